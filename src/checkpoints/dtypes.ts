@@ -1,0 +1,110 @@
+/** Element types of stored tensors, by the names that safetensors gives them, with their size in bytes. */
+export const dtypeBytes = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+export type Dtype = keyof typeof dtypeBytes;
+
+/** Whether this text names an element type that dgate reads. */
+export function isDtype(text: unknown): text is Dtype {
+  return typeof text === 'string' && Object.hasOwn(dtypeBytes, text);
+}
+
+/**
+ * float32 values of little-endian elements; no copy for F32 that lies aligned in its buffer.
+ *
+ * Whole numbers beyond 2^24 and F64 are rounded to the nearest float32.
+ *
+ * @param bytes a whole number of elements
+ */
+export function toFloat32(dtype: Dtype, bytes: Uint8Array): Float32Array {
+  const count = bytes.byteLength / dtypeBytes[dtype];
+  const size = dtypeBytes[dtype];
+  // Typed arrays need their offset to be a multiple of the element size. (Not slice(): a Buffer's does not copy.)
+  const { buffer, byteOffset } = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  switch (dtype) {
+    case 'F32':
+      return new Float32Array(buffer, byteOffset, count);
+    case 'F64':
+      return Float32Array.from(new Float64Array(buffer, byteOffset, count));
+    case 'F16':
+      return widen(new Uint16Array(buffer, byteOffset, count), halfToSingleBits);
+    case 'BF16':
+      return widen(new Uint16Array(buffer, byteOffset, count), (bits) => bits << 16);
+    case 'I64':
+      return Float32Array.from(new BigInt64Array(buffer, byteOffset, count), Number);
+    case 'U64':
+      return Float32Array.from(new BigUint64Array(buffer, byteOffset, count), Number);
+    case 'I32':
+      return Float32Array.from(new Int32Array(buffer, byteOffset, count));
+    case 'U32':
+      return Float32Array.from(new Uint32Array(buffer, byteOffset, count));
+    case 'I16':
+      return Float32Array.from(new Int16Array(buffer, byteOffset, count));
+    case 'U16':
+      return Float32Array.from(new Uint16Array(buffer, byteOffset, count));
+    case 'I8':
+      return Float32Array.from(new Int8Array(buffer, byteOffset, count));
+    case 'U8':
+      return Float32Array.from(bytes);
+    case 'BOOL':
+      return Float32Array.from(bytes, (byte) => (byte === 0 ? 0 : 1));
+  }
+}
+
+/** Bits of IEEE float16, rounded to nearest even as hardware does; beyond 65504 becomes infinity. */
+export function toFloat16Bits(values: Float32Array): Uint16Array {
+  const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return Uint16Array.from(source, singleToHalfBits);
+}
+
+function widen(halves: Uint16Array, bitsOf: (half: number) => number): Float32Array {
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = bitsOf(halves[i]!);
+  return new Float32Array(bits.buffer);
+}
+
+/** float16 bits -> float32 bits: 1 sign, 5 exponent (bias 15), 10 fraction -> 1, 8 (bias 127), 23. */
+function halfToSingleBits(half: number): number {
+  const sign = (half & 0x8000) << 16;
+  const exponent = (half >> 10) & 0x1f;
+  const fraction = half & 0x3ff;
+  if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
+  if (exponent !== 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
+  if (fraction === 0) return sign;
+  // Subnormal: fraction * 2^-24. Shift the leading one to the hidden place.
+  const shift = Math.clz32(fraction) - 21;
+  return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
+}
+
+function singleToHalfBits(single: number): number {
+  const sign = (single >>> 16) & 0x8000;
+  const exponent = (single >>> 23) & 0xff;
+  const fraction = single & 0x7fffff;
+  if (exponent === 0xff) return sign | 0x7c00 | (fraction === 0 ? 0 : 0x200 | (fraction >> 13));
+  if (exponent >= 143) return sign | 0x7c00;
+  if (exponent < 102) return sign;
+  // A carry out of the fraction runs into the exponent, which is what rounding up to the next power of two needs.
+  if (exponent >= 113) return sign | roundedShift(((exponent - 112) << 23) | fraction, 13);
+  return sign | roundedShift(0x800000 | fraction, 126 - exponent);
+}
+
+/** value >> bits, rounded to nearest, ties to even. */
+function roundedShift(value: number, bits: number): number {
+  const floor = value >>> bits;
+  const rest = value & ((1 << bits) - 1);
+  const half = 1 << (bits - 1);
+  return rest > half || (rest === half && (floor & 1) === 1) ? floor + 1 : floor;
+}

@@ -1,0 +1,166 @@
+import { rename, rm, stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { InputError } from '../errors.js';
+import { type Progress, silent } from '../progress.js';
+import { asFileProblem, exists, hashFile, readJson, writeFileAtomic } from '../store/files.js';
+import type { KnownCheckpoint } from './known-checkpoint.js';
+import { type Transfer, transfer } from './transfer.js';
+
+export interface DownloadOptions {
+  /** Mirrors of one file, tried in order. */
+  readonly urls: readonly string[];
+  /** Where the file goes. `<to>.part` and `<to>.part.json` hold an unfinished download, `<to>.json` what is known. */
+  readonly to: string;
+  /** Full sha256 in hex, or the first digits of it (PyTorch's file names carry eight). Without it nothing is checked. */
+  readonly sha256?: string | undefined;
+  /** Size in bytes, where known; another size is an error before the hash is looked at. */
+  readonly sizeBytes?: number | undefined;
+  /** What the progress line calls it; the file's name if absent. */
+  readonly label?: string;
+  readonly progress?: Progress;
+  /** Attempts per mirror that bring no new byte, 4 if absent. */
+  readonly attempts?: number;
+  /** Wait before the second attempt, doubled each time, 1000 if absent. */
+  readonly backoffMs?: number;
+  /** Longest time without a byte, 30,000 if absent. */
+  readonly stallMs?: number;
+}
+
+export interface Downloaded {
+  readonly path: string;
+  /** Full sha256 of the file, in hex. */
+  readonly sha256: string;
+  readonly bytes: number;
+  /** Whether the hash was compared with one that was known before. */
+  readonly verified: boolean;
+  /** Whether the file was there already. */
+  readonly cached: boolean;
+}
+
+/**
+ * Downloads a file, once: an intact file that is there already is kept, an interrupted download is resumed (HTTP Range,
+ * if the server says by ETag or date that the file is still the same), stalls and errors are retried with growing
+ * pauses, and the file gets its name only after its size and hash were checked.
+ *
+ * A file without a known hash is taken as it comes; its hash is said, and recorded in `<to>.json` for the next time.
+ *
+ * @throws InputError where no mirror has it (a line for each), or its content is not the expected one
+ */
+export async function download(options: DownloadOptions): Promise<Downloaded> {
+  const progress = options.progress ?? silent;
+  const present = await keepPresent(options, progress);
+  if (present !== undefined) return present;
+  const failures: string[] = [];
+  for (const url of options.urls) {
+    const outcome = await fromMirror(url, options, progress);
+    if (typeof outcome !== 'string') return outcome;
+    failures.push(`${url}: ${outcome}`);
+  }
+  throw new InputError([
+    ...failures,
+    `${options.to}: could not be downloaded; valid: a network connection, or the file fetched by other means and put there`,
+  ]);
+}
+
+/**
+ * Fetches a known checkpoint into a folder, as `<id>.<extension>`.
+ *
+ * @throws InputError as {@link download} does
+ */
+export async function fetchCheckpoint(known: KnownCheckpoint, folder: string, progress: Progress): Promise<Downloaded> {
+  const { id, urls, sha256, sizeBytes } = known;
+  const to = join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
+  return download({ urls, to, sha256, sizeBytes, label: id, progress });
+}
+
+/** The file as it stands, if it is whole; a damaged one is said and fetched again. */
+async function keepPresent(options: DownloadOptions, progress: Progress): Promise<Downloaded | undefined> {
+  if (!(await exists(options.to))) return undefined;
+  const recorded = (await readJson(`${options.to}.json`).catch(() => undefined)) as { sha256?: unknown } | undefined;
+  const known = typeof recorded?.sha256 === 'string' ? recorded.sha256 : undefined;
+  const expected = options.sha256 ?? known;
+  const hash = await hashFile(options.to);
+  const bytes = (await stat(options.to)).size;
+  if (expected === undefined || hash.startsWith(expected)) {
+    progress.note(
+      `${options.to}: there already, sha256 ${hash}${expected === undefined ? ' (nothing to check it with)' : ''}`,
+    );
+    return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: true };
+  }
+  progress.warn(`${options.to}: sha256 is ${hash}, expected ${expected}; fetching it again`);
+  return undefined;
+}
+
+/** One mirror with its retries; a text says why it failed. */
+async function fromMirror(url: string, options: DownloadOptions, progress: Progress): Promise<Downloaded | string> {
+  const part = `${options.to}.part`;
+  const most = options.attempts ?? 4;
+  let reason = '';
+  let before = await sizeOf(part);
+  for (let failed = 0; failed < most; ) {
+    const outcome = await attempt(url, part, options, progress);
+    if (outcome.kind === 'whole') return finish(url, part, options, progress);
+    reason = outcome.reason;
+    if (outcome.kind === 'refused') return reason;
+    const size = await sizeOf(part);
+    failed = size > before ? 1 : failed + 1;
+    before = Math.max(before, size);
+    if (failed >= most) break;
+    const waitMs = (options.backoffMs ?? 1000) * 2 ** (failed - 1);
+    progress.warn(`${url}: ${reason}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
+    await delay(waitMs);
+  }
+  return reason;
+}
+
+async function attempt(url: string, part: string, options: DownloadOptions, progress: Progress): Promise<Transfer> {
+  const label = options.label ?? options.to.replace(/^.*[/\\]/, '');
+  let task: ReturnType<Progress['begin']> | undefined;
+  const outcome = await transfer(url, part, {
+    stallMs: options.stallMs ?? 30_000,
+    sizeBytes: options.sizeBytes,
+    onResume: (bytes) => progress.note(`${label}: going on at byte ${bytes}`),
+    onBytes: (done, total) => {
+      task ??= progress.begin(label, (total ?? 0) / 1e6, 'MB');
+      task.update(done / 1e6);
+    },
+  });
+  task?.end();
+  return outcome;
+}
+
+/** Checks the whole part and gives it its name. @throws InputError where it is not the expected file */
+async function finish(url: string, part: string, options: DownloadOptions, progress: Progress): Promise<Downloaded> {
+  const hash = await hashFile(part);
+  const bytes = await sizeOf(part);
+  const expected = options.sha256?.toLowerCase();
+  const wrong =
+    options.sizeBytes !== undefined && bytes !== options.sizeBytes
+      ? `size is ${bytes} bytes, expected ${options.sizeBytes}`
+      : expected !== undefined && !hash.startsWith(expected)
+        ? `sha256 is ${hash}, expected ${expected}${expected.length < 64 ? '...' : ''}`
+        : undefined;
+  await rm(`${part}.json`, { force: true });
+  if (wrong !== undefined) {
+    await rm(part, { force: true });
+    throw new InputError(`${url}: ${wrong}; the download was removed: try again, or use another source`);
+  }
+  try {
+    await writeFileAtomic(`${options.to}.json`, `${JSON.stringify({ url, bytes, sha256: hash }, null, 2)}\n`);
+    await rename(part, options.to);
+  } catch (error) {
+    throw asFileProblem(error, options.to);
+  }
+  const checked = expected === undefined ? 'no hash known to check it with; recorded' : 'as expected';
+  progress.note(`${options.to}: ${bytes} bytes, sha256 ${hash} (${checked})`);
+  return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: false };
+}
+
+/** Size in bytes; 0 where there is no file. */
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}

@@ -1,0 +1,296 @@
+import { InputError } from '../errors.js';
+import { ByteReader } from './bytes.js';
+import { type PickleLiteral, readLiteral } from './pickle-literals.js';
+
+/**
+ * Something that a pickle made by calling a global, or a global itself. What the globals are is the caller's business;
+ * see `pytorch-globals.ts`.
+ */
+export abstract class Rebuilt {
+  /** Takes the state that BUILD hands over. @throws InputError unless the subclass knows what to do with it */
+  build(_state: PickleValue, where: string): void {
+    throw new InputError(`${where}: sets the state of ${this.describe()}; valid: plain data and tensors`);
+  }
+  /** What it is, for messages. */
+  abstract describe(): string;
+}
+
+/** A name of Python's that a pickle may call. Calling it runs `call`, never Python. */
+export class PickleGlobal extends Rebuilt {
+  constructor(
+    readonly qualifiedName: string,
+    readonly call: (args: readonly PickleValue[], where: string) => PickleValue,
+  ) {
+    super();
+  }
+  override describe(): string {
+    return this.qualifiedName;
+  }
+}
+
+/** Python data: tuples and lists are arrays, dicts (also ordered) are maps, sets are sets, bytes are Uint8Array. */
+export type PickleValue = PickleLiteral | Rebuilt | PickleValue[] | Map<PickleValue, PickleValue> | Set<PickleValue>;
+
+export interface PickleOptions {
+  /** What the messages call the file. */
+  readonly where: string;
+  /** The stand-in for a global, or undefined to have the file refused. */
+  readonly findGlobal: (qualifiedName: string) => PickleGlobal | undefined;
+  /** The value of a persistent id; without it a file with persistent ids is refused. */
+  readonly loadPersistent?: (id: PickleValue) => PickleValue;
+}
+
+/** More than any state dict needs, little enough for a hostile file to end within seconds and a few hundred MB. */
+const limits = { operations: 2_000_000, marks: 1000 };
+
+/**
+ * Reads one pickle (protocols 0 to 5) as data. Nothing in it is executed: globals are looked up in the caller's list and
+ * any other, `os.system` say, is refused by name.
+ *
+ * Our own and not the npm package `pickleparser` (0.2.1), which calls and constructs whatever the stack holds, makes an
+ * object of any global it does not know, assigns states onto objects, yields `undefined` for missing memo entries and
+ * has no limits; it is a reader for files one trusts.
+ *
+ * @param bytes may go on after the pickle
+ * @param start where the pickle begins
+ * @returns the value and the position after the pickle's STOP
+ * @throws InputError on truncated, malformed or hostile input, naming the byte
+ */
+export function readPickle(
+  bytes: Uint8Array,
+  start: number,
+  options: PickleOptions,
+): { readonly value: PickleValue; readonly end: number } {
+  return new Unpickler(new ByteReader(bytes, start, options.where), options).run();
+}
+
+/** The pickle machine: a stack, the stacks below open marks, and a memo. Opcodes as in Python's `pickletools`. */
+class Unpickler {
+  #stack: PickleValue[] = [];
+  readonly #below: PickleValue[][] = [];
+  readonly #memo = new Map<number, PickleValue>();
+
+  constructor(
+    private readonly reader: ByteReader,
+    private readonly options: PickleOptions,
+  ) {}
+
+  run(): { value: PickleValue; end: number } {
+    for (let operation = 0; operation < limits.operations; operation++) {
+      const at = this.reader.position;
+      const code = this.reader.byte();
+      if (code === 0x2e /* STOP */) return { value: this.#pop(), end: this.reader.position };
+      if (!this.#literal(code) && !this.#container(code) && !this.#object(code)) {
+        throw this.#problem(`opcode 0x${code.toString(16).padStart(2, '0')} is not one that dgate reads`, at);
+      }
+    }
+    throw this.#problem(`more than ${limits.operations} operations`);
+  }
+
+  /** A number, text or bytes. Returns false for other opcodes, as do the two methods below. */
+  #literal(code: number): boolean {
+    const value = readLiteral(code, this.reader);
+    return value !== undefined && this.#stack.push(value) > 0;
+  }
+
+  /** Framing, marks, memo, tuples, lists, dicts, sets. */
+  #container(code: number): boolean {
+    const stack = this.#stack;
+    switch (code) {
+      case 0x80: // PROTO
+        if (this.reader.byte() > 5) throw this.#problem('pickle protocol above 5; valid: 0 to 5');
+        return true;
+      case 0x95: // FRAME: only a hint for buffering
+        this.reader.bytes(8);
+        return true;
+      case 0x28: // MARK
+        if (this.#below.length >= limits.marks) throw this.#problem(`nested more than ${limits.marks} deep`);
+        this.#below.push(stack);
+        this.#stack = [];
+        return true;
+      case 0x30: // POP: of an empty stack it takes the mark
+        if (stack.length > 0) stack.pop();
+        else this.#popMark();
+        return true;
+      case 0x31: // POP_MARK
+        this.#popMark();
+        return true;
+      case 0x32: // DUP
+        return stack.push(this.#top()) > 0;
+      case 0x70: // PUT
+      case 0x71: // BINPUT
+      case 0x72: // LONG_BINPUT
+        this.#memo.set(this.#memoKey(code === 0x70, code === 0x71), this.#top());
+        return true;
+      case 0x94: // MEMOIZE
+        this.#memo.set(this.#memo.size, this.#top());
+        return true;
+      case 0x67: // GET
+      case 0x68: // BINGET
+      case 0x6a: // LONG_BINGET
+        return stack.push(this.#recall(this.#memoKey(code === 0x67, code === 0x68))) > 0;
+      case 0x29: // EMPTY_TUPLE
+      case 0x5d: // EMPTY_LIST
+        return stack.push([]) > 0;
+      case 0x74: // TUPLE
+      case 0x6c: // LIST
+        return this.#replaceMark((items) => items);
+      case 0x85: // TUPLE1
+      case 0x86: // TUPLE2
+      case 0x87: // TUPLE3
+        if (stack.length < code - 0x84) throw this.#problem('stack is empty');
+        return stack.push(stack.splice(stack.length - (code - 0x84))) > 0;
+      case 0x61: // APPEND
+        return this.#appendTo([this.#pop()]);
+      case 0x65: // APPENDS
+        return this.#appendTo(this.#popMark());
+      case 0x7d: // EMPTY_DICT
+        return stack.push(new Map()) > 0;
+      case 0x64: // DICT
+        return this.#replaceMark((items) => this.#setItems(new Map(), items));
+      case 0x73: // SETITEM
+        return this.#setTop(stack.splice(Math.max(0, stack.length - 2)));
+      case 0x75: // SETITEMS
+        return this.#setTop(this.#popMark());
+      case 0x8f: // EMPTY_SET
+        return stack.push(new Set()) > 0;
+      case 0x91: // FROZENSET
+        return this.#replaceMark((items) => new Set(items));
+      case 0x90: // ADDITEMS
+        return this.#addTo(this.#popMark());
+      default:
+        return false;
+    }
+  }
+
+  /** Globals, calls, states, persistent ids. */
+  #object(code: number): boolean {
+    switch (code) {
+      case 0x63: // GLOBAL
+        return this.#stack.push(this.#global(this.reader.line(), this.reader.line())) > 0;
+      case 0x93: {
+        // STACK_GLOBAL
+        const name = this.#pop();
+        const module = this.#pop();
+        if (typeof module !== 'string' || typeof name !== 'string') throw this.#problem('a global needs two texts');
+        return this.#stack.push(this.#global(module, name)) > 0;
+      }
+      case 0x69: {
+        // INST
+        const called = this.#global(this.reader.line(), this.reader.line());
+        return this.#replaceMark((args) => called.call(args, this.options.where));
+      }
+      case 0x6f: // OBJ
+        return this.#replaceMark(([called, ...args]) => this.#call(called ?? null, args));
+      case 0x52: // REDUCE
+      case 0x81: {
+        // NEWOBJ
+        const args = this.#pop();
+        if (!Array.isArray(args)) throw this.#problem('calls with something other than a tuple');
+        return this.#stack.push(this.#call(this.#pop(), args)) > 0;
+      }
+      case 0x62: {
+        // BUILD: attributes of a dict (`_metadata` of a state dict) are not its items and are dropped
+        const state = this.#pop();
+        const target = this.#top();
+        if (target instanceof Map) return true;
+        if (!(target instanceof Rebuilt)) throw this.#problem('sets the state of plain data');
+        target.build(state, this.options.where);
+        return true;
+      }
+      case 0x50: // PERSID
+        return this.#stack.push(this.#persistent(this.reader.line())) > 0;
+      case 0x51: // BINPERSID
+        return this.#stack.push(this.#persistent(this.#pop())) > 0;
+      default:
+        return false;
+    }
+  }
+
+  #global(module: string, name: string): PickleGlobal {
+    const qualifiedName = `${module}.${name}`;
+    const found = this.options.findGlobal(qualifiedName);
+    if (found !== undefined) return found;
+    throw new InputError(
+      `${this.options.where}: refused: asks for Python's ${JSON.stringify(qualifiedName.slice(0, 100))}; ` +
+        'valid: tensors and plain data only, as torch.save(model.state_dict(), ...) writes them',
+    );
+  }
+
+  #call(called: PickleValue, args: readonly PickleValue[]): PickleValue {
+    if (!(called instanceof PickleGlobal)) throw this.#problem('calls something that is not a function');
+    return called.call(args, this.options.where);
+  }
+
+  #persistent(id: PickleValue): PickleValue {
+    if (this.options.loadPersistent === undefined) throw this.#problem('unexpected persistent id');
+    return this.options.loadPersistent(id);
+  }
+
+  #memoKey(text: boolean, short: boolean): number {
+    if (!text) return short ? this.reader.byte() : this.reader.size(4, Number.MAX_SAFE_INTEGER);
+    return Number(this.reader.line());
+  }
+
+  #recall(key: number): PickleValue {
+    const value = this.#memo.get(key);
+    if (value === undefined) throw this.#problem(`memo ${key} was never set`);
+    return value;
+  }
+
+  #pop(): PickleValue {
+    const value = this.#stack.pop();
+    if (value === undefined) throw this.#problem('stack is empty');
+    return value;
+  }
+
+  #top(): PickleValue {
+    const value = this.#stack.at(-1);
+    if (value === undefined) throw this.#problem('stack is empty');
+    return value;
+  }
+
+  #popMark(): PickleValue[] {
+    const items = this.#stack;
+    const below = this.#below.pop();
+    if (below === undefined) throw this.#problem('no mark is open');
+    this.#stack = below;
+    return items;
+  }
+
+  #replaceMark(make: (items: PickleValue[]) => PickleValue): boolean {
+    const items = this.#popMark();
+    return this.#stack.push(make(items)) > 0;
+  }
+
+  #appendTo(items: readonly PickleValue[]): boolean {
+    const list = this.#top();
+    if (!Array.isArray(list)) throw this.#problem('appends to something other than a list');
+    for (const item of items) list.push(item);
+    return true;
+  }
+
+  #addTo(items: readonly PickleValue[]): boolean {
+    const set = this.#top();
+    if (!(set instanceof Set)) throw this.#problem('adds to something other than a set');
+    for (const item of items) set.add(item);
+    return true;
+  }
+
+  #setTop(items: readonly PickleValue[]): boolean {
+    const dict = this.#top();
+    if (!(dict instanceof Map)) throw this.#problem('sets items of something other than a dict');
+    this.#setItems(dict, items);
+    return true;
+  }
+
+  #setItems(dict: Map<PickleValue, PickleValue>, items: readonly PickleValue[]): PickleValue {
+    if (items.length % 2 !== 0) throw this.#problem('a dict needs pairs');
+    for (let i = 0; i < items.length; i += 2) dict.set(items[i]!, items[i + 1]!);
+    return dict;
+  }
+
+  #problem(what: string, at = this.reader.position): InputError {
+    return this.reader.problem(`malformed pickle: ${what}`, at);
+  }
+}

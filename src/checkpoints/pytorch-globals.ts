@@ -1,0 +1,193 @@
+import { InputError } from '../errors.js';
+import type { Dtype } from './dtypes.js';
+import { PickleGlobal, type PickleValue, Rebuilt } from './pickle.js';
+import { StorageRef, TensorRef } from './storages.js';
+
+/** `torch.float32` and its like. */
+class DtypeRef extends PickleGlobal {
+  constructor(
+    name: string,
+    readonly dtype: Dtype,
+  ) {
+    super(name, (_args, where) => refuse(name, where));
+  }
+}
+
+/** `numpy.dtype('f8')`: the type of one number that was pickled as a NumPy scalar, `best_acc` say. */
+class NumpyType extends Rebuilt {
+  constructor(readonly code: string) {
+    super();
+  }
+  /** The state is (version, byte order, ...); only little-endian and byte-sized types are read. */
+  override build(state: PickleValue, where: string): void {
+    const order = Array.isArray(state) ? state[1] : undefined;
+    if (order !== '<' && order !== '|' && order !== '=') refuse('numpy.dtype of another byte order', where);
+  }
+  override describe(): string {
+    return `numpy.dtype(${this.code})`;
+  }
+}
+
+const storageTypes: Readonly<Record<string, Dtype>> = {
+  DoubleStorage: 'F64',
+  FloatStorage: 'F32',
+  HalfStorage: 'F16',
+  BFloat16Storage: 'BF16',
+  LongStorage: 'I64',
+  IntStorage: 'I32',
+  ShortStorage: 'I16',
+  CharStorage: 'I8',
+  ByteStorage: 'U8',
+  BoolStorage: 'BOOL',
+  UntypedStorage: 'U8',
+};
+
+const torchDtypes: Readonly<Record<string, Dtype>> = {
+  float64: 'F64',
+  double: 'F64',
+  float32: 'F32',
+  float: 'F32',
+  float16: 'F16',
+  half: 'F16',
+  bfloat16: 'BF16',
+  int64: 'I64',
+  long: 'I64',
+  int32: 'I32',
+  int: 'I32',
+  int16: 'I16',
+  short: 'I16',
+  int8: 'I8',
+  uint8: 'U8',
+  uint16: 'U16',
+  uint32: 'U32',
+  uint64: 'U64',
+  bool: 'BOOL',
+};
+
+/** The names that a torch.save file may ask for, and what they are here. None of them can do more than build data. */
+const globals = new Map<string, PickleGlobal>();
+
+function allow(name: string, call: (args: readonly PickleValue[], where: string) => PickleValue): void {
+  globals.set(name, new PickleGlobal(name, call));
+}
+
+for (const [name, dtype] of Object.entries(storageTypes)) {
+  globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
+  globals.set(`torch.storage.${name}`, new DtypeRef(`torch.storage.${name}`, dtype));
+}
+for (const [name, dtype] of Object.entries(torchDtypes))
+  globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
+
+// (storage, offset, shape, stride, requires_grad, backward_hooks[, metadata])
+allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args, undefined, where));
+allow('torch._utils._rebuild_tensor_v2', (args, where) => tensorOf(args, undefined, where));
+// The same with the dtype seventh; the storage is untyped.
+allow('torch._utils._rebuild_tensor_v3', (args, where) => {
+  const dtype = args[6];
+  if (!(dtype instanceof DtypeRef)) refuse('a tensor without a known dtype', where);
+  return tensorOf(args, dtype.dtype, where);
+});
+// (tensor, requires_grad, backward_hooks[, state])
+for (const name of ['torch._utils._rebuild_parameter', 'torch._utils._rebuild_parameter_with_state']) {
+  allow(name, ([tensor], where) =>
+    tensor instanceof TensorRef ? tensor : refuse('a parameter without a tensor', where),
+  );
+}
+allow('collections.OrderedDict', ([pairs], where) => dictOf(pairs ?? [], where));
+allow('torch.Size', ([sizes], where) => (Array.isArray(sizes) ? sizes : refuse('torch.Size of something else', where)));
+allow('torch.device', (args, where) =>
+  args.every(isPlain) ? args.join(':') : refuse('torch.device of something else', where),
+);
+for (const name of ['builtins.set', '__builtin__.set', 'builtins.frozenset', '__builtin__.frozenset']) {
+  allow(name, ([items], where) => (Array.isArray(items ?? []) ? new Set(items as PickleValue[]) : refuse(name, where)));
+}
+// bytes in protocol 2 are text that is encoded again
+allow('_codecs.encode', ([text, encoding], where) =>
+  typeof text === 'string' && encoding === 'latin1' ? Buffer.from(text, 'latin1') : refuse('_codecs.encode', where),
+);
+allow('numpy.dtype', ([code], where) =>
+  typeof code === 'string' ? new NumpyType(code) : refuse('numpy.dtype', where),
+);
+for (const name of ['numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar']) {
+  allow(name, ([type, bytes], where) => scalarOf(type, bytes, where));
+}
+
+/** The stand-in for a Python global that torch.save writes, or undefined for anything else. */
+export function findTorchGlobal(qualifiedName: string): PickleGlobal | undefined {
+  return globals.get(qualifiedName);
+}
+
+/**
+ * Storage of a persistent id: ('storage', type, key, device, number of elements[, view]); a view, in the legacy format
+ * only, is (key, first element, number of elements) within the storage.
+ *
+ * @throws InputError on any other id
+ */
+export function storageOf(id: PickleValue, where: string): StorageRef {
+  const [kind, type, key, , count, view] = Array.isArray(id) ? id : [];
+  if (
+    kind !== 'storage' ||
+    !(type instanceof DtypeRef) ||
+    !(typeof key === 'string' || typeof key === 'number') ||
+    !isSize(count)
+  ) {
+    throw new InputError(`${where}: a persistent id that is not a storage; valid: a file written by torch.save`);
+  }
+  if (!Array.isArray(view)) return new StorageRef(String(key), type.dtype, count);
+  const [, offset, length] = view;
+  if (!isSize(offset) || !isSize(length)) throw new InputError(`${where}: malformed view of storage ${key}`);
+  return new StorageRef(String(key), type.dtype, length, offset);
+}
+
+function tensorOf(args: readonly PickleValue[], dtype: Dtype | undefined, where: string): TensorRef {
+  const [storage, offset, shape, stride] = args;
+  if (
+    !(storage instanceof StorageRef) ||
+    !isSize(offset) ||
+    !isSizes(shape) ||
+    !isSizes(stride) ||
+    shape.length !== stride.length
+  ) {
+    throw new InputError(`${where}: malformed tensor; valid: storage, offset, shape and stride`);
+  }
+  return new TensorRef(storage, dtype ?? storage.dtype, offset, shape, stride);
+}
+
+function dictOf(pairs: PickleValue, where: string): PickleValue {
+  const dict = new Map<PickleValue, PickleValue>();
+  if (!Array.isArray(pairs)) refuse('an OrderedDict of something else', where);
+  for (const pair of pairs) {
+    if (!Array.isArray(pair) || pair.length !== 2) refuse('an OrderedDict of something else', where);
+    dict.set(pair[0]!, pair[1]!);
+  }
+  return dict;
+}
+
+function scalarOf(type: PickleValue | undefined, bytes: PickleValue | undefined, where: string): PickleValue {
+  if (!(type instanceof NumpyType) || !(bytes instanceof Uint8Array)) refuse('a NumPy scalar of something else', where);
+  const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const code = type.code.replace(/^[<|=]/, '');
+  if (bytes.byteLength !== Number(code.slice(1))) refuse(`a NumPy scalar of type ${type.code}`, where);
+  if (code === 'f8') return data.getFloat64(0, true);
+  if (code === 'f4') return data.getFloat32(0, true);
+  if (code === 'i8') return data.getBigInt64(0, true);
+  if (code === 'i4') return data.getInt32(0, true);
+  if (code === 'b1') return data.getUint8(0) !== 0;
+  return refuse(`a NumPy scalar of type ${type.code}`, where);
+}
+
+function refuse(what: string, where: string): never {
+  throw new InputError(`${where}: refused: holds ${what}; valid: tensors and plain data`);
+}
+
+function isPlain(value: PickleValue): boolean {
+  return typeof value === 'string' || typeof value === 'number';
+}
+
+function isSize(value: PickleValue | undefined): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isSizes(value: PickleValue | undefined): value is number[] {
+  return Array.isArray(value) && value.length <= 64 && value.every(isSize);
+}

@@ -1,0 +1,222 @@
+import { readFile } from 'node:fs/promises';
+import { InputError, messageOf } from '../errors.js';
+import { asFileProblem, writeFileAtomic } from '../store/files.js';
+import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
+import { type Dtype, dtypeBytes, isDtype, toFloat32 } from './dtypes.js';
+import { findDuplicateKey } from './json-keys.js';
+
+/** An array to be stored with its own element type. F16 holds the bits, see `toFloat16Bits`. */
+export type StoredArray =
+  | { readonly dtype: 'F32'; readonly shape: readonly number[]; readonly data: Float32Array }
+  | { readonly dtype: 'F16'; readonly shape: readonly number[]; readonly data: Uint16Array }
+  | { readonly dtype: 'I32'; readonly shape: readonly number[]; readonly data: Int32Array }
+  | { readonly dtype: 'I64'; readonly shape: readonly number[]; readonly data: BigInt64Array }
+  | { readonly dtype: 'U8'; readonly shape: readonly number[]; readonly data: Uint8Array };
+
+/** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
+export type Storable = StoredArray | Tensor;
+
+/** One tensor as it lies in the file; `bytes` is a view of the file's buffer (little-endian, row-major). */
+export interface RawTensor {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+export interface SafetensorsContent {
+  /** In the order of the data. */
+  readonly tensors: ReadonlyMap<string, RawTensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The limit of the reference implementation, huggingface/safetensors. */
+const maxHeaderBytes = 100_000_000;
+
+/**
+ * A safetensors file in pieces: the header, then one view per array, nothing copied.
+ *
+ * The header is padded with spaces to a multiple of 8 bytes and larger element types come first (otherwise in the
+ * map's order), so that every array lies aligned in the file and can be read without a copy.
+ *
+ * @throws RangeError where an array's length is not what its shape says, or a name is reserved
+ */
+export function* encodeSafetensors(
+  arrays: ReadonlyMap<string, Storable>,
+  metadata: Readonly<Record<string, string>> = {},
+): Generator<Uint8Array> {
+  const ordered = [...arrays].sort(([, a], [, b]) => dtypeBytes[dtypeOf(b)] - dtypeBytes[dtypeOf(a)]);
+  const header: [string, unknown][] = [];
+  if (Object.keys(metadata).length > 0) header.push(['__metadata__', metadata]);
+  let end = 0;
+  for (const [name, array] of ordered) {
+    if (name === '__metadata__') throw new RangeError('__metadata__ cannot name a tensor in safetensors');
+    if (elementCount(array.shape) !== array.data.length) {
+      throw new RangeError(`${name}: ${array.data.length} elements do not fill shape [${array.shape.join(', ')}]`);
+    }
+    const begin = end;
+    end += array.data.byteLength;
+    header.push([name, { dtype: dtypeOf(array), shape: array.shape, data_offsets: [begin, end] }]);
+  }
+  // Not JSON.stringify of one object: it would move names such as "0" to the front.
+  const text = `{${header.map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`).join(',')}}`;
+  const json = Buffer.from(text, 'utf8');
+  const padded = Buffer.alloc(Math.ceil(json.length / 8) * 8, ' ');
+  json.copy(padded);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  yield length;
+  yield padded;
+  for (const [, { data }] of ordered) {
+    if (data.byteLength > 0) yield new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+}
+
+/** Writes a safetensors file atomically. @throws InputError where the file cannot be written */
+export async function writeSafetensors(
+  path: string,
+  arrays: ReadonlyMap<string, Storable>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  await writeFileAtomic(path, encodeSafetensors(arrays, metadata));
+}
+
+/**
+ * Reads a safetensors file as float32 tensors, whatever their stored type.
+ *
+ * @param source a path, or a file's bytes (which the tensors then share)
+ * @param where what the error messages call it
+ * @throws InputError on anything that is not a well-formed file
+ */
+export async function readSafetensors(
+  source: string | Uint8Array,
+  where = typeof source === 'string' ? source : 'safetensors',
+): Promise<{ readonly tensors: TensorMap; readonly metadata: Readonly<Record<string, string>> }> {
+  const bytes = typeof source === 'string' ? await readInput(source) : source;
+  const { tensors, metadata } = parseSafetensors(bytes, where);
+  return { tensors: toTensors(tensors), metadata };
+}
+
+/** Float32 tensors of stored ones; see {@link toFloat32}. */
+export function toTensors(raw: ReadonlyMap<string, RawTensor>): TensorMap {
+  return new Map([...raw].map(([name, { dtype, shape, bytes }]) => [name, { shape, data: toFloat32(dtype, bytes) }]));
+}
+
+/** A file's bytes. @throws InputError where it is missing or unreadable */
+export async function readInput(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) {
+      if (error.code === 'ENOENT') throw new InputError(`${path}: no such file`);
+      if (error.code === 'ERR_FS_FILE_TOO_LARGE')
+        throw new InputError(`${path}: larger than 2 GiB; valid: smaller files`);
+    }
+    throw asFileProblem(error, path);
+  }
+}
+
+/**
+ * Takes a safetensors file apart: every tensor with its own element type, as views.
+ *
+ * Trusts nothing: the header must be JSON of at most 100 MB without repeated names, and the tensors must fill the rest
+ * of the file one after the other, without gap or overlap. Format: github.com/huggingface/safetensors#format.
+ *
+ * @throws InputError naming the first thing that is wrong
+ */
+export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsContent {
+  const { header, dataStart } = readHeader(bytes, where);
+  const metadata: Record<string, string> = Object.create(null) as Record<string, string>;
+  const entries: (RawTensor & { name: string; begin: number; end: number })[] = [];
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') Object.assign(metadata, asMetadata(value, where));
+    else entries.push(readEntry(name, value, bytes.subarray(dataStart), where));
+  }
+  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
+  let expected = 0;
+  for (const { name, begin, end } of entries) {
+    if (begin !== expected) {
+      const fault = begin < expected ? 'overlaps the tensor before it' : 'leaves a gap before it';
+      throw new InputError(`${where}: ${name}: ${fault}: begins at byte ${begin}; valid: ${expected}`);
+    }
+    expected = end;
+  }
+  const available = bytes.byteLength - dataStart;
+  if (expected !== available) {
+    throw new InputError(`${where}: ${available} bytes of data; the header's tensors fill ${expected}`);
+  }
+  return {
+    tensors: new Map(entries.map(({ name, dtype, shape, bytes }) => [name, { dtype, shape, bytes }])),
+    metadata,
+  };
+}
+
+function readHeader(bytes: Uint8Array, where: string): { header: Record<string, unknown>; dataStart: number } {
+  if (bytes.byteLength < 10) throw new InputError(`${where}: ${bytes.byteLength} bytes are too few for safetensors`);
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+  const limit = Math.min(maxHeaderBytes, bytes.byteLength - 8);
+  if (length > BigInt(limit)) {
+    throw new InputError(
+      `${where}: header of ${length} bytes; valid: at most ${limit} (truncated, or not safetensors)`,
+    );
+  }
+  const dataStart = 8 + Number(length);
+  let text: string;
+  let header: unknown;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart));
+    header = JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new InputError(`${where}: header is not JSON (${messageOf(error)}); valid: a safetensors file`);
+  }
+  if (!isRecord(header)) throw new InputError(`${where}: header is not a JSON object`);
+  const duplicate = findDuplicateKey(text);
+  if (duplicate !== undefined) throw new InputError(`${where}: header names ${duplicate} twice; valid: once`);
+  return { header, dataStart };
+}
+
+function readEntry(
+  name: string,
+  value: unknown,
+  data: Uint8Array,
+  where: string,
+): RawTensor & { name: string; begin: number; end: number } {
+  const at = `${where}: ${name}`;
+  if (!isRecord(value)) throw new InputError(`${at}: not an object; valid: {dtype, shape, data_offsets}`);
+  const { dtype, shape, data_offsets: offsets } = value as { dtype: unknown; shape: unknown; data_offsets: unknown };
+  if (!isDtype(dtype)) {
+    throw new InputError(`${at}: dtype ${JSON.stringify(dtype)}; valid: ${Object.keys(dtypeBytes).join(', ')}`);
+  }
+  if (!isSizes(shape)) throw new InputError(`${at}: shape ${JSON.stringify(shape)}; valid: a list of whole numbers`);
+  if (!isSizes(offsets) || offsets.length !== 2) {
+    throw new InputError(`${at}: data_offsets ${JSON.stringify(offsets)}; valid: [begin, end]`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (begin > end || end > data.byteLength) {
+    throw new InputError(`${at}: bytes ${begin} to ${end} lie outside the file's ${data.byteLength} bytes of data`);
+  }
+  // Not elementCount * size alone: a huge shape must not round to something that fits.
+  const size = elementCount(shape) * dtypeBytes[dtype];
+  if (!Number.isSafeInteger(size) || size !== end - begin) {
+    throw new InputError(`${at}: ${end - begin} bytes; ${dtype} [${shape.join(', ')}] needs ${size}`);
+  }
+  return { name, dtype, shape, begin, end, bytes: data.subarray(begin, end) };
+}
+
+function asMetadata(value: unknown, where: string): Record<string, string> {
+  if (isRecord(value) && Object.values(value).every((item) => typeof item === 'string')) {
+    return value as Record<string, string>;
+  }
+  throw new InputError(`${where}: __metadata__: valid: an object of strings`);
+}
+
+function dtypeOf(array: Storable): Dtype {
+  return 'dtype' in array ? array.dtype : 'F32';
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.length <= 64 && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+}

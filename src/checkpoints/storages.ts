@@ -1,0 +1,121 @@
+import { InputError } from '../errors.js';
+import { elementCount, type Tensor } from '../tensor.js';
+import { type Dtype, dtypeBytes, toFloat32 } from './dtypes.js';
+import { type PickleValue, Rebuilt } from './pickle.js';
+
+/** A stretch of memory that tensors are views of, named in the pickle and stored beside it. */
+export class StorageRef extends Rebuilt {
+  /**
+   * @param key which storage of the file
+   * @param count number of elements
+   * @param offset first element within the storage called `key`; other than 0 only in the legacy format
+   */
+  constructor(
+    readonly key: string,
+    readonly dtype: Dtype,
+    readonly count: number,
+    readonly offset = 0,
+  ) {
+    super();
+  }
+  override describe(): string {
+    return `storage ${this.key}`;
+  }
+}
+
+/** A tensor as PyTorch stores it: a strided view of a storage. Offset and strides count elements. */
+export class TensorRef extends Rebuilt {
+  constructor(
+    readonly storage: StorageRef,
+    readonly dtype: Dtype,
+    readonly offset: number,
+    readonly shape: readonly number[],
+    readonly stride: readonly number[],
+  ) {
+    super();
+  }
+  override describe(): string {
+    return `a tensor of shape [${this.shape.join(', ')}]`;
+  }
+}
+
+/** A torch.save file taken apart: the pickled structure, and the bytes of each storage (little-endian). */
+export interface TorchFile {
+  readonly root: PickleValue;
+  readonly storages: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Expanded views (stride 0) let a few bytes stand for any number of elements; this many times the file is allowed. */
+const maxExpansion = 16;
+
+/**
+ * Makes the tensors dense: views of one storage become tensors of their own, everything float32. Contiguous float32
+ * tensors share the file's memory.
+ *
+ * @throws InputError where a view goes beyond its storage, a storage is missing, or the views are far larger than the file
+ */
+export function materialize(
+  refs: ReadonlyMap<string, TensorRef>,
+  storages: ReadonlyMap<string, Uint8Array>,
+  where: string,
+): Map<string, Tensor> {
+  const stored = [...storages.values()].reduce((sum, bytes) => sum + bytes.byteLength, 0);
+  const most = maxExpansion * stored + 1_000_000;
+  let total = 0;
+  const tensors = new Map<string, Tensor>();
+  for (const [name, ref] of refs) {
+    total += elementCount(ref.shape);
+    if (!(total <= most))
+      throw new InputError(`${where}: ${name}: the tensors are ${maxExpansion} times larger than the file`);
+    tensors.set(name, { shape: ref.shape, data: viewOf(ref, storages, `${where}: ${name}`) });
+  }
+  return tensors;
+}
+
+function viewOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, at: string): Float32Array {
+  const { storage, dtype, offset, shape, stride } = ref;
+  const bytes = storages.get(storage.key);
+  if (bytes === undefined) throw new InputError(`${at}: storage ${storage.key} is not in the file`);
+  const size = dtypeBytes[dtype];
+  const first = storage.offset * dtypeBytes[storage.dtype];
+  const end = first + storage.count * dtypeBytes[storage.dtype];
+  if (end > bytes.byteLength)
+    throw new InputError(`${at}: storage ${storage.key} has ${bytes.byteLength} bytes, not ${end}`);
+  const count = elementCount(shape);
+  // One beyond the last element of the view, in elements of the storage.
+  const extent =
+    count === 0 ? 0 : offset + 1 + shape.reduce((sum, length, axis) => sum + (length - 1) * stride[axis]!, 0);
+  const available = Math.floor((end - first) / size);
+  if (extent > available) throw new InputError(`${at}: reaches element ${extent} of a storage of ${available}`);
+  if (count === 0) return new Float32Array(0);
+  if (!isContiguous(shape, stride))
+    return strided(toFloat32(dtype, bytes.subarray(first + offset * size, first + extent * size)), shape, stride);
+  return toFloat32(dtype, bytes.subarray(first + offset * size, first + (offset + count) * size));
+}
+
+/** Whether the elements lie in row-major order without gaps; axes of length 1 may have any stride. */
+function isContiguous(shape: readonly number[], stride: readonly number[]): boolean {
+  let expected = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1 && stride[axis] !== expected) return false;
+    expected *= shape[axis]!;
+  }
+  return true;
+}
+
+/** Row-major copy of a strided view that begins at element 0. */
+function strided(source: Float32Array, shape: readonly number[], stride: readonly number[]): Float32Array {
+  const dense = new Float32Array(elementCount(shape));
+  const index = new Array<number>(shape.length).fill(0);
+  let from = 0;
+  for (let to = 0; to < dense.length; to++) {
+    dense[to] = source[from]!;
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      from += stride[axis]!;
+      if (++index[axis]! < shape[axis]!) break;
+      from -= stride[axis]! * shape[axis]!;
+      index[axis] = 0;
+    }
+  }
+  return dense;
+}

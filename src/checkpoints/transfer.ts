@@ -1,0 +1,156 @@
+import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { messageOf } from '../errors.js';
+import { asFileProblem, readJson, writeFileAtomic } from '../store/files.js';
+
+/** How one attempt ended: the part is whole, another attempt may help (failed), or none will (refused). */
+export type Transfer = { readonly kind: 'whole' } | { readonly kind: 'failed' | 'refused'; readonly reason: string };
+
+export interface TransferOptions {
+  /** Longest time without a byte. */
+  readonly stallMs: number;
+  /** What the file must measure, where known; a server that announces another size is refused at once. */
+  readonly sizeBytes: number | undefined;
+  readonly onResume: (bytes: number) => void;
+  readonly onBytes: (done: number, total: number | undefined) => void;
+}
+
+/** Kept beside the part: what it is a part of. `validator` is an ETag or a date, for If-Range. */
+interface PartRecord {
+  readonly url: string;
+  readonly validator: string;
+}
+
+/**
+ * One HTTP request that begins `part` or goes on with it.
+ *
+ * @throws InputError where the file cannot be written; anything that went wrong on the network is returned
+ */
+export async function transfer(url: string, part: string, options: TransferOptions): Promise<Transfer> {
+  const stalled = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => stalled.abort(), options.stallMs);
+  };
+  try {
+    alive();
+    const record = await resumable(url, part);
+    const range = record === undefined ? {} : { range: `bytes=${record.have}-`, 'if-range': record.validator };
+    const headers = { 'accept-encoding': 'identity', ...range };
+    const response = await fetch(url, { headers, signal: stalled.signal });
+    alive();
+    const plan = planOf(response, record, options.sizeBytes);
+    if ('kind' in plan) {
+      await response.body?.cancel();
+      if (record !== undefined && plan.kind !== 'whole' && response.status < 500) await rm(part, { force: true });
+      return plan;
+    }
+    if (plan.start > 0) options.onResume(plan.start);
+    else await begin(url, part, response);
+    const done = await append(response, part, plan, alive, options);
+    if (plan.total === undefined || done === plan.total) return { kind: 'whole' };
+    if (done > plan.total)
+      return { kind: 'refused', reason: `sends more than the ${plan.total} bytes that it announces` };
+    return { kind: 'failed', reason: `connection closed after ${done} of ${plan.total} bytes` };
+  } catch (error) {
+    if (error instanceof Error && error.name === 'InputError') throw error;
+    if (stalled.signal.aborted) return { kind: 'failed', reason: `no data for ${options.stallMs / 1000} s` };
+    return { kind: 'failed', reason: causeOf(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A part that can be gone on with: its bytes, and what tells that the file is still the same. */
+interface Part {
+  readonly have: number;
+  readonly validator: string;
+}
+
+interface Plan {
+  /** Byte of the file at which the response's body begins. */
+  readonly start: number;
+  /** Size of the whole file, where the server says it. */
+  readonly total: number | undefined;
+}
+
+/** What the response is good for. 200 to a Range request means that the file changed or ranges are unknown: begin anew. */
+function planOf(response: Response, record: Part | undefined, sizeBytes: number | undefined): Plan | Transfer {
+  const { status, headers } = response;
+  const [, from, size] = /^bytes (?:(\d+)-\d+|\*)\/(\d+)$/.exec(headers.get('content-range') ?? '') ?? [];
+  if (status === 416 && record !== undefined && Number(size) === record.have) return { kind: 'whole' };
+  if (status === 408 || status === 416 || status === 429 || status >= 500) {
+    return { kind: 'failed', reason: `HTTP ${status}` };
+  }
+  if (status !== 200 && status !== 206) return { kind: 'refused', reason: `HTTP ${status}` };
+  if (status === 206) {
+    const etag = headers.get('etag');
+    const changed = etag !== null && record?.validator.startsWith('"') && etag !== record.validator;
+    if (changed || record === undefined || Number(from) !== record.have) {
+      return { kind: 'failed', reason: 'the file changed meanwhile, or another range came than was asked for' };
+    }
+  }
+  const length = headers.get('content-length');
+  const total = status === 206 ? Number(size) : length === null ? sizeBytes : Number(length);
+  if (sizeBytes !== undefined && total !== undefined && total !== sizeBytes) {
+    return { kind: 'refused', reason: `is ${total} bytes, expected ${sizeBytes}` };
+  }
+  return { start: status === 206 ? record!.have : 0, total };
+}
+
+/** The bytes that are there, if it is known what they are a part of. */
+async function resumable(url: string, part: string): Promise<Part | undefined> {
+  const record = (await readJson(`${part}.json`).catch(() => undefined)) as Partial<PartRecord> | undefined;
+  const have = await stat(part).then(
+    ({ size }) => size,
+    () => 0,
+  );
+  if (have === 0 || record?.url !== url || typeof record.validator !== 'string') return undefined;
+  return { have, validator: record.validator };
+}
+
+/** Empties the part and notes what it will be a part of; without a strong validator it cannot be resumed. */
+async function begin(url: string, part: string, response: Response): Promise<void> {
+  await rm(part, { force: true });
+  await rm(`${part}.json`, { force: true });
+  const etag = response.headers.get('etag');
+  const validator = etag !== null && !etag.startsWith('W/') ? etag : response.headers.get('last-modified');
+  if (validator !== null)
+    await writeFileAtomic(`${part}.json`, JSON.stringify({ url, validator } satisfies PartRecord));
+}
+
+/** Writes the body behind the part's bytes. Returns the part's size. */
+async function append(
+  response: Response,
+  part: string,
+  plan: Plan,
+  alive: () => void,
+  options: TransferOptions,
+): Promise<number> {
+  await mkdir(dirname(part), { recursive: true });
+  const file = await open(part, plan.start > 0 ? 'r+' : 'w').catch((error: unknown) => {
+    throw asFileProblem(error, part);
+  });
+  try {
+    let done = plan.start;
+    for await (const chunk of response.body ?? []) {
+      alive();
+      // A server that sends more than it announced would otherwise fill the disk.
+      if (plan.total !== undefined && done + chunk.byteLength > plan.total) return done + chunk.byteLength;
+      await file.write(chunk as Uint8Array, 0, chunk.byteLength, done).catch((error: unknown) => {
+        throw asFileProblem(error, part);
+      });
+      done += chunk.byteLength;
+      options.onBytes(done, plan.total);
+    }
+    return done;
+  } finally {
+    await file.close();
+  }
+}
+
+/** `fetch failed` says nothing; its cause does. */
+function causeOf(error: unknown): string {
+  return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
+}

@@ -1,0 +1,21 @@
+import type { CommandModule } from 'yargs';
+import { cacheCommand } from './cache.js';
+import { dataCommand } from './data.js';
+import { flopsCommand } from './flops.js';
+import { listCommand } from './list.js';
+import { modelCommand } from './model.js';
+import { runCommand } from './run.js';
+
+/**
+ * Every command. These modules hold names and options only; what a command needs to do its work it imports when it
+ * runs, so that `dgate --help` loads no engine, no image library and no schema.
+ */
+// biome-ignore lint/complexity/noBannedTypes: yargs' own type for "no options yet"
+export const commands: readonly CommandModule<{}, never>[] = [
+  runCommand,
+  listCommand,
+  flopsCommand,
+  dataCommand,
+  modelCommand,
+  cacheCommand,
+] as never;

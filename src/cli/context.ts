@@ -1,0 +1,35 @@
+import { join, resolve } from 'node:path';
+import { download } from '../checkpoints/fetch.js';
+import type { Download } from '../data/dataset.js';
+import type { RunContext } from '../pipeline/context.js';
+import type { Progress } from '../progress.js';
+import { ensureFolder, Store } from '../store/store.js';
+import { consoleProgress } from './progress.js';
+
+/** Options that every command has. */
+export interface GlobalOptions {
+  readonly cache?: string | undefined;
+  readonly results?: string | undefined;
+}
+
+/** Folders and progress of a command, from its options and the environment. @throws InputError */
+export async function openContext(options: GlobalOptions): Promise<RunContext> {
+  const cache = resolve(options.cache ?? process.env['DGATE_CACHE'] ?? '.cache');
+  await ensureFolder(cache);
+  const progress = consoleProgress();
+  return {
+    store: new Store(join(cache, 'results')),
+    dataRoot: join(cache, 'data'),
+    modelsRoot: join(cache, 'models'),
+    resultsRoot: resolve(options.results ?? 'results'),
+    progress,
+    download: datasetDownload(progress),
+  };
+}
+
+/** Downloads for datasets, by the same code as for checkpoints. */
+function datasetDownload(progress: Progress): Download {
+  return async ({ url, to, bytes, sha256 }) => {
+    await download({ urls: [url], to, sizeBytes: bytes, sha256, progress });
+  };
+}

@@ -1,0 +1,73 @@
+import type { CommandModule } from 'yargs';
+import type { GlobalOptions } from './context.js';
+
+const kinds = ['experiments', 'networks', 'datasets', 'checkpoints', 'engines'] as const;
+type Kind = (typeof kinds)[number];
+
+interface ListOptions extends GlobalOptions {
+  readonly kind?: Kind;
+  readonly json: boolean;
+}
+
+/** One thing that can be named on the command line. */
+interface Listed {
+  readonly name: string;
+  readonly description: string;
+}
+
+const readers: Readonly<Record<Kind, () => Promise<readonly Listed[]>>> = {
+  experiments: async () => {
+    const { experimentNames, loadDefinition } = await import('../experiment/load.js');
+    const names = await experimentNames();
+    return Promise.all(
+      names.map(async (name) => {
+        const { exported } = await loadDefinition(name);
+        return { name, description: String((exported as { title?: unknown }).title) };
+      }),
+    );
+  },
+  networks: async () => (await import('../networks/catalogue.js')).listNetworks(),
+  datasets: async () => (await import('../data/registry.js')).datasets,
+  checkpoints: async () => {
+    const { knownCheckpoints } = await import('../checkpoints/registry.js');
+    return knownCheckpoints.map(({ id, network, reportedAccuracy, licence, hashChecked }) => ({
+      name: id,
+      description:
+        `${network}, ${(100 * reportedAccuracy).toFixed(2)} % reported, licence ${licence}, ` +
+        `hash ${hashChecked ? 'checked' : 'not checked here'}`,
+    }));
+  },
+  engines: async () => {
+    const { listEngines } = await import('../engines/registry.js');
+    return listEngines().map(({ id, description }) => ({ name: id, description }));
+  },
+};
+
+export const listCommand: CommandModule<GlobalOptions, ListOptions> = {
+  command: 'list [kind]',
+  describe: 'list experiments, networks, datasets, checkpoints and engines',
+  builder: (yargs) =>
+    yargs
+      .positional('kind', { choices: kinds, describe: 'one kind only' })
+      .option('json', { type: 'boolean', default: false, describe: 'as JSON' })
+      .example('$0 list networks', 'names that an experiment can use') as never,
+  handler: async ({ kind, json }) => {
+    const chosen = kind === undefined ? kinds : [kind];
+    const lists = await Promise.all(
+      chosen.map(async (name): Promise<[Kind, Listed[]]> => {
+        const items = await readers[name]();
+        return [name, items.map((item) => ({ name: item.name, description: item.description }))];
+      }),
+    );
+    if (json) {
+      const document = kind === undefined ? Object.fromEntries(lists) : lists[0]![1];
+      process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+      return;
+    }
+    for (const [name, items] of lists) {
+      const width = Math.max(...items.map((item) => item.name.length));
+      const lines = items.map((item) => `  ${item.name.padEnd(width)}  ${item.description}`);
+      process.stdout.write(`${name}\n${lines.join('\n')}\n`);
+    }
+  },
+};

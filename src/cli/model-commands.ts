@@ -1,0 +1,100 @@
+import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
+import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
+import { writeSafetensors } from '../checkpoints/safetensors.js';
+import type { Preprocessing } from '../data/preprocess.js';
+import { InputError } from '../errors.js';
+import { networkByName } from '../networks/catalogue.js';
+import { networkTensors } from '../networks/tensors.js';
+import { evaluateOriginal } from '../pipeline/evaluate.js';
+import { fetchCheckpoint, openNetwork, parsePreprocessing } from '../pipeline/source.js';
+import { renderColumns } from '../report/columns.js';
+import { elementCount } from '../tensor.js';
+import { type GlobalOptions, openContext } from './context.js';
+
+/** `dgate model fetch` */
+export async function fetchModel(options: GlobalOptions & { readonly id: string }): Promise<void> {
+  const known = findCheckpoint(options.id);
+  const { modelsRoot, progress } = await openContext(options);
+  const path = await fetchCheckpoint(modelsRoot, known, progress);
+  process.stdout.write(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}\n`);
+}
+
+interface ImportOptions extends GlobalOptions {
+  readonly file: string;
+  readonly network: string;
+  readonly out: string;
+  readonly mean?: string;
+  readonly std?: string;
+}
+
+/** `dgate model import` */
+export async function importModel(options: ImportOptions): Promise<void> {
+  const { file, out } = options;
+  const network = networkByName(options.network);
+  const given = givenPreprocessing(options);
+  const checkpoint = await readCheckpoint(file);
+  const tensors = matchTensors(networkTensors(network), checkpoint.tensors, `${file} for ${network.name}`);
+  const known = knownCheckpoints.find((entry) => entry.sha256 && checkpoint.sha256.startsWith(entry.sha256));
+  const recorded = checkpoint.metadata['preprocessing'];
+  const preprocessing = given ?? (recorded ? parsePreprocessing(recorded, file) : known?.preprocessing);
+  await writeSafetensors(out, tensors, {
+    ...checkpoint.metadata,
+    network: network.name,
+    source_sha256: checkpoint.sha256,
+    ...(known && { source: known.id, licence: known.licence }),
+    ...(preprocessing && { preprocessing: JSON.stringify({ mean: preprocessing.mean, std: preprocessing.std }) }),
+  });
+  const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';
+  process.stdout.write(`${out}: ${tensors.size} tensors of ${network.name}${note}\n`);
+}
+
+function givenPreprocessing({ mean, std }: ImportOptions): Preprocessing | undefined {
+  if (mean === undefined && std === undefined) return undefined;
+  const numbers = (text: string | undefined): number[] => (text ?? '').split(',').map(Number);
+  const text = JSON.stringify({ mean: numbers(mean), std: numbers(std) });
+  const preprocessing = parsePreprocessing(text, '--mean, --std');
+  if (preprocessing.mean.length !== 3) throw new InputError(`--mean ${mean} --std ${std}; valid: three numbers each`);
+  return preprocessing;
+}
+
+/** `dgate model info` */
+export async function describeModel(options: { readonly file: string; readonly json: boolean }): Promise<void> {
+  const { tensors, metadata, sha256, format } = await readCheckpoint(options.file);
+  const known = knownCheckpoints.find((entry) => entry.sha256 && sha256.startsWith(entry.sha256));
+  const list = [...tensors].map(([name, { shape }]) => ({ name, shape }));
+  if (options.json) {
+    const document = { file: options.file, format, sha256, known: known?.id ?? null, metadata, tensors: list };
+    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+    return;
+  }
+  const values = list.reduce((sum, { shape }) => sum + elementCount(shape), 0).toLocaleString('en');
+  const rows = list.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]);
+  const facts = [`format ${format}`, `sha256 ${sha256}`, `${list.length} tensors, ${values} values`];
+  if (known) facts.push(`known as ${known.id}: ${known.network}, ${(100 * known.reportedAccuracy).toFixed(2)} %`);
+  facts.push(...Object.entries(metadata).map(([key, value]) => `${key}: ${value}`));
+  process.stdout.write(`${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}\n`);
+}
+
+interface EvalOptions extends GlobalOptions {
+  readonly network: string;
+  readonly checkpoint?: string;
+  readonly split: 'train' | 'test';
+  readonly limit?: number;
+  readonly engine: string;
+  readonly json: boolean;
+}
+
+/** `dgate model eval` */
+export async function evaluateModel(options: EvalOptions): Promise<void> {
+  const network = networkByName(options.network);
+  const context = await openContext(options);
+  const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress);
+  const result = await evaluateOriginal(context, source, options);
+  const seconds = result.seconds.toFixed(1);
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify(result, null, 2)}\n`
+      : `${network.name}: ${(100 * result.accuracy).toFixed(2)} % of ${result.images.toLocaleString('en')} ` +
+          `${options.split} images, ${seconds} s on ${result.engine}\n`,
+  );
+}

@@ -1,0 +1,68 @@
+import type { CommandModule } from 'yargs';
+import type { GlobalOptions } from './context.js';
+
+const jsonOption = { type: 'boolean', default: false, describe: 'as JSON' } as const;
+const networkOption = {
+  type: 'string',
+  demandOption: true,
+  requiresArg: true,
+  describe: 'a name (dgate list networks)',
+} as const;
+
+export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
+  command: 'model',
+  describe: 'fetch, import, inspect and evaluate checkpoints',
+  builder: (yargs) =>
+    yargs
+      .command({
+        command: 'fetch <id>',
+        describe: 'download a known checkpoint; resumed after an interruption, verified by its hash',
+        builder: (fetch) =>
+          fetch
+            .positional('id', { type: 'string', demandOption: true, describe: 'an id (dgate list checkpoints)' })
+            .example('$0 model fetch akamaster-resnet56-cifar10', ''),
+        handler: async (options) => (await import('./model-commands.js')).fetchModel(options as never),
+      })
+      .command({
+        command: 'import <file>',
+        describe: 'check a checkpoint against a network and write it as safetensors',
+        builder: (add) =>
+          add
+            .positional('file', {
+              type: 'string',
+              demandOption: true,
+              describe: 'PyTorch (.pt, .pth, .th) or safetensors',
+            })
+            .option('network', networkOption)
+            .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'file to write' })
+            .option('mean', { type: 'string', requiresArg: true, describe: 'mean of each channel: 0.49,0.48,0.45' })
+            .option('std', { type: 'string', requiresArg: true, describe: 'standard deviation of each channel' })
+            .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),
+        handler: async (options) => (await import('./model-commands.js')).importModel(options as never),
+      })
+      .command({
+        command: 'info <file>',
+        describe: 'say what a checkpoint holds',
+        builder: (info) =>
+          info
+            .positional('file', { type: 'string', demandOption: true, describe: 'a checkpoint' })
+            .option('json', jsonOption),
+        handler: async (options) => (await import('./model-commands.js')).describeModel(options as never),
+      })
+      .command({
+        command: 'eval',
+        describe: 'accuracy of the original network',
+        builder: (evaluate) =>
+          evaluate
+            .option('network', networkOption)
+            .option('checkpoint', { type: 'string', requiresArg: true, describe: 'weights: a file, or a known id' })
+            .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
+            .option('limit', { type: 'number', requiresArg: true, describe: 'only the first images' })
+            .option('engine', { type: 'string', default: 'auto', requiresArg: true, describe: 'what executes it' })
+            .option('json', jsonOption)
+            .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', ''),
+        handler: async (options) => (await import('./model-commands.js')).evaluateModel(options as never),
+      })
+      .demandCommand(1, 'model: no command; valid: fetch, import, info, eval') as never,
+  handler: () => {},
+};

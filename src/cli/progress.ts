@@ -1,0 +1,69 @@
+import ora, { type Ora } from 'ora';
+import type { Progress, ProgressTask } from '../progress.js';
+
+/** Without a terminal, a line of progress at most this often. */
+const LOG_INTERVAL_MS = 10_000;
+const REDRAW_INTERVAL_MS = 100;
+
+/** Progress on stderr: a spinner on a terminal, a line now and then elsewhere (logs of batch runs). */
+export function consoleProgress(now: () => number = () => performance.now()): Progress {
+  const interactive = process.stderr.isTTY === true;
+  const line = (text: string): void => {
+    process.stderr.write(`${text}\n`);
+  };
+  return {
+    note: (message) => line(message),
+    warn: (message) => line(`warning: ${message}`),
+    begin(label, total, unit): ProgressTask {
+      const started = now();
+      let shown = started;
+      const spinner: Ora | undefined = interactive ? ora({ stream: process.stderr, text: label }).start() : undefined;
+      return {
+        update(done, detail) {
+          const time = now();
+          if (time - shown < (spinner ? REDRAW_INTERVAL_MS : LOG_INTERVAL_MS)) return;
+          shown = time;
+          const text = describeProgress(label, done, total, unit, (time - started) / 1000, detail);
+          if (spinner) spinner.text = text;
+          else line(text);
+        },
+        end(message) {
+          const seconds = ((now() - started) / 1000).toFixed(1);
+          spinner?.stop();
+          line(`${message ?? label}: done in ${seconds} s`);
+        },
+      };
+    },
+  };
+}
+
+/** `features: 2,048 of 10,000 images (20 %), 410 images/s, 19 s left` */
+export function describeProgress(
+  label: string,
+  done: number,
+  total: number,
+  unit: string,
+  seconds: number,
+  detail?: string,
+): string {
+  const rate = done / Math.max(seconds, 1e-9);
+  const number = (value: number): string => Math.round(value).toLocaleString('en');
+  const speed = rate >= 10 ? number(rate) : rate.toPrecision(2);
+  const parts =
+    total > 0
+      ? [
+          `${label}: ${number(done)} of ${number(total)} ${unit} (${Math.floor((100 * done) / total)} %)`,
+          `${speed} ${unit}/s`,
+          done > 0 ? `${duration((total - done) / rate)} left` : 'time left unknown',
+        ]
+      : [`${label}: ${number(done)} ${unit}`, `${speed} ${unit}/s`];
+  return [...parts, ...(detail === undefined ? [] : [detail])].join(', ');
+}
+
+/** `42 s`, `3 min 10 s`, `2 h 5 min` */
+export function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}

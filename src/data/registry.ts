@@ -1,0 +1,15 @@
+import { InputError } from '../errors.js';
+import { cifar10 } from './cifar10/index.js';
+import type { Dataset } from './dataset.js';
+
+/** Every dataset that dgate knows. A new one is a line here and a folder beside `cifar10/`. */
+export const datasets: readonly Dataset[] = [cifar10];
+
+/** The dataset of this name. @throws InputError with the names there are */
+export function datasetNamed(name: string): Dataset {
+  const found = datasets.find((dataset) => dataset.name === name);
+  if (found === undefined) {
+    throw new InputError(`${name}: no such dataset; valid: ${datasets.map((dataset) => dataset.name).join(', ')}`);
+  }
+  return found;
+}

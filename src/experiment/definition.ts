@@ -1,0 +1,83 @@
+import type { Loss } from '../engines/engine.js';
+import type { ConfidenceKind } from '../gates/confidence.js';
+
+/** Size of a run: `paper`: the paper's networks and data; `laptop`: minutes on two cores; `smoke`: seconds, for CI. */
+export const presetNames = ['paper', 'laptop', 'smoke'] as const;
+export type PresetName = (typeof presetNames)[number];
+
+/** `gap`: the average of each channel; `NxN`: averages of N x N cells of each channel. */
+export type PoolingName = 'gap' | '2x2' | '4x4' | '8x8' | `${number}x${number}`;
+
+/** What an experiment is, as a user writes it. Everything but name, title, network and gates has a default. */
+export interface ExperimentDefinition {
+  /** Letters, digits and dashes; the folder of its results. */
+  readonly name: string;
+  /** One line over the table. */
+  readonly title: string;
+  /** `<architecture>-<dataset>`; see `dgate list networks`. */
+  readonly network: string;
+  /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
+  readonly checkpoint?: string;
+  /** Seeds the choice of images, the folds and the order of training. Default 0. */
+  readonly seed?: number;
+  /** Default `auto`: the fastest that works here. */
+  readonly engine?: string;
+  /** Number of training images that the gates learn from, a stratified choice; all by default. */
+  readonly trainImages?: number;
+  /** Number of test images, a stratified choice; all by default. */
+  readonly testImages?: number;
+  readonly gates: {
+    /** Stages, counted from 1, after which a gate sits; never the last stage. */
+    readonly after: readonly number[];
+    /** Default `gap`. */
+    readonly pooling?: PoolingName;
+    /** Default `hinge`. */
+    readonly loss?: Loss;
+    /** What is held against the threshold. Default `max`: the largest distance (the paper's). */
+    readonly confidence?: ConfidenceKind;
+    /** lambda of lambda/2 |w|^2. Default 0.002. */
+    readonly l2?: number;
+    /** Default 30. */
+    readonly epochs?: number;
+    /** Default 256. */
+    readonly batchSize?: number;
+  };
+  readonly thresholds: {
+    /** Accuracies to reach, as margins below the original's: 0.01 is one point. Each is a row. */
+    readonly margins?: readonly number[];
+    /** Thresholds to apply as they stand, one number per gate. Each is a row. */
+    readonly fixed?: readonly (readonly number[])[];
+    /**
+     * Where thresholds are chosen. `cross-fit` (default, 2 folds): the test images are divided in folds, and each is
+     * reported with thresholds chosen on the others; for networks that have seen all training images. `held-out`:
+     * training images that the network has not learnt from, recorded in its checkpoint.
+     */
+    readonly validation?:
+      | { readonly kind: 'cross-fit'; readonly folds?: number }
+      | { readonly kind: 'held-out'; readonly images: number; readonly seed: number };
+  };
+  /** What differs in each size of run. Without an entry, `laptop` is the definition as it stands. */
+  readonly presets?: Readonly<Partial<Record<PresetName, Overrides>>>;
+}
+
+type DeepPartial<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { readonly [K in keyof T]?: DeepPartial<T[K]> }
+    : T;
+
+/** A part of a definition that replaces what stands there; lists are replaced whole. */
+export type Overrides = DeepPartial<Omit<ExperimentDefinition, 'name' | 'presets'>>;
+
+/**
+ * Declares an experiment. Returns its argument; it is there for the types and for completion in an editor.
+ *
+ * @example
+ * export default defineExperiment({
+ *   name: 'mine', title: 'Two gates', network: 'resnet56-cifar10',
+ *   gates: { after: [1, 2], pooling: '4x4' }, thresholds: { margins: [0.01] },
+ * });
+ */
+export function defineExperiment(definition: ExperimentDefinition): ExperimentDefinition {
+  return definition;
+}

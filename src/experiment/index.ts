@@ -1,0 +1,1 @@
+export { defineExperiment, type ExperimentDefinition, type Overrides, type PresetName } from './definition.js';

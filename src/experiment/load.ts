@@ -1,0 +1,63 @@
+import { readdir } from 'node:fs/promises';
+import { extname, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { InputError, messageOf } from '../errors.js';
+import { exists } from '../store/files.js';
+
+/** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
+const folder = new URL('../../experiments/', import.meta.url);
+
+/** Names of the project's experiments. */
+export async function experimentNames(): Promise<string[]> {
+  const files = await readdir(folder).catch(() => []);
+  const names = files.flatMap((file) => /^([A-Za-z0-9-]+)\.(?:ts|js)$/.exec(file)?.[1] ?? []);
+  return [...new Set(names)].sort();
+}
+
+/**
+ * Loads what a definition file exports by default: an experiment of the project by its name, or any .ts, .js or .mjs
+ * file by its path.
+ *
+ * @returns the export, still unchecked, and how to call it in messages
+ * @throws InputError where there is no such experiment or the file cannot be loaded
+ */
+export async function loadDefinition(nameOrPath: string): Promise<{ exported: unknown; where: string }> {
+  const isPath = /[\\/]|\.[cm]?[jt]s$/.test(nameOrPath);
+  if (!isPath) {
+    const names = await experimentNames();
+    if (!names.includes(nameOrPath)) {
+      const valid = [...names, 'a file such as ./mine.ts'].join(', ');
+      throw new InputError(`experiment ${nameOrPath}: unknown; valid: ${valid}`);
+    }
+    const own = [new URL(`${nameOrPath}.js`, folder), new URL(`${nameOrPath}.ts`, folder)];
+    for (const url of own) {
+      if (await exists(fileURLToPath(url)))
+        return { exported: await importDefault(url.href, nameOrPath), where: nameOrPath };
+    }
+  }
+  const path = resolve(nameOrPath);
+  if (!(await exists(path))) throw new InputError(`${nameOrPath}: no such file`);
+  return { exported: await importDefault(pathToFileURL(path).href, nameOrPath), where: nameOrPath };
+}
+
+async function importDefault(url: string, where: string): Promise<unknown> {
+  try {
+    // A user's TypeScript is compiled on the way in by tsx; the project's own is compiled already.
+    const typescript = ['.ts', '.mts', '.cts'].includes(extname(url));
+    const load = typescript ? await tsxImport() : (path: string) => import(path);
+    const module = (await load(url)) as { default?: unknown };
+    return isModule(module.default) ? module.default.default : module.default;
+  } catch (error) {
+    throw new InputError(`${where}: cannot be loaded: ${messageOf(error).split('\n')[0]}`, { cause: error });
+  }
+}
+
+async function tsxImport(): Promise<(path: string) => Promise<unknown>> {
+  const { tsImport } = await import('tsx/esm/api');
+  return (path) => tsImport(path, import.meta.url) as Promise<unknown>;
+}
+
+/** CommonJS output of a TypeScript file without `"type": "module"`: the default export sits one level deeper. */
+function isModule(value: unknown): value is { default: unknown } {
+  return typeof value === 'object' && value !== null && '__esModule' in value && 'default' in value;
+}

@@ -1,0 +1,84 @@
+import { z } from 'zod';
+import { confidenceKinds } from '../gates/confidence.js';
+import type { Pooling } from '../networks/pooling.js';
+import { presetNames } from './definition.js';
+
+// Every message says what would be valid; `resolve.ts` puts the path and the value before it.
+const text = (valid: string, pattern: RegExp) => z.string({ error: valid }).regex(pattern, { error: valid });
+const whole = (least: number, most = 1e9) => {
+  const error = `a whole number from ${least} to ${most}`;
+  return z.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
+const real = (least: number, most: number, valid = `a number from ${least} to ${most}`) =>
+  z.number({ error: valid }).min(least, { error: valid }).max(most, { error: valid });
+const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, { error: values.join(', ') });
+const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });
+
+const pooling = text('gap, or a grid such as 2x2 or 4x4', /^(gap|([1-9]\d?)x\2)$/).transform((value): Pooling => {
+  return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
+});
+
+const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').min(1, { error: 'at least one stage' });
+
+const gates = z.strictObject({
+  after: stages,
+  pooling: pooling.prefault('gap'),
+  loss: choice(['hinge', 'cross-entropy']).default('hinge'),
+  confidence: choice(confidenceKinds).default('max'),
+  l2: real(1e-12, 1e3).default(0.002),
+  epochs: whole(1, 100_000).default(30),
+  batchSize: whole(1, 1_000_000).default(256),
+});
+
+const validation = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({ kind: z.literal('cross-fit'), folds: whole(2, 1000).default(2) }),
+    z.strictObject({ kind: z.literal('held-out'), images: whole(1), seed: whole(0) }),
+  ],
+  { error: "{ kind: 'cross-fit', folds } or { kind: 'held-out', images, seed }" },
+);
+
+const margin = real(-1, 1, 'a share of accuracy from -1 to 1: 0.01 is one point');
+const threshold = z.number({ error: 'a number; Infinity closes a gate' }).or(z.literal(Number.POSITIVE_INFINITY));
+
+const thresholds = z.strictObject({
+  margins: list(margin, 'a list of margins: [0.005, 0.01]').default([]),
+  fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default([]),
+  validation: validation.prefault({ kind: 'cross-fit' }),
+});
+
+/** A definition after its preset and all overrides, checked, with every default filled in. */
+export const experimentSchema = z
+  .strictObject({
+    name: text('letters, digits and dashes', /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/),
+    title: text('one line of text', /^[^\n]+$/),
+    network: text('<architecture>-<dataset>, see: dgate list networks', /^\S+$/),
+    checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
+    seed: whole(0, 2 ** 31).default(0),
+    engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
+    trainImages: whole(1).optional(),
+    testImages: whole(1).optional(),
+    gates,
+    thresholds,
+  })
+  .superRefine((experiment, context) => {
+    const count = experiment.gates.after.length;
+    experiment.thresholds.fixed.forEach((row, index) => {
+      if (row.length === count) return;
+      const message = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
+      context.addIssue({ code: 'custom', path: ['thresholds', 'fixed', index], message, input: row });
+    });
+    if (experiment.thresholds.fixed.length + experiment.thresholds.margins.length === 0) {
+      const message = 'at least one margin or one row of fixed thresholds';
+      context.addIssue({ code: 'custom', path: ['thresholds'], message, input: experiment.thresholds });
+    }
+  });
+
+export type Experiment = z.output<typeof experimentSchema>;
+
+/** Keys that a definition file may have besides the experiment's own. */
+export const presetsSchema = z.partialRecord(z.enum(presetNames), z.record(z.string(), z.unknown()), {
+  error: `an object with the keys ${presetNames.join(', ')}`,
+});

@@ -1,0 +1,145 @@
+/**
+ * A network described once, as data. Counting its FLOPs (`flops.ts`), naming its tensors (`tensors.ts`) and running it
+ * (`src/engines`) are readers of this one description.
+ */
+
+/** Channels x height x width of one image or feature map (PyTorch's CHW). */
+export interface MapShape {
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/** Square convolution; weight `<name>.weight` of shape [out, in, kernel, kernel], no bias in any of our families. */
+export interface Conv {
+  readonly op: 'conv';
+  readonly name: string;
+  readonly in: number;
+  readonly out: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** Batch norm in evaluation mode, epsilon 1e-5; tensors `<name>.{weight,bias,running_mean,running_var}`. */
+export interface BatchNorm {
+  readonly op: 'batchNorm';
+  readonly name: string;
+  readonly channels: number;
+}
+
+export interface Relu {
+  readonly op: 'relu';
+}
+
+export interface Pool {
+  readonly op: 'maxPool' | 'avgPool';
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+/** body(x) + shortcut(x); an empty shortcut is the identity. */
+export interface Residual {
+  readonly op: 'residual';
+  readonly body: readonly Layer[];
+  readonly shortcut: readonly Layer[];
+}
+
+/** Concatenates x and body(x) along the channels; which of them comes first differs between implementations. */
+export interface DenseConcat {
+  readonly op: 'denseConcat';
+  readonly body: readonly Layer[];
+  readonly first: 'input' | 'new';
+}
+
+/** He et al.'s option A shortcut: every second row and column, channels padded with zeros. No parameters, no FLOPs. */
+export interface SubsamplePad {
+  readonly op: 'subsamplePad';
+  readonly stride: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+export type Layer = Conv | BatchNorm | Relu | Pool | Residual | DenseConcat | SubsamplePad;
+
+/** One main block. A d-gate sits at the end of `layers`, before the transition (paper, section 2.3). */
+export interface Stage {
+  readonly name: string;
+  readonly layers: readonly Layer[];
+  /** DenseNet's transition to the next stage; empty for ResNets. */
+  readonly transition: readonly Layer[];
+}
+
+/** The original classifier: `head`, global average pooling, then a linear layer. */
+export interface Classifier {
+  readonly head: readonly Layer[];
+  readonly name: string;
+  readonly in: number;
+  readonly out: number;
+}
+
+export interface Network {
+  /** `<architecture>-<dataset>`. */
+  readonly name: string;
+  readonly dataset: 'cifar10' | 'imagenet';
+  readonly input: MapShape;
+  readonly stem: readonly Layer[];
+  readonly stages: readonly Stage[];
+  readonly classifier: Classifier;
+}
+
+/** Output size of a convolution or pooling along one side (floor, as PyTorch). */
+function outputSize(size: number, layer: { kernel: number; stride: number; padding: number }): number {
+  return Math.floor((size + 2 * layer.padding - layer.kernel) / layer.stride) + 1;
+}
+
+/** Shape after a sequence of layers. @throws Error where a description does not fit itself (a defect of dgate) */
+export function shapeAfter(layers: readonly Layer[], input: MapShape): MapShape {
+  let shape = input;
+  for (const layer of layers) shape = shapeAfterLayer(layer, shape);
+  return shape;
+}
+
+function shapeAfterLayer(layer: Layer, input: MapShape): MapShape {
+  const { channels, height, width } = input;
+  switch (layer.op) {
+    case 'conv':
+      if (layer.in !== channels)
+        throw new Error(`${layer.name}: ${layer.in} input channels declared, ${channels} come`);
+      return { channels: layer.out, height: outputSize(height, layer), width: outputSize(width, layer) };
+    case 'batchNorm':
+      if (layer.channels !== channels) throw new Error(`${layer.name}: ${layer.channels} channels, ${channels} come`);
+      return input;
+    case 'relu':
+      return input;
+    case 'maxPool':
+    case 'avgPool':
+      return { channels, height: outputSize(height, layer), width: outputSize(width, layer) };
+    case 'residual': {
+      const [body, shortcut] = [shapeAfter(layer.body, input), shapeAfter(layer.shortcut, input)];
+      if (body.channels !== shortcut.channels || body.height !== shortcut.height || body.width !== shortcut.width) {
+        throw new Error(`residual block: body ${JSON.stringify(body)}, shortcut ${JSON.stringify(shortcut)}`);
+      }
+      return body;
+    }
+    case 'denseConcat':
+      return { ...input, channels: channels + shapeAfter(layer.body, input).channels };
+    case 'subsamplePad':
+      return {
+        channels: channels + layer.before + layer.after,
+        height: Math.ceil(height / layer.stride),
+        width: Math.ceil(width / layer.stride),
+      };
+  }
+}
+
+/** Shape of the feature map at each stage's end, where its gate sits. */
+export function stageShapes(network: Network): MapShape[] {
+  let shape = shapeAfter(network.stem, network.input);
+  return network.stages.map((stage) => {
+    const end = shapeAfter(stage.layers, shape);
+    shape = shapeAfter(stage.transition, end);
+    return end;
+  });
+}

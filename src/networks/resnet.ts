@@ -1,0 +1,86 @@
+import { batchNorm, conv, relu } from './layers.js';
+import type { Conv, Layer, Network, Residual, Stage } from './network.js';
+
+/** How a family of ResNets is built and what its reference calls its tensors. */
+export interface ResNetStyle {
+  readonly dataset: Network['dataset'];
+  /** 3 x 3 stride 1, or ImageNet's 7 x 7 stride 2 and max pooling. */
+  readonly stem: '3x3' | '7x7';
+  readonly block: 'basic' | 'bottleneck';
+  /** `pad`: He et al.'s option A, no parameters; `conv`: option B, a 1 x 1 convolution with batch norm. */
+  readonly shortcut: 'pad' | 'conv';
+  /** Name of the shortcut's module in a block. */
+  readonly shortcutName: 'shortcut' | 'downsample';
+  readonly classifierName: 'linear' | 'fc';
+  /** Residual blocks in each stage. */
+  readonly blocks: readonly number[];
+  /** Channels of each stage before a bottleneck's expansion by 4; the stem has the first stage's. */
+  readonly widths: readonly number[];
+}
+
+/** A ResNet of any of the families: kuangliu's, He et al.'s for CIFAR, torchvision's. */
+export function resNet(name: string, style: ResNetStyle): Network {
+  const imagenet = style.dataset === 'imagenet';
+  const expansion = style.block === 'bottleneck' ? 4 : 1;
+  const stemWidth = style.widths[0]!;
+  const large = style.stem === '7x7';
+  const stem: Layer[] = [conv('conv1', 3, stemWidth, large ? 7 : 3, large ? 2 : 1), batchNorm('bn1', stemWidth), relu];
+  if (large) stem.push({ op: 'maxPool', kernel: 3, stride: 2, padding: 1 });
+
+  let channels = stemWidth;
+  const stages = style.blocks.map((count, stage): Stage => {
+    const width = style.widths[stage]!;
+    const layers = Array.from({ length: count }, (_, block) => {
+      const prefix = `layer${stage + 1}.${block}`;
+      const residual = residualBlock(prefix, style, channels, width, block === 0 && stage > 0 ? 2 : 1);
+      channels = width * expansion;
+      return [residual, relu];
+    }).flat();
+    return { name: `layer${stage + 1}`, layers, transition: [] };
+  });
+  const size = imagenet ? 224 : 32;
+  return {
+    name,
+    dataset: style.dataset,
+    input: { channels: 3, height: size, width: size },
+    stem,
+    stages,
+    classifier: { head: [], name: style.classifierName, in: channels, out: imagenet ? 1000 : 10 },
+  };
+}
+
+function residualBlock(prefix: string, style: ResNetStyle, input: number, width: number, stride: number): Residual {
+  const bottleneck = style.block === 'bottleneck';
+  const output = bottleneck ? width * 4 : width;
+  // The stride sits on the 3 x 3 convolution in all three references ("ResNet v1.5").
+  const convolutions: Conv[] = bottleneck
+    ? [
+        conv(`${prefix}.conv1`, input, width, 1),
+        conv(`${prefix}.conv2`, width, width, 3, stride),
+        conv(`${prefix}.conv3`, width, output, 1),
+      ]
+    : [conv(`${prefix}.conv1`, input, width, 3, stride), conv(`${prefix}.conv2`, width, width, 3)];
+  const body = convolutions.flatMap((layer, index): Layer[] => {
+    const normalised = [layer, batchNorm(`${prefix}.bn${index + 1}`, layer.out)];
+    return index < convolutions.length - 1 ? [...normalised, relu] : normalised;
+  });
+  return { op: 'residual', body, shortcut: shortcutLayers(prefix, style, input, output, stride) };
+}
+
+function shortcutLayers(
+  prefix: string,
+  style: ResNetStyle,
+  input: number,
+  output: number,
+  stride: number,
+): readonly Layer[] {
+  if (stride === 1 && input === output) return [];
+  if (style.shortcut === 'pad') {
+    // akamaster: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, planes // 4, planes // 4)); the two sides need not be equal
+    // when a narrower network's widths do not divide.
+    const before = Math.floor((output - input) / 2);
+    return [{ op: 'subsamplePad', stride, before, after: output - input - before }];
+  }
+  const name = `${prefix}.${style.shortcutName}`;
+  return [conv(`${name}.0`, input, output, 1, stride), batchNorm(`${name}.1`, output)];
+}

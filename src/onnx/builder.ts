@@ -1,0 +1,106 @@
+import {
+  type AttributeMessage,
+  attributeTypes,
+  type DataType,
+  dataTypes,
+  encodeModel,
+  type GraphMessage,
+  type NodeMessage,
+  type TensorMessage,
+  type ValueInfoMessage,
+} from './proto.js';
+
+/** Value of a node's attribute; whole numbers are ints, `float(x)` marks a float. */
+type AttributeValue = number | readonly number[] | string | { readonly float: number };
+
+/** Marks a number as a float attribute (`epsilon`, `alpha`), since JavaScript has one type of number. */
+export const float = (value: number): { readonly float: number } => ({ float: value });
+
+/** ONNX opset 17 with IR version 8: old enough for every ONNX Runtime since 1.12. */
+const OPSET = 17;
+const IR_VERSION = 8;
+
+/** Builds an ONNX graph node by node; every value is known by its name. */
+export class GraphBuilder {
+  readonly #nodes: NodeMessage[] = [];
+  readonly #initializers: TensorMessage[] = [];
+  readonly #inputs: ValueInfoMessage[] = [];
+  readonly #outputs: ValueInfoMessage[] = [];
+  #count = 0;
+
+  constructor(readonly name: string) {}
+
+  /** Declares an input; a string among the dimensions is a size known at run time. */
+  input(name: string, type: DataType, dims: readonly (number | string)[]): string {
+    this.#inputs.push(valueInfo(name, type, dims));
+    return name;
+  }
+
+  output(name: string, type: DataType, dims: readonly (number | string)[]): void {
+    this.#outputs.push(valueInfo(name, type, dims));
+  }
+
+  /** Adds a constant and returns its name. The data are not copied before they are written. */
+  constant(name: string, data: Float32Array | BigInt64Array | Uint8Array, dims: readonly number[]): string {
+    const type: DataType = data instanceof Float32Array ? 'float' : data instanceof BigInt64Array ? 'int64' : 'uint8';
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.#initializers.push({ name, dims, data_type: dataTypes[type], raw_data: bytes });
+    return name;
+  }
+
+  /** A constant vector of 64-bit integers: axes, shapes, starts. */
+  ints(name: string, values: readonly number[]): string {
+    return this.constant(name, BigInt64Array.from(values, BigInt), [values.length]);
+  }
+
+  /** Adds a node with one output and returns the output's name. */
+  node(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>> = {},
+    output = `${op}_${this.#count++}`,
+  ): string {
+    this.#nodes.push({
+      op_type: op,
+      name: output,
+      input: inputs,
+      output: [output],
+      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+    });
+    return output;
+  }
+
+  graph(): GraphMessage {
+    return {
+      name: this.name,
+      node: this.#nodes,
+      initializer: this.#initializers,
+      input: this.#inputs,
+      output: this.#outputs,
+    };
+  }
+
+  /** The whole ONNX file. */
+  encode(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+    return encodeModel({
+      ir_version: IR_VERSION,
+      producer_name: 'dgate',
+      producer_version: '',
+      opset_import: [{ domain: '', version: OPSET }],
+      graph: this.graph(),
+      metadata_props: Object.entries(metadata).map(([key, value]) => ({ key, value })),
+    });
+  }
+}
+
+function valueInfo(name: string, type: DataType, dims: readonly (number | string)[]): ValueInfoMessage {
+  const dim = dims.map((size) => (typeof size === 'number' ? { dim_value: size } : { dim_param: size }));
+  return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } };
+}
+
+function attribute(name: string, value: AttributeValue): AttributeMessage {
+  if (typeof value === 'number') return { name, type: attributeTypes.int, i: value };
+  if (typeof value === 'string') return { name, type: attributeTypes.string, s: new TextEncoder().encode(value) };
+  if ('float' in value) return { name, type: attributeTypes.float, f: value.float };
+  return { name, type: attributeTypes.ints, ints: value };
+}

@@ -1,0 +1,144 @@
+import type { Lowered, LoweredNetwork } from '../networks/lower.js';
+import { type MapShape, stageShapes } from '../networks/network.js';
+import { featureCount, type GatePlace, type Pooling } from '../networks/pooling.js';
+import { float, GraphBuilder } from './builder.js';
+
+/** Names in a feature graph. */
+export const featureGraphNames = {
+  /** float [batch, channels, height, width], normalised */
+  input: 'images',
+  /** float [batch, classes] */
+  logits: 'logits',
+  /** float [batch, features] of gate k (counted from 0) */
+  gate: (index: number): string => `gate${index + 1}`,
+} as const;
+
+/**
+ * A network as an ONNX file whose outputs are the pooled features at each gate and the final logits.
+ *
+ * @param lowered network with weights, batch norm folded
+ * @param places the gates, checked with `checkPlaces`
+ */
+export function featureGraph(lowered: LoweredNetwork, places: readonly GatePlace[]): Uint8Array {
+  const { network } = lowered;
+  const builder = new GraphBuilder(network.name);
+  const { channels, height, width } = network.input;
+  const input = builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]);
+  const shapes = stageShapes(network);
+  let value = writeLayers(builder, lowered.stem, input);
+  lowered.stages.forEach((stage, index) => {
+    value = writeLayers(builder, stage.layers, value);
+    places.forEach((place, gate) => {
+      if (place.stage !== index + 1) return;
+      const name = featureGraphNames.gate(gate);
+      writePooling(builder, value, place.pooling, shapes[index]!, name);
+      builder.output(name, 'float', ['batch', featureCount(shapes[index]!, place.pooling)]);
+    });
+    value = writeLayers(builder, stage.transition, value);
+  });
+  writeClassifier(builder, lowered, value, featureGraphNames.logits);
+  builder.output(featureGraphNames.logits, 'float', ['batch', network.classifier.out]);
+  return builder.encode({ network: network.name });
+}
+
+/** Writes the head, global average pooling and the original classifier. */
+export function writeClassifier(builder: GraphBuilder, lowered: LoweredNetwork, input: string, output: string): void {
+  const value = writeLayers(builder, lowered.head, input);
+  const pooled = builder.node('Flatten', [builder.node('GlobalAveragePool', [value])], { axis: 1 });
+  const { name } = lowered.network.classifier;
+  const weight = builder.constant(`${name}.weight`, lowered.weight.data, lowered.weight.shape);
+  const bias = builder.constant(`${name}.bias`, lowered.bias.data, lowered.bias.shape);
+  builder.node('Gemm', [pooled, weight, bias], { transB: 1 }, output);
+}
+
+/** Writes a gate's pooling: [batch, channels, height, width] to [batch, features]. */
+export function writePooling(
+  builder: GraphBuilder,
+  input: string,
+  pooling: Pooling,
+  shape: MapShape,
+  output: string,
+): string {
+  const cell =
+    pooling.kind === 'gap'
+      ? builder.node('GlobalAveragePool', [input])
+      : builder.node('AveragePool', [input], {
+          kernel_shape: [shape.height / pooling.size, shape.width / pooling.size],
+          strides: [shape.height / pooling.size, shape.width / pooling.size],
+        });
+  return builder.node('Flatten', [cell], { axis: 1 }, output);
+}
+
+/** Writes a sequence of layers and returns the name of its result. */
+export function writeLayers(builder: GraphBuilder, layers: readonly Lowered[], input: string): string {
+  return layers.reduce((value, layer) => writeLayer(builder, layer, value), input);
+}
+
+function writeLayer(builder: GraphBuilder, layer: Lowered, input: string): string {
+  const activated = (value: string, relu: boolean): string => (relu ? builder.node('Relu', [value]) : value);
+  switch (layer.op) {
+    case 'conv': {
+      const weight = builder.constant(`${layer.name}.weight`, layer.weight.data, layer.weight.shape);
+      const bias = builder.constant(`${layer.name}.bias`, layer.bias.data, layer.bias.shape);
+      const [, , height, width] = layer.weight.shape as [number, number, number, number];
+      const { stride, padding } = layer;
+      const convolution = builder.node('Conv', [input, weight, bias], {
+        kernel_shape: [height, width],
+        strides: [stride, stride],
+        pads: [padding, padding, padding, padding],
+      });
+      return activated(convolution, layer.relu);
+    }
+    case 'scale': {
+      // As a BatchNormalization with mean 0 and variance 1: ONNX Runtime has a blocked-layout kernel for it, none for
+      // a Mul and an Add.
+      const size = layer.scale.data.length;
+      const parts = [
+        builder.constant(`${layer.name}.scale`, layer.scale.data, [size]),
+        builder.constant(`${layer.name}.shift`, layer.shift.data, [size]),
+        builder.constant(`${layer.name}.mean`, new Float32Array(size), [size]),
+        builder.constant(`${layer.name}.variance`, new Float32Array(size).fill(1), [size]),
+      ];
+      return activated(builder.node('BatchNormalization', [input, ...parts], { epsilon: float(0) }), layer.relu);
+    }
+    case 'relu':
+      return builder.node('Relu', [input]);
+    case 'maxPool':
+    case 'avgPool': {
+      const { kernel, stride, padding } = layer;
+      return builder.node(layer.op === 'maxPool' ? 'MaxPool' : 'AveragePool', [input], {
+        kernel_shape: [kernel, kernel],
+        strides: [stride, stride],
+        pads: [padding, padding, padding, padding],
+      });
+    }
+    case 'residual': {
+      const body = writeLayers(builder, layer.body, input);
+      const shortcut = writeLayers(builder, layer.shortcut, input);
+      return activated(builder.node('Add', [body, shortcut]), layer.relu);
+    }
+    case 'denseConcat': {
+      const fresh = writeLayers(builder, layer.body, input);
+      return builder.node('Concat', layer.first === 'input' ? [input, fresh] : [fresh, input], { axis: 1 });
+    }
+    case 'subsamplePad':
+      return writeSubsamplePad(builder, layer, input);
+  }
+}
+
+function writeSubsamplePad(
+  builder: GraphBuilder,
+  layer: { readonly stride: number; readonly before: number; readonly after: number },
+  input: string,
+): string {
+  const name = `${input}_subsample`;
+  const rows = builder.node('Slice', [
+    input,
+    builder.ints(`${name}_starts`, [0, 0]),
+    builder.ints(`${name}_ends`, [2 ** 31, 2 ** 31]),
+    builder.ints(`${name}_axes`, [2, 3]),
+    builder.ints(`${name}_steps`, [layer.stride, layer.stride]),
+  ]);
+  // Pads: begins of the four axes, then their ends.
+  return builder.node('Pad', [rows, builder.ints(`${name}_pads`, [0, layer.before, 0, 0, 0, layer.after, 0, 0])]);
+}

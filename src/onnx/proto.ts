@@ -1,0 +1,124 @@
+import protobuf from 'protobufjs';
+
+/**
+ * The part of ONNX's schema that we write, with the field numbers of onnx.proto (github.com/onnx/onnx).
+ * protobufjs builds encoder and decoder from it when it is first needed.
+ */
+const schema = `
+syntax = "proto2";
+package onnx;
+message ModelProto {
+  optional int64 ir_version = 1;
+  optional string producer_name = 2;
+  optional string producer_version = 3;
+  optional string doc_string = 6;
+  optional GraphProto graph = 7;
+  repeated OperatorSetIdProto opset_import = 8;
+  repeated StringStringEntryProto metadata_props = 14;
+}
+message OperatorSetIdProto { optional string domain = 1; optional int64 version = 2; }
+message StringStringEntryProto { optional string key = 1; optional string value = 2; }
+message GraphProto {
+  repeated NodeProto node = 1;
+  optional string name = 2;
+  repeated TensorProto initializer = 5;
+  repeated ValueInfoProto input = 11;
+  repeated ValueInfoProto output = 12;
+}
+message NodeProto {
+  repeated string input = 1;
+  repeated string output = 2;
+  optional string name = 3;
+  optional string op_type = 4;
+  repeated AttributeProto attribute = 5;
+  optional string domain = 7;
+}
+message AttributeProto {
+  optional string name = 1;
+  optional float f = 2;
+  optional int64 i = 3;
+  optional bytes s = 4;
+  optional TensorProto t = 5;
+  optional GraphProto g = 6;
+  repeated float floats = 7;
+  repeated int64 ints = 8;
+  optional int32 type = 20;
+}
+message TensorProto {
+  repeated int64 dims = 1;
+  optional int32 data_type = 2;
+  optional string name = 8;
+  optional bytes raw_data = 9;
+}
+message ValueInfoProto { optional string name = 1; optional TypeProto type = 2; }
+message TypeProto {
+  message Tensor { optional int32 elem_type = 1; optional TensorShapeProto shape = 2; }
+  optional Tensor tensor_type = 1;
+}
+message TensorShapeProto {
+  message Dimension { optional int64 dim_value = 1; optional string dim_param = 2; }
+  repeated Dimension dim = 1;
+}
+`;
+
+/** TensorProto.DataType. */
+export const dataTypes = { float: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
+export type DataType = keyof typeof dataTypes;
+
+/** AttributeProto.AttributeType. */
+export const attributeTypes = { float: 1, int: 2, string: 3, graph: 5, ints: 7 } as const;
+
+export interface TensorMessage {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly data_type: number;
+  readonly raw_data: Uint8Array;
+}
+export interface AttributeMessage {
+  readonly name: string;
+  readonly type: number;
+  readonly f?: number;
+  readonly i?: number;
+  readonly s?: Uint8Array;
+  readonly ints?: readonly number[];
+  readonly g?: GraphMessage;
+}
+export interface NodeMessage {
+  readonly op_type: string;
+  readonly name: string;
+  readonly input: readonly string[];
+  readonly output: readonly string[];
+  readonly attribute: readonly AttributeMessage[];
+}
+export interface ValueInfoMessage {
+  readonly name: string;
+  readonly type: {
+    readonly tensor_type: {
+      readonly elem_type: number;
+      readonly shape: { readonly dim: readonly ({ dim_value: number } | { dim_param: string })[] };
+    };
+  };
+}
+export interface GraphMessage {
+  readonly name: string;
+  readonly node: readonly NodeMessage[];
+  readonly initializer: readonly TensorMessage[];
+  readonly input: readonly ValueInfoMessage[];
+  readonly output: readonly ValueInfoMessage[];
+}
+export interface ModelMessage {
+  readonly ir_version: number;
+  readonly producer_name: string;
+  readonly producer_version: string;
+  readonly opset_import: readonly { readonly domain: string; readonly version: number }[];
+  readonly graph: GraphMessage;
+  readonly metadata_props: readonly { readonly key: string; readonly value: string }[];
+}
+
+let modelType: protobuf.Type | undefined;
+
+/** Bytes of an ONNX file. */
+export function encodeModel(model: ModelMessage): Uint8Array {
+  modelType ??= protobuf.parse(schema, { keepCase: true }).root.lookupType('onnx.ModelProto');
+  return modelType.encode(model as unknown as protobuf.Message).finish();
+}

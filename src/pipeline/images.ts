@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import type { ImageSource, PublishedSplit } from '../data/dataset.js';
+import { selectImages } from '../data/images.js';
+import { datasetNamed } from '../data/registry.js';
+import { holdOut, stratifiedSubset } from '../data/splits.js';
+import { InputError } from '../errors.js';
+import type { Experiment } from '../experiment/schema.js';
+import { exists } from '../store/files.js';
+import type { RunContext } from './context.js';
+import type { NetworkSource } from './source.js';
+
+/** The images of a run; no image is in two of them. */
+export interface Images {
+  readonly train: ImageSource;
+  /** Training images that the network has not learnt from, where the experiment chooses thresholds on them. */
+  readonly heldOut?: ImageSource;
+  readonly test: ImageSource;
+}
+
+/** Opens a published split of the network's dataset, which is fetched where it is missing. */
+export async function openSplit(
+  context: RunContext,
+  source: NetworkSource,
+  split: PublishedSplit,
+): Promise<ImageSource> {
+  const dataset = datasetNamed(source.network.dataset);
+  const { dataRoot, progress, download } = context;
+  if (!(await exists(join(dataRoot, dataset.name)))) {
+    await source.lowered(); // before a long download: does the checkpoint fit at all?
+    progress.note(`${dataset.name}: not in the cache; fetching it from ${dataset.sources[0]}`);
+    await dataset.fetch({ root: dataRoot, from: dataset.sources[0]!, progress, download });
+  }
+  return dataset.load(dataRoot, split);
+}
+
+/** Opens the images of a run. */
+export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
+  const train = await openSplit(context, source, 'train');
+  const test = await openSplit(context, source, 'test');
+  const { seed, trainImages, testImages } = experiment;
+  const { validation } = experiment.thresholds;
+  if (validation.kind === 'cross-fit') {
+    return {
+      train: subset(train, trainImages, seed, 'trainImages'),
+      test: subset(test, testImages, seed, 'testImages'),
+    };
+  }
+  const { rest, held } = holdOut(train.labels, train.classes.length, validation.images, validation.seed);
+  return {
+    train: subset(selectImages(train, rest), trainImages, seed, 'trainImages'),
+    heldOut: selectImages(train, held),
+    test: subset(test, testImages, seed, 'testImages'),
+  };
+}
+
+function subset(images: ImageSource, count: number | undefined, seed: number, option: string): ImageSource {
+  if (count === undefined || count === images.count) return images;
+  if (count > images.count) throw new InputError(`${option}: ${count}; valid: 1 to ${images.count}`);
+  return selectImages(images, stratifiedSubset(images.labels, images.classes.length, count, seed));
+}

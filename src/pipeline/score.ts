@@ -1,0 +1,92 @@
+import { encodeSafetensors, parseSafetensors, type RawTensor, type Storable } from '../checkpoints/safetensors.js';
+import { type ConfidenceKind, decide } from '../gates/confidence.js';
+import { distances } from '../gates/gate.js';
+import type { Entry } from '../store/store.js';
+import type { Scores } from '../thresholds/evaluate.js';
+import type { RunContext } from './context.js';
+import type { FeatureSet } from './features.js';
+import type { CachedGate } from './train.js';
+
+/** Raise when the same inputs give other scores. */
+const CODE_VERSION = 1;
+const FILE = 'scores.safetensors';
+
+/** Class and confidence of each image at each gate: from the cache, or computed into it. No network is needed. */
+export async function scoreImages(
+  context: RunContext,
+  features: FeatureSet,
+  gates: readonly CachedGate[],
+  confidence: ConfidenceKind,
+  label: string,
+): Promise<Scores> {
+  const entry = context.store.entry('scores', {
+    features: features.entry.key,
+    gates: gates.map((gate) => gate.entry.key),
+    confidence,
+    code: CODE_VERSION,
+  });
+  if (!(await entry.isComplete())) {
+    context.progress.note(`scores of ${label} images: not in the cache; applying the gates`);
+    const scores = await computeScores(features, gates, confidence);
+    await entry.write(FILE, encodeSafetensors(arraysOf(scores)));
+    await entry.finish({ images: scores.count });
+    return scores;
+  }
+  context.progress.note(`scores of ${label} images: in the cache (${entry.key})`);
+  return readScores(entry, gates.length);
+}
+
+async function computeScores(
+  features: FeatureSet,
+  gates: readonly CachedGate[],
+  confidence: ConfidenceKind,
+): Promise<Scores> {
+  const { count, classes } = features;
+  const loaded = await Promise.all(gates.map((gate) => gate.load()));
+  const scores = {
+    count,
+    classes: loaded.map(() => new Int32Array(count)),
+    confidences: loaded.map(() => new Float32Array(count)),
+    original: new Int32Array(count),
+    labels: new Int32Array(count),
+  };
+  let start = 0;
+  for await (const shard of features.shards()) {
+    scores.labels.set(shard.labels, start);
+    scores.original.set(decide(shard.logits, classes, 'max').classes, start);
+    loaded.forEach((gate, index) => {
+      const decisions = decide(distances(gate, shard.features(index)), classes, confidence);
+      scores.classes[index]!.set(decisions.classes, start);
+      scores.confidences[index]!.set(decisions.confidences, start);
+    });
+    start += shard.count;
+  }
+  return scores;
+}
+
+function arraysOf(scores: Scores): Map<string, Storable> {
+  const shape = [scores.count];
+  return new Map<string, Storable>([
+    ...scores.classes.map((data, i): [string, Storable] => [`gate${i + 1}.class`, { dtype: 'I32', shape, data }]),
+    ...scores.confidences.map((data, i): [string, Storable] => [`gate${i + 1}.confidence`, { shape, data }]),
+    ['original', { dtype: 'I32', shape, data: scores.original }],
+    ['labels', { dtype: 'I32', shape, data: scores.labels }],
+  ]);
+}
+
+async function readScores(entry: Entry, gates: number): Promise<Scores> {
+  const { tensors } = parseSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`);
+  const copy = (name: string): ArrayBuffer => {
+    const { bytes } = tensors.get(name) as RawTensor;
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+  };
+  const labels = new Int32Array(copy('labels'));
+  const numbers = Array.from({ length: gates }, (_, index) => index + 1);
+  return {
+    count: labels.length,
+    classes: numbers.map((number) => new Int32Array(copy(`gate${number}.class`))),
+    confidences: numbers.map((number) => new Float32Array(copy(`gate${number}.confidence`))),
+    original: new Int32Array(copy('original')),
+    labels,
+  };
+}

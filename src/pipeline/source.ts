@@ -1,0 +1,125 @@
+import { stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { download } from '../checkpoints/fetch.js';
+import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
+import { findCheckpoint, type KnownCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
+import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
+import { datasetNamed } from '../data/registry.js';
+import { InputError } from '../errors.js';
+import { type LoweredNetwork, lowerNetwork } from '../networks/lower.js';
+import type { Network } from '../networks/network.js';
+import { networkTensors } from '../networks/tensors.js';
+import type { Progress } from '../progress.js';
+import { hashFile } from '../store/files.js';
+
+/** A network with a checkpoint. The weights are read only where something must be computed. */
+export interface NetworkSource {
+  readonly network: Network;
+  readonly checkpoint: CheckpointFile;
+  readonly preprocessing: Preprocessing;
+  /** The network with its weights. @throws InputError where the file is damaged or does not fit the network */
+  readonly lowered: () => Promise<LoweredNetwork>;
+}
+
+export interface CheckpointFile {
+  readonly path: string;
+  readonly sha256: string;
+  /** The registry's entry with this hash, if there is one. */
+  readonly known: KnownCheckpoint | undefined;
+}
+
+/** Where a known checkpoint lies once it is fetched. */
+export function fetchedPath(modelsRoot: string, known: KnownCheckpoint): string {
+  return join(modelsRoot, known.id, basename(new URL(known.urls[0]!).pathname));
+}
+
+/** Fetches a known checkpoint, or finds it fetched. */
+export async function fetchCheckpoint(modelsRoot: string, known: KnownCheckpoint, progress: Progress): Promise<string> {
+  const { urls, sha256, sizeBytes, id } = known;
+  const to = fetchedPath(modelsRoot, known);
+  const { path } = await download({ urls, to, sha256, sizeBytes, label: id, progress });
+  return path;
+}
+
+/**
+ * Finds a network's checkpoint: a file by its path, or a known one by its id, fetched where it is missing.
+ *
+ * @throws InputError where there is neither, or a known checkpoint belongs to another network
+ */
+export async function openNetwork(
+  network: Network,
+  idOrPath: string | undefined,
+  modelsRoot: string,
+  progress: Progress,
+): Promise<NetworkSource> {
+  const path = await locate(network, idOrPath, modelsRoot, progress);
+  const sha256 = await hashFile(path);
+  const known = knownCheckpoints.find((entry) => entry.sha256 !== undefined && sha256.startsWith(entry.sha256));
+  let lowered: Promise<LoweredNetwork> | undefined;
+  const load = async (): Promise<LoweredNetwork> => {
+    const { tensors } = await readCheckpoint(path);
+    return lowerNetwork(network, matchTensors(networkTensors(network), tensors, `${path} for ${network.name}`));
+  };
+  return {
+    network,
+    checkpoint: { path, sha256, known },
+    preprocessing: known?.preprocessing ?? (await preprocessingOf(path, network, progress)),
+    lowered: () => {
+      lowered ??= load();
+      return lowered;
+    },
+  };
+}
+
+async function locate(
+  network: Network,
+  idOrPath: string | undefined,
+  modelsRoot: string,
+  progress: Progress,
+): Promise<string> {
+  const fitting = knownCheckpoints.filter((known) => known.network === network.name).map((known) => known.id);
+  const fits = fitting.length > 0 ? `; known for ${network.name}: ${fitting.join(', ')}` : '';
+  if (idOrPath === undefined)
+    throw new InputError(`${network.name}: no checkpoint; valid: --checkpoint FILE or ID${fits}`);
+  const found = await stat(idOrPath).catch(() => undefined);
+  if (found?.isFile() === true) return idOrPath;
+  if (found !== undefined)
+    throw new InputError(`checkpoint ${idOrPath}: a folder; valid: a file, or the id of a known one${fits}`);
+  if (!knownCheckpoints.some((known) => known.id === idOrPath)) {
+    throw new InputError(
+      `checkpoint ${idOrPath}: no such file and no known checkpoint; see: dgate list checkpoints${fits}`,
+    );
+  }
+  const known = findCheckpoint(idOrPath);
+  if (known.network !== network.name) {
+    throw new InputError(`checkpoint ${known.id} is of ${known.network}, not of ${network.name}${fits}`);
+  }
+  return fetchCheckpoint(modelsRoot, known, progress);
+}
+
+/** Preprocessing that a safetensors file carries, or the dataset's own, which is then said. */
+async function preprocessingOf(path: string, network: Network, progress: Progress): Promise<Preprocessing> {
+  const { metadata } = await readCheckpoint(path);
+  const recorded = metadata['preprocessing'];
+  if (recorded !== undefined) return parsePreprocessing(recorded, path);
+  const { preprocessing, name } = datasetNamed(network.dataset);
+  progress.warn(
+    `${path}: says nothing about its preprocessing; taking that of ${name}: mean ${preprocessing.mean.join(', ')}, ` +
+      `std ${preprocessing.std.join(', ')} (dgate model import --mean --std records another)`,
+  );
+  return preprocessing;
+}
+
+/** @throws InputError where the text is not `{"mean": [...], "std": [...]}` */
+export function parsePreprocessing(text: string, where: string): Preprocessing {
+  try {
+    const { mean, std } = JSON.parse(text) as Preprocessing;
+    const preprocessing = { mean: mean.map(Number), std: std.map(Number) };
+    checkPreprocessing(preprocessing);
+    return preprocessing;
+  } catch (error) {
+    throw new InputError(`${where}: preprocessing ${text}; valid: {"mean": [r, g, b], "std": [r, g, b]}`, {
+      cause: error,
+    });
+  }
+}

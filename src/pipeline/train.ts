@@ -1,0 +1,83 @@
+import { encodeSafetensors, parseSafetensors, toTensors } from '../checkpoints/safetensors.js';
+import type { Experiment } from '../experiment/schema.js';
+import type { Gate } from '../gates/gate.js';
+import { type GateTraining, trainGate } from '../gates/train.js';
+import type { Entry } from '../store/store.js';
+import type { LazyEngine, RunContext } from './context.js';
+import type { FeatureSet } from './features.js';
+
+/** Raise when the same inputs give other gates. */
+const CODE_VERSION = 1;
+const FILE = 'gate.safetensors';
+
+/** A trained gate and where it is cached. */
+export interface CachedGate {
+  readonly entry: Entry;
+  /** Objective reached on the training images. */
+  readonly objective: number;
+  /** Reads the weights. @throws RottenError */
+  readonly load: () => Promise<Gate>;
+}
+
+/** Every gate of the experiment, each alone on all training images: from the cache, or trained into it. */
+export async function trainGates(
+  context: RunContext,
+  experiment: Experiment,
+  features: FeatureSet,
+  engine: LazyEngine,
+): Promise<CachedGate[]> {
+  const { loss, l2, epochs, batchSize } = experiment.gates;
+  const training: GateTraining = { loss, l2, epochs, batchSize, seed: experiment.seed };
+  const gates: CachedGate[] = [];
+  for (const [index, stage] of experiment.gates.after.entries()) {
+    gates.push(await cachedGate(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`));
+  }
+  return gates;
+}
+
+async function cachedGate(
+  context: RunContext,
+  features: FeatureSet,
+  index: number,
+  training: GateTraining,
+  engine: LazyEngine,
+  label: string,
+): Promise<CachedGate> {
+  const entry = context.store.entry('gates', {
+    features: features.entry.key,
+    gate: index,
+    training,
+    engine: engine.entry.id,
+    code: CODE_VERSION,
+  });
+  const shape = { features: features.widths[index]!, classes: features.classes };
+  if (await entry.isComplete()) {
+    context.progress.note(`${label}: in the cache (${entry.key})`);
+  } else {
+    context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
+    const data = await features.gateData(index);
+    const gradient = await (await engine.get()).loadLinearGradient(shape.features, shape.classes, training.loss);
+    try {
+      const trained = await trainGate(data, training, gradient, context.progress, label);
+      await writeGate(entry, trained.gate);
+      await entry.finish({ objective: trained.objective, epochs: trained.epochs });
+    } finally {
+      await gradient.close();
+    }
+  }
+  const objective = Number((await entry.manifest())?.notes['objective']);
+  return { entry, objective, load: () => readGate(entry, shape) };
+}
+
+async function writeGate(entry: Entry, gate: Gate): Promise<void> {
+  const arrays = new Map([
+    ['weights', { shape: [gate.features, gate.classes], data: gate.weights }],
+    ['bias', { shape: [gate.classes], data: gate.bias }],
+  ]);
+  await entry.write(FILE, encodeSafetensors(arrays, { distances: 'd = x weights - bias' }));
+}
+
+async function readGate(entry: Entry, shape: { features: number; classes: number }): Promise<Gate> {
+  const tensors = toTensors(parseSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`).tensors);
+  return { ...shape, weights: tensors.get('weights')!.data, bias: tensors.get('bias')!.data };
+}

@@ -1,0 +1,116 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream, rmSync } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { InputError, messageOf } from '../errors.js';
+
+type Bytes = Uint8Array | string;
+
+/** Error codes of the file system that the user can mend, with what to do about each. */
+const mendable: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: make space, then run the same command again; it goes on where it stopped',
+  EDQUOT: 'the disk quota is used up: make space, then run the same command again',
+  EACCES: 'permission denied: choose another folder (--cache, --results) or change its permissions',
+  EPERM: 'operation not permitted: choose another folder (--cache, --results)',
+  EROFS: 'the file system is read-only: choose another folder (--cache, --results)',
+  ENOTDIR: 'a part of this path is a file, not a folder: choose another folder (--cache, --results)',
+  EISDIR: 'this is a folder, not a file',
+  EEXIST: 'a file stands where a folder is needed: choose another folder (--cache, --results)',
+};
+
+/** Turns a file-system error that the user can mend into an {@link InputError}; returns any other error as it is. */
+export function asFileProblem(error: unknown, path: string): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const advice = mendable[code];
+  return advice === undefined ? error : new InputError(`${path}: ${advice}`, { cause: error });
+}
+
+/**
+ * Writes a file so that no reader ever sees a part of it: a temporary file beside it, flushed to the disk, then renamed.
+ * The folder is made where it is missing; on any failure the temporary file is removed and the old file stays.
+ *
+ * @param chunks the content, one piece or several that are written one after the other
+ * @throws InputError where the disk is full, read-only or not permitted
+ */
+export async function writeFileAtomic(
+  path: string,
+  chunks: Bytes | Iterable<Bytes> | AsyncIterable<Bytes>,
+): Promise<void> {
+  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  unfinished.add(temporary);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(temporary, 'wx');
+    try {
+      const pieces = typeof chunks === 'string' || chunks instanceof Uint8Array ? [chunks] : chunks;
+      for await (const piece of pieces) await file.writeFile(piece);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw asFileProblem(error, path);
+  } finally {
+    unfinished.delete(temporary);
+  }
+}
+
+/** Temporary files being written right now. */
+const unfinished = new Set<string>();
+
+/** Removes what an exit in the middle of a write would leave behind; for `process.on('exit')`. */
+export function removeTemporaryFiles(): void {
+  for (const path of unfinished) rmSync(path, { force: true });
+}
+
+/** Hash of a file's bytes, streamed. `encoding` hex for sha256/md5, base64 for npm's sha512 integrity strings. */
+export async function hashFile(
+  path: string,
+  algorithm: 'sha256' | 'sha512' | 'md5' = 'sha256',
+  encoding: 'hex' | 'base64' = 'hex',
+): Promise<string> {
+  const hash = createHash(algorithm);
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest(encoding);
+}
+
+/** sha256 of bytes or text, in hex. */
+export function sha256(data: Bytes): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/** Whether something is there under this path. */
+export async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** Reads and parses a JSON file; undefined where it is missing. @throws InputError where it is not JSON */
+export async function readJson(path: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw asFileProblem(error, path);
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new InputError(`${path}: not JSON: ${messageOf(error)}`);
+  }
+}
+
+/**
+ * JSON with sorted keys and without undefined values, so that equal values have equal text and hash.
+ *
+ * @throws RangeError on numbers that JSON cannot hold
+ */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === 'number' && !Number.isFinite(item)) throw new RangeError(`not a finite number: ${item}`);
+    if (item === null || typeof item !== 'object' || Array.isArray(item)) return item;
+    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

@@ -1,0 +1,38 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { InputError } from '../../src/errors.js';
+
+export const fixtures = fileURLToPath(new URL('../fixtures/checkpoints/', import.meta.url));
+
+/** Real checkpoints that are too large for the repository; tests that need them skip themselves where they are not. */
+export const shared = fileURLToPath(new URL('../../../shared/checkpoints/', import.meta.url));
+
+export async function fixture(name: string): Promise<Uint8Array> {
+  return readFile(join(fixtures, name));
+}
+
+/** Runs with a folder of its own, which is removed afterwards. */
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'dgate-checkpoints-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Fails unless `work` throws an InputError whose text matches; returns the error for more questions. */
+export async function refusal(work: () => unknown, pattern: RegExp): Promise<InputError> {
+  let thrown: unknown;
+  try {
+    await work();
+  } catch (error) {
+    thrown = error;
+  }
+  expect(thrown, 'nothing was refused').to.be.instanceOf(InputError);
+  expect((thrown as InputError).message).to.match(pattern);
+  return thrown as InputError;
+}

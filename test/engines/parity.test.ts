@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'chai';
+import type { FeatureBatch } from '../../src/engines/engine.js';
+import { createEngine, listEngines } from '../../src/engines/registry.js';
+import { networkByName } from '../../src/networks/catalogue.js';
+import { lowerNetwork } from '../../src/networks/lower.js';
+import { stageShapes } from '../../src/networks/network.js';
+import { networkTensors } from '../../src/networks/tensors.js';
+import { generatedImages, generatedTensors } from '../parity.js';
+
+interface ParityCase {
+  network: string;
+  parameters: number;
+  tensors: number;
+  firstNames: string[];
+  lastNames: string[];
+  logits: number[][];
+  logitsNorm: number[];
+  argmax: number[];
+  stageFeatures: { channels: number; first: number[]; norm: number[] }[];
+}
+
+// What PyTorch computed on generated weights and images; the recipe is in test/parity.ts.
+const cases = (
+  JSON.parse(readFileSync(new URL('../fixtures/parity.json', import.meta.url), 'utf8')) as { cases: ParityCase[] }
+).cases;
+
+const names: Record<string, string> = {
+  'kuangliu/ResNet101': 'resnet101-cifar10',
+  'kuangliu/DenseNet201': 'densenet201-cifar10',
+  'torchvision/resnet101': 'resnet101-imagenet',
+  'akamaster/resnet20': 'resnet20-cifar10',
+};
+const TOLERANCE = 1e-3; // relative to the norm of the vector
+
+const norm = (values: ArrayLike<number>): number => Math.hypot(...Array.from(values));
+
+for (const { id } of listEngines()) {
+  describe(`${id} agrees with PyTorch`, () => {
+    for (const expected of cases) {
+      const network = networkByName(names[expected.network]!);
+
+      it(`on ${expected.network}: tensors, stage features, logits`, async () => {
+        const tensors = networkTensors(network);
+        expect(tensors.map((tensor) => tensor.name)).to.include.ordered.members(expected.firstNames);
+        expect(tensors.slice(-3).map((tensor) => tensor.name)).to.deep.equal(expected.lastNames.slice(-3));
+        expect(tensors).to.have.length(expected.tensors);
+
+        // The feature graph has gates after all stages here, the last one included.
+        const places = stageShapes(network).map((_, index) => ({
+          stage: index + 1,
+          pooling: { kind: 'gap' as const },
+        }));
+        const engine = await createEngine(id);
+        const loaded = await engine.loadFeatures(lowerNetwork(network, generatedTensors(network)), places);
+        const batch = await loaded.run(generatedImages(network), 2);
+        await loaded.close();
+        checkLogits(batch, expected, network.classifier.out);
+        checkFeatures(batch, expected);
+      });
+    }
+  });
+}
+
+function checkLogits(batch: FeatureBatch, expected: ParityCase, classes: number): void {
+  for (const image of [0, 1]) {
+    const logits = batch.logits.slice(image * classes, (image + 1) * classes);
+    const allowed = TOLERANCE * expected.logitsNorm[image]!;
+    expect(norm(logits)).to.be.closeTo(expected.logitsNorm[image]!, allowed);
+    for (const [index, value] of expected.logits[image]!.entries()) {
+      expect(logits[index]).to.be.closeTo(value, allowed);
+    }
+    expect(logits.indexOf(Math.max(...logits))).to.equal(expected.argmax[image]);
+  }
+}
+
+function checkFeatures(batch: FeatureBatch, expected: ParityCase): void {
+  expected.stageFeatures.forEach(({ channels, first, norm: norms }, stage) => {
+    const features = batch.features[stage]!;
+    expect(features.length).to.equal(2 * channels);
+    const allowed = TOLERANCE * norms[0]!;
+    for (const [index, value] of first.entries()) expect(features[index]).to.be.closeTo(value, allowed);
+    for (const image of [0, 1]) {
+      const row = features.slice(image * channels, (image + 1) * channels);
+      expect(norm(row)).to.be.closeTo(norms[image]!, TOLERANCE * norms[image]!);
+    }
+  });
+}
