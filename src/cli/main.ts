@@ -30,24 +30,59 @@ function parser(args: readonly string[]) {
     .usage('$0 <command>\n\nPuts decision gates on trained networks and measures what leaving early costs and saves.')
     .version(version())
     .alias('help', 'h')
+    .locale('en') // not the machine's: every other message is English
+    .updateStrings(wordings as never) // its type knows no plurals
     .strict()
-    .demandCommand(1, 'no command; valid: see dgate --help')
+    .check(assertGivenOnce, true)
+    .demandCommand(1, 'no command')
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 110))
     .option('cache', {
       type: 'string',
       global: true,
+      requiresArg: true,
       describe: 'folder of data, models and everything computed (or DGATE_CACHE)',
       defaultDescription: '.cache',
     })
-    .option('results', { type: 'string', global: true, describe: 'folder of tables', defaultDescription: 'results' })
+    .option('results', {
+      type: 'string',
+      global: true,
+      requiresArg: true,
+      describe: 'folder of tables',
+      defaultDescription: 'results',
+    })
     .example('$0 run resnet56', 'the whole pipeline on a pretrained ResNet-56')
     .example('$0 flops resnet101-cifar10', 'what a network costs, stage by stage')
     .example('$0 data fetch cifar10', 'get CIFAR-10')
     .fail((message, error) => {
-      throw error ?? new InputError(`${message.replaceAll('\n', ' ')} (dgate --help)`);
+      // What yargs itself finds wrong comes as a message, sometimes with an error of its own.
+      if (error !== undefined && error.name !== 'YError') throw error;
+      throw new InputError(`${message.trim().replaceAll(/\s+/g, ' ')} (dgate --help)`);
     });
   return commands.reduce((all, command) => all.command(command), base);
+}
+
+/** yargs' wordings where dgate's say more: what, and what would be valid. */
+const wordings = {
+  'Not enough non-option arguments: got %s, need at least %s': {
+    one: 'something is missing after the command: %s given, %s needed',
+    other: 'something is missing after the command: %s given, %s needed',
+  },
+  'Not enough arguments following: %s': '--%s: its value is missing',
+  'Missing required argument: %s': { one: '--%s is missing', other: 'missing: %s' },
+  'Unknown argument: %s': { one: 'unknown option or argument: %s', other: 'unknown options or arguments: %s' },
+  'Did you mean %s?': 'unknown command; did you mean %s?',
+  'Invalid values:': ' ', // an empty one would not be taken
+  'Argument: %s, Given: %s, Choices: %s': '%s: %s; valid: %s',
+};
+
+/** Options that may be given several times. */
+const lists = ['_', 'experiment', 'set'];
+
+function assertGivenOnce(options: Record<string, unknown>): true {
+  const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));
+  if (twice.length > 0) throw new InputError(twice.map((key) => `--${key}: given more than once; valid: once`));
+  return true;
 }
 
 function report(error: unknown): number {

@@ -1,3 +1,4 @@
+import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { writeSafetensors } from '../checkpoints/safetensors.js';
@@ -6,7 +7,7 @@ import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
 import { evaluateOriginal } from '../pipeline/evaluate.js';
-import { fetchCheckpoint, openNetwork, parsePreprocessing } from '../pipeline/source.js';
+import { openNetwork, parsePreprocessing } from '../pipeline/source.js';
 import { renderColumns } from '../report/columns.js';
 import { elementCount } from '../tensor.js';
 import { type GlobalOptions, openContext } from './context.js';
@@ -15,7 +16,7 @@ import { type GlobalOptions, openContext } from './context.js';
 export async function fetchModel(options: GlobalOptions & { readonly id: string }): Promise<void> {
   const known = findCheckpoint(options.id);
   const { modelsRoot, progress } = await openContext(options);
-  const path = await fetchCheckpoint(modelsRoot, known, progress);
+  const { path } = await fetchCheckpoint(known, modelsRoot, progress);
   process.stdout.write(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}\n`);
 }
 

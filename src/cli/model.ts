@@ -46,7 +46,8 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
         builder: (info) =>
           info
             .positional('file', { type: 'string', demandOption: true, describe: 'a checkpoint' })
-            .option('json', jsonOption),
+            .option('json', jsonOption)
+            .example('$0 model info resnet56.th', 'format, hash, and name and shape of each tensor'),
         handler: async (options) => (await import('./model-commands.js')).describeModel(options as never),
       })
       .command({
@@ -63,6 +64,8 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
             .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', ''),
         handler: async (options) => (await import('./model-commands.js')).evaluateModel(options as never),
       })
+      .example('$0 model info resnet56.th', 'what is in it')
+      .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', 'how good it is')
       .demandCommand(1, 'model: no command; valid: fetch, import, info, eval') as never,
   handler: () => {},
 };

@@ -6,10 +6,10 @@ import type { Dataset } from './dataset.js';
 export const datasets: readonly Dataset[] = [cifar10];
 
 /** The dataset of this name. @throws InputError with the names there are */
-export function datasetNamed(name: string): Dataset {
-  const found = datasets.find((dataset) => dataset.name === name);
+export function datasetNamed(name: string, among: readonly Dataset[] = datasets): Dataset {
+  const found = among.find((dataset) => dataset.name === name);
   if (found === undefined) {
-    throw new InputError(`${name}: no such dataset; valid: ${datasets.map((dataset) => dataset.name).join(', ')}`);
+    throw new InputError(`${name}: no such dataset; valid: ${among.map((dataset) => dataset.name).join(', ')}`);
   }
   return found;
 }

@@ -37,9 +37,9 @@ export interface ExperimentDefinition {
     readonly confidence?: ConfidenceKind;
     /** lambda of lambda/2 |w|^2. Default 0.002. */
     readonly l2?: number;
-    /** Default 30. */
+    /** Passes over the training images. Default 20. */
     readonly epochs?: number;
-    /** Default 256. */
+    /** Images of a step. Default 512. */
     readonly batchSize?: number;
   };
   readonly thresholds: {

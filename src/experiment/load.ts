@@ -48,7 +48,7 @@ async function importDefault(url: string, where: string): Promise<unknown> {
     const module = (await load(url)) as { default?: unknown };
     return isModule(module.default) ? module.default.default : module.default;
   } catch (error) {
-    throw new InputError(`${where}: cannot be loaded: ${messageOf(error).split('\n')[0]}`, { cause: error });
+    throw new InputError(`${where}: cannot be loaded: ${firstLines(messageOf(error))}`, { cause: error });
   }
 }
 
@@ -57,7 +57,13 @@ async function tsxImport(): Promise<(path: string) => Promise<unknown>> {
   return (path) => tsImport(path, import.meta.url) as Promise<unknown>;
 }
 
-/** CommonJS output of a TypeScript file without `"type": "module"`: the default export sits one level deeper. */
-function isModule(value: unknown): value is { default: unknown } {
-  return typeof value === 'object' && value !== null && '__esModule' in value && 'default' in value;
+/** The first line of a message; the second too where the first only announces it (esbuild's syntax errors). */
+function firstLines(message: string): string {
+  const [first = '', second = ''] = message.split('\n');
+  return first.endsWith(':') ? `${first} ${second.trim()}` : first;
+}
+
+/** CommonJS output of a TypeScript file without `"type": "module"`: the default export, if any, sits one level deeper. */
+function isModule(value: unknown): value is { default?: unknown } {
+  return typeof value === 'object' && value !== null && '__esModule' in value;
 }

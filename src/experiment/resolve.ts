@@ -30,9 +30,7 @@ export function resolveExperiment(
     );
   }
   const { presets, ...base } = exported;
-  const problems: string[] = [];
   const sizes = presetsSchema.safeParse(presets ?? {});
-  if (!sizes.success) problems.push(...describe(sizes.error, presets, `${where}: presets`, presetsSchema));
   const chosen = sizes.success ? sizes.data[preset] : undefined;
   if (chosen === undefined && preset !== 'laptop' && sizes.success) {
     const valid = presetNames.filter((name) => name === 'laptop' || sizes.data[name] !== undefined);
@@ -45,9 +43,26 @@ export function resolveExperiment(
     merge(base, chosen ?? {}),
   );
   const checked = experimentSchema.safeParse(merged);
-  if (!checked.success) problems.push(...describe(checked.error, merged, where, experimentSchema));
-  if (!checked.success || problems.length > 0) throw new InputError([...new Set(problems)]);
+  const own = checked.success ? [] : describe(checked.error, merged, [], experimentSchema);
+  const ofPresets = sizes.success
+    ? presetProblems(base, sizes.data, own)
+    : describe(sizes.error, presets, ['presets'], presetsSchema);
+  const problems = [...new Set([...ofPresets, ...own])];
+  if (!checked.success || problems.length > 0) throw new InputError(problems.map((problem) => `${where}: ${problem}`));
   return checked.data;
+}
+
+/** What is wrong with the presets that do not run now, as far as nothing else is to blame: no mistake waits for later. */
+function presetProblems(base: Plain, presets: Readonly<Record<string, Plain | undefined>>, own: string[]): string[] {
+  const problemsOf = (definition: Plain): string[] => {
+    const { error } = experimentSchema.safeParse(definition);
+    return error === undefined ? [] : describe(error, definition, [], experimentSchema);
+  };
+  const said = new Set([...own, ...problemsOf(base)]);
+  return Object.entries(presets).flatMap(([name, change]) => {
+    const problems = problemsOf(merge(base, change ?? {})).filter((problem) => !said.has(problem));
+    return problems.map((problem) => `presets.${name}.${problem}`);
+  });
 }
 
 /** `gates.epochs=5` as an override; the value is read as JSON where it is JSON, else as text. */
@@ -55,7 +70,7 @@ export function parseSetting(setting: string): Override {
   const [, path, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(setting) ?? [];
   if (path === undefined || value === undefined) {
     throw new InputError(
-      `--set ${setting}: valid: path=value, for example gates.epochs=10 or thresholds.margins=[0.01]`,
+      `--set ${setting}; valid: path=value, for example gates.epochs=10 or thresholds.margins=[0.01]`,
     );
   }
   try {
@@ -86,15 +101,16 @@ function merge(base: Plain, change: Plain): Plain {
 }
 
 function show(value: unknown): string {
-  const text = typeof value === 'string' ? JSON.stringify(value) : (JSON.stringify(value) ?? String(value));
+  // JSON has no NaN and no Infinity.
+  const text = typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? String(value));
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
 /** One line per problem: path, value, what would be valid. */
-function describe(error: z.ZodError, value: unknown, where: string, schema: z.ZodType): string[] {
+function describe(error: z.ZodError, value: unknown, within: readonly string[], schema: z.ZodType): string[] {
   return error.issues.flatMap((issue) => {
     const path = issue.path.map(String);
-    const at = (keys: readonly string[]): string => [where, keys.join('.')].filter((part) => part !== '').join(': ');
+    const at = (keys: readonly string[]): string => [...within, ...keys].join('.');
     if (issue.code === 'unrecognized_keys') {
       const valid = keysAt(schema, path).join(', ');
       return issue.keys.map((key) => `${at([...path, key])}: unknown key; valid: ${valid}`);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
 import type { Pooling } from '../networks/pooling.js';
-import { presetNames } from './definition.js';
+import { type PresetName, presetNames } from './definition.js';
 
 // Every message says what would be valid; `resolve.ts` puts the path and the value before it.
 const text = (valid: string, pattern: RegExp) => z.string({ error: valid }).regex(pattern, { error: valid });
@@ -21,15 +21,18 @@ const pooling = text('gap, or a grid such as 2x2 or 4x4', /^(gap|([1-9]\d?)x\2)$
 
 const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').min(1, { error: 'at least one stage' });
 
-const gates = z.strictObject({
-  after: stages,
-  pooling: pooling.prefault('gap'),
-  loss: choice(['hinge', 'cross-entropy']).default('hinge'),
-  confidence: choice(confidenceKinds).default('max'),
-  l2: real(1e-12, 1e3).default(0.002),
-  epochs: whole(1, 100_000).default(30),
-  batchSize: whole(1, 1_000_000).default(256),
-});
+const gates = z.strictObject(
+  {
+    after: stages,
+    pooling: pooling.prefault('gap'),
+    loss: choice(['hinge', 'cross-entropy']).default('hinge'),
+    confidence: choice(confidenceKinds).default('max'),
+    l2: real(1e-12, 1e3).default(0.002),
+    epochs: whole(1, 100_000).default(20),
+    batchSize: whole(1, 1_000_000).default(512),
+  },
+  { error: 'an object: { after: [1, 2] }' },
+);
 
 const validation = z.discriminatedUnion(
   'kind',
@@ -41,13 +44,20 @@ const validation = z.discriminatedUnion(
 );
 
 const margin = real(-1, 1, 'a share of accuracy from -1 to 1: 0.01 is one point');
-const threshold = z.number({ error: 'a number; Infinity closes a gate' }).or(z.literal(Number.POSITIVE_INFINITY));
-
-const thresholds = z.strictObject({
-  margins: list(margin, 'a list of margins: [0.005, 0.01]').default([]),
-  fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default([]),
-  validation: validation.prefault({ kind: 'cross-fit' }),
+const threshold = z.union([z.number(), z.literal(Number.POSITIVE_INFINITY)], {
+  error: 'a number; Infinity closes a gate',
 });
+
+const thresholds = z.strictObject(
+  {
+    margins: list(margin, 'a list of margins: [0.005, 0.01]').default([]),
+    fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
+      [],
+    ),
+    validation: validation.prefault({ kind: 'cross-fit' }),
+  },
+  { error: 'an object: { margins: [0.01] }' },
+);
 
 /** A definition after its preset and all overrides, checked, with every default filled in. */
 export const experimentSchema = z
@@ -79,6 +89,8 @@ export const experimentSchema = z
 export type Experiment = z.output<typeof experimentSchema>;
 
 /** Keys that a definition file may have besides the experiment's own. */
-export const presetsSchema = z.partialRecord(z.enum(presetNames), z.record(z.string(), z.unknown()), {
+const size = z.record(z.string(), z.unknown(), { error: 'an object of what differs' }).optional();
+export const presetsSchema = z.strictObject({ paper: size, laptop: size, smoke: size } satisfies Presets, {
   error: `an object with the keys ${presetNames.join(', ')}`,
 });
+type Presets = Record<PresetName, typeof size>;

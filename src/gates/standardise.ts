@@ -1,9 +1,4 @@
-/** Per-feature scaling to mean 0 and standard deviation 1, learnt on the training features. */
-export interface Scaling {
-  readonly mean: Float64Array;
-  /** 1 / standard deviation; 0 for a feature that does not vary, which a gate then ignores. */
-  readonly inverse: Float64Array;
-}
+import type { Scaling } from '../engines/engine.js';
 
 /** A feature whose standard deviation is below this share of its magnitude is taken as constant. */
 const CONSTANT = 1e-6;
@@ -45,6 +40,6 @@ export class ScalingAccumulator {
       const deviation = Math.sqrt(squares / Math.max(1, this.#count));
       return deviation > CONSTANT * Math.max(1, Math.abs(this.#mean[f]!)) ? 1 / deviation : 0;
     });
-    return { mean: this.#mean.slice(), inverse };
+    return { mean: Float32Array.from(this.#mean), inverse: Float32Array.from(inverse) };
   }
 }

@@ -1,7 +1,8 @@
-import type { LinearGradient, LinearGradientResult, Loss } from '../engines/engine.js';
+import type { Engine, LinearGradient, LinearGradientResult, Loss, Scaling } from '../engines/engine.js';
 import type { Progress } from '../progress.js';
 import type { Gate } from './gate.js';
-import { type Scaling, ScalingAccumulator } from './standardise.js';
+import { preconditioner } from './precondition.js';
+import { ScalingAccumulator } from './standardise.js';
 
 /** How gates are trained. Part of the cache key. */
 export interface GateTraining {
@@ -18,11 +19,8 @@ export interface TrainingData {
   readonly count: number;
   readonly features: number;
   readonly classes: number;
-  /**
-   * One pass over all images. `order` absent: as they come; else shuffled by that seed.
-   * A batch's arrays may be overwritten once the next is asked for.
-   */
-  batches(size: number, order?: number): AsyncIterable<TrainingBatch>;
+  /** One pass over all images: as they come, or shuffled by a seed. */
+  batches(size: number, shuffleSeed?: number): AsyncIterable<TrainingBatch>;
 }
 
 export interface TrainingBatch {
@@ -33,51 +31,60 @@ export interface TrainingBatch {
 
 export interface TrainedGate {
   readonly gate: Gate;
-  /** Objective over all training images: mean loss + lambda/2 (|W|^2 + |b|^2), in standardised features. */
+  /** Over all training images: mean loss + lambda/2 (|V|^2 + |a|^2), in standardised features. */
   readonly objective: number;
-  /** Share of training images whose largest distance is their own class's. */
-  readonly epochs: number;
 }
+
+/** Steps of full length before they begin to shrink as 1/t. */
+const FULL_STEPS = 50;
 
 /**
  * Trains one d-gate on all training data, the network frozen (paper, sections 2.2 and 3.1, "Training Setup").
  *
- * Minimises (1/n) sum_i loss(x_i) + lambda/2 (|W|^2 + |b|^2) by mini-batch (sub-)gradient descent. The paper prints the
- * regulariser as "- lambda |w|"; what is convex, and what its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2.
- * The bias is regularised with the weights, as in liblinear, which makes the objective strongly convex.
+ * Minimises (1/n) sum_i loss(x_i) + lambda/2 (|V|^2 + |a|^2) by mini-batch (sub-)gradient descent on standardised
+ * features, and folds the scaling back: W = V / std, b = a + W . mean. The paper prints the regulariser as
+ * "- lambda |w|"; what is convex, and what its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2. The bias is
+ * regularised with the weights, as in liblinear, which makes the objective strongly convex.
  *
- * Steps are Pegasos', eta_t = 1 / (lambda (t + t_0)), with t_0 such that the first is no longer than the data allow;
- * the answer is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which removes the noise of the
- * last batches. Features are standardised without being touched: W = inverse * V and b = a + mean . W turn the
- * standardised parameters (V, a) into those of the features as they come, and gradients go back by the chain rule.
+ * Steps shrink as Pegasos' do, with 1/t, but are taken in the metric of the features' covariance (`precondition.ts`).
+ * The answer is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which removes the noise of the
+ * last batches.
  *
- * @throws Error where the loss is not finite
+ * @throws Error where features or loss are not finite
  */
 export async function trainGate(
   data: TrainingData,
   training: GateTraining,
-  gradient: LinearGradient,
+  engine: Engine,
   progress: Progress,
   label: string,
 ): Promise<TrainedGate> {
+  const { loss, l2, epochs, batchSize, seed } = training;
+  const { features, classes } = data;
+  const task = progress.begin(label, epochs, 'epochs');
   const scaling = await standardise(data);
-  const state = new AveragedDescent(data.features, data.classes, training.l2, scaling);
-  const task = progress.begin(label, training.epochs, 'epochs');
-  for (let epoch = 0; epoch < training.epochs; epoch++) {
-    let loss = 0;
-    for await (const { x, labels } of data.batches(training.batchSize, training.seed + epoch)) {
-      const { weights, bias } = state.gate();
-      const result = await gradient.run(x, labels, weights, bias);
-      if (!Number.isFinite(result.loss)) throw new Error(`${label}: the loss is not finite in epoch ${epoch + 1}`);
-      state.step(result, labels.length);
-      loss += result.loss;
+  if (!scaling.mean.every(Number.isFinite)) throw new Error(`${label}: the features are not finite`);
+  const metric = await preconditioner(data, scaling, l2, engine);
+  const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric });
+  try {
+    const descent = new AveragedDescent(features, classes, l2);
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      let total = 0;
+      for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
+        const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
+        if (!Number.isFinite(result.loss)) throw new Error(`${label}: the loss is not finite in epoch ${epoch + 1}`);
+        descent.step(result, labels.length);
+        total += result.loss;
+      }
+      task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
     }
-    task.update(epoch + 1, `loss ${(loss / data.count).toFixed(4)}`);
+    const { weights, bias } = descent.average();
+    const objective = (await meanLoss(data, weights, bias, gradient)) + penalty(weights, bias, l2);
+    task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
+    return { gate: foldScaling(weights, bias, scaling), objective };
+  } finally {
+    await gradient.close();
   }
-  const gate = state.averagedGate();
-  const objective = (await meanLoss(data, gate, gradient, training.batchSize)) + state.penalty();
-  task.end(`${label}: ${training.loss} objective ${objective.toFixed(5)} after ${training.epochs} epochs`);
-  return { gate, objective, epochs: training.epochs };
 }
 
 async function standardise(data: TrainingData): Promise<Scaling> {
@@ -86,93 +93,80 @@ async function standardise(data: TrainingData): Promise<Scaling> {
   return accumulator.result();
 }
 
-async function meanLoss(data: TrainingData, gate: Gate, gradient: LinearGradient, batchSize: number): Promise<number> {
+async function meanLoss(
+  data: TrainingData,
+  weights: Float32Array,
+  bias: Float32Array,
+  gradient: LinearGradient,
+): Promise<number> {
   let loss = 0;
-  for await (const { x, labels } of data.batches(Math.max(batchSize, 1024))) {
-    loss += (await gradient.run(x, labels, gate.weights, gate.bias)).loss;
-  }
+  for await (const { x, labels } of data.batches(1024)) loss += (await gradient.run(x, labels, weights, bias, 0)).loss;
   return loss / data.count;
 }
 
-/** Pegasos with weighted averaging, on standardised parameters V [features, classes] and a [classes]. */
+/** lambda/2 (|V|^2 + |a|^2) */
+function penalty(weights: Float32Array, bias: Float32Array, l2: number): number {
+  let squares = 0;
+  for (const v of weights) squares += v * v;
+  for (const a of bias) squares += a * a;
+  return (l2 / 2) * squares;
+}
+
+/** The gate on features as they come, of parameters V [features, classes] and a [classes] on scaled ones. */
+function foldScaling(v: Float32Array, a: Float32Array, { mean, inverse }: Scaling): Gate {
+  const [features, classes] = [mean.length, a.length];
+  const weights = new Float32Array(features * classes);
+  const bias = Float64Array.from(a);
+  for (let f = 0; f < features; f++) {
+    for (let c = 0; c < classes; c++) {
+      const w = v[f * classes + c]! * inverse[f]!;
+      weights[f * classes + c] = w;
+      bias[c]! += w * mean[f]!;
+    }
+  }
+  return { features, classes, weights, bias: Float32Array.from(bias) };
+}
+
+/** Descent on V [features, classes] and a [classes], and the weighted average of its iterates. */
 class AveragedDescent {
-  readonly #v: Float64Array;
-  readonly #a: Float64Array;
-  readonly #averageV: Float64Array;
-  readonly #averageA: Float64Array;
-  readonly #offset: number;
+  /** The current iterate. */
+  readonly weights: Float32Array;
+  readonly bias: Float32Array;
+  readonly #averageWeights: Float64Array;
+  readonly #averageBias: Float64Array;
   #t = 0;
 
   constructor(
-    readonly features: number,
-    readonly classes: number,
+    features: number,
+    classes: number,
     readonly l2: number,
-    readonly scaling: Scaling,
   ) {
-    this.#v = new Float64Array(features * classes);
-    this.#a = new Float64Array(classes);
-    this.#averageV = new Float64Array(features * classes);
-    this.#averageA = new Float64Array(classes);
-    // Standardised features have |x|^2 = features on average, so a step of 1/features changes a distance by about 1.
-    this.#offset = (features + 1) / l2;
+    this.weights = new Float32Array(features * classes);
+    this.bias = new Float32Array(classes);
+    this.#averageWeights = new Float64Array(features * classes);
+    this.#averageBias = new Float64Array(classes);
   }
 
-  /** Takes one step along the gradient of a batch of `count` images, given in the features as they come. */
+  /** One step along the gradient of a batch of `count` images. */
   step(result: LinearGradientResult, count: number): void {
-    const { features, classes, l2 } = this;
-    const { mean, inverse } = this.scaling;
+    const { weights, bias, l2 } = this;
     this.#t++;
-    const eta = 1 / (l2 * (this.#t + this.#offset));
-    const keep = 1 - eta * l2;
-    const rate = eta / count;
-    const average = 2 / (this.#t + 1);
-    for (let f = 0; f < features; f++) {
-      const scale = inverse[f]! * rate;
-      const shift = mean[f]!;
-      for (let c = 0; c < classes; c++) {
-        const i = f * classes + c;
-        // dLoss/dV = inverse (dLoss/dW + mean dLoss/db), since dd/db = -1.
-        const v = keep * this.#v[i]! - scale * (result.weights[i]! + shift * result.bias[c]!);
-        this.#v[i] = v;
-        this.#averageV[i]! += average * (v - this.#averageV[i]!);
-      }
+    const rate = 1 / (1 + this.#t / FULL_STEPS);
+    const share = 2 / (this.#t + 1);
+    for (let i = 0; i < weights.length; i++) {
+      const v = weights[i]! - (rate / count) * result.weights[i]!;
+      weights[i] = v;
+      this.#averageWeights[i]! += share * (v - this.#averageWeights[i]!);
     }
-    for (let c = 0; c < classes; c++) {
-      const a = keep * this.#a[c]! - rate * result.bias[c]!;
-      this.#a[c] = a;
-      this.#averageA[c]! += average * (a - this.#averageA[c]!);
+    // The bias is the weight of a feature -1: S + lambda is 1 + lambda there.
+    for (let c = 0; c < bias.length; c++) {
+      const a = bias[c]! - (rate / (1 + l2)) * (l2 * bias[c]! + result.bias[c]! / count);
+      bias[c] = a;
+      this.#averageBias[c]! += share * (a - this.#averageBias[c]!);
     }
   }
 
-  /** The current iterate for features as they come. */
-  gate(): Gate {
-    return this.#fold(this.#v, this.#a);
-  }
-
-  averagedGate(): Gate {
-    return this.#fold(this.#averageV, this.#averageA);
-  }
-
-  /** lambda/2 (|V|^2 + |a|^2) of the average. */
-  penalty(): number {
-    let squares = 0;
-    for (const v of this.#averageV) squares += v * v;
-    for (const a of this.#averageA) squares += a * a;
-    return (this.l2 / 2) * squares;
-  }
-
-  #fold(v: Float64Array, a: Float64Array): Gate {
-    const { features, classes } = this;
-    const { mean, inverse } = this.scaling;
-    const weights = new Float32Array(features * classes);
-    const bias = Float64Array.from(a);
-    for (let f = 0; f < features; f++) {
-      for (let c = 0; c < classes; c++) {
-        const w = v[f * classes + c]! * inverse[f]!;
-        weights[f * classes + c] = w;
-        bias[c]! += w * mean[f]!;
-      }
-    }
-    return { features, classes, weights, bias: Float32Array.from(bias) };
+  average(): { readonly weights: Float32Array; readonly bias: Float32Array } {
+    return { weights: Float32Array.from(this.#averageWeights), bias: Float32Array.from(this.#averageBias) };
   }
 }

@@ -83,7 +83,7 @@ function denseNetArchitecture(
       `growth ${growth}, dense layers ${blocks.join('-')}; ` +
       (reference === 'both'
         ? 'kuangliu/pytorch-cifar (cifar10), torchvision (imagenet)'
-        : "torchvision's and timm's layers with a 3 x 3 stem (edadaltocg)"),
+        : "torchvision's and timm's dense layers after a bare 3 x 3 stem (edadaltocg)"),
     family: 'densenet',
     blocks,
     build: (name, dataset, variant) =>
@@ -107,7 +107,7 @@ const architectures: Readonly<Record<string, Architecture>> = {
   densenet161: denseNetArchitecture([6, 12, 36, 24], 48),
   densenet169: denseNetArchitecture([6, 12, 32, 32], 32),
   densenet201: denseNetArchitecture([6, 12, 48, 32], 32),
-  densenet121tv: denseNetArchitecture([6, 12, 24, 16], 32, 'torchvision on cifar10'),
+  densenet121tv: denseNetArchitecture([6, 12, 24, 16], 12, 'torchvision on cifar10'),
   ...Object.fromEntries(
     [20, 32, 44, 56, 110].flatMap((depth) => [
       [`resnet${depth}`, cifarResNetArchitecture(depth, 'pad')],
@@ -131,7 +131,7 @@ export function listNetworks(): { readonly name: string; readonly description: s
 export function networkByName(name: string): Network {
   const [architectureName = '', ...rest] = name.split('-');
   const dataset = rest.pop() ?? '';
-  const architecture = architectures[architectureName];
+  const architecture = Object.hasOwn(architectures, architectureName) ? architectures[architectureName] : undefined;
   const known = architecture?.datasets.find((candidate) => candidate === dataset);
   if (architecture === undefined || known === undefined) {
     const valid = listNetworks().map((network) => network.name);
@@ -148,8 +148,10 @@ function parseVariant(name: string, parts: readonly string[], architecture: Arch
   const variant: { width?: number; growth?: number; blocks?: number[] } = {};
   const problems: string[] = [];
   for (const part of parts) {
-    const [, key, value = ''] = /^(width|growth|blocks)([\d.]+)$/.exec(part) ?? [];
-    if (key === 'width' && family === 'resnet' && Number(value) > 0 && Number(value) <= 16) {
+    const [, key = '', value = ''] = /^(width|growth|blocks)([\d.]+)$/.exec(part) ?? [];
+    if (key in variant) {
+      problems.push(`network ${name}: "${part}" comes after another ${key}; valid: one`);
+    } else if (key === 'width' && family === 'resnet' && Number(value) > 0 && Number(value) <= 16) {
       variant.width = Number(value);
     } else if (key === 'growth' && family === 'densenet' && /^\d{1,3}$/.test(value) && Number(value) > 0) {
       variant.growth = Number(value);

@@ -5,11 +5,11 @@ import type { DenseConcat, Layer, Network, Stage } from './network.js';
 export interface DenseNetStyle {
   readonly dataset: Network['dataset'];
   /**
-   * `kuangliu`: a bare 3 x 3 convolution as stem, new features first in a concatenation. `torchvision`: batch norm and
-   * ReLU after the stem, new features last.
+   * `kuangliu`: new features come first in a concatenation. `torchvision`: they come last, and names begin with
+   * `features.`.
    */
   readonly reference: 'kuangliu' | 'torchvision';
-  /** `3x3`: stride 1; `7x7`: stride 2 and max pooling (ImageNet). */
+  /** `3x3`: a bare convolution; `7x7`: stride 2, batch norm, ReLU and max pooling (ImageNet). */
   readonly stem: '3x3' | '7x7';
   /** Dense layers in each dense block. */
   readonly blocks: readonly number[];
@@ -23,10 +23,9 @@ export function denseNet(name: string, style: DenseNetStyle): Network {
   const imagenet = style.dataset === 'imagenet';
   const large = style.stem === '7x7';
   let channels = 2 * style.growth;
-  const stem: Layer[] = torchvision
-    ? [conv('features.conv0', 3, channels, large ? 7 : 3, large ? 2 : 1), batchNorm('features.norm0', channels), relu]
-    : [conv('conv1', 3, channels, 3)];
-  if (large) stem.push({ op: 'maxPool', kernel: 3, stride: 2, padding: 1 });
+  const stem: Layer[] = [conv(torchvision ? 'features.conv0' : 'conv1', 3, channels, large ? 7 : 3, large ? 2 : 1)];
+  if (large)
+    stem.push(batchNorm('features.norm0', channels), relu, { op: 'maxPool', kernel: 3, stride: 2, padding: 1 });
 
   const stages = style.blocks.map((count, index): Stage => {
     const stage = index + 1;

@@ -1,3 +1,4 @@
+import type { LinearProblem, Scaling } from '../engines/engine.js';
 import { GraphBuilder } from './builder.js';
 
 /** Names in a linear-gradient graph. */
@@ -6,30 +7,35 @@ export const linearGraphNames = {
   labels: 'labels',
   weights: 'weights',
   bias: 'bias',
+  ridge: 'ridge',
   weightGradient: 'weight_gradient',
   biasGradient: 'bias_gradient',
   loss: 'loss',
 } as const;
 
 /**
- * Loss and (sub-)gradient of d = xW - b, summed over a batch.
+ * Loss and (sub-)gradient of d = sV - a on scaled features s = (x - mean) * inverse, summed over a batch.
  *
  * Hinge, one-vs-all (paper, equations 1 and 2): sum over images and classes of max(0, 1 - y d) with y = 1 for the
- * image's class and -1 for the others; the sub-gradient is -y x where y d < 1, else 0 (the paper prints the condition
+ * image's class and -1 for the others; the sub-gradient is -y s where y d < 1, else 0 (the paper prints the condition
  * as y_hat < 1; the text below it has the sign of y in it).
  *
  * Cross-entropy: sum over images of -log softmax(d)[label].
  *
- * Inputs: x float [batch, features], labels int64 [batch], weights float [features, classes], bias float [classes].
+ * Inputs: x float [batch, features], labels int64 [batch], weights float [features, classes], bias float [classes],
+ * ridge float [].
  */
-export function linearGradientGraph(features: number, classes: number, loss: 'hinge' | 'cross-entropy'): Uint8Array {
+export function linearGradientGraph(problem: LinearProblem): Uint8Array {
+  const { features, classes, loss, scaling, preconditioner } = problem;
   const names = linearGraphNames;
   const builder = new GraphBuilder(`${loss} gradient`);
   const x = builder.input(names.x, 'float', ['batch', features]);
   const labels = builder.input(names.labels, 'int64', ['batch']);
   const weights = builder.input(names.weights, 'float', [features, classes]);
   const bias = builder.input(names.bias, 'float', [classes]);
-  const distances = builder.node('Sub', [builder.node('MatMul', [x, weights]), bias]); // [batch, classes]
+  const ridge = builder.input(names.ridge, 'float', []);
+  const scaled = writeScaling(builder, x, scaling);
+  const distances = builder.node('Sub', [builder.node('MatMul', [scaled, weights]), bias]); // [batch, classes]
 
   // dLoss/dd, [batch, classes]
   const gradient =
@@ -37,14 +43,56 @@ export function linearGradientGraph(features: number, classes: number, loss: 'hi
       ? hingeGradient(builder, distances, labels, classes)
       : crossEntropyGradient(builder, distances, labels, classes);
 
-  const transposed = builder.node('Transpose', [x], { perm: [1, 0] });
-  builder.node('MatMul', [transposed, gradient], {}, names.weightGradient); // [features, classes]
+  const transposed = builder.node('Transpose', [scaled], { perm: [1, 0] });
+  // dLoss/dV + ridge V, [features, classes]
+  const raw = builder.node('Add', [
+    builder.node('MatMul', [transposed, gradient]),
+    builder.node('Mul', [ridge, weights]),
+  ]);
+  const sizes = preconditioner.map((block) => Math.sqrt(block.length));
+  const blocks = split(builder, raw, sizes, 0).map((rows, i) => {
+    const matrix = builder.constant(`preconditioner${i}`, preconditioner[i]!, [sizes[i]!, sizes[i]!]);
+    return builder.node('MatMul', [matrix, rows]);
+  });
+  builder.node('Concat', blocks, { axis: 0 }, names.weightGradient);
   const summed = builder.node('ReduceSum', [gradient, builder.ints('batch_axis', [0])], { keepdims: 0 });
-  builder.node('Neg', [summed], {}, names.biasGradient); // dd/db = -1
+  builder.node('Neg', [summed], {}, names.biasGradient); // dd/da = -1
   builder.output(names.weightGradient, 'float', [features, classes]);
   builder.output(names.biasGradient, 'float', [classes]);
   builder.output(names.loss, 'float', []);
   return builder.encode();
+}
+
+/** Names of the inputs and outputs of a covariance graph. */
+export const covarianceGraphNames = { x: 'x', block: (index: number): string => `block${index}` };
+
+/** s^T s of each block of scaled features, summed over a batch. Input: x float [batch, features]. */
+export function covarianceGraph(scaling: Scaling, sizes: readonly number[]): Uint8Array {
+  const builder = new GraphBuilder('covariance');
+  const x = builder.input(covarianceGraphNames.x, 'float', ['batch', scaling.mean.length]);
+  const scaled = writeScaling(builder, x, scaling);
+  for (const [index, columns] of split(builder, scaled, sizes, 1).entries()) {
+    const name = covarianceGraphNames.block(index);
+    builder.node('MatMul', [builder.node('Transpose', [columns], { perm: [1, 0] }), columns], {}, name);
+    builder.output(name, 'float', [sizes[index]!, sizes[index]!]);
+  }
+  return builder.encode();
+}
+
+function writeScaling(builder: GraphBuilder, x: string, { mean, inverse }: Scaling): string {
+  const centred = builder.node('Sub', [x, builder.constant('mean', mean, [mean.length])]);
+  return builder.node('Mul', [centred, builder.constant('inverse', inverse, [inverse.length])]);
+}
+
+/** Parts of a value along an axis; a single part is the value itself. */
+function split(builder: GraphBuilder, value: string, sizes: readonly number[], axis: number): string[] {
+  if (sizes.length === 1) return [value];
+  let start = 0;
+  return sizes.map((size, i) => {
+    const range = [builder.ints(`start${i}`, [start]), builder.ints(`end${i}`, [start + size])];
+    start += size;
+    return builder.node('Slice', [value, ...range, builder.ints(`axis${i}`, [axis])]);
+  });
 }
 
 function oneHot(builder: GraphBuilder, labels: string, classes: number, off: number): string {

@@ -1,4 +1,4 @@
-import type { Download } from '../data/dataset.js';
+import type { Dataset, Download } from '../data/dataset.js';
 import type { Engine } from '../engines/engine.js';
 import { createEngine, type EngineEntry, engineNamed } from '../engines/registry.js';
 import type { Progress } from '../progress.js';
@@ -7,6 +7,8 @@ import type { Store } from '../store/store.js';
 /** What every stage of a run needs from its surroundings. */
 export interface RunContext {
   readonly store: Store;
+  /** Every dataset that a network can be run on; the registry's if absent. */
+  readonly datasets?: readonly Dataset[];
   /** Folder of all datasets. */
   readonly dataRoot: string;
   /** Folder of fetched checkpoints. */

@@ -44,13 +44,14 @@ export async function extract(
   const reason =
     start === 0 ? 'not in the cache' : `interrupted before, going on at image ${start.toLocaleString('en')}`;
   context.progress.note(`${name}: ${reason}; extracting on ${engine.entry.id}`);
-  const loaded = await (await engine.get()).loadFeatures(await source.lowered(), places);
+  const extractor = await engine.get();
+  const loaded = await extractor.loadFeatures(await source.lowered(), places);
   try {
     await writeShards({ context, source, images, entry, loaded, start, name });
   } finally {
     await loaded.close();
   }
-  await entry.finish({ images: images.count });
+  await entry.finish({ images: images.count, engine: extractor.describe() });
   return set;
 }
 

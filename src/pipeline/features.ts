@@ -1,4 +1,5 @@
 import { parseSafetensors, type RawTensor } from '../checkpoints/safetensors.js';
+import type { EngineDescription } from '../engines/engine.js';
 import type { TrainingBatch, TrainingData } from '../gates/train.js';
 import { Random } from '../random.js';
 import type { Entry } from '../store/store.js';
@@ -26,6 +27,11 @@ export class FeatureSet {
     /** Features of each gate. */
     readonly widths: readonly number[],
   ) {}
+
+  /** The engine that extracted them; undefined where that was not recorded. */
+  async extractedOn(): Promise<EngineDescription | undefined> {
+    return (await this.entry.manifest())?.notes['engine'] as EngineDescription | undefined;
+  }
 
   /** Names of the shards in order. */
   async shardNames(): Promise<string[]> {

@@ -23,7 +23,7 @@ export async function openSplit(
   source: NetworkSource,
   split: PublishedSplit,
 ): Promise<ImageSource> {
-  const dataset = datasetNamed(source.network.dataset);
+  const dataset = datasetNamed(source.network.dataset, context.datasets);
   const { dataRoot, progress, download } = context;
   if (!(await exists(join(dataRoot, dataset.name)))) {
     await source.lowered(); // before a long download: does the checkpoint fit at all?

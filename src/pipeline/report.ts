@@ -110,7 +110,7 @@ export async function writeRun(outcome: RunOutcome, preset: PresetName, resultsR
       preprocessing: source.preprocessing,
     },
     images: imageHashes,
-    versions: await versions(engine),
+    versions: { dgate: version(), node: process.versions.node, ...outcome.extractedOn?.versions },
     machine: {
       system: `${type()} ${release()}`,
       processor: cpus()[0]?.model.trim() ?? 'unknown',
@@ -124,12 +124,6 @@ export async function writeRun(outcome: RunOutcome, preset: PresetName, resultsR
   await writeFileAtomic(join(folder, 'table.txt'), `${renderRun(outcome, preset)}\n`);
   await writeFileAtomic(join(folder, 'record.json'), `${JSON.stringify(record, infinityAsText, 2)}\n`);
   return folder;
-}
-
-async function versions(engine: RunOutcome['engine']): Promise<Record<string, string>> {
-  const own = { dgate: version(), node: process.versions.node };
-  // A run that found all in the cache has loaded no engine; the versions that made the cache stand in its manifests.
-  return engine.loaded ? { ...own, ...(await engine.get()).describe().versions } : own;
 }
 
 const infinityAsText = (_key: string, value: unknown): unknown =>

@@ -1,4 +1,5 @@
 import type { ImageSource } from '../data/dataset.js';
+import type { EngineDescription } from '../engines/engine.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops, networkFlops } from '../networks/flops.js';
@@ -25,6 +26,8 @@ export interface RunOutcome {
   readonly gates: readonly { readonly stage: number; readonly features: number; readonly objective: number }[];
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
+  /** What extracted the features of the test images, in this run or before. */
+  readonly extractedOn: EngineDescription | undefined;
   /** Content ids of the images used. */
   readonly imageHashes: Readonly<Record<string, string>>;
   /** Seconds that each stage took. */
@@ -40,11 +43,14 @@ export interface Splits {
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
 export async function runExperiment(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
-  for (let attempt = 1; ; attempt++) {
+  const removed = new Set<string>();
+  for (;;) {
     try {
       return await runOnce(context, experiment);
     } catch (error) {
-      if (!(error instanceof RottenError) || attempt === 5) throw error;
+      // What is damaged again after it was made again is no accident.
+      if (!(error instanceof RottenError) || removed.has(error.entry.directory)) throw error;
+      removed.add(error.entry.directory);
       context.progress.warn(`${error.message}; removed, it is made again`);
       await error.entry.remove();
     }
@@ -95,6 +101,7 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
     gates: gates.map(({ objective }, i) => ({ ...places[i]!, features: trainFeatures.widths[i]!, objective })),
     source,
     engine,
+    extractedOn: await testFeatures.extractedOn(),
     imageHashes: Object.fromEntries(Object.entries(images).map(([split, { sha256 }]) => [split, sha256])),
     seconds,
   };

@@ -1,6 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { download } from '../checkpoints/fetch.js';
+import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, type KnownCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
@@ -26,19 +25,6 @@ export interface CheckpointFile {
   readonly sha256: string;
   /** The registry's entry with this hash, if there is one. */
   readonly known: KnownCheckpoint | undefined;
-}
-
-/** Where a known checkpoint lies once it is fetched. */
-export function fetchedPath(modelsRoot: string, known: KnownCheckpoint): string {
-  return join(modelsRoot, known.id, basename(new URL(known.urls[0]!).pathname));
-}
-
-/** Fetches a known checkpoint, or finds it fetched. */
-export async function fetchCheckpoint(modelsRoot: string, known: KnownCheckpoint, progress: Progress): Promise<string> {
-  const { urls, sha256, sizeBytes, id } = known;
-  const to = fetchedPath(modelsRoot, known);
-  const { path } = await download({ urls, to, sha256, sizeBytes, label: id, progress });
-  return path;
 }
 
 /**
@@ -94,7 +80,7 @@ async function locate(
   if (known.network !== network.name) {
     throw new InputError(`checkpoint ${known.id} is of ${known.network}, not of ${network.name}${fits}`);
   }
-  return fetchCheckpoint(modelsRoot, known, progress);
+  return (await fetchCheckpoint(known, modelsRoot, progress)).path;
 }
 
 /** Preprocessing that a safetensors file carries, or the dataset's own, which is then said. */

@@ -7,7 +7,7 @@ import type { LazyEngine, RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 
 /** Raise when the same inputs give other gates. */
-const CODE_VERSION = 1;
+const CODE_VERSION = 2;
 const FILE = 'gate.safetensors';
 
 /** A trained gate and where it is cached. */
@@ -56,14 +56,9 @@ async function cachedGate(
   } else {
     context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
     const data = await features.gateData(index);
-    const gradient = await (await engine.get()).loadLinearGradient(shape.features, shape.classes, training.loss);
-    try {
-      const trained = await trainGate(data, training, gradient, context.progress, label);
-      await writeGate(entry, trained.gate);
-      await entry.finish({ objective: trained.objective, epochs: trained.epochs });
-    } finally {
-      await gradient.close();
-    }
+    const trained = await trainGate(data, training, await engine.get(), context.progress, label);
+    await writeGate(entry, trained.gate);
+    await entry.finish({ objective: trained.objective });
   }
   const objective = Number((await entry.manifest())?.notes['objective']);
   return { entry, objective, load: () => readGate(entry, shape) };

@@ -66,7 +66,7 @@ export class Entry {
     if (this.#manifest === undefined) {
       // A manifest that is not JSON is treated as absent: the stage runs again and writes a new one.
       const found = (await readJson(join(this.directory, 'entry.json')).catch(() => undefined)) as Manifest | undefined;
-      if (found?.key === this.key && typeof found.files === 'object') this.#manifest = found;
+      if (found?.key === this.key && found.files instanceof Object) this.#manifest = found;
     }
     return this.#manifest;
   }

@@ -4,16 +4,18 @@ import { availableParallelism, cpus } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import type { LoweredNetwork } from '../../networks/lower.js';
 import type { GatePlace } from '../../networks/pooling.js';
-import { linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
+import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type {
+  BlockCovariance,
   Engine,
   EngineDescription,
   FeatureBatch,
   FeatureNetwork,
   LinearGradient,
   LinearGradientResult,
-  Loss,
+  LinearProblem,
+  Scaling,
 } from '../engine.js';
 
 /** ONNX Runtime on the CPU, through the binary that ships inside the npm package onnxruntime-node. */
@@ -69,23 +71,38 @@ export class OnnxRuntimeCpu implements Engine {
     };
   }
 
-  async loadLinearGradient(features: number, classes: number, loss: Loss): Promise<LinearGradient> {
-    const session = await this.createSession(linearGradientGraph(features, classes, loss));
+  async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {
+    const { features, classes } = problem;
+    const session = await this.createSession(linearGradientGraph(problem));
     const names = linearGraphNames;
     return {
-      async run(x, labels, weights, bias): Promise<LinearGradientResult> {
+      async run(x, labels, weights, bias, ridge): Promise<LinearGradientResult> {
         const count = labels.length;
         const results = await session.run({
           [names.x]: new ort.Tensor('float32', x, [count, features]),
           [names.labels]: new ort.Tensor('int64', BigInt64Array.from(labels, BigInt), [count]),
           [names.weights]: new ort.Tensor('float32', weights, [features, classes]),
           [names.bias]: new ort.Tensor('float32', bias, [classes]),
+          [names.ridge]: new ort.Tensor('float32', Float32Array.of(ridge), []),
         });
         return {
           weights: floats(results, names.weightGradient),
           bias: floats(results, names.biasGradient),
           loss: floats(results, names.loss)[0]!,
         };
+      },
+      close: () => session.release(),
+    };
+  }
+
+  async loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance> {
+    const session = await this.createSession(covarianceGraph(scaling, blocks));
+    const features = scaling.mean.length;
+    return {
+      async run(x): Promise<Float32Array[]> {
+        const input = new ort.Tensor('float32', x, [x.length / features, features]);
+        const results = await session.run({ [covarianceGraphNames.x]: input });
+        return blocks.map((_, index) => floats(results, covarianceGraphNames.block(index)));
       },
       close: () => session.release(),
     };

@@ -1,0 +1,226 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { fixture, makePlace, type Place, real, runCli } from './cli.js';
+
+/** Characters of a line on stderr: a few lines of a terminal, not a page. */
+const LINE = 1300;
+
+describe('bad input', () => {
+  let place: Place;
+  let given: string;
+
+  before(async () => {
+    place = await makePlace();
+    given = join(place.folder, 'given');
+    await mkdir(join(given, 'empty'), { recursive: true });
+    await writeTinyCheckpoint(join(given, 'tiny.safetensors'));
+    const whole = await readFile(join(given, 'tiny.safetensors'));
+    await writeFile(join(given, 'truncated.safetensors'), whole.subarray(0, whole.length - 1000));
+    await writeFile(join(given, 'truncated.pth'), (await readFile(fixture('legacy.pth'))).subarray(0, 1500));
+    await writeFile(join(given, 'text.pth'), 'no checkpoint');
+    await writeFile(join(given, 'misspelt.ts'), definition.replace('after: [1]', 'after: [1], epoch: 3, losss: 1'));
+    await writeFile(join(given, 'many.ts'), definition.replace('margins: [0.01]', 'fixed: [[1, 2]]'));
+    await writeFile(join(given, 'last.ts'), definition.replace('after: [1]', 'after: [3]'));
+    await writeFile(join(given, 'number.ts'), 'export default 42;');
+  });
+  after(() => place.remove());
+
+  const definition =
+    `export default { name: 'mine', title: 'Mine', network: '${tinyNetwork}', gates: { after: [1] }, ` +
+    'thresholds: { margins: [0.01] } };';
+
+  /** Exit status 2, lines on stderr that say it, nothing on stdout and not one file written. */
+  async function refusal(args: readonly string[]): Promise<string[]> {
+    const own = await makePlace();
+    const { status, stdout, stderr } = await runCli([...args, ...own.options], { cwd: given });
+    const written = await filesBelow(own.folder);
+    await own.remove();
+    expect([status, stdout], stderr).to.deep.equal([2, '']);
+    expect(written).to.deep.equal([]);
+    const lines = stderr.trimEnd().split('\n');
+    for (const line of lines) {
+      expect(line)
+        .to.match(/^dgate: /)
+        .and.not.to.match(/^dgate: failed|undefined|\[object/);
+      expect(line.length, line).to.be.below(LINE);
+    }
+    return lines.map((line) => line.replace('dgate: ', ''));
+  }
+
+  const oneLine: [string, string, RegExp][] = [
+    ['no command', '', /^no command \(dgate --help\)$/],
+    ['an unknown command', 'rnu', /^unknown command; did you mean run\?/],
+    ['a command like no other', 'frobnicate', /^unknown option or argument: frobnicate/],
+    ['an unknown option', 'run resnet56 --sett x=1', /^unknown option or argument: sett/],
+    ['an argument too many', 'flops resnet20-cifar10 more', /^unknown option or argument: more/],
+    ['no experiment', 'run', /^something is missing after the command: 0 given, 1 needed/],
+    ['an option without its value', 'run resnet56 --train-images', /train-images: its value is missing/],
+    ['a folder without its name', 'cache list --cache --results x', /cache: its value is missing/],
+    ['no subcommand', 'data', /^data: no command; valid: fetch, verify/],
+    ['a missing option', 'model eval', /^--network is missing/],
+    ['an option given twice', 'model eval --network a --network b', /^--network: given more than once; valid: once$/],
+    ['an unknown kind', 'list engine', /^kind: "engine"; valid: "experiments", "networks", .*"engines"/],
+    ['an unknown preset', 'run resnet56 --preset huge', /^preset: "huge"; valid: "paper", "laptop", "smoke"/],
+    ['a preset that is not there', 'run ./number.ts --preset smoke', /^\.\/number\.ts: its default export is 42/],
+    ['an unknown experiment', 'run resnet57', /^experiment resnet57: unknown; valid: .*resnet56.*, a file such as/],
+    ['a definition that is not there', 'run ./nowhere.ts', /^\.\/nowhere\.ts: no such file$/],
+    ['an unknown network', 'flops resnet21-cifar10', /^network resnet21-cifar10: unknown; valid: .*resnet20-cifar10/],
+    ['a part of a name', 'flops resnet20-wide2-cifar10', /"wide2" is not understood; valid: width</],
+    ['an unknown engine', 'run resnet56 --engine gpu', /^engine gpu: unknown; valid: auto, .*ort-cpu/],
+    ['an unknown dataset', 'data fetch cifar11', /^cifar11: no such dataset; valid: cifar10/],
+    [
+      'an unknown checkpoint',
+      'run resnet56 --checkpoint no.th',
+      /^checkpoint no\.th: no such file and no known checkpoint/,
+    ],
+    ['no checkpoint', `model eval --network ${tinyNetwork}`, /: no checkpoint; valid: --checkpoint FILE or ID$/],
+    ['a checkpoint to fetch that is none', 'model fetch no', /^checkpoint no: unknown; valid: a file, or akamaster-/],
+    ['a folder as a checkpoint', 'run resnet56 --checkpoint empty', /^checkpoint empty: a folder; valid: a file/],
+    ['--set without a value', 'run resnet56 --set x', /^--set x; valid: path=value, for example/],
+    ['--set of nothing', 'run resnet56 --set gates.epoch=3', /^resnet56: gates\.epoch: unknown key; valid: after, /],
+    [
+      '--set of another type',
+      'run resnet56 --set gates.epochs=many',
+      /^resnet56: gates\.epochs: "many"; valid: a whole/,
+    ],
+    ['a seed in words', 'run resnet56 --seed one', /^resnet56: seed: NaN; valid: a whole number/],
+    [
+      'more thresholds than gates',
+      'run ./many.ts',
+      /^\.\/many\.ts: thresholds\.fixed\.0: \[1,2\]; valid: one threshold/,
+    ],
+    [
+      'more thresholds by --set',
+      'run resnet56 --set thresholds.fixed=[[1,2,3]]',
+      /\[1,2,3\]; valid: 2 thresholds, one/,
+    ],
+    ['a gate after the last stage', 'run ./last.ts', /gate 1 of .*: after stage 3; valid: stages 1 to 2$/],
+    [
+      'a truncated checkpoint',
+      'run ./last.ts --set gates.after=[1] --checkpoint truncated.safetensors',
+      /^truncated\.safetensors: /,
+    ],
+    ['a truncated PyTorch file', 'model info truncated.pth', /^truncated\.pth: .*truncated/],
+    ['a file that is no checkpoint', 'model info text.pth', /^text\.pth: neither safetensors nor torch\.save; valid: /],
+    [
+      'an empty folder of data',
+      'data fetch cifar10 --from empty',
+      /^--from empty: no CIFAR-10 in it; valid: cifar-10-binary/,
+    ],
+    [
+      'a folder of data that is not there',
+      'data fetch cifar10 --from nmp',
+      /^--from nmp: no such folder; valid: npm, /,
+    ],
+    ['a cache without data', 'data verify cifar10', /: no CIFAR-10 here; run: dgate data fetch cifar10$/],
+    [
+      'a limit of no images',
+      `model eval --network ${tinyNetwork} --checkpoint tiny.safetensors --split val`,
+      /^split: "val"; valid: "train", "test"/,
+    ],
+  ];
+  describe('is one clear line:', () => {
+    // Two processes at a time; each test looks at what its own said.
+    const said = new Map<string, Promise<string[]>>();
+    before(() => {
+      const waiting = [...oneLine];
+      const next = async (): Promise<void> => {
+        for (let item = waiting.shift(); item !== undefined; item = waiting.shift()) {
+          const [what, line] = item;
+          settle.get(what)!(refusal(line.split(' ').filter((part) => part !== '')));
+          await said.get(what)!.catch(() => {});
+        }
+      };
+      const settle = new Map<string, (value: Promise<string[]>) => void>();
+      for (const [what] of oneLine) said.set(what, new Promise((resolve) => settle.set(what, resolve)));
+      void Promise.all([next(), next()]);
+    });
+
+    for (const [what, line, expected] of oneLine) {
+      it(`${what} (dgate ${line})`, async () => {
+        const [first, ...more] = await said.get(what)!;
+        expect(first).to.match(expected);
+        expect(more).to.deep.equal([]);
+      });
+    }
+  });
+
+  it('misspelt keys of an experiment are a line each', async () => {
+    const lines = await refusal(['run', './misspelt.ts']);
+    expect(lines).to.have.length(2);
+    expect(lines[0]).to.match(/^\.\/misspelt\.ts: gates\.epoch: unknown key; valid: after, pooling/);
+    expect(lines[1]).to.match(/^\.\/misspelt\.ts: gates\.losss: unknown key/);
+  });
+
+  it('problems of several experiments come together, before any of them runs', async () => {
+    const lines = await refusal(['run', './many.ts', './last.ts', 'resnet57', './nowhere.ts']);
+    expect(lines.map((line) => /many|stage 3|resnet57|nowhere/.exec(line)?.[0])).to.deep.equal([
+      'many',
+      'stage 3',
+      'resnet57',
+      'nowhere',
+    ]);
+  });
+
+  it('a checkpoint of another network is said at the top, then tensor by tensor', async () => {
+    const lines = await refusal([...'model eval --network resnet56-cifar10 --checkpoint tiny.safetensors'.split(' ')]);
+    expect(lines[0]).to.match(/^tiny\.safetensors for resnet56-cifar10: \d+ of 277 tensors fit/);
+    expect(lines.join('\n')).to.contain('conv1.weight has shape [4, 3, 3, 3]; the network needs [16, 3, 3, 3]');
+    expect(lines.length).to.be.below(50);
+  });
+
+  for (const name of ['hostile-zip.pth', 'hostile-zip-4.pth', 'hostile-legacy.pth', 'hostile-bare.pkl']) {
+    it(`a pickle that calls os.system is refused by name, and nothing is executed (${name})`, async () => {
+      for (const command of ['model info', 'model import --network resnet20-cifar10 --out o.safetensors']) {
+        const lines = await refusal([...command.split(' '), fixture(name)]);
+        expect(lines).to.have.length(1);
+        expect(lines[0]).to.match(
+          /: refused: asks for Python's "(posix|os)\.system"; valid: tensors and plain data only/,
+        );
+      }
+      expect((await filesBelow(given)).filter((file) => /^o\.|pwned|hacked/.test(file))).to.deep.equal([]);
+    });
+  }
+
+  it('a file in the place of a folder says which', async () => {
+    for (const option of ['--cache', '--results']) {
+      const other = option === '--cache' ? '--results' : '--cache';
+      const folders = [option, 'text.pth', other, join(place.folder, 'other')];
+      const { status, stdout, stderr } = await runCli(['run', 'resnet56', '--checkpoint', 'no.th', ...folders], {
+        cwd: given,
+      });
+      expect([status, stdout]).to.deep.equal([2, '']);
+      expect(stderr).to.match(/^dgate: \S+text\.pth: a file stands where a folder is needed: choose another folder/);
+    }
+  });
+
+  it("is said in English, whatever the machine's language", async () => {
+    const env = { LANG: 'de_DE.UTF-8', LC_ALL: 'de_DE.UTF-8' };
+    const { stderr } = await runCli(['flops'], { env });
+    expect(stderr).to.equal('dgate: something is missing after the command: 0 given, 1 needed (dgate --help)\n');
+    expect((await runCli(['list', '--help'], { env })).stdout).to.contain('Show help');
+  });
+
+  describe('with real checkpoints (needs ../shared/checkpoints)', () => {
+    before(function () {
+      if (!real.hasCheckpoints) this.skip();
+    });
+
+    it("ResNet-20's file for ResNet-56 names both", async () => {
+      const checkpoint = real.checkpoint('resnet20-12fca82f.th');
+      const lines = await refusal(['run', 'resnet56', '--preset', 'smoke', '--checkpoint', checkpoint]);
+      expect(lines[0]).to.match(/resnet20-12fca82f\.th for resnet56-cifar10: 97 of 277 tensors fit; .*another network/);
+      expect(lines.at(-1)).to.equal('  and 160 more are missing');
+    });
+
+    it('the first 300,000 bytes of a file are not taken for the file', async () => {
+      const bytes = await readFile(real.checkpoint('resnet20-12fca82f.th'));
+      await writeFile(join(given, 'cut.th'), bytes.subarray(0, 300_000));
+      const lines = await refusal(['run', 'resnet56', '--preset', 'smoke', '--checkpoint', 'cut.th', '--json']);
+      expect(lines).to.have.length(1);
+      expect(lines[0]).to.match(/^cut\.th: byte \d+: truncated: needs \d+ more bytes, has \d+$/);
+    });
+  });
+});

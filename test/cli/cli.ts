@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+export interface Result {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly seconds: number;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Modules to load before the command, as `--import` takes them. */
+  readonly imports?: readonly string[];
+  /** Generated images in the place of CIFAR-10 (`generatedDatasets.ts`). */
+  readonly generated?: boolean;
+}
+
+/** Runs the command line in a process of its own, without any DGATE_ variable of this one. */
+export async function runCli(args: readonly string[], options: RunOptions = {}): Promise<Result> {
+  return finished(startCli(args, options));
+}
+
+/** A command that is still running. */
+export interface Running {
+  readonly process: ChildProcess;
+  readonly started: number;
+  stdout: string;
+  stderr: string;
+}
+
+export function startCli(args: readonly string[], { cwd, env, imports = [], generated }: RunOptions = {}): Running {
+  // What was built, where it is as new as the sources; generated images need the sources.
+  const built = !generated && distIsFresh();
+  const before = [...(built ? [] : [tsx]), ...imports, ...(generated ? [here('generatedDatasets.ts')] : [])];
+  const entry = join(root, built ? 'dist/bin/dgate.js' : 'bin/dgate.ts');
+  const command = [...before.flatMap((module) => ['--import', module]), entry, ...args];
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(DGATE_|NODE_OPTIONS|LANG|LC_)/.test(name));
+  const child = spawn(process.execPath, command, {
+    cwd: cwd ?? tmpdir(),
+    env: { ...Object.fromEntries(inherited), ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const running: Running = { process: child, started: performance.now(), stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    running.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    running.stderr += text;
+  });
+  return running;
+}
+
+export function finished(running: Running): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    running.process.once('error', reject).once('close', (status) => {
+      const { stdout, stderr, started } = running;
+      resolve({ status, stdout, stderr, seconds: (performance.now() - started) / 1000 });
+    });
+  });
+}
+
+/** URL of a file beside this one, for `imports`. */
+export function here(name: string): string {
+  return new URL(name, import.meta.url).href;
+}
+
+/** The loader of TypeScript, by its path: commands run in other folders. */
+export const tsx = pathToFileURL(join(root, 'node_modules/tsx/dist/loader.mjs')).href;
+
+let fresh: boolean | undefined;
+
+/** Whether `dist` is at least as new as every source; asked once. */
+function distIsFresh(): boolean {
+  fresh ??= (() => {
+    const built = join(root, 'dist/bin/dgate.js');
+    if (!existsSync(built)) return false;
+    const { mtimeMs } = statSync(built);
+    return ['bin', 'src', 'experiments'].every((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).every(
+        (name) => !name.endsWith('.ts') || statSync(join(root, folder, name)).mtimeMs <= mtimeMs,
+      ),
+    );
+  })();
+  return fresh;
+}
+
+/** Folders of a command's own. */
+export interface Place {
+  readonly folder: string;
+  readonly cache: string;
+  readonly results: string;
+  /** `--cache` and `--results`. */
+  readonly options: readonly string[];
+  remove(): Promise<void>;
+}
+
+/** @param data folder of all datasets that the cache shall use */
+export async function makePlace(data?: string): Promise<Place> {
+  const folder = await mkdtemp(join(tmpdir(), 'dgate-cli-'));
+  const [cache, results] = [join(folder, 'cache'), join(folder, 'tables')];
+  if (data !== undefined) {
+    await mkdir(cache);
+    await symlink(data, join(cache, 'data'));
+  }
+  const options = ['--cache', cache, '--results', results];
+  return { folder, cache, results, options, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** The real CIFAR-10 and checkpoints, where this machine has them. */
+export const real = {
+  data: join(process.env['DGATE_CACHE'] ?? '', 'data'),
+  hasData: existsSync(join(process.env['DGATE_CACHE'] || '/nowhere', 'data/cifar10')),
+  checkpoint: (name: string): string => join(root, '../shared/checkpoints', name),
+  hasCheckpoints: existsSync(join(root, '../shared/checkpoints/resnet56-4bfd9763.th')),
+};
+
+/** Checkpoints that try to run a command when they are unpickled, and others that Python wrote. */
+export const fixture = (name: string): string => join(root, 'test/fixtures/checkpoints', name);

@@ -1,0 +1,166 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { RunDocument } from '../../src/pipeline/report.js';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { finished, here, makePlace, type Place, real, runCli, startCli } from './cli.js';
+
+// The whole command line on generated images, so that it runs everywhere: see generatedDatasets.ts.
+describe('dgate run on generated images', () => {
+  let place: Place;
+  let definition: string;
+  const generated = { generated: true };
+
+  before(async () => {
+    place = await makePlace();
+    const checkpoint = join(place.folder, 'tiny.safetensors');
+    await writeTinyCheckpoint(checkpoint);
+    definition = join(place.folder, 'mine.ts');
+    const gates = "{ after: [1, 2], pooling: '4x4', epochs: 2 }";
+    await writeFile(
+      definition,
+      `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
+        `gates: ${gates}, thresholds: { margins: [0.05], fixed: [[0, 0]] }, ` +
+        'presets: { smoke: { trainImages: 100, testImages: 50 } } };',
+    );
+  });
+  after(() => place.remove());
+
+  it('--json prints one document on stdout, in the shape that people script against', async () => {
+    const command = ['run', definition, '--preset', 'smoke', '--seed', '3', '--json', ...place.options];
+    const { status, stdout, stderr } = await runCli(command, generated);
+    expect(status, stderr).to.equal(0);
+    const document = JSON.parse(stdout) as RunDocument;
+    expect(Object.keys(document)).to.deep.equal(['experiment', 'preset', 'engine', 'seeds', 'splits', 'rows']);
+    expect(document).to.deep.include({ experiment: 'mine', preset: 'smoke', engine: 'ort-cpu', seeds: [3] });
+    expect(document.splits).to.include({ train: 100, test: 50 });
+    expect(document.rows).to.have.length(3);
+    for (const row of document.rows) {
+      expect(row).to.include.keys('model thresholds accuracy flops flopsReduction speedMs speedUp exits'.split(' '));
+      expect(row.accuracy).to.be.within(0, 1);
+      expect(row.exits).to.have.length(3);
+    }
+    expect(document.rows.at(-1)!.model).to.equal('Original');
+    expect(stderr).to.match(/features of 100 training images: not in the cache; extracting on ort-cpu/);
+  });
+
+  it('prints the table and says where it is written, the second time without an engine', async () => {
+    const command = ['run', definition, '--preset', 'smoke', '--seed', '3', ...place.options];
+    const { status, stdout, stderr } = await runCli(command, { ...generated, imports: [here('refuseEngines.mjs')] });
+    expect(status, stderr).to.equal(0);
+    expect(stdout).to.match(/^Two gates \[mine, preset smoke\]\n┌/);
+    expect(stdout).to.match(/│ Original +│ +│ +[\d.]+% │/);
+    expect(stdout).to.match(/\nValidation {2}cross-fit, 2 folds of the test images/);
+    const [, folder] = /\nwritten: (\S+)\/table\.csv, table\.txt, record\.json\n$/.exec(stderr) ?? [];
+    expect(await filesBelow(folder!)).to.deep.equal(['record.json', 'table.csv', 'table.txt']);
+    expect(await readFile(join(folder!, 'table.txt'), 'utf8')).to.equal(stdout);
+  });
+
+  it('needs the engine for what is not in the cache', async () => {
+    const command = ['run', definition, '--preset', 'smoke', '--train-images', '60', ...place.options];
+    const { status, stderr } = await runCli(command, { ...generated, imports: [here('refuseEngines.mjs')] });
+    expect(status).to.equal(1);
+    expect(stderr).to.contain('refused: onnxruntime-node');
+  });
+
+  it('takes options over --set and --set over the preset', async () => {
+    const settings = ['--set', 'trainImages=60', '--set', 'testImages=40', '--set', 'gates.epochs=1'];
+    const command = ['run', definition, '--preset', 'smoke', ...settings, '--train-images', '70', '--json'];
+    const { stdout, stderr } = await runCli([...command, ...place.options], generated);
+    expect((JSON.parse(stdout) as RunDocument).splits, stderr).to.include({ train: 70, test: 40 });
+  });
+
+  it('lists and verifies the cache that it made', async () => {
+    const list = await runCli(['cache', 'list', '--json', ...place.options]);
+    const entries = JSON.parse(list.stdout) as { stage: string; complete: boolean; bytes: number; inputs: object }[];
+    expect(new Set(entries.map((entry) => entry.stage))).to.deep.equal(new Set(['features', 'gates', 'scores']));
+    for (const entry of entries.filter(({ complete }) => complete)) expect(entry.bytes).to.be.above(0);
+    const sound = await runCli(['cache', 'verify', ...place.options]);
+    expect([sound.status, sound.stdout]).to.deep.equal([0, sound.stdout.replace(/\d+ damaged/, '0 damaged')]);
+
+    const [name = ''] = (await filesBelow(place.cache)).filter((file) => file.includes('/scores/'));
+    const scores = join(place.cache, name.replace('entry.json', 'scores.safetensors'));
+    const data = await readFile(scores);
+    data[data.length - 1]! ^= 0x80;
+    await writeFile(scores, data);
+    const damaged = await runCli(['cache', 'verify', ...place.options]);
+    expect(damaged.status).to.equal(1);
+    expect(damaged.stdout).to.contain(`${scores}: is not what was written there`).and.contain('1 damaged');
+  });
+
+  it('stops within 2 s of SIGINT, leaves no temporary file, and goes on when it is run again', async () => {
+    const own = await makePlace();
+    const command = ['run', definition, '--train-images', '1200', '--test-images', '50', ...own.options];
+    // A shard of 1,024 images in batches of 64, each a tenth of a second late, then three more batches.
+    const running = startCli(command, { generated: true, env: { TEST_BATCH_MS: '100' } });
+    const done = finished(running);
+    const shards = async () => (await filesBelow(own.cache)).filter((name) => /shard-\d+\.safetensors$/.test(name));
+    const recorded = async () => {
+      const [manifest] = (await filesBelow(own.cache)).filter((name) => name.endsWith('entry.json'));
+      return manifest !== undefined && (await readFile(join(own.cache, manifest), 'utf8')).includes('shard-00000');
+    };
+    while (!(await recorded()) && running.process.exitCode === null) await delay(10);
+    const sent = performance.now();
+    running.process.kill('SIGINT');
+    const { status, stdout, stderr } = await done;
+    expect([status, stdout], stderr).to.deep.equal([130, '']);
+    expect(performance.now() - sent).to.be.below(2000);
+    expect(stderr).to.match(/\ndgate: interrupted; run the same command again and it goes on where it stopped\n$/);
+    expect(await shards()).to.have.length(1);
+    expect((await filesBelow(own.folder)).filter((name) => name.endsWith('.tmp'))).to.deep.equal([]);
+    expect(await filesBelow(own.results)).to.deep.equal([]);
+
+    const again = await runCli(command, generated);
+    await own.remove();
+    expect(again.status, again.stderr).to.equal(0);
+    expect(again.stderr).to.match(
+      /training images: interrupted before, going on at image 1,024; extracting on ort-cpu/,
+    );
+  });
+});
+
+describe('dgate on the real CIFAR-10 and real checkpoints (needs $DGATE_CACHE/data and ../shared/checkpoints)', () => {
+  let place: Place;
+  before(async function () {
+    if (!real.hasData || !real.hasCheckpoints) this.skip();
+    place = await makePlace(real.data);
+  });
+  after(() => place?.remove());
+
+  it('model eval: ResNet-20 is right on most of the first 500 test images', async () => {
+    const checkpoint = real.checkpoint('resnet20-12fca82f.th');
+    const command = ['model', 'eval', '--network', 'resnet20-cifar10', '--checkpoint', checkpoint, '--limit', '500'];
+    const { status, stdout, stderr } = await runCli([...command, '--json', ...place.options]);
+    expect(status, stderr).to.equal(0);
+    const document = JSON.parse(stdout) as { accuracy: number; images: number; seconds: number };
+    expect(document).to.include({ network: 'resnet20-cifar10', engine: 'ort-cpu', images: 500 });
+    expect(document.accuracy).to.be.within(0.88, 0.95); // 91.73 % of all 10,000
+    expect(document.seconds).to.be.above(0);
+  });
+
+  it('run resnet56 --preset smoke: from the checkpoint to the table', async () => {
+    const checkpoint = real.checkpoint('resnet56-4bfd9763.th');
+    const command = ['run', 'resnet56', '--preset', 'smoke', '--checkpoint', checkpoint, '--json', ...place.options];
+    const { status, stdout, stderr } = await runCli(command);
+    expect(status, stderr).to.equal(0);
+    const { rows, splits } = JSON.parse(stdout) as RunDocument;
+    expect(splits.validation).to.match(/^cross-fit/);
+    const original = rows.at(-1)!;
+    expect(original.accuracy).to.be.within(0.9, 0.97); // 93.39 % of all 10,000
+    expect(original.flops).to.equal(250_971_392);
+    const margins = rows.filter((row) => row.margin !== null);
+    expect(margins.map((row) => row.margin)).to.deep.equal([0.001, 0.005, 0.01, 0.02]);
+    for (const row of margins) {
+      expect(row.accuracyDrop).to.be.below(row.margin! + 0.05); // chosen on 250 images, reported on the other 250
+      expect(row.flopsReduction).to.be.within(-0.001, 0.7);
+    }
+    expect(
+      rows.some((row) => row.flopsReduction > 0.01),
+      'something leaves early',
+    ).to.equal(true);
+    const warm = await runCli(command);
+    expect(JSON.parse(warm.stdout)).to.deep.equal(JSON.parse(stdout));
+    expect(warm.stderr).not.to.contain('not in the cache');
+  });
+});

@@ -1,0 +1,97 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { InputError } from '../../src/errors.js';
+import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
+import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { plan } from '../../src/pipeline/run.js';
+import { rejection } from '../data/smallCifar10.js';
+
+const definition =
+  "{ name: 'mine', title: 'Mine', network: 'resnet20-cifar10', gates: { after: [1] }, thresholds: { margins: [0.01] } }";
+
+describe('loadDefinition', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dgate-experiment-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  async function write(name: string, text: string): Promise<string> {
+    const path = join(folder, name);
+    await writeFile(path, text);
+    return path;
+  }
+
+  const forms: [string, string][] = [
+    ['plain.ts', `interface Unused { readonly x: number }\nexport default ${definition};`],
+    ['typed.mts', `const mine: object = ${definition};\nexport default mine;`],
+    ['plain.mjs', `export default ${definition};`],
+    ['common.cjs', `module.exports = ${definition};`],
+    ['with a space.ts', `export default ${definition};`],
+  ];
+  for (const [name, text] of forms) {
+    it(`reads ${name} outside the project`, async () => {
+      const path = await write(name, text);
+      const { exported, where } = await loadDefinition(path);
+      expect(where).to.equal(path);
+      expect(resolveExperiment(exported, where, 'laptop').name).to.equal('mine');
+    });
+  }
+
+  it('reads .ts and .js inside an ESM package', async () => {
+    await mkdir(join(folder, 'esm'));
+    await write('esm/package.json', '{ "type": "module" }');
+    for (const name of ['esm/a.ts', 'esm/a.js']) {
+      const path = await write(name, `export default ${definition};`);
+      expect((await loadDefinition(path)).exported).to.include({ name: 'mine' });
+    }
+  });
+
+  it("reads every one of the project's experiments, and each fits its network in every preset", async () => {
+    const names = await experimentNames();
+    expect(names).to.include('resnet56');
+    for (const name of names) {
+      const { exported } = await loadDefinition(name);
+      const presets = (exported as { presets?: object }).presets ?? {};
+      for (const preset of ['laptop', ...Object.keys(presets)] as const) {
+        const experiment = resolveExperiment(exported, name, preset as 'laptop');
+        expect(experiment.name).to.equal(name);
+        plan(experiment);
+      }
+    }
+  });
+
+  const refused: [string, string, RegExp][] = [
+    ['throws.ts', "throw new Error('boom\\nmore');", /throws\.ts: cannot be loaded: boom$/],
+    ['imports.ts', "import x from './not-there.js';\nexport default x;", /imports\.ts: cannot be loaded: .*not-there/],
+    ['syntax.ts', 'export default { a: ;', /syntax\.ts: cannot be loaded: .*ERROR: Unexpected ";"$/],
+  ];
+  for (const [name, text, expected] of refused) {
+    it(`says in one line what is wrong with ${name}`, async () => {
+      const error = await rejection(loadDefinition(await write(name, text)));
+      expect(error).to.be.instanceOf(InputError);
+      expect((error as InputError).problems).to.have.length(1);
+      expect(error.message).to.match(expected).and.not.to.contain('\n');
+    });
+  }
+
+  it('gives nothing for a file without a default export, whatever else it exports', async () => {
+    for (const name of ['none.ts', 'none.mts', 'none.mjs']) {
+      const path = await write(name, 'export const title = 3;');
+      expect((await loadDefinition(path)).exported, name).to.equal(undefined);
+    }
+  });
+
+  it('says which names and files there are instead of one that is not', async () => {
+    const missing = await rejection(loadDefinition(join(folder, 'missing.ts')));
+    expect(missing).to.be.instanceOf(InputError);
+    expect(missing.message).to.match(/missing\.ts: no such file$/);
+    const unknown = await rejection(loadDefinition('resnet57'));
+    expect(unknown).to.be.instanceOf(InputError);
+    expect(unknown.message).to.match(
+      /^experiment resnet57: unknown; valid: .*resnet56.*, a file such as \.\/mine\.ts$/,
+    );
+  });
+});

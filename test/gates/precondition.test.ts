@@ -1,0 +1,92 @@
+import { expect } from 'chai';
+import { invertPositiveDefinite } from '../../src/gates/linear-algebra.js';
+import { preconditioner } from '../../src/gates/precondition.js';
+import { inMemory } from '../../src/pipeline/features.js';
+import { Random } from '../../src/random.js';
+import { directEngine, multiplyBlocks, scale, unscaled } from './linear.js';
+
+/** Largest difference between a x b and the identity. */
+function farFromInverse(a: Float64Array, b: Float64Array, size: number): number {
+  let largest = 0;
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j < size; j++) {
+      let sum = i === j ? -1 : 0;
+      for (let k = 0; k < size; k++) sum += a[i * size + k]! * b[k * size + j]!;
+      largest = Math.max(largest, Math.abs(sum));
+    }
+  }
+  return largest;
+}
+
+describe('invertPositiveDefinite', () => {
+  it('gives the inverse, whole and symmetric, in the place of the matrix', () => {
+    const random = new Random(1, 'inverse');
+    for (const size of [1, 2, 3, 20]) {
+      const factor = Float64Array.from({ length: size * size }, () => random.uniform() - 0.5);
+      const matrix = new Float64Array(size * size);
+      for (let i = 0; i < size; i++) {
+        for (let j = 0; j < size; j++) {
+          for (let k = 0; k < size; k++) matrix[i * size + j]! += factor[i * size + k]! * factor[j * size + k]!;
+        }
+        matrix[i * size + i]! += 0.1;
+      }
+      const given = matrix.slice();
+      const inverse = invertPositiveDefinite(matrix, size);
+      expect(inverse).to.equal(matrix);
+      expect(farFromInverse(given, inverse, size)).to.be.below(1e-10);
+      for (let i = 0; i < size; i++)
+        for (let j = 0; j < i; j++) expect(inverse[i * size + j]).to.equal(inverse[j * size + i]);
+    }
+    expect([...invertPositiveDefinite(Float64Array.of(4, 2, 2, 2), 2)]).to.deep.equal([0.5, -0.5, -0.5, 1]);
+  });
+
+  it('refuses a matrix that is not positive definite', () => {
+    for (const matrix of [
+      [0, 0, 0, 1],
+      [1, 2, 2, 1],
+      [1, 1, 1, 1],
+      [-1, 0, 0, 1],
+      [Number.NaN, 0, 0, 1],
+    ]) {
+      expect(() => invertPositiveDefinite(Float64Array.from(matrix), 2)).to.throw(RangeError, 'not positive definite');
+    }
+  });
+});
+
+describe('preconditioner', () => {
+  it('is the inverse of the covariance of the scaled features plus lambda', async () => {
+    const random = new Random(2, 'precondition');
+    const [features, count, l2] = [4, 300, 0.25];
+    const x = Float32Array.from({ length: count * features }, () => 3 * random.uniform());
+    const scaling = { mean: Float32Array.of(1, 1.5, 2, 0), inverse: Float32Array.of(1, 2, 0.5, 0) };
+    const [block, ...others] = await preconditioner(inMemory(x, new Int32Array(count), 2), scaling, l2, directEngine());
+    expect(others).to.deep.equal([]);
+    const s = scale(x, scaling);
+    const regularised = Float64Array.from({ length: features ** 2 }, (_, at) => {
+      const [i, j] = [Math.floor(at / features), at % features];
+      let sum = 0;
+      for (let image = 0; image < count; image++) sum += s[image * features + i]! * s[image * features + j]!;
+      return sum / count + (i === j ? l2 : 0);
+    });
+    expect(farFromInverse(regularised, Float64Array.from(block!), features)).to.be.below(1e-4);
+    expect(block![15], 'of the feature that does not vary').to.be.closeTo(1 / l2, 1e-6);
+  });
+
+  it('stays bounded where features are copies of others and lambda is next to nothing', async () => {
+    const x = Float32Array.from({ length: 200 }, (_, i) => ((i >> 1) % 2 === 0 ? 1 : -1));
+    const [block] = await preconditioner(inMemory(x, new Int32Array(100), 2), unscaled(2), 1e-12, directEngine());
+    for (const value of block!) expect(Math.abs(value)).to.be.within(1e5, 1e6);
+  });
+
+  it('cuts many features into equal blocks, and makes up for what is left out between them', async () => {
+    // Features are all the same: 2 x the blocks, and no less, bounds the whole.
+    const [features, count] = [1026, 3];
+    const x = new Float32Array(features * count).fill(1);
+    const blocks = await preconditioner(inMemory(x, new Int32Array(count), 2), unscaled(features), 1, directEngine());
+    expect(blocks.map((block) => block.length)).to.deep.equal([513 ** 2, 513 ** 2]);
+    // (2 J + I)^-1 of 513 x 513 ones: rows add up to 1 / (2 x 513 + 1).
+    const sums = multiplyBlocks(blocks, new Float32Array(features).fill(1), 1);
+    for (const sum of [sums[0]!, sums[512]!, sums[513]!, sums[1025]!]) expect(sum * 1027).to.be.closeTo(1, 0.01);
+    expect(blocks[0]![0]).to.be.closeTo(1 - 2 / 1027, 1e-5);
+  }).timeout(20_000);
+});

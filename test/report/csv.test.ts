@@ -1,0 +1,106 @@
+import { expect } from 'chai';
+import { renderCsv } from '../../src/report/csv.js';
+import type { TableRow } from '../../src/report/rows.js';
+import { original, row } from './rows.js';
+
+/** Records by column name. Cells may be quoted, as the commas of a model's name make them; none holds a line break. */
+function parse(rows: readonly TableRow[]): { header: string[]; records: Record<string, string>[] } {
+  const text = renderCsv(rows);
+  expect(text.endsWith('\n')).to.equal(true);
+  const [header, ...records] = text
+    .slice(0, -1)
+    .split('\n')
+    .map((line) =>
+      [...line.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g)].map((m) => m[1]?.replaceAll('""', '"') ?? m[2]!),
+    );
+  for (const record of records) expect(record).to.have.length(header!.length);
+  return { header: header!, records: records.map((cells) => Object.fromEntries(cells.map((c, i) => [header![i], c]))) };
+}
+
+describe('renderCsv', () => {
+  it('has one order of columns, with their units', () => {
+    expect(parse([row(), original]).header).to.deep.equal([
+      'model',
+      'margin_fraction',
+      't1',
+      't2',
+      'accuracy_fraction',
+      'accuracy_drop_fraction',
+      'flops_per_image',
+      'flops_reduction_fraction',
+      'speed_ms',
+      'speed_up_fraction',
+      'exit1_fraction',
+      'exit2_fraction',
+      'exit3_fraction',
+    ]);
+  });
+
+  it('gives every number back to the last digit, plain, with nothing where nothing was measured', () => {
+    const precise = row({
+      margin: 0.005,
+      thresholds: [[Math.fround(1.1), -0.3333333432674408]],
+      accuracy: 0.1 + 0.2,
+      accuracyDrop: -1 / 3,
+      flops: 43_974_656.123456,
+      flopsReduction: 2 / 3,
+      speedMs: 12.345678,
+      speedUp: -0.05,
+      exits: [1 / 3, 1 / 7, 1 - 1 / 3 - 1 / 7],
+    });
+    const [first, last] = parse([precise, original]).records;
+    const { model, ...numbers } = first!;
+    expect(model).to.equal('dg(1.25, 2.00)');
+    expect(Object.values(numbers).map(Number)).to.deep.equal([
+      0.005,
+      Math.fround(1.1),
+      -0.3333333432674408,
+      0.1 + 0.2,
+      -1 / 3,
+      43_974_656.123456,
+      2 / 3,
+      12.345678,
+      -0.05,
+      ...precise.exits,
+    ]);
+    expect(last).to.deep.equal({
+      model: 'Original',
+      margin_fraction: '',
+      t1: '',
+      t2: '',
+      accuracy_fraction: '0.9339',
+      accuracy_drop_fraction: '0',
+      flops_per_image: '5019967488',
+      flops_reduction_fraction: '0',
+      speed_ms: '',
+      speed_up_fraction: '',
+      exit1_fraction: '0',
+      exit2_fraction: '0',
+      exit3_fraction: '1',
+    });
+  });
+
+  it('writes Infinity for a gate that is closed, 0 for a threshold of 0', () => {
+    const [closed, zero] = parse([row({ thresholds: [[null, 0.5]] }), row({ thresholds: [[0, 0]] }), original]).records;
+    expect([closed!['t1'], closed!['t2']]).to.deep.equal(['Infinity', '0.5']);
+    expect([zero!['t1'], zero!['t2']]).to.deep.equal(['0', '0']);
+  });
+
+  it('has a column for each gate of each fold', () => {
+    const folds = [
+      [1, 2],
+      [3, null],
+      [5, 6],
+    ];
+    const { header, records } = parse([row({ thresholds: folds }), original]);
+    const names = [1, 2, 3].flatMap((fold) => [`t1_fold${fold}`, `t2_fold${fold}`]);
+    expect(header.slice(2, 8)).to.deep.equal(names);
+    expect(header[8]).to.equal('accuracy_fraction');
+    expect(names.map((name) => records[0]![name])).to.deep.equal(['1', '2', '3', 'Infinity', '5', '6']);
+    expect(names.map((name) => records[1]![name])).to.deep.equal(['', '', '', '', '', '']);
+  });
+
+  it('is a header alone where there are no rows', () => {
+    expect(parse([]).records).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,31 @@
+import type { TableRow } from '../../src/report/rows.js';
+
+/** A row of two gates; everything that a test is not about is plain. */
+export function row(change: Partial<TableRow> = {}): TableRow {
+  return {
+    model: 'dg(1.25, 2.00)',
+    margin: null,
+    thresholds: [[1.25, 2]],
+    accuracy: 0.9251,
+    accuracyDrop: 0.0088,
+    flops: 1_234_567_890.5,
+    flopsReduction: 0.754,
+    speedMs: null,
+    speedUp: null,
+    exits: [0.5, 0.25, 0.25],
+    ...change,
+  };
+}
+
+export const original: TableRow = {
+  model: 'Original',
+  margin: null,
+  thresholds: [],
+  accuracy: 0.9339,
+  accuracyDrop: 0,
+  flops: 5_019_967_488,
+  flopsReduction: 0,
+  speedMs: null,
+  speedUp: null,
+  exits: [0, 0, 1],
+};

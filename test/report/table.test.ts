@@ -1,0 +1,162 @@
+import { expect } from 'chai';
+import { tableRows } from '../../src/pipeline/report.js';
+import type { RunOutcome } from '../../src/pipeline/run.js';
+import { renderColumns } from '../../src/report/columns.js';
+import { modelName, type TableRow } from '../../src/report/rows.js';
+import { gigaFlops, renderTable } from '../../src/report/table.js';
+import { original, row } from './rows.js';
+
+/** Cells of each line between the borders, without the padding. */
+const cellsOf = (text: string): string[][] =>
+  text
+    .split('\n')
+    .filter((line) => line.startsWith('│'))
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split('│')
+        .map((cell) => cell.trim()),
+    );
+
+const table = (...rows: TableRow[]): string[][] => cellsOf(renderTable(rows));
+
+describe('renderTable', () => {
+  it("has the paper's columns, then where images leave, and the original without a reduction", () => {
+    expect(table(row(), original)).to.deep.equal([
+      ['Model', 'ACC.', 'FLOPs (G)', 'FLOPs Reduction', 'Exit 1', 'Exit 2', 'Last'],
+      ['dg(1.25, 2.00)', '92.51%', '1.23', '75.40%', '50.0%', '25.0%', '25.0%'],
+      ['Original', '93.39%', '5.02', '', '0.0%', '0.0%', '100.0%'],
+    ]);
+  });
+
+  it('has a column of margins where thresholds were searched', () => {
+    const [head, searched, fixed, last] = table(row({ margin: 0.005 }), row(), original);
+    expect(head!.slice(0, 3)).to.deep.equal(['Model', 'Margin', 'ACC.']);
+    expect([searched![1], fixed![1], last![1]]).to.deep.equal(['0.5%', '', '']);
+    expect(table(row({ margin: 0 }), original)[1]![1]).to.equal('0.0%');
+  });
+
+  it('has columns of speed where it was measured', () => {
+    const [head, timed, last] = table(row({ speedMs: 8.125, speedUp: 0.61 }), { ...original, speedMs: 36 });
+    expect(head!.slice(3, 6)).to.deep.equal(['FLOPs Reduction', 'Speed (ms)', 'Speed-up']);
+    expect(timed!.slice(4, 6)).to.deep.equal(['8.13', '61.00%']);
+    expect(last!.slice(4, 6)).to.deep.equal(['36.00', '']);
+  });
+
+  it('says so where gates cost more than they save', () => {
+    expect(table(row({ flopsReduction: -0.012 }), original)[1]![3]).to.equal('-1.20%');
+  });
+
+  it('stands in straight lines: text left, numbers right', () => {
+    const lines = renderTable([row(), original]).split('\n');
+    expect(new Set(lines.map((line) => line.length)).size).to.equal(1);
+    expect(lines.find((line) => line.includes('Original'))).to.match(/^│ Original +│ 93\.39% │ +5\.02 │/);
+  });
+});
+
+describe('tableRows', () => {
+  // The parts of an outcome that rows are made from.
+  const outcome = {
+    original: { accuracy: 0.93, flops: 1000, count: 200 },
+    exitCosts: [100, 400, 1010],
+    rows: [
+      {
+        kind: 'margin',
+        margin: 0.01,
+        thresholds: [
+          [1.25, Infinity],
+          [1.5, 2],
+        ],
+        evaluation: { accuracy: 0.92, flops: 250, exits: [100, 60, 40], correct: 184, count: 200 },
+      },
+      {
+        kind: 'fixed',
+        thresholds: [
+          [0, 0],
+          [0, 0],
+        ],
+        evaluation: { accuracy: 0.94, flops: 1010, exits: [0, 0, 200], correct: 188, count: 200 },
+      },
+    ],
+  } as unknown as RunOutcome;
+  const [searched, fixed, last] = tableRows(outcome);
+
+  it('are fractions of the images and of the original', () => {
+    expect(searched).to.deep.include({ margin: 0.01, accuracy: 0.92, flops: 250, flopsReduction: 0.75 });
+    expect(searched!.accuracyDrop).to.be.closeTo(0.01, 1e-12);
+    expect(searched!.exits).to.deep.equal([0.5, 0.3, 0.2]);
+    expect(fixed!.margin).to.equal(null);
+    expect(fixed!.accuracyDrop).to.be.closeTo(-0.01, 1e-12);
+    expect(fixed!.flopsReduction).to.be.closeTo(-0.01, 1e-12);
+  });
+
+  it('have null, which JSON can hold, for a gate that is closed', () => {
+    expect(searched!.thresholds).to.deep.equal([
+      [1.25, null],
+      [1.5, 2],
+    ]);
+    expect(searched!.model).to.equal('dg(1.25, closed | 1.50, 2.00)');
+  });
+
+  it('end with the original, which leaves at the last exit and costs nothing for gates', () => {
+    expect(last).to.deep.equal({ ...original, accuracy: 0.93, flops: 1000 });
+  });
+});
+
+describe('names and numbers', () => {
+  it('gigaFlops: two decimals from 1 G on, three digits below', () => {
+    const shown: [number, string][] = [
+      [5_019_967_488, '5.02'],
+      [2_727_777_792, '2.73'],
+      [15_602_810_880, '15.60'],
+      [1e9, '1.00'],
+      [250_971_392, '0.251'],
+      [81_102_080, '0.0811'],
+      [1_234_000, '0.00123'],
+    ];
+    for (const [flops, text] of shown) expect(gigaFlops(flops)).to.equal(text);
+  });
+
+  it('modelName: thresholds of each fold, once where they are the same', () => {
+    expect(modelName([[1.25, 2]])).to.equal('dg(1.25, 2.00)');
+    expect(
+      modelName([
+        [0, 0],
+        [0, 0],
+      ]),
+    ).to.equal('dg(0.00, 0.00)');
+    expect(
+      modelName([
+        [1.25, 2],
+        [1.31, 1.965],
+      ]),
+    ).to.equal('dg(1.25, 2.00 | 1.31, 1.97)');
+    expect(modelName([[Infinity, -0.5]])).to.equal('dg(closed, -0.50)');
+  });
+
+  it('renderColumns: a table of anything, text to the left where asked for', () => {
+    const numbers = renderColumns(
+      ['name', 'n'],
+      [
+        ['a', '1'],
+        ['b', '100'],
+      ],
+    );
+    expect(cellsOf(numbers)).to.deep.equal([
+      ['name', 'n'],
+      ['a', '1'],
+      ['b', '100'],
+    ]);
+    expect(numbers).to.contain('│   1 │');
+    expect(
+      renderColumns(
+        ['name', 'n'],
+        [
+          ['a', '1'],
+          ['b', '100'],
+        ],
+        'text',
+      ),
+    ).to.contain('│ 1   │');
+  });
+});
