@@ -15,6 +15,8 @@ export interface KnownCheckpoint {
   /** The network that it fits, `<architecture>-<dataset>`. */
   readonly network: string;
   readonly dataset: 'cifar10' | 'imagenet';
+  /** File in `experiments/checkpoints`, for a network that ships with the project; it has no urls. */
+  readonly shipped?: string;
   /** Mirrors of one file. */
   readonly urls: readonly string[];
   /** undefined: nobody who wrote this list could measure it. */

@@ -26,11 +26,13 @@ export interface ExperimentDefinition {
   readonly trainImages?: number;
   /** Number of test images, a stratified choice; all by default. */
   readonly testImages?: number;
+  /** Table of the paper (`results/published/<name>.csv`) whose rows stand beside the margins, in the same order. */
+  readonly published?: string;
   readonly gates: {
     /** Stages, counted from 1, after which a gate sits; never the last stage. */
     readonly after: readonly number[];
-    /** Default `gap`. */
-    readonly pooling?: PoolingName;
+    /** One for all gates, or a list with one for each. Default `gap`. */
+    readonly pooling?: PoolingName | readonly PoolingName[];
     /** Default `hinge`. */
     readonly loss?: Loss;
     /** What is held against the threshold. Default `max`: the largest distance (the paper's). */
@@ -49,12 +51,10 @@ export interface ExperimentDefinition {
     readonly fixed?: readonly (readonly number[])[];
     /**
      * Where thresholds are chosen. `cross-fit` (default, 2 folds): the test images are divided in folds, and each is
-     * reported with thresholds chosen on the others; for networks that have seen all training images. `held-out`:
-     * training images that the network has not learnt from, recorded in its checkpoint.
+     * reported with thresholds chosen on the others; for networks that have seen all training images. `held-out`: the
+     * training images that the network has not learnt from, which its checkpoint names (`dgate train` records them).
      */
-    readonly validation?:
-      | { readonly kind: 'cross-fit'; readonly folds?: number }
-      | { readonly kind: 'held-out'; readonly images: number; readonly seed: number };
+    readonly validation?: { readonly kind: 'cross-fit'; readonly folds?: number } | { readonly kind: 'held-out' };
   };
   /** What differs in each size of run. Without an entry, `laptop` is the definition as it stands. */
   readonly presets?: Readonly<Partial<Record<PresetName, Overrides>>>;

@@ -73,6 +73,7 @@ export function parseSetting(setting: string): Override {
       `--set ${setting}; valid: path=value, for example gates.epochs=10 or thresholds.margins=[0.01]`,
     );
   }
+  if (/^-?Infinity$/.test(value)) return { path, value: Number(value) };
   try {
     return { path, value: JSON.parse(value) as unknown };
   } catch {

@@ -15,7 +15,8 @@ const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
   z.enum(values, { error: values.join(', ') });
 const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });
 
-const pooling = text('gap, or a grid such as 2x2 or 4x4', /^(gap|([1-9]\d?)x\2)$/).transform((value): Pooling => {
+const poolings = 'gap, or a grid such as 2x2 or 4x4; one for all gates or a list with one for each';
+const pooling = text(poolings, /^(gap|([1-9]\d?)x\2)$/).transform((value): Pooling => {
   return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
 });
 
@@ -24,7 +25,7 @@ const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').m
 const gates = z.strictObject(
   {
     after: stages,
-    pooling: pooling.prefault('gap'),
+    pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
     loss: choice(['hinge', 'cross-entropy']).default('hinge'),
     confidence: choice(confidenceKinds).default('max'),
     l2: real(1e-12, 1e3).default(0.002),
@@ -38,9 +39,9 @@ const validation = z.discriminatedUnion(
   'kind',
   [
     z.strictObject({ kind: z.literal('cross-fit'), folds: whole(2, 1000).default(2) }),
-    z.strictObject({ kind: z.literal('held-out'), images: whole(1), seed: whole(0) }),
+    z.strictObject({ kind: z.literal('held-out') }),
   ],
-  { error: "{ kind: 'cross-fit', folds } or { kind: 'held-out', images, seed }" },
+  { error: "{ kind: 'cross-fit', folds } or { kind: 'held-out' }" },
 );
 
 const margin = real(-1, 1, 'a share of accuracy from -1 to 1: 0.01 is one point');
@@ -68,6 +69,7 @@ export const experimentSchema = z
     checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
     seed: whole(0, 2 ** 31).default(0),
     engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
+    published: text('a table of results/published: table1', /^[\w-]+$/).optional(),
     trainImages: whole(1).optional(),
     testImages: whole(1).optional(),
     gates,
@@ -80,6 +82,11 @@ export const experimentSchema = z
       const message = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
       context.addIssue({ code: 'custom', path: ['thresholds', 'fixed', index], message, input: row });
     });
+    const { pooling } = experiment.gates;
+    if (Array.isArray(pooling) && pooling.length !== count) {
+      const message = `one pooling, or a list of ${count}, one for each gate`;
+      context.addIssue({ code: 'custom', path: ['gates', 'pooling'], message, input: pooling });
+    }
     if (experiment.thresholds.fixed.length + experiment.thresholds.margins.length === 0) {
       const message = 'at least one margin or one row of fixed thresholds';
       context.addIssue({ code: 'custom', path: ['thresholds'], message, input: experiment.thresholds });

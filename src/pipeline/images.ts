@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { ImageSource, PublishedSplit } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
-import { holdOut, stratifiedSubset } from '../data/splits.js';
+import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { exists } from '../store/files.js';
@@ -45,12 +45,22 @@ export async function openImages(context: RunContext, experiment: Experiment, so
       test: subset(test, testImages, seed, 'testImages'),
     };
   }
-  const { rest, held } = holdOut(train.labels, train.classes.length, validation.images, validation.seed);
+  const held = await source.heldOut();
   return {
-    train: subset(selectImages(train, rest), trainImages, seed, 'trainImages'),
+    train: subset(selectImages(train, allBut(held, train.count, source)), trainImages, seed, 'trainImages'),
     heldOut: selectImages(train, held),
     test: subset(test, testImages, seed, 'testImages'),
   };
+}
+
+/** The positions that are not held out, ascending. */
+function allBut(held: Int32Array, count: number, { checkpoint }: NetworkSource): Int32Array {
+  if (held.at(-1)! >= count || held.length === count) {
+    const found = `${held.length} images up to position ${held.at(-1)}`;
+    throw new InputError(`${checkpoint.path}: held_out names ${found}; valid: some of the ${count} training images`);
+  }
+  const isHeld = new Set(held);
+  return Int32Array.from({ length: count }, (_, i) => i).filter((i) => !isHeld.has(i));
 }
 
 function subset(images: ImageSource, count: number | undefined, seed: number, option: string): ImageSource {

@@ -1,11 +1,12 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { basename, join } from 'node:path';
 import type { PresetName } from '../experiment/definition.js';
+import { version } from '../project.js';
 import { renderCsv } from '../report/csv.js';
+import type { PublishedRow } from '../report/published.js';
 import { modelName, type TableRow } from '../report/rows.js';
 import { renderTable } from '../report/table.js';
 import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
-import { version } from '../version.js';
 import type { RunOutcome } from './run.js';
 import type { Row } from './search.js';
 
@@ -34,9 +35,17 @@ export function tableRows(outcome: RunOutcome): TableRow[] {
     speedMs: null,
     speedUp: null,
     exits: exitCosts.map((_, exit) => (exit === exitCosts.length - 1 ? 1 : 0)),
+    ...publishedFor(outcome.published.at(-1)),
   };
-  return [...outcome.rows.map((row) => tableRow(row, outcome)), last];
+  const gated = outcome.rows.map((row, index): TableRow => {
+    // Searched rows come first, in the order of the published ones; the last published row is the original's.
+    const printed = row.kind === 'margin' ? outcome.published.slice(0, -1)[index] : undefined;
+    return { ...tableRow(row, outcome), ...publishedFor(printed) };
+  });
+  return [...gated, last];
 }
+
+const publishedFor = (row: PublishedRow | undefined) => (row === undefined ? {} : { published: row });
 
 function tableRow(row: Row, { original }: RunOutcome): TableRow {
   const { accuracy, flops, exits, count } = row.evaluation;
@@ -64,17 +73,18 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
 /** The console report: title, table, and what the numbers rest on. */
 export function renderRun(outcome: RunOutcome, preset: PresetName): string {
   const { experiment, splits, source, engine, gates } = outcome;
-  const { loss, l2, pooling, confidence } = experiment.gates;
-  const features = pooling.kind === 'gap' ? 'global averages' : `${pooling.size} x ${pooling.size} grid averages`;
-  const places = gates.map(
-    (gate) => `${gate.stage} (${gate.features} features, objective ${gate.objective.toFixed(4)})`,
-  );
+  const { loss, l2, epochs, confidence } = experiment.gates;
+  const places = gates.map(({ stage, pooling, features, objective }) => {
+    const cells = pooling.kind === 'gap' ? 'global averages' : `${pooling.size} x ${pooling.size} grids`;
+    return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)})`;
+  });
   return [
     `${experiment.title} [${experiment.name}, preset ${preset}]`,
     renderTable(tableRows(outcome)),
     `Network     ${source.network.name}, checkpoint ${source.checkpoint.known?.id ?? basename(source.checkpoint.path)} ` +
       `(sha256 ${source.checkpoint.sha256.slice(0, 12)})`,
-    `Gates       after stages ${places.join(' and ')}; ${features}, ${loss}, lambda ${l2}, confidence ${confidence}`,
+    `Gates       after stages ${places.join(', ')}`,
+    `            ${loss}, lambda ${l2}, ${epochs} epochs, confidence ${confidence}`,
     `Train       ${splits.train.toLocaleString('en')} images`,
     `Validation  ${splits.validation}`,
     `Test        ${splits.test.toLocaleString('en')} images`,

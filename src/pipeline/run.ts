@@ -4,6 +4,7 @@ import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops, networkFlops } from '../networks/flops.js';
 import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import { type PublishedRow, readPublished } from '../report/published.js';
 import { RottenError } from '../store/store.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
@@ -20,10 +21,12 @@ export interface RunOutcome {
   readonly rows: readonly Row[];
   /** Accuracy and FLOPs of the original network on the reported images. */
   readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
+  /** The table of the paper that the experiment reproduces, the original network last; else empty. */
+  readonly published: readonly PublishedRow[];
   readonly splits: Splits;
   readonly flops: NetworkFlops;
   readonly exitCosts: ExitCosts;
-  readonly gates: readonly { readonly stage: number; readonly features: number; readonly objective: number }[];
+  readonly gates: readonly (GatePlace & { readonly features: number; readonly objective: number })[];
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
   /** What extracted the features of the test images, in this run or before. */
@@ -95,6 +98,7 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
     experiment,
     rows,
     original: { accuracy: originalAccuracy(test, everyImage), flops: flops.flops, count: test.count },
+    published: experiment.published === undefined ? [] : await readPublished(experiment.published),
     splits: describeSplits(experiment, images),
     flops,
     exitCosts: costs,
@@ -111,7 +115,9 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
 export function plan(experiment: Experiment) {
   const network = networkByName(experiment.network);
   const { after, pooling } = experiment.gates;
-  const places: GatePlace[] = after.map((stage) => ({ stage, pooling }));
+  const places = after.map((stage, index): GatePlace => {
+    return { stage, pooling: Array.isArray(pooling) ? pooling[index]! : pooling };
+  });
   checkPlaces(network, places);
   const flops = networkFlops(network);
   const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, network.classifier.out));
@@ -125,7 +131,7 @@ function describeSplits(experiment: Experiment, images: Images): Splits {
     train: images.train.count,
     validation:
       validation.kind === 'held-out'
-        ? `${images.heldOut?.count} training images held out (seed ${validation.seed})`
+        ? `${images.heldOut?.count} training images that the network has not learnt from, named by its checkpoint`
         : `cross-fit, ${validation.folds} folds of the test images: each fold is reported with thresholds chosen on ` +
           `the other${validation.folds > 2 ? 's' : ''} (seed ${experiment.seed})`,
     test: images.test.count,

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
-import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
+import { type Checkpoint, matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, type KnownCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
@@ -9,6 +10,7 @@ import { type LoweredNetwork, lowerNetwork } from '../networks/lower.js';
 import type { Network } from '../networks/network.js';
 import { networkTensors } from '../networks/tensors.js';
 import type { Progress } from '../progress.js';
+import { projectRoot } from '../project.js';
 import { hashFile } from '../store/files.js';
 
 /** A network with a checkpoint. The weights are read only where something must be computed. */
@@ -16,6 +18,12 @@ export interface NetworkSource {
   readonly network: Network;
   readonly checkpoint: CheckpointFile;
   readonly preprocessing: Preprocessing;
+  /**
+   * Positions of the training images that the network has not learnt from, ascending.
+   *
+   * @throws InputError where the checkpoint does not name them
+   */
+  readonly heldOut: () => Promise<Int32Array>;
   /** The network with its weights. @throws InputError where the file is damaged or does not fit the network */
   readonly lowered: () => Promise<LoweredNetwork>;
 }
@@ -41,19 +49,25 @@ export async function openNetwork(
   const path = await locate(network, idOrPath, modelsRoot, progress);
   const sha256 = await hashFile(path);
   const known = knownCheckpoints.find((entry) => entry.sha256 !== undefined && sha256.startsWith(entry.sha256));
-  let lowered: Promise<LoweredNetwork> | undefined;
-  const load = async (): Promise<LoweredNetwork> => {
-    const { tensors } = await readCheckpoint(path);
-    return lowerNetwork(network, matchTensors(networkTensors(network), tensors, `${path} for ${network.name}`));
-  };
+  const content = once(() => readCheckpoint(path));
   return {
     network,
     checkpoint: { path, sha256, known },
-    preprocessing: known?.preprocessing ?? (await preprocessingOf(path, network, progress)),
-    lowered: () => {
-      lowered ??= load();
-      return lowered;
-    },
+    preprocessing: known?.preprocessing ?? preprocessingOf(await content(), path, network, progress),
+    heldOut: async () => parseHeldOut((await content()).metadata['held_out'], path),
+    lowered: once(async () => {
+      const { tensors } = await content();
+      return lowerNetwork(network, matchTensors(networkTensors(network), tensors, `${path} for ${network.name}`));
+    }),
+  };
+}
+
+/** A function that does its work the first time only. */
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work();
+    return result;
   };
 }
 
@@ -80,12 +94,13 @@ async function locate(
   if (known.network !== network.name) {
     throw new InputError(`checkpoint ${known.id} is of ${known.network}, not of ${network.name}${fits}`);
   }
-  return (await fetchCheckpoint(known, modelsRoot, progress)).path;
+  return known.shipped === undefined
+    ? (await fetchCheckpoint(known, modelsRoot, progress)).path
+    : fileURLToPath(new URL(`experiments/checkpoints/${known.shipped}`, projectRoot));
 }
 
 /** Preprocessing that a safetensors file carries, or the dataset's own, which is then said. */
-async function preprocessingOf(path: string, network: Network, progress: Progress): Promise<Preprocessing> {
-  const { metadata } = await readCheckpoint(path);
+function preprocessingOf({ metadata }: Checkpoint, path: string, network: Network, progress: Progress): Preprocessing {
   const recorded = metadata['preprocessing'];
   if (recorded !== undefined) return parsePreprocessing(recorded, path);
   const { preprocessing, name } = datasetNamed(network.dataset);
@@ -108,4 +123,21 @@ export function parsePreprocessing(text: string, where: string): Preprocessing {
       cause: error,
     });
   }
+}
+
+/** @throws InputError where the text is missing or not a list of positions, ascending, none twice */
+function parseHeldOut(text: string | undefined, where: string): Int32Array {
+  if (text === undefined) {
+    throw new InputError(
+      `${where}: does not name the images that were held out of its training; valid: a checkpoint of dgate train, ` +
+        "or thresholds.validation { kind: 'cross-fit' }",
+    );
+  }
+  const positions = JSON.parse(text) as unknown;
+  const isValid = (value: unknown, i: number, all: readonly unknown[]): boolean =>
+    Number.isInteger(value) && (value as number) >= 0 && (i === 0 || (value as number) > (all[i - 1] as number));
+  if (!Array.isArray(positions) || positions.length === 0 || !positions.every(isValid)) {
+    throw new InputError(`${where}: held_out is not a list of image positions in ascending order`);
+  }
+  return Int32Array.from(positions as number[]);
 }

@@ -7,7 +7,7 @@ import type { LazyEngine, RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 
 /** Raise when the same inputs give other gates. */
-const CODE_VERSION = 2;
+const CODE_VERSION = 3;
 const FILE = 'gate.safetensors';
 
 /** A trained gate and where it is cached. */

@@ -1,4 +1,5 @@
 import { stringify } from 'csv-stringify/sync';
+import type { PublishedRow } from './published.js';
 import type { TableRow } from './rows.js';
 
 /**
@@ -8,6 +9,7 @@ import type { TableRow } from './rows.js';
 export function renderCsv(rows: readonly TableRow[]): string {
   const parts = Math.max(1, ...rows.map((row) => row.thresholds.length));
   const gates = Math.max(0, ...rows.map((row) => row.exits.length - 1));
+  const published = rows.some((row) => row.published !== undefined);
   const names = Array.from({ length: parts }, (_, part) =>
     Array.from({ length: gates }, (_, gate) => `t${gate + 1}${parts > 1 ? `_fold${part + 1}` : ''}`),
   );
@@ -22,6 +24,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
     'speed_ms',
     'speed_up_fraction',
     ...Array.from({ length: gates + 1 }, (_, exit) => `exit${exit + 1}_fraction`),
+    ...(published ? publishedColumns : []),
   ];
   const records = rows.map((row) => [
     row.model,
@@ -34,8 +37,22 @@ export function renderCsv(rows: readonly TableRow[]): string {
     row.speedMs,
     row.speedUp,
     ...row.exits,
+    ...(published ? publishedValues(row.published) : []),
   ]);
   return stringify([columns, ...records]);
+}
+
+const publishedColumns = [
+  'published_model',
+  'published_accuracy_fraction',
+  'published_flops_per_image',
+  'published_flops_reduction_fraction',
+  'published_speed_ms',
+  'published_speed_up_fraction',
+];
+
+function publishedValues(row: PublishedRow | undefined): (string | number | null | undefined)[] {
+  return [row?.model, row?.accuracy, row?.flops, row?.flopsReduction, row?.speedMs, row?.speedUp];
 }
 
 function thresholdText(part: readonly (number | null)[] | undefined, gate: number): string {

@@ -1,4 +1,5 @@
 import type { Thresholds } from '../thresholds/evaluate.js';
+import type { PublishedRow } from './published.js';
 
 /**
  * One row of a results table, in the columns of the paper's Tables 1 and 2. Shares are fractions, not percent; a
@@ -25,6 +26,8 @@ export interface TableRow {
   readonly speedUp: number | null;
   /** Share of images that leave at each exit, the original classifier last. */
   readonly exits: readonly number[];
+  /** What the paper printed for the same margin, where the experiment reproduces a table of it. */
+  readonly published?: PublishedRow;
 }
 
 /** Digits of a threshold in a console table; files have all of them. */

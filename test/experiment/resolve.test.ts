@@ -36,8 +36,24 @@ describe('an experiment', () => {
       'seed engine pooling loss confidence l2 epochs batchSize'.split(' '),
     );
     const { seed, engine, gates } = resolve(least);
-    const actual: Record<string, unknown> = { seed, engine, ...gates, pooling: gates.pooling.kind };
+    const actual: Record<string, unknown> = {
+      seed,
+      engine,
+      ...gates,
+      pooling: 'kind' in gates.pooling && gates.pooling.kind,
+    };
     for (const [, value, key] of documented) expect(String(actual[key!]), key).to.equal(value);
+  });
+
+  it('pools every gate alike or each in its own way', () => {
+    const [gap, grid] = [{ kind: 'gap' }, { kind: 'grid', size: 4 }];
+    expect(resolve(least, ['gates.pooling=4x4']).gates.pooling).to.deep.equal(grid);
+    const each = resolve(least, ['gates.after=[1,2]', 'gates.pooling=["4x4","gap"]']);
+    expect(each.gates.pooling).to.deep.equal([grid, gap]);
+    expect(problems(least, ['gates.after=[1,2]', 'gates.pooling=["4x4"]'])).to.have.length(1);
+    expect(problems(least, ['gates.after=[1,2]', 'gates.pooling=["4x4"]'])[0]).to.match(
+      /gates\.pooling: .*; valid: one pooling, or a list of 2, one for each gate$/,
+    );
   });
 
   it('is cross-fitted on two folds, on all images, where it says nothing', () => {
@@ -98,7 +114,7 @@ describe('a preset', () => {
       'presets.smoke.trainImage: unknown key; valid: name, title, network, checkpoint, seed, engine, trainImages, ' +
         'testImages, gates, thresholds',
       'presets.paper.gates.after: []; valid: at least one stage',
-      'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds, images, seed',
+      'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
       'presets.paper.thresholds.margin: unknown key; valid: margins, fixed, validation',
     ]);
   });
@@ -138,19 +154,10 @@ describe('--set', () => {
   it('replaces a validation by one of another kind', () => {
     const crossFit = { ...least, thresholds: { margins: [0.01], validation: { kind: 'cross-fit', folds: 5 } } };
     const kind = 'thresholds.validation.kind=held-out';
-    const rest = ['thresholds.validation.images=100', 'thresholds.validation.seed=1'];
-    expect(resolve(crossFit, [kind, ...rest]).thresholds.validation).to.deep.equal({
-      kind: 'held-out',
-      images: 100,
-      seed: 1,
-    });
-    const whole = 'thresholds.validation={"kind":"held-out","images":7,"seed":0}';
-    expect(resolve(crossFit, [whole]).thresholds.validation).to.deep.equal({ kind: 'held-out', images: 7, seed: 0 });
+    expect(resolve(crossFit, [kind]).thresholds.validation).to.deep.equal({ kind: 'held-out' });
+    const whole = 'thresholds.validation={"kind":"held-out"}';
+    expect(resolve(crossFit, [whole]).thresholds.validation).to.deep.equal({ kind: 'held-out' });
     expect(resolve(crossFit, ['thresholds.validation.folds=3']).thresholds.validation).to.include({ folds: 3 });
-    expect(problems(crossFit, [kind])).to.deep.equal([
-      'thresholds.validation.images: missing; valid: a whole number from 1 to 1000000000',
-      'thresholds.validation.seed: missing; valid: a whole number from 0 to 1000000000',
-    ]);
   });
 
   it('refuses what is no path=value, saying what is', () => {
@@ -268,7 +275,7 @@ describe('a bad definition', () => {
     [
       'a validation of no kind',
       { thresholds: { margins: [0], validation: { kind: 'kfold' } } },
-      "thresholds.validation.kind: \"kfold\"; valid: { kind: 'cross-fit', folds } or { kind: 'held-out', images, seed }",
+      "thresholds.validation.kind: \"kfold\"; valid: { kind: 'cross-fit', folds } or { kind: 'held-out' }",
     ],
     [
       'one fold',

@@ -99,7 +99,7 @@ describe('the cache of a run', () => {
       const again = later();
       const network = overrides.find(({ path }) => path === 'network')?.value as string | undefined;
       const checkpoint = join(first.folder, `${network}.safetensors`);
-      if (network !== undefined) await writeTinyCheckpoint(checkpoint, network);
+      if (network !== undefined) await writeTinyCheckpoint(checkpoint, { network });
       await run({ ...again, checkpoint: network === undefined ? again.checkpoint : checkpoint }, ...overrides);
       expect(again.asked).to.deep.equal(expected);
     });
@@ -108,7 +108,7 @@ describe('the cache of a run', () => {
   it('extracts again for another checkpoint of the same network', async () => {
     const again = later();
     const checkpoint = join(first.folder, 'other.safetensors');
-    await writeTinyCheckpoint(checkpoint, undefined, 0.4);
+    await writeTinyCheckpoint(checkpoint, { mean: 0.4 });
     await run({ ...again, checkpoint });
     expect(again.asked).to.deep.equal({ train: 200, test: 100 });
   });

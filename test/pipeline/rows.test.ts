@@ -9,11 +9,18 @@ import { originalAccuracy, partsOf, searchAndEvaluate } from '../../src/pipeline
 import { Random } from '../../src/random.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 import { rejection } from '../data/smallCifar10.js';
-import { type Finished, filesBelow, makeWorkplace, run, tinyExperiment, type Workplace } from './workplace.js';
+import {
+  type Finished,
+  filesBelow,
+  makeWorkplace,
+  run,
+  tinyExperiment,
+  type Workplace,
+  writeTinyCheckpoint,
+} from './workplace.js';
 
 const set = (path: string, value: unknown): Override => ({ path, value });
-const heldOut = (images: number, seed: number) =>
-  set('thresholds.validation', { kind: 'held-out' as const, images, seed });
+const heldOut = set('thresholds.validation', { kind: 'held-out' as const });
 
 /** Three gates' worth of scores that know nothing of each other. */
 function randomScores(count: number, gates = 2): Scores {
@@ -69,7 +76,7 @@ describe('the parts of a test set', () => {
 
   it('with held-out images choose on them alone and report on every test image', () => {
     const [test, held] = [randomScores(50), randomScores(30)];
-    const parts = partsOf(tinyExperiment(at, heldOut(30, 0)), test, held, 10);
+    const parts = partsOf(tinyExperiment(at, heldOut), test, held, 10);
     expect(parts).to.have.length(1);
     expect(parts[0]!.choose.scores).to.equal(held);
     expect(parts[0]!.report.scores).to.equal(test);
@@ -286,13 +293,16 @@ describe('the rows of a run', () => {
 
   it('can be chosen on training images that no gate has seen', async () => {
     asked.train.length = 0;
-    const { outcome, folder, csv } = await run(workplace, heldOut(200, 5));
+    const named = Array.from({ length: 200 }, (_, i) => 3 * i);
+    const checkpoint = join(workplace.folder, 'held-out.safetensors');
+    await writeTinyCheckpoint(checkpoint, { heldOut: named });
+    const { outcome, folder, csv } = await run(workplace, heldOut, set('checkpoint', checkpoint));
     const [learnt, held] = [asked.train.slice(0, 400), asked.train.slice(400)];
-    expect(held).to.have.length(200);
+    expect(held).to.deep.equal(named);
     expect(new Set([...learnt, ...held]).size).to.equal(600);
     expect(outcome.splits).to.deep.equal({
       train: 400,
-      validation: '200 training images held out (seed 5)',
+      validation: '200 training images that the network has not learnt from, named by its checkpoint',
       test: 300,
     });
     expect(csv).to.match(/^model,margin_fraction,t1,t2,accuracy_fraction/);
@@ -300,16 +310,27 @@ describe('the rows of a run', () => {
     expect(Object.keys(record.images)).to.have.members(['train', 'heldOut', 'test']);
     // The held-out images belong to the checkpoint: the seed of the run does not move them.
     asked.train.length = 0;
-    await run(workplace, heldOut(200, 5), set('seed', 9));
+    await run(workplace, heldOut, set('checkpoint', checkpoint), set('seed', 9));
     expect(asked.train, 'read again').to.deep.equal([]);
+  });
+
+  it('cannot be chosen on held-out images that no checkpoint names', async () => {
+    expect((await rejection(run(workplace, heldOut))).message).to.match(
+      /tiny\.safetensors: does not name the images that were held out .*; valid: a checkpoint of dgate train, or/,
+    );
+    for (const [positions, problem] of [
+      [[5, 600], /held_out names 2 images up to position 600; valid: some of the 600 training images/],
+      [[5, 5], /held_out is not a list of image positions in ascending order/],
+    ] as const) {
+      const checkpoint = join(workplace.folder, 'bad.safetensors');
+      await writeTinyCheckpoint(checkpoint, { heldOut: positions });
+      expect((await rejection(run(workplace, heldOut, set('checkpoint', checkpoint)))).message).to.match(problem);
+    }
   });
 
   it('refuse more images than there are', async () => {
     expect((await rejection(run(workplace, set('trainImages', 601)))).message).to.equal(
       'trainImages: 601; valid: 1 to 600',
-    );
-    expect((await rejection(run(workplace, heldOut(601, 0)))).message).to.match(
-      /601 images asked for; valid: 0 to 600/,
     );
   });
 });

@@ -51,9 +51,20 @@ export function workplaceAt(folder: string, generated?: Generated): Workplace {
 }
 
 /** Generated weights of a network, with the preprocessing that belongs to them. */
-export async function writeTinyCheckpoint(path: string, network = tinyNetwork, mean = 0.5): Promise<void> {
+export async function writeTinyCheckpoint(
+  path: string,
+  { network = tinyNetwork, mean = 0.5, heldOut }: TinyCheckpoint = {},
+): Promise<void> {
   const preprocessing = JSON.stringify({ mean: [mean, mean, mean], std: [0.25, 0.25, 0.25] });
-  await writeSafetensors(path, generatedTensors(networkByName(network)), { preprocessing });
+  const held = heldOut && { held_out: JSON.stringify(heldOut) };
+  await writeSafetensors(path, generatedTensors(networkByName(network)), { preprocessing, ...held });
+}
+
+interface TinyCheckpoint {
+  readonly network?: string;
+  readonly mean?: number;
+  /** Positions of training images that it says it has not learnt from. */
+  readonly heldOut?: readonly number[];
 }
 
 /** The experiment of these tests. */

@@ -58,6 +58,7 @@ describe('tableRows', () => {
   // The parts of an outcome that rows are made from.
   const outcome = {
     original: { accuracy: 0.93, flops: 1000, count: 200 },
+    published: [],
     exitCosts: [100, 400, 1010],
     rows: [
       {

@@ -1,0 +1,35 @@
+/**
+ * Table 1 of the paper: ResNet-101 with three d-gates on CIFAR-10.
+ *
+ * Command   npx dgate run table1                       (preset laptop: the narrow ResNet that ships with the project)
+ *           npx dgate run table1 --preset paper --checkpoint FILE    (the paper's network; no public weights exist)
+ * A row for each accuracy margin of the paper's table, thresholds searched on the 5,000 training images that the network
+ * has not learnt from, reported on the 10,000 test images; the paper's row under it.
+ */
+import { defineExperiment } from '../src/experiment/index.js';
+
+export default defineExperiment({
+  name: 'table1',
+  title: 'Table 1: ResNet-101 with three d-gates on CIFAR-10',
+  network: 'resnet101-cifar10',
+  published: 'table1',
+  gates: { after: [1, 2, 3] },
+  thresholds: { margins: [0.027, 0.017, 0.007, 0], validation: { kind: 'held-out' } },
+  presets: {
+    paper: {},
+    laptop: {
+      title: 'Table 1, laptop: a narrow ResNet with the cost profile of ResNet-101, three d-gates, CIFAR-10',
+      network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+      checkpoint: 'dgate-resnet101-narrow-cifar10',
+      gates: { pooling: ['4x4', '4x4', '2x2'] },
+    },
+    smoke: {
+      title: 'Table 1, smoke: a narrow ResNet, a small subset',
+      network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+      checkpoint: 'dgate-resnet101-narrow-cifar10',
+      trainImages: 1000,
+      testImages: 500,
+      gates: { pooling: '2x2', epochs: 5 },
+    },
+  },
+});

@@ -1,0 +1,35 @@
+/**
+ * Table 2 of the paper: DenseNet-201 with three d-gates on CIFAR-10.
+ *
+ * Command   npx dgate run table2                       (preset laptop: the narrow DenseNet that ships with the project)
+ *           npx dgate run table2 --preset paper --checkpoint FILE    (the paper's network; no public weights exist)
+ * A row for each accuracy margin of the paper's table, thresholds searched on the 5,000 training images that the network
+ * has not learnt from, reported on the 10,000 test images; the paper's row under it.
+ */
+import { defineExperiment } from '../src/experiment/index.js';
+
+export default defineExperiment({
+  name: 'table2',
+  title: 'Table 2: DenseNet-201 with three d-gates on CIFAR-10',
+  network: 'densenet201-cifar10',
+  published: 'table2',
+  gates: { after: [1, 2, 3] },
+  thresholds: { margins: [0.031, 0.021, 0.011, 0.001], validation: { kind: 'held-out' } },
+  presets: {
+    paper: {},
+    laptop: {
+      title: 'Table 2, laptop: a narrow DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',
+      network: 'densenet201-growth16-blocks1.2.16.8-cifar10',
+      checkpoint: 'dgate-densenet201-narrow-cifar10',
+      gates: { pooling: ['4x4', '4x4', '2x2'] },
+    },
+    smoke: {
+      title: 'Table 2, smoke: a narrow DenseNet, a small subset',
+      network: 'densenet201-growth16-blocks1.2.16.8-cifar10',
+      checkpoint: 'dgate-densenet201-narrow-cifar10',
+      trainImages: 1000,
+      testImages: 500,
+      gates: { pooling: '2x2', epochs: 5 },
+    },
+  },
+});

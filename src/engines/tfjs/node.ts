@@ -1,0 +1,76 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type * as tfjs from '@tensorflow/tfjs';
+import { InputError, messageOf } from '../../errors.js';
+
+/** TensorFlow.js on TensorFlow's own kernels. */
+export interface NodeBackend {
+  readonly tf: typeof tfjs;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Whether TensorFlow found a GPU that it can use. */
+  isGpu(): boolean;
+}
+
+/** What dgate reads of tfjs-node's backend beyond TensorFlow.js' own interface. */
+interface NodeKernelBackend {
+  readonly isUsingGpuDevice: boolean;
+  readonly binding: { readonly TF_Version: string };
+}
+
+/** The optional dependency first; a user's own tfjs-node is taken too. */
+export const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
+
+const SETUP = 'dgate doctor --setup tfjs-node';
+const require = createRequire(import.meta.url);
+
+/** Loads tfjs-node-gpu or tfjs-node. @throws InputError with one line: why not, and the command that changes it */
+export function loadNodeBackend(): NodeBackend {
+  const installed = nodePackages.filter((name) => resolves(`${name}/package.json`));
+  if (installed.length === 0) {
+    throw new InputError(
+      `engine tfjs-node: ${nodePackages.join(' or ')} is not installed; run: npm install --ignore-scripts ${nodePackages[0]}@4.22.0`,
+    );
+  }
+  // TensorFlow's remarks on the processor and on missing CUDA libraries are not the user's to mend.
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+  const reasons: string[] = [];
+  for (const name of installed) {
+    const binding = addonPath(name);
+    if (!existsSync(binding)) {
+      reasons.push(`${name} has no compiled addon`);
+      continue;
+    }
+    try {
+      const tf = require(name) as typeof tfjs;
+      const backend = tf.backend() as unknown as NodeKernelBackend;
+      return {
+        tf,
+        versions: { [name]: versionOf(name), libtensorflow: backend.binding.TF_Version },
+        isGpu: () => backend.isUsingGpuDevice,
+      };
+    } catch (error) {
+      reasons.push(`${name} does not load: ${messageOf(error).trim().split('\n')[0]}`);
+    }
+  }
+  throw new InputError(`engine tfjs-node: ${reasons.join('; ')}; run: ${SETUP}`);
+}
+
+function resolves(path: string): boolean {
+  try {
+    require.resolve(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Where a package looks for its addon. */
+function addonPath(name: string): string {
+  const file = require.resolve(`${name}/package.json`);
+  const { find } = createRequire(file)('@mapbox/node-pre-gyp') as { find(packageFile: string): string };
+  return find(file);
+}
+
+function versionOf(name: string): string {
+  return (require(`${name}/package.json`) as { version: string }).version;
+}

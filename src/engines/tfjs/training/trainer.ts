@@ -1,0 +1,182 @@
+import { availableParallelism } from 'node:os';
+import type { EngineDescription } from '../../engine.js';
+import type { Network } from '../../../networks/network.js';
+import { networkTensors } from '../../../networks/tensors.js';
+import type { TensorMap } from '../../../tensor.js';
+import type { Recipe } from '../../../training/recipe.js';
+import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/trainer.js';
+import { type ForwardMode, forward, normaliseByRunningStatistics } from './forward.js';
+import { EPSILON, type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
+import { toPyTorch, toTensorFlow } from './layout.js';
+import { Sgd } from './sgd.js';
+import type { LoadedTensorFlow, Tensor, Tensor1D, Tensor2D, Tensor4D, TensorFlow } from './tensorflow.js';
+
+/** Share of a batch's statistics in the running ones: PyTorch's momentum of batch norm. */
+const RUNNING_SHARE = 0.1;
+
+/** TensorFlow.js as an engine that trains. */
+export function tfjsTraining(loaded: LoadedTensorFlow): TrainingEngine {
+  return {
+    describe: (): EngineDescription => ({
+      id: loaded.id,
+      device: loaded.device,
+      threads: loaded.isNode ? availableParallelism() : 1,
+      versions: loaded.versions,
+    }),
+    load: async (network, recipe, tensors) => new TfjsTrainer(loaded, network, recipe, tensors),
+  };
+}
+
+/** A network in training, its tensors on the device. */
+class TfjsTrainer implements Trainer {
+  readonly #tf: TensorFlow;
+  readonly #network: Network;
+  readonly #labelSmoothing: number;
+  readonly #kernels: TrainingKernels;
+  /** Every tensor of the network, kept, convolutions as (kernel, kernel, in, out). */
+  readonly #weights: Map<string, Tensor>;
+  readonly #trainable: readonly string[];
+  readonly #sgd: Sgd;
+
+  constructor(loaded: LoadedTensorFlow, network: Network, recipe: Recipe, tensors: TrainingTensors) {
+    const { tf } = loaded;
+    this.#tf = tf;
+    this.#network = network;
+    this.#labelSmoothing = recipe.labelSmoothing;
+    this.#kernels = trainingKernels(loaded);
+    this.#weights = upload(tf, tensors.weights);
+    this.#trainable = networkTensors(network).flatMap(({ name, trainable }) => (trainable ? [name] : []));
+    this.#sgd = new Sgd(tf, recipe, decayed(network, recipe), upload(tf, tensors.momenta));
+  }
+
+  async step(images: Float32Array, labels: Int32Array, learningRate: number): Promise<StepResult> {
+    const tf = this.#tf;
+    const statistics = new Map<string, Normalised>();
+    let logits: Tensor2D | undefined;
+    const loss = tf.tidy(() => {
+      const x = this.#images(images, labels.length);
+      const targets = this.#targets(labels);
+      const { value, grads } = tf.valueAndGrads((...parameters: Tensor[]) => {
+        const byName = new Map(this.#trainable.map((name, i) => [name, parameters[i]!]));
+        logits = tf.keep(forward(tf, this.#network, this.#trainingMode(byName, statistics), x));
+        return tf.neg(tf.mean(tf.sum(tf.mul(targets, tf.logSoftmax(logits)), 1)));
+      })(this.#trainable.map((name) => this.#weights.get(name)!));
+      this.#sgd.step(this.#weights, new Map(this.#trainable.map((name, i) => [name, grads[i]!])), learningRate);
+      this.#updateStatistics(statistics);
+      return value;
+    });
+    const [lossData, logitData] = await Promise.all([loss.data(), logits!.data()]);
+    tf.dispose([loss, logits!]);
+    return { loss: lossData[0]!, correct: countCorrect(logitData as Float32Array, labels) };
+  }
+
+  async logits(images: Float32Array, count: number): Promise<Float32Array> {
+    const tf = this.#tf;
+    const tensor = (name: string): Tensor => this.#weights.get(name)!;
+    const mode: ForwardMode = {
+      tensor,
+      batchNorm: (layer, x) => normaliseByRunningStatistics(tf, layer, tensor, x, EPSILON),
+      relu: (x) => tf.relu(x),
+    };
+    const logits = tf.tidy(() => forward(tf, this.#network, mode, this.#images(images, count)));
+    const data = await logits.data();
+    logits.dispose();
+    return data as Float32Array;
+  }
+
+  async tensors(): Promise<TrainingTensors> {
+    return { weights: await download(this.#weights), momenta: await download(this.#sgd.momenta) };
+  }
+
+  async close(): Promise<void> {
+    this.#tf.dispose([...this.#weights.values()]);
+    this.#sgd.close();
+  }
+
+  #trainingMode(parameters: ReadonlyMap<string, Tensor>, statistics: Map<string, Normalised>): ForwardMode {
+    const tensor = (name: string): Tensor => parameters.get(name)!;
+    return {
+      tensor,
+      relu: (x) => this.#kernels.relu(x),
+      batchNorm: ({ name }, x) => {
+        const normalised = this.#kernels.batchNorm(
+          x,
+          tensor(`${name}.weight`) as Tensor1D,
+          tensor(`${name}.bias`) as Tensor1D,
+        );
+        statistics.set(name, normalised);
+        return normalised.y;
+      },
+    };
+  }
+
+  /** (count, channels, height, width) -> (count, height, width, channels) */
+  #images(images: Float32Array, count: number): Tensor4D {
+    const { channels, height, width } = this.#network.input;
+    return this.#tf.transpose(this.#tf.tensor4d(images, [count, channels, height, width]), [0, 2, 3, 1]);
+  }
+
+  /** One-hot targets, (count, classes), a share of each spread over all classes as PyTorch's cross-entropy does. */
+  #targets(labels: Int32Array): Tensor2D {
+    const classes = this.#network.classifier.out;
+    const spread = this.#labelSmoothing / classes;
+    const data = new Float32Array(labels.length * classes).fill(spread);
+    labels.forEach((label, image) => {
+      data[image * classes + label] = 1 - this.#labelSmoothing + spread;
+    });
+    return this.#tf.tensor2d(data, [labels.length, classes]);
+  }
+
+  #updateStatistics(statistics: ReadonlyMap<string, Normalised>): void {
+    const tf = this.#tf;
+    for (const [name, { mean, variance }] of statistics) {
+      for (const [key, fresh] of [
+        [`${name}.running_mean`, mean],
+        [`${name}.running_var`, variance],
+      ] as const) {
+        const old = this.#weights.get(key)!;
+        this.#weights.set(key, tf.keep(tf.add(tf.mul(old, 1 - RUNNING_SHARE), tf.mul(fresh, RUNNING_SHARE))));
+        tf.dispose([old, fresh]);
+      }
+    }
+  }
+}
+
+/** Trainable tensors that decay. */
+function decayed(network: Network, { decayBatchNorm }: Recipe): Set<string> {
+  const { name: classifier } = network.classifier;
+  return new Set(
+    networkTensors(network).flatMap(({ name, shape, trainable }) => {
+      const ofBatchNorm = shape.length === 1 && !name.startsWith(`${classifier}.`);
+      return trainable && (decayBatchNorm || !ofBatchNorm) ? [name] : [];
+    }),
+  );
+}
+
+function upload(tf: TensorFlow, tensors: TensorMap): Map<string, Tensor> {
+  return new Map(
+    [...tensors].map(([name, tensor]) => {
+      const { shape, data } = toTensorFlow(tensor);
+      // A copy: TensorFlow.js may go on reading the array that it was given.
+      return [name, tf.keep(tf.tensor(data.slice(), [...shape], 'float32'))];
+    }),
+  );
+}
+
+async function download(tensors: ReadonlyMap<string, Tensor>): Promise<TensorMap> {
+  const entries = [...tensors].map(async ([name, tensor]) => {
+    const data = (await tensor.data()) as Float32Array;
+    return [name, toPyTorch({ shape: tensor.shape, data: data.slice() })] as const;
+  });
+  return new Map(await Promise.all(entries));
+}
+
+function countCorrect(logits: Float32Array, labels: Int32Array): number {
+  const classes = logits.length / labels.length;
+  let correct = 0;
+  labels.forEach((label, image) => {
+    const row = logits.subarray(image * classes, (image + 1) * classes);
+    if (row.every((value) => value <= row[label]!)) correct++;
+  });
+  return correct;
+}
