@@ -7,6 +7,8 @@ export interface ForwardMode {
   tensor(name: string): Tensor;
   batchNorm(layer: BatchNorm, x: Tensor4D): Tensor4D;
   relu(x: Tensor4D): Tensor4D;
+  /** Whether maps may go as soon as the next one is there; not where gradients will be wanted. */
+  readonly releasesMaps: boolean;
 }
 
 /**
@@ -18,9 +20,21 @@ export interface ForwardMode {
 export function forward(tf: TensorFlow, network: Network, mode: ForwardMode, images: Tensor4D): Tensor2D {
   const { classifier, stem, stages } = network;
   const layers = [...stem, ...stages.flatMap((stage) => [...stage.layers, ...stage.transition]), ...classifier.head];
-  const features = tf.mean<Tensor2D>(applyLayers(tf, layers, mode, images), [1, 2]);
+  const map = mode.releasesMaps ? applyReleasing(tf, layers, mode, images) : applyLayers(tf, layers, mode, images);
+  const features = tf.mean<Tensor2D>(map, [1, 2]);
   const weight = mode.tensor(`${classifier.name}.weight`) as Tensor2D; // (classes, features)
   return tf.add(tf.matMul(features, weight, false, true), mode.tensor(`${classifier.name}.bias`));
+}
+
+/** Of a hundred feature maps, two are in memory at a time. */
+function applyReleasing(tf: TensorFlow, layers: readonly Layer[], mode: ForwardMode, images: Tensor4D): Tensor4D {
+  let map = images;
+  for (const layer of layers) {
+    const next = tf.tidy(() => applyLayer(tf, layer, mode, map));
+    map.dispose();
+    map = next;
+  }
+  return map;
 }
 
 function applyLayers(tf: TensorFlow, layers: readonly Layer[], mode: ForwardMode, x: Tensor4D): Tensor4D {

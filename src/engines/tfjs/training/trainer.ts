@@ -1,10 +1,10 @@
 import { availableParallelism } from 'node:os';
-import type { EngineDescription } from '../../engine.js';
 import type { Network } from '../../../networks/network.js';
 import { networkTensors } from '../../../networks/tensors.js';
 import type { TensorMap } from '../../../tensor.js';
 import type { Recipe } from '../../../training/recipe.js';
 import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/trainer.js';
+import type { EngineDescription } from '../../engine.js';
 import { type ForwardMode, forward, normaliseByRunningStatistics } from './forward.js';
 import { EPSILON, type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
 import { toPyTorch, toTensorFlow } from './layout.js';
@@ -23,12 +23,16 @@ export function tfjsTraining(loaded: LoadedTensorFlow): TrainingEngine {
       threads: loaded.isNode ? availableParallelism() : 1,
       versions: loaded.versions,
     }),
-    load: async (network, recipe, tensors) => new TfjsTrainer(loaded, network, recipe, tensors),
+    load: async (network, recipe, tensors) => {
+      await loaded.activate();
+      return new TfjsTrainer(loaded, network, recipe, tensors);
+    },
   };
 }
 
 /** A network in training, its tensors on the device. */
 class TfjsTrainer implements Trainer {
+  readonly #loaded: LoadedTensorFlow;
   readonly #tf: TensorFlow;
   readonly #network: Network;
   readonly #labelSmoothing: number;
@@ -40,6 +44,7 @@ class TfjsTrainer implements Trainer {
 
   constructor(loaded: LoadedTensorFlow, network: Network, recipe: Recipe, tensors: TrainingTensors) {
     const { tf } = loaded;
+    this.#loaded = loaded;
     this.#tf = tf;
     this.#network = network;
     this.#labelSmoothing = recipe.labelSmoothing;
@@ -51,6 +56,7 @@ class TfjsTrainer implements Trainer {
 
   async step(images: Float32Array, labels: Int32Array, learningRate: number): Promise<StepResult> {
     const tf = this.#tf;
+    await this.#loaded.activate();
     const statistics = new Map<string, Normalised>();
     let logits: Tensor2D | undefined;
     const loss = tf.tidy(() => {
@@ -72,11 +78,13 @@ class TfjsTrainer implements Trainer {
 
   async logits(images: Float32Array, count: number): Promise<Float32Array> {
     const tf = this.#tf;
+    await this.#loaded.activate();
     const tensor = (name: string): Tensor => this.#weights.get(name)!;
     const mode: ForwardMode = {
       tensor,
       batchNorm: (layer, x) => normaliseByRunningStatistics(tf, layer, tensor, x, EPSILON),
       relu: (x) => tf.relu(x),
+      releasesMaps: true,
     };
     const logits = tf.tidy(() => forward(tf, this.#network, mode, this.#images(images, count)));
     const data = await logits.data();
@@ -98,6 +106,7 @@ class TfjsTrainer implements Trainer {
     return {
       tensor,
       relu: (x) => this.#kernels.relu(x),
+      releasesMaps: false,
       batchNorm: ({ name }, x) => {
         const normalised = this.#kernels.batchNorm(
           x,

@@ -1,0 +1,16 @@
+import { matchTensors } from '../checkpoints/load.js';
+import { writeSafetensors } from '../checkpoints/safetensors.js';
+import { datasetNamed } from '../data/registry.js';
+import { InputError } from '../errors.js';
+import { networkByName } from '../networks/catalogue.js';
+import { lowerNetwork } from '../networks/lower.js';
+import type { Network } from '../networks/network.js';
+import { networkTensors } from '../networks/tensors.js';
+import type { RunContext } from '../pipeline/context.js';
+import { evaluateOriginal } from '../pipeline/evaluate.js';
+import { openSplit } from '../pipeline/images.js';
+import type { NetworkSource } from '../pipeline/source.js';
+import { exists, removeStale, writeFileAtomic } from '../store/files.js';
+import type { TensorMap } from '../tensor.js';
+import { curveCsv } from '../training/curve.js';
+import { checkTrainingEngine, trainingEngine } from '../training/engines.js';

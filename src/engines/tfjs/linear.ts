@@ -1,0 +1,74 @@
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { LinearProblem, Scaling } from '../engine.js';
+import type { TensorFlow } from './backend.js';
+
+type Tf = TensorFlow['tf'];
+
+/** Scaled features s = (x - mean) * inverse, with the scaling on the device. */
+export function deviceScaling(tf: Tf, { mean, inverse }: Scaling) {
+  const [centre, factor] = [tf.tensor1d(mean), tf.tensor1d(inverse)];
+  return {
+    scale: (x: Tensor2D): Tensor2D => tf.mul(tf.sub(x, centre), factor),
+    dispose: (): void => tf.dispose([centre, factor]),
+  };
+}
+
+/** Inputs of a gradient on the device. */
+export interface GradientInput {
+  /** Scaled features, [batch, features] */
+  readonly scaled: Tensor2D;
+  /** [batch], int32 */
+  readonly labels: Tensor1D;
+  /** [features, classes] */
+  readonly weights: Tensor2D;
+  /** [classes] */
+  readonly bias: Tensor1D;
+  readonly ridge: number;
+}
+
+/**
+ * Loss and (sub-)gradient of d = sV - a, summed over a batch: the formulas of `src/onnx/linear.ts`.
+ *
+ * @returns P (dLoss/dV + ridge V) [features, classes], dLoss/da [classes] and the loss []
+ */
+export function linearGradient(
+  tf: Tf,
+  problem: LinearProblem,
+  preconditioner: readonly Tensor2D[],
+  input: GradientInput,
+) {
+  const { scaled, labels, weights, bias, ridge } = input;
+  const distances = tf.sub<Tensor2D>(tf.matMul(scaled, weights), bias);
+  const target = tf.cast(tf.oneHot(labels, problem.classes), 'float32') as Tensor2D;
+  const { loss, gradient } =
+    problem.loss === 'hinge' ? hinge(tf, distances, target) : crossEntropy(tf, distances, target);
+  const raw = tf.add<Tensor2D>(tf.matMul(scaled, gradient, true, false), tf.mul(weights, ridge));
+  const rows = splitInto(
+    tf,
+    raw,
+    preconditioner.map((block) => block.shape[0]),
+    0,
+  );
+  const blocks = rows.map((part, index) => tf.matMul<Tensor2D>(preconditioner[index]!, part));
+  return { weights: tf.concat2d(blocks, 0), bias: tf.neg(tf.sum(gradient, 0)), loss }; // dd/da = -1
+}
+
+/** One-vs-all hinge: max(0, 1 - y d) with y = 1 for the image's class and -1 for the others. */
+function hinge(tf: Tf, distances: Tensor2D, target: Tensor2D) {
+  const signs = tf.sub(tf.mul(target, 2), 1);
+  const violation = tf.relu(tf.sub(1, tf.mul(signs, distances)));
+  // 1 where the margin is violated, 0 where it is kept.
+  return { loss: tf.sum(violation), gradient: tf.neg(tf.mul(signs, tf.step(violation))) as Tensor2D };
+}
+
+/** -log softmax(d)[label] */
+function crossEntropy(tf: Tf, distances: Tensor2D, target: Tensor2D) {
+  const logProbabilities = tf.logSoftmax(distances);
+  const loss = tf.neg(tf.sum(tf.mul(target, logProbabilities)));
+  return { loss, gradient: tf.sub<Tensor2D>(tf.exp(logProbabilities), target) };
+}
+
+/** Parts of a matrix along an axis. */
+export function splitInto(tf: Tf, value: Tensor2D, sizes: readonly number[], axis: 0 | 1): Tensor2D[] {
+  return sizes.length === 1 ? [value] : tf.split<Tensor2D>(value, [...sizes], axis);
+}

@@ -1,0 +1,36 @@
+import { stringify } from 'csv-stringify/sync';
+
+/** What an epoch came to. */
+export interface CurvePoint {
+  /** Epochs done, from 1. */
+  readonly epoch: number;
+  /** Steps done since the beginning. */
+  readonly step: number;
+  /** Rate of the epoch's last step. */
+  readonly learningRate: number;
+  /** Mean over the epoch's images as they came, augmented, while the network learnt from them. */
+  readonly trainLoss: number;
+  readonly trainAccuracy: number;
+  /** On the images held out, at the epoch's end. */
+  readonly validationAccuracy: number;
+  /** Seconds of training and validation so far, interruptions not included. */
+  readonly seconds: number;
+}
+
+const columns: readonly (readonly [string, keyof CurvePoint])[] = [
+  ['epoch', 'epoch'],
+  ['step', 'step'],
+  ['learning_rate', 'learningRate'],
+  ['train_loss', 'trainLoss'],
+  ['train_accuracy', 'trainAccuracy'],
+  ['validation_accuracy', 'validationAccuracy'],
+  ['seconds', 'seconds'],
+];
+
+/** The curve as CSV: a line for each epoch, fractions, not percent. */
+export function curveCsv(points: readonly CurvePoint[]): string {
+  return stringify([
+    columns.map(([name]) => name),
+    ...points.map((point) => columns.map(([, key]) => (key === 'seconds' ? point[key].toFixed(1) : point[key]))),
+  ]);
+}

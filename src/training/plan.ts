@@ -1,0 +1,61 @@
+import { InputError } from '../errors.js';
+import { type Recipe, type RecipeName, type RecipeOverrides, recipeWith } from './recipe.js';
+import type { Training } from './state.js';
+
+/** What a command asks for; what is absent has a default, or on resuming is as it was. */
+export interface TrainingWish extends RecipeOverrides {
+  readonly preset?: RecipeName | undefined;
+  readonly seed?: number | undefined;
+}
+
+/** What a new training is to do. */
+export interface TrainingPlan {
+  readonly preset: RecipeName;
+  readonly recipe: Recipe;
+  readonly seed: number;
+}
+
+/** The plan of a new training. @throws InputError naming every value that makes no sense */
+export function planTraining({ preset = 'laptop', seed = 0, ...overrides }: TrainingWish): TrainingPlan {
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new InputError(`--seed ${seed}; valid: a whole number from 0`);
+  return { preset, recipe: recipeWith(preset, overrides), seed };
+}
+
+/**
+ * Checks that a command may go on with a training.
+ *
+ * @throws InputError naming everything that is asked for otherwise than it was begun
+ */
+export function checkResumed(
+  begun: Training,
+  wish: TrainingWish & { readonly network: string; readonly engine: string; readonly dataSha256: string },
+  where: string,
+): void {
+  const { recipe } = begun;
+  const was: Readonly<Record<string, string | number | undefined>> = {
+    network: begun.network,
+    '--preset': begun.preset,
+    '--seed': begun.seed,
+    '--epochs': recipe.epochs,
+    '--batch-size': recipe.batchSize,
+    '--learning-rate': recipe.learningRate,
+    '--train-images': recipe.trainImages ?? 'all',
+    '--engine': begun.engine,
+    'the training images': begun.dataSha256,
+  };
+  const asked: typeof was = {
+    network: wish.network,
+    '--preset': wish.preset,
+    '--seed': wish.seed,
+    '--epochs': wish.epochs,
+    '--batch-size': wish.batchSize,
+    '--learning-rate': wish.learningRate,
+    '--train-images': wish.trainImages,
+    '--engine': wish.engine === 'auto' ? undefined : wish.engine,
+    'the training images': wish.dataSha256,
+  };
+  const problems = Object.keys(was)
+    .filter((key) => asked[key] !== undefined && asked[key] !== was[key])
+    .map((key) => `${where}: was begun with ${key} ${was[key]}, not ${asked[key]}; valid: the same, or another --out`);
+  if (problems.length > 0) throw new InputError(problems);
+}

@@ -1,0 +1,73 @@
+import { readCheckpoint } from '../checkpoints/load.js';
+import { writeSafetensors } from '../checkpoints/safetensors.js';
+import { InputError } from '../errors.js';
+import { canonicalJson } from '../store/files.js';
+import type { Tensor } from '../tensor.js';
+import type { CurvePoint } from './curve.js';
+import type { Recipe, RecipeName } from './recipe.js';
+import type { TrainingTensors } from './trainer.js';
+
+/** What a training is: all that its outcome depends on but the machine. */
+export interface Training {
+  readonly network: string;
+  readonly preset: RecipeName;
+  readonly recipe: Recipe;
+  readonly seed: number;
+  /** Id of the engine. */
+  readonly engine: string;
+  readonly dataSha256: string;
+}
+
+/** How far a training is. */
+export interface Position {
+  /** Epoch in progress, from 0. */
+  readonly epoch: number;
+  /** Steps done in it. */
+  readonly step: number;
+  /** Of the epoch's steps so far: sum of their losses, and images classified correctly. */
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly seconds: number;
+  readonly curve: readonly CurvePoint[];
+}
+
+/** An interrupted training: what it is, where it stands, and its tensors. */
+export interface TrainingState {
+  readonly training: Training;
+  readonly position: Position;
+  readonly tensors: TrainingTensors;
+}
+
+const FORMAT = 'dgate training 1';
+const MOMENTUM = 'momentum.';
+
+/** Writes a state atomically, as safetensors: the network's tensors, and SGD's as `momentum.<name>`. */
+export async function writeState(path: string, { training, position, tensors }: TrainingState): Promise<void> {
+  const momenta = [...tensors.momenta].map(([name, tensor]): [string, Tensor] => [`${MOMENTUM}${name}`, tensor]);
+  await writeSafetensors(path, new Map([...tensors.weights, ...momenta]), {
+    format: FORMAT,
+    training: canonicalJson(training),
+    position: canonicalJson(position),
+  });
+}
+
+/** Reads a state. @throws InputError where the file is missing, damaged or something else */
+export async function readState(path: string): Promise<TrainingState> {
+  const { tensors, metadata } = await readCheckpoint(path);
+  if (metadata['format'] !== FORMAT) {
+    throw new InputError(`${path}: no interrupted training of this version; valid: what dgate train wrote`);
+  }
+  const weights = new Map([...tensors].filter(([name]) => !name.startsWith(MOMENTUM)));
+  const momenta = [...tensors].filter(([name]) => name.startsWith(MOMENTUM));
+  return {
+    // Written by writeState into a file whose every byte was accounted for.
+    training: JSON.parse(metadata['training'] ?? 'null') as Training,
+    position: JSON.parse(metadata['position'] ?? 'null') as Position,
+    tensors: { weights, momenta: new Map(momenta.map(([name, tensor]) => [name.slice(MOMENTUM.length), tensor])) },
+  };
+}
+
+/** Where a training stands, in words. */
+export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step'>): string {
+  return `epoch ${epoch + 1}, after step ${step}`;
+}
