@@ -21,7 +21,7 @@ export default defineExperiment({
       title: 'Table 1, laptop: a narrow ResNet with the cost profile of ResNet-101, three d-gates, CIFAR-10',
       network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
       checkpoint: 'dgate-resnet101-narrow-cifar10',
-      gates: { pooling: ['4x4', '4x4', '2x2'] },
+      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
       title: 'Table 1, smoke: a narrow ResNet, a small subset',

@@ -21,7 +21,7 @@ export default defineExperiment({
       title: 'Table 2, laptop: a narrow DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',
       network: 'densenet201-growth16-blocks1.2.16.8-cifar10',
       checkpoint: 'dgate-densenet201-narrow-cifar10',
-      gates: { pooling: ['4x4', '4x4', '2x2'] },
+      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
       title: 'Table 2, smoke: a narrow DenseNet, a small subset',

@@ -83,7 +83,36 @@ function torchvision(file: string, resize: number, varying: Varying): KnownCheck
  * No download was possible where this list was written. `hashChecked` marks the two files that were there to be hashed;
  * all else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards say.
  */
+/** Networks that ship with the project; how they were made stands in `experiments/checkpoints/README.md`. */
+const shipped: readonly KnownCheckpoint[] = [
+  {
+    id: 'dgate-resnet101-narrow-cifar10',
+    network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+    shipped: 'resnet101-narrow-cifar10.safetensors',
+    sizeBytes: 1_928_364,
+    sha256: 'f991c50ac1bfc6ebfa3e97c23a2a9052c1c8809ea79bc77b9f6d0b7aadf9e534',
+    reportedAccuracy: 0.8967,
+  },
+  {
+    id: 'dgate-densenet201-narrow-cifar10',
+    network: 'densenet201-growth16-blocks1.2.16.8-cifar10',
+    shipped: 'densenet201-narrow-cifar10.safetensors',
+    sizeBytes: 1_215_804,
+    sha256: '934e2dc88ff17da64485abbc41eb0ace1dd197760a75b619e18100044f091e3f',
+    reportedAccuracy: 0.9033,
+  },
+].map((entry) => ({
+  ...entry,
+  dataset: 'cifar10',
+  urls: [],
+  hashChecked: true,
+  licence: 'MIT',
+  preprocessing: { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
+  reference: 'experiments/checkpoints/README.md',
+}));
+
 export const knownCheckpoints: readonly KnownCheckpoint[] = [
+  ...shipped,
   akamaster('resnet20-12fca82f.th', {
     id: 'akamaster-resnet20-cifar10',
     network: 'resnet20-cifar10',

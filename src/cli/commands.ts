@@ -1,10 +1,12 @@
 import type { CommandModule } from 'yargs';
 import { cacheCommand } from './cache.js';
 import { dataCommand } from './data.js';
+import { doctorCommand } from './doctor.js';
 import { flopsCommand } from './flops.js';
 import { listCommand } from './list.js';
 import { modelCommand } from './model.js';
 import { runCommand } from './run.js';
+import { trainCommand } from './train.js';
 
 /**
  * Every command. These modules hold names and options only; what a command needs to do its work it imports when it
@@ -17,5 +19,7 @@ export const commands: readonly CommandModule<{}, never>[] = [
   flopsCommand,
   dataCommand,
   modelCommand,
+  trainCommand,
   cacheCommand,
+  doctorCommand,
 ] as never;

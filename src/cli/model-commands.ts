@@ -1,15 +1,16 @@
+import { toFloat16Bits } from '../checkpoints/dtypes.js';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
-import { writeSafetensors } from '../checkpoints/safetensors.js';
+import { readInput, type StoredArray, writeSafetensors } from '../checkpoints/safetensors.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
 import { evaluateOriginal } from '../pipeline/evaluate.js';
-import { openNetwork, parsePreprocessing } from '../pipeline/source.js';
+import { openNetwork, parseHeldOut, parsePreprocessing } from '../pipeline/source.js';
 import { renderColumns } from '../report/columns.js';
-import { elementCount } from '../tensor.js';
+import { elementCount, type Tensor } from '../tensor.js';
 import { type GlobalOptions, openContext } from './context.js';
 
 /** `dgate model fetch` */
@@ -26,6 +27,8 @@ interface ImportOptions extends GlobalOptions {
   readonly out: string;
   readonly mean?: string;
   readonly std?: string;
+  readonly heldOut?: string;
+  readonly half: boolean;
 }
 
 /** `dgate model import` */
@@ -38,15 +41,24 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const known = knownCheckpoints.find((entry) => entry.sha256 && checkpoint.sha256.startsWith(entry.sha256));
   const recorded = checkpoint.metadata['preprocessing'];
   const preprocessing = given ?? (recorded ? parsePreprocessing(recorded, file) : known?.preprocessing);
-  await writeSafetensors(out, tensors, {
+  const heldOut = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut);
+  const stored = new Map([...tensors].map(([name, tensor]) => [name, options.half ? halved(tensor) : tensor]));
+  await writeSafetensors(out, stored, {
     ...checkpoint.metadata,
     network: network.name,
     source_sha256: checkpoint.sha256,
     ...(known && { source: known.id, licence: known.licence }),
     ...(preprocessing && { preprocessing: JSON.stringify({ mean: preprocessing.mean, std: preprocessing.std }) }),
+    ...(heldOut && { held_out: JSON.stringify([...heldOut]) }),
   });
   const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';
   process.stdout.write(`${out}: ${tensors.size} tensors of ${network.name}${note}\n`);
+}
+
+const halved = ({ shape, data }: Tensor): StoredArray => ({ dtype: 'F16', shape, data: toFloat16Bits(data) });
+
+async function readHeldOut(path: string): Promise<Int32Array> {
+  return parseHeldOut(new TextDecoder().decode(await readInput(path)), path);
 }
 
 function givenPreprocessing({ mean, std }: ImportOptions): Preprocessing | undefined {

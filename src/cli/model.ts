@@ -37,6 +37,12 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
             .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'file to write' })
             .option('mean', { type: 'string', requiresArg: true, describe: 'mean of each channel: 0.49,0.48,0.45' })
             .option('std', { type: 'string', requiresArg: true, describe: 'standard deviation of each channel' })
+            .option('held-out', {
+              type: 'string',
+              requiresArg: true,
+              describe: 'JSON file: positions of the training images that the network has not learnt from',
+            })
+            .option('half', { type: 'boolean', default: false, describe: 'store weights in half precision' })
             .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),
         handler: async (options) => (await import('./model-commands.js')).importModel(options as never),
       })

@@ -29,6 +29,16 @@ export async function runExperiments(options: RunOptions, overrides: readonly Ov
   }
 }
 
+/** Does some work; what it finds wrong is said of a definition. */
+function checked(where: string, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(error.problems.map((problem) => `${where}: ${problem}`));
+  }
+}
+
 /** @throws InputError with the problems of all definitions at once */
 async function resolveAll(options: RunOptions, settings: readonly Override[]): Promise<Experiment[]> {
   const all = options.experiment.includes('all');
@@ -39,8 +49,10 @@ async function resolveAll(options: RunOptions, settings: readonly Override[]): P
     try {
       const { exported, where } = await loadDefinition(name);
       const experiment = resolveExperiment(exported, where, options.preset, settings);
-      plan(experiment);
-      engineNamed(experiment.engine);
+      checked(where, () => {
+        plan(experiment);
+        engineNamed(experiment.engine);
+      });
       experiments.push(experiment);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;

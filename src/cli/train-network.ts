@@ -1,16 +1,149 @@
-import { matchTensors } from '../checkpoints/load.js';
-import { writeSafetensors } from '../checkpoints/safetensors.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
-import { lowerNetwork } from '../networks/lower.js';
 import type { Network } from '../networks/network.js';
-import { networkTensors } from '../networks/tensors.js';
 import type { RunContext } from '../pipeline/context.js';
-import { evaluateOriginal } from '../pipeline/evaluate.js';
 import { openSplit } from '../pipeline/images.js';
-import type { NetworkSource } from '../pipeline/source.js';
-import { exists, removeStale, writeFileAtomic } from '../store/files.js';
-import type { TensorMap } from '../tensor.js';
+import { exists, writeFileAtomic } from '../store/files.js';
 import { curveCsv } from '../training/curve.js';
 import { checkTrainingEngine, trainingEngine } from '../training/engines.js';
+import { divideImages, type TrainingImages } from '../training/images.js';
+import { initialTensors } from '../training/initialise.js';
+import { checkResumed, planTraining } from '../training/plan.js';
+import { describePosition, readState, removeLeftovers, type TrainingState, writeState } from '../training/state.js';
+import { Diverged, train } from '../training/train.js';
+import type { TrainingEngine } from '../training/trainer.js';
+import { openContext } from './context.js';
+import type { TrainCommandOptions } from './train.js';
+import { finishTraining, sourceOf, type TrainingFiles, type TrainingOutcome, trainingFiles } from './train-finish.js';
+
+/** `dgate train` */
+export async function trainNetwork(options: TrainCommandOptions): Promise<void> {
+  const network = networkByName(options.network);
+  const engineId = checkTrainingEngine(options.engine);
+  const files = trainingFiles(options.out ?? `${network.name}.safetensors`);
+  const { checkpointEvery } = options;
+  if (checkpointEvery !== undefined && !(Number.isInteger(checkpointEvery) && checkpointEvery >= 1)) {
+    throw new InputError(`--checkpoint-every ${checkpointEvery}; valid: a whole number of steps from 1`);
+  }
+  const plan = planTraining(options);
+  const begun = await findState(files, options.resume);
+  const context = await openContext(options);
+  if (begun === 'finished') {
+    context.progress.note(`${files.checkpoint}: this training is finished`);
+    return;
+  }
+  const recipe = begun?.training.recipe ?? plan.recipe;
+  const seed = begun?.training.seed ?? plan.seed;
+  const images = await openImages(context, network, recipe, seed);
+  if (begun !== undefined) {
+    checkResumed(begun.training, { ...options, network: network.name, dataSha256: images.dataSha256 }, files.state);
+  }
+  const engine = await trainingEngine(
+    begun === undefined ? engineId : checkTrainingEngine(begun.training.engine),
+    context.progress,
+  );
+  const start = begun ?? {
+    training: { ...plan, network: network.name, engine: engine.describe().id, dataSha256: images.dataSha256 },
+    position: { epoch: 0, step: 0, lossSum: 0, correct: 0, seconds: 0, curve: [] },
+    tensors: { weights: initialTensors(network, seed, recipe.zeroInitResidual), momenta: new Map() },
+  };
+  await removeLeftovers(files.state);
+  const resumed = begun !== undefined;
+  const outcome = await trainSaving(context, { network, engine, images, start, resumed, files, checkpointEvery });
+  if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
+}
+
+/** The state that a command goes on from; undefined for a new training. @throws InputError */
+async function findState(files: TrainingFiles, resume: boolean): Promise<TrainingState | 'finished' | undefined> {
+  const [state, checkpoint] = [await exists(files.state), await exists(files.checkpoint)];
+  if (resume && state) return readState(files.state);
+  if (resume && checkpoint) return 'finished';
+  if (resume) throw new InputError(`--resume: no ${files.state}; valid: the --out of an interrupted training`);
+  if (state) {
+    throw new InputError(
+      `${files.state}: an interrupted training; valid: --resume to go on, another --out, or delete the file`,
+    );
+  }
+  if (checkpoint) throw new InputError(`${files.checkpoint}: is there already; valid: another --out`);
+  return undefined;
+}
+
+async function openImages(
+  context: RunContext,
+  network: Network,
+  recipe: TrainingState['training']['recipe'],
+  seed: number,
+): Promise<TrainingImages> {
+  const { preprocessing } = datasetNamed(network.dataset, context.datasets);
+  const source = sourceOf(network, preprocessing, () => initialTensors(network, seed, false));
+  const train = await openSplit(context, source, 'train');
+  const images = divideImages(train, preprocessing, recipe, seed);
+  context.progress.note(
+    `${network.name}: learning from ${images.learn.count.toLocaleString('en')} images, ` +
+      `${images.heldOut.length.toLocaleString('en')} held out for validation`,
+  );
+  return images;
+}
+
+interface Work {
+  readonly network: Network;
+  readonly engine: TrainingEngine;
+  readonly images: TrainingImages;
+  readonly start: TrainingState;
+  readonly resumed: boolean;
+  readonly files: TrainingFiles;
+  readonly checkpointEvery?: number | undefined;
+}
+
+/** Trains, keeping states; undefined where it diverged, which is said then. */
+async function trainSaving(context: RunContext, work: Work): Promise<TrainingOutcome | undefined> {
+  const { network, engine, images, start, files, checkpointEvery } = work;
+  const { progress } = context;
+  let saved = start.position;
+  const save = async (state: TrainingState): Promise<void> => {
+    await writeState(files.state, state);
+    saved = state.position;
+    if (state.position.curve.length > 0) await writeFileAtomic(files.curve, curveCsv(state.position.curve));
+  };
+  if (work.resumed) progress.note(`going on at ${describePosition(saved)}`);
+  else await save(start);
+  const stopListening = onInterruption(
+    () =>
+      `interrupted; saved: ${describePosition(saved)}; go on with: ` +
+      `dgate train ${network.name} --out ${files.checkpoint} --resume`,
+  );
+  try {
+    const { weights, curve } = await train(start, { network, engine, images, progress, checkpointEvery, save });
+    return { engine, images, training: start.training, weights, curve };
+  } catch (error) {
+    if (!(error instanceof Diverged)) throw error;
+    process.stderr.write(
+      `dgate: ${error.message}: training stopped; last good checkpoint: ${files.state} (${describePosition(saved)}); ` +
+        'a lower --learning-rate may help\n',
+    );
+    process.exitCode = 1;
+    return undefined;
+  } finally {
+    stopListening();
+  }
+}
+
+/** Says how to go on when the process is interrupted; before the command line's own, more general word. */
+function onInterruption(message: () => string): () => void {
+  const signals = [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const;
+  const listeners = signals.map(([signal, status]) => {
+    const listener = (): void => {
+      process.stderr.write(`\ndgate: ${message()}\n`);
+      process.exit(status);
+    };
+    process.prependListener(signal, listener);
+    return () => process.removeListener(signal, listener);
+  });
+  return () => {
+    for (const remove of listeners) remove();
+  };
+}

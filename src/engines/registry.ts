@@ -1,5 +1,6 @@
 import { InputError } from '../errors.js';
 import type { Engine } from './engine.js';
+import type { TfjsId } from './tfjs/backend.js';
 
 /** An engine as it is known before it is loaded. */
 export interface EngineEntry {
@@ -9,6 +10,11 @@ export interface EngineEntry {
   readonly precision: 'float32';
 }
 
+/**
+ * `auto` takes the first, always: ONNX Runtime on the CPU works on every machine, and probing the others costs seconds
+ * and can end the process. It is not always the fastest: `dgate doctor` and bench/engines.ts measure all of them; on a
+ * GPU box, or with tfjs-node set up, name the engine.
+ */
 const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> })[] = [
   {
     id: 'ort-cpu',
@@ -16,14 +22,54 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     precision: 'float32',
     create: async () => (await import('./onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
   },
+  {
+    id: 'ort-webgpu',
+    description: 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver',
+    precision: 'float32',
+    create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeWebGpu.create(),
+  },
+  {
+    id: 'ort-cuda',
+    description: 'ONNX Runtime on CUDA 12, its libraries installed separately',
+    precision: 'float32',
+    create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeCuda.create(),
+  },
+  {
+    id: 'tfjs-node',
+    description: "TensorFlow's own kernels: CUDA where there is a GPU, else CPU (dgate doctor --setup tfjs-node)",
+    precision: 'float32',
+    create: () => tensorFlow('tfjs-node'),
+  },
+  {
+    id: 'tfjs-webgpu',
+    description: 'TensorFlow.js on any GPU with a Vulkan, Metal or D3D driver',
+    precision: 'float32',
+    create: () => tensorFlow('tfjs-webgpu'),
+  },
+  {
+    id: 'tfjs-wasm',
+    description: 'TensorFlow.js in WebAssembly, one thread',
+    precision: 'float32',
+    create: () => tensorFlow('tfjs-wasm'),
+  },
+  {
+    id: 'tfjs-cpu',
+    description: 'TensorFlow.js in plain JavaScript: slow, needs nothing',
+    precision: 'float32',
+    create: () => tensorFlow('tfjs-cpu'),
+  },
 ];
+
+async function tensorFlow(id: TfjsId): Promise<Engine> {
+  return (await import('./tfjs/engine.js')).TensorFlowEngine.create(id);
+}
 
 /** Every engine. */
 export function listEngines(): readonly EngineEntry[] {
   return engines;
 }
 
-/** The engine of this id; `auto` is the first that works here. @throws InputError with the valid ids */
+/** The engine of this id; `auto` is `ort-cpu`. @throws InputError with the valid ids */
 export function engineNamed(id: string): EngineEntry {
   const engine = engines.find((candidate) => id === 'auto' || candidate.id === id);
   if (engine === undefined) {

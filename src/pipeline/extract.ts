@@ -44,6 +44,7 @@ export async function extract(
   const reason =
     start === 0 ? 'not in the cache' : `interrupted before, going on at image ${start.toLocaleString('en')}`;
   context.progress.note(`${name}: ${reason}; extracting on ${engine.entry.id}`);
+  const began = performance.now();
   const extractor = await engine.get();
   const loaded = await extractor.loadFeatures(await source.lowered(), places);
   try {
@@ -51,7 +52,8 @@ export async function extract(
   } finally {
     await loaded.close();
   }
-  await entry.finish({ images: images.count, engine: extractor.describe() });
+  const seconds = (performance.now() - began) / 1000;
+  await entry.finish({ images: images.count, seconds, engine: extractor.describe() });
   return set;
 }
 

@@ -40,6 +40,10 @@ export async function openImages(context: RunContext, experiment: Experiment, so
   const { seed, trainImages, testImages } = experiment;
   const { validation } = experiment.thresholds;
   if (validation.kind === 'cross-fit') {
+    const least = validation.folds;
+    if (testImages !== undefined && testImages < least) {
+      throw new InputError(`testImages: ${testImages}; valid: at least ${least}, one for each fold`);
+    }
     return {
       train: subset(train, trainImages, seed, 'trainImages'),
       test: subset(test, testImages, seed, 'testImages'),

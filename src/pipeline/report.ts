@@ -129,6 +129,7 @@ export async function writeRun(outcome: RunOutcome, preset: PresetName, resultsR
     },
     date: new Date().toISOString(),
     seconds: outcome.seconds,
+    secondsWhenComputed: outcome.computedSeconds,
   };
   await writeFileAtomic(join(folder, 'table.csv'), renderCsv(record.rows));
   await writeFileAtomic(join(folder, 'table.txt'), `${renderRun(outcome, preset)}\n`);

@@ -5,7 +5,7 @@ import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops, networkFlops } from '../networks/flops.js';
 import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import { type PublishedRow, readPublished } from '../report/published.js';
-import { RottenError } from '../store/store.js';
+import { type Entry, RottenError } from '../store/store.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract } from './extract.js';
@@ -33,8 +33,10 @@ export interface RunOutcome {
   readonly extractedOn: EngineDescription | undefined;
   /** Content ids of the images used. */
   readonly imageHashes: Readonly<Record<string, string>>;
-  /** Seconds that each stage took. */
+  /** Seconds that each stage took in this run. */
   readonly seconds: Readonly<Record<string, number>>;
+  /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
+  readonly computedSeconds: { readonly extract: number; readonly train: number };
 }
 
 /** Numbers of images: what gates learn from, thresholds are chosen on, and results are reported on. */
@@ -108,7 +110,17 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
     extractedOn: await testFeatures.extractedOn(),
     imageHashes: Object.fromEntries(Object.entries(images).map(([split, { sha256 }]) => [split, sha256])),
     seconds,
+    computedSeconds: {
+      extract: await secondsOf([trainFeatures, heldOutFeatures, testFeatures]),
+      train: await secondsOf(gates),
+    },
   };
+}
+
+/** Seconds that these cached results took when they were computed. */
+async function secondsOf(results: readonly ({ readonly entry: Entry } | undefined)[]): Promise<number> {
+  const manifests = await Promise.all(results.map((result) => result?.entry.manifest()));
+  return manifests.reduce((sum, manifest) => sum + Number(manifest?.notes['seconds'] ?? 0), 0);
 }
 
 /** Checks an experiment against its network and counts what each exit costs; nothing is read or run. */

@@ -126,14 +126,19 @@ export function parsePreprocessing(text: string, where: string): Preprocessing {
 }
 
 /** @throws InputError where the text is missing or not a list of positions, ascending, none twice */
-function parseHeldOut(text: string | undefined, where: string): Int32Array {
+export function parseHeldOut(text: string | undefined, where: string): Int32Array {
   if (text === undefined) {
     throw new InputError(
       `${where}: does not name the images that were held out of its training; valid: a checkpoint of dgate train, ` +
         "or thresholds.validation { kind: 'cross-fit' }",
     );
   }
-  const positions = JSON.parse(text) as unknown;
+  let positions: unknown;
+  try {
+    positions = JSON.parse(text);
+  } catch {
+    positions = undefined; // said below
+  }
   const isValid = (value: unknown, i: number, all: readonly unknown[]): boolean =>
     Number.isInteger(value) && (value as number) >= 0 && (i === 0 || (value as number) > (all[i - 1] as number));
   if (!Array.isArray(positions) || positions.length === 0 || !positions.every(isValid)) {

@@ -55,10 +55,11 @@ async function cachedGate(
     context.progress.note(`${label}: in the cache (${entry.key})`);
   } else {
     context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
+    const began = performance.now();
     const data = await features.gateData(index);
     const trained = await trainGate(data, training, await engine.get(), context.progress, label);
     await writeGate(entry, trained.gate);
-    await entry.finish({ objective: trained.objective });
+    await entry.finish({ objective: trained.objective, seconds: (performance.now() - began) / 1000 });
   }
   const objective = Number((await entry.manifest())?.notes['objective']);
   return { entry, objective, load: () => readGate(entry, shape) };

@@ -16,7 +16,9 @@ export interface TrainingPlan {
 }
 
 /** The plan of a new training. @throws InputError naming every value that makes no sense */
-export function planTraining({ preset = 'laptop', seed = 0, ...overrides }: TrainingWish): TrainingPlan {
+export function planTraining(wish: TrainingWish): TrainingPlan {
+  const { preset = 'laptop', seed = 0, epochs, batchSize, learningRate, trainImages } = wish;
+  const overrides = { epochs, batchSize, learningRate, trainImages };
   if (!Number.isSafeInteger(seed) || seed < 0) throw new InputError(`--seed ${seed}; valid: a whole number from 0`);
   return { preset, recipe: recipeWith(preset, overrides), seed };
 }

@@ -1,3 +1,5 @@
+import { readdir, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { readCheckpoint } from '../checkpoints/load.js';
 import { writeSafetensors } from '../checkpoints/safetensors.js';
 import { InputError } from '../errors.js';
@@ -60,14 +62,30 @@ export async function readState(path: string): Promise<TrainingState> {
   const weights = new Map([...tensors].filter(([name]) => !name.startsWith(MOMENTUM)));
   const momenta = [...tensors].filter(([name]) => name.startsWith(MOMENTUM));
   return {
-    // Written by writeState into a file whose every byte was accounted for.
-    training: JSON.parse(metadata['training'] ?? 'null') as Training,
-    position: JSON.parse(metadata['position'] ?? 'null') as Position,
+    training: parsed(metadata['training'], path) as Training,
+    position: parsed(metadata['position'], path) as Position,
     tensors: { weights, momenta: new Map(momenta.map(([name, tensor]) => [name.slice(MOMENTUM.length), tensor])) },
   };
+}
+
+/** What `writeState` wrote, so that of this format only damage is to be feared. */
+function parsed(text: string | undefined, path: string): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    throw new InputError(`${path}: damaged; begin again with another --out`);
+  }
 }
 
 /** Where a training stands, in words. */
 export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step'>): string {
   return `epoch ${epoch + 1}, after step ${step}`;
+}
+
+/** Removes what kills in the middle of a write left beside a state: as large as the state itself. */
+export async function removeLeftovers(path: string): Promise<void> {
+  const folder = dirname(path);
+  const names = await readdir(folder).catch((): string[] => []);
+  const left = names.filter((name) => name.startsWith(`${basename(path)}.`) && /\.\d+\.[0-9a-f]{8}\.tmp$/.test(name));
+  for (const name of left) await rm(join(folder, name), { force: true });
 }

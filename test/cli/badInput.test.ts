@@ -68,7 +68,7 @@ describe('bad input', () => {
     ['a definition that is not there', 'run ./nowhere.ts', /^\.\/nowhere\.ts: no such file$/],
     ['an unknown network', 'flops resnet21-cifar10', /^network resnet21-cifar10: unknown; valid: .*resnet20-cifar10/],
     ['a part of a name', 'flops resnet20-wide2-cifar10', /"wide2" is not understood; valid: width</],
-    ['an unknown engine', 'run resnet56 --engine gpu', /^engine gpu: unknown; valid: auto, .*ort-cpu/],
+    ['an unknown engine', 'run resnet56 --engine gpu', /^resnet56: engine gpu: unknown; valid: auto, .*ort-cpu/],
     ['an unknown dataset', 'data fetch cifar11', /^cifar11: no such dataset; valid: cifar10/],
     [
       'an unknown checkpoint',

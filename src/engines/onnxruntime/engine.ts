@@ -18,37 +18,36 @@ import type {
   Scaling,
 } from '../engine.js';
 
-/** ONNX Runtime on the CPU, through the binary that ships inside the npm package onnxruntime-node. */
-export class OnnxRuntimeCpu implements Engine {
+/** How ONNX Runtime executes on one kind of device. */
+export interface Execution {
+  readonly id: string;
+  readonly device: string;
+  /** ONNX Runtime's execution provider. */
+  readonly provider: 'cpu' | 'webgpu' | 'cuda';
+  /** Threads of one session. */
+  readonly threads: number;
+}
+
+/** ONNX Runtime through the binaries that ship inside the npm package onnxruntime-node. */
+export class OnnxRuntime implements Engine {
+  readonly #execution: Execution;
   readonly #version: string;
-  readonly #threads: number;
 
-  private constructor(version: string, threads: number) {
+  protected constructor(execution: Execution, version: string) {
+    this.#execution = execution;
     this.#version = version;
-    this.#threads = threads;
-  }
-
-  /** @param threads threads of one session; all cores by default */
-  static async create(threads = availableParallelism()): Promise<OnnxRuntimeCpu> {
-    const path = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
-    const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
-    return new OnnxRuntimeCpu(version, threads);
   }
 
   describe(): EngineDescription {
-    return {
-      id: 'ort-cpu',
-      device: cpus()[0]?.model.trim() ?? 'CPU',
-      threads: this.#threads,
-      versions: { 'onnxruntime-node': this.#version },
-    };
+    const { id, device, threads } = this.#execution;
+    return { id, device, threads, versions: { 'onnxruntime-node': this.#version } };
   }
 
   /** Opens a session on an ONNX file held in memory. */
   createSession(model: Uint8Array): Promise<ort.InferenceSession> {
     return ort.InferenceSession.create(model, {
-      executionProviders: ['cpu'],
-      intraOpNumThreads: this.#threads,
+      executionProviders: [this.#execution.provider],
+      intraOpNumThreads: this.#execution.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
       logSeverityLevel: 3,
@@ -107,6 +106,21 @@ export class OnnxRuntimeCpu implements Engine {
       close: () => session.release(),
     };
   }
+}
+
+/** ONNX Runtime on the CPU. */
+export class OnnxRuntimeCpu extends OnnxRuntime {
+  /** @param threads threads of one session; all cores by default */
+  static async create(threads = availableParallelism()): Promise<OnnxRuntimeCpu> {
+    const device = cpus()[0]?.model.trim() ?? 'CPU';
+    return new OnnxRuntimeCpu({ id: 'ort-cpu', device, provider: 'cpu', threads }, await packageVersion());
+  }
+}
+
+/** Version of the npm package onnxruntime-node. */
+export async function packageVersion(): Promise<string> {
+  const path = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
+  return (JSON.parse(await readFile(path, 'utf8')) as { version: string }).version;
 }
 
 function floats(results: ort.InferenceSession.OnnxValueMapType, name: string): Float32Array {

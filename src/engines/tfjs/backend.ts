@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import type * as tfjs from '@tensorflow/tfjs';
-import { InputError, messageOf } from '../../errors.js';
+import { messageOf } from '../../errors.js';
+import { EngineUnavailable } from '../unavailable.js';
 import { loadNodeBackend } from './node.js';
 import { openWebGpu } from './webgpu.js';
 
@@ -37,7 +38,7 @@ const loading = new Map<TfjsId, Promise<TensorFlow>>();
  * Loads TensorFlow.js, and of its backends only the one that the engine needs. All engines of a process share one
  * TensorFlow.js: call `activate()` before work that follows an `await`, where several are loaded.
  *
- * @throws InputError with one line: why the engine does not work here and what would change it
+ * @throws EngineUnavailable with one line: why the engine does not work here and what would change it
  */
 export function loadTensorFlow(id: TfjsId): Promise<TensorFlow> {
   let promise = loading.get(id);
@@ -53,7 +54,7 @@ async function start(id: TfjsId): Promise<TensorFlow> {
   tf.enableProdMode(); // no advice on the console to install other backends
   const activate = async (): Promise<void> => {
     if (tf.getBackend() !== backend && !(await tf.setBackend(backend))) {
-      throw new InputError(`engine ${id}: TensorFlow.js could not start its backend ${backend}; see: dgate doctor`);
+      throw new EngineUnavailable(id, `TensorFlow.js could not start its backend ${backend}`, 'dgate doctor');
     }
     await tf.ready();
   };
@@ -92,7 +93,7 @@ function requireBackend(id: TfjsId, name: string): void {
   try {
     require(name);
   } catch (error) {
-    throw new InputError(`engine ${id}: ${name} does not load: ${messageOf(error).split('\n')[0]}; run: npm ci`);
+    throw new EngineUnavailable(id, `${name} does not load: ${messageOf(error).split('\n')[0]}`, 'npm ci');
   }
 }
 

@@ -25,7 +25,7 @@ export class TensorFlowEngine implements Engine {
     this.#tensorFlow = tensorFlow;
   }
 
-  /** @throws InputError where the backend does not work here */
+  /** @throws EngineUnavailable */
   static async create(id: TfjsId): Promise<TensorFlowEngine> {
     return new TensorFlowEngine(await loadTensorFlow(id));
   }

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tfjs from '@tensorflow/tfjs';
-import { InputError, messageOf } from '../../errors.js';
+import { messageOf } from '../../errors.js';
+import { EngineUnavailable } from '../unavailable.js';
 
 /** TensorFlow.js on TensorFlow's own kernels. */
 export interface NodeBackend {
@@ -23,12 +24,14 @@ export const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node
 const SETUP = 'dgate doctor --setup tfjs-node';
 const require = createRequire(import.meta.url);
 
-/** Loads tfjs-node-gpu or tfjs-node. @throws InputError with one line: why not, and the command that changes it */
+/** Loads tfjs-node-gpu or tfjs-node. @throws EngineUnavailable */
 export function loadNodeBackend(): NodeBackend {
   const installed = nodePackages.filter((name) => resolves(`${name}/package.json`));
   if (installed.length === 0) {
-    throw new InputError(
-      `engine tfjs-node: ${nodePackages.join(' or ')} is not installed; run: npm install --ignore-scripts ${nodePackages[0]}@4.22.0`,
+    throw new EngineUnavailable(
+      'tfjs-node',
+      `${nodePackages.join(' or ')} is not installed`,
+      `npm install --ignore-scripts ${nodePackages[0]}@4.22.0`,
     );
   }
   // TensorFlow's remarks on the processor and on missing CUDA libraries are not the user's to mend.
@@ -52,7 +55,7 @@ export function loadNodeBackend(): NodeBackend {
       reasons.push(`${name} does not load: ${messageOf(error).trim().split('\n')[0]}`);
     }
   }
-  throw new InputError(`engine tfjs-node: ${reasons.join('; ')}; run: ${SETUP}`);
+  throw new EngineUnavailable('tfjs-node', reasons.join('; '), SETUP);
 }
 
 function resolves(path: string): boolean {

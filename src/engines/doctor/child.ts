@@ -1,0 +1,29 @@
+/** One engine's check, in a process of its own: `diagnose.ts` starts it with the engine's id. */
+import { messageOf } from '../../errors.js';
+import type { Engine } from '../engine.js';
+import { createEngine } from '../registry.js';
+import { EngineUnavailable } from '../unavailable.js';
+import type { Diagnosis, Report } from './diagnose.js';
+import { measureEngine } from './measure.js';
+
+const id = process.argv[2] ?? '';
+const send = (report: Report): Promise<void> => new Promise((sent) => process.send?.(report, () => sent()));
+
+async function check(engine: Engine): Promise<Diagnosis> {
+  return { works: true, ...engine.describe(), ...(await measureEngine(engine)) };
+}
+
+let diagnosis: Diagnosis;
+try {
+  const engine = await createEngine(id);
+  await send({ ready: engine.describe() });
+  diagnosis = await check(engine);
+} catch (error) {
+  const [reason, command] =
+    error instanceof EngineUnavailable
+      ? [error.reason, error.command]
+      : [messageOf(error).split('\n')[0] ?? '', 'npm ci'];
+  diagnosis = { works: false, id, reason, command };
+}
+await send({ diagnosis });
+process.exit(0); // whatever threads or devices an engine leaves behind

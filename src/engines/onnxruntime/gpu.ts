@@ -1,0 +1,74 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { messageOf } from '../../errors.js';
+import { EngineUnavailable, noGraphicsDriver } from '../unavailable.js';
+import { OnnxRuntime, packageVersion } from './engine.js';
+
+/** ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver; its WebGPU binary ships inside the npm package. */
+export class OnnxRuntimeWebGpu extends OnnxRuntime {
+  /** @throws EngineUnavailable */
+  static async create(): Promise<OnnxRuntimeWebGpu> {
+    const device = 'WebGPU (the first graphics device)';
+    const execution = { id: 'ort-webgpu', device, provider: 'webgpu', threads: availableParallelism() } as const;
+    const engine = new OnnxRuntimeWebGpu(execution, await packageVersion());
+    await probe(engine, (message) =>
+      message.includes('WebGPU adapter')
+        ? noGraphicsDriver(execution.id)
+        : new EngineUnavailable(execution.id, `ONNX Runtime says: ${message}`, 'npm ci'),
+    );
+    return engine;
+  }
+}
+
+const CUDA_SETUP = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
+
+/** ONNX Runtime on CUDA 12, whose libraries are not part of the npm package. */
+export class OnnxRuntimeCuda extends OnnxRuntime {
+  /** @throws EngineUnavailable */
+  static async create(): Promise<OnnxRuntimeCuda> {
+    if (!existsSync(cudaLibrary())) {
+      throw new EngineUnavailable(
+        'ort-cuda',
+        'onnxruntime-node has no CUDA libraries (for Linux and Windows x64 with CUDA 12 and cuDNN 9)',
+        CUDA_SETUP,
+      );
+    }
+    const execution = {
+      id: 'ort-cuda',
+      device: 'CUDA GPU',
+      provider: 'cuda',
+      threads: availableParallelism(),
+    } as const;
+    const engine = new OnnxRuntimeCuda(execution, await packageVersion());
+    await probe(
+      engine,
+      (message) =>
+        new EngineUnavailable(
+          execution.id,
+          `CUDA 12, cuDNN 9 and a driver are needed: ${message}`,
+          'nvidia-smi && ldconfig -p | grep cudnn',
+        ),
+    );
+    return engine;
+  }
+}
+
+/** Runs a product of two numbers: a provider that lacks its device or its libraries fails here. */
+async function probe(engine: OnnxRuntime, explain: (message: string) => EngineUnavailable): Promise<void> {
+  try {
+    const scaling = { mean: Float32Array.of(0), inverse: Float32Array.of(1) };
+    const covariance = await engine.loadCovariance(scaling, [1]);
+    await covariance.run(Float32Array.of(2));
+    await covariance.close();
+  } catch (error) {
+    throw explain(messageOf(error).trim().split('\n')[0] ?? '');
+  }
+}
+
+function cudaLibrary(): string {
+  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  const file = process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so';
+  return join(root, 'bin', 'napi-v6', process.platform, process.arch, file);
+}

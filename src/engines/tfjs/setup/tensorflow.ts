@@ -1,0 +1,126 @@
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { fail } from './fail.js';
+import { copyHeaders, linkFile } from './files.js';
+import type { SetupOptions } from './index.js';
+import { fetchCuda, fetchWheel } from './pip.js';
+import { extractWheel, libraries, readWheel } from './wheel.js';
+
+/** Newest versions of TensorFlow that the addon was tested with, by the oldest glibc that they run on. */
+const tested = [
+  { glibcMinor: 27, version: '2.21.0' },
+  { glibcMinor: 17, version: '2.16.2' },
+];
+/** Written last into an extracted wheel. */
+const COMPLETE = 'complete';
+
+/** Where TensorFlow's files come from. */
+export interface Source {
+  readonly source: string;
+  readonly gpu: boolean;
+  /** Folder of NVIDIA's libraries, which TensorFlow looks for in `../nvidia`. */
+  readonly nvidia?: string;
+}
+
+export interface Placing extends SetupOptions {
+  /** Gets `lib` and `include`. */
+  readonly deps: string;
+  /** For temporary files. */
+  readonly work: string;
+  readonly glibcMinor: number;
+  /** The package. */
+  readonly folder: string;
+}
+
+/** Brings TensorFlow's libraries and headers to `deps`. */
+export async function placeTensorFlow(placing: Placing): Promise<Source> {
+  return placing.sitePackages === undefined ? placeFromWheel(placing) : placeInstalled(placing, placing.sitePackages);
+}
+
+function placeInstalled({ deps }: Placing, sitePackages: string): Source {
+  const site = resolve(sitePackages);
+  const from = join(site, 'tensorflow');
+  if (!existsSync(join(from, libraries[0]))) {
+    fail(`${from} has no ${libraries[0]}; give the folder that \`pip show tensorflow\` calls Location`);
+  }
+  for (const library of libraries) linkFile(join(from, library), join(deps, 'lib', library));
+  copyHeaders(from, deps);
+  const nvidia = join(site, 'nvidia');
+  return existsSync(nvidia) ? { source: from, gpu: true, nvidia } : { source: from, gpu: false };
+}
+
+async function placeFromWheel(placing: Placing): Promise<Source> {
+  const { deps, gpu = false, wheel, glibcMinor, log } = placing;
+  checkDisk(placing.folder, gpu);
+  const version = tested.find((candidate) => glibcMinor >= candidate.glibcMinor)?.version;
+  if (version === undefined) return fail('this glibc is too old for TensorFlow; use a newer Linux');
+  const cached = gpu || wheel ? undefined : cachedVersion(placing.cache, version);
+  if (cached !== undefined) {
+    log(`taking TensorFlow from ${cached}`);
+    linkExtracted(cached, deps);
+    return { source: basename(cached), gpu };
+  }
+  const file = wheel === undefined ? fetch(placing, version) : resolve(wheel);
+  if (!existsSync(file)) fail(`${file} does not exist; give the path of a wheel`);
+  const name = basename(file);
+  const { hashes, cuda } = await readWheel(file);
+  if (gpu && !name.startsWith('tensorflow-')) fail(`${name} is a CPU build; for --gpu give a wheel of tensorflow`);
+  await extract(placing, file, { hashes, cuda });
+  if (!gpu) return { source: name, gpu };
+  if (cuda.length === 0) {
+    fail(`${name} names no CUDA packages; pip install tensorflow[and-cuda] in a venv and give --site-packages DIR`);
+  }
+  log(`fetching the CUDA libraries with pip (several GB): ${cuda.join(' ')}`);
+  fetchCuda(cuda, glibcMinor, join(deps, 'cuda'), log);
+  return { source: name, gpu, nvidia: join('cuda', 'nvidia') }; // relative: it moves along with deps
+}
+
+function checkDisk(folder: string, gpu: boolean): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const needed = gpu ? 8e9 : 1.4e9;
+  if (bavail * bsize < needed) fail(`${(needed / 1e9).toFixed(1)} GB of free disk are needed at ${folder}; free some`);
+}
+
+function fetch({ gpu = false, glibcMinor, work, log }: Placing, version: string): string {
+  // On arm64 the plain `tensorflow` wheel is the CPU build.
+  const distribution = gpu || process.arch === 'arm64' ? 'tensorflow' : 'tensorflow-cpu';
+  log(`fetching ${distribution} ${version} with pip (about ${gpu ? 570 : 270} MB)`);
+  return fetchWheel(distribution, version, glibcMinor, join(work, 'wheel'), log);
+}
+
+/** Extracts a wheel, into the cache where there is one. */
+async function extract(placing: Placing, file: string, wheel: Awaited<ReturnType<typeof readWheel>>): Promise<void> {
+  const { cache, deps, log } = placing;
+  if (cache === undefined) {
+    log(`extracting ${basename(file)}`);
+    return extractWheel(file, wheel, deps);
+  }
+  const kept = join(resolve(cache), basename(file, '.whl'));
+  if (!existsSync(join(kept, COMPLETE))) {
+    log(`extracting ${basename(file)} to ${kept}`);
+    const temporary = `${kept}.${process.pid}`;
+    try {
+      await extractWheel(file, wheel, temporary);
+      writeFileSync(join(temporary, COMPLETE), '');
+      rmSync(kept, { recursive: true, force: true });
+      renameSync(temporary, kept);
+    } finally {
+      rmSync(temporary, { recursive: true, force: true });
+    }
+  }
+  linkExtracted(kept, deps);
+}
+
+function linkExtracted(from: string, deps: string): void {
+  for (const library of libraries) linkFile(join(from, 'lib', library), join(deps, 'lib', library));
+  mkdirSync(join(deps, 'include'), { recursive: true });
+  cpSync(join(from, 'include'), join(deps, 'include'), { recursive: true });
+}
+
+/** An extracted wheel of this version, so that nothing is fetched again. */
+function cachedVersion(cache: string | undefined, version: string): string | undefined {
+  if (cache === undefined || !existsSync(cache)) return undefined;
+  const prefix = process.arch === 'arm64' ? `tensorflow-${version}-` : `tensorflow_cpu-${version}-`;
+  const name = readdirSync(cache).find((entry) => entry.startsWith(prefix) && existsSync(join(cache, entry, COMPLETE)));
+  return name === undefined ? undefined : resolve(cache, name);
+}

@@ -1,0 +1,63 @@
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { readCheckpoint } from '../../src/checkpoints/load.js';
+import { tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { makePlace, type Place, runCli } from './cli.js';
+
+describe('dgate model import', () => {
+  let place: Place;
+  const at = (name: string): string => join(place.folder, name);
+
+  before(async () => {
+    place = await makePlace();
+    await writeTinyCheckpoint(at('tiny.safetensors'));
+  });
+  after(() => place.remove());
+
+  const importTiny = (out: string, ...options: string[]) =>
+    runCli(['model', 'import', at('tiny.safetensors'), '--network', tinyNetwork, '--out', at(out), ...options]);
+
+  it('keeps tensors and preprocessing, and records where they come from', async () => {
+    const { status, stderr } = await importTiny('copy.safetensors');
+    expect(status, stderr).to.equal(0);
+    const [before, after] = [
+      await readCheckpoint(at('tiny.safetensors')),
+      await readCheckpoint(at('copy.safetensors')),
+    ];
+    expect([...after.tensors.keys()]).to.have.members([...before.tensors.keys()]);
+    for (const [name, { data }] of before.tensors) expect(after.tensors.get(name)!.data).to.deep.equal(data);
+    expect(after.metadata).to.include({ network: tinyNetwork, source_sha256: before.sha256 });
+    expect(JSON.parse(after.metadata['preprocessing']!)).to.deep.equal(JSON.parse(before.metadata['preprocessing']!));
+  });
+
+  it('--half stores half precision, --mean, --std and --held-out are recorded', async () => {
+    await writeFile(at('held.json'), '[1, 5, 9]');
+    const options = ['--half', '--mean', '0.1,0.2,0.3', '--std', '1,2,3', '--held-out', at('held.json')];
+    const { status, stderr } = await importTiny('half.safetensors', ...options);
+    expect(status, stderr).to.equal(0);
+    const [before, after] = [
+      await readCheckpoint(at('tiny.safetensors')),
+      await readCheckpoint(at('half.safetensors')),
+    ];
+    for (const [name, { data }] of before.tensors) {
+      const half = after.tensors.get(name)!.data;
+      data.forEach((value, i) => {
+        if (Math.abs(half[i]! - value) > 2 ** -11 * Math.abs(value) + 2 ** -25)
+          expect.fail(`${name}: ${value} ${half[i]}`);
+      });
+    }
+    expect((await stat(at('half.safetensors'))).size).to.be.below((await stat(at('tiny.safetensors'))).size * 0.75);
+    expect(JSON.parse(after.metadata['preprocessing']!)).to.deep.equal({ mean: [0.1, 0.2, 0.3], std: [1, 2, 3] });
+    expect(after.metadata['held_out']).to.equal('[1,5,9]');
+  });
+
+  it('refuses a list of held-out images that is none', async () => {
+    for (const text of ['[3, 2]', '{}', 'none', '[]']) {
+      await writeFile(at('held.json'), text);
+      const { status, stderr } = await importTiny('bad.safetensors', '--held-out', at('held.json'));
+      expect(status).to.equal(2);
+      expect(stderr).to.match(/^dgate: .*held\.json: held_out is not a list of image positions in ascending order\n$/);
+    }
+  });
+});
