@@ -5,15 +5,16 @@
  * Gates learn from a stratified choice of training images (10,000 by default) and are judged on the images that the
  * checkpoint's network has not learnt from. Test images are not looked at. Needs CIFAR-10 in the cache (DGATE_CACHE).
  */
+
+import { openContext } from '../src/cli/context.js';
 import { selectImages } from '../src/data/images.js';
 import { stratifiedSubset } from '../src/data/splits.js';
-import { openContext } from '../src/cli/context.js';
 import { decide } from '../src/gates/confidence.js';
 import { distances } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';
 import { networkByName } from '../src/networks/catalogue.js';
-import { featureCount, type GatePlace, type Pooling } from '../src/networks/pooling.js';
 import { stageShapes } from '../src/networks/network.js';
+import { featureCount, type GatePlace, type Pooling } from '../src/networks/pooling.js';
 import { LazyEngine } from '../src/pipeline/context.js';
 import { extract } from '../src/pipeline/extract.js';
 import { openSplit } from '../src/pipeline/images.js';
@@ -28,7 +29,10 @@ const source = await openNetwork(network, checkpoint, context.modelsRoot, contex
 const train = await openSplit(context, source, 'train');
 const held = await source.heldOut();
 const isHeld = new Set(held);
-const rest = selectImages(train, Int32Array.from(train.labels.keys()).filter((i) => !isHeld.has(i)));
+const rest = selectImages(
+  train,
+  Int32Array.from(train.labels.keys()).filter((i) => !isHeld.has(i)),
+);
 const learnt = selectImages(rest, stratifiedSubset(rest.labels, rest.classes.length, Number(trainImages), 0));
 
 const shapes = stageShapes(network).slice(0, -1);
