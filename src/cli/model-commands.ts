@@ -1,5 +1,4 @@
 import { toFloat16Bits } from '../checkpoints/dtypes.js';
-import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { readInput, type StoredArray, writeSafetensors } from '../checkpoints/safetensors.js';
@@ -8,7 +7,7 @@ import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
 import { evaluateOriginal } from '../pipeline/evaluate.js';
-import { openNetwork, parseHeldOut, parsePreprocessing } from '../pipeline/source.js';
+import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../pipeline/source.js';
 import { renderColumns } from '../report/columns.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { type GlobalOptions, openContext } from './context.js';
@@ -17,7 +16,7 @@ import { type GlobalOptions, openContext } from './context.js';
 export async function fetchModel(options: GlobalOptions & { readonly id: string }): Promise<void> {
   const known = findCheckpoint(options.id);
   const { modelsRoot, progress } = await openContext(options);
-  const { path } = await fetchCheckpoint(known, modelsRoot, progress);
+  const path = await obtainCheckpoint(known, modelsRoot, progress);
   process.stdout.write(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}\n`);
 }
 

@@ -94,9 +94,17 @@ async function locate(
   if (known.network !== network.name) {
     throw new InputError(`checkpoint ${known.id} is of ${known.network}, not of ${network.name}${fits}`);
   }
-  return known.shipped === undefined
-    ? (await fetchCheckpoint(known, modelsRoot, progress)).path
-    : fileURLToPath(new URL(`experiments/checkpoints/${known.shipped}`, projectRoot));
+  return obtainCheckpoint(known, modelsRoot, progress);
+}
+
+/** Path of a known checkpoint: it ships with the project, or is fetched where it is missing. */
+export async function obtainCheckpoint(
+  known: KnownCheckpoint,
+  modelsRoot: string,
+  progress: Progress,
+): Promise<string> {
+  if (known.shipped === undefined) return (await fetchCheckpoint(known, modelsRoot, progress)).path;
+  return fileURLToPath(new URL(`experiments/checkpoints/${known.shipped}`, projectRoot));
 }
 
 /** Preprocessing that a safetensors file carries, or the dataset's own, which is then said. */
