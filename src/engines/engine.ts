@@ -1,3 +1,5 @@
+import type { ConfidenceKind } from '../gates/confidence.js';
+import type { Gate } from '../gates/gate.js';
 import type { LoweredNetwork } from '../networks/lower.js';
 import type { GatePlace } from '../networks/pooling.js';
 
@@ -22,6 +24,34 @@ export interface FeatureBatch {
 export interface FeatureNetwork {
   /** Runs a batch: `images` is [count, channels, height, width], normalised. */
   run(images: Float32Array, count: number): Promise<FeatureBatch>;
+  close(): Promise<void>;
+}
+
+/** A trained gate and where it sits. */
+export interface PlacedGate {
+  readonly place: GatePlace;
+  readonly gate: Gate;
+}
+
+/** What a gated network says of each image of a batch. */
+export interface GatedBatch {
+  /** [count] */
+  readonly classes: Int32Array;
+  /** Exit that each image took, 0 for the first gate; the number of gates for the original classifier; [count]. */
+  readonly exits: Int32Array;
+  /** What that exit held against its threshold (the original classifier: the same kind, of its logits), [count]. */
+  readonly confidences: Float32Array;
+}
+
+/** A network with gates that stops computing for an image where it leaves (Algorithm 1). */
+export interface GatedNetwork {
+  /**
+   * Runs a batch. The device has finished when the promise is kept.
+   *
+   * @param images [count, channels, height, width], normalised
+   * @param thresholds one for each gate; an image leaves where its confidence is >= the threshold; Infinity closes a gate
+   */
+  run(images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch>;
   close(): Promise<void>;
 }
 
@@ -89,6 +119,8 @@ export interface Engine {
   describe(): EngineDescription;
   /** @param places gates whose features are wanted, checked with `checkPlaces` */
   loadFeatures(network: LoweredNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork>;
+  /** @param gates in the order of their stages, places checked with `checkPlaces` */
+  loadGated(network: LoweredNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
   loadLinearGradient(problem: LinearProblem): Promise<LinearGradient>;
   /** @param blocks sizes of the blocks, adding up to the features */
   loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance>;

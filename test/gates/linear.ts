@@ -84,6 +84,7 @@ export function directEngine(): Engine {
   return {
     describe: unused,
     loadFeatures: unused,
+    loadGated: unused,
     loadLinearGradient: (problem) => Promise.resolve(directGradient(problem)),
     loadCovariance: (scaling, blocks) => Promise.resolve(directCovariance(scaling, blocks)),
   };

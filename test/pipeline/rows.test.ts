@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { parseSafetensors, toTensors } from '../../src/checkpoints/safetensors.js';
 import type { PublishedSplit } from '../../src/data/dataset.js';
 import type { Override } from '../../src/experiment/resolve.js';
-import { tableRows } from '../../src/pipeline/report.js';
+import { tableRows } from '../../src/pipeline/rows.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from '../../src/pipeline/search.js';
 import { Random } from '../../src/random.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';

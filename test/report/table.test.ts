@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { tableRows } from '../../src/pipeline/report.js';
+import { tableRows } from '../../src/pipeline/rows.js';
 import type { RunOutcome } from '../../src/pipeline/run.js';
 import { renderColumns } from '../../src/report/columns.js';
 import { modelName, type TableRow } from '../../src/report/rows.js';

@@ -12,6 +12,7 @@ import type {
   EngineDescription,
   FeatureBatch,
   FeatureNetwork,
+  GatedNetwork,
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
@@ -68,6 +69,10 @@ export class OnnxRuntime implements Engine {
       },
       close: () => session.release(),
     };
+  }
+
+  async loadGated(): Promise<GatedNetwork> {
+    throw new Error('gated networks are not built on this engine yet');
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {

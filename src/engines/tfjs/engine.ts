@@ -8,6 +8,7 @@ import type {
   EngineDescription,
   FeatureBatch,
   FeatureNetwork,
+  GatedNetwork,
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
@@ -50,6 +51,10 @@ export class TensorFlowEngine implements Engine {
       },
       close: async () => network.dispose(),
     };
+  }
+
+  async loadGated(): Promise<GatedNetwork> {
+    throw new Error('gated networks are not built on this engine yet');
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {
