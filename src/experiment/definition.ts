@@ -1,5 +1,6 @@
 import type { Loss } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
+import type { AnalysisDefinition } from './analysis.js';
 
 /** Size of a run: `paper`: the paper's networks and data; `laptop`: minutes on two cores; `smoke`: seconds, for CI. */
 export const presetNames = ['paper', 'laptop', 'smoke'] as const;
@@ -56,6 +57,8 @@ export interface ExperimentDefinition {
      */
     readonly validation?: { readonly kind: 'cross-fit'; readonly folds?: number } | { readonly kind: 'held-out' };
   };
+  /** What else the scores are studied for: the paper's figures and comparisons. With one, `margins` and `fixed` may be empty. */
+  readonly analysis?: AnalysisDefinition;
   /** What differs in each size of run. Without an entry, `laptop` is the definition as it stands. */
   readonly presets?: Readonly<Partial<Record<PresetName, Overrides>>>;
 }

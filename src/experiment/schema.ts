@@ -1,19 +1,9 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
 import type { Pooling } from '../networks/pooling.js';
+import { analysisProblems, analysisSchema } from './analysis.js';
 import { type PresetName, presetNames } from './definition.js';
-
-// Every message says what would be valid; `resolve.ts` puts the path and the value before it.
-const text = (valid: string, pattern: RegExp) => z.string({ error: valid }).regex(pattern, { error: valid });
-const whole = (least: number, most = 1e9) => {
-  const error = `a whole number from ${least} to ${most}`;
-  return z.number({ error }).int({ error }).min(least, { error }).max(most, { error });
-};
-const real = (least: number, most: number, valid = `a number from ${least} to ${most}`) =>
-  z.number({ error: valid }).min(least, { error: valid }).max(most, { error: valid });
-const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
-  z.enum(values, { error: values.join(', ') });
-const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });
+import { choice, list, real, text, whole } from './rules.js';
 
 const poolings = 'gap, or a grid such as 2x2 or 4x4; one for all gates or a list with one for each';
 const pooling = text(poolings, /^(gap|([1-9]\d?)x\2)$/).transform((value): Pooling => {
@@ -74,6 +64,7 @@ export const experimentSchema = z
     testImages: whole(1).optional(),
     gates,
     thresholds,
+    analysis: analysisSchema.optional(),
   })
   .superRefine((experiment, context) => {
     const count = experiment.gates.after.length;
@@ -87,8 +78,12 @@ export const experimentSchema = z
       const message = `one pooling, or a list of ${count}, one for each gate`;
       context.addIssue({ code: 'custom', path: ['gates', 'pooling'], message, input: pooling });
     }
-    if (experiment.thresholds.fixed.length + experiment.thresholds.margins.length === 0) {
-      const message = 'at least one margin or one row of fixed thresholds';
+    for (const { path, message, input } of analysisProblems(experiment)) {
+      context.addIssue({ code: 'custom', path: ['analysis', ...path], message, input });
+    }
+    const rows = experiment.thresholds.fixed.length + experiment.thresholds.margins.length;
+    if (rows === 0 && experiment.analysis === undefined) {
+      const message = 'at least one margin or one row of fixed thresholds, or an analysis';
       context.addIssue({ code: 'custom', path: ['thresholds'], message, input: experiment.thresholds });
     }
   });

@@ -1,24 +1,27 @@
-import type { ImageSource } from '../data/dataset.js';
 import type { EngineDescription } from '../engines/engine.js';
 import type { Experiment } from '../experiment/schema.js';
-import { networkByName } from '../networks/catalogue.js';
-import { linearFlops, type NetworkFlops, networkFlops } from '../networks/flops.js';
-import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import type { NetworkFlops } from '../networks/flops.js';
+import type { GatePlace } from '../networks/pooling.js';
+import type { Findings } from '../report/findings.js';
 import { type PublishedRow, readPublished } from '../report/published.js';
 import { type Entry, RottenError } from '../store/store.js';
-import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
-import { LazyEngine, type RunContext } from './context.js';
-import { extract } from './extract.js';
-import { type Images, openImages } from './images.js';
-import { scoreImages } from './score.js';
+import type { ExitCosts } from '../thresholds/evaluate.js';
+import { analyse } from './analyses/index.js';
+import type { LazyEngine, RunContext } from './context.js';
+import type { Images } from './images.js';
 import { originalAccuracy, partsOf, type Row, searchAndEvaluate } from './search.js';
-import { type NetworkSource, openNetwork } from './source.js';
-import { trainGates } from './train.js';
+import type { NetworkSource } from './source.js';
+import { openStages } from './stages.js';
+
+export { plan } from './stages.js';
 
 /** What a run found; `report.ts` turns it into tables and files. */
 export interface RunOutcome {
   readonly experiment: Experiment;
+  /** Searched rows, then fixed ones; empty where the experiment has an analysis only. */
   readonly rows: readonly Row[];
+  /** Tables, figures and sheets of its analysis, and what became of the paper's claims. */
+  readonly findings: Findings;
   /** Accuracy and FLOPs of the original network on the reported images. */
   readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
   /** The table of the paper that the experiment reproduces, the original network last; else empty. */
@@ -63,55 +66,48 @@ export async function runExperiment(context: RunContext, experiment: Experiment)
 }
 
 async function runOnce(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
-  const { places, flops, costs, network } = plan(experiment);
-  const seconds: Record<string, number> = {};
-  const timed = async <T>(stage: string, work: () => Promise<T>): Promise<T> => {
-    const start = performance.now();
-    const result = await work();
-    seconds[stage] = (seconds[stage] ?? 0) + (performance.now() - start) / 1000;
-    return result;
-  };
-  const engine = new LazyEngine(experiment.engine);
-  const source = await openNetwork(network, experiment.checkpoint, context.modelsRoot, context.progress);
-  const images = await timed('data', () => openImages(context, experiment, source));
-
-  // Features at each gate, for gates to learn from and to be judged on.
-  const features = (split: ImageSource, label: string) =>
-    timed('extract', () => extract(context, source, split, places, engine, label));
-  const trainFeatures = await features(images.train, 'training');
-  const heldOutFeatures = images.heldOut && (await features(images.heldOut, 'held-out'));
-  const testFeatures = await features(images.test, 'test');
+  // The trained network, frozen; images that no two splits share; their features at each gate.
+  const stages = await openStages(context, experiment);
+  const { plan, images, features, source, engine } = stages;
 
   // Each gate alone on all training images; then class and confidence of every other image at every gate.
-  const gates = await timed('train', () => trainGates(context, experiment, trainFeatures, engine));
-  const { confidence } = experiment.gates;
-  const heldOut =
-    heldOutFeatures &&
-    (await timed('score', () => scoreImages(context, heldOutFeatures, gates, confidence, 'held-out')));
-  const test = await timed('score', () => scoreImages(context, testFeatures, gates, confidence, 'test'));
+  const gates = await stages.train();
+  const scores = await stages.score(gates, experiment.gates.confidence);
 
   // Thresholds chosen on validation images, rows reported on the others.
-  const rows = await timed('search', async () => {
-    const parts = partsOf(experiment, test, heldOut, testFeatures.classes);
-    return searchAndEvaluate(experiment, parts, costs);
+  const rows = await stages.timed('search', () => {
+    const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+    return searchAndEvaluate(experiment, parts, plan.costs);
   });
-  const everyImage = Int32Array.from({ length: test.count }, (_, i) => i);
+  const everyImage = Int32Array.from({ length: scores.test.count }, (_, i) => i);
+  const found = {
+    ...stages,
+    gates: gates.map(({ objective }, i) => ({ ...plan.places[i]!, features: features.train.widths[i]!, objective })),
+    scores,
+    rows,
+    original: { accuracy: originalAccuracy(scores.test, everyImage), flops: plan.flops.flops, count: scores.test.count },
+    published: experiment.published === undefined ? [] : await readPublished(experiment.published),
+  };
+
+  // The figures that the scores are studied for, and what becomes of the paper's claims.
+  const findings = await analyse(found);
   return {
     experiment,
     rows,
-    original: { accuracy: originalAccuracy(test, everyImage), flops: flops.flops, count: test.count },
-    published: experiment.published === undefined ? [] : await readPublished(experiment.published),
+    findings,
+    original: found.original,
+    published: found.published,
     splits: describeSplits(experiment, images),
-    flops,
-    exitCosts: costs,
-    gates: gates.map(({ objective }, i) => ({ ...places[i]!, features: trainFeatures.widths[i]!, objective })),
+    flops: plan.flops,
+    exitCosts: plan.costs,
+    gates: found.gates,
     source,
     engine,
-    extractedOn: await testFeatures.extractedOn(),
+    extractedOn: await features.test.extractedOn(),
     imageHashes: Object.fromEntries(Object.entries(images).map(([split, { sha256 }]) => [split, sha256])),
-    seconds,
+    seconds: stages.seconds,
     computedSeconds: {
-      extract: await secondsOf([trainFeatures, heldOutFeatures, testFeatures]),
+      extract: await secondsOf([features.train, features.heldOut, features.test]),
       train: await secondsOf(gates),
     },
   };
@@ -121,20 +117,6 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
 async function secondsOf(results: readonly ({ readonly entry: Entry } | undefined)[]): Promise<number> {
   const manifests = await Promise.all(results.map((result) => result?.entry.manifest()));
   return manifests.reduce((sum, manifest) => sum + Number(manifest?.notes['seconds'] ?? 0), 0);
-}
-
-/** Checks an experiment against its network and counts what each exit costs; nothing is read or run. */
-export function plan(experiment: Experiment) {
-  const network = networkByName(experiment.network);
-  const { after, pooling } = experiment.gates;
-  const places = after.map((stage, index): GatePlace => {
-    return { stage, pooling: Array.isArray(pooling) ? pooling[index]! : pooling };
-  });
-  checkPlaces(network, places);
-  const flops = networkFlops(network);
-  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, network.classifier.out));
-  const cumulative = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops);
-  return { network, places, flops, costs: exitCosts(cumulative, gateFlops, flops.flops) };
 }
 
 function describeSplits(experiment: Experiment, images: Images): Splits {

@@ -55,7 +55,8 @@ async function computeScores(
     scores.labels.set(shard.labels, start);
     scores.original.set(decide(shard.logits, classes, 'max').classes, start);
     loaded.forEach((gate, index) => {
-      const decisions = decide(distances(gate, shard.features(index)), classes, confidence);
+      const x = shard.features(gates[index]!.index);
+      const decisions = decide(distances(gate, x), classes, confidence);
       scores.classes[index]!.set(decisions.classes, start);
       scores.confidences[index]!.set(decisions.confidences, start);
     });

@@ -13,23 +13,31 @@ const FILE = 'gate.safetensors';
 /** A trained gate and where it is cached. */
 export interface CachedGate {
   readonly entry: Entry;
+  /** Position among the gates of the features, from 0. */
+  readonly index: number;
   /** Objective reached on the training images. */
   readonly objective: number;
   /** Reads the weights. @throws RottenError */
   readonly load: () => Promise<Gate>;
 }
 
-/** Every gate of the experiment, each alone on all training images: from the cache, or trained into it. */
+/**
+ * Every gate of the experiment, each alone on all training images: from the cache, or trained into it.
+ *
+ * @param wanted positions of the gates to train, from 0; all by default
+ */
 export async function trainGates(
   context: RunContext,
   experiment: Experiment,
   features: FeatureSet,
   engine: LazyEngine,
+  wanted?: readonly number[],
 ): Promise<CachedGate[]> {
   const { loss, l2, epochs, batchSize } = experiment.gates;
   const training: GateTraining = { loss, l2, epochs, batchSize, seed: experiment.seed };
   const gates: CachedGate[] = [];
   for (const [index, stage] of experiment.gates.after.entries()) {
+    if (wanted?.includes(index) === false) continue;
     gates.push(await cachedGate(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`));
   }
   return gates;
@@ -62,7 +70,7 @@ async function cachedGate(
     await entry.finish({ objective: trained.objective, seconds: (performance.now() - began) / 1000 });
   }
   const objective = Number((await entry.manifest())?.notes['objective']);
-  return { entry, objective, load: () => readGate(entry, shape) };
+  return { entry, index, objective, load: () => readGate(entry, shape) };
 }
 
 async function writeGate(entry: Entry, gate: Gate): Promise<void> {

@@ -112,7 +112,7 @@ describe('a preset', () => {
     expect(problems({ ...least, presets })).to.have.members([
       'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, epochs, batchSize',
       'presets.smoke.trainImage: unknown key; valid: name, title, network, checkpoint, seed, engine, published, ' +
-        'trainImages, testImages, gates, thresholds',
+        'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
       'presets.paper.thresholds.margin: unknown key; valid: margins, fixed, validation',

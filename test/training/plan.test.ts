@@ -76,7 +76,7 @@ describe('the learning rate', () => {
     Array.from({ length: total }, (_, step) => learningRateAt(recipe, step, total));
 
   it('falls down half a cosine', () => {
-    const all = rates(recipes.paper, 200);
+    const all = rates({ ...recipes.paper, warmUpFraction: 0 }, 200);
     expect(all[0]).to.equal(0.1);
     expect(all[100]).to.be.closeTo(0.05, 1e-12);
     expect(all[150]).to.be.closeTo(0.05 * (1 - Math.SQRT1_2), 1e-12);
@@ -90,6 +90,16 @@ describe('the learning rate', () => {
     expect(Math.max(...all)).to.be.closeTo(0.2, 1e-12);
     expect(all.indexOf(Math.max(...all))).to.equal(19);
     for (let step = 21; step < 100; step++) expect(all[step]).to.be.below(all[step - 1]!);
+  });
+
+  it("of the paper's networks is at its highest after 5 of 200 epochs, and 0.05 in the middle of the rest", () => {
+    const steps = 351; // of an epoch: 45,000 images in batches of 128
+    const all = rates(recipes.paper, 200 * steps);
+    expect(all[0]).to.be.closeTo(0.1 / (5 * steps), 1e-12);
+    expect(all.indexOf(Math.max(...all))).to.be.oneOf([5 * steps - 1, 5 * steps]);
+    expect(Math.max(...all)).to.be.closeTo(0.1, 1e-12);
+    expect(all[2.5 * steps - 0.5]).to.be.closeTo(0.05, 1e-4);
+    expect(all[102.5 * steps - 0.5]).to.be.closeTo(0.05, 1e-4);
   });
 
   it('is positive and finite in a training of one step', () => {

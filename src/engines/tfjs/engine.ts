@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import type { ConfidenceKind } from '../../gates/confidence.js';
 import type { LoweredNetwork } from '../../networks/lower.js';
 import type { GatePlace } from '../../networks/pooling.js';
 import type {
@@ -12,9 +13,11 @@ import type {
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
+  PlacedGate,
   Scaling,
 } from '../engine.js';
 import { loadTensorFlow, type TensorFlow, type TfjsId } from './backend.js';
+import { deviceGated } from './gated.js';
 import { deviceScaling, linearGradient, splitInto } from './linear.js';
 import { deviceNetwork } from './network.js';
 
@@ -53,8 +56,13 @@ export class TensorFlowEngine implements Engine {
     };
   }
 
-  async loadGated(): Promise<GatedNetwork> {
-    throw new Error('gated networks are not built on this engine yet');
+  async loadGated(
+    lowered: LoweredNetwork,
+    gates: readonly PlacedGate[],
+    confidence: ConfidenceKind,
+  ): Promise<GatedNetwork> {
+    await this.#tensorFlow.activate();
+    return deviceGated(this.#tensorFlow, lowered, gates, confidence);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {

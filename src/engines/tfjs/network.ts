@@ -6,19 +6,25 @@ import type { TensorFlow } from './backend.js';
 
 type Tf = TensorFlow['tf'];
 /** [batch, height, width, channels] to the same; weights are on the device already. */
-type Step = (x: Tensor4D) => Tensor4D;
+export type Step = (x: Tensor4D) => Tensor4D;
 /** Makes a tensor that stays until the network is closed. */
-type Keep = <R extends Rank>(make: () => Tensor<R>) => Tensor<R>;
+export type Keep = <R extends Rank>(make: () => Tensor<R>) => Tensor<R>;
 
-/** A network on the device, to be run batch by batch. */
-export interface DeviceNetwork {
+/** A network on the device, to be run part by part. */
+export interface DeviceParts {
   /** @param images [batch, channels, height, width] */
-  run(images: Tensor4D): { readonly features: Tensor2D[]; readonly logits: Tensor2D };
+  readonly stem: (images: Tensor4D) => Tensor4D;
+  /** `transition` gives its argument back where there is none. */
+  readonly stages: readonly { readonly layers: Step; readonly transition: Step }[];
+  /** The original classifier, from what the last stage gives to logits [batch, classes]. */
+  readonly classifier: (x: Tensor4D) => Tensor2D;
+  /** For weights of gates. */
+  readonly keep: Keep;
   dispose(): void;
 }
 
 /** Puts a network's weights on the device, in TensorFlow's layout. */
-export function deviceNetwork(tf: Tf, lowered: LoweredNetwork, places: readonly GatePlace[]): DeviceNetwork {
+export function deviceParts(tf: Tf, lowered: LoweredNetwork): DeviceParts {
   const weights: Tensor[] = [];
   const keep: Keep = (make) => {
     const tensor = tf.keep(tf.tidy(make));
@@ -27,30 +33,51 @@ export function deviceNetwork(tf: Tf, lowered: LoweredNetwork, places: readonly 
   };
   const prepare = (layers: readonly Lowered[]): Step => sequence(tf, layers, keep);
   const stem = prepare(lowered.stem);
-  const stages = lowered.stages.map(({ layers, transition }) => [prepare(layers), prepare(transition)] as const);
+  const stages = lowered.stages.map(({ layers, transition }) => ({
+    layers: prepare(layers),
+    transition: prepare(transition),
+  }));
   const head = prepare(lowered.head);
-  const classifier = linear(tf, lowered, keep);
+  const classify = linear(tf, lowered, keep);
+  return {
+    stem: (images) => stem(tf.transpose(images, [0, 2, 3, 1])),
+    stages,
+    classifier: (x) => classify(tf.mean(head(x), [1, 2])),
+    keep,
+    dispose: () => tf.dispose(weights),
+  };
+}
+
+/** A network on the device, to be run batch by batch. */
+export interface DeviceNetwork {
+  /** @param images [batch, channels, height, width] */
+  run(images: Tensor4D): { readonly features: Tensor2D[]; readonly logits: Tensor2D };
+  dispose(): void;
+}
+
+/** A network that gives the features of gates. */
+export function deviceNetwork(tf: Tf, lowered: LoweredNetwork, places: readonly GatePlace[]): DeviceNetwork {
+  const { stem, stages, classifier, dispose } = deviceParts(tf, lowered);
   const shapes = stageShapes(lowered.network);
   return {
     run(images) {
       const features: Tensor2D[] = [];
-      let value = stem(tf.transpose(images, [0, 2, 3, 1]));
-      stages.forEach(([layers, transition], index) => {
+      let value = stem(images);
+      stages.forEach(({ layers, transition }, index) => {
         const end = replace(value, layers);
         for (const { stage, pooling } of places) {
           if (stage === index + 1) features.push(pool(tf, end, pooling, shapes[index]!));
         }
         value = replace(end, transition);
       });
-      const logits = classifier(tf.mean(head(value), [1, 2]));
-      return { features, logits };
+      return { features, logits: classifier(value) };
     },
-    dispose: () => tf.dispose(weights),
+    dispose,
   };
 }
 
 /** The result of a step in place of its input, which is freed. */
-function replace(x: Tensor4D, step: Step): Tensor4D {
+export function replace(x: Tensor4D, step: Step): Tensor4D {
   const y = step(x);
   if (y !== x) x.dispose();
   return y;
