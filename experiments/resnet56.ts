@@ -15,6 +15,8 @@ export default defineExperiment({
   checkpoint: 'akamaster-resnet56-cifar10',
   gates: { after: [1, 2], pooling: '4x4' },
   thresholds: {
+    search: ['sequential', 'joint'],
+    guarantee: { drop: 0.005, confidence: 0.95 },
     margins: [0.001, 0.005, 0.01, 0.02],
     fixed: [
       [0, 0],

@@ -2,10 +2,13 @@ import type { CommandModule } from 'yargs';
 import { cacheCommand } from './cache.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
+import { exportCommand } from './export.js';
 import { flopsCommand } from './flops.js';
 import { listCommand } from './list.js';
 import { modelCommand } from './model.js';
+import { predictCommand } from './predict.js';
 import { runCommand } from './run.js';
+import { timeCommand } from './time.js';
 import { trainCommand } from './train.js';
 
 /**
@@ -15,6 +18,9 @@ import { trainCommand } from './train.js';
 // biome-ignore lint/complexity/noBannedTypes: yargs' own type for "no options yet"
 export const commands: readonly CommandModule<{}, never>[] = [
   runCommand,
+  timeCommand,
+  exportCommand,
+  predictCommand,
   listCommand,
   flopsCommand,
   dataCommand,

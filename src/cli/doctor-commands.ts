@@ -1,11 +1,12 @@
 import { spawnSync } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
-import { resolve } from 'node:path';
+import { join } from 'node:path';
 import { type Diagnosis, diagnose } from '../engines/doctor/diagnose.js';
 import { engineNamed, listEngines } from '../engines/registry.js';
 import { setupTfjsNode } from '../engines/tfjs/setup/index.js';
 import { InputError } from '../errors.js';
 import { renderColumns } from '../report/columns.js';
+import { cacheFolder } from './context.js';
 import type { DoctorOptions } from './doctor.js';
 import { consoleProgress } from './progress.js';
 
@@ -33,7 +34,8 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   );
 }
 
-type Machine = ReturnType<typeof describeMachine>;
+/** What the doctor says of the machine. */
+export type Machine = ReturnType<typeof describeMachine>;
 
 function describeMachine() {
   return {
@@ -52,7 +54,8 @@ function nvidiaGpus(): string[] {
   return status === 0 ? stdout.trim().split('\n').filter(Boolean) : [];
 }
 
-function renderReport(machine: Machine, engines: readonly Diagnosis[]): string {
+/** The report for people: a table of all engines; under it, why those that do not work do not, and what would change it. */
+export function renderReport(machine: Machine, engines: readonly Diagnosis[]): string {
   const rows = engines.map((engine) =>
     engine.works
       ? [
@@ -83,7 +86,7 @@ async function setup({ gpu, wheel, sitePackages, json, cache }: DoctorOptions): 
   const log = (line: string): void => {
     process.stderr.write(`${line}\n`);
   };
-  const extracted = resolve(cache ?? (process.env['DGATE_CACHE'] || '.cache'), 'tensorflow');
+  const extracted = join(cacheFolder({ cache }), 'tensorflow');
   const done = await setupTfjsNode({ gpu, wheel, sitePackages, cache: extracted, log });
   const device = done.gpu ? 'on the GPU' : 'on the CPU';
   process.stdout.write(

@@ -3,6 +3,7 @@ import { InputError } from '../errors.js';
 import { version } from '../project.js';
 import { removeTemporaryFiles } from '../store/files.js';
 import { commands } from './commands.js';
+import { reportFailure } from './failure.js';
 
 /**
  * Runs the command line.
@@ -20,7 +21,7 @@ export async function main(args: readonly string[]): Promise<number> {
     await parser(args).parseAsync();
     return 0;
   } catch (error) {
-    return report(error);
+    return reportFailure(error);
   }
 }
 
@@ -77,21 +78,12 @@ const wordings = {
 };
 
 /** Options that may be given several times. */
-const lists = ['_', 'experiment', 'set'];
+const lists = ['_', 'experiment', 'set', 'image'];
 
 function assertGivenOnce(options: Record<string, unknown>): true {
   const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));
   if (twice.length > 0) throw new InputError(twice.map((key) => `--${key}: given more than once; valid: once`));
   return true;
-}
-
-function report(error: unknown): number {
-  if (error instanceof InputError) {
-    for (const problem of error.problems) process.stderr.write(`dgate: ${problem}\n`);
-    return 2;
-  }
-  process.stderr.write(`dgate: failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  return 1;
 }
 
 /** Everything finished is in the cache already; nothing half-written stays. */

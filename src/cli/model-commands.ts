@@ -47,7 +47,7 @@ export async function importModel(options: ImportOptions): Promise<void> {
     network: network.name,
     source_sha256: checkpoint.sha256,
     ...(known && { source: known.id, licence: known.licence }),
-    ...(preprocessing && { preprocessing: JSON.stringify({ mean: preprocessing.mean, std: preprocessing.std }) }),
+    ...(preprocessing && { preprocessing: JSON.stringify(preprocessing) }),
     ...(heldOut && { held_out: JSON.stringify([...heldOut]) }),
   });
   const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';

@@ -21,6 +21,7 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
       return {
         update(done, detail) {
           const time = now();
+          if (!spinner && total > 0 && done >= total) return; // `end` writes a line at once
           if (time - shown < (spinner ? REDRAW_INTERVAL_MS : LOG_INTERVAL_MS)) return;
           shown = time;
           const text = describeProgress(label, done, total, unit, (time - started) / 1000, detail);

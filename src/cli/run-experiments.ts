@@ -1,32 +1,150 @@
+import { join, relative } from 'node:path';
 import { engineNamed } from '../engines/registry.js';
-import { InputError } from '../errors.js';
+import { InputError, messageOf } from '../errors.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
-import { renderRun, runDocument, writeRun } from '../pipeline/report.js';
+import type { RunContext } from '../pipeline/context.js';
+import { machineNote } from '../pipeline/record.js';
+import { type RunDocument, renderRun, runDocument, runFiles, writeRun } from '../pipeline/report.js';
 import { plan, runExperiment } from '../pipeline/run.js';
+import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../pipeline/seeds.js';
+import { withLastTiming } from '../pipeline/timed-run.js';
+import { uncheckedClaims } from '../pipeline/unchecked.js';
+import { version } from '../project.js';
+import { renderReadme } from '../report/readme.js';
+import { renderSummary, type Summarised } from '../report/summary.js';
+import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
+import { reportFailure } from './failure.js';
 import type { RunOptions } from './run.js';
 
-/** `dgate run`: every definition is checked before the first one runs. */
+/** An experiment that could not be run, in `--json`. */
+interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
+  readonly error: string;
+}
+
+/** `dgate run`: every definition is checked before the first one runs; of several, one that fails stops no other. */
 export async function runExperiments(options: RunOptions, overrides: readonly Override[]): Promise<void> {
   const settings = [...options.set.map(parseSetting), ...overrides];
   const experiments = await resolveAll(options, settings);
+  const names = await namesOf(options);
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
-  const documents = [];
-  for (const experiment of experiments) {
-    const outcome = await runExperiment(context, experiment);
-    const folder = await writeRun(outcome, options.preset, context.resultsRoot);
-    documents.push(runDocument(outcome, options.preset));
-    if (!options.json) process.stdout.write(`${renderRun(outcome, options.preset)}\n`);
-    context.progress.note(`written: ${folder}/table.csv, table.txt, record.json`);
+  const several = experiments.map((experiment, i) => ({
+    experiment,
+    command: commandLine([names[i]!], options),
+  }));
+  if (several.length > 1) return runSeveral(context, several, options);
+  const { document } = await runOne(context, several[0]!, options);
+  if (options.json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+}
+
+/** An experiment and what makes it again. */
+interface Named {
+  readonly experiment: Experiment;
+  readonly command: string;
+}
+
+interface Finished {
+  readonly document: RunDocument;
+  readonly folder: string;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** An experiment with each of its seeds; where there are several, a table of all of them at the end. */
+async function runOne(context: RunContext, named: Named, options: RunOptions): Promise<Finished> {
+  const runs: Finished[] = [];
+  for (const experiment of perSeed(named.experiment)) {
+    runs.push(await runSeed(context, { experiment, command: named.command }, options));
   }
-  if (options.json) {
-    const document = documents.length === 1 ? documents[0] : documents;
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+  if (runs.length === 1) return runs[0]!;
+  const document = mergeDocuments(runs.map((run) => run.document));
+  const { title } = named.experiment;
+  const folders = runs.map((run) => run.folder);
+  const folder = await writeSeeds(document, title, folders, context.resultsRoot);
+  if (!options.json) process.stdout.write(`${renderSeeds(document, title)}\n`);
+  context.progress.note(`written to ${folder}: table.csv, table.txt, record.json`);
+  return { document, folder, versions: runs[0]!.versions };
+}
+
+/** An experiment to its files; its tables on stdout, unless that is for JSON. */
+async function runSeed(context: RunContext, { experiment, command }: Named, options: RunOptions): Promise<Finished> {
+  const { preset, json } = options;
+  const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
+  const warn = (message: string): void => context.progress.warn(message);
+  const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn });
+  if (!json) process.stdout.write(`${renderRun(outcome, preset)}\n`);
+  context.progress.note(`written to ${folder}: ${runFiles(outcome).join(', ')}`);
+  return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
+}
+
+/** One after the other; a failure is said where it happens and again at the end, and makes the exit status 1. */
+async function runSeveral(context: RunContext, several: readonly Named[], options: RunOptions): Promise<void> {
+  const documents: (RunDocument | FailedDocument)[] = [];
+  const results: Summarised[] = [];
+  let versions: Finished['versions'] = {};
+  for (const named of several) {
+    const started = performance.now();
+    const { name } = named.experiment;
+    const about = () => {
+      return { experiment: name, command: named.command, seconds: (performance.now() - started) / 1000 };
+    };
+    try {
+      const finished = await runOne(context, named, options);
+      documents.push(finished.document);
+      versions = { ...versions, ...finished.versions };
+      const folder = relative(context.resultsRoot, finished.folder).replaceAll('\\', '/');
+      results.push({ state: 'done', ...about(), folder, claims: finished.document.claims ?? [] });
+    } catch (error) {
+      reportFailure(error, `${name}: `);
+      const problem = messageOf(error).split('\n')[0]!;
+      documents.push({ experiment: name, preset: options.preset, error: messageOf(error) });
+      results.push({ state: 'failed', ...about(), problem, claims: await uncheckedClaims(name, problem) });
+    }
   }
+  if (options.json) process.stdout.write(`${JSON.stringify(documents, null, 2)}\n`);
+  else process.stdout.write(`${renderSummary(results, context.resultsRoot)}\n`);
+  if (options.experiment.includes('all')) await writeReadme(context, results, versions, options);
+  if (results.some(({ state }) => state === 'failed')) process.exitCode = 1;
+}
+
+/** `results/README.md`; a preset other than the default one has a file of its own and does not replace it. */
+async function writeReadme(
+  context: RunContext,
+  results: readonly Summarised[],
+  versions: Finished['versions'],
+  options: RunOptions,
+): Promise<void> {
+  const { processor, cores, memoryBytes, system } = machineNote();
+  const named = Object.entries({ dgate: version(), node: process.versions.node, ...versions });
+  const text = renderReadme(results, {
+    command: commandLine(['all'], options),
+    preset: options.preset,
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${processor}, ${cores} cores, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB, ${system}`,
+    versions: named.map(([name, number]) => `${name} ${number}`).join(', '),
+  });
+  const path = join(context.resultsRoot, options.preset === 'laptop' ? 'README.md' : `README-${options.preset}.md`);
+  await writeFileAtomic(path, text);
+  context.progress.note(`every claim of the paper: ${path}`);
+}
+
+/** The command that gives the same results again, wherever its cache and its results lie. */
+export function commandLine(experiments: readonly string[], options: RunOptions): string {
+  const { preset, checkpoint, engine, seed, seeds, trainImages, testImages, set } = options;
+  const named = { preset, checkpoint, engine, seed, seeds, 'train-images': trainImages, 'test-images': testImages };
+  const given = Object.entries(named).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, `${value}`],
+  );
+  const words = ['dgate', 'run', ...experiments, ...given, ...set.flatMap((setting) => ['--set', setting])];
+  return words.map((word) => (/^[\w./:,=@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+}
+
+/** Names or files of the experiments that are asked for. */
+async function namesOf({ experiment }: Pick<RunOptions, 'experiment'>): Promise<readonly string[]> {
+  return experiment.includes('all') ? await experimentNames() : experiment;
 }
 
 /** Does some work; what it finds wrong is said of a definition. */
@@ -40,9 +158,8 @@ function checked(where: string, work: () => void): void {
 }
 
 /** @throws InputError with the problems of all definitions at once */
-async function resolveAll(options: RunOptions, settings: readonly Override[]): Promise<Experiment[]> {
-  const all = options.experiment.includes('all');
-  const names = all ? await experimentNames() : options.experiment;
+export async function resolveAll(options: RunOptions, settings: readonly Override[]): Promise<Experiment[]> {
+  const names = await namesOf(options);
   const problems: string[] = [];
   const experiments: Experiment[] = [];
   for (const name of names) {

@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs';
+import { InputError } from '../errors.js';
 import { type PresetName, presetNames } from '../experiment/definition.js';
 import type { GlobalOptions } from './context.js';
 
@@ -8,6 +9,7 @@ interface RunOptions extends GlobalOptions {
   readonly checkpoint?: string;
   readonly engine?: string;
   readonly seed?: number;
+  readonly seeds?: string;
   readonly trainImages?: number;
   readonly testImages?: number;
   readonly set: string[];
@@ -33,6 +35,11 @@ export const runCommand: CommandModule<GlobalOptions, RunOptions> = {
         describe: 'what executes the network (dgate list engines)',
       })
       .option('seed', { type: 'number', requiresArg: true, describe: 'seed of image choice, folds and training' })
+      .option('seeds', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'several seeds and a table of their means: 0..4, or 0,2,5',
+      })
       .option('train-images', { type: 'number', requiresArg: true, describe: 'training images for the gates' })
       .option('test-images', { type: 'number', requiresArg: true, describe: 'test images' })
       .option('set', {
@@ -54,11 +61,24 @@ export const runCommand: CommandModule<GlobalOptions, RunOptions> = {
 };
 
 /** Options that stand for a part of the definition, after `--set`. */
-function optionOverrides(options: RunOptions): { path: string; value: unknown }[] {
+export function optionOverrides(options: RunOptions): { path: string; value: unknown }[] {
   const { checkpoint, engine, seed, trainImages, testImages } = options;
-  return Object.entries({ checkpoint, engine, seed, trainImages, testImages })
+  if (seed !== undefined && options.seeds !== undefined) throw new InputError('--seed and --seeds: give one of them');
+  const seeds = options.seeds === undefined ? undefined : seedsFrom(options.seeds);
+  return Object.entries({ checkpoint, engine, seed, seeds, trainImages, testImages })
     .filter(([, value]) => value !== undefined)
     .map(([path, value]) => ({ path, value }));
+}
+
+/** `0..4` or `0,2,5` as a list. @throws InputError */
+export function seedsFrom(text: string): number[] {
+  const [, from, to] = /^(\d+)\.\.(\d+)$/.exec(text) ?? [];
+  const count = Number(to) - Number(from) + 1;
+  if (from !== undefined && count >= 1 && count <= 1000) {
+    return Array.from({ length: count }, (_, i) => Number(from) + i);
+  }
+  if (/^\d+(,\d+)*$/.test(text)) return [...new Set(text.split(',').map(Number))];
+  throw new InputError(`--seeds ${text}; valid: a range such as 0..4 (at most 1,000), or a list such as 0,2,5`);
 }
 
 export type { RunOptions };

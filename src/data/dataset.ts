@@ -28,6 +28,11 @@ export interface ImageSource extends ImageShape {
    */
   readonly sha256: string;
   /**
+   * Images that could not be decoded, as far as batches met them: what is wrong, by position. Their pixels are zeros;
+   * results of them are not to be used. Absent where images cannot be broken.
+   */
+  readonly unreadable?: ReadonlyMap<number, string>;
+  /**
    * Pixels of some images, in the order asked for.
    *
    * @param indices positions in this source, each in [0, count)
@@ -73,9 +78,11 @@ export interface DataReport {
   readonly dataset: string;
   /** Folder that holds the dataset. */
   readonly directory: string;
-  /** `present`: it was already there and is what it should be. */
-  readonly outcome: 'fetched' | 'present';
+  /** `present`: it was already there and is what it should be; `registered`: found where it lies, not read. */
+  readonly outcome: 'fetched' | 'present' | 'registered';
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
+  /** What the user should know of it besides: what is missing, how much. */
+  readonly notes?: readonly string[];
   /** Images of each class, by split. */
   readonly imagesPerClass: Readonly<Record<PublishedSplit, readonly number[]>>;
 }
@@ -86,6 +93,8 @@ export interface Dataset {
   readonly description: string;
   readonly input: ImageShape;
   readonly classes: readonly string[];
+  /** What the publisher calls the classes, in the same order (ImageNet: WordNet ids); absent where names do. */
+  readonly classIds?: readonly string[];
   /** Number of images of each published split. */
   readonly splits: Readonly<Record<PublishedSplit, number>>;
   /** What networks trained here normalise with; a checkpoint from elsewhere brings its own. */
@@ -99,7 +108,12 @@ export interface Dataset {
    */
   fetch(options: FetchOptions): Promise<DataReport>;
   /** Checks every file. @throws InputError with all that is wrong at once */
-  verify(root: string): Promise<DataReport>;
-  /** Opens one split. @throws InputError where it is not there, or not what it should be */
-  load(root: string, split: PublishedSplit): Promise<ImageSource>;
+  verify(root: string, progress?: Progress): Promise<DataReport>;
+  /**
+   * Opens one split.
+   *
+   * @param preprocessing how the network wants images of differing sizes resized and cropped; the dataset's own if absent
+   * @throws InputError where it is not there, or not what it should be
+   */
+  load(root: string, split: PublishedSplit, preprocessing?: Preprocessing): Promise<ImageSource>;
 }

@@ -45,6 +45,7 @@ export function imageSet(data: ImageData): ImageSet {
  */
 export function selectImages(source: ImageSource, indices: Int32Array): ImageSource {
   const chosen = indices.slice();
+  const unreadable = new Map<number, string>();
   return {
     channels: source.channels,
     height: source.height,
@@ -53,8 +54,15 @@ export function selectImages(source: ImageSource, indices: Int32Array): ImageSou
     count: chosen.length,
     labels: chosen.map((_, i) => source.labels[checkedIndex(chosen, i, source.count)]!),
     sha256: sha256(canonicalJson({ source: source.sha256, chosen: sha256(new Uint8Array(chosen.buffer)) })),
+    ...(source.unreadable && { unreadable }),
     async batch(positions) {
-      return source.batch(Int32Array.from(positions, (_, i) => chosen[checkedIndex(positions, i, chosen.length)]!));
+      const indices = Int32Array.from(positions, (_, i) => chosen[checkedIndex(positions, i, chosen.length)]!);
+      const images = await source.batch(indices);
+      indices.forEach((index, i) => {
+        const reason = source.unreadable?.get(index);
+        if (reason !== undefined) unreadable.set(positions[i]!, reason);
+      });
+      return images;
     },
   };
 }

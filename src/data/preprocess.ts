@@ -4,6 +4,18 @@ import { InputError } from '../errors.js';
 export interface Preprocessing {
   readonly mean: readonly number[];
   readonly std: readonly number[];
+  /**
+   * The rest is for images of differing sizes (`image-folder/geometry.ts`); what is absent is left to the dataset.
+   * Length of the shorter side after resizing, in pixels.
+   */
+  readonly resize?: number;
+  /** Side of the square cut from the centre, in pixels. */
+  readonly crop?: number;
+  readonly interpolation?: 'bilinear' | 'bicubic';
+  /** Whether both sides become `resize` pixels long. */
+  readonly squash?: boolean;
+  /** Order of the channels, and so of `mean` and `std`. */
+  readonly order?: 'rgb' | 'bgr';
 }
 
 const known = new WeakMap<Preprocessing, readonly Float32Array[]>();

@@ -1,5 +1,6 @@
 import type { Loss } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
+import type { SearchMethod } from '../thresholds/methods.js';
 import type { AnalysisDefinition } from './analysis.js';
 
 /** Size of a run: `paper`: the paper's networks and data; `laptop`: minutes on two cores; `smoke`: seconds, for CI. */
@@ -21,6 +22,8 @@ export interface ExperimentDefinition {
   readonly checkpoint?: string;
   /** Seeds the choice of images, the folds and the order of training. Default 0. */
   readonly seed?: number;
+  /** The experiment is run once for each of these seeds, and a table of all of them made; `--seeds 0..4` overrides it. */
+  readonly seeds?: readonly number[];
   /** Default `auto`: the fastest that works here. */
   readonly engine?: string;
   /** Number of training images that the gates learn from, a stratified choice; all by default. */
@@ -50,6 +53,17 @@ export interface ExperimentDefinition {
     readonly margins?: readonly number[];
     /** Thresholds to apply as they stand, one number per gate. Each is a row. */
     readonly fixed?: readonly (readonly number[])[];
+    /**
+     * How thresholds are searched for a margin. `joint` (default): those of all gates together, for the fewest FLOPs.
+     * `sequential`: one gate after the other, as in the paper. A list of both: a row for each, and how far they are apart.
+     */
+    readonly search?: SearchMethod | readonly SearchMethod[];
+    /**
+     * A row of thresholds that come with a promise: with this confidence (0.95 if absent) over the draw of the images
+     * that choose, the expected accuracy on new images of the same distribution is at most `drop` below the original's
+     * (0.005 is half a point). Where nothing can be promised the gates are closed.
+     */
+    readonly guarantee?: { readonly drop: number; readonly confidence?: number };
     /**
      * Where thresholds are chosen. `cross-fit` (default, 2 folds): the test images are divided in folds, and each is
      * reported with thresholds chosen on the others; for networks that have seen all training images. `held-out`: the

@@ -3,6 +3,7 @@ import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InputError, messageOf } from '../errors.js';
 import { exists } from '../store/files.js';
+import { makePackageKnown } from './package-name.js';
 
 /** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
 const folder = new URL('../../experiments/', import.meta.url);
@@ -16,7 +17,7 @@ export async function experimentNames(): Promise<string[]> {
 
 /**
  * Loads what a definition file exports by default: an experiment of the project by its name, or any .ts, .js or .mjs
- * file by its path.
+ * file by its path. Such a file may import from `dgate` wherever it lies.
  *
  * @returns the export, still unchecked, and how to call it in messages
  * @throws InputError where there is no such experiment or the file cannot be loaded
@@ -37,6 +38,7 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
   }
   const path = resolve(nameOrPath);
   if (!(await exists(path))) throw new InputError(`${nameOrPath}: no such file`);
+  await makePackageKnown();
   return { exported: await importDefault(pathToFileURL(path).href, nameOrPath), where: nameOrPath };
 }
 

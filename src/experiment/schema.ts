@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
 import type { Pooling } from '../networks/pooling.js';
+import { searchMethods } from '../thresholds/methods.js';
 import { analysisProblems, analysisSchema } from './analysis.js';
 import { type PresetName, presetNames } from './definition.js';
 import { choice, list, real, text, whole } from './rules.js';
@@ -39,16 +40,33 @@ const threshold = z.union([z.number(), z.literal(Number.POSITIVE_INFINITY)], {
   error: 'a number; Infinity closes a gate',
 });
 
+const searches = `${searchMethods.join(', ')}, or a list of both`;
+const search = z
+  .union([choice(searchMethods), list(choice(searchMethods), searches).min(1, { error: searches })], {
+    error: searches,
+  })
+  .transform((value): readonly (typeof searchMethods)[number][] => (typeof value === 'string' ? [value] : value));
+
+const share = 'a share between 0 and 1: 0.005 is half a point';
+const guarantee = z.strictObject(
+  { drop: real(1e-6, 0.999, share), confidence: real(0.5, 0.9999).default(0.95) },
+  { error: 'an object: { drop: 0.005, confidence: 0.95 }' },
+);
+
 const thresholds = z.strictObject(
   {
     margins: list(margin, 'a list of margins: [0.005, 0.01]').default([]),
     fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
       [],
     ),
+    search: search.prefault('joint'),
+    guarantee: guarantee.optional(),
     validation: validation.prefault({ kind: 'cross-fit' }),
   },
   { error: 'an object: { margins: [0.01] }' },
 );
+
+const seedList = 'a list of seeds: [0, 1, 2]';
 
 /** A definition after its preset and all overrides, checked, with every default filled in. */
 export const experimentSchema = z
@@ -58,6 +76,9 @@ export const experimentSchema = z
     network: text('<architecture>-<dataset>, see: dgate list networks', /^\S+$/),
     checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
     seed: whole(0, 2 ** 31).default(0),
+    seeds: list(whole(0, 2 ** 31), seedList)
+      .min(1, { error: seedList })
+      .optional(),
     engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
     published: text('a table of results/published: table1', /^[\w-]+$/).optional(),
     trainImages: whole(1).optional(),
@@ -81,7 +102,8 @@ export const experimentSchema = z
     for (const { path, message, input } of analysisProblems(experiment)) {
       context.addIssue({ code: 'custom', path: ['analysis', ...path], message, input });
     }
-    const rows = experiment.thresholds.fixed.length + experiment.thresholds.margins.length;
+    const { fixed, margins, guarantee } = experiment.thresholds;
+    const rows = fixed.length + margins.length + (guarantee === undefined ? 0 : 1);
     if (rows === 0 && experiment.analysis === undefined) {
       const message = 'at least one margin or one row of fixed thresholds, or an analysis';
       context.addIssue({ code: 'custom', path: ['thresholds'], message, input: experiment.thresholds });

@@ -19,7 +19,9 @@ export interface TrainingData {
   readonly count: number;
   readonly features: number;
   readonly classes: number;
-  /** One pass over all images: as they come, or shuffled by a seed. */
+  /**
+   * One pass over all images: as they come, or shuffled by a seed. A batch's arrays may be used again for the next one.
+   */
   batches(size: number, shuffleSeed?: number): AsyncIterable<TrainingBatch>;
 }
 
@@ -70,11 +72,14 @@ export async function trainGate(
     const descent = new AveragedDescent(features, classes, l2);
     for (let epoch = 0; epoch < epochs; epoch++) {
       let total = 0;
+      let seen = 0;
       for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
         const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
         if (!Number.isFinite(result.loss)) throw new Error(`${label}: the loss is not finite in epoch ${epoch + 1}`);
         descent.step(result, labels.length);
         total += result.loss;
+        seen += labels.length;
+        task.update(epoch + seen / data.count);
       }
       task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
     }
@@ -150,13 +155,15 @@ class AveragedDescent {
   /** One step along the gradient of a batch of `count` images. */
   step(result: LinearGradientResult, count: number): void {
     const { weights, bias, l2 } = this;
+    const averageWeights = this.#averageWeights;
+    const gradient = result.weights;
     this.#t++;
     const rate = 1 / (1 + this.#t / FULL_STEPS);
     const share = 2 / (this.#t + 1);
     for (let i = 0; i < weights.length; i++) {
-      const v = weights[i]! - (rate / count) * result.weights[i]!;
+      const v = weights[i]! - (rate / count) * gradient[i]!;
       weights[i] = v;
-      this.#averageWeights[i]! += share * (v - this.#averageWeights[i]!);
+      averageWeights[i]! += share * (v - averageWeights[i]!);
     }
     // The bias is the weight of a feature -1: S + lambda is 1 + lambda there.
     for (let c = 0; c < bias.length; c++) {

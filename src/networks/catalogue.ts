@@ -1,5 +1,6 @@
 import { InputError } from '../errors.js';
 import { denseNet } from './densenet.js';
+import { nearestNames } from './nearest.js';
 import type { Network } from './network.js';
 import { resNet } from './resnet.js';
 
@@ -126,7 +127,7 @@ export function listNetworks(): { readonly name: string; readonly description: s
 /**
  * The network of this name: `<architecture>[-width<factor>][-growth<rate>][-blocks<n.n.n.n>]-<dataset>`.
  *
- * @throws InputError with the valid names or the valid form of what is wrong
+ * @throws InputError with names that are near or the valid form of what is wrong
  */
 export function networkByName(name: string): Network {
   const [architectureName = '', ...rest] = name.split('-');
@@ -134,13 +135,21 @@ export function networkByName(name: string): Network {
   const architecture = Object.hasOwn(architectures, architectureName) ? architectures[architectureName] : undefined;
   const known = architecture?.datasets.find((candidate) => candidate === dataset);
   if (architecture === undefined || known === undefined) {
-    const valid = listNetworks().map((network) => network.name);
     throw new InputError(
-      `network ${name}: unknown; valid: ${valid.join(', ')}; and narrower ones such as ` +
-        'resnet101-width0.25-cifar10, densenet201-growth12-blocks2.3.12.8-cifar10',
+      `network ${name}: unknown; valid: ${suggestions(architectureName, dataset).join(', ')} and others; ` +
+        'see: dgate list networks',
     );
   }
   return architecture.build(name, known, parseVariant(name, rest, architecture));
+}
+
+/** Networks that an unknown name may have meant; the paper's where it is like none. */
+function suggestions(architectureName: string, dataset: string): string[] {
+  const names = listNetworks().map(({ name }) => name);
+  const same = names.filter((name) => name.startsWith(`${architectureName}-`));
+  if (same.length > 0) return same;
+  const near = nearestNames(`${architectureName}-${dataset}`, names);
+  return near.length > 0 ? near : ['resnet101-cifar10', 'densenet201-cifar10'];
 }
 
 function parseVariant(name: string, parts: readonly string[], architecture: Architecture): Variant {

@@ -5,13 +5,19 @@ import {
   dataTypes,
   encodeModel,
   type GraphMessage,
+  type ModelMessage,
   type NodeMessage,
   type TensorMessage,
   type ValueInfoMessage,
 } from './proto.js';
 
-/** Value of a node's attribute; whole numbers are ints, `float(x)` marks a float. */
-type AttributeValue = number | readonly number[] | string | { readonly float: number };
+/** Value of a node's attribute; whole numbers are ints, `float(x)` marks a float, `{ graph }` a branch. */
+type AttributeValue =
+  | number
+  | readonly number[]
+  | string
+  | { readonly float: number }
+  | { readonly graph: GraphMessage };
 
 /** Marks a number as a float attribute (`epsilon`, `alpha`), since JavaScript has one type of number. */
 export const float = (value: number): { readonly float: number } => ({ float: value });
@@ -23,12 +29,32 @@ const IR_VERSION = 8;
 /** Builds an ONNX graph node by node; every value is known by its name. */
 export class GraphBuilder {
   readonly #nodes: NodeMessage[] = [];
-  readonly #initializers: TensorMessage[] = [];
+  readonly #initializers: Map<string, TensorMessage>;
   readonly #inputs: ValueInfoMessage[] = [];
   readonly #outputs: ValueInfoMessage[] = [];
+  readonly #parent: GraphBuilder | undefined;
   #count = 0;
 
-  constructor(readonly name: string) {}
+  constructor(
+    readonly name: string,
+    parent?: GraphBuilder,
+  ) {
+    this.#parent = parent;
+    this.#initializers = parent === undefined ? new Map() : parent.#initializers;
+  }
+
+  /**
+   * A graph that runs inside this one, as a branch of an `If`. It sees this graph's values; its constants lie in the
+   * outermost graph, once, however many branches name them.
+   */
+  branch(name: string): GraphBuilder {
+    return new GraphBuilder(name, this);
+  }
+
+  /** A name that no other value of the file has. */
+  fresh(stem: string): string {
+    return this.#parent === undefined ? `${stem}_${this.#count++}` : this.#parent.fresh(stem);
+  }
 
   /** Declares an input; a string among the dimensions is a size known at run time. */
   input(name: string, type: DataType, dims: readonly (number | string)[]): string {
@@ -44,8 +70,13 @@ export class GraphBuilder {
   constant(name: string, data: Float32Array | BigInt64Array | Uint8Array, dims: readonly number[]): string {
     const type: DataType = data instanceof Float32Array ? 'float' : data instanceof BigInt64Array ? 'int64' : 'uint8';
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.#initializers.push({ name, dims, data_type: dataTypes[type], raw_data: bytes });
+    this.tensor({ name, dims, data_type: dataTypes[type], raw_data: bytes });
     return name;
+  }
+
+  /** Adds a constant as it lies in a file; of two with the same name the first one stays. */
+  tensor(tensor: TensorMessage): void {
+    if (!this.#initializers.has(tensor.name)) this.#initializers.set(tensor.name, tensor);
   }
 
   /** A constant vector of 64-bit integers: axes, shapes, starts. */
@@ -58,35 +89,53 @@ export class GraphBuilder {
     op: string,
     inputs: readonly string[],
     attributes: Readonly<Record<string, AttributeValue>> = {},
-    output = `${op}_${this.#count++}`,
+    output = this.fresh(op),
   ): string {
-    this.#nodes.push({
+    this.nodes(op, inputs, attributes, [output]);
+    return output;
+  }
+
+  /** Adds a node with any number of outputs. */
+  nodes(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, AttributeValue>>,
+    outputs: readonly string[],
+  ): void {
+    this.copy({
       op_type: op,
-      name: output,
+      name: outputs[0]!,
       input: inputs,
-      output: [output],
+      output: outputs,
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
     });
-    return output;
+  }
+
+  /** Adds a node as it lies in a file. */
+  copy(node: NodeMessage): void {
+    this.#nodes.push(node);
   }
 
   graph(): GraphMessage {
     return {
       name: this.name,
       node: this.#nodes,
-      initializer: this.#initializers,
+      initializer: this.#parent === undefined ? [...this.#initializers.values()] : [],
       input: this.#inputs,
       output: this.#outputs,
     };
   }
 
   /** The whole ONNX file. */
-  encode(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  encode(
+    metadata: Readonly<Record<string, string>> = {},
+    opsets: ModelMessage['opset_import'] = [{ domain: '', version: OPSET }],
+  ): Uint8Array {
     return encodeModel({
       ir_version: IR_VERSION,
       producer_name: 'dgate',
       producer_version: '',
-      opset_import: [{ domain: '', version: OPSET }],
+      opset_import: opsets,
       graph: this.graph(),
       metadata_props: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     });
@@ -101,6 +150,7 @@ function valueInfo(name: string, type: DataType, dims: readonly (number | string
 function attribute(name: string, value: AttributeValue): AttributeMessage {
   if (typeof value === 'number') return { name, type: attributeTypes.int, i: value };
   if (typeof value === 'string') return { name, type: attributeTypes.string, s: new TextEncoder().encode(value) };
+  if ('graph' in value) return { name, type: attributeTypes.graph, g: value.graph };
   if ('float' in value) return { name, type: attributeTypes.float, f: value.float };
   return { name, type: attributeTypes.ints, ints: value };
 }

@@ -47,8 +47,12 @@ message AttributeProto {
 message TensorProto {
   repeated int64 dims = 1;
   optional int32 data_type = 2;
+  repeated float float_data = 4 [packed = true];
+  repeated int32 int32_data = 5 [packed = true];
+  repeated int64 int64_data = 7 [packed = true];
   optional string name = 8;
   optional bytes raw_data = 9;
+  optional int32 data_location = 14;
 }
 message ValueInfoProto { optional string name = 1; optional TypeProto type = 2; }
 message TypeProto {
@@ -73,6 +77,8 @@ export interface TensorMessage {
   readonly dims: readonly number[];
   readonly data_type: number;
   readonly raw_data: Uint8Array;
+  /** 1: the data lie in another file; dgate neither writes nor reads such a tensor. */
+  readonly data_location?: number;
 }
 export interface AttributeMessage {
   readonly name: string;
@@ -82,6 +88,7 @@ export interface AttributeMessage {
   readonly s?: Uint8Array;
   readonly ints?: readonly number[];
   readonly g?: GraphMessage;
+  readonly t?: TensorMessage;
 }
 export interface NodeMessage {
   readonly op_type: string;
@@ -115,10 +122,25 @@ export interface ModelMessage {
   readonly metadata_props: readonly { readonly key: string; readonly value: string }[];
 }
 
-let modelType: protobuf.Type | undefined;
+let parsed: protobuf.Type | undefined;
+
+function modelType(): protobuf.Type {
+  parsed ??= protobuf.parse(schema, { keepCase: true }).root.lookupType('onnx.ModelProto');
+  return parsed;
+}
 
 /** Bytes of an ONNX file. */
 export function encodeModel(model: ModelMessage): Uint8Array {
-  modelType ??= protobuf.parse(schema, { keepCase: true }).root.lookupType('onnx.ModelProto');
-  return modelType.encode(model as unknown as protobuf.Message).finish();
+  return modelType()
+    .encode(model as unknown as protobuf.Message)
+    .finish();
+}
+
+/**
+ * An ONNX file's content, as far as the schema above has it; what is not in it is left out.
+ *
+ * @throws Error where the bytes are no protocol buffer of this kind
+ */
+export function decodeModel(bytes: Uint8Array): ModelMessage {
+  return modelType().decode(bytes) as unknown as ModelMessage;
 }

@@ -1,5 +1,4 @@
 import type { ImageSource } from '../data/dataset.js';
-import { batchesOf } from '../data/images.js';
 import { normalise, type Preprocessing } from '../data/preprocess.js';
 import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 
@@ -7,7 +6,24 @@ import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 export const BATCH_IMAGES = 64;
 
 /**
- * Runs a network over images in order, from position `start` on; the next batch is prepared while the engine works on
+ * Batches that are being read while the engine works. Some engines hold the main thread as long as they compute, so a
+ * batch moves on by one step in each pause: with three under way, one is always ready (decoding a file takes two).
+ */
+const AHEAD = 3;
+
+/** What a network gives for some consecutive images, those left out that cannot be decoded. */
+export interface NetworkBatch {
+  /** Images that the batch covers. */
+  readonly count: number;
+  /** Position of each row of the result in the image source. */
+  readonly positions: Int32Array;
+  readonly result: FeatureBatch;
+  /** Positions of the images that could not be decoded. */
+  readonly leftOut: readonly number[];
+}
+
+/**
+ * Runs a network over images in order, from position `start` on; the next batches are read while the engine works on
  * the last.
  */
 export async function* runBatches(
@@ -15,16 +31,69 @@ export async function* runBatches(
   images: ImageSource,
   preprocessing: Preprocessing,
   start: number,
-): AsyncGenerator<{ readonly count: number; readonly result: FeatureBatch }> {
+): AsyncGenerator<NetworkBatch> {
   const channelSize = images.height * images.width;
-  let running: { count: number; result: Promise<FeatureBatch> } | undefined;
-  for await (const batch of batchesOf(images, BATCH_IMAGES, start)) {
-    const input = normalise(batch.images, preprocessing, channelSize);
-    const finished = running && { count: running.count, result: await running.result };
-    running = { count: batch.count, result: loaded.run(input, batch.count) };
+  let running: { first: number; count: number; result: Promise<FeatureBatch> } | undefined;
+  for await (const batch of batchesAhead(images, start)) {
+    const input = normalise(batch.pixels, preprocessing, channelSize);
+    const finished = running && { ...running, result: await running.result };
+    running = { first: batch.first, count: batch.count, result: loaded.run(input, batch.count) };
     // An error is thrown where the result is awaited; until then it must not count as unhandled.
     running.result.catch(() => {});
-    if (finished !== undefined) yield finished;
+    if (finished !== undefined) yield withoutUnreadable(finished, images);
   }
-  if (running !== undefined) yield { count: running.count, result: await running.result };
+  if (running !== undefined) yield withoutUnreadable({ ...running, result: await running.result }, images);
+}
+
+interface Pixels {
+  readonly first: number;
+  readonly count: number;
+  readonly pixels: Uint8Array;
+}
+
+/** Batches in order, the next ones under way before they are asked for. */
+async function* batchesAhead(images: ImageSource, start: number): AsyncGenerator<Pixels> {
+  const underWay: Promise<Pixels>[] = [];
+  let next = start;
+  try {
+    for (;;) {
+      while (underWay.length < AHEAD && next < images.count) {
+        const [first, count] = [next, Math.min(BATCH_IMAGES, images.count - next)];
+        const batch = images.batch(Int32Array.from({ length: count }, (_, i) => first + i));
+        const loading = batch.then((pixels): Pixels => ({ first, count, pixels }));
+        loading.catch(() => {}); // thrown where it is awaited
+        underWay.push(loading);
+        next += count;
+      }
+      const batch = underWay.shift();
+      if (batch === undefined) return;
+      yield await batch;
+    }
+  } finally {
+    await Promise.allSettled(underWay);
+  }
+}
+
+/** Rows of images that turned out to be unreadable, which hold what the network says of zeros, are dropped. */
+function withoutUnreadable(
+  { first, count, result }: { readonly first: number; readonly count: number; readonly result: FeatureBatch },
+  { unreadable }: ImageSource,
+): NetworkBatch {
+  const all = Int32Array.from({ length: count }, (_, i) => first + i);
+  const positions = unreadable === undefined ? all : all.filter((position) => !unreadable.has(position));
+  if (positions.length === count) return { count, positions, result, leftOut: [] };
+  const keep = (data: Float32Array): Float32Array => {
+    const width = data.length / count;
+    const kept = new Float32Array(positions.length * width);
+    positions.forEach((position, row) => {
+      kept.set(data.subarray((position - first) * width, (position - first + 1) * width), row * width);
+    });
+    return kept;
+  };
+  return {
+    count,
+    positions,
+    result: { features: result.features.map(keep), logits: keep(result.logits) },
+    leftOut: [...all].filter((position) => unreadable?.has(position)),
+  };
 }

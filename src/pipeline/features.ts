@@ -1,11 +1,23 @@
 import { parseSafetensors, type RawTensor } from '../checkpoints/safetensors.js';
+import type { ImageSource } from '../data/dataset.js';
+import { selectImages } from '../data/images.js';
 import type { EngineDescription } from '../engines/engine.js';
 import type { TrainingBatch, TrainingData } from '../gates/train.js';
 import { Random } from '../random.js';
 import type { Entry } from '../store/store.js';
+import { streamedData } from './feature-stream.js';
 
 /** Names of the arrays in a shard. */
-export const shardArrays = { gate: (index: number): string => `gate${index + 1}`, logits: 'logits', labels: 'labels' };
+export const shardArrays = {
+  gate: (index: number): string => `gate${index + 1}`,
+  logits: 'logits',
+  labels: 'labels',
+  /** Positions in the image source of the images that could not be decoded; absent where all could. */
+  leftOut: 'left_out',
+};
+
+/** A gate's features beyond this are read from the disk in every pass, not held in memory. */
+const MOST_BYTES_IN_MEMORY = 2 ** 30;
 
 /** One cached shard: features of each gate, logits and labels of some consecutive images. */
 export interface Shard {
@@ -16,12 +28,27 @@ export interface Shard {
   readonly logits: Float32Array;
   /** Features of gate k (counted from 0), [count, features]. */
   features(gate: number): Float32Array;
+  /** Where the features of gate k begin in the file, in bytes. */
+  offset(gate: number): number;
+  /** Positions in the image source of the images that were left out. */
+  readonly leftOut: Int32Array;
+}
+
+/** A shard whose hash was checked in this process; its labels are kept, its features read from the file. */
+export interface CheckedShard {
+  readonly path: string;
+  readonly labels: Int32Array;
+  /** Where the features of each gate begin in the file, in bytes. */
+  readonly offsets: readonly number[];
 }
 
 /** The extracted features of a set of images, in shards on the disk. */
 export class FeatureSet {
+  #checked: Promise<CheckedShard[]> | undefined;
+
   constructor(
     readonly entry: Entry,
+    /** Images, those not counted that could not be decoded. */
     readonly count: number,
     readonly classes: number,
     /** Features of each gate. */
@@ -43,9 +70,42 @@ export class FeatureSet {
     for (const name of await this.shardNames()) yield this.#open(name, await this.entry.read(name));
   }
 
-  /** All features of one gate in memory, for training: [count, features] floats. @throws RottenError */
-  async gateData(gate: number): Promise<TrainingData> {
+  /** Every shard, read whole and its hash checked once; 4 bytes an image are kept. @throws RottenError */
+  checkedShards(): Promise<CheckedShard[]> {
+    this.#checked ??= (async () => {
+      const checked: CheckedShard[] = [];
+      for (const name of await this.shardNames()) {
+        const shard = this.#open(name, await this.entry.read(name));
+        const offsets = this.widths.map((_, gate) => shard.offset(gate));
+        checked.push({ path: `${this.entry.directory}/${name}`, labels: shard.labels.slice(), offsets });
+      }
+      return checked;
+    })();
+    return this.#checked;
+  }
+
+  /**
+   * The images of `images` that this set holds, in its order: all but those that could not be decoded.
+   *
+   * @param images what the set was extracted from
+   */
+  async imagesOf(images: ImageSource): Promise<ImageSource> {
+    const leftOut = new Set(((await this.entry.manifest())?.notes['leftOut'] as number[] | undefined) ?? []);
+    if (leftOut.size === 0) return images;
+    return selectImages(
+      images,
+      Int32Array.from({ length: images.count }, (_, i) => i).filter((i) => !leftOut.has(i)),
+    );
+  }
+
+  /**
+   * One gate's features for training: in memory, or read from the shards in every pass where they take more than 1 GiB.
+   *
+   * @throws RottenError
+   */
+  async gateData(gate: number, mostBytesInMemory = MOST_BYTES_IN_MEMORY): Promise<TrainingData> {
     const width = this.widths[gate]!;
+    if (this.count * width * 4 > mostBytesInMemory) return streamedData(this, gate);
     const x = new Float32Array(this.count * width);
     const labels = new Int32Array(this.count);
     let start = 0;
@@ -71,6 +131,8 @@ export class FeatureSet {
       labels,
       logits: floats(shardArrays.logits),
       features: (gate) => floats(shardArrays.gate(gate)),
+      offset: (gate) => raw(shardArrays.gate(gate)).bytes.byteOffset - bytes.byteOffset,
+      leftOut: tensors.has(shardArrays.leftOut) ? view(raw(shardArrays.leftOut).bytes, Int32Array) : new Int32Array(),
     };
   }
 }

@@ -30,7 +30,7 @@ export async function openSplit(
     progress.note(`${dataset.name}: not in the cache; fetching it from ${dataset.sources[0]}`);
     await dataset.fetch({ root: dataRoot, from: dataset.sources[0]!, progress, download });
   }
-  return dataset.load(dataRoot, split);
+  return dataset.load(dataRoot, split, source.preprocessing);
 }
 
 /** Opens the images of a run. */

@@ -1,102 +1,174 @@
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { PresetName } from '../experiment/definition.js';
-import { version } from '../project.js';
-import { renderCsv } from '../report/csv.js';
-import type { TableRow } from '../report/rows.js';
-import { renderTable } from '../report/table.js';
-import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
-import { tableRows } from './rows.js';
+import { claimLines } from '../report/claims.js';
+import { renderColumns } from '../report/columns.js';
+import { renderCsv, renderFindingCsv } from '../report/csv.js';
+import { renderSvg } from '../report/figures.js';
+import type { FindingTable } from '../report/findings.js';
+import { findingCells } from '../report/format.js';
+import { type Page, renderPage } from '../report/html/page.js';
+import { renderPng } from '../report/sheets.js';
+import { renderTable, tableCells } from '../report/table.js';
+import { readJson, writeFileAtomic } from '../store/files.js';
+import { type RunRecord, readableJson, runDocument, runFolder, runRecord } from './record.js';
+import { tableRows, thresholdFacts } from './rows.js';
 import type { RunOutcome } from './run.js';
+import { speedSource } from './speeds.js';
 
-/** What `dgate run --json` prints for an experiment. */
-export interface RunDocument {
-  readonly experiment: string;
-  readonly preset: PresetName;
-  readonly engine: string;
-  readonly seeds: readonly number[];
-  readonly splits: RunOutcome['splits'];
-  /** Gated rows in the order of the definition; `Original` last. */
-  readonly rows: readonly TableRow[];
-}
+export { type RunDocument, runDocument, runFolder } from './record.js';
 
-/** The run as one JSON document. */
-export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocument {
-  const { experiment, engine, splits } = outcome;
-  const rows = tableRows(outcome);
-  return { experiment: experiment.name, preset, engine: engine.entry.id, seeds: [experiment.seed], splits, rows };
-}
-
-/** The console report: title, table, and what the numbers rest on. */
+/** The console report: title, tables, what became of the paper's claims, and what the numbers rest on. */
 export function renderRun(outcome: RunOutcome, preset: PresetName): string {
-  const { experiment, splits, source, engine, gates } = outcome;
+  const { experiment, findings, rows } = outcome;
+  const { claims = [] } = runDocument(outcome, preset);
+  return [
+    `${experiment.title} [${experiment.name}, preset ${preset}]`,
+    ...(rows.length > 0 ? [renderTable(tableRows(outcome))] : []),
+    ...findings.tables.map(renderFinding),
+    ...claimLines(claims),
+    ...runFacts(outcome).map(([name, value]) => `${name.padEnd(11)} ${value}`),
+  ].join('\n');
+}
+
+function renderFinding(table: FindingTable): string {
+  const { name, title, consoleRows = 0, rows } = table;
+  if (consoleRows === 0) return `${title}: ${name}.csv`;
+  const { head, lines } = findingCells(table, consoleRows);
+  const left = rows.length - lines.length;
+  return [title, renderColumns(head, lines), ...(left > 0 ? [`${left} more rows in ${name}.csv`] : [])].join('\n');
+}
+
+/** What the numbers rest on; a line without a name goes on with the one before. */
+function runFacts(outcome: RunOutcome): [name: string, value: string][] {
+  const { experiment, splits, source, engine, gates, timing } = outcome;
   const { loss, l2, epochs, confidence } = experiment.gates;
+  const { known, path, sha256 } = source.checkpoint;
+  const speed = speedSource(timing);
   const places = gates.map(({ stage, pooling, features, objective }) => {
     const cells = pooling.kind === 'gap' ? 'global averages' : `${pooling.size} x ${pooling.size} grids`;
     return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)})`;
   });
   return [
-    `${experiment.title} [${experiment.name}, preset ${preset}]`,
-    renderTable(tableRows(outcome)),
-    `Network     ${source.network.name}, checkpoint ${source.checkpoint.known?.id ?? basename(source.checkpoint.path)} ` +
-      `(sha256 ${source.checkpoint.sha256.slice(0, 12)})`,
-    `Gates       after stages ${places.join(', ')}`,
-    `            ${loss}, lambda ${l2}, ${epochs} epochs, confidence ${confidence}`,
-    `Train       ${splits.train.toLocaleString('en')} images`,
-    `Validation  ${splits.validation}`,
-    `Test        ${splits.test.toLocaleString('en')} images`,
-    `Seed        ${experiment.seed}; engine ${engine.entry.id}`,
-  ].join('\n');
+    ['Network', `${source.network.name}, checkpoint ${known?.id ?? basename(path)} (sha256 ${sha256.slice(0, 12)})`],
+    ['Gates', `after stages ${places.join(', ')}`],
+    ['', `${loss}, lambda ${l2}, ${epochs} epochs, confidence ${confidence}`],
+    ['Train', `${splits.train.toLocaleString('en')} images`],
+    ['Validation', splits.validation],
+    ...thresholdFacts(outcome),
+    ['Test', `${splits.test.toLocaleString('en')} images`],
+    ['Seed', `${experiment.seed}; engine ${engine.entry.id}`],
+    ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
+  ];
+}
+
+/** Names of the files that a run writes, what people open first. */
+export function runFiles({ findings }: RunOutcome): string[] {
+  const names = [
+    'report.html',
+    'table.csv',
+    'table.txt',
+    ...findings.tables.map(({ name }) => `${name}.csv`),
+    ...findings.figures.map(({ name }) => `${name}.svg`),
+    ...findings.sheets.map(({ name }) => `${name}.png`),
+    'record.json',
+  ];
+  const wrong = names.find((name, i) => !/^[\w-]+\.\w+$/.test(name) || names.indexOf(name) !== i);
+  if (wrong !== undefined) throw new Error(`a run cannot write ${wrong}: not a plain name, or used twice`);
+  return names;
+}
+
+export interface WriteOptions {
+  /** What gives the same run again; by default its name and preset. */
+  readonly command?: string;
+  /** Told of what is doubtful in a figure. */
+  readonly warn?: (message: string) => void;
 }
 
 /**
- * Writes a run's folder: `table.csv`, `table.txt` and `record.json` (resolved definition, versions, hashes, seeds,
- * machine, duration of each stage). The folder is named after the preset and the hash of all that decides the result:
- * the same run again writes the same folder, another one does not touch it.
+ * Writes a run's folder: tables as CSV and text, figures, sheets, the page that shows them all, and `record.json`
+ * (resolved definition, versions, hashes, seeds, machine, duration of each stage). Each file appears whole; what an
+ * earlier run left there and this one does not make is removed.
  *
  * @returns the folder
  */
-export async function writeRun(outcome: RunOutcome, preset: PresetName, resultsRoot: string): Promise<string> {
-  const { experiment, source, engine, imageHashes } = outcome;
-  const decides = {
-    experiment: { ...experiment, checkpoint: undefined, engine: engine.entry.id },
-    checkpoint: source.checkpoint.sha256,
-    images: imageHashes,
-  };
-  const folder = join(resultsRoot, experiment.name, `${preset}-${sha256(canonicalize(decides)).slice(0, 8)}`);
-  const record = {
-    ...runDocument(outcome, preset),
-    definition: experiment,
-    network: outcome.flops,
-    gates: outcome.gates,
-    exitFlops: outcome.exitCosts,
-    checkpoint: {
-      file: basename(source.checkpoint.path),
-      sha256: source.checkpoint.sha256,
-      known: source.checkpoint.known?.id ?? null,
-      preprocessing: source.preprocessing,
-    },
-    images: imageHashes,
-    versions: { dgate: version(), node: process.versions.node, ...outcome.extractedOn?.versions },
-    machine: {
-      system: `${type()} ${release()}`,
-      processor: cpus()[0]?.model.trim() ?? 'unknown',
-      cores: availableParallelism(),
-      memoryBytes: totalmem(),
-    },
-    date: new Date().toISOString(),
-    seconds: outcome.seconds,
-    secondsWhenComputed: outcome.computedSeconds,
-  };
-  await writeFileAtomic(join(folder, 'table.csv'), renderCsv(record.rows));
-  await writeFileAtomic(join(folder, 'table.txt'), `${renderRun(outcome, preset)}\n`);
-  await writeFileAtomic(join(folder, 'record.json'), `${JSON.stringify(record, infinityAsText, 2)}\n`);
+export async function writeRun(
+  outcome: RunOutcome,
+  preset: PresetName,
+  resultsRoot: string,
+  options: WriteOptions = {},
+): Promise<string> {
+  const { experiment, findings } = outcome;
+  const folder = runFolder(outcome, preset, resultsRoot);
+  const files = runFiles(outcome);
+  const { command = `dgate run ${experiment.name} --preset ${preset}`, warn } = options;
+  const record = runRecord(outcome, preset, command, files);
+  const before = await readJson(join(folder, 'record.json')).catch(() => undefined);
+  const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
+
+  await write('table.csv', renderCsv(record.rows));
+  await write('table.txt', `${renderRun(outcome, preset)}\n`);
+  for (const table of findings.tables) await write(`${table.name}.csv`, renderFindingCsv(table));
+  const figures = [];
+  for (const figure of findings.figures) {
+    const svg = await renderSvg(figure, warn);
+    await write(`${figure.name}.svg`, svg);
+    figures.push({ figure, svg });
+  }
+  const sheets = [];
+  for (const sheet of findings.sheets) {
+    const png = await renderPng(sheet);
+    await write(`${sheet.name}.png`, png);
+    sheets.push({ sheet, png });
+  }
+  await write('report.html', renderPage({ ...pageOf(outcome, record), figures, sheets }));
+  await write('record.json', `${readableJson(record)}\n`);
+  await removeStale(folder, before, files);
   return folder;
 }
 
-const infinityAsText = (_key: string, value: unknown): unknown =>
-  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+/** Files that the folder's earlier record names; others (a timed evaluation's) are not this command's to remove. */
+async function removeStale(folder: string, before: unknown, files: readonly string[]): Promise<void> {
+  const named = (before as { files?: unknown } | undefined)?.files;
+  const stale = (Array.isArray(named) ? named : []).filter((name) => !files.includes(name as string));
+  for (const name of stale) await rm(join(folder, basename(String(name))), { force: true });
+}
 
-function canonicalize(value: unknown): string {
-  return canonicalJson(JSON.parse(JSON.stringify(value, infinityAsText)));
+/** Everything of a run's page but its pictures. */
+function pageOf(outcome: RunOutcome, record: RunRecord): Omit<Page, 'figures' | 'sheets'> {
+  const { experiment, findings, rows, seconds, computedSeconds } = outcome;
+  const { machine, versions, images } = record;
+  const facts = runFacts(outcome).reduce<[string, string][]>((all, [name, value]) => {
+    const last = all.at(-1);
+    if (name === '' && last !== undefined) last[1] += `; ${value}`;
+    else all.push([name, value]);
+    return all;
+  }, []);
+  const listed = (entries: Readonly<Record<string, string>>): string =>
+    Object.entries(entries)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', ');
+  const gigabytes = (machine.memoryBytes / 1024 ** 3).toFixed(0);
+  return {
+    title: experiment.title,
+    experiment: experiment.name,
+    preset: record.preset,
+    command: record.command,
+    date: record.date,
+    ...(rows.length > 0 && { results: tableCells(record.rows) }),
+    claims: record.claims ?? [],
+    tables: findings.tables,
+    facts: [
+      ...facts,
+      ['Images (sha256)', listed(images)],
+      ['Machine', `${machine.processor}, ${machine.cores} cores, ${gigabytes} GiB, ${machine.system}`],
+      ['Versions', listed(versions)],
+    ],
+    stages: Object.entries(seconds).map(([name, now]) => ({
+      name,
+      now,
+      computed: (computedSeconds as Readonly<Record<string, number>>)[name] ?? null,
+    })),
+    definition: readableJson(experiment),
+  };
 }

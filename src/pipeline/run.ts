@@ -6,9 +6,11 @@ import type { Findings } from '../report/findings.js';
 import { type PublishedRow, readPublished } from '../report/published.js';
 import { type Entry, RottenError } from '../store/store.js';
 import type { ExitCosts } from '../thresholds/evaluate.js';
+import type { TimingRecord } from '../timing/record.js';
 import { analyse } from './analyses/index.js';
 import type { LazyEngine, RunContext } from './context.js';
 import type { Images } from './images.js';
+import { searchTables } from './rows.js';
 import { originalAccuracy, partsOf, type Row, searchAndEvaluate } from './search.js';
 import type { NetworkSource } from './source.js';
 import { openStages } from './stages.js';
@@ -40,6 +42,8 @@ export interface RunOutcome {
   readonly seconds: Readonly<Record<string, number>>;
   /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
+  /** The timed evaluation that the speeds of the table come from. */
+  readonly timing?: TimingRecord;
 }
 
 /** Numbers of images: what gates learn from, thresholds are chosen on, and results are reported on. */
@@ -85,16 +89,21 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
     gates: gates.map(({ objective }, i) => ({ ...plan.places[i]!, features: features.train.widths[i]!, objective })),
     scores,
     rows,
-    original: { accuracy: originalAccuracy(scores.test, everyImage), flops: plan.flops.flops, count: scores.test.count },
+    original: {
+      accuracy: originalAccuracy(scores.test, everyImage),
+      flops: plan.flops.flops,
+      count: scores.test.count,
+    },
     published: experiment.published === undefined ? [] : await readPublished(experiment.published),
   };
 
   // The figures that the scores are studied for, and what becomes of the paper's claims.
   const findings = await analyse(found);
+  const tables = [...searchTables(found), ...findings.tables];
   return {
     experiment,
     rows,
-    findings,
+    findings: { ...findings, tables },
     original: found.original,
     published: found.published,
     splits: describeSplits(experiment, images),

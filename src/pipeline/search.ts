@@ -1,5 +1,6 @@
 import { stratifiedFolds } from '../data/splits.js';
 import type { Experiment } from '../experiment/schema.js';
+import { bootstrap, combineFates, countFates, type Intervals } from '../thresholds/bootstrap.js';
 import {
   combine,
   type Evaluation,
@@ -8,6 +9,10 @@ import {
   type Scores,
   type Thresholds,
 } from '../thresholds/evaluate.js';
+import { type Frontier, paretoFrontier } from '../thresholds/frontier.js';
+import { type Certified, certify, type Promised } from '../thresholds/guarantee.js';
+import { jointSearch } from '../thresholds/joint.js';
+import { type SearchMethod, searchMethods } from '../thresholds/methods.js';
 import { sequentialSearch } from '../thresholds/sequential.js';
 
 /** Images that thresholds are chosen on, and images that they are reported on; never the same ones. */
@@ -18,12 +23,20 @@ export interface Part {
 
 /** One row of the table: a choice of thresholds, and what it does on the images that it was not chosen on. */
 export interface Row {
-  readonly kind: 'margin' | 'fixed';
-  /** The accuracy margin that was asked for (share, below the original's); absent for fixed thresholds. */
+  readonly kind: 'margin' | 'guarantee' | 'fixed';
+  /** The accuracy margin that was asked for (share, below the original's); of `margin` rows only. */
   readonly margin?: number;
+  /** How thresholds were searched; of `margin` rows only. */
+  readonly search?: SearchMethod;
+  /** What is promised and what each part's promise rests on; of `guarantee` rows only. */
+  readonly guarantee?: Promised & { readonly parts: readonly Certified[] };
   /** Thresholds for each part; the same for every part where they are fixed. */
   readonly thresholds: readonly Thresholds[];
   readonly evaluation: Evaluation;
+  /** On the images that chose, all parts together; not of `fixed` rows. */
+  readonly validation?: Evaluation;
+  /** 95 % intervals over the choice of the reported images, thresholds as they are. */
+  readonly intervals: Intervals;
 }
 
 /**
@@ -43,25 +56,58 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
   }));
 }
 
-/** Every row of the experiment: margins first, then fixed thresholds. */
+/** Every row of the experiment: each margin by each search, then the guarantee, then fixed thresholds. */
 export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[], costs: ExitCosts): Row[] {
-  const { margins, fixed } = experiment.thresholds;
-  const searched = margins.map((margin): Row => {
-    const thresholds = parts.map(({ choose }) => {
-      const original = originalAccuracy(choose.scores, choose.images);
-      return sequentialSearch(choose.scores, costs, choose.images, original - margin);
-    });
-    return { kind: 'margin', margin, thresholds, evaluation: evaluateParts(parts, thresholds, costs) };
-  });
-  const given = fixed.map((row): Row => {
-    const thresholds = parts.map(() => row);
-    return { kind: 'fixed', thresholds, evaluation: evaluateParts(parts, thresholds, costs) };
-  });
-  return [...searched, ...given];
+  const { margins, fixed, search, guarantee } = experiment.thresholds;
+  const methods = searchMethods.filter((method) => search.includes(method));
+  const frontiers = methods.includes('joint') && margins.length > 0 ? parts.map((part) => frontierOf(part, costs)) : [];
+  const report = (row: Omit<Row, 'evaluation' | 'intervals'>): Row => {
+    const evaluation = combine(
+      parts.map(({ report }, i) => evaluate(report.scores, row.thresholds[i]!, costs, report.images)),
+    );
+    const fates = combineFates(
+      parts.map(({ report }, i) => countFates(report.scores, row.thresholds[i]!, report.images)),
+    );
+    return { ...row, evaluation, intervals: bootstrap(fates, costs, { seed: experiment.seed }) };
+  };
+  const validate = (thresholds: readonly Thresholds[]): Evaluation =>
+    combine(parts.map(({ choose }, i) => evaluate(choose.scores, thresholds[i]!, costs, choose.images)));
+  const searched = margins.flatMap((margin) =>
+    methods.map((method): Row => {
+      const thresholds = parts.map((part, i) => searchPart(method, part, costs, margin, frontiers[i]));
+      return report({ kind: 'margin', margin, search: method, thresholds, validation: validate(thresholds) });
+    }),
+  );
+  const guaranteed =
+    guarantee === undefined
+      ? []
+      : [guarantee].map((promised): Row => {
+          const certified = parts.map(({ choose }, part) => {
+            return certify(choose.scores, costs, choose.images, promised, experiment.seed + part);
+          });
+          const thresholds = certified.map((part) => part.thresholds);
+          const validation = validate(thresholds);
+          return report({ kind: 'guarantee', guarantee: { ...promised, parts: certified }, thresholds, validation });
+        });
+  const given = fixed.map((row) => report({ kind: 'fixed', thresholds: parts.map(() => row) }));
+  return [...searched, ...guaranteed, ...given];
 }
 
-function evaluateParts(parts: readonly Part[], thresholds: readonly Thresholds[], costs: ExitCosts): Evaluation {
-  return combine(parts.map(({ report }, i) => evaluate(report.scores, thresholds[i]!, costs, report.images)));
+const frontierOf = ({ choose }: Part, costs: ExitCosts): Frontier =>
+  paretoFrontier(choose.scores, costs, choose.images);
+
+/** Thresholds of one part for one margin; all gates closed where nothing reaches it. */
+function searchPart(
+  method: SearchMethod,
+  { choose: { scores, images } }: Part,
+  costs: ExitCosts,
+  margin: number,
+  frontier: Frontier | undefined,
+): Thresholds {
+  const required = originalAccuracy(scores, images) - margin;
+  if (method === 'sequential') return sequentialSearch(scores, costs, images, required);
+  const found = jointSearch(scores, costs, images, { kind: 'accuracy', required }, frontier);
+  return found?.thresholds ?? costs.slice(1).map(() => Number.POSITIVE_INFINITY);
 }
 
 /** Share of the images that the original classifier gets right. */

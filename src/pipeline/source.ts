@@ -122,10 +122,10 @@ function preprocessingOf({ metadata }: Checkpoint, path: string, network: Networ
 /** @throws InputError where the text is not `{"mean": [...], "std": [...]}` */
 export function parsePreprocessing(text: string, where: string): Preprocessing {
   try {
-    const { mean, std } = JSON.parse(text) as Preprocessing;
+    const { mean, std, ...sizes } = JSON.parse(text) as Preprocessing;
     const preprocessing = { mean: mean.map(Number), std: std.map(Number) };
     checkPreprocessing(preprocessing);
-    return preprocessing;
+    return { ...sizes, ...preprocessing };
   } catch (error) {
     throw new InputError(`${where}: preprocessing ${text}; valid: {"mean": [r, g, b], "std": [r, g, b]}`, {
       cause: error,

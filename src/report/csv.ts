@@ -1,21 +1,26 @@
 import { stringify } from 'csv-stringify/sync';
+import type { FindingTable } from './findings.js';
 import type { PublishedRow } from './published.js';
-import type { TableRow } from './rows.js';
+import type { Spread, TableRow } from './rows.js';
 
 /**
  * The table as CSV: plain numbers, units in the column names, one order of columns. Thresholds stand in one column per
- * gate and part (`t1_fold1`); a closed gate is `Infinity`; what was not measured is empty.
+ * gate and part (`t1_fold1`, `t1_seed0_fold1`); a closed gate is `Infinity`; what was not measured is empty.
  */
 export function renderCsv(rows: readonly TableRow[]): string {
   const parts = Math.max(1, ...rows.map((row) => row.thresholds.length));
   const gates = Math.max(0, ...rows.map((row) => row.exits.length - 1));
+  const spread = rows.some((row) => row.spread !== null);
   const published = rows.some((row) => row.published !== undefined);
-  const names = Array.from({ length: parts }, (_, part) =>
-    Array.from({ length: gates }, (_, gate) => `t${gate + 1}${parts > 1 ? `_fold${part + 1}` : ''}`),
+  const names = partNames(rows[0]?.seeds ?? [], parts).map((part) =>
+    Array.from({ length: gates }, (_, gate) => `t${gate + 1}${part}`),
   );
   const columns = [
     'model',
     'margin_fraction',
+    'search',
+    'guaranteed_drop_fraction',
+    'guarantee_confidence_fraction',
     ...names.flat(),
     'accuracy_fraction',
     'accuracy_drop_fraction',
@@ -23,12 +28,19 @@ export function renderCsv(rows: readonly TableRow[]): string {
     'flops_reduction_fraction',
     'speed_ms',
     'speed_up_fraction',
+    'efficiency_fraction',
     ...Array.from({ length: gates + 1 }, (_, exit) => `exit${exit + 1}_fraction`),
+    ...intervalColumns,
+    'seeds',
+    ...(spread ? spreadColumns : []),
     ...(published ? publishedColumns : []),
   ];
   const records = rows.map((row) => [
     row.model,
     row.margin,
+    row.search,
+    row.guarantee?.drop,
+    row.guarantee?.confidence,
     ...names.flatMap((part, p) => part.map((_, gate) => thresholdText(row.thresholds[p], gate))),
     row.accuracy,
     row.accuracyDrop,
@@ -36,11 +48,54 @@ export function renderCsv(rows: readonly TableRow[]): string {
     row.flopsReduction,
     row.speedMs,
     row.speedUp,
+    row.efficiency,
     ...row.exits,
+    ...measures.flatMap(({ key }) => [row.intervals?.[key][0], row.intervals?.[key][1]]),
+    row.seeds.join(' '),
+    ...(spread ? measures.flatMap(({ key }) => spreadValues(row.spread?.[key])) : []),
     ...(published ? publishedValues(row.published) : []),
   ]);
   return stringify([columns, ...records]);
 }
+
+/**
+ * What an analysis found, as CSV: full precision, empty where nothing was measured.
+ *
+ * @throws Error where a row has more or fewer cells than there are columns
+ */
+export function renderFindingCsv({ name, columns, rows }: FindingTable): string {
+  const odd = rows.findIndex((row) => row.length !== columns.length);
+  if (odd >= 0) throw new Error(`${name}.csv: row ${odd + 1} has ${rows[odd]?.length} cells, not ${columns.length}`);
+  return stringify([[...columns], ...rows.map((row) => [...row])]);
+}
+
+/** What tells the thresholds of one part from another's: the fold, the seed, or both. */
+function partNames(seeds: readonly number[], parts: number): string[] {
+  const folds = Math.round(parts / Math.max(1, seeds.length));
+  const fold = (number: number): string => (folds > 1 ? `_fold${number + 1}` : '');
+  const seed = (number: number): string => (seeds.length > 1 ? `_seed${seeds[number]}` : '');
+  return Array.from({ length: parts }, (_, part) => `${seed(Math.floor(part / folds))}${fold(part % folds)}`);
+}
+
+/** What has an interval, and a spread where there are several seeds. */
+const measures = [
+  { key: 'accuracy', column: (of: string) => `accuracy_${of}_fraction` },
+  { key: 'accuracyDrop', column: (of: string) => `accuracy_drop_${of}_fraction` },
+  { key: 'flops', column: (of: string) => `flops_${of}_per_image` },
+  { key: 'flopsReduction', column: (of: string) => `flops_reduction_${of}_fraction` },
+] as const;
+
+/** Ends of the 95 % intervals. */
+const intervalColumns = measures.flatMap(({ column }) => [column('low'), column('high')]);
+const spreadColumns = measures.flatMap(({ column }) =>
+  ['seeds_lowest', 'seeds_highest', 'seeds_deviation'].map(column),
+);
+
+const spreadValues = (spread: Spread | undefined): (number | undefined)[] => [
+  spread?.lowest,
+  spread?.highest,
+  spread?.deviation,
+];
 
 const publishedColumns = [
   'published_model',

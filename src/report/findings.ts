@@ -28,11 +28,15 @@ export interface FindingTable {
 
 /** Becomes `<name>.svg`. */
 export interface Figure {
+  /** Name of the file, without extension: letters, digits and dashes, of no other figure, sheet or table of the run. */
   readonly name: string;
   readonly title: string;
   /** What is seen, on which images, how many, which seeds. */
   readonly caption: string;
-  /** Vega-Lite, data inside; the theme (fonts, colours, sizes) is the report's. */
+  /**
+   * Vega-Lite, data inside; the theme (fonts, colours, sizes) is the report's. Lines that differ in colour should differ
+   * in `strokeDash` too, and points in `shape`; axis titles name the unit.
+   */
   readonly spec: TopLevelSpec;
 }
 
@@ -75,4 +79,6 @@ export interface Claim {
   readonly why?: string;
   /** CSV file of the run and what names the row in it, so that the number can be traced. */
   readonly trace: { readonly file: string; readonly row: string };
+  /** A claim about time: the printed speed-up and the model of the table's row. Judged where the run has been timed. */
+  readonly speed?: { readonly speedUp: number; readonly model: string };
 }

@@ -25,7 +25,8 @@ const folder = new URL('results/published/', projectRoot);
 export async function readPublished(name: string): Promise<PublishedRow[]> {
   const text = await readFile(new URL(`${name}.csv`, folder), 'utf8').catch(() => undefined);
   if (text === undefined) {
-    const names = (await readdir(folder).catch(() => [])).map((file) => file.replace(/\.csv$/, ''));
+    const files = (await readdir(folder).catch(() => [])).filter((file) => file !== 'claims.csv');
+    const names = files.map((file) => file.replace(/\.csv$/, '')).sort();
     throw new InputError(`published: "${name}"; valid: ${names.join(', ')}`);
   }
   const records = parse(text, { columns: true }) as Record<string, string>[];

@@ -1,4 +1,6 @@
+import type { Interval } from '../thresholds/bootstrap.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
+import type { SearchMethod } from '../thresholds/methods.js';
 import type { PublishedRow } from './published.js';
 
 /**
@@ -10,9 +12,13 @@ export interface TableRow {
   readonly model: string;
   /** Accuracy margin that thresholds were searched for; null for fixed thresholds and the original. */
   readonly margin: number | null;
+  /** How they were searched; null where they were not searched for a margin. */
+  readonly search: SearchMethod | null;
+  /** What is promised of them; null where nothing is. */
+  readonly guarantee: RowGuarantee | null;
   /**
-   * Thresholds of each part (one list per fold in cross-fitting), null for a gate that is closed; empty for the
-   * original.
+   * Thresholds of each part (one list per fold in cross-fitting, seed after seed where there are several), null for a
+   * gate that is closed; empty for the original.
    */
   readonly thresholds: readonly (readonly (number | null)[])[];
   readonly accuracy: number;
@@ -24,10 +30,54 @@ export interface TableRow {
   readonly flopsReduction: number;
   readonly speedMs: number | null;
   readonly speedUp: number | null;
+  /** Share of the FLOPs reduction that arrives as time, (1 - t/t0) / (1 - F/F0). */
+  readonly efficiency: number | null;
   /** Share of images that leave at each exit, the original classifier last. */
   readonly exits: readonly number[];
+  /**
+   * 95 % bootstrap intervals over the choice of the reported images, paired against the original; thresholds and gates
+   * as they are. Null where only sums over images are known.
+   */
+  readonly intervals: RowIntervals | null;
+  /** Seeds that the row is the mean of; one, unless several were run. */
+  readonly seeds: readonly number[];
+  /** How the seeds differ; null for a single one. */
+  readonly spread: RowSpread | null;
   /** What the paper printed for the same margin, where the experiment reproduces a table of it. */
   readonly published?: PublishedRow;
+}
+
+/** Ends of intervals: lower, upper. Units as in the row. */
+export interface RowIntervals {
+  readonly accuracy: Interval;
+  readonly accuracyDrop: Interval;
+  readonly flops: Interval;
+  readonly flopsReduction: Interval;
+}
+
+/**
+ * With probability `confidence` at least, over the draw of the images that chose, the expected accuracy on new images of
+ * the same distribution is at most `drop` below the original's.
+ */
+export interface RowGuarantee {
+  readonly drop: number;
+  readonly confidence: number;
+  /** Per part: whether open gates could be certified (else all are closed), by which p-value, on how many images. */
+  readonly parts: readonly { readonly open: boolean; readonly pValue: number; readonly testedOn: number }[];
+}
+
+/** Lowest and highest value over the seeds, and the standard deviation (n - 1). */
+export interface Spread {
+  readonly lowest: number;
+  readonly highest: number;
+  readonly deviation: number;
+}
+
+export interface RowSpread {
+  readonly accuracy: Spread;
+  readonly accuracyDrop: Spread;
+  readonly flops: Spread;
+  readonly flopsReduction: Spread;
 }
 
 /** Digits of a threshold in a console table; files have all of them. */

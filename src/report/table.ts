@@ -1,9 +1,16 @@
+import type { Interval } from '../thresholds/bootstrap.js';
 import { renderColumns } from './columns.js';
 import type { PublishedRow } from './published.js';
 import type { TableRow } from './rows.js';
 
 const percent = (share: number | null, digits = 2): string =>
   share === null ? '' : `${(100 * share).toFixed(digits)}%`;
+
+/** A percentage and half the width of its 95 % interval: `44.11 ±0.67%`. Files have the interval's ends. */
+function percentWithin(share: number, interval: Interval | undefined): string {
+  const half = interval === undefined ? '' : ` ±${(50 * (interval[1] - interval[0])).toFixed(2)}`;
+  return `${(100 * share).toFixed(2)}${half}%`;
+}
 
 const milliseconds = (value: number | null): string => value?.toFixed(2) ?? '';
 
@@ -16,49 +23,90 @@ export function gigaFlops(flops: number): string {
 /** Which columns a table needs besides the ones that every table has. */
 interface Extent {
   readonly searched: boolean;
+  /** Whether margins were searched for in more than one way. */
+  readonly searches: boolean;
+  readonly spread: boolean;
   readonly timed: boolean;
   readonly exits: number;
 }
 
-/** The console table: the paper's columns, then where images leave; under a row, what the paper printed for it. */
+/** The console table: the paper's columns, the drop, where images leave; under a row, what the paper printed for it. */
 export function renderTable(rows: readonly TableRow[]): string {
+  const { head, lines } = tableCells(rows);
+  return renderColumns(
+    head.map((name) => (name.length > 8 ? name.replace(' ', '\n') : name)),
+    lines.map(({ cells }) => cells),
+  );
+}
+
+/** A line of the table as text: a row of the run, or what the paper printed for the row above. */
+export interface TableLine {
+  readonly kind: 'own' | 'paper';
+  readonly cells: readonly string[];
+}
+
+/** The table's headings and lines, for the console and for the page. */
+export function tableCells(rows: readonly TableRow[]): { head: string[]; lines: TableLine[] } {
   const extent: Extent = {
-    searched: rows.some((row) => row.margin !== null),
+    searched: rows.some((row) => row.margin !== null || row.guarantee !== null),
+    searches: new Set(rows.flatMap((row) => row.search ?? [])).size > 1,
+    spread: rows.some((row) => row.spread !== null),
     timed: rows.some((row) => row.speedMs !== null || row.published !== undefined),
     exits: rows[0]?.exits.length ?? 0,
   };
-  const exitNames = Array.from({ length: extent.exits }, (_, i) => (i === extent.exits - 1 ? 'Last' : `Exit ${i + 1}`));
   const head = [
     'Model',
     ...(extent.searched ? ['Margin'] : []),
     'ACC.',
+    ...(extent.spread ? ['of seeds'] : []),
+    'Drop',
     'FLOPs (G)',
     'FLOPs Reduction',
-    ...(extent.timed ? ['Speed (ms)', 'Speed-up'] : []),
-    ...exitNames,
+    ...(extent.timed ? ['Speed (ms)', 'Speed-up', 'Efficiency'] : []),
+    exitsHead(extent.exits),
   ];
   const published = rows.find(isOriginal)?.published;
-  return renderColumns(
-    head,
-    rows.flatMap((row) => {
-      const own = ownCells(row, extent);
-      return row.published === undefined ? [own] : [own, publishedCells(row.published, published, extent)];
-    }),
-  );
+  const lines = rows.flatMap((row): TableLine[] => {
+    const own: TableLine = { kind: 'own', cells: ownCells(row, extent) };
+    if (row.published === undefined) return [own];
+    return [own, { kind: 'paper', cells: publishedCells(row.published, published, extent) }];
+  });
+  return { head, lines };
 }
+
+/** What follows from the paper's own columns: its Speed-up over its FLOPs Reduction. */
+const publishedEfficiency = ({ speedUp, flopsReduction }: PublishedRow): string =>
+  speedUp === null || flopsReduction === null ? '' : (speedUp / flopsReduction).toFixed(2);
 
 const isOriginal = (row: TableRow): boolean => row.thresholds.length === 0;
 
-function ownCells(row: TableRow, { searched, timed }: Extent): string[] {
+/** `Exits 1, 2, last (%)`: where images leave, in one column. */
+function exitsHead(exits: number): string {
+  const names = Array.from({ length: exits }, (_, i) => (i === exits - 1 ? 'last' : String(i + 1)));
+  return `Exits ${names.join(', ')} (%)`;
+}
+
+function ownCells(row: TableRow, { searched, searches, spread, timed }: Extent): string[] {
+  const gated = !isOriginal(row);
+  const { lowest, highest } = row.spread?.accuracy ?? {};
   return [
     row.model,
-    ...(searched ? [percent(row.margin, 1)] : []),
+    ...(searched ? [askedFor(row, searches)] : []),
     percent(row.accuracy),
+    ...(spread ? [lowest === undefined ? '' : `${(100 * lowest).toFixed(2)}..${(100 * highest!).toFixed(2)}%`] : []),
+    gated ? percentWithin(row.accuracyDrop, row.intervals?.accuracyDrop) : '',
     gigaFlops(row.flops),
-    isOriginal(row) ? '' : percent(row.flopsReduction),
-    ...(timed ? [milliseconds(row.speedMs), percent(row.speedUp)] : []),
-    ...row.exits.map((share) => percent(share, 1)),
+    gated ? percentWithin(row.flopsReduction, row.intervals?.flopsReduction) : '',
+    ...(timed ? [milliseconds(row.speedMs), percent(row.speedUp), row.efficiency?.toFixed(2) ?? ''] : []),
+    row.exits.map((share) => (100 * share).toFixed(1).padStart(4)).join(' '),
   ];
+}
+
+/** What thresholds were asked for: `1.7%`, where both searches are shown `1.7% joint`, for a promise `<=0.5% at 95%`. */
+function askedFor({ margin, search, guarantee }: TableRow, searches: boolean): string {
+  const short = (share: number): string => `${+(100 * share).toFixed(2)}%`;
+  if (guarantee !== null) return `<=${short(guarantee.drop)} at ${short(guarantee.confidence)}`;
+  return `${percent(margin, 1)}${searches && search !== null ? ` ${search === 'joint' ? 'joint' : 'seq.'}` : ''}`;
 }
 
 /** @param original the paper's original network, from whose accuracy the margin follows */
@@ -68,9 +116,11 @@ function publishedCells(row: PublishedRow, original: PublishedRow | undefined, e
     `  paper: ${row.model}`,
     ...(extent.searched ? [percent(margin, 1)] : []),
     percent(row.accuracy),
+    ...(extent.spread ? [''] : []),
+    percent(margin),
     gigaFlops(row.flops),
     percent(row.flopsReduction),
-    ...(extent.timed ? [milliseconds(row.speedMs), percent(row.speedUp)] : []),
-    ...new Array<string>(extent.exits).fill(''),
+    ...(extent.timed ? [milliseconds(row.speedMs), percent(row.speedUp), publishedEfficiency(row)] : []),
+    '',
   ];
 }

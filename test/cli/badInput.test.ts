@@ -114,7 +114,11 @@ describe('bad input', () => {
       'data fetch cifar10 --from nmp',
       /^--from nmp: no such folder; valid: npm, /,
     ],
-    ['a cache without data', 'data verify cifar10', /: no CIFAR-10 here; run: dgate data fetch cifar10$/],
+    [
+      'a cache that is not there',
+      'data verify cifar10',
+      /cache: no such folder; valid: a --cache .* that holds data, or run: dgate data fetch cifar10$/,
+    ],
     [
       'a limit of no images',
       `model eval --network ${tinyNetwork} --checkpoint tiny.safetensors --split val`,

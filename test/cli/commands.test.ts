@@ -15,6 +15,8 @@ const commands = [
   'model import',
   'model info',
   'model eval',
+  'train',
+  'doctor',
   'cache',
   'cache list',
   'cache verify',

@@ -33,7 +33,9 @@ async function runPatiently(id: string): Promise<ChildRun> {
 async function runAlone(id: string): Promise<ChildRun> {
   const folder = await mkdtemp(join(tmpdir(), 'dgate-webgpu-'));
   const file = join(folder, 'report.json');
-  const tests = ['agreement', 'parity'].map((name) => fileURLToPath(new URL(`./${name}.test.ts`, import.meta.url)));
+  const tests = ['agreement', 'parity', 'gated-tfjs'].map((name) =>
+    fileURLToPath(new URL(`./${name}.test.ts`, import.meta.url)),
+  );
   const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
   const reporter = ['--reporter', 'json', '--reporter-option', `output=${file}`];
   const args = [mocha, '--no-config', '--node-option', 'import=tsx', ...reporter, ...tests];

@@ -49,6 +49,16 @@ describe('loadDefinition', () => {
     }
   });
 
+  const typed = `import { defineExperiment } from 'dgate';\nexport default defineExperiment(${definition});`;
+  for (const name of ['own.ts', 'own.mts', 'own.mjs', 'esm/own.ts', 'esm/own.js']) {
+    it(`${name}, which no package surrounds, may import from dgate`, async () => {
+      await mkdir(join(folder, 'esm'), { recursive: true });
+      await writeFile(join(folder, 'esm/package.json'), '{ "type": "module" }');
+      const { exported } = await loadDefinition(await write(name, typed));
+      expect(resolveExperiment(exported, name, 'laptop').name).to.equal('mine');
+    });
+  }
+
   it("reads every one of the project's experiments, and each fits its network in every preset", async () => {
     const names = await experimentNames();
     expect(names).to.include('resnet56');

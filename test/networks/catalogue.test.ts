@@ -108,8 +108,36 @@ describe('the catalogue of networks', () => {
       ]) {
         const problems = problemsOf(name);
         expect(problems, name).to.have.length(1);
-        expect(problems[0]).to.match(/^network .*: unknown; valid: resnet18-cifar10, .*densenet201-imagenet/);
+        expect(problems[0]).to.match(/^network .*: unknown; valid: .+ and others; see: dgate list networks$/);
         expect(problems[0]).not.to.contain('\n');
+        expect(problems[0]!.length).to.be.below(200);
+      }
+    });
+
+    const suggested: readonly (readonly [string, string])[] = [
+      ['resnet19-cifar10', 'resnet18-cifar10'],
+      ['resnet21-cifar10', 'resnet20-cifar10'],
+      ['ResNet18-cifar10', 'resnet18-cifar10'],
+      ['resnet21-width0.5-cifar10', 'resnet20-cifar10'],
+      ['densnet201-cifar10', 'densenet201-cifar10'],
+      ['resnet56-imagenet', 'resnet56-cifar10'],
+      ['resnet18-cifar100', 'resnet18-cifar10, resnet18-imagenet'],
+      ['resnet18', 'resnet18-cifar10, resnet18-imagenet'],
+      ['vgg16-imagenet21k', 'resnet101-cifar10, densenet201-cifar10'],
+      ['', 'resnet101-cifar10, densenet201-cifar10'],
+    ];
+    it('are answered with those that they are like', () => {
+      for (const [name, valid] of suggested) {
+        const answer = /valid: (.*) and others/.exec(problemsOf(name)[0]!)?.[1];
+        expect(answer, name).to.match(new RegExp(`^${valid}(, |$)`));
+      }
+    });
+
+    it('are answered with names that exist', () => {
+      const names = listNetworks().map((network) => network.name);
+      for (const [name] of suggested) {
+        const answer = /valid: (.*) and others/.exec(problemsOf(name)[0]!)?.[1];
+        for (const valid of answer!.split(', ')) expect(names).to.include(valid);
       }
     });
 

@@ -65,7 +65,7 @@ describe('an interrupted extraction', () => {
   it('goes on where a kill stopped it, and makes the same shards', async () => {
     const { folder } = await fresh();
     const script = fileURLToPath(new URL('killedRun.ts', import.meta.url));
-    const child = spawn(process.execPath, ['--import', 'tsx', script, folder, '2120'], { stdio: 'inherit' });
+    const child = spawn(process.execPath, ['--import', 'tsx', script, folder, '2120', '2'], { stdio: 'inherit' });
     expect(await once(child, 'exit')).to.deep.equal([null, 'SIGKILL']);
     expect(await shardFiles(folder)).to.have.length(2);
     await expectResumed(folder, 2048);

@@ -42,7 +42,7 @@ describe("the paper's tables", () => {
   });
 
   it('name the valid ones where there is no such table', async () => {
-    expect((await rejection(readPublished('table9'))).message).to.equal('published: "table9"; valid: table1, table2');
+    expect((await rejection(readPublished('table9'))).message).to.equal('published: "table9"; valid: imagenet, table1, table2');
   });
 
   it('stand under the rows and in the CSV', async () => {

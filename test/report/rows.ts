@@ -5,6 +5,8 @@ export function row(change: Partial<TableRow> = {}): TableRow {
   return {
     model: 'dg(1.25, 2.00)',
     margin: null,
+    search: null,
+    guarantee: null,
     thresholds: [[1.25, 2]],
     accuracy: 0.9251,
     accuracyDrop: 0.0088,
@@ -12,7 +14,11 @@ export function row(change: Partial<TableRow> = {}): TableRow {
     flopsReduction: 0.754,
     speedMs: null,
     speedUp: null,
+    efficiency: null,
     exits: [0.5, 0.25, 0.25],
+    intervals: null,
+    seeds: [0],
+    spread: null,
     ...change,
   };
 }
@@ -20,6 +26,8 @@ export function row(change: Partial<TableRow> = {}): TableRow {
 export const original: TableRow = {
   model: 'Original',
   margin: null,
+  search: null,
+  guarantee: null,
   thresholds: [],
   accuracy: 0.9339,
   accuracyDrop: 0,
@@ -27,5 +35,9 @@ export const original: TableRow = {
   flopsReduction: 0,
   speedMs: null,
   speedUp: null,
+  efficiency: null,
   exits: [0, 0, 1],
+  intervals: null,
+  seeds: [0],
+  spread: null,
 };

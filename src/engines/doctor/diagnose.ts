@@ -49,9 +49,14 @@ export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<
       const how = isLate ? `no answer within ${timeoutSeconds} s` : `its process ended with ${signal ?? status}`;
       const said = isLate ? '' : lastLine(errors);
       const reason = `${how} ${when}${said && `: ${said}`}`;
-      resolve(diagnosis ?? { works: false, id, reason, command: `dgate list engines` });
+      resolve(diagnosis ?? { works: false, id, reason, command: isLate ? 'dgate doctor' : remedy(id) });
     });
   });
+}
+
+/** What puts an engine's native part back where it takes its process down. */
+function remedy(id: string): string {
+  return id === 'tfjs-node' ? 'dgate doctor --setup tfjs-node' : 'npm ci';
 }
 
 function lastLine(text: string): string {

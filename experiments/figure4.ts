@@ -1,0 +1,41 @@
+/**
+ * Figure 4 of the paper: accuracy against FLOPs for two gates, trained with hinge loss and with cross-entropy. The
+ * cross-entropy gate with each confidence that the literature uses: largest logit, largest softmax probability, entropy
+ * (BranchyNet), difference of the two largest logits; the hinge gate with the largest distance (the paper's) and the
+ * difference of the two largest. Lambda is chosen for each on the held-out images alike (first seed), thresholds too.
+ *
+ * Command   npx dgate run figure4                      (preset laptop: the narrow ResNet that ships with the project)
+ *           npx dgate run figure4 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
+ */
+import { defineExperiment } from '../src/experiment/index.js';
+
+const narrow = {
+  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+  checkpoint: 'dgate-resnet101-narrow-cifar10',
+};
+
+export default defineExperiment({
+  name: 'figure4',
+  title: 'Figure 4: hinge and cross-entropy, two d-gates on ResNet-101, CIFAR-10',
+  network: 'resnet101-cifar10',
+  // All three gates, as in Table 1: their features are extracted in one pass and shared. The figure takes the first two.
+  gates: { after: [1, 2, 3] },
+  thresholds: { validation: { kind: 'held-out' } },
+  analysis: { kind: 'loss-comparison', gates: [1, 2], seeds: 3 },
+  presets: {
+    paper: {},
+    laptop: {
+      ...narrow,
+      title: 'Figure 4, laptop: hinge and cross-entropy, two d-gates on a narrow ResNet, CIFAR-10',
+      gates: { pooling: ['4x4', '4x4', 'gap'] },
+    },
+    smoke: {
+      ...narrow,
+      title: 'Figure 4, smoke: a narrow ResNet, a small subset',
+      trainImages: 1000,
+      testImages: 500,
+      gates: { pooling: '2x2', epochs: 5 },
+      analysis: { l2: [0.002, 0.02] },
+    },
+  },
+});

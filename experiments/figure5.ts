@@ -1,0 +1,39 @@
+/**
+ * Figure 5 of the paper: FLOPs and accuracy of two gates as their thresholds vary from -1 to 3.5. No thresholds are
+ * chosen: all points are of the test images.
+ *
+ * Command   npx dgate run figure5                      (preset laptop: the narrow ResNet that ships with the project)
+ *           npx dgate run figure5 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
+ */
+import { defineExperiment } from '../src/experiment/index.js';
+
+const narrow = {
+  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+  checkpoint: 'dgate-resnet101-narrow-cifar10',
+};
+
+export default defineExperiment({
+  name: 'figure5',
+  title: 'Figure 5: FLOPs and accuracy over two thresholds, ResNet-101, CIFAR-10',
+  network: 'resnet101-cifar10',
+  // All three gates, as in Table 1: their features are extracted in one pass and shared. The figure takes the first two.
+  gates: { after: [1, 2, 3] },
+  thresholds: { validation: { kind: 'held-out' } },
+  analysis: { kind: 'threshold-plane', gates: [1, 2], from: -1, to: 3.5, step: 0.1 },
+  presets: {
+    paper: {},
+    laptop: {
+      ...narrow,
+      title: 'Figure 5, laptop: FLOPs and accuracy over two thresholds, narrow ResNet, CIFAR-10',
+      gates: { pooling: ['4x4', '4x4', 'gap'] },
+    },
+    smoke: {
+      ...narrow,
+      title: 'Figure 5, smoke: a narrow ResNet, a small subset',
+      trainImages: 1000,
+      testImages: 500,
+      gates: { pooling: '2x2', epochs: 5 },
+      analysis: { step: 0.5 },
+    },
+  },
+});

@@ -1,0 +1,45 @@
+/**
+ * Figure 7 of the paper: how many images of each class each gate classifies correctly with distance at least 1. The
+ * paper's is on ImageNet; the presets laptop and smoke do the same on CIFAR-10's ten classes.
+ *
+ * Command   npx dgate run figure7                      (preset laptop: the narrow ResNet that ships with the project)
+ *           npx dgate run figure7 --preset paper     (torchvision's ResNet-101; needs ImageNet)
+ */
+import { defineExperiment } from '../src/experiment/index.js';
+
+const narrow = {
+  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
+  checkpoint: 'dgate-resnet101-narrow-cifar10',
+  // As in Table 1, so that features and gates are shared.
+  thresholds: { validation: { kind: 'held-out' as const } },
+  analysis: {
+    groups: {
+      animal: ['bird', 'cat', 'deer', 'dog', 'frog', 'horse'],
+      vehicle: ['airplane', 'automobile', 'ship', 'truck'],
+    },
+  },
+};
+
+export default defineExperiment({
+  name: 'figure7',
+  title: 'Figure 7: which classes each d-gate takes, ResNet-101, ImageNet',
+  network: 'resnet101-imagenet',
+  gates: { after: [1, 2, 3] },
+  thresholds: {},
+  analysis: { kind: 'class-distribution', show: 'counts' },
+  presets: {
+    paper: { checkpoint: 'torchvision-resnet101-v1-imagenet' },
+    laptop: {
+      ...narrow,
+      title: 'Figure 7, laptop: which classes each d-gate takes, narrow ResNet, CIFAR-10',
+      gates: { pooling: ['4x4', '4x4', 'gap'] },
+    },
+    smoke: {
+      ...narrow,
+      title: 'Figure 7, smoke: a narrow ResNet, a small subset',
+      trainImages: 1000,
+      testImages: 500,
+      gates: { pooling: '2x2', epochs: 5 },
+    },
+  },
+});

@@ -1,0 +1,31 @@
+import { parseSetting } from '../experiment/resolve.js';
+import { checkChoice, type Exported, exportGated } from '../pipeline/export.js';
+import { openContext } from './context.js';
+import type { ExportOptions } from './export.js';
+import { optionOverrides } from './run.js';
+import { resolveAll } from './run-experiments.js';
+
+/** `dgate export`. */
+export async function runExport(options: ExportOptions): Promise<void> {
+  const run = { ...options, experiment: [options.experiment] };
+  const [experiment] = await resolveAll(run, [...options.set.map(parseSetting), ...optionOverrides(run)]);
+  checkChoice(experiment!, options);
+  const exported = await exportGated(await openContext(options), experiment!, options);
+  process.stdout.write(options.json ? `${JSON.stringify(exported, null, 2)}\n` : renderExported(exported));
+}
+
+function renderExported({ file, bytes, sha256, experiment, preset, row, margin, kind, ...rest }: Exported): string {
+  const { thresholds, expected, verified } = rest;
+  const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+  return [
+    `${file}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
+    `From        ${experiment}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}`})`,
+    `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ')}`,
+    `Expected    accuracy ${percent(expected.accuracy)} (original ${percent(expected.originalAccuracy)}), ` +
+      `${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction)} fewer), ` +
+      `exits ${expected.exits.map(percent).join(', ')}; on ${expected.images.toLocaleString('en')} images`,
+    `Verified    ${verified.same} of ${verified.images} test images the same class and exit as in the evaluation` +
+      `${verified.near > 0 ? `, ${verified.near} within rounding of a threshold` : ''}`,
+    '',
+  ].join('\n');
+}

@@ -1,0 +1,60 @@
+import type { CommandModule } from 'yargs';
+import { type PresetName, presetNames } from '../experiment/definition.js';
+import type { RunOptions } from './run.js';
+
+/** Options of `dgate run`, without its list of experiments, and which row goes where. */
+export interface ExportOptions extends Omit<RunOptions, 'experiment'> {
+  readonly experiment: string;
+  readonly out: string;
+  readonly row?: number;
+  readonly margin?: number;
+}
+
+export const exportCommand: CommandModule<object, ExportOptions> = {
+  command: 'export <experiment>',
+  describe: 'write the gated network as one ONNX graph for any ONNX Runtime',
+  builder: (yargs) =>
+    yargs
+      .positional('experiment', {
+        type: 'string',
+        demandOption: true,
+        describe: 'a name (dgate list experiments) or a file (./mine.ts)',
+      })
+      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'the file to write' })
+      .option('row', {
+        type: 'number',
+        requiresArg: true,
+        describe: "row of the table whose thresholds go in, counted from 1; a cross-fit's first half",
+        defaultDescription: '1',
+      })
+      .option('margin', { type: 'number', requiresArg: true, describe: 'the row by its accuracy margin: 0.007' })
+      .option('preset', { choices: presetNames, default: 'laptop' as PresetName, describe: 'size of the run' })
+      .option('checkpoint', { type: 'string', requiresArg: true, describe: 'weights: a file, or a known id' })
+      .option('engine', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'what computes what is missing (dgate list engines)',
+      })
+      .option('seed', { type: 'number', requiresArg: true, describe: 'seed of image choice, folds and training' })
+      .option('train-images', { type: 'number', requiresArg: true, describe: 'training images for the gates' })
+      .option('test-images', { type: 'number', requiresArg: true, describe: 'test images' })
+      .option('set', {
+        type: 'string',
+        array: true,
+        nargs: 1,
+        default: [] as string[],
+        describe: 'override anything in the definition: path=value',
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })
+      .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
+      .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
+      .epilogue(
+        'In the graph: input images, uint8 [batch, 3, height, width], pixels as they come; input thresholds, ' +
+          'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
+          'preprocessing, thresholds, where it came from and what to expect of it stand in its metadata (dgate.*).',
+      ) as never,
+  handler: async (options) => {
+    const { runExport } = await import('./export-commands.js');
+    await runExport(options);
+  },
+};

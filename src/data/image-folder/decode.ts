@@ -1,0 +1,80 @@
+import sharp, { type Metadata, type Sharp } from 'sharp';
+import { type Geometry, type Placement, placementOf } from './geometry.js';
+import { type Pixels, resample } from './resample.js';
+
+// libvips keeps what it decoded last; no image here is asked for twice, and memory must not grow.
+sharp.cache(false);
+
+/**
+ * Reads an image file as torchvision's loader does (`PIL.Image.open(path).convert('RGB')`, `Resize`, `CenterCrop`): the
+ * content decides, not the name; the orientation in EXIF and colour profiles are ignored; grey is repeated, alpha
+ * dropped, CMYK turned to RGB by PIL's formula; a truncated file is an error.
+ *
+ * Images that shrink are resized by libvips, which differs from PIL by 0.3 of 255 on average; those that grow (libvips
+ * would shift them by half a pixel), CMYK, and images with transparency (libvips would weigh colours by it) by
+ * `resample.ts`, bit for bit as PIL does it. All work on pixels of the first kind happens in libvips' threads.
+ *
+ * @param source path of a file, or its bytes
+ * @returns (3, crop, crop) bytes
+ * @throws Error where it cannot be decoded
+ */
+export async function decodeImage(source: string | Uint8Array, geometry: Geometry): Promise<Uint8Array> {
+  const metadata = await open(source).metadata();
+  const to = placementOf(metadata.width, metadata.height, geometry);
+  const shrinks = to.width <= metadata.width && to.height <= metadata.height;
+  const pixels =
+    shrinks && metadata.space !== 'cmyk' && !metadata.hasAlpha
+      ? await shrink(open(source), to, geometry)
+      : resample(await wholeImage(open(source), metadata), to, geometry);
+  return channelsFirst(pixels, geometry.order);
+}
+
+function open(source: string | Uint8Array): Sharp {
+  // failOn 'error': what PIL refuses; bytes between segments, which some files of ImageNet have, are only a warning.
+  return sharp(source, { ignoreIcc: true, failOn: 'error', limitInputPixels: 2 ** 28 });
+}
+
+async function shrink(image: Sharp, to: Placement, { crop, interpolation }: Geometry): Promise<Pixels> {
+  const { width, height, left, top } = to;
+  const kernel = interpolation === 'bilinear' ? 'linear' : 'cubic';
+  return pixelsOf(
+    image
+      .resize({ width, height, fit: 'fill', kernel, fastShrinkOnLoad: false })
+      .extract({ left, top, width: crop, height: crop }),
+  );
+}
+
+async function wholeImage(image: Sharp, { space }: Metadata): Promise<Pixels> {
+  if (space !== 'cmyk') return pixelsOf(image.removeAlpha());
+  return fromCmyk(await pixelsOf(image.pipelineColourspace('cmyk').toColourspace('cmyk')));
+}
+
+async function pixelsOf(image: Sharp): Promise<Pixels> {
+  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height, channels: info.channels };
+}
+
+/** PIL's conversion (Convert.c, cmyk2rgb): r = (255 - k) - c (255 - k) / 255. */
+function fromCmyk({ data, width, height, channels }: Pixels): Pixels {
+  if (channels !== 4) throw new Error(`${channels} channels of CMYK`);
+  const rgb = new Uint8Array(width * height * 3);
+  for (let i = 0, to = 0; i < data.length; i += 4) {
+    const light = 255 - data[i + 3]!;
+    for (let c = 0; c < 3; c++) {
+      const product = data[i + c]! * light + 128;
+      rgb[to++] = Math.max(0, light - (((product >> 8) + product) >> 8));
+    }
+  }
+  return { data: rgb, width, height, channels: 3 };
+}
+
+/** (height, width, channels) to (3, height, width); a grey image is repeated. */
+function channelsFirst({ data, width, height, channels }: Pixels, order: Geometry['order']): Uint8Array {
+  const size = width * height;
+  const result = new Uint8Array(3 * size);
+  for (let c = 0; c < 3; c++) {
+    const from = channels < 3 ? 0 : order === 'rgb' ? c : 2 - c;
+    for (let i = 0, at = from, to = c * size; i < size; i++, at += channels) result[to++] = data[at]!;
+  }
+  return result;
+}

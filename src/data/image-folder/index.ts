@@ -1,0 +1,134 @@
+import { basename, join, resolve } from 'node:path';
+import { InputError } from '../../errors.js';
+import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../dataset.js';
+import { selectImages } from '../images.js';
+import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
+import { classCounts, holdOut } from '../splits.js';
+import type { Geometry } from './geometry.js';
+import { geometryOf } from './geometry.js';
+import { FileList } from './listing.js';
+import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
+import { foldersIn, isFolder, scanClassFolders } from './scan.js';
+import { folderSource } from './source.js';
+
+/** ImageNet's usual: shorter side 256, centre 224. */
+export const usualGeometry: Geometry = {
+  resize: 256,
+  crop: 224,
+  interpolation: 'bilinear',
+  squash: false,
+  order: 'rgb',
+};
+
+/** Seed of the order in which training images come: always the same, so that caches are found again. */
+export const ORDER_SEED = 0;
+
+export interface ImageFolderOptions {
+  /** By name (`preprocessings.ts`) or as numbers. */
+  readonly preprocess: PreprocessingName | Preprocessing;
+  /** Share of the images that become the test split, with every class's share; for a folder without splits. 0.2. */
+  readonly testShare?: number;
+  /** Seeds that division. 0. */
+  readonly seed?: number;
+  /** What the command line calls it; the folder's name if absent. */
+  readonly name?: string;
+}
+
+/**
+ * A folder of images as a dataset: `<dir>/<class>/<image>`, divided by seed into train and test; or
+ * `<dir>/train/<class>/` beside `<dir>/test/<class>/` (or `val`, or `validation`). Classes are the folders' names, sorted.
+ *
+ * Training images come in a shuffled order that is always the same, so that any run of them is a sample of all classes.
+ *
+ * @throws InputError where there is no such folder, it has no classes, or the preprocessing makes no sense
+ */
+export function imageFolder(dir: string, options: ImageFolderOptions): Dataset {
+  const directory = resolve(dir);
+  const preprocessing = preprocessingNamed(options.preprocess);
+  checkPreprocessing(preprocessing);
+  const geometry = geometryOf(preprocessing, usualGeometry);
+  const layout = layoutOf(directory);
+  const classes = classesOf(layout);
+  const { testShare = 0.2, seed = 0, name = basename(directory) } = options;
+  if (!(testShare > 0 && testShare < 1))
+    throw new InputError(`testShare: ${testShare}; valid: a number between 0 and 1`);
+  // Both splits of a folder without splits are parts of one list, which is made once.
+  const lists = new Map<string, Promise<FileList>>();
+  const list = (folder: string): Promise<FileList> => {
+    const found = lists.get(folder) ?? listFolder(folder, classes);
+    lists.set(folder, found);
+    return found;
+  };
+  const load = async (split: PublishedSplit, asked: Geometry): Promise<ImageSource> => {
+    const source = folderSource(await list(layout[split]), classes, asked);
+    if (layout.train !== layout.test) return source;
+    const held = Math.min(source.count - 1, Math.max(1, Math.round(source.count * testShare)));
+    const parts = holdOut(source.labels, classes.length, held, seed);
+    return selectImages(source, split === 'train' ? parts.rest : parts.held);
+  };
+  const report = async (): Promise<DataReport> => {
+    const counts = async (split: PublishedSplit) => classCounts((await load(split, geometry)).labels, classes.length);
+    const imagesPerClass = { train: await counts('train'), test: await counts('test') };
+    return { dataset: name, directory, outcome: 'present', files: [], imagesPerClass };
+  };
+  return {
+    name,
+    description: `${classes.length} classes of images in ${directory}`,
+    input: { channels: 3, height: geometry.crop, width: geometry.crop },
+    classes,
+    splits: { train: 0, test: 0 },
+    preprocessing,
+    sources: [],
+    fetch: () => report(),
+    verify: async () => {
+      const problems: string[] = [];
+      for (const split of ['train', 'test'] as const)
+        problems.push(...(await unreadableIn(await load(split, geometry))));
+      if (problems.length > 0) throw new InputError(problems);
+      return report();
+    },
+    load: (_root, split, asked) => load(split, asked === undefined ? geometry : geometryOf(asked, geometry)),
+  };
+}
+
+/** Decodes every image. @returns what cannot be, a line each */
+export async function unreadableIn(source: ImageSource, onBatch: (done: number) => void = () => {}): Promise<string[]> {
+  const size = 64;
+  for (let start = 0; start < source.count; start += size) {
+    const count = Math.min(size, source.count - start);
+    await source.batch(Int32Array.from({ length: count }, (_, i) => start + i));
+    onBatch(start + count);
+  }
+  return [...(source.unreadable?.values() ?? [])];
+}
+
+type Layout = Readonly<Record<PublishedSplit, string>>;
+
+function layoutOf(directory: string): Layout {
+  if (!isFolder(directory)) throw new InputError(`${directory}: no such folder; valid: a folder of class folders`);
+  const train = join(directory, 'train');
+  if (!isFolder(train)) return { train: directory, test: directory };
+  const test = ['test', 'val', 'validation'].map((name) => join(directory, name)).find(isFolder);
+  if (test === undefined) {
+    throw new InputError(`${directory}: has train/ but no test/, val/ or validation/ beside it`);
+  }
+  return { train, test };
+}
+
+function classesOf({ train, test }: Layout): string[] {
+  const classes = foldersIn(train);
+  if (classes.length < 2) {
+    throw new InputError(`${train}: ${classes.length} folders; valid: a folder for each of at least two classes`);
+  }
+  const strange = foldersIn(test).filter((name) => !classes.includes(name));
+  if (strange.length > 0)
+    throw new InputError(`${test}: ${strange.slice(0, 10).join(', ')}: no such class in ${train}`);
+  return classes;
+}
+
+async function listFolder(directory: string, classes: readonly string[]): Promise<FileList> {
+  const folders = classes.map((name, label) => ({ name, label })).filter(({ name }) => isFolder(join(directory, name)));
+  const files = await scanClassFolders(directory, folders);
+  if (files.length < 2) throw new InputError(`${directory}: ${files.length} images in ${classes.length} class folders`);
+  return FileList.of(directory, files, ORDER_SEED);
+}

@@ -1,0 +1,110 @@
+import type { Geometry, Placement } from './geometry.js';
+
+/** Pixels of an image, (height, width, channels) bytes. */
+export interface Pixels {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+}
+
+/** For each output position: the first input position that counts, how many do, and their weights. */
+interface Taps {
+  readonly first: Int32Array;
+  readonly counts: Int32Array;
+  /** (outputs, most), fixed point with {@link PRECISION} bits. */
+  readonly weights: Int32Array;
+  readonly most: number;
+}
+
+/** Bits after the point of PIL's weights for 8-bit images (Resample.c: 32 - 8 - 2). */
+const PRECISION = 22;
+const HALF = 1 << (PRECISION - 1);
+
+/**
+ * Resizes and crops as Pillow does (`ImagingResample`, Resample.c), bit for bit: the columns first, rounded to bytes,
+ * then the rows, with weights in fixed point. Only what the crop needs is computed.
+ *
+ * @returns (crop, crop, channels) bytes
+ */
+export function resample(image: Pixels, to: Placement, { crop, interpolation }: Geometry): Pixels {
+  const { channels } = image;
+  const across = tapsOf(image.width, to.width, to.left, crop, interpolation);
+  const down = tapsOf(image.height, to.height, to.top, crop, interpolation);
+  const firstRow = down.first[0]!;
+  const rows = down.first[crop - 1]! + down.counts[crop - 1]! - firstRow;
+  const narrow = new Uint8Array(rows * crop * channels);
+  for (let row = 0; row < rows; row++) {
+    const line = (firstRow + row) * image.width * channels;
+    filter(image.data, line, channels, across, channels, narrow, row * crop * channels, channels);
+  }
+  // Columns of `narrow`: the next value of one lies a whole row further.
+  const stride = crop * channels;
+  const result = new Uint8Array(crop * crop * channels);
+  const shifted = { ...down, first: down.first.map((first) => first - firstRow) };
+  for (let x = 0; x < crop; x++) {
+    filter(narrow, x * channels, stride, shifted, channels, result, x * channels, stride);
+  }
+  return { data: result, width: crop, height: crop, channels };
+}
+
+/** One line of pixels: output position i becomes the weighted sum of its inputs, `step` values apart. */
+function filter(
+  from: Uint8Array,
+  start: number,
+  step: number,
+  taps: Taps,
+  channels: number,
+  to: Uint8Array,
+  toStart: number,
+  toStep: number,
+): void {
+  const { first, counts, weights, most } = taps;
+  for (let i = 0; i < first.length; i++) {
+    const at = start + first[i]! * step;
+    for (let c = 0; c < channels; c++) {
+      let sum = HALF;
+      for (let k = 0; k < counts[i]!; k++) sum += from[at + k * step + c]! * weights[i * most + k]!;
+      const value = Math.floor(sum / 2 ** PRECISION);
+      to[toStart + i * toStep + c] = value < 0 ? 0 : value > 255 ? 255 : value;
+    }
+  }
+}
+
+/** Weights of outputs `start` to `start + count` of a line that goes from `from` to `to` pixels (precompute_coeffs). */
+function tapsOf(from: number, to: number, start: number, count: number, kind: Geometry['interpolation']): Taps {
+  const kernel = kernels[kind];
+  const scale = from / to;
+  const stretch = Math.max(scale, 1);
+  const support = kernel.support * stretch;
+  const most = Math.ceil(support) * 2 + 1;
+  const taps = { first: new Int32Array(count), counts: new Int32Array(count), weights: new Int32Array(count * most) };
+  for (let i = 0; i < count; i++) {
+    const centre = (start + i + 0.5) * scale;
+    const low = Math.max(0, Math.trunc(centre - support + 0.5));
+    const high = Math.min(from, Math.trunc(centre + support + 0.5));
+    const exact = Array.from({ length: high - low }, (_, k) => kernel.at((low + k - centre + 0.5) / stretch));
+    const sum = exact.reduce((a, b) => a + b, 0);
+    taps.first[i] = low;
+    taps.counts[i] = high - low;
+    exact.forEach((weight, k) => {
+      const scaled = (sum === 0 ? weight : weight / sum) * 2 ** PRECISION;
+      taps.weights[i * most + k] = Math.trunc(scaled < 0 ? scaled - 0.5 : scaled + 0.5);
+    });
+  }
+  return { ...taps, most };
+}
+
+/** PIL's filters: the triangle, and Keys' cubic with a = -0.5. */
+const kernels = {
+  bilinear: { support: 1, at: (x: number): number => Math.max(0, 1 - Math.abs(x)) },
+  bicubic: {
+    support: 2,
+    at: (x: number): number => {
+      const a = -0.5;
+      const d = Math.abs(x);
+      if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+      return d < 2 ? (((d - 5) * d + 8) * d - 4) * a : 0;
+    },
+  },
+} as const;

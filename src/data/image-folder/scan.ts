@@ -1,0 +1,67 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { asFileProblem } from '../../store/files.js';
+import { compare, type ListedFile } from './listing.js';
+
+/** What torchvision's ImageFolder takes for an image, and GIF. */
+const imageFile = /\.(jpe?g|png|ppm|bmp|pgm|tiff?|webp|gif)$/i;
+
+/** Names of the folders in a folder (links followed), sorted; hidden ones left out. @throws InputError */
+export function foldersIn(directory: string): string[] {
+  return entriesOf(directory, (path, entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path)));
+}
+
+/** Names of the image files in a folder, sorted; hidden ones (macOS leaves such beside images) left out. */
+export function imagesIn(directory: string): string[] {
+  return entriesOf(directory, (_path, entry) => !entry.isDirectory() && imageFile.test(entry.name));
+}
+
+/** Whether this is a folder, or a link to one. */
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+type Entry = ReturnType<typeof readEntries>[number];
+
+function entriesOf(directory: string, wanted: (path: string, entry: Entry) => boolean): string[] {
+  const entries = readEntries(directory).filter(
+    (entry) => !entry.name.startsWith('.') && wanted(join(directory, entry.name), entry),
+  );
+  return entries.map((entry) => entry.name).sort(compare);
+}
+
+function readEntries(directory: string) {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    throw asFileProblem(error, directory);
+  }
+}
+
+/**
+ * The images of class folders with their sizes; a link that leads nowhere has size 0, so that it is named later.
+ *
+ * @param folders names of the class folders below `directory`, and the class of each
+ * @param onFolder called after every folder with the number of files so far
+ */
+export async function scanClassFolders(
+  directory: string,
+  folders: readonly { readonly name: string; readonly label: number }[],
+  onFolder: (files: number) => void = () => {},
+): Promise<ListedFile[]> {
+  const files: ListedFile[] = [];
+  for (const { name, label } of folders) {
+    for (const image of imagesIn(join(directory, name))) {
+      files.push({ path: `${name}/${image}`, label, bytes: sizeOf(join(directory, name, image)) });
+    }
+    onFolder(files.length);
+    await setImmediate(); // one thousand folders of a thousand files: let Ctrl-C and progress through
+  }
+  return files;
+}
+
+/** Size of a file in bytes; 0 where it is not there. */
+export function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}

@@ -1,0 +1,23 @@
+import type { Dataset } from '../dataset.js';
+import { names, wnids } from './classes.js';
+
+/**
+ * ImageNet, that is ILSVRC2012, where the user has it: registered with `dgate data fetch imagenet --from FOLDER`, never
+ * copied. Its validation images, whose labels are public, are the test split here.
+ */
+export const imagenet: Dataset = {
+  name: 'imagenet',
+  description:
+    'ILSVRC2012: 1,281,167 training and 50,000 validation images (reported as test) in 1000 classes; --from FOLDER',
+  input: { channels: 3, height: 224, width: 224 },
+  classes: names,
+  classIds: wnids,
+  splits: { train: 1_281_167, test: 50_000 },
+  preprocessing: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], resize: 256, crop: 224 },
+  sources: ['official'],
+  // Loading these takes sharp; a run that finds all in the cache reads no image.
+  fetch: async (options) => (await import('./register.js')).registerImageNet(options),
+  verify: async (root, progress) => (await import('./verify.js')).verifyImageNet(root, progress),
+  load: async (root, split, preprocessing) =>
+    (await import('./load.js')).loadImageNet(root, split, preprocessing ?? imagenet.preprocessing),
+};

@@ -1,0 +1,146 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { InputError } from '../../errors.js';
+import { type Progress, silent } from '../../progress.js';
+import { readJson, writeFileAtomic } from '../../store/files.js';
+import { ensureFolder } from '../../store/store.js';
+import type { DataReport, FetchOptions, PublishedSplit } from '../dataset.js';
+import { ORDER_SEED } from '../image-folder/index.js';
+import { FileList } from '../image-folder/listing.js';
+import { isFolder } from '../image-folder/scan.js';
+import { classCounts } from '../splits.js';
+import { wnids } from './classes.js';
+import { locate, published, scanSplit } from './layout.js';
+import { readList, type StoredList, writeList } from './stored-list.js';
+
+export const registerCommand = 'dgate data fetch imagenet --from FOLDER';
+
+const registrationSchema = z.object({
+  dataset: z.literal('imagenet'),
+  /** Where ImageNet lies. */
+  folder: z.string(),
+  /** When `dgate data verify` last read all of it (ISO 8601), and the hash of all bytes of a split in order. */
+  verified: z.object({ date: z.string(), train: z.string().optional(), test: z.string().optional() }).optional(),
+});
+
+/** `<root>/imagenet/dataset.json`: nothing is copied, only where it lies is remembered. */
+export type Registration = z.infer<typeof registrationSchema>;
+
+export const directoryOf = (root: string): string => join(root, 'imagenet');
+
+/** @throws InputError where ImageNet was not registered, or its folder is gone */
+export async function readRegistration(root: string): Promise<Registration> {
+  const path = join(directoryOf(root), 'dataset.json');
+  const registration = registrationSchema.safeParse(await readJson(path)).data;
+  if (registration === undefined) throw new InputError(`${root}: no ImageNet here; run: ${registerCommand}`);
+  if (!isFolder(registration.folder)) {
+    throw new InputError(`${registration.folder}: gone, ImageNet was there; run: ${registerCommand}`);
+  }
+  return registration;
+}
+
+export async function writeRegistration(root: string, registration: Registration): Promise<void> {
+  await writeFileAtomic(join(directoryOf(root), 'dataset.json'), `${JSON.stringify(registration, null, 1)}\n`);
+}
+
+/**
+ * Remembers where ImageNet lies and lists its files; nothing is copied.
+ *
+ * @throws InputError where the folder is not laid out as ImageNet
+ */
+export async function registerImageNet({ root, from, progress }: FetchOptions): Promise<DataReport> {
+  if (from === 'official') {
+    throw new InputError(
+      'imagenet: image-net.org gives it to registered users only; get ILSVRC2012 there (or from Kaggle), unpack it to ' +
+        `train/<wnid>/ and val/, then run: ${registerCommand}`,
+    );
+  }
+  const folders = locate(from);
+  await ensureFolder(directoryOf(root));
+  const registration: Registration = { dataset: 'imagenet', folder: folders.root };
+  const lists = new Map<PublishedSplit, FileList>();
+  for (const split of splitsOf(folders)) lists.set(split, (await makeList(root, registration, split, progress)).list);
+  await writeRegistration(root, registration);
+  const notes = [...lists].flatMap(([split, list]) => incompleteness(split, list));
+  for (const note of notes) progress.warn(note);
+  return reportOf(root, 'registered', lists, notes);
+}
+
+/** The splits that a copy has. */
+export function splitsOf(folders: { readonly train?: string; readonly test?: string }): PublishedSplit[] {
+  return (['train', 'test'] as const).filter((split) => folders[split] !== undefined);
+}
+
+/** The stored list of a split, made again where files came or went. @throws InputError */
+export async function listOf(
+  root: string,
+  registration: Registration,
+  split: PublishedSplit,
+  progress: Progress = silent,
+): Promise<StoredList> {
+  const stored = await readList(listPath(root, split));
+  const current = locate(registration.folder)[split];
+  const unchanged =
+    stored !== undefined &&
+    stored.list.directory === current &&
+    stored.folders.every(([name, modifiedMs]) => modified(join(stored.list.directory, name)) === modifiedMs);
+  return unchanged ? stored : makeList(root, registration, split, progress);
+}
+
+async function makeList(
+  root: string,
+  registration: Registration,
+  split: PublishedSplit,
+  progress: Progress,
+): Promise<StoredList> {
+  const folders = locate(registration.folder);
+  const task = progress.begin(`listing ${folders[split] ?? split}`, 0, 'files');
+  const { directory, files, folders: seen } = await scanSplit(folders, split, modified, (done) => task.update(done));
+  task.end(`${directory}: ${files.length.toLocaleString('en')} image files listed`);
+  if (files.length === 0) throw new InputError(`${directory}: no image file; valid: *.JPEG`);
+  const list = FileList.of(directory, files, split === 'train' ? ORDER_SEED : undefined);
+  await writeList(listPath(root, split), list, seen);
+  return { list, folders: seen };
+}
+
+function listPath(root: string, split: PublishedSplit): string {
+  return join(directoryOf(root), `${split}.list`);
+}
+
+/** Time of change in ms; NaN where there is nothing, which equals nothing. */
+function modified(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NaN;
+}
+
+/** What a split lacks of ILSVRC2012: a line for classes, a line for images. */
+export function incompleteness(split: PublishedSplit, list: FileList): string[] {
+  const counts = classCounts(list.labels, wnids.length);
+  const missing = wnids.filter((_, label) => counts[label] === 0);
+  const lines: string[] = [];
+  if (missing.length > 0) {
+    const more = missing.length > 10 ? ', ...' : '';
+    lines.push(`${list.directory}: no image of ${missing.length} classes: ${missing.slice(0, 10).join(', ')}${more}`);
+  }
+  if (list.count !== published[split]) {
+    const number = (count: number): string => count.toLocaleString('en');
+    lines.push(`${list.directory}: ${number(list.count)} images; ILSVRC2012 has ${number(published[split])}`);
+  }
+  return lines;
+}
+
+export function reportOf(
+  root: string,
+  outcome: DataReport['outcome'],
+  lists: ReadonlyMap<PublishedSplit, FileList>,
+  notes: readonly string[],
+  hashes: ReadonlyMap<PublishedSplit, string> = new Map(),
+): DataReport {
+  const counts = (split: PublishedSplit) => classCounts(lists.get(split)?.labels ?? [], wnids.length);
+  const files = [...lists].flatMap(([split, { directory, sizes }]) => {
+    const sha256 = hashes.get(split);
+    return sha256 === undefined ? [] : [{ name: directory, bytes: sizes.reduce((a, b) => a + b, 0), sha256 }];
+  });
+  const imagesPerClass = { train: counts('train'), test: counts('test') };
+  return { dataset: 'imagenet', directory: directoryOf(root), outcome, files, notes, imagesPerClass };
+}

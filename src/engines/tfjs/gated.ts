@@ -1,0 +1,199 @@
+import type { Rank, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
+import { type ConfidenceKind, type Decisions, decide } from '../../gates/confidence.js';
+import type { LoweredNetwork } from '../../networks/lower.js';
+import { type MapShape, stageShapes } from '../../networks/network.js';
+import { gateFeatureCounts } from '../../networks/pooling.js';
+import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import type { TensorFlow } from './backend.js';
+import { type DeviceParts, deviceParts, type Keep, replace, type Step } from './network.js';
+
+type Tf = TensorFlow['tf'];
+
+/** A way out of the network, on the device. */
+interface DeviceExit {
+  /** From where the exit before stands (the first: from the images) to this one; frees its input. */
+  readonly advance: Step;
+  /** Distances to the decision boundaries, or the original classifier's logits, [batch, classes]. */
+  readonly distances: (x: Tensor4D) => Tensor2D;
+}
+
+/**
+ * Algorithm 1 on the device. The host reads each gate's distances, a few numbers for each image that got there: that waits
+ * until the device has finished, and tells which images go on. (Class and confidence on the device take several kernels,
+ * which cost more than the numbers that they save.) A closed gate is computed and read as the others are: what is timed
+ * is what its FLOPs were counted for. Runs that are asked for at the same time are done one after the other.
+ *
+ * The caller has made the backend the current one.
+ */
+export function deviceGated(
+  { tf, activate }: TensorFlow,
+  lowered: LoweredNetwork,
+  gates: readonly PlacedGate[],
+  kind: ConfidenceKind,
+): GatedNetwork {
+  checkGates(lowered, gates);
+  const { channels, height, width } = lowered.network.input;
+  const classes = lowered.network.classifier.out;
+  const parts = deviceParts(tf, lowered);
+  const exits = deviceExits(tf, parts, lowered, gates);
+  const alone = oneAtATime();
+  let isClosed = false;
+
+  const run = async (images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch> => {
+    if (isClosed) throw new Error(`${lowered.network.name}: run after close`);
+    if (thresholds.length !== gates.length) {
+      throw new Error(`${lowered.network.name}: ${thresholds.length} thresholds for ${gates.length} gates`);
+    }
+    const answer = new Answer(count, [...thresholds, Number.NEGATIVE_INFINITY]);
+    await activate();
+    let value = tf.tensor4d(images, [count, channels, height, width]);
+    try {
+      for (const [exit, { advance, distances }] of exits.entries()) {
+        const { end, seen } = tf.tidy(() => {
+          const end = advance(value);
+          return { end, seen: distances(end) };
+        });
+        value = end;
+        const rows = answer.record(exit, decide(await read(seen), classes, kind));
+        if (rows.length === 0) break;
+        await activate(); // another backend may have been at work while this one was waited for
+        if (rows.length < end.shape[0])
+          value = replace(end, (x) => tf.tidy(() => tf.gather(x, tf.tensor1d(rows, 'int32'))));
+      }
+      return answer;
+    } finally {
+      value.dispose();
+    }
+  };
+  return {
+    run: (images, count, thresholds) => alone(() => run(images, count, thresholds)),
+    close: () =>
+      alone(async () => {
+        isClosed = true;
+        parts.dispose();
+      }),
+  };
+}
+
+/** @throws Error where a gate was trained on other features than its place gives (a defect of dgate) */
+function checkGates({ network }: LoweredNetwork, gates: readonly PlacedGate[]): void {
+  const places = gates.map(({ place }) => place);
+  gateFeatureCounts(network, places).forEach((features, index) => {
+    const { gate } = gates[index]!;
+    if (gate.features !== features || gate.classes !== network.classifier.out) {
+      throw new Error(
+        `gate ${index + 1} of ${network.name}: ${gate.features} features and ${gate.classes} classes; ` +
+          `its place gives ${features} and ${network.classifier.out}`,
+      );
+    }
+  });
+}
+
+/** The gates in order, then the original classifier, each with the layers that lead to it. */
+function deviceExits(
+  tf: Tf,
+  { stem, stages, classifier, keep }: DeviceParts,
+  { network }: LoweredNetwork,
+  gates: readonly PlacedGate[],
+): DeviceExit[] {
+  const shapes = stageShapes(network);
+  const exits: DeviceExit[] = [];
+  let steps: Step[] = [stem];
+  const addExit = (distances: (x: Tensor4D) => Tensor2D): void => {
+    const path = steps;
+    exits.push({ advance: (x) => path.reduce(replace, x), distances });
+    steps = [];
+  };
+  for (const [index, { layers, transition }] of stages.entries()) {
+    steps.push(layers);
+    const placed = gates.find(({ place }) => place.stage === index + 1);
+    if (placed !== undefined) addExit(deviceGate(tf, placed, shapes[index]!, keep));
+    steps.push(transition);
+  }
+  addExit(classifier);
+  return exits;
+}
+
+/** A gate's pooling and distances [batch, classes] on the device. */
+function deviceGate(
+  tf: Tf,
+  { place, gate }: PlacedGate,
+  { channels, height, width }: MapShape,
+  keep: Keep,
+): (end: Tensor4D) => Tensor2D {
+  const size = place.pooling.kind === 'gap' ? 1 : place.pooling.size;
+  const cell: [number, number] = [height / size, width / size];
+  // Features come channel, row, column; here a map's channels lie innermost: the weights are turned once, not each map.
+  const weights = keep<Rank.R2>(() => {
+    const byChannel = tf.tensor3d(gate.weights, [channels, size ** 2, gate.classes]);
+    return tf.reshape(tf.transpose(byChannel, [1, 0, 2]), [gate.features, gate.classes]);
+  });
+  const bias = keep(() => tf.tensor1d(gate.bias));
+  return (end) => {
+    const cells = size === 1 ? tf.mean(end, [1, 2]) : tf.avgPool(end, cell, cell, 'valid');
+    // Not fused: on tfjs-node the fused product is the slower one.
+    return tf.sub(tf.matMul<Tensor2D>(tf.reshape(cells, [-1, gate.features]), weights), bias);
+  };
+}
+
+/** What is known of a batch so far; `record` is told of each exit in turn. */
+class Answer implements GatedBatch {
+  readonly classes: Int32Array;
+  readonly exits: Int32Array;
+  readonly confidences: Float32Array;
+  readonly #thresholds: readonly number[];
+  /** Positions in the batch of the images that have not left, in the order of the device's rows. */
+  #staying: Int32Array;
+
+  /** @param thresholds one for each exit */
+  constructor(count: number, thresholds: readonly number[]) {
+    this.classes = new Int32Array(count);
+    this.exits = new Int32Array(count);
+    this.confidences = new Float32Array(count);
+    this.#thresholds = thresholds;
+    this.#staying = Int32Array.from({ length: count }, (_, image) => image);
+  }
+
+  /**
+   * Lets the images leave that are sure enough; at the last exit, all that are left.
+   *
+   * @param decisions what the exit says of the images that have not left
+   * @returns rows of those that go on
+   */
+  record(exit: number, { classes, confidences }: Decisions): Int32Array {
+    const isLast = exit === this.#thresholds.length - 1;
+    const goOn: number[] = [];
+    this.#staying.forEach((image, row) => {
+      const confidence = confidences[row]!;
+      if (!isLast && !(confidence >= this.#thresholds[exit]!)) {
+        goOn.push(row);
+        return;
+      }
+      this.classes[image] = classes[row]!;
+      this.exits[image] = exit;
+      this.confidences[image] = confidence;
+    });
+    const rows = Int32Array.from(goOn);
+    this.#staying = rows.map((row) => this.#staying[row]!);
+    return rows;
+  }
+}
+
+/** Values of a tensor, which is freed. */
+async function read(tensor: Tensor2D): Promise<Float32Array> {
+  try {
+    return (await tensor.data()) as Float32Array;
+  } finally {
+    tensor.dispose();
+  }
+}
+
+/** Lets pieces of work begin only when those before them have ended. */
+function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const result = last.then(work);
+    last = result.catch(() => {}); // whoever asked for it hears of the error
+    return result;
+  };
+}

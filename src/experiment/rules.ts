@@ -1,0 +1,19 @@
+import { z } from 'zod';
+
+// What a value in a definition may be. Every message says what would be valid; `resolve.ts` puts the path and the value
+// before it.
+
+export const text = (valid: string, pattern: RegExp) => z.string({ error: valid }).regex(pattern, { error: valid });
+
+export const whole = (least: number, most = 1e9) => {
+  const error = `a whole number from ${least} to ${most}`;
+  return z.number({ error }).int({ error }).min(least, { error }).max(most, { error });
+};
+
+export const real = (least: number, most: number, valid = `a number from ${least} to ${most}`) =>
+  z.number({ error: valid }).min(least, { error: valid }).max(most, { error: valid });
+
+export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values, { error: values.join(', ') });
+
+export const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });

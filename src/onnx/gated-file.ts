@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { InputError, messageOf } from '../errors.js';
+import { confidenceKinds } from '../gates/confidence.js';
+import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from './proto.js';
+
+/** Raise when older files cannot be read any more. */
+const FORMAT = 1;
+const PREFIX = 'dgate.';
+
+const share = z.number().min(0).max(1);
+const side = z.number().int().min(1).max(4096);
+const threshold = z.union([z.number(), z.literal('Infinity').transform(() => Number.POSITIVE_INFINITY)]);
+
+/** What a file that `dgate export` writes says of itself: each key is a metadata property `dgate.<key>`, in JSON. */
+const aboutSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  /** What goes in and comes out, in words. */
+  usage: z.string(),
+  /** Names of the classes, by index. */
+  classes: z.array(z.string()).min(2),
+  /** The graph takes bytes and normalises them itself: (byte / 255 - mean) / std; `order` is that of the channels. */
+  preprocessing: z.strictObject({
+    height: side,
+    width: side,
+    order: z.enum(['rgb', 'bgr']),
+    mean: z.array(z.number()).length(3),
+    std: z.array(z.number().positive()).length(3),
+    /** What to do with images of other sizes. */
+    resize: side,
+    interpolation: z.enum(['bilinear', 'bicubic']),
+    squash: z.boolean(),
+  }),
+  gates: z.array(z.strictObject({ stage: z.number().int().min(1), features: z.number().int().min(1) })).min(1),
+  /** What is held against the thresholds. */
+  confidence: z.enum(confidenceKinds),
+  /** Thresholds of the row that was exported, exact as float32. */
+  thresholds: z.array(threshold).min(1),
+  /** What these thresholds did on images that they were not chosen on. */
+  expected: z.strictObject({
+    images: z.number().int().min(1),
+    accuracy: share,
+    originalAccuracy: share,
+    flops: z.number().positive(),
+    originalFlops: z.number().positive(),
+    flopsReduction: z.number(),
+    exits: z.array(share),
+  }),
+  provenance: z.record(z.string(), z.unknown()),
+});
+
+export type AboutGated = z.output<typeof aboutSchema>;
+
+/** The metadata properties of a file. */
+export function gatedMetadata(about: AboutGated): Record<string, string> {
+  const text = (value: unknown): string =>
+    JSON.stringify(value, (_key, item: unknown) => (item === Number.POSITIVE_INFINITY ? 'Infinity' : item));
+  return Object.fromEntries(Object.entries(about).map(([key, value]) => [`${PREFIX}${key}`, text(value)]));
+}
+
+/** A file of `dgate export`, checked. */
+export interface GatedFile {
+  readonly about: AboutGated;
+  /** The graph alone, as it was checked: what is not in the part of ONNX that dgate writes is left out. */
+  readonly model: Uint8Array;
+}
+
+/**
+ * Reads a file of `dgate export`. It may come from anywhere: nothing that it names outside of itself is read.
+ *
+ * @throws InputError where it is damaged, or not such a file
+ */
+export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
+  let model: ModelMessage;
+  try {
+    model = decodeModel(bytes);
+  } catch (error) {
+    throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}`);
+  }
+  const properties = (model.metadata_props ?? []).filter(({ key }) => key.startsWith(PREFIX));
+  if (properties.length === 0) throw new InputError(`${path}: not written by dgate export; ${VALID}`);
+  if (model.graph === undefined || model.graph === null) throw new InputError(`${path}: holds no graph; ${VALID}`);
+  if (refersOutside(model.graph)) {
+    throw new InputError(`${path}: names data outside of the file, which dgate export never does; ${VALID}`);
+  }
+  return { about: parseAbout(properties, path), model: encodeModel(model) };
+}
+
+const VALID = 'valid: a file of dgate export';
+
+function parseAbout(properties: ModelMessage['metadata_props'], path: string): AboutGated {
+  const values = properties.map(({ key, value }): [string, unknown] => [key.slice(PREFIX.length), parsed(value)]);
+  const result = aboutSchema.safeParse(Object.fromEntries(values));
+  if (result.success && result.data.thresholds.length === result.data.gates.length) return result.data;
+  const where = result.error?.issues[0]?.path.join('.') ?? 'thresholds';
+  throw new InputError(`${path}: its metadata ${PREFIX}${where} are not those of this dgate; ${VALID} of this version`);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined; // named as missing
+  }
+}
+
+/** TensorProto.DataLocation EXTERNAL. */
+const EXTERNAL = 1;
+
+function refersOutside(graph: GraphMessage): boolean {
+  return (
+    graph.initializer.some((tensor) => tensor.data_location === EXTERNAL) ||
+    graph.node.some(({ attribute }) =>
+      attribute.some(({ g, t }) => (g != null && refersOutside(g)) || t?.data_location === EXTERNAL),
+    )
+  );
+}

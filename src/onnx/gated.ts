@@ -1,0 +1,323 @@
+import type { Preprocessing } from '../data/preprocess.js';
+import type { PlacedGate } from '../engines/engine.js';
+import type { ConfidenceKind } from '../gates/confidence.js';
+import type { LoweredNetwork } from '../networks/lower.js';
+import { stageShapes } from '../networks/network.js';
+import { GraphBuilder } from './builder.js';
+import { writeClassifier, writeLayers, writePooling } from './network.js';
+import { type DataType, dataTypes } from './proto.js';
+
+/** Names of a gated graph's inputs and outputs. */
+export const gatedGraphNames = {
+  /** [batch, channels, height, width]: float, normalised; or uint8, pixels as they come */
+  images: 'images',
+  /** float [gates] */
+  thresholds: 'thresholds',
+  /** int64 [batch] */
+  classes: 'class',
+  /** int64 [batch], 0 for the first gate, the number of gates for the original classifier */
+  exits: 'exit',
+  /** float [batch], what that exit held against its threshold */
+  confidences: 'confidence',
+  /** float [batch, classes], what the confidence is computed from, where the graph does not say class and confidence */
+  distances: 'distances',
+} as const;
+
+/** A gated network in parts, one for each exit: from the exit before (the image, for the first) to this one. */
+export interface Parts {
+  readonly count: number;
+  /**
+   * Writes one part; it can be written several times, into several branches.
+   *
+   * @param inputs what the part before handed on
+   * @returns the exit's distances or logits [n, classes], and what the next part needs, each [n, ...]
+   */
+  write(
+    builder: GraphBuilder,
+    part: number,
+    inputs: readonly string[],
+  ): { readonly distances: string; readonly next: readonly string[] };
+}
+
+/** What a graph says of each image, in the order of its outputs. */
+export interface AnswerForm {
+  /** Names of the outputs, their types, and their dimensions behind [batch]. */
+  readonly outputs: readonly { readonly name: string; readonly type: DataType; readonly dims: readonly number[] }[];
+  /** Writes it for images [n, ...] that all leave at one exit. */
+  readonly write: (builder: GraphBuilder, distances: string, exit: number) => string[];
+}
+
+/** What a graph of exits is made of. */
+export interface ExitsSpec {
+  readonly parts: Parts;
+  readonly confidence: ConfidenceKind;
+  /** Thresholds of the gates: names of values [1]. */
+  readonly thresholds: readonly string[];
+  readonly answer: AnswerForm;
+  /**
+   * Whether images are handed on without a copy where nobody leaves. Every part is then written twice for each gate
+   * before it (its weights once), so that it stands both behind copied and behind handed-on images.
+   */
+  readonly withoutCopies: boolean;
+}
+
+/** Class, exit and confidence, decided inside the graph. */
+export function decidedAnswer(confidence: ConfidenceKind): AnswerForm {
+  const { classes, exits, confidences } = gatedGraphNames;
+  return {
+    outputs: [
+      { name: classes, type: 'int64', dims: [] },
+      { name: exits, type: 'int64', dims: [] },
+      { name: confidences, type: 'float', dims: [] },
+    ],
+    write: (builder, distances, exit) => [
+      builder.node('ArgMax', [distances], { axis: 1, keepdims: 0 }),
+      writeExit(builder, distances, exit),
+      writeConfidence(builder, distances, confidence),
+    ],
+  };
+}
+
+/** The exit, and its distances or logits [batch, classes]: few nodes, for a caller that decides itself. */
+export function plainAnswer(classes: number): AnswerForm {
+  return {
+    outputs: [
+      { name: gatedGraphNames.exits, type: 'int64', dims: [] },
+      { name: gatedGraphNames.distances, type: 'float', dims: [classes] },
+    ],
+    write: (builder, distances, exit) => [writeExit(builder, distances, exit), distances],
+  };
+}
+
+/**
+ * The gated network as one standard ONNX graph for any ONNX Runtime and any batch size: images that leave are gathered
+ * out, the rest go on in the branch of an `If`, which is not entered when nobody is left.
+ *
+ * Thresholds are an input without a default: onnxruntime-node drops without a word what it is fed for an input that has
+ * an initializer of the same name.
+ */
+export function gatedModel(
+  lowered: LoweredNetwork,
+  gates: readonly PlacedGate[],
+  options: {
+    readonly confidence: ConfidenceKind;
+    /** Normalises inside: the graph takes bytes 0-255. Without it, the graph takes normalised floats. */
+    readonly preprocessing?: Preprocessing;
+    readonly metadata?: Readonly<Record<string, string>>;
+    /** By default class, exit and confidence. */
+    readonly answer?: AnswerForm;
+    readonly withoutCopies?: boolean;
+  },
+): Uint8Array {
+  const builder = new GraphBuilder(lowered.network.name);
+  const { images, thresholds } = gatedGraphNames;
+  const { channels, height, width } = lowered.network.input;
+  const type = options.preprocessing === undefined ? 'float' : 'uint8';
+  const input = builder.input(images, type, ['batch', channels, height, width]);
+  builder.input(thresholds, 'float', [gates.length]);
+  const normalised =
+    options.preprocessing === undefined ? input : writeNormalisation(builder, input, options.preprocessing);
+  writeExits(builder, [normalised], {
+    parts: networkParts(lowered, gates),
+    confidence: options.confidence,
+    thresholds: splitThresholds(builder, gates.length),
+    answer: options.answer ?? decidedAnswer(options.confidence),
+    withoutCopies: options.withoutCopies ?? false,
+  });
+  return builder.encode(options.metadata);
+}
+
+/** The parts of a network as its description has them. */
+export function networkParts(lowered: LoweredNetwork, gates: readonly PlacedGate[]): Parts {
+  const shapes = stageShapes(lowered.network);
+  const starts = [0, ...gates.map(({ place }) => place.stage)];
+  return {
+    count: gates.length + 1,
+    write(builder, part, [input]) {
+      const placed = gates[part];
+      const start = starts[part]!;
+      let value = input!;
+      // A gate sits before the transition of its stage; the part behind it begins with that.
+      if (start === 0) value = writeLayers(builder, lowered.stem, value);
+      else value = writeLayers(builder, lowered.stages[start - 1]!.transition, value);
+      const end = placed?.place.stage ?? lowered.stages.length;
+      for (let stage = start; stage < end; stage++) {
+        value = writeLayers(builder, lowered.stages[stage]!.layers, value);
+        if (stage + 1 < end || placed === undefined) {
+          value = writeLayers(builder, lowered.stages[stage]!.transition, value);
+        }
+      }
+      if (placed === undefined) {
+        const logits = builder.fresh('logits');
+        writeClassifier(builder, lowered, value, logits);
+        return { distances: logits, next: [] };
+      }
+      const pooling = builder.fresh('features');
+      const features = writePooling(builder, value, placed.place.pooling, shapes[end - 1]!, pooling);
+      return { distances: writeGate(builder, part, placed, features), next: [value] };
+    },
+  };
+}
+
+/** Distances d = xW - b, [n, classes]. */
+function writeGate(builder: GraphBuilder, index: number, { gate }: PlacedGate, features: string): string {
+  const weights = builder.constant(`gate${index + 1}.weights`, gate.weights, [gate.features, gate.classes]);
+  const bias = builder.constant(
+    `gate${index + 1}.bias`,
+    gate.bias.map((value) => -value),
+    [gate.classes],
+  );
+  return builder.node('Gemm', [features, weights, bias]);
+}
+
+/** (byte / 255 - mean) / std, rounded after every step as `normalise` and torchvision do. */
+function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
+  const perChannel = (name: string, values: readonly number[]): string =>
+    builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);
+  const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
+  const scaled = builder.node('Div', [floats, builder.constant('byte_range', Float32Array.of(255), [])]);
+  const centred = builder.node('Sub', [scaled, perChannel('pixel_mean', mean)]);
+  return builder.node('Div', [centred, perChannel('pixel_std', std)]);
+}
+
+/** Each gate's threshold as a value [1]. */
+export function splitThresholds(builder: GraphBuilder, gates: number): string[] {
+  const { thresholds } = gatedGraphNames;
+  if (gates === 1) return [thresholds];
+  const names = Array.from({ length: gates }, (_, gate) => `threshold${gate + 1}`);
+  const sizes = builder.ints('one_each', new Array<number>(gates).fill(1));
+  builder.nodes('Split', [thresholds, sizes], { axis: 0 }, names);
+  return names;
+}
+
+/** Writes all parts with their exits, and the graph's outputs. */
+export function writeExits(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec): void {
+  const answer = writePart(builder, 0, inputs, spec);
+  for (const [i, { name, type, dims }] of spec.answer.outputs.entries()) {
+    builder.node('Identity', [answer[i]!], {}, name);
+    builder.output(name, type, ['batch', ...dims]);
+  }
+}
+
+/** One part, its exit, and all that lies behind it. @returns the answer's values for all images [n, ...] */
+function writePart(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
+  const { distances, next } = spec.parts.write(builder, part, inputs);
+  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
+  if (!spec.withoutCopies) return writeLeaving(builder, part, distances, next, spec);
+  return writeIf(
+    builder,
+    writeSomebodyLeaves(builder, part, distances, spec),
+    (leaving) => writeLeaving(leaving, part, distances, next, spec),
+    (staying) => writePart(staying, part + 1, next, spec),
+    spec.answer,
+  );
+}
+
+/** Whether at least one image leaves at this gate: bool, one number. Few nodes: every image passes here. */
+function writeSomebodyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
+  // The largest distance of each image is its confidence already; no need to find it image by image.
+  const confidences = spec.confidence === 'max' ? distances : writeConfidence(builder, distances, spec.confidence);
+  // Compared before they are reduced: a NaN is compared with nothing, but would spread in a maximum.
+  const reaches = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
+  const numbers = builder.node('Cast', [reaches], { to: dataTypes.float });
+  return builder.node('Cast', [builder.node('ReduceMax', [numbers], { keepdims: 0 })], { to: dataTypes.bool });
+}
+
+/** Algorithm 1 at one gate: the images that reach the threshold leave, the others go on, if there are any. */
+function writeLeaving(
+  builder: GraphBuilder,
+  part: number,
+  distances: string,
+  next: readonly string[],
+  spec: ExitsSpec,
+): string[] {
+  const here = spec.answer.write(builder, distances, part);
+  const confidences = writeConfidence(builder, distances, spec.confidence);
+  const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
+  const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
+  const somebodyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
+  return writeIf(
+    builder,
+    somebodyStays,
+    (going) => {
+      const positions = going.node('Reshape', [stay, going.ints('flat', [-1])]); // [m]
+      const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
+      const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));
+      const deeper = writePart(going, part + 1, gathered, spec);
+      return here.map((all, i) => going.node('ScatterND', [all, column, deeper[i]!]));
+    },
+    (done) => here.map((value) => done.node('Identity', [value])),
+    spec.answer,
+  );
+}
+
+function writeIf(
+  builder: GraphBuilder,
+  condition: string,
+  yes: (branch: GraphBuilder) => string[],
+  no: (branch: GraphBuilder) => string[],
+  { outputs }: AnswerForm,
+): string[] {
+  const branchOf = (name: string, write: (branch: GraphBuilder) => string[]) => {
+    const branch = builder.branch(builder.fresh(name));
+    const rows = builder.fresh('rows');
+    for (const [i, value] of write(branch).entries())
+      branch.output(value, outputs[i]!.type, [rows, ...outputs[i]!.dims]);
+    return { graph: branch.graph() };
+  };
+  const attributes = { then_branch: branchOf('then', yes), else_branch: branchOf('else', no) };
+  const names = outputs.map(({ name }) => builder.fresh(name));
+  builder.nodes('If', [condition], attributes, names);
+  return names;
+}
+
+/** The same exit for each image: int64 [n]. */
+function writeExit(builder: GraphBuilder, distances: string, exit: number): string {
+  const count = builder.node('Shape', [distances], { start: 0, end: 1 });
+  return builder.node('Expand', [builder.ints(`exit${exit}`, [exit]), count]);
+}
+
+/** What a gate holds against its threshold, as `src/gates/confidence.ts` computes it: [n, classes] to [n]. */
+function writeConfidence(builder: GraphBuilder, distances: string, kind: ConfidenceKind): string {
+  const rows = { axes: [1], keepdims: 0 };
+  switch (kind) {
+    case 'max':
+      return builder.node('ReduceMax', [distances], rows);
+    case 'softmax':
+      return builder.node('ReduceMax', [builder.node('Softmax', [distances], { axis: 1 })], rows);
+    case 'entropy': {
+      const logarithms = builder.node('LogSoftmax', [distances], { axis: 1 });
+      const terms = builder.node('Mul', [builder.node('Exp', [logarithms]), logarithms]);
+      return builder.node('ReduceSum', [terms, builder.ints('class_axis', [1])], { keepdims: 0 });
+    }
+    case 'difference': {
+      const [values, positions] = [builder.fresh('largest_two'), builder.fresh('positions')];
+      builder.nodes('TopK', [distances, builder.ints('two', [2])], { axis: 1 }, [values, positions]);
+      const [first, second] = [builder.fresh('first'), builder.fresh('second')];
+      builder.nodes('Split', [values, builder.ints('one_one', [1, 1])], { axis: 1 }, [first, second]);
+      const difference = builder.node('Sub', [first, second]);
+      return builder.node('Reshape', [difference, builder.ints('flat', [-1])]);
+    }
+  }
+}
+
+/**
+ * Thresholds as float32, rounded up: a float32 confidence reaches the result exactly where it reaches the number given.
+ */
+export function floatThresholds(thresholds: readonly number[]): Float32Array {
+  return Float32Array.from(thresholds, (threshold) => {
+    const nearest = Math.fround(threshold);
+    return nearest < threshold ? nextFloat(nearest) : nearest;
+  });
+}
+
+/** The smallest float32 above a finite one. */
+function nextFloat(value: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  if (value === 0) view.setInt32(0, 1);
+  else {
+    view.setFloat32(0, value);
+    view.setInt32(0, view.getInt32(0) + (value > 0 ? 1 : -1));
+  }
+  return view.getFloat32(0);
+}

@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
+import { decodeImage } from '../data/image-folder/decode.js';
+import { type LoadedFile, loadGatedFile } from '../engines/onnxruntime/gated-file.js';
+import { InputError, messageOf } from '../errors.js';
+import { type AboutGated, readGatedFile } from '../onnx/gated-file.js';
+import { asFileProblem } from '../store/files.js';
+
+/** What a gated network says of one image. */
+export interface Prediction {
+  readonly image: string;
+  readonly class: string;
+  readonly classIndex: number;
+  /** Exit that it took, counted from 1; as many as there are exits for the original classifier. */
+  readonly exit: number;
+  readonly confidence: number;
+  /** Time of the graph on this image alone, after a warm-up; reading and decoding it not included. */
+  readonly ms: number;
+  /** Its size before it was brought to the network's; absent where that was its size already. */
+  readonly resizedFrom?: { readonly width: number; readonly height: number };
+}
+
+/** What `dgate predict` reports. */
+export interface Predictions {
+  readonly model: string;
+  /** Number of exits, the original classifier included. */
+  readonly exits: number;
+  /** null for a gate that is closed. */
+  readonly thresholds: readonly (number | null)[];
+  readonly input: { readonly width: number; readonly height: number };
+  readonly predictions: readonly Prediction[];
+}
+
+/**
+ * Runs images through a file of `dgate export`, one by one. Nothing but that file and the images is read.
+ *
+ * @param thresholds the file's own if absent
+ * @throws InputError naming everything that cannot be read
+ */
+export async function predict(
+  model: string,
+  images: readonly string[],
+  thresholds?: readonly number[],
+): Promise<Predictions> {
+  const file = readGatedFile(await readBytes(model), model);
+  const { about } = file;
+  const gates = about.gates.length;
+  if (thresholds !== undefined && thresholds.length !== gates) {
+    throw new InputError(`--thresholds: ${thresholds.length} given; valid: ${gates}, one for each gate of ${model}`);
+  }
+  const applied = thresholds ?? about.thresholds;
+  const decoded = await decodeAll(images, about);
+  const loaded = await loadGatedFile(file, model);
+  try {
+    await loaded.run(decoded[0]!.pixels, 1, applied); // the first run allocates
+    const predictions: Prediction[] = [];
+    for (const image of decoded) predictions.push(await predictOne(loaded, image, about, applied));
+    const { width, height } = about.preprocessing;
+    const shown = applied.map((value) => (Number.isFinite(value) ? value : null));
+    return { model, exits: gates + 1, thresholds: shown, input: { width, height }, predictions };
+  } finally {
+    await loaded.close();
+  }
+}
+
+async function predictOne(
+  loaded: LoadedFile,
+  { path, pixels, width, height }: Decoded,
+  about: AboutGated,
+  thresholds: readonly number[],
+): Promise<Prediction> {
+  const start = performance.now();
+  const { classes, exits, confidences } = await loaded.run(pixels, 1, thresholds);
+  const ms = performance.now() - start;
+  const fits = width === about.preprocessing.width && height === about.preprocessing.height;
+  return {
+    image: path,
+    class: about.classes[classes[0]!]!,
+    classIndex: classes[0]!,
+    exit: exits[0]! + 1,
+    confidence: confidences[0]!,
+    ms,
+    ...(!fits && { resizedFrom: { width, height } }),
+  };
+}
+
+interface Decoded {
+  readonly path: string;
+  /** Bytes [3, height, width] as the network takes them. */
+  readonly pixels: Uint8Array;
+  /** Of the file. */
+  readonly width: number;
+  readonly height: number;
+}
+
+/** @throws InputError naming every image that is missing or cannot be decoded */
+async function decodeAll(paths: readonly string[], about: AboutGated): Promise<Decoded[]> {
+  const decoded: Decoded[] = [];
+  const problems: string[] = [];
+  for (const path of paths) {
+    try {
+      decoded.push(await decode(path, about.preprocessing));
+    } catch (error) {
+      if (error instanceof InputError) problems.push(...error.problems);
+      else problems.push(`${path}: cannot be decoded (${messageOf(error).trim().split('\n')[0]}); valid: an image`);
+    }
+  }
+  if (problems.length > 0) throw new InputError(problems);
+  return decoded;
+}
+
+async function decode(path: string, preprocessing: AboutGated['preprocessing']): Promise<Decoded> {
+  const bytes = await readBytes(path);
+  const { width, height } = await sharp(bytes).metadata();
+  const { height: side, resize, interpolation, squash, order } = preprocessing;
+  // A file that has the network's size already is taken as it is.
+  const fits = width === side && height === side;
+  const geometry = { resize: fits ? side : resize, crop: side, interpolation, squash, order };
+  return { path, pixels: await decodeImage(bytes, geometry), width, height };
+}
+
+/** @throws InputError where there is no such file */
+async function readBytes(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new InputError(`${path}: no such file`);
+    throw asFileProblem(error, path);
+  }
+}

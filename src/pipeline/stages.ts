@@ -1,0 +1,137 @@
+import type { ImageSource } from '../data/dataset.js';
+import type { Experiment } from '../experiment/schema.js';
+import type { ConfidenceKind } from '../gates/confidence.js';
+import { networkByName } from '../networks/catalogue.js';
+import { linearFlops, type NetworkFlops, networkFlops } from '../networks/flops.js';
+import type { Network } from '../networks/network.js';
+import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import { type ExitCosts, exitCosts, type Scores } from '../thresholds/evaluate.js';
+import { LazyEngine, type RunContext } from './context.js';
+import { extract } from './extract.js';
+import type { FeatureSet } from './features.js';
+import { type Images, openImages } from './images.js';
+import { scoreImages } from './score.js';
+import { type NetworkSource, openNetwork } from './source.js';
+import { type CachedGate, trainGates } from './train.js';
+
+/** An experiment checked against its network, with what each exit costs. */
+export interface Plan {
+  readonly network: Network;
+  readonly places: readonly GatePlace[];
+  readonly flops: NetworkFlops;
+  readonly costs: ExitCosts;
+  /** FLOPs of each exit where only some gates are used (positions from 0, ascending), the original classifier last. */
+  readonly costsOf: (gates: readonly number[]) => ExitCosts;
+}
+
+/** Checks an experiment against its network and counts what each exit costs; nothing is read or run. */
+export function plan(experiment: Experiment): Plan {
+  const network = networkByName(experiment.network);
+  const { after, pooling } = experiment.gates;
+  const places = after.map((stage, index): GatePlace => {
+    return { stage, pooling: Array.isArray(pooling) ? pooling[index]! : pooling };
+  });
+  checkPlaces(network, places);
+  const flops = networkFlops(network);
+  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, network.classifier.out));
+  const cumulative = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops);
+  const costsOf = (gates: readonly number[]): ExitCosts => {
+    const chosen = (of: readonly number[]): number[] => gates.map((gate) => of[gate]!);
+    return exitCosts(chosen(cumulative), chosen(gateFlops), flops.flops);
+  };
+  return { network, places, flops, costs: costsOf([...places.keys()]), costsOf };
+}
+
+/** What is extracted from each split. */
+export interface SplitFeatures {
+  readonly train: FeatureSet;
+  readonly heldOut?: FeatureSet;
+  readonly test: FeatureSet;
+}
+
+/** Class and confidence of the images that no gate has learnt from. */
+export interface SplitScores {
+  readonly heldOut?: Scores;
+  readonly test: Scores;
+}
+
+/**
+ * The stages of a run that analyses go back to: with other gates, another loss, another confidence. Each takes what this
+ * experiment or another has computed before from the cache.
+ */
+export interface Stages {
+  readonly context: RunContext;
+  readonly experiment: Experiment;
+  readonly plan: Plan;
+  readonly source: NetworkSource;
+  readonly images: Images;
+  readonly features: SplitFeatures;
+  /** The test images in the order of their features and scores. */
+  readonly testImages: ImageSource;
+  readonly engine: LazyEngine;
+  /** Gates as the experiment describes them, each alone on all training images. @param wanted positions from 0 */
+  readonly train: (as?: Experiment, wanted?: readonly number[], context?: RunContext) => Promise<CachedGate[]>;
+  /** What those gates say of every image they have not learnt from. */
+  readonly score: (
+    gates: readonly CachedGate[],
+    confidence: ConfidenceKind,
+    context?: RunContext,
+  ) => Promise<SplitScores>;
+  /** Seconds that each stage took so far. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** Does some work and adds its time to a stage. */
+  readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
+}
+
+/** Opens the network, its images, and their features at each gate: everything that needs the network itself. */
+export async function openStages(context: RunContext, experiment: Experiment): Promise<Stages> {
+  const planned = plan(experiment);
+  const { seconds, timed } = stopwatch();
+  const engine = new LazyEngine(experiment.engine);
+  const source = await openNetwork(planned.network, experiment.checkpoint, context.modelsRoot, context.progress);
+  const images = await timed('data', () => openImages(context, experiment, source));
+  const extracted = (split: ImageSource, label: string): Promise<FeatureSet> =>
+    timed('extract', () => extract(context, source, split, planned.places, engine, label));
+  const train = await extracted(images.train, 'training');
+  const heldOut = images.heldOut && (await extracted(images.heldOut, 'held-out'));
+  const test = await extracted(images.test, 'test');
+  const features: SplitFeatures = { train, ...(heldOut && { heldOut }), test };
+  // Without the images that could not be decoded, so that positions mean the same in images, features and scores.
+  const usable: Images = {
+    train: await train.imagesOf(images.train),
+    ...(heldOut && images.heldOut && { heldOut: await heldOut.imagesOf(images.heldOut) }),
+    test: await test.imagesOf(images.test),
+  };
+  return {
+    context,
+    experiment,
+    plan: planned,
+    source,
+    images: usable,
+    features,
+    testImages: await test.imagesOf(images.test),
+    engine,
+    train: (as = experiment, wanted, within = context) =>
+      timed('train', () => trainGates(within, as, train, engine, wanted)),
+    score: (gates, confidence, within = context) =>
+      timed('score', async () => {
+        const held = heldOut && (await scoreImages(within, heldOut, gates, confidence, 'held-out'));
+        return { ...(held && { heldOut: held }), test: await scoreImages(within, test, gates, confidence, 'test') };
+      }),
+    seconds,
+    timed,
+  };
+}
+
+function stopwatch(): Pick<Stages, 'seconds' | 'timed'> {
+  const seconds: Record<string, number> = {};
+  return {
+    seconds,
+    timed: async (stage, work) => {
+      const start = performance.now();
+      const result = await work();
+      seconds[stage] = (seconds[stage] ?? 0) + (performance.now() - start) / 1000;
+      return result;
+    },
+  };
+}

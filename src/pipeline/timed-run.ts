@@ -1,0 +1,45 @@
+import { InputError } from '../errors.js';
+import type { PresetName } from '../experiment/definition.js';
+import { describeMachine } from '../timing/machine.js';
+import type { RunContext } from './context.js';
+import { openGated } from './gated.js';
+import { runFolder } from './report.js';
+import type { RunOutcome } from './run.js';
+import { speedSource } from './speeds.js';
+import { type TimingOptions, timeGated } from './time.js';
+import { findTiming, writeTiming } from './timing-files.js';
+
+/**
+ * Times the rows of a finished run and leaves the times in its folder.
+ *
+ * @returns the outcome with its speeds
+ * @throws InputError where it has no rows, or fewer images than a batch
+ */
+export async function timeRun(context: RunContext, outcome: RunOutcome, options: TimingOptions): Promise<RunOutcome> {
+  const { experiment, rows, engine } = outcome;
+  if (rows.length === 0) {
+    throw new InputError(`${experiment.name}: no rows to time; valid: an experiment with thresholds.margins or fixed`);
+  }
+  // What the run has just said of the cache need not be said again.
+  const opened = await openGated({ ...context, progress: { ...context.progress, note() {} } }, experiment);
+  const timing = await timeGated(context, opened, await engine.get(), options);
+  await writeTiming(timing, runFolder(outcome, options.preset, context.resultsRoot));
+  return { ...outcome, timing: timing.record };
+}
+
+/** The outcome with the speeds of its last timed evaluation, where this machine has made one; says so, or why not. */
+export async function withLastTiming(
+  context: RunContext,
+  outcome: RunOutcome,
+  preset: PresetName,
+): Promise<RunOutcome> {
+  const folder = runFolder(outcome, preset, context.resultsRoot);
+  const found = await findTiming(folder, await describeMachine());
+  if (found === undefined) return outcome;
+  if ('why' in found) {
+    context.progress.note(`speed: left empty: ${found.why}`);
+    return outcome;
+  }
+  context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
+  return { ...outcome, timing: found.record };
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import { stringify } from 'csv-stringify/sync';
+import { messageOf } from '../errors.js';
+import { renderTiming, timingCsv } from '../report/timing.js';
+import { readJson, writeFileAtomic } from '../store/files.js';
+import { isSameMachine, type Machine } from '../timing/machine.js';
+import { RECORD_VERSION, type TimingRecord } from '../timing/record.js';
+import type { RawPair, TimingOutcome } from './time.js';
+
+const FILE = 'timing.json';
+
+/** What a timed evaluation leaves in the folder of its run. */
+export const timingFiles = ['timing.txt', 'timing.csv', 'timing-pairs.csv', FILE];
+
+/** Writes the table, a line for each row, a line for each measured pair, and the record, which is what is read again. */
+export async function writeTiming({ record, pairs }: TimingOutcome, folder: string): Promise<void> {
+  await writeFileAtomic(join(folder, 'timing-pairs.csv'), pairLines(pairs));
+  await writeFileAtomic(join(folder, 'timing.csv'), timingCsv(record));
+  await writeFileAtomic(join(folder, 'timing.txt'), `${renderTiming(record)}\n`);
+  await writeFileAtomic(join(folder, FILE), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Lines of the raw times, some thousands at a time. */
+function* pairLines(pairs: readonly RawPair[]): Generator<string> {
+  const ways = pairs[0]?.exits.length ?? 0;
+  const exits = Array.from({ length: ways }, (_, exit) => `exit${exit + 1}_images`);
+  yield stringify([['batch_images', 'row', 'pair', 'image', 'first', 'original_ms', 'gated_ms', ...exits]]);
+  for (let start = 0; start < pairs.length; start += 4096) {
+    yield stringify(
+      pairs
+        .slice(start, start + 4096)
+        .map((pair) => [
+          pair.batch,
+          pair.row,
+          pair.index,
+          pair.image,
+          pair.first,
+          pair.originalMs.toFixed(6),
+          pair.gatedMs.toFixed(6),
+          ...pair.exits,
+        ]),
+    );
+  }
+}
+
+/** The last timing of a run, or why there is none that its table may show. */
+export type FoundTiming = { readonly record: TimingRecord } | { readonly why: string } | undefined;
+
+/**
+ * The last timing in a run's folder. The folder's name stands for everything that decides the result, the engine
+ * included; the machine it does not name, so that is compared.
+ *
+ * @returns undefined where nothing was ever timed
+ */
+export async function findTiming(folder: string, machine: Machine): Promise<FoundTiming> {
+  const path = join(folder, FILE);
+  let found: unknown;
+  try {
+    found = await readJson(path);
+  } catch (error) {
+    return { why: messageOf(error) };
+  }
+  if (found === undefined) return undefined;
+  const record = found as TimingRecord;
+  if (record.version !== RECORD_VERSION) return { why: `${path}: written by another version of dgate` };
+  if (!isSameMachine(record.machine, machine)) {
+    return { why: `${path}: measured on another machine (${record.machine.processor}, ${record.machine.cores} cores)` };
+  }
+  return { record };
+}

@@ -1,0 +1,203 @@
+import type { Claim, Figure, FindingTable, ImageSheet, Verdict } from '../findings.js';
+import { findingCells } from '../format.js';
+import { SHEET_DENSITY } from '../sheets.js';
+import type { TableLine } from '../table.js';
+import { type Html, html, markup } from './escape.js';
+import { style } from './style.js';
+
+/** All that a run's page shows. */
+export interface Page {
+  readonly title: string;
+  readonly experiment: string;
+  readonly preset: string;
+  /** What gives the page again: `dgate run table1`. */
+  readonly command: string;
+  /** Date and time, ISO 8601. */
+  readonly date: string;
+  /** The table of thresholds; absent where the experiment has none. */
+  readonly results?: { readonly head: readonly string[]; readonly lines: readonly TableLine[] };
+  readonly claims: readonly Claim[];
+  readonly figures: readonly { readonly figure: Figure; readonly svg: string }[];
+  readonly sheets: readonly { readonly sheet: ImageSheet; readonly png: Uint8Array }[];
+  readonly tables: readonly FindingTable[];
+  /** What the numbers rest on: splits, network, gates, seeds, machine, versions. */
+  readonly facts: readonly (readonly [name: string, value: string])[];
+  /** Seconds of each stage, in this run and, where they are known, when what it used was computed. */
+  readonly stages: readonly { readonly name: string; readonly now: number; readonly computed: number | null }[];
+  /** The resolved definition as JSON text. */
+  readonly definition: string;
+}
+
+/** Rows of a finding that a page shows; the CSV has all. */
+const MOST_ROWS = 60;
+/** More columns than these are set smaller. */
+const MANY_COLUMNS = 10;
+
+/** Nothing may be fetched, from anywhere. */
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
+/** A run as one self-contained HTML page. */
+export function renderPage(page: Page): string {
+  const sections = [
+    claimsSection(page.claims),
+    resultsSection(page),
+    figuresSection(page),
+    sheetsSection(page),
+    tablesSection(page.tables),
+    methodSection(page),
+  ].flatMap((section) => (section === undefined ? [] : [section]));
+  const links = sections.map(({ id, title }) => html`<a href="#${id}">${title}</a>`);
+  const body = sections.map(
+    ({ id, title, content }) => html`<section><h2 id="${id}">${title}</h2>
+${content}</section>
+`,
+  );
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<title>${page.title}</title>
+<style>${markup(style)}</style>
+</head>
+<body>
+<header>
+<h1>${page.title}</h1>
+<p class="dim">Experiment <code>${page.experiment}</code>, preset ${page.preset}, ${page.date.slice(0, 16).replace('T', ' ')} UTC</p>
+<p><code>${page.command}</code></p>
+<nav>${links}</nav>
+</header>
+${body}</body>
+</html>
+`.html;
+}
+
+interface Section {
+  readonly id: string;
+  readonly title: string;
+  readonly content: Html;
+}
+
+/** Signs that tell verdicts apart without colour. */
+const signs: Readonly<Record<Verdict, string>> = {
+  holds: '✓',
+  'does not hold': '✗',
+  undecided: '?',
+  'cannot be checked here': '–',
+};
+
+function claimsSection(claims: readonly Claim[]): Section | undefined {
+  if (claims.length === 0) return undefined;
+  const rows = claims.map(
+    ({ verdict, source, statement, printed, measured, why, trace }) => html`<tr>
+<td><span class="badge ${verdict.replaceAll(' ', '-')}">${signs[verdict]} ${verdict}</span></td>
+<td>${statement}<br><span class="dim">${source}</span></td>
+<td>${printed}</td>
+<td>${measured}${why === undefined ? '' : html`<br><span class="why">${why}</span>`}</td>
+<td class="trace"><code>${trace.file}</code><br>${trace.row}</td>
+</tr>
+`,
+  );
+  return {
+    id: 'claims',
+    title: 'What became of the paper’s claims',
+    content: html`<div class="wide"><table class="claims text">
+<thead><tr><th>Verdict</th><th>Claim</th><th>Paper</th><th>Measured here</th><th>Traced to</th></tr></thead>
+<tbody>
+${rows}</tbody></table></div>
+`,
+  };
+}
+
+function resultsSection({ results }: Page): Section | undefined {
+  if (results === undefined) return undefined;
+  const rows = results.lines.map(({ kind, cells }) => {
+    return html`<tr class="${kind}">${cells.map((cell) => html`<td>${cell.trim()}</td>`)}</tr>
+`;
+  });
+  return {
+    id: 'results',
+    title: 'Results',
+    content: html`<div class="wide"><table class="results">
+<thead><tr>${results.head.map((name) => html`<th>${name}</th>`)}</tr></thead>
+<tbody>
+${rows}</tbody></table></div>
+<p class="dim">All digits: <code>table.csv</code>.</p>
+`,
+  };
+}
+
+function figuresSection({ figures }: Page): Section | undefined {
+  if (figures.length === 0) return undefined;
+  const shown = figures.map(
+    ({ figure, svg }) => html`<figure>
+${markup(svg)}
+<figcaption>${figure.caption} <code>${figure.name}.svg</code></figcaption>
+</figure>
+`,
+  );
+  return { id: 'figures', title: 'Figures', content: html`${shown}` };
+}
+
+function sheetsSection({ sheets }: Page): Section | undefined {
+  if (sheets.length === 0) return undefined;
+  const shown = sheets.map(({ sheet, png }) => {
+    const { width, height } = pngSize(png);
+    const data = Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64');
+    return html`<figure>
+<h3>${sheet.title}</h3>
+<img src="data:image/png;base64,${data}" width="${width / SHEET_DENSITY}" height="${height / SHEET_DENSITY}" alt="${sheet.title}">
+<figcaption>${sheet.caption} <code>${sheet.name}.png</code></figcaption>
+</figure>
+`;
+  });
+  return { id: 'images', title: 'Images', content: html`${shown}` };
+}
+
+/** Width and height stand at fixed places of a PNG's first chunk. */
+function pngSize(png: Uint8Array): { width: number; height: number } {
+  const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
+function tablesSection(tables: readonly FindingTable[]): Section | undefined {
+  if (tables.length === 0) return undefined;
+  const shown = tables.map((table) => {
+    const { head, lines } = findingCells(table, MOST_ROWS);
+    const left = table.rows.length - lines.length;
+    const all = left === 0 ? 'All digits' : `${left.toLocaleString('en')} more rows, and all digits`;
+    const words = table.columns.map((_, i) => table.rows.every((row) => typeof row[i] === 'string'));
+    const kind = (i: number): string => (words[i] ? 'word' : 'number');
+    return html`<h3>${table.title}</h3>
+<div class="wide"><table class="${head.length > MANY_COLUMNS ? 'many' : 'few'}">
+<thead><tr>${head.map((name, i) => html`<th class="${kind(i)}">${name}</th>`)}</tr></thead>
+<tbody>
+${lines.map((cells) => html`<tr>${cells.map((cell, i) => html`<td class="${kind(i)}">${cell}</td>`)}</tr>\n`)}</tbody></table></div>
+<p class="dim">${all}: <code>${table.name}.csv</code>.</p>
+`;
+  });
+  return { id: 'tables', title: 'Tables', content: html`${shown}` };
+}
+
+function methodSection({ facts, stages, definition }: Page): Section {
+  const seconds = (value: number | null): string => (value === null ? '' : value.toFixed(2));
+  const rows = stages.map(({ name, now, computed }) => {
+    return html`<tr><td>${name}</td><td>${seconds(now)}</td><td>${seconds(computed)}</td></tr>
+`;
+  });
+  return {
+    id: 'method',
+    title: 'How it was made',
+    content: html`<dl class="facts">
+${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}</dl>
+<h3>Seconds of each stage</h3>
+<table>
+<thead><tr><th>Stage</th><th>This run</th><th>When computed</th></tr></thead>
+<tbody>
+${rows}</tbody></table>
+<h3>Definition</h3>
+<pre><code>${definition}</code></pre>
+`,
+  };
+}

@@ -1,0 +1,61 @@
+import { countVerdicts } from './claims.js';
+import type { Claim } from './findings.js';
+import type { Summarised } from './summary.js';
+
+/** What stands over the table of claims. */
+export interface Origin {
+  readonly command: string;
+  readonly preset: string;
+  /** `2026-11-22` */
+  readonly date: string;
+  readonly machine: string;
+  readonly versions: string;
+}
+
+/**
+ * `results/README.md`: one table of every claim of the paper, the value printed, the value measured, the verdict, and
+ * the CSV row and command that the value comes from.
+ */
+export function renderReadme(results: readonly Summarised[], origin: Origin): string {
+  const counts = [...countVerdicts(results.flatMap(({ claims }) => claims))];
+  const failed = results.filter(({ state }) => state === 'failed');
+  return `# What became of the paper's claims
+
+Written by the command below; a later run of it replaces this file. A verdict is about the network that was run: where
+that is not the paper's, the row says so.
+
+| | |
+|---|---|
+| Command | \`${origin.command}\` |
+| Date | ${origin.date} |
+| Preset | ${origin.preset} |
+| Machine | ${cell(origin.machine)} |
+| Versions | ${cell(origin.versions)} |
+| Verdicts | ${counts.map(([verdict, count]) => `${count} ${verdict}`).join(', ')} |
+
+${failed.map((result) => failure(result)).join('')}| Where | Claim | Printed | Measured here | Verdict | Traced to |
+|---|---|---|---|---|---|
+${results.flatMap((result) => result.claims.map((claim) => line(result, claim))).join('')}`;
+}
+
+function failure(result: Summarised): string {
+  return result.state === 'failed' ? `**${result.experiment} failed:** ${cell(result.problem)}\n\n` : '';
+}
+
+function line(result: Summarised, claim: Claim): string {
+  const { source, statement, printed, measured, verdict, why } = claim;
+  const judged = why === undefined ? `**${verdict}**` : `**${verdict}**: ${cell(why)}`;
+  const cells = [cell(source), cell(statement), cell(printed), cell(measured), judged, trace(result, claim)];
+  return `| ${cells.join(' | ')} |\n`;
+}
+
+function trace(result: Summarised, { trace: { file, row } }: Claim): string {
+  const command = `\`${result.command}\``;
+  if (result.state === 'failed') return command;
+  return `[${file}](${encodeURI(`${result.folder}/${file}`)}), ${cell(row)}; ${command}`;
+}
+
+/** Text in a cell of a Markdown table. */
+function cell(text: string): string {
+  return text.replaceAll(/\s+/g, ' ').replaceAll(/[\\|<>*_`[\]]/g, (character) => `\\${character}`);
+}

@@ -1,0 +1,111 @@
+import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
+import { type Levels, levelOf } from './levels.js';
+
+/** Combinations of levels, one per gate, at most: two numbers are kept of each, 16 bytes. */
+export const MOST_COMBINATIONS = 2 ** 24;
+
+/**
+ * Every combination of levels, all evaluated at once. Images are counted into cells by the levels that they reach; one
+ * running sum along each gate then gives every combination what its exits add up to. With N images, K gates and C
+ * combinations that takes about N K + C K steps; trying each combination takes N C.
+ */
+export interface Grid {
+  readonly levels: readonly Levels[];
+  readonly combinations: number;
+  /**
+   * For every combination (row-major, the last gate's level moves fastest) the sum over all images that leave early of
+   * what leaving there adds.
+   *
+   * @param weight what image number `position` of the grid's images adds when it leaves at `gate`; whole numbers are
+   * summed exactly up to 2^53
+   */
+  readonly sum: (weight: (gate: number, position: number) => number) => Float64Array;
+  /** Thresholds of a combination. */
+  readonly thresholds: (combination: number) => Thresholds;
+}
+
+/** @throws RangeError for more than 2^24 combinations */
+export function makeGrid(scores: Scores, images: ArrayLike<number>, levels: readonly Levels[]): Grid {
+  const sizes = levels.map((of) => of.length);
+  const combinations = sizes.reduce((product, size) => product * size, 1);
+  if (combinations > MOST_COMBINATIONS) {
+    throw new RangeError(`${combinations} combinations of levels; valid: at most ${MOST_COMBINATIONS}`);
+  }
+  // Level that each image reaches at each gate, [gate][position]
+  const reached = levels.map((of, gate) => {
+    const confidences = scores.confidences[gate]!;
+    return Int32Array.from({ length: images.length }, (_, i) => levelOf(of, confidences[images[i]!]!));
+  });
+  return {
+    levels,
+    combinations,
+    sum: (weight) => sumOverCombinations(reached, sizes, weight),
+    thresholds: (combination) => {
+      let rest = combination;
+      return sizes.map((_, gate) => {
+        const inner = sizes.slice(gate + 1).reduce((product, size) => product * size, 1);
+        const level = Math.floor(rest / inner);
+        rest %= inner;
+        return levels[gate]![level]!;
+      });
+    },
+  };
+}
+
+/**
+ * Image i leaves at gate k under levels l where its level there is <= l_k and its level at each gate j before is > l_j.
+ * What gate k adds depends on l_1 .. l_k only, so its table has k dimensions and is added to all combinations that go on
+ * from there.
+ */
+function sumOverCombinations(
+  reached: readonly Int32Array[],
+  sizes: readonly number[],
+  weight: (gate: number, position: number) => number,
+): Float64Array {
+  let before = new Float64Array(1); // sums of the gates so far, over the levels of the gates so far
+  // Cell of each image over the levels of the gates so far; -1 once it has left whatever their levels
+  const cell = new Int32Array(reached[0]?.length ?? 0);
+  reached.forEach((level, gate) => {
+    const size = sizes[gate]!;
+    const table = new Float64Array(before.length * size);
+    for (let i = 0; i < cell.length; i++) {
+      if (cell[i]! < 0) continue;
+      const own = cell[i]! * size;
+      if (level[i]! < size) table[own + level[i]!]! += weight(gate, i);
+      // To come further the gate's level must be above this image's: level 0 is reached even where the gate is closed.
+      cell[i] = level[i] === 0 ? -1 : own + level[i]! - 1;
+    }
+    runningSums(table, sizes.slice(0, gate + 1));
+    for (let outer = 0; outer < before.length; outer++) {
+      const added = before[outer]!;
+      if (added !== 0) for (let i = outer * size; i < (outer + 1) * size; i++) table[i]! += added;
+    }
+    before = table;
+  });
+  return before;
+}
+
+/** In place: sums from the front along the last dimension (who leaves), from the back along the others (who goes on). */
+function runningSums(table: Float64Array, sizes: readonly number[]): void {
+  const last = sizes.at(-1)!;
+  for (let row = 0; row < table.length; row += last) {
+    for (let i = row + 1; i < row + last; i++) table[i]! += table[i - 1]!;
+  }
+  let stride = last;
+  for (let gate = sizes.length - 2; gate >= 0; gate--) {
+    const block = stride * sizes[gate]!;
+    for (let start = 0; start < table.length; start += block) {
+      for (let i = start + block - stride - 1; i >= start; i--) table[i]! += table[i + stride]!;
+    }
+    stride = block;
+  }
+}
+
+/** What leaving at a gate changes for an image, against going on to the end: 1 mended, -1 spoilt, 0 the same. */
+export function gainOf(scores: Scores, gate: number, image: number): number {
+  const label = scores.labels[image];
+  return Number(scores.classes[gate]![image] === label) - Number(scores.original[image] === label);
+}
+
+/** FLOPs that leaving at a gate saves against going on to the end. */
+export const savingOf = (costs: ExitCosts, gate: number): number => costs.at(-1)! - costs[gate]!;

@@ -1,0 +1,132 @@
+import { Random } from '../random.js';
+import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
+import { gainOf, makeGrid, savingOf } from './grid.js';
+import { achievableLevels, quantileLevels } from './levels.js';
+import { dropPValue, normalQuantile } from './risk.js';
+
+/** A promise about new images: the accuracy lost is at most `drop` (share), with this confidence. */
+export interface Promised {
+  /** 0.005 is half a point. */
+  readonly drop: number;
+  /** 0.95: at most one choice in twenty breaks the promise. */
+  readonly confidence: number;
+}
+
+/** Thresholds for which a promise was certified, and what it rests on. */
+export interface Certified {
+  readonly thresholds: Thresholds;
+  /** Whether any gate may let images go; if not, nothing but the original network could be certified. */
+  readonly open: boolean;
+  /** p-value of the promise's being broken, on the images that tested it. */
+  readonly pValue: number;
+  /** Images that proposed the thresholds, and those that tested them. */
+  readonly proposedOn: number;
+  readonly testedOn: number;
+  /** Choices tested, in order, until one failed. */
+  readonly tested: number;
+}
+
+/** Share of the images that propose; the others test. */
+const PROPOSING_SHARE = 0.3;
+/** Combinations of thresholds that the path is made from. */
+const PROPOSED_COMBINATIONS = 200_000;
+/** Choices on the way from all gates closed to all open. */
+const PATH_LENGTH = 100;
+
+/**
+ * Thresholds with a bounded risk, by Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052), with the path learnt
+ * first as in Pareto Testing (Laufer-Goldshtein et al. 2022, arXiv 2210.07913).
+ *
+ * What is promised: with probability of at least `confidence` over the draw of `images`, the gated network's expected
+ * accuracy on new images of the same distribution is at most `drop` below the original network's. It says nothing about
+ * images of another distribution, and the drop measured on finitely many new images scatters around the expected one.
+ *
+ * How: a part of the images proposes a path of thresholds, from the safest (all gates closed) to those that save most.
+ * The others test the choices in that order, each at level 1 - confidence, until one fails; the last that passed is
+ * taken. A path that was fixed before needs no other correction for testing many (fixed sequence testing: to pass
+ * wrongly, the first choice that breaks the promise must pass, which has probability 1 - confidence at most).
+ *
+ * @param images positions of the images that choose; never the ones that are reported on
+ * @param seed which images propose
+ */
+export function certify(
+  scores: Scores,
+  costs: ExitCosts,
+  images: ArrayLike<number>,
+  promised: Promised,
+  seed: number,
+): Certified {
+  const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
+  const proposing = shuffled.slice(0, Math.round(PROPOSING_SHARE * shuffled.length));
+  const testing = shuffled.slice(proposing.length);
+  let certified: Certified = {
+    thresholds: costs.slice(1).map(() => Number.POSITIVE_INFINITY),
+    open: false,
+    pValue: 0, // with all gates closed nothing is lost, whatever the images
+    proposedOn: proposing.length,
+    testedOn: testing.length,
+    tested: 0,
+  };
+  for (const thresholds of proposePath(scores, costs, proposing, promised, testing.length)) {
+    const { lost, gained } = changes(scores, thresholds, testing);
+    const pValue = dropPValue(lost, gained, testing.length, promised.drop, 1 - promised.confidence);
+    const tested = certified.tested + 1;
+    if (pValue > 1 - promised.confidence) return { ...certified, tested };
+    certified = { ...certified, thresholds, open: true, pValue, tested };
+  }
+  return certified;
+}
+
+/** Images that the original classifier gets right and these thresholds wrong, and the other way round. */
+export function changes(scores: Scores, thresholds: Thresholds, images: ArrayLike<number>) {
+  let [lost, gained] = [0, 0];
+  for (let i = 0; i < images.length; i++) {
+    const exit = exitOf(scores, thresholds, images[i]!);
+    if (exit === thresholds.length) continue;
+    const gain = gainOf(scores, exit, images[i]!);
+    if (gain < 0) lost++;
+    else if (gain > 0) gained++;
+  }
+  return { lost, gained };
+}
+
+/**
+ * The path that is tested: choices in the order of the upper limit of the drop that they would probably have on the
+ * testing images, each saving more FLOPs than the one before. Any path is valid; a good one goes far.
+ */
+function proposePath(
+  scores: Scores,
+  costs: ExitCosts,
+  images: Int32Array,
+  { drop, confidence }: Promised,
+  testing: number,
+): Thresholds[] {
+  const gates = costs.length - 1;
+  const most = Math.max(2, Math.floor(PROPOSED_COMBINATIONS ** (1 / gates)));
+  const levels = scores.confidences.slice(0, gates).map((confidences) => {
+    return quantileLevels(achievableLevels(confidences, images), most);
+  });
+  const grid = makeGrid(scores, images, levels);
+  const gained = grid.sum((gate, i) => gainOf(scores, gate, images[i]!));
+  const changed = grid.sum((gate, i) => Math.abs(gainOf(scores, gate, images[i]!)));
+  const saved = grid.sum((gate) => savingOf(costs, gate));
+  // Of all choices with about the same limit the one that saves most; limits beyond twice the promise lead nowhere.
+  const z = normalQuantile(confidence);
+  const best = new Int32Array(PATH_LENGTH).fill(-1);
+  for (let i = 0; i < grid.combinations; i++) {
+    // Searched for among many, gains are partly luck: half of them count. One more change than was seen: what no image
+    // of few has shown may still happen.
+    const spoilt = (changed[i]! - gained[i]!) / 2;
+    const mended = (changed[i]! + gained[i]!) / 2;
+    const limit = (spoilt - mended / 2) / images.length + z * Math.sqrt((changed[i]! + 1) / images.length / testing);
+    const step = Math.max(0, Math.ceil((limit / (2 * drop)) * PATH_LENGTH) - 1);
+    if (step >= PATH_LENGTH || saved[i]! <= 0) continue;
+    if (best[step]! < 0 || saved[i]! > saved[best[step]!]!) best[step] = i;
+  }
+  let most = 0;
+  return [...best].flatMap((i) => {
+    if (i < 0 || saved[i]! <= most) return [];
+    most = saved[i]!;
+    return [grid.thresholds(i)];
+  });
+}

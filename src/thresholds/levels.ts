@@ -1,0 +1,55 @@
+/**
+ * The thresholds that are tried at a gate: Infinity (closed) first, then confidences of images, descending. Between two
+ * neighbouring confidences all thresholds let the same images go, so the confidences themselves are enough.
+ */
+export type Levels = Float64Array;
+
+/** Every threshold that makes a difference on these images: closed, and each distinct confidence. */
+export function achievableLevels(confidences: Float32Array, images: ArrayLike<number>): Levels {
+  const values = new Float32Array(images.length);
+  for (let i = 0; i < values.length; i++) values[i] = confidences[images[i]!]!;
+  values.sort(); // numbers ascending, NaN last: what is not a number never reaches a threshold
+  const levels = new Float64Array(values.length + 1);
+  levels[0] = Number.POSITIVE_INFINITY;
+  let last = 0;
+  for (let i = values.length - 1; i >= 0; i--) {
+    const value = values[i]!;
+    if (!Number.isNaN(value) && value < levels[last]!) levels[++last] = value;
+  }
+  return levels.slice(0, last + 1);
+}
+
+/**
+ * At most `count` levels that stand for all of them: closed, the lowest (everybody leaves), and quantiles between.
+ *
+ * @param all as `achievableLevels` gives them
+ * @param count at least 2
+ */
+export function quantileLevels(all: Levels, count: number): Levels {
+  if (all.length <= count) return all;
+  return Float64Array.from({ length: count }, (_, i) => all[Math.round((i * (all.length - 1)) / (count - 1))]!);
+}
+
+/**
+ * At most `count` levels within `reach` positions of a threshold, that one among them.
+ *
+ * @param all as `achievableLevels` gives them
+ */
+export function levelsAround(all: Levels, threshold: number, reach: number, count: number): Levels {
+  const centre = Math.min(levelOf(all, threshold), all.length - 1);
+  const step = Math.max(1, Math.ceil((2 * reach) / (count - 1)));
+  const steps = Math.floor((count - 1) / 2);
+  const positions = Array.from({ length: 2 * steps + 1 }, (_, i) => centre + (i - steps) * step);
+  return Float64Array.from(positions.filter((p) => p >= 0 && p < all.length).map((p) => all[p]!));
+}
+
+/** The first (highest) level that a confidence reaches; the number of levels where it reaches none. */
+export function levelOf(levels: Levels, confidence: number): number {
+  let [low, high] = [0, levels.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (confidence >= levels[middle]!) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

@@ -1,0 +1,100 @@
+import { Random } from '../random.js';
+import { nearestRank } from './statistics.js';
+
+/** One pair of runs on the same images, one after the other. */
+export interface PairTimes {
+  readonly originalMs: number;
+  readonly gatedMs: number;
+  /** FLOPs of the gated network on these images / the original's. */
+  readonly flopsShare: number;
+}
+
+/** 95 % of the resampled values lie within. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What the pairs say of a gated network. */
+export interface Estimate {
+  /** 1 - t/t0, as the paper's Speed-up; t and t0 are totals over the pairs. */
+  readonly speedUp: number;
+  readonly speedUpInterval: Interval;
+  /** 1 - F/F0 on the timed images. */
+  readonly flopsReduction: number;
+  /** Share of the FLOPs reduction that arrives as time, (1 - t/t0) / (1 - F/F0); null where no FLOPs are saved. */
+  readonly efficiency: number | null;
+  readonly efficiencyInterval: Interval | null;
+}
+
+const RESAMPLES = 2000;
+/**
+ * Longer runs are resampled in this many blocks of consecutive pairs: times of neighbours resemble each other, and
+ * single pairs, drawn as if they did not, would make the interval too narrow.
+ */
+const BLOCKS = 500;
+
+/**
+ * Speed-up and efficiency with 95 % intervals by a paired bootstrap: whole pairs are drawn with replacement, so that
+ * what slows down both runs of a pair, and which images were timed, stays together.
+ *
+ * @param seed the same seed gives the same interval
+ * @throws RangeError where there are no pairs
+ */
+export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
+  if (pairs.length === 0) throw new RangeError('no pairs');
+  const blocks = blocksOf(pairs);
+  const whole = ratios(blocks, (turn) => turn);
+  const random = new Random(seed, 'timing');
+  const resampled = Array.from({ length: RESAMPLES }, () => ratios(blocks, () => random.below(blocks.count)));
+  const efficiencies = resampled.map(({ efficiency }) => efficiency).filter((value) => value !== null);
+  return {
+    ...whole,
+    speedUpInterval: interval(resampled.map(({ speedUp }) => speedUp)),
+    // Where some resamples save no FLOPs at all, an interval would say nothing.
+    efficiencyInterval: efficiencies.length === RESAMPLES ? interval(efficiencies) : null,
+  };
+}
+
+/** Sums over the pairs of each block: t0, t, F/F0 and the number of pairs. */
+interface Blocks {
+  readonly count: number;
+  readonly originalMs: Float64Array;
+  readonly gatedMs: Float64Array;
+  readonly flopsShare: Float64Array;
+  readonly pairs: Float64Array;
+}
+
+function blocksOf(pairs: readonly PairTimes[]): Blocks {
+  const count = Math.min(BLOCKS, pairs.length);
+  const sums = (): Float64Array => new Float64Array(count);
+  const blocks: Blocks = { count, originalMs: sums(), gatedMs: sums(), flopsShare: sums(), pairs: sums() };
+  for (const [i, pair] of pairs.entries()) {
+    const block = Math.floor((i * count) / pairs.length);
+    blocks.originalMs[block]! += pair.originalMs;
+    blocks.gatedMs[block]! += pair.gatedMs;
+    blocks.flopsShare[block]! += pair.flopsShare;
+    blocks.pairs[block]!++;
+  }
+  return blocks;
+}
+
+/** Speed-up, FLOPs reduction and efficiency of as many blocks as there are, chosen by `draw`. */
+function ratios(blocks: Blocks, draw: (turn: number) => number) {
+  let [originalMs, gatedMs, flopsShare, pairs] = [0, 0, 0, 0];
+  for (let turn = 0; turn < blocks.count; turn++) {
+    const block = draw(turn);
+    originalMs += blocks.originalMs[block]!;
+    gatedMs += blocks.gatedMs[block]!;
+    flopsShare += blocks.flopsShare[block]!;
+    pairs += blocks.pairs[block]!;
+  }
+  const speedUp = 1 - gatedMs / originalMs;
+  const flopsReduction = 1 - flopsShare / pairs;
+  return { speedUp, flopsReduction, efficiency: flopsReduction > 0 ? speedUp / flopsReduction : null };
+}
+
+function interval(values: readonly number[]): Interval {
+  const sorted = Float64Array.from(values).sort();
+  return { low: nearestRank(sorted, 0.025), high: nearestRank(sorted, 0.975) };
+}

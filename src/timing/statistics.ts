@@ -1,0 +1,41 @@
+/** What is said of a list of times, in milliseconds. */
+export interface Times {
+  readonly mean: number;
+  readonly median: number;
+  /** The smallest time that at least 90 % of the others do not exceed (nearest rank, as MLPerf's). */
+  readonly p90: number;
+  readonly least: number;
+}
+
+/** @throws RangeError where there are no values */
+export function summarise(values: readonly number[]): Times {
+  const sorted = Float64Array.from(values).sort();
+  if (sorted.length === 0) throw new RangeError('no times');
+  return { mean: mean(values), median: middle(sorted), p90: nearestRank(sorted, 0.9), least: sorted[0]! };
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** The middle value; of two, their average. */
+export function median(values: readonly number[]): number {
+  return middle(Float64Array.from(values).sort());
+}
+
+function middle(sorted: Float64Array): number {
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/**
+ * The smallest value that at least this share of all values do not exceed.
+ *
+ * @param sorted ascending
+ * @param share 0 to 1
+ */
+export function nearestRank(sorted: Float64Array, share: number): number {
+  // 0.9 x 10 is 9, also where floating point says 9.000000000000002
+  const rank = Math.ceil(share * sorted.length - 1e-9);
+  return sorted[Math.max(0, rank - 1)]!;
+}

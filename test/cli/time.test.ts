@@ -1,0 +1,131 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+import { parse } from 'csv-parse/sync';
+import type { RunDocument } from '../../src/pipeline/report.js';
+import type { TimingRecord } from '../../src/timing/record.js';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { makePlace, type Place, runCli } from './cli.js';
+
+// The whole command on generated images and the real engine; what the times are is never asked.
+describe('dgate time on generated images', () => {
+  let place: Place;
+  let definition: string;
+  let record: TimingRecord;
+  const generated = { generated: true };
+
+  before(async () => {
+    place = await makePlace();
+    const checkpoint = join(place.folder, 'tiny.safetensors');
+    await writeTinyCheckpoint(checkpoint);
+    definition = join(place.folder, 'mine.ts');
+    await writeFile(
+      definition,
+      `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
+        "gates: { after: [1, 2], pooling: '4x4', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, " +
+        'trainImages: 200, testImages: 60 };',
+    );
+  });
+  after(() => place.remove());
+
+  it('prints the timed evaluation of every row and writes it beside the table', async () => {
+    const command = ['time', definition, '--images', '48', '--batch', '1,8', '--verify', ...place.options];
+    const { status, stdout, stderr } = await runCli(command, generated);
+    expect(status, stderr).to.equal(0);
+    expect(stdout).to.match(/^Timed evaluation of mine, preset laptop: resnet20-width0\.25-cifar10\n┌/);
+    expect(stdout).to.match(/\nBatch 1 {5}48 pairs a row, after \d+ warm-up runs; /);
+    expect(stdout).to.contain('all but 0 of 96 timed images');
+    expect(stdout).to.contain('Verified    class and exit as in the cached evaluation: all but 0 of 120, 2 rows');
+    expect(stderr).to.match(/60 of 60 images have the same class and exit/);
+    const [, folder] =
+      /\nwritten to (\S+): timing\.txt, timing\.csv, timing-pairs\.csv, timing\.json, /.exec(stderr) ?? [];
+    expect(await filesBelow(folder!)).to.include.members([
+      'table.csv',
+      'timing-pairs.csv',
+      'timing.csv',
+      'timing.json',
+    ]);
+    expect(await readFile(join(folder!, 'timing.txt'), 'utf8')).to.equal(stdout);
+    record = JSON.parse(await readFile(join(folder!, 'timing.json'), 'utf8')) as TimingRecord;
+    const pairs = parse(await readFile(join(folder!, 'timing-pairs.csv'), 'utf8'), { columns: true }) as object[];
+    expect(pairs).to.have.length(2 * 48 + 2 * (3 + 3)); // of 24 images of each fold, 3 batches
+    for (const pair of pairs as Record<string, string>[]) {
+      expect(Number(pair['original_ms'])).to.be.above(0);
+      expect(Number(pair['gated_ms'])).to.be.above(0);
+    }
+  });
+
+  it('records engine, machine and versions', () => {
+    expect(record.engine).to.include({ id: 'ort-cpu' });
+    expect(record.engine.versions).to.have.property('onnxruntime-node');
+    expect(record.machine).to.include({ node: process.versions.node });
+    expect(record.batches.map(({ batch }) => batch)).to.deep.equal([1, 8]);
+    for (const { rows } of record.batches) {
+      for (const row of rows) expect(row.exits.reduce((a, b) => a + b)).to.equal(row.images);
+    }
+  });
+
+  it('fills the Speed columns of dgate run, which say where they come from', async () => {
+    const { stdout, stderr, status } = await runCli(['run', definition, '--json', ...place.options], generated);
+    expect(status, stderr).to.equal(0);
+    expect(stderr).to.match(/\nspeed: one image at a time, ort-cpu \(onnxruntime-node [\d.]+\), .* UTC;/);
+    const { rows } = JSON.parse(stdout) as RunDocument;
+    const measured = record.batches[0]!.rows;
+    expect(rows.slice(0, -1).map(({ speedMs }) => speedMs)).to.deep.equal(measured.map(({ gatedMs }) => gatedMs.mean));
+    expect(rows[0]).to.include({ speedUp: measured[0]!.speedUp, efficiency: measured[0]!.efficiency });
+    const [table = ''] = (await filesBelow(place.results)).filter((name) => name.endsWith('table.csv'));
+    const [line] = parse(await readFile(join(place.results, table), 'utf8'), { columns: true }) as Record<
+      string,
+      string
+    >[];
+    expect(Number(line!['speed_up_fraction'])).to.equal(measured[0]!.speedUp);
+    expect(line).to.have.property('efficiency_fraction');
+    expect(await filesBelow(join(place.results, dirname(table)))).to.include('timing.json');
+  });
+
+  it('--json prints one document on stdout, nothing else', async () => {
+    const command = ['time', definition, '--images', '16', '--batch', '8', '--json', ...place.options];
+    const { status, stdout, stderr } = await runCli(command, generated);
+    expect(status, stderr).to.equal(0);
+    const document = JSON.parse(stdout) as TimingRecord;
+    expect([document.experiment, document.rules, document.batches.length]).to.deep.equal(['mine', 'default', 1]);
+    expect(document.verified).to.equal(null);
+  });
+
+  const refused: [string, string[], string][] = [
+    [
+      'a batch that is no number',
+      ['--batch', '1,x'],
+      '--batch 1,x; valid: whole numbers from 1, none twice, for example 1,32',
+    ],
+    ['a batch of nothing', ['--batch', '0'], '--batch 0; valid: whole numbers from 1, none twice, for example 1,32'],
+    ['a batch twice', ['--batch', '8,8'], '--batch 8,8; valid: whole numbers from 1, none twice, for example 1,32'],
+    ['no images', ['--images', '0'], '--images 0; valid: a whole number, at least 1'],
+    ['rules that it does not know', ['--rules', 'fair'], 'rules: "fair"; valid: "default", "mlperf"'],
+    [
+      'a number of images beside rules that say how many',
+      ['--images', '9', '--rules', 'mlperf'],
+      '--images with --rules mlperf: the rules say how many; valid: one of the two',
+    ],
+  ];
+  for (const [what, options, line] of refused) {
+    it(`refuses ${what} in one line`, async () => {
+      const { status, stdout, stderr } = await runCli(['time', 'table1', ...options, ...place.options]);
+      expect([status, stdout]).to.deep.equal([2, '']);
+      expect(stderr.trim()).to.equal(`dgate: ${line}`);
+    });
+  }
+
+  it('refuses more images than there are, and batches that no fold fills', async () => {
+    const many = await runCli(['time', definition, '--images', '61', ...place.options], generated);
+    expect([many.status, many.stderr.trim().split('\n').at(-1)]).to.deep.equal([
+      2,
+      'dgate: --images 61; valid: 1 to 60, the test images',
+    ]);
+    const large = await runCli(['time', definition, '--batch', '31', ...place.options], generated);
+    expect([large.status, large.stderr.trim().split('\n').at(-1)]).to.deep.equal([
+      2,
+      'dgate: --batch 31: 60 test images in 2 folds do not fill a batch; valid: fewer',
+    ]);
+  });
+});

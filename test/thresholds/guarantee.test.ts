@@ -1,0 +1,129 @@
+import { expect } from 'chai';
+import { Random } from '../../src/random.js';
+import { binomialMass } from '../../src/thresholds/binomial.js';
+import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
+import { certify, changes } from '../../src/thresholds/guarantee.js';
+import { differenceCdf, dropPValue, normalQuantile } from '../../src/thresholds/risk.js';
+
+/** Probability of so many lost and gained images, each image alone. */
+const mass = (lost: number, gained: number, n: number, pLost: number, pGained: number): number =>
+  binomialMass(lost, n, pLost) * binomialMass(gained, n - lost, pGained / (1 - pLost));
+
+describe('differenceCdf', () => {
+  it('is the sum over all ways of losing and gaining', () => {
+    const [n, drop] = [25, 0.1];
+    for (const changed of [0.1001, 0.2, 0.6]) {
+      for (let t = -6; t <= 12; t++) {
+        let sum = 0;
+        for (let lost = 0; lost <= n; lost++) {
+          for (let gained = Math.max(0, lost - t); gained <= n - lost; gained++) {
+            sum += mass(lost, gained, n, (changed + drop) / 2, (changed - drop) / 2);
+          }
+        }
+        expect(differenceCdf(t, n, changed, drop), `${t} ${changed}`).to.be.closeTo(sum, 1e-9);
+      }
+    }
+  });
+
+  it('comes near the normal distribution on many images', () => {
+    const [n, changed, drop] = [1_000_000, 0.04, 0.005];
+    const deviation = Math.sqrt(n * (changed - drop ** 2));
+    expect(differenceCdf(Math.round(n * drop - 1.645 * deviation), n, changed, drop)).to.be.closeTo(0.05, 0.001);
+    expect(normalQuantile(0.95)).to.be.closeTo(1.6449, 5e-4);
+    expect(normalQuantile(0.2)).to.be.closeTo(-0.8416, 5e-4);
+  });
+});
+
+describe('dropPValue', () => {
+  it('is at most the level with at most that probability, whatever share of the answers changes', () => {
+    const level = 0.05;
+    let largest = 0;
+    for (const [n, drop] of [
+      [60, 0.1],
+      [120, 0.02],
+    ] as const) {
+      for (const changed of [drop + 1e-9, 1.5 * drop, 3 * drop, 0.4, 0.9]) {
+        let rejected = 0;
+        for (let lost = 0; lost <= n; lost++) {
+          for (let gained = 0; gained <= n - lost; gained++) {
+            const probability = mass(lost, gained, n, (changed + drop) / 2, Math.max(0, (changed - drop) / 2));
+            if (probability > 1e-9 && dropPValue(lost, gained, n, drop, level) <= level) rejected += probability;
+          }
+        }
+        expect(rejected, `${n} ${changed}`).to.be.at.most(level);
+        largest = Math.max(largest, rejected);
+      }
+    }
+    expect(largest, 'not needlessly careful').to.be.above(0.03);
+  });
+
+  it('falls with more images, rises with more losses', () => {
+    const p = (lost: number, gained: number, n: number) => dropPValue(lost, gained, n, 0.01, 0.05);
+    expect(p(0, 0, 100)).to.be.above(0.3);
+    expect(p(0, 0, 1000)).to.be.below(0.01);
+    expect(p(5, 3, 5000))
+      .to.be.below(p(15, 3, 5000))
+      .and.below(p(25, 23, 5000));
+    expect(p(60, 0, 5000)).to.be.above(0.9);
+  });
+});
+
+describe('certify', () => {
+  const costs = [1, 4, 10];
+  /** Surer images are easier; at the least sure the gates are often wrong. The true drop of any thresholds is known. */
+  const draw = (random: Random, count: number): Scores => {
+    const confidences = [0, 1].map(() => Float32Array.from({ length: count }, () => random.uniform()));
+    const wrong = (c: number, gate: number): number => Number(random.uniform() < (0.3 - 0.1 * gate) * (1 - c) ** 2);
+    return {
+      count,
+      labels: new Int32Array(count),
+      original: Int32Array.from({ length: count }, () => Number(random.uniform() < 0.03)),
+      confidences,
+      classes: confidences.map((of, gate) => Int32Array.from(of, (c) => wrong(c, gate))),
+    };
+  };
+  const all = (scores: Scores) => Int32Array.from({ length: scores.count }, (_, i) => i);
+  const closed = [Infinity, Infinity];
+
+  it('breaks the promise as rarely as it says, on a population that is known', () => {
+    const random = new Random(50, 'certify');
+    const population = draw(random, 200_000);
+    const promised = { drop: 0.01, confidence: 0.9 };
+    let [broken, opened, saved] = [0, 0, 0];
+    for (let trial = 0; trial < 60; trial++) {
+      const images = Int32Array.from({ length: 2000 }, () => random.below(population.count));
+      const { thresholds, open } = certify(population, costs, images, promised, trial);
+      const { lost, gained } = changes(population, thresholds, all(population));
+      if ((lost - gained) / population.count > promised.drop) broken++;
+      if (open) opened++;
+      saved += 1 - evaluate(population, thresholds, costs).flops / 10;
+    }
+    expect(broken).to.be.at.most(12); // P(more than 12 of 60 at 10 %) < 0.5 %
+    expect(opened).to.be.above(50);
+    expect(saved / 60).to.be.above(0.2);
+  }).timeout(30_000);
+
+  it('closes all gates, and says so, where nothing can be promised', () => {
+    const scores = draw(new Random(51), 40);
+    const found = certify(scores, costs, all(scores), { drop: 0.001, confidence: 0.99 }, 0);
+    expect(found).to.deep.include({ thresholds: closed, open: false, proposedOn: 12, testedOn: 28 });
+  });
+
+  it('never tests on images that proposed, and is the same for the same seed', () => {
+    const scores = draw(new Random(52), 3000);
+    const promised = { drop: 0.02, confidence: 0.95 };
+    const found = certify(scores, costs, all(scores), promised, 7);
+    expect(found).to.deep.equal(certify(scores, costs, all(scores), promised, 7));
+    expect(found.proposedOn + found.testedOn).to.equal(3000);
+    expect(found.pValue).to.be.at.most(0.05);
+    expect(found.open).to.equal(true);
+  });
+
+  it('counts what is lost and gained as accuracy does', () => {
+    const scores = draw(new Random(53), 500);
+    const { lost, gained } = changes(scores, [0.7, 0.2], all(scores));
+    const drop = evaluate(scores, closed, costs).correct - evaluate(scores, [0.7, 0.2], costs).correct;
+    expect(lost - gained).to.equal(drop);
+    expect(Math.min(lost, gained)).to.be.above(0);
+  });
+});

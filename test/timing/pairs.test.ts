@@ -1,0 +1,95 @@
+import { expect } from 'chai';
+import { measurePairs, type TimedBatch } from '../../src/timing/pairs.js';
+import { exactly } from '../../src/timing/rules.js';
+import { fakeClock } from './fakeClock.js';
+
+describe('paired measurement', () => {
+  /** Two images a batch, two values an image; the values say which image it is. */
+  function setting() {
+    const { clock, pass } = fakeClock();
+    const calls: string[] = [];
+    async function* batches(count = Number.POSITIVE_INFINITY): AsyncGenerator<TimedBatch> {
+      for (let i = 0; i < count; i++) {
+        pass(1000); // preparing images must not be timed
+        const images = Int32Array.of(2 * i, 2 * i + 1);
+        yield { images, input: Float32Array.from([...images, ...images].sort()), thresholds: [i] };
+      }
+    }
+    const call = (network: string, { images, input }: TimedBatch): void => {
+      calls.push(`${network} ${images.join('+')}`);
+      expect([...input]).to.deep.equal([...images].flatMap((image) => [image, image]));
+    };
+    const contest = {
+      original: async (batch: TimedBatch) => {
+        call('original', batch);
+        pass(5 * batch.images.length);
+      },
+      gated: async (batch: TimedBatch) => {
+        call('gated', batch);
+        pass(1);
+        await new Promise((resolve) => setImmediate(resolve)); // the device works on
+        pass(2 + batch.images[0]!);
+        return `thresholds ${batch.thresholds.join()}`;
+      },
+      rest: async () => {
+        calls.push('rest');
+        pass(100);
+      },
+    };
+    return { clock, calls, batches, contest };
+  }
+
+  it('runs both on the same images in turn; which one goes first alternates', async () => {
+    const { clock, calls, batches, contest } = setting();
+    const pairs = await collect(measurePairs(clock, contest, batches(), exactly(3).isEnough));
+    const whole = calls.filter((line) => line.includes('+'));
+    expect(whole).to.deep.equal([
+      ...['original 0+1', 'gated 0+1', 'gated 2+3', 'original 2+3'],
+      ...['original 4+5', 'gated 4+5'],
+    ]);
+    expect(pairs.map(({ first }) => first)).to.deep.equal(['original', 'gated', 'original']);
+  });
+
+  it('lets the other network rest and runs once, untimed, on the first image of the batch before', async () => {
+    const { clock, calls, batches, contest } = setting();
+    await collect(measurePairs(clock, contest, batches(), exactly(2).isEnough));
+    expect(calls).to.deep.equal([
+      ...['rest', 'original 0', 'original 0+1', 'rest', 'gated 0', 'gated 0+1'],
+      ...['rest', 'gated 0', 'gated 2+3', 'rest', 'original 0', 'original 2+3'],
+    ]);
+  });
+
+  it('times each until it has ended, and nothing in between', async () => {
+    const { clock, batches, contest } = setting();
+    const pairs = await collect(measurePairs(clock, contest, batches(), exactly(3).isEnough));
+    expect(pairs.map(({ originalMs }) => originalMs)).to.deep.equal([10, 10, 10]);
+    expect(pairs.map(({ gatedMs }) => gatedMs)).to.deep.equal([3, 5, 7]);
+    expect(pairs.map(({ result }) => result)).to.deep.equal(['thresholds 0', 'thresholds 1', 'thresholds 2']);
+  });
+
+  it('asks after every pair whether it is enough, with what was measured so far', async () => {
+    const { clock, batches, contest } = setting();
+    const asked: unknown[] = [];
+    const isEnough = (soFar: object): boolean => asked.push(soFar) === 2;
+    await collect(measurePairs(clock, contest, batches(), isEnough));
+    expect(asked).to.deep.equal([
+      { pairs: 1, images: 2, originalMs: 10, gatedMs: 3 },
+      { pairs: 2, images: 4, originalMs: 20, gatedMs: 8 },
+    ]);
+  });
+
+  it('prepares no images that it does not need, and says where they end too early', async () => {
+    const { clock, calls, batches, contest } = setting();
+    const pairs = measurePairs(clock, contest, batches(2), exactly(2).isEnough);
+    expect(await collect(pairs)).to.have.length(2);
+    expect(calls.filter((line) => line.includes('+'))).to.have.length(4);
+    const failed = await collect(measurePairs(clock, contest, batches(2), exactly(3).isEnough)).catch(String);
+    expect(failed).to.contain('the images ended after 2 pairs');
+  });
+});
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
