@@ -9,7 +9,7 @@
  * Limit: at least as many images per second.
  */
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -48,7 +48,9 @@ print(json.dumps({'imagesPerSecond': count / seconds, 'cpuMsPerImage': 1000 * (c
 /** In a process of its own: the number of libuv's threads is fixed when a process starts. */
 async function measureHere(folder: string): Promise<Measured> {
   const names = readdirSync(folder).filter((name) => name.endsWith('.JPEG'));
-  const files = Array.from({ length: repeats }, () => names.map((path) => ({ path, label: 0, bytes: 0 }))).flat();
+  const files = Array.from({ length: repeats }, () =>
+    names.map((path) => ({ path, label: 0, bytes: statSync(join(folder, path)).size })),
+  ).flat();
   const source = folderSource(FileList.inOrder(folder, files.length, files), ['all'], usualGeometry);
   const batch = (start: number): Promise<Uint8Array> =>
     source.batch(Int32Array.from({ length: Math.min(batchImages, source.count - start) }, (_, i) => start + i));

@@ -63,9 +63,12 @@ interface TextItem {
  * and bars without seams.
  */
 function named(svg: string, { name, title }: Figure): string {
+  // Vega counts its names on from figure to figure.
+  const ids = [...new Set([...svg.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id!))];
+  const own = new Map(ids.map((id, i) => [id, `${name}-${i + 1}`]));
   return svg
-    .replaceAll(/\bid="([^"]+)"/g, `id="${name}-$1"`)
-    .replaceAll(/url\(#([^)]+)\)/g, `url(#${name}-$1)`)
+    .replaceAll(/\bid="([^"]+)"/g, (_, id: string) => `id="${own.get(id)}"`)
+    .replaceAll(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${own.get(id)})`)
     .replaceAll('<g class="mark-rect role-mark', '<g shape-rendering="crispEdges" class="mark-rect role-mark')
     .replace(/<svg [^>]*>/, (open) => {
       return `${open.replace('<svg ', '<svg role="img" ')}<title>${escapeText(title)}</title>`;

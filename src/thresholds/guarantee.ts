@@ -102,9 +102,9 @@ function proposePath(
   testing: number,
 ): Thresholds[] {
   const gates = costs.length - 1;
-  const most = Math.max(2, Math.floor(PROPOSED_COMBINATIONS ** (1 / gates)));
+  const each = Math.max(2, Math.floor(PROPOSED_COMBINATIONS ** (1 / gates)));
   const levels = scores.confidences.slice(0, gates).map((confidences) => {
-    return quantileLevels(achievableLevels(confidences, images), most);
+    return quantileLevels(achievableLevels(confidences, images), each);
   });
   const grid = makeGrid(scores, images, levels);
   const gained = grid.sum((gate, i) => gainOf(scores, gate, images[i]!));

@@ -61,6 +61,7 @@ describe('an experiment', () => {
     expect(experiment.thresholds).to.deep.equal({
       margins: [0.01],
       fixed: [],
+      search: ['joint'],
       validation: { kind: 'cross-fit', folds: 2 },
     });
     expect(experiment).not.to.have.any.keys('trainImages', 'testImages', 'checkpoint', 'presets');
@@ -71,6 +72,20 @@ describe('an experiment', () => {
     expect(pooled('gap')).to.deep.equal({ kind: 'gap' });
     expect(pooled('4x4')).to.deep.equal({ kind: 'grid', size: 4 });
     expect(pooled('16x16')).to.deep.equal({ kind: 'grid', size: 16 });
+  });
+
+  it('searches all gates together unless told otherwise, and promises with 95 % confidence', () => {
+    const thresholds = { margins: [0.01], search: 'sequential', guarantee: { drop: 0.005 } };
+    const found = resolve({ ...least, thresholds }).thresholds;
+    expect(found).to.deep.include({ search: ['sequential'], guarantee: { drop: 0.005, confidence: 0.95 } });
+    expect(resolve({ ...least, thresholds: { guarantee: { drop: 0.005 } } }).thresholds.margins).to.deep.equal([]);
+    const wrong = { margins: [0.01], search: ['best'], guarantee: { drop: 5, risk: 1 } };
+    expect(problems({ ...least, thresholds: wrong, seeds: [] })).to.have.members([
+      'seeds: []; valid: a list of seeds: [0, 1, 2]',
+      'thresholds.search: ["best"]; valid: sequential, joint, or a list of both',
+      'thresholds.guarantee.drop: 5; valid: a share between 0 and 1: 0.005 is half a point',
+      'thresholds.guarantee.risk: unknown key; valid: drop, confidence',
+    ]);
   });
 
   it('closes a gate with Infinity', () => {
@@ -111,11 +126,11 @@ describe('a preset', () => {
     };
     expect(problems({ ...least, presets })).to.have.members([
       'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, epochs, batchSize',
-      'presets.smoke.trainImage: unknown key; valid: name, title, network, checkpoint, seed, engine, published, ' +
+      'presets.smoke.trainImage: unknown key; valid: name, title, network, checkpoint, seed, seeds, engine, published, ' +
         'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
-      'presets.paper.thresholds.margin: unknown key; valid: margins, fixed, validation',
+      'presets.paper.thresholds.margin: unknown key; valid: margins, fixed, search, guarantee, validation',
     ]);
   });
 
@@ -193,12 +208,12 @@ describe('a bad definition', () => {
   });
 
   const cases: [string, object, string][] = [
-    ['a misspelt key', { titel: 'x' }, 'titel: unknown key; valid: name, title, network, checkpoint, seed, engine, '],
+    ['a misspelt key', { titel: 'x' }, 'titel: unknown key; valid: name, title, network, checkpoint, seed, seeds, engine, '],
     ['a misspelt key of gates', { gates: { after: [1], epoch: 3 } }, 'gates.epoch: unknown key; valid: after, pooling'],
     [
       'a misspelt key of thresholds',
       { thresholds: { margins: [0], fix: [] } },
-      'thresholds.fix: unknown key; valid: margins, fixed, validation',
+      'thresholds.fix: unknown key; valid: margins, fixed, search, guarantee, validation',
     ],
     [
       'a misspelt key of validation',

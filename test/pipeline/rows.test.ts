@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { parseSafetensors, toTensors } from '../../src/checkpoints/safetensors.js';
 import type { PublishedSplit } from '../../src/data/dataset.js';
 import type { Override } from '../../src/experiment/resolve.js';
-import { tableRows } from '../../src/pipeline/rows.js';
+import { searchTables, tableRows, thresholdFacts } from '../../src/pipeline/rows.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from '../../src/pipeline/search.js';
 import { Random } from '../../src/random.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
@@ -82,6 +82,53 @@ describe('the parts of a test set', () => {
     expect(parts[0]!.report.scores).to.equal(test);
     expect(parts[0]!.choose.images).to.have.length(30);
     expect(parts[0]!.report.images).to.have.length(50);
+  });
+
+  it('are searched alone and together, the paper way first; the joint choice is never dearer where it was chosen', () => {
+    const scores = randomScores(400);
+    const experiment = tinyExperiment(at, set('thresholds.search', ['joint', 'sequential']));
+    const parts = partsOf(experiment, scores, undefined, 10);
+    const rows = searchAndEvaluate(experiment, parts, costs).filter(({ kind }) => kind === 'margin');
+    expect(rows.map(({ margin, search }) => [margin, search])).to.deep.equal(
+      experiment.thresholds.margins.flatMap((margin) => [
+        [margin, 'sequential'],
+        [margin, 'joint'],
+      ]),
+    );
+    for (let i = 0; i < rows.length; i += 2) {
+      expect(rows[i + 1]!.validation!.flops).to.be.at.most(rows[i]!.validation!.flops);
+    }
+    const [table] = searchTables({ rows, original: { accuracy: 0.1, flops: 30, count: 400 } });
+    expect(table!.rows).to.have.length(experiment.thresholds.margins.length);
+    expect(table!.rows[0]!.slice(1, 3)).to.deep.equal([rows[0]!, rows[1]!].map((r) => 1 - r.validation!.flops / 30));
+    expect(searchTables({ rows: rows.slice(0, 1), original: { accuracy: 0.1, flops: 30, count: 400 } })).to.deep.equal(
+      [],
+    );
+  });
+
+  it('are promised something of, each on the images that choose for it, or closed and said so', () => {
+    const scores = randomScores(400); // gates that know nothing: nothing can be promised
+    const experiment = tinyExperiment(at, set('thresholds.guarantee', { drop: 0.01 }), set('thresholds.margins', []));
+    const rows = searchAndEvaluate(experiment, partsOf(experiment, scores, undefined, 10), costs);
+    expect(rows[0]!.guarantee).to.deep.include({ drop: 0.01, confidence: 0.95 });
+    expect(
+      rows[0]!.guarantee!.parts.map(({ open, proposedOn, testedOn }) => [open, proposedOn + testedOn]),
+    ).to.deep.equal([
+      [false, 200],
+      [false, 200],
+    ]);
+    expect(rows[0]!.thresholds).to.deep.equal(Array(2).fill([Infinity, Infinity]));
+    const basis = {
+      rows,
+      experiment,
+      original: { accuracy: 0.1, flops: 29, count: 400 },
+      exitCosts: costs,
+      published: [],
+    };
+    const facts = thresholdFacts(basis).map(([, fact]) => fact);
+    expect(facts.join('\n')).to.match(/<= 1 points: with 95 % confidence, each fold's thresholds lose at most that/);
+    expect(facts).to.include('nothing could be promised in fold 1, 2: all gates are closed there');
+    expect(tableRows(basis)[0]!.guarantee!.parts).to.have.length(2);
   });
 
   it('reach the required accuracy on the images that chose', () => {
@@ -219,8 +266,12 @@ describe('the rows of a run', () => {
     const header = lines[0]!.split(',');
     expect(header).to.deep.equal(
       (
-        'model margin_fraction t1_fold1 t2_fold1 t1_fold2 t2_fold2 accuracy_fraction accuracy_drop_fraction ' +
-        'flops_per_image flops_reduction_fraction speed_ms speed_up_fraction exit1_fraction exit2_fraction exit3_fraction'
+        'model margin_fraction search guaranteed_drop_fraction guarantee_confidence_fraction ' +
+        't1_fold1 t2_fold1 t1_fold2 t2_fold2 accuracy_fraction accuracy_drop_fraction flops_per_image ' +
+        'flops_reduction_fraction speed_ms speed_up_fraction efficiency_fraction exit1_fraction exit2_fraction ' +
+        'exit3_fraction accuracy_low_fraction accuracy_high_fraction accuracy_drop_low_fraction ' +
+        'accuracy_drop_high_fraction flops_low_per_image flops_high_per_image flops_reduction_low_fraction ' +
+        'flops_reduction_high_fraction seeds'
       ).split(' '),
     );
     const rows = tableRows(finished.outcome);
@@ -228,17 +279,18 @@ describe('the rows of a run', () => {
     rows.forEach((row, i) => {
       const cells = lines[i + 1]!.replace(/^"[^"]*"/, row.model.replaceAll(',', ';')).split(',');
       expect(cells).to.have.length(header.length);
-      expect(Number(cells[6])).to.equal(row.accuracy);
-      expect(Number(cells[8])).to.equal(row.flops);
-      expect(cells.slice(12).map(Number)).to.deep.equal(row.exits);
+      expect(Number(cells[9])).to.equal(row.accuracy);
+      expect(Number(cells[11])).to.equal(row.flops);
+      expect(cells.slice(16, 19).map(Number)).to.deep.equal(row.exits);
+      expect(cells.slice(19, 21).map(Number)).to.deep.equal(row.intervals!.accuracy);
     });
-    expect(lines[5]).to.match(/^"dg\(closed, closed\)",,Infinity,Infinity,Infinity,Infinity,/);
+    expect(lines[5]).to.match(/^"dg\(closed, closed\)",,,,,Infinity,Infinity,Infinity,Infinity,/);
   });
 
   it('leave a record of all that they rest on', async () => {
     const { folder, outcome } = finished;
     expect(folder).to.match(/tables\/tiny\/laptop-[0-9a-f]{8}$/);
-    expect(await filesBelow(folder)).to.deep.equal(['record.json', 'table.csv', 'table.txt']);
+    expect(await filesBelow(folder)).to.deep.equal(['record.json', 'report.html', 'table.csv', 'table.txt']);
     const record = JSON.parse(await readFile(join(folder, 'record.json'), 'utf8'));
     expect(record).to.include({ experiment: 'tiny', preset: 'laptop', engine: 'ort-cpu' });
     expect(record.rows).to.deep.equal(tableRows(outcome));
@@ -305,7 +357,9 @@ describe('the rows of a run', () => {
       validation: '200 training images that the network has not learnt from, named by its checkpoint',
       test: 300,
     });
-    expect(csv).to.match(/^model,margin_fraction,t1,t2,accuracy_fraction/);
+    expect(csv).to.match(
+      /^model,margin_fraction,search,guaranteed_drop_fraction,guarantee_confidence_fraction,t1,t2,accuracy_fraction/,
+    );
     const record = JSON.parse(await readFile(join(folder, 'record.json'), 'utf8'));
     expect(Object.keys(record.images)).to.have.members(['train', 'heldOut', 'test']);
     // The held-out images belong to the checkpoint: the seed of the run does not move them.

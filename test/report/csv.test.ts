@@ -22,6 +22,9 @@ describe('renderCsv', () => {
     expect(parse([row(), original]).header).to.deep.equal([
       'model',
       'margin_fraction',
+      'search',
+      'guaranteed_drop_fraction',
+      'guarantee_confidence_fraction',
       't1',
       't2',
       'accuracy_fraction',
@@ -30,15 +33,27 @@ describe('renderCsv', () => {
       'flops_reduction_fraction',
       'speed_ms',
       'speed_up_fraction',
+      'efficiency_fraction',
       'exit1_fraction',
       'exit2_fraction',
       'exit3_fraction',
+      'accuracy_low_fraction',
+      'accuracy_high_fraction',
+      'accuracy_drop_low_fraction',
+      'accuracy_drop_high_fraction',
+      'flops_low_per_image',
+      'flops_high_per_image',
+      'flops_reduction_low_fraction',
+      'flops_reduction_high_fraction',
+      'seeds',
     ]);
   });
 
   it('gives every number back to the last digit, plain, with nothing where nothing was measured', () => {
     const precise = row({
       margin: 0.005,
+      search: 'joint',
+      guarantee: { drop: 0.007, confidence: 0.95, parts: [] },
       thresholds: [[Math.fround(1.1), -0.3333333432674408]],
       accuracy: 0.1 + 0.2,
       accuracyDrop: -1 / 3,
@@ -46,13 +61,19 @@ describe('renderCsv', () => {
       flopsReduction: 2 / 3,
       speedMs: 12.345678,
       speedUp: -0.05,
+      efficiency: 0.875,
       exits: [1 / 3, 1 / 7, 1 - 1 / 3 - 1 / 7],
+      intervals: { accuracy: [0.1, 0.2], accuracyDrop: [-0.5, 1 / 9], flops: [3, 4.5], flopsReduction: [0.25, 0.75] },
+      seeds: [5],
     });
     const [first, last] = parse([precise, original]).records;
-    const { model, ...numbers } = first!;
+    const { model, search, ...numbers } = first!;
+    expect(search).to.equal('joint');
     expect(model).to.equal('dg(1.25, 2.00)');
     expect(Object.values(numbers).map(Number)).to.deep.equal([
       0.005,
+      0.007,
+      0.95,
       Math.fround(1.1),
       -0.3333333432674408,
       0.1 + 0.2,
@@ -61,11 +82,17 @@ describe('renderCsv', () => {
       2 / 3,
       12.345678,
       -0.05,
+      0.875,
       ...precise.exits,
+      ...[0.1, 0.2, -0.5, 1 / 9, 3, 4.5, 0.25, 0.75],
+      5,
     ]);
     expect(last).to.deep.equal({
       model: 'Original',
       margin_fraction: '',
+      search: '',
+      guaranteed_drop_fraction: '',
+      guarantee_confidence_fraction: '',
       t1: '',
       t2: '',
       accuracy_fraction: '0.9339',
@@ -74,9 +101,19 @@ describe('renderCsv', () => {
       flops_reduction_fraction: '0',
       speed_ms: '',
       speed_up_fraction: '',
+      efficiency_fraction: '',
       exit1_fraction: '0',
       exit2_fraction: '0',
       exit3_fraction: '1',
+      accuracy_low_fraction: '',
+      accuracy_high_fraction: '',
+      accuracy_drop_low_fraction: '',
+      accuracy_drop_high_fraction: '',
+      flops_low_per_image: '',
+      flops_high_per_image: '',
+      flops_reduction_low_fraction: '',
+      flops_reduction_high_fraction: '',
+      seeds: '0',
     });
   });
 
@@ -94,10 +131,27 @@ describe('renderCsv', () => {
     ];
     const { header, records } = parse([row({ thresholds: folds }), original]);
     const names = [1, 2, 3].flatMap((fold) => [`t1_fold${fold}`, `t2_fold${fold}`]);
-    expect(header.slice(2, 8)).to.deep.equal(names);
-    expect(header[8]).to.equal('accuracy_fraction');
+    expect(header.slice(5, 11)).to.deep.equal(names);
+    expect(header[11]).to.equal('accuracy_fraction');
     expect(names.map((name) => records[0]![name])).to.deep.equal(['1', '2', '3', 'Infinity', '5', '6']);
     expect(names.map((name) => records[1]![name])).to.deep.equal(['', '', '', '', '', '']);
+  });
+
+  it('names the seed of thresholds, and says how seeds differ, where there are several', () => {
+    const accuracy = { lowest: 0.5, highest: 0.75, deviation: 0.125 };
+    const spread = { accuracy, accuracyDrop: accuracy, flops: accuracy, flopsReduction: accuracy };
+    const thresholds = [
+      [1, 2],
+      [3, 4],
+      [5, 6],
+      [7, 8],
+    ];
+    const { header, records } = parse([row({ thresholds, spread, seeds: [0, 3] }), { ...original, seeds: [0, 3] }]);
+    expect(header.slice(5, 13)).to.deep.equal(
+      ['_seed0_fold1', '_seed0_fold2', '_seed3_fold1', '_seed3_fold2'].flatMap((part) => [`t1${part}`, `t2${part}`]),
+    );
+    expect(records[0]).to.include({ t2_seed3_fold1: '6', seeds: '0 3', accuracy_seeds_highest_fraction: '0.75' });
+    expect(records[1]!['flops_seeds_deviation_per_image']).to.equal('');
   });
 
   it('is a header alone where there are no rows', () => {

@@ -3,7 +3,7 @@ import { tableRows } from '../../src/pipeline/rows.js';
 import type { RunOutcome } from '../../src/pipeline/run.js';
 import { renderColumns } from '../../src/report/columns.js';
 import { modelName, type TableRow } from '../../src/report/rows.js';
-import { gigaFlops, renderTable } from '../../src/report/table.js';
+import { gigaFlops, renderTable, tableCells } from '../../src/report/table.js';
 import { original, row } from './rows.js';
 
 /** Cells of each line between the borders, without the padding. */
@@ -18,15 +18,50 @@ const cellsOf = (text: string): string[][] =>
         .map((cell) => cell.trim()),
     );
 
-const table = (...rows: TableRow[]): string[][] => cellsOf(renderTable(rows));
+/** Headings and lines, as the console and the page have them. */
+const table = (...rows: TableRow[]): (readonly string[])[] => {
+  const { head, lines } = tableCells(rows);
+  return [head, ...lines.map(({ cells }) => cells)];
+};
 
 describe('renderTable', () => {
   it("has the paper's columns, then where images leave, and the original without a reduction", () => {
     expect(table(row(), original)).to.deep.equal([
-      ['Model', 'ACC.', 'FLOPs (G)', 'FLOPs Reduction', 'Exit 1', 'Exit 2', 'Last'],
-      ['dg(1.25, 2.00)', '92.51%', '1.23', '75.40%', '50.0%', '25.0%', '25.0%'],
-      ['Original', '93.39%', '5.02', '', '0.0%', '0.0%', '100.0%'],
+      ['Model', 'ACC.', 'Drop', 'FLOPs (G)', 'FLOPs Reduction', 'Exits 1, 2, last (%)'],
+      ['dg(1.25, 2.00)', '92.51%', '0.88%', '1.23', '75.40%', '50.0 25.0 25.0'],
+      ['Original', '93.39%', '', '5.02', '', ' 0.0  0.0 100.0'],
     ]);
+  });
+
+  it('has half of the interval beside what is measured against the original', () => {
+    const fixed = { accuracy: [0.92, 0.93], flops: [1e9, 1.1e9] } as const;
+    const intervals = { ...fixed, accuracyDrop: [0.0068, 0.0108], flopsReduction: [0.748, 0.761] } as const;
+    const [, shown] = table(row({ intervals }), { ...original, intervals });
+    expect([shown![2], shown![4]]).to.deep.equal(['0.88 ±0.20%', '75.40 ±0.65%']);
+  });
+
+  it('says which search a row is of where there are two, and what is promised', () => {
+    const guarantee = { drop: 0.005, confidence: 0.95, parts: [] };
+    const rows = [
+      row({ margin: 0.017, search: 'sequential' }),
+      row({ margin: 0.017, search: 'joint' }),
+      row({ guarantee }),
+    ];
+    expect(table(...rows, original).map((cells) => cells[1])).to.deep.equal([
+      'Margin',
+      '1.7% seq.',
+      '1.7% joint',
+      '<=0.5% at 95%',
+      '',
+    ]);
+    expect(table(rows[1]!, original)[1]![1]).to.equal('1.7%');
+  });
+
+  it('shows how accuracies of several seeds differ', () => {
+    const accuracy = { lowest: 0.919, highest: 0.9305, deviation: 0.005 };
+    const spread = { accuracy, accuracyDrop: accuracy, flops: accuracy, flopsReduction: accuracy };
+    const [head, shown, last] = table(row({ spread, seeds: [0, 1] }), original);
+    expect([head![2], shown![2], last![2]]).to.deep.equal(['of seeds', '91.90..93.05%', '']);
   });
 
   it('has a column of margins where thresholds were searched', () => {
@@ -38,25 +73,27 @@ describe('renderTable', () => {
 
   it('has columns of speed where it was measured', () => {
     const [head, timed, last] = table(row({ speedMs: 8.125, speedUp: 0.61 }), { ...original, speedMs: 36 });
-    expect(head!.slice(3, 6)).to.deep.equal(['FLOPs Reduction', 'Speed (ms)', 'Speed-up']);
-    expect(timed!.slice(4, 6)).to.deep.equal(['8.13', '61.00%']);
-    expect(last!.slice(4, 6)).to.deep.equal(['36.00', '']);
+    expect(head!.slice(4, 7)).to.deep.equal(['FLOPs Reduction', 'Speed (ms)', 'Speed-up']);
+    expect(timed!.slice(5, 7)).to.deep.equal(['8.13', '61.00%']);
+    expect(last!.slice(5, 7)).to.deep.equal(['36.00', '']);
   });
 
   it('says so where gates cost more than they save', () => {
-    expect(table(row({ flopsReduction: -0.012 }), original)[1]![3]).to.equal('-1.20%');
+    expect(table(row({ flopsReduction: -0.012 }), original)[1]![4]).to.equal('-1.20%');
   });
 
   it('stands in straight lines: text left, numbers right', () => {
     const lines = renderTable([row(), original]).split('\n');
     expect(new Set(lines.map((line) => line.length)).size).to.equal(1);
-    expect(lines.find((line) => line.includes('Original'))).to.match(/^│ Original +│ 93\.39% │ +5\.02 │/);
+    expect(lines.find((line) => line.includes('Original'))).to.match(/^│ Original +│ 93\.39% │ +│ +5\.02 │/);
   });
 });
 
 describe('tableRows', () => {
   // The parts of an outcome that rows are made from.
+  const intervals = { accuracy: [0.91, 0.93], accuracyDrop: [0, 0.02], flops: [200, 300] };
   const outcome = {
+    experiment: { seed: 4, thresholds: { margins: [0.01], search: ['joint'] } },
     original: { accuracy: 0.93, flops: 1000, count: 200 },
     published: [],
     exitCosts: [100, 400, 1010],
@@ -64,6 +101,8 @@ describe('tableRows', () => {
       {
         kind: 'margin',
         margin: 0.01,
+        search: 'joint',
+        intervals,
         thresholds: [
           [1.25, Infinity],
           [1.5, 2],
@@ -72,6 +111,7 @@ describe('tableRows', () => {
       },
       {
         kind: 'fixed',
+        intervals,
         thresholds: [
           [0, 0],
           [0, 0],
@@ -100,7 +140,23 @@ describe('tableRows', () => {
   });
 
   it('end with the original, which leaves at the last exit and costs nothing for gates', () => {
-    expect(last).to.deep.equal({ ...original, accuracy: 0.93, flops: 1000 });
+    const { intervals: found, ...rest } = last!;
+    const { intervals: _, ...plain } = original;
+    expect(rest).to.deep.equal({ ...plain, accuracy: 0.93, flops: 1000, seeds: [4] });
+    expect(found).to.deep.include({ accuracyDrop: [0, 0], flops: [1000, 1000], flopsReduction: [0, 0] });
+    const [low, high] = found!.accuracy; // 186 of 200: about 2 standard errors of 1.8 points
+    expect(low).to.be.within(0.88, 0.91);
+    expect(high).to.be.within(0.95, 0.98);
+  });
+
+  it('have the ends of intervals, how they were searched and the seed', () => {
+    expect(searched!.intervals).to.deep.equal({ ...intervals, flopsReduction: [0.7, 0.8] });
+    expect([searched!.search, fixed!.search, searched!.seeds, searched!.guarantee]).to.deep.equal([
+      'joint',
+      null,
+      [4],
+      null,
+    ]);
   });
 });
 

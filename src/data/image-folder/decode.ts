@@ -1,12 +1,21 @@
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import sharp, { type Sharp } from 'sharp';
 import { type Geometry, type Placement, placementOf } from './geometry.js';
+import { jpegSize } from './jpeg-header.js';
 import { type Pixels, resample } from './resample.js';
 
 // libvips keeps what it decoded last; no image here is asked for twice, and memory must not grow.
 sharp.cache(false);
 
+/** What decides how an image is decoded. */
+interface Kind {
+  readonly width: number;
+  readonly height: number;
+  readonly isCmyk: boolean;
+  readonly hasAlpha: boolean;
+}
+
 /**
- * Reads an image file as torchvision's loader does (`PIL.Image.open(path).convert('RGB')`, `Resize`, `CenterCrop`): the
+ * Decodes the content of an image file as torchvision's loader does (`PIL.Image.open(path).convert('RGB')`, `Resize`, `CenterCrop`): the
  * content decides, not the name; the orientation in EXIF and colour profiles are ignored; grey is repeated, alpha
  * dropped, CMYK turned to RGB by PIL's formula; a truncated file is an error.
  *
@@ -14,24 +23,31 @@ sharp.cache(false);
  * would shift them by half a pixel), CMYK, and images with transparency (libvips would weigh colours by it) by
  * `resample.ts`, bit for bit as PIL does it. All work on pixels of the first kind happens in libvips' threads.
  *
- * @param source path of a file, or its bytes
  * @returns (3, crop, crop) bytes
  * @throws Error where it cannot be decoded
  */
-export async function decodeImage(source: string | Uint8Array, geometry: Geometry): Promise<Uint8Array> {
-  const metadata = await open(source).metadata();
-  const to = placementOf(metadata.width, metadata.height, geometry);
-  const shrinks = to.width <= metadata.width && to.height <= metadata.height;
+export async function decodeImage(bytes: Uint8Array, geometry: Geometry): Promise<Uint8Array> {
+  const kind = await kindOf(bytes);
+  const to = placementOf(kind.width, kind.height, geometry);
+  const shrinks = to.width <= kind.width && to.height <= kind.height;
   const pixels =
-    shrinks && metadata.space !== 'cmyk' && !metadata.hasAlpha
-      ? await shrink(open(source), to, geometry)
-      : resample(await wholeImage(open(source), metadata), to, geometry);
+    shrinks && !kind.isCmyk && !kind.hasAlpha
+      ? await shrink(open(bytes), to, geometry)
+      : resample(await wholeImage(open(bytes), kind), to, geometry);
   return channelsFirst(pixels, geometry.order);
 }
 
-function open(source: string | Uint8Array): Sharp {
+async function kindOf(bytes: Uint8Array): Promise<Kind> {
+  const jpeg = jpegSize(bytes);
+  const isPlain = jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4;
+  if (isPlain) return { width: jpeg.width, height: jpeg.height, isCmyk: false, hasAlpha: false };
+  const { width, height, space, hasAlpha } = await open(bytes).metadata();
+  return { width, height, isCmyk: space === 'cmyk', hasAlpha };
+}
+
+function open(bytes: Uint8Array): Sharp {
   // failOn 'error': what PIL refuses; bytes between segments, which some files of ImageNet have, are only a warning.
-  return sharp(source, { ignoreIcc: true, failOn: 'error', limitInputPixels: 2 ** 28 });
+  return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: 2 ** 28 });
 }
 
 async function shrink(image: Sharp, to: Placement, { crop, interpolation }: Geometry): Promise<Pixels> {
@@ -44,8 +60,8 @@ async function shrink(image: Sharp, to: Placement, { crop, interpolation }: Geom
   );
 }
 
-async function wholeImage(image: Sharp, { space }: Metadata): Promise<Pixels> {
-  if (space !== 'cmyk') return pixelsOf(image.removeAlpha());
+async function wholeImage(image: Sharp, { isCmyk }: Kind): Promise<Pixels> {
+  if (!isCmyk) return pixelsOf(image.removeAlpha());
   return fromCmyk(await pixelsOf(image.pipelineColourspace('cmyk').toColourspace('cmyk')));
 }
 

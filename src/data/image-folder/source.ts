@@ -1,10 +1,14 @@
+import { closeSync, fstatSync, openSync, read } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { InputError, messageOf } from '../../errors.js';
 import { canonicalJson, sha256 } from '../../store/files.js';
 import type { ImageSource } from '../dataset.js';
 import { decodeImage } from './decode.js';
 import type { Geometry } from './geometry.js';
 import type { FileList } from './listing.js';
+
+const readAt = promisify(read);
 
 /** Raise when the same files give other pixels. */
 const DECODER_VERSION = 1;
@@ -13,7 +17,7 @@ const DECODER_VERSION = 1;
  * Image files as a source: decoded when they are asked for, nothing kept.
  *
  * A file that cannot be decoded gives zeros and is named in `unreadable`; whoever asked leaves it out. A file that is
- * gone, though it was listed, is an error: the folder is not what it was.
+ * gone or has another size than when it was listed is an error: the folder is not what it was.
  */
 export function folderSource(list: FileList, classes: readonly string[], geometry: Geometry): ImageSource {
   const { crop } = geometry;
@@ -24,14 +28,11 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       throw new RangeError(`image ${index} of ${list.count}`);
     }
     const path = join(list.directory, list.path(index));
+    const bytes = await readListed(path, list.sizes[index]!);
     try {
-      out.set(await decodeImage(path, geometry));
+      out.set(await decodeImage(bytes, geometry));
     } catch (error) {
-      const reason = messageOf(error).split('\n')[0]!;
-      if (/^Input file is missing/.test(reason)) {
-        throw new InputError(`${path}: gone since its folder was listed; valid: an unchanged folder`);
-      }
-      unreadable.set(index, `${path}: ${reason}`);
+      unreadable.set(index, `${path}: ${messageOf(error).split('\n')[0]!}`);
     }
   };
   return {
@@ -51,4 +52,30 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       return images;
     },
   };
+}
+
+/**
+ * Reads a file of known size. Only the reading itself waits for another turn of the event loop, of which there are few
+ * while an engine holds the main thread.
+ *
+ * @throws InputError where it is not as it was listed
+ */
+async function readListed(path: string, size: number): Promise<Uint8Array> {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (error) {
+    throw new InputError(`${path}: ${messageOf(error)}; it was there when its folder was listed`);
+  }
+  try {
+    const found = fstatSync(file).size;
+    const bytes = Buffer.allocUnsafe(size);
+    const bytesRead = found === size && size > 0 ? (await readAt(file, bytes, 0, size, 0)).bytesRead : found;
+    if (bytesRead !== size) {
+      throw new InputError(`${path}: ${bytesRead} bytes, ${size} when its folder was listed; valid: unchanged files`);
+    }
+    return bytes;
+  } finally {
+    closeSync(file);
+  }
 }

@@ -62,18 +62,24 @@ export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
 /** A class of which gate 1 takes less than this share is one that it cannot classify. */
 export const CANNOT = 0.1;
 
-/** Classes of which more than half leave early beyond doubt. */
+/** Share of classes whose interval excludes a value by chance alone, on one side: that many are no finding. */
+const BY_CHANCE = 0.025;
+
+/** Classes of which more than half leave early beyond doubt; holds where they are more than chance would give. */
 export function earlyVerdict(sorted: readonly ClassCounts[]): {
   readonly verdict: Verdict;
   readonly mostly: ClassCounts[];
 } {
   const interval = ({ earlyShare, images }: ClassCounts) => wilson(Math.round(earlyShare * images), images);
   const mostly = sorted.filter((row) => interval(row).low > 0.5);
-  if (mostly.length > 0) return { verdict: 'holds', mostly };
+  if (mostly.length > BY_CHANCE * sorted.length) return { verdict: 'holds', mostly };
   return { verdict: sorted.some((row) => interval(row).high > 0.5) ? 'undecided' : 'does not hold', mostly };
 }
 
-/** Classes that gate 1 cannot classify beyond doubt, and that the last gate classifies better. */
+/**
+ * Classes that gate 1 cannot classify beyond doubt, and that the last gate classifies better; holds where they are more
+ * than chance would give.
+ */
 export function lateVerdict(sorted: readonly ClassCounts[]): {
   readonly verdict: Verdict;
   readonly cannot: ClassCounts[];
@@ -82,6 +88,6 @@ export function lateVerdict(sorted: readonly ClassCounts[]): {
   const cannot = sorted.filter((row) => {
     return first(row).high < CANNOT && wilson(row.able.at(-1)!, row.images).low > first(row).high;
   });
-  if (cannot.length > 0) return { verdict: 'holds', cannot };
+  if (cannot.length > BY_CHANCE * sorted.length) return { verdict: 'holds', cannot };
   return { verdict: sorted.some((row) => first(row).low < CANNOT) ? 'undecided' : 'does not hold', cannot };
 }

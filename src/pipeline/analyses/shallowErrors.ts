@@ -150,7 +150,11 @@ function confusionTable(confusion: Confusion, classes: readonly string[], where:
   return {
     name: 'confusion',
     title: `Confusion of ${where}: images by true class and class given`,
-    columns: ['true_class', ...classes.map((name) => `given_${name}_images`)],
+    // ImageNet has two classes called crane.
+    columns: [
+      'true_class',
+      ...classes.map((name, i) => `given_${classes.indexOf(name) === i ? name : `${name}_${i}`}_images`),
+    ],
     rows: confusion.map((row, label) => [classes[label]!, ...row]),
   };
 }

@@ -60,4 +60,10 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(lateVerdict([row(0, 1, 0, [2, 3])]).verdict).to.equal('undecided');
     expect(lateVerdict([row(0, 0, 0.5, [40, 90])]).verdict).to.equal('does not hold');
   });
+
+  it('a few of a thousand classes are what chance gives', () => {
+    const others = Array.from({ length: 999 }, (_, i) => row(i + 1, 0, 0.3, [40, 90]));
+    expect(lateVerdict([row(0, 1, 0, [2, 50]), ...others]).verdict).to.equal('undecided');
+    expect(earlyVerdict([row(0, 0, 0.7), ...others]).verdict).to.equal('undecided');
+  });
 });

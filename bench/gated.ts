@@ -1,0 +1,127 @@
+/**
+ * npx tsx bench/gated.ts [network ...]
+ *
+ * What exits cost and what leaving saves on ort-cpu: the gated network against the plain one on the same engine, in turn
+ * in one process, generated weights. For batch 1 and 32: the time when nobody leaves over the plain network's (at most
+ * 1.03 is wanted), and the time of a batch that leaves at exit k, against 1.1 x (the exit's share of the FLOPs) x (the
+ * plain network's time) + 0.3 ms an image.
+ *
+ * Printed: medians, and of the ratio the median over the pairs with its quartiles. Between two runs the process rests
+ * for 5 ms, since a session's threads go on spinning for a while. By default resnet101-cifar10 with three gates and the
+ * networks that ship, as Tables 1 and 2 use them: about three minutes on two idle cores. A busy machine shows in the
+ * quartiles.
+ */
+import { availableParallelism, cpus } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { GatedNetwork, PlacedGate } from '../src/engines/engine.js';
+import { createEngine } from '../src/engines/registry.js';
+import { networkByName } from '../src/networks/catalogue.js';
+import { linearFlops, networkFlops } from '../src/networks/flops.js';
+import { lowerNetwork } from '../src/networks/lower.js';
+import { type GatePlace, gateFeatureCounts } from '../src/networks/pooling.js';
+import { Random } from '../src/random.js';
+import { renderColumns } from '../src/report/columns.js';
+import { exitCosts } from '../src/thresholds/evaluate.js';
+import { generatedImages, generatedTensors } from '../test/parity.js';
+
+const defaults = [
+  'resnet101-cifar10',
+  'resnet101-width0.25-blocks1.1.7.1-cifar10',
+  'densenet201-growth16-blocks1.2.16.8-cifar10',
+];
+const names = process.argv.length > 2 ? process.argv.slice(2) : defaults;
+const MEASURED_SECONDS = 12;
+const LEAST_ROUNDS = 7;
+
+/** Gates after every stage but the last, with the poolings of Tables 1 and 2. */
+function placedGates(name: string): PlacedGate[] {
+  const network = networkByName(name);
+  const places = network.stages.slice(0, -1).map((_, i): GatePlace => {
+    return { stage: i + 1, pooling: i < 2 ? { kind: 'grid', size: 4 } : { kind: 'gap' } };
+  });
+  const random = new Random(1, name);
+  const { out } = network.classifier;
+  return gateFeatureCounts(network, places).map((features, i) => {
+    const weights = Float32Array.from({ length: features * out }, () => (random.uniform() - 0.5) / Math.sqrt(features));
+    return { place: places[i]!, gate: { features, classes: out, weights, bias: new Float32Array(out) } };
+  });
+}
+
+async function measure(name: string, batch: number): Promise<string[]> {
+  const network = networkByName(name);
+  const lowered = lowerNetwork(network, generatedTensors(network));
+  const gates = placedGates(name);
+  const engine = await createEngine('ort-cpu');
+  const plain = await engine.loadFeatures(lowered, []);
+  const gated = await engine.loadGated(lowered, gates, 'max');
+  const two = generatedImages(network);
+  const images = Float32Array.from({ length: (batch * two.length) / 2 }, (_, i) => two[i % two.length]!);
+  const [original, byExit] = await inTurn((exit) => {
+    return exit === undefined ? plain.run(images, batch) : leaveAt(gated, images, batch, gates.length, exit);
+  }, gates.length + 1);
+  await plain.close();
+  await gated.close();
+
+  const flops = networkFlops(network);
+  const ofGates = gates.map(({ gate }) => linearFlops(gate.features, gate.classes));
+  const cumulative = gates.map(({ place }) => flops.stages[place.stage - 1]!.cumulativeFlops);
+  const costs = exitCosts(cumulative, ofGates, flops.flops);
+  const plainMs = quantile(original, 0.5);
+  const ratios = byExit.at(-1)!.map((ms, round) => ms / original[round]!);
+  const spread = [0.25, 0.75].map((q) => quantile(ratios, q).toFixed(3)).join('-');
+  const exits = gates.map((_, exit) => {
+    const limit = (1.1 * costs[exit]! * plainMs) / flops.flops + 0.3 * batch;
+    return `${quantile(byExit[exit]!, 0.5).toFixed(2)} / ${limit.toFixed(2)}`;
+  });
+  const rounds = String(original.length);
+  return [name, String(batch), plainMs.toFixed(2), `${quantile(ratios, 0.5).toFixed(3)} (${spread})`, ...exits, rounds];
+}
+
+function leaveAt(network: GatedNetwork, images: Float32Array, count: number, gates: number, exit: number) {
+  const thresholds = Array.from({ length: gates }, (_, gate) => (gate === exit ? -Infinity : Infinity));
+  return network.run(images, count, thresholds);
+}
+
+/** Milliseconds of the plain network and of each exit, round by round, in an order that turns. */
+async function inTurn(
+  run: (exit: number | undefined) => Promise<unknown>,
+  exits: number,
+): Promise<[number[], number[][]]> {
+  const all = [undefined, ...Array.from({ length: exits }, (_, exit) => exit)];
+  const times = all.map((): number[] => []);
+  for (let warm = 0; warm < 2; warm++) for (const exit of all) await run(exit);
+  const began = performance.now();
+  for (let round = 0; round < LEAST_ROUNDS || performance.now() - began < MEASURED_SECONDS * 1000; round++) {
+    for (let i = 0; i < all.length; i++) {
+      const at = round % 2 === 0 ? i : all.length - 1 - i;
+      await delay(5);
+      const start = performance.now();
+      await run(all[at]);
+      times[at]!.push(performance.now() - start);
+    }
+  }
+  return [times[0]!, times.slice(1)];
+}
+
+function quantile(values: readonly number[], share: number): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(share * (values.length - 1))]!;
+}
+
+const rows: string[][] = [];
+for (const name of names) for (const batch of [1, 32]) rows.push(await measure(name, batch));
+const head = [
+  'Network',
+  'Batch',
+  'Plain (ms)',
+  'Nobody leaves / plain',
+  'Exit 1 / limit',
+  'Exit 2',
+  'Exit 3',
+  'Rounds',
+];
+const width = Math.max(...rows.map((row) => row.length));
+const filled = rows.map((row) => [...row.slice(0, -1), ...new Array<string>(width - row.length).fill(''), row.at(-1)!]);
+process.stdout.write(
+  `ort-cpu, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, node ${process.versions.node}\n` +
+    `${renderColumns([...head.slice(0, width - 1), 'Rounds'], filled)}\n`,
+);

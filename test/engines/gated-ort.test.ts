@@ -1,0 +1,180 @@
+import { expect } from 'chai';
+import type { GatedNetwork } from '../../src/engines/engine.js';
+import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import { type LoadedFile, loadGatedFile } from '../../src/engines/onnxruntime/gated-file.js';
+import { confidenceKinds } from '../../src/gates/confidence.js';
+import type { GatePlace } from '../../src/networks/pooling.js';
+import { gatedModel } from '../../src/onnx/gated.js';
+import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
+import { Random } from '../../src/random.js';
+import { about } from '../onnx/about.js';
+import {
+  algorithm1,
+  type GatedCase,
+  gatedCase,
+  preprocessing,
+  randomThresholds,
+  rowsOf,
+} from '../onnx/gated-networks.js';
+
+const TOLERANCE = 2e-5;
+const COUNT = 7;
+
+const cases: readonly { name: string; places: GatePlace[] }[] = [
+  {
+    name: 'resnet20-width0.25-cifar10', // option A shortcuts, which stay out of the blocked layout
+    places: [
+      { stage: 1, pooling: { kind: 'grid', size: 4 } },
+      { stage: 2, pooling: { kind: 'gap' } },
+    ],
+  },
+  {
+    name: 'resnet101-width0.25-blocks1.1.1.1-cifar10',
+    places: [
+      { stage: 1, pooling: { kind: 'gap' } },
+      { stage: 2, pooling: { kind: 'grid', size: 2 } },
+      { stage: 3, pooling: { kind: 'grid', size: 4 } },
+    ],
+  },
+  {
+    name: 'densenet201-growth8-blocks1.2.1.1-cifar10', // transitions lie between a gate and the next part
+    places: [
+      { stage: 1, pooling: { kind: 'grid', size: 4 } },
+      { stage: 3, pooling: { kind: 'gap' } }, // none after stage 2
+    ],
+  },
+];
+
+for (const { name, places } of cases) {
+  describe(`a gated ${name} on ort-cpu and as an exported graph`, () => {
+    let subject: GatedCase;
+    let engine: OnnxRuntimeCpu;
+    before(async () => {
+      subject = await gatedCase(name, places, COUNT);
+      engine = await OnnxRuntimeCpu.create(1);
+    });
+
+    for (const kind of confidenceKinds) {
+      it(`${kind}: class, exit and confidence of Algorithm 1, batches of 1 to ${COUNT}, any thresholds`, async () => {
+        const decisions = subject.decisions(kind);
+        const [network, file] = await loadBoth(subject, engine, kind);
+        const random = new Random(2, `${name} ${kind}`);
+        const gates = places.map(() => 0);
+        const fixed = [
+          gates.map(() => -Infinity),
+          gates.map(() => Infinity),
+          gates.map((_, i) => (i ? -1e9 : Infinity)),
+        ];
+        for (let count = 1; count <= COUNT; count++) {
+          const some = Array.from({ length: count }, (_, i) => i);
+          for (const thresholds of [
+            ...fixed,
+            randomThresholds(decisions, random),
+            randomThresholds(decisions, random),
+          ]) {
+            const expected = algorithm1(decisions, thresholds, some);
+            const what = `${count} images, thresholds ${thresholds.join(', ')}`;
+            const loaded = await network.run(subject.images.slice(0, count * 3072), count, thresholds);
+            expectSame(rowsOf(loaded), expected, what);
+            const exported = await file.run(subject.pixels.slice(0, count * 3072), count, thresholds);
+            expectSame(rowsOf(exported), expected, `exported, ${what}`);
+          }
+        }
+        await network.close();
+        await file.close();
+      });
+    }
+  });
+}
+
+describe('exits of ort-cpu', () => {
+  let subject: GatedCase;
+  let network: GatedNetwork;
+  let file: LoadedFile;
+  before(async () => {
+    const { name, places } = cases[1]!;
+    subject = await gatedCase(name, places, COUNT);
+    [network, file] = await loadBoth(subject, await OnnxRuntimeCpu.create(1), 'max');
+  });
+  after(async () => {
+    await network.close();
+    await file.close();
+  });
+
+  it('an image whose confidence equals the threshold leaves; just above it, it stays', async () => {
+    const first = await network.run(subject.images, COUNT, [-Infinity, Infinity, Infinity]);
+    const threshold = first.confidences[2]!;
+    const leaves = await network.run(subject.images, COUNT, [threshold, Infinity, Infinity]);
+    expect(leaves.exits[2]).to.equal(0);
+    // A double between two float32: no confidence equals it, and rounding it down would let the image go.
+    const stays = await network.run(subject.images, COUNT, [
+      threshold + Math.abs(threshold) * 2 ** -26,
+      Infinity,
+      Infinity,
+    ]);
+    expect(stays.exits[2]).to.equal(3);
+  });
+
+  it('an image of NaN leaves at no gate and changes nothing for the others', async () => {
+    const thresholds = [...subject.decisions('max').slice(0, 3)].map(({ confidences }) => median(confidences));
+    const clean = rowsOf(await network.run(subject.images, COUNT, thresholds));
+    for (const spoilt of [0, 3, COUNT - 1]) {
+      const images = subject.images.slice();
+      images.fill(Number.NaN, spoilt * 3072, (spoilt + 1) * 3072);
+      const rows = rowsOf(await network.run(images, COUNT, thresholds));
+      rows.forEach((row, i) => {
+        if (i !== spoilt) expectSame([row], [clean[i]!], `image ${i} beside NaN at ${spoilt}`);
+      });
+    }
+  });
+
+  it('an image that leaves at the first exit does not pay for the rest', async () => {
+    const time = async (thresholds: number[]): Promise<number> => {
+      const times: number[] = [];
+      for (let i = 0; i < 40; i++) {
+        const start = performance.now();
+        await network.run(subject.images, COUNT, thresholds);
+        times.push(performance.now() - start);
+      }
+      return Math.min(...times);
+    };
+    const all = await time([Infinity, Infinity, Infinity]);
+    expect(await time([-Infinity, Infinity, Infinity])).to.be.below(0.7 * all);
+  });
+
+  it('refuses thresholds that are not as many as its gates', async () => {
+    const error = await network.run(subject.images, COUNT, [0]).catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(RangeError);
+  });
+});
+
+async function loadBoth(
+  { lowered, gates }: GatedCase,
+  engine: OnnxRuntimeCpu,
+  kind: (typeof confidenceKinds)[number],
+): Promise<[GatedNetwork, LoadedFile]> {
+  const metadata = gatedMetadata(about(gates.length, kind));
+  const bytes = gatedModel(lowered, gates, { confidence: kind, preprocessing, metadata });
+  return [
+    await engine.loadGated(lowered, gates, kind),
+    await loadGatedFile(readGatedFile(bytes, 'test.onnx'), 'test.onnx'),
+  ];
+}
+
+type Rows = ReturnType<typeof rowsOf>;
+
+function expectSame(found: Rows, expected: Rows, what: string): void {
+  expect(
+    found.map(({ exit, class: c }) => [exit, c]),
+    what,
+  ).to.deep.equal(expected.map(({ exit, class: c }) => [exit, c]));
+  found.forEach(({ confidence }, i) => {
+    const scale = 1 + Math.abs(expected[i]!.confidence);
+    expect(confidence, what).to.be.closeTo(expected[i]!.confidence, TOLERANCE * scale);
+  });
+}
+
+function median(values: Float32Array): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return (sorted[Math.floor(sorted.length / 2)]! + sorted[Math.floor(sorted.length / 2) - 1]!) / 2;
+}
