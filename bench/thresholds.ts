@@ -9,16 +9,17 @@
  * images (drawn from without replacement, they are the population that the promise is about), and by the drop on the
  * other half, which scatters around it by itself.
  */
-import { availableParallelism, cpus } from 'node:os';
-import { parseArgs } from 'node:util';
+
 import { fork } from 'node:child_process';
+import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { originalAccuracy, partsOf } from '../src/pipeline/search.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { bootstrap, countFates } from '../src/thresholds/bootstrap.js';
 import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../src/thresholds/evaluate.js';
-import { gridFrontier, paretoFrontier } from '../src/thresholds/frontier.js';
+import { paretoFrontier } from '../src/thresholds/frontier.js';
 import { certify } from '../src/thresholds/guarantee.js';
 import { jointSearch, pointOf } from '../src/thresholds/joint.js';
 import { achievableLevels, quantileLevels } from '../src/thresholds/levels.js';
@@ -71,7 +72,9 @@ function speed(): void {
   for (const thresholds of sample) evaluate(scores, thresholds, costs, images);
   const each = (performance.now() - start) / sample.length;
   const ratio = (each * frontier.combinations) / Number.parseFloat(three);
-  print(`  trying one combination takes ${each.toFixed(3)} ms (mean of 200), all of them ${Math.round(ratio)} times as long`);
+  print(
+    `  trying one combination takes ${each.toFixed(3)} ms (mean of 200), all of them ${Math.round(ratio)} times as long`,
+  );
 
   const pair = generated(10_000, 2);
   const exact = paretoFrontier(pair.scores, pair.costs, images);
@@ -133,12 +136,24 @@ async function guarantee(): Promise<void> {
   const rows: string[][] = [];
   for (const { experiment, test, costs, flops } of await loaded()) {
     const all = everyImage(test.count);
-    const kinds = ['guaranteed', 'unguarded'].map((kind) => ({ kind, population: 0, otherHalf: 0, saved: 0, closed: 0 }));
+    const kinds = ['guaranteed', 'unguarded'].map((kind) => ({
+      kind,
+      population: 0,
+      otherHalf: 0,
+      saved: 0,
+      closed: 0,
+    }));
     for (let split = 0; split < splits; split++) {
       const order = new Random(split, 'splits').shuffle(all.slice());
       const [choose, others] = [order.slice(0, order.length / 2), order.slice(order.length / 2)];
       const required = originalAccuracy(test, choose) - promised.drop;
-      const unguarded = jointSearch(test, costs, choose, { kind: 'accuracy', required }, paretoFrontier(test, costs, choose, 100));
+      const unguarded = jointSearch(
+        test,
+        costs,
+        choose,
+        { kind: 'accuracy', required },
+        paretoFrontier(test, costs, choose, 100),
+      );
       const chosen: Thresholds[] = [certify(test, costs, choose, promised, split).thresholds, unguarded!.thresholds];
       for (const [i, thresholds] of chosen.entries()) {
         const broken = (images: Int32Array): number => {
@@ -153,7 +168,11 @@ async function guarantee(): Promise<void> {
       }
     }
     for (const { kind, population, otherHalf, saved, closed } of kinds) {
-      rows.push([`${experiment.name}, ${kind}`, ...[population, otherHalf, closed].map(String), percent(saved / splits)]);
+      rows.push([
+        `${experiment.name}, ${kind}`,
+        ...[population, otherHalf, closed].map(String),
+        percent(saved / splits),
+      ]);
     }
   }
   const head = ['', 'Broken: all images', 'Broken: other half', 'All gates closed', 'FLOPs saved (%)'];

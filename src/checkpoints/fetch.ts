@@ -1,9 +1,11 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputError } from '../errors.js';
 import { type Progress, silent } from '../progress.js';
-import { asFileProblem, exists, hashFile, readJson, writeFileAtomic } from '../store/files.js';
+import { asFileProblem, exists, hashFile, writeFileAtomic } from '../store/files.js';
+import { locked } from '../store/lock.js';
+import { seal, unseal } from '../store/text.js';
 import type { KnownCheckpoint } from './known-checkpoint.js';
 import { type Transfer, transfer } from './transfer.js';
 
@@ -51,6 +53,18 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
   const progress = options.progress ?? silent;
   const present = await keepPresent(options, progress);
   if (present !== undefined) return present;
+  let waited = false;
+  const onWait = (holder: string): void => {
+    waited = true;
+    progress.note(`${options.to}: waiting for ${holder}, which downloads it`);
+  };
+  return locked(`${options.to}.lock`, onWait, async () => {
+    const meanwhile = waited ? await keepPresent(options, progress) : undefined;
+    return meanwhile ?? (await fromMirrors(options, progress));
+  });
+}
+
+async function fromMirrors(options: DownloadOptions, progress: Progress): Promise<Downloaded> {
   const failures: string[] = [];
   for (const url of options.urls) {
     const outcome = await fromMirror(url, options, progress);
@@ -74,13 +88,41 @@ export async function fetchCheckpoint(known: KnownCheckpoint, folder: string, pr
   return download({ urls, to, sha256, sizeBytes, label: id, progress });
 }
 
+interface DownloadRecord {
+  readonly url?: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Records, beside a downloaded file, where it came from and its hash. */
+async function writeRecord(path: string, record: DownloadRecord): Promise<void> {
+  await writeFileAtomic(`${path}.json`, seal(record));
+}
+
+/** The whole sha256 of a downloaded file as it was recorded; undefined where none was. */
+export async function recordedHash(path: string): Promise<string | 'damaged' | undefined> {
+  const text = await readFile(`${path}.json`, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const record = unseal(text) as Partial<DownloadRecord> | undefined;
+  return typeof record?.sha256 === 'string' ? record.sha256 : 'damaged';
+}
+
 /** The file as it stands, if it is whole; a damaged one is said and fetched again. */
 async function keepPresent(options: DownloadOptions, progress: Progress): Promise<Downloaded | undefined> {
   if (!(await exists(options.to))) return undefined;
-  const recorded = (await readJson(`${options.to}.json`).catch(() => undefined)) as { sha256?: unknown } | undefined;
-  const known = typeof recorded?.sha256 === 'string' ? recorded.sha256 : undefined;
-  const expected = options.sha256 ?? known;
+  const record = await recordedHash(options.to);
+  if (record === 'damaged' && options.sha256 === undefined) {
+    progress.warn(`${options.to}.json: is not what was written there; fetching ${options.to} again`);
+    return undefined;
+  }
+  const known = record === 'damaged' ? undefined : record;
+  // What was downloaded is known by its whole hash; a registry may have a part of it only.
+  const expected = known?.startsWith(options.sha256 ?? '') === false ? options.sha256 : (known ?? options.sha256);
   const hash = await hashFile(options.to);
+  if (record === 'damaged' && hash.startsWith(options.sha256 ?? '')) {
+    progress.warn(`${options.to}.json: is not what was written there; written again`);
+    await writeRecord(options.to, { bytes: (await stat(options.to)).size, sha256: hash }).catch(() => {});
+  }
   const bytes = (await stat(options.to)).size;
   if (expected === undefined || hash.startsWith(expected)) {
     progress.note(
@@ -147,7 +189,7 @@ async function finish(url: string, part: string, options: DownloadOptions, progr
     throw new InputError(`${url}: ${wrong}; the download was removed: try again, or use another source`);
   }
   try {
-    await writeFileAtomic(`${options.to}.json`, `${JSON.stringify({ url, bytes, sha256: hash }, null, 2)}\n`);
+    await writeRecord(options.to, { url, bytes, sha256: hash });
     await rename(part, options.to);
   } catch (error) {
     throw asFileProblem(error, options.to);

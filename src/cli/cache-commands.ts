@@ -1,51 +1,128 @@
+import { join } from 'node:path';
+import { InputError } from '../errors.js';
+import { verifyAll } from '../pipeline/verify-cache.js';
 import { renderColumns } from '../report/columns.js';
-import { type GlobalOptions, openContext } from './context.js';
+import { exists } from '../store/files.js';
+import { type PruneLimits, prune } from '../store/prune.js';
+import { RottenError, Store } from '../store/store.js';
+import { cacheFolder, type GlobalOptions } from './context.js';
+import { consoleProgress } from './progress.js';
 
 type CacheOptions = GlobalOptions & { readonly json: boolean };
 
+/** The folder of a cache that is there. @throws InputError */
+async function existingCache(options: GlobalOptions): Promise<string> {
+  const cache = cacheFolder(options);
+  if (!(await exists(cache))) throw new InputError(`${cache}: no such folder; valid: a cache (--cache or DGATE_CACHE)`);
+  return cache;
+}
+
+const storeIn = (cache: string): Store => new Store(join(cache, 'results'));
+
 /** `dgate cache list` */
 export async function listCache(options: CacheOptions): Promise<void> {
-  const { store } = await openContext(options);
+  const store = storeIn(await existingCache(options));
   const rows = [];
   for (const entry of await store.list()) {
-    const manifest = await entry.manifest();
+    const manifest = await entry.manifest().catch((error: unknown) => {
+      if (error instanceof RottenError) return 'damaged' as const;
+      throw error;
+    });
+    const { bytes, lastUsedMs } = await entry.usage();
     rows.push({
       stage: entry.stage,
       key: entry.key,
-      complete: manifest?.complete === true,
-      files: Object.keys(manifest?.files ?? {}).length,
-      bytes: await entry.bytes(),
-      inputs: manifest?.inputs ?? null,
+      state:
+        manifest === 'damaged' ? manifest : manifest === undefined ? ('unfinished' as const) : ('complete' as const),
+      complete: manifest !== undefined && manifest !== 'damaged',
+      files: manifest === 'damaged' ? 0 : (await entry.names()).length,
+      bytes,
+      used: new Date(lastUsedMs).toISOString(),
+      inputs: (manifest !== 'damaged' && manifest?.inputs) || null,
     });
   }
   if (options.json) {
     process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
     return;
   }
-  const shown = rows.map((row) => [
-    row.stage,
-    row.key,
-    row.complete ? 'complete' : 'unfinished',
-    String(row.files),
-    (row.bytes / 1e6).toFixed(2),
-  ]);
-  process.stdout.write(`${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB'], shown)}\n`);
+  const shown = rows.map(({ stage, key, state, files, bytes, used }) => {
+    return [stage, key, state, String(files), (bytes / 1e6).toFixed(2), used.slice(0, 16).replace('T', ' ')];
+  });
+  process.stdout.write(
+    `${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB', 'Last used'], shown)}\n`,
+  );
 }
 
 /** `dgate cache verify`: damaged files are named on stdout; a run that needs one makes it again. */
 export async function verifyCache(options: CacheOptions): Promise<void> {
-  const { store } = await openContext(options);
-  const damaged: string[] = [];
-  let files = 0;
-  for (const entry of await store.list()) {
-    const manifest = await entry.manifest();
-    if (manifest === undefined) damaged.push(`${entry.directory}/entry.json: is missing or not a manifest`);
-    for (const name of Object.keys(manifest?.files ?? {})) {
-      files++;
-      await entry.read(name).catch((error: Error) => damaged.push(error.message));
-    }
+  const cache = await existingCache(options);
+  const { files, damaged, notRead } = await verifyAll(cache, storeIn(cache), consoleProgress());
+  if (options.json) process.stdout.write(`${JSON.stringify({ files, damaged, notRead }, null, 2)}\n`);
+  else {
+    const summary = `${files} files checked, ${damaged.length} damaged`;
+    process.stdout.write(`${[...damaged, ...notRead, summary].join('\n')}\n`);
   }
-  if (options.json) process.stdout.write(`${JSON.stringify({ files, damaged }, null, 2)}\n`);
-  else process.stdout.write(`${[...damaged, `${files} files checked, ${damaged.length} damaged`].join('\n')}\n`);
   if (damaged.length > 0) process.exitCode = 1;
+}
+
+type PruneOptions = CacheOptions & {
+  readonly olderThan?: string;
+  readonly keepBytes?: string;
+  readonly dryRun: boolean;
+};
+
+/** `dgate cache prune` */
+export async function pruneCache(options: PruneOptions): Promise<void> {
+  const limits = limitsOf(options);
+  const cache = await existingCache(options);
+  const pruned = await prune(cache, storeIn(cache), limits, options.dryRun);
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify(pruned, null, 2)}\n`);
+    return;
+  }
+  const { removed, temporary, kept } = pruned;
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(2);
+  const lines = removed.map(({ stage, key, bytes, used }) => {
+    return `${stage}/${key}: ${megabytes(bytes)} MB, last used ${used.slice(0, 16).replace('T', ' ')}`;
+  });
+  const would = options.dryRun ? 'would be ' : '';
+  const freed = [...removed, ...temporary].reduce((sum, { bytes }) => sum + bytes, 0);
+  process.stdout.write(
+    `${[...lines, ...temporary.map(({ path, bytes }) => `${path}: ${megabytes(bytes)} MB, left by an interrupted command`)].join('\n')}` +
+      `${removed.length + temporary.length > 0 ? '\n' : ''}` +
+      `${removed.length} results and ${temporary.length} left-over files ${would}removed, ${megabytes(freed)} MB; ` +
+      `${kept.entries} results kept, ${megabytes(kept.bytes)} MB, ${kept.inUse} of them in use\n`,
+  );
+}
+
+const units = {
+  m: 60e3,
+  h: 3600e3,
+  d: 24 * 3600e3,
+  w: 7 * 24 * 3600e3,
+} as const;
+
+function limitsOf({ olderThan, keepBytes }: PruneOptions): PruneLimits {
+  if (olderThan === undefined && keepBytes === undefined) {
+    throw new InputError('cache prune: nothing to go by; valid: --older-than 30d, --keep-bytes 5GB, or both');
+  }
+  return {
+    ...(olderThan !== undefined && { olderThanMs: parseAge(olderThan) }),
+    ...(keepBytes !== undefined && { keepBytes: parseBytes(keepBytes) }),
+  };
+}
+
+/** `30d` in milliseconds. @throws InputError */
+export function parseAge(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([mhdw])$/.exec(text) ?? [];
+  if (number === undefined) throw new InputError(`--older-than ${text}; valid: a number with m, h, d or w: 30d, 12h`);
+  return Number(number) * units[unit as keyof typeof units];
+}
+
+/** `5GB` in bytes, decimal units. @throws InputError */
+export function parseBytes(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB)?$/.exec(text) ?? [];
+  if (number === undefined)
+    throw new InputError(`--keep-bytes ${text}; valid: bytes, or a number with kB, MB, GB or TB`);
+  return Math.floor(Number(number) * 1000 ** ['B', 'KB', 'MB', 'GB', 'TB'].indexOf((unit ?? 'B').toUpperCase()));
 }

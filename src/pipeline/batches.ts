@@ -22,19 +22,27 @@ export interface NetworkBatch {
   readonly leftOut: readonly number[];
 }
 
+/** Consecutive images: positions from `start` to before `end`. */
+export interface ImageRange {
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
- * Runs a network over images in order, from position `start` on; the next batches are read while the engine works on
- * the last.
+ * Runs a network over images in order; the next batches are read while the engine works on the last.
+ *
+ * @param ranges which images, the next one asked for when the batches of the last are under way; all by default. No batch
+ *   holds images of two.
  */
 export async function* runBatches(
   loaded: FeatureNetwork,
   images: ImageSource,
   preprocessing: Preprocessing,
-  start: number,
+  ranges: Iterable<ImageRange> | AsyncIterable<ImageRange> = [{ start: 0, end: images.count }],
 ): AsyncGenerator<NetworkBatch> {
   const channelSize = images.height * images.width;
   let running: { first: number; count: number; result: Promise<FeatureBatch> } | undefined;
-  for await (const batch of batchesAhead(images, start)) {
+  for await (const batch of batchesAhead(images, ranges)) {
     const input = normalise(batch.pixels, preprocessing, channelSize);
     const finished = running && { ...running, result: await running.result };
     running = { first: batch.first, count: batch.count, result: loaded.run(input, batch.count) };
@@ -52,18 +60,26 @@ interface Pixels {
 }
 
 /** Batches in order, the next ones under way before they are asked for. */
-async function* batchesAhead(images: ImageSource, start: number): AsyncGenerator<Pixels> {
+async function* batchesAhead(
+  images: ImageSource,
+  ranges: Iterable<ImageRange> | AsyncIterable<ImageRange>,
+): AsyncGenerator<Pixels> {
   const underWay: Promise<Pixels>[] = [];
-  let next = start;
+  const places = placesIn(ranges);
+  let left = true;
   try {
     for (;;) {
-      while (underWay.length < AHEAD && next < images.count) {
-        const [first, count] = [next, Math.min(BATCH_IMAGES, images.count - next)];
+      while (left && underWay.length < AHEAD) {
+        const next = await places.next();
+        if (next.done === true) {
+          left = false;
+          break;
+        }
+        const { first, count } = next.value;
         const batch = images.batch(Int32Array.from({ length: count }, (_, i) => first + i));
         const loading = batch.then((pixels): Pixels => ({ first, count, pixels }));
         loading.catch(() => {}); // thrown where it is awaited
         underWay.push(loading);
-        next += count;
       }
       const batch = underWay.shift();
       if (batch === undefined) return;
@@ -71,6 +87,18 @@ async function* batchesAhead(images: ImageSource, start: number): AsyncGenerator
     }
   } finally {
     await Promise.allSettled(underWay);
+    await places.return(undefined);
+  }
+}
+
+/** Where the batches of the ranges lie. */
+async function* placesIn(
+  ranges: Iterable<ImageRange> | AsyncIterable<ImageRange>,
+): AsyncGenerator<{ readonly first: number; readonly count: number }> {
+  for await (const { start, end } of ranges) {
+    for (let first = start; first < end; first += BATCH_IMAGES) {
+      yield { first, count: Math.min(BATCH_IMAGES, end - first) };
+    }
   }
 }
 

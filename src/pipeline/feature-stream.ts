@@ -29,13 +29,14 @@ interface Window {
  * The first pass reads every shard whole and checks its hash; later ones read only this gate's numbers. The arrays of a
  * batch are good until the next one is asked for.
  */
-export function streamedData(set: FeatureSet, gate: number): TrainingData {
+export function streamedData(set: FeatureSet, gate: number, windowBytes = WINDOW_BYTES): TrainingData {
   return {
     count: set.count,
     features: set.widths[gate]!,
     classes: set.classes,
     async *batches(size, seed) {
-      const stream: Stream = { set, gate, features: set.widths[gate]!, shards: await set.checkedShards() };
+      const shards = await set.checkedShards();
+      const stream: Stream = { set, gate, features: set.widths[gate]!, shards, windowBytes };
       if (seed === undefined) yield* inOrder(stream, size);
       else yield* shuffled(stream, size, seed);
     },
@@ -47,13 +48,14 @@ interface Stream {
   readonly gate: number;
   readonly features: number;
   readonly shards: readonly CheckedShard[];
+  readonly windowBytes: number;
 }
 
 /** Every window of the shards in this order; the next one is read while one is used. */
 async function* windows(stream: Stream, order: readonly number[]): AsyncGenerator<Window> {
   const { features } = stream;
   const shards = order.map((index) => stream.shards[index]!);
-  const lots = lotsOf(shards, Math.max(1, Math.floor(WINDOW_BYTES / (4 * features))));
+  const lots = lotsOf(shards, Math.max(1, Math.floor(stream.windowBytes / (4 * features))));
   const rows = Math.max(0, ...lots.map((lot) => lot.reduce((sum, { labels }) => sum + labels.length, 0)));
   const buffers = lots.slice(0, 2).map(() => new Float32Array(rows * features));
   const fill = async (number: number): Promise<Window> => {

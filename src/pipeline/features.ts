@@ -62,7 +62,7 @@ export class FeatureSet {
 
   /** Names of the shards in order. */
   async shardNames(): Promise<string[]> {
-    return Object.keys((await this.entry.manifest())?.files ?? {}).sort();
+    return this.entry.names();
   }
 
   /** Shards in order, each read once and its hash checked. @throws RottenError */
@@ -77,7 +77,7 @@ export class FeatureSet {
       for (const name of await this.shardNames()) {
         const shard = this.#open(name, await this.entry.read(name));
         const offsets = this.widths.map((_, gate) => shard.offset(gate));
-        checked.push({ path: `${this.entry.directory}/${name}`, labels: shard.labels.slice(), offsets });
+        checked.push({ path: await this.entry.path(name), labels: shard.labels.slice(), offsets });
       }
       return checked;
     })();

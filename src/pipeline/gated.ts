@@ -38,15 +38,15 @@ export interface OpenGated {
  * @throws InputError where the experiment does not fit its network, checkpoint or data
  */
 export async function openGated(context: RunContext, experiment: Experiment): Promise<OpenGated> {
-  const removed = new Set<string>();
+  const mended = new Set<string>();
   for (;;) {
     try {
       return await openOnce(context, experiment);
     } catch (error) {
-      if (!(error instanceof RottenError) || removed.has(error.entry.directory)) throw error;
-      removed.add(error.entry.directory);
+      if (!(error instanceof RottenError) || mended.has(error.subject)) throw error;
+      mended.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
-      await error.entry.remove();
+      await error.mend();
     }
   }
 }

@@ -2,15 +2,17 @@ import type { EngineDescription } from '../engines/engine.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { NetworkFlops } from '../networks/flops.js';
 import type { GatePlace } from '../networks/pooling.js';
-import type { Findings } from '../report/findings.js';
+import type { Claim, Findings } from '../report/findings.js';
 import { type PublishedRow, readPublished } from '../report/published.js';
+import { tableClaims } from '../report/table-claims.js';
 import { type Entry, RottenError } from '../store/store.js';
 import type { ExitCosts } from '../thresholds/evaluate.js';
 import type { TimingRecord } from '../timing/record.js';
+import { printedClaims } from './analyses/claims.js';
 import { analyse } from './analyses/index.js';
 import type { LazyEngine, RunContext } from './context.js';
 import type { Images } from './images.js';
-import { searchTables } from './rows.js';
+import { searchTables, type TableBasis, tableRows } from './rows.js';
 import { originalAccuracy, partsOf, type Row, searchAndEvaluate } from './search.js';
 import type { NetworkSource } from './source.js';
 import { openStages } from './stages.js';
@@ -55,16 +57,16 @@ export interface Splits {
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
 export async function runExperiment(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
-  const removed = new Set<string>();
+  const mended = new Set<string>();
   for (;;) {
     try {
       return await runOnce(context, experiment);
     } catch (error) {
       // What is damaged again after it was made again is no accident.
-      if (!(error instanceof RottenError) || removed.has(error.entry.directory)) throw error;
-      removed.add(error.entry.directory);
+      if (!(error instanceof RottenError) || mended.has(error.subject)) throw error;
+      mended.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
-      await error.entry.remove();
+      await error.mend();
     }
   }
 }
@@ -103,7 +105,11 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
   return {
     experiment,
     rows,
-    findings: { ...findings, tables },
+    findings: {
+      ...findings,
+      tables,
+      claims: [...(await claimsOfTable({ ...found, exitCosts: plan.costs })), ...findings.claims],
+    },
     original: found.original,
     published: found.published,
     splits: describeSplits(experiment, images),
@@ -120,6 +126,15 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
       train: await secondsOf(gates),
     },
   };
+}
+
+/** What becomes of the claims of the table that an experiment reproduces. */
+async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
+  const { experiment, published } = basis;
+  if (published.length === 0) return [];
+  const name = experiment.published!;
+  const texts = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
+  return tableClaims({ name, rows: tableRows(basis), network: experiment.network, texts });
 }
 
 /** Seconds that these cached results took when they were computed. */

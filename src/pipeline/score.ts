@@ -5,6 +5,7 @@ import type { Entry } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
+import { makeAll } from './make.js';
 import type { CachedGate } from './train.js';
 
 /** Raise when the same inputs give other scores. */
@@ -17,7 +18,7 @@ export async function scoreImages(
   features: FeatureSet,
   gates: readonly CachedGate[],
   confidence: ConfidenceKind,
-  label: string,
+  split: string,
 ): Promise<Scores> {
   const entry = context.store.entry('scores', {
     features: features.entry.key,
@@ -25,15 +26,16 @@ export async function scoreImages(
     confidence,
     code: CODE_VERSION,
   });
-  if (!(await entry.isComplete())) {
-    context.progress.note(`scores of ${label} images: not in the cache; applying the gates`);
-    const scores = await computeScores(features, gates, confidence);
-    await entry.write(FILE, encodeSafetensors(arraysOf(scores)));
-    await entry.finish({ images: scores.count });
-    return scores;
-  }
-  context.progress.note(`scores of ${label} images: in the cache (${entry.key})`);
-  return readScores(entry, gates.length);
+  let computed: Scores | undefined;
+  const label = `scores of ${split} images`;
+  const make = async (): Promise<void> => {
+    context.progress.note(`${label}: not in the cache; applying the gates`);
+    computed = await computeScores(features, gates, confidence);
+    await entry.write(FILE, encodeSafetensors(arraysOf(computed)));
+    await entry.finish({ images: computed.count });
+  };
+  await makeAll(context.progress, [{ entry, label, make }]);
+  return computed ?? readScores(entry, gates.length);
 }
 
 async function computeScores(

@@ -5,6 +5,7 @@ import { type GateTraining, trainGate } from '../gates/train.js';
 import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
+import { makeAll, type Wanted } from './make.js';
 
 /** Raise when the same inputs give other gates. */
 const CODE_VERSION = 3;
@@ -35,22 +36,29 @@ export async function trainGates(
 ): Promise<CachedGate[]> {
   const { loss, l2, epochs, batchSize } = experiment.gates;
   const training: GateTraining = { loss, l2, epochs, batchSize, seed: experiment.seed };
-  const gates: CachedGate[] = [];
-  for (const [index, stage] of experiment.gates.after.entries()) {
-    if (wanted?.includes(index) === false) continue;
-    gates.push(await cachedGate(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`));
-  }
-  return gates;
+  const stages = [...experiment.gates.after.entries()].filter(([index]) => wanted?.includes(index) !== false);
+  const gates = stages.map(([index, stage]) => {
+    return gateWanted(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`);
+  });
+  await makeAll(context.progress, gates);
+  return Promise.all(
+    gates.map(async ({ entry, index }): Promise<CachedGate> => {
+      const shape = { features: features.widths[index]!, classes: features.classes };
+      const objective = Number((await entry.manifest())?.notes['objective']);
+      return { entry, index, objective, load: () => readGate(entry, shape) };
+    }),
+  );
 }
 
-async function cachedGate(
+/** A gate as it is cached, and what makes it. */
+function gateWanted(
   context: RunContext,
   features: FeatureSet,
   index: number,
   training: GateTraining,
   engine: LazyEngine,
   label: string,
-): Promise<CachedGate> {
+): Wanted & { readonly index: number } {
   const entry = context.store.entry('gates', {
     features: features.entry.key,
     gate: index,
@@ -58,19 +66,15 @@ async function cachedGate(
     engine: engine.entry.id,
     code: CODE_VERSION,
   });
-  const shape = { features: features.widths[index]!, classes: features.classes };
-  if (await entry.isComplete()) {
-    context.progress.note(`${label}: in the cache (${entry.key})`);
-  } else {
+  const make = async (): Promise<void> => {
     context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
     const began = performance.now();
     const data = await features.gateData(index);
     const trained = await trainGate(data, training, await engine.get(), context.progress, label);
     await writeGate(entry, trained.gate);
     await entry.finish({ objective: trained.objective, seconds: (performance.now() - began) / 1000 });
-  }
-  const objective = Number((await entry.manifest())?.notes['objective']);
-  return { entry, index, objective, load: () => readGate(entry, shape) };
+  };
+  return { entry, index, label, make };
 }
 
 async function writeGate(entry: Entry, gate: Gate): Promise<void> {

@@ -3,6 +3,9 @@ import { createReadStream, rmSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
+import { thisProcess } from './processes.js';
+
+export { canonicalJson, sha256 } from './text.js';
 
 type Bytes = Uint8Array | string;
 
@@ -15,6 +18,8 @@ const mendable: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only: choose another folder (--cache, --results)',
   ENOTDIR: 'a part of this path is a file, not a folder: choose another folder (--cache, --results)',
   EISDIR: 'this is a folder, not a file',
+  EIO: 'the disk reports an error: check it, or choose another folder (--cache, --results)',
+  ENAMETOOLONG: 'the path is too long: choose another folder (--cache, --results)',
   EEXIST: 'a file stands where a folder is needed: choose another folder (--cache, --results)',
 };
 
@@ -30,14 +35,16 @@ export function asFileProblem(error: unknown, path: string): unknown {
  * The folder is made where it is missing; on any failure the temporary file is removed and the old file stays.
  *
  * @param chunks the content, one piece or several that are written one after the other
+ * @param finalPath its name, where that depends on what was written
  * @throws InputError where the disk is full, read-only or not permitted
  */
 export async function writeFileAtomic(
   path: string,
   chunks: Bytes | Iterable<Bytes> | AsyncIterable<Bytes>,
+  finalPath: () => string = () => path,
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  unfinished.add(temporary);
+  const temporary = temporaryName(path);
+  const keep = removeOnExit(temporary);
   try {
     await mkdir(dirname(path), { recursive: true });
     const file = await open(temporary, 'wx');
@@ -48,21 +55,39 @@ export async function writeFileAtomic(
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
+    await rename(temporary, finalPath());
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw asFileProblem(error, path);
   } finally {
-    unfinished.delete(temporary);
+    keep();
   }
 }
 
-/** Temporary files being written right now. */
-const unfinished = new Set<string>();
+/** A name beside a file that says whose it is: what a killed process leaves is known by it (`sweep.ts`). */
+export function temporaryName(path: string): string {
+  const { machine, pid } = thisProcess();
+  return `${path}.${machine}-${pid}-${randomBytes(4).toString('hex')}.tmp`;
+}
 
-/** Removes what an exit in the middle of a write would leave behind; for `process.on('exit')`. */
+/** Files of this process that must not outlive it. */
+const passing = new Set<string>();
+
+/** Has a file removed when the process ends; what is returned takes that back. */
+export function removeOnExit(path: string): () => void {
+  passing.add(path);
+  return () => passing.delete(path);
+}
+
+/** Removes what an exit in the middle of work would leave behind; for `process.on('exit')`. */
 export function removeTemporaryFiles(): void {
-  for (const path of unfinished) rmSync(path, { force: true });
+  for (const path of passing) {
+    try {
+      rmSync(path, { force: true });
+    } catch {
+      // The process is ending: there is nobody to tell, and the next run sweeps.
+    }
+  }
 }
 
 /** Hash of a file's bytes, streamed. `encoding` hex for sha256/md5, base64 for npm's sha512 integrity strings. */
@@ -74,11 +99,6 @@ export async function hashFile(
   const hash = createHash(algorithm);
   for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest(encoding);
-}
-
-/** sha256 of bytes or text, in hex. */
-export function sha256(data: Bytes): string {
-  return createHash('sha256').update(data).digest('hex');
 }
 
 /** Whether something is there under this path. */
@@ -100,17 +120,4 @@ export async function readJson(path: string): Promise<unknown> {
   } catch (error) {
     throw new InputError(`${path}: not JSON: ${messageOf(error)}`);
   }
-}
-
-/**
- * JSON with sorted keys and without undefined values, so that equal values have equal text and hash.
- *
- * @throws RangeError on numbers that JSON cannot hold
- */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => {
-    if (typeof item === 'number' && !Number.isFinite(item)) throw new RangeError(`not a finite number: ${item}`);
-    if (item === null || typeof item !== 'object' || Array.isArray(item)) return item;
-    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
 }

@@ -1,6 +1,6 @@
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
-import { achievableLevels, type Levels, levelOf, quantileLevels } from './levels.js';
+import { achievableLevels, type Levels, levelsOf, quantileLevels } from './levels.js';
 
 /** A choice of thresholds that no other tried one beats: fewer FLOPs go with fewer right answers. */
 export interface FrontierPoint {
@@ -102,7 +102,7 @@ function exactPairs(
   const leaving = inOrderOfLevels(scores, images, 0, first);
   const left = new Remaining(inOrderOfLevels(scores, images, 1, second), second.length);
   const { levels, gains } = left;
-  const levelAtSecond = Int32Array.from(images, (image) => levelOf(second, scores.confidences[1]![image]!));
+  const levelAtSecond = levelsOf(second, scores.confidences[1]!, images);
   const gainAtSecond = Int8Array.from(images, (image) => gainOf(scores, 1, image));
   let [gone, gained, pairs] = [0, 0, 0];
   const mostSaved = best.saved;
@@ -141,7 +141,7 @@ interface Leaving {
 }
 
 function inOrderOfLevels(scores: Scores, images: ArrayLike<number>, gate: number, levels: Levels): Leaving {
-  const reached = Int32Array.from(images, (image) => levelOf(levels, scores.confidences[gate]![image]!));
+  const reached = levelsOf(levels, scores.confidences[gate]!, images);
   const positions = Int32Array.from(reached.keys()).sort((a, b) => reached[a]! - reached[b]!);
   return {
     positions,

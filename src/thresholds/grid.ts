@@ -1,5 +1,5 @@
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
-import { type Levels, levelOf } from './levels.js';
+import { type Levels, levelsOf } from './levels.js';
 
 /** Combinations of levels, one per gate, at most: two numbers are kept of each, 16 bytes. */
 export const MOST_COMBINATIONS = 2 ** 24;
@@ -32,10 +32,7 @@ export function makeGrid(scores: Scores, images: ArrayLike<number>, levels: read
     throw new RangeError(`${combinations} combinations of levels; valid: at most ${MOST_COMBINATIONS}`);
   }
   // Level that each image reaches at each gate, [gate][position]
-  const reached = levels.map((of, gate) => {
-    const confidences = scores.confidences[gate]!;
-    return Int32Array.from({ length: images.length }, (_, i) => levelOf(of, confidences[images[i]!]!));
-  });
+  const reached = levels.map((of, gate) => levelsOf(of, scores.confidences[gate]!, images));
   return {
     levels,
     combinations,

@@ -43,6 +43,13 @@ export function levelsAround(all: Levels, threshold: number, reach: number, coun
   return Float64Array.from(positions.filter((p) => p >= 0 && p < all.length).map((p) => all[p]!));
 }
 
+/** The level that each of these images reaches, [images]. */
+export function levelsOf(levels: Levels, confidences: Float32Array, images: ArrayLike<number>): Int32Array {
+  const reached = new Int32Array(images.length); // a plain loop: `from` takes ten times as long
+  for (let i = 0; i < reached.length; i++) reached[i] = levelOf(levels, confidences[images[i]!]!);
+  return reached;
+}
+
 /** The first (highest) level that a confidence reaches; the number of levels where it reaches none. */
 export function levelOf(levels: Levels, confidence: number): number {
   let [low, high] = [0, levels.length];

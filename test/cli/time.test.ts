@@ -2,6 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
+import { parseBatches } from '../../src/cli/time-commands.js';
+import { InputError } from '../../src/errors.js';
 import type { RunDocument } from '../../src/pipeline/report.js';
 import type { TimingRecord } from '../../src/timing/record.js';
 import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
@@ -48,7 +50,9 @@ describe('dgate time on generated images', () => {
     expect(await readFile(join(folder!, 'timing.txt'), 'utf8')).to.equal(stdout);
     record = JSON.parse(await readFile(join(folder!, 'timing.json'), 'utf8')) as TimingRecord;
     const pairs = parse(await readFile(join(folder!, 'timing-pairs.csv'), 'utf8'), { columns: true }) as object[];
-    expect(pairs).to.have.length(2 * 48 + 2 * (3 + 3)); // of 24 images of each fold, 3 batches
+    const timed = record.batches.flatMap(({ rows }) => rows.map((row) => row.pairs));
+    expect(timed.slice(0, 2)).to.deep.equal([48, 48]);
+    expect(pairs).to.have.length(timed.reduce((x, y) => x + y));
     for (const pair of pairs as Record<string, string>[]) {
       expect(Number(pair['original_ms'])).to.be.above(0);
       expect(Number(pair['gated_ms'])).to.be.above(0);
@@ -92,29 +96,29 @@ describe('dgate time on generated images', () => {
     expect(document.verified).to.equal(null);
   });
 
-  const refused: [string, string[], string][] = [
-    [
-      'a batch that is no number',
-      ['--batch', '1,x'],
-      '--batch 1,x; valid: whole numbers from 1, none twice, for example 1,32',
-    ],
-    ['a batch of nothing', ['--batch', '0'], '--batch 0; valid: whole numbers from 1, none twice, for example 1,32'],
-    ['a batch twice', ['--batch', '8,8'], '--batch 8,8; valid: whole numbers from 1, none twice, for example 1,32'],
-    ['no images', ['--images', '0'], '--images 0; valid: a whole number, at least 1'],
-    ['rules that it does not know', ['--rules', 'fair'], 'rules: "fair"; valid: "default", "mlperf"'],
-    [
-      'a number of images beside rules that say how many',
-      ['--images', '9', '--rules', 'mlperf'],
-      '--images with --rules mlperf: the rules say how many; valid: one of the two',
-    ],
-  ];
-  for (const [what, options, line] of refused) {
-    it(`refuses ${what} in one line`, async () => {
+  it('refuses what it cannot do in one line', async () => {
+    const refused = async (...options: string[]): Promise<string> => {
       const { status, stdout, stderr } = await runCli(['time', 'table1', ...options, ...place.options]);
       expect([status, stdout]).to.deep.equal([2, '']);
-      expect(stderr.trim()).to.equal(`dgate: ${line}`);
-    });
-  }
+      return stderr;
+    };
+    expect(await refused('--batch', '1,x')).to.equal(
+      'dgate: --batch 1,x; valid: whole numbers from 1, none twice, for example 1,32\n',
+    );
+    expect(await refused('--rules', 'fair')).to.equal(
+      'dgate: rules: "fair"; valid: "default", "mlperf" (dgate --help)\n',
+    );
+    expect(await refused('--images', '9', '--rules', 'mlperf')).to.equal(
+      'dgate: --images with --rules mlperf: the rules say how many; valid: one of the two\n',
+    );
+    expect(await refused('--images', '0')).to.equal('dgate: --images 0; valid: a whole number, at least 1\n');
+  });
+
+  it('reads batch sizes', () => {
+    expect(parseBatches('1, 32')).to.deep.equal([1, 32]);
+    for (const text of ['0', '8,8', '1.5', '', '-1', '1e3'])
+      expect(() => parseBatches(text), text).to.throw(InputError);
+  });
 
   it('refuses more images than there are, and batches that no fold fills', async () => {
     const many = await runCli(['time', definition, '--images', '61', ...place.options], generated);

@@ -59,18 +59,6 @@ describe('loadCifar10 and verifyCifar10', () => {
     }
   });
 
-  it('hashes again what looks changed, and remembers that it is right', async () => {
-    const path = join(folder, 'test_batch.bin');
-    const description = join(root, 'cifar10', 'dataset.json');
-    await utimes(path, new Date(0), new Date(0));
-    const before = JSON.parse(await readFile(description, 'utf8'));
-    await loadCifar10(root, 'test', small.layout);
-    const after = JSON.parse(await readFile(description, 'utf8'));
-    expect(after.files['test_batch.bin'].modifiedMs).to.equal(0);
-    expect(after.files['data_batch_1.bin']).to.deep.equal(before.files['data_batch_1.bin']);
-    expect(after.source).to.equal(small.binaries);
-  });
-
   it('refuses changed pixels and missing files, all at once', async () => {
     await change('data_batch_1.bin', 5000);
     await rm(join(folder, 'data_batch_2.bin'));
@@ -86,20 +74,14 @@ describe('loadCifar10 and verifyCifar10', () => {
     expect((await loadCifar10(root, 'test', small.layout)).count).to.equal(20);
   });
 
-  it('trusts an unchanged file without reading it twice', async () => {
+  it('notices a bit that flipped on the disk, where size and time stay the same', async () => {
     const path = join(folder, 'test_batch.bin');
-    const { atime, mtime, mtimeMs } = await stat(path);
+    const { atime, mtime } = await stat(path);
+    await change('test_batch.bin', 4000);
     await utimes(path, atime, mtime);
-    const description = join(root, 'cifar10', 'dataset.json');
-    const known = JSON.parse(await readFile(description, 'utf8'));
-    known.files['test_batch.bin'].modifiedMs = (await stat(path)).mtimeMs;
-    await writeFile(description, JSON.stringify(known));
-    await change('test_batch.bin', 1);
-    await utimes(path, atime, mtime);
-    expect(mtimeMs).to.be.greaterThan(0);
-    // The limit of a check by size and time; `dgate data verify` reads every byte.
-    expect((await loadCifar10(root, 'test', small.layout)).count).to.equal(20);
-    expect((await rejection(verifyCifar10(root, small.layout))).message).to.contain('test_batch.bin: sha256');
+    for (const reading of [loadCifar10(root, 'test', small.layout), verifyCifar10(root, small.layout)]) {
+      expect((await rejection(reading)).message).to.contain('test_batch.bin: sha256');
+    }
   });
 
   it('works without a description, as where somebody unpacked the archive by hand', async () => {

@@ -122,6 +122,7 @@ describe('exits of ort-cpu', () => {
       const images = subject.images.slice();
       images.fill(Number.NaN, spoilt * 3072, (spoilt + 1) * 3072);
       const rows = rowsOf(await network.run(images, COUNT, thresholds));
+      expect(rows[spoilt]!.exit).to.equal(3);
       rows.forEach((row, i) => {
         if (i !== spoilt) expectSame([row], [clean[i]!], `image ${i} beside NaN at ${spoilt}`);
       });

@@ -208,7 +208,11 @@ describe('a bad definition', () => {
   });
 
   const cases: [string, object, string][] = [
-    ['a misspelt key', { titel: 'x' }, 'titel: unknown key; valid: name, title, network, checkpoint, seed, seeds, engine, '],
+    [
+      'a misspelt key',
+      { titel: 'x' },
+      'titel: unknown key; valid: name, title, network, checkpoint, seed, seeds, engine, ',
+    ],
     ['a misspelt key of gates', { gates: { after: [1], epoch: 3 } }, 'gates.epoch: unknown key; valid: after, pooling'],
     [
       'a misspelt key of thresholds',

@@ -61,7 +61,9 @@ describe('dropPValue', () => {
     const p = (lost: number, gained: number, n: number) => dropPValue(lost, gained, n, 0.01, 0.05);
     expect(p(0, 0, 100)).to.be.above(0.3);
     expect(p(0, 0, 1000)).to.be.below(0.01);
-    expect(p(35, 3, 5000)).to.be.below(p(42, 3, 5000)).and.below(p(55, 23, 5000));
+    expect(p(35, 3, 5000))
+      .to.be.below(p(42, 3, 5000))
+      .and.below(p(55, 23, 5000));
     expect(p(60, 0, 5000)).to.be.above(0.9);
   });
 });

@@ -1,59 +1,33 @@
-import { stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readJson, writeFileAtomic } from '../../store/files.js';
-import { binaryFolder, type RecordFile } from './layout.js';
+import { exists, writeFileAtomic } from '../../store/files.js';
+import { seal, unseal } from '../../store/text.js';
 
 const descriptionSchema = z.object({
   dataset: z.literal('cifar10'),
   /** Where the data came from. */
   source: z.string(),
-  /** When it was last verified, in ISO 8601. */
+  /** When it was fetched and verified, in ISO 8601. */
   verified: z.string(),
-  /** Record files as they were when they were last hashed. */
-  files: z.record(z.string(), z.object({ bytes: z.number(), modifiedMs: z.number(), sha256: z.string() })),
 });
 
-/**
- * `<root>/cifar10/dataset.json`: which files were verified, and their size and time of change then. A file that still
- * has both is taken to be unchanged, so that a run need not hash 184 MB.
- */
-export type Description = z.infer<typeof descriptionSchema>;
-
-/** The description, or undefined where there is none that can be used. */
-export async function readDescription(directory: string): Promise<Description | undefined> {
-  const found = await readJson(pathOf(directory)).catch(() => undefined);
-  return descriptionSchema.safeParse(found).data;
+/** `<root>/cifar10/dataset.json`: where the data came from, for people. Nothing relies on it. */
+export async function writeDescription(directory: string, source: string): Promise<void> {
+  const description = { dataset: 'cifar10', source, verified: new Date().toISOString() };
+  await writeFileAtomic(pathOf(directory), seal(description));
 }
 
-/**
- * Describes files as they are now; call it when they were just verified.
- *
- * @param files those that were verified; of the others is kept what `previous` says
- */
-export async function writeDescription(
-  directory: string,
-  source: string,
-  files: readonly RecordFile[],
-  previous?: Description,
-): Promise<void> {
-  const entries: Description['files'] = { ...previous?.files };
-  for (const { name, sha256 } of files) {
-    const found = await stat(join(directory, binaryFolder, name));
-    entries[name] = { bytes: found.size, modifiedMs: found.mtimeMs, sha256 };
-  }
-  const description: Description = { dataset: 'cifar10', source, verified: new Date().toISOString(), files: entries };
-  await writeFileAtomic(pathOf(directory), `${JSON.stringify(description, null, 1)}\n`);
+/** What is wrong with the description, a line; undefined where it is as it was written or not there. */
+export async function problemOfDescription(directory: string): Promise<string | undefined> {
+  const path = pathOf(directory);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined || descriptionSchema.safeParse(unseal(text)).success) return undefined;
+  return `${path}: is not what was written there; it only says where the data came from and can be deleted`;
 }
 
-/** Whether a file is, by its size and time of change, the one that was verified. */
-export function isUnchanged(
-  file: RecordFile,
-  now: { readonly size: number; readonly mtimeMs: number },
-  description: Description | undefined,
-): boolean {
-  const then = description?.files[file.name];
-  return then?.sha256 === file.sha256 && then.bytes === now.size && then.modifiedMs === now.mtimeMs;
+export async function isDescribed(directory: string): Promise<boolean> {
+  return exists(pathOf(directory));
 }
 
 function pathOf(directory: string): string {

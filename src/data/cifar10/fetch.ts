@@ -3,9 +3,10 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import { asFileProblem, exists } from '../../store/files.js';
+import { locked } from '../../store/lock.js';
 import { ensureFolder } from '../../store/store.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
-import { isUnchanged, readDescription, writeDescription } from './description.js';
+import { isDescribed, writeDescription } from './description.js';
 import { binaryFolder, type Cifar10Layout, cifar10, classesFile, classesText, directoryOf } from './layout.js';
 import { makeFrom } from './sources.js';
 import { type Inspection, inspectFolder, reportOf } from './verify.js';
@@ -23,19 +24,36 @@ const dayMs = 24 * 60 * 60 * 1000;
 export async function fetchCifar10(options: FetchOptions, layout: Cifar10Layout = cifar10): Promise<DataReport> {
   const { root, progress } = options;
   const directory = directoryOf(root);
-  const target = join(directory, binaryFolder);
-  const present = await inspectFolder(target, layout);
-  if (present.problems.length === 0) {
-    progress.note(`${target}: CIFAR-10 is already there and verified`);
-    await describeIfNeeded(directory, layout);
-    return reportOf(directory, 'present', present);
-  }
-  if (!present.absent) progress.warn(`not CIFAR-10, to be replaced: ${present.problems.join('; ')}`);
+  const present = await keepPresent(options, layout);
+  if (present !== undefined) return present;
   try {
-    return await fetchAnew(options, directory, layout);
+    let waited = false;
+    const onWait = (holder: string): void => {
+      waited = true;
+      progress.note(`${directory}: waiting for ${holder}, which fetches it`);
+    };
+    return await locked(`${directory}.lock`, onWait, async () => {
+      const meanwhile = waited ? await keepPresent(options, layout) : undefined;
+      return meanwhile ?? (await fetchAnew(options, directory, layout));
+    });
   } catch (error) {
     throw asFileProblem(error, directory);
   }
+}
+
+/** What is there already, if it is right. */
+async function keepPresent({ root, progress }: FetchOptions, layout: Cifar10Layout): Promise<DataReport | undefined> {
+  const directory = directoryOf(root);
+  const target = join(directory, binaryFolder);
+  const present = await inspectFolder(target, layout);
+  if (present.problems.length > 0) {
+    if (!present.absent) progress.warn(`not CIFAR-10, to be replaced: ${present.problems.join('; ')}`);
+    return undefined;
+  }
+  progress.note(`${target}: CIFAR-10 is already there and verified`);
+  // Only for people: a folder that cannot be written is no reason to stop.
+  if (!(await isDescribed(directory))) await writeDescription(directory, 'unknown').catch(() => {});
+  return reportOf(directory, 'present', present);
 }
 
 async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar10Layout): Promise<DataReport> {
@@ -52,7 +70,7 @@ async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar
     const found = await inspectFolder(made, layout);
     if (found.problems.length > 0) throw new InputError(refusal(source, found, made));
     await moveInto(join(directory, binaryFolder), made, join(temporary, 'replaced'), layout);
-    await writeDescription(directory, source, layout.files);
+    await writeDescription(directory, source);
     progress.note(`${directory}: CIFAR-10 from ${source}, every file verified`);
     return reportOf(directory, 'fetched', found);
   } finally {
@@ -80,17 +98,6 @@ async function moveInto(target: string, made: string, replaced: string, layout: 
 async function flush(path: string): Promise<void> {
   const file = await open(path, 'r+');
   await file.sync().finally(() => file.close());
-}
-
-/** Writes the description of files that were just verified, unless the one that is there still fits. */
-async function describeIfNeeded(directory: string, layout: Cifar10Layout): Promise<void> {
-  const description = await readDescription(directory);
-  for (const file of layout.files) {
-    const now = await stat(join(directory, binaryFolder, file.name));
-    if (isUnchanged(file, now, description)) continue;
-    // Only spares later runs the hashing: a folder that cannot be written is no reason to stop.
-    return writeDescription(directory, description?.source ?? 'unknown', layout.files).catch(() => {});
-  }
 }
 
 function temporaryName(host: string, pid: number): string {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
+import { problemOfDescription } from './description.js';
 import {
   binaryFolder,
   type Cifar10Layout,
@@ -35,7 +36,9 @@ export async function verifyCifar10(root: string, layout: Cifar10Layout = cifar1
   const directory = directoryOf(root);
   const found = await inspectFolder(join(directory, binaryFolder), layout);
   if (found.absent) throw new InputError(absentMessage(root));
-  if (found.problems.length > 0) throw new InputError([...found.problems, `to fetch it again: ${fetchCommand}`]);
+  const described = await problemOfDescription(directory);
+  const problems = [...found.problems, ...(described === undefined ? [] : [described])];
+  if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand}`]);
   return reportOf(directory, 'present', found);
 }
 

@@ -88,9 +88,12 @@ function fromCmyk({ data, width, height, channels }: Pixels): Pixels {
 function channelsFirst({ data, width, height, channels }: Pixels, order: Geometry['order']): Uint8Array {
   const size = width * height;
   const result = new Uint8Array(3 * size);
-  for (let c = 0; c < 3; c++) {
-    const from = channels < 3 ? 0 : order === 'rgb' ? c : 2 - c;
-    for (let i = 0, at = from, to = c * size; i < size; i++, at += channels) result[to++] = data[at]!;
+  const [second, third] = channels < 3 ? [0, 0] : [1, 2];
+  const [red, blue] = order === 'rgb' ? [0, third] : [third, 0];
+  for (let i = 0, at = 0; i < size; i++, at += channels) {
+    result[i] = data[at + red]!;
+    result[size + i] = data[at + second]!;
+    result[2 * size + i] = data[at + blue]!;
   }
   return result;
 }

@@ -8,7 +8,7 @@ import type { Geometry } from './geometry.js';
 import { geometryOf } from './geometry.js';
 import { FileList } from './listing.js';
 import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
-import { foldersIn, isFolder, scanClassFolders } from './scan.js';
+import { foldersIn, imagesIn, isFolder, scanClassFolders } from './scan.js';
 import { folderSource } from './source.js';
 
 /** ImageNet's usual: shorter side 256, centre 224. */
@@ -62,7 +62,7 @@ export function imageFolder(dir: string, options: ImageFolderOptions): Dataset {
   const load = async (split: PublishedSplit, asked: Geometry): Promise<ImageSource> => {
     const source = folderSource(await list(layout[split]), classes, asked);
     if (layout.train !== layout.test) return source;
-    const held = Math.min(source.count - 1, Math.max(1, Math.round(source.count * testShare)));
+    const held = heldOf(source.count, testShare);
     const parts = holdOut(source.labels, classes.length, held, seed);
     return selectImages(source, split === 'train' ? parts.rest : parts.held);
   };
@@ -76,7 +76,7 @@ export function imageFolder(dir: string, options: ImageFolderOptions): Dataset {
     description: `${classes.length} classes of images in ${directory}`,
     input: { channels: 3, height: geometry.crop, width: geometry.crop },
     classes,
-    splits: { train: 0, test: 0 },
+    splits: countsOf(layout, classes, testShare),
     preprocessing,
     sources: [],
     fetch: () => report(),
@@ -124,6 +124,22 @@ function classesOf({ train, test }: Layout): string[] {
   if (strange.length > 0)
     throw new InputError(`${test}: ${strange.slice(0, 10).join(', ')}: no such class in ${train}`);
   return classes;
+}
+
+/** Images of a folder without splits that become the test split. */
+function heldOf(count: number, testShare: number): number {
+  return Math.min(count - 1, Math.max(1, Math.round(count * testShare)));
+}
+
+function countsOf({ train, test }: Layout, classes: readonly string[], testShare: number): Dataset['splits'] {
+  const count = (directory: string): number =>
+    classes.reduce((sum, name) => {
+      return sum + (isFolder(join(directory, name)) ? imagesIn(join(directory, name)).length : 0);
+    }, 0);
+  const all = count(train);
+  if (train !== test) return { train: all, test: count(test) };
+  const held = heldOf(all, testShare);
+  return { train: all - held, test: held };
 }
 
 async function listFolder(directory: string, classes: readonly string[]): Promise<FileList> {

@@ -14,6 +14,8 @@ const numbers: Readonly<Record<number, { readonly bytes: number; readonly read: 
     6: { bytes: 4, read: (b, at) => b.readUInt32LE(at) },
     7: { bytes: 4, read: (b, at) => b.readFloatLE(at) },
     9: { bytes: 8, read: (b, at) => b.readDoubleLE(at) },
+    12: { bytes: 8, read: (b, at) => Number(b.readBigInt64LE(at)) },
+    13: { bytes: 8, read: (b, at) => Number(b.readBigUInt64LE(at)) },
     16: { bytes: 1, read: (b, at) => b.readUInt8(at) },
   };
 const MATRIX = 14;

@@ -39,8 +39,8 @@ const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 /** A run as one self-contained HTML page. */
 export function renderPage(page: Page): string {
   const sections = [
-    claimsSection(page.claims),
     resultsSection(page),
+    claimsSection(page.claims),
     figuresSection(page),
     sheetsSection(page),
     tablesSection(page.tables),

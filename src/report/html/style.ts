@@ -25,13 +25,13 @@ tr.paper td { color: var(--dim); background: var(--shade); font-style: italic; }
 .claims { width: 100%; }
 .claims td:first-child { width: 10.5rem; }
 .badge { display: inline-block; white-space: nowrap; padding: .05rem .5rem; border: 1.5px solid; border-radius: 1rem;
-  font-size: .8rem; font-weight: 600; }
+  font-size: .92em; font-weight: 600; }
 .holds { color: #00543c; border-color: ${colours.green}; background: #e6f5f0; }
 .does-not-hold { color: #8a3d00; border-color: ${colours.vermilion}; background: #fdeee4; }
 .undecided { color: #00446a; border-color: ${colours.blue}; background: #e8f2f9; border-style: dashed; }
 .cannot-be-checked-here { color: var(--dim); border-color: #8a8a8a; background: var(--shade); border-style: dotted; }
-.why { color: var(--dim); font-size: .8rem; }
-.trace { font-size: .8rem; min-width: 8.5rem; } .trace code { overflow-wrap: normal; white-space: nowrap; }
+.why { color: var(--dim); font-size: .92em; }
+.trace { font-size: .92em; min-width: 8.5em; } .trace code { overflow-wrap: normal; white-space: nowrap; }
 .many { font-size: .76rem; } .many th, .many td { padding: .3rem .4rem; }
 .word { text-align: left; white-space: nowrap; }
 figure { margin: 1.2rem 0 1.8rem; }

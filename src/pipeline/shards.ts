@@ -1,0 +1,205 @@
+import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js';
+import type { ImageSource } from '../data/dataset.js';
+import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import { describeHolder, type Lock, pause } from '../store/lock.js';
+import { assertSpace } from '../store/space.js';
+import type { Entry } from '../store/store.js';
+import { type ImageRange, type NetworkBatch, runBatches } from './batches.js';
+import type { LazyEngine, RunContext } from './context.js';
+import { shardArrays } from './features.js';
+import type { NetworkSource } from './source.js';
+
+/** Images of a shard: what an interrupted extraction loses at most. */
+const SHARD_IMAGES = 1024;
+
+/** What is extracted, and the entry whose files the shards are. */
+export interface Extraction {
+  readonly source: NetworkSource;
+  readonly images: ImageSource;
+  readonly places: readonly GatePlace[];
+  readonly engine: LazyEngine;
+  readonly entry: Entry;
+  /** What it is called: `features of 2,000 test images`. */
+  readonly name: string;
+}
+
+/** A part of the shards, for tasks of a cluster: those of `index` (from 0) where they are dealt to `of` tasks in runs. */
+export interface Share {
+  readonly index: number;
+  readonly of: number;
+}
+
+interface ShardPlace extends ImageRange {
+  readonly name: string;
+}
+
+/**
+ * Extracts the shards that are not there yet. Several processes share the work, on one machine or on several: each takes
+ * the next shard that nobody holds, and waits at the end for those that others hold; where one of them dies, its shard
+ * is taken over.
+ *
+ * @param share only these shards, without waiting for others; all by default
+ */
+export async function extractShards(context: RunContext, extraction: Extraction, share?: Share): Promise<void> {
+  const { entry, images, engine, name } = extraction;
+  const wanted = shardPlaces(images.count, share);
+  const missing = async (): Promise<ShardPlace[]> => {
+    const there = new Set(await entry.names());
+    return wanted.filter((shard) => !there.has(shard.name));
+  };
+  let open = await missing();
+  if (open.length === 0) context.progress.note(`${name}: every shard is in the cache (${entry.key})`);
+  else await announce(context, extraction, open, open.length < wanted.length);
+  const loaded = once(async () =>
+    (await engine.get()).loadFeatures(await extraction.source.lowered(), extraction.places),
+  );
+  try {
+    for (let round = 0; open.length > 0; round++) {
+      const made = await extractFree(context, extraction, open, loaded.get);
+      open = await missing();
+      if (open.length === 0 || (share !== undefined && made === 0)) break;
+      if (made > 0) round = 0;
+      else {
+        if (round === 0) {
+          const holder = await describeHolder(entry.lockPath(open[0]!.name));
+          context.progress.note(`${name}: waiting for the last ${shards(open.length)}, which ${holder} makes`);
+        }
+        await pause(round);
+      }
+    }
+  } finally {
+    await loaded.made?.then((network) => network.close());
+  }
+}
+
+const shards = (count: number): string => (count === 1 ? 'shard' : `${count} shards`);
+
+/** Says why it is extracted, and asks for the space. */
+async function announce(
+  context: RunContext,
+  { entry, source, images, places, engine, name }: Extraction,
+  open: readonly ShardPlace[],
+  begun: boolean,
+): Promise<void> {
+  const widths = gateFeatureCounts(source.network, places);
+  const imageBytes = 4 * (widths.reduce((sum, width) => sum + width, 0) + images.classes.length + 1);
+  const count = open.reduce((sum, { start, end }) => sum + end - start, 0);
+  await assertSpace(entry.directory, count * imageBytes, name);
+  const busy = (await entry.isBusy()) ? 'another process is at it, sharing the work' : undefined;
+  const interrupted = begun
+    ? `interrupted before, going on at image ${open[0]!.start.toLocaleString('en')}`
+    : 'not in the cache';
+  context.progress.note(`${name}: ${busy ?? interrupted}; extracting on ${engine.entry.id}`);
+}
+
+/** A function that does its work the first time only, and what came of it. */
+function once<T>(work: () => Promise<T>): { readonly get: () => Promise<T>; made: Promise<T> | undefined } {
+  const result = {
+    made: undefined as Promise<T> | undefined,
+    get: (): Promise<T> => {
+      result.made ??= work();
+      return result.made;
+    },
+  };
+  return result;
+}
+
+const shardName = (index: number): string => `shard-${String(index).padStart(5, '0')}.safetensors`;
+
+function shardPlaces(count: number, share: Share = { index: 0, of: 1 }): ShardPlace[] {
+  const total = Math.ceil(count / SHARD_IMAGES);
+  const [first, end] = [share.index, share.index + 1].map((part) => Math.floor((part * total) / share.of));
+  return Array.from({ length: end! - first! }, (_, i) => {
+    const start = (first! + i) * SHARD_IMAGES;
+    return { name: shardName(first! + i), start, end: Math.min(count, start + SHARD_IMAGES) };
+  });
+}
+
+interface Claimed extends ShardPlace {
+  readonly lock: Lock;
+}
+
+/** Extracts those shards that nobody else is making. @returns how many */
+async function extractFree(
+  { progress }: RunContext,
+  { entry, images, source, name }: Extraction,
+  open: readonly ShardPlace[],
+  load: () => Promise<Parameters<typeof runBatches>[0]>,
+): Promise<number> {
+  const claimed: Claimed[] = [];
+  const claims = claim(entry, open, claimed);
+  // The network is loaded for work only, so the first shard is claimed before.
+  const first = await claims.next();
+  if (first.done === true) return 0;
+  const task = progress.begin(name, open.at(-1)!.end - first.value.start, 'images');
+  let parts: NetworkBatch[] = [];
+  let [done, made] = [0, 0];
+  try {
+    for await (const batch of runBatches(await load(), images, source.preprocessing, after(first.value, claims))) {
+      parts.push(batch);
+      done += batch.count;
+      const { start, end, name: shard, lock } = claimed[0]!;
+      if (parts.reduce((sum, { count }) => sum + count, 0) === end - start) {
+        await entry.write(shard, encodeSafetensors(shardContent(parts, images.labels)));
+        await lock.release();
+        claimed.shift();
+        parts = [];
+        made++;
+      }
+      const broken = images.unreadable?.size ?? 0;
+      task.update(done, broken > 0 ? `${broken} cannot be decoded` : undefined);
+    }
+  } finally {
+    for (const { lock } of claimed) await lock.release();
+  }
+  task.end();
+  return made;
+}
+
+/** Locks one shard after the other, when it is asked for; those that others hold, or have made by now, are passed over. */
+async function* claim(entry: Entry, open: readonly ShardPlace[], claimed: Claimed[]): AsyncGenerator<ShardPlace> {
+  for (const shard of open) {
+    const lock = await entry.tryLock(shard.name);
+    if (lock === undefined) continue;
+    if ((await entry.names()).includes(shard.name)) {
+      await lock.release();
+      continue;
+    }
+    claimed.push({ ...shard, lock });
+    yield shard;
+  }
+}
+
+async function* after<T>(first: T, rest: AsyncGenerator<T>): AsyncGenerator<T> {
+  yield first;
+  yield* rest;
+}
+
+/** The arrays of a shard, [images, ...], from the results of its batches. */
+function shardContent(parts: readonly NetworkBatch[], ofAll: Int32Array): Map<string, Storable> {
+  const labels = Int32Array.from(
+    parts.flatMap(({ positions }) => [...positions]),
+    (position) => ofAll[position]!,
+  );
+  const leftOut = Int32Array.from(parts.flatMap((part) => part.leftOut));
+  const joined = (pieces: readonly Float32Array[]): Storable => {
+    const data = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+    let offset = 0;
+    for (const piece of pieces) {
+      data.set(piece, offset);
+      offset += piece.length;
+    }
+    return { dtype: 'F32', shape: [labels.length, data.length / Math.max(1, labels.length)], data };
+  };
+  const gates = parts[0]!.result.features.map((_, gate): [string, Storable] => {
+    return [shardArrays.gate(gate), joined(parts.map(({ result }) => result.features[gate]!))];
+  });
+  return new Map<string, Storable>([
+    ...gates,
+    [shardArrays.logits, joined(parts.map(({ result }) => result.logits))],
+    [shardArrays.labels, { dtype: 'I32', shape: [labels.length], data: labels }],
+    ...(leftOut.length > 0
+      ? [[shardArrays.leftOut, { dtype: 'I32', shape: [leftOut.length], data: leftOut }] as [string, Storable]]
+      : []),
+  ]);
+}

@@ -1,0 +1,239 @@
+import type { Claim, Verdict } from './findings.js';
+import type { PublishedRow } from './published.js';
+import type { TableRow } from './rows.js';
+
+/** A run of one of the paper's tables, as far as its claims are concerned. */
+export interface TableStudy {
+  /** `table1`: the file of `results/published`, and the beginning of every id. */
+  readonly name: string;
+  /** Rows of the run, each with the published row that it stands beside; the original last. */
+  readonly rows: readonly TableRow[];
+  readonly network: string;
+  /** What the paper's text says of its table. */
+  readonly texts: readonly TextClaim[];
+}
+
+/** A sentence of the paper that restates a row of its table. */
+export interface TextClaim extends Pick<Claim, 'id' | 'source' | 'statement' | 'printed'> {
+  /** The paper's network. */
+  readonly network: string;
+  /** `flops_reduction_fraction`, `flops_factor` or `speed_up_fraction` */
+  readonly quantity: string;
+  /** In the unit of the quantity. */
+  readonly value: number;
+  /** Row of the table, from 1. */
+  readonly tableRow: number;
+}
+
+/** A row of the run and the published one that it stands beside. */
+interface Beside {
+  readonly row: TableRow;
+  readonly printed: PublishedRow;
+  /** The published row's place in its table, from 1. */
+  readonly place: number;
+}
+
+interface Scene {
+  readonly study: TableStudy;
+  readonly source: string;
+  readonly original: TableRow;
+  /** The paper's original network. */
+  readonly published: PublishedRow;
+  /** Said of every claim where the network is not the paper's. */
+  readonly elsewhere: readonly string[];
+}
+
+/** A searched margin belongs to a published drop at most this far from it: the paper rounds to tenths of a point. */
+const SAME_MARGIN = 0.001;
+
+/**
+ * What becomes of a table of the paper: for each of its rows, thresholds searched for its accuracy margin, its own
+ * thresholds as they stand, and its speed; then what the text says of it.
+ *
+ * A claim holds where no more accuracy is lost and at least as much is saved as printed, throughout the 95 % intervals;
+ * it is undecided where one of them straddles the printed value. The verdict is about the network that was run; that it
+ * is another one than the paper's is said.
+ */
+export function tableClaims(study: TableStudy): Claim[] {
+  const original = study.rows.at(-1);
+  const published = original?.published;
+  if (original === undefined || published === undefined) return [];
+  const theirs = study.texts[0]?.network ?? study.network;
+  const elsewhere =
+    theirs === study.network
+      ? []
+      : [
+          `measured on ${study.network} (${percent(original.accuracy)}), not the paper's ${theirs} ` +
+            `(${percent(published.accuracy)})`,
+        ];
+  const source = `Table ${/\d+$/.exec(study.name)?.[0] ?? study.name}`;
+  const scene: Scene = { study, source, original, published, elsewhere };
+  const printed = [...new Set(study.rows.flatMap((row) => (row === original ? [] : (row.published ?? []))))];
+  const beside = study.rows.slice(0, -1).flatMap((row): Beside[] => {
+    return row.published === undefined
+      ? []
+      : [{ row, printed: row.published, place: 1 + printed.indexOf(row.published) }];
+  });
+  const searched = beside.filter(({ row, printed }) => {
+    return row.margin !== null && Math.abs(row.margin - lost(printed, published)) <= SAME_MARGIN;
+  });
+  const fixed = beside.filter(({ row }) => row.margin === null);
+  return [
+    ...searched.map((pair) => searchedClaim(scene, pair)),
+    ...fixed.map((pair) => fixedClaim(scene, pair)),
+    ...searched.flatMap((pair) => speedClaims(scene, pair)),
+    originalClaim(scene),
+    ...study.texts.flatMap((text) => {
+      const pair = searched.find(({ place }) => place === text.tableRow);
+      return pair === undefined ? [] : [textClaim(scene, text, pair)];
+    }),
+  ];
+}
+
+/** The paper's accuracy drop. */
+const lost = (row: PublishedRow, original: PublishedRow): number =>
+  Number((original.accuracy - row.accuracy).toFixed(6));
+
+const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
+const points = (share: number): string => `${(100 * share).toFixed(2)} points`;
+
+/** What the paper's row loses; the margin that was searched for may be its rounded value. */
+const allowed = ({ published }: Scene, { row, printed }: Beside): number =>
+  Math.max(lost(printed, published), row.margin ?? 0);
+
+function searchedClaim(scene: Scene, pair: Beside): Claim {
+  const { row, printed, place } = pair;
+  const drop = lost(printed, scene.published);
+  const judged = weigh(row, allowed(scene, pair), printed.flopsReduction ?? 0);
+  return {
+    id: `${scene.study.name}-row${place}-searched`,
+    source: scene.source,
+    statement: `thresholds chosen to lose at most ${points(drop)} save as many FLOPs`,
+    printed: `${percent(printed.flopsReduction ?? 0)} fewer FLOPs at ${points(drop)}, ${printed.model}`,
+    measured: measured(row),
+    verdict: judged.verdict,
+    ...why(scene, causesOf(judged)),
+    trace: traceOf(row),
+  };
+}
+
+function fixedClaim(scene: Scene, { row, printed, place }: Beside): Claim {
+  const drop = lost(printed, scene.published);
+  const { verdict } = weigh(row, drop, printed.flopsReduction ?? 0);
+  const cause =
+    'thresholds are distances, whose scale depends on the features and lambda of the gates they were set for';
+  return {
+    id: `${scene.study.name}-row${place}-fixed`,
+    source: scene.source,
+    statement: `the published thresholds ${printed.model}, as they stand, lose no more and save as many FLOPs`,
+    printed: `${percent(printed.flopsReduction ?? 0)} fewer FLOPs at ${points(drop)}`,
+    measured: measured(row),
+    verdict,
+    ...why(scene, verdict === 'holds' ? [] : [cause]),
+    trace: traceOf(row),
+  };
+}
+
+function speedClaims(scene: Scene, { row, printed, place }: Beside): Claim[] {
+  if (printed.speedUp === null) return [];
+  const drop = lost(printed, scene.published);
+  return [
+    {
+      id: `${scene.study.name}-row${place}-speed`,
+      source: scene.source,
+      statement: `thresholds chosen to lose at most ${points(drop)} save as much time`,
+      printed: `${percent(printed.speedUp)} speed-up (${printed.speedMs} ms)`,
+      ...untimed(scene, row, printed.speedUp),
+    },
+  ];
+}
+
+function originalClaim({ study, source, original, published, elsewhere }: Scene): Claim {
+  const near = Math.abs(original.accuracy - published.accuracy) <= 0.005;
+  const giga = (flops: number): string => `${(flops / 1e9).toPrecision(3)} GFLOPs`;
+  return {
+    id: `${study.name}-original`,
+    source,
+    statement: 'accuracy and FLOPs of the original network',
+    printed: `${percent(published.accuracy)}, ${giga(published.flops)}`,
+    measured: `${percent(original.accuracy)}, ${giga(original.flops)}`,
+    verdict: elsewhere.length > 0 ? 'cannot be checked here' : near ? 'holds' : 'does not hold',
+    ...(elsewhere.length > 0
+      ? { why: `${study.network} is another network; no weights of the paper's are public` }
+      : near
+        ? {}
+        : { why: 'other weights than the paper had, which are not public' }),
+    trace: traceOf(original),
+  };
+}
+
+function textClaim(scene: Scene, text: TextClaim, pair: Beside): Claim {
+  const { id, source, statement, printed, quantity, value } = text;
+  const said = { id, source, statement, printed };
+  if (quantity === 'speed_up_fraction') return { ...said, ...untimed(scene, pair.row, value) };
+  const judged = weigh(pair.row, allowed(scene, pair), quantity === 'flops_factor' ? 1 - 1 / value : value);
+  const causes = causesOf(judged);
+  return {
+    ...said,
+    measured: measured(pair.row),
+    verdict: judged.verdict,
+    ...why(scene, causes),
+    trace: traceOf(pair.row),
+  };
+}
+
+/** A claim about time, as long as nothing was timed: `judgeSpeeds` looks at the table. */
+function untimed(scene: Scene, row: TableRow, speedUp: number) {
+  const verdict: Verdict = 'cannot be checked here';
+  return { measured: '', verdict, ...why(scene, []), trace: traceOf(row), speed: { speedUp, model: row.model } };
+}
+
+interface Judged {
+  readonly verdict: Verdict;
+  readonly loss: Verdict;
+  readonly saving: Verdict;
+}
+
+/** Loss and saving of a row against what was printed. */
+function weigh({ accuracyDrop, flopsReduction, intervals }: TableRow, drop: number, reduction: number): Judged {
+  const loss = compare(intervals?.accuracyDrop ?? [accuracyDrop, accuracyDrop], 'at most', drop);
+  const saving = compare(intervals?.flopsReduction ?? [flopsReduction, flopsReduction], 'at least', reduction);
+  const both = [loss, saving];
+  if (both.includes('does not hold')) return { verdict: 'does not hold', loss, saving };
+  return { verdict: both.includes('undecided') ? 'undecided' : 'holds', loss, saving };
+}
+
+/** Whether a value, throughout its interval, is at least or at most a printed one, which is rounded to 0.01 %. */
+export function compare([low, high]: readonly [number, number], how: 'at least' | 'at most', printed: number): Verdict {
+  const slack = 5e-5 + 1e-12;
+  const surely = how === 'at least' ? low >= printed - slack : high <= printed + slack;
+  const never = how === 'at least' ? high < printed - slack : low > printed + slack;
+  if (surely) return 'holds';
+  return never ? 'does not hold' : 'undecided';
+}
+
+/** Why a claim came out as it did: only what decided it. */
+function causesOf({ verdict, loss, saving }: Judged): string[] {
+  const straddles = (what: string): string => `the interval of the ${what} straddles the printed one`;
+  const causes: [Verdict, Verdict, string][] = [
+    [loss, 'does not hold', 'thresholds chosen on validation images lose more on the test images'],
+    [saving, 'does not hold', 'the early gates are right, or sure, on too few images'],
+    [loss, 'undecided', straddles('loss')],
+    [saving, 'undecided', straddles('saving')],
+  ];
+  return causes.filter(([found, wanted]) => found === wanted && wanted === verdict).map(([, , cause]) => cause);
+}
+
+function measured({ flopsReduction, accuracyDrop, intervals, model }: TableRow): string {
+  const within = (interval: readonly [number, number] | undefined): string =>
+    interval === undefined ? '' : ` [${interval.map((end) => (100 * end).toFixed(2)).join(', ')}]`;
+  const saving = `${percent(flopsReduction)}${within(intervals?.flopsReduction)} fewer FLOPs`;
+  return `${saving} at ${points(accuracyDrop)}${within(intervals?.accuracyDrop)}, ${model}`;
+}
+
+const traceOf = (row: TableRow): Claim['trace'] => ({ file: 'table.csv', row: row.model });
+
+function why({ elsewhere }: Scene, causes: readonly string[]): Pick<Claim, 'why'> {
+  const all = [...causes, ...elsewhere];
+  return all.length === 0 ? {} : { why: all.join('; ') };
+}

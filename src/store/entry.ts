@@ -1,0 +1,282 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { asFileProblem, hashFile, sha256, writeFileAtomic } from './files.js';
+import { isHeld, Lock } from './lock.js';
+import { sweep } from './sweep.js';
+import { seal, unseal } from './text.js';
+
+/** What a cached result was made from. Every value that can change the result belongs here. */
+export type KeyInputs = Readonly<Record<string, unknown>>;
+
+/** What is known of one file of an entry. */
+export interface StoredFile {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** `manifest.json`: what an entry was made from and what it holds. Written once, when everything is there, and sealed. */
+export interface Manifest {
+  readonly stage: string;
+  readonly key: string;
+  readonly inputs: KeyInputs;
+  readonly files: Readonly<Record<string, StoredFile>>;
+  /** Small results kept in the manifest itself. */
+  readonly notes: Readonly<Record<string, unknown>>;
+}
+
+const MANIFEST = 'manifest.json';
+
+/**
+ * One cached result: a folder of files and a manifest with their hashes.
+ *
+ * On the disk a file's name carries the beginning of its hash (`shard-00000-<16 digits>.safetensors`), so that each file
+ * can be checked by itself and writers of the same one never disturb each other: several processes may make the files of
+ * an entry together, each with a lock for the ones it works on ({@link tryLock}), and whoever sees that all are there
+ * finishes it.
+ */
+export class Entry {
+  #manifest: Manifest | undefined;
+  #used = false;
+  /** What this process wrote: its hash need not be computed again. By name on disk. */
+  readonly #written = new Map<string, StoredFile>();
+
+  constructor(
+    readonly directory: string,
+    readonly stage: string,
+    readonly key: string,
+    readonly inputs: KeyInputs = {},
+    readonly onUse: () => Promise<void> = async () => {},
+  ) {}
+
+  /**
+   * The manifest, read once; undefined where the result is not all there.
+   *
+   * @throws RottenError where it is not what was written
+   */
+  async manifest(): Promise<Manifest | undefined> {
+    if (this.#manifest === undefined) {
+      const path = join(this.directory, MANIFEST);
+      const text = await readIfThere(path);
+      if (text === undefined) return undefined;
+      const found = unseal(text.toString('utf8')) as Manifest | undefined;
+      if (found === undefined) throw new RottenError(this, path, 'is not what was written there');
+      if (found.key !== this.key || found.stage !== this.stage) {
+        throw new RottenError(this, path, 'belongs to another entry');
+      }
+      this.#manifest = found;
+    }
+    return this.#manifest;
+  }
+
+  /** Whether the result is all there. Notes that it was used. @throws RottenError */
+  async isComplete(): Promise<boolean> {
+    if (!this.#used) await this.onUse();
+    if ((await this.manifest()) === undefined) return false;
+    if (!this.#used) {
+      this.#used = true;
+      const now = new Date();
+      await utimes(join(this.directory, MANIFEST), now, now).catch(() => {}); // a cache that can only be read
+    }
+    return true;
+  }
+
+  /** Names of the files that are there, sorted, those of an unfinished entry included. */
+  async names(): Promise<string[]> {
+    const manifest = await this.manifest();
+    return (manifest === undefined ? [...(await this.#onDisk()).keys()] : Object.keys(manifest.files)).sort();
+  }
+
+  /** Path of a file. @throws RottenError where the entry has none of this name */
+  async path(name: string): Promise<string> {
+    const known = (await this.manifest())?.files[name];
+    const onDisk = known === undefined ? (await this.#onDisk()).get(name) : diskName(name, known.sha256);
+    if (onDisk === undefined) throw new RottenError(this, join(this.directory, name), 'is missing');
+    return join(this.directory, onDisk);
+  }
+
+  /**
+   * Reads a file of the entry and checks its hash.
+   *
+   * @throws RottenError where the file is missing or not what was written
+   */
+  async read(name: string): Promise<Buffer> {
+    const path = await this.path(name);
+    const data = await readIfThere(path);
+    if (data === undefined) throw new RottenError(this, path, 'is missing');
+    await this.#check(name, path, { bytes: data.byteLength, sha256: sha256(data) });
+    return data;
+  }
+
+  /** Reads a file without keeping it, and checks its hash. @throws RottenError */
+  async verify(name: string): Promise<StoredFile> {
+    const path = await this.path(name);
+    const size = (await stat(path).catch(() => undefined))?.size;
+    if (size === undefined) throw new RottenError(this, path, 'is missing');
+    const found = {
+      bytes: size,
+      sha256: await hashFile(path).catch((error) => Promise.reject(asFileProblem(error, path))),
+    };
+    await this.#check(name, path, found);
+    return found;
+  }
+
+  /** Writes a file atomically, piece by piece. */
+  async write(name: string, pieces: Iterable<Uint8Array>): Promise<void> {
+    const hash = createHash('sha256');
+    let bytes = 0;
+    const hashed = function* (): Generator<Uint8Array> {
+      for (const piece of pieces) {
+        hash.update(piece);
+        bytes += piece.byteLength;
+        yield piece;
+      }
+    };
+    const path = join(this.directory, name);
+    let digest = '';
+    await writeFileAtomic(path, hashed(), () => {
+      digest = hash.digest('hex');
+      return join(this.directory, diskName(name, digest));
+    });
+    this.#written.set(diskName(name, digest), { bytes, sha256: digest });
+  }
+
+  /**
+   * Marks the entry as complete with the files that are there; `notes` are kept in the manifest. Files that others wrote
+   * are read once more.
+   *
+   * @throws RottenError where one of them is not what was written
+   */
+  async finish(notes: Readonly<Record<string, unknown>> = {}): Promise<void> {
+    const files: Record<string, StoredFile> = {};
+    for (const [name, onDisk] of await this.#onDisk()) {
+      files[name] = this.#written.get(onDisk) ?? (await this.verify(name));
+    }
+    const manifest: Manifest = { stage: this.stage, key: this.key, inputs: this.inputs, files, notes };
+    await writeFileAtomic(join(this.directory, MANIFEST), seal(manifest));
+    this.#manifest = manifest;
+    this.#used = true;
+  }
+
+  /**
+   * Takes the lock of the entry, or of one of its files; what killed processes left in the folder is swept away.
+   *
+   * @returns undefined where another process holds it
+   * @throws InputError where the cache cannot be written
+   */
+  async tryLock(name = 'entry'): Promise<Lock | undefined> {
+    const lock = await Lock.tryTake(this.lockPath(name));
+    if (lock !== undefined) await sweep(this.directory);
+    return lock;
+  }
+
+  lockPath(name = 'entry'): string {
+    return join(this.directory, `${name}.lock`);
+  }
+
+  /** Whether a living process works on it. */
+  async isBusy(): Promise<boolean> {
+    for (const name of await this.#everything()) {
+      if (name.endsWith('.lock') && (await isHeld(join(this.directory, name)))) return true;
+    }
+    return false;
+  }
+
+  /** Removes the entry and all that it holds; it is never seen complete with a file missing. */
+  async remove(): Promise<void> {
+    await this.discard();
+    await rm(this.directory, { recursive: true, force: true }).catch((error: unknown) => {
+      throw asFileProblem(error, this.directory);
+    });
+  }
+
+  /** Removes the manifest and, of the files, the one at this path: the rest is there to go on with. */
+  async discard(path?: string): Promise<void> {
+    this.#manifest = undefined;
+    this.#written.delete(basename(path ?? ''));
+    for (const damaged of [join(this.directory, MANIFEST), ...(path === undefined ? [] : [path])]) {
+      await rm(damaged, { force: true }).catch((error: unknown) => {
+        throw asFileProblem(error, damaged);
+      });
+    }
+  }
+
+  /** Bytes on disk and when it was last used, or worked on, in ms since 1970. */
+  async usage(): Promise<{ readonly bytes: number; readonly lastUsedMs: number }> {
+    const names = await this.#everything();
+    const found = await Promise.all(names.map((name) => stat(join(this.directory, name)).catch(() => undefined)));
+    const bytes = found.reduce((sum, file) => sum + (file?.size ?? 0), 0);
+    const manifest = found[names.indexOf(MANIFEST)];
+    const folder = await stat(this.directory).catch(() => undefined);
+    const changed = [folder, ...found].map((file) => file?.mtimeMs ?? 0);
+    return { bytes, lastUsedMs: manifest?.mtimeMs ?? Math.max(...changed) };
+  }
+
+  /** Files in the folder that belong to nothing: neither the manifest's nor locks nor temporary ones. */
+  async strays(): Promise<string[]> {
+    const manifest = await this.manifest();
+    if (manifest === undefined) return [];
+    const named = new Set(Object.entries(manifest.files).map(([name, file]) => diskName(name, file.sha256)));
+    const others = (await this.#everything()).filter((name) => name !== MANIFEST && !named.has(name));
+    return others.filter((name) => !/\.(lock|tmp)$/.test(name)).map((name) => join(this.directory, name));
+  }
+
+  async #check(name: string, path: string, found: StoredFile): Promise<void> {
+    const expected = (await this.manifest())?.files[name];
+    const fits =
+      expected === undefined
+        ? basename(path) === diskName(name, found.sha256)
+        : expected.bytes === found.bytes && expected.sha256 === found.sha256;
+    if (!fits) throw new RottenError(this, path, 'is not what was written there (its sha256 differs)');
+  }
+
+  /** Names on disk by name; of two files of one name (a lost lock), the first. */
+  async #onDisk(): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    for (const file of (await this.#everything()).sort()) {
+      const [, stem, extension] = /^(.+)-[0-9a-f]{16}((?:\.[a-z]+)?)$/.exec(file) ?? [];
+      if (stem !== undefined && !found.has(`${stem}${extension}`)) found.set(`${stem}${extension}`, file);
+    }
+    return found;
+  }
+
+  #everything(): Promise<string[]> {
+    return readdir(this.directory).catch(() => []);
+  }
+}
+
+function diskName(name: string, hash: string): string {
+  const extension = extname(name);
+  return `${basename(name, extension)}-${hash.slice(0, 16)}${extension}`;
+}
+
+/** @throws InputError where the disk refuses */
+async function readIfThere(path: string): Promise<Buffer | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw asFileProblem(error, path);
+  }
+}
+
+/** A cached file that is not what was written. {@link mend} removes it; what needs it then makes it again. */
+export class RottenError extends Error {
+  override readonly name = 'RottenError';
+  /** What it is, whichever content it has: damaged again after it was made again, that is no accident. */
+  readonly subject: string;
+
+  constructor(
+    readonly entry: Entry,
+    readonly path: string,
+    reason: string,
+  ) {
+    super(`${path}: ${reason}`);
+    this.subject = path.replace(/-[0-9a-f]{16}(\.[a-z]+)?$/, '$1');
+  }
+
+  /** @throws InputError where it cannot be removed */
+  async mend(): Promise<void> {
+    await this.entry.discard(this.path);
+  }
+}

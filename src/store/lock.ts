@@ -1,0 +1,183 @@
+import { link, mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { asFileProblem, removeOnExit, temporaryName } from './files.js';
+import { hasEnded, type ProcessName, thisProcess } from './processes.js';
+import { seal, unseal } from './text.js';
+
+/** How often a holder says that it is alive. */
+const BEAT_MS = 10_000;
+/** A holder that has said nothing for this long is taken for dead: a machine that crashed, a network that is gone. */
+const SILENT_MS = 120_000;
+/** Pauses of those who wait; the first one short, as most work on small data is. */
+const POLL_MS = [50, 100, 200, 400, 1000] as const;
+
+/**
+ * Locks between processes on one file system, networks included: a file that names its holder, made by `link`, which
+ * either succeeds whole or fails, and touched every ten seconds by the holder. A holder of this machine that has ended is
+ * noticed at once, one of another machine after two minutes of silence (their clocks must agree within a minute).
+ *
+ * A lock only saves work. Everything in the cache is written under a name of its own content and renamed into place, so
+ * that two who both believe to hold a lock (a process stopped for minutes, then continued) do something twice and harm
+ * nothing. That is why this file may be simple, and why no library was taken: proper-lockfile (last release 2021) has
+ * known races in taking over a stale lock, and flock does not reach across every network file system.
+ */
+export class Lock {
+  readonly #text: string;
+  readonly #keep: () => void;
+  readonly #heart: NodeJS.Timeout;
+  #released = false;
+
+  private constructor(
+    readonly path: string,
+    text: string,
+  ) {
+    this.#text = text;
+    this.#keep = removeOnExit(path);
+    this.#heart = setInterval(() => void beat(path), BEAT_MS).unref();
+  }
+
+  /**
+   * Takes the lock if it is free or its holder is dead.
+   *
+   * @returns undefined where somebody else holds it
+   * @throws InputError where the folder cannot be written
+   */
+  static async tryTake(path: string, silentMs = SILENT_MS): Promise<Lock | undefined> {
+    const text = seal({ ...thisProcess(), since: new Date().toISOString() });
+    try {
+      const taken = (await create(path, text)) || ((await removeDead(path, silentMs)) && (await create(path, text)));
+      return taken ? new Lock(path, text) : undefined;
+    } catch (error) {
+      throw asFileProblem(error, path);
+    }
+  }
+
+  /** Takes the lock as soon as it can be had. @param onWait told once who is waited for */
+  static async take(path: string, onWait: (holder: string) => void, silentMs = SILENT_MS): Promise<Lock> {
+    for (let round = 0; ; round++) {
+      const lock = await Lock.tryTake(path, silentMs);
+      if (lock !== undefined) return lock;
+      if (round === 0) onWait(await describeHolder(path));
+      await pause(round);
+    }
+  }
+
+  async release(): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    clearInterval(this.#heart);
+    // Only what is still ours: somebody may have thought this process dead.
+    if ((await textOf(this.path)) === this.#text) await rm(this.path, { force: true }).catch(() => {});
+    this.#keep();
+  }
+}
+
+/** Waits before the next look at a lock, longer the more often one has looked. */
+export function pause(round: number): Promise<void> {
+  return delay(POLL_MS[Math.min(round, POLL_MS.length - 1)]!);
+}
+
+/** Does some work that nobody else does at the same time. @param onWait told once who is waited for */
+export async function locked<T>(path: string, onWait: (holder: string) => void, work: () => Promise<T>): Promise<T> {
+  const lock = await Lock.take(path, onWait);
+  try {
+    return await work();
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Whether a living process holds this lock, as far as can be known. */
+export async function isHeld(path: string, silentMs = SILENT_MS): Promise<boolean> {
+  const text = await textOf(path);
+  return text !== undefined && !(await isDead(path, text, silentMs));
+}
+
+/** `process 1234 on node7`, for people. */
+export async function describeHolder(path: string): Promise<string> {
+  const holder = holderIn(await textOf(path));
+  return holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host}`;
+}
+
+/** Who wrote a lock; undefined where it is damaged or gone. */
+export function holderIn(text: string | undefined): ProcessName | undefined {
+  return text === undefined ? undefined : (unseal(text) as ProcessName | undefined);
+}
+
+/** A lock that is gone, or a disk that refuses, will show where the work is written. */
+async function beat(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => {});
+}
+
+/** @returns whether the file is made, with this text, where none was before */
+async function create(path: string, text: string): Promise<boolean> {
+  const temporary = temporaryName(path);
+  const keep = removeOnExit(temporary);
+  try {
+    await writeNew(temporary, text);
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'EEXIST') return false;
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
+    return await createAlone(path, text);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => {});
+    keep();
+  }
+}
+
+/** Where there are no hard links: exclusive too, but seen empty for a moment, which counts as held. */
+async function createAlone(path: string, text: string): Promise<boolean> {
+  try {
+    await writeNew(path, text);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+async function writeNew(path: string, text: string): Promise<void> {
+  const made = await open(path, 'wx').catch(async (error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return open(path, 'wx');
+  });
+  await made.writeFile(text).finally(() => made.close());
+}
+
+/** Removes a lock whose holder is dead. @returns whether the lock is free now */
+async function removeDead(path: string, silentMs: number): Promise<boolean> {
+  const text = await textOf(path);
+  if (text === undefined) return true;
+  if (!(await isDead(path, text, silentMs))) return false;
+  // Of several who come to this, only one takes the file away; it puts back what turns out to be somebody's new lock.
+  const taken = temporaryName(path);
+  try {
+    await rename(path, taken);
+  } catch {
+    return true;
+  }
+  if ((await textOf(taken)) !== text) await link(taken, path).catch(() => {});
+  await rm(taken, { force: true });
+  return true;
+}
+
+async function isDead(path: string, text: string, silentMs: number): Promise<boolean> {
+  const holder = holderIn(text);
+  if (holder !== undefined && hasEnded(holder)) return true;
+  const found = await stat(path).catch(() => undefined);
+  return found === undefined || Date.now() - found.mtimeMs > silentMs;
+}
+
+function textOf(path: string): Promise<string | undefined> {
+  return readFile(path, 'utf8').catch(() => undefined);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}

@@ -1,0 +1,63 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { sha256 } from './text.js';
+
+/** Names a process among all that may share a cache, over machines and restarts. */
+export interface ProcessName {
+  readonly host: string;
+  /** Hash of host, boot and process namespace: process ids mean something within one of these only. */
+  readonly machine: string;
+  readonly pid: number;
+  /** When it started, in the kernel's words: a process id is used again. Empty where the system does not say. */
+  readonly started: string;
+}
+
+let own: ProcessName | undefined;
+
+export function thisProcess(): ProcessName {
+  own ??= { host: hostname(), machine: machineName(), pid: process.pid, started: startOf(process.pid) ?? '' };
+  return own;
+}
+
+/** Whether a process has certainly ended: it is of this machine, and not there any more. */
+export function hasEnded({ machine, pid, started }: Pick<ProcessName, 'machine' | 'pid' | 'started'>): boolean {
+  if (machine !== thisProcess().machine) return false;
+  if (!isThere(pid)) return true;
+  const now = startOf(pid);
+  return started !== '' && now !== undefined && now !== started;
+}
+
+function machineName(): string {
+  const read = (path: string): string => {
+    try {
+      return path.includes('/ns/') ? readlinkSync(path) : readFileSync(path, 'utf8');
+    } catch {
+      return ''; // not Linux: the host's name must do
+    }
+  };
+  const parts = [hostname(), read('/proc/sys/kernel/random/boot_id'), read('/proc/self/ns/pid')];
+  return sha256(parts.join('\n')).slice(0, 12);
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it runs, as another user.
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+/** Start of a process in clock ticks since boot; `ended` for one that only waits to be reaped; undefined where unknown. */
+function startOf(pid: number): string | undefined {
+  try {
+    // The command, in parentheses, may hold anything; after it come the state (field 3) and the start (field 22).
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    return fields[0] === 'Z' ? 'ended' : fields[19];
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,101 @@
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Entry, RottenError } from './entry.js';
+import { asFileProblem } from './files.js';
+import { inUseSince } from './lease.js';
+import type { Store } from './store.js';
+import { abandonedIn } from './sweep.js';
+
+/** What may go; with both, what either lets go. */
+export interface PruneLimits {
+  /** Results that were not used for so long. */
+  readonly olderThanMs?: number;
+  /** Results, the longest unused first, until the others take at most so much. */
+  readonly keepBytes?: number;
+}
+
+export interface Pruned {
+  readonly removed: readonly {
+    readonly stage: string;
+    readonly key: string;
+    readonly bytes: number;
+    readonly used: string;
+  }[];
+  /** Files that killed commands left, and doubles of results. */
+  readonly temporary: readonly { readonly path: string; readonly bytes: number }[];
+  readonly kept: { readonly entries: number; readonly bytes: number; readonly inUse: number };
+}
+
+/** Entries note their use by the clock of the machine; clocks differ, and a run notes an entry before it has a lease. */
+const MARGIN_MS = 5 * 60 * 1000;
+
+/**
+ * Removes results that were not used for long, and what killed commands left in the cache. Data and checkpoints stay.
+ * Nothing goes that a living process works on (a lock) or has used since the oldest living one began (leases).
+ *
+ * @param cache the folder of everything, the store's included
+ */
+export async function prune(cache: string, store: Store, limits: PruneLimits, dryRun: boolean): Promise<Pruned> {
+  const protectedFrom = (await inUseSince(store.root)) - MARGIN_MS;
+  const candidates = await Promise.all(
+    (await store.list()).map(async (entry) => {
+      const usage = await entry.usage();
+      const inUse = usage.lastUsedMs >= protectedFrom || (await entry.isBusy());
+      return { entry, ...usage, inUse };
+    }),
+  );
+  candidates.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
+  let total = candidates.reduce((sum, { bytes }) => sum + bytes, 0);
+  const removed: Pruned['removed'][number][] = [];
+  const kept: typeof candidates = [];
+  for (const candidate of candidates) {
+    const { entry, bytes, lastUsedMs, inUse } = candidate;
+    const isOld = limits.olderThanMs !== undefined && Date.now() - lastUsedMs > limits.olderThanMs;
+    const isTooMuch = limits.keepBytes !== undefined && total > limits.keepBytes;
+    if (inUse || !(isOld || isTooMuch) || !(dryRun || (await removeUnused(entry, lastUsedMs)))) {
+      kept.push(candidate);
+      continue;
+    }
+    total -= bytes;
+    removed.push({ stage: entry.stage, key: entry.key, bytes, used: new Date(lastUsedMs).toISOString() });
+  }
+  const temporary = [];
+  for (const path of await leftOver(
+    cache,
+    kept.filter(({ inUse }) => !inUse).map(({ entry }) => entry),
+  )) {
+    const bytes = (await stat(path).catch(() => undefined))?.size ?? 0;
+    if (!dryRun) await rm(path, { force: true }).catch((error) => Promise.reject(asFileProblem(error, path)));
+    temporary.push({ path, bytes });
+  }
+  return {
+    removed,
+    temporary,
+    kept: { entries: kept.length, bytes: total, inUse: kept.filter(({ inUse }) => inUse).length },
+  };
+}
+
+/** Looks once more: a run may have come to use it meanwhile. @returns whether it was removed */
+async function removeUnused(entry: Entry, lastUsedMs: number): Promise<boolean> {
+  if ((await entry.usage()).lastUsedMs !== lastUsedMs || (await entry.isBusy())) return false;
+  await entry.remove();
+  return true;
+}
+
+/** Temporary files of dead processes anywhere in the cache, and files of the store that belong to no result. */
+async function leftOver(cache: string, entries: readonly Entry[]): Promise<string[]> {
+  const found = [cache, ...(await foldersBelow(cache))].map(abandonedIn);
+  const strays = entries.map((entry) =>
+    entry.strays().catch((error: unknown) => {
+      if (error instanceof RottenError) return []; // a damaged manifest says nothing of its files
+      throw error;
+    }),
+  );
+  return (await Promise.all([...found, ...strays])).flat();
+}
+
+async function foldersBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
+  return [...folders, ...(await Promise.all(folders.map(foldersBelow))).flat()];
+}

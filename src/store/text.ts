@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+
+/** sha256 of bytes or text, in hex. */
+export function sha256(data: Uint8Array | string): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/**
+ * JSON with sorted keys and without undefined values, so that equal values have equal text and hash.
+ *
+ * @throws RangeError on numbers that JSON cannot hold
+ */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === 'number' && !Number.isFinite(item)) throw new RangeError(`not a finite number: ${item}`);
+    if (item === null || typeof item !== 'object' || Array.isArray(item)) return item;
+    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+/** An object as readable JSON whose last property is the hash of all before it: any change of the text is noticed. */
+export function seal(value: object): string {
+  const text = JSON.stringify(value, null, 1).replace(/^\{\}$/, '{\n}');
+  return `${text.slice(0, -2)}${text === '{\n}' ? '' : ','}\n "seal": "${sha256(text)}"\n}\n`;
+}
+
+/** What was sealed; undefined where the text is not what {@link seal} wrote, in whichever bit. */
+export function unseal(sealed: string): unknown {
+  const [, body, hash] = /^(.*),\n "seal": "([0-9a-f]{64})"\n\}\n$/s.exec(sealed) ?? [];
+  if (body === undefined || sha256(`${body}\n}`) !== hash) return undefined;
+  return JSON.parse(`${body}\n}`) as unknown;
+}

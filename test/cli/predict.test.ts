@@ -1,0 +1,214 @@
+import { execFileSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import sharp from 'sharp';
+import { parseThresholds } from '../../src/cli/predict-commands.js';
+import { InputError } from '../../src/errors.js';
+import { loadDefinition } from '../../src/experiment/load.js';
+import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { GraphBuilder } from '../../src/onnx/builder.js';
+import { gatedModel } from '../../src/onnx/gated.js';
+import { gatedMetadata } from '../../src/onnx/gated-file.js';
+import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
+import { checkChoice, type Exported } from '../../src/pipeline/export.js';
+import { type Predictions, predict } from '../../src/pipeline/predict.js';
+import { about } from '../onnx/about.js';
+import { algorithm1, type GatedCase, gatedCase, preprocessing } from '../onnx/gated-networks.js';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { makePlace, type Place, runCli } from './cli.js';
+
+const COUNT = 4;
+const thresholds = [0.6, 0.8];
+
+describe('dgate predict', () => {
+  let place: Place;
+  let subject: GatedCase;
+  let model: string;
+  let bytes: Uint8Array;
+  let images: string[];
+
+  before(async () => {
+    place = await makePlace();
+    subject = await gatedCase(
+      tinyNetwork,
+      [
+        { stage: 1, pooling: { kind: 'gap' } },
+        { stage: 2, pooling: { kind: 'gap' } },
+      ],
+      COUNT,
+    );
+    const { lowered, gates } = subject;
+    const metadata = gatedMetadata({ ...about(2, 'max'), thresholds });
+    bytes = gatedModel(lowered, gates, { confidence: 'max', preprocessing, metadata });
+    model = await save('model.onnx', bytes);
+    images = await Promise.all(Array.from({ length: COUNT }, (_, i) => png(i)));
+  });
+  after(() => place.remove());
+
+  async function save(name: string, content: Uint8Array | string): Promise<string> {
+    const path = join(place.folder, name);
+    await writeFile(path, content);
+    return path;
+  }
+
+  /** One of the case's images as a PNG. */
+  async function png(image: number): Promise<string> {
+    const pixels = subject.pixels.subarray(image * 3072, (image + 1) * 3072);
+    const interleaved = Uint8Array.from({ length: 3072 }, (_, i) => pixels[(i % 3) * 1024 + Math.floor(i / 3)]!);
+    const raw = { width: 32, height: 32, channels: 3 } as const;
+    return save(`image${image}.png`, await sharp(interleaved, { raw }).png().toBuffer());
+  }
+
+  /** The lines that the command would print; in this process, for speed. */
+  const refusal = async (file: string, ...paths: string[]): Promise<readonly string[]> => {
+    const error = await predict(file, paths).catch((thrown: unknown) => thrown);
+    if (!(error instanceof InputError)) throw error;
+    return error.problems;
+  };
+
+  it('--json: class, exit and confidence of Algorithm 1, in the order of the images', async () => {
+    const { status, stdout, stderr } = await runCli(['predict', '--model', model, ...images, '--json']);
+    expect(status, stderr).to.equal(0);
+    const { predictions, exits, ...rest } = JSON.parse(stdout) as Predictions;
+    expect([exits, rest.thresholds]).to.deep.equal([3, thresholds]);
+    const expected = algorithm1(subject.decisions('max'), thresholds, [0, 1, 2, 3]);
+    predictions.forEach((found, i) => {
+      expect(found).to.include({ image: images[i], class: `class ${expected[i]!.class}`, exit: expected[i]!.exit + 1 });
+      expect(found.confidence).to.be.closeTo(expected[i]!.confidence, 1e-4);
+      expect(found.ms).to.be.above(0);
+      expect(found).not.to.have.property('resizedFrom');
+    });
+  });
+
+  it('other thresholds reach the graph, and sizes that are changed are said', async () => {
+    const large = join(place.folder, 'large.png');
+    await sharp(images[0]).resize(90, 60).toFile(large);
+    const last = await runCli(['predict', '--model', model, images[0]!, large, '--thresholds', 'inf,inf']);
+    expect(last.status, last.stderr).to.equal(0);
+    expect(last.stdout.match(/3 \(last\)/g)).to.have.length(2);
+    expect(last.stdout).to.contain(`${large}: 90 x 60, resized and cropped to 32 x 32`);
+    const first = await runCli(['predict', '--model', model, images[0]!, '--thresholds=-1e9,0']);
+    expect(first.stdout).to.match(/│ 1 of 3 │/);
+  });
+
+  it('names every image that is missing or no image, in one go', async () => {
+    const text = await save('text.png', 'no image');
+    const half = await save('half.png', (await readFile(images[0]!)).subarray(0, 700));
+    const lines = await refusal(model, 'missing.png', text, images[0]!, half, place.folder);
+    expect(lines).to.have.length(4);
+    expect(lines[0]).to.equal('missing.png: no such file');
+    expect(lines[1]).to.match(/text\.png: cannot be decoded/);
+    expect(lines[2]).to.match(/half\.png: cannot be decoded/);
+    expect(lines[3]).to.contain('a folder, not a file');
+  });
+
+  it('refuses, in one line each, files that are damaged, not of dgate export, or name data elsewhere', async () => {
+    const foreign = new GraphBuilder('foreign');
+    foreign.output(foreign.node('Identity', [foreign.input('x', 'float', [1])]), 'float', [1]);
+    const content = decodeModel(bytes);
+    const outside = content.graph.initializer.map((tensor, i) => (i > 0 ? tensor : { ...tensor, data_location: 1 }));
+    const broken = content.graph.node.map((node, i) => (i > 0 ? node : { ...node, op_type: 'NoSuchOperator' }));
+    const withGraph = (graph: object): Uint8Array => encodeModel({ ...content, graph: { ...content.graph, ...graph } });
+    const metadata = (key: string, value: string): Uint8Array => {
+      const kept = content.metadata_props.filter((property) => property.key !== key);
+      return encodeModel({ ...content, metadata_props: [...kept, { key, value }] });
+    };
+    const files: [string, Uint8Array | string, RegExp][] = [
+      ['truncated.onnx', bytes.subarray(0, bytes.length / 2), /damaged/],
+      ['text.onnx', 'no model at all', /not an ONNX file/],
+      ['empty.onnx', '', /not written by dgate export/],
+      ['foreign.onnx', foreign.encode(), /not written by dgate export/],
+      ['outside.onnx', withGraph({ initializer: outside }), /names data outside of the file/],
+      ['broken.onnx', withGraph({ node: broken }), /ONNX Runtime refuses it/],
+      ['format.onnx', metadata('dgate.format', '2'), /metadata dgate\.format/],
+      ['thresholds.onnx', metadata('dgate.thresholds', '[1]'), /metadata dgate\.thresholds/],
+      ['size.onnx', metadata('dgate.preprocessing', '{"height": 1e9}'), /metadata dgate\.preprocessing/],
+    ];
+    for (const [name, data, message] of files) {
+      const lines = await refusal(await save(name, data), images[0]!);
+      expect(lines, name).to.have.length(1);
+      expect(lines[0], name).to.match(message).and.contain(name);
+    }
+    const { status, stdout, stderr } = await runCli(['predict', '--model', 'missing.onnx', images[0]!]);
+    expect([status, stdout, stderr]).to.deep.equal([2, '', 'dgate: missing.onnx: no such file\n']);
+  });
+
+  it('refuses thresholds that are no numbers or not one for each gate', async () => {
+    expect(() => parseThresholds('1,two')).to.throw(InputError, '--thresholds 1,two; valid: numbers or inf');
+    expect(parseThresholds('-1.5, inf')).to.deep.equal([-1.5, Number.POSITIVE_INFINITY]);
+    const error = await predict(model, [images[0]!], [1]).catch((thrown: unknown) => thrown);
+    expect(error).to.be.instanceOf(InputError).and.have.property('message').contain('1 given; valid: 2, one for each');
+  });
+
+  it("the graph gives the same in Python's onnxruntime, whole batch at once (needs python3 with onnxruntime)", function () {
+    const python = process.env['DGATE_PYTHON'] ?? 'python3';
+    try {
+      execFileSync(python, ['-c', 'import numpy, onnxruntime'], { stdio: 'ignore' });
+    } catch {
+      process.stdout.write(`      skipped: ${python} has no onnxruntime (DGATE_PYTHON names another)\n`);
+      this.skip();
+    }
+    const script = fileURLToPath(new URL('../../bench/gated_onnx.py', import.meta.url));
+    const input = Buffer.from(subject.pixels);
+    const output = execFileSync(python, [script, model, String(COUNT)], { input, encoding: 'utf8' });
+    const found = JSON.parse(output) as { class: number[]; exit: number[] };
+    const expected = algorithm1(subject.decisions('max'), thresholds, [0, 1, 2, 3]);
+    expect(found.class).to.deep.equal(expected.map((row) => row.class));
+    expect(found.exit).to.deep.equal(expected.map((row) => row.exit));
+  });
+});
+
+// On generated images, so that it runs everywhere.
+describe('dgate export', () => {
+  let place: Place;
+  let definition: string;
+  const generated = { generated: true };
+
+  before(async () => {
+    place = await makePlace();
+    const checkpoint = join(place.folder, 'tiny.safetensors');
+    await writeTinyCheckpoint(checkpoint);
+    definition = join(place.folder, 'mine.ts');
+    await writeFile(
+      definition,
+      `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
+        "gates: { after: [1, 2], pooling: '4x4', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, " +
+        'trainImages: 200, testImages: 100 };',
+    );
+  });
+  after(() => place.remove());
+
+  it('writes a row, verified, which predict runs without the cache; refuses rows that are not there', async () => {
+    const out = join(place.folder, 'out', 'mine.onnx');
+    const command = ['export', definition, '--out', out, ...place.options];
+    const { status, stdout, stderr } = await runCli([...command, '--row', '2', '--json'], generated);
+    expect(status, stderr).to.equal(0);
+    const exported = JSON.parse(stdout) as Exported;
+    expect(exported).to.deep.include({ file: out, experiment: 'mine', row: 2, margin: null, thresholds: [0, 0] });
+    // Cross-fit: the first half of the test images has thresholds chosen on the second.
+    expect(exported.expected.images).to.equal(50);
+    expect(exported.verified.images).to.equal(100);
+    expect(exported.verified.same + exported.verified.near).to.equal(100);
+    expect(await filesBelow(join(place.folder, 'out'))).to.deep.equal(['mine.onnx']);
+
+    const image = join(place.folder, 'grey.png');
+    const grey = { width: 32, height: 32, channels: 3, background: '#808080' } as const;
+    await sharp({ create: grey }).png().toFile(image);
+    const predicted = await runCli(['predict', '--model', out, image, '--json']);
+    expect(predicted.status, predicted.stderr).to.equal(0);
+    const { predictions } = JSON.parse(predicted.stdout) as Predictions;
+    expect(predictions[0]!.class).to.match(/^(airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck)$/);
+
+    const { exported: content } = await loadDefinition(definition);
+    const experiment = resolveExperiment(content, 'mine', 'laptop', []);
+    for (const [choice, message] of [
+      [{ row: 3 }, '--row 3: mine has no such row; valid: 1 to 2'],
+      [{ margin: 0.01 }, '--margin 0.01: not a margin of mine; valid: 0.05'],
+      [{ row: 1, margin: 0.05 }, '--row and --margin: valid: one of the two'],
+    ] as const) {
+      expect(() => checkChoice(experiment, choice)).to.throw(InputError, message);
+    }
+  });
+});

@@ -1,0 +1,22 @@
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { projectRoot } from '../../src/project.js';
+import { exists } from '../../src/store/files.js';
+
+const readme = new URL('results/README.md', projectRoot);
+
+describe('results/README.md (written by: dgate run all)', () => {
+  before(async function () {
+    if (!(await exists(fileURLToPath(readme)))) this.skip();
+  });
+
+  it('traces every number to a CSV file that stands beside it', async () => {
+    const text = await readFile(readme, 'utf8');
+    const links = [...text.matchAll(/\]\(([^)]+\.csv)\)/g)].map(([, link]) => link!);
+    expect(links).not.to.be.empty;
+    for (const link of new Set(links)) {
+      expect(await exists(fileURLToPath(new URL(link, readme))), `results/${link}`).to.equal(true);
+    }
+  });
+});
