@@ -21,6 +21,8 @@ export interface ImageShape {
 export interface ImageSource extends ImageShape {
   readonly count: number;
   readonly classes: readonly string[];
+  /** What the publisher calls the classes, in the same order (ImageNet: WordNet ids); absent where names do. */
+  readonly classIds?: readonly string[];
   /** (count): the class of each image, an index into `classes`. */
   readonly labels: Int32Array;
   /**

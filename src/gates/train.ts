@@ -84,7 +84,7 @@ export async function trainGate(
       task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
     }
     const { weights, bias } = descent.average();
-    const objective = (await meanLoss(data, weights, bias, gradient)) + penalty(weights, bias, l2);
+    const objective = (await meanLoss(data, batchSize, weights, bias, gradient)) + penalty(weights, bias, l2);
     task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
     return { gate: foldScaling(weights, bias, scaling), objective };
   } finally {
@@ -100,12 +100,13 @@ async function standardise(data: TrainingData): Promise<Scaling> {
 
 async function meanLoss(
   data: TrainingData,
+  batchSize: number,
   weights: Float32Array,
   bias: Float32Array,
   gradient: LinearGradient,
 ): Promise<number> {
   let loss = 0;
-  for await (const { x, labels } of data.batches(1024)) loss += (await gradient.run(x, labels, weights, bias, 0)).loss;
+  for await (const { x, labels } of data.batches(Math.max(1024, batchSize))) loss += (await gradient.run(x, labels, weights, bias, 0)).loss;
   return loss / data.count;
 }
 

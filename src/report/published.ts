@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { parse } from 'csv-parse/sync';
-import { InputError } from '../errors.js';
+import { InputError, messageOf } from '../errors.js';
 import { projectRoot } from '../project.js';
 
 /** A row as the paper printed it, shares as fractions. */
@@ -29,12 +29,29 @@ export async function readPublished(name: string): Promise<PublishedRow[]> {
     const names = files.map((file) => file.replace(/\.csv$/, '')).sort();
     throw new InputError(`published: "${name}"; valid: ${names.join(', ')}`);
   }
-  const records = parse(text, { columns: true }) as Record<string, string>[];
-  return records.map((record): PublishedRow => {
+  return parsePublished(text, `results/published/${name}.csv`);
+}
+
+/** @throws InputError where the text is not CSV, or a row has no model, accuracy or FLOPs */
+export function parsePublished(text: string, where: string): PublishedRow[] {
+  let records: Record<string, string>[];
+  try {
+    records = parse(text, { columns: true });
+  } catch (error) {
+    throw new InputError(`${where}: not CSV: ${messageOf(error)}`);
+  }
+  const problems: string[] = [];
+  const rows = records.map((record, i): PublishedRow => {
     const number = (column: string, unit: number): number | null => {
       const value = record[column];
-      return value === undefined || value === '' ? null : Number((Number(value) * unit).toPrecision(12));
+      if (value === undefined || value === '') return null;
+      const scaled = Number((Number(value) * unit).toPrecision(12));
+      if (!Number.isFinite(scaled)) problems.push(`${where}: row ${i + 1}: ${column} "${value}"; valid: a number`);
+      return scaled;
     };
+    for (const column of ['model', 'accuracy_percent', 'flops_g']) {
+      if ((record[column] ?? '') === '') problems.push(`${where}: row ${i + 1}: ${column} is missing`);
+    }
     return {
       model: record['model'] ?? '',
       accuracy: number('accuracy_percent', 0.01) ?? Number.NaN,
@@ -44,4 +61,6 @@ export async function readPublished(name: string): Promise<PublishedRow[]> {
       speedUp: number('speed_up_percent', 0.01),
     };
   });
+  if (problems.length > 0) throw new InputError(problems);
+  return rows;
 }

@@ -66,7 +66,12 @@ export async function fuzz(reader: Reader, { seed, inputs, only, before }: FuzzO
     if (ms > LIMIT_MS) throw new Error(`took ${ms.toFixed(0)} ms`);
   });
   const path = only === undefined ? {} : { path: String(only) };
-  const result = await fc.check(property, { seed, numRuns: only === undefined ? inputs : 1, ...path, interruptAfterTimeLimit: 3_600_000 });
+  const result = await fc.check(property, {
+    seed,
+    numRuns: only === undefined ? inputs : 1,
+    ...path,
+    interruptAfterTimeLimit: 3_600_000,
+  });
   await reader.close?.();
   const seconds = (performance.now() - start) / 1000;
   const outcome = { reader: reader.name, inputs: result.numRuns, accepted, refused, slowestMs, seconds };

@@ -103,14 +103,13 @@ describe('features that are streamed', () => {
       const damaged = await write(other);
       const data = await streamed(damaged);
       await pass(data, 100, 0);
-      console.log((await import('node:fs')).readdirSync(damaged.entry.directory));
-      await truncate(join(damaged.entry.directory, 'shard-00003.safetensors'), 500);
+      await truncate(await damaged.entry.path('shard-00003.safetensors'), 500);
       const later = await pass(data, 100, 1).catch((error: Error) => error);
-      expect(String(later)).to.match(/shard-00003.safetensors: is shorter than it was/);
+      expect(String(later)).to.match(/shard-00003\S*: is shorter than it was/);
       const fresh = await pass(await streamed(new FeatureSet(damaged.entry, count, classes, [2, width])), 100).catch(
         (error: Error) => error,
       );
-      expect(String(fresh)).to.match(/shard-00003.safetensors: is not what was written there/);
+      expect(String(fresh)).to.match(/shard-00003\S*: is not what was written there/);
     } finally {
       await rm(other, { recursive: true });
     }

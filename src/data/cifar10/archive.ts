@@ -33,6 +33,7 @@ export async function extractFiles(
     await list({
       file: archive,
       strict: true,
+      maxDecompressionRatio: 20, // noise and PNGs hardly shrink at all
       onReadEntry(entry) {
         const name = basename(entry.path);
         const most = wanted.get(name);

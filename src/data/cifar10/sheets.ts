@@ -70,7 +70,7 @@ export function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Ar
 
 /** @returns (images, 1024 pixels, 3 colours) bytes */
 async function readSheet(path: string, images: number): Promise<Uint8Array> {
-  const { data, info } = await sharp(path)
+  const { data, info } = await sharp(path, { limitInputPixels: pixels * images })
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => {

@@ -3,7 +3,7 @@ import { geometryOf } from '../image-folder/geometry.js';
 import { usualGeometry } from '../image-folder/index.js';
 import { folderSource } from '../image-folder/source.js';
 import type { Preprocessing } from '../preprocess.js';
-import { names } from './classes.js';
+import { names, wnids } from './classes.js';
 import { listOf, readRegistration } from './register.js';
 
 /**
@@ -18,5 +18,5 @@ export async function loadImageNet(
   preprocessing: Preprocessing,
 ): Promise<ImageSource> {
   const { list } = await listOf(root, await readRegistration(root), split);
-  return folderSource(list, names, geometryOf(preprocessing, usualGeometry));
+  return { ...folderSource(list, names, geometryOf(preprocessing, usualGeometry)), classIds: wnids };
 }

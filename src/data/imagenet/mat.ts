@@ -1,4 +1,5 @@
 import { inflateSync } from 'node:zlib';
+import { messageOf } from '../../errors.js';
 
 /** A value in a MATLAB file, as far as the devkit's `meta.mat` needs them. */
 export type MatValue = number[] | string | Readonly<Record<string, MatValue>>[] | undefined;
@@ -18,6 +19,8 @@ const numbers: Readonly<Record<number, { readonly bytes: number; readonly read: 
     13: { bytes: 8, read: (b, at) => Number(b.readBigUInt64LE(at)) },
     16: { bytes: 1, read: (b, at) => b.readUInt8(at) },
   };
+/** The real file has some megabytes of all this together; more is an attempt to fill the memory. */
+const limits = { inflatedBytes: 2 ** 24, numbers: 1_000_000 };
 const MATRIX = 14;
 const COMPRESSED = 15;
 /** Array classes (table 1-3). */
@@ -34,12 +37,20 @@ export function readMat(file: Buffer): Map<string, MatValue> {
   if (file.length < 128 || file.toString('latin1', 126, 128) !== 'IM') throw new RangeError('not a MATLAB 5 file');
   const variables = new Map<string, MatValue>();
   for (const element of elementsOf(file.subarray(128))) {
-    const found = element.type === COMPRESSED ? elementsOf(inflateSync(element.data))[0] : element;
+    const found = element.type === COMPRESSED ? elementsOf(inflated(element.data))[0] : element;
     if (found?.type !== MATRIX) continue;
     const { name, value } = readMatrix(found.data);
     variables.set(name, value);
   }
   return variables;
+}
+
+function inflated(data: Buffer): Buffer {
+  try {
+    return inflateSync(data, { maxOutputLength: limits.inflatedBytes });
+  } catch (error) {
+    throw new RangeError(`it cannot be inflated: ${messageOf(error)}`);
+  }
 }
 
 interface Element {
@@ -93,5 +104,6 @@ function structuresOf([width, names, ...values]: readonly Element[]): Readonly<R
 function numbersOf({ type, data }: Element): number[] {
   const kind = numbers[type];
   if (kind === undefined) throw new RangeError(`numbers of type ${type}`);
+  if (data.length > limits.numbers * kind.bytes) throw new RangeError(`more than ${limits.numbers} numbers in a row`);
   return Array.from({ length: Math.floor(data.length / kind.bytes) }, (_, i) => kind.read(data, i * kind.bytes));
 }

@@ -43,6 +43,7 @@ export async function readList(path: string): Promise<StoredList | undefined> {
   if (bytes === undefined || end < 0) return undefined;
   try {
     const header = JSON.parse(bytes.toString('utf8', 0, end)) as Header;
+    if (!(header.count <= bytes.length)) return undefined;
     const list = FileList.inOrder(header.directory, header.count, filesIn(bytes, end + 1));
     return list.sha256 === header.sha256 ? { list, folders: header.folders } : undefined;
   } catch {

@@ -1,0 +1,87 @@
+import { types } from 'node:util';
+import { InputError, messageOf } from '../errors.js';
+
+export type Plain = Readonly<Record<string, unknown>>;
+
+/** More than any experiment needs, and little enough that nothing takes a second. */
+const limits = { depth: 20, values: 100_000 };
+
+/** Something that no definition may hold, in words. */
+export class Odd {
+  constructor(readonly text: string) {}
+}
+
+/**
+ * A copy of what a definition file exports, in which there are only null, booleans, numbers, texts, lists and objects
+ * without getters and prototypes; everything else is an {@link Odd}. A definition is a program's value: what is checked
+ * must be what is used, whatever its getters say the second time.
+ *
+ * @param where name of the file, for messages
+ * @throws InputError where it holds more values than anybody writes
+ */
+export function plainCopy(value: unknown, where: string): unknown {
+  const above = new Set<object>();
+  let values = 0;
+  const copy = (item: unknown): unknown => {
+    if (++values > limits.values) {
+      throw new InputError(`${where}: holds more than ${limits.values} values; valid: an experiment`);
+    }
+    if (typeof item !== 'object' || item === null) return isPlainLeaf(item) ? item : new Odd(oddText(item));
+    if (item instanceof Odd) return item;
+    const odd = oddObject(item);
+    if (odd !== undefined) return new Odd(odd);
+    if (above.has(item)) return new Odd('a reference to what it is in');
+    if (above.size >= limits.depth) return new Odd(`something nested more than ${limits.depth} deep`);
+    above.add(item);
+    const result = Array.isArray(item)
+      ? Array.from({ length: item.length }, (_, i) => copy(read(item, i)))
+      : copyOf(item);
+    above.delete(item);
+    return result;
+  };
+  const copyOf = (item: object): Plain => {
+    const result: Record<string, unknown> = {};
+    for (const key of Object.keys(item)) put(result, key, copy(read(item, key)));
+    return result;
+  };
+  return copy(value);
+}
+
+/** Sets an own property, `__proto__` as well as any other. */
+export function put(target: Record<string, unknown>, key: string, value: unknown): void {
+  Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
+}
+
+export function isPlain(value: unknown): value is Plain {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Odd);
+}
+
+/** What stands there; where a getter throws, that it does. */
+function read(item: object, key: string | number): unknown {
+  try {
+    return (item as Record<string | number, unknown>)[key];
+  } catch (error) {
+    return new Odd(`a getter that throws: ${messageOf(error)}`);
+  }
+}
+
+const isPlainLeaf = (value: unknown): boolean =>
+  value === null || ['boolean', 'number', 'string', 'undefined'].includes(typeof value);
+
+function oddText(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`;
+  return typeof value === 'symbol' ? String(value) : 'a function';
+}
+
+/** What an object is that is neither a list nor an object of named values. */
+function oddObject(value: object): string | undefined {
+  if (types.isProxy(value)) return 'a Proxy';
+  if (types.isPromise(value)) return 'a promise';
+  if (types.isDate(value)) return 'a Date';
+  if (types.isMap(value) || types.isSet(value)) return types.isMap(value) ? 'a Map' : 'a Set';
+  if (types.isRegExp(value)) return 'a regular expression';
+  if (types.isNativeError(value)) return 'an Error';
+  if (types.isAnyArrayBuffer(value) || ArrayBuffer.isView(value)) return 'a typed array';
+  if (types.isBoxedPrimitive(value)) return 'a boxed value';
+  return undefined;
+}

@@ -1,0 +1,133 @@
+import fc from 'fast-check';
+import { parseThresholds } from '../../../src/cli/predict-commands.js';
+import { experimentNames, loadDefinition } from '../../../src/experiment/load.js';
+import { parseSetting, resolveExperiment } from '../../../src/experiment/resolve.js';
+import type { Reader } from '../fuzz.js';
+import { mutatedText } from '../mutation.js';
+
+async function definitions(): Promise<object[]> {
+  const names = await experimentNames();
+  return Promise.all(names.map(async (name) => (await loadDefinition(name)).exported as object));
+}
+
+/** Anything that JavaScript can hold, the likely mistakes more often. */
+const value = fc.oneof(
+  fc.constantFrom<unknown>(
+    null,
+    undefined,
+    Number.NaN,
+    Number.POSITIVE_INFINITY,
+    -1,
+    0,
+    0.5,
+    1e300,
+    '',
+    'x',
+    [],
+    {},
+    true,
+    5n,
+  ),
+  fc.anything({
+    withBigInt: true,
+    withDate: true,
+    withMap: true,
+    withSet: true,
+    withNullPrototype: true,
+    withSparseArray: true,
+    withTypedArray: true,
+    maxDepth: 3,
+  }),
+  fc.constantFrom<unknown>(Symbol('s'), () => 1, class Thing {}, Promise.resolve(1), /x/),
+);
+
+interface Change {
+  readonly path: readonly number[];
+  readonly value: unknown;
+  readonly key: string | undefined;
+}
+
+/** A copy in which what stands at the path is something else, or something stands there that did not. */
+function changed(item: unknown, { path: [at, ...rest], value, key }: Change): unknown {
+  if (typeof item !== 'object' || item === null || at === undefined) return value;
+  const keys = Object.keys(item);
+  const name = key !== undefined && rest.length === 0 ? key : keys[at % Math.max(1, keys.length)];
+  if (name === undefined) return value;
+  const before = (item as Record<string, unknown>)[name];
+  const after = rest.length === 0 ? value : changed(before, { path: rest, value, key });
+  if (Array.isArray(item)) return item.map((each: unknown, i) => (String(i) === name ? after : each));
+  return { ...item, [name]: after };
+}
+
+const change: fc.Arbitrary<Change> = fc.record({
+  path: fc.array(fc.nat(40), { minLength: 1, maxLength: 4 }),
+  value,
+  key: fc.option(
+    fc.oneof(fc.string(), fc.constantFrom('__proto__', 'constructor', 'toString', 'kind', 'folds', 'analysis')),
+    { nil: undefined, freq: 4 },
+  ),
+});
+const preset = fc.constantFrom('laptop', 'smoke', 'paper');
+
+export const experimentReaders: readonly Reader[] = [
+  {
+    name: 'definitions',
+    inputs: 20_000,
+    async input() {
+      const seeds = await definitions();
+      const some = fc.array(change, { maxLength: 3 });
+      return fc
+        .tuple(fc.nat(seeds.length - 1), some, preset)
+        .map(([seed, changes, name]) => [changes.reduce<unknown>(changed, seeds[seed]), name] as const);
+    },
+    read: ([definition, name]: [unknown, 'laptop']) => resolveExperiment(definition, 'mine.ts', name),
+  },
+  {
+    name: 'anything as a definition',
+    inputs: 10_000,
+    input: () => value,
+    read: (definition: unknown) => resolveExperiment(definition, 'mine.ts', 'laptop'),
+  },
+  {
+    name: 'settings',
+    inputs: 15_000,
+    async input() {
+      const seeds = await definitions();
+      const texts = mutatedText(
+        [
+          'gates.epochs=5',
+          'thresholds.fixed=[[1,2],[Infinity,3]]',
+          'thresholds.validation.folds=5',
+          'analysis.step=0.5',
+          'seed=1',
+        ],
+        [
+          '.',
+          '=',
+          '[',
+          '{',
+          '"',
+          '__proto__',
+          'constructor',
+          'gates',
+          'thresholds',
+          'presets',
+          'kind',
+          '\x1b[2J',
+          '\u202e',
+        ],
+      );
+      return fc
+        .tuple(fc.nat(seeds.length - 1), fc.array(texts, { minLength: 1, maxLength: 3 }))
+        .map(([seed, list]) => [seeds[seed], list] as const);
+    },
+    read: ([definition, settings]: [unknown, string[]]) =>
+      resolveExperiment(definition, 'mine.ts', 'laptop', settings.map(parseSetting)),
+  },
+  {
+    name: 'thresholds on the command line',
+    inputs: 5000,
+    input: () => mutatedText(['1,2,inf', '0.5, -3'], ['inf', ',', 'e', '0x', ' ', 'NaN']),
+    read: (text: string) => parseThresholds(text),
+  },
+];

@@ -1,0 +1,124 @@
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { openZip, readText } from '../../../src/engines/tfjs/setup/zip.js';
+import { findTiming } from '../../../src/pipeline/timing-files.js';
+import { parsePublished } from '../../../src/report/published.js';
+import { RottenError, Store } from '../../../src/store/store.js';
+import type { Machine } from '../../../src/timing/machine.js';
+import { RECORD_VERSION } from '../../../src/timing/record.js';
+import type { Reader } from '../fuzz.js';
+import { mutated, mutatedText } from '../mutation.js';
+import { scratchFolder } from '../scratch.js';
+import { zipOf } from '../zip.js';
+
+const machine: Machine = {
+  system: 'Linux',
+  node: '20',
+  processor: 'p',
+  cores: 2,
+  memoryBytes: 1,
+  clockMhz: null,
+  governor: null,
+  gpus: ['a, b'],
+};
+
+/** The files of a finished entry, by name. */
+async function cached(root: string): Promise<Map<string, Uint8Array>> {
+  const entry = new Store(root).entry('scores', { a: 1 });
+  await entry.write('x.safetensors', [Buffer.from('content')]);
+  await entry.finish({ count: 3 });
+  const names = await readdir(entry.directory);
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(entry.directory, name))] as const)),
+  );
+}
+
+export const storedReaders: readonly Reader[] = [
+  {
+    name: 'published tables',
+    inputs: 10_000,
+    async input() {
+      const names = ['table1', 'table2', 'imagenet'];
+      const seeds = await Promise.all(
+        names.map((name) => readFile(new URL(`../../../results/published/${name}.csv`, import.meta.url), 'utf8')),
+      );
+      return mutatedText(seeds, [',', '"', '\n', '\r', 'accuracy_percent', '__proto__', '1e999', '\0']);
+    },
+    read(text: string) {
+      for (const row of parsePublished(text, 'table.csv')) {
+        if (!Number.isFinite(row.accuracy) || !Number.isFinite(row.flops)) throw new Error('a row without numbers');
+      }
+    },
+  },
+  {
+    name: 'cache entries',
+    inputs: 8000,
+    async input() {
+      const files = await cached(scratchFolder());
+      const words = ['"files":', 'null', '"__proto__"', '"sha256":', '../../x', '"notes":', '[]'];
+      const which = fc.nat(files.size - 1);
+      return which.chain((at) => {
+        const [name, bytes] = [...files][at]!;
+        return mutated([bytes], words).map((changed) => new Map([...files, [name, changed]]));
+      });
+    },
+    read: (() => {
+      const root = scratchFolder();
+      return async (files: ReadonlyMap<string, Uint8Array>) => {
+        const store = new Store(root);
+        const entry = store.entry('scores', { a: 1 });
+        await mkdir(entry.directory, { recursive: true });
+        for (const [name, bytes] of files) await writeFile(join(entry.directory, name), bytes);
+        for (const each of await store.list()) await each.usage();
+        if (!(await entry.isComplete())) return;
+        const content = await entry.read('x.safetensors');
+        await entry.verify('x.safetensors');
+        if (content.toString() !== 'content') throw new Error('other bytes were taken');
+      };
+    })(),
+    refuses: (error) => error instanceof RottenError,
+  },
+  {
+    name: 'records of timings',
+    inputs: 5000,
+    input: () =>
+      mutatedText(
+        [JSON.stringify({ version: RECORD_VERSION, machine, batches: [], engine: { id: 'ort-cpu' }, verified: null })],
+        ['null', '[', '"gpus":3'],
+      ),
+    read: (() => {
+      const folder = scratchFolder();
+      return async (text: string) => {
+        await writeFile(join(folder, 'timing.json'), text);
+        await findTiming(folder, machine);
+      };
+    })(),
+  },
+  {
+    name: 'wheels',
+    inputs: 5000,
+    input: () =>
+      mutated(
+        [
+          zipOf([
+            { name: 'a/RECORD', data: Buffer.from('text'), deflate: true },
+            { name: 'b', data: Buffer.alloc(9) },
+          ]),
+        ],
+        ['PK\x01\x02', 'PK\x05\x06', 'PK\x06\x06', 'PK\x06\x07', '\xff\xff\xff\xff'],
+      ),
+    read: (() => {
+      const path = join(scratchFolder(), 'x.whl');
+      return async (bytes: Uint8Array) => {
+        await writeFile(path, bytes);
+        const file = await open(path);
+        try {
+          await readText(openZip(file.fd, path), 'a/RECORD');
+        } finally {
+          await file.close();
+        }
+      };
+    })(),
+  },
+];
