@@ -31,7 +31,8 @@ export default defineExperiment({
   thresholds: {},
   analysis: { kind: 'class-distribution', show: 'counts' },
   presets: {
-    paper: { checkpoint: 'torchvision-resnet101-v1-imagenet' },
+    // The metric costs one product a step (README, ImageNet): large batches.
+    paper: { checkpoint: 'torchvision-resnet101-v1-imagenet', gates: { batchSize: 4096 } },
     laptop: {
       ...narrow,
       title: 'Figure 7, laptop: which classes each d-gate takes, narrow ResNet, CIFAR-10',

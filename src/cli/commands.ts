@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import { cacheCommand } from './cache.js';
+import { checkCommand } from './check.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
@@ -21,6 +22,7 @@ export const commands: readonly CommandModule<{}, never>[] = [
   timeCommand,
   exportCommand,
   predictCommand,
+  checkCommand,
   listCommand,
   flopsCommand,
   dataCommand,

@@ -106,7 +106,8 @@ async function meanLoss(
   gradient: LinearGradient,
 ): Promise<number> {
   let loss = 0;
-  for await (const { x, labels } of data.batches(Math.max(1024, batchSize))) loss += (await gradient.run(x, labels, weights, bias, 0)).loss;
+  for await (const { x, labels } of data.batches(Math.max(1024, batchSize)))
+    loss += (await gradient.run(x, labels, weights, bias, 0)).loss;
   return loss / data.count;
 }
 

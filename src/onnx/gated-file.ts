@@ -82,6 +82,10 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   if (refersOutside(model.graph)) {
     throw new InputError(`${path}: names data outside of the file, which dgate export never does; ${VALID}`);
   }
+  const strange = strangeOperator(model.graph);
+  if (strange !== undefined) {
+    throw new InputError(`${path}: uses ${JSON.stringify(strange)}, which dgate export never does; ${VALID}`);
+  }
   return { about: parseAbout(properties, path), model: encodeModel(model) };
 }
 
@@ -101,6 +105,28 @@ function parsed(text: string): unknown {
   } catch {
     return undefined; // named as missing
   }
+}
+
+/** Operators of exported graphs. None of them repeats anything (Loop, Scan), and none comes from a library beside the file. */
+const operators = new Set(
+  (
+    'Add ArgMax AveragePool BatchNormalization Cast Concat Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
+    'GreaterOrEqual Identity If LogSoftmax MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
+    'Shape Size Slice Softmax Split Sub TopK'
+  ).split(' '),
+);
+
+/** The first operator that is none of those. */
+function strangeOperator(graph: GraphMessage): string | undefined {
+  for (const { op_type: operator, domain, attribute } of graph.node) {
+    if (!operators.has(operator)) return operator;
+    if (domain !== undefined && domain !== '' && domain !== 'ai.onnx') return `${domain}.${operator}`;
+    for (const { g } of attribute) {
+      const inside = g == null ? undefined : strangeOperator(g);
+      if (inside !== undefined) return inside;
+    }
+  }
+  return undefined;
 }
 
 /** TensorProto.DataLocation EXTERNAL. */

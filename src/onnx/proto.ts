@@ -42,6 +42,7 @@ message AttributeProto {
   optional GraphProto g = 6;
   repeated float floats = 7;
   repeated int64 ints = 8;
+  repeated bytes strings = 9;
   optional int32 type = 20;
 }
 message TensorProto {
@@ -52,6 +53,8 @@ message TensorProto {
   repeated int64 int64_data = 7 [packed = true];
   optional string name = 8;
   optional bytes raw_data = 9;
+  repeated double double_data = 10 [packed = true];
+  repeated uint64 uint64_data = 11 [packed = true];
   optional int32 data_location = 14;
 }
 message ValueInfoProto { optional string name = 1; optional TypeProto type = 2; }
@@ -77,6 +80,8 @@ export interface TensorMessage {
   readonly dims: readonly number[];
   readonly data_type: number;
   readonly raw_data: Uint8Array;
+  /** Where a file has it instead of raw bytes. */
+  readonly int64_data?: readonly (number | { toNumber(): number })[];
   /** 1: the data lie in another file; dgate neither writes nor reads such a tensor. */
   readonly data_location?: number;
 }
@@ -96,6 +101,8 @@ export interface NodeMessage {
   readonly input: readonly string[];
   readonly output: readonly string[];
   readonly attribute: readonly AttributeMessage[];
+  /** '' or absent: ONNX's own operators. */
+  readonly domain?: string;
 }
 export interface ValueInfoMessage {
   readonly name: string;

@@ -56,11 +56,16 @@ export interface Splits {
 }
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
-export async function runExperiment(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
+export function runExperiment(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
+  return withMending(context, () => runOnce(context, experiment));
+}
+
+/** Does some work again where it met a damaged cache entry, which is said and removed. */
+export async function withMending<T>(context: RunContext, work: () => Promise<T>): Promise<T> {
   const mended = new Set<string>();
   for (;;) {
     try {
-      return await runOnce(context, experiment);
+      return await work();
     } catch (error) {
       // What is damaged again after it was made again is no accident.
       if (!(error instanceof RottenError) || mended.has(error.subject)) throw error;

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
+import { z } from 'zod';
 import { messageOf } from '../errors.js';
 import { renderTiming, timingCsv } from '../report/timing.js';
 import { readJson, writeFileAtomic } from '../store/files.js';
@@ -43,6 +44,18 @@ function* pairLines(pairs: readonly RawPair[]): Generator<string> {
   }
 }
 
+const mean = z.looseObject({ mean: z.number() });
+
+/** What of a record is read again. */
+const recordSchema = z.looseObject({
+  date: z.string(),
+  engine: z.looseObject({ id: z.string(), device: z.string(), versions: z.record(z.string(), z.string()) }),
+  machine: z.looseObject({ processor: z.string(), cores: z.number(), gpus: z.array(z.string()) }),
+  batches: z.array(
+    z.looseObject({ batch: z.number(), rows: z.array(z.looseObject({ originalMs: mean, gatedMs: mean })) }),
+  ),
+});
+
 /** The last timing of a run, or why there is none that its table may show. */
 export type FoundTiming = { readonly record: TimingRecord } | { readonly why: string } | undefined;
 
@@ -61,8 +74,11 @@ export async function findTiming(folder: string, machine: Machine): Promise<Foun
     return { why: messageOf(error) };
   }
   if (found === undefined) return undefined;
+  if ((found as Partial<TimingRecord> | null)?.version !== RECORD_VERSION) {
+    return { why: `${path}: written by another version of dgate` };
+  }
+  if (!recordSchema.safeParse(found).success) return { why: `${path}: damaged` };
   const record = found as TimingRecord;
-  if (record.version !== RECORD_VERSION) return { why: `${path}: written by another version of dgate` };
   if (!isSameMachine(record.machine, machine)) {
     return { why: `${path}: measured on another machine (${record.machine.processor}, ${record.machine.cores} cores)` };
   }

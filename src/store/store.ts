@@ -14,12 +14,17 @@ export { Entry, type KeyInputs, type Manifest, RottenError, type StoredFile } fr
 export class Store {
   readonly #lease: Lease;
 
-  constructor(readonly root: string) {
+  /** @param common inputs of every entry: what `dgate check` computes is its code's alone */
+  constructor(
+    readonly root: string,
+    readonly common: KeyInputs = {},
+  ) {
     this.#lease = new Lease(root);
   }
 
   /** The entry for these inputs, whether or not it is there yet. */
-  entry(stage: string, inputs: KeyInputs): Entry {
+  entry(stage: string, own: KeyInputs): Entry {
+    const inputs = { ...own, ...this.common };
     const key = sha256(canonicalJson({ stage, inputs })).slice(0, 32);
     return new Entry(join(this.root, stage, key), stage, key, inputs, () => this.#lease.begin());
   }

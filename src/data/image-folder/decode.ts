@@ -6,6 +6,14 @@ import { type Pixels, resample } from './resample.js';
 // libvips keeps what it decoded last; no image here is asked for twice, and memory must not grow.
 sharp.cache(false);
 
+// Content decides what a file is, so whatever libvips can read could be called an image: only these can be (SVG runs a
+// renderer on a text of any length).
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({ operation: ['Jpeg', 'Png', 'Webp', 'Tiff', 'Nsgif'].map((kind) => `VipsForeignLoad${kind}`) });
+
+/** Pixels of an image at most, as many as PIL reads without a warning: a file of some kB can stand for gigabytes. */
+const MOST_PIXELS = 89_478_485;
+
 /** What decides how an image is decoded. */
 interface Kind {
   readonly width: number;
@@ -47,7 +55,7 @@ async function kindOf(bytes: Uint8Array): Promise<Kind> {
 
 function open(bytes: Uint8Array): Sharp {
   // failOn 'error': what PIL refuses; bytes between segments, which some files of ImageNet have, are only a warning.
-  return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: 2 ** 28 });
+  return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: MOST_PIXELS });
 }
 
 async function shrink(image: Sharp, to: Placement, { crop, interpolation }: Geometry): Promise<Pixels> {

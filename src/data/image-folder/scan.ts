@@ -12,14 +12,22 @@ export function foldersIn(directory: string): string[] {
   return entriesOf(directory, (path, entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path)));
 }
 
-/** Names of the image files in a folder, sorted; hidden ones (macOS leaves such beside images) left out. */
+/** Names of the image files in a folder, sorted; hidden ones (macOS leaves such beside images), pipes and devices left out. */
 export function imagesIn(directory: string): string[] {
-  return entriesOf(directory, (_path, entry) => !entry.isDirectory() && imageFile.test(entry.name));
+  return entriesOf(
+    directory,
+    (path, entry) => imageFile.test(entry.name) && (entry.isFile() || leadsToFile(path, entry)),
+  );
 }
 
 /** Whether this is a folder, or a link to one. */
 export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** Whether this is a link to a file, or to nothing, which is named when it is read. */
+function leadsToFile(path: string, entry: Entry): boolean {
+  return entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile() !== false;
 }
 
 type Entry = ReturnType<typeof readEntries>[number];

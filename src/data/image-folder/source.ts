@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, read } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, read } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { InputError, messageOf } from '../../errors.js';
@@ -15,6 +15,9 @@ const DECODER_VERSION = 1;
 
 /** Buffers for files that are used again, so that memory does not wait for the garbage collector. */
 const MOST_SPARE = 192;
+
+/** Larger than any photograph; a hole in a file system can have any size. */
+const MOST_BYTES = 2 ** 28;
 
 /** A power of two of at least 128 KiB: most files of ImageNet fit the smallest. */
 const roomFor = (size: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(Math.max(1, size))));
@@ -36,6 +39,10 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
     }
     const path = join(list.directory, list.path(index));
     const size = list.sizes[index]!;
+    if (size > MOST_BYTES) {
+      unreadable.set(index, `${path}: ${size} bytes; valid: at most ${MOST_BYTES}`);
+      return;
+    }
     const found = spare.findIndex((buffer) => buffer.length >= size);
     const buffer = found < 0 ? Buffer.allocUnsafeSlow(roomFor(size)) : spare.splice(found, 1)[0]!;
     const bytes = await readListed(path, size, buffer);
@@ -75,7 +82,8 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
 async function readListed(path: string, size: number, into: Buffer): Promise<Uint8Array> {
   let file: number;
   try {
-    file = openSync(path, 'r');
+    // Not blocking: a pipe that is called x.jpg would have everything wait for who writes to it.
+    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     throw new InputError(`${path}: ${messageOf(error)}; it was there when its folder was listed`);
   }

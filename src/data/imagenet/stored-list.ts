@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { writeFileAtomic } from '../../store/files.js';
+import { sha256, writeFileAtomic } from '../../store/files.js';
 import { FileList, type ListedFile } from '../image-folder/listing.js';
 import type { Scan } from './layout.js';
 
@@ -23,8 +23,13 @@ export async function writeList(path: string, list: FileList, folders: Scan['fol
   await writeFileAtomic(path, textOf(header, list));
 }
 
+/** Hash of the header; the lines have their own. */
+function sealOf({ directory, count, sha256: hash, folders }: Header): string {
+  return sha256(JSON.stringify([directory, count, hash, folders]));
+}
+
 function* textOf(header: Header, list: FileList): Generator<string> {
-  yield `${JSON.stringify(header)}\n`;
+  yield `${JSON.stringify({ ...header, seal: sealOf(header) })}\n`;
   let lines: string[] = [];
   for (const { label, bytes, path } of list.files()) {
     lines.push(`${label} ${bytes} ${path}\n`);
@@ -42,8 +47,8 @@ export async function readList(path: string): Promise<StoredList | undefined> {
   const end = bytes?.indexOf(10) ?? -1;
   if (bytes === undefined || end < 0) return undefined;
   try {
-    const header = JSON.parse(bytes.toString('utf8', 0, end)) as Header;
-    if (!(header.count <= bytes.length)) return undefined;
+    const { seal, ...header } = JSON.parse(bytes.toString('utf8', 0, end)) as Header & { seal: unknown };
+    if (seal !== sealOf(header)) return undefined;
     const list = FileList.inOrder(header.directory, header.count, filesIn(bytes, end + 1));
     return list.sha256 === header.sha256 ? { list, folders: header.folders } : undefined;
   } catch {

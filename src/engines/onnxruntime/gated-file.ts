@@ -39,7 +39,8 @@ export async function loadGatedFile({ about, model }: GatedFile, path: string): 
       if (
         !(winners instanceof BigInt64Array && ways instanceof BigInt64Array && confident instanceof Float32Array) ||
         found.some((values) => values?.length !== count) ||
-        winners.some((winner) => winner < 0 || winner >= about.classes.length)
+        winners.some((winner) => winner < 0 || winner >= about.classes.length) ||
+        ways.some((way) => way < 0 || way > about.gates.length)
       ) {
         throw new InputError(`${path}: does not answer with a class, an exit and a confidence for each image`);
       }

@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
+import type { ImageSource } from '../../data/dataset.js';
 import type { AnalysisOf } from '../../experiment/analysis.js';
 import type { Claim, Figure, Findings, FindingTable, ImageSheet } from '../../report/findings.js';
 import { exitOf } from '../../thresholds/evaluate.js';
@@ -18,7 +19,7 @@ export async function classDistribution(study: Study, options: AnalysisOf<'class
   const sorted = byExit(counts.filter(({ images }) => images > 0));
   const { show } = options;
   return {
-    tables: [classTable(sorted, test.classes, grouping), ...(grouping ? [groupTable(counts, grouping)] : [])],
+    tables: [classTable(sorted, test, grouping), ...(grouping ? [groupTable(counts, grouping)] : [])],
     figures: show === 'counts' ? [countsFigure(sorted, study, options)] : [],
     sheets: show === 'counts' ? [] : [await sheetOf(sorted, study, options, show)],
     claims: [await claimOf(sorted, study, options, grouping)],
@@ -27,7 +28,11 @@ export async function classDistribution(study: Study, options: AnalysisOf<'class
 
 const exitName = (exit: number, gates: number): string => (exit === gates ? 'original' : `gate ${exit + 1}`);
 
-function classTable(sorted: readonly ClassCounts[], classes: readonly string[], grouping?: Grouping): FindingTable {
+function classTable(
+  sorted: readonly ClassCounts[],
+  { classes, classIds }: Pick<ImageSource, 'classes' | 'classIds'>,
+  grouping?: Grouping,
+): FindingTable {
   const gates = sorted[0]?.able.length ?? 0;
   const numbers = Array.from({ length: gates }, (_, gate) => gate + 1);
   return {
@@ -35,6 +40,7 @@ function classTable(sorted: readonly ClassCounts[], classes: readonly string[], 
     title: 'Images of each class by gate; classes sorted by the exit that takes most of them',
     columns: [
       'class',
+      ...(classIds ? ['wnid'] : []),
       'label',
       ...(grouping ? ['category'] : []),
       'images',
@@ -51,6 +57,7 @@ function classTable(sorted: readonly ClassCounts[], classes: readonly string[], 
       const { low, high } = wilson(Math.round(row.earlyShare * row.images), row.images);
       return [
         classes[row.label]!,
+        ...(classIds ? [classIds[row.label]!] : []),
         row.label,
         ...(grouping ? [grouping.names[grouping.of[row.label]!]!] : []),
         row.images,

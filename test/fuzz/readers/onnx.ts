@@ -185,7 +185,7 @@ export const onnxReaders: readonly Reader[] = [
       return fc.array(change, { minLength: 1, maxLength: 4 }).map((changes) => {
         const model = decodeModel(bytes) as Writable<ModelMessage>;
         for (const each of changes) changed(model, each);
-        return encodeModel(model);
+        return encodeModel(model as ModelMessage);
       });
     },
     read: opened,

@@ -64,9 +64,8 @@ export const storedReaders: readonly Reader[] = [
       });
     },
     read: (() => {
-      const root = scratchFolder();
+      const store = new Store(scratchFolder());
       return async (files: ReadonlyMap<string, Uint8Array>) => {
-        const store = new Store(root);
         const entry = store.entry('scores', { a: 1 });
         await mkdir(entry.directory, { recursive: true });
         for (const [name, bytes] of files) await writeFile(join(entry.directory, name), bytes);

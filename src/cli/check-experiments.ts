@@ -1,0 +1,145 @@
+import { readdir } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { InputError } from '../errors.js';
+import { experimentNames } from '../experiment/load.js';
+import { parseSetting } from '../experiment/resolve.js';
+import type { Experiment } from '../experiment/schema.js';
+import { type Measure, measure } from '../pipeline/check.js';
+import { givenThresholds, type Moved, readBaseline, renderBaseline, whatMoved } from '../pipeline/check-baseline.js';
+import { codeHash } from '../pipeline/check-code.js';
+import type { RunContext } from '../pipeline/context.js';
+import { perSeed } from '../pipeline/seeds.js';
+import { renderColumns } from '../report/columns.js';
+import { writeFileAtomic } from '../store/files.js';
+import { Store } from '../store/store.js';
+import type { CheckOptions } from './check.js';
+import { type Checked, renderJunit } from './check-junit.js';
+import { openContext } from './context.js';
+import { resolveAll } from './run-experiments.js';
+
+/** `dgate check`: every definition and baseline is read before the first one runs. */
+export async function checkExperiments(options: CheckOptions): Promise<void> {
+  const folder = resolve(options.baseline ?? join(options.results ?? 'results', 'baseline'));
+  const names = options.experiment?.length ? options.experiment : await namesIn(folder);
+  const { preset, set, json, checkpoint, engine } = options;
+  const overrides = Object.entries({ checkpoint, engine }).flatMap(([path, value]) =>
+    value === undefined ? [] : [{ path, value }],
+  );
+  const settings = [...set.map(parseSetting), ...overrides];
+  const experiments = await resolveAll({ experiment: names, preset, set, json }, settings);
+  const baselines = await readAll(experiments, folder, options.update);
+  const context = await ownContext(options);
+
+  const checked: Checked[] = [];
+  for (const [i, { experiment, path, baseline }] of baselines.entries()) {
+    const began = performance.now();
+    // An update chooses the thresholds that it keeps anew.
+    const measures = await measure(context, experiment, options.update ? undefined : givenThresholds(baseline ?? []));
+    const moved = baseline === undefined ? [] : whatMoved(baseline, measures);
+    const seconds = (performance.now() - began) / 1000;
+    const result: Checked = { experiment: experiment.name, measures, moved, seconds };
+    checked.push(result);
+    if (options.update) await writeFileAtomic(path, renderBaseline(measures));
+    if (!json) process.stdout.write(`${describe(result, { path, isNew: baseline === undefined, ...options }, names[i]!)}\n`);
+  }
+  if (options.junit !== undefined) await writeFileAtomic(resolve(options.junit), renderJunit(checked));
+  if (json) process.stdout.write(`${JSON.stringify(checked.map(documentOf), null, 2)}\n`);
+  if (!options.update && checked.some(isRegression)) process.exitCode = 1;
+}
+
+/** A cache in which nothing counts that other code has computed. */
+async function ownContext(options: CheckOptions): Promise<RunContext> {
+  const context = await openContext(options);
+  return { ...context, store: new Store(context.store.root, { checkedCode: await codeHash() }) };
+}
+
+/** The project's experiments that have a baseline. */
+async function namesIn(folder: string): Promise<string[]> {
+  const files = await readdir(folder).catch(() => []);
+  const known = await experimentNames();
+  const names = files.map((file) => basename(file, '.csv')).filter((name) => known.includes(name));
+  if (names.length === 0) {
+    throw new InputError(`${folder}: no baseline of any experiment; valid: dgate check EXPERIMENT --update makes one`);
+  }
+  return names.sort();
+}
+
+interface WithBaseline {
+  readonly experiment: Experiment;
+  readonly path: string;
+  /** Undefined where an update makes the first one. */
+  readonly baseline: Measure[] | undefined;
+}
+
+/** @throws InputError with every baseline that is missing or damaged */
+async function readAll(experiments: readonly Experiment[], folder: string, update: boolean): Promise<WithBaseline[]> {
+  const found: WithBaseline[] = [];
+  const problems: string[] = [];
+  for (const several of experiments) {
+    const experiment = perSeed(several)[0]!;
+    const path = join(folder, `${experiment.name}.csv`);
+    try {
+      const baseline = await readBaseline(path);
+      if (baseline === undefined && !update) {
+        problems.push(`${path}: no such file; valid: dgate check ... --update makes it`);
+      }
+      found.push({ experiment, path, baseline });
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      if (update) found.push({ experiment, path, baseline: undefined });
+      else problems.push(...error.problems);
+    }
+  }
+  if (problems.length > 0) throw new InputError(problems);
+  return found;
+}
+
+const isRegression = ({ moved }: Checked): boolean => moved.some((one) => one.isRegression);
+
+interface Described extends Pick<CheckOptions, 'update' | 'preset'> {
+  readonly path: string;
+  readonly isNew: boolean;
+}
+
+function describe(result: Checked, { path, isNew, update, preset }: Described, name: string): string {
+  const { experiment, measures, seconds, moved } = result;
+  const count = measures.filter(({ tolerance }) => typeof tolerance === 'number').length;
+  const about = `${experiment} [preset ${preset}]`;
+  const time = `${seconds.toFixed(1)} s`;
+  if (isNew) return `${about}: ${count} numbers written to ${path} (${time})`;
+  if (!isRegression(result)) {
+    return `${about}: all ${count} numbers as in ${path}${update ? ', written anew' : ''} (${time})`;
+  }
+  const regressions = moved.filter((one) => one.isRegression).length;
+  const after = update ? `written to ${path}` : `right? dgate check ${name} --update`;
+  return [
+    `${about}: ${regressions} of ${count} numbers moved (${time}); ${after}`,
+    renderColumns(['What', 'Quantity', 'From', 'To', 'Moved by', 'Allowed'], moved.map(cells), 'text'),
+  ].join('\n');
+}
+
+function cells({ item, quantity, from, to, difference, tolerance, isRegression: counts }: Moved): string[] {
+  const by = difference === undefined ? '' : `${difference > 0 ? '+' : ''}${short(difference)}${share(difference, from)}`;
+  return [item, quantity, short(from), short(to), by, counts ? allowed(tolerance) : 'says why'];
+}
+
+const allowed = (tolerance: Moved['tolerance']): string =>
+  tolerance === 0 || typeof tolerance !== 'number' ? 'nothing' : `±${short(tolerance)}`;
+
+function share(difference: number, from: number | string | undefined): string {
+  if (typeof from !== 'number' || from === 0) return '';
+  const percent = (100 * difference) / Math.abs(from);
+  return ` (${percent > 0 ? '+' : ''}${+percent.toPrecision(3)} %)`;
+}
+
+/** Enough to recognise it by; files have every digit. */
+function short(value: number | string | undefined): string {
+  if (value === undefined) return 'not there';
+  if (typeof value === 'number') return Number.isInteger(value) ? value.toLocaleString('en') : String(+value.toPrecision(6));
+  return /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value;
+}
+
+function documentOf({ experiment, measures, moved, seconds }: Checked) {
+  const compared = measures.filter(({ tolerance }) => typeof tolerance === 'number').length;
+  return { experiment, state: isRegression({ experiment, measures, moved, seconds }) ? 'moved' : 'same', compared, moved };
+}

@@ -1,0 +1,41 @@
+import type { Measure } from '../pipeline/check.js';
+import type { Moved } from '../pipeline/check-baseline.js';
+
+/** What became of one experiment's check. */
+export interface Checked {
+  readonly experiment: string;
+  readonly measures: readonly Measure[];
+  readonly moved: readonly Moved[];
+  readonly seconds: number;
+}
+
+/** A JUnit report: a suite for each experiment, a case for each number; the form that Jenkins and GitLab read. */
+export function renderJunit(checked: readonly Checked[]): string {
+  const suites = checked.map(({ experiment, measures, moved, seconds }) => {
+    const failed = moved.filter(({ isRegression }) => isRegression);
+    const same = measures.filter(
+      (measure) =>
+        typeof measure.tolerance === 'number' &&
+        !failed.some(({ item, quantity }) => item === measure.item && quantity === measure.quantity),
+    );
+    const open = (item: string, quantity: string): string =>
+      `<testcase classname="dgate.${escape(experiment)}" name="${escape(`${item}: ${quantity}`)}" time="0"`;
+    const cases = [
+      ...failed.map((one) => {
+        const { item, quantity, from = 'not there', to = 'not there', tolerance } = one;
+        const message = `from ${from} to ${to}, allowed ${typeof tolerance === 'number' ? tolerance : 0}`;
+        return `    ${open(item, quantity)}><failure message="${escape(message)}"/></testcase>`;
+      }),
+      ...same.map(({ item, quantity }) => `    ${open(item, quantity)}/>`),
+    ];
+    const counts = `tests="${cases.length}" failures="${failed.length}" errors="0" time="${seconds.toFixed(3)}"`;
+    return [`  <testsuite name="dgate check ${escape(experiment)}" ${counts}>`, ...cases, '  </testsuite>'].join('\n');
+  });
+  return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites>', ...suites, '</testsuites>', ''].join('\n');
+}
+
+const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+
+function escape(text: string): string {
+  return text.replaceAll(/[&<>"]/g, (found) => entities[found]!);
+}

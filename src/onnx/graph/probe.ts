@@ -1,0 +1,132 @@
+import { encodeModel, type GraphMessage, type NodeMessage, type TensorMessage, type ValueInfoMessage } from '../proto.js';
+import type { UserModel } from './user-model.js';
+import { inputsOf, outputsOf, type ValueMap } from './values.js';
+
+/** A value as it came out of a run. */
+export interface RunValue {
+  readonly type: string;
+  readonly dims: readonly number[];
+  readonly data: Float32Array | BigInt64Array | Int32Array | Uint8Array | Float64Array | Uint16Array | BigUint64Array;
+}
+
+/** Runs a model once for each batch of images and gives all of its outputs. */
+export type RunModel = (
+  model: Uint8Array,
+  batches: readonly { readonly name: string; readonly dims: readonly number[]; readonly data: Float32Array }[],
+) => Promise<ReadonlyMap<string, RunValue>[]>;
+
+/** What running a graph on one and on two images shows. */
+export interface Probed {
+  /** Sizes of every value, for one image and for two. */
+  readonly shapes: ReadonlyMap<string, readonly [readonly number[], readonly number[]]>;
+  /** Values that do not depend on the images, where a node that does needs them; for one image and for two. */
+  readonly values: ReadonlyMap<string, readonly [RunValue, RunValue]>;
+  /** Largest difference between the logits of two images together and of each alone, relative to the largest logit. */
+  readonly mixing: number;
+}
+
+const sizeOf = (name: string): string => `size of ${name}`;
+
+/**
+ * Runs a graph on one image and on two and takes the size of every value, as ONNX Runtime finds it: exact for any
+ * operator, and no image-sized value leaves the run.
+ */
+export async function probe(model: UserModel, map: ValueMap, run: RunModel): Promise<Probed> {
+  const produced = map.nodes.flatMap(outputsOf);
+  const valued = valuesWanted(map);
+  const { channels, height, width, order, name } = model.input;
+  const size = channels * height * width;
+  const images = noise(2 * size);
+  const dims = order === 'first' ? [channels, height, width] : [height, width, channels];
+  const batch = (from: number, count: number) => {
+    return { name, dims: [count, ...dims], data: images.subarray(from * size, (from + count) * size) };
+  };
+  const graph = probeGraph(model, map, [...produced, name], valued);
+  const results = await run(graph, [batch(0, 1), batch(1, 1), batch(0, 2)]);
+  const [first, second, both] = results as [Results, Results, Results];
+  const sizes = (found: Results, value: string): number[] => Array.from(found.get(sizeOf(value))!.data as BigInt64Array, Number);
+  const weights = model.file.model.graph.initializer.map(({ name: weight, dims: of }): [string, [number[], number[]]] => {
+    const fixed = (of ?? []).map(Number);
+    return [weight, [fixed, fixed]];
+  });
+  return {
+    shapes: new Map([
+      ...weights,
+      ...[...produced, name].map((value): [string, [number[], number[]]] => [value, [sizes(first, value), sizes(both, value)]]),
+    ]),
+    values: new Map(valued.map((value) => [value, [first.get(value)!, both.get(value)!] as const])),
+    mixing: mixingOf([first, second].map((found) => found.get(model.logits)!), both.get(model.logits)!),
+  };
+}
+
+type Results = ReadonlyMap<string, RunValue>;
+
+/** Values that no image decides, but a node needs that images do. */
+function valuesWanted({ nodes, kinds }: ValueMap): string[] {
+  const produced = new Set(nodes.flatMap(outputsOf));
+  const needed = nodes
+    .filter((node) => outputsOf(node).some((name) => kinds.get(name) !== 'constant'))
+    .flatMap((node) => inputsOf(node))
+    .filter((name) => produced.has(name) && kinds.get(name) !== 'data');
+  return [...new Set(needed)];
+}
+
+function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], valued: readonly string[]): Uint8Array {
+  const { file, input, logits } = model;
+  const { graph } = file.model;
+  const shapeNodes = sized.map((name): NodeMessage => {
+    return { op_type: 'Shape', name: sizeOf(name), input: [name], output: [sizeOf(name)], attribute: [] };
+  });
+  const outputs = new Set([...shapeNodes.flatMap(({ output }) => output), ...valued, logits]);
+  const probing: GraphMessage = {
+    name: 'probe',
+    node: [...map.nodes, ...shapeNodes],
+    initializer: graph.initializer,
+    input: [openInput(graph.input.find(({ name }) => name === input.name)!)],
+    // ONNX Runtime infers the types.
+    output: [...outputs].map((name) => ({ name }) as ValueInfoMessage),
+  };
+  return encodeModel({ ...file.model, graph: probing, metadata_props: [] });
+}
+
+/** The input with an open number of images, whatever the file says. */
+function openInput(info: ValueInfoMessage): ValueInfoMessage {
+  const { elem_type, shape } = info.type.tensor_type;
+  const dim = [{ dim_param: 'batch' }, ...shape.dim.slice(1)];
+  return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
+}
+
+/** Numbers like those of normalised images, always the same. */
+function noise(count: number): Float32Array {
+  let state = 12345;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return (state / 2 ** 32) * 4 - 2;
+  });
+}
+
+function mixingOf(alone: readonly RunValue[], together: RunValue): number {
+  const one = alone[0]!.data.length;
+  if (together.data.length !== 2 * one) return Number.POSITIVE_INFINITY;
+  let [difference, largest] = [0, 1e-30];
+  alone.forEach(({ data }, image) => {
+    for (let i = 0; i < one; i++) {
+      const value = Number(data[i]);
+      largest = Math.max(largest, Math.abs(value));
+      difference = Math.max(difference, Math.abs(value - Number(together.data[image * one + i])));
+    }
+  });
+  return Number.isFinite(largest) ? difference / largest : Number.POSITIVE_INFINITY;
+}
+
+/** ONNX's numbers of the types that a run gives. */
+const elementTypes: Readonly<Record<string, number>> = {
+  float32: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11, uint32: 12, uint64: 13,
+}; // prettier-ignore
+
+/** A value of a run as a constant of a file. */
+export function asConstant(name: string, { type, dims, data }: RunValue): TensorMessage {
+  const data_type = elementTypes[type];
+  if (data_type === undefined) throw new Error(`${name}: a constant of type ${type}`);
+  return { name, dims, data_type, raw_data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
+}

@@ -1,0 +1,134 @@
+import { open, readFile, stat } from 'node:fs/promises';
+import { dirname, join, normalize } from 'node:path';
+import protobuf from 'protobufjs';
+import { InputError, messageOf } from '../../errors.js';
+import { asFileProblem, sha256 } from '../../store/files.js';
+import { decodeModel, type ModelMessage, type TensorMessage } from '../proto.js';
+
+/** An ONNX file of somebody's own network. */
+export interface UserFile {
+  readonly path: string;
+  /** Of the file and of every file that its weights lie in. */
+  readonly sha256: string;
+  readonly model: ModelMessage;
+}
+
+/** A protocol buffer holds less than this; so does Node's `readFile`. */
+const MOST_BYTES = 2 ** 31;
+
+/** Fields that `proto.ts` leaves out because dgate never writes them. */
+const rareFields = `
+syntax = "proto2";
+message Model { optional Graph graph = 7; repeated bytes functions = 25; }
+message Graph { repeated Tensor initializer = 5; repeated bytes sparse_initializer = 15; }
+message Tensor { optional string name = 8; repeated Entry external_data = 13; }
+message Entry { optional string key = 1; optional string value = 2; }
+`;
+let rareType: protobuf.Type | undefined;
+
+interface Rare {
+  readonly graph?: {
+    readonly initializer: readonly { readonly external_data: readonly { key: string; value: string }[] }[];
+    readonly sparse_initializer: readonly unknown[];
+  };
+  readonly functions: readonly unknown[];
+}
+
+/**
+ * Reads an ONNX file; weights that lie in other files of its folder are read too.
+ *
+ * @throws InputError where it is no ONNX file, or holds what dgate does not support
+ */
+export async function readUserFile(path: string): Promise<UserFile> {
+  const bytes = await readWhole(path);
+  let model: ModelMessage;
+  let rare: Rare;
+  try {
+    model = decodeModel(bytes);
+    rareType ??= protobuf.parse(rareFields, { keepCase: true }).root.lookupType('Model');
+    rare = rareType.decode(bytes) as unknown as Rare;
+  } catch (error) {
+    throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); valid: an ONNX model`);
+  }
+  if (model.graph == null || (model.graph.node ?? []).length === 0) {
+    throw new InputError(`${path}: not an ONNX file, or one without operators; valid: an ONNX model`);
+  }
+  if (rare.functions.length > 0) {
+    throw new InputError(`${path}: holds functions; inline them: onnx.inliner.inline_local_functions(model)`);
+  }
+  if ((rare.graph?.sparse_initializer.length ?? 0) > 0) {
+    throw new InputError(`${path}: holds sparse weights; valid: dense ones`);
+  }
+  return withOutsideWeights(path, bytes, model, rare);
+}
+
+async function readWhole(path: string): Promise<Buffer> {
+  try {
+    const { size } = await stat(path);
+    if (size >= MOST_BYTES) throw new InputError(`${path}: ${(size / 1e9).toFixed(1)} GB; valid: less than 2.1 GB`);
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new InputError(`${path}: no such file`);
+    throw asFileProblem(error, path);
+  }
+}
+
+/** TensorProto.DataLocation EXTERNAL. */
+const EXTERNAL = 1;
+
+async function withOutsideWeights(path: string, bytes: Buffer, model: ModelMessage, rare: Rare): Promise<UserFile> {
+  const { initializer } = model.graph;
+  if (!initializer.some(({ data_location }) => data_location === EXTERNAL)) {
+    return { path, sha256: sha256(bytes), model };
+  }
+  let total = bytes.length;
+  const hashes = [sha256(bytes)];
+  const tensors: TensorMessage[] = [];
+  for (const [index, tensor] of initializer.entries()) {
+    if (tensor.data_location !== EXTERNAL) {
+      tensors.push(tensor);
+      continue;
+    }
+    const entries = rare.graph!.initializer[index]!.external_data;
+    const data = await readOutside(path, tensor.name, Object.fromEntries(entries.map(({ key, value }) => [key, value])));
+    total += data.length;
+    if (total >= MOST_BYTES) {
+      throw new InputError(`${path}: more than 2.1 GB with its weights' files; valid: less, the graph is written as one file`);
+    }
+    hashes.push(sha256(data));
+    tensors.push({ name: tensor.name, dims: tensor.dims, data_type: tensor.data_type, raw_data: data });
+  }
+  const graph = { ...model.graph, initializer: tensors };
+  return { path, sha256: sha256(hashes.join(' ')), model: { ...model, graph } };
+}
+
+/** A tensor's bytes from a file in the model's own folder; no other file is read, whatever the model names. */
+async function readOutside(path: string, name: string, entry: Readonly<Record<string, string>>): Promise<Buffer> {
+  const location = entry['location'] ?? '';
+  const where = `${path}: weights of ${name}`;
+  if (location === '' || location.includes('\0') || /^([/\\]|[A-Za-z]:|\.\.)/.test(normalize(location))) {
+    throw new InputError(`${where} lie in ${JSON.stringify(location)}; valid: a file in the model's folder or below it`);
+  }
+  const [offset, length] = [Number(entry['offset'] ?? 0), Number(entry['length'] ?? Number.NaN)];
+  const file = await open(join(dirname(path), location), 'r').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') throw new InputError(`${where} lie in ${location}, which is missing beside it`);
+    throw asFileProblem(error, join(dirname(path), location));
+  });
+  try {
+    const { size } = await file.stat();
+    const wanted = Number.isNaN(length) ? size - offset : length;
+    if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(wanted) && offset >= 0 && wanted >= 0 && offset + wanted <= size)) {
+      throw new InputError(`${where}: bytes ${offset} to ${offset + wanted} of ${location}, which has ${size}`);
+    }
+    const data = Buffer.alloc(wanted);
+    let done = 0;
+    while (done < wanted) {
+      const { bytesRead } = await file.read(data, done, wanted - done, offset + done);
+      if (bytesRead === 0) throw new InputError(`${where}: ${location} ends too early`);
+      done += bytesRead;
+    }
+    return data;
+  } finally {
+    await file.close();
+  }
+}
