@@ -51,7 +51,7 @@ for (const [index, { stage, pooling }] of places.entries()) {
     const { classes } = decide(distances(gate, shard.features(index)), gate.classes, 'max');
     correct += classes.filter((predicted, i) => predicted === shard.labels[i]).length;
   }
-  const cells = pooling.kind === 'gap' ? 'gap' : `${pooling.size}x${pooling.size}`;
+  const cells = pooling.kind !== 'grid' ? 'gap' : `${pooling.size}x${pooling.size}`;
   const features = featureCount(shapes[stage - 1]!, pooling);
   rows.push([String(stage), cells, String(features), `${((100 * correct) / held.length).toFixed(2)} %`]);
 }

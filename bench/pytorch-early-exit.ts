@@ -114,12 +114,13 @@ async function ofTable(name: string): Promise<Subject | undefined> {
   const { exported } = await loadDefinition(name);
   const opened = await openGated(context, resolveExperiment(exported, name, 'laptop', []));
   const { source, gates, rows, test } = opened;
+  const network = networkByName(source.network.name);
   const { tensors } = await readCheckpoint(source.checkpoint.path);
   const positions = Int32Array.from({ length: count }, (_, i) => i % test.count);
   return {
     name: `${name}, laptop: ${source.network.name}`,
-    network: source.network,
-    tensors: matchTensors(networkTensors(source.network), tensors, name),
+    network,
+    tensors: matchTensors(networkTensors(network), tensors, name),
     gates,
     thresholds: rows[0]!.thresholds[0]!,
     images: normalise(await test.batch(positions), source.preprocessing, test.height * test.width),

@@ -5,9 +5,8 @@ import type { Experiment } from '../src/experiment/schema.js';
 import { LazyEngine } from '../src/pipeline/context.js';
 import { extract } from '../src/pipeline/extract.js';
 import { openImages } from '../src/pipeline/images.js';
-import { plan } from '../src/pipeline/run.js';
 import { scoreImages } from '../src/pipeline/score.js';
-import { openNetwork } from '../src/pipeline/source.js';
+import { openSource, plan } from '../src/pipeline/stages.js';
 import { trainGates } from '../src/pipeline/train.js';
 import type { ExitCosts, Scores } from '../src/thresholds/evaluate.js';
 
@@ -28,8 +27,9 @@ export async function scoresOf(name: string, checkpoint?: string): Promise<Exper
   const { exported, where } = await loadDefinition(name);
   const overrides = checkpoint === undefined ? [] : [{ path: 'checkpoint', value: checkpoint }];
   const experiment = resolveExperiment(exported, where, 'laptop', overrides);
-  const { places, network, costs, flops } = plan(experiment);
-  const source = await openNetwork(network, experiment.checkpoint, context.modelsRoot, context.progress);
+  const planned = await plan(experiment);
+  const { places, costs, flops } = planned;
+  const source = await openSource(context, experiment, planned);
   const images = await openImages(context, experiment, source);
   const engine = new LazyEngine(experiment.engine);
   const train = await extract(context, source, images.train, places, engine, 'training');

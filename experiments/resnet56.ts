@@ -27,6 +27,7 @@ export default defineExperiment({
     ],
   },
   presets: {
+    paper: {},
     smoke: { trainImages: 1000, testImages: 500, gates: { epochs: 10 } },
   },
 });

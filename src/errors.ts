@@ -40,5 +40,9 @@ function oneLine(text: string): string {
 
 /** Message of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return 'something that cannot be written as text'; // what a program throws may do anything when it is asked
+  }
 }

@@ -1,10 +1,11 @@
 import { readFile, rename, rm, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { dirname, extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputError } from '../errors.js';
 import { type Progress, silent } from '../progress.js';
 import { asFileProblem, exists, hashFile, writeFileAtomic } from '../store/files.js';
 import { locked } from '../store/lock.js';
+import { sweep } from '../store/sweep.js';
 import { seal, unseal } from '../store/text.js';
 import type { KnownCheckpoint } from './known-checkpoint.js';
 import { type Transfer, transfer } from './transfer.js';
@@ -59,6 +60,7 @@ export async function download(options: DownloadOptions): Promise<Downloaded> {
     progress.note(`${options.to}: waiting for ${holder}, which downloads it`);
   };
   return locked(`${options.to}.lock`, onWait, async () => {
+    await sweep(dirname(options.to));
     const meanwhile = waited ? await keepPresent(options, progress) : undefined;
     return meanwhile ?? (await fromMirrors(options, progress));
   });

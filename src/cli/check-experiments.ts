@@ -40,7 +40,8 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
     const result: Checked = { experiment: experiment.name, measures, moved, seconds };
     checked.push(result);
     if (options.update) await writeFileAtomic(path, renderBaseline(measures));
-    if (!json) process.stdout.write(`${describe(result, { path, isNew: baseline === undefined, ...options }, names[i]!)}\n`);
+    if (!json)
+      process.stdout.write(`${describe(result, { path, isNew: baseline === undefined, ...options }, names[i]!)}\n`);
   }
   if (options.junit !== undefined) await writeFileAtomic(resolve(options.junit), renderJunit(checked));
   if (json) process.stdout.write(`${JSON.stringify(checked.map(documentOf), null, 2)}\n`);
@@ -119,7 +120,8 @@ function describe(result: Checked, { path, isNew, update, preset }: Described, n
 }
 
 function cells({ item, quantity, from, to, difference, tolerance, isRegression: counts }: Moved): string[] {
-  const by = difference === undefined ? '' : `${difference > 0 ? '+' : ''}${short(difference)}${share(difference, from)}`;
+  const by =
+    difference === undefined ? '' : `${difference > 0 ? '+' : ''}${short(difference)}${share(difference, from)}`;
   return [item, quantity, short(from), short(to), by, counts ? allowed(tolerance) : 'says why'];
 }
 
@@ -135,11 +137,17 @@ function share(difference: number, from: number | string | undefined): string {
 /** Enough to recognise it by; files have every digit. */
 function short(value: number | string | undefined): string {
   if (value === undefined) return 'not there';
-  if (typeof value === 'number') return Number.isInteger(value) ? value.toLocaleString('en') : String(+value.toPrecision(6));
+  if (typeof value === 'number')
+    return Number.isInteger(value) ? value.toLocaleString('en') : String(+value.toPrecision(6));
   return /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value;
 }
 
 function documentOf({ experiment, measures, moved, seconds }: Checked) {
   const compared = measures.filter(({ tolerance }) => typeof tolerance === 'number').length;
-  return { experiment, state: isRegression({ experiment, measures, moved, seconds }) ? 'moved' : 'same', compared, moved };
+  return {
+    experiment,
+    state: isRegression({ experiment, measures, moved, seconds }) ? 'moved' : 'same',
+    compared,
+    moved,
+  };
 }

@@ -1,6 +1,7 @@
 import type { CommandModule } from 'yargs';
 import { cacheCommand } from './cache.js';
 import { checkCommand } from './check.js';
+import { compareCommand } from './compare.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
@@ -9,6 +10,8 @@ import { listCommand } from './list.js';
 import { modelCommand } from './model.js';
 import { predictCommand } from './predict.js';
 import { runCommand } from './run.js';
+import { submitCommand } from './submit.js';
+import { taskCommand } from './task.js';
 import { timeCommand } from './time.js';
 import { trainCommand } from './train.js';
 
@@ -23,6 +26,9 @@ export const commands: readonly CommandModule<{}, never>[] = [
   exportCommand,
   predictCommand,
   checkCommand,
+  compareCommand,
+  submitCommand,
+  taskCommand,
   listCommand,
   flopsCommand,
   dataCommand,

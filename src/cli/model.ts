@@ -57,6 +57,17 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
         handler: async (options) => (await import('./model-commands.js')).describeModel(options as never),
       })
       .command({
+        command: 'inspect <file>',
+        describe: 'what an ONNX file costs, and where gates can sit in it',
+        builder: (inspect) =>
+          inspect
+            .positional('file', { type: 'string', demandOption: true, describe: 'a trained classifier as ONNX' })
+            .option('logits', { type: 'string', requiresArg: true, describe: 'output with a number for each class' })
+            .option('json', jsonOption)
+            .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
+        handler: async (options) => (await import('./model-inspect.js')).inspectModel(options as never),
+      })
+      .command({
         command: 'eval',
         describe: 'accuracy of the original network',
         builder: (evaluate) =>
@@ -72,6 +83,6 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
       })
       .example('$0 model info resnet56.th', 'what is in it')
       .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', 'how good it is')
-      .demandCommand(1, 'model: no command; valid: fetch, import, info, eval') as never,
+      .demandCommand(1, 'model: no command; valid: fetch, import, info, inspect, eval') as never,
   handler: () => {},
 };

@@ -42,12 +42,12 @@ export async function runExperiments(options: RunOptions, overrides: readonly Ov
 }
 
 /** An experiment and what makes it again. */
-interface Named {
+export interface Named {
   readonly experiment: Experiment;
   readonly command: string;
 }
 
-interface Finished {
+export interface Finished {
   readonly document: RunDocument;
   readonly folder: string;
   readonly versions: Readonly<Record<string, string>>;
@@ -70,12 +70,16 @@ async function runOne(context: RunContext, named: Named, options: RunOptions): P
 }
 
 /** An experiment to its files; its tables on stdout, unless that is for JSON. */
-async function runSeed(context: RunContext, { experiment, command }: Named, options: RunOptions): Promise<Finished> {
-  const { preset, json } = options;
+export async function runSeed(
+  context: RunContext,
+  { experiment, command }: Named,
+  options: Pick<RunOptions, 'preset' | 'json'> & { readonly quiet?: boolean },
+): Promise<Finished> {
+  const { preset, json, quiet = json } = options;
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
   const warn = (message: string): void => context.progress.warn(message);
   const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn });
-  if (!json) process.stdout.write(`${renderRun(outcome, preset)}\n`);
+  if (!quiet) process.stdout.write(`${renderRun(outcome, preset)}\n`);
   context.progress.note(`written to ${folder}: ${runFiles(outcome).join(', ')}`);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
@@ -143,14 +147,14 @@ export function commandLine(experiments: readonly string[], options: RunOptions)
 }
 
 /** Names or files of the experiments that are asked for. */
-async function namesOf({ experiment }: Pick<RunOptions, 'experiment'>): Promise<readonly string[]> {
+export async function namesOf({ experiment }: Pick<RunOptions, 'experiment'>): Promise<readonly string[]> {
   return experiment.includes('all') ? await experimentNames() : experiment;
 }
 
 /** Does some work; what it finds wrong is said of a definition. */
-function checked(where: string, work: () => void): void {
+async function checked(where: string, work: () => Promise<void>): Promise<void> {
   try {
-    work();
+    await work();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     throw new InputError(error.problems.map((problem) => `${where}: ${problem}`));
@@ -166,8 +170,8 @@ export async function resolveAll(options: RunOptions, settings: readonly Overrid
     try {
       const { exported, where } = await loadDefinition(name);
       const experiment = resolveExperiment(exported, where, options.preset, settings);
-      checked(where, () => {
-        plan(experiment);
+      await checked(where, async () => {
+        await plan(experiment);
         engineNamed(experiment.engine);
       });
       experiments.push(experiment);

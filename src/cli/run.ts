@@ -47,16 +47,22 @@ export const runCommand: CommandModule<GlobalOptions, RunOptions> = {
         array: true,
         nargs: 1,
         default: [] as string[],
-        describe: 'override anything in the definition: path=value',
+        describe: 'override anything in the definition: path=value; path=value,value runs every combination',
       })
       .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })
       .example('$0 run resnet56', 'fetch data and weights, extract, train, search, report')
       .example('$0 run resnet56 --checkpoint resnet56.th', 'with weights from a file')
       .example('$0 run resnet56 --set gates.loss=cross-entropy', 'another loss; features come from the cache')
+      .example(
+        '$0 run table1 --set gates.loss=hinge,cross-entropy --seeds 0..4',
+        'a grid: each combination once, one table',
+      )
       .example('$0 run ./mine.ts --preset smoke --json', 'a definition of your own') as never,
   handler: async (options) => {
-    const { runExperiments } = await import('./run-experiments.js');
-    await runExperiments(options, optionOverrides(options));
+    const { isGrid } = await import('./grid-settings.js');
+    const overrides = optionOverrides(options);
+    if (isGrid(options.set)) await (await import('./run-grid.js')).runGrids(options, overrides);
+    else await (await import('./run-experiments.js')).runExperiments(options, overrides);
   },
 };
 

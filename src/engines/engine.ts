@@ -1,7 +1,7 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Gate } from '../gates/gate.js';
-import type { LoweredNetwork } from '../networks/lower.js';
 import type { GatePlace } from '../networks/pooling.js';
+import type { LoadedNetwork } from '../onnx/loaded.js';
 
 /** What the run record says of an engine. */
 export interface EngineDescription {
@@ -117,10 +117,13 @@ export interface BlockCovariance {
 /** What executes networks. One folder each under `src/engines`. */
 export interface Engine {
   describe(): EngineDescription;
-  /** @param places gates whose features are wanted, checked with `checkPlaces` */
-  loadFeatures(network: LoweredNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork>;
+  /**
+   * @param places gates whose features are wanted, checked with `checkPlaces`
+   * @throws InputError where it cannot run a network of one's own
+   */
+  loadFeatures(network: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork>;
   /** @param gates in the order of their stages, places checked with `checkPlaces` */
-  loadGated(network: LoweredNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
+  loadGated(network: LoadedNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
   loadLinearGradient(problem: LinearProblem): Promise<LinearGradient>;
   /** @param blocks sizes of the blocks, adding up to the features */
   loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance>;

@@ -168,8 +168,12 @@ export function analysisProblems(experiment: {
       const { from, to, step } = analysis;
       const steps = Math.floor((to - from) / step + 1e-9) + 1;
       const valid = steps >= 2 && steps ** 2 <= MOST_CELLS;
-      const message = `a grid of 2 to ${Math.sqrt(MOST_CELLS)} thresholds: from < to, and steps not too small`;
-      return [...pairProblems(analysis.gates, count), ...(valid ? [] : [{ path: ['step'], message, input: step }])];
+      const message = `a step with which the grid has 2 to ${Math.sqrt(MOST_CELLS)} thresholds`;
+      const wrong =
+        from < to
+          ? { path: ['step'], message, input: step }
+          : { path: ['from'], message: `a number below analysis.to, ${to}`, input: from };
+      return [...pairProblems(analysis.gates, count), ...(valid ? [] : [wrong])];
     }
     case 'class-distribution':
       return [];

@@ -2,13 +2,17 @@ import type { Loss } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 import type { AnalysisDefinition } from './analysis.js';
+import type { ImageFolderDefinition, OnnxNetworkDefinition } from './own-network.js';
 
 /** Size of a run: `paper`: the paper's networks and data; `laptop`: minutes on two cores; `smoke`: seconds, for CI. */
 export const presetNames = ['paper', 'laptop', 'smoke'] as const;
 export type PresetName = (typeof presetNames)[number];
 
-/** `gap`: the average of each channel; `NxN`: averages of N x N cells of each channel. */
-export type PoolingName = 'gap' | '2x2' | '4x4' | '8x8' | `${number}x${number}`;
+/**
+ * `gap`: the average of each channel; `NxN`: averages of N x N cells of each channel; `class-token`: the first of a
+ * transformer's tokens.
+ */
+export type PoolingName = 'gap' | 'class-token' | '2x2' | '4x4' | '8x8' | `${number}x${number}`;
 
 /** What an experiment is, as a user writes it. Everything but name, title, network and gates has a default. */
 export interface ExperimentDefinition {
@@ -16,8 +20,10 @@ export interface ExperimentDefinition {
   readonly name: string;
   /** One line over the table. */
   readonly title: string;
-  /** `<architecture>-<dataset>`; see `dgate list networks`. */
-  readonly network: string;
+  /** `<architecture>-<dataset>`, see `dgate list networks`; or an ONNX file: `onnxNetwork('model.onnx')`. */
+  readonly network: string | OnnxNetworkDefinition;
+  /** Images of a network of one's own: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
+  readonly dataset?: string | ImageFolderDefinition;
   /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
   readonly checkpoint?: string;
   /** Seeds the choice of images, the folds and the order of training. Default 0. */

@@ -43,14 +43,26 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
 }
 
 async function importDefault(url: string, where: string): Promise<unknown> {
+  const ended = (status: number): void => {
+    if (status === 130 || status === 143) return; // interrupted by the user
+    process.stderr.write(
+      `dgate: ${where}: ended the program while it was loaded (process.exit, or an await that never ends); ` +
+        'valid: a file that exports an experiment and does nothing else\n',
+    );
+    process.exitCode = 2;
+  };
+  process.once('exit', ended);
   try {
     // A user's TypeScript is compiled on the way in by tsx; the project's own is compiled already.
     const typescript = ['.ts', '.mts', '.cts'].includes(extname(url));
     const load = typescript ? await tsxImport() : (path: string) => import(path);
     const module = (await load(url)) as { default?: unknown };
-    return isModule(module.default) ? module.default.default : module.default;
+    // Awaited here: a promise that fails is a file that cannot be loaded.
+    return await (isModule(module.default) ? module.default.default : module.default);
   } catch (error) {
     throw new InputError(`${where}: cannot be loaded: ${firstLines(messageOf(error))}`, { cause: error });
+  } finally {
+    process.off('exit', ended);
   }
 }
 

@@ -6,14 +6,9 @@ export type Plain = Readonly<Record<string, unknown>>;
 /** More than any experiment needs, and little enough that nothing takes a second. */
 const limits = { depth: 20, values: 100_000 };
 
-/** Something that no definition may hold, in words. */
-export class Odd {
-  constructor(readonly text: string) {}
-}
-
 /**
  * A copy of what a definition file exports, in which there are only null, booleans, numbers, texts, lists and objects
- * without getters and prototypes; everything else is an {@link Odd}. A definition is a program's value: what is checked
+ * without getters and prototypes; everything else is a symbol that says what it was. A definition is a program's value: what is checked
  * must be what is used, whatever its getters say the second time.
  *
  * @param where name of the file, for messages
@@ -26,23 +21,29 @@ export function plainCopy(value: unknown, where: string): unknown {
     if (++values > limits.values) {
       throw new InputError(`${where}: holds more than ${limits.values} values; valid: an experiment`);
     }
-    if (typeof item !== 'object' || item === null) return isPlainLeaf(item) ? item : new Odd(oddText(item));
-    if (item instanceof Odd) return item;
+    if (typeof item !== 'object' || item === null) return isPlainLeaf(item) ? item : Symbol(oddText(item));
     const odd = oddObject(item);
-    if (odd !== undefined) return new Odd(odd);
-    if (above.has(item)) return new Odd('a reference to what it is in');
-    if (above.size >= limits.depth) return new Odd(`something nested more than ${limits.depth} deep`);
+    if (odd !== undefined) return Symbol(odd);
+    if (above.has(item)) return Symbol('a reference to what it is in');
+    if (above.size >= limits.depth) return Symbol(`something nested more than ${limits.depth} deep`);
     above.add(item);
-    const result = Array.isArray(item)
-      ? Array.from({ length: item.length }, (_, i) => copy(read(item, i)))
-      : copyOf(item);
+    const result = Array.isArray(item) ? Array.from({ length: item.length }, (_, i) => copyAt(item, i)) : copyOf(item);
     above.delete(item);
     return result;
   };
   const copyOf = (item: object): Plain => {
     const result: Record<string, unknown> = {};
-    for (const key of Object.keys(item)) put(result, key, copy(read(item, key)));
+    for (const key of Object.keys(item)) put(result, key, copyAt(item, key));
     return result;
+  };
+  const copyAt = (item: object, key: string | number): unknown => {
+    let found: unknown;
+    try {
+      found = (item as Record<string | number, unknown>)[key];
+    } catch (error) {
+      return Symbol(`a getter that throws: ${messageOf(error)}`);
+    }
+    return copy(found);
   };
   return copy(value);
 }
@@ -53,16 +54,7 @@ export function put(target: Record<string, unknown>, key: string, value: unknown
 }
 
 export function isPlain(value: unknown): value is Plain {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Odd);
-}
-
-/** What stands there; where a getter throws, that it does. */
-function read(item: object, key: string | number): unknown {
-  try {
-    return (item as Record<string | number, unknown>)[key];
-  } catch (error) {
-    return new Odd(`a getter that throws: ${messageOf(error)}`);
-  }
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 const isPlainLeaf = (value: unknown): boolean =>

@@ -1,9 +1,9 @@
-import { z } from 'zod';
 import { InputError } from '../errors.js';
 import { type PresetName, presetNames } from './definition.js';
 import { isPlain, type Plain, plainCopy, put } from './plain.js';
-import { type Experiment, experimentSchema, presetsSchema } from './schema.js';
-import { show, showKey } from './show.js';
+import { checkExperiment, presetsProblems } from './problems.js';
+import type { Experiment } from './schema.js';
+import { show } from './show.js';
 
 /** Problems of one file that are listed one by one; the rest is counted. */
 const MOST_LISTED = 50;
@@ -36,25 +36,34 @@ export function resolveExperiment(
     );
   }
   const { presets, ...base } = definition;
-  const sizes = presetsSchema.safeParse(presets ?? {});
-  const chosen = sizes.success ? sizes.data[preset] : undefined;
-  if (chosen === undefined && preset !== 'laptop' && sizes.success) {
-    const valid = presetNames.filter((name) => name === 'laptop' || sizes.data[name] !== undefined);
-    throw new InputError(`${where}: no preset "${preset}"; valid: ${valid.join(', ')}`);
-  }
+  const sizes = sizesIn(presets);
+  const chosen = sizes[preset];
   const settings = overrides.map(({ path, value }) => nest(path.split('.'), plainCopy(value, where)));
   const merged = withValidationKind(settings.reduce(merge, merge(base, chosen ?? {})));
-  const checked = experimentSchema.safeParse(merged);
-  const own = checked.success ? [] : describe(checked.error, merged, [], experimentSchema);
-  const ofPresets = sizes.success
-    ? presetProblems(base, sizes.data, own)
-    : describe(sizes.error, presets, ['presets'], presetsSchema);
-  const problems = [...new Set([...ofPresets, ...own])];
-  if (!checked.success || problems.length > 0) {
-    throw new InputError(listed(problems).map((problem) => `${where}: ${problem}`));
+  const { experiment, problems } = checkExperiment(merged);
+  const all = new Set([
+    ...presetsProblems(presets),
+    ...(chosen === undefined && preset !== 'laptop'
+      ? [`no preset "${preset}"; valid: ${namesOf(sizes).join(', ')}`]
+      : []),
+    ...eachPresetProblems(base, sizes, problems),
+    ...problems,
+  ]);
+  if (experiment === undefined || all.size > 0) {
+    throw new InputError(listed([...all]).map((problem) => `${where}: ${problem}`));
   }
-  return checked.data;
+  return experiment;
 }
+
+type Sizes = Readonly<Partial<Record<PresetName, Plain>>>;
+
+/** The presets that can be read, whatever else is wrong. */
+function sizesIn(presets: unknown): Sizes {
+  if (!isPlain(presets)) return {};
+  return Object.fromEntries(presetNames.flatMap((name) => (isPlain(presets[name]) ? [[name, presets[name]]] : [])));
+}
+
+const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
 
 function listed(problems: readonly string[]): readonly string[] {
   if (problems.length <= MOST_LISTED) return problems;
@@ -70,15 +79,11 @@ function withValidationKind(definition: Plain): Plain {
 }
 
 /** What is wrong with the presets that do not run now, as far as nothing else is to blame: no mistake waits for later. */
-function presetProblems(base: Plain, presets: Readonly<Record<string, Plain | undefined>>, own: string[]): string[] {
-  const problemsOf = (change: Plain): string[] => {
-    const definition = withValidationKind(change);
-    const { error } = experimentSchema.safeParse(definition);
-    return error === undefined ? [] : describe(error, definition, [], experimentSchema);
-  };
+function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[]): string[] {
+  const problemsOf = (definition: Plain): string[] => checkExperiment(withValidationKind(definition)).problems;
   const said = new Set([...own, ...problemsOf(base)]);
-  return Object.entries(presets).flatMap(([name, change]) => {
-    const problems = problemsOf(merge(base, change ?? {})).filter((problem) => !said.has(problem));
+  return Object.entries(sizes).flatMap(([name, change]) => {
+    const problems = problemsOf(merge(base, change)).filter((problem) => !said.has(problem));
     return problems.map((problem) => `presets.${name}.${problem}`);
   });
 }
@@ -115,46 +120,4 @@ function merge(base: Plain, change: Plain): Plain {
     put(result, key, sameKind ? merge(before, value) : value);
   }
   return result;
-}
-
-/** One line per problem: path, value, what would be valid. */
-function describe(error: z.ZodError, value: unknown, within: readonly string[], schema: z.ZodType): string[] {
-  return error.issues.flatMap((issue) => {
-    const path = issue.path.map(String);
-    const at = (keys: readonly string[]): string => [...within, ...keys].map(showKey).join('.');
-    const found = path.reduce<unknown>((item, key) => own(item, key), value);
-    if (issue.code === 'unrecognized_keys') {
-      const kind = isPlain(found) && typeof found['kind'] === 'string' ? found['kind'] : undefined;
-      const valid = keysAt(schema, path, kind).join(', ');
-      return issue.keys.map((key) => `${at([...path, key])}: unknown key; valid: ${valid}`);
-    }
-    return `${at(path)}: ${found === undefined ? 'missing' : show(found)}; valid: ${issue.message}`;
-  });
-}
-
-function own(item: unknown, key: string): unknown {
-  return typeof item === 'object' && item !== null && Object.hasOwn(item, key) ? (item as Plain)[key] : undefined;
-}
-
-/** Keys that the schema knows at a path; where there are several kinds of objects, those of this kind. */
-function keysAt(schema: z.ZodType, path: readonly string[], kind: string | undefined): string[] {
-  const objects = [schema].flatMap(objectsIn);
-  const reached = path.reduce((candidates, key) => {
-    return candidates.flatMap((object) => objectsIn(object.shape[key] as z.ZodType | undefined));
-  }, objects);
-  const ofKind = reached.filter(({ shape }) => {
-    const literal = shape['kind'] as z.ZodType | undefined;
-    return literal instanceof z.ZodLiteral && literal.value === kind;
-  });
-  return [...new Set((ofKind.length > 0 ? ofKind : reached).flatMap((object) => Object.keys(object.shape)))];
-}
-
-/** The object schemas inside defaults, optionals and unions. */
-function objectsIn(schema: z.ZodType | undefined): z.ZodObject[] {
-  if (schema instanceof z.ZodObject) return [schema];
-  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => objectsIn(option as z.ZodType));
-  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
-    return objectsIn(schema.unwrap() as z.ZodType);
-  }
-  return [];
 }

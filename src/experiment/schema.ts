@@ -4,10 +4,12 @@ import type { Pooling } from '../networks/pooling.js';
 import { searchMethods } from '../thresholds/methods.js';
 import { analysisProblems, analysisSchema } from './analysis.js';
 import { type PresetName, presetNames } from './definition.js';
+import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
 import { choice, list, real, text, whole } from './rules.js';
 
-const poolings = 'gap, or a grid such as 2x2 or 4x4; one for all gates or a list with one for each';
-const pooling = text(poolings, /^(gap|([1-9]\d?)x\2)$/).transform((value): Pooling => {
+const poolings = 'gap, a grid such as 2x2 or 4x4, or class-token; one for all gates or a list with one for each';
+const pooling = text(poolings, /^(gap|class-token|([1-9]\d?)x\2)$/).transform((value): Pooling => {
+  if (value === 'class-token') return { kind: 'class-token' };
   return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
 });
 
@@ -66,6 +68,9 @@ const thresholds = z.strictObject(
   { error: 'an object: { margins: [0.01] }' },
 );
 
+const networks = "<architecture>-<dataset>, see: dgate list networks; or onnxNetwork('model.onnx')";
+const images = "imageFolder('dir', { preprocess }), or a dataset, see: dgate list datasets";
+
 const seedList = 'a list of seeds: [0, 1, 2]';
 
 /** A definition after its preset and all overrides, checked, with every default filled in. */
@@ -73,7 +78,8 @@ export const experimentSchema = z
   .strictObject({
     name: text('letters, digits and dashes', /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/),
     title: text('one line of text', /^[^\n]+$/),
-    network: text('<architecture>-<dataset>, see: dgate list networks', /^\S+$/),
+    network: z.union([text(networks, /^\S+$/), onnxNetworkSchema], { error: networks }),
+    dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
     checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
     seed: whole(0, 2 ** 31).default(0),
     seeds: list(whole(0, 2 ** 31), seedList)
@@ -94,6 +100,23 @@ export const experimentSchema = z
       const message = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
       context.addIssue({ code: 'custom', path: ['thresholds', 'fixed', index], message, input: row });
     });
+    const { after } = experiment.gates;
+    if (after.some((stage, i) => i > 0 && stage <= after[i - 1]!)) {
+      const message = 'stages in their order, none twice: [1, 2]';
+      context.addIssue({ code: 'custom', path: ['gates', 'after'], message, input: after });
+    }
+    const isOwn = typeof experiment.network !== 'string';
+    if (isOwn && experiment.dataset === undefined) {
+      context.addIssue({ code: 'custom', path: ['dataset'], message: images, input: undefined });
+    }
+    if (!isOwn && experiment.dataset !== undefined) {
+      const message = "left out: the network's name says it; with onnxNetwork(...) only";
+      context.addIssue({ code: 'custom', path: ['dataset'], message, input: experiment.dataset });
+    }
+    if (isOwn && experiment.checkpoint !== undefined) {
+      const message = 'left out: an ONNX file holds its weights';
+      context.addIssue({ code: 'custom', path: ['checkpoint'], message, input: experiment.checkpoint });
+    }
     const { pooling } = experiment.gates;
     if (Array.isArray(pooling) && pooling.length !== count) {
       const message = `one pooling, or a list of ${count}, one for each gate`;

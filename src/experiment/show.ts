@@ -1,5 +1,3 @@
-import { Odd } from './plain.js';
-
 /** Longest text of a value or a key in a message. */
 const LONGEST = 60;
 
@@ -17,7 +15,7 @@ export function showKey(key: string): string {
 
 /** @param room characters after which nobody looks */
 function textOf(value: unknown, room: number): string {
-  if (value instanceof Odd) return value.text;
+  if (typeof value === 'symbol') return value.description ?? ''; // see plainCopy
   if (typeof value === 'string') return JSON.stringify(value.slice(0, LONGEST + 1));
   if (typeof value !== 'object' || value === null) return String(value); // JSON has no NaN and no Infinity
   const parts: string[] = [];

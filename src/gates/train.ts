@@ -1,4 +1,5 @@
 import type { Engine, LinearGradient, LinearGradientResult, Loss, Scaling } from '../engines/engine.js';
+import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
 import type { Gate } from './gate.js';
 import { preconditioner } from './precondition.js';
@@ -52,7 +53,7 @@ const FULL_STEPS = 50;
  * The answer is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which removes the noise of the
  * last batches.
  *
- * @throws Error where features or loss are not finite
+ * @throws InputError where features or loss are not finite
  */
 export async function trainGate(
   data: TrainingData,
@@ -65,7 +66,9 @@ export async function trainGate(
   const { features, classes } = data;
   const task = progress.begin(label, epochs, 'epochs');
   const scaling = await standardise(data);
-  if (!scaling.mean.every(Number.isFinite)) throw new Error(`${label}: the features are not finite`);
+  if (![...scaling.mean, ...scaling.inverse].every(Number.isFinite)) {
+    throw new InputError(`${label}: the features are not finite`);
+  }
   const metric = await preconditioner(data, scaling, l2, engine);
   const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric });
   try {
@@ -75,7 +78,9 @@ export async function trainGate(
       let seen = 0;
       for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
         const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
-        if (!Number.isFinite(result.loss)) throw new Error(`${label}: the loss is not finite in epoch ${epoch + 1}`);
+        if (!Number.isFinite(result.loss)) {
+          throw new InputError(`${label}: the loss is not finite in epoch ${epoch + 1}`);
+        }
         descent.step(result, labels.length);
         total += result.loss;
         seen += labels.length;

@@ -26,6 +26,14 @@ export const float = (value: number): { readonly float: number } => ({ float: va
 const OPSET = 17;
 const IR_VERSION = 8;
 
+/** Versions of the operators that a file's nodes are written in. */
+export interface Dialect {
+  readonly opsets: ModelMessage['opset_import'];
+  readonly irVersion: number;
+}
+
+const ownDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: IR_VERSION };
+
 /** Builds an ONNX graph node by node; every value is known by its name. */
 export class GraphBuilder {
   readonly #nodes: NodeMessage[] = [];
@@ -38,6 +46,7 @@ export class GraphBuilder {
   constructor(
     readonly name: string,
     parent?: GraphBuilder,
+    readonly dialect: Dialect = parent?.dialect ?? ownDialect,
   ) {
     this.#parent = parent;
     this.#initializers = parent === undefined ? new Map() : parent.#initializers;
@@ -116,6 +125,13 @@ export class GraphBuilder {
     this.#nodes.push(node);
   }
 
+  /** The largest number of each row, [rows, columns] to [rows]; ONNX's versions write the axis differently. */
+  rowMaxima(input: string): string {
+    const version = Number(this.dialect.opsets.find(({ domain }) => (domain ?? '') === '')?.version ?? OPSET);
+    if (version < 18) return this.node('ReduceMax', [input], { axes: [1], keepdims: 0 });
+    return this.node('ReduceMax', [input, this.ints('row_axis', [1])], { keepdims: 0 });
+  }
+
   graph(): GraphMessage {
     return {
       name: this.name,
@@ -127,12 +143,10 @@ export class GraphBuilder {
   }
 
   /** The whole ONNX file. */
-  encode(
-    metadata: Readonly<Record<string, string>> = {},
-    opsets: ModelMessage['opset_import'] = [{ domain: '', version: OPSET }],
-  ): Uint8Array {
+  encode(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+    const { opsets, irVersion } = this.dialect;
     return encodeModel({
-      ir_version: IR_VERSION,
+      ir_version: irVersion,
       producer_name: 'dgate',
       producer_version: '',
       opset_import: opsets,

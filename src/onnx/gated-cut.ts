@@ -1,8 +1,9 @@
 import type { PlacedGate } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
-import type { LoweredNetwork } from '../networks/lower.js';
+import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
 import { type AnswerForm, gatedGraphNames, networkParts, type Parts, splitThresholds, writeExits } from './gated.js';
+import { dialectOf, type LoadedNetwork } from './loaded.js';
 import { decodeModel, type ModelMessage, type NodeMessage } from './proto.js';
 
 const distancesName = (exit: number): string => `distances${exit + 1}`;
@@ -11,15 +12,15 @@ const distancesName = (exit: number): string => `distances${exit + 1}`;
  * The gated network without exits: every image is taken through all of it, and the distances at every exit are outputs.
  * It has no branches, so ONNX Runtime optimises all of it; `cutModel` makes branches of the result.
  */
-export function straightModel(lowered: LoweredNetwork, gates: readonly PlacedGate[]): Uint8Array {
-  const builder = new GraphBuilder(lowered.network.name);
+export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Uint8Array {
+  const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
   const { channels, height, width } = lowered.network.input;
   let values: readonly string[] = [builder.input(gatedGraphNames.images, 'float', ['batch', channels, height, width])];
   const parts = networkParts(lowered, gates);
   for (let part = 0; part < parts.count; part++) {
     const { distances, next } = parts.write(builder, part, values);
     builder.node('Identity', [distances], {}, distancesName(part));
-    builder.output(distancesName(part), 'float', ['batch', lowered.network.classifier.out]);
+    builder.output(distancesName(part), 'float', ['batch', classCount(lowered.network)]);
     values = next;
   }
   return builder.encode();
@@ -42,7 +43,8 @@ export function cutModel(
   answer: AnswerForm,
 ): Uint8Array {
   const model = decodeModel(optimised);
-  const builder = new GraphBuilder(model.graph.name);
+  const dialect = { opsets: model.opset_import, irVersion: Number(model.ir_version) };
+  const builder = new GraphBuilder(model.graph.name, undefined, dialect);
   const { images, thresholds } = gatedGraphNames;
   const dims = model.graph.input[0]!.type.tensor_type.shape.dim.slice(1).map((dim) => {
     return 'dim_value' in dim ? Number(dim.dim_value) : dim.dim_param;
@@ -57,7 +59,7 @@ export function cutModel(
     thresholds: splitThresholds(builder, gates),
     withoutCopies: true,
   });
-  return builder.encode({}, model.opset_import);
+  return builder.encode();
 }
 
 /** The nodes of a straight model by the exit that first needs them. */

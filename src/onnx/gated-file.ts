@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
+import { knownOperators } from './graph/flops.js';
 import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from './proto.js';
 
 /** Raise when older files cannot be read any more. */
@@ -86,6 +87,8 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   if (strange !== undefined) {
     throw new InputError(`${path}: uses ${JSON.stringify(strange)}, which dgate export never does; ${VALID}`);
   }
+  const misfit = misfitKernel(model.graph, new Map(model.graph.initializer.map(({ name, dims }) => [name, dims])));
+  if (misfit !== undefined) throw new InputError(`${path}: ${misfit}; ${VALID}`);
   return { about: parseAbout(properties, path), model: encodeModel(model) };
 }
 
@@ -107,14 +110,18 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Operators of exported graphs. None of them repeats anything (Loop, Scan), and none comes from a library beside the file. */
-const operators = new Set(
-  (
+/**
+ * Operators of exported graphs: dgate's own and those of networks that it takes. None of them repeats anything (Loop, Scan),
+ * and none comes from a library beside the file.
+ */
+const operators = new Set([
+  ...knownOperators,
+  ...(
     'Add ArgMax AveragePool BatchNormalization Cast Concat Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
     'GreaterOrEqual Identity If LogSoftmax MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
     'Shape Size Slice Softmax Split Sub TopK'
   ).split(' '),
-);
+]);
 
 /** The first operator that is none of those. */
 function strangeOperator(graph: GraphMessage): string | undefined {
@@ -123,6 +130,32 @@ function strangeOperator(graph: GraphMessage): string | undefined {
     if (domain !== undefined && domain !== '' && domain !== 'ai.onnx') return `${domain}.${operator}`;
     for (const { g } of attribute) {
       const inside = g == null ? undefined : strangeOperator(g);
+      if (inside !== undefined) return inside;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * A convolution whose kernel is not that of its weights: where it is larger than the image, ONNX Runtime 1.30 does not
+ * refuse it but ends the process.
+ */
+function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, readonly number[]>): string | undefined {
+  for (const { op_type: operator, input, name, attribute } of graph.node) {
+    const weights = sizes
+      .get(input[1] ?? '')
+      ?.slice(2)
+      .map(Number)
+      .join();
+    const kernel = attribute
+      .find((each) => each.name === 'kernel_shape')
+      ?.ints?.map(Number)
+      .join();
+    if (operator === 'Conv' && weights !== undefined && kernel !== undefined && kernel !== weights) {
+      return `Conv ${name}: kernel ${kernel}, weights ${weights}`;
+    }
+    for (const { g } of attribute) {
+      const inside = g == null ? undefined : misfitKernel(g, sizes);
       if (inside !== undefined) return inside;
     }
   }

@@ -1,9 +1,10 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import type { PlacedGate } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
-import type { LoweredNetwork } from '../networks/lower.js';
 import { stageShapes } from '../networks/network.js';
 import { GraphBuilder } from './builder.js';
+import { userParts } from './graph/parts.js';
+import { dialectOf, isUser, type LoadedNetwork } from './loaded.js';
 import { writeClassifier, writeLayers, writePooling } from './network.js';
 import { type DataType, dataTypes } from './proto.js';
 
@@ -97,7 +98,7 @@ export function plainAnswer(classes: number): AnswerForm {
  * an initializer of the same name.
  */
 export function gatedModel(
-  lowered: LoweredNetwork,
+  lowered: LoadedNetwork,
   gates: readonly PlacedGate[],
   options: {
     readonly confidence: ConfidenceKind;
@@ -109,7 +110,7 @@ export function gatedModel(
     readonly withoutCopies?: boolean;
   },
 ): Uint8Array {
-  const builder = new GraphBuilder(lowered.network.name);
+  const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
   const { images, thresholds } = gatedGraphNames;
   const { channels, height, width } = lowered.network.input;
   const type = options.preprocessing === undefined ? 'float' : 'uint8';
@@ -127,8 +128,9 @@ export function gatedModel(
   return builder.encode(options.metadata);
 }
 
-/** The parts of a network as its description has them. */
-export function networkParts(lowered: LoweredNetwork, gates: readonly PlacedGate[]): Parts {
+/** The parts of a network as its description or its file has them. */
+export function networkParts(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Parts {
+  if (isUser(lowered)) return userParts(lowered, gates, writeGate);
   const shapes = stageShapes(lowered.network);
   const starts = [0, ...gates.map(({ place }) => place.stage)];
   return {
@@ -273,18 +275,18 @@ function writeIf(
 
 /** The same exit for each image: int64 [n]. */
 function writeExit(builder: GraphBuilder, distances: string, exit: number): string {
-  const count = builder.node('Shape', [distances], { start: 0, end: 1 });
+  const both = builder.node('Shape', [distances]);
+  const count = builder.node('Gather', [both, builder.ints('first_size', [0])], { axis: 0 });
   return builder.node('Expand', [builder.ints(`exit${exit}`, [exit]), count]);
 }
 
 /** What a gate holds against its threshold, as `src/gates/confidence.ts` computes it: [n, classes] to [n]. */
 function writeConfidence(builder: GraphBuilder, distances: string, kind: ConfidenceKind): string {
-  const rows = { axes: [1], keepdims: 0 };
   switch (kind) {
     case 'max':
-      return builder.node('ReduceMax', [distances], rows);
+      return builder.rowMaxima(distances);
     case 'softmax':
-      return builder.node('ReduceMax', [builder.node('Softmax', [distances], { axis: 1 })], rows);
+      return builder.rowMaxima(builder.node('Softmax', [distances], { axis: 1 }));
     case 'entropy': {
       const logarithms = builder.node('LogSoftmax', [distances], { axis: 1 });
       const terms = builder.node('Mul', [builder.node('Exp', [logarithms]), logarithms]);

@@ -60,7 +60,7 @@ export function writePooling(
   output: string,
 ): string {
   const cell =
-    pooling.kind === 'gap'
+    pooling.kind !== 'grid'
       ? builder.node('GlobalAveragePool', [input])
       : builder.node('AveragePool', [input], {
           kernel_shape: [shape.height / pooling.size, shape.width / pooling.size],

@@ -102,5 +102,5 @@ export function whatMoved(baseline: readonly Measure[], measures: readonly Measu
 }
 
 const judged = (tolerance: Tolerance): Pick<Moved, 'tolerance' | 'isRegression'> => {
-  return { tolerance, isRegression: tolerance !== 'note' };
+  return { tolerance, isRegression: typeof tolerance === 'number' };
 };

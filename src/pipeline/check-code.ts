@@ -24,7 +24,9 @@ async function installedVersions(): Promise<Record<string, string | null>> {
     readonly optionalDependencies?: Record<string, string>;
   };
   const named = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }).sort();
-  return Object.fromEntries(await Promise.all(named.map(async (name) => [name, await installedVersion(name)] as const)));
+  return Object.fromEntries(
+    await Promise.all(named.map(async (name) => [name, await installedVersion(name)] as const)),
+  );
 }
 
 /** Version of an installed package, without loading it; null where it is not installed. */

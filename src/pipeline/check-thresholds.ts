@@ -1,4 +1,4 @@
-import { evaluate, type ExitCosts, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 
 /** Shares of the images reaching a gate that leave there, at the thresholds that a baseline keeps. */
 export const shares = [0.25, 0.5, 0.75] as const;

@@ -5,11 +5,35 @@ import { canonicalJson, sha256 } from '../store/files.js';
 import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';
 import { FeatureSet } from './features.js';
-import { extractShards } from './shards.js';
+import { type Extraction, extractShards } from './shards.js';
 import type { NetworkSource } from './source.js';
 
 /** Raise when what is extracted from the same inputs changes. */
 const CODE_VERSION = 1;
+
+/** What is extracted, under the key of everything that it depends on. @param label which images: `test` */
+export function extractionOf(
+  context: RunContext,
+  source: NetworkSource,
+  images: ImageSource,
+  places: readonly GatePlace[],
+  engine: LazyEngine,
+  label: string,
+): Extraction {
+  const { network } = source;
+  if (images.count === 0) throw new InputError(`${label} images: there are none; valid: at least one`);
+  const entry = context.store.entry('features', {
+    images: images.sha256,
+    preprocessing: source.preprocessing,
+    network: sha256(canonicalJson(network)),
+    checkpoint: source.checkpoint.sha256,
+    gates: places,
+    engine: { id: engine.entry.id, precision: engine.entry.precision },
+    code: CODE_VERSION,
+  });
+  const name = `features of ${images.count.toLocaleString('en')} ${label} images`;
+  return { source, images, places, engine, entry, name };
+}
 
 /** Features at each gate, logits and labels of all images of a source: from the cache, or extracted into it. */
 export async function extract(
@@ -20,20 +44,12 @@ export async function extract(
   engine: LazyEngine,
   label: string,
 ): Promise<FeatureSet> {
+  const extraction = extractionOf(context, source, images, places, engine, label);
+  const { entry, name } = extraction;
   const { network } = source;
-  const entry = context.store.entry('features', {
-    images: images.sha256,
-    preprocessing: source.preprocessing,
-    network: sha256(canonicalJson(network)),
-    checkpoint: source.checkpoint.sha256,
-    gates: places,
-    engine: { id: engine.entry.id, precision: engine.entry.precision },
-    code: CODE_VERSION,
-  });
   const widths = gateFeatureCounts(network, places);
   const setOf = (leftOut: number): FeatureSet =>
     new FeatureSet(entry, images.count - leftOut, images.classes.length, widths);
-  const name = `features of ${images.count.toLocaleString('en')} ${label} images`;
   if (await entry.isComplete()) {
     const leftOut = await countLeftOut(entry);
     const without = leftOut === 0 ? '' : `; ${leftOut} images that cannot be decoded are left out`;
@@ -41,7 +57,7 @@ export async function extract(
     return setOf(leftOut);
   }
   const began = performance.now();
-  await extractShards(context, { source, images, places, engine, entry, name });
+  await extractShards(context, extraction);
   if (await entry.isComplete()) return setOf(await countLeftOut(entry)); // another process was first
   const seconds = (performance.now() - began) / 1000;
   const leftOut = images.unreadable === undefined ? [] : await leftOutOf(setOf(0));

@@ -23,9 +23,9 @@ export async function openSplit(
   source: NetworkSource,
   split: PublishedSplit,
 ): Promise<ImageSource> {
-  const dataset = datasetNamed(source.network.dataset, context.datasets);
+  const dataset = source.dataset ?? datasetNamed(source.network.dataset, context.datasets);
   const { dataRoot, progress, download } = context;
-  if (!(await exists(join(dataRoot, dataset.name)))) {
+  if (dataset.sources.length > 0 && !(await exists(join(dataRoot, dataset.name)))) {
     await source.lowered(); // before a long download: does the checkpoint fit at all?
     progress.note(`${dataset.name}: not in the cache; fetching it from ${dataset.sources[0]}`);
     await dataset.fetch({ root: dataRoot, from: dataset.sources[0]!, progress, download });

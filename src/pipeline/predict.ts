@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import sharp from 'sharp';
-import { decodeImage } from '../data/image-folder/decode.js';
+import { decodeImage, imageSize } from '../data/image-folder/decode.js';
 import { type LoadedFile, loadGatedFile } from '../engines/onnxruntime/gated-file.js';
 import { InputError, messageOf } from '../errors.js';
 import { type AboutGated, readGatedFile } from '../onnx/gated-file.js';
@@ -111,7 +110,7 @@ async function decodeAll(paths: readonly string[], about: AboutGated): Promise<D
 
 async function decode(path: string, preprocessing: AboutGated['preprocessing']): Promise<Decoded> {
   const bytes = await readBytes(path);
-  const { width, height } = await sharp(bytes).metadata();
+  const { width, height } = await imageSize(bytes);
   const { height: side, resize, interpolation, squash, order } = preprocessing;
   // A file that has the network's size already is taken as it is.
   const fits = width === side && height === side;

@@ -42,7 +42,11 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
  * The folder of a run, named after the preset and the hash of all that decides the result: the same run again writes the
  * same folder, another one does not touch it.
  */
-export function runFolder(outcome: RunOutcome, preset: PresetName, resultsRoot: string): string {
+export function runFolder(
+  outcome: Pick<RunOutcome, 'experiment' | 'source' | 'engine' | 'imageHashes'>,
+  preset: PresetName,
+  resultsRoot: string,
+): string {
   const { experiment, source, engine, imageHashes } = outcome;
   const decides = {
     experiment: { ...experiment, checkpoint: undefined, engine: engine.entry.id },

@@ -11,6 +11,7 @@ import { type Page, renderPage } from '../report/html/page.js';
 import { renderPng } from '../report/sheets.js';
 import { renderTable, tableCells } from '../report/table.js';
 import { readJson, writeFileAtomic } from '../store/files.js';
+import { sweep } from '../store/sweep.js';
 import { type RunRecord, readableJson, runDocument, runFolder, runRecord } from './record.js';
 import { tableRows, thresholdFacts } from './rows.js';
 import type { RunOutcome } from './run.js';
@@ -46,7 +47,12 @@ function runFacts(outcome: RunOutcome): [name: string, value: string][] {
   const { known, path, sha256 } = source.checkpoint;
   const speed = speedSource(timing);
   const places = gates.map(({ stage, pooling, features, objective }) => {
-    const cells = pooling.kind === 'gap' ? 'global averages' : `${pooling.size} x ${pooling.size} grids`;
+    const cells =
+      pooling.kind === 'grid'
+        ? `${pooling.size} x ${pooling.size} grids`
+        : pooling.kind === 'gap'
+          ? 'global averages'
+          : 'the class token';
     return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)})`;
   });
   return [
@@ -106,6 +112,7 @@ export async function writeRun(
   const before = await readJson(join(folder, 'record.json')).catch(() => undefined);
   const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
 
+  await sweep(folder);
   await write('table.csv', renderCsv(record.rows));
   await write('table.txt', `${renderRun(outcome, preset)}\n`);
   for (const table of findings.tables) await write(`${table.name}.csv`, renderFindingCsv(table));

@@ -1,4 +1,5 @@
 import type { EngineDescription } from '../engines/engine.js';
+import { networkLabel } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { NetworkFlops } from '../networks/flops.js';
 import type { GatePlace } from '../networks/pooling.js';
@@ -139,7 +140,7 @@ async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
   if (published.length === 0) return [];
   const name = experiment.published!;
   const texts = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
-  return tableClaims({ name, rows: tableRows(basis), network: experiment.network, texts });
+  return tableClaims({ name, rows: tableRows(basis), network: networkLabel(experiment.network), texts });
 }
 
 /** Seconds that these cached results took when they were computed. */

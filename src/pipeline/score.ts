@@ -1,4 +1,5 @@
 import { encodeSafetensors, parseSafetensors, type RawTensor, type Storable } from '../checkpoints/safetensors.js';
+import { InputError } from '../errors.js';
 import { type ConfidenceKind, decide } from '../gates/confidence.js';
 import { distances } from '../gates/gate.js';
 import type { Entry } from '../store/store.js';
@@ -38,9 +39,10 @@ export async function scoreImages(
   return computed ?? readScores(entry, gates.length);
 }
 
-async function computeScores(
+/** Class and confidence of each image at each of these gates, not cached. */
+export async function computeScores(
   features: FeatureSet,
-  gates: readonly CachedGate[],
+  gates: readonly Pick<CachedGate, 'index' | 'load'>[],
   confidence: ConfidenceKind,
 ): Promise<Scores> {
   const { count, classes } = features;
@@ -55,16 +57,29 @@ async function computeScores(
   let start = 0;
   for await (const shard of features.shards()) {
     scores.labels.set(shard.labels, start);
+    assertFinite(shard.logits, classes, start, "the network's logits");
     scores.original.set(decide(shard.logits, classes, 'max').classes, start);
     loaded.forEach((gate, index) => {
       const x = shard.features(gates[index]!.index);
-      const decisions = decide(distances(gate, x), classes, confidence);
+      const d = distances(gate, x);
+      assertFinite(d, classes, start, `the distances of gate ${index + 1}`);
+      const decisions = decide(d, classes, confidence);
       scores.classes[index]!.set(decisions.classes, start);
       scores.confidences[index]!.set(decisions.confidences, start);
     });
     start += shard.count;
   }
   return scores;
+}
+
+/** Nothing can be said of an image whose answer is no number: it would neither leave nor stay. @throws InputError */
+function assertFinite(values: Float32Array, classes: number, start: number, what: string): void {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  const image = start + Math.floor(at / classes);
+  throw new InputError(
+    `image ${image}: ${what} are not finite (${values[at]}); valid: a network that works on all images`,
+  );
 }
 
 function arraysOf(scores: Scores): Map<string, Storable> {

@@ -104,6 +104,12 @@ function once<T>(work: () => Promise<T>): { readonly get: () => Promise<T>; made
   return result;
 }
 
+/** Names of the shards that are not there yet. */
+export async function missingShards({ entry, images }: Extraction): Promise<string[]> {
+  const there = new Set(await entry.names());
+  return shardPlaces(images.count).flatMap(({ name }) => (there.has(name) ? [] : [name]));
+}
+
 const shardName = (index: number): string => `shard-${String(index).padStart(5, '0')}.safetensors`;
 
 function shardPlaces(count: number, share: Share = { index: 0, of: 1 }): ShardPlace[] {

@@ -3,19 +3,24 @@ import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import { type Checkpoint, matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, type KnownCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
+import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
-import { type LoweredNetwork, lowerNetwork } from '../networks/lower.js';
+import { lowerNetwork } from '../networks/lower.js';
 import type { Network } from '../networks/network.js';
+import type { AnyNetwork } from '../networks/onnx.js';
 import { networkTensors } from '../networks/tensors.js';
+import type { LoadedNetwork } from '../onnx/loaded.js';
 import type { Progress } from '../progress.js';
 import { projectRoot } from '../project.js';
 import { hashFile } from '../store/files.js';
 
 /** A network with a checkpoint. The weights are read only where something must be computed. */
 export interface NetworkSource {
-  readonly network: Network;
+  readonly network: AnyNetwork;
+  /** Its images, where its name does not say them. */
+  readonly dataset?: Dataset;
   readonly checkpoint: CheckpointFile;
   readonly preprocessing: Preprocessing;
   /**
@@ -25,7 +30,7 @@ export interface NetworkSource {
    */
   readonly heldOut: () => Promise<Int32Array>;
   /** The network with its weights. @throws InputError where the file is damaged or does not fit the network */
-  readonly lowered: () => Promise<LoweredNetwork>;
+  readonly lowered: () => Promise<LoadedNetwork>;
 }
 
 export interface CheckpointFile {
@@ -49,7 +54,11 @@ export async function openNetwork(
   const path = await locate(network, idOrPath, modelsRoot, progress);
   const sha256 = await hashFile(path);
   const known = knownCheckpoints.find((entry) => entry.sha256 !== undefined && sha256.startsWith(entry.sha256));
-  const content = once(() => readCheckpoint(path));
+  const content = once(async () => {
+    const read = await readCheckpoint(path);
+    if (read.sha256 === sha256) return read;
+    throw new InputError(`${path}: changed while it was read (its sha256 differs); valid: a file that stays as it is`);
+  });
   return {
     network,
     checkpoint: { path, sha256, known },
@@ -104,7 +113,9 @@ export async function obtainCheckpoint(
   progress: Progress,
 ): Promise<string> {
   if (known.shipped === undefined) return (await fetchCheckpoint(known, modelsRoot, progress)).path;
-  return fileURLToPath(new URL(`experiments/checkpoints/${known.shipped}`, projectRoot));
+  const path = fileURLToPath(new URL(`experiments/checkpoints/${known.shipped}`, projectRoot));
+  if ((await hashFile(path)).startsWith(known.sha256 ?? '')) return path;
+  throw new InputError(`${path}: is not the file that ships as ${known.id} (its sha256 differs); install dgate again`);
 }
 
 /** Preprocessing that a safetensors file carries, or the dataset's own, which is then said. */

@@ -1,10 +1,13 @@
 import type { ImageSource } from '../data/dataset.js';
+import { engineNamed } from '../engines/registry.js';
+import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import { networkByName } from '../networks/catalogue.js';
-import { linearFlops, type NetworkFlops, networkFlops } from '../networks/flops.js';
-import type { Network } from '../networks/network.js';
+import { linearFlops, type NetworkFlops } from '../networks/flops.js';
+import { type AnyNetwork, classCount, flopsOf } from '../networks/onnx.js';
 import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import type { UserNetwork } from '../onnx/loaded.js';
 import { type ExitCosts, exitCosts, type Scores } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract } from './extract.js';
@@ -13,10 +16,13 @@ import { type Images, openImages } from './images.js';
 import { scoreImages } from './score.js';
 import { type NetworkSource, openNetwork } from './source.js';
 import { type CachedGate, trainGates } from './train.js';
+import { datasetLabel, openUserNetwork, userSource } from './user-network.js';
 
 /** An experiment checked against its network, with what each exit costs. */
 export interface Plan {
-  readonly network: Network;
+  readonly network: AnyNetwork;
+  /** The network itself, where it is a file of one's own. */
+  readonly user?: UserNetwork;
   readonly places: readonly GatePlace[];
   readonly flops: NetworkFlops;
   readonly costs: ExitCosts;
@@ -24,22 +30,41 @@ export interface Plan {
   readonly costsOf: (gates: readonly number[]) => ExitCosts;
 }
 
-/** Checks an experiment against its network and counts what each exit costs; nothing is read or run. */
-export function plan(experiment: Experiment): Plan {
-  const network = networkByName(experiment.network);
+/**
+ * Checks an experiment against its network and counts what each exit costs. Nothing is read or run, but for a network
+ * of one's own, whose file is.
+ */
+export async function plan(experiment: Experiment): Promise<Plan> {
+  const user = await userNetworkOf(experiment);
+  const network = user?.network ?? networkByName(experiment.network as string);
   const { after, pooling } = experiment.gates;
   const places = after.map((stage, index): GatePlace => {
     return { stage, pooling: Array.isArray(pooling) ? pooling[index]! : pooling };
   });
   checkPlaces(network, places);
-  const flops = networkFlops(network);
-  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, network.classifier.out));
+  const flops = flopsOf(network);
+  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, classCount(network)));
   const cumulative = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops);
   const costsOf = (gates: readonly number[]): ExitCosts => {
     const chosen = (of: readonly number[]): number[] => gates.map((gate) => of[gate]!);
     return exitCosts(chosen(cumulative), chosen(gateFlops), flops.flops);
   };
-  return { network, places, flops, costs: costsOf([...places.keys()]), costsOf };
+  return { network, ...(user && { user }), places, flops, costs: costsOf([...places.keys()]), costsOf };
+}
+
+async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<UserNetwork | undefined> {
+  if (typeof network === 'string') return undefined;
+  const { id } = engineNamed(engine);
+  if (!id.startsWith('ort-'))
+    throw new InputError(`engine ${id}: runs no ONNX file; valid: ort-cpu, ort-webgpu, ort-cuda`);
+  return openUserNetwork(network, datasetLabel(dataset));
+}
+
+/** A planned experiment's network with its weights and images. */
+export async function openSource(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
+  if (planned.user !== undefined) return userSource(planned.user, experiment, context);
+  const { modelsRoot, progress } = context;
+  return openNetwork(networkByName(planned.network.name), experiment.checkpoint, modelsRoot, progress);
 }
 
 /** What is extracted from each split. */
@@ -85,10 +110,10 @@ export interface Stages {
 
 /** Opens the network, its images, and their features at each gate: everything that needs the network itself. */
 export async function openStages(context: RunContext, experiment: Experiment): Promise<Stages> {
-  const planned = plan(experiment);
+  const planned = await plan(experiment);
   const { seconds, timed } = stopwatch();
   const engine = new LazyEngine(experiment.engine);
-  const source = await openNetwork(planned.network, experiment.checkpoint, context.modelsRoot, context.progress);
+  const source = await openSource(context, experiment, planned);
   const images = await timed('data', () => openImages(context, experiment, source));
   const extracted = (split: ImageSource, label: string): Promise<FeatureSet> =>
     timed('extract', () => extract(context, source, split, planned.places, engine, label));

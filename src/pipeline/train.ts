@@ -34,12 +34,7 @@ export async function trainGates(
   engine: LazyEngine,
   wanted?: readonly number[],
 ): Promise<CachedGate[]> {
-  const { loss, l2, epochs, batchSize } = experiment.gates;
-  const training: GateTraining = { loss, l2, epochs, batchSize, seed: experiment.seed };
-  const stages = [...experiment.gates.after.entries()].filter(([index]) => wanted?.includes(index) !== false);
-  const gates = stages.map(([index, stage]) => {
-    return gateWanted(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`);
-  });
+  const gates = gatesWanted(context, experiment, features, engine, wanted);
   await makeAll(context.progress, gates);
   return Promise.all(
     gates.map(async ({ entry, index }): Promise<CachedGate> => {
@@ -48,6 +43,35 @@ export async function trainGates(
       return { entry, index, objective, load: () => readGate(entry, shape) };
     }),
   );
+}
+
+/** Positions, from 0, of the gates that are not in the cache. */
+export async function untrainedGates(
+  context: RunContext,
+  experiment: Experiment,
+  features: FeatureSet,
+  engine: LazyEngine,
+): Promise<number[]> {
+  const missing: number[] = [];
+  for (const { entry, index } of gatesWanted(context, experiment, features, engine)) {
+    if (!(await entry.isComplete())) missing.push(index);
+  }
+  return missing;
+}
+
+function gatesWanted(
+  context: RunContext,
+  experiment: Experiment,
+  features: FeatureSet,
+  engine: LazyEngine,
+  wanted?: readonly number[],
+): (Wanted & { readonly index: number })[] {
+  const { loss, l2, epochs, batchSize } = experiment.gates;
+  const training: GateTraining = { loss, l2, epochs, batchSize, seed: experiment.seed };
+  const stages = [...experiment.gates.after.entries()].filter(([index]) => wanted?.includes(index) !== false);
+  return stages.map(([index, stage]) => {
+    return gateWanted(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`);
+  });
 }
 
 /** A gate as it is cached, and what makes it. */

@@ -76,7 +76,8 @@ async function verifyDatasets(root: string, progress: Progress, found: Findings)
       found.files += (await dataset.verify(root, progress)).files.length;
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      found.damaged.push(...error.problems.filter((problem) => !problem.startsWith('to fetch')));
+      // What is not there is not damaged.
+      found.damaged.push(...error.problems.filter((problem) => !/^to fetch|: no [\w-]+ here; run: /.test(problem)));
     }
   }
 }

@@ -46,7 +46,7 @@ export async function writeFileAtomic(
   const temporary = temporaryName(path);
   const keep = removeOnExit(temporary);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     const file = await open(temporary, 'wx');
     try {
       const pieces = typeof chunks === 'string' || chunks instanceof Uint8Array ? [chunks] : chunks;
@@ -61,6 +61,24 @@ export async function writeFileAtomic(
     throw asFileProblem(error, path);
   } finally {
     keep();
+  }
+}
+
+/**
+ * Makes a folder with all above it. Unlike Node's own recursive one it throws what the file system says: on a read-only
+ * one that is EROFS, not ENOENT.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : '';
+    if (code === 'EEXIST') return; // where it is a file, what is done next will say so
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== 'EEXIST') throw again;
+    });
   }
 }
 

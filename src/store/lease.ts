@@ -10,27 +10,27 @@ interface LeaseText {
 
 const folderOf = (root: string): string => join(root, '.running');
 
+const begun = new Map<string, Promise<void>>();
+
 /**
  * One file for each process that works with a store, from its first look at an entry to its end: what was used since the
- * oldest living process began is in use (entries note when they are used), and is not pruned.
+ * oldest living process began is in use (entries note when they are used), and is not pruned. A store that cannot be
+ * written needs none: nobody can prune it either.
  */
-export class Lease {
-  #begun: Promise<void> | undefined;
+export function beginLease(root: string): Promise<void> {
+  const already = begun.get(root);
+  if (already !== undefined) return already;
+  const beginning = begin(folderOf(root));
+  begun.set(root, beginning);
+  return beginning;
+}
 
-  constructor(readonly root: string) {}
-
-  /** Begins once. A store that cannot be written needs no lease: nobody can prune it either. */
-  begin(): Promise<void> {
-    this.#begun ??= (async () => {
-      const folder = folderOf(this.root);
-      for (const name of await readdir(folder).catch(() => [])) {
-        const path = join(folder, name);
-        if (!(await isHeld(path))) await rm(path, { force: true }).catch(() => {});
-      }
-      await Lock.tryTake(temporaryName(join(folder, 'run')).replace(/\.tmp$/, '.lock')).catch(() => {});
-    })();
-    return this.#begun;
+async function begin(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const path = join(folder, name);
+    if (!(await isHeld(path))) await rm(path, { force: true }).catch(() => {});
   }
+  await Lock.tryTake(temporaryName(join(folder, 'run')).replace(/\.tmp$/, '.lock')).catch(() => {});
 }
 
 /** When the oldest living process began to use a store, in ms since 1970; Infinity where none does. */

@@ -1,7 +1,7 @@
-import { link, mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { asFileProblem, removeOnExit, temporaryName } from './files.js';
+import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
 import { seal, unseal } from './text.js';
 
@@ -144,7 +144,7 @@ async function createAlone(path: string, text: string): Promise<boolean> {
 async function writeNew(path: string, text: string): Promise<void> {
   const made = await open(path, 'wx').catch(async (error: unknown) => {
     if (codeOf(error) !== 'ENOENT') throw error;
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     return open(path, 'wx');
   });
   await made.writeFile(text).finally(() => made.close());

@@ -4,7 +4,7 @@ import { type Entry, RottenError } from './entry.js';
 import { asFileProblem } from './files.js';
 import { inUseSince } from './lease.js';
 import type { Store } from './store.js';
-import { abandonedIn } from './sweep.js';
+import { abandonedIn, deadLocksIn } from './sweep.js';
 
 /** What may go; with both, what either lets go. */
 export interface PruneLimits {
@@ -84,7 +84,8 @@ async function removeUnused(entry: Entry, lastUsedMs: number): Promise<boolean> 
 
 /** Temporary files of dead processes anywhere in the cache, and files of the store that belong to no result. */
 async function leftOver(cache: string, entries: readonly Entry[]): Promise<string[]> {
-  const found = [cache, ...(await foldersBelow(cache))].map(abandonedIn);
+  const folders = [cache, ...(await foldersBelow(cache))];
+  const found = [...folders.map(abandonedIn), ...folders.map(deadLocksIn)];
   const strays = entries.map((entry) =>
     entry.strays().catch((error: unknown) => {
       if (error instanceof RottenError) return []; // a damaged manifest says nothing of its files

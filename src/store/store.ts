@@ -1,9 +1,9 @@
-import { mkdir, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
 import { Entry, type KeyInputs } from './entry.js';
-import { asFileProblem, canonicalJson, sha256 } from './files.js';
-import { Lease } from './lease.js';
+import { asFileProblem, canonicalJson, makeFolder, sha256 } from './files.js';
+import { beginLease } from './lease.js';
 
 export { Entry, type KeyInputs, type Manifest, RottenError, type StoredFile } from './entry.js';
 
@@ -12,21 +12,17 @@ export { Entry, type KeyInputs, type Manifest, RottenError, type StoredFile } fr
  * Two runs that need the same thing find the same folder; a changed input makes another folder.
  */
 export class Store {
-  readonly #lease: Lease;
-
   /** @param common inputs of every entry: what `dgate check` computes is its code's alone */
   constructor(
     readonly root: string,
     readonly common: KeyInputs = {},
-  ) {
-    this.#lease = new Lease(root);
-  }
+  ) {}
 
   /** The entry for these inputs, whether or not it is there yet. */
   entry(stage: string, own: KeyInputs): Entry {
     const inputs = { ...own, ...this.common };
     const key = sha256(canonicalJson({ stage, inputs })).slice(0, 32);
-    return new Entry(join(this.root, stage, key), stage, key, inputs, () => this.#lease.begin());
+    return new Entry(join(this.root, stage, key), stage, key, inputs, () => beginLease(this.root));
   }
 
   /** Every entry on disk, whole or not; looking at them is no use of them. */
@@ -50,7 +46,7 @@ async function foldersIn(path: string): Promise<string[]> {
 /** Makes sure that a folder is there and can be written. @throws InputError with what to do otherwise */
 export async function ensureFolder(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
     if (!(await stat(path)).isDirectory()) throw new InputError(`${path}: a file, not a folder`);
   } catch (error) {
     throw asFileProblem(error, path);

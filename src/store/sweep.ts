@@ -1,5 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isHeld } from './lock.js';
 import { hasEnded } from './processes.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -19,6 +20,14 @@ export async function abandonedIn(folder: string): Promise<string[]> {
     if (hasEnded({ machine, pid: Number(pid), started: '' }) || Date.now() - changed > DAY_MS) abandoned.push(path);
   }
   return abandoned;
+}
+
+/** Locks in a folder whose holders are dead. */
+export async function deadLocksIn(folder: string): Promise<string[]> {
+  const locks = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.lock'));
+  const paths = locks.map((name) => join(folder, name));
+  const held = await Promise.all(paths.map((path) => isHeld(path)));
+  return paths.filter((_, i) => !held[i]);
 }
 
 /** Removes what killed processes left in a folder. Only a help: what cannot be removed does no harm. */

@@ -86,6 +86,8 @@ export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step
 export async function removeLeftovers(path: string): Promise<void> {
   const folder = dirname(path);
   const names = await readdir(folder).catch((): string[] => []);
-  const left = names.filter((name) => name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.tmp$/.test(name));
+  const left = names.filter(
+    (name) => name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.tmp$/.test(name),
+  );
   for (const name of left) await rm(join(folder, name), { force: true });
 }

@@ -24,6 +24,8 @@ describe('bad input', () => {
     await writeFile(join(given, 'many.ts'), definition.replace('margins: [0.01]', 'fixed: [[1, 2]]'));
     await writeFile(join(given, 'last.ts'), definition.replace('after: [1]', 'after: [3]'));
     await writeFile(join(given, 'number.ts'), 'export default 42;');
+    await writeFile(join(given, 'never.mjs'), 'await new Promise(() => {});');
+    await writeFile(join(given, 'exits.ts'), 'process.exit(0);');
   });
   after(() => place.remove());
 
@@ -66,6 +68,17 @@ describe('bad input', () => {
     ['a preset that is not there', 'run ./number.ts --preset smoke', /^\.\/number\.ts: its default export is 42/],
     ['an unknown experiment', 'run resnet57', /^experiment resnet57: unknown; valid: .*resnet56.*, a file such as/],
     ['a definition that is not there', 'run ./nowhere.ts', /^\.\/nowhere\.ts: no such file$/],
+    [
+      'a definition that never ends loading',
+      'run ./never.mjs',
+      /^\.\/never\.mjs: ended the program while it was loaded/,
+    ],
+    ['a definition that ends the program', 'run ./exits.ts', /^\.\/exits\.ts: ended the program .*; valid: a file/],
+    [
+      'folds of a validation that has none',
+      'run resnet56 --set thresholds.validation.folds=1',
+      /^resnet56: thresholds\.validation\.folds: 1; valid: a whole number from 2 to 1000$/,
+    ],
     ['an unknown network', 'flops resnet21-cifar10', /^network resnet21-cifar10: unknown; valid: .*resnet20-cifar10/],
     ['a part of a name', 'flops resnet20-wide2-cifar10', /"wide2" is not understood; valid: width</],
     ['an unknown engine', 'run resnet56 --engine gpu', /^resnet56: engine gpu: unknown; valid: auto, .*ort-cpu/],

@@ -110,6 +110,7 @@ describe('dgate predict', () => {
     const content = decodeModel(bytes);
     const outside = content.graph.initializer.map((tensor, i) => (i > 0 ? tensor : { ...tensor, data_location: 1 }));
     const broken = content.graph.node.map((node, i) => (i > 0 ? node : { ...node, op_type: 'NoSuchOperator' }));
+    const astray = content.graph.node.map((node, i) => (i > 0 ? node : { ...node, input: ['nowhere'] }));
     const withGraph = (graph: object): Uint8Array => encodeModel({ ...content, graph: { ...content.graph, ...graph } });
     const metadata = (key: string, value: string): Uint8Array => {
       const kept = content.metadata_props.filter((property) => property.key !== key);
@@ -121,7 +122,8 @@ describe('dgate predict', () => {
       ['empty.onnx', '', /not written by dgate export/],
       ['foreign.onnx', foreign.encode(), /not written by dgate export/],
       ['outside.onnx', withGraph({ initializer: outside }), /names data outside of the file/],
-      ['broken.onnx', withGraph({ node: broken }), /ONNX Runtime refuses it/],
+      ['broken.onnx', withGraph({ node: broken }), /uses "NoSuchOperator", which dgate export never does/],
+      ['wiring.onnx', withGraph({ node: astray }), /ONNX Runtime refuses it/],
       ['format.onnx', metadata('dgate.format', '2'), /metadata dgate\.format/],
       ['thresholds.onnx', metadata('dgate.thresholds', '[1]'), /metadata dgate\.thresholds/],
       ['size.onnx', metadata('dgate.preprocessing', '{"height": 1e9}'), /metadata dgate\.preprocessing/],

@@ -1,10 +1,13 @@
 import { once } from 'node:events';
 import { copyFile, cp, mkdir, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
-import { create, Header } from 'tar';
+import sharp from 'sharp';
+import { create, Header, type types } from 'tar';
+import { download as downloadFile } from '../../src/checkpoints/fetch.js';
 import { fetchCifar10 } from '../../src/data/cifar10/fetch.js';
 import type { Cifar10Layout } from '../../src/data/cifar10/layout.js';
 import { loadCifar10 } from '../../src/data/cifar10/load.js';
@@ -146,6 +149,43 @@ describe('fetchCifar10', () => {
       await expectNothingThere();
     });
 
+    it('takes no hard link, device or pipe for a file', async () => {
+      const archive = join(from, 'cifar-10-binary.tar');
+      const kinds = ['Link', 'CharacterDevice', 'BlockDevice', 'FIFO', 'Directory'] as const;
+      const entries = kinds.map((type, i) => {
+        const linkpath = type === 'Link' ? { linkpath: '/etc/passwd' } : {};
+        return entry(`data_batch_${i + 1}.bin`, new Uint8Array(), { type, ...linkpath });
+      });
+      await writeFile(archive, Buffer.concat([...entries, Buffer.alloc(1024)]));
+      const error = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      expect(error).to.be.instanceOf(InputError);
+      expect(error.message).to.match(/not all of CIFAR-10 is in it$/);
+      await expectNothingThere();
+    });
+
+    it('stops at one that inflates without measure, also where nothing of it is wanted', async () => {
+      const archive = join(from, 'cifar-10-binary.tar.gz');
+      const bomb = entry('something.bin', new Uint8Array(200_000_000));
+      await writeFile(archive, gzipSync(Buffer.concat([bomb, Buffer.alloc(1024)]), { level: 1 }));
+      const before = process.memoryUsage.rss();
+      const error = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      expect(error).to.be.instanceOf(InputError);
+      expect(error.message).to.match(/not a whole tar archive: max decompression ratio exceeded/);
+      expect(process.memoryUsage.rss() - before).to.be.below(150e6);
+      await expectNothingThere();
+    });
+
+    it('refuses a sheet of more pixels than its images have', async () => {
+      const given = join(small.folder, 'wide');
+      await cp(small.npmPackage, given, { recursive: true });
+      const wide = sharp({ create: { width: 1024, height: 20_000, channels: 3, background: 'red' } });
+      await writeFile(join(given, 'data_batch_2.png'), await wide.png().toBuffer());
+      const error = await rejection(fetchCifar10(fetchOptions(root, given), small.layout)).finally(() => remove(given));
+      expect(error).to.be.instanceOf(InputError);
+      expect(error.message).to.match(/data_batch_2\.png: cannot be read as a PNG: Input image exceeds pixel limit/);
+      await expectNothingThere();
+    });
+
     it('refuses a file that is larger than it may be, or there twice', async () => {
       const archive = join(from, 'cifar-10-binary.tar');
       const large = entry('data_batch_1.bin', new Uint8Array(20 * 3073 + 1));
@@ -185,6 +225,45 @@ describe('fetchCifar10', () => {
       await fetchCifar10({ root, from: 'official', progress: silent, download }, layout);
       expect(asked).to.deep.equal(['/cifar-10-binary.tar.gz']);
       await expectAllThere();
+    });
+
+    it('with the real downloader: what else a server may send, and when, is one clear line and leaves nothing', async () => {
+      const login = '<html>Please log in</html>';
+      let answer: (response: ServerResponse) => void = () => {};
+      const strange = createServer((_request, response) => answer(response)).listen(0, '127.0.0.1');
+      await once(strange, 'listening');
+      const url = `http://127.0.0.1:${(strange.address() as AddressInfo).port}/cifar-10-binary.tar.gz`;
+      const real: Download = async ({ to, bytes, sha256 }) => {
+        await downloadFile({ urls: [url], to, sizeBytes: bytes, sha256, stallMs: 200, attempts: 2, backoffMs: 1 });
+      };
+      const { bytes } = small.layout.official;
+      const cases: [typeof answer, RegExp][] = [
+        [(response) => response.end(login), new RegExp(`is ${login.length} bytes, expected ${bytes}`)],
+        [(response) => response.writeHead(302, { location: '/elsewhere' }).end(), /redirect count exceeded/],
+        [(response) => response.writeHead(302, { location: 'file:///etc/passwd' }).end(), /could not be downloaded/],
+        [(response) => void response.writeHead(200, { 'content-length': bytes }).write('x'), /no data for 0\.2 s/],
+        [(response) => void response.writeHead(200), /no data for 0\.2 s|could not be downloaded/],
+        [(response) => void response.write('x'.repeat(1000), () => response.destroy()), /could not be downloaded/],
+        [(response) => response.end(Buffer.alloc(bytes)), /sha256 is [0-9a-f]{64}, expected/],
+        [(response) => response.end(Buffer.alloc(bytes + 1)), /expected|sends more than/],
+        [(response) => response.socket!.end('220 mail.example ESMTP\r\n'), /could not be downloaded/],
+      ];
+      try {
+        for (const [given, message] of cases) {
+          answer = given;
+          const options = { root, from: 'official', progress: silent, download: real };
+          const error = await rejection(fetchCifar10(options, layout));
+          expect(error).to.be.instanceOf(InputError);
+          expect(error.message).to.match(message);
+          const left = await readdir(join(root, 'cifar10')).catch((): string[] => []);
+          // Of what was cut off, the part is kept to go on with.
+          expect(left.filter((name) => !/\.part(\.json)?$/.test(name))).to.deep.equal([]);
+          await remove(root);
+        }
+      } finally {
+        strange.closeAllConnections();
+        strange.close();
+      }
     });
 
     it('leaves a broken download where it can be resumed, and nothing else', async () => {
@@ -301,8 +380,10 @@ describe('fetchCifar10', () => {
   });
 });
 
+type EntryTypeName = types.EntryTypeName;
+
 /** One entry of a tar archive, with a path that tar itself would not write. */
-function entry(path: string, data: Uint8Array, more: { type?: 'SymbolicLink'; linkpath?: string } = {}): Buffer {
+function entry(path: string, data: Uint8Array, more: { type?: EntryTypeName; linkpath?: string } = {}): Buffer {
   const header = new Header({ path, size: data.length, mode: 0o644, type: 'File', mtime: new Date(0), ...more });
   header.encode();
   return Buffer.concat([header.block!, data, Buffer.alloc((512 - (data.length % 512)) % 512)]);

@@ -49,7 +49,7 @@ describe('an analysis', () => {
       'a plane of too many cells',
       { kind: 'threshold-plane', step: 0.001 },
       {},
-      /^mine: analysis\.step: 0\.001; valid: a grid of 2 to 200 thresholds/,
+      /^mine: analysis\.step: 0\.001; valid: a step with which the grid has 2 to 200 thresholds$/,
     ],
     [
       'losses compared without held-out images',

@@ -68,13 +68,27 @@ describe('loadDefinition', () => {
       for (const preset of ['laptop', ...Object.keys(presets)] as const) {
         const experiment = resolveExperiment(exported, name, preset as 'laptop');
         expect(experiment.name).to.equal(name);
-        plan(experiment);
+        await plan(experiment);
       }
     }
   });
 
   const refused: [string, string, RegExp][] = [
     ['throws.ts', "throw new Error('boom\\nmore');", /throws\.ts: cannot be loaded: boom$/],
+    ['throws-null.mjs', 'throw null;', /throws-null\.mjs: cannot be loaded: null$/],
+    ['throws-number.ts', 'throw 42;', /throws-number\.ts: cannot be loaded: 42$/],
+    [
+      'throws-odd.mjs',
+      'throw { toString() { throw new Error("again"); } };',
+      /throws-odd\.mjs: cannot be loaded: something that cannot be written as text$/,
+    ],
+    [
+      'throws-noise.mjs',
+      "throw new Error('\\u001b[2J\\u202e gone');",
+      /throws-noise\.mjs: cannot be loaded: \\u001b\[2J\\u202e gone$/,
+    ],
+    ['rejects.mjs', "await Promise.reject(new Error('later'));", /rejects\.mjs: cannot be loaded: later$/],
+    ['binary.mjs', '\u0000\u0001\u0002', /binary\.mjs: cannot be loaded: /],
     ['imports.ts', "import x from './not-there.js';\nexport default x;", /imports\.ts: cannot be loaded: .*not-there/],
     ['syntax.ts', 'export default { a: ;', /syntax\.ts: cannot be loaded: .*ERROR: Unexpected ";"$/],
   ];
@@ -86,6 +100,15 @@ describe('loadDefinition', () => {
       expect(error.message).to.match(expected).and.not.to.contain('\n');
     });
   }
+
+  it('waits for a promise that is exported, and says why it fails', async () => {
+    const path = await write('promise.mjs', `export default (async () => (${definition}))();`);
+    expect(resolveExperiment((await loadDefinition(path)).exported, path, 'laptop').name).to.equal('mine');
+    const failing = await write('failing.mjs', "export default (async () => { throw new Error('not today'); })();");
+    const error = await rejection(loadDefinition(failing));
+    expect(error).to.be.instanceOf(InputError);
+    expect(error.message).to.match(/failing\.mjs: cannot be loaded: not today$/);
+  });
 
   it('gives nothing for a file without a default export, whatever else it exports', async () => {
     for (const name of ['none.ts', 'none.mts', 'none.mjs']) {

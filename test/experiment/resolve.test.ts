@@ -126,7 +126,7 @@ describe('a preset', () => {
     };
     expect(problems({ ...least, presets })).to.have.members([
       'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, epochs, batchSize',
-      'presets.smoke.trainImage: unknown key; valid: name, title, network, checkpoint, seed, seeds, engine, published, ' +
+      'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, checkpoint, seed, seeds, engine, published, ' +
         'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
@@ -211,7 +211,7 @@ describe('a bad definition', () => {
     [
       'a misspelt key',
       { titel: 'x' },
-      'titel: unknown key; valid: name, title, network, checkpoint, seed, seeds, engine, ',
+      'titel: unknown key; valid: name, title, network, dataset, checkpoint, seed, seeds, engine, ',
     ],
     ['a misspelt key of gates', { gates: { after: [1], epoch: 3 } }, 'gates.epoch: unknown key; valid: after, pooling'],
     [
@@ -242,7 +242,7 @@ describe('a bad definition', () => {
     [
       'a grid that is not square',
       { gates: { after: [1], pooling: '4x2' } },
-      'gates.pooling: "4x2"; valid: gap, or a grid',
+      'gates.pooling: "4x2"; valid: gap, a grid',
     ],
     ['a loss that is none', { gates: { after: [1], loss: 'hing' } }, 'gates.loss: "hing"; valid: hinge, cross-entropy'],
     [

@@ -171,7 +171,8 @@ function direct(network: Network, tensors: TensorMap, input: FeatureMap, places:
   network.stages.forEach((stage, index) => {
     map = applyLayers(stage.layers, tensors, map);
     for (const { stage: number, pooling } of places) {
-      if (number === index + 1) features.push(pooling.kind === 'gap' ? averages(map) : gridAverages(map, pooling.size));
+      if (number === index + 1)
+        features.push(pooling.kind !== 'grid' ? averages(map) : gridAverages(map, pooling.size));
     }
     map = applyLayers(stage.transition, tensors, map);
   });

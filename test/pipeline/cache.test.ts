@@ -7,6 +7,8 @@ import { LazyEngine } from '../../src/pipeline/context.js';
 import { extract } from '../../src/pipeline/extract.js';
 import { openImages } from '../../src/pipeline/images.js';
 import { openNetwork } from '../../src/pipeline/source.js';
+import type { Manifest } from '../../src/store/store.js';
+import { unseal } from '../../src/store/text.js';
 import {
   type Finished,
   filesBelow,
@@ -124,7 +126,7 @@ describe('the cache of a run', () => {
     const { context, checkpoint } = later();
     const experiment = tinyExperiment(first);
     const source = await openNetwork(
-      networkByName(experiment.network),
+      networkByName(experiment.network as string),
       checkpoint,
       context.modelsRoot,
       context.progress,
@@ -215,12 +217,13 @@ describe('a damaged cache', () => {
   it('leaves nothing but whole entries', async () => {
     for (const stage of ['features', 'gates', 'scores']) {
       for (const key of await readdir(folderOf(stage))) {
-        const manifest = JSON.parse(await readFile(join(folderOf(stage), key, 'entry.json'), 'utf8'));
-        expect(manifest).to.include({ stage, key, complete: true });
-        expect(await readdir(join(folderOf(stage), key))).to.have.members([
-          'entry.json',
-          ...Object.keys(manifest.files),
-        ]);
+        const folder = join(folderOf(stage), key);
+        const manifest = unseal(await readFile(join(folder, 'manifest.json'), 'utf8')) as Manifest;
+        expect(manifest).to.include({ stage, key });
+        const names = Object.entries(manifest.files).map(([name, { sha256 }]) => {
+          return name.replace('.safetensors', `-${sha256.slice(0, 16)}.safetensors`);
+        });
+        expect(await readdir(folder)).to.have.members(['manifest.json', ...names]);
       }
     }
   });

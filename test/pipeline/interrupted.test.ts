@@ -7,7 +7,8 @@ import { expect } from 'chai';
 import { rejection } from '../data/smallCifar10.js';
 import { filesBelow, makeWorkplace, run, type Workplace, workplaceAt } from './workplace.js';
 
-const shardFiles = async (folder: string) => (await filesBelow(folder)).filter((name) => name.includes('shard-'));
+const shardFiles = async (folder: string) =>
+  (await filesBelow(folder)).filter((name) => /shard-.*\.safetensors$/.test(name));
 
 describe('an interrupted extraction', () => {
   let undisturbed: Workplace;
@@ -71,14 +72,21 @@ describe('an interrupted extraction', () => {
     await expectResumed(folder, 2048);
   });
 
-  it('begins again where the manifest cannot be read', async () => {
-    const { folder } = await fresh({ train: 200, test: 100 });
+  it('says that a manifest cannot be read, and uses again the features that are whole', async () => {
     const small = { train: 200, test: 100 };
+    const { folder } = await fresh(small);
     await run(workplaceAt(folder, small));
-    const manifests = (await filesBelow(folder)).filter((name) => name.endsWith('entry.json'));
+    const manifests = (await filesBelow(folder)).filter((name) => name.endsWith('manifest.json'));
+    expect(manifests).to.have.length(5);
     for (const name of manifests) await writeFile(join(folder, name), '{"key":');
     const again = workplaceAt(folder, small);
     await run(again);
-    expect(again.notes.filter((note) => note.includes('in the cache ('))).to.deep.equal([]);
+    for (const name of manifests) {
+      const said = `${join(folder, name)}: is not what was written there; removed, it is made again`;
+      expect(again.warnings).to.contain(said);
+    }
+    expect(again.warnings).to.have.length(5);
+    expect(again.notes.filter((note) => note.includes('extracting'))).to.deep.equal([]);
+    expect(again.notes.filter((note) => note.includes('; training on'))).to.have.length(2);
   });
 });

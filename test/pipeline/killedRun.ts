@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { filesBelow, run, workplaceAt } from './workplace.js';
 
@@ -17,9 +15,7 @@ const workplace = workplaceAt(folder, {
 });
 await run(workplace);
 
-/** Shards that a manifest names: a file that none names yet does not count after a kill. */
+/** Whole shards: one that is being written has a temporary name. */
 async function recordedShards(): Promise<number> {
-  const manifests = (await filesBelow(folder)).filter((name) => name.endsWith('entry.json'));
-  const texts = await Promise.all(manifests.map((name) => readFile(join(folder, name), 'utf8')));
-  return new Set(texts.flatMap((text) => text.match(/shard-\d+/g) ?? [])).size;
+  return (await filesBelow(folder)).filter((name) => /shard-\d+-[0-9a-f]{16}\.safetensors$/.test(name)).length;
 }

@@ -1,7 +1,9 @@
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { sha256 } from '../../src/store/files.js';
 import { type Entry, type KeyInputs, RottenError, Store } from '../../src/store/store.js';
+import { seal, unseal } from '../../src/store/text.js';
 import { inFolder } from '../checkpoints/helpers.js';
 import { rejection } from '../data/smallCifar10.js';
 
@@ -71,7 +73,7 @@ describe('entries of the store', () => {
       expect(await found.isComplete()).to.equal(true);
       expect((await found.read('a')).toString()).to.equal('one two');
       expect((await found.read('b')).toString()).to.equal('three');
-      expect(await found.bytes()).to.equal(12);
+      expect(await found.names()).to.deep.equal(['a', 'b']);
       const manifest = (await found.manifest())!;
       expect([manifest.stage, manifest.key, manifest.notes]).to.deep.equal(['features', entry.key, { objective: 0.5 }]);
       expect(manifest.inputs).to.deep.equal(inputs);
@@ -92,8 +94,9 @@ describe('entries of the store', () => {
       };
       await rejection(entry.write('shard1', failing()));
       const resumed = again();
-      expect(Object.keys((await resumed.manifest())!.files)).to.deep.equal(['shard0']);
-      expect((await readdir(entry.directory)).sort()).to.deep.equal(['entry.json', 'shard0']);
+      expect(await resumed.manifest()).to.equal(undefined);
+      expect(await resumed.names()).to.deep.equal(['shard0']);
+      expect(await readdir(entry.directory)).to.deep.equal([`shard0-${sha256('0').slice(0, 16)}`]);
       await resumed.write('shard1', [bytes('1')]);
       await resumed.finish();
       expect(Object.keys((await again().manifest())!.files)).to.deep.equal(['shard0', 'shard1']);
@@ -102,12 +105,32 @@ describe('entries of the store', () => {
   );
 
   it(
-    'take the last of a file written twice',
+    'are made by several who know nothing of each other, each file whole, whoever finishes',
     inStore(async (entry, again) => {
-      await entry.write('a', [bytes('first')]);
-      await entry.write('a', [bytes('second')]);
-      expect((await again().read('a')).toString()).to.equal('second');
-      expect(await again().bytes()).to.equal(6);
+      const other = again();
+      await Promise.all([entry.write('a', [bytes('one')]), other.write('b', [bytes('two')])]);
+      // The same file twice, with other content, as where a lock was lost: one of them counts, and stays.
+      await Promise.all([entry.write('c', [bytes('mine')]), other.write('c', [bytes('theirs')])]);
+      await Promise.all([entry.finish(), other.finish()]);
+      const found = again();
+      expect(await found.names()).to.deep.equal(['a', 'b', 'c']);
+      expect((await found.read('b')).toString()).to.equal('two');
+      const text = (await found.read('c')).toString();
+      expect(['mine', 'theirs']).to.contain(text);
+      expect((await entry.read('c')).toString()).to.equal(text);
+      expect(await found.strays()).to.have.length(1);
+    }),
+  );
+
+  it(
+    'are not finished with a file of another process that is not what its name says',
+    inStore(async (entry, again) => {
+      await entry.write('a', [bytes('content')]);
+      await flip(await entry.path('a'));
+      const error = await rejection(again().finish());
+      expect(error).to.be.instanceOf(RottenError);
+      await (error as RottenError).mend();
+      expect(await again().names()).to.deep.equal([]);
     }),
   );
 
@@ -121,15 +144,19 @@ describe('entries of the store', () => {
       expect(await again().manifest()).to.equal(undefined);
       await entry.remove();
       await entry.write('b', [bytes('new')]);
-      expect(Object.keys((await again().manifest())!.files)).to.deep.equal(['b']);
+      expect(await again().names()).to.deep.equal(['b']);
     }),
   );
 
   const harms: [string, (path: string) => Promise<void>, RegExp][] = [
-    ['a flipped bit', (path) => flip(path), /a: is not what was written there/],
-    ['a truncated file', (path) => truncate(path, 3), /a: is not what was written there/],
-    ['bytes at the end', async (path) => writeFile(path, '!', { flag: 'a' }), /a: is not what was written there/],
-    ['a missing file', (path) => rm(path), /a: is missing/],
+    ['a flipped bit', (path) => flip(path), /a-[0-9a-f]{16}: is not what was written there/],
+    ['a truncated file', (path) => truncate(path, 3), /a-[0-9a-f]{16}: is not what was written there/],
+    [
+      'bytes at the end',
+      async (path) => writeFile(path, '!', { flag: 'a' }),
+      /a-[0-9a-f]{16}: is not what was written there/,
+    ],
+    ['a missing file', (path) => rm(path), /a-[0-9a-f]{16}: is missing/],
   ];
   for (const [harm, hurt, message] of harms) {
     it(
@@ -137,7 +164,7 @@ describe('entries of the store', () => {
       inStore(async (entry, again) => {
         await entry.write('a', [bytes('content')]);
         await entry.finish();
-        await hurt(join(entry.directory, 'a'));
+        await hurt(await entry.path('a'));
         const damaged = again();
         expect(await damaged.isComplete()).to.equal(true);
         const error = await rejection(damaged.read('a'));
@@ -162,36 +189,32 @@ describe('entries of the store', () => {
   );
 
   it(
-    'with a manifest that is none are as if they were not there, and can be made again',
+    'notice a manifest that is not what was written, in whichever bit, and can then be made again',
     inStore(async (entry, again) => {
       await entry.write('a', [bytes('content')]);
-      await entry.finish();
-      const path = join(entry.directory, 'entry.json');
-      const good = await readFile(path, 'utf8');
-      const { key } = entry;
-      const bad = [
-        '',
-        good.slice(0, good.length / 2),
-        'null',
-        '[]',
-        '"text"',
-        '{}',
-        good.replace(
-          key,
-          key.replace(/./, (digit) => (digit === '0' ? '1' : '0')),
-        ), // copied from another entry
-        JSON.stringify({ key, complete: true }),
-        JSON.stringify({ key, complete: true, files: null }),
-      ];
-      for (const text of bad) {
-        await writeFile(path, text);
-        expect(await again().manifest(), text).to.equal(undefined);
-        expect(await again().isComplete(), text).to.equal(false);
-        expect(await again().bytes(), text).to.equal(0);
-        expect(await rejection(again().read('a')), text).to.be.instanceOf(RottenError);
+      await entry.finish({ objective: 0.5 });
+      const path = join(entry.directory, 'manifest.json');
+      const good = await readFile(path);
+      const another = seal({ ...(unseal(good.toString()) as object), key: '0'.repeat(32) });
+      const bad = ['', 'null', '[]', '"text"', '{}', another, good.subarray(0, good.length / 2)].map((text) =>
+        Buffer.from(text),
+      );
+      for (let bit = 0; bit < good.length * 8; bit++) {
+        const damaged = Buffer.from(good);
+        damaged[bit >> 3]! ^= 1 << (bit & 7);
+        bad.push(damaged);
       }
-      await again().write('a', [bytes('anew')]);
-      expect((await again().read('a')).toString()).to.equal('anew');
+      for (const [index, damaged] of bad.entries()) {
+        await writeFile(path, damaged);
+        const error = await rejection(again().isComplete());
+        expect(error, `${index}`).to.be.instanceOf(RottenError);
+        expect(error.message).to.match(/manifest\.json: (is not what was written there|belongs to another entry)$/);
+      }
+      await ((await rejection(again().read('a'))) as RottenError).mend();
+      expect(await again().isComplete()).to.equal(false);
+      expect((await again().read('a')).toString(), 'what is whole stays').to.equal('content');
+      await again().finish();
+      expect(await again().isComplete()).to.equal(true);
     }),
   );
 
@@ -204,14 +227,14 @@ describe('entries of the store', () => {
       const gates = store.entry('gates', { gate: 0 });
       await gates.write('gate', [bytes('w')]);
       await writeFile(join(store.root, 'README'), 'no entry');
-      await writeFile(join(gates.directory, 'entry.json'), 'broken');
+      await writeFile(join(gates.directory, 'manifest.json'), 'broken');
       const listed = await store.list();
       expect(listed.map(({ stage, key }) => [stage, key])).to.deep.equal([
         ['features', again().key],
         ['gates', gates.key],
       ]);
       expect((await listed[0]!.manifest())?.inputs).to.deep.equal(inputs);
-      expect(await listed[1]!.manifest()).to.equal(undefined);
+      expect(await rejection(listed[1]!.manifest())).to.be.instanceOf(RottenError);
     }),
   );
 });

@@ -5,6 +5,7 @@ import { InputError } from '../../errors.js';
 import { asFileProblem, exists } from '../../store/files.js';
 import { locked } from '../../store/lock.js';
 import { ensureFolder } from '../../store/store.js';
+import { sweep } from '../../store/sweep.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
 import { isDescribed, writeDescription } from './description.js';
 import { binaryFolder, type Cifar10Layout, cifar10, classesFile, classesText, directoryOf } from './layout.js';
@@ -60,6 +61,7 @@ async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar
   const { from, progress, download } = options;
   await ensureFolder(directory);
   await removeAbandoned(directory);
+  await sweep(directory);
   const temporary = join(directory, temporaryName(hostname(), process.pid));
   const made = join(temporary, binaryFolder);
   try {

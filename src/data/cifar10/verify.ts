@@ -10,6 +10,7 @@ import {
   cifar10,
   classes,
   classesFile,
+  classesText,
   directoryOf,
   fetchCommand,
   filesOf,
@@ -68,8 +69,8 @@ export async function inspectFolder(folder: string, layout: Cifar10Layout): Prom
     countLabels(data, imagesPerClass[file.split]);
   }
   if (problems.length === 0) problems.push(...problemsOfCounts(folder, imagesPerClass, layout));
-  const names = (await readIfThere(join(folder, classesFile)))?.toString('latin1').trim().split(/\s+/);
-  if (names?.join() !== classes.join()) {
+  const names = (await readIfThere(join(folder, classesFile)))?.toString('latin1');
+  if (names !== classesText()) {
     problems.push(
       `${join(folder, classesFile)}: ${names === undefined ? 'missing' : 'not the ten classes of CIFAR-10'}`,
     );

@@ -6,13 +6,17 @@ import { type Pixels, resample } from './resample.js';
 // libvips keeps what it decoded last; no image here is asked for twice, and memory must not grow.
 sharp.cache(false);
 
-// Content decides what a file is, so whatever libvips can read could be called an image: only these can be (SVG runs a
-// renderer on a text of any length).
-sharp.block({ operation: ['VipsForeignLoad'] });
-sharp.unblock({ operation: ['Jpeg', 'Png', 'Webp', 'Tiff', 'Nsgif'].map((kind) => `VipsForeignLoad${kind}`) });
+/**
+ * How the files begin that are decoded. Content decides what a file is, so whatever libvips can read could be called an
+ * image: SVG runs a renderer on a text of any length.
+ */
+const beginnings = ['\xff\xd8\xff', '\x89PNG\r\n', 'RIFF', 'II*\0', 'MM\0*', 'GIF87a', 'GIF89a'];
 
-/** Pixels of an image at most, as many as PIL reads without a warning: a file of some kB can stand for gigabytes. */
-const MOST_PIXELS = 89_478_485;
+/**
+ * What an image may have at most: a file of some kB can stand for gigabytes. Of these 50 megapixels the formats that keep
+ * a whole image (progressive JPEG, interlaced PNG, WebP) need up to 400 MB.
+ */
+const limits = { pixels: 50_400_000, side: 65_535 };
 
 /** What decides how an image is decoded. */
 interface Kind {
@@ -45,17 +49,29 @@ export async function decodeImage(bytes: Uint8Array, geometry: Geometry): Promis
   return channelsFirst(pixels, geometry.order);
 }
 
+/** Size of the content of an image file in pixels. @throws Error where it is none */
+export async function imageSize(bytes: Uint8Array): Promise<{ readonly width: number; readonly height: number }> {
+  const { width, height } = await kindOf(bytes);
+  return { width, height };
+}
+
 async function kindOf(bytes: Uint8Array): Promise<Kind> {
+  const beginning = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 8)).toString('latin1');
+  if (!beginnings.some((known) => beginning.startsWith(known)))
+    throw new Error('not a JPEG, PNG, WebP, TIFF or GIF file');
   const jpeg = jpegSize(bytes);
   const isPlain = jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4;
   if (isPlain) return { width: jpeg.width, height: jpeg.height, isCmyk: false, hasAlpha: false };
   const { width, height, space, hasAlpha } = await open(bytes).metadata();
+  if (Math.max(width, height) > limits.side) {
+    throw new Error(`${width} x ${height} pixels; valid: at most ${limits.side} on a side`);
+  }
   return { width, height, isCmyk: space === 'cmyk', hasAlpha };
 }
 
 function open(bytes: Uint8Array): Sharp {
   // failOn 'error': what PIL refuses; bytes between segments, which some files of ImageNet have, are only a warning.
-  return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: MOST_PIXELS });
+  return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: limits.pixels });
 }
 
 async function shrink(image: Sharp, to: Placement, { crop, interpolation }: Geometry): Promise<Pixels> {

@@ -69,7 +69,7 @@ export async function scanClassFolders(
   return files;
 }
 
-/** Size of a file in bytes; 0 where it is not there. */
+/** Size of a file in bytes, 2^32 - 1 where it is larger; 0 where it is not there. */
 export function sizeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  return Math.min(statSync(path, { throwIfNoEntry: false })?.size ?? 0, 2 ** 32 - 1);
 }

@@ -40,7 +40,7 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
     const path = join(list.directory, list.path(index));
     const size = list.sizes[index]!;
     if (size > MOST_BYTES) {
-      unreadable.set(index, `${path}: ${size} bytes; valid: at most ${MOST_BYTES}`);
+      unreadable.set(index, `${path}: more than ${MOST_BYTES} bytes`);
       return;
     }
     const found = spare.findIndex((buffer) => buffer.length >= size);

@@ -3,9 +3,10 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import type { ConfidenceKind } from '../../gates/confidence.js';
-import type { LoweredNetwork } from '../../networks/lower.js';
 import type { GatePlace } from '../../networks/pooling.js';
+import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
+import { isUser, type LoadedNetwork } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type {
   BlockCovariance,
@@ -59,8 +60,10 @@ export class OnnxRuntime implements Engine {
     });
   }
 
-  async loadFeatures(lowered: LoweredNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
-    const session = await this.createSession(featureGraph(lowered, places));
+  async loadFeatures(lowered: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
+    const session = await this.createSession(
+      isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places),
+    );
     const { channels, height, width } = lowered.network.input;
     return {
       async run(images, count): Promise<FeatureBatch> {
@@ -75,7 +78,7 @@ export class OnnxRuntime implements Engine {
     };
   }
 
-  loadGated(lowered: LoweredNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork> {
+  loadGated(lowered: LoadedNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork> {
     const create: CreateSession = (model, options) => this.createSession(model, options);
     return loadGatedNetwork(create, this.#execution.provider === 'cpu', lowered, gates, confidence);
   }

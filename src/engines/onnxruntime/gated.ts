@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
-import type { LoweredNetwork } from '../../networks/lower.js';
+import { classCount } from '../../networks/onnx.js';
 import { floatThresholds, gatedGraphNames, gatedModel, plainAnswer } from '../../onnx/gated.js';
 import { cutModel, straightModel } from '../../onnx/gated-cut.js';
+import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
 
 /** Opens sessions of one engine, with these options besides its own. */
@@ -23,11 +24,11 @@ export type CreateSession = (
 export async function loadGatedNetwork(
   createSession: CreateSession,
   blocked: boolean,
-  lowered: LoweredNetwork,
+  lowered: LoadedNetwork,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
 ): Promise<GatedNetwork> {
-  const classes = lowered.network.classifier.out;
+  const classes = classCount(lowered.network);
   const answer = plainAnswer(classes);
   const model = blocked
     ? cutModel(await optimise(createSession, straightModel(lowered, gates)), gates.length, confidence, answer)

@@ -8,7 +8,9 @@ export function runModelOf(path: string): RunModel {
   return async (model, batches) => {
     const engine = await OnnxRuntimeCpu.create();
     const refused = (error: unknown): never => {
-      throw new InputError(`${path}: ONNX Runtime refuses it: ${messageOf(error).trim().split('\n')[0]}`, { cause: error });
+      throw new InputError(`${path}: ONNX Runtime refuses it: ${messageOf(error).trim().split('\n')[0]}`, {
+        cause: error,
+      });
     };
     const options = { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 } as const;
     const session = await engine.createSession(model, options).catch(refused);

@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { ConfidenceKind } from '../../gates/confidence.js';
-import type { LoweredNetwork } from '../../networks/lower.js';
+import { described } from '../../networks/onnx.js';
 import type { GatePlace } from '../../networks/pooling.js';
+import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type {
   BlockCovariance,
   Engine,
@@ -40,7 +41,8 @@ export class TensorFlowEngine implements Engine {
     return { id, device, threads: isNode ? availableParallelism() : 1, versions };
   }
 
-  async loadFeatures(lowered: LoweredNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
+  async loadFeatures(loaded: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
+    const lowered = described(loaded, this.#tensorFlow.id);
     const { tf, activate } = this.#tensorFlow;
     await activate();
     const network = deviceNetwork(tf, lowered, places);
@@ -57,12 +59,12 @@ export class TensorFlowEngine implements Engine {
   }
 
   async loadGated(
-    lowered: LoweredNetwork,
+    loaded: LoadedNetwork,
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
   ): Promise<GatedNetwork> {
     await this.#tensorFlow.activate();
-    return deviceGated(this.#tensorFlow, lowered, gates, confidence);
+    return deviceGated(this.#tensorFlow, described(loaded, this.#tensorFlow.id), gates, confidence);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {

@@ -121,7 +121,7 @@ function deviceGate(
   { channels, height, width }: MapShape,
   keep: Keep,
 ): (end: Tensor4D) => Tensor2D {
-  const size = place.pooling.kind === 'gap' ? 1 : place.pooling.size;
+  const size = place.pooling.kind === 'grid' ? place.pooling.size : 1;
   const cell: [number, number] = [height / size, width / size];
   // Features come channel, row, column; here a map's channels lie innermost: the weights are turned once, not each map.
   const weights = keep<Rank.R2>(() => {

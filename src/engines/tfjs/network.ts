@@ -180,7 +180,7 @@ function pooling(tf: Tf, { op, kernel, stride, padding }: OfOp<'maxPool' | 'avgP
 
 /** A gate's features [batch, features], ordered channel, row, column as in the ONNX graph. */
 function pool(tf: Tf, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
-  if (pooling.kind === 'gap') return tf.mean(x, [1, 2]);
+  if (pooling.kind !== 'grid') return tf.mean(x, [1, 2]);
   const cell: [number, number] = [height / pooling.size, width / pooling.size];
   return tf.tidy(() => {
     const cells = tf.transpose(tf.avgPool(x, cell, cell, 'valid'), [0, 3, 1, 2]); // [batch, channels, rows, columns]

@@ -1,4 +1,10 @@
-import { encodeModel, type GraphMessage, type NodeMessage, type TensorMessage, type ValueInfoMessage } from '../proto.js';
+import {
+  encodeModel,
+  type GraphMessage,
+  type NodeMessage,
+  type TensorMessage,
+  type ValueInfoMessage,
+} from '../proto.js';
 import type { UserModel } from './user-model.js';
 import { inputsOf, outputsOf, type ValueMap } from './values.js';
 
@@ -44,18 +50,27 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel): Pro
   const graph = probeGraph(model, map, [...produced, name], valued);
   const results = await run(graph, [batch(0, 1), batch(1, 1), batch(0, 2)]);
   const [first, second, both] = results as [Results, Results, Results];
-  const sizes = (found: Results, value: string): number[] => Array.from(found.get(sizeOf(value))!.data as BigInt64Array, Number);
-  const weights = model.file.model.graph.initializer.map(({ name: weight, dims: of }): [string, [number[], number[]]] => {
-    const fixed = (of ?? []).map(Number);
-    return [weight, [fixed, fixed]];
-  });
+  const sizes = (found: Results, value: string): number[] =>
+    Array.from(found.get(sizeOf(value))!.data as BigInt64Array, Number);
+  const weights = model.file.model.graph.initializer.map(
+    ({ name: weight, dims: of }): [string, [number[], number[]]] => {
+      const fixed = (of ?? []).map(Number);
+      return [weight, [fixed, fixed]];
+    },
+  );
   return {
     shapes: new Map([
       ...weights,
-      ...[...produced, name].map((value): [string, [number[], number[]]] => [value, [sizes(first, value), sizes(both, value)]]),
+      ...[...produced, name].map((value): [string, [number[], number[]]] => [
+        value,
+        [sizes(first, value), sizes(both, value)],
+      ]),
     ]),
     values: new Map(valued.map((value) => [value, [first.get(value)!, both.get(value)!] as const])),
-    mixing: mixingOf([first, second].map((found) => found.get(model.logits)!), both.get(model.logits)!),
+    mixing: mixingOf(
+      [first, second].map((found) => found.get(model.logits)!),
+      both.get(model.logits)!,
+    ),
   };
 }
 
@@ -121,7 +136,18 @@ function mixingOf(alone: readonly RunValue[], together: RunValue): number {
 
 /** ONNX's numbers of the types that a run gives. */
 const elementTypes: Readonly<Record<string, number>> = {
-  float32: 1, uint8: 2, int8: 3, uint16: 4, int16: 5, int32: 6, int64: 7, bool: 9, float16: 10, float64: 11, uint32: 12, uint64: 13,
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
 }; // prettier-ignore
 
 /** A value of a run as a constant of a file. */

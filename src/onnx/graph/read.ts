@@ -90,10 +90,16 @@ async function withOutsideWeights(path: string, bytes: Buffer, model: ModelMessa
       continue;
     }
     const entries = rare.graph!.initializer[index]!.external_data;
-    const data = await readOutside(path, tensor.name, Object.fromEntries(entries.map(({ key, value }) => [key, value])));
+    const data = await readOutside(
+      path,
+      tensor.name,
+      Object.fromEntries(entries.map(({ key, value }) => [key, value])),
+    );
     total += data.length;
     if (total >= MOST_BYTES) {
-      throw new InputError(`${path}: more than 2.1 GB with its weights' files; valid: less, the graph is written as one file`);
+      throw new InputError(
+        `${path}: more than 2.1 GB with its weights' files; valid: less, the graph is written as one file`,
+      );
     }
     hashes.push(sha256(data));
     tensors.push({ name: tensor.name, dims: tensor.dims, data_type: tensor.data_type, raw_data: data });
@@ -107,7 +113,9 @@ async function readOutside(path: string, name: string, entry: Readonly<Record<st
   const location = entry['location'] ?? '';
   const where = `${path}: weights of ${name}`;
   if (location === '' || location.includes('\0') || /^([/\\]|[A-Za-z]:|\.\.)/.test(normalize(location))) {
-    throw new InputError(`${where} lie in ${JSON.stringify(location)}; valid: a file in the model's folder or below it`);
+    throw new InputError(
+      `${where} lie in ${JSON.stringify(location)}; valid: a file in the model's folder or below it`,
+    );
   }
   const [offset, length] = [Number(entry['offset'] ?? 0), Number(entry['length'] ?? Number.NaN)];
   const file = await open(join(dirname(path), location), 'r').catch((error: NodeJS.ErrnoException) => {
@@ -117,7 +125,15 @@ async function readOutside(path: string, name: string, entry: Readonly<Record<st
   try {
     const { size } = await file.stat();
     const wanted = Number.isNaN(length) ? size - offset : length;
-    if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(wanted) && offset >= 0 && wanted >= 0 && offset + wanted <= size)) {
+    if (
+      !(
+        Number.isSafeInteger(offset) &&
+        Number.isSafeInteger(wanted) &&
+        offset >= 0 &&
+        wanted >= 0 &&
+        offset + wanted <= size
+      )
+    ) {
       throw new InputError(`${where}: bytes ${offset} to ${offset + wanted} of ${location}, which has ${size}`);
     }
     const data = Buffer.alloc(wanted);

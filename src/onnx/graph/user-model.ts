@@ -62,6 +62,9 @@ function unsupported(node: NodeMessage): string | undefined {
     return `${what} is control flow; trace the network instead of scripting it, and run onnxsim over the file`;
   }
   if (quantised.test(node.op_type)) return `${what}: a quantised network; valid: the float32 one it was made from`;
+  if (!['', 'ai.onnx', undefined].includes(node.domain)) {
+    return `${what} of ${node.domain}: not ONNX's own; export again, without ONNX Runtime's optimiser behind it`;
+  }
   if (random.test(node.op_type)) return `${what} draws numbers; export the network in evaluation mode: model.eval()`;
   if (sequences.test(node.op_type)) return `${what} makes a list of tensors; run onnxsim over the file`;
   return undefined;
@@ -72,7 +75,9 @@ function checkInput({ model, path }: UserFile): UserModel['input'] {
   const inputs = model.graph.input.filter(({ name }) => !weights.has(name));
   const [input] = inputs;
   if (input === undefined || inputs.length !== 1) {
-    throw new InputError(`${path}: inputs ${inputs.map(({ name }) => name).join(', ') || 'none'}; valid: one, the images`);
+    throw new InputError(
+      `${path}: inputs ${inputs.map(({ name }) => name).join(', ') || 'none'}; valid: one, the images`,
+    );
   }
   const where = `${path}: input ${input.name}`;
   const type = input.type?.tensor_type?.elem_type;

@@ -53,7 +53,9 @@ function neededNodes(
   wanted: string,
   path: string,
 ): NodeMessage[] {
-  const producers = new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
+  const producers = new Map(
+    nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])),
+  );
   const sorted: NodeMessage[] = [];
   const state = new Map<NodeMessage, 'open' | 'done'>();
   const stack = [wanted];

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'csv-parse/sync';
+import { networkLabel } from '../../experiment/own-network.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { projectRoot } from '../../project.js';
 import type { Claim } from '../../report/findings.js';
@@ -69,7 +70,7 @@ export function settle(
   const elsewhere =
     experiment.network === printed.network
       ? []
-      : [`measured on ${experiment.network}, not the paper's ${printed.network}`];
+      : [`measured on ${networkLabel(experiment.network)}, not the paper's ${printed.network}`];
   const why = [...(outcome.why === undefined ? [] : [outcome.why]), ...elsewhere].join('; ');
   return {
     id: variant === undefined ? printed.id : `${printed.id}-${variant}`,

@@ -198,7 +198,7 @@ export const checkpointReaders: readonly Reader[] = [
       });
       const odd = errors.find((error) => !(error instanceof Error) || error.name !== 'InputError');
       if (odd !== undefined) throw odd;
-      if (errors.length > 0) throw errors[0];
+      if (errors.length === attempts.length) throw errors[0];
     },
   },
   {

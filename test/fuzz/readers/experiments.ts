@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { parseThresholds } from '../../../src/cli/predict-commands.js';
+import { InputError } from '../../../src/errors.js';
 import { experimentNames, loadDefinition } from '../../../src/experiment/load.js';
 import { parseSetting, resolveExperiment } from '../../../src/experiment/resolve.js';
 import type { Reader } from '../fuzz.js';
@@ -67,6 +68,19 @@ const change: fc.Arbitrary<Change> = fc.record({
     { nil: undefined, freq: 4 },
   ),
 });
+/** A refusal says of each problem what would be valid. */
+function resolved(...args: Parameters<typeof resolveExperiment>): void {
+  try {
+    resolveExperiment(...args);
+  } catch (error) {
+    const said = error instanceof InputError ? error.problems : [];
+    const odd = said.find(
+      (line) => !/^mine\.ts: (.+; valid: .+|and \d+ more problems)$/.test(line) || /Invalid input|\[object/.test(line),
+    );
+    throw odd === undefined ? error : new Error(`says nothing of use: ${odd}`);
+  }
+}
+
 const preset = fc.constantFrom('laptop', 'smoke', 'paper');
 
 export const experimentReaders: readonly Reader[] = [
@@ -80,13 +94,13 @@ export const experimentReaders: readonly Reader[] = [
         .tuple(fc.nat(seeds.length - 1), some, preset)
         .map(([seed, changes, name]) => [changes.reduce<unknown>(changed, seeds[seed]), name] as const);
     },
-    read: ([definition, name]: [unknown, 'laptop']) => resolveExperiment(definition, 'mine.ts', name),
+    read: ([definition, name]: [unknown, 'laptop']) => resolved(definition, 'mine.ts', name),
   },
   {
     name: 'anything as a definition',
     inputs: 10_000,
     input: () => value,
-    read: (definition: unknown) => resolveExperiment(definition, 'mine.ts', 'laptop'),
+    read: (definition: unknown) => resolved(definition, 'mine.ts', 'laptop'),
   },
   {
     name: 'settings',
@@ -122,7 +136,7 @@ export const experimentReaders: readonly Reader[] = [
         .map(([seed, list]) => [seeds[seed], list] as const);
     },
     read: ([definition, settings]: [unknown, string[]]) =>
-      resolveExperiment(definition, 'mine.ts', 'laptop', settings.map(parseSetting)),
+      resolved(definition, 'mine.ts', 'laptop', settings.map(parseSetting)),
   },
   {
     name: 'thresholds on the command line',

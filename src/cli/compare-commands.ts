@@ -1,0 +1,77 @@
+import { relative, resolve } from 'node:path';
+import { type Comparison, compareRuns, type ResultDifference } from '../pipeline/compare.js';
+import { openRun } from '../pipeline/compare-runs.js';
+import { renderComparison, renderComparisonCsv } from '../report/comparison.js';
+import { cellText, heading } from '../report/format.js';
+import type { CompareOptions } from './compare.js';
+
+/** `dgate compare` */
+export async function compare(options: CompareOptions): Promise<void> {
+  const root = resolve(options.results ?? 'results');
+  const comparison = compareRuns(await openRun(options.a, root), await openRun(options.b, root));
+  const { format } = options;
+  if (options.json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
+  else if (format === 'csv') process.stdout.write(csv(comparison));
+  else process.stdout.write(`${renderComparison(tablesOf(comparison, root), format)}\n`);
+}
+
+const columns = ['kind', 'item', 'quantity', 'a', 'b', 'difference', 'difference_low', 'difference_high'];
+
+function csv({ basis, results }: Comparison): string {
+  return renderComparisonCsv(columns, [
+    ...basis.map(({ path, a, b }) => ['definition', path, null, a, b, null, null, null]),
+    ...results.map(({ row, quantity, a, b, difference, interval }) => {
+      return ['result', row, quantity, a, b, difference, interval?.[0] ?? null, interval?.[1] ?? null];
+    }),
+  ]);
+}
+
+function tablesOf({ a, b, basis, results, equalRows, intervals }: Comparison, root: string) {
+  const named = (folder: string): string => {
+    const short = relative(root, folder);
+    return short.startsWith('..') ? folder : short;
+  };
+  const notes = {
+    paired: 'intervals: 95 % of the mean difference, seed by seed (Student)',
+    independent: 'intervals: 95 % of the difference of means, seeds as independent samples (Welch)',
+  };
+  const same = basis.length + results.length === 0 ? ['nothing differs'] : [];
+  return {
+    title: `A: ${named(a)}, B: ${named(b)}`,
+    tables: [
+      {
+        title: 'What they rest on',
+        head: ['Definition', 'A', 'B'],
+        rows: basis.map(({ path, a: one, b: two }) => [path, shown(one), shown(two)]),
+      },
+      {
+        title: 'What came out',
+        head: ['Row', 'Quantity', 'A', 'B', 'B - A', ...(intervals === undefined ? [] : ['95 % interval'])],
+        rows: results.map((result) => resultCells(result, intervals !== undefined)),
+      },
+    ],
+    notes: [
+      ...same,
+      ...(equalRows > 0 ? [`${equalRows} row${equalRows > 1 ? 's' : ''} equal in everything`] : []),
+      ...(intervals === undefined ? [] : [notes[intervals]]),
+    ],
+  };
+}
+
+function resultCells({ row, quantity, a, b, difference, interval }: ResultDifference, spread: boolean): string[] {
+  const cell = (value: number | null): string => (value === null ? 'not there' : cellText(quantity, value));
+  const signed = (value: number): string => `${value > 0 ? '+' : ''}${cellText(quantity, value)}`;
+  return [
+    row,
+    heading(quantity),
+    cell(a),
+    cell(b),
+    difference === null ? '' : signed(difference),
+    ...(spread ? [interval === null ? '' : `${signed(interval[0])} .. ${signed(interval[1])}`] : []),
+  ];
+}
+
+const shown = (value: number | string | null): string => {
+  if (value === null) return 'not there';
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : String(value);
+};

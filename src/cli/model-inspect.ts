@@ -1,0 +1,87 @@
+import type { Cuts } from '../onnx/graph/cuts.js';
+import { layoutOf, whyNone } from '../onnx/graph/describe.js';
+import type { PreparedGraph } from '../onnx/graph/prepare.js';
+import { inspectFile } from '../pipeline/user-network.js';
+import { renderColumns } from '../report/columns.js';
+
+interface InspectOptions {
+  readonly file: string;
+  readonly logits?: string;
+  readonly json: boolean;
+}
+
+/** `dgate model inspect` */
+export async function inspectModel({ file, logits, json }: InspectOptions): Promise<void> {
+  const { graph, cuts } = await inspectFile(file, logits);
+  const document = inspection(file, graph, cuts);
+  process.stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${render(document)}\n`);
+}
+
+/** What `dgate model inspect --json` prints. */
+function inspection(file: string, graph: PreparedGraph, found: Cuts) {
+  const { model, shapes } = graph;
+  const { flops, cuts, proposed } = found;
+  const { channels, height, width, order, name } = model.input;
+  return {
+    file,
+    sha256: model.file.sha256,
+    opset: model.opset,
+    input: { name, channels, height, width, order: order === 'first' ? 'NCHW' : 'NHWC' },
+    output: { name: model.logits, classes: shapes.get(model.logits)![0][1]! },
+    parameters: graph.parameters,
+    flops: flops.total,
+    notCounted: flops.notCounted,
+    unknownCost: flops.unknown,
+    cuts: cuts.map((cut, index) => ({
+      tensor: cut.tensor,
+      operator: cut.op,
+      shape: cut.shape,
+      layout: layoutOf(cut).layout,
+      flops: cut.flops,
+      share: cut.flops / flops.total,
+      proposed: proposed.includes(index),
+      alike: cut.alike.map(({ tensor }) => tensor),
+    })),
+    why: proposed.length === 0 ? whyNone(found) : missingNotes(found),
+  };
+}
+
+type Inspection = ReturnType<typeof inspection>;
+
+/** Why there are fewer than four; null where there are four. */
+function missingNotes({ missing }: Cuts): string | null {
+  const notes = missing.map(({ share, tensors }) => {
+    const few = tensors.slice(0, 3).join(', ');
+    const why =
+      tensors.length > 1
+        ? `${few}${tensors.length > 3 ? ` and ${tensors.length - 3} more` : ''} are all needed there`
+        : 'no place is near';
+    return `none at ${Math.round(100 * share)} % of the FLOPs: ${why}`;
+  });
+  return notes.length === 0 ? null : notes.join('; ');
+}
+
+function render(found: Inspection): string {
+  const number = (value: number): string => value.toLocaleString('en');
+  const { input, output, flops, notCounted, unknownCost, cuts, why } = found;
+  const rows = cuts.map((cut) => [
+    cut.proposed ? '*' : '',
+    cut.tensor,
+    cut.operator,
+    cut.shape.join(' x '),
+    cut.layout,
+    number(cut.flops),
+    `${(100 * cut.share).toFixed(1)} %`,
+  ]);
+  const proposed = cuts.filter((cut) => cut.proposed).map(({ tensor }) => `'${tensor}'`);
+  return [
+    `${found.file}: ${number(flops)} FLOPs, ${number(found.parameters)} parameters, opset ${found.opset}`,
+    `input ${input.name}: ${input.order}, ${input.channels} channels, ${input.height} x ${input.width}; output ${output.name}: ${output.classes} classes`,
+    `Not counted: ${notCounted.map(({ op, count }) => `${op} ${count}`).join(', ') || 'nothing'}`,
+    ...(unknownCost.length > 0 ? [`Of unknown cost, so that the FLOPs are too few: ${unknownCost.join(', ')}`] : []),
+    renderColumns(['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', 'Share'], rows),
+    'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
+    ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
+    ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
+  ].join('\n');
+}

@@ -1,0 +1,147 @@
+import { join } from 'node:path';
+import { messageOf } from '../errors.js';
+import type { Override } from '../experiment/resolve.js';
+import type { Experiment } from '../experiment/schema.js';
+import type { RunContext } from '../pipeline/context.js';
+import { finishedRun } from '../pipeline/finished.js';
+import { type CombinationResult, type Grid, gridFolder, labelOf, renderGrid, writeGrid } from '../pipeline/grid.js';
+import { mergeDocuments, perSeed } from '../pipeline/seeds.js';
+import type { Progress } from '../progress.js';
+import { writeFileAtomic } from '../store/files.js';
+import { ensureFolder } from '../store/store.js';
+import { openContext } from './context.js';
+import { reportFailure } from './failure.js';
+import { combinations, variedSettings } from './grid-settings.js';
+import type { RunOptions } from './run.js';
+import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
+
+/** One combination of a grid: an experiment, and what tells it from the others. */
+export interface Cell {
+  readonly settings: Readonly<Record<string, string>>;
+  readonly experiment: Experiment;
+}
+
+/** The combinations of one experiment. */
+export interface PlannedGrid {
+  /** How it was named on the command line. */
+  readonly name: string;
+  readonly cells: readonly Cell[];
+}
+
+/** Every experiment in every combination, each once and checked. @throws InputError with all problems at once */
+export async function planGrids(options: RunOptions, overrides: readonly Override[]): Promise<PlannedGrid[]> {
+  const all = combinations(options.set);
+  const names = await namesOf(options);
+  const cells: Cell[][] = names.map(() => []);
+  for (const combination of all) {
+    const experiments = await resolveAll(options, [...combination.settings, ...overrides]);
+    const settings = variedSettings(all, combination);
+    experiments.forEach((experiment, i) => {
+      cells[i]!.push({ experiment, settings });
+    });
+  }
+  return names.map((name, i) => ({ name, cells: cells[i]! }));
+}
+
+/**
+ * `dgate run --set path=value,value`: every definition is checked before the first one runs. A combination that fails
+ * leaves a log, stops no other and makes the exit status 1; one that was finished before is not run again.
+ */
+export async function runGrids(options: RunOptions, overrides: readonly Override[]): Promise<void> {
+  const planned = await planGrids(options, overrides);
+  const context = await openContext(options);
+  await ensureFolder(context.resultsRoot);
+  const grids: Grid[] = [];
+  for (const { name, cells } of planned) grids.push(await runGrid(context, name, cells, options));
+  if (options.json) {
+    const documents = grids.map(({ command: _, ...grid }) => grid);
+    process.stdout.write(`${JSON.stringify(documents.length === 1 ? documents[0] : documents, null, 2)}\n`);
+  }
+  if (grids.some((grid) => grid.combinations.some(({ state }) => state === 'failed'))) process.exitCode = 1;
+}
+
+async function runGrid(context: RunContext, name: string, cells: readonly Cell[], options: RunOptions): Promise<Grid> {
+  const { preset } = options;
+  const { name: experiment, title } = cells[0]!.experiment;
+  const folder = gridFolder({ experiment, preset }, cells, context.resultsRoot);
+  const results: CombinationResult[] = [];
+  for (const [i, cell] of cells.entries()) {
+    context.progress.note(`combination ${i + 1} of ${cells.length}: ${labelOf(cell.settings)}`);
+    const command = commandLine([name], { ...options, set: settingsOf(options.set, cell) });
+    results.push(await runCell(context, cell, { command, log: join(folder, `failed-${i + 1}.log`), options }));
+  }
+  const grid: Grid = { experiment, title, preset, command: commandLine([name], options), combinations: results };
+  await writeGrid(grid, folder, context.resultsRoot);
+  if (!options.json) process.stdout.write(`${renderGrid(grid)}\n`);
+  context.progress.note(`written to ${folder}: grid.csv, grid.txt, record.json`);
+  return grid;
+}
+
+/** The `--set`s of one combination. */
+export function settingsOf(set: readonly string[], { settings }: Cell): string[] {
+  return set.map((setting) => {
+    const path = setting.slice(0, setting.indexOf('='));
+    return path in settings ? `${path}=${settings[path]}` : setting;
+  });
+}
+
+interface CellOptions {
+  readonly command: string;
+  /** Where its log goes if it fails. */
+  readonly log: string;
+  readonly options: RunOptions;
+}
+
+/** All seeds of a combination; the ones that are finished are read. */
+async function runCell(
+  context: RunContext,
+  { experiment, settings }: Cell,
+  { command, log, options }: CellOptions,
+): Promise<CombinationResult> {
+  const said: string[] = [`${command}`];
+  const logged: RunContext = { ...context, progress: recorded(context.progress, said) };
+  try {
+    const runs = [];
+    for (const one of perSeed(experiment)) {
+      const before = await finishedRun(logged, one, options.preset);
+      if (before !== undefined)
+        logged.progress.note(`seed ${one.seed}: finished before, not run again: ${before.folder}`);
+      runs.push(before ?? (await runSeed(logged, { experiment: one, command }, { ...options, quiet: true })));
+    }
+    const document = mergeDocuments(runs.map((run) => run.document));
+    return { settings, state: 'done', document, folders: runs.map((run) => run.folder) };
+  } catch (error) {
+    reportFailure(error, `${labelOf(settings)}: `);
+    said.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    await writeFileAtomic(log, `${said.join('\n')}\n`);
+    return { settings, state: 'failed', problem: messageOf(error).split('\n')[0]!, log };
+  }
+}
+
+/** Progress that also keeps every line that stays. */
+function recorded(progress: Progress, said: string[]): Progress {
+  const keep = (message: string): void => {
+    said.push(`${new Date().toISOString()} ${message}`);
+  };
+  return {
+    note: (message) => {
+      keep(message);
+      progress.note(message);
+    },
+    warn: (message) => {
+      keep(`warning: ${message}`);
+      progress.warn(message);
+    },
+    begin: (label, total, unit) => {
+      keep(`${label}: began`);
+      const task = progress.begin(label, total, unit);
+      return {
+        update: (done, detail) => task.update(done, detail),
+        end: (message) => {
+          keep(message ?? `${label}: done`);
+          task.end(message);
+        },
+      };
+    },
+  };
+}

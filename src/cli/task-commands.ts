@@ -1,0 +1,103 @@
+import { hostname } from 'node:os';
+import { InputError, messageOf } from '../errors.js';
+import type { RunContext } from '../pipeline/context.js';
+import { finishedRun } from '../pipeline/finished.js';
+import { type CombinationResult, type Grid, gridFolder, renderGrid, writeGrid } from '../pipeline/grid.js';
+import { mergeDocuments, renderSeeds, writeSeeds } from '../pipeline/seeds.js';
+import { assertTrained, extractPart, prepare, trainOne } from '../pipeline/tasks.js';
+import type { Task } from '../slurm/plan.js';
+import { Submission } from '../slurm/submission.js';
+import { openContext } from './context.js';
+import { reportFailure } from './failure.js';
+import { runSeed } from './run-experiments.js';
+
+/** Does one task of a submission, and says on the shared file system what became of it. */
+export async function runTask(folder: string, id: string): Promise<void> {
+  const submission = await Submission.open(folder);
+  const task = submission.file.tasks.find((one) => one.id === id);
+  if (task === undefined) {
+    const valid = submission.file.tasks.map((one) => one.id).join(', ');
+    throw new InputError(`task ${id}: not in this submission; valid: ${valid}`);
+  }
+  const restarts = Number(process.env['SLURM_RESTART_COUNT'] ?? 0);
+  const about = { host: hostname(), began: new Date().toISOString(), restarts };
+  const start = performance.now();
+  const seconds = (): number => Math.round((performance.now() - start) / 10) / 100;
+  await submission.setState(id, { state: 'running', ...about });
+  try {
+    const { cache, results } = submission.file;
+    await work(await openContext({ cache, results }), submission, task);
+    await submission.setState(id, { state: 'done', ...about, seconds: seconds() });
+  } catch (error) {
+    const failed = await failedNeeds(submission, task, error);
+    reportFailure(error, `${id}: ${failed}`);
+    const why = `${failed}${messageOf(error).split('\n')[0]}`;
+    await submission.setState(id, { state: 'failed', why, ...about, seconds: seconds() });
+    process.exitCode = 1;
+  }
+}
+
+async function work(context: RunContext, submission: Submission, task: Task): Promise<void> {
+  const { experiment, command } = submission.file.runs[task.experiment]!;
+  switch (task.stage) {
+    case 'data':
+      return prepare(context, experiment);
+    case 'extract':
+      return extractPart(context, experiment, task.share!);
+    case 'gate':
+      return trainOne(context, experiment, task.gate!);
+    case 'run': {
+      await assertTrained(context, experiment);
+      await runSeed(context, { experiment, command }, { preset: submission.file.preset, json: false });
+      return;
+    }
+    case 'table':
+      return makeTable(context, submission, task);
+  }
+}
+
+/** Where a task lacks what another makes, which of those has failed and why: `needs extract-1, which failed (...): `. */
+async function failedNeeds(submission: Submission, task: Task, error: unknown): Promise<string> {
+  if (!(error instanceof InputError)) return '';
+  for (const id of task.needs) {
+    const need = await submission.stateOf(id);
+    if (need?.state === 'done') continue;
+    const why = need?.state === 'failed' ? `failed (${need.why})` : 'was killed or never began';
+    return `needs ${id}, which ${why}: `;
+  }
+  return '';
+}
+
+/** The table of all combinations and seeds, of those that are finished. */
+async function makeTable(context: RunContext, submission: Submission, task: Task): Promise<void> {
+  const { preset, tables } = submission.file;
+  const { cells, runs, command } = tables[task.grid!]!;
+  const results = await Promise.all(
+    cells.map(async ({ settings }, cell): Promise<CombinationResult> => {
+      const finished = [];
+      for (const run of runs[cell]!) {
+        const found = await finishedRun(context, submission.file.runs[run]!.experiment, preset);
+        if (found === undefined) {
+          const id = `run-${run}`;
+          const why = (await submission.stateOf(id))?.why ?? 'not finished';
+          return { settings, state: 'failed', problem: `${id}: ${why}`, log: submission.logOf(id) };
+        }
+        finished.push(found);
+      }
+      const document = mergeDocuments(finished.map((run) => run.document));
+      return { settings, state: 'done', document, folders: finished.map((run) => run.folder) };
+    }),
+  );
+  const { name: experiment, title } = cells[0]!.experiment;
+  const failed = results.flatMap((one) => (one.state === 'failed' ? [one.problem] : []));
+  const [only] = results;
+  if (results.length > 1) {
+    const grid: Grid = { experiment, title, preset, command, combinations: results };
+    await writeGrid(grid, gridFolder(grid, cells, context.resultsRoot), context.resultsRoot);
+    process.stdout.write(`${renderGrid(grid)}\n`);
+  } else if (only?.state === 'done') {
+    await writeSeeds(only.document, title, only.folders, context.resultsRoot);
+    process.stdout.write(`${renderSeeds(only.document, title)}\n`);
+  }
+  if (failed.length > 0) throw new InputError(`${failed.length} of ${results.length} missing: ${failed.join('; ')}`);
+}

@@ -1,0 +1,96 @@
+import { z } from 'zod';
+import { type PreprocessingName, preprocessings } from '../data/image-folder/preprocessings.js';
+import type { Preprocessing } from '../data/preprocess.js';
+import { list, real, text, whole } from './rules.js';
+
+/** A network of one's own: an ONNX file, one image in, a number for each class out. */
+export interface OnnxNetworkDefinition {
+  readonly kind: 'onnx';
+  /** Path of the file, as seen from where dgate runs. */
+  readonly file: string;
+  /**
+   * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
+   * in this list. Default `auto`: those that `inspect` proposes.
+   */
+  readonly gatesAfter?: readonly string[] | 'auto';
+  /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
+  readonly logits?: string;
+  /** How the network wants its pixels, where the dataset does not say it: a name or numbers. */
+  readonly preprocess?: PreprocessingName | Preprocessing;
+}
+
+/** Images of one's own: `<folder>/<class>/<image>`, or `<folder>/train/<class>/` beside `<folder>/test/<class>/`. */
+export interface ImageFolderDefinition {
+  readonly kind: 'image-folder';
+  /** Path of the folder, as seen from where dgate runs. */
+  readonly folder: string;
+  readonly preprocess: PreprocessingName | Preprocessing;
+  /** Share of the images that become the test split, with every class's share; for a folder without splits. Default 0.2. */
+  readonly testShare?: number;
+  /** Seeds that division. Default 0. */
+  readonly seed?: number;
+}
+
+/** An ONNX file as an experiment's `network`. */
+export function onnxNetwork(
+  file: string,
+  options: Omit<OnnxNetworkDefinition, 'kind' | 'file'> = {},
+): OnnxNetworkDefinition {
+  return { kind: 'onnx', file, ...options };
+}
+
+/** A folder of images as an experiment's `dataset`. */
+export function imageFolder(
+  folder: string,
+  options: Omit<ImageFolderDefinition, 'kind' | 'folder'>,
+): ImageFolderDefinition {
+  return { kind: 'image-folder', folder, ...options };
+}
+
+const names = Object.keys(preprocessings) as [PreprocessingName, ...PreprocessingName[]];
+const validPreprocessing = `${names.join(', ')}, or { mean: [r, g, b], std: [r, g, b], resize, crop }`;
+const numbers = list(z.number({ error: 'numbers' }), 'one number for each channel');
+const preprocess = z.union(
+  [
+    z.enum(names),
+    z.strictObject({
+      mean: numbers,
+      std: numbers,
+      resize: whole(1, 4096).optional(),
+      crop: whole(1, 4096).optional(),
+      interpolation: z.enum(['bilinear', 'bicubic']).optional(),
+      squash: z.boolean().optional(),
+      order: z.enum(['rgb', 'bgr']).optional(),
+    }),
+  ],
+  { error: validPreprocessing },
+);
+
+const tensors = "a list of tensors (dgate model inspect FILE), or 'auto'";
+
+export const onnxNetworkSchema = z.strictObject({
+  kind: z.literal('onnx'),
+  file: text('the path of an ONNX file', /./),
+  gatesAfter: z
+    .union([z.literal('auto'), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], {
+      error: tensors,
+    })
+    .default('auto'),
+  logits: text('the name of an output', /./).optional(),
+  preprocess: preprocess.optional(),
+});
+
+export const imageFolderSchema = z.strictObject({
+  kind: z.literal('image-folder'),
+  folder: text('the path of a folder of class folders', /./),
+  preprocess,
+  testShare: real(0.001, 0.999).default(0.2),
+  seed: whole(0, 2 ** 31).default(0),
+});
+
+export type OnnxNetworkChoice = z.output<typeof onnxNetworkSchema>;
+export type ImageFolderChoice = z.output<typeof imageFolderSchema>;
+
+/** What an experiment's network is called. */
+export const networkLabel = (network: string | OnnxNetworkChoice): string =>
+  typeof network === 'string' ? network : network.file;

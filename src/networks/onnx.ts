@@ -1,0 +1,71 @@
+import { InputError } from '../errors.js';
+import { type NetworkFlops, networkFlops } from './flops.js';
+import { type MapShape, type Network, stageShapes } from './network.js';
+
+/** A tensor of somebody's own network that a gate can read. */
+export interface OnnxStage extends MapShape {
+  /** Name of the tensor in the file. */
+  readonly name: string;
+  /**
+   * How one image lies in it: `maps-first` [channels, height, width], `maps-last` [height, width, channels],
+   * `tokens-first` [channels, tokens], `tokens-last` [tokens, channels] (the tokens are `height`, `width` is 1), `row`
+   * [channels].
+   */
+  readonly layout: 'maps-first' | 'maps-last' | 'tokens-first' | 'tokens-last' | 'row';
+  /** FLOPs from the image to here. */
+  readonly cumulativeFlops: number;
+}
+
+/** A network of one's own, as its ONNX file has it: what `Network` is for those that dgate describes itself. */
+export interface OnnxNetwork {
+  readonly format: 'onnx';
+  /** The file's name without `.onnx`. */
+  readonly name: string;
+  readonly dataset: string;
+  readonly input: MapShape;
+  /** Value that holds a number for each class. */
+  readonly logits: string;
+  readonly classes: number;
+  readonly parameters: number;
+  readonly flops: number;
+  /** Where gates can sit, in their order. */
+  readonly stages: readonly OnnxStage[];
+}
+
+export type AnyNetwork = Network | OnnxNetwork;
+
+export function isOnnx(network: AnyNetwork): network is OnnxNetwork {
+  return 'format' in network;
+}
+
+export function classCount(network: AnyNetwork): number {
+  return isOnnx(network) ? network.classes : network.classifier.out;
+}
+
+/** What lies at each place where a gate can sit: the ends of all stages but the last, or the tensors chosen in a file. */
+export function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly layout?: OnnxStage['layout'] })[] {
+  return isOnnx(network) ? network.stages : stageShapes(network).slice(0, -1);
+}
+
+/** FLOPs of any network, by stage. */
+export function flopsOf(network: AnyNetwork): NetworkFlops {
+  if (!isOnnx(network)) return networkFlops(network);
+  const { name, input, parameters, flops } = network;
+  const stages = network.stages.map(({ layout: _, ...stage }, index) => {
+    return { ...stage, flops: stage.cumulativeFlops - (network.stages[index - 1]?.cumulativeFlops ?? 0) };
+  });
+  return { network: name, input, parameters, flops, stages };
+}
+
+/** A network that dgate describes itself. @throws InputError for a file's, with what runs it */
+export function described<T extends { readonly network: AnyNetwork }>(
+  loaded: T,
+  engine: string,
+): Extract<T, { readonly network: Network }> {
+  if (isOnnx(loaded.network)) {
+    throw new InputError(
+      `engine ${engine}: runs no ONNX file; valid for ${loaded.network.name}: ort-cpu, ort-webgpu, ort-cuda`,
+    );
+  }
+  return loaded as Extract<T, { readonly network: Network }>;
+}

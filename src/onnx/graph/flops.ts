@@ -1,0 +1,96 @@
+import type { NodeMessage } from '../proto.js';
+import type { PreparedGraph } from './prepare.js';
+
+/** FLOPs of a graph on one image: 2 x multiply-accumulates of convolutions, linear layers and matrix products. */
+export interface GraphFlops {
+  /** Of each node of `PreparedGraph.nodes`. */
+  readonly perNode: readonly number[];
+  readonly total: number;
+  /** Operators that are not counted and how many there are, most first. */
+  readonly notCounted: readonly { readonly op: string; readonly count: number }[];
+  /** Those among them that multiply matrices inside: the total is too small by what they cost. */
+  readonly unknown: readonly string[];
+}
+
+/**
+ * Operators that the convention leaves out: they move numbers, or work on each a few times. What is neither here nor
+ * counted is named.
+ */
+const cheap = new Set(
+  (
+    'Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat ConstantOfShape Cos ' +
+    'CumSum DepthToSpace Div Dropout Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu ' +
+    'GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish ' +
+    'Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax ' +
+    'LpNormalization LpPool LRN Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or ' +
+    'Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ' +
+    'ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize RMSNormalization Round Scatter ScatterElements ' +
+    'ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze ' +
+    'Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor'
+  ).split(' '),
+);
+
+type ShapeOf = (name: string) => readonly number[];
+const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+
+/** What counts, by operator: multiply-accumulates on one image. */
+const counted: Readonly<Record<string, (node: NodeMessage, shapeOf: ShapeOf) => number>> = {
+  // A weight is [out, in / groups, kernel...]: each output number takes in / groups x kernel multiplications.
+  Conv: ({ input, output }, shapeOf) => product(shapeOf(output[0]!)) * product(shapeOf(input[1]!).slice(1)),
+  // A weight is [in, out / groups, kernel...]: each input number goes into out / groups x kernel outputs.
+  ConvTranspose: ({ input }, shapeOf) => product(shapeOf(input[0]!)) * product(shapeOf(input[1]!).slice(1)),
+  Gemm: ({ input, output }, shapeOf) => {
+    const rows = shapeOf(output[0]!)[0]!;
+    return product(shapeOf(output[0]!)) * (product(shapeOf(input[0]!)) / rows);
+  },
+  MatMul: ({ input, output }, shapeOf) => product(shapeOf(output[0]!)) * shapeOf(input[0]!).at(-1)!,
+  Einsum: (node, shapeOf) => einsumProducts(node, shapeOf),
+  Attention: (node, shapeOf) => attentionProducts(node, shapeOf),
+};
+
+/** Operators whose cost is known: none of them runs a graph inside, and none comes from a library beside a file. */
+export const knownOperators: ReadonlySet<string> = new Set([...cheap, ...Object.keys(counted)]);
+
+export function graphFlops({ nodes, shapes }: PreparedGraph): GraphFlops {
+  const shapeOf: ShapeOf = (name) => shapes.get(name)?.[0] ?? [];
+  const others = new Map<string, number>();
+  const unknown = new Set<string>();
+  const perNode = nodes.map((node) => {
+    const op = node.op_type;
+    const macs = counted[op]?.(node, shapeOf);
+    if (macs !== undefined && Number.isFinite(macs)) return 2 * macs;
+    others.set(op, (others.get(op) ?? 0) + 1);
+    if (!cheap.has(op)) unknown.add(op);
+    return 0;
+  });
+  return {
+    perNode,
+    total: perNode.reduce((sum, flops) => sum + flops, 0),
+    notCounted: [...others]
+      .map(([op, count]) => ({ op, count }))
+      .sort((a, b) => b.count - a.count || (a.op < b.op ? -1 : 1)),
+    unknown: [...unknown],
+  };
+}
+
+/** Two operands: every combination of their indices is one multiplication. Of others nothing is known (NaN). */
+function einsumProducts({ attribute, input }: NodeMessage, shapeOf: ShapeOf): number {
+  const equation = new TextDecoder().decode(attribute.find(({ name }) => name === 'equation')?.s).replaceAll(' ', '');
+  const operands = equation.split('->')[0]!.split(',');
+  if (operands.length !== 2 || equation.includes('.')) return Number.NaN;
+  const sizes = new Map<string, number>();
+  operands.forEach((letters, i) => {
+    [...letters].forEach((letter, axis) => {
+      sizes.set(letter, Math.max(sizes.get(letter) ?? 1, shapeOf(input[i]!)[axis] ?? Number.NaN));
+    });
+  });
+  return product([...sizes.values()]);
+}
+
+/** ONNX's own `Attention` on [n, heads, tokens, size]: queries times keys, and the result times values. */
+function attentionProducts({ input }: NodeMessage, shapeOf: ShapeOf): number {
+  const [q, k, v] = [0, 1, 2].map((i) => shapeOf(input[i] ?? ''));
+  if (q!.length !== 4 || k!.length !== 4 || v!.length !== 4 || (input[4] ?? '') !== '') return Number.NaN;
+  const pairs = product(q!.slice(0, 3)) * k![2]!;
+  return pairs * (q![3]! + v![3]!);
+}

@@ -1,0 +1,142 @@
+import type { PlacedGate } from '../../engines/engine.js';
+import type { OnnxStage } from '../../networks/onnx.js';
+import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
+import { GraphBuilder } from '../builder.js';
+import type { Parts } from '../gated.js';
+import { dialectOf, type UserNetwork } from '../loaded.js';
+import { featureGraphNames, writePooling } from '../network.js';
+import type { NodeMessage } from '../proto.js';
+import type { PreparedGraph } from './prepare.js';
+import { inputsOf, outputsOf } from './values.js';
+
+/**
+ * A user's network in parts, from one gate's tensor to the next: its own nodes with its own weights, copied as they
+ * stand. Everything passes through those tensors, so a part needs nothing else of those before it.
+ */
+export function userParts(
+  user: UserNetwork,
+  gates: readonly PlacedGate[],
+  writeGate: (builder: GraphBuilder, index: number, gate: PlacedGate, features: string) => string,
+): Parts {
+  const { network, graph } = user;
+  const stages = gates.map(({ place }) => network.stages[place.stage - 1]!);
+  const ends = [...stages.map(({ name }) => name), network.logits];
+  const starts = [graph.model.input.name, ...ends];
+  const pieces = piecesOf(graph, ends);
+  return {
+    count: gates.length + 1,
+    write(builder, part, [input]) {
+      const start = part === 0 ? writeOrder(builder, graph, input!) : input!;
+      const value = copyNodes(builder, graph, pieces[part]!, starts[part]!, start, ends[part]!);
+      const placed = gates[part];
+      if (placed === undefined) return { distances: value, next: [] };
+      const features = builder.fresh('features');
+      writeFeatures(builder, value, stages[part]!, placed.place.pooling, features);
+      return { distances: writeGate(builder, part, placed, features), next: [value] };
+    },
+  };
+}
+
+/** A user's network with the pooled features at each gate, and the logits, as outputs (`featureGraph` for its own). */
+export function userFeatureGraph(user: UserNetwork, places: readonly GatePlace[]): Uint8Array {
+  const { network, graph } = user;
+  const builder = new GraphBuilder(network.name, undefined, dialectOf(user));
+  const { channels, height, width } = network.input;
+  const stages = places.map(({ stage }) => network.stages[stage - 1]!);
+  const ends = [...stages.map(({ name }) => name), network.logits];
+  const pieces = piecesOf(graph, ends);
+  let start = graph.model.input.name;
+  let value = writeOrder(
+    builder,
+    graph,
+    builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]),
+  );
+  for (const [index, end] of ends.entries()) {
+    value = copyNodes(builder, graph, pieces[index]!, start, value, end);
+    start = end;
+    const stage = stages[index];
+    if (stage === undefined) break;
+    const { pooling } = places[index]!;
+    const name = featureGraphNames.gate(index);
+    writeFeatures(builder, value, stage, pooling, name);
+    builder.output(name, 'float', ['batch', featureCount(stage, pooling)]);
+  }
+  builder.node('Identity', [value], {}, featureGraphNames.logits);
+  builder.output(featureGraphNames.logits, 'float', ['batch', network.classes]);
+  return builder.encode({ network: network.name });
+}
+
+/** The nodes from one tensor to the next, in their order. */
+function piecesOf({ nodes }: PreparedGraph, ends: readonly string[]): NodeMessage[][] {
+  let from = 0;
+  return ends.map((end) => {
+    const to = nodes.findIndex((node) => outputsOf(node).includes(end)) + 1;
+    const piece = nodes.slice(from, to);
+    from = to;
+    return piece;
+  });
+}
+
+/**
+ * Copies nodes into a graph under names that nothing else there has; they can be copied several times, their weights
+ * are there once.
+ *
+ * @param from the value that the first nodes need, `as` what it is called in the builder
+ * @returns what the value `to` is called there
+ */
+function copyNodes(
+  builder: GraphBuilder,
+  { constants }: PreparedGraph,
+  nodes: readonly NodeMessage[],
+  from: string,
+  as: string,
+  to: string,
+): string {
+  const names = new Map([[from, as]]);
+  const renamed = (name: string): string => {
+    const weight = constants.get(name);
+    if (weight === undefined) return names.get(name) ?? '';
+    builder.tensor({ ...weight, name: `weight/${name}` });
+    return `weight/${name}`;
+  };
+  for (const node of nodes) {
+    for (const name of inputsOf(node))
+      if (!constants.has(name) && !names.has(name)) throw new Error(`${name} is cut off`);
+    for (const name of outputsOf(node)) names.set(name, builder.fresh(`value/${name}`));
+    const output = (node.output ?? []).map(renamed);
+    builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input: node.input.map(renamed), output });
+  }
+  return names.get(to)!;
+}
+
+/** Images come as [n, channels, height, width]; a network that wants the channels last gets them there. */
+function writeOrder(builder: GraphBuilder, { model }: PreparedGraph, images: string): string {
+  return model.input.order === 'first' ? images : builder.node('Transpose', [images], { perm: [0, 2, 3, 1] });
+}
+
+/** Writes a gate's pooling of a tensor as it lies in the user's network: to [n, features]. */
+function writeFeatures(builder: GraphBuilder, value: string, stage: OnnxStage, pooling: Pooling, output: string): void {
+  const gap = (channelsFirst: string): string =>
+    builder.node('Flatten', [builder.node('GlobalAveragePool', [channelsFirst])], { axis: 1 }, output);
+  const turned = (perm: readonly number[]): string => builder.node('Transpose', [value], { perm });
+  switch (stage.layout) {
+    case 'maps-first':
+      writePooling(builder, value, pooling, stage, output);
+      return;
+    case 'maps-last':
+      writePooling(builder, turned([0, 3, 1, 2]), pooling, stage, output);
+      return;
+    case 'tokens-first':
+    case 'tokens-last': {
+      const isLast = stage.layout === 'tokens-last';
+      if (pooling.kind !== 'class-token') gap(isLast ? turned([0, 2, 1]) : value);
+      else {
+        const first = builder.node('Gather', [value, builder.ints('class_token', [0])], { axis: isLast ? 1 : 2 });
+        builder.node('Flatten', [first], { axis: 1 }, output);
+      }
+      return;
+    }
+    case 'row':
+      builder.node('Identity', [value], {}, output);
+  }
+}

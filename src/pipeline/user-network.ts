@@ -1,0 +1,110 @@
+import { stat } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import type { Dataset } from '../data/dataset.js';
+import { imageFolder } from '../data/image-folder/index.js';
+import { preprocessingNamed } from '../data/image-folder/preprocessings.js';
+import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
+import { datasetNamed } from '../data/registry.js';
+import { runModelOf } from '../engines/onnxruntime/probe.js';
+import { InputError } from '../errors.js';
+import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/own-network.js';
+import type { Experiment } from '../experiment/schema.js';
+import type { OnnxNetwork } from '../networks/onnx.js';
+import { type Cuts, findCuts } from '../onnx/graph/cuts.js';
+import { describeGraph } from '../onnx/graph/describe.js';
+import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
+import { readUserFile } from '../onnx/graph/read.js';
+import { checkUserModel } from '../onnx/graph/user-model.js';
+import type { UserNetwork } from '../onnx/loaded.js';
+import type { RunContext } from './context.js';
+import type { NetworkSource } from './source.js';
+
+/** An ONNX file, read, tried and searched for places where it can be cut. */
+export interface Inspected {
+  readonly graph: PreparedGraph;
+  readonly cuts: Cuts;
+}
+
+/** @throws InputError where the file cannot be read or holds what is not supported */
+export async function inspectFile(path: string, logits?: string): Promise<Inspected> {
+  const graph = await prepareGraph(checkUserModel(await readUserFile(path), logits), runModelOf(path));
+  return { graph, cuts: findCuts(graph) };
+}
+
+/** The last file looked at: a command checks its experiment first and runs it then, and seeds follow each other. */
+let last: { readonly key: string; readonly inspected: Promise<Inspected> } | undefined;
+
+function inspectOnce(path: string, logits: string | undefined, state: string): Promise<Inspected> {
+  const key = JSON.stringify([resolve(path), logits, state]);
+  if (last?.key !== key) last = { key, inspected: inspectFile(path, logits) };
+  return last.inspected;
+}
+
+/** The network of an experiment that names an ONNX file. @throws InputError */
+export async function openUserNetwork(choice: OnnxNetworkChoice, dataset: string): Promise<UserNetwork> {
+  const { file, logits, gatesAfter } = choice;
+  const found = await stat(file).catch(() => undefined);
+  const { graph, cuts } = await inspectOnce(file, logits, `${found?.size} ${found?.mtimeMs}`);
+  const name = basename(file).replace(/\.onnx$/, '');
+  return { graph, network: describeGraph(graph, cuts, { name, dataset, gatesAfter }) };
+}
+
+/** What its dataset is called. */
+export function datasetLabel(dataset: Experiment['dataset']): string {
+  if (dataset === undefined || typeof dataset === 'string') return dataset ?? '';
+  return basename(resolve(dataset.folder));
+}
+
+/** Where its weights and images come from. @throws InputError where network and images do not fit each other */
+export function userSource(user: UserNetwork, experiment: Experiment, context: RunContext): NetworkSource {
+  const { network, graph } = user;
+  const choice = experiment.network as OnnxNetworkChoice;
+  const dataset = openDataset(experiment.dataset!, context);
+  const preprocessing =
+    choice.preprocess === undefined
+      ? dataset.preprocessing
+      : preprocessingNamed(choice.preprocess as string | Preprocessing);
+  checkPreprocessing(preprocessing);
+  checkFit(network, dataset, preprocessing);
+  const { path, sha256 } = graph.model.file;
+  return {
+    network,
+    dataset,
+    checkpoint: { path, sha256, known: undefined },
+    preprocessing,
+    heldOut: () => {
+      const valid = "valid: thresholds.validation { kind: 'cross-fit' }";
+      return Promise.reject(
+        new InputError(`${path}: does not name the images that were held out of its training; ${valid}`),
+      );
+    },
+    lowered: async () => user,
+  };
+}
+
+function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunContext): Dataset {
+  if (typeof dataset === 'string') return datasetNamed(dataset, datasets);
+  const { folder, preprocess, testShare, seed } = dataset;
+  return imageFolder(folder, { preprocess: preprocess as Preprocessing, testShare, seed });
+}
+
+function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, preprocessing: Preprocessing): void {
+  const problems: string[] = [];
+  if (dataset.classes.length !== classes) {
+    problems.push(
+      `${name}: ${classes} classes, ${dataset.name} has ${dataset.classes.length}; valid: a folder for each class, in the order of the outputs when sorted by name`,
+    );
+  }
+  const side = preprocessing.crop ?? dataset.input.height;
+  const { channels, height, width } = input;
+  if (dataset.input.channels !== channels || preprocessing.mean.length !== channels) {
+    problems.push(`${name}: takes ${channels} channels, images of ${dataset.name} have ${dataset.input.channels}`);
+  }
+  if (height !== side || width !== side) {
+    const resize = Math.round((height * 8) / 7);
+    problems.push(
+      `${name}: takes ${height} x ${width} pixels, ${dataset.name} gives ${side} x ${side}; valid: preprocess { mean, std, resize: ${resize}, crop: ${height} }, or an export for ${side} x ${side}`,
+    );
+  }
+  if (problems.length > 0) throw new InputError(problems);
+}

@@ -1,0 +1,71 @@
+import { stringify } from 'csv-stringify/sync';
+import { renderColumns } from './columns.js';
+
+/** Two tables of a comparison, cells as text. */
+export interface ComparisonTables {
+  readonly title: string;
+  readonly tables: readonly {
+    readonly title: string;
+    readonly head: readonly string[];
+    readonly rows: readonly (readonly string[])[];
+  }[];
+  readonly notes: readonly string[];
+}
+
+export const comparisonFormats = ['table', 'csv', 'markdown', 'latex'] as const;
+export type ComparisonFormat = (typeof comparisonFormats)[number];
+
+/** A comparison for people, for a README, or for a paper. */
+export function renderComparison(
+  { title, tables, notes }: ComparisonTables,
+  format: 'table' | 'markdown' | 'latex',
+): string {
+  const filled = tables.filter(({ rows }) => rows.length > 0);
+  const parts = filled.map(({ title: about, head, rows }) => {
+    if (format === 'table') return `${about}\n${renderColumns(head, rows, 'text')}`;
+    if (format === 'markdown') return `**${markdown(about)}**\n\n${markdownTable(head, rows)}\n`;
+    return `% ${about}\n${latexTable(head, rows)}`;
+  });
+  const comment = format === 'latex' ? '% ' : '';
+  const lines = [title, ...notes].map((line) => `${comment}${line}`);
+  return [lines[0], ...(format === 'markdown' ? [''] : []), ...parts, ...lines.slice(1)].join('\n');
+}
+
+/** All tables as one CSV; every row says what it is of. */
+export function renderComparisonCsv(
+  columns: readonly string[],
+  records: readonly (readonly (string | number | null)[])[],
+): string {
+  return stringify([[...columns], ...records.map((record) => [...record])]);
+}
+
+const markdown = (text: string): string => text.replaceAll(/[|\\]/g, (found) => `\\${found}`);
+
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(markdown).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+const latexWords: Readonly<Record<string, string>> = {
+  '\\': '\\textbackslash{}',
+  '~': '\\textasciitilde{}',
+  '^': '\\textasciicircum{}',
+  '±': '$\\pm$',
+};
+
+const latex = (text: string): string =>
+  text.replaceAll(/[\\~^±&%$#_{}]/g, (found) => latexWords[found] ?? `\\${found}`);
+
+function latexTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `${cells.map(latex).join(' & ')} \\\\`;
+  const columns = `l${'r'.repeat(head.length - 1)}`;
+  return [
+    `\\begin{tabular}{${columns}}`,
+    '\\hline',
+    line(head),
+    '\\hline',
+    ...rows.map(line),
+    '\\hline',
+    '\\end{tabular}',
+  ].join('\n');
+}

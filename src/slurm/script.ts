@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import type { StageName } from './plan.js';
+
+/** What a cluster is asked for; what is absent is left to its defaults. */
+export interface Resources {
+  readonly partition?: string;
+  readonly account?: string;
+  /** As Slurm takes it: `2:00:00`. */
+  readonly time?: string;
+  /** As Slurm takes it: `1`, `a100:1`. For the stages that run the network or train. */
+  readonly gpus?: string;
+  readonly cpus?: number;
+  /** As Slurm takes it: `16G`. */
+  readonly memory?: string;
+  /** Tasks of an array at a time. */
+  readonly atOnce?: number;
+  /** Further arguments of `sbatch`, as they stand. */
+  readonly sbatch: readonly string[];
+}
+
+export interface ScriptOptions {
+  readonly stage: StageName;
+  /** Tasks in the array. */
+  readonly tasks: number;
+  /** The submission's folder. */
+  readonly folder: string;
+  readonly workingFolder: string;
+  readonly resources: Resources;
+  /** What starts dgate: node, its options, the program. */
+  readonly program: readonly string[];
+  readonly jobName: string;
+}
+
+const onDevice: readonly StageName[] = ['extract', 'gate', 'run'];
+
+/** The batch script of one stage: an array, each task one process that knows its position. */
+export function stageScript(options: ScriptOptions): string {
+  const { stage, tasks, folder, workingFolder, resources, program, jobName } = options;
+  const { partition, account, time, gpus, cpus, memory, sbatch } = resources;
+  const asked: readonly (readonly [name: string, value: string | number | undefined])[] = [
+    ['job-name', jobName],
+    ['array', arraySpec(`0-${tasks - 1}`, resources)],
+    ['output', join(folder.replaceAll('%', '%%'), 'logs', `${stage}-%a.log`)],
+    ['open-mode', 'append'],
+    ['chdir', workingFolder],
+    ['partition', partition],
+    ['account', account],
+    ['time', time],
+    ['gpus', onDevice.includes(stage) ? gpus : undefined],
+    ['cpus-per-task', cpus],
+    ['mem', memory],
+  ];
+  const lines = asked.flatMap(([name, value]) =>
+    value === undefined ? [] : [`#SBATCH --${name}=${quoted(`${value}`)}`],
+  );
+  const command = [...program, 'task', folder].map(shellWord).join(' ');
+  return [
+    '#!/bin/bash',
+    ...lines,
+    '#SBATCH --requeue',
+    ...sbatch.map((argument) => `#SBATCH ${argument}`),
+    `exec ${command} "${stage}-$SLURM_ARRAY_TASK_ID"`,
+    '',
+  ].join('\n');
+}
+
+/** `0-3%2`: the tasks of an array and how many at a time. */
+export function arraySpec(tasks: string, { atOnce }: Pick<Resources, 'atOnce'>): string {
+  return atOnce === undefined ? tasks : `${tasks}%${atOnce}`;
+}
+
+const quoted = (text: string): string => (/^[\w./:,=@%+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`);
+
+const shellWord = (text: string): string =>
+  /^[\w./:,=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;

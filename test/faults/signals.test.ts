@@ -1,0 +1,85 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'chai';
+import { Random } from '../../src/random.js';
+import { finished, runCli, startCli } from '../cli/cli.js';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { whole } from './faults.js';
+
+const ROUNDS = whole ? 20 : 1;
+
+describe(`dgate run, interrupted at ${ROUNDS} random moments by each of SIGINT and SIGTERM`, function () {
+  this.timeout(60_000 + ROUNDS * 60_000);
+  let folder: string;
+  let definition: string;
+
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dgate-signals-'));
+    const checkpoint = join(folder, 'tiny.safetensors');
+    await writeTinyCheckpoint(checkpoint);
+    definition = join(folder, 'mine.ts');
+    const text = {
+      name: 'mine',
+      title: 'Interrupted',
+      network: tinyNetwork,
+      checkpoint,
+      gates: { after: [1, 2], pooling: '4x4', epochs: 40 },
+      thresholds: { margins: [0.01] },
+    };
+    await writeFile(definition, `export default ${JSON.stringify(text)};\n`);
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  const command = (place: string): string[] => {
+    return ['run', definition, '--cache', join(folder, place, 'cache'), '--results', join(folder, place, 'tables')];
+  };
+
+  async function tableIn(place: string): Promise<string> {
+    const [run] = await readdir(join(folder, place, 'tables', 'mine'));
+    const { readFile } = await import('node:fs/promises');
+    return readFile(join(folder, place, 'tables', 'mine', run!, 'table.csv'), 'utf8');
+  }
+
+  it('ends within 2 s, says that the same command goes on, leaves nothing behind, and goes on', async () => {
+    const undisturbed = await runCli(command('undisturbed'), { generated: true });
+    expect(undisturbed.status, undisturbed.stderr).to.equal(0);
+    const table = await tableIn('undisturbed');
+    const random = new Random(0, 'signals');
+    const slowest = { SIGINT: 0, SIGTERM: 0 };
+    for (const [signal, status] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      for (let round = 0; round < ROUNDS; round++) {
+        const place = `${signal}-${round}`;
+        const running = startCli(command(place), { generated: true });
+        const done = finished(running);
+        while (running.stderr === '' && running.process.exitCode === null) await delay(2);
+        await delay(random.uniform() * 0.7 * 1000 * undisturbed.seconds);
+        const sent = performance.now();
+        const stopped = running.process.exitCode === null && running.process.kill(signal);
+        const ended = await done;
+        if (!stopped || ended.status === 0) continue; // it was faster
+        const took = performance.now() - sent;
+        slowest[signal] = Math.max(slowest[signal], took);
+        expect(ended.status, ended.stderr).to.equal(status);
+        expect(took).to.be.below(2000);
+        expect(ended.stderr).to.contain(
+          'dgate: interrupted; run the same command again and it goes on where it stopped',
+        );
+        const left = (await filesBelow(join(folder, place))).filter((name) => /\.(tmp|lock|part)$/.test(name));
+        expect(left).to.deep.equal([]);
+        const again = await runCli(command(place), { generated: true });
+        expect(again.status, again.stderr).to.equal(0);
+        expect(await tableIn(place)).to.equal(table);
+      }
+    }
+    console.log(
+      `      slowest end: ${Object.entries(slowest)
+        .map(([signal, ms]) => `${signal} ${ms.toFixed(0)} ms`)
+        .join(', ')}`,
+    );
+  });
+});
