@@ -42,16 +42,21 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
   return { exported: await importDefault(pathToFileURL(path).href, nameOrPath), where: nameOrPath };
 }
 
+/** Definitions that are being loaded: their code may end the program, which would otherwise look like success. */
+const loading = new Set<string>();
+
+function ended(status: number): void {
+  if (loading.size === 0 || status === 130 || status === 143) return; // interrupted by the user
+  process.stderr.write(
+    `dgate: ${[...loading].join(', ')}: ended the program while it was loaded (process.exit, or an await that never ` +
+      'ends); valid: a file that exports an experiment and does nothing else\n',
+  );
+  process.exitCode = 2;
+}
+
 async function importDefault(url: string, where: string): Promise<unknown> {
-  const ended = (status: number): void => {
-    if (status === 130 || status === 143) return; // interrupted by the user
-    process.stderr.write(
-      `dgate: ${where}: ended the program while it was loaded (process.exit, or an await that never ends); ` +
-        'valid: a file that exports an experiment and does nothing else\n',
-    );
-    process.exitCode = 2;
-  };
-  process.once('exit', ended);
+  if (loading.size === 0) process.once('exit', ended);
+  loading.add(where);
   try {
     // A user's TypeScript is compiled on the way in by tsx; the project's own is compiled already.
     const typescript = ['.ts', '.mts', '.cts'].includes(extname(url));
@@ -62,7 +67,8 @@ async function importDefault(url: string, where: string): Promise<unknown> {
   } catch (error) {
     throw new InputError(`${where}: cannot be loaded: ${firstLines(messageOf(error))}`, { cause: error });
   } finally {
-    process.off('exit', ended);
+    loading.delete(where);
+    if (loading.size === 0) process.off('exit', ended);
   }
 }
 

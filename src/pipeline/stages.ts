@@ -16,7 +16,6 @@ import { type Images, openImages } from './images.js';
 import { scoreImages } from './score.js';
 import { type NetworkSource, openNetwork } from './source.js';
 import { type CachedGate, trainGates } from './train.js';
-import { datasetLabel, openUserNetwork, userSource } from './user-network.js';
 
 /** An experiment checked against its network, with what each exit costs. */
 export interface Plan {
@@ -52,17 +51,21 @@ export async function plan(experiment: Experiment): Promise<Plan> {
   return { network, ...(user && { user }), places, flops, costs: costsOf([...places.keys()]), costsOf };
 }
 
+/** Only experiments on a file of one's own need its readers, and ONNX Runtime before anything runs. */
+const userNetworks = () => import('./user-network.js');
+
 async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<UserNetwork | undefined> {
   if (typeof network === 'string') return undefined;
   const { id } = engineNamed(engine);
   if (!id.startsWith('ort-'))
     throw new InputError(`engine ${id}: runs no ONNX file; valid: ort-cpu, ort-webgpu, ort-cuda`);
+  const { datasetLabel, openUserNetwork } = await userNetworks();
   return openUserNetwork(network, datasetLabel(dataset));
 }
 
 /** A planned experiment's network with its weights and images. */
 export async function openSource(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
-  if (planned.user !== undefined) return userSource(planned.user, experiment, context);
+  if (planned.user !== undefined) return (await userNetworks()).userSource(planned.user, experiment, context);
   const { modelsRoot, progress } = context;
   return openNetwork(networkByName(planned.network.name), experiment.checkpoint, modelsRoot, progress);
 }

@@ -47,7 +47,8 @@ async function foldersIn(path: string): Promise<string[]> {
 export async function ensureFolder(path: string): Promise<void> {
   try {
     await makeFolder(path);
-    if (!(await stat(path)).isDirectory()) throw new InputError(`${path}: a file, not a folder`);
+    if (!(await stat(path)).isDirectory())
+      throw new InputError(`${path}: a file stands where a folder is needed: choose another folder`);
   } catch (error) {
     throw asFileProblem(error, path);
   }

@@ -66,6 +66,16 @@ describe('hostile ONNX files', () => {
     ['an operator of a library', () => withNode({ domain: 'evil.so' }), /uses "evil\.so\.Relu"/],
     ['an operator called as a terminal is commanded', () => withNode({ op_type: '\x1b[2J' }), /uses "\\u001b\[2J"/],
     [
+      'a kernel larger than its weights, and than the image',
+      () => {
+        const weights = { name: 'w', dims: [4, 3, 3, 3], data_type: 1, raw_data: new Uint8Array(432) };
+        const attribute = [{ name: 'kernel_shape', type: 7, ints: [255, 3] }];
+        const conv = node({ op_type: 'Conv', input: ['images', 'w'], attribute });
+        return file((graph) => ({ ...graph, initializer: [weights], node: [conv, ...graph.node] }));
+      },
+      /Conv n: kernel 255,3, weights 3,3; valid/,
+    ],
+    [
       'no metadata',
       () => encodeModel({ ...decodeModel(file((graph) => graph)), metadata_props: [] }),
       /not written by dgate export/,
