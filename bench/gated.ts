@@ -6,8 +6,9 @@
  * 1.03 is wanted), and the time of a batch that leaves at exit k, against 1.1 x (the exit's share of the FLOPs) x (the
  * plain network's time) + 0.3 ms an image.
  *
- * Printed: medians, and of the ratio the median over the pairs with its quartiles. Between two runs the process rests
- * for 5 ms, since a session's threads go on spinning for a while. By default resnet101-cifar10 with three gates and the
+ * Printed: medians, and of the ratio the median over the pairs with its quartiles. Before each timed run the process rests
+ * for 2 ms, since the other session's threads go on spinning for a while, and the network runs once, untimed, on one
+ * image, as in `dgate time`. By default resnet101-cifar10 with three gates and the
  * networks that ship, as Tables 1 and 2 use them: about three minutes on two idle cores. A busy machine shows in the
  * quartiles.
  */
@@ -56,9 +57,15 @@ async function measure(name: string, batch: number): Promise<string[]> {
   const gated = await engine.loadGated(lowered, gates, 'max');
   const two = generatedImages(network);
   const images = Float32Array.from({ length: (batch * two.length) / 2 }, (_, i) => two[i % two.length]!);
-  const [original, byExit] = await inTurn((exit) => {
-    return exit === undefined ? plain.run(images, batch) : leaveAt(gated, images, batch, gates.length, exit);
-  }, gates.length + 1);
+  const one = images.slice(0, two.length / 2);
+  const [original, byExit] = await inTurn(
+    (exit, count) => {
+      const some = count === 1 ? one : images;
+      return exit === undefined ? plain.run(some, count) : leaveAt(gated, some, count, gates.length, exit);
+    },
+    gates.length + 1,
+    batch,
+  );
   await plain.close();
   await gated.close();
 
@@ -84,19 +91,21 @@ function leaveAt(network: GatedNetwork, images: Float32Array, count: number, gat
 
 /** Milliseconds of the plain network and of each exit, round by round, in an order that turns. */
 async function inTurn(
-  run: (exit: number | undefined) => Promise<unknown>,
+  run: (exit: number | undefined, count: number) => Promise<unknown>,
   exits: number,
+  batch: number,
 ): Promise<[number[], number[][]]> {
   const all = [undefined, ...Array.from({ length: exits }, (_, exit) => exit)];
   const times = all.map((): number[] => []);
-  for (let warm = 0; warm < 2; warm++) for (const exit of all) await run(exit);
+  for (let warm = 0; warm < 2; warm++) for (const exit of all) await run(exit, batch);
   const began = performance.now();
   for (let round = 0; round < LEAST_ROUNDS || performance.now() - began < MEASURED_SECONDS * 1000; round++) {
     for (let i = 0; i < all.length; i++) {
       const at = round % 2 === 0 ? i : all.length - 1 - i;
-      await delay(5);
+      await delay(2);
+      await run(all[at], 1);
       const start = performance.now();
-      await run(all[at]);
+      await run(all[at], batch);
       times[at]!.push(performance.now() - start);
     }
   }

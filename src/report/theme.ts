@@ -54,6 +54,7 @@ export const theme: Config = {
     labelLimit: 320,
     titleLimit: 320,
     symbolSize: 90,
+    symbolOpacity: 1,
     symbolStrokeWidth: 2,
   },
   header: { labelFontSize: 13, titleFontSize: 13, labelColor: ink, titleColor: ink, titleFontWeight: 'normal' },

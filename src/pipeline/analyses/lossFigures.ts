@@ -88,7 +88,12 @@ export function differenceFigure(
       high: 100 * interval.high,
     })),
   );
-  const x = { field: 'reduction_percent', type: 'ordinal' as const, title: 'FLOPs saved (% of original)' };
+  const x = {
+    field: 'reduction_percent',
+    type: 'ordinal' as const,
+    title: 'FLOPs saved (% of original)',
+    axis: { labelAngle: 0 },
+  };
   const shared = {
     x,
     xOffset: { field: 'confidence', type: 'nominal' as const, sort: ofPaper.map(({ other }) => other) },
