@@ -14,6 +14,7 @@ install() {
 start() {
   umask 022
   mkdir -p "$root"/{ctld,spool,log,munge}
+  chmod 755 "$root" # mktemp -d lets nobody else in; munge wants its socket to be reached
   (umask 077 && head -c 1024 /dev/urandom >"$root/munge/key")
   cat >"$SLURM_CONF" <<CONF
 ClusterName=test
