@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { type PresetName, presetNames } from '../experiment/definition.js';
+import { number, runOptions, text } from './options.js';
 import type { RunOptions } from './run.js';
 
 /** Options of `dgate run`, without its list of experiments, and which row goes where. */
@@ -20,32 +20,13 @@ export const exportCommand: CommandModule<object, ExportOptions> = {
         demandOption: true,
         describe: 'a name (dgate list experiments) or a file (./mine.ts)',
       })
-      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'the file to write' })
+      .option('out', { ...text('the file to write'), demandOption: true })
       .option('row', {
-        type: 'number',
-        requiresArg: true,
-        describe: "row of the table whose thresholds go in, counted from 1; a cross-fit's first half",
+        ...number("row of the table whose thresholds go in, counted from 1; a cross-fit's first half"),
         defaultDescription: '1',
       })
-      .option('margin', { type: 'number', requiresArg: true, describe: 'the row by its accuracy margin: 0.007' })
-      .option('preset', { choices: presetNames, default: 'laptop' as PresetName, describe: 'size of the run' })
-      .option('checkpoint', { type: 'string', requiresArg: true, describe: 'weights: a file, or a known id' })
-      .option('engine', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'what computes what is missing (dgate list engines)',
-      })
-      .option('seed', { type: 'number', requiresArg: true, describe: 'seed of image choice, folds and training' })
-      .option('train-images', { type: 'number', requiresArg: true, describe: 'training images for the gates' })
-      .option('test-images', { type: 'number', requiresArg: true, describe: 'test images' })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [] as string[],
-        describe: 'override anything in the definition: path=value',
-      })
-      .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })
+      .option('margin', number('the row by its accuracy margin: 0.007'))
+      .options({ ...runOptions, engine: text('what computes what is missing (dgate list engines)') })
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
       .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
       .epilogue(

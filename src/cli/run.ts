@@ -1,7 +1,8 @@
 import type { CommandModule } from 'yargs';
 import { InputError } from '../errors.js';
-import { type PresetName, presetNames } from '../experiment/definition.js';
+import type { PresetName } from '../experiment/definition.js';
 import type { GlobalOptions } from './context.js';
+import { list, runOptions, text } from './options.js';
 
 interface RunOptions extends GlobalOptions {
   readonly experiment: string[];
@@ -27,29 +28,11 @@ export const runCommand: CommandModule<GlobalOptions, RunOptions> = {
         demandOption: true,
         describe: 'names (dgate list experiments), files (./mine.ts), or all',
       })
-      .option('preset', { choices: presetNames, default: 'laptop' as PresetName, describe: 'size of the run' })
-      .option('checkpoint', { type: 'string', requiresArg: true, describe: 'weights: a file, or a known id' })
-      .option('engine', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'what executes the network (dgate list engines)',
+      .options({
+        ...runOptions,
+        seeds: text('several seeds and a table of their means: 0..4, or 0,2,5'),
+        set: list('override anything in the definition: path=value; path=value,value runs every combination'),
       })
-      .option('seed', { type: 'number', requiresArg: true, describe: 'seed of image choice, folds and training' })
-      .option('seeds', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'several seeds and a table of their means: 0..4, or 0,2,5',
-      })
-      .option('train-images', { type: 'number', requiresArg: true, describe: 'training images for the gates' })
-      .option('test-images', { type: 'number', requiresArg: true, describe: 'test images' })
-      .option('set', {
-        type: 'string',
-        array: true,
-        nargs: 1,
-        default: [] as string[],
-        describe: 'override anything in the definition: path=value; path=value,value runs every combination',
-      })
-      .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })
       .example('$0 run resnet56', 'fetch data and weights, extract, train, search, report')
       .example('$0 run resnet56 --checkpoint resnet56.th', 'with weights from a file')
       .example('$0 run resnet56 --set gates.loss=cross-entropy', 'another loss; features come from the cache')

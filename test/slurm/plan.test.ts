@@ -65,7 +65,7 @@ describe('the script of a stage', () => {
       stage: 'extract',
       tasks: 4,
       folder: '/shared/my cache/submissions/1',
-      workingFolder: '/home/me',
+      workingFolder: '/shared/mine',
       resources: { sbatch: [], ...resources },
       program: ['/usr/bin/node', "/it's/dgate.js"],
       jobName: 'dgate-mine-extract',
