@@ -10,11 +10,7 @@
  *           84.2], truck 66.7 % [59.1, 73.5]. Intervals are 95 % over the 10,000 test images.
  */
 import { defineExperiment } from '../src/experiment/index.js';
-
-const narrow = {
-  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-  checkpoint: 'dgate-resnet101-narrow-cifar10',
-};
+import { groups, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
   name: 'figure1',
@@ -27,24 +23,17 @@ export default defineExperiment({
     kind: 'shallow-errors',
     gate: 1,
     classes: ['cat', 'truck'],
-    groups: {
-      animal: ['bird', 'cat', 'deer', 'dog', 'frog', 'horse'],
-      vehicle: ['airplane', 'automobile', 'ship', 'truck'],
-    },
+    groups,
   },
   presets: {
     paper: {},
     laptop: {
-      ...narrow,
+      ...laptop,
       title: 'Figure 1, laptop: right and wrong on shallow features of a narrow ResNet, CIFAR-10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
-      ...narrow,
+      ...smoke,
       title: 'Figure 1, smoke: a narrow ResNet, a small subset',
-      trainImages: 1000,
-      testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
     },
   },
 });

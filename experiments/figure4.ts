@@ -13,11 +13,7 @@
  *           -0.08 0.00 -0.11 -0.28 -0.23 -0.10, difference -0.06 -0.08 -0.16 -0.34 -0.76 -0.75 (do not hold).
  */
 import { defineExperiment } from '../src/experiment/index.js';
-
-const narrow = {
-  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-  checkpoint: 'dgate-resnet101-narrow-cifar10',
-};
+import { laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
   name: 'figure4',
@@ -30,16 +26,12 @@ export default defineExperiment({
   presets: {
     paper: {},
     laptop: {
-      ...narrow,
+      ...laptop,
       title: 'Figure 4, laptop: hinge and cross-entropy, two d-gates on a narrow ResNet, CIFAR-10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
-      ...narrow,
+      ...smoke,
       title: 'Figure 4, smoke: a narrow ResNet, a small subset',
-      trainImages: 1000,
-      testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
       analysis: { l2: [0.002, 0.02] },
     },
   },

@@ -10,11 +10,7 @@
  *           0.11 [0.02, 0.20] points lost. Intervals are 95 % over the 10,000 test images.
  */
 import { defineExperiment } from '../src/experiment/index.js';
-
-const narrow = {
-  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-  checkpoint: 'dgate-resnet101-narrow-cifar10',
-};
+import { laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
   name: 'figure5',
@@ -27,16 +23,12 @@ export default defineExperiment({
   presets: {
     paper: {},
     laptop: {
-      ...narrow,
+      ...laptop,
       title: 'Figure 5, laptop: FLOPs and accuracy over two thresholds, narrow ResNet, CIFAR-10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
-      ...narrow,
+      ...smoke,
       title: 'Figure 5, smoke: a narrow ResNet, a small subset',
-      trainImages: 1000,
-      testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
       analysis: { step: 0.5 },
     },
   },

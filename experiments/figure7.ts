@@ -9,19 +9,7 @@
  * Expected  cat: 23, 103 and 481 of 1,000 images right with distance at least 1 at gates 1, 2 and 3; ship: 450, 555, 848.
  */
 import { defineExperiment } from '../src/experiment/index.js';
-
-const narrow = {
-  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-  checkpoint: 'dgate-resnet101-narrow-cifar10',
-  // As in Table 1, so that features and gates are shared.
-  thresholds: { validation: { kind: 'held-out' as const } },
-  analysis: {
-    groups: {
-      animal: ['bird', 'cat', 'deer', 'dog', 'frog', 'horse'],
-      vehicle: ['airplane', 'automobile', 'ship', 'truck'],
-    },
-  },
-};
+import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
   name: 'figure7',
@@ -34,16 +22,16 @@ export default defineExperiment({
     // The metric costs one product a step (README, ImageNet): large batches.
     paper: { checkpoint: 'torchvision-resnet101-v1-imagenet', gates: { batchSize: 4096 } },
     laptop: {
-      ...narrow,
+      ...laptop,
+      ...heldOut,
       title: 'Figure 7, laptop: which classes each d-gate takes, narrow ResNet, CIFAR-10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
+      analysis: { groups },
     },
     smoke: {
-      ...narrow,
+      ...smoke,
+      ...heldOut,
       title: 'Figure 7, smoke: a narrow ResNet, a small subset',
-      trainImages: 1000,
-      testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
+      analysis: { groups },
     },
   },
 });

@@ -10,13 +10,7 @@
  * Expected  both claims of section 3.4 "cannot be checked here"; the accuracies are Table 1's network's.
  */
 import { defineExperiment } from '../src/experiment/index.js';
-
-const narrow = {
-  network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-  checkpoint: 'dgate-resnet101-narrow-cifar10',
-  // As in Table 1, so that features and gates are shared.
-  thresholds: { validation: { kind: 'held-out' as const } },
-};
+import { heldOut, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
   name: 'imagenet',
@@ -29,16 +23,14 @@ export default defineExperiment({
     // The metric costs one product a step (README, ImageNet): large batches.
     paper: { checkpoint: 'torchvision-resnet101-v1-imagenet', gates: { batchSize: 4096 } },
     laptop: {
-      ...narrow,
+      ...laptop,
+      ...heldOut,
       title: 'Section 3.4, laptop: the same comparison on CIFAR-10 with a narrow ResNet',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
-      ...narrow,
+      ...smoke,
+      ...heldOut,
       title: 'Section 3.4, smoke: a narrow ResNet, a small subset',
-      trainImages: 1000,
-      testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
     },
   },
 });

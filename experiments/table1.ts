@@ -12,6 +12,7 @@
  * has not learnt from, reported on the 10,000 test images; the paper's row under it.
  */
 import { defineExperiment } from '../src/experiment/index.js';
+import { laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
   name: 'table1',
@@ -34,18 +35,12 @@ export default defineExperiment({
   presets: {
     paper: {},
     laptop: {
+      ...laptop,
       title: 'Table 1, laptop: a narrow ResNet with the cost profile of ResNet-101, three d-gates, CIFAR-10',
-      network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-      checkpoint: 'dgate-resnet101-narrow-cifar10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {
+      ...smoke,
       title: 'Table 1, smoke: a narrow ResNet, a small subset',
-      network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-      checkpoint: 'dgate-resnet101-narrow-cifar10',
-      trainImages: 1000,
-      testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
     },
   },
 });
