@@ -1,4 +1,5 @@
 import sharp, { type Sharp } from 'sharp';
+import { messageOf } from '../../errors.js';
 import { type Geometry, type Placement, placementOf } from './geometry.js';
 import { jpegSize } from './jpeg-header.js';
 import { type Pixels, resample } from './resample.js';
@@ -62,7 +63,7 @@ async function kindOf(bytes: Uint8Array): Promise<Kind> {
   const jpeg = jpegSize(bytes);
   const isPlain = jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4;
   if (isPlain) return { width: jpeg.width, height: jpeg.height, isCmyk: false, hasAlpha: false };
-  const { width, height, space, hasAlpha } = await open(bytes).metadata();
+  const { width, height, space, hasAlpha } = await reasoned(open(bytes).metadata());
   if (Math.max(width, height) > limits.side) {
     throw new Error(`${width} x ${height} pixels; valid: at most ${limits.side} on a side`);
   }
@@ -90,7 +91,7 @@ async function wholeImage(image: Sharp, { isCmyk }: Kind): Promise<Pixels> {
 }
 
 async function pixelsOf(image: Sharp): Promise<Pixels> {
-  const { data, info } = await image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
+  const { data, info } = await reasoned(image.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }));
   return { data, width: info.width, height: info.height, channels: info.channels };
 }
 
@@ -120,4 +121,17 @@ function channelsFirst({ data, width, height, channels }: Pixels, order: Geometr
     result[2 * size + i] = data[at + blue]!;
   }
   return result;
+}
+
+/**
+ * The work of libvips, with a reason where it fails. Its threads share one text of errors: where several images fail at
+ * once it can be gone ("Unknown error"), or hold lines of the others behind the first.
+ */
+async function reasoned<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const reason = messageOf(error).split('\n')[0]!;
+    throw new Error(reason === 'Unknown error' ? 'damaged or truncated' : reason, { cause: error });
+  }
 }

@@ -124,8 +124,7 @@ describe('imagenet', () => {
     await symlink('/nowhere/at/all', join(tree, 'train/n02100735/gone.JPEG'));
     await register();
     const said = (await problemsOf(imagenet.verify(root))).join('\n');
-    // libvips keeps one text of errors for all threads: what stands there may be said in other words.
-    expect(said).to.match(/half\.JPEG: \S+/);
+    expect(said).to.match(/half\.JPEG: (VipsJpeg: premature end of JPEG image|damaged or truncated)$/m);
     expect(said).to.match(/gone.JPEG: ENOENT/);
     expect(said).to.match(/n01440764_9.JPEG: of class n01440764 by its name, of n02100735 by its folder/);
     expect(said).to.match(/no image of 999 classes/);
@@ -142,7 +141,9 @@ describe('imagenet', () => {
     const pixels = await chosen.batch([0, 1]);
     expect([...test.unreadable!.keys()]).to.deep.equal([1]);
     expect([...chosen.unreadable!.keys()]).to.deep.equal([0]);
-    expect(chosen.unreadable!.get(0)).to.match(/b\.JPEG: \S+/);
+    expect(chosen.unreadable!.get(0)).to.match(
+      /b\.JPEG: (VipsJpeg: premature end of JPEG image|damaged or truncated)$/,
+    );
     expect(pixels.subarray(0, 3 * 224 * 224).every((value) => value === 0)).to.equal(true);
     await writeFile(join(tree, 'val/n01440764/a.JPEG'), 'other');
     expect((await problemsOf(test.batch([0])))[0]).to.match(/a\.JPEG: 5 bytes, 2844 when its folder was listed/);
