@@ -2,7 +2,8 @@ import type { PlacedGate } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
-import { type AnswerForm, gatedGraphNames, networkParts, type Parts, splitThresholds, writeExits } from './gated.js';
+import { networkParts } from './gated.js';
+import { type AnswerForm, gatedGraphNames, type Parts, splitThresholds, writeExits } from './gated-exits.js';
 import { dialectOf, type LoadedNetwork } from './loaded.js';
 import { decodeModel, type ModelMessage, type NodeMessage } from './proto.js';
 

@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node';
 import { InputError, messageOf } from '../../errors.js';
-import { floatThresholds, gatedGraphNames } from '../../onnx/gated.js';
+import { floatThresholds, gatedGraphNames } from '../../onnx/gated-exits.js';
 import type { GatedFile } from '../../onnx/gated-file.js';
 import type { GatedBatch } from '../engine.js';
 import { OnnxRuntimeCpu } from './engine.js';

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import { classCount } from '../../networks/onnx.js';
-import { floatThresholds, gatedGraphNames, gatedModel, plainAnswer } from '../../onnx/gated.js';
+import { gatedModel } from '../../onnx/gated.js';
 import { cutModel, straightModel } from '../../onnx/gated-cut.js';
+import { floatThresholds, gatedGraphNames, plainAnswer } from '../../onnx/gated-exits.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
 

@@ -2,7 +2,7 @@ import type { PlacedGate } from '../../engines/engine.js';
 import type { OnnxStage } from '../../networks/onnx.js';
 import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
 import { GraphBuilder } from '../builder.js';
-import type { Parts } from '../gated.js';
+import type { Parts } from '../gated-exits.js';
 import { dialectOf, type UserNetwork } from '../loaded.js';
 import { featureGraphNames, writePooling } from '../network.js';
 import type { NodeMessage } from '../proto.js';

@@ -1,0 +1,227 @@
+import type { ConfidenceKind } from '../gates/confidence.js';
+import type { GraphBuilder } from './builder.js';
+import { type DataType, dataTypes } from './proto.js';
+
+/** Names of a gated graph's inputs and outputs. */
+export const gatedGraphNames = {
+  /** [batch, channels, height, width]: float, normalised; or uint8, pixels as they come */
+  images: 'images',
+  /** float [gates] */
+  thresholds: 'thresholds',
+  /** int64 [batch] */
+  classes: 'class',
+  /** int64 [batch], 0 for the first gate, the number of gates for the original classifier */
+  exits: 'exit',
+  /** float [batch], what that exit held against its threshold */
+  confidences: 'confidence',
+  /** float [batch, classes], what the confidence is computed from, where the graph does not say class and confidence */
+  distances: 'distances',
+} as const;
+
+/** A gated network in parts, one for each exit: from the exit before (the image, for the first) to this one. */
+export interface Parts {
+  readonly count: number;
+  /**
+   * Writes one part; it can be written several times, into several branches.
+   *
+   * @param inputs what the part before handed on
+   * @returns the exit's distances or logits [n, classes], and what the next part needs, each [n, ...]
+   */
+  write(
+    builder: GraphBuilder,
+    part: number,
+    inputs: readonly string[],
+  ): { readonly distances: string; readonly next: readonly string[] };
+}
+
+/** What a graph says of each image, in the order of its outputs. */
+export interface AnswerForm {
+  /** Names of the outputs, their types, and their dimensions behind [batch]. */
+  readonly outputs: readonly { readonly name: string; readonly type: DataType; readonly dims: readonly number[] }[];
+  /** Writes it for images [n, ...] that all leave at one exit. */
+  readonly write: (builder: GraphBuilder, distances: string, exit: number) => string[];
+}
+
+/** What a graph of exits is made of. */
+export interface ExitsSpec {
+  readonly parts: Parts;
+  readonly confidence: ConfidenceKind;
+  /** Thresholds of the gates: names of values [1]. */
+  readonly thresholds: readonly string[];
+  readonly answer: AnswerForm;
+  /**
+   * Whether images are handed on without a copy where nobody leaves. Every part is then written twice for each gate
+   * before it (its weights once), so that it stands both behind copied and behind handed-on images.
+   */
+  readonly withoutCopies: boolean;
+}
+
+/** Class, exit and confidence, decided inside the graph. */
+export function decidedAnswer(confidence: ConfidenceKind): AnswerForm {
+  const { classes, exits, confidences } = gatedGraphNames;
+  return {
+    outputs: [
+      { name: classes, type: 'int64', dims: [] },
+      { name: exits, type: 'int64', dims: [] },
+      { name: confidences, type: 'float', dims: [] },
+    ],
+    write: (builder, distances, exit) => [
+      builder.node('ArgMax', [distances], { axis: 1, keepdims: 0 }),
+      writeExit(builder, distances, exit),
+      writeConfidence(builder, distances, confidence),
+    ],
+  };
+}
+
+/** The exit, and its distances or logits [batch, classes]: few nodes, for a caller that decides itself. */
+export function plainAnswer(classes: number): AnswerForm {
+  return {
+    outputs: [
+      { name: gatedGraphNames.exits, type: 'int64', dims: [] },
+      { name: gatedGraphNames.distances, type: 'float', dims: [classes] },
+    ],
+    write: (builder, distances, exit) => [writeExit(builder, distances, exit), distances],
+  };
+}
+
+/** Each gate's threshold as a value [1]. */
+export function splitThresholds(builder: GraphBuilder, gates: number): string[] {
+  const { thresholds } = gatedGraphNames;
+  if (gates === 1) return [thresholds];
+  const names = Array.from({ length: gates }, (_, gate) => `threshold${gate + 1}`);
+  const sizes = builder.ints('one_each', new Array<number>(gates).fill(1));
+  builder.nodes('Split', [thresholds, sizes], { axis: 0 }, names);
+  return names;
+}
+
+/** Writes all parts with their exits, and the graph's outputs. */
+export function writeExits(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec): void {
+  const answer = writePart(builder, 0, inputs, spec);
+  for (const [i, { name, type, dims }] of spec.answer.outputs.entries()) {
+    builder.node('Identity', [answer[i]!], {}, name);
+    builder.output(name, type, ['batch', ...dims]);
+  }
+}
+
+/** One part, its exit, and all that lies behind it. @returns the answer's values for all images [n, ...] */
+function writePart(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
+  const { distances, next } = spec.parts.write(builder, part, inputs);
+  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
+  if (!spec.withoutCopies) return writeLeaving(builder, part, distances, next, spec);
+  return writeIf(
+    builder,
+    writeSomebodyLeaves(builder, part, distances, spec),
+    (leaving) => writeLeaving(leaving, part, distances, next, spec),
+    (staying) => writePart(staying, part + 1, next, spec),
+    spec.answer,
+  );
+}
+
+/** Whether at least one image leaves at this gate: bool, one number. Few nodes: every image passes here. */
+function writeSomebodyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
+  // The largest distance of each image is its confidence already; no need to find it image by image.
+  const confidences = spec.confidence === 'max' ? distances : writeConfidence(builder, distances, spec.confidence);
+  // Compared before they are reduced: a NaN is compared with nothing, but would spread in a maximum.
+  const reaches = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
+  const numbers = builder.node('Cast', [reaches], { to: dataTypes.float });
+  return builder.node('Cast', [builder.node('ReduceMax', [numbers], { keepdims: 0 })], { to: dataTypes.bool });
+}
+
+/** Algorithm 1 at one gate: the images that reach the threshold leave, the others go on, if there are any. */
+function writeLeaving(
+  builder: GraphBuilder,
+  part: number,
+  distances: string,
+  next: readonly string[],
+  spec: ExitsSpec,
+): string[] {
+  const here = spec.answer.write(builder, distances, part);
+  const confidences = writeConfidence(builder, distances, spec.confidence);
+  const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
+  const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
+  const somebodyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
+  return writeIf(
+    builder,
+    somebodyStays,
+    (going) => {
+      const positions = going.node('Reshape', [stay, going.ints('flat', [-1])]); // [m]
+      const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
+      const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));
+      const deeper = writePart(going, part + 1, gathered, spec);
+      return here.map((all, i) => going.node('ScatterND', [all, column, deeper[i]!]));
+    },
+    (done) => here.map((value) => done.node('Identity', [value])),
+    spec.answer,
+  );
+}
+
+function writeIf(
+  builder: GraphBuilder,
+  condition: string,
+  yes: (branch: GraphBuilder) => string[],
+  no: (branch: GraphBuilder) => string[],
+  { outputs }: AnswerForm,
+): string[] {
+  const branchOf = (name: string, write: (branch: GraphBuilder) => string[]) => {
+    const branch = builder.branch(builder.fresh(name));
+    const rows = builder.fresh('rows');
+    for (const [i, value] of write(branch).entries())
+      branch.output(value, outputs[i]!.type, [rows, ...outputs[i]!.dims]);
+    return { graph: branch.graph() };
+  };
+  const attributes = { then_branch: branchOf('then', yes), else_branch: branchOf('else', no) };
+  const names = outputs.map(({ name }) => builder.fresh(name));
+  builder.nodes('If', [condition], attributes, names);
+  return names;
+}
+
+/** The same exit for each image: int64 [n]. */
+function writeExit(builder: GraphBuilder, distances: string, exit: number): string {
+  const both = builder.node('Shape', [distances]);
+  const count = builder.node('Gather', [both, builder.ints('first_size', [0])], { axis: 0 });
+  return builder.node('Expand', [builder.ints(`exit${exit}`, [exit]), count]);
+}
+
+/** What a gate holds against its threshold, as `src/gates/confidence.ts` computes it: [n, classes] to [n]. */
+function writeConfidence(builder: GraphBuilder, distances: string, kind: ConfidenceKind): string {
+  switch (kind) {
+    case 'max':
+      return builder.rowMaxima(distances);
+    case 'softmax':
+      return builder.rowMaxima(builder.node('Softmax', [distances], { axis: 1 }));
+    case 'entropy': {
+      const logarithms = builder.node('LogSoftmax', [distances], { axis: 1 });
+      const terms = builder.node('Mul', [builder.node('Exp', [logarithms]), logarithms]);
+      return builder.node('ReduceSum', [terms, builder.ints('class_axis', [1])], { keepdims: 0 });
+    }
+    case 'difference': {
+      const [values, positions] = [builder.fresh('largest_two'), builder.fresh('positions')];
+      builder.nodes('TopK', [distances, builder.ints('two', [2])], { axis: 1 }, [values, positions]);
+      const [first, second] = [builder.fresh('first'), builder.fresh('second')];
+      builder.nodes('Split', [values, builder.ints('one_one', [1, 1])], { axis: 1 }, [first, second]);
+      const difference = builder.node('Sub', [first, second]);
+      return builder.node('Reshape', [difference, builder.ints('flat', [-1])]);
+    }
+  }
+}
+
+/**
+ * Thresholds as float32, rounded up: a float32 confidence reaches the result exactly where it reaches the number given.
+ */
+export function floatThresholds(thresholds: readonly number[]): Float32Array {
+  return Float32Array.from(thresholds, (threshold) => {
+    const nearest = Math.fround(threshold);
+    return nearest < threshold ? nextFloat(nearest) : nearest;
+  });
+}
+
+/** The smallest float32 above a finite one. */
+function nextFloat(value: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  if (value === 0) view.setInt32(0, 1);
+  else {
+    view.setFloat32(0, value);
+    view.setInt32(0, view.getInt32(0) + (value > 0 ? 1 : -1));
+  }
+  return view.getFloat32(0);
+}
