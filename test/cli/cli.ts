@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -124,3 +125,22 @@ export const real = {
 
 /** Checkpoints that try to run a command when they are unpickled, and others that Python wrote. */
 export const fixture = (name: string): string => join(root, 'test/fixtures/checkpoints', name);
+
+/**
+ * Writes the experiment of the tests on generated images: two gates on a tiny network with weights of its own, one margin,
+ * one row of fixed thresholds.
+ *
+ * @param more further keys of the definition, as source
+ * @returns path of its file
+ */
+export async function writeTinyExperiment(folder: string, more: string): Promise<string> {
+  const checkpoint = join(folder, 'tiny.safetensors');
+  await writeTinyCheckpoint(checkpoint);
+  const definition = join(folder, 'mine.ts');
+  await writeFile(
+    definition,
+    `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
+      `gates: { after: [1, 2], pooling: '4x4', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, ${more} };`,
+  );
+  return definition;
+}

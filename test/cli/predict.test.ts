@@ -16,8 +16,8 @@ import { checkChoice, type Exported } from '../../src/pipeline/export.js';
 import { type Predictions, predict } from '../../src/pipeline/predict.js';
 import { about } from '../onnx/about.js';
 import { algorithm1, type GatedCase, gatedCase, preprocessing } from '../onnx/gated-networks.js';
-import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
-import { makePlace, type Place, runCli } from './cli.js';
+import { filesBelow, tinyNetwork } from '../pipeline/workplace.js';
+import { makePlace, type Place, runCli, writeTinyExperiment } from './cli.js';
 
 const COUNT = 4;
 const thresholds = [0.6, 0.8];
@@ -170,15 +170,7 @@ describe('dgate export', () => {
 
   before(async () => {
     place = await makePlace();
-    const checkpoint = join(place.folder, 'tiny.safetensors');
-    await writeTinyCheckpoint(checkpoint);
-    definition = join(place.folder, 'mine.ts');
-    await writeFile(
-      definition,
-      `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
-        "gates: { after: [1, 2], pooling: '4x4', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, " +
-        'trainImages: 200, testImages: 100 };',
-    );
+    definition = await writeTinyExperiment(place.folder, 'trainImages: 200, testImages: 100');
   });
   after(() => place.remove());
 

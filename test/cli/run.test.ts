@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { RunDocument } from '../../src/pipeline/report.js';
-import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
-import { finished, here, makePlace, type Place, real, runCli, startCli } from './cli.js';
+import { filesBelow } from '../pipeline/workplace.js';
+import { finished, here, makePlace, type Place, real, runCli, startCli, writeTinyExperiment } from './cli.js';
 
 // The whole command line on generated images, so that it runs everywhere: see generatedDatasets.ts.
 describe('dgate run on generated images', () => {
@@ -14,16 +14,7 @@ describe('dgate run on generated images', () => {
 
   before(async () => {
     place = await makePlace();
-    const checkpoint = join(place.folder, 'tiny.safetensors');
-    await writeTinyCheckpoint(checkpoint);
-    definition = join(place.folder, 'mine.ts');
-    const gates = "{ after: [1, 2], pooling: '4x4', epochs: 2 }";
-    await writeFile(
-      definition,
-      `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
-        `gates: ${gates}, thresholds: { margins: [0.05], fixed: [[0, 0]] }, ` +
-        'presets: { smoke: { trainImages: 100, testImages: 50 } } };',
-    );
+    definition = await writeTinyExperiment(place.folder, 'presets: { smoke: { trainImages: 100, testImages: 50 } }');
   });
   after(() => place.remove());
 

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
@@ -6,8 +6,8 @@ import { parseBatches } from '../../src/cli/time-commands.js';
 import { InputError } from '../../src/errors.js';
 import type { RunDocument } from '../../src/pipeline/report.js';
 import type { TimingRecord } from '../../src/timing/record.js';
-import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
-import { makePlace, type Place, runCli } from './cli.js';
+import { filesBelow } from '../pipeline/workplace.js';
+import { makePlace, type Place, runCli, writeTinyExperiment } from './cli.js';
 
 // The whole command on generated images and the real engine; what the times are is never asked.
 describe('dgate time on generated images', () => {
@@ -18,15 +18,7 @@ describe('dgate time on generated images', () => {
 
   before(async () => {
     place = await makePlace();
-    const checkpoint = join(place.folder, 'tiny.safetensors');
-    await writeTinyCheckpoint(checkpoint);
-    definition = join(place.folder, 'mine.ts');
-    await writeFile(
-      definition,
-      `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
-        "gates: { after: [1, 2], pooling: '4x4', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, " +
-        'trainImages: 200, testImages: 60 };',
-    );
+    definition = await writeTinyExperiment(place.folder, 'trainImages: 200, testImages: 60');
   });
   after(() => place.remove());
 
