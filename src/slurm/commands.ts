@@ -50,10 +50,22 @@ async function slurm(program: string, args: readonly string[]): Promise<string> 
     if ('code' in error && error.code === 'ENOENT') {
       throw new InputError(`${program}: no such command; valid: on a machine of a Slurm cluster, or with --dry-run`);
     }
-    const said = 'stderr' in error ? String(error.stderr).trim() : error.message;
-    throw new InputError(
-      said.split('\n').map((line) => `${program}: ${line}`),
-      { cause: error },
-    );
+    throw new InputError(`${program}: ${refusalOf('stderr' in error ? String(error.stderr) : error.message)}`, {
+      cause: error,
+    });
   }
+}
+
+/**
+ * Slurm's words as one line: it says `sbatch: error: ` before each, and ends with what they come to.
+ *
+ * @param said what a command of Slurm wrote as it failed
+ */
+export function refusalOf(said: string): string {
+  const lines = said
+    .trim()
+    .split('\n')
+    .map((line) => line.replace(/^(\w+: )?((error|fatal): )?/, '').trim());
+  const isUnreachable = /configuration source|contact slurm controller|resolve_ctls/.test(said);
+  return `${lines.join('; ')}${isUnreachable ? '; valid: on a machine of a Slurm cluster that answers, or with --dry-run' : ''}`;
 }

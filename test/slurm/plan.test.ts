@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
+import { refusalOf } from '../../src/slurm/commands.js';
 import { type PlannedRun, planTasks } from '../../src/slurm/plan.js';
 import { stageScript } from '../../src/slurm/script.js';
 
@@ -95,5 +96,19 @@ describe('the script of a stage', () => {
       expect(text).to.include(`#SBATCH --${line}\n`);
     }
     expect(script({})).to.not.include('--gpus');
+  });
+});
+
+describe('what Slurm refuses', () => {
+  it('is one line; where no cluster answers, with what to do', () => {
+    const partition =
+      'sbatch: error: invalid partition specified: gpu\nsbatch: error: Batch job submission failed: Invalid\n';
+    expect(refusalOf(partition)).to.equal('invalid partition specified: gpu; Batch job submission failed: Invalid');
+    expect(refusalOf('sbatch: fatal: Could not establish a configuration source\n')).to.equal(
+      'Could not establish a configuration source; valid: on a machine of a Slurm cluster that answers, or with --dry-run',
+    );
+    expect(refusalOf('slurm_load_jobs error: Unable to contact slurm controller (connect failure)')).to.match(
+      /^slurm_load_jobs error: Unable to contact slurm controller \(connect failure\); valid: /,
+    );
   });
 });
