@@ -29,9 +29,8 @@ export async function runTask(folder: string, id: string): Promise<void> {
     await work(await openContext({ cache, results }), submission, task);
     await submission.setState(id, { state: 'done', ...about, seconds: seconds() });
   } catch (error) {
-    const failed = await failedNeeds(submission, task, error);
-    reportFailure(error, `${id}: ${failed}`);
-    const why = `${failed}${messageOf(error).split('\n')[0]}`;
+    const why = (await failedNeed(submission, task, error)) ?? messageOf(error).split('\n')[0]!;
+    reportFailure(error, `${id}: `);
     await submission.setState(id, { state: 'failed', why, ...about, seconds: seconds() });
     process.exitCode = 1;
   }
@@ -56,16 +55,19 @@ async function work(context: RunContext, submission: Submission, task: Task): Pr
   }
 }
 
-/** Where a task lacks what another makes, which of those has failed and why: `needs extract-1, which failed (...): `. */
-async function failedNeeds(submission: Submission, task: Task, error: unknown): Promise<string> {
-  if (!(error instanceof InputError)) return '';
+/**
+ * Where a task lacks what another makes: the one that failed first on the way to it, and why. The merged table says itself
+ * which runs it lacks.
+ */
+async function failedNeed(submission: Submission, task: Task, error: unknown): Promise<string | undefined> {
+  if (!(error instanceof InputError) || task.stage === 'table') return undefined;
   for (const id of task.needs) {
     const need = await submission.stateOf(id);
     if (need?.state === 'done') continue;
-    const why = need?.state === 'failed' ? `failed (${need.why})` : 'was killed or never began';
-    return `needs ${id}, which ${why}: `;
+    if (need?.state !== 'failed') return `needs ${id}, which was killed or never began`;
+    return need.why?.startsWith('needs ') ? need.why : `needs ${id}, which failed: ${need.why}`;
   }
-  return '';
+  return undefined;
 }
 
 /** The table of all combinations and seeds, of those that are finished. */

@@ -49,7 +49,8 @@ function imagesFor(id: string, network: string): number {
 for (const { id } of testedEngines()) {
   describe(`${id} agrees with PyTorch`, function () {
     // A software graphics driver compiles its shaders for half of that; tfjs-cpu is plain JavaScript.
-    this.timeout(id.endsWith('webgpu') || id === 'tfjs-cpu' ? 300_000 : 60_000);
+    const slow = process.env['DGATE_GPU'] === '1' ? 1_800_000 : 300_000;
+    this.timeout(id.endsWith('webgpu') || id === 'tfjs-cpu' ? slow : 60_000);
     let engine: Engine;
     before(async function () {
       engine = await engineOrSkip(this, id);
