@@ -9,7 +9,7 @@ import { machineNote } from '../pipeline/record.js';
 import { type RunDocument, renderRun, runDocument, runFiles, writeRun } from '../pipeline/report.js';
 import { plan, runExperiment } from '../pipeline/run.js';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../pipeline/seeds.js';
-import { withLastTiming } from '../pipeline/timed-run.js';
+import { withLastTiming } from '../pipeline/timing/run.js';
 import { uncheckedClaims } from '../pipeline/unchecked.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';

@@ -5,7 +5,7 @@ import { bootstrap, type Interval, type Intervals } from '../thresholds/bootstra
 import { searchMethods } from '../thresholds/methods.js';
 import type { RunOutcome } from './run.js';
 import type { Row } from './search.js';
-import { originalSpeed, speedOf } from './speeds.js';
+import { originalSpeed, speedOf } from './timing/speeds.js';
 
 /** What a table is made of: a run, or what is known of it before its analysis. */
 export type TableBasis = Pick<RunOutcome, 'experiment' | 'rows' | 'original' | 'exitCosts' | 'published' | 'timing'>;

@@ -7,6 +7,8 @@ export interface PairTimes {
   readonly gatedMs: number;
   /** FLOPs of the gated network on these images / the original's. */
   readonly flopsShare: number;
+  /** Pairs of one turn were measured together, and follow one another. */
+  readonly turn: number;
 }
 
 /** 95 % of the resampled values lie within. */
@@ -29,13 +31,13 @@ export interface Estimate {
 
 const RESAMPLES = 2000;
 /**
- * Longer runs are resampled in this many blocks of consecutive pairs: times of neighbours resemble each other, and
- * single pairs, drawn as if they did not, would make the interval too narrow.
+ * What is resampled is whole turns, and in longer runs this many blocks of consecutive turns: times of neighbours
+ * resemble each other, and single pairs, drawn as if they did not, would make the interval too narrow.
  */
 const BLOCKS = 500;
 
 /**
- * Speed-up and efficiency with 95 % intervals by a paired bootstrap: whole pairs are drawn with replacement, so that
+ * Speed-up and efficiency with 95 % intervals by a paired bootstrap: whole turns of pairs are drawn with replacement, so that
  * what slows down both runs of a pair, and which images were timed, stays together.
  *
  * @param seed the same seed gives the same interval
@@ -66,11 +68,12 @@ interface Blocks {
 }
 
 function blocksOf(pairs: readonly PairTimes[]): Blocks {
-  const count = Math.min(BLOCKS, pairs.length);
+  const turns = pairs.at(-1)!.turn - pairs[0]!.turn + 1;
+  const count = Math.min(BLOCKS, turns);
   const sums = (): Float64Array => new Float64Array(count);
   const blocks: Blocks = { count, originalMs: sums(), gatedMs: sums(), flopsShare: sums(), pairs: sums() };
-  for (const [i, pair] of pairs.entries()) {
-    const block = Math.floor((i * count) / pairs.length);
+  for (const pair of pairs) {
+    const block = Math.floor(((pair.turn - pairs[0]!.turn) * count) / turns);
     blocks.originalMs[block]! += pair.originalMs;
     blocks.gatedMs[block]! += pair.gatedMs;
     blocks.flopsShare[block]! += pair.flopsShare;

@@ -47,11 +47,14 @@ async function nvidiaGpus(): Promise<string[]> {
   return asked?.stdout.trim().split('\n').filter(Boolean) ?? [];
 }
 
+/** What of a machine stays the same from one moment to the next. */
+export function lastingPart({ system, node, processor, cores, gpus }: Machine) {
+  return { system, node, processor, cores, gpus: gpus.map((gpu) => gpu.split(', ').slice(0, 2)) };
+}
+
 /** Whether two descriptions are of the same machine, as far as can be told; clocks vary from moment to moment. */
 export function isSameMachine(a: Machine, b: Machine): boolean {
-  const lasting = ({ system, node, processor, cores, gpus }: Machine): string =>
-    JSON.stringify([system, node, processor, cores, gpus.map((gpu) => gpu.split(', ').slice(0, 2))]);
-  return lasting(a) === lasting(b);
+  return JSON.stringify(lastingPart(a)) === JSON.stringify(lastingPart(b));
 }
 
 /** What else went on while the networks were timed. */

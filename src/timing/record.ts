@@ -5,7 +5,7 @@ import type { RuleName } from './rules.js';
 import type { Times } from './statistics.js';
 
 /** Version of the shape below; a file of another one is not read. */
-export const RECORD_VERSION = 1;
+export const RECORD_VERSION = 2;
 
 /** What `dgate time` found: `timing.json`. Times are milliseconds of a run, which is a batch of images. */
 export interface TimingRecord {
@@ -36,11 +36,15 @@ export interface BatchTiming {
 
 /** One row against the original network. */
 export interface RowTiming extends Estimate {
+  /** When its last pair had been measured. */
+  readonly date: string;
   readonly model: string;
   /** Thresholds of each part, as the table has them; null for a closed gate. */
   readonly thresholds: readonly (readonly (number | null)[])[];
   /** How many pairs were chosen, and why. */
   readonly rule: string;
+  /** Batches that one network ran back to back before the other had its turn. */
+  readonly batchesPerTurn: number;
   readonly pairs: number;
   /** Images timed, each as often as it was. */
   readonly images: number;

@@ -7,6 +7,8 @@ export type RuleName = (typeof ruleNames)[number];
 export interface Rule {
   /** What was chosen and why, for the console and the record. */
   readonly description: string;
+  /** Fewer will not be enough. */
+  readonly leastPairs: number;
   readonly isEnough: (soFar: SoFar) => boolean;
   /** Share of what is needed that is done, 0 to 1. */
   readonly done: (soFar: SoFar) => number;
@@ -36,7 +38,8 @@ export function chosenPairs(batch: number, pairMs: number, available: number): R
 
 /** So many pairs. */
 export function exactly(pairs: number, description = `${pairs.toLocaleString('en')} pairs`): Rule {
-  return { description, isEnough: (soFar) => soFar.pairs >= pairs, done: (soFar) => soFar.pairs / pairs };
+  const isEnough = (soFar: SoFar): boolean => soFar.pairs >= pairs;
+  return { description, leastPairs: pairs, isEnough, done: (soFar) => soFar.pairs / pairs };
 }
 
 /**
@@ -51,5 +54,5 @@ export function mlperf(batch: number): Rule {
     Math.min(1, images / leastImages, originalMs / leastMs, gatedMs / leastMs);
   const scenario = batch === 1 ? 'single-stream: at least 1,024 queries' : 'offline: at least 24,576 images';
   const description = `MLPerf ${scenario} and 600 s of each network`;
-  return { description, isEnough: (soFar) => done(soFar) >= 1, done };
+  return { description, leastPairs: Math.ceil(leastImages / batch), isEnough: (soFar) => done(soFar) >= 1, done };
 }

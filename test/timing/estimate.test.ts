@@ -1,12 +1,17 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { estimate, type PairTimes } from '../../src/timing/estimate.js';
+import { type Estimate, estimate as estimateTurns, type PairTimes } from '../../src/timing/estimate.js';
 
-const pair = (originalMs: number, gatedMs: number, flopsShare = 0.5): PairTimes => ({
-  originalMs,
-  gatedMs,
-  flopsShare,
-});
+type Times = Omit<PairTimes, 'turn'>;
+
+const pair = (originalMs: number, gatedMs: number, flopsShare = 0.5): Times => ({ originalMs, gatedMs, flopsShare });
+
+/** Of pairs that were each measured in a turn of their own. */
+const estimate = (pairs: readonly Times[], seed: number): Estimate =>
+  estimateTurns(
+    pairs.map((times, turn) => ({ ...times, turn })),
+    seed,
+  );
 
 describe('speed-up and efficiency of pairs', () => {
   it('are those of the totals, by hand', () => {
@@ -65,13 +70,23 @@ describe('speed-up and efficiency of pairs', () => {
     // 100 stretches of 20 pairs: t is 0 or 1 for a whole stretch.
     const random = new Random(2);
     const stretches = Array.from({ length: 100 }, () => random.below(2));
-    const inOrder = stretches.flatMap((t) => new Array<PairTimes>(20).fill(pair(1, t, 1)));
+    const inOrder = stretches.flatMap((t) => new Array<Times>(20).fill(pair(1, t, 1)));
     const shuffled = new Random(3).shuffle([...inOrder]);
-    const width = (pairs: readonly PairTimes[]): number => {
+    const width = (pairs: readonly Times[]): number => {
       const { low, high } = estimate(pairs, 0).speedUpInterval;
       return high - low;
     };
     expect(width(inOrder)).to.be.above(1.5 * width(shuffled));
+  });
+
+  it('widen where the pairs of a turn resemble each other: whole turns are drawn', () => {
+    // 20 turns of 20 pairs each, t is 0 or 1 for a whole turn: a standard error of 0.5 / sqrt(20), not of 0.5 / 20.
+    const turns = Array.from({ length: 20 }, (_, turn) => turn % 2);
+    const pairs = turns.flatMap((t, turn) => Array.from({ length: 20 }, () => ({ ...pair(1, t, 1), turn })));
+    const { low, high } = estimateTurns(pairs, 0).speedUpInterval;
+    expect(high - low).to.be.closeTo((2 * 1.96 * 0.5) / Math.sqrt(20), 0.06);
+    const second = estimateTurns(pairs.slice(200), 0).speedUpInterval;
+    expect(second.high - second.low).to.be.closeTo((2 * 1.96 * 0.5) / Math.sqrt(10), 0.12);
   });
 
   it('are the same for the same seed, and nearly so for another', () => {

@@ -9,7 +9,7 @@ function pairs(change: (pair: PairTimes, i: number) => Partial<PairTimes> = () =
   const random = new Random(0);
   return Array.from({ length: 1000 }, (_, i) => {
     const factor = 1 + 0.02 * (random.uniform() - 0.5);
-    const pair = { originalMs: 10 * factor, gatedMs: 6 * factor, flopsShare: 0.55 };
+    const pair = { originalMs: 10 * factor, gatedMs: 6 * factor, flopsShare: 0.55, turn: i };
     return { ...pair, ...change(pair, i) };
   });
 }

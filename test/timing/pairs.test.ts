@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { measurePairs, type TimedBatch } from '../../src/timing/pairs.js';
+import { batchesPerTurn, measurePairs, type TimedBatch } from '../../src/timing/pairs.js';
 import { exactly } from '../../src/timing/rules.js';
 import { fakeClock } from './fakeClock.js';
 
@@ -41,7 +41,7 @@ describe('paired measurement', () => {
 
   it('runs both on the same images in turn; which one goes first alternates', async () => {
     const { clock, calls, batches, contest } = setting();
-    const pairs = await collect(measurePairs(clock, contest, batches(), exactly(3).isEnough));
+    const pairs = await collect(measurePairs(clock, contest, batches(), 1, exactly(3).isEnough));
     const whole = calls.filter((line) => line.includes('+'));
     expect(whole).to.deep.equal([
       ...['original 0+1', 'gated 0+1', 'gated 2+3', 'original 2+3'],
@@ -50,28 +50,53 @@ describe('paired measurement', () => {
     expect(pairs.map(({ first }) => first)).to.deep.equal(['original', 'gated', 'original']);
   });
 
-  it('lets the other network rest and runs once, untimed, on the first image of the batch before', async () => {
+  it('lets the other network rest and runs once, untimed, on the first image', async () => {
     const { clock, calls, batches, contest } = setting();
-    await collect(measurePairs(clock, contest, batches(), exactly(2).isEnough));
+    await collect(measurePairs(clock, contest, batches(), 1, exactly(2).isEnough));
     expect(calls).to.deep.equal([
       ...['rest', 'original 0', 'original 0+1', 'rest', 'gated 0', 'gated 0+1'],
-      ...['rest', 'gated 0', 'gated 2+3', 'rest', 'original 0', 'original 2+3'],
+      ...['rest', 'gated 2', 'gated 2+3', 'rest', 'original 2', 'original 2+3'],
     ]);
   });
 
   it('times each until it has ended, and nothing in between', async () => {
     const { clock, batches, contest } = setting();
-    const pairs = await collect(measurePairs(clock, contest, batches(), exactly(3).isEnough));
+    const pairs = await collect(measurePairs(clock, contest, batches(), 1, exactly(3).isEnough));
     expect(pairs.map(({ originalMs }) => originalMs)).to.deep.equal([10, 10, 10]);
     expect(pairs.map(({ gatedMs }) => gatedMs)).to.deep.equal([3, 5, 7]);
     expect(pairs.map(({ result }) => result)).to.deep.equal(['thresholds 0', 'thresholds 1', 'thresholds 2']);
+  });
+
+  it('runs the batches of a turn back to back before the other network runs the same ones', async () => {
+    const { clock, calls, batches, contest } = setting();
+    const pairs = await collect(measurePairs(clock, contest, batches(), 2, exactly(3).isEnough));
+    expect(calls).to.deep.equal([
+      ...['rest', 'original 0', 'original 0+1', 'original 2+3', 'rest', 'gated 0', 'gated 0+1', 'gated 2+3'],
+      ...['rest', 'gated 4', 'gated 4+5', 'gated 6+7', 'rest', 'original 4', 'original 4+5', 'original 6+7'],
+    ]);
+    expect(pairs.map(({ turn, first }) => `${turn} ${first}`)).to.deep.equal(['0 original', '0 original', '1 gated']);
+    expect(pairs.map(({ batch, gatedMs }) => [batch.images[0], gatedMs])).to.deep.equal([
+      [0, 3],
+      [2, 5],
+      [4, 7],
+    ]);
+    expect(pairs.map(({ result }) => result)).to.deep.equal(['thresholds 0', 'thresholds 1', 'thresholds 2']);
+  });
+
+  it('makes the turns of a fast network longer, but never too few', () => {
+    expect(batchesPerTurn(1, 5000)).to.equal(50);
+    expect(batchesPerTurn(0.1, 5000)).to.equal(64);
+    expect(batchesPerTurn(0.1, 400)).to.equal(20);
+    expect(batchesPerTurn(20, 400)).to.equal(3);
+    expect(batchesPerTurn(1000, 60)).to.equal(1);
+    expect(batchesPerTurn(0.1, 5)).to.equal(1);
   });
 
   it('asks after every pair whether it is enough, with what was measured so far', async () => {
     const { clock, batches, contest } = setting();
     const asked: unknown[] = [];
     const isEnough = (soFar: object): boolean => asked.push(soFar) === 2;
-    await collect(measurePairs(clock, contest, batches(), isEnough));
+    await collect(measurePairs(clock, contest, batches(), 1, isEnough));
     expect(asked).to.deep.equal([
       { pairs: 1, images: 2, originalMs: 10, gatedMs: 3 },
       { pairs: 2, images: 4, originalMs: 20, gatedMs: 8 },
@@ -80,10 +105,10 @@ describe('paired measurement', () => {
 
   it('prepares no images that it does not need, and says where they end too early', async () => {
     const { clock, calls, batches, contest } = setting();
-    const pairs = measurePairs(clock, contest, batches(2), exactly(2).isEnough);
+    const pairs = measurePairs(clock, contest, batches(2), 1, exactly(2).isEnough);
     expect(await collect(pairs)).to.have.length(2);
     expect(calls.filter((line) => line.includes('+'))).to.have.length(4);
-    const failed = await collect(measurePairs(clock, contest, batches(2), exactly(3).isEnough)).catch(String);
+    const failed = await collect(measurePairs(clock, contest, batches(2), 1, exactly(3).isEnough)).catch(String);
     expect(failed).to.contain('the images ended after 2 pairs');
   });
 });

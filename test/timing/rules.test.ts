@@ -41,7 +41,7 @@ describe('the rules of MLPerf', () => {
     const { clock, pass } = fakeClock();
     const contest = { original: async () => pass(originalMs), gated: async () => pass(gatedMs), rest: async () => {} };
     let pairs = 0;
-    for await (const _ of measurePairs(clock, contest, batches(size)(), rule.isEnough)) pairs++;
+    for await (const _ of measurePairs(clock, contest, batches(size)(), 1, rule.isEnough)) pairs++;
     return pairs;
   }
 

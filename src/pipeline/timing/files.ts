@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
-import { messageOf } from '../errors.js';
-import { renderTiming, timingCsv } from '../report/timing.js';
-import { readJson, writeFileAtomic } from '../store/files.js';
-import { isSameMachine, type Machine } from '../timing/machine.js';
-import { RECORD_VERSION, type TimingRecord } from '../timing/record.js';
-import type { RawPair, TimingOutcome } from './time.js';
+import { messageOf } from '../../errors.js';
+import { renderTiming, timingCsv } from '../../report/timing.js';
+import { readJson, writeFileAtomic } from '../../store/files.js';
+import { isSameMachine, type Machine } from '../../timing/machine.js';
+import { RECORD_VERSION, type TimingRecord } from '../../timing/record.js';
+import type { RawPair, TimingOutcome } from './outcome.js';
 
 const FILE = 'timing.json';
 
@@ -25,7 +25,7 @@ export async function writeTiming({ record, pairs }: TimingOutcome, folder: stri
 function* pairLines(pairs: readonly RawPair[]): Generator<string> {
   const ways = pairs[0]?.exits.length ?? 0;
   const exits = Array.from({ length: ways }, (_, exit) => `exit${exit + 1}_images`);
-  yield stringify([['batch_images', 'row', 'pair', 'image', 'first', 'original_ms', 'gated_ms', ...exits]]);
+  yield stringify([['batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms', ...exits]]);
   for (let start = 0; start < pairs.length; start += 4096) {
     yield stringify(
       pairs
@@ -35,6 +35,7 @@ function* pairLines(pairs: readonly RawPair[]): Generator<string> {
           pair.row,
           pair.index,
           pair.image,
+          pair.turn,
           pair.first,
           pair.originalMs.toFixed(6),
           pair.gatedMs.toFixed(6),

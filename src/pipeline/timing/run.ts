@@ -1,16 +1,21 @@
-import { InputError } from '../errors.js';
-import type { PresetName } from '../experiment/definition.js';
-import { describeMachine } from '../timing/machine.js';
-import type { RunContext } from './context.js';
-import { openGated } from './gated.js';
-import { runFolder } from './report.js';
-import type { RunOutcome } from './run.js';
+import { InputError } from '../../errors.js';
+import type { PresetName } from '../../experiment/definition.js';
+import { version } from '../../project.js';
+import { describeMachine, lastingPart } from '../../timing/machine.js';
+import { RECORD_VERSION } from '../../timing/record.js';
+import type { RunContext } from '../context.js';
+import { openGated } from '../gated.js';
+import { runFolder } from '../report.js';
+import type { RunOutcome } from '../run.js';
+import { findTiming, writeTiming } from './files.js';
+import { keptRows } from './kept.js';
+import type { TimingOptions } from './outcome.js';
 import { speedSource } from './speeds.js';
-import { type TimingOptions, timeGated } from './time.js';
-import { findTiming, writeTiming } from './timing-files.js';
+import { timeGated } from './time.js';
 
 /**
- * Times the rows of a finished run and leaves the times in its folder.
+ * Times the rows of a finished run and leaves the times in its folder. Each row is kept as it comes: an interrupted
+ * timing goes on after the last one.
  *
  * @returns the outcome with its speeds
  * @throws InputError where it has no rows, or fewer images than a batch
@@ -22,8 +27,21 @@ export async function timeRun(context: RunContext, outcome: RunOutcome, options:
   }
   // What the run has just said of the cache need not be said again.
   const opened = await openGated({ ...context, progress: { ...context.progress, note() {} } }, experiment);
-  const timing = await timeGated(context, opened, await engine.get(), options);
-  await writeTiming(timing, runFolder(outcome, options.preset, context.resultsRoot));
+  const folder = runFolder(outcome, options.preset, context.resultsRoot);
+  const opening = await engine.get();
+  const key = {
+    record: RECORD_VERSION,
+    dgate: version(),
+    engine: opening.describe(),
+    machine: lastingPart(await describeMachine()),
+    checkpoint: opened.source.checkpoint.sha256,
+    rules: options.rules,
+    images: options.images ?? null,
+  };
+  const kept = keptRows(folder, key, context.progress.note);
+  const timing = await timeGated(context, opened, opening, { ...options, kept });
+  await writeTiming(timing, folder);
+  await kept.clear();
   return { ...outcome, timing: timing.record };
 }
 

@@ -1,8 +1,8 @@
-import { normalise } from '../data/preprocess.js';
-import { InputError } from '../errors.js';
-import type { TimedBatch } from '../timing/pairs.js';
-import { type OpenGated, thresholdsByImage } from './gated.js';
-import type { Row } from './search.js';
+import { normalise } from '../../data/preprocess.js';
+import { InputError } from '../../errors.js';
+import type { TimedBatch } from '../../timing/pairs.js';
+import { type OpenGated, thresholdsByImage } from '../gated.js';
+import type { Row } from '../search.js';
 
 /** Full batches of test images, in order, with the thresholds that a row holds against them. */
 export interface Schedule {

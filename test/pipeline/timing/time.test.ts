@@ -1,20 +1,23 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
-import type { Engine, GatedBatch } from '../../src/engines/engine.js';
-import { type OpenGated, openGated, thresholdsByImage } from '../../src/pipeline/gated.js';
-import { renderRun, runDocument, runFolder } from '../../src/pipeline/report.js';
-import { runExperiment } from '../../src/pipeline/run.js';
-import { type TimingOptions, type TimingOutcome, timeGated } from '../../src/pipeline/time.js';
-import { schedule } from '../../src/pipeline/timed-batches.js';
-import { withLastTiming } from '../../src/pipeline/timed-run.js';
-import { findTiming, writeTiming } from '../../src/pipeline/timing-files.js';
-import { renderTiming, timingCsv, timingWarnings } from '../../src/report/timing.js';
-import { exitOf } from '../../src/thresholds/evaluate.js';
-import { describeMachine } from '../../src/timing/machine.js';
-import { type FakeClock, fakeClock } from '../timing/fakeClock.js';
-import { makeWorkplace, tinyExperiment, type Workplace } from './workplace.js';
+import type { Engine, GatedBatch } from '../../../src/engines/engine.js';
+import { type OpenGated, openGated, thresholdsByImage } from '../../../src/pipeline/gated.js';
+import { renderRun, runDocument, runFolder } from '../../../src/pipeline/report.js';
+import { runExperiment } from '../../../src/pipeline/run.js';
+import { schedule } from '../../../src/pipeline/timing/batches.js';
+import { findTiming, writeTiming } from '../../../src/pipeline/timing/files.js';
+import { keptRows } from '../../../src/pipeline/timing/kept.js';
+import type { KeptRows, TimedRow, TimingOptions, TimingOutcome } from '../../../src/pipeline/timing/outcome.js';
+import { plainThresholds } from '../../../src/pipeline/timing/row.js';
+import { withLastTiming } from '../../../src/pipeline/timing/run.js';
+import { timeGated } from '../../../src/pipeline/timing/time.js';
+import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/timing.js';
+import { exitOf } from '../../../src/thresholds/evaluate.js';
+import { describeMachine } from '../../../src/timing/machine.js';
+import { type FakeClock, fakeClock } from '../../timing/fakeClock.js';
+import { makeWorkplace, tinyExperiment, type Workplace } from '../workplace.js';
 
 const ORIGINAL_MS = 8;
 const EXIT_MS = [1, 3, 8.5];
@@ -212,6 +215,58 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     expect((await time()).record.verified).to.equal(null);
   });
 
+  describe('interrupted', () => {
+    const key = { machine: 'this one' };
+    const folder = (): string => join(workplace.folder, 'interrupted');
+    const notes: string[] = [];
+    const kept = (wanted: object = key) => keptRows(folder(), wanted, (line) => notes.push(line));
+    /** Ends like a process that is killed, after so many rows have been kept. */
+    const dying = (after: number): KeptRows => ({
+      find: async () => undefined,
+      async keep(batch, index, row) {
+        await kept().keep(batch, index, row);
+        if (index + 1 === after) throw new Error('killed');
+      },
+    });
+    let first: TimedRow;
+
+    before(async () => {
+      expect(await time({ kept: dying(1) }).catch(String)).to.contain('killed');
+      first = (await kept().find(1, 0, plainThresholds(opened.rows[0]!)))!;
+      expect(first.pairs).to.have.length(40);
+    });
+
+    it('goes on after the last row, and has the times of those before', async () => {
+      notes.length = 0;
+      const { record, pairs } = await time({ kept: kept() }, undefined, opened, 2);
+      const [row, next] = record.batches[0]!.rows;
+      expect(JSON.stringify(row)).to.equal(JSON.stringify(first.timing));
+      expect([row!.originalMs.median, next!.originalMs.median]).to.deep.equal([ORIGINAL_MS, 2 * ORIGINAL_MS]);
+      expect(pairs.filter((pair) => pair.row === 1)).to.deep.equal(JSON.parse(JSON.stringify(first.pairs)));
+      expect(notes).to.have.length(1);
+      expect(notes[0]).to.match(/^batch 1, .*: timed before the interruption, \d{4}-/);
+    });
+
+    it('times again what was measured otherwise, or cannot be read, and says so', async () => {
+      notes.length = 0;
+      const thresholds = plainThresholds(opened.rows[0]!);
+      expect(await kept({ machine: 'another' }).find(1, 0, thresholds)).to.equal(undefined);
+      expect(notes.pop()).to.match(/batch1-row1\.json: measured with other options, versions or on another machine/);
+      expect(await kept().find(1, 0, [[99, 99]])).to.equal(undefined);
+      expect(await kept().find(32, 0, thresholds)).to.equal(undefined);
+      for (const text of ['{"key": ', '{"key": {}, "timing": 3, "pairs": []}']) {
+        await writeFile(join(folder(), 'timing-partial', 'batch1-row1.json'), text);
+        expect(await kept().find(1, 0, thresholds)).to.equal(undefined);
+        expect(notes.pop()).to.match(/batch1-row1\.json: .*; timed again$/);
+      }
+    });
+
+    it('leaves nothing behind when the timing is there', async () => {
+      await kept().clear();
+      expect(await readdir(folder())).to.deep.equal([]);
+    });
+  });
+
   it('closes both networks where one fails', async () => {
     const fake = fakeClock();
     const { engine, log, learn } = knowing(fake);
@@ -247,7 +302,7 @@ describe('timed evaluation on an engine and a clock of the test', () => {
       const text = await readFile(join(folder, 'timing-pairs.csv'), 'utf8');
       const lines = parse(text, { columns: true }) as Record<string, string>[];
       expect(text.split('\n')[0]).to.equal(
-        'batch_images,row,pair,image,first,original_ms,gated_ms,exit1_images,exit2_images,exit3_images',
+        'batch_images,row,pair,image,turn,first,original_ms,gated_ms,exit1_images,exit2_images,exit3_images',
       );
       expect(lines).to.have.length(outcome.pairs.length);
       for (const [i, line] of lines.entries()) {
@@ -263,7 +318,10 @@ describe('timed evaluation on an engine and a clock of the test', () => {
           [pair.batch, pair.row, pair.index, pair.image, pair.first].map(String),
         );
       }
-      expect(lines.slice(0, 3).map((line) => line['first'])).to.deep.equal(['original', 'gated', 'original']);
+      // 8 ms a run and 40 pairs: turns of 2
+      expect(lines.slice(0, 5).map((line) => `${line['turn']} ${line['first']}`)).to.deep.equal([
+        ...['0 original', '0 original', '1 gated', '1 gated', '2 original'],
+      ]);
     });
 
     it('has a line for each batch size and row in timing.csv, and the table on the console', () => {

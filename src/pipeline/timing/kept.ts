@@ -1,0 +1,64 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf } from '../../errors.js';
+import { canonicalJson, readJson, writeFileAtomic } from '../../store/files.js';
+import type { RowTiming } from '../../timing/record.js';
+import type { KeptRows, TimedRow } from './outcome.js';
+
+const FOLDER = 'timing-partial';
+
+/** What of a kept row is looked at before it is taken. */
+const rowSchema = z.looseObject({
+  key: z.unknown(),
+  timing: z.looseObject({ thresholds: z.array(z.array(z.number().nullable())), date: z.string() }),
+  pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), turn: z.number() })).min(1),
+});
+
+/**
+ * The rows of a timing that has not ended, each in a file of its own, in `timing-partial/` of the run's folder. A row
+ * is taken from there only where everything that the times depend on is the same.
+ *
+ * @param key everything that the times of all rows depend on and the run's folder does not stand for
+ */
+export function keptRows(
+  folder: string,
+  key: unknown,
+  note: (line: string) => void,
+): KeptRows & { clear(): Promise<void> } {
+  const wanted = canonicalJson(key);
+  const fileOf = (batch: number, index: number): string => join(folder, FOLDER, `batch${batch}-row${index + 1}.json`);
+  return {
+    async find(batch, index, thresholds): Promise<TimedRow | undefined> {
+      const path = fileOf(batch, index);
+      const found = await readKept(path);
+      if (found === undefined) return undefined;
+      if ('why' in found) {
+        note(`${found.why}; timed again`);
+        return undefined;
+      }
+      if (canonicalJson(found.key) !== wanted) {
+        note(`${path}: measured with other options, versions or on another machine; timed again`);
+        return undefined;
+      }
+      if (JSON.stringify(found.row.timing.thresholds) !== JSON.stringify(thresholds)) return undefined;
+      note(`batch ${batch}, ${found.row.timing.model}: timed before the interruption, ${found.row.timing.date}`);
+      return found.row;
+    },
+    keep: (batch, index, row) => writeFileAtomic(fileOf(batch, index), `${JSON.stringify({ key, ...row })}\n`),
+    clear: () => rm(join(folder, FOLDER), { recursive: true, force: true }),
+  };
+}
+
+async function readKept(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
+  let found: unknown;
+  try {
+    found = await readJson(path);
+  } catch (error) {
+    return { why: messageOf(error) };
+  }
+  if (found === undefined) return undefined;
+  if (!rowSchema.safeParse(found).success) return { why: `${path}: damaged` };
+  const { key, timing, pairs } = found as { key: unknown; timing: RowTiming; pairs: TimedRow['pairs'] };
+  return { key, row: { timing, pairs } };
+}
