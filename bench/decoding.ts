@@ -52,17 +52,20 @@ async function measureHere(folder: string): Promise<Measured> {
     names.map((path) => ({ path, label: 0, bytes: statSync(join(folder, path)).size })),
   ).flat();
   const source = folderSource(FileList.inOrder(folder, files.length, files), ['all'], usualGeometry);
-  const batch = (start: number): Promise<Uint8Array> =>
-    source.batch(Int32Array.from({ length: Math.min(batchImages, source.count - start) }, (_, i) => start + i));
+  const spare: Uint8Array[] = []; // batches that were used are filled again, as in extraction
+  const batch = (start: number): Promise<Uint8Array> => {
+    const indices = Int32Array.from({ length: Math.min(batchImages, source.count - start) }, (_, i) => start + i);
+    return source.batch(indices, spare.pop());
+  };
   const cpuBefore = process.cpuUsage();
   // One batch ahead, as in extraction; the first one is not timed, on either side.
-  let next: Promise<unknown> = batch(batchImages);
-  await batch(0);
+  let next = batch(batchImages);
+  spare.push(await batch(0));
   const start = performance.now();
   for (let first = 2 * batchImages; first < source.count; first += batchImages) {
     const current = next;
     next = batch(first);
-    await current;
+    spare.push(await current);
   }
   await next;
   const seconds = (performance.now() - start) / 1000;

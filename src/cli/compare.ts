@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { type ComparisonFormat, comparisonFormats } from '../report/comparison.js';
+import { type ComparisonFormat, comparisonFormats } from '../report/comparison-formats.js';
 import type { GlobalOptions } from './context.js';
 
 export interface CompareOptions extends GlobalOptions {

@@ -38,10 +38,11 @@ export interface ImageSource extends ImageShape {
    * Pixels of some images, in the order asked for.
    *
    * @param indices positions in this source, each in [0, count)
+   * @param into an array that may be used for them instead of a new one, where it is large enough
    * @returns (indices.length, channels, height, width), bytes 0-255; the caller's to keep and to change
    * @throws RangeError for a position outside the source
    */
-  batch(indices: ArrayLike<number>): Promise<Uint8Array>;
+  batch(indices: ArrayLike<number>, into?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** An {@link ImageSource} whose pixels are all in memory. */

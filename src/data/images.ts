@@ -56,9 +56,9 @@ export function selectImages(source: ImageSource, indices: Int32Array): ImageSou
     labels: chosen.map((_, i) => source.labels[checkedIndex(chosen, i, source.count)]!),
     sha256: sha256(canonicalJson({ source: source.sha256, chosen: sha256(new Uint8Array(chosen.buffer)) })),
     ...(source.unreadable && { unreadable }),
-    async batch(positions) {
+    async batch(positions, into) {
       const indices = Int32Array.from(positions, (_, i) => chosen[checkedIndex(positions, i, chosen.length)]!);
-      const images = await source.batch(indices);
+      const images = await source.batch(indices, into);
       indices.forEach((index, i) => {
         const reason = source.unreadable?.get(index);
         if (reason !== undefined) unreadable.set(positions[i]!, reason);

@@ -1,9 +1,17 @@
-import type { ImageSource } from '../data/dataset.js';
+import type { ImageShape, ImageSource } from '../data/dataset.js';
 import { normalise, type Preprocessing } from '../data/preprocess.js';
 import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 
-/** Images of a batch. */
+/** Images of a batch, at most. */
 export const BATCH_IMAGES = 64;
+/** Bytes of a network's input, at most: 32 images of ImageNet's size. What the network holds beside it is many times that. */
+const INPUT_BYTES = 20e6;
+
+/** Images of a batch of a source: a power of two, so that shards are whole batches. */
+export function batchImages({ channels, height, width }: ImageShape): number {
+  const fitting = INPUT_BYTES / (4 * channels * height * width);
+  return Math.min(BATCH_IMAGES, 2 ** Math.max(0, Math.floor(Math.log2(fitting))));
+}
 
 /**
  * Batches that are being read while the engine works. Some engines hold the main thread as long as they compute, so a
@@ -42,7 +50,7 @@ export async function* runBatches(
 ): AsyncGenerator<NetworkBatch> {
   const channelSize = images.height * images.width;
   let running: { first: number; count: number; result: Promise<FeatureBatch> } | undefined;
-  // Two inputs in turn: one that the engine reads while the other is filled; 38 MB each at ImageNet's size.
+  // Two inputs in turn: one that the engine reads while the other is filled.
   const inputs: (Float32Array | undefined)[] = [];
   let turn = 0;
   for await (const batch of batchesAhead(images, ranges)) {
@@ -67,13 +75,15 @@ interface Pixels {
   readonly pixels: Uint8Array;
 }
 
-/** Batches in order, the next ones under way before they are asked for. */
+/** Batches in order, the next ones under way before they are asked for; a batch's pixels are good until then. */
 async function* batchesAhead(
   images: ImageSource,
   ranges: Iterable<ImageRange> | AsyncIterable<ImageRange>,
 ): AsyncGenerator<Pixels> {
   const underWay: Promise<Pixels>[] = [];
-  const places = placesIn(ranges);
+  const places = placesIn(ranges, batchImages(images));
+  // Pixels of batches that were used: garbage of this size would be collected late, and memory grow meanwhile.
+  const spare: Uint8Array[] = [];
   let left = true;
   try {
     for (;;) {
@@ -84,14 +94,17 @@ async function* batchesAhead(
           break;
         }
         const { first, count } = next.value;
-        const batch = images.batch(Int32Array.from({ length: count }, (_, i) => first + i));
+        const indices = Int32Array.from({ length: count }, (_, i) => first + i);
+        const batch = images.batch(indices, spare.pop());
         const loading = batch.then((pixels): Pixels => ({ first, count, pixels }));
         loading.catch(() => {}); // thrown where it is awaited
         underWay.push(loading);
       }
-      const batch = underWay.shift();
-      if (batch === undefined) return;
-      yield await batch;
+      const next = underWay.shift();
+      if (next === undefined) return;
+      const batch = await next;
+      yield batch;
+      spare.push(batch.pixels);
     }
   } finally {
     await Promise.allSettled(underWay);
@@ -99,14 +112,13 @@ async function* batchesAhead(
   }
 }
 
-/** Where the batches of the ranges lie. */
+/** Where the batches of the ranges lie. @param size images of a batch */
 async function* placesIn(
   ranges: Iterable<ImageRange> | AsyncIterable<ImageRange>,
+  size: number,
 ): AsyncGenerator<{ readonly first: number; readonly count: number }> {
   for await (const { start, end } of ranges) {
-    for (let first = start; first < end; first += BATCH_IMAGES) {
-      yield { first, count: Math.min(BATCH_IMAGES, end - first) };
-    }
+    for (let first = start; first < end; first += size) yield { first, count: Math.min(size, end - first) };
   }
 }
 

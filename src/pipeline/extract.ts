@@ -3,6 +3,7 @@ import { InputError } from '../errors.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import type { Entry } from '../store/store.js';
+import { BATCH_IMAGES } from './batches.js';
 import type { LazyEngine, RunContext } from './context.js';
 import { FeatureSet } from './features.js';
 import { type Extraction, extractShards } from './shards.js';
@@ -61,15 +62,16 @@ export async function extract(
   if (await entry.isComplete()) return setOf(await countLeftOut(entry)); // another process was first
   const seconds = (performance.now() - began) / 1000;
   const leftOut = images.unreadable === undefined ? [] : await leftOutOf(setOf(0));
-  if (leftOut.length === images.count) throw new InputError(`${name}: none can be decoded: ${unreadable(images)}`);
+  const unreadable = await reasonsOf(images, leftOut);
+  if (leftOut.length === images.count) throw new InputError(`${name}: none can be decoded: ${firstOf(unreadable)}`);
   if (leftOut.length > 0) {
-    context.progress.warn(`${name}: ${leftOut.length} cannot be decoded and are left out: ${unreadable(images)}`);
+    context.progress.warn(`${name}: ${leftOut.length} cannot be decoded and are left out: ${firstOf(unreadable)}`);
   }
   await entry.finish({
     images: images.count - leftOut.length,
     seconds,
     ...(engine.loaded && { engine: (await engine.get()).describe() }),
-    ...(leftOut.length > 0 && { leftOut }),
+    ...(leftOut.length > 0 && { leftOut, unreadable }),
   });
   return setOf(leftOut.length);
 }
@@ -86,8 +88,17 @@ async function leftOutOf(set: FeatureSet): Promise<number[]> {
   return positions;
 }
 
-/** What is wrong with the first files that this run could not decode. */
-function unreadable(images: ImageSource): string {
-  const reasons = [...(images.unreadable?.values() ?? [])];
+/** What is wrong with each image that was left out; those that an interrupted run met are looked at again. */
+async function reasonsOf(images: ImageSource, leftOut: readonly number[]): Promise<string[]> {
+  const unknown = leftOut.filter((position) => !images.unreadable?.has(position));
+  for (let start = 0; start < unknown.length; start += BATCH_IMAGES) {
+    await images.batch(unknown.slice(start, start + BATCH_IMAGES));
+  }
+  return leftOut.map((position) => {
+    return images.unreadable?.get(position) ?? `image ${position}: could not be decoded when it was extracted`;
+  });
+}
+
+function firstOf(reasons: readonly string[]): string {
   return reasons.slice(0, 10).join('; ') + (reasons.length > 10 ? `; and ${reasons.length - 10} more` : '');
 }

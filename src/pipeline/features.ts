@@ -84,6 +84,13 @@ export class FeatureSet {
     return this.#checked;
   }
 
+  /** A line for each image that could not be decoded: the file, and what is wrong with it. */
+  async unreadable(): Promise<readonly string[]> {
+    const notes = (await this.entry.manifest())?.notes;
+    const positions = (notes?.['leftOut'] as number[] | undefined) ?? [];
+    return (notes?.['unreadable'] as string[] | undefined) ?? positions.map((position) => `image ${position}`);
+  }
+
   /**
    * The images of `images` that this set holds, in its order: all but those that could not be decoded.
    *
@@ -163,13 +170,15 @@ export function inMemory(x: Float32Array, labels: Int32Array, classes: number): 
         return;
       }
       const images = new Random(order, 'gate training').shuffle(Int32Array.from({ length: count }, (_, i) => i));
+      const [batch, batchLabels] = [new Float32Array(Math.min(size, count) * features), new Int32Array(size)];
       for (let start = 0; start < count; start += size) {
-        const chosen = images.subarray(start, start + size);
-        const batch = new Float32Array(chosen.length * features);
-        chosen.forEach((image, row) => {
+        const rows = Math.min(size, count - start);
+        for (let row = 0; row < rows; row++) {
+          const image = images[start + row]!;
           batch.set(x.subarray(image * features, (image + 1) * features), row * features);
-        });
-        yield { x: batch, labels: chosen.map((image) => labels[image]!) };
+          batchLabels[row] = labels[image]!;
+        }
+        yield { x: batch.subarray(0, rows * features), labels: batchLabels.subarray(0, rows) };
       }
     },
   };

@@ -95,6 +95,7 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
       preprocessing: source.preprocessing,
     },
     images: outcome.imageHashes,
+    leftOut: outcome.leftOut,
     versions: { dgate: version(), node: process.versions.node, ...outcome.extractedOn?.versions } as Readonly<
       Record<string, string>
     >,

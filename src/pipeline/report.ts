@@ -15,7 +15,7 @@ import { sweep } from '../store/sweep.js';
 import { type RunRecord, readableJson, runDocument, runFolder, runRecord } from './record.js';
 import { tableRows, thresholdFacts } from './rows.js';
 import type { RunOutcome } from './run.js';
-import { speedSource } from './speeds.js';
+import { speedSource } from './timing/speeds.js';
 
 export { type RunDocument, runDocument, runFolder } from './record.js';
 
@@ -63,9 +63,19 @@ function runFacts(outcome: RunOutcome): [name: string, value: string][] {
     ['Validation', splits.validation],
     ...thresholdFacts(outcome),
     ['Test', `${splits.test.toLocaleString('en')} images`],
+    ...leftOutFacts(outcome),
     ['Seed', `${experiment.seed}; engine ${engine.entry.id}`],
     ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
   ];
+}
+
+/** How many images of each split could not be decoded; which ones is in the record. */
+function leftOutFacts({ leftOut }: RunOutcome): [name: string, value: string][] {
+  const counts = Object.entries(leftOut).map(
+    ([split, files]) => `${files.length.toLocaleString('en')} ${split} images`,
+  );
+  if (counts.length === 0) return [];
+  return [['Left out', `${counts.join(', ')} that cannot be decoded, named in record.json`]];
 }
 
 /** Names of the files that a run writes, what people open first. */

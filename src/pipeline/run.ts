@@ -16,7 +16,7 @@ import type { Images } from './images.js';
 import { searchTables, type TableBasis, tableRows } from './rows.js';
 import { originalAccuracy, partsOf, type Row, searchAndEvaluate } from './search.js';
 import type { NetworkSource } from './source.js';
-import { openStages } from './stages.js';
+import { openStages, type SplitFeatures } from './stages.js';
 
 export { plan } from './stages.js';
 
@@ -32,6 +32,8 @@ export interface RunOutcome {
   /** The table of the paper that the experiment reproduces, the original network last; else empty. */
   readonly published: readonly PublishedRow[];
   readonly splits: Splits;
+  /** Images that could not be decoded, by split: the file and what is wrong with it; of splits that have such only. */
+  readonly leftOut: Readonly<Record<string, readonly string[]>>;
   readonly flops: NetworkFlops;
   readonly exitCosts: ExitCosts;
   readonly gates: readonly (GatePlace & { readonly features: number; readonly objective: number })[];
@@ -119,6 +121,7 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
     original: found.original,
     published: found.published,
     splits: describeSplits(experiment, images),
+    leftOut: await leftOutOf(features),
     flops: plan.flops,
     exitCosts: plan.costs,
     gates: found.gates,
@@ -141,6 +144,15 @@ async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
   const name = experiment.published!;
   const texts = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
   return tableClaims({ name, rows: tableRows(basis), network: networkLabel(experiment.network), texts });
+}
+
+/** Images that could not be decoded, by split. */
+async function leftOutOf({ train, heldOut, test }: SplitFeatures): Promise<Record<string, readonly string[]>> {
+  const sets = { training: train, 'held-out': heldOut, test };
+  const found = await Promise.all(
+    Object.entries(sets).map(async ([split, set]) => [split, (await set?.unreadable()) ?? []] as const),
+  );
+  return Object.fromEntries(found.filter(([, files]) => files.length > 0));
 }
 
 /** Seconds that these cached results took when they were computed. */

@@ -140,26 +140,44 @@ async function extractFree(
   const task = progress.begin(name, open.at(-1)!.end - first.value.start, 'images');
   let parts: NetworkBatch[] = [];
   let [done, made] = [0, 0];
+  // A shard is written while the network goes on; one at a time, so that two are in memory at most.
+  let writing = Promise.resolve();
   try {
     for await (const batch of runBatches(await load(), images, source.preprocessing, after(first.value, claims))) {
       parts.push(batch);
       done += batch.count;
-      const { start, end, name: shard, lock } = claimed[0]!;
+      const { start, end } = claimed[0]!;
       if (parts.reduce((sum, { count }) => sum + count, 0) === end - start) {
-        await entry.write(shard, encodeSafetensors(shardContent(parts, images.labels)));
-        await lock.release();
-        claimed.shift();
+        await writing;
+        writing = writeShard(entry, claimed.shift()!, parts, images.labels);
+        writing.catch(() => {}); // thrown where it is awaited
         parts = [];
         made++;
       }
       const broken = images.unreadable?.size ?? 0;
       task.update(done, broken > 0 ? `${broken} cannot be decoded` : undefined);
     }
+    await writing;
   } finally {
+    await writing.catch(() => {});
     for (const { lock } of claimed) await lock.release();
   }
   task.end();
   return made;
+}
+
+/** Writes a finished shard, then lets go of its lock, whatever became of it. */
+async function writeShard(
+  entry: Entry,
+  { name, lock }: Claimed,
+  parts: readonly NetworkBatch[],
+  labels: Int32Array,
+): Promise<void> {
+  try {
+    await entry.write(name, encodeSafetensors(shardContent(parts, labels)));
+  } finally {
+    await lock.release();
+  }
 }
 
 /** Locks one shard after the other, when it is asked for; those that others hold, or have made by now, are passed over. */

@@ -12,9 +12,6 @@ export interface ComparisonTables {
   readonly notes: readonly string[];
 }
 
-export const comparisonFormats = ['table', 'csv', 'markdown', 'latex'] as const;
-export type ComparisonFormat = (typeof comparisonFormats)[number];
-
 /** A comparison for people, for a README, or for a paper. */
 export function renderComparison(
   { title, tables, notes }: ComparisonTables,

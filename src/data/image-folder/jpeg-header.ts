@@ -1,8 +1,14 @@
-/** Size of a JPEG's picture in pixels, and its colour components: 1 grey, 3 colour, 4 CMYK. */
-export interface JpegSize {
+/** What a JPEG's frame header says of its picture. */
+export interface JpegHeader {
+  /** In pixels. */
   readonly width: number;
   readonly height: number;
+  /** Of colour: 1 grey, 3 colour, 4 CMYK. */
   readonly components: number;
+  /** Bits of a sample. */
+  readonly precision: number;
+  /** One scan after the other, coded by Huffman; not progressive, lossless or arithmetic. */
+  readonly baseline: boolean;
 }
 
 /** Start of frame: baseline, extended, progressive and so on; C4, C8 and CC are other segments. */
@@ -14,7 +20,7 @@ const isFrame = (marker: number): boolean =>
  *
  * @returns undefined where it is no JPEG, or one whose header is not where it should be
  */
-export function jpegSize(bytes: Uint8Array): JpegSize | undefined {
+export function jpegHeader(bytes: Uint8Array): JpegHeader | undefined {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;
   for (let at = 2; at + 9 < bytes.length; ) {
     if (bytes[at] !== 0xff) return undefined;
@@ -24,7 +30,10 @@ export function jpegSize(bytes: Uint8Array): JpegSize | undefined {
       continue;
     }
     const word = (offset: number): number => (bytes[at + offset]! << 8) | bytes[at + offset + 1]!;
-    if (isFrame(marker)) return { height: word(5), width: word(7), components: bytes[at + 9]! };
+    if (isFrame(marker)) {
+      const [precision, components] = [bytes[at + 4]!, bytes[at + 9]!];
+      return { height: word(5), width: word(7), components, precision, baseline: marker === 0xc0 || marker === 0xc1 };
+    }
     if (marker === 0xd9 || marker === 0xda) return undefined; // the picture itself, and no frame yet
     at += 2 + word(2);
   }

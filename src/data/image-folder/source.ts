@@ -11,7 +11,7 @@ import type { FileList } from './listing.js';
 const readAt = promisify(read);
 
 /** Raise when the same files give other pixels. */
-const DECODER_VERSION = 1;
+const DECODER_VERSION = 2;
 
 /** Buffers for files that are used again, so that memory does not wait for the garbage collector. */
 const MOST_SPARE = 192;
@@ -41,15 +41,17 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
     const size = list.sizes[index]!;
     if (size > MOST_BYTES) {
       unreadable.set(index, `${path}: more than ${MOST_BYTES} bytes`);
+      out.fill(0);
       return;
     }
     const found = spare.findIndex((buffer) => buffer.length >= size);
     const buffer = found < 0 ? Buffer.allocUnsafeSlow(roomFor(size)) : spare.splice(found, 1)[0]!;
     const bytes = await readListed(path, size, buffer);
     try {
-      out.set(await decodeImage(bytes, geometry));
+      await decodeImage(bytes, geometry, out);
     } catch (error) {
       unreadable.set(index, `${path}: ${messageOf(error).split('\n')[0]!}`);
+      out.fill(0);
     } finally {
       if (spare.length < MOST_SPARE) spare.push(buffer);
     }
@@ -63,8 +65,9 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
     labels: list.labels,
     sha256: sha256(canonicalJson({ files: list.sha256, classes, geometry: { ...geometry }, decoder: DECODER_VERSION })),
     unreadable,
-    async batch(indices) {
-      const images = new Uint8Array(indices.length * imageBytes);
+    async batch(indices, into) {
+      const bytes = indices.length * imageBytes;
+      const images = into !== undefined && into.length >= bytes ? into.subarray(0, bytes) : new Uint8Array(bytes);
       await Promise.all(
         Array.from(indices, (index, i) => decode(index, images.subarray(i * imageBytes, (i + 1) * imageBytes))),
       );

@@ -4,6 +4,7 @@ import { networkLabel } from '../../experiment/own-network.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { projectRoot } from '../../project.js';
 import type { Claim } from '../../report/findings.js';
+import type { Study } from './study.js';
 
 /** A claim as the paper prints it: a row of `results/published/claims.csv`. */
 export interface PrintedClaim {
@@ -48,6 +49,17 @@ export async function printedClaim(id: string): Promise<PrintedClaim> {
   const found = (await printedClaims()).find((claim) => claim.id === id);
   if (found === undefined) throw new Error(`results/published/claims.csv: no claim ${id}`);
   return found;
+}
+
+/**
+ * Why nothing is concluded about a dataset whose copy here lacks classes; undefined where every class has test images. The
+ * fewer the classes, the easier they are told apart.
+ */
+export function missingClasses({ testImages }: Study): string | undefined {
+  const { classes, labels } = testImages;
+  const present = new Set(labels).size;
+  if (present === classes.length) return undefined;
+  return `the test images are of ${present} of the ${classes.length.toLocaleString('en')} classes`;
 }
 
 /** What was measured of a printed claim. */

@@ -1,6 +1,6 @@
 import type { Verdict } from '../../report/findings.js';
 import { exitOf, type Scores } from '../../thresholds/evaluate.js';
-import { wilson } from './statistics.js';
+import { type Interval, wilson } from './statistics.js';
 
 /** What becomes of the images of one class. */
 export interface ClassCounts {
@@ -12,7 +12,7 @@ export interface ClassCounts {
   readonly taken: readonly number[];
   /** Images that leave wrong, at any exit. */
   readonly wrong: number;
-  /** The exit that takes most of them, from 0; the earliest of equals. */
+  /** The exit where most of them leave right, from 0; the earliest of equals; one past the last where none does. */
   readonly exit: number;
   /** Share of the images that leave right before the last gate. */
   readonly earlyShare: number;
@@ -48,7 +48,7 @@ export function classCounts(scores: Scores, classes: number, distance: number): 
       able: able[label]!,
       taken: left,
       wrong: count - right,
-      exit: left.indexOf(Math.max(...left)),
+      exit: right === 0 ? left.length : left.indexOf(Math.max(...left)),
       earlyShare: count === 0 ? 0 : early / count,
     };
   });
@@ -57,6 +57,11 @@ export function classCounts(scores: Scores, classes: number, distance: number): 
 /** Classes by the exit that takes most of their images; among those of one exit, the ones that leave earlier first. */
 export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
   return [...counts].sort((a, b) => a.exit - b.exit || b.earlyShare - a.earlyShare || a.label - b.label);
+}
+
+/** 95 % interval of the share that leaves right early; from 0 to 1 where the class has no images. */
+export function earlyShareInterval({ earlyShare, images }: ClassCounts): Interval {
+  return wilson(Math.round(earlyShare * images), images);
 }
 
 /** A class of which gate 1 takes less than this share is one that it cannot classify. */
@@ -70,10 +75,9 @@ export function earlyVerdict(sorted: readonly ClassCounts[]): {
   readonly verdict: Verdict;
   readonly mostly: ClassCounts[];
 } {
-  const interval = ({ earlyShare, images }: ClassCounts) => wilson(Math.round(earlyShare * images), images);
-  const mostly = sorted.filter((row) => interval(row).low > 0.5);
+  const mostly = sorted.filter((row) => earlyShareInterval(row).low > 0.5);
   if (mostly.length > BY_CHANCE * sorted.length) return { verdict: 'holds', mostly };
-  return { verdict: sorted.some((row) => interval(row).high > 0.5) ? 'undecided' : 'does not hold', mostly };
+  return { verdict: sorted.some((row) => earlyShareInterval(row).high > 0.5) ? 'undecided' : 'does not hold', mostly };
 }
 
 /**

@@ -1,13 +1,13 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { ImageSource } from '../../data/dataset.js';
 import type { AnalysisOf } from '../../experiment/analysis.js';
-import type { Claim, Figure, Findings, FindingTable, ImageSheet } from '../../report/findings.js';
+import type { Claim, Figure, Findings, ImageSheet } from '../../report/findings.js';
 import { exitOf } from '../../thresholds/evaluate.js';
-import { printedClaim, settle } from './claims.js';
+import { missingClasses, printedClaim, settle } from './claims.js';
 import { byExit, CANNOT, type ClassCounts, classCounts, earlyExits, earlyVerdict, lateVerdict } from './classCounts.js';
+import { byEarlyShare, classTable, exitName, extremesTable, groupTable, MOST_NAMED } from './classTables.js';
 import { type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
-import { chiSquared, chiSquaredTail, wilson } from './statistics.js';
+import { chiSquared, chiSquaredTail } from './statistics.js';
 import type { Study } from './study.js';
 import { counted, listed, percent } from './words.js';
 
@@ -16,99 +16,33 @@ export async function classDistribution(study: Study, options: AnalysisOf<'class
   const test = study.testImages;
   const grouping = options.groups && groupClasses(test.classes, options.groups);
   const counts = classCounts(study.scores.test, test.classes.length, options.distance);
-  const sorted = byExit(counts.filter(({ images }) => images > 0));
+  const present = byExit(counts.filter(({ images }) => images > 0));
+  const absent = counts.filter(({ images }) => images === 0);
   const { show } = options;
+  const sheet = show === 'counts' ? undefined : await sheetOf(present, study, options, show);
   return {
-    tables: [classTable(sorted, test, grouping), ...(grouping ? [groupTable(counts, grouping)] : [])],
-    figures: show === 'counts' ? [countsFigure(sorted, study, options)] : [],
-    sheets: show === 'counts' ? [] : [await sheetOf(sorted, study, options, show)],
-    claims: [await claimOf(sorted, study, options, grouping)],
-  };
-}
-
-const exitName = (exit: number, gates: number): string => (exit === gates ? 'original' : `gate ${exit + 1}`);
-
-function classTable(
-  sorted: readonly ClassCounts[],
-  { classes, classIds }: Pick<ImageSource, 'classes' | 'classIds'>,
-  grouping?: Grouping,
-): FindingTable {
-  const gates = sorted[0]?.able.length ?? 0;
-  const numbers = Array.from({ length: gates }, (_, gate) => gate + 1);
-  return {
-    name: 'classes',
-    title: 'Images of each class by gate; classes sorted by the exit that takes most of them',
-    columns: [
-      'class',
-      ...(classIds ? ['wnid'] : []),
-      'label',
-      ...(grouping ? ['category'] : []),
-      'images',
-      ...numbers.map((gate) => `gate${gate}_right_with_distance_images`),
-      ...numbers.map((gate) => `leave_right_at_gate${gate}_images`),
-      'leave_right_at_original_images',
-      'leave_wrong_images',
-      'main_exit',
-      'leave_right_early_fraction',
-      'wilson95_low_fraction',
-      'wilson95_high_fraction',
+    tables: [
+      classTable([...present, ...absent], test, grouping),
+      extremesTable(present, test),
+      ...(grouping ? [groupTable(counts, grouping)] : []),
     ],
-    rows: sorted.map((row) => {
-      const { low, high } = wilson(Math.round(row.earlyShare * row.images), row.images);
-      return [
-        classes[row.label]!,
-        ...(classIds ? [classIds[row.label]!] : []),
-        row.label,
-        ...(grouping ? [grouping.names[grouping.of[row.label]!]!] : []),
-        row.images,
-        ...row.able,
-        ...row.taken,
-        row.wrong,
-        exitName(row.exit, gates),
-        row.earlyShare,
-        low,
-        high,
-      ];
-    }),
-    consoleRows: Math.min(sorted.length, 20),
+    figures: show === 'counts' ? [countsFigure(present, study, options)] : [],
+    sheets: sheet === undefined ? [] : [sheet],
+    claims: [await claimOf(present, study, options, grouping)],
   };
 }
-
-function groupTable(counts: readonly ClassCounts[], { names, of }: Grouping): FindingTable {
-  const exits = counts[0]?.taken.length ?? 0;
-  return {
-    name: 'categories',
-    title: 'Images of each superordinate category that leave right, by exit',
-    columns: [
-      'category',
-      'images',
-      ...Array.from({ length: exits }, (_, i) =>
-        i === exits - 1 ? 'leave_right_at_original_fraction' : `leave_right_at_gate${i + 1}_fraction`,
-      ),
-    ],
-    rows: names.map((name, group) => {
-      const members = counts.filter(({ label }) => of[label] === group);
-      const images = members.reduce((sum, member) => sum + member.images, 0);
-      const share = (exit: number): number => members.reduce((sum, { taken }) => sum + taken[exit]!, 0) / images;
-      return [name, images, ...Array.from({ length: exits }, (_, exit) => (images === 0 ? null : share(exit)))];
-    }),
-    consoleRows: names.length,
-  };
-}
-
-/** More classes than this have no room for their names. */
-const MOST_NAMED = 40;
 
 function countsFigure(
-  sorted: readonly ClassCounts[],
+  present: readonly ClassCounts[],
   { testImages, experiment }: Study,
   { distance }: AnalysisOf<'class-distribution'>,
 ): Figure {
   const { classes, count } = testImages;
-  const named = sorted.length <= MOST_NAMED;
-  const values = sorted.flatMap(({ label, able }, rank) =>
+  const named = present.length <= MOST_NAMED;
+  const values = present.flatMap(({ label, able }, rank) =>
     able.map((number, gate) => ({ class: classes[label]!, rank: rank + 1, gate: `gate ${gate + 1}`, images: number })),
   );
+  const most = Math.max(1, ...values.map(({ images }) => images));
   const spec: TopLevelSpec = {
     data: { values },
     mark: named ? { type: 'bar', tooltip: true } : { type: 'area', interpolate: 'step', tooltip: true },
@@ -117,8 +51,19 @@ function countsFigure(
       row: { field: 'gate', type: 'nominal', title: null },
       x: named
         ? { field: 'class', type: 'nominal', sort: null, title: 'class, by the exit that takes most of its images' }
-        : { field: 'rank', type: 'quantitative', title: 'class, in the order of classes.csv' },
-      y: { field: 'images', type: 'quantitative', title: 'images' },
+        : {
+            field: 'rank',
+            type: 'quantitative',
+            title: 'class, in the order of classes.csv',
+            scale: { domain: [1, present.length], nice: false },
+          },
+      // Images are counted: no ticks between whole numbers.
+      y: {
+        field: 'images',
+        type: 'quantitative',
+        title: 'images',
+        axis: { tickCount: Math.min(5, most), format: 'd' },
+      },
       color: { field: 'gate', type: 'nominal', legend: null },
     },
   };
@@ -127,56 +72,71 @@ function countsFigure(
     title: 'Images that each gate classifies right with certainty, by class (Figure 7)',
     caption:
       `Images classified right with a distance of at least ${distance}, whether or not they would have left before; ` +
-      `${counted(count)} test images, seed ${experiment.seed}`,
+      `${counted(count)} test images${ofClasses(present, classes)}, seed ${experiment.seed}`,
     spec,
   };
 }
 
-/** Classes to show: the ones that leave earliest, or latest first. */
-function chosenClasses(sorted: readonly ClassCounts[], show: 'early' | 'late', most: number): readonly ClassCounts[] {
-  const byEarly = [...sorted].sort((a, b) => b.earlyShare - a.earlyShare);
-  return (show === 'early' ? byEarly : byEarly.reverse()).slice(0, most);
+/** Says of how many classes the images are, where that is not all of the dataset's. */
+function ofClasses(present: readonly ClassCounts[], classes: readonly string[]): string {
+  if (present.length === classes.length) return '';
+  return ` of ${counted(present.length)} of the ${counted(classes.length)} classes`;
 }
 
+/**
+ * Images of the classes that leave earliest, or latest: those that are classified right there.
+ *
+ * @returns undefined where no class has such an image
+ */
 async function sheetOf(
-  sorted: readonly ClassCounts[],
+  present: readonly ClassCounts[],
   { testImages: test, scores, experiment }: Study,
   { distance, classes, images: perRow }: AnalysisOf<'class-distribution'>,
   show: 'early' | 'late',
-): Promise<ImageSheet> {
+): Promise<ImageSheet | undefined> {
   const gates = scores.test.classes.length;
   const thresholds = new Array<number>(gates).fill(distance);
   const exits = [...test.labels.keys()].map((image) => exitOf(scores.test, thresholds, image));
   const right = (image: number): boolean =>
     (scores.test.classes[exits[image]!] ?? scores.test.original)[image] === test.labels[image];
+  const ofClass = new Map<number, number[]>();
+  for (const [image, label] of test.labels.entries()) {
+    if (exits[image]! < earlyExits(gates) !== (show === 'early') || !right(image)) continue;
+    ofClass.set(label, [...(ofClass.get(label) ?? []), image]);
+  }
+  const chosen = chosenClasses(present, show).filter(({ label }) => ofClass.has(label));
   const rows = [];
-  for (const { label, earlyShare } of chosenClasses(sorted, show, classes)) {
+  for (const { label, earlyShare } of chosen.slice(0, classes)) {
     const name = test.classes[label]!;
-    const candidates = [...test.labels.keys()].filter((image) => {
-      return test.labels[image] === label && exits[image]! < earlyExits(gates) === (show === 'early') && right(image);
-    });
     rows.push(
       await sheetRow(test, {
         label: `${name} (${percent(earlyShare, 0)} early)`,
-        images: drawn(candidates, perRow, experiment.seed, `${name} ${show}`),
+        images: drawn(ofClass.get(label)!, perRow, experiment.seed, `${name} ${show}`),
         caption: (image) => exitName(exits[image]!, gates),
         tone: 'plain',
       }),
     );
   }
+  if (rows.length === 0) return undefined;
   const early = Array.from({ length: earlyExits(gates) }, (_, i) => String(i + 1));
   return {
     name: 'examples',
     title: show === 'early' ? 'Classes that leave early (Figure 6)' : 'Classes that need the last gate (Figure 8)',
     caption:
       `Images classified right that ${show === 'early' ? 'leave' : 'do not leave'} at gate ${listed(early)}, all thresholds ${distance}; ` +
-      `a random choice (seed ${experiment.seed}) of ${counted(test.count)} test images; under each image where it leaves`,
-    rows: rows.filter((row) => row.images.length > 0),
+      `a random choice (seed ${experiment.seed}) of ${counted(test.count)} test images${ofClasses(present, test.classes)}; ` +
+      'under each image where it leaves',
+    rows,
   };
 }
 
+/** Classes in the order in which they are shown: the ones that leave earliest, or latest first. */
+function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'): readonly ClassCounts[] {
+  return show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
+}
+
 async function claimOf(
-  sorted: readonly ClassCounts[],
+  present: readonly ClassCounts[],
   study: Study,
   { show, distance, classes }: AnalysisOf<'class-distribution'>,
   grouping: Grouping | undefined,
@@ -184,45 +144,50 @@ async function claimOf(
   const { classes: names } = study.testImages;
   const nameOf = ({ label }: ClassCounts): string => names[label]!;
   const gates = study.scores.test.classes.length;
+  const missing = missingClasses(study);
   if (show === 'early') {
-    const found = earlyVerdict(sorted);
-    const [first, last] = [chosenClasses(sorted, 'early', 1)[0]!, chosenClasses(sorted, 'late', 1)[0]!];
-    const table = sorted.map(({ earlyShare, images }) => [earlyShare * images, (1 - earlyShare) * images]);
+    const found = earlyVerdict(present);
+    const byShare = byEarlyShare(present);
+    const [first, last] = [byShare[0]!, byShare.at(-1)!];
+    const table = present.map(({ earlyShare, images }) => [earlyShare * images, (1 - earlyShare) * images]);
     const { statistic, freedom } = chiSquared(table);
     const chance = chiSquaredTail(statistic, freedom);
     return settle(await printedClaim('figure6-early'), study.experiment, {
       measured:
-        `more than half of the images leave early in ${found.mostly.length} of ${sorted.length} classes; from ` +
+        `more than half of the images leave early in ${found.mostly.length} of ${present.length} classes; from ` +
         `${percent(first.earlyShare)} (${nameOf(first)}) to ${percent(last.earlyShare)} (${nameOf(last)}); ` +
         `classes differ with ${chance < 1e-6 ? 'p < 1e-6' : `p = ${chance.toPrecision(2)}`}`,
-      verdict: found.verdict,
-      why: found.verdict === 'holds' ? undefined : `early gates reach a distance of ${distance} on too few images`,
+      verdict: missing === undefined ? found.verdict : 'cannot be checked here',
+      why:
+        missing ??
+        (found.verdict === 'holds' ? undefined : `early gates reach a distance of ${distance} on too few images`),
       trace: { file: 'classes.csv', row: `${nameOf(first)}, ${nameOf(last)}` },
     });
   }
   if (show === 'counts') {
-    const found = lateVerdict(sorted);
-    const shares = sorted.map(({ able, images }) => able[0]! / images);
-    const least = sorted[shares.indexOf(Math.min(...shares))]!;
+    const found = lateVerdict(present);
+    const shares = present.map(({ able, images }) => able[0]! / images);
+    const least = present[shares.indexOf(Math.min(...shares))]!;
     return settle(await printedClaim('figure7-late'), study.experiment, {
       measured:
-        `gate 1 takes less than ${percent(CANNOT, 0)} of the images of ${found.cannot.length} of ${sorted.length} classes` +
+        `gate 1 takes less than ${percent(CANNOT, 0)} of the images of ${found.cannot.length} of ${present.length} classes` +
         `${found.cannot.length > 0 && found.cannot.length <= 5 ? ` (${listed(found.cannot.map(nameOf))})` : ''}; least: ` +
         `${nameOf(least)}, ${percent(least.able[0]! / least.images)} at gate 1 and ${percent(least.able.at(-1)! / least.images)} at gate ${gates}`,
-      verdict: found.verdict,
-      why: found.verdict === 'holds' ? undefined : 'ten coarse classes: each has images that are told apart early',
+      verdict: missing === undefined ? found.verdict : 'cannot be checked here',
+      why:
+        missing ?? (found.verdict === 'holds' ? undefined : 'nearly every class has images that are told apart early'),
       trace: { file: 'classes.csv', row: nameOf(least) },
     });
   }
-  const late = chosenClasses(sorted, 'late', classes);
+  const late = chosenClasses(present, 'late').slice(0, classes);
   const shares = grouping?.names.map((name, group) => {
     const members = (rows: readonly ClassCounts[]) => rows.filter(({ label }) => grouping.of[label] === group).length;
-    return `${name}: ${members(late)} of these ${late.length}, ${members(sorted)} of all ${sorted.length} classes`;
+    return `${name}: ${members(late)} of these ${late.length}, ${members(present)} of all ${present.length} classes`;
   });
   return settle(await printedClaim('figure8-fine-grained'), study.experiment, {
     measured: [`latest to leave: ${listed(late.map(nameOf))}`, ...(shares ?? [])].join('; '),
     verdict: 'cannot be checked here',
-    why: `how fine a class is the data do not say; the classes are on the sheet`,
+    why: missing ?? 'how fine a class is the data do not say; the classes are on the sheet',
     trace: { file: 'classes.csv', row: late.map(nameOf).join(', ') },
   });
 }

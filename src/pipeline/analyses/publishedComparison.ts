@@ -3,29 +3,48 @@ import type { Cell, Claim, Findings, Verdict } from '../../report/findings.js';
 import { type PublishedRow, readPublished } from '../../report/published.js';
 import { modelName } from '../../report/rows.js';
 import type { Row } from '../search.js';
-import { type PrintedClaim, printedClaim, settle } from './claims.js';
+import { missingClasses, type PrintedClaim, printedClaim, settle } from './claims.js';
 import { lossVerdict, measureRow, savingOf } from './measures.js';
+import { type Reached, reachAccuracies } from './reachAccuracy.js';
 import type { Study } from './study.js';
-import { percent, points, within } from './words.js';
+import { listed, percent, points, within } from './words.js';
 
-/** Section 3.4: searched margins beside what other methods are reported to reach. */
+/**
+ * Section 3.4: what is reported of other methods beside what is measured here, at their accuracies as printed and at the
+ * same distance from the original's, which is not the printed one (other weights).
+ */
 export async function publishedComparison(
   study: Study,
   { published, dataset }: AnalysisOf<'published-comparison'>,
 ): Promise<Findings> {
   const printed = await readPublished(published);
-  const base = printed.at(-1)!;
   const rows = study.rows.filter(({ kind }) => kind === 'margin');
-  const comparable = study.source.network.dataset === dataset;
+  const isSameData = study.source.network.dataset === dataset;
+  const incomparable = isSameData
+    ? missingClasses(study)
+    : `the printed numbers are of ${dataset}, which this preset does not use`;
+  const measured = [
+    ...(isSameData ? atPublishedAccuracies(study, printed) : []),
+    ...rows.map((row) => measuredRow(study, row, changeLabel(row.margin!, printed))),
+    [
+      'Original',
+      'all images to the last exit',
+      ...where(study),
+      study.original.accuracy,
+      0,
+      study.original.flops,
+      0,
+      HERE,
+    ],
+  ];
   return {
     tables: [
       {
         name: 'comparison',
-        title: comparable
-          ? 'Methods on the same dataset: as published, and measured here'
-          : `Published numbers are of ${dataset}; measured here on ${study.source.network.dataset}: not comparable`,
+        title: titleOf(study, dataset, incomparable),
         columns: [
           'method',
+          'at',
           'dataset',
           'network',
           'accuracy_fraction',
@@ -34,42 +53,78 @@ export async function publishedComparison(
           'flops_reduction_fraction',
           'published',
         ],
-        rows: [
-          ...printed.map((row) => printedRow(row, base, dataset)),
-          ...rows.map((row) => measuredRow(study, row)),
-          ['Original', ...where(study), study.original.accuracy, 0, study.original.flops, 0, 'measured here'],
-        ],
-        consoleRows: printed.length + rows.length + 1,
+        rows: [...printed.map((row) => printedRow(row, printed.at(-1)!, dataset)), ...measured],
+        consoleRows: printed.length + measured.length,
       },
     ],
     figures: [],
     sheets: [],
-    claims: await claimsOf(study, rows, printed, comparable, dataset),
+    claims: await claimsOf(study, rows, printed, incomparable),
   };
+}
+
+const HERE = 'measured here';
+
+function titleOf({ source }: Study, dataset: string, incomparable: string | undefined): string {
+  if (incomparable === undefined) return 'Methods on the same dataset: as published, and measured here';
+  if (source.network.dataset === dataset)
+    return `Published numbers are of all of ${dataset}, ${incomparable}: not comparable`;
+  return `Published numbers are of ${dataset}; measured here on ${source.network.dataset}: not comparable`;
 }
 
 const where = ({ source }: Study): Cell[] => [source.network.dataset, source.network.name];
 
 function printedRow(row: PublishedRow, base: PublishedRow, dataset: string): Cell[] {
-  const change = Number((row.accuracy - base.accuracy).toPrecision(6));
+  const change = changeOf(row, base);
   const reduction = row.flopsReduction ?? Number((1 - row.flops / base.flops).toPrecision(6));
-  return [row.model, dataset, `resnet101-${dataset}`, row.accuracy, change, row.flops, reduction, 'published'];
+  return [
+    row.model,
+    'as printed',
+    dataset,
+    `resnet101-${dataset}`,
+    row.accuracy,
+    change,
+    row.flops,
+    reduction,
+    'published',
+  ];
 }
 
-function measuredRow(study: Study, row: Row): Cell[] {
-  const { accuracy, flops } = row.evaluation;
-  const { original } = study;
-  const change = accuracy - original.accuracy;
-  const name = `${modelName(row.thresholds)}, margin ${percent(row.margin!, 1)}`;
-  return [name, ...where(study), accuracy, change, flops, 1 - flops / original.flops, 'measured here'];
+const changeOf = (row: PublishedRow, base: PublishedRow): number =>
+  Number((row.accuracy - base.accuracy).toPrecision(6));
+
+/** The fewest FLOPs at each printed accuracy, as an absolute number. */
+function atPublishedAccuracies(study: Study, printed: readonly PublishedRow[]): Cell[][] {
+  const accuracies = [...new Set(printed.map(({ accuracy }) => accuracy))].sort((a, b) => a - b);
+  return reachAccuracies(study, accuracies).map((reached, i): Cell[] => {
+    const accuracy = accuracies[i]!;
+    const models = printed.filter((row) => row.accuracy === accuracy).map(({ model }) => model);
+    const at = `${percent(accuracy, 1)}, as ${listed(models)}`;
+    if (reached === undefined) return ['none reaches it', at, ...where(study), null, null, null, null, HERE];
+    return measuredRow(study, reached, at);
+  });
+}
+
+/** What a margin means beside the printed rows: `-1.1 points, as ACT`. */
+function changeLabel(margin: number, printed: readonly PublishedRow[]): string {
+  const base = printed.at(-1)!;
+  const models = printed.filter((row) => row !== base && Math.abs(changeOf(row, base) + margin) < 1e-9);
+  const as = models.length === 0 ? '' : `, as ${listed(models.map(({ model }) => model))}`;
+  return margin === 0 ? `the original's accuracy${as}` : `${margin < 0 ? '+' : ''}${points(-margin, 1)}${as}`;
+}
+
+function measuredRow({ source, original }: Study, { thresholds, evaluation }: Reached, at: string): Cell[] {
+  const { accuracy, flops } = evaluation;
+  const [change, reduction] = [accuracy - original.accuracy, 1 - flops / original.flops];
+  const { dataset, name } = source.network;
+  return [modelName(thresholds), at, dataset, name, accuracy, change, flops, reduction, HERE];
 }
 
 async function claimsOf(
   study: Study,
   rows: readonly Row[],
   printed: readonly PublishedRow[],
-  comparable: boolean,
-  dataset: string,
+  incomparable: string | undefined,
 ): Promise<Claim[]> {
   const add = (claim: PrintedClaim, margin: number): Claim[] => {
     const row = rows.find((found) => Math.abs(found.margin! - margin) < 1e-9);
@@ -78,25 +133,21 @@ async function claimsOf(
     const { share, interval } = savingOf(measures, study.original.flops);
     const enough = interval.high >= claim.value;
     const loss = lossVerdict({ low: measures.dropInterval.low - margin, high: measures.dropInterval.high - margin });
-    const verdict: Verdict = !comparable ? 'cannot be checked here' : enough ? loss : 'does not hold';
+    const verdict: Verdict = incomparable !== undefined ? 'cannot be checked here' : enough ? loss : 'does not hold';
     return [
       settle(claim, study.experiment, {
         measured:
           `${percent(share)} ${within(interval)} fewer FLOPs, ` +
           `${points(measures.drop)} ${within(measures.dropInterval, 2)} lost (${study.source.network.dataset})`,
         verdict,
-        why: comparable
-          ? enough
-            ? undefined
-            : 'fewer images reach thresholds that lose nothing'
-          : `the printed numbers are of ${dataset}, which this preset does not use`,
+        why: incomparable ?? (enough ? undefined : 'fewer images reach thresholds that lose nothing'),
         trace: { file: 'table.csv', row: `margin_fraction = ${row.margin}` },
       }),
     ];
   };
   const base = printed.at(-1)!;
   const rival = printed.find(({ model }) => model === 'BlockDrop');
-  const ofRival = Number((base.accuracy - (rival ?? base).accuracy).toPrecision(6));
+  const ofRival = -changeOf(rival ?? base, base);
   return [
     ...add(await printedClaim('imagenet-no-drop'), 0),
     ...(rival === undefined ? [] : add(await printedClaim('imagenet-blockdrop'), ofRival)),

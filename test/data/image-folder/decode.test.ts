@@ -3,10 +3,12 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import sharp from 'sharp';
 import { decodeImage } from '../../../src/data/image-folder/decode.js';
+import { isOrdinary } from '../../../src/data/image-folder/fast-jpeg.js';
 import { type Geometry, geometryOf, placementOf } from '../../../src/data/image-folder/geometry.js';
 import { usualGeometry } from '../../../src/data/image-folder/index.js';
-import { jpegSize } from '../../../src/data/image-folder/jpeg-header.js';
+import { jpegHeader } from '../../../src/data/image-folder/jpeg-header.js';
 import { InputError } from '../../../src/errors.js';
 
 const fixtures = fileURLToPath(new URL('../../fixtures/images/', import.meta.url));
@@ -35,8 +37,9 @@ describe('decodeImage', () => {
   const sizes = JSON.parse(readFileSync(join(fixtures, 'expected.json'), 'utf8')) as Record<string, number[] | null>;
   const expected = readFileSync(join(fixtures, 'expected.bin'));
   const bytes = 28 * 28 * 3;
-  /** Resized by libvips; all others bit for bit as PIL does it. */
-  const shrunk = ['colour', 'portrait', 'grey.', 'rotated', 'png-inside', 'palette', 'trailing'];
+  /** Most that a value differs: ordinary JPEGs by 3, what libvips resizes by 1, all others are bit for bit PIL's. */
+  const most = { colour: 3, portrait: 3, small: 3, rotated: 3, 'grey.': 1, 'png-inside': 1, palette: 1, trailing: 1 };
+  const mostOf = (name: string): number => Object.entries(most).find(([prefix]) => name.startsWith(prefix))?.[1] ?? 0;
 
   Object.keys(sizes).forEach((name) => {
     const interpolation = name.endsWith('.bicubic') ? 'bicubic' : 'bilinear';
@@ -55,9 +58,9 @@ describe('decodeImage', () => {
         .indexOf(name);
     it(`makes of ${name} what torchvision makes of it`, async () => {
       const found = await decodeImage(content, { ...small, interpolation });
-      const { mean, most } = difference(found, expected.subarray(start, start + bytes));
-      expect(most).to.be.at.most(shrunk.some((prefix) => name.startsWith(prefix)) ? 1 : 0);
-      expect(mean).to.be.below(0.5);
+      const differs = difference(found, expected.subarray(start, start + bytes));
+      expect(differs.most).to.be.at.most(mostOf(name));
+      expect(differs.mean).to.be.below(0.6);
     });
   });
 
@@ -72,7 +75,7 @@ describe('decodeImage', () => {
     expect(plane(rgb, 0)).to.not.deep.equal(plane(rgb, 2));
   });
 
-  it('differs from torchvision by less than 0.3 of 255 on real photographs', async function () {
+  it('differs from torchvision by less than 0.5 of 255 on real photographs, 0.25 on average', async function () {
     this.timeout(120_000);
     if (!existsSync(sample) || !hasTorchvision()) return this.skip();
     const names = readdirSync(sample).filter((name) => name.endsWith('.JPEG'));
@@ -84,8 +87,8 @@ describe('decodeImage', () => {
         return difference(image, reference.subarray(i * image.length, (i + 1) * image.length)).mean;
       }),
     );
-    expect(Math.max(...means)).to.be.below(0.3);
-    expect(Math.min(...means)).to.equal(0); // images that grow are resized by resample.ts
+    expect(Math.max(...means)).to.be.below(0.5);
+    expect(means.reduce((sum, mean) => sum + mean, 0) / means.length).to.be.below(0.25);
   });
 });
 
@@ -106,6 +109,33 @@ function hasTorchvision(): boolean {
     return false;
   }
 }
+
+describe('the fast decoder of JPEGs', () => {
+  const read = (name: string): Buffer => readFileSync(join(fixtures, name));
+  const takes = (bytes: Uint8Array): boolean => isOrdinary(bytes, jpegHeader(bytes)!);
+
+  it('takes ordinary files that end as they should, and leaves all others to libvips', async () => {
+    for (const name of ['colour.jpg', 'portrait.jpg', 'grey.jpg', 'rotated.jpg'])
+      expect(takes(read(name)), name).to.equal(true);
+    for (const name of ['truncated.jpg', 'trailing.jpg', 'cmyk.jpg']) expect(takes(read(name)), name).to.equal(false);
+    expect(takes(await sharp(read('colour.jpg')).jpeg({ progressive: true }).toBuffer())).to.equal(false);
+  });
+
+  it('gives what libvips gives, within 3 of 255', async () => {
+    const bytes = read('colour.jpg');
+    const trailing = Buffer.concat([bytes, Buffer.from('left over')]);
+    const [fast, slow] = [await decodeImage(bytes, small), await decodeImage(trailing, small)];
+    expect(fast).to.not.deep.equal(slow);
+    expect(Math.max(...fast.map((value, i) => Math.abs(value - slow[i]!)))).to.be.at.most(3);
+  });
+
+  it('hands on what it does not understand: libvips says what is wrong', async () => {
+    const broken = Buffer.from(read('colour.jpg'));
+    broken.fill(0xff, broken.indexOf(Buffer.of(0xff, 0xdb)) + 4, broken.indexOf(Buffer.of(0xff, 0xc0)));
+    const error = await decodeImage(broken, small).catch((reason: unknown) => reason);
+    expect(String(error)).to.match(/Vips|damaged or truncated/);
+  });
+});
 
 describe('geometryOf', () => {
   it('takes what the preprocessing says, and the rest from the dataset', () => {
@@ -133,19 +163,20 @@ describe('placementOf', () => {
   });
 });
 
-describe('jpegSize', () => {
+describe('jpegHeader', () => {
   it('reads the frame header past EXIF and the like', () => {
-    const sizeOf = (name: string) => jpegSize(readFileSync(join(fixtures, name)));
-    expect(sizeOf('rotated.jpg')).to.deep.equal({ width: 75, height: 50, components: 3 });
-    expect(sizeOf('grey.jpg')).to.deep.equal({ width: 75, height: 50, components: 1 });
-    expect(sizeOf('cmyk.jpg')).to.deep.equal({ width: 75, height: 50, components: 4 });
+    const sizeOf = (name: string) => jpegHeader(readFileSync(join(fixtures, name)));
+    const size = { width: 75, height: 50, precision: 8, baseline: true };
+    expect(sizeOf('rotated.jpg')).to.deep.equal({ ...size, components: 3 });
+    expect(sizeOf('grey.jpg')).to.deep.equal({ ...size, components: 1 });
+    expect(sizeOf('cmyk.jpg')).to.deep.equal({ ...size, components: 4 });
   });
 
   it('knows what it cannot read', () => {
     for (const name of ['png-inside.jpg', 'not-an-image.jpg', 'empty.jpg']) {
-      expect(jpegSize(readFileSync(join(fixtures, name))), name).to.equal(undefined);
+      expect(jpegHeader(readFileSync(join(fixtures, name))), name).to.equal(undefined);
     }
-    expect(jpegSize(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))).to.equal(undefined);
-    expect(jpegSize(Uint8Array.of(0xff, 0xd8, 0xff, 0xff, 0xff, 0xff))).to.equal(undefined);
+    expect(jpegHeader(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))).to.equal(undefined);
+    expect(jpegHeader(Uint8Array.of(0xff, 0xd8, 0xff, 0xff, 0xff, 0xff))).to.equal(undefined);
   });
 });

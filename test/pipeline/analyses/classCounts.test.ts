@@ -6,6 +6,7 @@ import {
   earlyVerdict,
   lateVerdict,
 } from '../../../src/pipeline/analyses/classCounts.js';
+import { extremesTable } from '../../../src/pipeline/analyses/classTables.js';
 import type { Scores } from '../../../src/thresholds/evaluate.js';
 
 describe('images of each class by gate (Figures 6, 7, 8)', () => {
@@ -29,7 +30,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(counts[0]).to.deep.include({ images: 3, taken: [1, 1, 0], wrong: 1, exit: 0 });
     expect(counts[0]!.earlyShare).to.be.closeTo(1 / 3, 1e-12);
     expect(counts[1]).to.deep.include({ images: 2, taken: [0, 0, 1], wrong: 1, exit: 2, earlyShare: 0 });
-    expect(counts[2]).to.deep.include({ images: 0, taken: [0, 0, 0], wrong: 0, earlyShare: 0 });
+    expect(counts[2]).to.deep.include({ images: 0, taken: [0, 0, 0], wrong: 0, exit: 3, earlyShare: 0 });
   });
 
   it('count a thousand classes as ten', () => {
@@ -45,6 +46,18 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
   it('sort by exit, then by how many leave early', () => {
     const sorted = byExit([row(0, 2, 0.1), row(1, 0, 0.5), row(2, 0, 0.9), row(3, 2, 0.1)]);
     expect(sorted.map(({ label }) => label)).to.deep.equal([2, 1, 0, 3]);
+  });
+
+  it('have a table of those that leave first and last; what leaves wrong does not leave last', () => {
+    const late = { ...row(3, 2, 0), wrong: 10 };
+    const never = { ...row(1, 3, 0), wrong: 100 };
+    const { rows, columns } = extremesTable([row(2, 0, 0.9), row(0, 0, 0.5), late, never], {
+      classes: ['a', 'b', 'c', 'd'],
+    });
+    const cells = (name: string) => rows.map((cell) => cell[columns.indexOf(name)]);
+    expect(cells('leaves')).to.deep.equal(['first', 'first', 'last', 'last']);
+    expect(cells('class')).to.deep.equal(['c', 'a', 'd', 'b']);
+    expect(cells('main_exit')).to.deep.equal(['gate 1', 'gate 1', 'original', 'none']);
   });
 
   it('early: some class leaves early with more than half of its images, beyond doubt', () => {
