@@ -1,7 +1,8 @@
 """Writes the ONNX files that networks of one's own are tried with, and counts their FLOPs by other means.
 
     /usr/bin/python3 bench/make-onnx.py export FOLDER [NAME...]    torchvision's models, weights generated (seed 0)
-    /usr/bin/python3 bench/make-onnx.py resnet56 CHECKPOINT FILE   akamaster's CIFAR ResNet-56 with its real weights
+    /usr/bin/python3 bench/make-onnx.py resnet56 CHECKPOINT FILE [--keep-batch-norm]
+                                                                   akamaster's CIFAR ResNet-56 with its real weights
     python3 bench/make-onnx.py count [NAME...]                     FLOPs by torch.utils.flop_counter, as JSON
 
 `export` and `resnet56` ran on Debian's python3-torch 1.13 and python3-torchvision 0.14; `count` needs a PyTorch that has
@@ -29,16 +30,19 @@ def build(name):
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.8, 1.2)
             nn.init.normal_(module.bias, 0, 0.1)
-            nn.init.normal_(module.running_mean, 0, 0.1)
-            nn.init.uniform_(module.running_var, 0.8, 1.2)
+            module.momentum = None  # mean and variance of all that it sees
+    # One look at images of a kind, or deep networks would answer the same to every image.
+    with torch.no_grad():
+        model.train()(F.interpolate(torch.randn(16, 3, 28, 28), 224))
+    model.eval()
     if name == "vit_b_16":
         nn.init.normal_(model.heads.head.weight, 0, 0.05)
     return model
 
 
-def export(model, path, size):
+def export(model, path, size, training=torch.onnx.TrainingMode.EVAL):
     torch.onnx.export(
-        model, torch.randn(1, 3, size, size), path, opset_version=17 if torch.__version__ >= "1.14" else 16,
+        model, torch.randn(1, 3, size, size), path, opset_version=17 if torch.__version__ >= "1.14" else 16, training=training,
         input_names=["input"], output_names=["logits"], dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}},
     )  # fmt: skip
     print(path, flush=True)
@@ -100,11 +104,12 @@ class CifarResNet(nn.Module):
         return self.linear(F.avg_pool2d(out, 8).flatten(1))
 
 
-def resnet56(checkpoint, path):
+def resnet56(checkpoint, path, keep=None):
+    """With `keep`, batch norms stay in the file as they are; else PyTorch folds them into the convolutions, in float32."""
     state = torch.load(checkpoint, map_location="cpu")["state_dict"]
     model = CifarResNet(9).eval()
     model.load_state_dict({name.replace("module.", ""): tensor for name, tensor in state.items()})
-    export(model, path, 32)
+    export(model, path, 32, torch.onnx.TrainingMode.PRESERVE if keep else torch.onnx.TrainingMode.EVAL)
 
 
 if __name__ == "__main__":

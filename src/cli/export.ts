@@ -8,6 +8,7 @@ export interface ExportOptions extends Omit<RunOptions, 'experiment'> {
   readonly out: string;
   readonly row?: number;
   readonly margin?: number;
+  readonly distances: boolean;
 }
 
 export const exportCommand: CommandModule<object, ExportOptions> = {
@@ -26,6 +27,11 @@ export const exportCommand: CommandModule<object, ExportOptions> = {
         defaultDescription: '1',
       })
       .option('margin', number('the row by its accuracy margin: 0.007'))
+      .option('distances', {
+        type: 'boolean',
+        default: false,
+        describe: 'a fourth output, distances: what the exit holds for every class, the logits at the end',
+      })
       .options({ ...runOptions, engine: text('what computes what is missing (dgate list engines)') })
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
       .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')

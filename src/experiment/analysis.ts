@@ -57,6 +57,12 @@ export type AnalysisDefinition =
       readonly groups?: ClassGroups;
     }
   | {
+      /** Accuracy against FLOPs: the most accurate thresholds for each share of FLOPs saved, with the joint search. */
+      readonly kind: 'accuracy-flops';
+      /** Shares of FLOPs saved, ascending. Default 0.05, 0.1 ... 0.6. */
+      readonly reductions?: readonly number[];
+    }
+  | {
       /** Section 3.4: the searched margins beside other methods, as published. */
       readonly kind: 'published-comparison';
       /** A table of `results/published` with columns method, accuracy and FLOPs. */
@@ -110,6 +116,12 @@ export const analysisSchema = z.discriminatedUnion(
       groups: groups.optional(),
     }),
     z.strictObject({
+      kind: z.literal('accuracy-flops'),
+      reductions: list(share, shares)
+        .min(2, { error: shares })
+        .default([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6]),
+    }),
+    z.strictObject({
       kind: z.literal('published-comparison'),
       published: text('a table of results/published: imagenet', /^[\w-]+$/),
       dataset: text('the dataset of the published numbers: imagenet', /^\S+$/),
@@ -118,7 +130,7 @@ export const analysisSchema = z.discriminatedUnion(
   {
     error:
       "{ kind: 'shallow-errors' }, { kind: 'loss-comparison' }, { kind: 'threshold-plane' }, " +
-      "{ kind: 'class-distribution' } or { kind: 'published-comparison' }, with their options",
+      "{ kind: 'class-distribution' }, { kind: 'accuracy-flops' } or { kind: 'published-comparison' }, with their options",
   },
 );
 
@@ -152,18 +164,18 @@ export function analysisProblems(experiment: {
     case 'shallow-errors':
       if (analysis.gate <= count) return [];
       return [{ path: ['gate'], message: `a gate, 1 to ${count}`, input: analysis.gate }];
-    case 'loss-comparison': {
-      const ascending = analysis.reductions.every((value, i, all) => i === 0 || value > all[i - 1]!);
+    case 'accuracy-flops':
+      return orderProblems(analysis.reductions);
+    case 'loss-comparison':
       return [
         ...pairProblems(analysis.gates, count),
-        ...(ascending ? [] : [{ path: ['reductions'], message: shares, input: analysis.reductions }]),
+        ...orderProblems(analysis.reductions),
         ...(thresholds.validation.kind === 'held-out'
           ? []
           : [
               { path: ['kind'], message: "with thresholds.validation { kind: 'held-out' } only", input: analysis.kind },
             ]),
       ];
-    }
     case 'threshold-plane': {
       const { from, to, step } = analysis;
       const steps = Math.floor((to - from) / step + 1e-9) + 1;
@@ -181,6 +193,11 @@ export function analysisProblems(experiment: {
       if (thresholds.margins.length > 0) return [];
       return [{ path: ['kind'], message: 'with at least one margin in thresholds.margins', input: analysis.kind }];
   }
+}
+
+function orderProblems(reductions: readonly number[]): Problem[] {
+  const ascending = reductions.every((value, i, all) => i === 0 || value > all[i - 1]!);
+  return ascending ? [] : [{ path: ['reductions'], message: shares, input: reductions }];
 }
 
 function pairProblems(gates: readonly number[], count: number): Problem[] {

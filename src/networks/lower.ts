@@ -121,34 +121,60 @@ function lowerLayer(layer: Exclude<Layer, { op: 'relu' }>, tensors: TensorMap): 
   }
 }
 
-/** Batch norm in evaluation mode as x * scale + shift, computed in double precision. */
+/** Batch norm in evaluation mode as x * scale + shift. */
 function scaleAndShift(layer: BatchNorm, tensors: TensorMap): { scale: Tensor; shift: Tensor } {
-  const [gamma, beta, mean, variance] = (['weight', 'bias', 'running_mean', 'running_var'] as const).map(
-    (part) => tensor(tensors, `${layer.name}.${part}`).data,
-  );
-  const scale = new Float32Array(layer.channels);
-  const shift = new Float32Array(layer.channels);
-  for (let c = 0; c < layer.channels; c++) {
-    const factor = gamma![c]! / Math.sqrt(variance![c]! + EPSILON);
-    scale[c] = factor;
-    shift[c] = beta![c]! - mean![c]! * factor;
-  }
+  const part = (name: string): Float32Array => tensor(tensors, `${layer.name}.${name}`).data;
+  const [gamma, beta, mean, variance] = [part('weight'), part('bias'), part('running_mean'), part('running_var')];
+  const { scale, shift } = normScaleAndShift({ gamma, beta, mean, variance }, EPSILON);
   return { scale: { shape: [layer.channels], data: scale }, shift: { shape: [layer.channels], data: shift } };
+}
+
+/** What a batch norm has learnt, a number for each channel. */
+interface NormNumbers {
+  readonly gamma: Float32Array;
+  readonly beta: Float32Array;
+  readonly mean: Float32Array;
+  readonly variance: Float32Array;
+}
+
+/**
+ * A batch norm as x * scale + shift, computed in double precision.
+ *
+ * @param bias what the layer before it adds to x
+ */
+export function normScaleAndShift(
+  { gamma, beta, mean, variance }: NormNumbers,
+  epsilon: number,
+  bias?: Float32Array,
+): { scale: Float32Array; shift: Float32Array } {
+  const scale = new Float32Array(gamma.length);
+  const shift = new Float32Array(gamma.length);
+  for (let c = 0; c < gamma.length; c++) {
+    const factor = gamma[c]! / Math.sqrt(variance[c]! + epsilon);
+    scale[c] = factor;
+    shift[c] = beta[c]! - (mean[c]! - (bias?.[c] ?? 0)) * factor;
+  }
+  return { scale, shift };
+}
+
+/** Weights [out, ...] with the row of each output multiplied by its scale. */
+export function scaledRows(weight: Float32Array, scale: Float32Array): Float32Array {
+  const perRow = weight.length / scale.length;
+  const scaled = new Float32Array(weight.length);
+  for (let row = 0; row < scale.length; row++) {
+    const factor = scale[row]!;
+    for (let i = row * perRow; i < (row + 1) * perRow; i++) scaled[i] = weight[i]! * factor;
+  }
+  return scaled;
 }
 
 function foldConv(layer: Conv, norm: BatchNorm, tensors: TensorMap): Lowered {
   const { scale, shift } = scaleAndShift(norm, tensors);
   const weight = tensor(tensors, `${layer.name}.weight`);
-  const perOutput = weight.data.length / layer.out;
-  const folded = new Float32Array(weight.data.length);
-  for (let o = 0; o < layer.out; o++) {
-    const factor = scale.data[o]!;
-    for (let i = o * perOutput; i < (o + 1) * perOutput; i++) folded[i] = weight.data[i]! * factor;
-  }
   return {
     op: 'conv',
     name: layer.name,
-    weight: { shape: weight.shape, data: folded },
+    weight: { shape: weight.shape, data: scaledRows(weight.data, scale.data) },
     bias: shift,
     stride: layer.stride,
     padding: layer.padding,

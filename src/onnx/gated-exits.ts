@@ -14,7 +14,7 @@ export const gatedGraphNames = {
   exits: 'exit',
   /** float [batch], what that exit held against its threshold */
   confidences: 'confidence',
-  /** float [batch, classes], what the confidence is computed from, where the graph does not say class and confidence */
+  /** float [batch, classes], what the confidence is computed from: distances at gates, logits at the end */
   distances: 'distances',
 } as const;
 
@@ -56,19 +56,25 @@ export interface ExitsSpec {
   readonly withoutCopies: boolean;
 }
 
-/** Class, exit and confidence, decided inside the graph. */
-export function decidedAnswer(confidence: ConfidenceKind): AnswerForm {
-  const { classes, exits, confidences } = gatedGraphNames;
+/**
+ * Class, exit and confidence, decided inside the graph.
+ *
+ * @param numbers with a number of classes: also what the exit holds for each, the logits for images that go to the end
+ */
+export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): AnswerForm {
+  const { classes, exits, confidences, distances: name } = gatedGraphNames;
   return {
     outputs: [
       { name: classes, type: 'int64', dims: [] },
       { name: exits, type: 'int64', dims: [] },
       { name: confidences, type: 'float', dims: [] },
+      ...(numbers === undefined ? [] : [{ name, type: 'float', dims: [numbers] } as const]),
     ],
     write: (builder, distances, exit) => [
       builder.node('ArgMax', [distances], { axis: 1, keepdims: 0 }),
       writeExit(builder, distances, exit),
       writeConfidence(builder, distances, confidence),
+      ...(numbers === undefined ? [] : [distances]),
     ],
   };
 }

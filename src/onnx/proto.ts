@@ -80,7 +80,8 @@ export interface TensorMessage {
   readonly dims: readonly number[];
   readonly data_type: number;
   readonly raw_data: Uint8Array;
-  /** Where a file has it instead of raw bytes. */
+  /** Where a file has them instead of raw bytes. */
+  readonly float_data?: readonly number[];
   readonly int64_data?: readonly (number | { toNumber(): number })[];
   /** 1: the data lie in another file; dgate neither writes nor reads such a tensor. */
   readonly data_location?: number;

@@ -1,10 +1,11 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { loadGatedFile } from '../engines/onnxruntime/gated-file.js';
+import { openHere } from '../engines/onnxruntime/here.js';
 import { InputError } from '../errors.js';
 import type { PresetName } from '../experiment/definition.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gatedModel } from '../onnx/gated.js';
-import { floatThresholds } from '../onnx/gated-exits.js';
+import { decidedAnswer, floatThresholds } from '../onnx/gated-exits.js';
 import { type AboutGated, gatedMetadata, readGatedFile } from '../onnx/gated-file.js';
 import { version } from '../project.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
@@ -18,6 +19,14 @@ import { type Comparison, comparePixels, describeComparison } from './verify-dyn
 export interface RowChoice {
   readonly row?: number;
   readonly margin?: number;
+}
+
+/** What is written, and where. */
+export interface ExportForm {
+  readonly out: string;
+  readonly preset: PresetName;
+  /** Whether the graph has a fourth output: what the exit holds for every class. */
+  readonly distances?: boolean;
 }
 
 /** What `dgate export` reports. */
@@ -54,7 +63,7 @@ const BATCH = 32;
 export async function exportGated(
   context: RunContext,
   experiment: Experiment,
-  { out, preset, ...choice }: RowChoice & { readonly out: string; readonly preset: PresetName },
+  { out, preset, distances, ...choice }: RowChoice & ExportForm,
 ): Promise<Exported> {
   checkChoice(experiment, choice);
   const opened = await openGated(context, experiment);
@@ -66,6 +75,7 @@ export async function exportGated(
     confidence: experiment.gates.confidence,
     preprocessing: opened.source.preprocessing,
     metadata: gatedMetadata(about),
+    answer: decidedAnswer(experiment.gates.confidence, distances === true ? opened.test.classes.length : undefined),
   });
   const verified = await verify(opened, bytes, thresholds, out);
   context.progress.note(`verified: ${describeComparison(verified)}`);
@@ -105,7 +115,7 @@ function chosenRow(rows: readonly Row[], { row, margin }: RowChoice): number {
 }
 
 async function verify(opened: OpenGated, bytes: Uint8Array, thresholds: Thresholds, path: string): Promise<Comparison> {
-  const loaded = await loadGatedFile(readGatedFile(bytes, path), path);
+  const loaded = await loadGatedFile(readGatedFile(bytes, path), path, openHere(path));
   try {
     const result = await comparePixels(opened, loaded, thresholds, { batch: BATCH, limit: VERIFIED_IMAGES });
     if (result.different.length > 0) {
@@ -129,7 +139,8 @@ function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
       'input images: uint8 [batch, 3, height, width], pixels 0-255 as they come; input thresholds: float32 ' +
       '[gates], those of dgate.thresholds or others, +inf closes a gate; output class: int64, index into classes; output exit: int64, 0 for the first gate, ' +
       'the number of gates for the original classifier; output confidence: float32, what that exit held against its ' +
-      'threshold; an image leaves where the confidence is >= the threshold',
+      'threshold; output distances, where it was asked for: float32 [batch, classes], what that exit holds for every ' +
+      'class; an image leaves where the confidence is >= the threshold',
     classes: [...test.classes],
     preprocessing: describePixels(source.preprocessing, test),
     gates: gates.map(({ place, gate }) => ({ stage: place.stage, features: gate.features })),

@@ -62,13 +62,7 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
   const methods = searchMethods.filter((method) => search.includes(method));
   const frontiers = methods.includes('joint') && margins.length > 0 ? parts.map((part) => frontierOf(part, costs)) : [];
   const report = (row: Omit<Row, 'evaluation' | 'intervals'>): Row => {
-    const evaluation = combine(
-      parts.map(({ report }, i) => evaluate(report.scores, row.thresholds[i]!, costs, report.images)),
-    );
-    const fates = combineFates(
-      parts.map(({ report }, i) => countFates(report.scores, row.thresholds[i]!, report.images)),
-    );
-    return { ...row, evaluation, intervals: bootstrap(fates, costs, { seed: experiment.seed }) };
+    return { ...row, ...reportOn(parts, row.thresholds, costs, experiment.seed) };
   };
   const validate = (thresholds: readonly Thresholds[]): Evaluation =>
     combine(parts.map(({ choose }, i) => evaluate(choose.scores, thresholds[i]!, costs, choose.images)));
@@ -91,6 +85,20 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
         });
   const given = fixed.map((row) => report({ kind: 'fixed', thresholds: parts.map(() => row) }));
   return [...searched, ...guaranteed, ...given];
+}
+
+/** What each part's thresholds do on the images that the part reports, all parts together. @param seed of the intervals */
+export function reportOn(
+  parts: readonly Part[],
+  thresholds: readonly Thresholds[],
+  costs: ExitCosts,
+  seed: number,
+): Pick<Row, 'evaluation' | 'intervals'> {
+  const evaluation = combine(
+    parts.map(({ report }, i) => evaluate(report.scores, thresholds[i]!, costs, report.images)),
+  );
+  const fates = combineFates(parts.map(({ report }, i) => countFates(report.scores, thresholds[i]!, report.images)));
+  return { evaluation, intervals: bootstrap(fates, costs, { seed }) };
 }
 
 const frontierOf = ({ choose }: Part, costs: ExitCosts): Frontier =>

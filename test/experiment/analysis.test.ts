@@ -64,6 +64,12 @@ describe('an analysis', () => {
       /^mine: analysis\.reductions: \[0\.2,0\.1\]; valid: at least two shares of FLOPs, ascending/,
     ],
     [
+      'shares of a curve that do not ascend',
+      { kind: 'accuracy-flops', reductions: [0.2, 0.2] },
+      {},
+      /^mine: analysis\.reductions: \[0\.2,0\.2\]; valid: at least two shares of FLOPs, ascending/,
+    ],
+    [
       'a comparison without margins',
       { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
       {},

@@ -2,10 +2,14 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import * as ort from 'onnxruntime-node';
 import sharp from 'sharp';
-import { imageFolder, onnxNetwork } from '../../src/experiment/index.js';
+import { imageFolder } from '../../src/data/image-folder/index.js';
+import { normalise } from '../../src/data/preprocess.js';
+import { imageFolder as images, onnxNetwork } from '../../src/experiment/index.js';
 import { type Override, resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
+import { decide } from '../../src/gates/confidence.js';
 import { exportGated } from '../../src/pipeline/export.js';
 import { predict } from '../../src/pipeline/predict.js';
 import { writeRun } from '../../src/pipeline/report.js';
@@ -56,7 +60,7 @@ describe('an experiment on an ONNX file and a folder of images', function () {
       name: 'own',
       title: 'A network of one’s own',
       network: onnxNetwork(file, { gatesAfter: ['a', 'b'] }),
-      dataset: imageFolder(join(folder, 'trees'), { preprocess, testShare: 0.4 }),
+      dataset: images(join(folder, 'trees'), { preprocess, testShare: 0.4 }),
       gates: { after: [1, 2], pooling: ['2x2', 'gap'], epochs: 5 },
       thresholds: {
         margins: [0.05],
@@ -89,6 +93,31 @@ describe('an experiment on an ONNX file and a folder of images', function () {
     expect(exported.verified).to.deep.equal({ images: 48, same: 48, near: 0 });
     const { predictions } = await predict(out, [join(folder, 'trees', 'elm', '3.png')]);
     expect(classes).to.include(predictions[0]!.class);
+  });
+
+  it('is exported with what every exit holds for each class: at the end the logits of the file, to 1e-5', async () => {
+    const out = join(folder, 'distances.onnx');
+    await exportGated(workplace.context, experiment(), { out, preset: 'laptop', row: 3, distances: true });
+    const source = await imageFolder(join(folder, 'trees'), { preprocess, testShare: 0.4 }).load('', 'test');
+    const pixels = await source.batch(Int32Array.of(0, 1, 2, 3));
+    const gated = await ort.InferenceSession.create(out);
+    const answer = await gated.run({
+      images: new ort.Tensor('uint8', pixels, [4, 3, 8, 8]),
+      thresholds: new ort.Tensor('float32', Float32Array.of(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY), [2]),
+    });
+    const original = await ort.InferenceSession.create(file);
+    const floats = new ort.Tensor('float32', normalise(pixels, preprocess, 64), [4, 3, 8, 8]);
+    const wanted = (await original.run({ x: floats }))['logits']!.data as Float32Array;
+    await Promise.all([gated.release(), original.release()]);
+    const found = answer['distances']!.data as Float32Array;
+    const largest = Math.max(...wanted.map(Math.abs));
+    expect(found).to.have.length(20);
+    wanted.forEach((value, i) => {
+      expect(found[i]).to.be.closeTo(value, 1e-5 * largest);
+    });
+    expect(Array.from(answer['class']!.data as BigInt64Array, Number)).to.deep.equal([
+      ...decide(wanted, 5, 'max').classes,
+    ]);
   });
 
   it('refuses what does not fit, in one line each', async () => {

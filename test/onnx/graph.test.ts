@@ -1,4 +1,4 @@
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
@@ -201,6 +201,33 @@ describe('ONNX files that are not supported', () => {
     expect(await refusal(open(twice))).to.match(/inputs x, y; valid: one, the images/);
   });
 
+  it('are refused where they take images larger than memory', async () => {
+    const graph = new UserGraph('huge');
+    const huge = graph.conv(graph.input(['batch', 3, 2 ** 24, 8]), 3, 8);
+    expect(await refusal(open(await write(graph.classify(huge, 8, 5))))).to.match(
+      /input x: \[\?, 3, 16777216, 8\]; valid: images of at most 4 megapixels/,
+    );
+  });
+
+  it('are refused where they hold functions, sparse weights or float16 images, or are too large', async () => {
+    const appended = async (...bytes: number[]): Promise<string> => {
+      const path = await write(residualGraph('appended'));
+      await appendFile(path, Buffer.from(bytes));
+      return path;
+    };
+    // Fields by their tags: 25 of the model (functions), 7 of the model (graph) with 15 inside (sparse_initializer).
+    expect(await refusal(open(await appended(0xca, 0x01, 0)))).to.match(/functions; inline them: onnx\.inliner/);
+    expect(await refusal(open(await appended(0x3a, 2, 0x7a, 0)))).to.match(/sparse weights; valid: dense ones/);
+    const half = await edited(({ graph }) => {
+      const [{ name, type }] = graph.input as [(typeof graph.input)[0]];
+      return { graph: { ...graph, input: [{ name, type: { tensor_type: { ...type.tensor_type, elem_type: 10 } } }] } };
+    });
+    expect(await refusal(open(half))).to.match(/input x: float16; valid: float32 \(model\.float\(\)/);
+    const large = await write(residualGraph('large'));
+    await truncate(large, 2 ** 31); // a hole: no space is taken
+    expect(await refusal(open(large))).to.match(/2\.1 GB; valid: less than 2\.1 GB with all weights/);
+  });
+
   it('are refused where sizes other than the number of images are open', async () => {
     const graph = new UserGraph('open sizes');
     const path = await write(graph.classify(graph.conv(graph.input(['batch', 3, 'height', 'width']), 3, 4), 4, 2));
@@ -229,7 +256,7 @@ describe('ONNX files that are not supported', () => {
 });
 
 describe('weights in another file', () => {
-  async function split(location: string): Promise<string> {
+  async function split(location: string, bytesNamed?: number): Promise<string> {
     const path = await write(residualGraph('outside'));
     const model = decodeModel(await readFile(path));
     const first = model.graph.initializer[0]!;
@@ -245,7 +272,7 @@ describe('weights in another file', () => {
       ...rest.dims.map((size) => Buffer.concat([Buffer.from([1 << 3]), varint(Number(size))])),
       Buffer.from([2 << 3, rest.data_type]),
       field(8, Buffer.from(rest.name)),
-      ...[entry('location', location), entry('offset', '8'), entry('length', String(raw_data.length))],
+      ...[entry('location', location), entry('offset', '8'), entry('length', String(bytesNamed ?? raw_data.length))],
       Buffer.from([14 << 3, 1]),
     ]);
     const others = encodeModel({
@@ -282,5 +309,11 @@ describe('weights in another file', () => {
     const path = await split('weights.bin');
     await truncate(join(dirname(path), 'weights.bin'), 10);
     expect(await refusal(open(path))).to.match(/bytes 8 to \d+ of weights\.bin, which has 10/);
+  });
+
+  it('are refused before they are read where they take 2.1 GB and more', async () => {
+    const path = await split('weights.bin', 2 ** 31);
+    await truncate(join(dirname(path), 'weights.bin'), 2 ** 31 + 8); // a hole: no space is taken
+    expect(await refusal(open(path))).to.match(/weights of \S+: 2\.1 GB in weights\.bin; valid: less than 2\.1 GB/);
   });
 });

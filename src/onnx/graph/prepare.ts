@@ -1,5 +1,6 @@
 import { InputError } from '../../errors.js';
 import type { NodeMessage, TensorMessage } from '../proto.js';
+import { foldBatchNorms } from './fold.js';
 import { asConstant, type Probed, probe, type RunModel, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
 import { inputsOf, mapValues } from './values.js';
@@ -24,7 +25,7 @@ const MOST_MIXING = 1e-3;
 
 /**
  * Prepares a graph: what no image decides becomes a constant, and so does the target of a `Reshape` that only counts the
- * images, which exporters compute anew in every block.
+ * images, which exporters compute anew in every block. Batch norms behind convolutions are folded.
  *
  * @throws InputError where the graph cannot work on any number of images, each by itself
  */
@@ -41,7 +42,8 @@ export async function prepareGraph(model: UserModel, run: RunModel): Promise<Pre
   for (const [name, [one, two]] of probed.values) {
     if (isSame(one, two)) constants.set(name, asConstant(name, one));
   }
-  const nodes = map.nodes.map((node) => withFixedTarget(node, constants, probed.shapes));
+  const counted = map.nodes.map((node) => withFixedTarget(node, constants, probed.shapes));
+  const nodes = foldBatchNorms(counted, constants, logits);
   const fixed = { ...file.model.graph, node: nodes, initializer: [...constants.values()] };
   const needed = mapValues(fixed, input.name, logits, path).nodes;
   const used = new Set(needed.flatMap(inputsOf));
@@ -49,7 +51,7 @@ export async function prepareGraph(model: UserModel, run: RunModel): Promise<Pre
     model,
     nodes: needed,
     constants: new Map([...constants].filter(([name]) => used.has(name))),
-    shapes: probed.shapes,
+    shapes: new Map([...[...constants.values()].map(sizesOf), ...probed.shapes]),
     parameters: countParameters(file.model.graph.initializer, map.nodes),
   };
 }
@@ -107,6 +109,12 @@ function withFixedTarget(
   const sizes = BigInt64Array.from(one, (size, axis) => BigInt(axis === open[0] ? -1 : size));
   constants.set(name, asConstant(name, { type: 'int64', dims: [sizes.length], data: sizes }));
   return { ...node, input: [node.input[0]!, name] };
+}
+
+/** A constant's sizes: the same for one image and for two. */
+function sizesOf({ name, dims }: TensorMessage): [string, readonly [readonly number[], readonly number[]]] {
+  const sizes = (dims ?? []).map(Number);
+  return [name, [sizes, sizes]];
 }
 
 function countParameters(weights: readonly TensorMessage[], nodes: readonly NodeMessage[]): number {

@@ -15,6 +15,8 @@ export interface UserFile {
 
 /** A protocol buffer holds less than this; so does Node's `readFile`. */
 const MOST_BYTES = 2 ** 31;
+const TOO_LARGE =
+  'valid: less than 2.1 GB with all weights, since a gated network is one ONNX file, which holds no more';
 
 /** Fields that `proto.ts` leaves out because dgate never writes them. */
 const rareFields = `
@@ -65,7 +67,7 @@ export async function readUserFile(path: string): Promise<UserFile> {
 async function readWhole(path: string): Promise<Buffer> {
   try {
     const { size } = await stat(path);
-    if (size >= MOST_BYTES) throw new InputError(`${path}: ${(size / 1e9).toFixed(1)} GB; valid: less than 2.1 GB`);
+    if (size >= MOST_BYTES) throw new InputError(`${path}: ${(size / 1e9).toFixed(1)} GB; ${TOO_LARGE}`);
     return await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new InputError(`${path}: no such file`);
@@ -90,17 +92,9 @@ async function withOutsideWeights(path: string, bytes: Buffer, model: ModelMessa
       continue;
     }
     const entries = rare.graph!.initializer[index]!.external_data;
-    const data = await readOutside(
-      path,
-      tensor.name,
-      Object.fromEntries(entries.map(({ key, value }) => [key, value])),
-    );
+    const entry = Object.fromEntries(entries.map(({ key, value }) => [key, value]));
+    const data = await readOutside(path, tensor.name, entry, MOST_BYTES - total);
     total += data.length;
-    if (total >= MOST_BYTES) {
-      throw new InputError(
-        `${path}: more than 2.1 GB with its weights' files; valid: less, the graph is written as one file`,
-      );
-    }
     hashes.push(sha256(data));
     tensors.push({ name: tensor.name, dims: tensor.dims, data_type: tensor.data_type, raw_data: data });
   }
@@ -108,8 +102,17 @@ async function withOutsideWeights(path: string, bytes: Buffer, model: ModelMessa
   return { path, sha256: sha256(hashes.join(' ')), model: { ...model, graph } };
 }
 
-/** A tensor's bytes from a file in the model's own folder; no other file is read, whatever the model names. */
-async function readOutside(path: string, name: string, entry: Readonly<Record<string, string>>): Promise<Buffer> {
+/**
+ * A tensor's bytes from a file in the model's own folder; no other file is read, whatever the model names.
+ *
+ * @param room bytes that it has to be smaller than
+ */
+async function readOutside(
+  path: string,
+  name: string,
+  entry: Readonly<Record<string, string>>,
+  room: number,
+): Promise<Buffer> {
   const location = entry['location'] ?? '';
   const where = `${path}: weights of ${name}`;
   if (location === '' || location.includes('\0') || /^([/\\]|[A-Za-z]:|\.\.)/.test(normalize(location))) {
@@ -136,6 +139,7 @@ async function readOutside(path: string, name: string, entry: Readonly<Record<st
     ) {
       throw new InputError(`${where}: bytes ${offset} to ${offset + wanted} of ${location}, which has ${size}`);
     }
+    if (wanted >= room) throw new InputError(`${where}: ${(wanted / 1e9).toFixed(1)} GB in ${location}; ${TOO_LARGE}`);
     const data = Buffer.alloc(wanted);
     let done = 0;
     while (done < wanted) {

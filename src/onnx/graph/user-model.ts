@@ -96,10 +96,13 @@ function checkInput({ model, path }: UserFile): UserModel['input'] {
     throw new InputError(`${where}: ${shown}; valid: only the number of images may be open: ${fix}`);
   }
   if (order === undefined) throw new InputError(`${where}: ${shown}; valid: images of 1 or 3 channels`);
+  if (height * width > MOST_PIXELS) throw new InputError(`${where}: ${shown}; valid: images of at most 4 megapixels`);
   return { name: input.name, channels, height, width, order, batch };
 }
 
 const FLOAT16 = 10;
+/** Images of this size are made to try the network. */
+const MOST_PIXELS = 2 ** 22;
 const isChannels = (size: number | undefined): boolean => size === 1 || size === 3;
 
 /** Sizes that the file fixes. */

@@ -1,4 +1,5 @@
 import type { Findings } from '../../report/findings.js';
+import { accuracyFlops } from './accuracyFlops.js';
 import { classDistribution } from './classDistribution.js';
 import { lossComparison } from './lossComparison.js';
 import { publishedComparison } from './publishedComparison.js';
@@ -24,6 +25,8 @@ function findingsOf(study: Study, analysis: NonNullable<Study['experiment']['ana
       return thresholdPlane(study, analysis);
     case 'class-distribution':
       return classDistribution(study, analysis);
+    case 'accuracy-flops':
+      return accuracyFlops(study, analysis);
     case 'published-comparison':
       return publishedComparison(study, analysis);
   }

@@ -1,0 +1,65 @@
+import { normScaleAndShift, scaledRows } from '../../networks/lower.js';
+import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
+import { asConstant } from './probe.js';
+import { inputsOf, outputsOf } from './values.js';
+
+/** Names by what they hold; folded weights are added to it. */
+type Constants = Map<string, TensorMessage>;
+
+/**
+ * Folds every batch norm into the convolution right before it, with the arithmetic of dgate's own networks
+ * (`networks/lower.ts`): a network that comes both ways has the same weights, bit for bit. Exporters usually have folded
+ * them already, in float32. A batch norm stays where something else reads the convolution, or where a part of the two is
+ * no constant float32.
+ *
+ * @param kept a value that must stay: the logits
+ */
+export function foldBatchNorms(nodes: readonly NodeMessage[], constants: Constants, kept: string): NodeMessage[] {
+  const uses = new Map<string, number>([[kept, 1]]);
+  for (const name of nodes.flatMap(inputsOf)) uses.set(name, (uses.get(name) ?? 0) + 1);
+  const convolutions = new Map(
+    nodes
+      .filter(({ op_type, output }) => op_type === 'Conv' && uses.get(output[0]!) === 1)
+      .map((node): [string, NodeMessage] => [node.output[0]!, node]),
+  );
+  const replaced = new Map<NodeMessage, NodeMessage | undefined>();
+  for (const norm of nodes) {
+    const conv = norm.op_type === 'BatchNormalization' ? convolutions.get(norm.input[0]!) : undefined;
+    const folded = conv && foldedConv(conv, norm, constants);
+    if (folded === undefined) continue;
+    replaced.set(conv!, undefined);
+    replaced.set(norm, folded);
+  }
+  return nodes.flatMap((node) => (replaced.has(node) ? (replaced.get(node) ?? []) : [node]));
+}
+
+/** One convolution for a convolution and the batch norm behind it; undefined where that cannot be. */
+function foldedConv(conv: NodeMessage, norm: NodeMessage, constants: Constants): NodeMessage | undefined {
+  const attribute = (name: string) => norm.attribute.find((each) => each.name === name);
+  if (outputsOf(norm).length !== 1 || Number(attribute('training_mode')?.i ?? 0) !== 0) return undefined;
+  const [, kernel = '', offset = ''] = conv.input;
+  const weight = floatsOf(constants.get(kernel));
+  const [gamma, beta, mean, variance] = norm.input.slice(1).map((name) => floatsOf(constants.get(name)));
+  const bias = offset === '' ? new Float32Array(gamma?.length ?? 0) : floatsOf(constants.get(offset));
+  if (!(weight && gamma && beta && mean && variance && bias)) return undefined;
+  const { scale, shift } = normScaleAndShift({ gamma, beta, mean, variance }, epsilonOf(attribute('epsilon')?.f), bias);
+  const output = norm.output[0]!;
+  const [folded, moved] = [`kernel of ${output}`, `offset of ${output}`];
+  const add = (name: string, dims: readonly number[], data: Float32Array): void => {
+    constants.set(name, asConstant(name, { type: 'float32', dims, data }));
+  };
+  add(folded, constants.get(kernel)!.dims.map(Number), scaledRows(weight, scale));
+  add(moved, [shift.length], shift);
+  return { ...conv, name: norm.name, input: [conv.input[0]!, folded, moved], output: [output] };
+}
+
+/** As it was written: 1e-5, which a float32 attribute rounds to 9.99999975e-6. ONNX's default is the same. */
+const epsilonOf = (attribute: number | undefined): number => Number((attribute ?? 1e-5).toPrecision(7));
+
+/** The numbers of a float32 tensor; undefined where it is none. */
+function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
+  if (tensor === undefined || tensor.data_type !== dataTypes.float) return undefined;
+  const { raw_data, float_data = [] } = tensor;
+  if (float_data.length > 0) return Float32Array.from(float_data);
+  return new Float32Array(Uint8Array.from(raw_data).buffer);
+}
