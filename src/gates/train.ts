@@ -1,8 +1,9 @@
 import type { Engine, LinearGradient, LinearGradientResult, Loss, Scaling } from '../engines/engine.js';
 import { InputError } from '../errors.js';
-import type { Progress } from '../progress.js';
+import type { Progress, ProgressTask } from '../progress.js';
 import type { Gate } from './gate.js';
 import { preconditioner } from './precondition.js';
+import { type Parameters, refine } from './refine.js';
 import { ScalingAccumulator } from './standardise.js';
 
 /** How gates are trained. Part of the cache key. */
@@ -36,7 +37,12 @@ export interface TrainedGate {
   readonly gate: Gate;
   /** Over all training images: mean loss + lambda/2 (|V|^2 + |a|^2), in standardised features. */
   readonly objective: number;
+  /** How far below it the lowest objective can lie at most; where the training knows it. */
+  readonly gap?: number;
 }
+
+/** Passes below which L-BFGS gets nowhere and stochastic steps go further. */
+const FEWEST_PASSES = 3;
 
 /** Steps of full length before they begin to shrink as 1/t. */
 const FULL_STEPS = 50;
@@ -51,7 +57,8 @@ const FULL_STEPS = 50;
  *
  * Steps shrink as Pegasos' do, with 1/t, but are taken in the metric of the features' covariance (`precondition.ts`).
  * The answer is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which removes the noise of the
- * last batches.
+ * last batches. Cross-entropy takes one epoch of such steps, which lead far when there are many images; being smooth, it
+ * takes the other epochs as passes of L-BFGS.
  *
  * @throws InputError where features or loss are not finite
  */
@@ -62,7 +69,7 @@ export async function trainGate(
   progress: Progress,
   label: string,
 ): Promise<TrainedGate> {
-  const { loss, l2, epochs, batchSize, seed } = training;
+  const { loss, l2, epochs, batchSize } = training;
   const { features, classes } = data;
   const task = progress.begin(label, epochs, 'epochs');
   const scaling = await standardise(data);
@@ -72,29 +79,49 @@ export async function trainGate(
   const metric = await preconditioner(data, scaling, l2, engine);
   const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric });
   try {
-    const descent = new AveragedDescent(features, classes, l2);
-    for (let epoch = 0; epoch < epochs; epoch++) {
-      let total = 0;
-      let seen = 0;
-      for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
-        const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
-        if (!Number.isFinite(result.loss)) {
-          throw new InputError(`${label}: the loss is not finite in epoch ${epoch + 1}`);
-        }
-        descent.step(result, labels.length);
-        total += result.loss;
-        seen += labels.length;
-        task.update(epoch + seen / data.count);
-      }
-      task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
+    const isRefined = loss === 'cross-entropy' && epochs > FEWEST_PASSES;
+    const stochastic = isRefined ? 1 : epochs;
+    const average = await descend(data, { ...training, epochs: stochastic }, gradient, task, label);
+    if (isRefined) {
+      const passes = epochs - stochastic;
+      const onPass = (pass: number, mean: number): void => task.update(stochastic + pass, `loss ${mean.toFixed(4)}`);
+      const refinement = { data, engine, scaling, metric, l2, batchSize, passes, onPass, label };
+      const { weights, bias, objective, gap } = await refine(average, refinement);
+      task.end(`${label}: ${loss} objective ${objective.toFixed(5)}, at most ${gap.toFixed(5)} above the lowest`);
+      return { gate: foldScaling(weights, bias, scaling), objective, gap };
     }
-    const { weights, bias } = descent.average();
+    const { weights, bias } = average;
     const objective = (await meanLoss(data, batchSize, weights, bias, gradient)) + penalty(weights, bias, l2);
     task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
     return { gate: foldScaling(weights, bias, scaling), objective };
   } finally {
     await gradient.close();
   }
+}
+
+/** Epochs of stochastic steps, and the average of where they led. */
+async function descend(
+  data: TrainingData,
+  { l2, epochs, batchSize, seed }: GateTraining,
+  gradient: LinearGradient,
+  task: ProgressTask,
+  label: string,
+): Promise<Parameters> {
+  const descent = new AveragedDescent(data.features, data.classes, l2);
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    let total = 0;
+    let seen = 0;
+    for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
+      const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
+      if (!Number.isFinite(result.loss)) throw new InputError(`${label}: the loss is not finite in epoch ${epoch + 1}`);
+      descent.step(result, labels.length);
+      total += result.loss;
+      seen += labels.length;
+      task.update(epoch + seen / data.count);
+    }
+    task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
+  }
+  return descent.average();
 }
 
 async function standardise(data: TrainingData): Promise<Scaling> {
@@ -180,7 +207,7 @@ class AveragedDescent {
     }
   }
 
-  average(): { readonly weights: Float32Array; readonly bias: Float32Array } {
+  average(): Parameters {
     return { weights: Float32Array.from(this.#averageWeights), bias: Float32Array.from(this.#averageBias) };
   }
 }

@@ -1,4 +1,5 @@
 import { encodeSafetensors, parseSafetensors, toTensors } from '../checkpoints/safetensors.js';
+import type { Loss } from '../engines/engine.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Gate } from '../gates/gate.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
@@ -8,7 +9,7 @@ import type { FeatureSet } from './features.js';
 import { makeAll, type Wanted } from './make.js';
 
 /** Raise when the same inputs give other gates. */
-const CODE_VERSION = 3;
+const codeVersions: Readonly<Record<Loss, number>> = { hinge: 3, 'cross-entropy': 4 };
 const FILE = 'gate.safetensors';
 
 /** A trained gate and where it is cached. */
@@ -88,7 +89,7 @@ function gateWanted(
     gate: index,
     training,
     engine: engine.entry.id,
-    code: CODE_VERSION,
+    code: codeVersions[training.loss],
   });
   const make = async (): Promise<void> => {
     context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);

@@ -165,6 +165,65 @@ describe('trainGate', () => {
     });
   }
 
+  it('cross-entropy: 20 epochs come within 0.01 per cent of the optimum, and within the gap that is said', async () => {
+    const images = clouds(9);
+    for (const l2 of [4, 0.1, 0.01]) {
+      const optimum = softmaxOptimum(standardised(images), l2);
+      const { objective, gap } = await train(images, settings('cross-entropy', { l2, epochs: 20 }));
+      expect(objective / optimum.objective, `lambda ${l2}`).to.be.within(0.9999, 1.0001);
+      expect(objective - optimum.objective).to.be.at.most(gap! + 1e-6);
+      const early = await train(images, settings('cross-entropy', { l2, epochs: 5 }));
+      expect(early.objective - optimum.objective).to.be.within(-1e-6, early.gap! + 1e-6);
+    }
+  });
+
+  it('cross-entropy: sees every image once in an epoch, whether in steps or in passes', async () => {
+    const images = clouds(10);
+    for (const epochs of [1, 3, 4, 6]) {
+      let seen = 0;
+      const sound = directEngine();
+      const counting: Engine = {
+        ...sound,
+        loadLinearGradient: async (problem) => {
+          const { run, close } = await sound.loadLinearGradient(problem);
+          return {
+            close,
+            run: (...inputs) => {
+              seen += inputs[1].length;
+              return run(...inputs);
+            },
+          };
+        },
+      };
+      const { gap } = await train(images, settings('cross-entropy', { epochs, l2: 1e-4 }), counting);
+      // Steps do not know their objective: it takes a pass of its own.
+      expect(seen).to.equal((epochs > 3 ? epochs : epochs + 1) * COUNT);
+      expect(gap === undefined, `${epochs} epochs: gap`).to.equal(epochs <= 3);
+    }
+  });
+
+  it('cross-entropy: stops in a pass where the loss is not finite', async () => {
+    let calls = 0;
+    let closed = 0;
+    const sound = directEngine();
+    const failing: Engine = {
+      ...sound,
+      loadLinearGradient: async (problem) => {
+        const gradient = await sound.loadLinearGradient(problem);
+        return {
+          run: async (...inputs) => {
+            const result = await gradient.run(...inputs);
+            return ++calls > COUNT / 20 + 1 ? { ...result, loss: Number.NaN } : result;
+          },
+          close: async () => void closed++,
+        };
+      },
+    };
+    const training = train(clouds(7), settings('cross-entropy'), failing);
+    await expectFailure(training, 'gate 1: the loss is not finite in epoch 3');
+    expect(closed, 'what was loaded is closed').to.equal(2);
+  });
+
   describe('with ONNX Runtime', () => {
     let engine: Engine;
     before(async () => {

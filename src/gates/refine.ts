@@ -1,0 +1,124 @@
+import type { Engine, Scaling } from '../engines/engine.js';
+import { InputError } from '../errors.js';
+import { lbfgs, type Point } from './lbfgs.js';
+import type { TrainingData } from './train.js';
+
+/** Images that go through the engine at a time, at least. */
+const BATCH_IMAGES = 4096;
+
+/** V [features, classes] and a [classes] on scaled features. */
+export interface Parameters {
+  readonly weights: Float32Array;
+  readonly bias: Float32Array;
+}
+
+/** What is refined, and how far. */
+export interface Refinement {
+  readonly data: TrainingData;
+  readonly engine: Engine;
+  readonly scaling: Scaling;
+  /** (S + lambda I)^-1 of `preconditioner`: blocks along the diagonal, each [size, size]. */
+  readonly metric: readonly Float32Array[];
+  readonly l2: number;
+  readonly batchSize: number;
+  /** Most passes over all images. */
+  readonly passes: number;
+  /** Called after each, with the number of passes and the mean loss. */
+  readonly onPass: (pass: number, loss: number) => void;
+  /** Of the gate, for messages. */
+  readonly label: string;
+}
+
+export interface Refined extends Parameters {
+  /** Mean loss + lambda/2 (|V|^2 + |a|^2) over all images. */
+  readonly objective: number;
+  /** The lowest objective lies at most this far below it. */
+  readonly gap: number;
+}
+
+/**
+ * Lowers the cross-entropy objective from where stochastic steps have led, with passes over all images at a time: the
+ * loss being smooth, L-BFGS in the metric of the features' covariance comes within 0.1 per cent of the lowest objective
+ * in a dozen passes, where averaged stochastic steps still need hundreds.
+ *
+ * The gap is that to the dual objective of the softmax at the answer, |gradient|^2 / (2 lambda), which also follows from
+ * the objective being strongly convex.
+ *
+ * @throws InputError where the loss is not finite
+ */
+export async function refine(start: Parameters, refinement: Refinement): Promise<Refined> {
+  const { data, engine, scaling, metric, l2, passes } = refinement;
+  const { features, classes } = data;
+  const gradient = await engine.loadLinearGradient({
+    features,
+    classes,
+    loss: 'cross-entropy',
+    scaling,
+    preconditioner: metric.map((block) => identity(Math.sqrt(block.length))),
+  });
+  try {
+    let pass = 0;
+    const evaluate = async (x: Float64Array): Promise<Point> => {
+      const { weights, bias } = unpack(x, features * classes);
+      const sum = new Float64Array(x.length);
+      let loss = 0;
+      for await (const { x: images, labels } of data.batches(Math.max(BATCH_IMAGES, refinement.batchSize))) {
+        const result = await gradient.run(images, labels, weights, bias, 0);
+        for (let i = 0; i < result.weights.length; i++) sum[i]! += result.weights[i]!;
+        for (let c = 0; c < classes; c++) sum[features * classes + c]! += result.bias[c]!;
+        loss += result.loss;
+      }
+      pass++;
+      if (!Number.isFinite(loss)) {
+        throw new InputError(`${refinement.label}: the loss is not finite in epoch ${pass + 1}`);
+      }
+      refinement.onPass(pass, loss / data.count);
+      const squares = x.reduce((total, value) => total + value * value, 0);
+      const slopes = sum.map((slope, i) => slope / data.count + l2 * x[i]!);
+      return { x, value: loss / data.count + (l2 / 2) * squares, gradient: slopes };
+    };
+    const best = await lbfgs(await evaluate(pack(start)), evaluate, {
+      metric: (vector) => multiply(metric, vector, classes, l2),
+      firstFactor: 2, // the softmax curves by 1/2 at most
+      mostEvaluations: passes - 1,
+    });
+    const squares = best.gradient.reduce((total, slope) => total + slope * slope, 0);
+    return { ...unpack(best.x, features * classes), objective: best.value, gap: squares / (2 * l2) };
+  } finally {
+    await gradient.close();
+  }
+}
+
+/** V and a behind one another. */
+function pack({ weights, bias }: Parameters): Float64Array {
+  return Float64Array.from([...weights, ...bias]);
+}
+
+function unpack(x: Float64Array, weights: number): Parameters {
+  return { weights: Float32Array.from(x.subarray(0, weights)), bias: Float32Array.from(x.subarray(weights)) };
+}
+
+function identity(size: number): Float32Array {
+  const matrix = new Float32Array(size * size);
+  for (let i = 0; i < size; i++) matrix[i * size + i] = 1;
+  return matrix;
+}
+
+/** The metric times V and a; a is the weight of a feature -1, where S + lambda is 1 + lambda. */
+function multiply(blocks: readonly Float32Array[], vector: Float64Array, classes: number, l2: number): Float64Array {
+  const result = new Float64Array(vector.length);
+  let start = 0;
+  for (const block of blocks) {
+    const size = Math.sqrt(block.length);
+    for (let i = 0; i < size; i++) {
+      const to = (start + i) * classes;
+      for (let j = 0; j < size; j++) {
+        const [factor, from] = [block[i * size + j]!, (start + j) * classes];
+        for (let c = 0; c < classes; c++) result[to + c]! += factor * vector[from + c]!;
+      }
+    }
+    start += size;
+  }
+  for (let i = start * classes; i < vector.length; i++) result[i] = vector[i]! / (1 + l2);
+  return result;
+}
