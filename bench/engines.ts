@@ -77,7 +77,8 @@ function measureAlone(id: string): Line[] {
 
 /** kuangliu's ResNet-101 in PyTorch, eager mode, all cores: the same architecture, weights of its own. */
 const PYTORCH = `
-import json, sys, time, torch, torch.nn as nn, torch.nn.functional as F
+import json, os, sys, time, torch, torch.nn as nn, torch.nn.functional as F
+torch.set_num_threads(len(os.sched_getaffinity(0))) # Debian's begins with one
 class B(nn.Module):
   def __init__(s, i, p, st):
     super().__init__()

@@ -6,14 +6,15 @@
  * 1.03 is wanted), and the time of a batch that leaves at exit k, against 1.1 x (the exit's share of the FLOPs) x (the
  * plain network's time) + 0.3 ms an image.
  *
- * Printed: medians, and of the ratio the median over the pairs with its quartiles. Before each timed run the process rests
- * for 2 ms, since the other session's threads go on spinning for a while, and the network runs once, untimed, on one
- * image, as in `dgate time`. By default resnet101-cifar10 with three gates and the
+ * Printed: medians over the turns, and of the ratio the median over the turns with its quartiles. As in `dgate time`, each
+ * has turns of about 50 ms of runs back to back; before a turn the process rests for 2 ms and the network runs once, untimed,
+ * on one image. By default resnet101-cifar10 with three gates and the
  * networks that ship, as Tables 1 and 2 use them: about three minutes on two idle cores. A busy machine shows in the
  * quartiles.
  */
 import { availableParallelism, cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import type { GatedNetwork, PlacedGate } from '../src/engines/engine.js';
 import { createEngine } from '../src/engines/registry.js';
 import { networkByName } from '../src/networks/catalogue.js';
@@ -23,16 +24,19 @@ import { type GatePlace, gateFeatureCounts } from '../src/networks/pooling.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { exitCosts } from '../src/thresholds/evaluate.js';
+import { monotonicClock, timed } from '../src/timing/clock.js';
+import { batchesPerTurn } from '../src/timing/pairs.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';
 
-const defaults = [
+export const gatedNetworks = [
   'resnet101-cifar10',
   'resnet101-width0.25-blocks1.1.7.1-cifar10',
   'densenet201-growth16-blocks1.2.16.8-cifar10',
 ];
-const names = process.argv.length > 2 ? process.argv.slice(2) : defaults;
 const MEASURED_SECONDS = 12;
 const LEAST_ROUNDS = 7;
+/** Runs of a turn where they are short: the first one after a rest, which can take twice as long, does not decide. */
+const LEAST_RUNS = 5;
 
 /** Gates after every stage but the last, with the poolings of Tables 1 and 2. */
 function placedGates(name: string): PlacedGate[] {
@@ -48,7 +52,17 @@ function placedGates(name: string): PlacedGate[] {
   });
 }
 
-async function measure(name: string, batch: number): Promise<string[]> {
+/** What a network and its gated one took on the same images, round by round. */
+export interface ExitTimes {
+  /** Milliseconds of the plain network. */
+  readonly plain: readonly number[];
+  /** Milliseconds where all images leave at that exit, the original classifier last. */
+  readonly byExit: readonly (readonly number[])[];
+  /** FLOPs of each exit as a share of the plain network's. */
+  readonly shares: readonly number[];
+}
+
+export async function measureExits(name: string, batch: number): Promise<ExitTimes> {
   const network = networkByName(name);
   const lowered = lowerNetwork(network, generatedTensors(network));
   const gates = placedGates(name);
@@ -68,19 +82,23 @@ async function measure(name: string, batch: number): Promise<string[]> {
   );
   await plain.close();
   await gated.close();
-
   const flops = networkFlops(network);
   const ofGates = gates.map(({ gate }) => linearFlops(gate.features, gate.classes));
   const cumulative = gates.map(({ place }) => flops.stages[place.stage - 1]!.cumulativeFlops);
-  const costs = exitCosts(cumulative, ofGates, flops.flops);
-  const plainMs = quantile(original, 0.5);
-  const ratios = byExit.at(-1)!.map((ms, round) => ms / original[round]!);
+  const shares = exitCosts(cumulative, ofGates, flops.flops).map((cost) => cost / flops.flops);
+  return { plain: original, byExit, shares };
+}
+
+async function measure(name: string, batch: number): Promise<string[]> {
+  const { plain, byExit, shares } = await measureExits(name, batch);
+  const plainMs = quantile(plain, 0.5);
+  const ratios = byExit.at(-1)!.map((ms, round) => ms / plain[round]!);
   const spread = [0.25, 0.75].map((q) => quantile(ratios, q).toFixed(3)).join('-');
-  const exits = gates.map((_, exit) => {
-    const limit = (1.1 * costs[exit]! * plainMs) / flops.flops + 0.3 * batch;
-    return `${quantile(byExit[exit]!, 0.5).toFixed(2)} / ${limit.toFixed(2)}`;
+  const exits = byExit.slice(0, -1).map((times, exit) => {
+    const limit = 1.1 * shares[exit]! * plainMs + 0.3 * batch;
+    return `${quantile(times, 0.5).toFixed(2)} / ${limit.toFixed(2)}`;
   });
-  const rounds = String(original.length);
+  const rounds = String(plain.length);
   return [name, String(batch), plainMs.toFixed(2), `${quantile(ratios, 0.5).toFixed(3)} (${spread})`, ...exits, rounds];
 }
 
@@ -89,7 +107,7 @@ function leaveAt(network: GatedNetwork, images: Float32Array, count: number, gat
   return network.run(images, count, thresholds);
 }
 
-/** Milliseconds of the plain network and of each exit, round by round, in an order that turns. */
+/** Milliseconds of a run of the plain network and of each exit, median of each turn, in an order that turns round. */
 async function inTurn(
   run: (exit: number | undefined, count: number) => Promise<unknown>,
   exits: number,
@@ -98,15 +116,17 @@ async function inTurn(
   const all = [undefined, ...Array.from({ length: exits }, (_, exit) => exit)];
   const times = all.map((): number[] => []);
   for (let warm = 0; warm < 2; warm++) for (const exit of all) await run(exit, batch);
+  const { ms: plainMs } = await timed(monotonicClock, () => run(undefined, batch));
+  const perTurn = Math.max(plainMs < 100 ? LEAST_RUNS : 1, batchesPerTurn(plainMs, Infinity));
   const began = performance.now();
   for (let round = 0; round < LEAST_ROUNDS || performance.now() - began < MEASURED_SECONDS * 1000; round++) {
     for (let i = 0; i < all.length; i++) {
       const at = round % 2 === 0 ? i : all.length - 1 - i;
       await delay(2);
       await run(all[at], 1);
-      const start = performance.now();
-      await run(all[at], batch);
-      times[at]!.push(performance.now() - start);
+      const turn: number[] = [];
+      while (turn.length < perTurn) turn.push((await timed(monotonicClock, () => run(all[at], batch))).ms);
+      times[at]!.push(quantile(turn, 0.5));
     }
   }
   return [times[0]!, times.slice(1)];
@@ -116,21 +136,30 @@ function quantile(values: readonly number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.floor(share * (values.length - 1))]!;
 }
 
-const rows: string[][] = [];
-for (const name of names) for (const batch of [1, 32]) rows.push(await measure(name, batch));
-const head = [
-  'Network',
-  'Batch',
-  'Plain (ms)',
-  'Nobody leaves / plain',
-  'Exit 1 / limit',
-  'Exit 2',
-  'Exit 3',
-  'Rounds',
-];
-const width = Math.max(...rows.map((row) => row.length));
-const filled = rows.map((row) => [...row.slice(0, -1), ...new Array<string>(width - row.length).fill(''), row.at(-1)!]);
-process.stdout.write(
-  `ort-cpu, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, node ${process.versions.node}\n` +
-    `${renderColumns([...head.slice(0, width - 1), 'Rounds'], filled)}\n`,
-);
+async function main(): Promise<void> {
+  const names = process.argv.length > 2 ? process.argv.slice(2) : gatedNetworks;
+  const rows: string[][] = [];
+  for (const name of names) for (const batch of [1, 32]) rows.push(await measure(name, batch));
+  const head = [
+    'Network',
+    'Batch',
+    'Plain (ms)',
+    'Nobody leaves / plain',
+    'Exit 1 / limit',
+    'Exit 2',
+    'Exit 3',
+    'Rounds',
+  ];
+  const width = Math.max(...rows.map((row) => row.length));
+  const filled = rows.map((row) => [
+    ...row.slice(0, -1),
+    ...new Array<string>(width - row.length).fill(''),
+    row.at(-1)!,
+  ]);
+  process.stdout.write(
+    `ort-cpu, ${cpus()[0]?.model.trim()}, ${availableParallelism()} cores, node ${process.versions.node}\n` +
+      `${renderColumns([...head.slice(0, width - 1), 'Rounds'], filled)}\n`,
+  );
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

@@ -1,12 +1,11 @@
 """A straightforward early-exit loop in PyTorch, for bench/pytorch-early-exit.ts to be measured against.
 
 Reads a folder: network.json (the description, gates and thresholds), weights.safetensors, images.bin. Then, for every
-line "first last" on stdin, classifies these images one at a time and answers with one line of JSON: for each image the
-milliseconds, the class and the exit.
+line "first last batch" on stdin, classifies these images in batches and answers with one line of JSON: the milliseconds of
+each batch, then class and exit of each image. In a batch, images that leave are masked out and the others go on.
 """
 
 import json
-import struct
 import sys
 import time
 
@@ -15,83 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-
-def read_safetensors(path):
-    data = open(path, "rb").read()
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
-    tensors = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        first, last = (8 + length + offset for offset in entry["data_offsets"])
-        values = np.frombuffer(data[first:last], dtype=np.float32)
-        tensors[name] = torch.from_numpy(values.reshape(entry["shape"]).copy())
-    return tensors
-
-
-class Residual(nn.Module):
-    def __init__(self, body, shortcut):
-        super().__init__()
-        self.body, self.shortcut = body, shortcut
-
-    def forward(self, x):
-        return self.body(x) + self.shortcut(x)
-
-
-class DenseConcat(nn.Module):
-    def __init__(self, body, first):
-        super().__init__()
-        self.body, self.first = body, first
-
-    def forward(self, x):
-        new = self.body(x)
-        return torch.cat([x, new] if self.first == "input" else [new, x], 1)
-
-
-class SubsamplePad(nn.Module):
-    def __init__(self, stride, before, after):
-        super().__init__()
-        self.stride, self.channels = stride, (before, after)
-
-    def forward(self, x):
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, *self.channels))
-
-
-def module(layer, tensors):
-    op = layer["op"]
-    if op == "conv":
-        conv = nn.Conv2d(
-            layer["in"], layer["out"], layer["kernel"], layer["stride"], layer["padding"], bias=False
-        )
-        conv.weight.data = tensors[layer["name"] + ".weight"]
-        return conv
-    if op == "batchNorm":
-        norm = nn.BatchNorm2d(layer["channels"])
-        for part in ("weight", "bias", "running_mean", "running_var"):
-            getattr(norm, part).data = tensors[f"{layer['name']}.{part}"]
-        return norm
-    if op == "relu":
-        return nn.ReLU(inplace=True)
-    if op in ("maxPool", "avgPool"):
-        pool = nn.MaxPool2d if op == "maxPool" else nn.AvgPool2d
-        return pool(layer["kernel"], layer["stride"], layer["padding"])
-    if op == "residual":
-        return Residual(sequence(layer["body"], tensors), sequence(layer["shortcut"], tensors))
-    if op == "denseConcat":
-        return DenseConcat(sequence(layer["body"], tensors), layer["first"])
-    return SubsamplePad(layer["stride"], layer["before"], layer["after"])
-
-
-def sequence(layers, tensors):
-    # In place only after a layer of its own: a block's first ReLU must not change what its shortcut reads.
-    modules = [module(layer, tensors) for layer in layers]
-    if modules and isinstance(modules[0], nn.ReLU):
-        modules[0] = nn.ReLU()
-    for before, after in zip(modules, modules[1:]):
-        if isinstance(after, nn.ReLU) and isinstance(before, (DenseConcat, nn.Sequential)):
-            after.inplace = False
-    return nn.Sequential(*modules)
+from pytorch_network import read_safetensors, sequence
 
 
 class Gate(nn.Module):
@@ -134,19 +57,43 @@ class EarlyExitNetwork(nn.Module):
             x = transition(x)
         return self.classifier(self.head(x).mean((2, 3))).argmax(1).item(), len(self.gates)
 
+    def many(self, x):
+        """Classes and exits of a batch."""
+        classes = torch.empty(len(x), dtype=torch.int64)
+        exits = torch.full((len(x),), len(self.gates))
+        left = torch.arange(len(x))
+        x = self.stem(x)
+        for index, (stage, transition) in enumerate(zip(self.stages, self.transitions)):
+            x = stage(x)
+            if index in self.after:
+                k = self.after[index]
+                confidence, predicted = self.gates[k](x).max(1)
+                leaves = confidence >= self.thresholds[k]
+                classes[left[leaves]], exits[left[leaves]] = predicted[leaves], k
+                left, x = left[~leaves], x[~leaves]
+                if len(left) == 0:
+                    return classes.tolist(), exits.tolist()
+            x = transition(x)
+        classes[left] = self.classifier(self.head(x).mean((2, 3))).argmax(1)
+        return classes.tolist(), exits.tolist()
+
 
 folder = sys.argv[1]
 description = json.load(open(f"{folder}/network.json"))
 network = EarlyExitNetwork(description, read_safetensors(f"{folder}/weights.safetensors")).eval()
 shape = description["network"]["input"]
 images = torch.from_numpy(np.fromfile(f"{folder}/images.bin", dtype=np.float32))
-images = images.reshape(-1, 1, shape["channels"], shape["height"], shape["width"])
+images = images.reshape(-1, shape["channels"], shape["height"], shape["width"])
 print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
 with torch.inference_mode():
     for line in sys.stdin:
-        answers = []
-        for i in range(*map(int, line.split())):
+        first, last, batch = map(int, line.split())
+        milliseconds, classes, exits = [], [], []
+        for i in range(first, last, batch):
+            some = images[i : min(last, i + batch)]
             start = time.perf_counter()
-            predicted, left = network(images[i])
-            answers.append([1000 * (time.perf_counter() - start), predicted, left])
-        print(json.dumps(answers), flush=True)
+            answer = network(some) if batch == 1 else network.many(some)
+            milliseconds.append(1000 * (time.perf_counter() - start))
+            classes += [answer[0]] if batch == 1 else answer[0]
+            exits += [answer[1]] if batch == 1 else answer[1]
+        print(json.dumps({"milliseconds": milliseconds, "classes": classes, "exits": exits}), flush=True)

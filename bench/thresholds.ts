@@ -18,12 +18,13 @@ import { originalAccuracy, partsOf } from '../src/pipeline/search.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { bootstrap, countFates } from '../src/thresholds/bootstrap.js';
-import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../src/thresholds/evaluate.js';
+import { evaluate, type Thresholds } from '../src/thresholds/evaluate.js';
 import { paretoFrontier } from '../src/thresholds/frontier.js';
 import { certify } from '../src/thresholds/guarantee.js';
 import { jointSearch, pointOf } from '../src/thresholds/joint.js';
 import { achievableLevels, quantileLevels } from '../src/thresholds/levels.js';
 import { sequentialSearch } from '../src/thresholds/sequential.js';
+import { everyImage, generatedScores } from './generated-scores.js';
 import { type ExperimentScores, scoresOf } from './scores.js';
 
 const { values, positionals } = parseArgs({
@@ -33,20 +34,6 @@ const { values, positionals } = parseArgs({
 const parts = positionals.length > 0 ? positionals : ['speed', 'memory', 'searches', 'guarantee'];
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 const percent = (share: number): string => (100 * share).toFixed(2);
-const everyImage = (count: number): Int32Array => Int32Array.from({ length: count }, (_, i) => i);
-
-/** Images that are harder or easier; the later the gate, the more often it is right. */
-function generated(count: number, gates: number): { scores: Scores; costs: ExitCosts } {
-  const random = new Random(1, 'bench');
-  const labels = new Int32Array(count);
-  const ease = Float64Array.from({ length: count }, () => random.uniform());
-  const confidences = Array.from({ length: gates }, () => Float32Array.from(ease, (e) => e + random.uniform()));
-  const classes = confidences.map((of, gate) => {
-    return Int32Array.from(of, (c) => Number(random.uniform() < (0.35 - 0.08 * gate) * (1 - c / 2)));
-  });
-  const original = labels.map(() => Number(random.uniform() < 0.06));
-  return { scores: { count, labels, original, confidences, classes }, costs: [1, 2, 5, 9, 10].slice(-gates - 1) };
-}
 
 function median(rounds: number, work: () => void): string {
   const times = Array.from({ length: rounds }, () => {
@@ -59,7 +46,7 @@ function median(rounds: number, work: () => void): string {
 }
 
 function speed(): void {
-  const { scores, costs } = generated(10_000, 3);
+  const { scores, costs } = generatedScores(10_000, 3);
   const images = everyImage(scores.count);
   const frontier = paretoFrontier(scores, costs, images, 100);
   const three = median(7, () => paretoFrontier(scores, costs, images, 100));
@@ -76,7 +63,7 @@ function speed(): void {
     `  trying one combination takes ${each.toFixed(3)} ms (mean of 200), all of them ${Math.round(ratio)} times as long`,
   );
 
-  const pair = generated(10_000, 2);
+  const pair = generatedScores(10_000, 2);
   const exact = paretoFrontier(pair.scores, pair.costs, images);
   const two = median(7, () => paretoFrontier(pair.scores, pair.costs, images));
   print(`10,000 images, 2 gates, all ${exact.combinations.toLocaleString('en')} achievable pairs: frontier in ${two}`);
@@ -94,7 +81,7 @@ async function memory(): Promise<void> {
 }
 
 function million(): void {
-  const { scores, costs } = generated(1_000_000, 4);
+  const { scores, costs } = generatedScores(1_000_000, 4);
   const images = everyImage(scores.count);
   const before = process.resourceUsage().maxRSS;
   const time = median(3, () => paretoFrontier(scores, costs, images, 30));

@@ -1,7 +1,7 @@
 import yargs from 'yargs';
 import { InputError } from '../errors.js';
 import { version } from '../project.js';
-import { removeTemporaryFiles } from '../store/files.js';
+import { removeTemporaryFiles } from '../store/passing.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';
 

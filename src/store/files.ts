@@ -1,10 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, rmSync } from 'node:fs';
+import { closeSync, createReadStream, openSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
+import { removeOnExit } from './passing.js';
 import { thisProcess } from './processes.js';
 
+export { removeOnExit, removeTemporaryFiles } from './passing.js';
 export { canonicalJson, sha256 } from './text.js';
 
 type Bytes = Uint8Array | string;
@@ -47,7 +49,9 @@ export async function writeFileAtomic(
   const keep = removeOnExit(temporary);
   try {
     await makeFolder(dirname(path));
-    const file = await open(temporary, 'wx');
+    // Made at once, so that no signal comes between: an `open` under way when the process ends makes the file afterwards.
+    closeSync(openSync(temporary, 'wx'));
+    const file = await open(temporary, 'r+');
     try {
       const pieces = typeof chunks === 'string' || chunks instanceof Uint8Array ? [chunks] : chunks;
       for await (const piece of pieces) await file.writeFile(piece);
@@ -86,26 +90,6 @@ export async function makeFolder(path: string): Promise<void> {
 export function temporaryName(path: string): string {
   const { machine, pid } = thisProcess();
   return `${path}.${machine}-${pid}-${randomBytes(4).toString('hex')}.tmp`;
-}
-
-/** Files of this process that must not outlive it. */
-const passing = new Set<string>();
-
-/** Has a file removed when the process ends; what is returned takes that back. */
-export function removeOnExit(path: string): () => void {
-  passing.add(path);
-  return () => passing.delete(path);
-}
-
-/** Removes what an exit in the middle of work would leave behind; for `process.on('exit')`. */
-export function removeTemporaryFiles(): void {
-  for (const path of passing) {
-    try {
-      rmSync(path, { force: true });
-    } catch {
-      // The process is ending: there is nobody to tell, and the next run sweeps.
-    }
-  }
 }
 
 /** Hash of a file's bytes, streamed. `encoding` hex for sha256/md5, base64 for npm's sha512 integrity strings. */

@@ -40,6 +40,13 @@ describe('dgate', () => {
     expect(stdout).to.match(/Examples:\n {2}dgate run resnet56/);
   });
 
+  it('--help loads no package but yargs', async () => {
+    const { status, stderr } = await runCli(['--help'], { imports: [here('refuseForHelp.mjs')] });
+    expect([status, stderr]).to.deep.equal([0, '']);
+    const other = await runCli(['flops', 'resnet20-cifar10'], { imports: [here('refuseForHelp.mjs')] });
+    expect(other.stderr).to.contain('refused: '); // the hook would notice one
+  });
+
   it('--version is that of the package', async () => {
     const { status, stdout } = await runCli(['--version'], noEngine);
     expect(status).to.equal(0);
