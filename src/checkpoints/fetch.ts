@@ -2,6 +2,8 @@ import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputError } from '../errors.js';
+import { networkByName } from '../networks/catalogue.js';
+import { networkFlops } from '../networks/flops.js';
 import { type Progress, silent } from '../progress.js';
 import { asFileProblem, exists, hashFile, writeFileAtomic } from '../store/files.js';
 import { locked } from '../store/lock.js';
@@ -19,6 +21,8 @@ export interface DownloadOptions {
   readonly sha256?: string | undefined;
   /** Size in bytes, where known; another size is an error before the hash is looked at. */
   readonly sizeBytes?: number | undefined;
+  /** Most bytes that it may have, where its size is not known; 1 GB if absent. */
+  readonly mostBytes?: number | undefined;
   /** What the progress line calls it; the file's name if absent. */
   readonly label?: string;
   readonly progress?: Progress;
@@ -29,6 +33,8 @@ export interface DownloadOptions {
   /** Longest time without a byte, 30,000 if absent. */
   readonly stallMs?: number;
 }
+
+const MOST_BYTES = 1e9;
 
 export interface Downloaded {
   readonly path: string;
@@ -87,7 +93,12 @@ async function fromMirrors(options: DownloadOptions, progress: Progress): Promis
 export async function fetchCheckpoint(known: KnownCheckpoint, folder: string, progress: Progress): Promise<Downloaded> {
   const { id, urls, sha256, sizeBytes } = known;
   const to = join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
-  return download({ urls, to, sha256, sizeBytes, label: id, progress });
+  return download({ urls, to, sha256, sizeBytes, mostBytes: mostBytesOf(known), label: id, progress });
+}
+
+/** Its weights are 4 bytes each; an optimiser's state, averaged weights and double precision make it four times that at most. */
+function mostBytesOf({ network }: KnownCheckpoint): number {
+  return 10e6 + 16 * networkFlops(networkByName(network)).parameters;
 }
 
 interface DownloadRecord {
@@ -164,6 +175,7 @@ async function attempt(url: string, part: string, options: DownloadOptions, prog
   const outcome = await transfer(url, part, {
     stallMs: options.stallMs ?? 30_000,
     sizeBytes: options.sizeBytes,
+    mostBytes: options.sizeBytes ?? options.mostBytes ?? MOST_BYTES,
     onResume: (bytes) => progress.note(`${label}: going on at byte ${bytes}`),
     onBytes: (done, total) => {
       task ??= progress.begin(label, (total ?? 0) / 1e6, 'MB');

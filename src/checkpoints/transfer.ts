@@ -11,6 +11,8 @@ export interface TransferOptions {
   readonly stallMs: number;
   /** What the file must measure, where known; a server that announces another size is refused at once. */
   readonly sizeBytes: number | undefined;
+  /** Most bytes that it may have: a server decides on no more of the disk. */
+  readonly mostBytes: number;
   readonly onResume: (bytes: number) => void;
   readonly onBytes: (done: number, total: number | undefined) => void;
 }
@@ -40,7 +42,7 @@ export async function transfer(url: string, part: string, options: TransferOptio
     const headers = { 'accept-encoding': 'identity', ...range };
     const response = await fetch(url, { headers, signal: stalled.signal });
     alive();
-    const plan = planOf(response, record, options.sizeBytes);
+    const plan = planOf(response, record, options);
     if ('kind' in plan) {
       await response.body?.cancel();
       if (record !== undefined && plan.kind !== 'whole' && response.status < 500) await rm(part, { force: true });
@@ -49,9 +51,13 @@ export async function transfer(url: string, part: string, options: TransferOptio
     if (plan.start > 0) options.onResume(plan.start);
     else await begin(url, part, response);
     const done = await append(response, part, plan, alive, options);
+    const most = plan.total ?? options.mostBytes;
+    if (done > most) {
+      await Promise.all([part, `${part}.json`].map((path) => rm(path, { force: true })));
+      const which = plan.total === undefined ? 'that this file can have at most' : 'that it announces';
+      return { kind: 'refused', reason: `sends more than the ${most} bytes ${which}` };
+    }
     if (plan.total === undefined || done === plan.total) return { kind: 'whole' };
-    if (done > plan.total)
-      return { kind: 'refused', reason: `sends more than the ${plan.total} bytes that it announces` };
     return { kind: 'failed', reason: `connection closed after ${done} of ${plan.total} bytes` };
   } catch (error) {
     if (error instanceof Error && error.name === 'InputError') throw error;
@@ -76,7 +82,11 @@ interface Plan {
 }
 
 /** What the response is good for. 200 to a Range request means that the file changed or ranges are unknown: begin anew. */
-function planOf(response: Response, record: Part | undefined, sizeBytes: number | undefined): Plan | Transfer {
+function planOf(
+  response: Response,
+  record: Part | undefined,
+  { sizeBytes, mostBytes }: Pick<TransferOptions, 'sizeBytes' | 'mostBytes'>,
+): Plan | Transfer {
   const { status, headers } = response;
   const [, from, size] = /^bytes (?:(\d+)-\d+|\*)\/(\d+)$/.exec(headers.get('content-range') ?? '') ?? [];
   if (status === 416 && record !== undefined && Number(size) === record.have) return { kind: 'whole' };
@@ -95,6 +105,9 @@ function planOf(response: Response, record: Part | undefined, sizeBytes: number 
   const total = status === 206 ? Number(size) : length === null ? sizeBytes : Number(length);
   if (sizeBytes !== undefined && total !== undefined && total !== sizeBytes) {
     return { kind: 'refused', reason: `is ${total} bytes, expected ${sizeBytes}` };
+  }
+  if (total !== undefined && total > mostBytes) {
+    return { kind: 'refused', reason: `is ${total} bytes; this file can have ${mostBytes} at most` };
   }
   return { start: status === 206 ? record!.have : 0, total };
 }
@@ -136,8 +149,8 @@ async function append(
     let done = plan.start;
     for await (const chunk of response.body ?? []) {
       alive();
-      // A server that sends more than it announced would otherwise fill the disk.
-      if (plan.total !== undefined && done + chunk.byteLength > plan.total) return done + chunk.byteLength;
+      // A server that sends more than it announced, or without end, would otherwise fill the disk.
+      if (done + chunk.byteLength > (plan.total ?? options.mostBytes)) return done + chunk.byteLength;
       await file.write(chunk as Uint8Array, 0, chunk.byteLength, done).catch((error: unknown) => {
         throw asFileProblem(error, part);
       });

@@ -25,6 +25,8 @@ export interface TrainingFiles {
   /** All that is needed to go on after an interruption; removed when the checkpoint is there. */
   readonly state: string;
   readonly curve: string;
+  /** Held by the process that writes them. */
+  readonly lock: string;
 }
 
 /** What a training came to. */
@@ -40,7 +42,7 @@ export interface TrainingOutcome {
 export function trainingFiles(out: string): TrainingFiles {
   const stem = /^(.*[^/])\.safetensors$/.exec(out)?.[1];
   if (stem === undefined) throw new InputError(`--out ${out}; valid: a file whose name ends in .safetensors`);
-  return { checkpoint: out, state: `${stem}.state.safetensors`, curve: `${stem}.csv` };
+  return { checkpoint: out, state: `${stem}.state.safetensors`, curve: `${stem}.csv`, lock: `${stem}.lock` };
 }
 
 /** A network whose weights are in memory. */

@@ -5,12 +5,20 @@ import type { Network } from '../networks/network.js';
 import type { RunContext } from '../pipeline/context.js';
 import { openSplit } from '../pipeline/images.js';
 import { exists, writeFileAtomic } from '../store/files.js';
+import { describeHolder, Lock } from '../store/lock.js';
 import { curveCsv } from '../training/curve.js';
 import { checkTrainingEngine, trainingEngine } from '../training/engines.js';
-import { divideImages, type TrainingImages } from '../training/images.js';
+import { divideImages, stepsPerEpoch, type TrainingImages } from '../training/images.js';
 import { initialTensors } from '../training/initialise.js';
-import { checkResumed, planTraining } from '../training/plan.js';
-import { describePosition, readState, removeLeftovers, type TrainingState, writeState } from '../training/state.js';
+import { checkResumed, planTraining, type TrainingPlan } from '../training/plan.js';
+import {
+  checkState,
+  describePosition,
+  readState,
+  removeLeftovers,
+  type TrainingState,
+  writeState,
+} from '../training/state.js';
 import { Diverged, train } from '../training/train.js';
 import type { TrainingEngine } from '../training/trainer.js';
 import { openContext } from './context.js';
@@ -27,9 +35,33 @@ export async function trainNetwork(options: TrainCommandOptions): Promise<void> 
     throw new InputError(`--checkpoint-every ${checkpointEvery}; valid: a whole number of steps from 1`);
   }
   const plan = planTraining(options);
-  const begun = await findState(files, options.resume);
+  await kindOf(files, options.resume); // what is refused needs no lock
+  const lock = await Lock.tryTake(files.lock);
+  if (lock === undefined) {
+    const holder = await describeHolder(files.lock);
+    throw new InputError(`${files.checkpoint}: ${holder} is training it; valid: another --out, or wait for its end`);
+  }
+  try {
+    await trainLocked(options, { network, engineId, files, plan });
+  } finally {
+    await lock.release();
+  }
+}
+
+interface Order {
+  readonly network: Network;
+  readonly engineId: ReturnType<typeof checkTrainingEngine>;
+  readonly files: TrainingFiles;
+  readonly plan: TrainingPlan;
+}
+
+/** The rest, while no other process writes the same files. */
+async function trainLocked(options: TrainCommandOptions, { network, engineId, files, plan }: Order): Promise<void> {
+  const { checkpointEvery } = options;
+  const kind = await kindOf(files, options.resume);
+  const begun = kind === 'resumed' ? await readState(files.state) : undefined;
   const context = await openContext(options);
-  if (begun === 'finished') {
+  if (kind === 'finished') {
     context.progress.note(`${files.checkpoint}: this training is finished`);
     return;
   }
@@ -38,6 +70,7 @@ export async function trainNetwork(options: TrainCommandOptions): Promise<void> 
   const images = await openImages(context, network, recipe, seed);
   if (begun !== undefined) {
     checkResumed(begun.training, { ...options, network: network.name, dataSha256: images.dataSha256 }, files.state);
+    checkState(begun, network, stepsPerEpoch(images, recipe), files.state);
   }
   const engine = await trainingEngine(
     begun === undefined ? engineId : checkTrainingEngine(begun.training.engine),
@@ -54,10 +87,10 @@ export async function trainNetwork(options: TrainCommandOptions): Promise<void> 
   if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
 }
 
-/** The state that a command goes on from; undefined for a new training. @throws InputError */
-async function findState(files: TrainingFiles, resume: boolean): Promise<TrainingState | 'finished' | undefined> {
+/** What a command is to do with the files that are there. @throws InputError where they do not fit what it asks for */
+async function kindOf(files: TrainingFiles, resume: boolean): Promise<'new' | 'resumed' | 'finished'> {
   const [state, checkpoint] = [await exists(files.state), await exists(files.checkpoint)];
-  if (resume && state) return readState(files.state);
+  if (resume && state) return 'resumed';
   if (resume && checkpoint) return 'finished';
   if (resume) throw new InputError(`--resume: no ${files.state}; valid: the --out of an interrupted training`);
   if (state) {
@@ -66,7 +99,7 @@ async function findState(files: TrainingFiles, resume: boolean): Promise<Trainin
     );
   }
   if (checkpoint) throw new InputError(`${files.checkpoint}: is there already; valid: another --out`);
-  return undefined;
+  return 'new';
 }
 
 async function openImages(

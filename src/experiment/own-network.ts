@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/image-folder/preprocessings.js';
 import type { Preprocessing } from '../data/preprocess.js';
-import { list, real, text, whole } from './rules.js';
+import { choice, list, real, text, whole } from './rules.js';
 
 /** A network of one's own: an ONNX file, one image in, a number for each class out. */
 export interface OnnxNetworkDefinition {
@@ -49,22 +49,32 @@ export function imageFolder(
 
 const names = Object.keys(preprocessings) as [PreprocessingName, ...PreprocessingName[]];
 const validPreprocessing = `${names.join(', ')}, or { mean: [r, g, b], std: [r, g, b], resize, crop }`;
-const numbers = list(z.number({ error: 'numbers' }), 'one number for each channel');
-const preprocess = z.union(
-  [
-    z.enum(names),
-    z.strictObject({
-      mean: numbers,
-      std: numbers,
-      resize: whole(1, 4096).optional(),
-      crop: whole(1, 4096).optional(),
-      interpolation: z.enum(['bilinear', 'bicubic']).optional(),
-      squash: z.boolean().optional(),
-      order: z.enum(['rgb', 'bgr']).optional(),
-    }),
-  ],
-  { error: validPreprocessing },
-);
+const channels = (item: z.ZodType<number>, valid: string) =>
+  list(item, valid).refine(({ length }) => length === 1 || length === 3, { error: valid });
+const preprocess = z.union([choice(names), preprocessingSchema()], { error: validPreprocessing });
+
+/** A preprocessing in numbers; pixels are scaled to 0 to 1 before. */
+function preprocessingSchema() {
+  const schema = z.strictObject({
+    mean: channels(real(-1000, 1000), 'one number for each of 1 or 3 channels'),
+    std: channels(real(1e-6, 1e6), 'one number above 0 for each of 1 or 3 channels'),
+    resize: whole(1, 4096).optional(),
+    crop: whole(1, 4096).optional(),
+    interpolation: choice(['bilinear', 'bicubic']).optional(),
+    squash: z.boolean({ error: 'true or false' }).optional(),
+    order: choice(['rgb', 'bgr']).optional(),
+  });
+  return schema.superRefine(({ mean, std, resize, crop }, context) => {
+    if (mean.length !== std.length) {
+      const message = `as many numbers as mean has: ${mean.length}`;
+      context.addIssue({ code: 'custom', path: ['std'], message, input: std });
+    }
+    if (resize !== undefined && crop !== undefined && crop > resize) {
+      const message = `a whole number from 1 to resize: ${resize}`;
+      context.addIssue({ code: 'custom', path: ['crop'], message, input: crop });
+    }
+  });
+}
 
 const tensors = "a list of tensors (dgate model inspect FILE), or 'auto'";
 

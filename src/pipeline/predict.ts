@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { decodeImage, imageSize } from '../data/image-folder/decode.js';
+import { ApartRuntime, limitsFor } from '../engines/onnxruntime/apart.js';
 import { type LoadedFile, loadGatedFile } from '../engines/onnxruntime/gated-file.js';
 import { InputError, messageOf } from '../errors.js';
 import { type AboutGated, readGatedFile } from '../onnx/gated-file.js';
@@ -31,7 +32,8 @@ export interface Predictions {
 }
 
 /**
- * Runs images through a file of `dgate export`, one by one. Nothing but that file and the images is read.
+ * Runs images through a file of `dgate export`, one by one. Nothing but that file and the images is read, and ONNX Runtime
+ * opens the file in a process of its own: it may come from anywhere.
  *
  * @param thresholds the file's own if absent
  * @throws InputError naming everything that cannot be read
@@ -41,16 +43,18 @@ export async function predict(
   images: readonly string[],
   thresholds?: readonly number[],
 ): Promise<Predictions> {
-  const file = readGatedFile(await readBytes(model), model);
-  const { about } = file;
-  const gates = about.gates.length;
-  if (thresholds !== undefined && thresholds.length !== gates) {
-    throw new InputError(`--thresholds: ${thresholds.length} given; valid: ${gates}, one for each gate of ${model}`);
-  }
-  const applied = thresholds ?? about.thresholds;
-  const decoded = await decodeAll(images, about);
-  const loaded = await loadGatedFile(file, model);
+  const bytes = await readBytes(model);
+  const runtime = new ApartRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while the images are decoded
   try {
+    const file = readGatedFile(bytes, model);
+    const { about } = file;
+    const gates = about.gates.length;
+    if (thresholds !== undefined && thresholds.length !== gates) {
+      throw new InputError(`--thresholds: ${thresholds.length} given; valid: ${gates}, one for each gate of ${model}`);
+    }
+    const applied = thresholds ?? about.thresholds;
+    const decoded = await decodeAll(images, about);
+    const loaded = await loadGatedFile(file, model, (graph, options) => runtime.open(graph, model, options));
     await loaded.run(decoded[0]!.pixels, 1, applied); // the first run allocates
     const predictions: Prediction[] = [];
     for (const image of decoded) predictions.push(await predictOne(loaded, image, about, applied));
@@ -58,7 +62,7 @@ export async function predict(
     const shown = applied.map((value) => (Number.isFinite(value) ? value : null));
     return { model, exits: gates + 1, thresholds: shown, input: { width, height }, predictions };
   } finally {
-    await loaded.close();
+    await runtime.end();
   }
 }
 
@@ -68,9 +72,7 @@ async function predictOne(
   about: AboutGated,
   thresholds: readonly number[],
 ): Promise<Prediction> {
-  const start = performance.now();
-  const { classes, exits, confidences } = await loaded.run(pixels, 1, thresholds);
-  const ms = performance.now() - start;
+  const { classes, exits, confidences, ms } = await loaded.run(pixels, 1, thresholds);
   const fits = width === about.preprocessing.width && height === about.preprocessing.height;
   return {
     image: path,
@@ -118,12 +120,14 @@ async function decode(path: string, preprocessing: AboutGated['preprocessing']):
   return { path, pixels: await decodeImage(bytes, geometry), width, height };
 }
 
-/** @throws InputError where there is no such file */
+/** @throws InputError where there is no such file, or one that is too large */
 async function readBytes(path: string): Promise<Buffer> {
   try {
     return await readFile(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new InputError(`${path}: no such file`);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw new InputError(`${path}: no such file`);
+    if (code === 'ERR_FS_FILE_TOO_LARGE') throw new InputError(`${path}: larger than 2 GB; valid: a smaller file`);
     throw asFileProblem(error, path);
   }
 }

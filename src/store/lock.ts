@@ -1,4 +1,5 @@
-import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile, rm, stat, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
@@ -46,7 +47,8 @@ export class Lock {
   static async tryTake(path: string, silentMs = SILENT_MS): Promise<Lock | undefined> {
     const text = seal({ ...thisProcess(), since: new Date().toISOString() });
     try {
-      const taken = (await create(path, text)) || ((await removeDead(path, silentMs)) && (await create(path, text)));
+      await makeFolder(dirname(path));
+      const taken = create(path, text) || ((await removeDead(path, silentMs)) && create(path, text));
       return taken ? new Lock(path, text) : undefined;
     } catch (error) {
       throw asFileProblem(error, path);
@@ -111,43 +113,36 @@ async function beat(path: string): Promise<void> {
   await utimes(path, now, now).catch(() => {});
 }
 
-/** @returns whether the file is made, with this text, where none was before */
-async function create(path: string, text: string): Promise<boolean> {
+/**
+ * Without a pause, so that no signal comes between and leaves a file behind.
+ *
+ * @returns whether the file is made, with this text, where none was before
+ */
+function create(path: string, text: string): boolean {
   const temporary = temporaryName(path);
-  const keep = removeOnExit(temporary);
   try {
-    await writeNew(temporary, text);
-    await link(temporary, path);
+    writeFileSync(temporary, text, { flag: 'wx' });
+    linkSync(temporary, path);
     return true;
   } catch (error) {
     const code = codeOf(error);
     if (code === 'EEXIST') return false;
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
-    return await createAlone(path, text);
+    return createAlone(path, text);
   } finally {
-    await rm(temporary, { force: true }).catch(() => {});
-    keep();
+    rmSync(temporary, { force: true });
   }
 }
 
 /** Where there are no hard links: exclusive too, but seen empty for a moment, which counts as held. */
-async function createAlone(path: string, text: string): Promise<boolean> {
+function createAlone(path: string, text: string): boolean {
   try {
-    await writeNew(path, text);
+    writeFileSync(path, text, { flag: 'wx' });
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
     throw error;
   }
-}
-
-async function writeNew(path: string, text: string): Promise<void> {
-  const made = await open(path, 'wx').catch(async (error: unknown) => {
-    if (codeOf(error) !== 'ENOENT') throw error;
-    await makeFolder(dirname(path));
-    return open(path, 'wx');
-  });
-  await made.writeFile(text).finally(() => made.close());
 }
 
 /** Removes a lock whose holder is dead. @returns whether the lock is free now */
@@ -158,13 +153,21 @@ async function removeDead(path: string, silentMs: number): Promise<boolean> {
   // Of several who come to this, only one takes the file away; it puts back what turns out to be somebody's new lock.
   const taken = temporaryName(path);
   try {
-    await rename(path, taken);
+    renameSync(path, taken);
   } catch {
     return true;
   }
-  if ((await textOf(taken)) !== text) await link(taken, path).catch(() => {});
-  await rm(taken, { force: true });
+  putBackUnless(text, taken, path);
   return true;
+}
+
+function putBackUnless(expected: string, taken: string, path: string): void {
+  try {
+    if (readFileSync(taken, 'utf8') !== expected) linkSync(taken, path);
+  } catch {
+    // Gone, or taken by a third: a lock only saves work.
+  }
+  rmSync(taken, { force: true });
 }
 
 async function isDead(path: string, text: string, silentMs: number): Promise<boolean> {

@@ -1,12 +1,15 @@
 import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { readCheckpoint } from '../checkpoints/load.js';
+import { z } from 'zod';
+import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { writeSafetensors } from '../checkpoints/safetensors.js';
 import { InputError } from '../errors.js';
+import type { Network } from '../networks/network.js';
+import { networkTensors } from '../networks/tensors.js';
 import { canonicalJson } from '../store/files.js';
 import type { Tensor } from '../tensor.js';
 import type { CurvePoint } from './curve.js';
-import type { Recipe, RecipeName } from './recipe.js';
+import { type Recipe, type RecipeName, recipeNames } from './recipe.js';
 import type { TrainingTensors } from './trainer.js';
 
 /** What a training is: all that its outcome depends on but the machine. */
@@ -59,23 +62,102 @@ export async function readState(path: string): Promise<TrainingState> {
   if (metadata['format'] !== FORMAT) {
     throw new InputError(`${path}: no interrupted training of this version; valid: what dgate train wrote`);
   }
+  const training = parsed(trainingSchema, metadata, 'training', path);
+  const position = parsed(positionSchema, metadata, 'position', path);
   const weights = new Map([...tensors].filter(([name]) => !name.startsWith(MOMENTUM)));
   const momenta = [...tensors].filter(([name]) => name.startsWith(MOMENTUM));
-  return {
-    training: parsed(metadata['training'], path) as Training,
-    position: parsed(metadata['position'], path) as Position,
-    tensors: { weights, momenta: new Map(momenta.map(([name, tensor]) => [name.slice(MOMENTUM.length), tensor])) },
-  };
+  const state = { weights, momenta: new Map(momenta.map(([name, tensor]) => [name.slice(MOMENTUM.length), tensor])) };
+  return { training, position, tensors: state };
 }
 
-/** What `writeState` wrote, so that of this format only damage is to be feared. */
-function parsed(text: string | undefined, path: string): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    throw new InputError(`${path}: damaged; begin again with another --out`);
+/**
+ * Checks that a state that was read fits the network and its images.
+ *
+ * @throws InputError naming every tensor that does not fit, or the place that no training reaches
+ */
+export function checkState(state: TrainingState, network: Network, stepsPerEpoch: number, path: string): void {
+  const { training, position, tensors } = state;
+  const { epochs } = training.recipe;
+  if (position.epoch > epochs || position.curve.length !== position.epoch || position.step >= stepsPerEpoch) {
+    throw new InputError(
+      `${path}: stands at epoch ${position.epoch}, step ${position.step}, with ${position.curve.length} points of its curve, ` +
+        `of ${epochs} epochs of ${stepsPerEpoch} steps: no training does; ${AGAIN}`,
+    );
   }
+  const expected = networkTensors(network);
+  const where = `${path} for ${network.name}`;
+  matchTensors(expected, tensors.weights, where);
+  const moved = expected.filter(({ name }) => tensors.momenta.has(name));
+  matchTensors(moved, tensors.momenta, `${where}: momenta`);
 }
+
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const positive = z.number().positive();
+
+/** A file that says of itself what `writeState` says may still come from anybody. */
+const trainingSchema = z.strictObject({
+  network: z.string(),
+  preset: z.enum(recipeNames),
+  recipe: z.strictObject({
+    epochs: count.min(1),
+    batchSize: count.min(1),
+    learningRate: positive,
+    warmUpFraction: share,
+    momentum: share,
+    nesterov: z.boolean(),
+    weightDecay: z.number().min(0),
+    decayBatchNorm: z.boolean(),
+    labelSmoothing: share,
+    zeroInitResidual: z.boolean(),
+    cropPadding: count.max(64),
+    flip: z.boolean(),
+    heldOutFraction: z.number().min(0.001).max(0.999),
+    trainImages: count.min(1).exactOptional(),
+  }),
+  seed: count,
+  engine: z.string(),
+  dataSha256: z.string(),
+});
+
+const positionSchema = z.strictObject({
+  epoch: count,
+  step: count,
+  lossSum: z.number(),
+  correct: count,
+  seconds: z.number().min(0),
+  curve: z.array(
+    z.strictObject({
+      epoch: count,
+      step: count,
+      learningRate: z.number(),
+      trainLoss: z.number(),
+      trainAccuracy: share,
+      validationAccuracy: share,
+      seconds: z.number().min(0),
+    }),
+  ),
+});
+
+function parsed<T>(
+  schema: z.ZodType<T>,
+  metadata: Readonly<Record<string, string>>,
+  key: 'training' | 'position',
+  path: string,
+): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(metadata[key] ?? '');
+  } catch {
+    throw new InputError(`${path}: its ${key} is not JSON: damaged; ${AGAIN}`);
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const { path: at, message } = result.error.issues[0]!;
+  throw new InputError(`${path}: ${[key, ...at].join('.')}: ${message}; ${AGAIN}`);
+}
+
+const AGAIN = 'valid: what dgate train wrote; otherwise begin again with another --out';
 
 /** Where a training stands, in words. */
 export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step'>): string {

@@ -28,10 +28,10 @@ function sendRange(request: IncomingMessage, response: ServerResponse): void {
   }
 }
 
-/** Announces everything, sends `bytes` and hangs up. */
+/** Announces everything, sends `bytes` and hangs up, late enough for a busy machine: what is not read by then is lost. */
 function cutOff(response: ServerResponse, bytes: number): void {
   response.writeHead(200, { etag, 'content-length': content.length });
-  response.write(content.subarray(0, bytes), () => setTimeout(() => response.destroy(), 20));
+  response.write(content.subarray(0, bytes), () => setTimeout(() => response.destroy(), 300));
 }
 
 interface Served {
@@ -86,6 +86,33 @@ describe('download', () => {
     });
   });
 
+  it('takes no more than a file can have, whether the server says how long it is or never ends', async () => {
+    await serving(sendRange, async ({ get, folder }) => {
+      await refusal(
+        () => get({ mostBytes: 1000 }),
+        new RegExp(`: is ${content.length} bytes; this file can have 1000 at most`),
+      );
+      expect(await readdir(join(folder, 'deep')).catch(() => [])).to.deep.equal([]);
+    });
+    let sent = 0;
+    const endless: Handler = (_request, response) => {
+      response.writeHead(200);
+      const more = (): void => {
+        while (!response.destroyed && response.write(content)) sent += content.length;
+      };
+      response.on('drain', more);
+      more();
+    };
+    await serving(endless, async ({ get, folder }) => {
+      await refusal(
+        () => get({ mostBytes: 1_000_000 }),
+        /: sends more than the 1000000 bytes that this file can have at most/,
+      );
+      expect(await readdir(join(folder, 'deep'))).to.deep.equal([]);
+      expect(sent).to.be.below(50e6);
+    });
+  });
+
   it('goes on where it was cut off, in the same run', async () => {
     const handler: Handler = (request, response, visit) =>
       visit === 1 ? cutOff(response, 70_000) : sendRange(request, response);
@@ -112,7 +139,7 @@ describe('download', () => {
     const handler: Handler = (request, response, visit) => {
       if (visit === 1) {
         response.writeHead(200, { etag: '"v0"', 'content-length': content.length });
-        response.write(Buffer.alloc(60_000), () => setTimeout(() => response.destroy(), 20));
+        response.write(Buffer.alloc(60_000), () => setTimeout(() => response.destroy(), 300));
       } else sendRange(request, response);
     };
     await serving(handler, async ({ get, to }) => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -133,8 +133,28 @@ describe('dgate predict', () => {
       expect(lines, name).to.have.length(1);
       expect(lines[0], name).to.match(message).and.contain(name);
     }
+    const sparse = await save('sparse.onnx', '');
+    await truncate(sparse, 3e9);
+    expect(await refusal(sparse, images[0]!)).to.deep.equal([`${sparse}: larger than 2 GB; valid: a smaller file`]);
     const { status, stdout, stderr } = await runCli(['predict', '--model', 'missing.onnx', images[0]!]);
     expect([status, stdout, stderr]).to.deep.equal([2, '', 'dgate: missing.onnx: no such file\n']);
+  });
+
+  it('refuses a file that wants 16 GB, in one line: it runs in a process of its own', async function () {
+    if (process.platform !== 'linux') this.skip();
+    const graph = new GraphBuilder('gigantic');
+    graph.input('images', 'uint8', ['batch', 3, 32, 32]);
+    const one = graph.node('ReduceMax', [graph.input('thresholds', 'float', [2])], { axes: [0], keepdims: 1 });
+    const wide = graph.node('Exp', [graph.node('Expand', [one, graph.ints('shape', [4_000_000_000])])]);
+    graph.output(graph.node('ReduceMax', [wide], { axes: [0], keepdims: 1 }, 'confidence'), 'float', [1]);
+    for (const name of ['class', 'exit'])
+      graph.output(graph.node('Cast', ['confidence'], { to: 7 }, name), 'int64', [1]);
+    const file = await save('gigantic.onnx', graph.encode(gatedMetadata({ ...about(2, 'max'), thresholds })));
+    const lines = await refusal(file, images[0]!);
+    expect(lines).to.have.length(1);
+    expect(lines[0]).to.match(
+      /gigantic\.onnx: ONNX Runtime('s process)? wanted more than \d+ MB of memory.* when it was run; valid: a file of dgate/,
+    );
   });
 
   it('refuses thresholds that are no numbers or not one for each gate', async () => {

@@ -15,18 +15,34 @@ const right = {
   gates: { after: [1, 2] },
   thresholds: { margins: [0.01], validation: { kind: 'held-out' } },
 };
+/** The same with a network and images of one's own. */
+const numbers = {
+  mean: [0.5, 0.5, 0.5],
+  std: [0.2, 0.2, 0.2],
+  resize: 256,
+  crop: 224,
+  interpolation: 'bilinear',
+  squash: false,
+  order: 'rgb',
+};
+const own = {
+  ...right,
+  network: { kind: 'onnx', file: 'model.onnx', gatesAfter: ['a', 'b'], logits: 'y', preprocess: numbers },
+  dataset: { kind: 'image-folder', folder: 'images', preprocess: numbers, testShare: 0.2, seed: 1 },
+};
 const groups = { animal: ['cat'], vehicle: ['truck'] };
 const analyses = {
   'shallow-errors': { kind: 'shallow-errors', classes: ['cat'], groups },
   'loss-comparison': { kind: 'loss-comparison' },
   'threshold-plane': { kind: 'threshold-plane' },
   'class-distribution': { kind: 'class-distribution', groups },
+  'accuracy-flops': { kind: 'accuracy-flops' },
   'published-comparison': { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
 } as const;
 
 /** What a field's type is, and values of that type that are wrong all the same. */
 interface Field {
-  readonly type: 'text' | 'number' | 'list' | 'object' | 'text or list' | 'list or number' | 'text or object';
+  readonly type: 'text' | 'number' | 'list' | 'object' | 'truth' | 'text or list' | 'list or number' | 'text or object';
   readonly wrong: readonly unknown[];
 }
 const text = (...wrong: unknown[]): Field => ({ type: 'text', wrong: ['', ...wrong] });
@@ -41,6 +57,20 @@ const list = (...wrong: unknown[]): Field => ({
 });
 const object = (...wrong: unknown[]): Field => ({ type: 'object', wrong: [{ strange: 1 }, ...wrong] });
 
+const preprocessing = (path: string): Readonly<Record<string, Field>> => ({
+  [`${path}.preprocess`]: {
+    type: 'text or object',
+    wrong: ['', 'imagenet', { strange: 1 }, { mean: [0] }, { std: [1] }],
+  },
+  [`${path}.preprocess.mean`]: list([], [0, 0], [0, 0, 0, 0], ['0', 0, 0], [1e9, 0, 0]),
+  [`${path}.preprocess.std`]: list([], [1, 1], [0, 1, 1], [-1, 1, 1], [1, 1, Number.POSITIVE_INFINITY], [1]),
+  [`${path}.preprocess.resize`]: whole(0, 4097),
+  [`${path}.preprocess.crop`]: whole(0, 4097, 257),
+  [`${path}.preprocess.interpolation`]: text('nearest', 'Bilinear'),
+  [`${path}.preprocess.squash`]: { type: 'truth', wrong: ['true', 0, 1, ''] },
+  [`${path}.preprocess.order`]: text('RGB', 'grb'),
+});
+
 /** Every field there is, by its path: the types of `definition.ts` and `analysis.ts`, and what they do not say. */
 const fields: Readonly<Record<string, Field>> = {
   name: text('a b', '../x', 'a\nb', 'x'.repeat(65), '-x', 'ü'),
@@ -50,6 +80,16 @@ const fields: Readonly<Record<string, Field>> = {
     type: 'text or object',
     wrong: ['', 'cifar10', { kind: 'image-folder' }, { kind: 'folder', folder: 'x' }],
   },
+  'network.kind': text('ONNX', 'image-folder', '__proto__'),
+  'network.file': text(),
+  'network.gatesAfter': { type: 'text or list', wrong: ['', 'all', [], [''], [1], [null]] },
+  'network.logits': text(),
+  ...preprocessing('network'),
+  'dataset.kind': text('folder', 'onnx'),
+  'dataset.folder': text(),
+  ...preprocessing('dataset'),
+  'dataset.testShare': number(0, 1, 20, Number.POSITIVE_INFINITY),
+  'dataset.seed': whole(2 ** 32),
   checkpoint: text(),
   seed: whole(2 ** 32),
   seeds: list([], [-1], [0.5], ['0']),
@@ -140,6 +180,9 @@ function at(path: string, definition: Definition, value: unknown): Definition {
   return { ...definition, [key]: at(rest.join('.'), (definition[key] ?? {}) as Definition, value) };
 }
 
+/** Where a wrong field is named: a kind that is none, at the object that is of no kind. */
+const namedAt = (path: string): string => path.replace(/^(network|dataset)\.kind$/, '$1');
+
 /** The lines of a refusal; each must be one that helps. */
 function problems(definition: unknown, settings: string[] = [], preset: PresetName = 'laptop'): string[] {
   let thrown: unknown;
@@ -167,6 +210,7 @@ function withField(path: string): Definition[] {
     );
     return kinds.map((analysis) => ({ ...right, analysis }));
   }
+  if (/^(network|dataset)\./.test(path)) return [own];
   if (path.startsWith('thresholds.guarantee')) return [at('thresholds.guarantee', right, { drop: 0.01 })];
   if (path === 'thresholds.validation.folds') return [at('thresholds.validation', right, { kind: 'cross-fit' })];
   return [right];
@@ -184,7 +228,7 @@ function pathsOf(schema: unknown, path: readonly string[] = []): string[] {
     const inside = Object.entries(schema.shape).flatMap(([key, value]) => pathsOf(value, [...path, key]));
     return path.length === 0 ? inside : [path.join('.'), ...inside];
   }
-  if (schema instanceof z.ZodDiscriminatedUnion) return schema.options.flatMap((option) => pathsOf(option, path));
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => pathsOf(option, path));
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
     return pathsOf(schema.unwrap(), path);
   }
@@ -206,20 +250,20 @@ describe('a definition that its types did not check', () => {
   for (const [path, field] of Object.entries(fields)) {
     it(`${path}: every wrong value is refused by path, with what would be valid`, () => {
       const ofOtherTypes = typed.filter(([type]) => !field.type.includes(type)).map(([, value]) => value);
-      const wrong = [...field.wrong, ...ofOtherTypes, true];
+      const wrong = [...field.wrong, ...ofOtherTypes, ...(field.type === 'truth' ? [] : [true])];
       for (const definition of withField(path)) {
         for (const value of wrong) {
           const [problem, ...more] = problems(at(path, definition, value));
           expect(problem, `nothing was refused: ${String(value)}`).to.be.a('string');
           expect(
-            [problem!, ...more].some((line) => line.startsWith(path)),
+            [problem!, ...more].some((line) => line.startsWith(namedAt(path))),
             problem,
           ).to.equal(true);
         }
         for (const [what, value, shown] of never) {
           // Whoever leaves presets out may say so with null.
           if (what === 'null' && path === 'presets') continue;
-          const line = problems(at(path, definition, value)).find((problem) => problem.startsWith(path));
+          const line = problems(at(path, definition, value)).find((problem) => problem.startsWith(namedAt(path)));
           expect(line, what).to.match(shown);
         }
       }
@@ -236,7 +280,7 @@ describe('a definition that its types did not check', () => {
               Object.assign(change['analysis'] as object, {});
             const found = problems({ ...definition, presets: { smoke: change } });
             expect(
-              found.some((line) => line.startsWith(`presets.smoke.${path}`)),
+              found.some((line) => line.startsWith(`presets.smoke.${namedAt(path)}`)),
               `${path}: ${found.join()}`,
             ).to.equal(true);
           }
@@ -312,10 +356,20 @@ describe('a definition that its types did not check', () => {
 
   it('everything wrong at once is one message with a line for each', () => {
     const top = Object.keys(fields).filter(
-      (path) => !/^(presets|analysis)|validation|guarantee\./.test(path) && !/^(gates|thresholds)$/.test(path),
+      (path) =>
+        !/^(presets|analysis)|^(network|dataset)\.|validation|guarantee\./.test(path) &&
+        !/^(gates|thresholds)$/.test(path),
     );
     const all = top.reduce<Definition>((definition, path) => at(path, definition, null), right);
     expect(problems(all).map((line) => line.split(':')[0])).to.have.members(top);
+  });
+
+  it("everything wrong at once in a network and images of one's own is one message too", () => {
+    const inside = Object.keys(fields).filter((path) => /^(network|dataset)\.(?!kind$|preprocess$)/.test(path));
+    const all = inside.reduce<Definition>((definition, path) => at(path, definition, null), own);
+    const found = problems(all);
+    expect(found.map((line) => line.split(':')[0])).to.have.members(inside);
+    for (const line of found) expect(line).to.match(/: null; valid: ./);
   });
 
   it('rules between fields are looked at even where another field has the wrong type', () => {

@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { filesBelow, writeTinyCheckpoint } from '../pipeline/workplace.js';
-import { attempt, type Ended, whole } from './faults.js';
+import { attempt, type Ended, startSource } from './faults.js';
 import type { Told } from './work.js';
 
 const small = { train: 300, test: 100 };
 
 describe('a disk that refuses', function () {
-  this.timeout(whole ? 600_000 : 120_000);
+  this.timeout(900_000);
   let folder: string;
   let table: string;
   const mounts: string[] = [];
@@ -59,11 +59,12 @@ describe('a disk that refuses', function () {
   }
 
   /** The next run goes on and ends in the table; no unfinished file is left. */
-  async function expectGoesOn(place: string, results?: string): Promise<void> {
-    const again = await attempt(told(place, results));
+  async function expectGoesOn(where: string | Told): Promise<void> {
+    const all = typeof where === 'string' ? told(where) : where;
+    const again = await attempt(all);
     expect(again.status, again.stderr).to.equal(0);
     expect(again.stdout).to.equal(table);
-    expect((await filesBelow(join(folder, place))).filter((name) => name.endsWith('.tmp'))).to.deep.equal([]);
+    expect((await filesBelow(all.folder)).filter((name) => name.endsWith('.tmp'))).to.deep.equal([]);
   }
 
   it('full at each stage: one line that says what and where; with space again, the run goes on', async function () {
@@ -114,6 +115,24 @@ describe('a disk that refuses', function () {
       expectOneLine(ended, new RegExp(`^dgate: ${at}.*: the disk is full: make space`));
       execFileSync('mount', ['-o', 'remount,size=8m', at]);
       await expectGoesOn(place);
+    }
+  });
+
+  it('full while a checkpoint or data are fetched', async function () {
+    const source = await startSource();
+    try {
+      for (const place of ['full-models', 'full-data']) {
+        const all: Told = { ...told(place), ...source.told };
+        const at = place === 'full-models' ? place : `${place}/data-small`;
+        await mkdir(join(folder, at), { recursive: true });
+        const mounted = mount(at, 'size=48k');
+        if (mounted === undefined) return this.skip();
+        expectOneLine(await attempt(all), new RegExp(`^dgate: ${mounted}.*: the disk is full: make space`));
+        execFileSync('mount', ['-o', 'remount,size=80m', mounted]);
+        await expectGoesOn(all);
+      }
+    } finally {
+      await source.close();
     }
   });
 

@@ -20,7 +20,7 @@ import { type Told, work } from './work.js';
 const FLIPS = whole ? 1000 : 150;
 
 describe(`one flipped bit in a cache, ${FLIPS} times`, function () {
-  this.timeout(600_000);
+  this.timeout(900_000);
   let folder: string;
   let source: Source;
   let told: Told;

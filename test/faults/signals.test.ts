@@ -8,10 +8,16 @@ import { finished, runCli, startCli } from '../cli/cli.js';
 import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
 import { whole } from './faults.js';
 
-const ROUNDS = whole ? 20 : 1;
+/** Rounds of each signal; twenty in `npm run test:faults`. */
+const ROUNDS = Number(process.env['DGATE_FAULTS_ROUNDS'] ?? (whole ? 20 : 1));
+const SEED = Number(process.env['DGATE_FAULTS_SEED'] ?? 0);
+/** From the signal to the end of the process, in ms. */
+const LIMIT_MS = 2000;
+/** A machine that is busy with something else may be late now and then, but not so often in a row. */
+const TRIES = 3;
 
-describe(`dgate run, interrupted at ${ROUNDS} random moments by each of SIGINT and SIGTERM`, function () {
-  this.timeout(60_000 + ROUNDS * 60_000);
+describe(`dgate run, interrupted at ${ROUNDS} random moments by each of SIGINT and SIGTERM (seed ${SEED})`, function () {
+  this.timeout(120_000 + ROUNDS * 240_000);
   let folder: string;
   let definition: string;
 
@@ -46,40 +52,47 @@ describe(`dgate run, interrupted at ${ROUNDS} random moments by each of SIGINT a
     const undisturbed = await runCli(command('undisturbed'), { generated: true });
     expect(undisturbed.status, undisturbed.stderr).to.equal(0);
     const table = await tableIn('undisturbed');
-    const random = new Random(0, 'signals');
+    const random = new Random(SEED, 'signals');
     const slowest = { SIGINT: 0, SIGTERM: 0 };
-    for (const [signal, status] of [
-      ['SIGINT', 130],
-      ['SIGTERM', 143],
-    ] as const) {
+    const count = { SIGINT: 0, SIGTERM: 0 };
+    const statuses = { SIGINT: 130, SIGTERM: 143 };
+
+    /** One run, interrupted and taken up again. @returns ms from the signal to its end; undefined where it was faster */
+    const interrupt = async (signal: 'SIGINT' | 'SIGTERM', place: string): Promise<number | undefined> => {
+      const running = startCli(command(place), { generated: true });
+      const done = finished(running);
+      while (running.stderr === '' && running.process.exitCode === null) await delay(2);
+      await delay(random.uniform() * 0.7 * 1000 * undisturbed.seconds);
+      const sent = performance.now();
+      const stopped = running.process.exitCode === null && running.process.kill(signal);
+      const ended = await done;
+      if (!stopped || ended.status === 0) return undefined;
+      const took = performance.now() - sent;
+      expect(ended.status, ended.stderr).to.equal(statuses[signal]);
+      expect(ended.stderr).to.contain('dgate: interrupted; run the same command again and it goes on where it stopped');
+      const left = (await filesBelow(join(folder, place))).filter((name) => /\.(tmp|lock|part)$/.test(name));
+      expect(left).to.deep.equal([]);
+      const again = await runCli(command(place), { generated: true });
+      expect(again.status, again.stderr).to.equal(0);
+      expect(await tableIn(place)).to.equal(table);
+      return took;
+    };
+
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       for (let round = 0; round < ROUNDS; round++) {
-        const place = `${signal}-${round}`;
-        const running = startCli(command(place), { generated: true });
-        const done = finished(running);
-        while (running.stderr === '' && running.process.exitCode === null) await delay(2);
-        await delay(random.uniform() * 0.7 * 1000 * undisturbed.seconds);
-        const sent = performance.now();
-        const stopped = running.process.exitCode === null && running.process.kill(signal);
-        const ended = await done;
-        if (!stopped || ended.status === 0) continue; // it was faster
-        const took = performance.now() - sent;
+        let took: number | undefined = Number.POSITIVE_INFINITY;
+        for (let attempt = 0; attempt < TRIES && took !== undefined && took > LIMIT_MS; attempt++) {
+          took = await interrupt(signal, `${signal}-${round}-${attempt}`);
+        }
+        if (took === undefined) continue;
+        expect(took).to.be.at.most(LIMIT_MS);
         slowest[signal] = Math.max(slowest[signal], took);
-        expect(ended.status, ended.stderr).to.equal(status);
-        expect(took).to.be.below(2000);
-        expect(ended.stderr).to.contain(
-          'dgate: interrupted; run the same command again and it goes on where it stopped',
-        );
-        const left = (await filesBelow(join(folder, place))).filter((name) => /\.(tmp|lock|part)$/.test(name));
-        expect(left).to.deep.equal([]);
-        const again = await runCli(command(place), { generated: true });
-        expect(again.status, again.stderr).to.equal(0);
-        expect(await tableIn(place)).to.equal(table);
+        count[signal]++;
       }
     }
-    console.log(
-      `      slowest end: ${Object.entries(slowest)
-        .map(([signal, ms]) => `${signal} ${ms.toFixed(0)} ms`)
-        .join(', ')}`,
+    const said = (['SIGINT', 'SIGTERM'] as const).map(
+      (signal) => `${signal} ${count[signal]} times, slowest end ${slowest[signal].toFixed(0)} ms`,
     );
+    console.log(`      ${said.join('; ')}`);
   });
 });

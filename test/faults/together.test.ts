@@ -14,7 +14,7 @@ import type { Told } from './work.js';
 const PROCESSES = whole ? 4 : 2;
 
 describe(`${PROCESSES} processes on one cache`, function () {
-  this.timeout(300_000);
+  this.timeout(900_000);
   let folder: string;
   const size = { train: whole ? 6000 : 2100, test: 300 };
 
@@ -83,7 +83,8 @@ describe(`${PROCESSES} processes on one cache`, function () {
     expect((await victim.ended).signal).to.equal('SIGKILL');
     const killed = performance.now();
     const ended = await Promise.all(others.map((child) => child.ended));
-    expect(performance.now() - killed, 'no waiting for two minutes of silence').to.be.below(60_000);
+    // Where they wait for two minutes of silence, it is from the last sign of life, at most ten seconds before the kill.
+    expect(performance.now() - killed, 'no waiting for two minutes of silence').to.be.below(110_000);
     for (const { status, stdout, stderr } of ended) {
       expect(status, stderr).to.equal(0);
       expect(stdout).to.equal(ended[0]!.stdout);

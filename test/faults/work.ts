@@ -8,7 +8,7 @@ import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { writeRun } from '../../src/pipeline/report.js';
 import { runExperiment } from '../../src/pipeline/run.js';
-import { timeRun } from '../../src/pipeline/timed-run.js';
+import { timeRun } from '../../src/pipeline/timing/run.js';
 import type { Progress } from '../../src/progress.js';
 import { tinyExperiment, workplaceAt } from '../pipeline/workplace.js';
 
@@ -43,10 +43,15 @@ export async function work(told: Told, say: (line: string) => void): Promise<Wor
   try {
     const at = workplaceAt(told.folder, { train: told.train, test: told.test });
     const context = { ...at.context, progress, ...(told.results !== undefined && { resultsRoot: told.results }) };
-    if (told.server !== undefined) await fetchAll(told, told.server, progress);
+    if (told.server !== undefined) {
+      say('stage: fetching');
+      await fetchAll(told, told.server, progress);
+    }
     const outcome = await runExperiment(context, tinyExperiment(at, ...(told.overrides ?? [])));
+    say('stage: reporting');
     const folder = await writeRun(outcome, 'laptop', context.resultsRoot);
     if (told.time === true) {
+      say('stage: timing');
       const rest = async (): Promise<void> => {};
       await timeRun(context, outcome, { preset: 'laptop', batches: [1], images: 3, rules: 'default', rest });
     }

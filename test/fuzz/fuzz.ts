@@ -13,6 +13,8 @@ export interface Reader {
   /** Whether the reader may throw this, as its comment says; an `InputError` it always may. */
   readonly refuses?: (error: unknown) => boolean;
   readonly close?: () => Promise<void>;
+  /** What else is to be said of a run; asked before `close`. */
+  readonly notes?: () => string;
 }
 
 export interface Outcome {
@@ -22,6 +24,7 @@ export interface Outcome {
   readonly refused: number;
   readonly slowestMs: number;
   readonly seconds: number;
+  readonly notes?: string;
   /** Why it stopped, with the input that shows it. */
   readonly failure?: string;
 }
@@ -74,9 +77,10 @@ export async function fuzz(reader: Reader, { seed, inputs, only, before }: FuzzO
     ...path,
     interruptAfterTimeLimit: 3_600_000,
   });
+  const notes = reader.notes === undefined ? {} : { notes: reader.notes() };
   await reader.close?.();
   const seconds = (performance.now() - start) / 1000;
-  const outcome = { reader: reader.name, inputs: result.numRuns, accepted, refused, slowestMs, seconds };
+  const outcome = { reader: reader.name, inputs: result.numRuns, accepted, refused, slowestMs, seconds, ...notes };
   if (!result.failed && !result.interrupted) return outcome;
   return { ...outcome, failure: describe(result, seed) };
 }

@@ -13,6 +13,7 @@ import { scratchFolder } from './scratch.js';
 
 /** A process that has not begun another input for this long hangs; a second was its due, on an idle machine. */
 const HANG_MS = 20_000;
+const LOOK_MS = 500;
 const MOST_MB = 512;
 
 const { values, positionals } = parseArgs({
@@ -35,7 +36,7 @@ async function watched(name: string, inputs: number): Promise<Watched> {
   const running = spawn(process.execPath, values.only === undefined ? args : [...args, values.only], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  let [said, wrong, before, since] = ['', '', -1, performance.now()];
+  let [said, wrong, before, stillMs] = ['', '', -1, 0];
   running.stdout.setEncoding('utf8').on('data', (text: string) => {
     said += text;
   });
@@ -43,14 +44,15 @@ async function watched(name: string, inputs: number): Promise<Watched> {
     wrong += text;
   });
   let hangs = false;
+  // By looks, not by the clock: a machine that stands still, or all of its processes, is no hang.
   const timer = setInterval(() => {
     const now = inputOf(progress);
-    if (now !== before) [before, since] = [now, performance.now()];
-    else if (now >= 0 && performance.now() - since > HANG_MS) {
-      hangs = true;
-      running.kill('SIGKILL');
-    }
-  }, 500);
+    if (now !== before) [before, stillMs] = [now, 0];
+    else if (now >= 0) stillMs += LOOK_MS;
+    if (stillMs <= HANG_MS) return;
+    hangs = true;
+    running.kill('SIGKILL');
+  }, LOOK_MS);
   const status = await new Promise<number | null>((resolve) => running.once('close', resolve));
   clearInterval(timer);
   if (status === 0) return JSON.parse(said) as Watched;
@@ -73,13 +75,13 @@ process.stdout.write(`seed ${seed}\n`);
 let [total, failed] = [0, 0];
 for (const { name, inputs } of chosen) {
   const outcome = await watched(name, values.inputs === undefined ? inputs : Number(values.inputs));
-  const { accepted, refused, slowestMs, seconds, memoryMb, failure } = outcome;
+  const { accepted, refused, slowestMs, seconds, memoryMb, notes, failure } = outcome;
   total += outcome.inputs;
   const memory = memoryMb > MOST_MB ? `more than ${MOST_MB} MB: ` : '';
   if (failure !== undefined || memory !== '') failed++;
   process.stdout.write(
     `${name.padEnd(32)} ${String(outcome.inputs).padStart(6)} inputs: ${accepted} taken, ${refused} refused; slowest ` +
-      `${slowestMs.toFixed(0)} ms; ${memory}${memoryMb.toFixed(0)} MB; ${seconds.toFixed(0)} s${failure === undefined ? '' : `\n  FAILED: ${failure}`}\n`,
+      `${slowestMs.toFixed(0)} ms; ${memory}${memoryMb.toFixed(0)} MB; ${seconds.toFixed(0)} s${notes === undefined ? '' : `; ${notes}`}${failure === undefined ? '' : `\n  FAILED: ${failure}`}\n`,
   );
 }
 process.stdout.write(`${total} inputs, ${chosen.length} readers, ${failed} failed\n`);

@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
 import {
@@ -108,6 +110,14 @@ describe('writeFileAtomic', () => {
       await writeFileAtomic(path, 'whole');
       removeTemporaryFiles();
       expect(await readdir(folder), 'a finished file is no temporary one').to.deep.equal(['file']);
+    }));
+
+  it('leaves nothing where the process ends while many files are being made', () =>
+    inFolder(async (folder) => {
+      const script = fileURLToPath(new URL('exiting.ts', import.meta.url));
+      execFileSync(process.execPath, ['--import', 'tsx', script, folder]);
+      const left = (await readdir(folder)).filter((name) => name.endsWith('.tmp'));
+      expect(left).to.deep.equal([]);
     }));
 
   it('says what to do where the path cannot be', () =>

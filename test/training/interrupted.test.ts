@@ -75,10 +75,21 @@ describe('an interrupted training', function () {
   const bytes = (data: Float32Array): string =>
     Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex');
 
-  it('says on SIGINT how to go on, and goes on', async () => {
-    const run = startTraining(folder, `${smallest} --out asked.safetensors --engine tfjs-cpu ${options}`, BATCH_MS);
+  it('says on SIGINT how to go on, and goes on; meanwhile no other writes the same files', async () => {
+    const run = startTraining(
+      folder,
+      `${smallest} --out asked.safetensors --engine tfjs-cpu ${options}`,
+      10 * BATCH_MS,
+    );
     await said(run, /engine: /);
     await stateExists('asked');
+    const second = startTraining(folder, `${smallest} --out asked.safetensors --resume`);
+    expect([await second.ended, second.stdout], second.stderr).to.deep.equal([2, '']);
+    expect(second.stderr).to.match(
+      new RegExp(
+        `^dgate: asked\\.safetensors: process ${run.child.pid} on \\S+ is training it; valid: another --out, or wait for its end\n$`,
+      ),
+    );
     run.child.kill('SIGINT');
     expect(await run.ended, run.stderr).to.equal(130);
     expect(run.stderr).to.match(

@@ -2,7 +2,7 @@ import { mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:f
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
-import { asFileProblem, exists } from '../../store/files.js';
+import { asFileProblem, exists, removeOnExit } from '../../store/files.js';
 import { locked } from '../../store/lock.js';
 import { ensureFolder } from '../../store/store.js';
 import { sweep } from '../../store/sweep.js';
@@ -63,6 +63,7 @@ async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar
   await removeAbandoned(directory);
   await sweep(directory);
   const temporary = join(directory, temporaryName(hostname(), process.pid));
+  const keep = removeOnExit(temporary);
   const made = join(temporary, binaryFolder);
   try {
     await mkdir(made, { recursive: true });
@@ -77,6 +78,7 @@ async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar
     return reportOf(directory, 'fetched', found);
   } finally {
     await rm(temporary, { recursive: true, force: true });
+    keep();
     // Where nothing came of it, no empty folder stays; one that holds something refuses to go.
     await rmdir(directory).catch(() => {});
   }

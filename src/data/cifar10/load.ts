@@ -26,7 +26,7 @@ const recordsPerRead = 340;
 /**
  * Reads a split of `<root>/cifar10` into memory (train 154 MB, test 31 MB), in the official order.
  *
- * Every byte is hashed while it is read (0.1 s for 184 MB): a bit that flipped on the disk changes no time and no size.
+ * Every byte is hashed while it is read: a bit that flipped on the disk changes no time and no size.
  *
  * @returns images (50,000 or 10,000; 3, 32, 32)
  * @throws InputError where the data is missing or is not CIFAR-10

@@ -22,6 +22,8 @@ import type {
   Scaling,
 } from '../engine.js';
 import { type CreateSession, loadGatedNetwork } from './gated.js';
+import { tryApart } from './probe.js';
+import { sessionOptions, sleepsAfterRuns } from './session.js';
 
 /** How ONNX Runtime executes on one kind of device. */
 export interface Execution {
@@ -50,19 +52,15 @@ export class OnnxRuntime implements Engine {
 
   /** Opens a session on an ONNX file held in memory. */
   createSession(model: Uint8Array, options: ort.InferenceSession.SessionOptions = {}): Promise<ort.InferenceSession> {
-    return ort.InferenceSession.create(model, {
-      executionProviders: [this.#execution.provider],
-      intraOpNumThreads: this.#execution.threads,
-      interOpNumThreads: 1,
-      executionMode: 'sequential',
-      logSeverityLevel: 3,
-      ...options,
-    });
+    const { provider, threads } = this.#execution;
+    return ort.InferenceSession.create(model, { ...sessionOptions(provider, threads), ...options });
   }
 
   async loadFeatures(lowered: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
+    if (isUser(lowered)) await tryApart(lowered);
     const session = await this.createSession(
       isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places),
+      sleepsAfterRuns,
     );
     const { channels, height, width } = lowered.network.input;
     return {
@@ -78,7 +76,12 @@ export class OnnxRuntime implements Engine {
     };
   }
 
-  loadGated(lowered: LoadedNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork> {
+  async loadGated(
+    lowered: LoadedNetwork,
+    gates: readonly PlacedGate[],
+    confidence: ConfidenceKind,
+  ): Promise<GatedNetwork> {
+    if (isUser(lowered)) await tryApart(lowered);
     const create: CreateSession = (model, options) => this.createSession(model, options);
     return loadGatedNetwork(create, this.#execution.provider === 'cpu', lowered, gates, confidence);
   }

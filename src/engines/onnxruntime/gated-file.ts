@@ -1,44 +1,41 @@
-import * as ort from 'onnxruntime-node';
-import { InputError, messageOf } from '../../errors.js';
+import { InputError } from '../../errors.js';
 import { floatThresholds, gatedGraphNames } from '../../onnx/gated-exits.js';
 import type { GatedFile } from '../../onnx/gated-file.js';
 import type { GatedBatch } from '../engine.js';
-import { OnnxRuntimeCpu } from './engine.js';
+import type { OpenSession } from './session.js';
 
 /** A file of `dgate export` on ONNX Runtime's CPU. */
 export interface LoadedFile {
   /**
    * @param pixels bytes [count, 3, height, width], channels in the file's order
+   * @returns with the time of the graph alone
    */
-  run(pixels: Uint8Array, count: number, thresholds: readonly number[]): Promise<GatedBatch>;
+  run(pixels: Uint8Array, count: number, thresholds: readonly number[]): Promise<GatedBatch & { readonly ms: number }>;
   close(): Promise<void>;
 }
 
-/** @throws InputError where ONNX Runtime refuses the file */
-export async function loadGatedFile({ about, model }: GatedFile, path: string): Promise<LoadedFile> {
-  const engine = await OnnxRuntimeCpu.create();
-  const refused = (error: unknown): InputError =>
-    new InputError(`${path}: ONNX Runtime refuses it: ${messageOf(error).trim().split('\n')[0]}`, { cause: error });
-  const session = await engine.createSession(model, { logSeverityLevel: 4 }).catch((error: unknown) => {
-    throw refused(error);
-  });
+/**
+ * Opens a file of `dgate export`.
+ *
+ * @param open in this process, or, a file of unknown origin, in one of its own
+ * @throws InputError where ONNX Runtime refuses the file
+ */
+export async function loadGatedFile({ about, model }: GatedFile, path: string, open: OpenSession): Promise<LoadedFile> {
+  const session = await open(model, { logSeverityLevel: 4 });
   const { images, thresholds: name, classes, exits, confidences } = gatedGraphNames;
   return {
-    async run(pixels, count, thresholds): Promise<GatedBatch> {
+    async run(pixels, count, thresholds) {
       const { height, width } = about.preprocessing;
-      const results = await session
-        .run({
-          [images]: new ort.Tensor('uint8', pixels, [count, 3, height, width]),
-          [name]: new ort.Tensor('float32', floatThresholds(thresholds), [thresholds.length]),
-        })
-        .catch((error: unknown) => {
-          throw refused(error);
-        });
-      const found = [results[classes]?.data, results[exits]?.data, results[confidences]?.data];
+      const feeds = {
+        [images]: { type: 'uint8', data: pixels, dims: [count, 3, height, width] },
+        [name]: { type: 'float32', data: floatThresholds(thresholds), dims: [thresholds.length] },
+      } as const;
+      const { values, ms } = await session.run(feeds, [classes, exits, confidences]);
+      const found = [classes, exits, confidences].map((output) => values.get(output)?.data);
       const [winners, ways, confident] = found;
       if (
         !(winners instanceof BigInt64Array && ways instanceof BigInt64Array && confident instanceof Float32Array) ||
-        found.some((values) => values?.length !== count) ||
+        found.some((data) => data?.length !== count) ||
         winners.some((winner) => winner < 0 || winner >= about.classes.length) ||
         ways.some((way) => way < 0 || way > about.gates.length)
       ) {
@@ -48,8 +45,9 @@ export async function loadGatedFile({ about, model }: GatedFile, path: string): 
         classes: Int32Array.from(winners, Number),
         exits: Int32Array.from(ways, Number),
         confidences: confident,
+        ms,
       };
     },
-    close: () => session.release(),
+    close: () => session.close(),
   };
 }

@@ -1,4 +1,5 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtempSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
@@ -8,7 +9,9 @@ import { gatedModel } from '../../onnx/gated.js';
 import { cutModel, straightModel } from '../../onnx/gated-cut.js';
 import { floatThresholds, gatedGraphNames, plainAnswer } from '../../onnx/gated-exits.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
+import { removeOnExit } from '../../store/files.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import { sleepsAfterRuns } from './session.js';
 
 /** Opens sessions of one engine, with these options besides its own. */
 export type CreateSession = (
@@ -34,7 +37,7 @@ export async function loadGatedNetwork(
   const model = blocked
     ? cutModel(await optimise(createSession, straightModel(lowered, gates)), gates.length, confidence, answer)
     : gatedModel(lowered, gates, { confidence, answer, withoutCopies: true });
-  const session = await createSession(model);
+  const session = await createSession(model, sleepsAfterRuns);
   const { channels, height, width } = lowered.network.input;
   return {
     async run(images, count, thresholds): Promise<GatedBatch> {
@@ -54,12 +57,14 @@ export async function loadGatedNetwork(
 
 /** The model as ONNX Runtime would run it. It gives that as a file only, which is removed again. */
 async function optimise(createSession: CreateSession, model: Uint8Array): Promise<Uint8Array> {
-  const folder = await mkdtemp(join(tmpdir(), 'dgate-optimised-'));
+  const folder = mkdtempSync(join(tmpdir(), 'dgate-optimised-'));
+  const keep = removeOnExit(folder);
   try {
     const path = join(folder, 'network.onnx');
     await (await createSession(model, { optimizedModelFilePath: path })).release();
     return await readFile(path);
   } finally {
     await rm(folder, { recursive: true, force: true });
+    keep();
   }
 }

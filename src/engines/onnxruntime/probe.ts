@@ -1,28 +1,51 @@
-import * as ort from 'onnxruntime-node';
-import { InputError, messageOf } from '../../errors.js';
-import type { RunModel, RunValue } from '../../onnx/graph/probe.js';
-import { OnnxRuntimeCpu } from './engine.js';
+import { userFeatureGraph } from '../../onnx/graph/parts.js';
+import type { PreparedGraph } from '../../onnx/graph/prepare.js';
+import type { RunModel } from '../../onnx/graph/probe.js';
+import type { UserNetwork } from '../../onnx/loaded.js';
+import { featureGraphNames } from '../../onnx/network.js';
+import { openApart } from './apart.js';
+import type { OpenSession } from './session.js';
 
-/** Runs models of the user's on the CPU as they stand, nothing fused. @throws InputError where ONNX Runtime refuses one */
-export function runModelOf(path: string): RunModel {
+const VALID = 'an ONNX model that ONNX Runtime runs';
+
+/**
+ * Runs models of the user's as they stand, nothing fused, on the CPU and in a process of its own.
+ *
+ * @throws InputError where ONNX Runtime refuses one, or does not survive it
+ */
+export function runModelOf(path: string, open: OpenSession = openApart(path, VALID)): RunModel {
   return async (model, batches) => {
-    const engine = await OnnxRuntimeCpu.create();
-    const refused = (error: unknown): never => {
-      throw new InputError(`${path}: ONNX Runtime refuses it: ${messageOf(error).trim().split('\n')[0]}`, {
-        cause: error,
-      });
-    };
-    const options = { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 } as const;
-    const session = await engine.createSession(model, options).catch(refused);
+    const session = await open(model, { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 });
     try {
-      const results: ReadonlyMap<string, RunValue>[] = [];
+      const results = [];
       for (const { name, dims, data } of batches) {
-        const found = await session.run({ [name]: new ort.Tensor('float32', data, dims) }).catch(refused);
-        results.push(new Map(Object.entries(found).map(([output, tensor]) => [output, tensor as unknown as RunValue])));
+        results.push((await session.run({ [name]: { type: 'float32', data, dims } })).values);
       }
       return results;
     } finally {
-      await session.release();
+      await session.close();
     }
   };
+}
+
+/** Those that this process has tried. */
+const tried = new WeakSet<PreparedGraph>();
+
+/**
+ * Opens a network of the user's and runs an image through it in a process of its own, once, optimised as it will be here:
+ * what ONNX Runtime does not survive there it is not given here.
+ *
+ * @throws InputError
+ */
+export async function tryApart(user: UserNetwork): Promise<void> {
+  if (tried.has(user.graph)) return;
+  const { channels, height, width } = user.network.input;
+  const session = await openApart(user.graph.model.file.path, VALID)(userFeatureGraph(user, []));
+  try {
+    const data = new Float32Array(channels * height * width);
+    await session.run({ [featureGraphNames.input]: { type: 'float32', dims: [1, channels, height, width], data } });
+  } finally {
+    await session.close();
+  }
+  tried.add(user.graph);
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { decodeImage } from '../../../src/data/image-folder/decode.js';
-import { jpegSize } from '../../../src/data/image-folder/jpeg-header.js';
+import { jpegHeader } from '../../../src/data/image-folder/jpeg-header.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
 import { folderSource } from '../../../src/data/image-folder/source.js';
 import type { Reader } from '../fuzz.js';
@@ -51,7 +51,7 @@ const words = [
 
 /** Decoding must give an image of the asked size, or an Error of libvips or dgate; never a defect's TypeError. */
 async function decoded(bytes: Uint8Array): Promise<void> {
-  jpegSize(bytes);
+  jpegHeader(bytes);
   const pixels = await decodeImage(bytes, geometry);
   if (pixels.length !== 3 * 28 * 28) throw new TypeError(`${pixels.length} bytes`);
 }

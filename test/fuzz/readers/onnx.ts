@@ -1,12 +1,24 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import fc from 'fast-check';
+import { ApartRuntime, type Limits } from '../../../src/engines/onnxruntime/apart.js';
 import { loadGatedFile } from '../../../src/engines/onnxruntime/gated-file.js';
+import { runModelOf } from '../../../src/engines/onnxruntime/probe.js';
+import type { OpenSession } from '../../../src/engines/onnxruntime/session.js';
 import { gatedModel } from '../../../src/onnx/gated.js';
 import { gatedMetadata, readGatedFile } from '../../../src/onnx/gated-file.js';
+import { findCuts } from '../../../src/onnx/graph/cuts.js';
+import { describeGraph } from '../../../src/onnx/graph/describe.js';
+import { prepareGraph } from '../../../src/onnx/graph/prepare.js';
+import { readUserFile } from '../../../src/onnx/graph/read.js';
+import { checkUserModel } from '../../../src/onnx/graph/user-model.js';
 import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from '../../../src/onnx/proto.js';
 import { about } from '../../onnx/about.js';
 import { gatedCase, preprocessing } from '../../onnx/gated-networks.js';
+import { residualGraph } from '../../onnx/user-graphs.js';
 import type { Reader } from '../fuzz.js';
 import { mutated } from '../mutation.js';
+import { scratchFolder } from '../scratch.js';
 
 /** A file of dgate export: a network of three small blocks with two gates. */
 async function exported(): Promise<Uint8Array> {
@@ -18,16 +30,52 @@ async function exported(): Promise<Uint8Array> {
 
 const pixels = new Uint8Array(3072).fill(100);
 
+/**
+ * ONNX Runtime in a process of its own, as `predict` has it, with little time and memory. There a file has its own process;
+ * here one serves until a file ends it, since starting one takes longer than reading a thousand files. What this shows:
+ * whatever ONNX Runtime does with a file, it is a line here, in time; what it does not show: that ONNX Runtime survives.
+ */
+const limits: Limits = { seconds: 5, memoryMb: 512, outputMb: 16 };
+let runtime: ApartRuntime | undefined;
+let ended = 0;
+
+const openShared: OpenSession = async (model, options) => {
+  if (runtime?.isEnded !== false) {
+    if (runtime !== undefined) ended++;
+    runtime = new ApartRuntime(limits, 'another');
+  }
+  return runtime.open(model, 'file', options);
+};
+
+const closeShared = {
+  notes: (): string => `ONNX Runtime's process was ended by ${ended + (runtime?.isEnded === true ? 1 : 0)} of them`,
+  async close(): Promise<void> {
+    await runtime?.end();
+    [runtime, ended] = [undefined, 0];
+  },
+};
+
 /** Opens it, and runs an image through what ONNX Runtime takes. */
 async function opened(bytes: Uint8Array): Promise<void> {
   const file = readGatedFile(bytes, 'file');
   const { height, width } = file.about.preprocessing;
-  const loaded = await loadGatedFile(file, 'file');
+  const loaded = await loadGatedFile(file, 'file', openShared);
   try {
     if (height === 32 && width === 32) await loaded.run(pixels, 1, file.about.thresholds);
   } finally {
     await loaded.close();
   }
+}
+
+let folder: string | undefined;
+
+/** What `model inspect` does, and an experiment on a file of one's own. */
+async function inspected(bytes: Uint8Array): Promise<void> {
+  folder ??= scratchFolder();
+  const path = join(folder, 'own.onnx');
+  await writeFile(path, bytes);
+  const graph = await prepareGraph(checkUserModel(await readUserFile(path)), runModelOf(path, openShared));
+  describeGraph(graph, findCuts(graph), { name: 'own', dataset: 'generated', gatesAfter: 'auto' });
 }
 
 const numbers = [
@@ -151,6 +199,15 @@ function changed(model: Writable<ModelMessage>, { node: at, part, which, other, 
   }
 }
 
+/** Graphs that stay protocol buffers, with a few changes each. */
+function changedGraphs(bytes: Uint8Array): fc.Arbitrary<Uint8Array> {
+  return fc.array(change, { minLength: 1, maxLength: 4 }).map((changes) => {
+    const model = decodeModel(bytes) as Writable<ModelMessage>;
+    for (const each of changes) changed(model, each);
+    return encodeModel(model as ModelMessage);
+  });
+}
+
 export const onnxReaders: readonly Reader[] = [
   {
     name: 'ONNX, bytes',
@@ -158,6 +215,7 @@ export const onnxReaders: readonly Reader[] = [
     input: async () =>
       mutated([await exported()], ['dgate.', 'Loop', 'location', '\x70\x01', '\x08\x01', '[1e999]', 'null']),
     read: opened,
+    ...closeShared,
   },
   {
     name: 'ONNX, metadata',
@@ -180,14 +238,21 @@ export const onnxReaders: readonly Reader[] = [
   {
     name: 'ONNX, graph',
     inputs: 5000,
-    async input() {
-      const bytes = await exported();
-      return fc.array(change, { minLength: 1, maxLength: 4 }).map((changes) => {
-        const model = decodeModel(bytes) as Writable<ModelMessage>;
-        for (const each of changes) changed(model, each);
-        return encodeModel(model as ModelMessage);
-      });
-    },
+    input: async () => changedGraphs(await exported()),
     read: opened,
+    ...closeShared,
+  },
+  {
+    name: 'ONNX, own network',
+    inputs: 5000,
+    input() {
+      const bytes = residualGraph('own').builder.encode();
+      return fc.oneof(
+        changedGraphs(bytes),
+        mutated([bytes], ['\x70\x01', '\x08\x01', '\xff\xff\xff\xff\x0f', 'Loop', 'x']),
+      );
+    },
+    read: inspected,
+    ...closeShared,
   },
 ];

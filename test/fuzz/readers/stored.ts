@@ -2,11 +2,13 @@ import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { openZip, readText } from '../../../src/engines/tfjs/setup/zip.js';
-import { findTiming } from '../../../src/pipeline/timing-files.js';
+import { findTiming } from '../../../src/pipeline/timing/files.js';
 import { parsePublished } from '../../../src/report/published.js';
 import { RottenError, Store } from '../../../src/store/store.js';
 import type { Machine } from '../../../src/timing/machine.js';
 import { RECORD_VERSION } from '../../../src/timing/record.js';
+import { checkState, readState, writeState } from '../../../src/training/state.js';
+import { network, STEPS_PER_EPOCH, state } from '../../training/states.js';
 import type { Reader } from '../fuzz.js';
 import { mutated, mutatedText } from '../mutation.js';
 import { scratchFolder } from '../scratch.js';
@@ -91,6 +93,22 @@ export const storedReaders: readonly Reader[] = [
       return async (text: string) => {
         await writeFile(join(folder, 'timing.json'), text);
         await findTiming(folder, machine);
+      };
+    })(),
+  },
+  {
+    name: 'training states',
+    inputs: 4000,
+    async input() {
+      const path = join(scratchFolder(), 'sound');
+      await writeState(path, state);
+      return mutated([await readFile(path)], ['null', '[]', '"epoch\\":', 'momentum.', '__proto__', '1e999', '-1']);
+    },
+    read: (() => {
+      const path = join(scratchFolder(), 'x.state.safetensors');
+      return async (bytes: Uint8Array) => {
+        await writeFile(path, bytes);
+        checkState(await readState(path), network, STEPS_PER_EPOCH, path);
       };
     })(),
   },

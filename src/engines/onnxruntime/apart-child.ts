@@ -1,0 +1,58 @@
+/** ONNX Runtime in a process of its own: opens one model after the other and runs them, as `apart.ts` asks. */
+import { readSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import type { RunValue } from '../../onnx/graph/probe.js';
+import { type Answer, type Ask, MODEL_PIPE } from './apart.js';
+
+let session: ort.InferenceSession | undefined;
+
+async function answer(ask: Ask): Promise<Answer> {
+  if ('modelBytes' in ask) {
+    const model = readModel(ask.modelBytes);
+    await session?.release();
+    session = undefined;
+    session = await ort.InferenceSession.create(model, ask.options);
+    return { opened: true };
+  }
+  const feeds = Object.entries(ask.feeds).map(([name, { type, data, dims }]) => [
+    name,
+    new ort.Tensor(type, data, dims),
+  ]);
+  const outputs = ask.outputs ?? session!.outputNames;
+  const start = performance.now();
+  const found = await session!.run(Object.fromEntries(feeds), outputs);
+  const ms = performance.now() - start;
+  const values = Object.entries(found).map(([name, tensor]) => {
+    const { type, dims, data } = tensor;
+    if (!ArrayBuffer.isView(data)) throw new Error(`output ${name} is of type ${type}`);
+    return { name, type, dims: [...dims], data: data as RunValue['data'] };
+  });
+  const bytes = values.reduce((sum, { data }) => sum + data.byteLength, 0);
+  if (bytes > ask.mostBytes) throw new Error(`its outputs are ${(bytes / 1e6).toFixed(0)} MB`);
+  return { values, ms };
+}
+
+function readModel(bytes: number): Uint8Array {
+  const model = Buffer.allocUnsafe(bytes);
+  for (let done = 0; done < bytes; ) {
+    const count = readSync(MODEL_PIPE, model, done, bytes - done, null);
+    if (count === 0) process.exit(1); // nobody is there any more
+    done += count;
+  }
+  return model;
+}
+
+const said = (error: unknown): Answer => ({ refused: error instanceof Error ? error.message : String(error) });
+
+process.on('message', (ask: Ask) => {
+  answer(ask)
+    .catch(said)
+    .then((found) => process.send!(found));
+});
+process.once('disconnect', () => process.exit(0)); // whatever threads ONNX Runtime leaves behind
+
+// A killed parent is not heard of while native code works for ever: a thread sees that this process has another parent.
+const watch = `const parent = process.ppid;
+setInterval(() => process.ppid === parent || process.kill(process.pid, 'SIGKILL'), 1000);`;
+new Worker(watch, { eval: true, execArgv: [] }).unref();

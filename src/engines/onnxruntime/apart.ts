@@ -1,0 +1,185 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { extname } from 'node:path';
+import type { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import type { InferenceSession } from 'onnxruntime-node';
+import { InputError } from '../../errors.js';
+import type { RunValue } from '../../onnx/graph/probe.js';
+import { type Feed, type OpenSession, type RunResult, refusedBy, type Session, sessionOptions } from './session.js';
+
+/** What a process may take in which a model of unknown origin runs. */
+export interface Limits {
+  /** For opening a model, and for each run. */
+  readonly seconds: number;
+  /** Most memory in MB: of the process's data (RLIMIT_DATA, on Linux only). */
+  readonly memoryMb: number;
+  /** Most memory of what comes out of a run. */
+  readonly outputMb: number;
+}
+
+/**
+ * What an honest model of this size stays far below: its bytes are held a few times over while it is opened, and each thread
+ * has a stack of its own.
+ */
+export function limitsFor(modelBytes: number): Limits {
+  const mb = modelBytes / 1e6;
+  return { seconds: 60 + mb / 5, memoryMb: 2000 + 10 * mb + 16 * availableParallelism(), outputMb: 256 + 2 * mb };
+}
+
+/** What the process is asked; a model's bytes come through {@link MODEL_PIPE}, as they are. */
+export type Ask =
+  | { readonly modelBytes: number; readonly options: InferenceSession.SessionOptions }
+  | {
+      readonly feeds: Readonly<Record<string, Feed>>;
+      readonly outputs: readonly string[] | undefined;
+      readonly mostBytes: number;
+    };
+
+/** A file descriptor of the process. */
+export const MODEL_PIPE = 4;
+
+/** What it answers. */
+export type Answer =
+  | { readonly opened: true }
+  | { readonly values: readonly (RunValue & { readonly name: string })[]; readonly ms: number }
+  | { readonly refused: string };
+
+/**
+ * ONNX Runtime in a process of its own. It is native code, and a graph that was made to that end (or damaged so) can end the
+ * process that opens it, keep it busy for ever, or take all memory: here that ends this process, with one line.
+ */
+export class ApartRuntime {
+  readonly #child: ChildProcess;
+  readonly #limits: Limits;
+  readonly #ended: Promise<string>;
+  readonly #models: Writable;
+  readonly #kill = (): void => void this.#child.kill('SIGKILL');
+  #isEnded = false;
+  #isLate = false;
+
+  /** @param valid what to open instead, for messages */
+  constructor(
+    limits: Limits,
+    readonly valid: string,
+  ) {
+    this.#limits = limits;
+    this.#child = startProcess(limits);
+    process.once('exit', this.#kill);
+    this.#models = this.#child.stdio[MODEL_PIPE] as Writable;
+    this.#models.on('error', () => {}); // where nothing can be sent, the process has ended
+    let said = '';
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      said = `${said}${text}`.slice(-4000);
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#child.once('error', (error) => resolve(`could not be started (${error.message})`));
+      this.#child.once('close', (status, signal) => resolve(this.#reason(status, signal, said)));
+    });
+    this.#ended.then(() => {
+      this.#isEnded = true;
+      process.off('exit', this.#kill);
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** Whether it can open no other model. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** Opens a model; one opened before is closed. @throws InputError where ONNX Runtime refuses it, or does not survive it */
+  async open(model: Uint8Array, path: string, options: InferenceSession.SessionOptions = {}): Promise<Session> {
+    const all = { ...sessionOptions('cpu'), ...options };
+    this.#models.write(model);
+    await this.#ask({ modelBytes: model.byteLength, options: all }, path, 'opened');
+    return {
+      run: async (feeds, outputs): Promise<RunResult> => {
+        const mostBytes = this.#limits.outputMb * 1e6;
+        const answer = await this.#ask({ feeds, outputs, mostBytes }, path, 'run');
+        if (!('values' in answer)) throw new Error('ONNX Runtime gave no values');
+        return { values: new Map(answer.values.map((value) => [value.name, value])), ms: answer.ms };
+      },
+      close: async () => {},
+    };
+  }
+
+  async end(): Promise<void> {
+    this.#kill();
+    await this.#ended;
+  }
+
+  async #ask(ask: Ask, path: string, what: string): Promise<Exclude<Answer, { refused: string }>> {
+    const late = setTimeout(() => {
+      this.#isLate = true;
+      this.#kill();
+    }, this.#limits.seconds * 1000);
+    try {
+      const answer = await Promise.race([this.#answerTo(ask), this.#ended]);
+      if (typeof answer === 'string') {
+        throw new InputError(`${path}: ONNX Runtime's process ${answer} when it was ${what}; valid: ${this.valid}`);
+      }
+      if (!('refused' in answer)) return answer;
+      if (!outOfMemory.test(answer.refused)) throw refusedBy(path, answer.refused);
+      throw new InputError(`${path}: ONNX Runtime ${this.#needsMemory()} when it was ${what}; valid: ${this.valid}`);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  /** Never settles where the process ends meanwhile. */
+  #answerTo(ask: Ask): Promise<Answer> {
+    return new Promise((resolve) => {
+      this.#child.once('message', (answer: Answer) => resolve(answer));
+      this.#child.send(ask, () => {});
+    });
+  }
+
+  #reason(status: number | null, signal: string | null, said: string): string {
+    if (this.#isLate) return `had not answered after ${Math.round(this.#limits.seconds)} s and was ended`;
+    if (outOfMemory.test(said)) return `${this.#needsMemory()} and ended`;
+    const why = said.split('\n').find((line) => line.includes('Error: '));
+    return `ended (${signal ?? `exit status ${status}`}${why === undefined ? '' : `: ${why.trim()}`})`;
+  }
+
+  #needsMemory(): string {
+    return `wanted more than ${Math.round(this.#limits.memoryMb)} MB of memory`;
+  }
+}
+
+/** How native code, V8 and ONNX Runtime say that the limit of memory was met. */
+const outOfMemory = /bad.?alloc|out of memory|failed to allocate|allocation failed|cannot allocate/i;
+
+/** Opens each model in a process of its own, which ends with the session. @param path how to call it in messages */
+export function openApart(path: string, valid: string, limits?: Limits): OpenSession {
+  return async (model, options) => {
+    const runtime = new ApartRuntime(limits ?? limitsFor(model.byteLength), valid);
+    try {
+      const session = await runtime.open(model, path, options);
+      return { run: session.run, close: () => runtime.end() };
+    } catch (error) {
+      await runtime.end();
+      throw error;
+    }
+  };
+}
+
+function startProcess({ memoryMb }: Limits): ChildProcess {
+  // .ts under tsx, .js when built
+  const script = fileURLToPath(new URL(`./apart-child${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
+  const command = [process.execPath, ...loaders(), script];
+  const limited = ['/bin/sh', '-c', `ulimit -d ${Math.ceil(memoryMb * 1000)}; exec "$0" "$@"`];
+  const [program, ...args] = process.platform === 'win32' ? command : [...limited, ...command];
+  return spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'], serialization: 'advanced' });
+}
+
+/** What makes this process read TypeScript, if it does; nothing else of its arguments is for another program (`-e`, `--inspect`). */
+function loaders(): string[] {
+  return process.execArgv.flatMap((argument, at) => {
+    if (!/^(--import|--require|-r|--loader)(=|$)/.test(argument)) return [];
+    return argument.includes('=') ? [argument] : [argument, process.execArgv[at + 1]!];
+  });
+}

@@ -1,0 +1,55 @@
+import { availableParallelism } from 'node:os';
+import type { InferenceSession } from 'onnxruntime-node';
+import { InputError, messageOf } from '../../errors.js';
+import type { RunValue } from '../../onnx/graph/probe.js';
+
+/** A value that goes into a run. */
+export interface Feed {
+  readonly type: 'float32' | 'uint8';
+  readonly dims: readonly number[];
+  readonly data: Float32Array | Uint8Array;
+}
+
+/** What came of a run. */
+export interface RunResult {
+  readonly values: ReadonlyMap<string, RunValue>;
+  /** Of ONNX Runtime's run alone. */
+  readonly ms: number;
+}
+
+/** A session of ONNX Runtime on the CPU: in this process (`here.ts`) or in one of its own (`apart.ts`). */
+export interface Session {
+  /** @param outputs names of what is wanted; everything by default */
+  run(feeds: Readonly<Record<string, Feed>>, outputs?: readonly string[]): Promise<RunResult>;
+  close(): Promise<void>;
+}
+
+/** Opens a model. @throws InputError where ONNX Runtime refuses it */
+export type OpenSession = (model: Uint8Array, options?: InferenceSession.SessionOptions) => Promise<Session>;
+
+/** Options of every session, besides its own. @param threads all cores by default */
+export function sessionOptions(provider: string, threads = availableParallelism()): InferenceSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    logSeverityLevel: 3,
+  };
+}
+
+/**
+ * A session whose threads go to sleep when a run ends. By default they spin for tens of milliseconds more, in the hope of
+ * the next run, and take the processors from whoever else has work: another session, the decoding of images. (With two
+ * sessions of 18 ms a run on two cores, a run of one right after a run of the other took 40 ms.)
+ */
+export const sleepsAfterRuns: InferenceSession.SessionOptions = {
+  extra: { session: { force_spinning_stop: '1' } },
+};
+
+/** What ONNX Runtime says of a model that it does not take, as a line. */
+export function refusedBy(path: string, error: unknown): InputError {
+  return new InputError(`${path}: ONNX Runtime refuses it: ${messageOf(error).trim().split('\n')[0]}`, {
+    cause: error,
+  });
+}
