@@ -2,6 +2,7 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineDescription } from '../engine.js';
+import { loaders } from '../loaders.js';
 import type { Measurement } from './measure.js';
 
 /** Whether an engine works here. */
@@ -23,7 +24,10 @@ const TIMEOUT_SECONDS = 120;
 export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<Diagnosis> {
   // .ts under tsx, .js when built
   const script = new URL(`./child${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
-  const child = fork(fileURLToPath(script), [id], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const child = fork(fileURLToPath(script), [id], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    execArgv: loaders(),
+  });
   return new Promise((resolve) => {
     let diagnosis: Diagnosis | undefined;
     let isReady = false;

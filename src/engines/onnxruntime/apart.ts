@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { InferenceSession } from 'onnxruntime-node';
 import { InputError } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
+import { loaders } from '../loaders.js';
 import { type Feed, type OpenSession, type RunResult, refusedBy, type Session, sessionOptions } from './session.js';
 
 /** What a process may take in which a model of unknown origin runs. */
@@ -174,12 +175,4 @@ function startProcess({ memoryMb }: Limits): ChildProcess {
   const limited = ['/bin/sh', '-c', `ulimit -d ${Math.ceil(memoryMb * 1000)}; exec "$0" "$@"`];
   const [program, ...args] = process.platform === 'win32' ? command : [...limited, ...command];
   return spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'], serialization: 'advanced' });
-}
-
-/** What makes this process read TypeScript, if it does; nothing else of its arguments is for another program (`-e`, `--inspect`). */
-function loaders(): string[] {
-  return process.execArgv.flatMap((argument, at) => {
-    if (!/^(--import|--require|-r|--loader)(=|$)/.test(argument)) return [];
-    return argument.includes('=') ? [argument] : [argument, process.execArgv[at + 1]!];
-  });
 }

@@ -68,13 +68,9 @@ export type FoundTiming = { readonly record: TimingRecord } | { readonly why: st
  */
 export async function findTiming(folder: string, machine: Machine): Promise<FoundTiming> {
   const path = join(folder, FILE);
-  let found: unknown;
-  try {
-    found = await readJson(path);
-  } catch (error) {
-    return { why: messageOf(error) };
-  }
-  if (found === undefined) return undefined;
+  const stored = await readStored(path);
+  if (stored === undefined || 'why' in stored) return stored;
+  const { found } = stored;
   if ((found as Partial<TimingRecord> | null)?.version !== RECORD_VERSION) {
     return { why: `${path}: written by another version of dgate` };
   }
@@ -84,4 +80,16 @@ export async function findTiming(folder: string, machine: Machine): Promise<Foun
     return { why: `${path}: measured on another machine (${record.machine.processor}, ${record.machine.cores} cores)` };
   }
   return { record };
+}
+
+/** What a JSON file holds, or why it cannot be read; undefined where there is none. */
+export async function readStored(
+  path: string,
+): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
+  try {
+    const found = await readJson(path);
+    return found === undefined ? undefined : { found };
+  } catch (error) {
+    return { why: messageOf(error) };
+  }
 }

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { messageOf } from '../../errors.js';
-import { canonicalJson, readJson, writeFileAtomic } from '../../store/files.js';
+import { canonicalJson, writeFileAtomic } from '../../store/files.js';
 import type { RowTiming } from '../../timing/record.js';
+import { readStored } from './files.js';
 import type { KeptRows, TimedRow } from './outcome.js';
 
 const FOLDER = 'timing-partial';
@@ -51,14 +51,9 @@ export function keptRows(
 }
 
 async function readKept(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
-  let found: unknown;
-  try {
-    found = await readJson(path);
-  } catch (error) {
-    return { why: messageOf(error) };
-  }
-  if (found === undefined) return undefined;
-  if (!rowSchema.safeParse(found).success) return { why: `${path}: damaged` };
-  const { key, timing, pairs } = found as { key: unknown; timing: RowTiming; pairs: TimedRow['pairs'] };
+  const stored = await readStored(path);
+  if (stored === undefined || 'why' in stored) return stored;
+  if (!rowSchema.safeParse(stored.found).success) return { why: `${path}: damaged` };
+  const { key, timing, pairs } = stored.found as { key: unknown; timing: RowTiming; pairs: TimedRow['pairs'] };
   return { key, row: { timing, pairs } };
 }
