@@ -65,8 +65,9 @@ describe(`a run killed at ${KILLS} random moments of all its stages (seed ${SEED
     const undisturbed = await first.ended;
     expect(undisturbed.status, undisturbed.stderr).to.equal(0);
     const ends = [...began.slice(1), performance.now()];
-    const lengthMs = new Map(stages.map((stage, i) => [stage, ends[i]! - began[i]!]));
-    for (const [{ name }, ms] of lengthMs) expect(ms, name).to.be.at.least(0);
+    for (const [i, { name }] of stages.entries()) expect(began[i], name).not.to.be.NaN;
+    // On a busy machine one stage is seen to begin a moment after the next one.
+    const lengthMs = new Map(stages.map((stage, i) => [stage, Math.max(0, ends[i]! - began[i]!)]));
 
     const random = new Random(SEED, 'kills');
     const killed = new Map<string, number>(stages.map(({ name }) => [name, 0]));
