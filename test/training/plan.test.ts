@@ -62,6 +62,7 @@ describe('a training plan', () => {
   it('keeps its files beside the checkpoint', () => {
     expect(trainingFiles('a/b.safetensors')).to.deep.equal({
       checkpoint: 'a/b.safetensors',
+      lock: 'a/b.lock',
       state: 'a/b.state.safetensors',
       curve: 'a/b.csv',
     });
