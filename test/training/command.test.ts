@@ -80,8 +80,14 @@ describe('dgate train', function () {
     [`${smallest} --out there.safetensors`, /^there\.safetensors: is there already; valid: another --out$/],
     [`${smallest} --out begun.safetensors`, /^begun\.state\.safetensors: an interrupted training; valid: --resume/],
     [`${smallest} --out begun.safetensors --resume`, /^begun\.state\.safetensors: an empty file; valid: /],
-    [`${smallest} ${cpu} --batch-size 64`, /^--batch-size 64; valid: 2 to 36, the images to learn from$/],
-    [`${smallest} ${cpu} --train-images 38`, /^--train-images 38; valid: 2 to 36: 4 of 40 are held out$/],
+    [
+      `${smallest} ${cpu} --out batch.safetensors --batch-size 64`,
+      /^--batch-size 64; valid: 2 to 36, the images to learn from$/,
+    ],
+    [
+      `${smallest} ${cpu} --out images.safetensors --train-images 38`,
+      /^--train-images 38; valid: 2 to 36: 4 of 40 are held out$/,
+    ],
     ['resnet18-imagenet', /^imagenet: no such dataset; valid: cifar10$/],
   ];
   it('refuses bad input in one line, and writes nothing', async () => {
