@@ -203,25 +203,10 @@ describe('trainGate', () => {
   });
 
   it('cross-entropy: stops in a pass where the loss is not finite', async () => {
-    let calls = 0;
-    let closed = 0;
-    const sound = directEngine();
-    const failing: Engine = {
-      ...sound,
-      loadLinearGradient: async (problem) => {
-        const gradient = await sound.loadLinearGradient(problem);
-        return {
-          run: async (...inputs) => {
-            const result = await gradient.run(...inputs);
-            return ++calls > COUNT / 20 + 1 ? { ...result, loss: Number.NaN } : result;
-          },
-          close: async () => void closed++,
-        };
-      },
-    };
+    const { engine: failing, counts } = failingAfter(COUNT / 20 + 1, Number.NaN);
     const training = train(clouds(7), settings('cross-entropy'), failing);
     await expectFailure(training, 'gate 1: the loss is not finite in epoch 3');
-    expect(closed, 'what was loaded is closed').to.equal(2);
+    expect(counts.closed, 'what was loaded is closed').to.equal(2);
   });
 
   describe('with ONNX Runtime', () => {
@@ -315,28 +300,32 @@ describe('trainGate', () => {
       poisoned[3 * FEATURES + 2] = poison;
       await expectFailure(train({ x: poisoned, labels }, settings('hinge')), 'gate 1: the features are not finite');
     }
-    let calls = 0;
-    let closed = 0;
     const steps = COUNT / 20;
-    const sound = directEngine();
-    const failing: Engine = {
-      ...sound,
-      loadLinearGradient: async (problem) => {
-        const gradient = await sound.loadLinearGradient(problem);
-        return {
-          run: async (...inputs) => {
-            const result = await gradient.run(...inputs);
-            return ++calls > steps ? { ...result, loss: Number.POSITIVE_INFINITY } : result;
-          },
-          close: async () => void closed++,
-        };
-      },
-    };
+    const { engine: failing, counts } = failingAfter(steps, Number.POSITIVE_INFINITY);
     await expectFailure(train({ x, labels }, settings('hinge'), failing), 'gate 1: the loss is not finite in epoch 2');
-    expect(closed, 'what was loaded is closed').to.equal(1);
-    expect(calls).to.equal(steps + 1);
+    expect(counts).to.deep.equal({ calls: steps + 1, closed: 1 });
   });
 });
+
+/** An engine whose losses are sound so many times and then this one; counts its runs, and what was closed. */
+function failingAfter(sound: number, loss: number) {
+  const direct = directEngine();
+  const counts = { calls: 0, closed: 0 };
+  const engine: Engine = {
+    ...direct,
+    loadLinearGradient: async (problem) => {
+      const gradient = await direct.loadLinearGradient(problem);
+      return {
+        run: async (...inputs) => {
+          const result = await gradient.run(...inputs);
+          return ++counts.calls > sound ? { ...result, loss } : result;
+        },
+        close: async () => void counts.closed++,
+      };
+    },
+  };
+  return { engine, counts };
+}
 
 async function expectFailure(work: Promise<unknown>, message: string): Promise<void> {
   const outcome = await work.then(
