@@ -41,6 +41,7 @@ export class GraphBuilder {
   readonly #inputs: ValueInfoMessage[] = [];
   readonly #outputs: ValueInfoMessage[] = [];
   readonly #parent: GraphBuilder | undefined;
+  readonly #local = new Map<string, TensorMessage>();
   #count = 0;
 
   constructor(
@@ -65,13 +66,13 @@ export class GraphBuilder {
     return this.#parent === undefined ? `${stem}_${this.#count++}` : this.#parent.fresh(stem);
   }
 
-  /** Declares an input; a string among the dimensions is a size known at run time. */
-  input(name: string, type: DataType, dims: readonly (number | string)[]): string {
+  /** Declares an input; a string among the dimensions is a size known at run time; without them it has any shape. */
+  input(name: string, type: DataType, dims?: readonly (number | string)[]): string {
     this.#inputs.push(valueInfo(name, type, dims));
     return name;
   }
 
-  output(name: string, type: DataType, dims: readonly (number | string)[]): void {
+  output(name: string, type: DataType, dims?: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
@@ -86,6 +87,11 @@ export class GraphBuilder {
   /** Adds a constant as it lies in a file; of two with the same name the first one stays. */
   tensor(tensor: TensorMessage): void {
     if (!this.#initializers.has(tensor.name)) this.#initializers.set(tensor.name, tensor);
+  }
+
+  /** The same into this graph itself, be it a branch: for a constant that nothing outside of the branch needs. */
+  localTensor(tensor: TensorMessage): void {
+    this.#local.set(tensor.name, tensor);
   }
 
   /** A constant vector of 64-bit integers: axes, shapes, starts. */
@@ -136,7 +142,7 @@ export class GraphBuilder {
     return {
       name: this.name,
       node: this.#nodes,
-      initializer: this.#parent === undefined ? [...this.#initializers.values()] : [],
+      initializer: [...(this.#parent === undefined ? this.#initializers.values() : []), ...this.#local.values()],
       input: this.#inputs,
       output: this.#outputs,
     };
@@ -156,7 +162,8 @@ export class GraphBuilder {
   }
 }
 
-function valueInfo(name: string, type: DataType, dims: readonly (number | string)[]): ValueInfoMessage {
+function valueInfo(name: string, type: DataType, dims?: readonly (number | string)[]): ValueInfoMessage {
+  if (dims === undefined) return { name, type: { tensor_type: { elem_type: dataTypes[type] } } };
   const dim = dims.map((size) => (typeof size === 'number' ? { dim_value: size } : { dim_param: size }));
   return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } };
 }

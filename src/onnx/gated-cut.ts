@@ -3,7 +3,14 @@ import type { ConfidenceKind } from '../gates/confidence.js';
 import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
 import { networkParts } from './gated.js';
-import { type AnswerForm, gatedGraphNames, type Parts, splitThresholds, writeExits } from './gated-exits.js';
+import {
+  gatedGraphNames,
+  type Parts,
+  plainAnswer,
+  splitThresholds,
+  writeExits,
+  writeExitsOfOne,
+} from './gated-exits.js';
 import { dialectOf, type LoadedNetwork } from './loaded.js';
 import { decodeModel, type ModelMessage, type NodeMessage } from './proto.js';
 
@@ -36,42 +43,59 @@ export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate
  * images along the first axis is right in any layout.
  *
  * @param optimised bytes of the file that ONNX Runtime wrote; they fit this machine and version only
+ * @param images `one`: a graph for one image at a time, with fewer nodes; `any`: for any number
  */
 export function cutModel(
   optimised: Uint8Array,
-  gates: number,
-  confidence: ConfidenceKind,
-  answer: AnswerForm,
+  images: 'one' | 'any',
+  { gates, classes, confidence }: CutOptions,
 ): Uint8Array {
   const model = decodeModel(optimised);
-  const dialect = { opsets: model.opset_import, irVersion: Number(model.ir_version) };
-  const builder = new GraphBuilder(model.graph.name, undefined, dialect);
-  const { images, thresholds } = gatedGraphNames;
-  const dims = model.graph.input[0]!.type.tensor_type.shape.dim.slice(1).map((dim) => {
-    return 'dim_value' in dim ? Number(dim.dim_value) : dim.dim_param;
-  });
-  builder.input(images, 'float', ['batch', ...dims]);
-  builder.input(thresholds, 'float', [gates]);
-  for (const tensor of model.graph.initializer) builder.tensor(tensor);
-  writeExits(builder, [images], {
-    parts: cutParts(model, gates + 1),
-    confidence,
-    answer,
-    thresholds: splitThresholds(builder, gates),
-    withoutCopies: true,
-  });
+  const builder = builderLike(model);
+  const names = gatedGraphNames;
+  builder.input(names.images, 'float', [images === 'one' ? 1 : 'batch', ...imageDims(model)]);
+  builder.input(names.thresholds, 'float', [gates]);
+  const spec = { parts: cutParts(model, gates + 1, images), confidence, thresholds: splitThresholds(builder, gates) };
+  if (images === 'one') writeExitsOfOne(builder, [names.images], { ...spec, classes });
+  else writeExits(builder, [names.images], { ...spec, answer: plainAnswer(classes), withoutCopies: true });
   return builder.encode();
 }
 
-/** The nodes of a straight model by the exit that first needs them. */
-function cutParts({ graph }: ModelMessage, exits: number): Parts {
+export interface CutOptions {
+  readonly gates: number;
+  readonly classes: number;
+  readonly confidence: ConfidenceKind;
+}
+
+function builderLike(model: ModelMessage): GraphBuilder {
+  const dialect = { opsets: model.opset_import, irVersion: Number(model.ir_version) };
+  return new GraphBuilder(model.graph.name, undefined, dialect);
+}
+
+/** Dimensions of an image, without the batch. */
+function imageDims({ graph }: ModelMessage): (number | string)[] {
+  const dims = graph.input[0]!.type.tensor_type.shape!.dim.slice(1);
+  return dims.map((dim) => ('dim_value' in dim ? Number(dim.dim_value) : dim.dim_param));
+}
+
+/** Nodes of a straight model by the exit that first needs them, and what each part hands on. */
+function dealOut({ graph }: ModelMessage, exits: number) {
   const nodes = Array.from({ length: exits }, (): NodeMessage[] => []);
   const partOf = partsOfNodes(graph.node, exits);
   for (const node of graph.node) {
     const part = partOf.get(node);
     if (part !== undefined) nodes[part]!.push(node);
   }
-  const handedOn = Array.from({ length: exits }, (_, part) => valuesBetween(nodes, part));
+  return { nodes, handedOn: nodes.map((_, part) => valuesBetween(nodes, part)) };
+}
+
+/**
+ * A straight model as parts for the branches of one graph. For one image each part stands in one branch only, and so do
+ * its weights: ONNX Runtime hands a branch each weight that lies outside of it anew in every run.
+ */
+function cutParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
+  const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const { nodes, handedOn } = dealOut(model, exits);
   return {
     count: exits,
     write(builder, part, inputs) {
@@ -79,6 +103,11 @@ function cutParts({ graph }: ModelMessage, exits: number): Parts {
       const names = new Map(before.map((name, i): [string, string] => [name, inputs[i]!]));
       const renamed = (name: string): string => names.get(name) ?? name;
       for (const node of nodes[part]!) {
+        for (const tensor of node.input.map((name) => constants.get(name))) {
+          if (tensor === undefined) continue;
+          if (images === 'one') builder.localTensor(tensor);
+          else builder.tensor(tensor);
+        }
         for (const output of node.output) if (output !== '') names.set(output, builder.fresh(output));
         const [input, output] = [node.input.map(renamed), node.output.map(renamed)];
         builder.copy({ ...node, name: builder.fresh(node.name), input, output });

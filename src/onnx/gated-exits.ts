@@ -109,6 +109,50 @@ export function writeExits(builder: GraphBuilder, inputs: readonly string[], spe
   }
 }
 
+/**
+ * The same for one image at a time, with as few nodes as there can be. The output is `distances` [1, classes + 1]: what the
+ * exit holds for each class, and the number of the exit.
+ */
+export function writeExitsOfOne(builder: GraphBuilder, inputs: readonly string[], spec: SpecOfOne): void {
+  const { distances: name } = gatedGraphNames;
+  const output = { name, type: 'float', dims: [spec.classes + 1] } as const;
+  const answer = writePartOfOne(builder, 0, inputs, spec, [output]);
+  builder.node('Identity', [answer], {}, name);
+  builder.output(name, output.type, [1, ...output.dims]);
+}
+
+/** What a graph for one image at a time is made of. */
+export interface SpecOfOne extends Pick<ExitsSpec, 'parts' | 'confidence' | 'thresholds'> {
+  readonly classes: number;
+}
+
+function writePartOfOne(
+  builder: GraphBuilder,
+  part: number,
+  inputs: readonly string[],
+  spec: SpecOfOne,
+  outputs: AnswerForm['outputs'],
+): string {
+  const { distances, next } = spec.parts.write(builder, part, inputs);
+  const exit = builder.constant(`exit${part}`, Float32Array.of(part), [1, 1]);
+  const answer = (branch: GraphBuilder): string => branch.node('Concat', [distances, exit], { axis: 1 });
+  if (part === spec.parts.count - 1) return answer(builder);
+  // Of one image, all distances can be reduced at once.
+  const confidence =
+    spec.confidence === 'max'
+      ? builder.node('ReduceMax', [distances], { keepdims: 0 })
+      : writeConfidence(builder, distances, spec.confidence);
+  const reaches = builder.node('GreaterOrEqual', [confidence, spec.thresholds[part]!]);
+  const [deeper] = writeIf(
+    builder,
+    reaches,
+    (leaving) => [answer(leaving)],
+    (staying) => [writePartOfOne(staying, part + 1, next, spec, outputs)],
+    outputs,
+  );
+  return deeper!;
+}
+
 /** One part, its exit, and all that lies behind it. @returns the answer's values for all images [n, ...] */
 function writePart(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
@@ -119,7 +163,7 @@ function writePart(builder: GraphBuilder, part: number, inputs: readonly string[
     writeSomebodyLeaves(builder, part, distances, spec),
     (leaving) => writeLeaving(leaving, part, distances, next, spec),
     (staying) => writePart(staying, part + 1, next, spec),
-    spec.answer,
+    spec.answer.outputs,
   );
 }
 
@@ -157,7 +201,7 @@ function writeLeaving(
       return here.map((all, i) => going.node('ScatterND', [all, column, deeper[i]!]));
     },
     (done) => here.map((value) => done.node('Identity', [value])),
-    spec.answer,
+    spec.answer.outputs,
   );
 }
 
@@ -166,7 +210,7 @@ function writeIf(
   condition: string,
   yes: (branch: GraphBuilder) => string[],
   no: (branch: GraphBuilder) => string[],
-  { outputs }: AnswerForm,
+  outputs: AnswerForm['outputs'],
 ): string[] {
   const branchOf = (name: string, write: (branch: GraphBuilder) => string[]) => {
     const branch = builder.branch(builder.fresh(name));

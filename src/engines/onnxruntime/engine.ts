@@ -21,9 +21,9 @@ import type {
   PlacedGate,
   Scaling,
 } from '../engine.js';
-import { type CreateSession, loadGatedNetwork } from './gated.js';
+import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
 import { tryApart } from './probe.js';
-import { sessionOptions, sleepsAfterRuns } from './session.js';
+import { sessionOptions, sleepsSoon } from './session.js';
 
 /** How ONNX Runtime executes on one kind of device. */
 export interface Execution {
@@ -60,7 +60,7 @@ export class OnnxRuntime implements Engine {
     if (isUser(lowered)) await tryApart(lowered);
     const session = await this.createSession(
       isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places),
-      sleepsAfterRuns,
+      sleepsSoon,
     );
     const { channels, height, width } = lowered.network.input;
     return {
@@ -83,7 +83,8 @@ export class OnnxRuntime implements Engine {
   ): Promise<GatedNetwork> {
     if (isUser(lowered)) await tryApart(lowered);
     const create: CreateSession = (model, options) => this.createSession(model, options);
-    return loadGatedNetwork(create, this.#execution.provider === 'cpu', lowered, gates, confidence);
+    const load = this.#execution.provider === 'cpu' ? loadOnCpu : loadOnDevice;
+    return load(create, lowered, gates, confidence);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {

@@ -11,7 +11,7 @@ import { floatThresholds, gatedGraphNames, plainAnswer } from '../../onnx/gated-
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import { removeOnExit } from '../../store/files.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
-import { sleepsAfterRuns } from './session.js';
+import { sleepsSoon } from './session.js';
 
 /** Opens sessions of one engine, with these options besides its own. */
 export type CreateSession = (
@@ -20,38 +20,89 @@ export type CreateSession = (
 ) => Promise<ort.InferenceSession>;
 
 /**
- * A gated network on ONNX Runtime: one session, one graph, whose later parts are branches.
- *
- * @param blocked whether the provider has its own layout for convolutions that it does not use inside branches (the
- *   CPU's): the network is then optimised whole and cut into branches afterwards
+ * A gated network on ONNX Runtime's CPU: a session for one image at a time and one for batches, each opened when it is
+ * first needed.
  */
-export async function loadGatedNetwork(
+export function loadOnCpu(
   createSession: CreateSession,
-  blocked: boolean,
+  lowered: LoadedNetwork,
+  gates: readonly PlacedGate[],
+  confidence: ConfidenceKind,
+): GatedNetwork {
+  const classes = classCount(lowered.network);
+  const load = async (images: 'one' | 'any') => {
+    const optimised = await optimise(createSession, straightModel(lowered, gates));
+    const model = cutModel(optimised, images, { gates: gates.length, classes, confidence });
+    const session = await createSession(model, sleepsSoon);
+    return { session, run: runnerOf(session, lowered, gates.length) };
+  };
+  const one = lazily(() => load('one'));
+  const any = lazily(() => load('any'));
+  return {
+    async run(images, count, thresholds): Promise<GatedBatch> {
+      if (count !== 1) return answerOf(await (await any.get()).run(images, count, thresholds), classes, confidence);
+      const results = await (await one.get()).run(images, count, thresholds);
+      const distances = results[gatedGraphNames.distances]!.data as Float32Array;
+      return {
+        exits: Int32Array.of(distances[classes]!),
+        ...decide(distances.subarray(0, classes), classes, confidence),
+      };
+    },
+    async close() {
+      for (const loaded of [one, any]) await (await loaded.loaded())?.session.release();
+    },
+  };
+}
+
+/** A gated network on one of ONNX Runtime's other providers: one session, one graph, whose later parts are branches. */
+export async function loadOnDevice(
+  createSession: CreateSession,
   lowered: LoadedNetwork,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
 ): Promise<GatedNetwork> {
   const classes = classCount(lowered.network);
-  const answer = plainAnswer(classes);
-  const model = blocked
-    ? cutModel(await optimise(createSession, straightModel(lowered, gates)), gates.length, confidence, answer)
-    : gatedModel(lowered, gates, { confidence, answer, withoutCopies: true });
-  const session = await createSession(model, sleepsAfterRuns);
-  const { channels, height, width } = lowered.network.input;
+  const model = gatedModel(lowered, gates, { confidence, answer: plainAnswer(classes), withoutCopies: true });
+  const session = await createSession(model, sleepsSoon);
+  const run = runnerOf(session, lowered, gates.length);
   return {
-    async run(images, count, thresholds): Promise<GatedBatch> {
-      if (thresholds.length !== gates.length) {
-        throw new RangeError(`${thresholds.length} thresholds for ${gates.length} gates`);
-      }
-      const results = await session.run({
-        [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
-        [gatedGraphNames.thresholds]: new ort.Tensor('float32', floatThresholds(thresholds), [gates.length]),
-      });
-      const exits = Int32Array.from(results[gatedGraphNames.exits]!.data as BigInt64Array, Number);
-      return { exits, ...decide(results[gatedGraphNames.distances]!.data as Float32Array, classes, confidence) };
-    },
+    run: async (images, count, thresholds) => answerOf(await run(images, count, thresholds), classes, confidence),
     close: () => session.release(),
+  };
+}
+
+/** Runs a graph on images and thresholds. */
+function runnerOf(session: ort.InferenceSession, { network }: LoadedNetwork, gates: number) {
+  const { channels, height, width } = network.input;
+  return (images: Float32Array, count: number, thresholds: readonly number[]) => {
+    if (thresholds.length !== gates) throw new RangeError(`${thresholds.length} thresholds for ${gates} gates`);
+    return session.run({
+      [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
+      [gatedGraphNames.thresholds]: new ort.Tensor('float32', floatThresholds(thresholds), [gates]),
+    });
+  };
+}
+
+/** What a graph with `plainAnswer` says of its images. */
+function answerOf(
+  results: ort.InferenceSession.OnnxValueMapType,
+  classes: number,
+  confidence: ConfidenceKind,
+): GatedBatch {
+  const exits = Int32Array.from(results[gatedGraphNames.exits]!.data as BigInt64Array, Number);
+  return { exits, ...decide(results[gatedGraphNames.distances]!.data as Float32Array, classes, confidence) };
+}
+
+/** Something that is loaded when it is first needed. */
+function lazily<T>(load: () => Promise<T>) {
+  let loading: Promise<T> | undefined;
+  return {
+    get(): Promise<T> {
+      loading ??= load();
+      return loading;
+    },
+    /** What was loaded, if anything was. */
+    loaded: (): Promise<T | undefined> => (loading ?? Promise.resolve(undefined)).catch(() => undefined),
   };
 }
 

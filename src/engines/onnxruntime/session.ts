@@ -39,12 +39,13 @@ export function sessionOptions(provider: string, threads = availableParallelism(
 }
 
 /**
- * A session whose threads go to sleep when a run ends. By default they spin for tens of milliseconds more, in the hope of
- * the next run, and take the processors from whoever else has work: another session, the decoding of images. (With two
- * sessions of 18 ms a run on two cores, a run of one right after a run of the other took 40 ms.)
+ * A session whose threads go to sleep about a millisecond after a run. By default they spin for tens of milliseconds, in the
+ * hope of the next run, and take the processors from whoever else has work: another session, the decoding of images.
+ * (With two sessions of 18 ms a run on two cores, a run of one right after a run of the other took 40 ms.) Runs back to
+ * back find them awake: to wake them costs a run some 20 microseconds.
  */
-export const sleepsAfterRuns: InferenceSession.SessionOptions = {
-  extra: { session: { force_spinning_stop: '1' } },
+export const sleepsSoon: InferenceSession.SessionOptions = {
+  extra: { session: { intra_op: { spin_duration_us: '500' } } },
 };
 
 /** What ONNX Runtime says of a model that it does not take, as a line. */
