@@ -4,8 +4,8 @@ import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 
 /** Images of a batch, at most. */
 export const BATCH_IMAGES = 64;
-/** Bytes of a network's input, at most: 32 images of ImageNet's size. What the network holds beside it is many times that. */
-const INPUT_BYTES = 20e6;
+/** Bytes of a network's input, at most: 16 images of ImageNet's size. What the network holds beside it is many times that. */
+const INPUT_BYTES = 10e6;
 
 /** Images of a batch of a source: a power of two, so that shards are whole batches. */
 export function batchImages({ channels, height, width }: ImageShape): number {

@@ -1,12 +1,12 @@
-import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js';
+import { encodeSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import { assertSpace } from '../store/space.js';
 import type { Entry } from '../store/store.js';
-import { type ImageRange, type NetworkBatch, runBatches } from './batches.js';
+import { type ImageRange, runBatches } from './batches.js';
 import type { LazyEngine, RunContext } from './context.js';
-import { shardArrays } from './features.js';
+import { ShardRows } from './shard-rows.js';
 import type { NetworkSource } from './source.js';
 
 /** Images of a shard: what an interrupted extraction loses at most. */
@@ -128,7 +128,7 @@ interface Claimed extends ShardPlace {
 /** Extracts those shards that nobody else is making. @returns how many */
 async function extractFree(
   { progress }: RunContext,
-  { entry, images, source, name }: Extraction,
+  { entry, images, source, places, name }: Extraction,
   open: readonly ShardPlace[],
   load: () => Promise<Parameters<typeof runBatches>[0]>,
 ): Promise<number> {
@@ -138,20 +138,23 @@ async function extractFree(
   const first = await claims.next();
   if (first.done === true) return 0;
   const task = progress.begin(name, open.at(-1)!.end - first.value.start, 'images');
-  let parts: NetworkBatch[] = [];
   let [done, made] = [0, 0];
   // A shard is written while the network goes on; one at a time, so that two are in memory at most.
+  const widths = gateFeatureCounts(source.network, places);
+  let [filling, written] = [new ShardRows(widths, images.classes.length), new ShardRows(widths, images.classes.length)];
   let writing = Promise.resolve();
   try {
     for await (const batch of runBatches(await load(), images, source.preprocessing, after(first.value, claims))) {
-      parts.push(batch);
-      done += batch.count;
       const { start, end } = claimed[0]!;
-      if (parts.reduce((sum, { count }) => sum + count, 0) === end - start) {
+      if (filling.covered === 0) filling.begin(end - start);
+      filling.add(batch);
+      done += batch.count;
+      if (filling.covered === end - start) {
         await writing;
-        writing = writeShard(entry, claimed.shift()!, parts, images.labels);
+        [filling, written] = [written, filling];
+        filling.clear();
+        writing = writeShard(entry, claimed.shift()!, written, images.labels);
         writing.catch(() => {}); // thrown where it is awaited
-        parts = [];
         made++;
       }
       const broken = images.unreadable?.size ?? 0;
@@ -167,14 +170,9 @@ async function extractFree(
 }
 
 /** Writes a finished shard, then lets go of its lock, whatever became of it. */
-async function writeShard(
-  entry: Entry,
-  { name, lock }: Claimed,
-  parts: readonly NetworkBatch[],
-  labels: Int32Array,
-): Promise<void> {
+async function writeShard(entry: Entry, { name, lock }: Claimed, rows: ShardRows, labels: Int32Array): Promise<void> {
   try {
-    await entry.write(name, encodeSafetensors(shardContent(parts, labels)));
+    await entry.write(name, encodeSafetensors(rows.content(labels)));
   } finally {
     await lock.release();
   }
@@ -197,33 +195,4 @@ async function* claim(entry: Entry, open: readonly ShardPlace[], claimed: Claime
 async function* after<T>(first: T, rest: AsyncGenerator<T>): AsyncGenerator<T> {
   yield first;
   yield* rest;
-}
-
-/** The arrays of a shard, [images, ...], from the results of its batches. */
-function shardContent(parts: readonly NetworkBatch[], ofAll: Int32Array): Map<string, Storable> {
-  const labels = Int32Array.from(
-    parts.flatMap(({ positions }) => [...positions]),
-    (position) => ofAll[position]!,
-  );
-  const leftOut = Int32Array.from(parts.flatMap((part) => part.leftOut));
-  const joined = (pieces: readonly Float32Array[]): Storable => {
-    const data = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-    let offset = 0;
-    for (const piece of pieces) {
-      data.set(piece, offset);
-      offset += piece.length;
-    }
-    return { dtype: 'F32', shape: [labels.length, data.length / Math.max(1, labels.length)], data };
-  };
-  const gates = parts[0]!.result.features.map((_, gate): [string, Storable] => {
-    return [shardArrays.gate(gate), joined(parts.map(({ result }) => result.features[gate]!))];
-  });
-  return new Map<string, Storable>([
-    ...gates,
-    [shardArrays.logits, joined(parts.map(({ result }) => result.logits))],
-    [shardArrays.labels, { dtype: 'I32', shape: [labels.length], data: labels }],
-    ...(leftOut.length > 0
-      ? [[shardArrays.leftOut, { dtype: 'I32', shape: [leftOut.length], data: leftOut }] as [string, Storable]]
-      : []),
-  ]);
 }

@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, read } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { InputError, messageOf } from '../../errors.js';
+import { collectYoung } from '../../garbage.js';
 import { canonicalJson, sha256 } from '../../store/files.js';
 import type { ImageSource } from '../dataset.js';
 import { decodeImage } from './decode.js';
@@ -13,14 +14,32 @@ const readAt = promisify(read);
 /** Raise when the same files give other pixels. */
 const DECODER_VERSION = 2;
 
-/** Buffers for files that are used again, so that memory does not wait for the garbage collector. */
-const MOST_SPARE = 192;
-
 /** Larger than any photograph; a hole in a file system can have any size. */
 const MOST_BYTES = 2 ** 28;
 
 /** A power of two of at least 128 KiB: most files of ImageNet fit the smallest. */
 const roomFor = (size: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(Math.max(1, size))));
+
+/**
+ * Buffers for files, used again, so that memory does not wait for the garbage collector. There are never more of them
+ * than files are read at once: where a larger one is needed, a smaller one goes.
+ */
+class FileBuffers {
+  /** Not in use, the smallest first. */
+  readonly #spare: Buffer[] = [];
+
+  take(size: number): Buffer {
+    const fitting = this.#spare.findIndex((buffer) => buffer.length >= size);
+    if (fitting >= 0) return this.#spare.splice(fitting, 1)[0]!;
+    this.#spare.shift();
+    return Buffer.allocUnsafeSlow(roomFor(size));
+  }
+
+  giveBack(buffer: Buffer): void {
+    const larger = this.#spare.findIndex(({ length }) => length >= buffer.length);
+    this.#spare.splice(larger < 0 ? this.#spare.length : larger, 0, buffer);
+  }
+}
 
 /**
  * Image files as a source: decoded when they are asked for, nothing kept.
@@ -32,7 +51,7 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
   const { crop } = geometry;
   const imageBytes = 3 * crop * crop;
   const unreadable = new Map<number, string>();
-  const spare: Buffer[] = [];
+  const buffers = new FileBuffers();
   const decode = async (index: number, out: Uint8Array): Promise<void> => {
     if (!Number.isInteger(index) || index < 0 || index >= list.count) {
       throw new RangeError(`image ${index} of ${list.count}`);
@@ -44,8 +63,7 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       out.fill(0);
       return;
     }
-    const found = spare.findIndex((buffer) => buffer.length >= size);
-    const buffer = found < 0 ? Buffer.allocUnsafeSlow(roomFor(size)) : spare.splice(found, 1)[0]!;
+    const buffer = buffers.take(size);
     const bytes = await readListed(path, size, buffer);
     try {
       await decodeImage(bytes, geometry, out);
@@ -53,7 +71,7 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       unreadable.set(index, `${path}: ${messageOf(error).split('\n')[0]!}`);
       out.fill(0);
     } finally {
-      if (spare.length < MOST_SPARE) spare.push(buffer);
+      buffers.giveBack(buffer);
     }
   };
   return {
@@ -71,6 +89,8 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       await Promise.all(
         Array.from(indices, (index, i) => decode(index, images.subarray(i * imageBytes, (i + 1) * imageBytes))),
       );
+      // What the decoders gave for these images.
+      collectYoung();
       return images;
     },
   };
