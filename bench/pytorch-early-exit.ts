@@ -61,7 +61,7 @@ const narrow = { 1: 48, 32: 4 };
 
 const engine = await createEngine('ort-cpu');
 
-async function fullWidth(blocks: Blocks): Promise<Subject> {
+export async function fullWidth(blocks: Blocks): Promise<Subject> {
   const count = imagesOf(blocks, wide);
   const network = networkByName('resnet101-cifar10');
   const random = new Random(0, 'bench');

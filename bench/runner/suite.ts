@@ -7,6 +7,7 @@ const suite: Readonly<Record<string, () => Promise<{ readonly benchmark: Benchma
   'cross-entropy': () => import('../suite/cross-entropy.js'),
   thresholds: () => import('../suite/thresholds.js'),
   dynamic: () => import('../suite/dynamic.js'),
+  efficiency: () => import('../suite/efficiency.js'),
   warm: () => import('../suite/warm.js'),
   memory: () => import('../suite/memory.js'),
   training: () => import('../suite/training.js'),
