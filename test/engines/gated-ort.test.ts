@@ -102,18 +102,26 @@ describe('exits of ort-cpu', () => {
     await file.close();
   });
 
-  it('an image whose confidence equals the threshold leaves; just above it, it stays', async () => {
-    const first = await network.run(subject.images, COUNT, [-Infinity, Infinity, Infinity]);
-    const threshold = first.confidences[2]!;
-    const leaves = await network.run(subject.images, COUNT, [threshold, Infinity, Infinity]);
-    expect(leaves.exits[2]).to.equal(0);
-    // A double between two float32: no confidence equals it, and rounding it down would let the image go.
-    const stays = await network.run(subject.images, COUNT, [
-      threshold + Math.abs(threshold) * 2 ** -26,
-      Infinity,
-      Infinity,
-    ]);
-    expect(stays.exits[2]).to.equal(3);
+  // One image has a graph of its own.
+  for (const [what, count] of [
+    ['one image', 1],
+    ['a batch', COUNT],
+  ] as const) {
+    it(`${what}: whose confidence equals the threshold leaves; just above it, it stays`, async () => {
+      const run = (threshold: number) =>
+        network.run(subject.images.slice(0, count * 3072), count, [threshold, Infinity, Infinity]);
+      const first = await run(-Infinity);
+      const last = count - 1;
+      const threshold = first.confidences[last]!;
+      expect((await run(threshold)).exits[last]).to.equal(0);
+      // A double between two float32: no confidence equals it, and rounding it down would let the image go.
+      expect((await run(threshold + Math.abs(threshold) * 2 ** -26)).exits[last]).to.equal(3);
+    });
+  }
+
+  it('one image of NaN leaves at no gate', async () => {
+    const nothing = new Float32Array(3072).fill(Number.NaN);
+    expect((await network.run(nothing, 1, [0, 0, 0])).exits[0]).to.equal(3);
   });
 
   it('an image of NaN leaves at no gate and changes nothing for the others', async () => {

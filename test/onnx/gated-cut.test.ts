@@ -1,0 +1,61 @@
+import { expect } from 'chai';
+import type { GatePlace } from '../../src/networks/pooling.js';
+import { cutModel, straightModel } from '../../src/onnx/gated-cut.js';
+import { decodeModel, type GraphMessage, type NodeMessage } from '../../src/onnx/proto.js';
+import { CLASSES, type GatedCase, gatedCase } from './gated-networks.js';
+
+const places: readonly GatePlace[] = [
+  { stage: 1, pooling: { kind: 'grid', size: 4 } },
+  { stage: 2, pooling: { kind: 'gap' } },
+];
+
+/** A graph's own convolutions, by the names of their weights. */
+const weightsOf = ({ node }: GraphMessage): string[] =>
+  node.filter(({ op_type }) => op_type === 'Conv').map(({ input }) => input[1]!);
+
+const branchOf = ({ attribute }: NodeMessage, name: string): GraphMessage =>
+  attribute.find((candidate) => candidate.name === name)!.g!;
+
+/** The `If` of each gate and the graph it stands in, the first gate first. */
+function nested(graph: GraphMessage): { graph: GraphMessage; leaves?: GraphMessage }[] {
+  const conditional = graph.node.find(({ op_type }) => op_type === 'If');
+  if (conditional === undefined) return [{ graph }];
+  return [{ graph, leaves: branchOf(conditional, 'then_branch') }, ...nested(branchOf(conditional, 'else_branch'))];
+}
+
+describe('the gated network cut at its gates', () => {
+  let subject: GatedCase;
+  let one: GraphMessage;
+  before(async () => {
+    subject = await gatedCase('resnet20-width0.25-cifar10', places, 1);
+    const { lowered, gates } = subject;
+    const options = { gates: gates.length, classes: CLASSES, confidence: 'max' } as const;
+    one = decodeModel(cutModel(straightModel(lowered, gates), 'one', options)).graph;
+  });
+
+  it('for one image: every part stands in one graph, and nothing of it is computed before its gate', () => {
+    const parts = nested(one);
+    expect(parts).to.have.length(3);
+    const all = parts.flatMap(({ graph }) => weightsOf(graph));
+    expect(new Set(all).size).to.equal(all.length);
+    expect(parts.map(({ graph }) => weightsOf(graph).length)).to.deep.equal([7, 6, 6]); // 1 + 3 x 2 in stage 1
+    for (const { leaves } of parts) expect(leaves?.node.map(({ op_type }) => op_type) ?? ['Concat']).to.eql(['Concat']);
+  });
+
+  it('for one image: weights lie in the branch that uses them', () => {
+    for (const { graph } of nested(one)) {
+      const own = new Set(graph.initializer.map(({ name }) => name));
+      expect(weightsOf(graph).filter((name) => !own.has(name))).to.deep.equal([]);
+    }
+  });
+
+  it('for one image: a gate needs no more nodes than its distances, two for the comparison, and an If', () => {
+    for (const { graph, leaves } of nested(one).slice(0, 2)) {
+      expect(leaves).not.to.equal(undefined);
+      const pooled = graph.node.findIndex(({ op_type }) => /^(Global)?AveragePool$/.test(op_type));
+      const names = graph.node.slice(pooled).map(({ op_type }) => op_type);
+      const comparison = names.filter((name) => name !== 'Identity');
+      expect(comparison).to.deep.equal([names[0], 'Flatten', 'Gemm', 'ReduceMax', 'GreaterOrEqual', 'If']);
+    }
+  });
+});
