@@ -8,6 +8,8 @@ export interface EngineEntry {
   readonly description: string;
   /** Arithmetic of features and logits; part of the cache key. */
   readonly precision: 'float32';
+  /** What it computes on, where the machine has one: a GPU needs more images at once to be busy. */
+  readonly device: 'cpu' | 'gpu';
 }
 
 /**
@@ -20,42 +22,49 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     id: 'ort-cpu',
     description: 'ONNX Runtime on the CPU, all cores',
     precision: 'float32',
+    device: 'cpu',
     create: async () => (await import('./onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
   },
   {
     id: 'ort-webgpu',
     description: 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver',
     precision: 'float32',
+    device: 'gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeWebGpu.create(),
   },
   {
     id: 'ort-cuda',
     description: 'ONNX Runtime on CUDA 12, its libraries installed separately',
     precision: 'float32',
+    device: 'gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeCuda.create(),
   },
   {
     id: 'tfjs-node',
     description: "TensorFlow's own kernels: CUDA where there is a GPU, else CPU (dgate doctor --setup tfjs-node)",
     precision: 'float32',
+    device: 'gpu',
     create: () => tensorFlow('tfjs-node'),
   },
   {
     id: 'tfjs-webgpu',
     description: 'TensorFlow.js on any GPU with a Vulkan, Metal or D3D driver',
     precision: 'float32',
+    device: 'gpu',
     create: () => tensorFlow('tfjs-webgpu'),
   },
   {
     id: 'tfjs-wasm',
     description: 'TensorFlow.js in WebAssembly, one thread',
     precision: 'float32',
+    device: 'cpu',
     create: () => tensorFlow('tfjs-wasm'),
   },
   {
     id: 'tfjs-cpu',
     description: 'TensorFlow.js in plain JavaScript: slow, needs nothing',
     precision: 'float32',
+    device: 'cpu',
     create: () => tensorFlow('tfjs-cpu'),
   },
 ];

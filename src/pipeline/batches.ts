@@ -4,20 +4,23 @@ import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 
 /** Images of a batch, at most. */
 export const BATCH_IMAGES = 64;
-/** Bytes of a network's input, at most: 16 images of ImageNet's size. What the network holds beside it is many times that. */
-const INPUT_BYTES = 10e6;
+/**
+ * Bytes of a network's input, at most. On the CPU 8 images of ImageNet's size: more at once are no faster, and the memory
+ * of everything under way grows with them. On a GPU 64.
+ */
+const INPUT_BYTES = { cpu: 5e6, gpu: 40e6 };
 
 /** Images of a batch of a source: a power of two, so that shards are whole batches. */
-export function batchImages({ channels, height, width }: ImageShape): number {
-  const fitting = INPUT_BYTES / (4 * channels * height * width);
+export function batchImages({ channels, height, width }: ImageShape, device: keyof typeof INPUT_BYTES): number {
+  const fitting = INPUT_BYTES[device] / (4 * channels * height * width);
   return Math.min(BATCH_IMAGES, 2 ** Math.max(0, Math.floor(Math.log2(fitting))));
 }
 
 /**
  * Batches that are being read while the engine works. Some engines hold the main thread as long as they compute, so a
- * batch moves on by one step in each pause: with three under way, one is always ready (decoding a file takes two).
+ * batch moves on by one step in each pause: with five under way, one is always ready (decoding a file takes two).
  */
-const AHEAD = 3;
+const AHEAD = 5;
 
 /** What a network gives for some consecutive images, those left out that cannot be decoded. */
 export interface NetworkBatch {
@@ -39,6 +42,7 @@ export interface ImageRange {
 /**
  * Runs a network over images in order; the next batches are read while the engine works on the last.
  *
+ * @param device what the network runs on
  * @param ranges which images, the next one asked for when the batches of the last are under way; all by default. No batch
  *   holds images of two.
  */
@@ -46,6 +50,7 @@ export async function* runBatches(
   loaded: FeatureNetwork,
   images: ImageSource,
   preprocessing: Preprocessing,
+  device: keyof typeof INPUT_BYTES,
   ranges: Iterable<ImageRange> | AsyncIterable<ImageRange> = [{ start: 0, end: images.count }],
 ): AsyncGenerator<NetworkBatch> {
   const channelSize = images.height * images.width;
@@ -53,7 +58,7 @@ export async function* runBatches(
   // Two inputs in turn: one that the engine reads while the other is filled.
   const inputs: (Float32Array | undefined)[] = [];
   let turn = 0;
-  for await (const batch of batchesAhead(images, ranges)) {
+  for await (const batch of batchesAhead(images, device, ranges)) {
     const { length } = batch.pixels;
     const place = turn++ % 2;
     const room = inputs[place];
@@ -78,10 +83,11 @@ interface Pixels {
 /** Batches in order, the next ones under way before they are asked for; a batch's pixels are good until then. */
 async function* batchesAhead(
   images: ImageSource,
+  device: keyof typeof INPUT_BYTES,
   ranges: Iterable<ImageRange> | AsyncIterable<ImageRange>,
 ): AsyncGenerator<Pixels> {
   const underWay: Promise<Pixels>[] = [];
-  const places = placesIn(ranges, batchImages(images));
+  const places = placesIn(ranges, batchImages(images, device));
   // Pixels of batches that were used: garbage of this size would be collected late, and memory grow meanwhile.
   const spare: Uint8Array[] = [];
   let left = true;

@@ -44,7 +44,8 @@ export async function evaluateOriginal(
   let done = 0;
   let correct = 0;
   try {
-    for await (const { result, positions, count: size } of runBatches(loaded, images, source.preprocessing)) {
+    const { device } = engine.entry;
+    for await (const { result, positions, count: size } of runBatches(loaded, images, source.preprocessing, device)) {
       const { classes } = decide(result.logits, images.classes.length, 'max');
       correct += classes.filter((predicted, i) => predicted === images.labels[positions[i]!]).length;
       done += size;

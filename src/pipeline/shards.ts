@@ -128,7 +128,7 @@ interface Claimed extends ShardPlace {
 /** Extracts those shards that nobody else is making. @returns how many */
 async function extractFree(
   { progress }: RunContext,
-  { entry, images, source, places, name }: Extraction,
+  { entry, images, source, places, engine, name }: Extraction,
   open: readonly ShardPlace[],
   load: () => Promise<Parameters<typeof runBatches>[0]>,
 ): Promise<number> {
@@ -144,7 +144,9 @@ async function extractFree(
   let [filling, written] = [new ShardRows(widths, images.classes.length), new ShardRows(widths, images.classes.length)];
   let writing = Promise.resolve();
   try {
-    for await (const batch of runBatches(await load(), images, source.preprocessing, after(first.value, claims))) {
+    const ranges = after(first.value, claims);
+    const batches = runBatches(await load(), images, source.preprocessing, engine.entry.device, ranges);
+    for await (const batch of batches) {
       const { start, end } = claimed[0]!;
       if (filling.covered === 0) filling.begin(end - start);
       filling.add(batch);

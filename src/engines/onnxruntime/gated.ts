@@ -33,7 +33,9 @@ export function loadOnCpu(
   const load = async (images: 'one' | 'any') => {
     const optimised = await optimise(createSession, straightModel(lowered, gates));
     const model = cutModel(optimised, images, { gates: gates.length, classes, confidence });
-    const session = await createSession(model, sleepsSoon);
+    // How many images go on differs from batch to batch: a plan of the memory for each such number is hardly used again.
+    const options = images === 'any' ? { ...sleepsSoon, enableMemPattern: false } : sleepsSoon;
+    const session = await createSession(model, options);
     return { session, run: runnerOf(session, lowered, gates.length) };
   };
   const one = lazily(() => load('one'));
