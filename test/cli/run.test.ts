@@ -123,9 +123,9 @@ describe('dgate run on generated images', () => {
 
   it('stops within 2 s of SIGINT, leaves no temporary file, and goes on when it is run again', async () => {
     const own = await makePlace();
-    const command = ['run', definition, '--train-images', '1200', '--test-images', '50', ...own.options];
-    // A shard of 1,024 images in batches of 64, each a tenth of a second late, then three more batches.
-    const running = startCli(command, { generated: true, env: { TEST_BATCH_MS: '100' } });
+    const command = ['run', definition, '--train-images', '1900', '--test-images', '50', ...own.options];
+    // A shard of 1,024 images in batches of 64, five at a time each a fifth of a second late, then 14 more batches.
+    const running = startCli(command, { generated: true, env: { TEST_BATCH_MS: '200' } });
     const done = finished(running);
     const shards = async () =>
       (await filesBelow(own.cache)).filter((name) => /shard-\d+-[0-9a-f]{16}\.safetensors$/.test(name));

@@ -52,7 +52,7 @@ describe('shards of an extraction', () => {
       }),
       places: [],
       engine: {
-        entry: { id: 'fake' },
+        entry: { id: 'fake', device: 'cpu' },
         get: async () => ({ loadFeatures: async () => loaded }),
       } as unknown as LazyEngine,
       entry: workplace.context.store.entry('features', {}),
