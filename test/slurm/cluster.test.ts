@@ -68,7 +68,7 @@ describe('submissions to a Slurm cluster', function () {
 
   it('end in the same CSV, byte for byte, as a local run; with a task killed half-way and requeued, too', async () => {
     const local = cli(['run', definition], 'local');
-    const slow = { TEST_BATCH_MS: '120' };
+    const slow = { TEST_BATCH_MS: '200' };
     const submitted = await cli(['submit', definition, '--shards', '4', '--at-once', '2', '--json'], 'cluster', slow);
     expect(submitted.status, submitted.stderr).to.equal(0);
     const { jobs } = JSON.parse(submitted.stdout) as { jobs: { stage: string; job: string }[] };
