@@ -39,7 +39,7 @@ const LEAST_ROUNDS = 7;
 const LEAST_RUNS = 5;
 
 /** Gates after every stage but the last, with the poolings of Tables 1 and 2. */
-export function placedGates(name: string): PlacedGate[] {
+function placedGates(name: string): PlacedGate[] {
   const network = networkByName(name);
   const places = network.stages.slice(0, -1).map((_, i): GatePlace => {
     return { stage: i + 1, pooling: i < 2 ? { kind: 'grid', size: 4 } : { kind: 'gap' } };
