@@ -66,13 +66,13 @@ export class GraphBuilder {
     return this.#parent === undefined ? `${stem}_${this.#count++}` : this.#parent.fresh(stem);
   }
 
-  /** Declares an input; a string among the dimensions is a size known at run time; without them it has any shape. */
-  input(name: string, type: DataType, dims?: readonly (number | string)[]): string {
+  /** Declares an input; a string among the dimensions is a size known at run time. */
+  input(name: string, type: DataType, dims: readonly (number | string)[]): string {
     this.#inputs.push(valueInfo(name, type, dims));
     return name;
   }
 
-  output(name: string, type: DataType, dims?: readonly (number | string)[]): void {
+  output(name: string, type: DataType, dims: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
@@ -162,8 +162,7 @@ export class GraphBuilder {
   }
 }
 
-function valueInfo(name: string, type: DataType, dims?: readonly (number | string)[]): ValueInfoMessage {
-  if (dims === undefined) return { name, type: { tensor_type: { elem_type: dataTypes[type] } } };
+function valueInfo(name: string, type: DataType, dims: readonly (number | string)[]): ValueInfoMessage {
   const dim = dims.map((size) => (typeof size === 'number' ? { dim_value: size } : { dim_param: size }));
   return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } };
 }

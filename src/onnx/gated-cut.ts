@@ -74,7 +74,7 @@ function builderLike(model: ModelMessage): GraphBuilder {
 
 /** Dimensions of an image, without the batch. */
 function imageDims({ graph }: ModelMessage): (number | string)[] {
-  const dims = graph.input[0]!.type.tensor_type.shape!.dim.slice(1);
+  const dims = graph.input[0]!.type.tensor_type.shape.dim.slice(1);
   return dims.map((dim) => ('dim_value' in dim ? Number(dim.dim_value) : dim.dim_param));
 }
 

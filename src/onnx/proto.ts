@@ -110,7 +110,7 @@ export interface ValueInfoMessage {
   readonly type: {
     readonly tensor_type: {
       readonly elem_type: number;
-      readonly shape?: { readonly dim: readonly ({ dim_value: number } | { dim_param: string })[] };
+      readonly shape: { readonly dim: readonly ({ dim_value: number } | { dim_param: string })[] };
     };
   };
 }

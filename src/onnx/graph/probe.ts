@@ -107,7 +107,7 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
 /** The input with an open number of images, whatever the file says. */
 function openInput(info: ValueInfoMessage): ValueInfoMessage {
   const { elem_type, shape } = info.type.tensor_type;
-  const dim = [{ dim_param: 'batch' }, ...(shape?.dim ?? []).slice(1)];
+  const dim = [{ dim_param: 'batch' }, ...shape.dim.slice(1)];
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
 }
 

@@ -193,7 +193,7 @@ function changed(model: Writable<ModelMessage>, { node: at, part, which, other, 
       node.input.reverse();
       break;
     case 'shape': {
-      const dim = pick(pick(model.graph.input, at)?.type.tensor_type.shape?.dim ?? [], which);
+      const dim = pick(pick(model.graph.input, at)?.type.tensor_type.shape.dim ?? [], which);
       if (dim !== undefined) Object.assign(dim, { dim_value: number });
     }
   }
