@@ -40,6 +40,7 @@ export class GraphBuilder {
   readonly #initializers: Map<string, TensorMessage>;
   readonly #inputs: ValueInfoMessage[] = [];
   readonly #outputs: ValueInfoMessage[] = [];
+  readonly #values: ValueInfoMessage[] = [];
   readonly #parent: GraphBuilder | undefined;
   readonly #local = new Map<string, TensorMessage>();
   #count = 0;
@@ -74,6 +75,11 @@ export class GraphBuilder {
 
   output(name: string, type: DataType, dims: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
+  }
+
+  /** Says of a value in between what its type and dimensions are. */
+  value(name: string, type: DataType, dims: readonly (number | string)[]): void {
+    this.#values.push(valueInfo(name, type, dims));
   }
 
   /** Adds a constant and returns its name. The data are not copied before they are written. */
@@ -145,6 +151,7 @@ export class GraphBuilder {
       initializer: [...(this.#parent === undefined ? this.#initializers.values() : []), ...this.#local.values()],
       input: this.#inputs,
       output: this.#outputs,
+      value_info: this.#values,
     };
   }
 

@@ -195,6 +195,7 @@ function writeLeaving(
     somebodyStays,
     (going) => {
       const positions = going.node('Reshape', [stay, going.ints('flat', [-1])]); // [m]
+      going.value(positions, 'int64', [going.fresh('staying')]);
       const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
       const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));
       const deeper = writePart(going, part + 1, gathered, spec);

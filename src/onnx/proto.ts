@@ -24,6 +24,7 @@ message GraphProto {
   repeated TensorProto initializer = 5;
   repeated ValueInfoProto input = 11;
   repeated ValueInfoProto output = 12;
+  repeated ValueInfoProto value_info = 13;
 }
 message NodeProto {
   repeated string input = 1;
@@ -120,6 +121,8 @@ export interface GraphMessage {
   readonly initializer: readonly TensorMessage[];
   readonly input: readonly ValueInfoMessage[];
   readonly output: readonly ValueInfoMessage[];
+  /** Types and dimensions of values in between, as far as somebody says them. */
+  readonly value_info?: readonly ValueInfoMessage[];
 }
 export interface ModelMessage {
   readonly ir_version: number;
