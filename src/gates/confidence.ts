@@ -20,13 +20,19 @@ export interface Decisions {
  * Class and confidence of each image.
  *
  * @param distances [count, classes] row-major
+ * @param stride from one image's numbers to the next one's, if there is more than the distances
  */
-export function decide(distances: Float32Array, classes: number, kind: ConfidenceKind): Decisions {
-  const count = distances.length / classes;
+export function decide(
+  distances: Float32Array,
+  classes: number,
+  kind: ConfidenceKind,
+  stride: number = classes,
+): Decisions {
+  const count = distances.length / stride;
   const winners = new Int32Array(count);
   const confidences = new Float32Array(count);
   for (let image = 0; image < count; image++) {
-    const row = distances.subarray(image * classes, (image + 1) * classes);
+    const row = distances.subarray(image * stride, image * stride + classes);
     let winner = 0;
     for (let c = 1; c < classes; c++) if (row[c]! > row[winner]!) winner = c;
     winners[image] = winner;

@@ -55,9 +55,14 @@ export function cutModel(
   const names = gatedGraphNames;
   builder.input(names.images, 'float', [images === 'one' ? 1 : 'batch', ...imageDims(model)]);
   builder.input(names.thresholds, 'float', [gates]);
-  const spec = { parts: cutParts(model, gates + 1, images), confidence, thresholds: splitThresholds(builder, gates) };
-  if (images === 'one') writeExitsOfOne(builder, [names.images], { ...spec, classes });
-  else writeExits(builder, [names.images], { ...spec, answer: plainAnswer(classes), withoutCopies: true });
+  const spec = {
+    parts: cutParts(model, gates + 1, images),
+    confidence,
+    thresholds: splitThresholds(builder, gates),
+    answer: plainAnswer(classes),
+  };
+  if (images === 'one') writeExitsOfOne(builder, [names.images], spec);
+  else writeExits(builder, [names.images], { ...spec, withoutCopies: true });
   return builder.encode();
 }
 

@@ -79,14 +79,17 @@ export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): Ans
   };
 }
 
-/** The exit, and its distances or logits [batch, classes]: few nodes, for a caller that decides itself. */
+/**
+ * `distances` [batch, classes + 1]: what the exit holds for each class, and the number of the exit. One value, so that few
+ * nodes put images together again; for a caller that decides itself.
+ */
 export function plainAnswer(classes: number): AnswerForm {
   return {
-    outputs: [
-      { name: gatedGraphNames.exits, type: 'int64', dims: [] },
-      { name: gatedGraphNames.distances, type: 'float', dims: [classes] },
-    ],
-    write: (builder, distances, exit) => [writeExit(builder, distances, exit), distances],
+    outputs: [{ name: gatedGraphNames.distances, type: 'float', dims: [classes + 1] }],
+    write(builder, distances, exit) {
+      const number = builder.constant(`exit${exit}`, Float32Array.of(exit), []);
+      return [builder.node('Pad', [distances, builder.ints('one_behind', [0, 0, 0, 1]), number])];
+    },
   };
 }
 
@@ -102,55 +105,39 @@ export function splitThresholds(builder: GraphBuilder, gates: number): string[] 
 
 /** Writes all parts with their exits, and the graph's outputs. */
 export function writeExits(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec): void {
-  const answer = writePart(builder, 0, inputs, spec);
-  for (const [i, { name, type, dims }] of spec.answer.outputs.entries()) {
-    builder.node('Identity', [answer[i]!], {}, name);
-    builder.output(name, type, ['batch', ...dims]);
-  }
+  writeOutputs(builder, writePart(builder, 0, inputs, spec), spec.answer, 'batch');
 }
 
-/**
- * The same for one image at a time, with as few nodes as there can be. The output is `distances` [1, classes + 1]: what the
- * exit holds for each class, and the number of the exit.
- */
+/** The same for one image at a time, with as few nodes as there can be. */
 export function writeExitsOfOne(builder: GraphBuilder, inputs: readonly string[], spec: SpecOfOne): void {
-  const { distances: name } = gatedGraphNames;
-  const output = { name, type: 'float', dims: [spec.classes + 1] } as const;
-  const answer = writePartOfOne(builder, 0, inputs, spec, [output]);
-  builder.node('Identity', [answer], {}, name);
-  builder.output(name, output.type, [1, ...output.dims]);
+  writeOutputs(builder, writePartOfOne(builder, 0, inputs, spec), spec.answer, 1);
 }
 
 /** What a graph for one image at a time is made of. */
-export interface SpecOfOne extends Pick<ExitsSpec, 'parts' | 'confidence' | 'thresholds'> {
-  readonly classes: number;
+export type SpecOfOne = Omit<ExitsSpec, 'withoutCopies'>;
+
+function writeOutputs(builder: GraphBuilder, values: readonly string[], { outputs }: AnswerForm, batch: 1 | 'batch') {
+  for (const [i, { name, type, dims }] of outputs.entries()) {
+    builder.node('Identity', [values[i]!], {}, name);
+    builder.output(name, type, [batch, ...dims]);
+  }
 }
 
-function writePartOfOne(
-  builder: GraphBuilder,
-  part: number,
-  inputs: readonly string[],
-  spec: SpecOfOne,
-  outputs: AnswerForm['outputs'],
-): string {
+function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly string[], spec: SpecOfOne): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
-  const exit = builder.constant(`exit${part}`, Float32Array.of(part), [1, 1]);
-  const answer = (branch: GraphBuilder): string => branch.node('Concat', [distances, exit], { axis: 1 });
-  if (part === spec.parts.count - 1) return answer(builder);
+  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
   // Of one image, all distances can be reduced at once.
   const confidence =
     spec.confidence === 'max'
       ? builder.node('ReduceMax', [distances], { keepdims: 0 })
       : writeConfidence(builder, distances, spec.confidence);
-  const reaches = builder.node('GreaterOrEqual', [confidence, spec.thresholds[part]!]);
-  const [deeper] = writeIf(
+  return writeIf(
     builder,
-    reaches,
-    (leaving) => [answer(leaving)],
-    (staying) => [writePartOfOne(staying, part + 1, next, spec, outputs)],
-    outputs,
+    builder.node('GreaterOrEqual', [confidence, spec.thresholds[part]!]),
+    (leaving) => spec.answer.write(leaving, distances, part),
+    (staying) => writePartOfOne(staying, part + 1, next, spec),
+    spec.answer.outputs,
   );
-  return deeper!;
 }
 
 /** One part, its exit, and all that lies behind it. @returns the answer's values for all images [n, ...] */
@@ -195,6 +182,7 @@ function writeLeaving(
     somebodyStays,
     (going) => {
       const positions = going.node('Reshape', [stay, going.ints('flat', [-1])]); // [m]
+      // A name for how many stay: ONNX Runtime adds in place only where it knows that both sides are equally many.
       going.value(positions, 'int64', [going.fresh('staying')]);
       const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
       const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));

@@ -40,6 +40,13 @@ describe('decide', () => {
     });
   }
 
+  it('leaves alone what lies between the distances of two images', () => {
+    for (const kind of confidenceKinds) {
+      const apart = decide(Float32Array.of(1, 3, 99, -1, -4, 99), 2, kind, 3);
+      expect(apart, kind).to.deep.equal(decide(Float32Array.of(1, 3, -1, -4), 2, kind));
+    }
+  });
+
   it('gives equal distances to the first class', () => {
     for (const kind of confidenceKinds) {
       expect(one([-1, 2, 2, 0], kind).winner, kind).to.equal(1);

@@ -42,13 +42,8 @@ export function loadOnCpu(
   const any = lazily(() => load('any'));
   return {
     async run(images, count, thresholds): Promise<GatedBatch> {
-      if (count !== 1) return answerOf(await (await any.get()).run(images, count, thresholds), classes, confidence);
-      const results = await (await one.get()).run(images, count, thresholds);
-      const distances = results[gatedGraphNames.distances]!.data as Float32Array;
-      return {
-        exits: Int32Array.of(distances[classes]!),
-        ...decide(distances.subarray(0, classes), classes, confidence),
-      };
+      const { run } = await (count === 1 ? one : any).get();
+      return answerOf(await run(images, count, thresholds), classes, confidence);
     },
     async close() {
       for (const loaded of [one, any]) await (await loaded.loaded())?.session.release();
@@ -91,8 +86,11 @@ function answerOf(
   classes: number,
   confidence: ConfidenceKind,
 ): GatedBatch {
-  const exits = Int32Array.from(results[gatedGraphNames.exits]!.data as BigInt64Array, Number);
-  return { exits, ...decide(results[gatedGraphNames.distances]!.data as Float32Array, classes, confidence) };
+  const answers = results[gatedGraphNames.distances]!.data as Float32Array;
+  const stride = classes + 1;
+  const exits = new Int32Array(answers.length / stride);
+  for (let image = 0; image < exits.length; image++) exits[image] = answers[image * stride + classes]!;
+  return { exits, ...decide(answers, classes, confidence, stride) };
 }
 
 /** Something that is loaded when it is first needed. */
