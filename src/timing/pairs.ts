@@ -68,8 +68,9 @@ export function batchesPerTurn(originalMs: number, pairs: number): number {
  * two times. Images are prepared between the turns, outside the times.
  *
  * What is wanted is the time of a network that has the machine to itself, image after image. So before each turn the
- * other network's threads are left to fall asleep, and the network runs once, untimed, on the first image; and a turn
- * of a small network is many batches long, since a first run after a rest can take twice as long as the next ones.
+ * other network's threads are left to fall asleep, and the network runs once, untimed, on the first two images of a
+ * batch (a single one may go another way through the engine, whose threads would then be in the way); and a turn of a
+ * small network is many batches long, since a first run after a rest can take twice as long as the next ones.
  *
  * @param batches more than enough; the rest is not asked for
  * @param perTurn batches a turn
@@ -89,7 +90,7 @@ export async function* measurePairs<Result>(
   for await (const several of inGroups(batches, perTurn)) {
     const measure = async <T>(network: (batch: TimedBatch) => Promise<T>): Promise<{ ms: number; result: T }[]> => {
       await rest();
-      await network(firstImage(several[0]!));
+      await network(firstImages(several[0]!));
       const found: { ms: number; result: T }[] = [];
       for (const batch of several) found.push(await timed(clock, () => network(batch)));
       return found;
@@ -125,7 +126,7 @@ async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerat
   if (group.length > 0) yield group;
 }
 
-function firstImage({ images, input, thresholds }: TimedBatch): TimedBatch {
+function firstImages({ images, input, thresholds }: TimedBatch): TimedBatch {
   const values = input.length / images.length;
-  return { images: images.subarray(0, 1), input: input.subarray(0, values), thresholds };
+  return { images: images.subarray(0, 2), input: input.subarray(0, 2 * values), thresholds };
 }

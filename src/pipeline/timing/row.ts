@@ -40,13 +40,13 @@ export function contest({ networks: { original, gated }, options }: Bench): Cont
   };
 }
 
-/** Enough pairs for this row; an untimed run on one image goes before each turn, and a rest of some milliseconds. */
+/** Enough pairs for this row; an untimed run on two images (at batch 1: one) goes before each turn, and a rest of some milliseconds. */
 function ruleFor({ options, opened }: Bench, { batch, row, warm }: RowPlan, available: number): Rule {
   if (options.rules === 'mlperf') return mlperf(batch);
   if (options.images !== undefined) return exactly(available);
   const share = row.evaluation.flops / opened.flops.flops;
   const originalMs = warm.medianMs[0]!;
-  const beforeTurn = (originalMs * (1 + share)) / batch + 5;
+  const beforeTurn = (originalMs * (1 + share) * Math.min(2, batch)) / batch + 5;
   const beforePair = beforeTurn / batchesPerTurn(originalMs, available);
   return chosenPairs(batch, originalMs * (1 + share) + beforePair, available);
 }
