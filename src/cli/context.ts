@@ -5,6 +5,7 @@ import type { RunContext } from '../pipeline/context.js';
 import type { Progress } from '../progress.js';
 import { ensureFolder, Store } from '../store/store.js';
 import { consoleProgress } from './progress.js';
+import { staleBuild } from './stale-build.js';
 
 /** Options that every command has. */
 export interface GlobalOptions {
@@ -22,6 +23,8 @@ export async function openContext(options: GlobalOptions): Promise<RunContext> {
   const cache = cacheFolder(options);
   await ensureFolder(cache);
   const progress = consoleProgress();
+  const stale = await staleBuild();
+  if (stale !== undefined) progress.warn(stale);
   return {
     store: new Store(join(cache, 'results')),
     dataRoot: join(cache, 'data'),
