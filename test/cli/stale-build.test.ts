@@ -23,7 +23,9 @@ describe('a build that is older than its sources', () => {
   it('is named with a file that has changed since', async () => {
     expect(await staleBuild(root, compiled())).to.equal(undefined);
     await file('src/onnx/builder.ts', 1001);
-    expect(await staleBuild(root, compiled())).to.match(/^dist\/ is older than src\/onnx\/builder\.ts: .*npm run build$/);
+    expect(await staleBuild(root, compiled())).to.match(
+      /^dist\/ is older than src\/onnx\/builder\.ts: .*npm run build$/,
+    );
   });
 
   it('is no matter where the sources run themselves, for other files, or in a package without sources', async () => {
