@@ -40,7 +40,7 @@ export function contest({ networks: { original, gated }, options }: Bench): Cont
   };
 }
 
-/** Enough pairs for this row; an untimed run on two images (at batch 1: one) goes before each turn, and a rest of some milliseconds. */
+/** Enough pairs for this row; a rest and an untimed run on two images (at batch 1: one) go before each turn. */
 function ruleFor({ options, opened }: Bench, { batch, row, warm }: RowPlan, available: number): Rule {
   if (options.rules === 'mlperf') return mlperf(batch);
   if (options.images !== undefined) return exactly(available);
