@@ -114,7 +114,7 @@ export function writeExitsOfOne(builder: GraphBuilder, inputs: readonly string[]
 }
 
 /** What a graph for one image at a time is made of. */
-export type SpecOfOne = Omit<ExitsSpec, 'withoutCopies'>;
+type SpecOfOne = Omit<ExitsSpec, 'withoutCopies'>;
 
 function writeOutputs(builder: GraphBuilder, values: readonly string[], { outputs }: AnswerForm, batch: 1 | 'batch') {
   for (const [i, { name, type, dims }] of outputs.entries()) {
