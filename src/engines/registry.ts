@@ -34,7 +34,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
   },
   {
     id: 'ort-cuda',
-    description: 'ONNX Runtime on CUDA 12, its libraries installed separately',
+    description: 'ONNX Runtime on CUDA 12 or 13, its libraries installed separately',
     precision: 'float32',
     device: 'gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeCuda.create(),

@@ -73,7 +73,8 @@ export class GraphBuilder {
     return name;
   }
 
-  output(name: string, type: DataType, dims: readonly (number | string)[]): void {
+  /** Declares an output; without dimensions, of a branch, they are whatever comes out of it. */
+  output(name: string, type: DataType, dims?: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
@@ -169,9 +170,12 @@ export class GraphBuilder {
   }
 }
 
-function valueInfo(name: string, type: DataType, dims: readonly (number | string)[]): ValueInfoMessage {
+function valueInfo(name: string, type: DataType, dims?: readonly (number | string)[]): ValueInfoMessage {
+  const elem_type = dataTypes[type];
+  // ONNX Runtime infers the dimensions; no shape is something else than a shape without dimensions.
+  if (dims === undefined) return { name, type: { tensor_type: { elem_type } } } as ValueInfoMessage;
   const dim = dims.map((size) => (typeof size === 'number' ? { dim_value: size } : { dim_param: size }));
-  return { name, type: { tensor_type: { elem_type: dataTypes[type], shape: { dim } } } };
+  return { name, type: { tensor_type: { elem_type, shape: { dim } } } };
 }
 
 function attribute(name: string, value: AttributeValue): AttributeMessage {

@@ -194,18 +194,29 @@ function writeLeaving(
   );
 }
 
-function writeIf(
+/** A value that comes out of either branch of an `If`; without dimensions, they are whatever comes out. */
+interface BranchOutput {
+  readonly name: string;
+  readonly type: DataType;
+  /** Behind the number of rows. */
+  readonly dims?: readonly number[];
+}
+
+/** Writes an `If`. @returns its values, in the order of `outputs` */
+export function writeIf(
   builder: GraphBuilder,
   condition: string,
   yes: (branch: GraphBuilder) => string[],
   no: (branch: GraphBuilder) => string[],
-  outputs: AnswerForm['outputs'],
+  outputs: readonly BranchOutput[],
 ): string[] {
   const branchOf = (name: string, write: (branch: GraphBuilder) => string[]) => {
     const branch = builder.branch(builder.fresh(name));
     const rows = builder.fresh('rows');
-    for (const [i, value] of write(branch).entries())
-      branch.output(value, outputs[i]!.type, [rows, ...outputs[i]!.dims]);
+    for (const [i, value] of write(branch).entries()) {
+      const { type, dims } = outputs[i]!;
+      branch.output(value, type, dims && [rows, ...dims]);
+    }
     return { graph: branch.graph() };
   };
   const attributes = { then_branch: branchOf('then', yes), else_branch: branchOf('else', no) };
@@ -222,7 +233,7 @@ function writeExit(builder: GraphBuilder, distances: string, exit: number): stri
 }
 
 /** What a gate holds against its threshold, as `src/gates/confidence.ts` computes it: [n, classes] to [n]. */
-function writeConfidence(builder: GraphBuilder, distances: string, kind: ConfidenceKind): string {
+export function writeConfidence(builder: GraphBuilder, distances: string, kind: ConfidenceKind): string {
   switch (kind) {
     case 'max':
       return builder.rowMaxima(distances);

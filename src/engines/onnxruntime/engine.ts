@@ -24,6 +24,10 @@ import type {
 import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
 import { tryApart } from './probe.js';
 import { sessionOptions, sleepsSoon } from './session.js';
+import { BySize, loadSized } from './sized.js';
+
+// Warnings are about nodes that were written on purpose as they are.
+ort.env.logLevel = 'error';
 
 /** How ONNX Runtime executes on one kind of device. */
 export interface Execution {
@@ -58,13 +62,11 @@ export class OnnxRuntime implements Engine {
 
   async loadFeatures(lowered: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
     if (isUser(lowered)) await tryApart(lowered);
-    const session = await this.createSession(
-      isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places),
-      sleepsSoon,
-    );
+    const sessions = await this.#featureSessions(lowered, places);
     const { channels, height, width } = lowered.network.input;
     return {
       async run(images, count): Promise<FeatureBatch> {
+        const session = await sessions.get(count);
         const input = new ort.Tensor('float32', images, [count, channels, height, width]);
         const results = await session.run({ [featureGraphNames.input]: input });
         return {
@@ -72,8 +74,20 @@ export class OnnxRuntime implements Engine {
           logits: floats(results, featureGraphNames.logits),
         };
       },
-      close: () => session.release(),
+      close: () => sessions.closeAll(),
     };
+  }
+
+  /** One session for batches of any size, which keeps nothing of what it was made of; on CUDA one for each size. */
+  async #featureSessions(lowered: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureSessions> {
+    const open = () =>
+      this.createSession(
+        isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places),
+        sleepsSoon,
+      );
+    return this.#execution.provider === 'cuda'
+      ? new BySize(open, (session) => session.release())
+      : onlyOne(await open());
   }
 
   async loadGated(
@@ -83,7 +97,7 @@ export class OnnxRuntime implements Engine {
   ): Promise<GatedNetwork> {
     if (isUser(lowered)) await tryApart(lowered);
     const create: CreateSession = (model, options) => this.createSession(model, options);
-    const load = this.#execution.provider === 'cpu' ? loadOnCpu : loadOnDevice;
+    const load = { cpu: loadOnCpu, cuda: loadSized, webgpu: loadOnDevice }[this.#execution.provider];
     return load(create, lowered, gates, confidence);
   }
 
@@ -124,6 +138,14 @@ export class OnnxRuntime implements Engine {
     };
   }
 }
+
+/** The sessions of one graph, by the number of images. */
+type FeatureSessions = Pick<BySize<ort.InferenceSession>, 'get' | 'closeAll'>;
+
+const onlyOne = (session: ort.InferenceSession): FeatureSessions => ({
+  get: () => Promise.resolve(session),
+  closeAll: () => session.release(),
+});
 
 /** ONNX Runtime on the CPU. */
 export class OnnxRuntimeCpu extends OnnxRuntime {

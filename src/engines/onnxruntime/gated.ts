@@ -51,7 +51,7 @@ export function loadOnCpu(
   };
 }
 
-/** A gated network on one of ONNX Runtime's other providers: one session, one graph, whose later parts are branches. */
+/** A gated network on WebGPU: one session, one graph for any number of images, whose later parts are branches. */
 export async function loadOnDevice(
   createSession: CreateSession,
   lowered: LoadedNetwork,
@@ -69,7 +69,7 @@ export async function loadOnDevice(
 }
 
 /** Runs a graph on images and thresholds. */
-function runnerOf(session: ort.InferenceSession, { network }: LoadedNetwork, gates: number) {
+export function runnerOf(session: ort.InferenceSession, { network }: LoadedNetwork, gates: number) {
   const { channels, height, width } = network.input;
   return (images: Float32Array, count: number, thresholds: readonly number[]) => {
     if (thresholds.length !== gates) throw new RangeError(`${thresholds.length} thresholds for ${gates} gates`);
@@ -81,7 +81,7 @@ function runnerOf(session: ort.InferenceSession, { network }: LoadedNetwork, gat
 }
 
 /** What a graph with `plainAnswer` says of its images. */
-function answerOf(
+export function answerOf(
   results: ort.InferenceSession.OnnxValueMapType,
   classes: number,
   confidence: ConfidenceKind,

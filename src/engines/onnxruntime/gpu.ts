@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../../errors.js';
+import { computeInFloat32 } from '../float32.js';
 import { EngineUnavailable, noGraphicsDriver } from '../unavailable.js';
 import { OnnxRuntime, packageVersion } from './engine.js';
 
@@ -24,17 +25,18 @@ export class OnnxRuntimeWebGpu extends OnnxRuntime {
 
 const CUDA_SETUP = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
 
-/** ONNX Runtime on CUDA 12, whose libraries are not part of the npm package. */
+/** ONNX Runtime on CUDA 12 or 13, whose libraries are not part of the npm package. */
 export class OnnxRuntimeCuda extends OnnxRuntime {
   /** @throws EngineUnavailable */
   static async create(): Promise<OnnxRuntimeCuda> {
     if (!existsSync(cudaLibrary())) {
       throw new EngineUnavailable(
         'ort-cuda',
-        'onnxruntime-node has no CUDA libraries (for Linux and Windows x64 with CUDA 12 and cuDNN 9)',
+        'onnxruntime-node has no CUDA libraries (for CUDA 12, cuDNN 9; README, Engines: those for CUDA 13)',
         CUDA_SETUP,
       );
     }
+    computeInFloat32();
     const execution = {
       id: 'ort-cuda',
       device: 'CUDA GPU',
@@ -47,7 +49,7 @@ export class OnnxRuntimeCuda extends OnnxRuntime {
       (message) =>
         new EngineUnavailable(
           execution.id,
-          `CUDA 12, cuDNN 9 and a driver are needed: ${message}`,
+          `the CUDA that its libraries were built for, cuDNN 9 and a driver are needed: ${cudaFailure(message)}`,
           'nvidia-smi && ldconfig -p | grep cudnn',
         ),
     );
@@ -65,6 +67,11 @@ async function probe(engine: OnnxRuntime, explain: (message: string) => EngineUn
   } catch (error) {
     throw explain(messageOf(error).trim().split('\n')[0] ?? '');
   }
+}
+
+/** What went wrong, out of a line that names every function between it and us. */
+function cudaFailure(message: string): string {
+  return /CUDA failure \d+: [^;]*[^; ]/.exec(message)?.[0] ?? message;
 }
 
 function cudaLibrary(): string {

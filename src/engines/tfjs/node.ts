@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type * as tfjs from '@tensorflow/tfjs';
 import { messageOf } from '../../errors.js';
+import { computeInFloat32 } from '../float32.js';
 import { EngineUnavailable } from '../unavailable.js';
 
 /** TensorFlow.js on TensorFlow's own kernels. */
@@ -36,6 +37,7 @@ export function loadNodeBackend(): NodeBackend {
   }
   // TensorFlow's remarks on the processor and on missing CUDA libraries are not the user's to mend.
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+  computeInFloat32();
   const reasons: string[] = [];
   for (const name of installed) {
     const binding = addonPath(name);

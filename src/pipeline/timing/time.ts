@@ -134,6 +134,7 @@ async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
   const { prepared } = schedule(opened, opened.rows[0]!, batch, options.images);
   const { value } = await prepared().next();
   const some = value as TimedBatch;
+  await bench.networks.gated.prepare?.(batch);
   const { original, gated } = contest(bench);
   const closed = opened.gates.map(() => Number.POSITIVE_INFINITY);
   const warm = await warmUp(clock, [() => original(some), () => gated({ ...some, thresholds: closed })]);
