@@ -5,6 +5,7 @@ import * as ort from 'onnxruntime-node';
 import { normalise } from '../../src/data/preprocess.js';
 import type { PlacedGate } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import { loadSized } from '../../src/engines/onnxruntime/sized.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';
 import { confidenceKinds, decide } from '../../src/gates/confidence.js';
@@ -192,6 +193,7 @@ describe('networks of one’s own', () => {
         for (const confidence of opset === 17 ? confidenceKinds : (['max', 'softmax'] as const)) {
           const decisions = values.map((each) => decide(each, CLASSES, confidence));
           const gated = await engine.loadGated(user, gates, confidence);
+          const sized = loadSized((model) => engine.createSession(model), user, gates, confidence); // as on CUDA
           const session = await engine.createSession(gatedModel(user, gates, { confidence, preprocessing }));
           const everyone = Array.from({ length: COUNT }, (_, i) => i);
           const closed = gates.map(() => Number.POSITIVE_INFINITY);
@@ -199,6 +201,8 @@ describe('networks of one’s own', () => {
             const wanted = algorithm1(decisions, thresholds, everyone).map(({ exit, class: winner }) => [exit, winner]);
             const dynamic = rowsOf(await gated.run(images, COUNT, thresholds));
             expect(dynamic.map(({ exit, class: winner }) => [exit, winner])).to.deep.equal(wanted);
+            const inSizes = rowsOf(await sized.run(images, COUNT, thresholds));
+            expect(inSizes.map(({ exit, class: winner }) => [exit, winner])).to.deep.equal(wanted);
             const file = await session.run({
               images: new ort.Tensor('uint8', pixels, [COUNT, 3, 8, 8]),
               thresholds: new ort.Tensor('float32', Float32Array.from(thresholds), [thresholds.length]),
@@ -209,6 +213,7 @@ describe('networks of one’s own', () => {
             expect(everyone.map((i) => [exits![i], classes![i]])).to.deep.equal(wanted);
           }
           await gated.close();
+          await sized.close();
           await session.release();
         }
       }
