@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import { type Diagnosis, diagnose } from '../engines/doctor/diagnose.js';
+import { setupOrtCuda } from '../engines/onnxruntime/setup.js';
 import { engineNamed, listEngines } from '../engines/registry.js';
 import { setupTfjsNode } from '../engines/tfjs/setup/index.js';
 import { InputError } from '../errors.js';
@@ -12,10 +13,13 @@ import { consoleProgress } from './progress.js';
 
 /** `dgate doctor` */
 export async function doctor(options: DoctorOptions): Promise<void> {
-  if (options.setup !== undefined) return setup(options);
-  const given = [options.gpu && '--gpu', options.wheel && '--wheel', options.sitePackages && '--site-packages'];
-  const misplaced = given.filter(Boolean);
-  if (misplaced.length > 0) throw new InputError(`${misplaced.join(', ')}: only with --setup tfjs-node`);
+  const ofTensorFlow = [options.gpu && '--gpu', options.sitePackages && '--site-packages'].filter(Boolean);
+  if (options.setup !== 'tfjs-node' && ofTensorFlow.length > 0) {
+    throw new InputError(`${ofTensorFlow.join(', ')}: only with --setup tfjs-node`);
+  }
+  if (options.setup === 'tfjs-node') return setupTensorFlow(options);
+  if (options.setup === 'ort-cuda') return setupCuda(options);
+  if (options.wheel !== undefined) throw new InputError('--wheel: only with --setup');
 
   const progress = consoleProgress();
   const ids = listEngines().map(({ id }) => id);
@@ -82,10 +86,11 @@ export function renderReport(machine: Machine, engines: readonly Diagnosis[]): s
   ].join('\n');
 }
 
-async function setup({ gpu, wheel, sitePackages, json, cache }: DoctorOptions): Promise<void> {
-  const log = (line: string): void => {
-    process.stderr.write(`${line}\n`);
-  };
+const log = (line: string): void => {
+  process.stderr.write(`${line}\n`);
+};
+
+async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: DoctorOptions): Promise<void> {
   const extracted = join(cacheFolder({ cache }), 'tensorflow');
   const done = await setupTfjsNode({ gpu, wheel, sitePackages, cache: extracted, log });
   const device = done.gpu ? 'on the GPU' : 'on the CPU';
@@ -93,5 +98,13 @@ async function setup({ gpu, wheel, sitePackages, json, cache }: DoctorOptions): 
     json
       ? `${JSON.stringify(done, null, 2)}\n`
       : `${done.package}: TensorFlow ${done.tensorflow} ${device}${done.changed ? '' : ', as it was'}\n`,
+  );
+}
+
+async function setupCuda({ wheel, json }: DoctorOptions): Promise<void> {
+  const done = await setupOrtCuda({ wheel, log });
+  const state = done.works ? `ort-cuda works${done.changed ? '' : ', as it did'}` : `not yet: ${done.reason}`;
+  process.stdout.write(
+    json ? `${JSON.stringify(done, null, 2)}\n` : `onnxruntime-node ${done.version} with CUDA libraries: ${state}\n`,
   );
 }

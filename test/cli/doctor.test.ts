@@ -43,7 +43,11 @@ describe('dgate doctor', function () {
   it('refuses what only --setup takes', async () => {
     const { status, stdout, stderr } = await runCli(['doctor', '--gpu', '--wheel', 'x.whl', ...place.options]);
     expect([status, stdout]).to.deep.equal([2, '']);
-    expect(stderr).to.equal('dgate: --gpu, --wheel: only with --setup tfjs-node\n');
+    expect(stderr).to.equal('dgate: --gpu: only with --setup tfjs-node\n');
+    const wheel = await runCli(['doctor', '--wheel', 'x.whl', ...place.options]);
+    expect([wheel.status, wheel.stderr]).to.deep.equal([2, 'dgate: --wheel: only with --setup\n']);
+    const sites = await runCli(['doctor', '--setup', 'ort-cuda', '--site-packages', 'x', ...place.options]);
+    expect([sites.status, sites.stderr]).to.deep.equal([2, 'dgate: --site-packages: only with --setup tfjs-node\n']);
     const other = await runCli(['doctor', '--setup', 'ort-cpu', ...place.options]);
     expect(other.status).to.equal(2);
     expect(other.stderr).to.match(/^dgate: setup: "ort-cpu"; valid: "tfjs-node"/);

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { messageOf } from '../../errors.js';
 import { computeInFloat32 } from '../float32.js';
 import { EngineUnavailable, noGraphicsDriver } from '../unavailable.js';
@@ -23,17 +23,24 @@ export class OnnxRuntimeWebGpu extends OnnxRuntime {
   }
 }
 
-const CUDA_SETUP = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
+/** What it takes to run on CUDA, besides what ships with onnxruntime-node. */
+export const cudaLibraries =
+  process.platform === 'win32'
+    ? (['onnxruntime_providers_shared.dll', 'onnxruntime_providers_cuda.dll'] as const)
+    : (['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const);
+
+const CUDA_12 = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
 
 /** ONNX Runtime on CUDA 12 or 13, whose libraries are not part of the npm package. */
 export class OnnxRuntimeCuda extends OnnxRuntime {
   /** @throws EngineUnavailable */
   static async create(): Promise<OnnxRuntimeCuda> {
-    if (!existsSync(cudaLibrary())) {
+    const [, library] = cudaLibraries.map((name) => join(libraryFolder(), name)) as [string, string];
+    if (!existsSync(library)) {
       throw new EngineUnavailable(
         'ort-cuda',
-        'onnxruntime-node has no CUDA libraries (for CUDA 12, cuDNN 9; README, Engines: those for CUDA 13)',
-        CUDA_SETUP,
+        `onnxruntime-node has no CUDA libraries (for CUDA 12: ${CUDA_12})`,
+        'dgate doctor --setup ort-cuda',
       );
     }
     computeInFloat32();
@@ -44,14 +51,14 @@ export class OnnxRuntimeCuda extends OnnxRuntime {
       threads: availableParallelism(),
     } as const;
     const engine = new OnnxRuntimeCuda(execution, await packageVersion());
-    await probe(
-      engine,
-      (message) =>
-        new EngineUnavailable(
-          execution.id,
-          `the CUDA that its libraries were built for, cuDNN 9 and a driver are needed: ${cudaFailure(message)}`,
-          'nvidia-smi && ldconfig -p | grep cudnn',
-        ),
+    await probe(engine, (message) =>
+      message.includes('Failed to load shared library')
+        ? new EngineUnavailable(
+            execution.id,
+            `${basename(library)} or a library that it needs cannot be loaded (CUDA, cuDNN 9, the driver)`,
+            `ldd ${library} | grep 'not found'`,
+          )
+        : new EngineUnavailable(execution.id, `ONNX Runtime says: ${cudaFailure(message)}`, 'nvidia-smi'),
     );
     return engine;
   }
@@ -74,8 +81,8 @@ function cudaFailure(message: string): string {
   return /CUDA failure \d+: [^;]*[^; ]/.exec(message)?.[0] ?? message;
 }
 
-function cudaLibrary(): string {
+/** Where onnxruntime-node keeps its libraries for this machine. */
+export function libraryFolder(): string {
   const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const file = process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so';
-  return join(root, 'bin', 'napi-v6', process.platform, process.arch, file);
+  return join(root, 'bin', 'napi-v6', process.platform, process.arch);
 }

@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { oneLine } from '../../../src/engines/setup/fail.js';
+import { lock } from '../../../src/engines/setup/lock.js';
 import { compileAddon } from '../../../src/engines/tfjs/setup/build.js';
-import { oneLine } from '../../../src/engines/tfjs/setup/fail.js';
-import { lock } from '../../../src/engines/tfjs/setup/files.js';
 import { type AddonPackage, findPackage } from '../../../src/engines/tfjs/setup/machine.js';
 import { smokeTest } from '../../../src/engines/tfjs/setup/smoke.js';
 import { checkSymbols, functionsIn } from '../../../src/engines/tfjs/setup/symbols.js';
@@ -106,7 +106,7 @@ describe('tfjs-node set-up: compiling and trying the addon', () => {
     if (installed() === undefined) return void this.skip(); // Node's headers might have to be fetched
     process.env['CXX'] = 'no-such-compiler -v';
     expect(await problemOf(compile)).to.equal(
-      'tfjs-node set-up: no C++ compiler (no-such-compiler -v); run: apt-get install g++ (or set CXX)',
+      'set-up: no C++ compiler (no-such-compiler -v); run: apt-get install g++ (or set CXX)',
     );
   });
 
@@ -137,13 +137,13 @@ describe('tfjs-node set-up: compiling and trying the addon', () => {
 
 describe('tfjs-node set-up: its lock', () => {
   const folder = temporaryFolder();
-  const file = (): string => join(folder(), '.setup-tfjs-node.lock');
+  const file = (): string => join(folder(), '.dgate-setup.lock');
 
   it('keeps a second set-up out until it is given free', async () => {
     const unlock = lock(folder());
     expect(readFileSync(file(), 'utf8')).to.equal(String(process.pid));
     expect(await problemOf(() => lock(folder()))).to.equal(
-      `tfjs-node set-up: another set-up (process ${process.pid}) is at work; wait for it, or remove ${file()}`,
+      `set-up: another set-up (process ${process.pid}) is at work; wait for it, or remove ${file()}`,
     );
     unlock();
     lock(folder())();

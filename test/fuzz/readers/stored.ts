@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { openZip, readText } from '../../../src/engines/tfjs/setup/zip.js';
+import { openZip, readText } from '../../../src/engines/setup/zip.js';
 import { findTiming } from '../../../src/pipeline/timing/files.js';
 import { parsePublished } from '../../../src/report/published.js';
 import { RottenError, Store } from '../../../src/store/store.js';

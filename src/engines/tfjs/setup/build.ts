@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { codeOf, fail, oneLine } from './fail.js';
+import { codeOf, fail, oneLine } from '../../setup/fail.js';
 import type { AddonPackage } from './machine.js';
 
 type Log = (line: string) => void;

@@ -5,9 +5,9 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fail } from '../../setup/fail.js';
+import { lock } from '../../setup/lock.js';
 import { compileAddon } from './build.js';
-import { fail } from './fail.js';
-import { lock } from './files.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage } from './machine.js';
 import { type Smoke, smokeTest } from './smoke.js';
 import { checkSymbols } from './symbols.js';

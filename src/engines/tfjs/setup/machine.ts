@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { fail } from '../../setup/fail.js';
+import { minorOfGlibc } from '../../setup/glibc.js';
 import { nodePackages } from '../node.js';
-import { fail } from './fail.js';
 
 /** File name of tfjs-node's addon. */
 export const ADDON = 'tfjs_binding.node';
@@ -25,16 +26,14 @@ export function checkMachine(): number {
     fail(`for Linux only (here: ${platform}); on Windows use WSL 2, elsewhere the package's own installer`);
   }
   if (!['x64', 'arm64'].includes(arch)) fail(`no TensorFlow wheel for ${arch}; an x64 or arm64 machine is needed`);
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  const glibc = report.header?.glibcVersionRuntime;
-  if (glibc === undefined) fail('TensorFlow wheels need glibc (not Alpine); use a Debian- or Ubuntu-based image');
+  const glibcMinor = minorOfGlibc();
   if (arch === 'x64') {
     const cpu = readFileSync('/proc/cpuinfo', 'utf8');
     if (/^flags/m.test(cpu) && !/^flags.*\bavx\b/m.test(cpu)) {
       fail('this processor has no AVX, which TensorFlow wheels need; run on another machine');
     }
   }
-  return Number(glibc.split('.')[1]);
+  return glibcMinor;
 }
 
 /** What the set-up reads of the package's package.json. */

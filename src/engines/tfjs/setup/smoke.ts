@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { oneLine } from './fail.js';
+import { oneLine } from '../../setup/fail.js';
 import type { AddonPackage } from './machine.js';
 
 /** What loading the addon gave. */

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
-import { codeOf, fail, oneLine } from './fail.js';
+import { codeOf, fail, oneLine } from '../../setup/fail.js';
 
 /**
  * Compares the C functions of TensorFlow that a compiled addon calls with those that the libraries export.

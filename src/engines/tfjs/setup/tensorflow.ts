@@ -10,10 +10,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { fail } from './fail.js';
+import { fail } from '../../setup/fail.js';
+import { fetchCuda, fetchWheel } from '../../setup/pip.js';
 import { copyHeaders, linkFile } from './files.js';
 import type { SetupOptions } from './index.js';
-import { fetchCuda, fetchWheel } from './pip.js';
 import { extractWheel, libraries, readWheel } from './wheel.js';
 
 /** Newest versions of TensorFlow that the addon was tested with, by the oldest glibc 2 that they run on. */

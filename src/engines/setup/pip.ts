@@ -6,7 +6,7 @@ import { codeOf, fail, oneLine } from './fail.js';
 type Log = (line: string) => void;
 const options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '-q'];
 
-/** Downloads the wheel of a version of TensorFlow. */
+/** Downloads the wheel of a version of a distribution. */
 export function fetchWheel(distribution: string, version: string, glibcMinor: number, into: string, log: Log): string {
   const what = `${distribution} ${version}`;
   pip(['download', ...options, '-d', into, ...platform(glibcMinor), `${distribution}==${version}`], what, log);

@@ -1,8 +1,8 @@
-import { InputError } from '../../../errors.js';
+import { InputError } from '../../errors.js';
 
 /** Ends the set-up with one line: what is wrong and what would change it. */
 export function fail(message: string): never {
-  throw new InputError(`tfjs-node set-up: ${message}`);
+  throw new InputError(`set-up: ${message}`);
 }
 
 /** The line of a program's output that says most. */

@@ -1,7 +1,7 @@
 import { createReadStream, fstatSync, readSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createInflateRaw } from 'node:zlib';
-import { messageOf } from '../../../errors.js';
+import { messageOf } from '../../errors.js';
 import { fail } from './fail.js';
 
 /** Where an entry lies in a zip file. */
