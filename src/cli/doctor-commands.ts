@@ -103,8 +103,9 @@ async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: Doctor
 
 async function setupCuda({ wheel, json }: DoctorOptions): Promise<void> {
   const done = await setupOrtCuda({ wheel, log });
-  const state = done.works ? `ort-cuda works${done.changed ? '' : ', as it did'}` : `not yet: ${done.reason}`;
-  process.stdout.write(
-    json ? `${JSON.stringify(done, null, 2)}\n` : `onnxruntime-node ${done.version} with CUDA libraries: ${state}\n`,
-  );
+  const state = done.works
+    ? `ort-cuda works${done.changed ? '' : ', as it did'}`
+    : `ort-cuda does not work yet: ${done.reason}; run: ${done.command}`;
+  process.stdout.write(json ? `${JSON.stringify(done, null, 2)}\n` : `onnxruntime-node ${done.version}: ${state}\n`);
+  if (!done.works) process.exitCode = 1;
 }

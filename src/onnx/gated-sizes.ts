@@ -33,7 +33,7 @@ export function partSizes(count: number): number[] {
  * The gated network for batches of one size, on a device whose convolutions are planned anew for every number of images:
  * cuDNN's, in ONNX Runtime, take 7 ms each for that, whenever the number differs from the one before. Each part behind a
  * gate is therefore written once for each of `partSizes(count)`, and each of these convolutions sees one size all its
- * life. Images that stay are filled up to the next size with copies of the batch's first one, whose results are dropped.
+ * life. Images that stay are filled up to the next size with copies of the first one still there, whose results are dropped.
  * The answer is `plainAnswer`'s.
  */
 export function sizedModel(

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import type { CreateSession } from '../../src/engines/onnxruntime/gated.js';
 import { BySize, loadSized } from '../../src/engines/onnxruntime/sized.js';
+import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
 import { partSizes, sizedModel } from '../../src/onnx/gated-sizes.js';
 import { decodeModel, type GraphMessage } from '../../src/onnx/proto.js';
@@ -83,28 +84,27 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
         expect(perSize).to.deep.equal(partSizes(COUNT).map(() => parts));
       });
 
-      it('gets ready for every size: all ways through all sizes are run', async () => {
-        const runs: string[] = [];
-        const network = loadSized(
-          async (model, options) => {
+      for (const kind of confidenceKinds) {
+        it(`${kind}: gets ready for every size: each is gone through once, to the end`, async () => {
+          const runs: string[] = [];
+          const recorded: CreateSession = async (model, options) => {
             const session = await createSession(model, options);
             const run = session.run.bind(session);
             session.run = (async (feeds: Parameters<typeof run>[0]) => {
               const results = await run(feeds);
               const exits = [...(results['distances']!.data as Float32Array)].filter((_, i) => i % 11 === 10);
-              runs.push(String(exits.filter((exit) => exit > 0).length));
+              runs.push(exits.filter((exit) => exit > 0).join(' '));
               return results;
             }) as typeof session.run;
             return session;
-          },
-          subject.lowered,
-          subject.gates,
-          'max',
-        );
-        await network.prepare!(COUNT);
-        await network.close();
-        expect(runs).to.deep.equal(['0', ...partSizes(COUNT).map(String)]);
-      });
+          };
+          const network = loadSized(recorded, subject.lowered, subject.gates, kind);
+          await network.prepare!(COUNT);
+          await network.close();
+          const last = subject.gates.length;
+          expect(runs).to.deep.equal(partSizes(COUNT).map((size) => new Array<number>(size).fill(last).join(' ')));
+        });
+      }
     });
   }
 });
@@ -148,6 +148,15 @@ describe('BySize', () => {
     events.length = 0;
     await sizes.closeAll();
     expect(events).to.deep.equal(['close 4', 'close 1', 'close 5', 'close 2']);
+  });
+
+  it('opens a size once for calls that overlap, and keeps no more than four', async () => {
+    const { events, sizes } = opening();
+    await Promise.all([1, 2, 3, 4, 5, 6, 5, 6, 5].map((size) => sizes.get(size)));
+    await sizes.closeAll();
+    const [opened, closed] = ['open', 'close'].map((what) => events.filter((event) => event.startsWith(what)));
+    expect(opened!.sort()).to.deep.equal([1, 2, 3, 4, 5, 6].map((size) => `open ${size}`));
+    expect(closed!.sort()).to.deep.equal([1, 2, 3, 4, 5, 6].map((size) => `close ${size}`));
   });
 
   it('a size that fails to open is not kept, and says so each time', async () => {

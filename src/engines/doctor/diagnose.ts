@@ -60,7 +60,7 @@ export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<
 
 /** What puts an engine's native part back where it takes its process down. */
 function remedy(id: string): string {
-  return id === 'tfjs-node' ? 'dgate doctor --setup tfjs-node' : 'npm ci';
+  return id === 'tfjs-node' || id === 'ort-cuda' ? `dgate doctor --setup ${id}` : 'npm ci';
 }
 
 function lastLine(text: string): string {

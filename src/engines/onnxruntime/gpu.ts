@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { messageOf } from '../../errors.js';
 import { computeInFloat32 } from '../float32.js';
 import { EngineUnavailable, noGraphicsDriver } from '../unavailable.js';
@@ -24,10 +24,7 @@ export class OnnxRuntimeWebGpu extends OnnxRuntime {
 }
 
 /** What it takes to run on CUDA, besides what ships with onnxruntime-node. */
-export const cudaLibraries =
-  process.platform === 'win32'
-    ? (['onnxruntime_providers_shared.dll', 'onnxruntime_providers_cuda.dll'] as const)
-    : (['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const);
+export const cudaLibraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const;
 
 const CUDA_12 = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
 
@@ -35,8 +32,15 @@ const CUDA_12 = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-n
 export class OnnxRuntimeCuda extends OnnxRuntime {
   /** @throws EngineUnavailable */
   static async create(): Promise<OnnxRuntimeCuda> {
-    const [, library] = cudaLibraries.map((name) => join(libraryFolder(), name)) as [string, string];
-    if (!existsSync(library)) {
+    if (process.platform !== 'linux' || process.arch !== 'x64') {
+      throw new EngineUnavailable(
+        'ort-cuda',
+        `needs Linux on x64 (here: ${process.platform} ${process.arch})`,
+        'dgate doctor',
+      );
+    }
+    const libraries = cudaLibraries.map((name) => join(libraryFolder(), name));
+    if (!libraries.every((library) => existsSync(library))) {
       throw new EngineUnavailable(
         'ort-cuda',
         `onnxruntime-node has no CUDA libraries (for CUDA 12: ${CUDA_12})`,
@@ -55,8 +59,8 @@ export class OnnxRuntimeCuda extends OnnxRuntime {
       message.includes('Failed to load shared library')
         ? new EngineUnavailable(
             execution.id,
-            `${basename(library)} or a library that it needs cannot be loaded (CUDA, cuDNN 9, the driver)`,
-            `ldd ${library} | grep 'not found'`,
+            `${cudaLibraries[1]} or a library that it needs cannot be loaded (CUDA, cuDNN 9, the driver)`,
+            `ldd ${libraries[1]} | grep 'not found'`,
           )
         : new EngineUnavailable(execution.id, `ONNX Runtime says: ${cudaFailure(message)}`, 'nvidia-smi'),
     );

@@ -1,12 +1,8 @@
-/**
- * Sets up ONNX Runtime's CUDA libraries for onnxruntime-node, whose own installer fetches those for CUDA 12 from NuGet:
- * they are taken from the official Python wheel `onnxruntime-gpu` of the same version (1.30.0: built for CUDA 13). The
- * library that ships with onnxruntime-node loads them as they are.
- */
-import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
-import { diagnose } from '../doctor/diagnose.js';
-import { fail } from '../setup/fail.js';
+import { z } from 'zod';
+import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
+import { fail, settingUp } from '../setup/fail.js';
 import { minorOfGlibc } from '../setup/glibc.js';
 import { lock } from '../setup/lock.js';
 import { fetchWheel } from '../setup/pip.js';
@@ -20,24 +16,73 @@ export interface CudaSetupOptions {
   readonly log: (line: string) => void;
 }
 
+/** Whether the engine works now. */
 export interface CudaSetupResult {
   /** Version of onnxruntime-node, and of the wheel. */
   readonly version: string;
   readonly folder: string;
-  /** Whether the engine works here now; why not, if it does not. */
   readonly works: boolean;
+  /** Where it does not: why, and what would tell or change it. */
   readonly reason?: string;
-  /** False where it worked already. */
+  readonly command?: string;
+  /** False where the libraries were there before. */
   readonly changed: boolean;
 }
 
-/** @throws InputError with one line: what is missing and what would change it */
-export async function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<CudaSetupResult> {
-  const { platform, arch } = process;
-  if (platform !== 'linux' || arch !== 'x64') fail(`ort-cuda: for Linux on x64 only (here: ${platform} ${arch})`);
-  const [version, folder] = [await packageVersion(), libraryFolder()];
-  if ((await diagnose('ort-cuda')).works) return { version, folder, works: true, changed: false };
+/**
+ * Sets up ONNX Runtime's CUDA libraries for onnxruntime-node, whose own installer fetches those for CUDA 12 from NuGet:
+ * they are taken from the official Python wheel `onnxruntime-gpu` of the same version (1.30.0: built for CUDA 13). The
+ * library that ships with onnxruntime-node loads them as they are.
+ *
+ * @throws InputError with one line: what is missing and what would change it
+ */
+export function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<CudaSetupResult> {
+  return settingUp('ort-cuda', async () => {
+    const { platform, arch } = process;
+    if (platform !== 'linux' || arch !== 'x64') fail(`for Linux on x64 only (here: ${platform} ${arch})`);
+    const [version, folder] = [await packageVersion(), libraryFolder()];
+    const before = await diagnose('ort-cuda');
+    if (before.works) return resultOf(version, folder, before, false);
+    const placed = await placeCudaLibraries({ version, folder, wheel, log });
+    const found = placed.changed ? await diagnose('ort-cuda') : before;
+    if (!found.works && placed.needs.length > 0) {
+      log(
+        `needed: an NVIDIA driver and, as PyPI names them, ${placed.needs.join(', ')}, where the system's loader finds them`,
+      );
+    }
+    return resultOf(version, folder, found, placed.changed);
+  });
+}
 
+function resultOf(version: string, folder: string, found: Diagnosis, changed: boolean): CudaSetupResult {
+  const state = found.works ? { works: true } : { works: false, reason: found.reason, command: found.command };
+  return { version, folder, changed, ...state };
+}
+
+/** Written beside the libraries: where they come from. */
+const STAMP = 'setup-ort-cuda.json';
+const stampSchema = z.object({ version: z.string(), source: z.string(), needs: z.array(z.string()) });
+
+/** Where CUDA libraries are to be put. */
+export interface CudaPlacing extends CudaSetupOptions {
+  readonly version: string;
+  readonly folder: string;
+}
+
+/**
+ * Puts the libraries of a wheel in place, all at once; those that this set-up has put there before stay, unless a wheel
+ * is given.
+ *
+ * @returns the packages that they need, and whether anything was done
+ * @throws InputError where there is no such wheel, or another set-up is at work
+ */
+export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPlacing) {
+  const areThere = cudaLibraries.every((name) => existsSync(join(folder, name)));
+  const stamp = areThere ? readStamp(folder) : undefined;
+  if (wheel === undefined && stamp?.version === version) {
+    log(`the libraries of ${stamp.source} are in place`);
+    return { needs: stamp.needs, changed: false };
+  }
   const unlock = lock(folder);
   const work = join(folder, `.setup-ort-cuda-${process.pid}`);
   const cleanUp = (): void => {
@@ -46,18 +91,25 @@ export async function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<Cu
   };
   process.once('exit', cleanUp); // an interruption ends in it
   try {
-    mkdirSync(work);
+    mkdirSync(work, { recursive: true });
     const file = wheel === undefined ? fetch(version, work, log) : resolve(wheel);
-    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) fail(`${file} is no file; give the path of a wheel`);
     const needs = await extractLibraries(file, version, work, log);
-    for (const name of cudaLibraries) renameSync(join(work, name), join(folder, name));
-    const found = await diagnose('ort-cuda');
-    if (found.works) return { version, folder, works: true, changed: true };
-    log(`it needs an NVIDIA driver and, as PyPI names them, ${needs.join(', ')}, where the system's loader finds them`);
-    return { version, folder, works: false, reason: found.reason, changed: true };
+    writeFileSync(join(work, STAMP), `${JSON.stringify({ version, source: basename(file), needs }, null, 2)}\n`);
+    if (areThere && stamp === undefined) log('taking the place of CUDA libraries from elsewhere');
+    rmSync(join(folder, STAMP), { force: true });
+    for (const name of [...cudaLibraries, STAMP]) renameSync(join(work, name), join(folder, name));
+    return { needs, changed: true };
   } finally {
     cleanUp();
     process.removeListener('exit', cleanUp);
+  }
+}
+
+function readStamp(folder: string): z.infer<typeof stampSchema> | undefined {
+  try {
+    return stampSchema.parse(JSON.parse(readFileSync(join(folder, STAMP), 'utf8')));
+  } catch {
+    return undefined; // none, or not whole: they are put there anew
   }
 }
 
@@ -67,12 +119,7 @@ function fetch(version: string, work: string, log: (line: string) => void): stri
 }
 
 /** Extracts the libraries to a folder, each compared with the wheel's record. @returns the packages that they need */
-export function extractLibraries(
-  path: string,
-  version: string,
-  to: string,
-  log: (line: string) => void = () => undefined,
-): Promise<string[]> {
+function extractLibraries(path: string, version: string, to: string, log: (line: string) => void): Promise<string[]> {
   return withWheel(path, async (wheel) => {
     const records = await readRecords(wheel, 'onnxruntime');
     const entries = cudaLibraries.map((name) => `onnxruntime/capi/${name}`);

@@ -7,7 +7,6 @@ import type { ConfidenceKind } from '../../gates/confidence.js';
 import { classCount } from '../../networks/onnx.js';
 import { partSizes, sizedModel } from '../../onnx/gated-sizes.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
-import { Random } from '../../random.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
 import { answerOf, type CreateSession, runnerOf } from './gated.js';
 import { sleepsSoon } from './session.js';
@@ -24,20 +23,24 @@ export class BySize<Opened> {
     readonly close: (opened: Opened) => Promise<void>,
   ) {}
 
-  async get(size: number): Promise<Opened> {
+  /** What is open for a size. Calls may overlap, but not more than four sizes at a time. @throws what opening throws */
+  get(size: number): Promise<Opened> {
     const known = this.#opened.get(size);
-    this.#opened.delete(size);
-    if (known === undefined && this.#opened.size === MOST_SIZES) await this.#closeOne();
-    const opened = known ?? this.open(size);
-    this.#opened.set(size, opened); // the last one used stands last
-    try {
-      return await opened;
-    } catch (error) {
+    if (known !== undefined) {
       this.#opened.delete(size);
-      throw error;
+      this.#opened.set(size, known); // the last one used stands last
+      return known;
     }
+    const closed = this.#opened.size >= MOST_SIZES ? this.#closeOne() : Promise.resolve();
+    const opening = closed.then(() => this.open(size));
+    this.#opened.set(size, opening);
+    opening.catch(() => {
+      if (this.#opened.get(size) === opening) this.#opened.delete(size);
+    });
+    return opening;
   }
 
+  /** Closes everything that is open. */
   async closeAll(): Promise<void> {
     while (this.#opened.size > 0) await this.#closeOne();
   }
@@ -73,7 +76,10 @@ export function loadSized(
   };
 }
 
-/** Runs every part in every size once, on noise, with thresholds at the first gate that so many images do not reach. */
+/**
+ * Runs every part in every size once. Images of NaN are sure to stay at every gate: NaN reaches no threshold, nor does
+ * what a device may make of it in a maximum, the lowest number there is.
+ */
 async function runEverySize(
   run: GatedNetwork['run'],
   { network }: LoadedNetwork,
@@ -81,10 +87,12 @@ async function runEverySize(
   count: number,
 ): Promise<void> {
   const { channels, height, width } = network.input;
-  const random = new Random(1, 'images for every size');
-  const images = Float32Array.from({ length: count * channels * height * width }, () => 4 * random.uniform() - 2);
-  const first = (threshold: number) => [threshold, ...new Array<number>(gates - 1).fill(Infinity)];
-  const { confidences } = await run(images, count, first(-Infinity));
-  const sorted = confidences.toSorted();
-  for (const size of partSizes(count)) await run(images, count, first(size < count ? sorted[size]! : Infinity));
+  const pixels = channels * height * width;
+  const thresholds = [LOW, ...new Array<number>(gates - 1).fill(Infinity)];
+  for (const size of partSizes(count)) {
+    await run(new Float32Array(count * pixels).fill(Number.NaN, 0, size * pixels), count, thresholds);
+  }
 }
+
+/** A threshold that every confidence reaches, and the lowest float32 does not. */
+const LOW = -1e38;

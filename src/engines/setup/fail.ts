@@ -1,8 +1,21 @@
 import { InputError } from '../../errors.js';
 
-/** Ends the set-up with one line: what is wrong and what would change it. */
+/** Ends a set-up with one line: what is wrong and what would change it. @throws InputError */
 export function fail(message: string): never {
-  throw new InputError(`set-up: ${message}`);
+  throw new InputError(message);
+}
+
+/** Sets an engine up; problems are those of its set-up. @throws InputError */
+export async function settingUp<T>(engine: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(
+      error.problems.map((problem) => `${engine} set-up: ${problem}`),
+      { cause: error },
+    );
+  }
 }
 
 /** The line of a program's output that says most. */

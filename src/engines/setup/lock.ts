@@ -2,7 +2,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { codeOf, fail } from './fail.js';
 
-/** Keeps a second set-up out of a folder. @returns what gives it free */
+/** Keeps a second set-up out of a folder. @returns what gives it free. @throws InputError where one is at work */
 export function lock(folder: string): () => void {
   const file = join(folder, '.dgate-setup.lock');
   for (let attempt = 0; attempt < 2; attempt++) {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createWriteStream, mkdirSync, openSync } from 'node:fs';
+import { closeSync, createWriteStream, mkdirSync, openSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -15,8 +15,9 @@ export interface WheelRecords {
   readonly metadata: string;
 }
 
-/** Opens a wheel while something is done with it. @throws InputError where it is no zip file */
+/** Opens a wheel while something is done with it. @throws InputError where there is none, or it is no zip file */
 export async function withWheel<T>(path: string, use: (wheel: Zip) => Promise<T>): Promise<T> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`${path} is no file; give the path of a wheel`);
   const fd = openSync(path, 'r');
   try {
     return await use(openZip(fd, path));

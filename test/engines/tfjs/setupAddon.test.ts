@@ -106,7 +106,7 @@ describe('tfjs-node set-up: compiling and trying the addon', () => {
     if (installed() === undefined) return void this.skip(); // Node's headers might have to be fetched
     process.env['CXX'] = 'no-such-compiler -v';
     expect(await problemOf(compile)).to.equal(
-      'set-up: no C++ compiler (no-such-compiler -v); run: apt-get install g++ (or set CXX)',
+      'no C++ compiler (no-such-compiler -v); run: apt-get install g++ (or set CXX)',
     );
   });
 
@@ -143,7 +143,7 @@ describe('tfjs-node set-up: its lock', () => {
     const unlock = lock(folder());
     expect(readFileSync(file(), 'utf8')).to.equal(String(process.pid));
     expect(await problemOf(() => lock(folder()))).to.equal(
-      `set-up: another set-up (process ${process.pid}) is at work; wait for it, or remove ${file()}`,
+      `another set-up (process ${process.pid}) is at work; wait for it, or remove ${file()}`,
     );
     unlock();
     lock(folder())();

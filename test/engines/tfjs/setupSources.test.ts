@@ -25,7 +25,7 @@ describe('tfjs-node set-up: the wheel for a machine', () => {
 
   it('is none where glibc is older than every wheel', async () => {
     expect(await problemOf(() => chooseWheel({ gpu: false, arch: 'x64', glibcMinor: 16 }))).to.equal(
-      'set-up: glibc 2.16 is too old for TensorFlow; use a newer Linux',
+      'glibc 2.16 is too old for TensorFlow; use a newer Linux',
     );
   });
 });

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fail } from '../../setup/fail.js';
+import { fail, settingUp } from '../../setup/fail.js';
 import { lock } from '../../setup/lock.js';
 import { compileAddon } from './build.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage } from './machine.js';
@@ -41,7 +41,11 @@ const STAMP = 'setup-tfjs-node.json';
 const linkNames = { 'libtensorflow.so': libraries[0], 'libtensorflow_framework.so': libraries[1] };
 
 /** @throws InputError with one line: what is missing and what would change it */
-export async function setupTfjsNode(options: SetupOptions): Promise<SetupResult> {
+export function setupTfjsNode(options: SetupOptions): Promise<SetupResult> {
+  return settingUp('tfjs-node', () => setUp(options));
+}
+
+async function setUp(options: SetupOptions): Promise<SetupResult> {
   const glibcMinor = checkMachine();
   const addon = findPackage();
   const before = smokeTest(addon);
