@@ -98,6 +98,7 @@ async function timeLoaded(
 
 async function timeBatchSize(bench: Bench, batch: number, before: number, raw: RawPair[]): Promise<BatchTiming> {
   const { opened } = bench;
+  bench.task.update(before * opened.rows.length, `batch ${batch}, warm-up`);
   const warm = await warmNetworks(bench, batch);
   const endWatch = watchSurroundings();
   const rows: RowTiming[] = [];
