@@ -23,7 +23,7 @@ import type {
 } from '../engine.js';
 import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
 import { tryApart } from './probe.js';
-import { sessionOptions, sleepsSoon } from './session.js';
+import { forBatches, sessionOptions, sleepsSoon } from './session.js';
 import { BySize, loadSized } from './sized.js';
 
 // Warnings are about nodes that were written on purpose as they are.
@@ -78,16 +78,25 @@ export class OnnxRuntime implements Engine {
     };
   }
 
-  /** One session for batches of any size, which keeps nothing of what it was made of; on CUDA one for each size. */
+  /** On the CPU a session for one image and one for batches, on CUDA one for each size, on WebGPU one for all. */
   async #featureSessions(lowered: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureSessions> {
-    const open = () =>
-      this.createSession(
-        isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places),
-        sleepsSoon,
-      );
-    return this.#execution.provider === 'cuda'
-      ? new BySize(open, (session) => session.release())
-      : onlyOne(await open());
+    const graph = () => (isUser(lowered) ? userFeatureGraph(lowered, places) : featureGraph(lowered, places));
+    const release = (session: ort.InferenceSession) => session.release();
+    switch (this.#execution.provider) {
+      case 'cuda':
+        return new BySize(() => this.createSession(graph(), sleepsSoon), release);
+      case 'cpu': {
+        const sessions = new BySize(
+          (size) => this.createSession(graph(), size === 1 ? sleepsSoon : forBatches),
+          release,
+        );
+        return { get: (count) => sessions.get(Math.min(count, 2)), closeAll: () => sessions.closeAll() };
+      }
+      case 'webgpu': {
+        const session = await this.createSession(graph(), sleepsSoon);
+        return { get: () => Promise.resolve(session), closeAll: () => session.release() };
+      }
+    }
   }
 
   async loadGated(
@@ -141,11 +150,6 @@ export class OnnxRuntime implements Engine {
 
 /** The sessions of one graph, by the number of images. */
 type FeatureSessions = Pick<BySize<ort.InferenceSession>, 'get' | 'closeAll'>;
-
-const onlyOne = (session: ort.InferenceSession): FeatureSessions => ({
-  get: () => Promise.resolve(session),
-  closeAll: () => session.release(),
-});
 
 /** ONNX Runtime on the CPU. */
 export class OnnxRuntimeCpu extends OnnxRuntime {

@@ -11,7 +11,7 @@ import { floatThresholds, gatedGraphNames, plainAnswer } from '../../onnx/gated-
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import { removeOnExit } from '../../store/files.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
-import { sleepsSoon } from './session.js';
+import { forBatches, sleepsSoon } from './session.js';
 
 /** Opens sessions of one engine, with these options besides its own. */
 export type CreateSession = (
@@ -33,9 +33,7 @@ export function loadOnCpu(
   const load = async (images: 'one' | 'any') => {
     const optimised = await optimise(createSession, straightModel(lowered, gates));
     const model = cutModel(optimised, images, { gates: gates.length, classes, confidence });
-    // How many images go on differs from batch to batch: a plan of the memory for each such number is hardly used again.
-    const options = images === 'any' ? { ...sleepsSoon, enableMemPattern: false } : sleepsSoon;
-    const session = await createSession(model, options);
+    const session = await createSession(model, images === 'any' ? forBatches : sleepsSoon);
     return { session, run: runnerOf(session, lowered, gates.length) };
   };
   const one = lazily(() => load('one'));
