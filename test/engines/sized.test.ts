@@ -1,7 +1,8 @@
 import { expect } from 'chai';
+import { BySize } from '../../src/engines/onnxruntime/by-size.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import type { CreateSession } from '../../src/engines/onnxruntime/gated.js';
-import { BySize, loadSized } from '../../src/engines/onnxruntime/sized.js';
+import { loadSized } from '../../src/engines/onnxruntime/sized.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
 import { partSizes, sizedModel } from '../../src/onnx/gated-sizes.js';

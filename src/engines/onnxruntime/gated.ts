@@ -11,6 +11,7 @@ import { floatThresholds, gatedGraphNames, plainAnswer } from '../../onnx/gated-
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import { removeOnExit } from '../../store/files.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import { oneOrMore } from './by-size.js';
 import { forBatches, sleepsSoon } from './session.js';
 
 /** Opens sessions of one engine, with these options besides its own. */
@@ -36,16 +37,13 @@ export function loadOnCpu(
     const session = await createSession(model, images === 'any' ? forBatches : sleepsSoon);
     return { session, run: runnerOf(session, lowered, gates.length) };
   };
-  const one = lazily(() => load('one'));
-  const any = lazily(() => load('any'));
+  const sessions = oneOrMore(load, ({ session }) => session.release());
   return {
     async run(images, count, thresholds): Promise<GatedBatch> {
-      const { run } = await (count === 1 ? one : any).get();
+      const { run } = await sessions.get(count);
       return answerOf(await run(images, count, thresholds), classes, confidence);
     },
-    async close() {
-      for (const loaded of [one, any]) await (await loaded.loaded())?.session.release();
-    },
+    close: () => sessions.closeAll(),
   };
 }
 
@@ -89,19 +87,6 @@ export function answerOf(
   const exits = new Int32Array(answers.length / stride);
   for (let image = 0; image < exits.length; image++) exits[image] = answers[image * stride + classes]!;
   return { exits, ...decide(answers, classes, confidence, stride) };
-}
-
-/** Something that is loaded when it is first needed. */
-function lazily<T>(load: () => Promise<T>) {
-  let loading: Promise<T> | undefined;
-  return {
-    get(): Promise<T> {
-      loading ??= load();
-      return loading;
-    },
-    /** What was loaded, if anything was. */
-    loaded: (): Promise<T | undefined> => (loading ?? Promise.resolve(undefined)).catch(() => undefined),
-  };
 }
 
 /** The model as ONNX Runtime would run it. It gives that as a file only, which is removed again. */

@@ -8,49 +8,9 @@ import { classCount } from '../../networks/onnx.js';
 import { partSizes, sizedModel } from '../../onnx/gated-sizes.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import { BySize } from './by-size.js';
 import { answerOf, type CreateSession, runnerOf } from './gated.js';
 import { sleepsSoon } from './session.js';
-
-/** Sizes of batches whose sessions are kept; each holds the weights on the device. */
-const MOST_SIZES = 4;
-
-/** What is opened for a size of batches, when it is first asked for; the size that was not used for longest is closed. */
-export class BySize<Opened> {
-  readonly #opened = new Map<number, Promise<Opened>>();
-
-  constructor(
-    readonly open: (size: number) => Promise<Opened>,
-    readonly close: (opened: Opened) => Promise<void>,
-  ) {}
-
-  /** What is open for a size. Calls may overlap, but not more than four sizes at a time. @throws what opening throws */
-  get(size: number): Promise<Opened> {
-    const known = this.#opened.get(size);
-    if (known !== undefined) {
-      this.#opened.delete(size);
-      this.#opened.set(size, known); // the last one used stands last
-      return known;
-    }
-    const closed = this.#opened.size >= MOST_SIZES ? this.#closeOne() : Promise.resolve();
-    const opening = closed.then(() => this.open(size));
-    this.#opened.set(size, opening);
-    opening.catch(() => {
-      if (this.#opened.get(size) === opening) this.#opened.delete(size);
-    });
-    return opening;
-  }
-
-  /** Closes everything that is open. */
-  async closeAll(): Promise<void> {
-    while (this.#opened.size > 0) await this.#closeOne();
-  }
-
-  async #closeOne(): Promise<void> {
-    const [size, opened] = [...this.#opened][0]!;
-    this.#opened.delete(size);
-    await opened.then(this.close, () => undefined); // what failed to open was said when it was asked for
-  }
-}
 
 /** A gated network with a session for each size of batches. */
 export function loadSized(
