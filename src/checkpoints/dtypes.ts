@@ -17,6 +17,22 @@ export const dtypeBytes = {
 
 export type Dtype = keyof typeof dtypeBytes;
 
+/** An array to be stored with its own element type. F16 holds the bits, see `toFloat16Bits`. */
+export type StoredArray =
+  | { readonly dtype: 'F32'; readonly shape: readonly number[]; readonly data: Float32Array }
+  | { readonly dtype: 'F16'; readonly shape: readonly number[]; readonly data: Uint16Array }
+  | { readonly dtype: 'I32'; readonly shape: readonly number[]; readonly data: Int32Array }
+  | { readonly dtype: 'I64'; readonly shape: readonly number[]; readonly data: BigInt64Array }
+  | { readonly dtype: 'I8'; readonly shape: readonly number[]; readonly data: Int8Array }
+  | { readonly dtype: 'U8'; readonly shape: readonly number[]; readonly data: Uint8Array };
+
+/** One tensor as it lies in the file; `bytes` is a view of the file's buffer (little-endian, row-major). */
+export interface RawTensor {
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
 /** Whether this text names an element type that dgate reads. */
 export function isDtype(text: unknown): text is Dtype {
   return typeof text === 'string' && Object.hasOwn(dtypeBytes, text);

@@ -1,8 +1,9 @@
 import { InputError } from '../errors.js';
 import { sha256 } from '../store/files.js';
 import type { TensorMap } from '../tensor.js';
+import { toTensors } from './int8.js';
 import { readTorch, type TorchFormat, torchFormatOf } from './pytorch.js';
-import { parseSafetensors, readInput, toTensors } from './safetensors.js';
+import { parseSafetensors, readInput } from './safetensors.js';
 
 export { type ExpectedTensor, matchTensors } from './names.js';
 
@@ -27,7 +28,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const bytes = await readInput(path);
   if (looksLikeSafetensors(bytes)) {
     const { tensors, metadata } = parseSafetensors(bytes, path);
-    return { tensors: toTensors(tensors), metadata, sha256: sha256(bytes), format: 'safetensors' };
+    return { tensors: toTensors(tensors, path), metadata, sha256: sha256(bytes), format: 'safetensors' };
   }
   if (torchFormatOf(bytes) === undefined) {
     const what = bytes.byteLength === 0 ? 'an empty file' : 'neither safetensors nor torch.save';

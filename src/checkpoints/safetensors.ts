@@ -2,26 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { InputError, messageOf } from '../errors.js';
 import { asFileProblem, writeFileAtomic } from '../store/files.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
-import { type Dtype, dtypeBytes, isDtype, toFloat32 } from './dtypes.js';
+import { type Dtype, dtypeBytes, isDtype, type RawTensor, type StoredArray } from './dtypes.js';
+import { toTensors } from './int8.js';
 import { findDuplicateKey } from './json-keys.js';
-
-/** An array to be stored with its own element type. F16 holds the bits, see `toFloat16Bits`. */
-export type StoredArray =
-  | { readonly dtype: 'F32'; readonly shape: readonly number[]; readonly data: Float32Array }
-  | { readonly dtype: 'F16'; readonly shape: readonly number[]; readonly data: Uint16Array }
-  | { readonly dtype: 'I32'; readonly shape: readonly number[]; readonly data: Int32Array }
-  | { readonly dtype: 'I64'; readonly shape: readonly number[]; readonly data: BigInt64Array }
-  | { readonly dtype: 'U8'; readonly shape: readonly number[]; readonly data: Uint8Array };
 
 /** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
 export type Storable = StoredArray | Tensor;
-
-/** One tensor as it lies in the file; `bytes` is a view of the file's buffer (little-endian, row-major). */
-export interface RawTensor {
-  readonly dtype: Dtype;
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
 
 export interface SafetensorsContent {
   /** In the order of the data. */
@@ -81,7 +67,7 @@ export async function writeSafetensors(
 }
 
 /**
- * Reads a safetensors file as float32 tensors, whatever their stored type.
+ * Reads a safetensors file as float32 tensors, whatever their stored type (see `toTensors`).
  *
  * @param source a path, or a file's bytes (which the tensors then share)
  * @param where what the error messages call it
@@ -93,12 +79,7 @@ export async function readSafetensors(
 ): Promise<{ readonly tensors: TensorMap; readonly metadata: Readonly<Record<string, string>> }> {
   const bytes = typeof source === 'string' ? await readInput(source) : source;
   const { tensors, metadata } = parseSafetensors(bytes, where);
-  return { tensors: toTensors(tensors), metadata };
-}
-
-/** Float32 tensors of stored ones; see {@link toFloat32}. */
-export function toTensors(raw: ReadonlyMap<string, RawTensor>): TensorMap {
-  return new Map([...raw].map(([name, { dtype, shape, bytes }]) => [name, { shape, data: toFloat32(dtype, bytes) }]));
+  return { tensors: toTensors(tensors, where), metadata };
 }
 
 /** A file's bytes. @throws InputError where it is missing or unreadable */

@@ -1,7 +1,8 @@
-import { toFloat16Bits } from '../checkpoints/dtypes.js';
+import { type StoredArray, toFloat16Bits } from '../checkpoints/dtypes.js';
+import { asInt8 } from '../checkpoints/int8.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
-import { readInput, type StoredArray, writeSafetensors } from '../checkpoints/safetensors.js';
+import { readInput, type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
@@ -28,11 +29,13 @@ interface ImportOptions extends GlobalOptions {
   readonly std?: string;
   readonly heldOut?: string;
   readonly half: boolean;
+  readonly int8: boolean;
 }
 
 /** `dgate model import` */
 export async function importModel(options: ImportOptions): Promise<void> {
   const { file, out } = options;
+  if (options.half && options.int8) throw new InputError('--half --int8; valid: one of them');
   const network = networkByName(options.network);
   const given = givenPreprocessing(options);
   const checkpoint = await readCheckpoint(file);
@@ -41,7 +44,7 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const recorded = checkpoint.metadata['preprocessing'];
   const preprocessing = given ?? (recorded ? parsePreprocessing(recorded, file) : known?.preprocessing);
   const heldOut = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut);
-  const stored = new Map([...tensors].map(([name, tensor]) => [name, options.half ? halved(tensor) : tensor]));
+  const stored = new Map([...tensors].flatMap(([name, tensor]) => storedAs(name, tensor, options)));
   await writeSafetensors(out, stored, {
     ...checkpoint.metadata,
     network: network.name,
@@ -52,6 +55,11 @@ export async function importModel(options: ImportOptions): Promise<void> {
   });
   const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';
   process.stdout.write(`${out}: ${tensors.size} tensors of ${network.name}${note}\n`);
+}
+
+function storedAs(name: string, tensor: Tensor, { half, int8 }: ImportOptions): [string, Storable][] {
+  if (int8) return asInt8(name, tensor);
+  return [[name, half ? halved(tensor) : tensor]];
 }
 
 const halved = ({ shape, data }: Tensor): StoredArray => ({ dtype: 'F16', shape, data: toFloat16Bits(data) });

@@ -43,6 +43,11 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
               describe: 'JSON file: positions of the training images that the network has not learnt from',
             })
             .option('half', { type: 'boolean', default: false, describe: 'store weights in half precision' })
+            .option('int8', {
+              type: 'boolean',
+              default: false,
+              describe: 'store weights as 8-bit integers with a scale for each output channel, the rest as --half',
+            })
             .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),
         handler: async (options) => (await import('./model-commands.js')).importModel(options as never),
       })

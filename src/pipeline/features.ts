@@ -1,4 +1,5 @@
-import { parseSafetensors, type RawTensor } from '../checkpoints/safetensors.js';
+import type { RawTensor } from '../checkpoints/dtypes.js';
+import { parseSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import type { EngineDescription } from '../engines/engine.js';

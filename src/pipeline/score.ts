@@ -1,4 +1,5 @@
-import { encodeSafetensors, parseSafetensors, type RawTensor, type Storable } from '../checkpoints/safetensors.js';
+import type { RawTensor } from '../checkpoints/dtypes.js';
+import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/safetensors.js';
 import { InputError } from '../errors.js';
 import { type ConfidenceKind, decide } from '../gates/confidence.js';
 import { distances } from '../gates/gate.js';

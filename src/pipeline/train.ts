@@ -1,4 +1,4 @@
-import { encodeSafetensors, parseSafetensors, toTensors } from '../checkpoints/safetensors.js';
+import { encodeSafetensors, readSafetensors } from '../checkpoints/safetensors.js';
 import type { Loss } from '../engines/engine.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Gate } from '../gates/gate.js';
@@ -111,6 +111,6 @@ async function writeGate(entry: Entry, gate: Gate): Promise<void> {
 }
 
 async function readGate(entry: Entry, shape: { features: number; classes: number }): Promise<Gate> {
-  const tensors = toTensors(parseSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`).tensors);
+  const { tensors } = await readSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`);
   return { ...shape, weights: tensors.get('weights')!.data, bias: tensors.get('bias')!.data };
 }

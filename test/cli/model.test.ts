@@ -52,6 +52,32 @@ describe('dgate model import', () => {
     expect(after.metadata['held_out']).to.equal('[1,5,9]');
   });
 
+  it('--int8 stores integers of 8 bits and their scales, which are read as the weights that they stand for', async () => {
+    const { status, stderr } = await importTiny('int8.safetensors', '--int8');
+    expect(status, stderr).to.equal(0);
+    const [before, after] = [
+      await readCheckpoint(at('tiny.safetensors')),
+      await readCheckpoint(at('int8.safetensors')),
+    ];
+    expect([...after.tensors.keys()]).to.have.members([...before.tensors.keys()]);
+    for (const [name, { shape, data }] of before.tensors) {
+      const stored = after.tensors.get(name)!;
+      expect(stored.shape).to.deep.equal(shape);
+      const largest = Math.max(...data.map(Math.abs));
+      const limit = (value: number) => (shape.length > 1 ? largest / 253 : 2 ** -11 * Math.abs(value) + 2 ** -25);
+      data.forEach((value, i) => {
+        if (Math.abs(stored.data[i]! - value) > limit(value)) expect.fail(`${name}: ${value} ${stored.data[i]}`);
+      });
+    }
+    expect((await stat(at('int8.safetensors'))).size).to.be.below((await stat(at('tiny.safetensors'))).size * 0.6);
+  });
+
+  it('refuses --half together with --int8', async () => {
+    const { status, stderr } = await importTiny('both.safetensors', '--half', '--int8');
+    expect(status).to.equal(2);
+    expect(stderr).to.equal('dgate: --half --int8; valid: one of them\n');
+  });
+
   it('refuses a list of held-out images that is none', async () => {
     for (const text of ['[3, 2]', '{}', 'none', '[]']) {
       await writeFile(at('held.json'), text);

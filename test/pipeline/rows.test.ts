@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { parseSafetensors, toTensors } from '../../src/checkpoints/safetensors.js';
+import { readSafetensors } from '../../src/checkpoints/safetensors.js';
 import type { PublishedSplit } from '../../src/data/dataset.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { searchTables, tableRows, thresholdFacts } from '../../src/pipeline/rows.js';
@@ -214,8 +214,8 @@ describe('the rows of a run', () => {
       const root = join(workplace.folder, 'results', stage);
       const found = [];
       for (const name of (await filesBelow(root)).filter((file) => file.endsWith('.safetensors'))) {
-        const { tensors } = parseSafetensors(await readFile(join(root, name)), name);
-        if (holds([...tensors.keys()])) found.push(toTensors(tensors));
+        const { tensors } = await readSafetensors(await readFile(join(root, name)), name);
+        if (holds([...tensors.keys()])) found.push(tensors);
       }
       return found;
     };
