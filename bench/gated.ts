@@ -9,7 +9,7 @@
  * Printed: medians over the turns, and of the ratio the median over the turns with its quartiles. As in `dgate time`, each
  * has turns of about 50 ms of runs back to back; before a turn the process rests for 2 ms and the network runs once, untimed,
  * on one image. By default resnet101-cifar10 with three gates and the
- * networks that ship, as Tables 1 and 2 use them: about three minutes on two idle cores. A busy machine shows in the
+ * small networks that ship, as Tables 1 and 2 use them: about three minutes on two idle cores. A busy machine shows in the
  * quartiles.
  */
 import { availableParallelism, cpus } from 'node:os';
@@ -30,8 +30,8 @@ import { generatedImages, generatedTensors } from '../test/parity.js';
 
 export const gatedNetworks = [
   'resnet101-cifar10',
-  'resnet101-width0.25-blocks1.1.7.1-cifar10',
-  'densenet201-growth16-blocks1.2.16.8-cifar10',
+  'resnet101-width0.5-blocks1.1.7.1-cifar10',
+  'densenet201-growth32-blocks1.2.16.8-cifar10',
 ];
 const MEASURED_SECONDS = 12;
 const LEAST_ROUNDS = 7;

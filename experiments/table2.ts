@@ -1,7 +1,7 @@
 /**
  * Table 2 of the paper: DenseNet-201 with three d-gates on CIFAR-10.
  *
- * Command   npx dgate run table2                       (preset laptop: the narrow DenseNet that ships with the project)
+ * Command   npx dgate run table2                       (preset laptop: the small DenseNet that ships with the project)
  *           npx dgate run table2 --preset paper --checkpoint FILE    (the paper's network; no public weights exist)
  * Machine   two cores of an AMD EPYC, 2026-11-22: about a minute, CIFAR-10 fetched before; seed 0.
  * Expected  accuracies of the sequential search 87.37, 88.34, 89.54, 90.24 % (original 90.33 %), reductions 26.8, 24.1,
@@ -34,9 +34,9 @@ export default defineExperiment({
   presets: {
     paper: {},
     laptop: {
-      title: 'Table 2, laptop: a narrow DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',
-      network: 'densenet201-growth16-blocks1.2.16.8-cifar10',
-      checkpoint: 'dgate-densenet201-narrow-cifar10',
+      title: 'Table 2, laptop: a small DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',
+      network: 'densenet201-growth32-blocks1.2.16.8-cifar10',
+      checkpoint: 'dgate-densenet201-small-cifar10',
       gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
     smoke: {

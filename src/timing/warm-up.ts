@@ -3,15 +3,17 @@ import { median } from './statistics.js';
 
 /** When a warm-up ends. */
 export interface WarmUpBounds {
-  /** Runs whose median is compared with that of as many runs before. */
+  /** Runs whose median is compared with that of as many runs before; fewer where two windows would not fit into `maxMs`. */
   readonly window: number;
+  /** As few as that, where runs are long. */
+  readonly leastWindow: number;
   /** Stable: the medians of two windows differ by at most this share. */
   readonly tolerance: number;
   readonly maxRuns: number;
   readonly maxMs: number;
 }
 
-export const warmUpBounds: WarmUpBounds = { window: 10, tolerance: 0.05, maxRuns: 200, maxMs: 10_000 };
+export const warmUpBounds: WarmUpBounds = { window: 10, leastWindow: 3, tolerance: 0.05, maxRuns: 200, maxMs: 10_000 };
 
 export interface WarmUp {
   /** Runs of each work, at least. */
@@ -25,14 +27,15 @@ export interface WarmUp {
 
 /**
  * Runs every work, a window of runs of each in turn, until the times of each have settled, or a bound is reached. Each
- * runs at least once.
+ * runs at least once. How many runs a window has is decided by the first work's second run: its first may compile.
  */
 export async function warmUp(
   clock: Clock,
   works: readonly (() => Promise<unknown>)[],
   bounds: WarmUpBounds = warmUpBounds,
 ): Promise<WarmUp> {
-  const { window, tolerance, maxRuns, maxMs } = bounds;
+  const { tolerance, maxRuns, maxMs } = bounds;
+  let { window } = bounds;
   const times: number[][] = works.map(() => []);
   const start = clock();
   const latest = (list: readonly number[], before = 0): number =>
@@ -43,10 +46,18 @@ export async function warmUp(
   for (let windows = 1; !stable && windows * window <= maxRuns && !(windows > 1 && isOver()); windows++) {
     for (const [index, work] of works.entries()) {
       const list = times[index]!;
-      while (list.length < windows * window && !(list.length > 0 && isOver())) list.push((await timed(clock, work)).ms);
+      while (list.length < windows * window && !(list.length > 0 && isOver())) {
+        list.push((await timed(clock, work)).ms);
+        if (index === 0 && list.length === 2) window = windowOf(list[1]!, works.length, bounds);
+      }
     }
     stable = windows > 1 && !isOver() && times.every(settled);
   }
   const runs = Math.min(...times.map((list) => list.length));
   return { runs, ms: clock() - start, stable, medianMs: times.map((list) => latest(list)) };
+}
+
+/** Runs of a window such that two windows of each work fit into the time, if that is neither too few nor too many. */
+function windowOf(ms: number, works: number, { window, leastWindow, maxMs }: WarmUpBounds): number {
+  return Math.max(Math.min(leastWindow, window), Math.min(window, Math.floor(maxMs / (2 * works * ms))));
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { warmUp } from '../../src/timing/warm-up.js';
 import { fakeClock } from './fakeClock.js';
 
-const bounds = { window: 5, tolerance: 0.05, maxRuns: 100, maxMs: 10_000 };
+const bounds = { window: 5, leastWindow: 2, tolerance: 0.05, maxRuns: 100, maxMs: 10_000 };
 
 describe('warm-up', () => {
   /** Works whose n-th run takes what `times` says. */
@@ -52,6 +52,24 @@ describe('warm-up', () => {
       runs: 30,
       stable: false,
     });
+  });
+
+  it('takes smaller windows where two of the usual size would not fit into its time', async () => {
+    // Two windows of 3 runs of each of two works: 9.6 s. The first run, which compiles, does not count.
+    const { clock, list, order } = works(
+      (run) => (run === 0 ? 1400 : 800),
+      () => 700,
+    );
+    const { runs, stable, medianMs } = await warmUp(clock, list, bounds);
+    expect([runs, stable, medianMs]).to.deep.equal([6, true, [800, 700]]);
+    expect(order.join('')).to.equal('000111000111');
+  });
+
+  it('takes no windows smaller than the least', async () => {
+    const { clock, list } = works(() => 2400);
+    expect(await warmUp(clock, list, bounds)).to.include({ runs: 4, stable: true });
+    const long = works(() => 2600);
+    expect(await warmUp(long.clock, long.list, bounds)).to.include({ runs: 4, stable: false });
   });
 
   it('ends unsettled at the bound of its time, but never without a run', async () => {
