@@ -86,6 +86,22 @@ function torchvision(file: string, resize: number, varying: Varying): KnownCheck
 /** Networks that ship with the project; how they were made stands in `experiments/checkpoints/README.md`. */
 const shipped: readonly KnownCheckpoint[] = [
   {
+    id: 'dgate-resnet101-small-cifar10',
+    network: 'resnet101-width0.5-blocks1.1.7.1-cifar10',
+    shipped: 'resnet101-small-cifar10.safetensors',
+    sizeBytes: 3_846_244,
+    sha256: 'a353e3fef5c9f00465578c45a57d11f257caac66d5965806ddbecf73319cee9f',
+    reportedAccuracy: 0.8967,
+  },
+  {
+    id: 'dgate-densenet201-small-cifar10',
+    network: 'densenet201-growth32-blocks1.2.16.8-cifar10',
+    shipped: 'densenet201-small-cifar10.safetensors',
+    sizeBytes: 2_398_604,
+    sha256: '8418d4c4b971231db23ca4d1b9829f042721e1ce1020ca1f7d1d7f38efce7ae5',
+    reportedAccuracy: 0.9068,
+  },
+  {
     id: 'dgate-resnet101-narrow-cifar10',
     network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
     shipped: 'resnet101-narrow-cifar10.safetensors',
