@@ -28,11 +28,12 @@ import { monotonicClock, timed } from '../src/timing/clock.js';
 import { batchesPerTurn } from '../src/timing/pairs.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';
 
-export const gatedNetworks = [
-  'resnet101-cifar10',
-  'resnet101-width0.5-blocks1.1.7.1-cifar10',
-  'densenet201-growth32-blocks1.2.16.8-cifar10',
-];
+/** Networks of the laptop preset, by table. */
+export const tableNetworks = {
+  table1: 'resnet101-width0.5-blocks1.1.7.1-cifar10',
+  table2: 'densenet201-growth32-blocks1.2.16.8-cifar10',
+} as const;
+export const gatedNetworks = ['resnet101-cifar10', ...Object.values(tableNetworks)];
 const MEASURED_SECONDS = 12;
 const LEAST_ROUNDS = 7;
 /** Runs of a turn where they are short: the first one after a rest, which can take twice as long, does not decide. */

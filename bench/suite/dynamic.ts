@@ -1,4 +1,4 @@
-import { gatedNetworks, measureExits } from '../gated.js';
+import { gatedNetworks, measureExits, tableNetworks } from '../gated.js';
 import { compareEarlyExits } from '../pytorch-early-exit.js';
 import { pairsOf, ratioOf } from '../runner/pairs.js';
 import type { Bench, Benchmark, Ratio } from '../runner/types.js';
@@ -6,10 +6,9 @@ import type { Bench, Benchmark, Ratio } from '../runner/types.js';
 /** Milliseconds an image that leaving may cost beyond its share of the FLOPs. */
 const LEAVING_MS = 0.3;
 /** Networks of the laptop preset are called after their tables. */
-const titles: Readonly<Record<string, string>> = {
-  'resnet101-width0.5-blocks1.1.7.1-cifar10': "table1's network",
-  'densenet201-growth32-blocks1.2.16.8-cifar10': "table2's network",
-};
+const titles = new Map<string, string>(
+  Object.entries(tableNetworks).map(([table, network]) => [network, `${table}'s network`]),
+);
 /** Blocks of images that count, by batch size. */
 const BLOCKS = { 1: 30, 32: 8 };
 
@@ -32,7 +31,7 @@ export const benchmark: Benchmark = {
 async function againstPlain({ say }: Bench, name: string, batch: number): Promise<Ratio[]> {
   say(`${name}, batch ${batch}`);
   const { plain, byExit, shares } = await measureExits(name, batch);
-  const what = `${titles[name] ?? name}, batch ${batch}`;
+  const what = `${titles.get(name) ?? name}, batch ${batch}`;
   const unit = 'ms';
   const nobody = ratioOf(pairsOf(byExit.at(-1)!, plain), {
     what: `${what}: nobody leaves`,

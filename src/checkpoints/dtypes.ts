@@ -1,3 +1,5 @@
+import type { Tensor } from '../tensor.js';
+
 /** Element types of stored tensors, by the names that safetensors gives them, with their size in bytes. */
 export const dtypeBytes = {
   F64: 8,
@@ -79,6 +81,9 @@ export function toFloat32(dtype: Dtype, bytes: Uint8Array): Float32Array {
       return Float32Array.from(bytes, (byte) => (byte === 0 ? 0 : 1));
   }
 }
+
+/** A tensor to be stored in half precision. */
+export const asFloat16 = ({ shape, data }: Tensor): StoredArray => ({ dtype: 'F16', shape, data: toFloat16Bits(data) });
 
 /** Bits of IEEE float16, rounded to nearest even as hardware does; beyond 65504 becomes infinity. */
 export function toFloat16Bits(values: Float32Array): Uint16Array {

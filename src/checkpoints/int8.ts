@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import { elementCount, type Tensor } from '../tensor.js';
-import { type RawTensor, type StoredArray, toFloat16Bits, toFloat32 } from './dtypes.js';
+import { asFloat16, type RawTensor, type StoredArray, toFloat32 } from './dtypes.js';
 
 /**
  * Weights as 8-bit integers with a scale for each output channel: value = integer x scale of its row. In a file the
@@ -8,6 +8,9 @@ import { type RawTensor, type StoredArray, toFloat16Bits, toFloat32 } from './dt
  * that the compressed-tensors format of the vLLM project has.
  */
 const scaleName = (name: string): string => `${name}_scale`;
+
+/** [out, 1, ...] of [out, ...] */
+const scaleShape = (shape: readonly number[]): number[] => shape.map((count, axis) => (axis === 0 ? count : 1));
 
 /** The largest integer; -128 is not used, so that a weight and its negative are equally far from 0. */
 const LARGEST = 127;
@@ -20,8 +23,9 @@ const LARGEST = 127;
  * @returns one or two arrays with their names
  * @throws InputError where a value is not finite
  */
-export function asInt8(name: string, { shape, data }: Tensor): [string, StoredArray][] {
-  if (shape.length < 2) return [[name, { dtype: 'F16', shape, data: toFloat16Bits(data) }]];
+export function asInt8(name: string, tensor: Tensor): [string, StoredArray][] {
+  const { shape, data } = tensor;
+  if (shape.length < 2) return [[name, asFloat16(tensor)]];
   if (!data.every(Number.isFinite)) {
     throw new InputError(`${name}: holds values that are not finite; valid for --int8: finite ones`);
   }
@@ -38,7 +42,7 @@ export function asInt8(name: string, { shape, data }: Tensor): [string, StoredAr
   }
   return [
     [name, { dtype: 'I8', shape, data: integers }],
-    [scaleName(name), { dtype: 'F32', shape: shape.map((count, axis) => (axis === 0 ? count : 1)), data: scales }],
+    [scaleName(name), { dtype: 'F32', shape: scaleShape(shape), data: scales }],
   ];
 }
 
@@ -67,7 +71,7 @@ function scaled(data: Float32Array, shape: readonly number[], scales: RawTensor,
   const rows = shape[0] ?? 0;
   const { dtype, shape: given } = scales;
   if (!/^B?F/.test(dtype) || given[0] !== rows || elementCount(given) !== rows) {
-    const valid = shape.map((count, axis) => (axis === 0 ? count : 1)).join(', ');
+    const valid = scaleShape(shape).join(', ');
     throw new InputError(`${where}: scales ${dtype} [${given.join(', ')}]; valid: a float type, [${valid}]`);
   }
   const factors = toFloat32(dtype, scales.bytes);

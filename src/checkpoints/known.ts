@@ -77,12 +77,6 @@ function torchvision(file: string, resize: number, varying: Varying): KnownCheck
   };
 }
 
-/**
- * Public checkpoints of networks that dgate describes, the preferred one of each network first.
- *
- * No download was possible where this list was written. `hashChecked` marks the two files that were there to be hashed;
- * all else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards say.
- */
 /** Networks that ship with the project; how they were made stands in `experiments/checkpoints/README.md`. */
 const shipped: readonly KnownCheckpoint[] = [
   {
@@ -127,6 +121,12 @@ const shipped: readonly KnownCheckpoint[] = [
   reference: 'experiments/checkpoints/README.md',
 }));
 
+/**
+ * Checkpoints of networks that dgate describes, those that ship and public ones, the preferred one of each network first.
+ *
+ * No download was possible where this list was written. `hashChecked` marks those that ship and the two files that were there to be hashed;
+ * all else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards say.
+ */
 export const knownCheckpoints: readonly KnownCheckpoint[] = [
   ...shipped,
   akamaster('resnet20-12fca82f.th', {

@@ -1,4 +1,4 @@
-import { type StoredArray, toFloat16Bits } from '../checkpoints/dtypes.js';
+import { asFloat16 } from '../checkpoints/dtypes.js';
 import { asInt8 } from '../checkpoints/int8.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
@@ -59,10 +59,8 @@ export async function importModel(options: ImportOptions): Promise<void> {
 
 function storedAs(name: string, tensor: Tensor, { half, int8 }: ImportOptions): [string, Storable][] {
   if (int8) return asInt8(name, tensor);
-  return [[name, half ? halved(tensor) : tensor]];
+  return [[name, half ? asFloat16(tensor) : tensor]];
 }
-
-const halved = ({ shape, data }: Tensor): StoredArray => ({ dtype: 'F16', shape, data: toFloat16Bits(data) });
 
 async function readHeldOut(path: string): Promise<Int32Array> {
   return parseHeldOut(new TextDecoder().decode(await readInput(path)), path);

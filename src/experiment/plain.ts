@@ -48,7 +48,7 @@ export function plainCopy(value: unknown, where: string): unknown {
   return copy(value);
 }
 
-/** Sets an own property, `__proto__` as well as any other. */
+/** Sets an own property, also one that is called `__proto__`. */
 export function put(target: Record<string, unknown>, key: string, value: unknown): void {
   Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true });
 }

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { toFloat16Bits } from '../../src/checkpoints/dtypes.js';
 import { asInt8 } from '../../src/checkpoints/int8.js';
+import { matchTensors } from '../../src/checkpoints/load.js';
 import { encodeSafetensors, readSafetensors, type Storable } from '../../src/checkpoints/safetensors.js';
 import { InputError } from '../../src/errors.js';
 import { Random } from '../../src/random.js';
@@ -80,6 +81,15 @@ describe('weights as 8-bit integers', () => {
     ]);
     expect([...found.get('count')!.data]).to.deep.equal([-128, 5]);
     expect([...found.keys()]).to.have.members(['count', 'x', 'x_scale']);
+  });
+
+  it('with a scale that is not finite make no network', async () => {
+    const file = await read([
+      ['w', { dtype: 'I8', shape: [1, 2], data: Int8Array.of(1, 2) }],
+      ['w_scale', { shape: [1, 1], data: Float32Array.of(Number.NaN) }],
+    ]);
+    const expected = [{ name: 'w', shape: [1, 2] }];
+    expect(() => matchTensors(expected, file, 'file')).to.throw(InputError, 'w holds values that are not finite');
   });
 
   it('take scales of half precision, and refuse those that do not fit', async () => {
