@@ -27,7 +27,8 @@ export interface WarmUp {
 
 /**
  * Runs every work, a window of runs of each in turn, until the times of each have settled, or a bound is reached. Each
- * runs at least once. How many runs a window has is decided by the first work's second run: its first may compile.
+ * runs at least once. A first run may open a session and compile: what it takes beyond the second does not count towards
+ * the time, and how many runs a window has is decided by the first work's second run.
  */
 export async function warmUp(
   clock: Clock,
@@ -41,7 +42,8 @@ export async function warmUp(
   const latest = (list: readonly number[], before = 0): number =>
     median(list.slice(Math.max(0, list.length - before - window), list.length - before));
   const settled = (list: readonly number[]): boolean => Math.abs(latest(list) / latest(list, window) - 1) <= tolerance;
-  const isOver = (): boolean => clock() - start >= maxMs;
+  const opening = (): number => times.reduce((sum, list) => sum + Math.max(0, list[0]! - list[1]! || 0), 0);
+  const isOver = (): boolean => clock() - start - opening() >= maxMs;
   let stable = false;
   for (let windows = 1; !stable && windows * window <= maxRuns && !(windows > 1 && isOver()); windows++) {
     for (const [index, work] of works.entries()) {
