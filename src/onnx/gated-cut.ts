@@ -1,13 +1,14 @@
 import type { PlacedGate } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import { classCount } from '../networks/onnx.js';
+import { gatesInBlocks } from './blocked.js';
 import { GraphBuilder } from './builder.js';
 import { networkParts } from './gated.js';
 import {
   gatedGraphNames,
+  inputThresholds,
   type Parts,
   plainAnswer,
-  splitThresholds,
   writeExits,
   writeExitsOfOne,
 } from './gated-exits.js';
@@ -42,24 +43,26 @@ export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate
  * Values that a part hands on keep the optimiser's layout, in which each image still lies in one piece: gathering
  * images along the first axis is right in any layout.
  *
+ * Its thresholds are an input each (`thresholdName`), its answer is `plainAnswer`'s.
+ *
  * @param optimised bytes of the file that ONNX Runtime wrote; they fit this machine and version only
  * @param images `one`: a graph for one image at a time, with fewer nodes; `any`: for any number
  */
 export function cutModel(
   optimised: Uint8Array,
   images: 'one' | 'any',
-  { gates, classes, confidence }: CutOptions,
+  { gates, classes, confidence, channelBlock }: CutOptions,
 ): Uint8Array {
-  const model = decodeModel(optimised);
+  const distances = Array.from({ length: gates }, (_, gate) => distancesName(gate));
+  const model = gatesInBlocks(decodeModel(optimised), distances, channelBlock);
   const builder = builderLike(model);
   const names = gatedGraphNames;
   builder.input(names.images, 'float', [images === 'one' ? 1 : 'batch', ...imageDims(model)]);
-  builder.input(names.thresholds, 'float', [gates]);
   const spec = {
     parts: cutParts(model, gates + 1, images),
     confidence,
-    thresholds: splitThresholds(builder, gates),
-    answer: plainAnswer(classes),
+    thresholds: inputThresholds(builder, gates),
+    answer: plainAnswer(classes, images),
   };
   if (images === 'one') writeExitsOfOne(builder, [names.images], spec);
   else writeExits(builder, [names.images], { ...spec, withoutCopies: true });
@@ -70,6 +73,8 @@ export interface CutOptions {
   readonly gates: number;
   readonly classes: number;
   readonly confidence: ConfidenceKind;
+  /** Channels of a block, where ONNX Runtime has laid values out in blocks. */
+  readonly channelBlock: number;
 }
 
 function builderLike(model: ModelMessage): GraphBuilder {

@@ -82,22 +82,36 @@ export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): Ans
 /**
  * `distances` [batch, classes + 1]: what the exit holds for each class, and the number of the exit. One value, so that few
  * nodes put images together again; for a caller that decides itself.
+ *
+ * @param images `one`: of a graph for one image at a time, where a cheaper node does it
  */
-export function plainAnswer(classes: number): AnswerForm {
+export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): AnswerForm {
   return {
     outputs: [{ name: gatedGraphNames.distances, type: 'float', dims: [classes + 1] }],
     write(builder, distances, exit) {
+      if (images === 'one') {
+        const number = builder.constant(`exit${exit}`, Float32Array.of(exit), [1, 1]);
+        return [builder.node('Concat', [distances, number], { axis: 1 })];
+      }
       const number = builder.constant(`exit${exit}`, Float32Array.of(exit), []);
       return [builder.node('Pad', [distances, builder.ints('one_behind', [0, 0, 0, 1]), number])];
     },
   };
 }
 
-/** Each gate's threshold as a value [1]. */
+/** The input with one gate's threshold, of graphs that have one for each. */
+export const thresholdName = (gate: number): string => `threshold${gate + 1}`;
+
+/** An input [1] for each gate's threshold: of a graph that no one but an engine runs, a node fewer. */
+export function inputThresholds(builder: GraphBuilder, gates: number): string[] {
+  return Array.from({ length: gates }, (_, gate) => builder.input(thresholdName(gate), 'float', [1]));
+}
+
+/** Each gate's threshold as a value [1], from the input that has them all. */
 export function splitThresholds(builder: GraphBuilder, gates: number): string[] {
   const { thresholds } = gatedGraphNames;
   if (gates === 1) return [thresholds];
-  const names = Array.from({ length: gates }, (_, gate) => `threshold${gate + 1}`);
+  const names = Array.from({ length: gates }, (_, gate) => thresholdName(gate));
   const sizes = builder.ints('one_each', new Array<number>(gates).fill(1));
   builder.nodes('Split', [thresholds, sizes], { axis: 0 }, names);
   return names;

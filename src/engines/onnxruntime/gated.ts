@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import { classCount } from '../../networks/onnx.js';
+import { channelBlockModel, channelBlockOf, channelBlockProbe } from '../../onnx/blocked.js';
 import { gatedModel } from '../../onnx/gated.js';
 import { cutModel, straightModel } from '../../onnx/gated-cut.js';
-import { floatThresholds, gatedGraphNames, plainAnswer } from '../../onnx/gated-exits.js';
+import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import { removeOnExit } from '../../store/files.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
@@ -33,9 +34,10 @@ export function loadOnCpu(
   const classes = classCount(lowered.network);
   const load = async (images: 'one' | 'any') => {
     const optimised = await optimise(createSession, straightModel(lowered, gates));
-    const model = cutModel(optimised, images, { gates: gates.length, classes, confidence });
+    const channelBlock = await channelBlockOn(createSession);
+    const model = cutModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
     const session = await createSession(model, images === 'any' ? forBatches : sleepsSoon);
-    return { session, run: runnerOf(session, lowered, gates.length) };
+    return { session, run: runnerOf(session, lowered, gates.length, oneByOne) };
   };
   const sessions = oneOrMore(load, ({ session }) => session.release());
   return {
@@ -64,14 +66,31 @@ export async function loadOnDevice(
   };
 }
 
+/** Thresholds as a graph takes them. */
+type ThresholdFeeds = (thresholds: Float32Array) => Record<string, ort.Tensor>;
+
+const allAtOnce: ThresholdFeeds = (thresholds) => ({
+  [gatedGraphNames.thresholds]: new ort.Tensor('float32', thresholds, [thresholds.length]),
+});
+
+const oneByOne: ThresholdFeeds = (thresholds) =>
+  Object.fromEntries(
+    Array.from(thresholds, (_, i) => [thresholdName(i), new ort.Tensor('float32', thresholds.subarray(i, i + 1), [1])]),
+  );
+
 /** Runs a graph on images and thresholds. */
-export function runnerOf(session: ort.InferenceSession, { network }: LoadedNetwork, gates: number) {
+export function runnerOf(
+  session: ort.InferenceSession,
+  { network }: LoadedNetwork,
+  gates: number,
+  feedsOf: ThresholdFeeds = allAtOnce,
+) {
   const { channels, height, width } = network.input;
   return (images: Float32Array, count: number, thresholds: readonly number[]) => {
     if (thresholds.length !== gates) throw new RangeError(`${thresholds.length} thresholds for ${gates} gates`);
     return session.run({
       [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
-      [gatedGraphNames.thresholds]: new ort.Tensor('float32', floatThresholds(thresholds), [gates]),
+      ...feedsOf(floatThresholds(thresholds)),
     });
   };
 }
@@ -87,6 +106,16 @@ export function answerOf(
   const exits = new Int32Array(answers.length / stride);
   for (let image = 0; image < exits.length; image++) exits[image] = answers[image * stride + classes]!;
   return { exits, ...decide(answers, classes, confidence, stride) };
+}
+
+/** How many channels ONNX Runtime's blocked layout puts together on this machine. */
+async function channelBlockOn(createSession: CreateSession): Promise<number> {
+  const { input, output, dims } = channelBlockProbe;
+  const session = await createSession(channelBlockModel());
+  const positions = Float32Array.from({ length: dims.reduce((count, size) => count * size, 1) }, (_, i) => i);
+  const results = await session.run({ [input]: new ort.Tensor('float32', positions, dims) });
+  await session.release();
+  return channelBlockOf(results[output]!.data as Float32Array);
 }
 
 /** The model as ONNX Runtime would run it. It gives that as a file only, which is removed again. */
