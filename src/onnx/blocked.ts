@@ -33,14 +33,21 @@ export function channelBlockModel(): Uint8Array {
   return builder.encode();
 }
 
+/** Whether values of an optimised model lie in blocks: not on every processor, nor in every network. */
+export function liesInBlocks({ graph }: ModelMessage): boolean {
+  return graph.node.some(({ domain }) => domain === DOMAIN);
+}
+
 /**
  * Channels of a block.
  *
  * @param blocked what `channelBlockModel` makes of its input's positions 0, 1, 2, ...: the second pixel of the first channel
  *   (1) lies behind one block of first pixels
+ * @returns undefined where it does not lie there
  */
-export function channelBlockOf(blocked: Float32Array): number {
-  return blocked.indexOf(1);
+export function channelBlockOf(blocked: Float32Array): number | undefined {
+  const block = blocked.indexOf(1);
+  return block > 0 ? block : undefined;
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   writeExitsOfOne,
 } from './gated-exits.js';
 import { dialectOf, type LoadedNetwork } from './loaded.js';
-import { decodeModel, type ModelMessage, type NodeMessage } from './proto.js';
+import type { ModelMessage, NodeMessage } from './proto.js';
 
 const distancesName = (exit: number): string => `distances${exit + 1}`;
 
@@ -45,16 +45,16 @@ export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate
  *
  * Its thresholds are an input each (`thresholdName`), its answer is `plainAnswer`'s.
  *
- * @param optimised bytes of the file that ONNX Runtime wrote; they fit this machine and version only
+ * @param optimised what ONNX Runtime wrote; it fits this machine and version only
  * @param images `one`: a graph for one image at a time, with fewer nodes; `any`: for any number
  */
 export function cutModel(
-  optimised: Uint8Array,
+  optimised: ModelMessage,
   images: 'one' | 'any',
   { gates, classes, confidence, channelBlock }: CutOptions,
 ): Uint8Array {
   const distances = Array.from({ length: gates }, (_, gate) => distancesName(gate));
-  const model = gatesInBlocks(decodeModel(optimised), distances, channelBlock);
+  const model = channelBlock === undefined ? optimised : gatesInBlocks(optimised, distances, channelBlock);
   const builder = builderLike(model);
   const names = gatedGraphNames;
   builder.input(names.images, 'float', [images === 'one' ? 1 : 'batch', ...imageDims(model)]);
@@ -74,7 +74,7 @@ export interface CutOptions {
   readonly classes: number;
   readonly confidence: ConfidenceKind;
   /** Channels of a block, where ONNX Runtime has laid values out in blocks. */
-  readonly channelBlock: number;
+  readonly channelBlock?: number | undefined;
 }
 
 function builderLike(model: ModelMessage): GraphBuilder {

@@ -66,5 +66,6 @@ describe('gates that take pooled features in blocks of channels', () => {
 
   it('a block is as long as the first pixels of its channels', () => {
     expect(channelBlockOf(Float32Array.of(0, 2, 4, 6, 1, 3, 5, 7))).to.equal(4);
+    expect(channelBlockOf(new Float32Array(8))).to.equal(undefined);
   });
 });

@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import { classCount } from '../../networks/onnx.js';
-import { channelBlockModel, channelBlockOf, channelBlockProbe } from '../../onnx/blocked.js';
+import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/blocked.js';
 import { gatedModel } from '../../onnx/gated.js';
 import { cutModel, straightModel } from '../../onnx/gated-cut.js';
 import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
+import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
 import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
 import { oneOrMore } from './by-size.js';
@@ -33,8 +34,8 @@ export function loadOnCpu(
 ): GatedNetwork {
   const classes = classCount(lowered.network);
   const load = async (images: 'one' | 'any') => {
-    const optimised = await optimise(createSession, straightModel(lowered, gates));
-    const channelBlock = await channelBlockOn(createSession);
+    const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));
+    const channelBlock = liesInBlocks(optimised) ? await channelBlockOn(createSession) : undefined;
     const model = cutModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
     const session = await createSession(model, images === 'any' ? forBatches : sleepsSoon);
     return { session, run: runnerOf(session, lowered, gates.length, oneByOne) };
@@ -109,7 +110,7 @@ export function answerOf(
 }
 
 /** How many channels ONNX Runtime's blocked layout puts together on this machine. */
-async function channelBlockOn(createSession: CreateSession): Promise<number> {
+async function channelBlockOn(createSession: CreateSession): Promise<number | undefined> {
   const { input, output, dims } = channelBlockProbe;
   const session = await createSession(channelBlockModel());
   const positions = Float32Array.from({ length: dims.reduce((count, size) => count * size, 1) }, (_, i) => i);
