@@ -76,6 +76,16 @@ export async function extract(
   return setOf(leftOut.length);
 }
 
+/**
+ * The same for images of which all can be decoded, put off until somebody reads the features.
+ */
+export function extractLater(...all: Parameters<typeof extract>): FeatureSet {
+  const [context, source, images, places, engine, label] = all;
+  const { entry } = extractionOf(context, source, images, places, engine, label);
+  const widths = gateFeatureCounts(source.network, places);
+  return new FeatureSet(entry, images.count, images.classes.length, widths, () => extract(...all));
+}
+
 /** Images of a complete entry that could not be decoded. */
 async function countLeftOut(entry: Entry): Promise<number> {
   return ((await entry.manifest())?.notes['leftOut'] as number[] | undefined)?.length ?? 0;

@@ -46,6 +46,7 @@ export interface CheckedShard {
 /** The extracted features of a set of images, in shards on the disk. */
 export class FeatureSet {
   #checked: Promise<CheckedShard[]> | undefined;
+  #made: Promise<unknown> | undefined;
 
   constructor(
     readonly entry: Entry,
@@ -54,6 +55,8 @@ export class FeatureSet {
     readonly classes: number,
     /** Features of each gate. */
     readonly widths: readonly number[],
+    /** Extracts them, where that was put off until somebody reads them. */
+    readonly make?: () => Promise<unknown>,
   ) {}
 
   /** The engine that extracted them; undefined where that was not recorded. */
@@ -61,8 +64,10 @@ export class FeatureSet {
     return (await this.entry.manifest())?.notes['engine'] as EngineDescription | undefined;
   }
 
-  /** Names of the shards in order. */
+  /** Names of the shards in order, all of them there. */
   async shardNames(): Promise<string[]> {
+    this.#made ??= this.make?.() ?? Promise.resolve();
+    await this.#made;
     return this.entry.names();
   }
 

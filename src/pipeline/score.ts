@@ -22,12 +22,7 @@ export async function scoreImages(
   confidence: ConfidenceKind,
   split: string,
 ): Promise<Scores> {
-  const entry = context.store.entry('scores', {
-    features: features.entry.key,
-    gates: gates.map((gate) => gate.entry.key),
-    confidence,
-    code: CODE_VERSION,
-  });
+  const entry = scoresEntry(context, features, gates, confidence);
   let computed: Scores | undefined;
   const label = `scores of ${split} images`;
   const make = async (): Promise<void> => {
@@ -38,6 +33,21 @@ export async function scoreImages(
   };
   await makeAll(context.progress, [{ entry, label, make }]);
   return computed ?? readScores(entry, gates.length);
+}
+
+/** Where the scores of these gates are cached, or would be. */
+export function scoresEntry(
+  context: RunContext,
+  features: FeatureSet,
+  gates: readonly { readonly entry: Entry }[],
+  confidence: ConfidenceKind,
+): Entry {
+  return context.store.entry('scores', {
+    features: features.entry.key,
+    gates: gates.map((gate) => gate.entry.key),
+    confidence,
+    code: CODE_VERSION,
+  });
 }
 
 /** Class and confidence of each image at each of these gates, not cached. */

@@ -8,14 +8,15 @@ import { linearFlops, type NetworkFlops } from '../networks/flops.js';
 import { type AnyNetwork, classCount, flopsOf } from '../networks/onnx.js';
 import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import type { UserNetwork } from '../onnx/loaded.js';
+import type { Entry } from '../store/store.js';
 import { type ExitCosts, exitCosts, type Scores } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
-import { extract } from './extract.js';
+import { extract, extractLater } from './extract.js';
 import type { FeatureSet } from './features.js';
 import { type Images, openImages } from './images.js';
-import { scoreImages } from './score.js';
+import { scoreImages, scoresEntry } from './score.js';
 import { type NetworkSource, openNetwork } from './source.js';
-import { type CachedGate, trainGates } from './train.js';
+import { type CachedGate, gateEntries, trainGates } from './train.js';
 
 /** An experiment checked against its network, with what each exit costs. */
 export interface Plan {
@@ -118,12 +119,21 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const images = await timed('data', () => openImages(context, experiment, source));
-  const extracted = (split: ImageSource, label: string): Promise<FeatureSet> =>
-    timed('extract', () => extract(context, source, split, planned.places, engine, label));
-  const train = await extracted(images.train, 'training');
-  const heldOut = images.heldOut && (await extracted(images.heldOut, 'held-out'));
-  const test = await extracted(images.test, 'test');
-  const features: SplitFeatures = { train, ...(heldOut && { heldOut }), test };
+  const setOf = <T>(make: (...all: Parameters<typeof extract>) => T, split: ImageSource, label: string): T =>
+    make(context, source, split, planned.places, engine, label);
+  const putOff: SplitFeatures = {
+    train: setOf(extractLater, images.train, 'training'),
+    ...(images.heldOut && { heldOut: setOf(extractLater, images.heldOut, 'held-out') }),
+    test: setOf(extractLater, images.test, 'test'),
+  };
+  const features = (await canWait(context, experiment, images, putOff, engine))
+    ? putOff
+    : await timed('extract', async (): Promise<SplitFeatures> => {
+        const train = await setOf(extract, images.train, 'training');
+        const heldOut = images.heldOut && (await setOf(extract, images.heldOut, 'held-out'));
+        return { train, ...(heldOut && { heldOut }), test: await setOf(extract, images.test, 'test') };
+      });
+  const { train, heldOut, test } = features;
   // Without the images that could not be decoded, so that positions mean the same in images, features and scores.
   const usable: Images = {
     train: await train.imagesOf(images.train),
@@ -149,6 +159,34 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     seconds,
     timed,
   };
+}
+
+/**
+ * Whether features need not be extracted yet: some are not in the cache, but the gates that were trained on them and all
+ * scores are (the rest may have been removed to save space, or never copied to the machine that times the network).
+ */
+async function canWait(
+  context: RunContext,
+  experiment: Experiment,
+  images: Images,
+  features: SplitFeatures,
+  engine: LazyEngine,
+): Promise<boolean> {
+  const everySet = [features.train, features.heldOut, features.test].filter((set) => set !== undefined);
+  // Which images cannot be decoded stands with the features.
+  if ([images.train, images.heldOut, images.test].some((split) => split?.unreadable !== undefined)) return false;
+  if (await allComplete(everySet)) return false;
+  const gates = gateEntries(context, experiment, features.train, engine);
+  const scored = [features.heldOut, features.test].filter((set) => set !== undefined);
+  const scores = scored.map((set) => scoresEntry(context, set, gates, experiment.gates.confidence));
+  if (!(await allComplete([...gates, ...scores.map((entry) => ({ entry }))]))) return false;
+  context.progress.note('features: not in the cache, nor needed: the gates and all scores are there');
+  return true;
+}
+
+async function allComplete(results: readonly { readonly entry: Entry }[]): Promise<boolean> {
+  for (const { entry } of results) if (!(await entry.isComplete())) return false;
+  return true;
 }
 
 function stopwatch(): Pick<Stages, 'seconds' | 'timed'> {

@@ -54,10 +54,20 @@ export async function untrainedGates(
   engine: LazyEngine,
 ): Promise<number[]> {
   const missing: number[] = [];
-  for (const { entry, index } of gatesWanted(context, experiment, features, engine)) {
+  for (const [index, { entry }] of gateEntries(context, experiment, features, engine).entries()) {
     if (!(await entry.isComplete())) missing.push(index);
   }
   return missing;
+}
+
+/** Where every gate of the experiment is cached, or would be. */
+export function gateEntries(
+  context: RunContext,
+  experiment: Experiment,
+  features: FeatureSet,
+  engine: LazyEngine,
+): { readonly entry: Entry }[] {
+  return gatesWanted(context, experiment, features, engine);
 }
 
 function gatesWanted(

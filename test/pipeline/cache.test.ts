@@ -7,6 +7,7 @@ import { LazyEngine } from '../../src/pipeline/context.js';
 import { extract } from '../../src/pipeline/extract.js';
 import { openImages } from '../../src/pipeline/images.js';
 import { openNetwork } from '../../src/pipeline/source.js';
+import { openStages } from '../../src/pipeline/stages.js';
 import type { Manifest } from '../../src/store/store.js';
 import { unseal } from '../../src/store/text.js';
 import {
@@ -53,6 +54,48 @@ describe('the cache of a run', () => {
     expect(warm.asked).to.deep.equal({ train: 0, test: 0 });
     expect(warm.notes).to.have.length(5);
     for (const note of warm.notes) expect(note).to.match(/: in the cache \([0-9a-f]{32}\)$/);
+  });
+
+  it('needs no features where gates and scores are there, and extracts them for other gates', async () => {
+    const place = await makeWorkplace(small);
+    try {
+      const { csv } = await run(place);
+      const features = join(place.folder, 'results', 'features');
+      await rm(features, { recursive: true });
+      const asked = { train: 0, test: 0 };
+      const onBatch = (split: 'train' | 'test', positions: number[]) => {
+        asked[split] += positions.length;
+      };
+      const warm = workplaceAt(place.folder, { ...small, onBatch });
+      const again = await run(warm);
+      expect(again.csv).to.equal(csv);
+      expect(again.outcome.engine.loaded).to.equal(false);
+      expect(warm.notes[0]).to.equal('features: not in the cache, nor needed: the gates and all scores are there');
+      expect(asked).to.deep.equal({ train: 0, test: 0 });
+      await run(workplaceAt(place.folder, { ...small, onBatch }), set('gates.l2', 0.01));
+      expect(asked).to.deep.equal({ train: 200, test: 100 });
+      expect(await readdir(features)).to.have.length(2);
+    } finally {
+      await place.remove();
+    }
+  });
+
+  it('extracts features that were put off when somebody reads them, once', async () => {
+    const place = await makeWorkplace(small);
+    try {
+      const experiment = tinyExperiment(place);
+      await run(place);
+      await rm(join(place.folder, 'results', 'features'), { recursive: true });
+      const { features, score, train } = await openStages(place.context, experiment);
+      expect(await features.train.entry.isComplete()).to.equal(false);
+      const [data] = await Promise.all([features.train.gateData(0), features.train.gateData(1)]);
+      expect(data.count).to.equal(200);
+      expect(await features.train.entry.isComplete()).to.equal(true);
+      const gates = await train({ ...experiment, gates: { ...experiment.gates, epochs: 1 } });
+      expect((await score(gates, 'max')).test.count).to.equal(100);
+    } finally {
+      await place.remove();
+    }
   });
 
   it('says why each stage of a first run ran', () => {
