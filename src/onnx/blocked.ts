@@ -1,4 +1,5 @@
 import { GraphBuilder } from './builder.js';
+import { producersOf } from './graph/values.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
 
 /** ONNX Runtime's own operators on values whose channels lie in blocks: [n, channels / block, height, width, block]. */
@@ -59,12 +60,10 @@ export function channelBlockOf(blocked: Float32Array): number | undefined {
  */
 export function gatesInBlocks(model: ModelMessage, distances: readonly string[], block: number): ModelMessage {
   const { graph } = model;
-  const producers = new Map(
-    graph.node.flatMap((node) => node.output.map((name): [string, NodeMessage] => [name, node])),
-  );
+  const producers = producersOf(graph.node);
   const tensors = new Map(graph.initializer.map((tensor): [string, TensorMessage] => [tensor.name, tensor]));
   const replaced = new Map<NodeMessage, NodeMessage | undefined>();
-  const weights = new Map<string, TensorMessage>();
+  const weights: TensorMessage[] = [];
   for (const name of distances) {
     const gemm = producers.get(name);
     const flatten = onlyProducer(model, producers, gemm?.input[0], 'Flatten');
@@ -76,13 +75,13 @@ export function gatesInBlocks(model: ModelMessage, distances: readonly string[],
     const transposed = integer(gemm, 'transB') !== 0 || integer(reorder, 'channels_last') !== 0;
     if (transposed || channels % block !== 0 || tensor.dims.length !== 2) continue;
     const inBlocks = rowsInBlocks(tensor, channels, block);
-    weights.set(inBlocks.name, inBlocks);
+    if (inBlocks !== tensor) weights.push(inBlocks);
     replaced.set(gemm, { ...gemm, input: [gemm.input[0]!, inBlocks.name, ...gemm.input.slice(2)] });
     replaced.set(flatten, { ...flatten, input: [reorder.input[0]!] });
     replaced.set(reorder, undefined);
   }
   const node = graph.node.flatMap((one) => (replaced.has(one) ? (replaced.get(one) ?? []) : one));
-  return { ...model, graph: { ...graph, node, initializer: [...graph.initializer, ...weights.values()] } };
+  return { ...model, graph: { ...graph, node, initializer: [...graph.initializer, ...weights] } };
 }
 
 /** The node of that kind which makes a value, where nothing else takes the value. */
@@ -102,7 +101,7 @@ function integer({ attribute }: NodeMessage, name: string): number {
   return Number(attribute.find((one) => one.name === name)?.i ?? 0);
 }
 
-/** Weights [channels x pixels, classes] with their rows as [channels / block, pixels, block]. */
+/** Weights [channels x pixels, classes] with their rows as [channels / block, pixels, block]: themselves for one pixel. */
 function rowsInBlocks(tensor: TensorMessage, channels: number, block: number): TensorMessage {
   const [rows, classes] = tensor.dims.map(Number) as [number, number];
   const pixels = rows / channels;

@@ -12,6 +12,7 @@ import {
   writeExits,
   writeExitsOfOne,
 } from './gated-exits.js';
+import { producersOf } from './graph/values.js';
 import { dialectOf, type LoadedNetwork } from './loaded.js';
 import type { ModelMessage, NodeMessage } from './proto.js';
 
@@ -129,7 +130,7 @@ function cutParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Pa
 
 /** The first exit whose distances need a node; no entry for a node that none needs. */
 function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMessage, number> {
-  const producers = new Map(nodes.flatMap((node) => node.output.map((name): [string, NodeMessage] => [name, node])));
+  const producers = producersOf(nodes);
   const parts = new Map<NodeMessage, number>();
   for (let exit = 0; exit < exits; exit++) {
     const pending = [distancesName(exit)];

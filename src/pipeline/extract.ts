@@ -76,9 +76,7 @@ export async function extract(
   return setOf(leftOut.length);
 }
 
-/**
- * The same for images of which all can be decoded, put off until somebody reads the features.
- */
+/** The same for images of which all can be decoded, put off until somebody reads the features. */
 export function extractLater(...all: Parameters<typeof extract>): FeatureSet {
   const [context, source, images, places, engine, label] = all;
   const { entry } = extractionOf(context, source, images, places, engine, label);

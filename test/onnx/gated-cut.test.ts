@@ -29,7 +29,7 @@ describe('the gated network cut at its gates', () => {
   before(async () => {
     subject = await gatedCase('resnet20-width0.25-cifar10', places, 1);
     const { lowered, gates } = subject;
-    const options = { gates: gates.length, classes: CLASSES, confidence: 'max', channelBlock: 16 } as const;
+    const options = { gates: gates.length, classes: CLASSES, confidence: 'max' } as const;
     one = decodeModel(cutModel(decodeModel(straightModel(lowered, gates)), 'one', options)).graph;
   });
 
@@ -62,7 +62,7 @@ describe('the gated network cut at its gates', () => {
   // ONNX Runtime adds in place only where it knows that both sides have the same dimensions, be it by name.
   it('for batches: the number of images that stay has a name, another one behind each gate', () => {
     const { lowered, gates } = subject;
-    const options = { gates: gates.length, classes: CLASSES, confidence: 'max', channelBlock: 16 } as const;
+    const options = { gates: gates.length, classes: CLASSES, confidence: 'max' } as const;
     const names = gatheredRows(decodeModel(cutModel(decodeModel(straightModel(lowered, gates)), 'any', options)).graph);
     expect(names).to.have.length(3); // behind the first gate, and behind the second whether or not somebody left before
     expect(names.filter((name) => name === undefined)).to.deep.equal([]);

@@ -36,13 +36,13 @@ describe('the cache of a run', () => {
   });
   after(() => first.remove());
 
-  /** A later command on the same folders, with a count of the images that it asks for. */
-  function later(): Workplace & { asked: Record<string, number> } {
+  /** A later command on folders that are there, with a count of the images that it asks for. */
+  function later(at = first): Workplace & { asked: Record<string, number> } {
     const asked = { train: 0, test: 0 };
     const onBatch = (split: 'train' | 'test', positions: number[]) => {
       asked[split] += positions.length;
     };
-    return { ...workplaceAt(first.folder, { ...small, onBatch }), asked };
+    return { ...workplaceAt(at.folder, { ...small, onBatch }), asked };
   }
 
   it('gives a second run the same table byte for byte, without an engine or an image', async () => {
@@ -62,18 +62,15 @@ describe('the cache of a run', () => {
       const { csv } = await run(place);
       const features = join(place.folder, 'results', 'features');
       await rm(features, { recursive: true });
-      const asked = { train: 0, test: 0 };
-      const onBatch = (split: 'train' | 'test', positions: number[]) => {
-        asked[split] += positions.length;
-      };
-      const warm = workplaceAt(place.folder, { ...small, onBatch });
+      const warm = later(place);
       const again = await run(warm);
       expect(again.csv).to.equal(csv);
       expect(again.outcome.engine.loaded).to.equal(false);
       expect(warm.notes[0]).to.equal('features: not in the cache, nor needed: the gates and all scores are there');
-      expect(asked).to.deep.equal({ train: 0, test: 0 });
-      await run(workplaceAt(place.folder, { ...small, onBatch }), set('gates.l2', 0.01));
-      expect(asked).to.deep.equal({ train: 200, test: 100 });
+      expect(warm.asked).to.deep.equal({ train: 0, test: 0 });
+      const other = later(place);
+      await run(other, set('gates.l2', 0.01));
+      expect(other.asked).to.deep.equal({ train: 200, test: 100 });
       expect(await readdir(features)).to.have.length(2);
     } finally {
       await place.remove();
@@ -85,11 +82,13 @@ describe('the cache of a run', () => {
     try {
       const experiment = tinyExperiment(place);
       await run(place);
+      const warm = later(place);
       await rm(join(place.folder, 'results', 'features'), { recursive: true });
-      const { features, score, train } = await openStages(place.context, experiment);
+      const { features, score, train } = await openStages(warm.context, experiment);
       expect(await features.train.entry.isComplete()).to.equal(false);
       const [data] = await Promise.all([features.train.gateData(0), features.train.gateData(1)]);
       expect(data.count).to.equal(200);
+      expect(warm.asked).to.deep.equal({ train: 200, test: 0 });
       expect(await features.train.entry.isComplete()).to.equal(true);
       const gates = await train({ ...experiment, gates: { ...experiment.gates, epochs: 1 } });
       expect((await score(gates, 'max')).test.count).to.equal(100);

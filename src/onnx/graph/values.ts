@@ -18,6 +18,10 @@ export const inputsOf = (node: NodeMessage): string[] => (node.input ?? []).filt
 /** Outputs of a node that are there. */
 export const outputsOf = (node: NodeMessage): string[] => (node.output ?? []).filter((name) => name !== '');
 
+/** The node that makes each value. */
+export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
+  new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
+
 /** Operators whose result is a size, whatever they are given. */
 const sizes = new Set(['Shape', 'Size']);
 
@@ -53,9 +57,7 @@ function neededNodes(
   wanted: string,
   path: string,
 ): NodeMessage[] {
-  const producers = new Map(
-    nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])),
-  );
+  const producers = producersOf(nodes);
   const sorted: NodeMessage[] = [];
   const state = new Map<NodeMessage, 'open' | 'done'>();
   const stack = [wanted];
