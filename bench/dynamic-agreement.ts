@@ -10,8 +10,8 @@ import { openContext } from '../src/cli/context.js';
 import { createEngine } from '../src/engines/registry.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
-import { openGated } from '../src/pipeline/gated.js';
-import { compareDynamic, describeComparison } from '../src/pipeline/verify-dynamic.js';
+import { openGated } from '../src/gated/open.js';
+import { compareDynamic, describeComparison } from '../src/gated/verify.js';
 
 const [engineName = 'ort-cpu', name = 'table1', images = '10000', batch = '32'] = process.argv.slice(2);
 const context = await openContext({});

@@ -22,9 +22,9 @@ import { decide } from '../src/gates/confidence.js';
 import { distances } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';
 import { GraphBuilder } from '../src/onnx/builder.js';
-import { FeatureSet, shardArrays } from '../src/pipeline/features.js';
 import type { Progress } from '../src/progress.js';
 import { Random } from '../src/random.js';
+import { FeatureSet, shardArrays } from '../src/run/features.js';
 import { Store } from '../src/store/store.js';
 
 const [folder, imagesArgument = '1281167', epochsArgument = '1', batchArgument = '4096'] = process.argv.slice(2);

@@ -18,9 +18,9 @@ import { decide } from '../src/gates/confidence.js';
 import { distances } from '../src/gates/gate.js';
 import { gateFeatureCounts } from '../src/networks/pooling.js';
 import { gatedModel } from '../src/onnx/gated.js';
-import { openUserNetwork } from '../src/pipeline/user-network.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
+import { openUserNetwork } from '../src/run/user-network.js';
 
 const [folder, counts, engineId = 'ort-cpu'] = process.argv.slice(2);
 if (folder === undefined || counts === undefined) throw new Error('onnx-peers.ts FOLDER COUNTS.json [engine]');

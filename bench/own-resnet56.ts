@@ -11,12 +11,12 @@ import { findCheckpoint } from '../src/checkpoints/registry.js';
 import { openContext } from '../src/cli/context.js';
 import { onnxNetwork } from '../src/experiment/index.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
-import type { FeatureSet } from '../src/pipeline/features.js';
-import { type Part, partsOf, type Row, searchAndEvaluate } from '../src/pipeline/search.js';
-import { openStages, type Stages } from '../src/pipeline/stages.js';
-import type { CachedGate } from '../src/pipeline/train.js';
-import { inspectFile } from '../src/pipeline/user-network.js';
 import { renderColumns } from '../src/report/columns.js';
+import type { FeatureSet } from '../src/run/features.js';
+import { type Part, partsOf, type Row, searchAndEvaluate } from '../src/run/search.js';
+import { openStages, type Stages } from '../src/run/stages.js';
+import type { CachedGate } from '../src/run/train.js';
+import { inspectFile } from '../src/run/user-network.js';
 import { exitOf, type Scores } from '../src/thresholds/evaluate.js';
 
 const [checkpoint, file, ...rest] = process.argv.slice(2);

@@ -15,12 +15,12 @@ import { trainGate } from '../src/gates/train.js';
 import { networkByName } from '../src/networks/catalogue.js';
 import { stageShapes } from '../src/networks/network.js';
 import { featureCount, type GatePlace, type Pooling } from '../src/networks/pooling.js';
-import { LazyEngine } from '../src/pipeline/context.js';
-import { extract } from '../src/pipeline/extract.js';
-import { openSplit } from '../src/pipeline/images.js';
-import { openNetwork } from '../src/pipeline/source.js';
 import { silent } from '../src/progress.js';
 import { renderColumns } from '../src/report/columns.js';
+import { LazyEngine } from '../src/run/context.js';
+import { extract } from '../src/run/extract.js';
+import { openSplit } from '../src/run/images.js';
+import { openNetwork } from '../src/run/source.js';
 
 const [name = '', checkpoint = '', trainImages = '10000'] = process.argv.slice(2);
 const context = await openContext({});

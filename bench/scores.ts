@@ -2,12 +2,12 @@ import { openContext } from '../src/cli/context.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import type { Experiment } from '../src/experiment/schema.js';
-import { LazyEngine } from '../src/pipeline/context.js';
-import { extract } from '../src/pipeline/extract.js';
-import { openImages } from '../src/pipeline/images.js';
-import { scoreImages } from '../src/pipeline/score.js';
-import { openSource, plan } from '../src/pipeline/stages.js';
-import { trainGates } from '../src/pipeline/train.js';
+import { LazyEngine } from '../src/run/context.js';
+import { extract } from '../src/run/extract.js';
+import { openImages } from '../src/run/images.js';
+import { scoreImages } from '../src/run/score.js';
+import { openSource, plan } from '../src/run/stages.js';
+import { trainGates } from '../src/run/train.js';
 import type { ExitCosts, Scores } from '../src/thresholds/evaluate.js';
 
 /** What thresholds are chosen and reported on in an experiment, from the cache where it is there. */

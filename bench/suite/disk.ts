@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { gateFeatureCounts } from '../../src/networks/pooling.js';
-import { LazyEngine } from '../../src/pipeline/context.js';
-import { extract } from '../../src/pipeline/extract.js';
-import { scoreImages } from '../../src/pipeline/score.js';
-import { plan } from '../../src/pipeline/stages.js';
-import { trainGates } from '../../src/pipeline/train.js';
+import { LazyEngine } from '../../src/run/context.js';
+import { extract } from '../../src/run/extract.js';
+import { scoreImages } from '../../src/run/score.js';
+import { plan } from '../../src/run/stages.js';
+import { trainGates } from '../../src/run/train.js';
 import { contextIn, generated } from '../runner/generated.js';
 import type { Benchmark, Ratio } from '../runner/types.js';
 

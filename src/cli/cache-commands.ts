@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
-import { verifyAll } from '../pipeline/verify-cache.js';
 import { renderColumns } from '../report/columns.js';
+import { verifyAll } from '../run/verify-cache.js';
 import { exists } from '../store/files.js';
 import { type PruneLimits, prune } from '../store/prune.js';
 import { RottenError, Store } from '../store/store.js';

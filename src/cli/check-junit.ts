@@ -1,5 +1,5 @@
-import type { Measure } from '../pipeline/check.js';
-import type { Moved } from '../pipeline/check-baseline.js';
+import type { Moved } from '../check/baseline.js';
+import type { Measure } from '../check/measure.js';
 
 /** What became of one experiment's check. */
 export interface Checked {

@@ -1,6 +1,6 @@
 import { relative, resolve } from 'node:path';
-import { type Comparison, compareRuns, type ResultDifference } from '../pipeline/compare.js';
-import { openRun } from '../pipeline/compare-runs.js';
+import { type Comparison, compareRuns, type ResultDifference } from '../batch/compare.js';
+import { openRun } from '../batch/compare-runs.js';
 import { renderComparison, renderComparisonCsv } from '../report/comparison.js';
 import { cellText, heading } from '../report/format.js';
 import type { CompareOptions } from './compare.js';

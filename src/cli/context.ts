@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path';
 import { download } from '../checkpoints/fetch.js';
 import type { Download } from '../data/dataset.js';
-import type { RunContext } from '../pipeline/context.js';
 import type { Progress } from '../progress.js';
+import type { RunContext } from '../run/context.js';
 import { ensureFolder, Store } from '../store/store.js';
 import { consoleProgress } from './progress.js';
 import { staleBuild } from './stale-build.js';

@@ -1,5 +1,5 @@
 import { parseSetting } from '../experiment/resolve.js';
-import { checkChoice, type Exported, exportGated } from '../pipeline/export.js';
+import { checkChoice, type Exported, exportGated } from '../gated/export.js';
 import { openContext } from './context.js';
 import type { ExportOptions } from './export.js';
 import { optionOverrides } from './run.js';

@@ -7,9 +7,9 @@ import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
-import { evaluateOriginal } from '../pipeline/evaluate.js';
-import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../pipeline/source.js';
 import { renderColumns } from '../report/columns.js';
+import { evaluateOriginal } from '../run/evaluate.js';
+import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { type GlobalOptions, openContext } from './context.js';
 

@@ -1,8 +1,8 @@
 import type { Cuts } from '../onnx/graph/cuts.js';
 import { layoutOf, whyNone } from '../onnx/graph/describe.js';
 import type { PreparedGraph } from '../onnx/graph/prepare.js';
-import { inspectFile } from '../pipeline/user-network.js';
 import { renderColumns } from '../report/columns.js';
+import { inspectFile } from '../run/user-network.js';
 
 interface InspectOptions {
   readonly file: string;

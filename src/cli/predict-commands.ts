@@ -1,5 +1,5 @@
 import { InputError } from '../errors.js';
-import { type Predictions, predict } from '../pipeline/predict.js';
+import { type Predictions, predict } from '../gated/predict.js';
 import { renderColumns } from '../report/columns.js';
 import type { PredictOptions } from './predict.js';
 

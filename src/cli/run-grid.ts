@@ -1,12 +1,12 @@
 import { join } from 'node:path';
+import { finishedRun } from '../batch/finished.js';
+import { type CombinationResult, type Grid, gridFolder, labelOf, renderGrid, writeGrid } from '../batch/grid.js';
+import { mergeDocuments, perSeed } from '../batch/seeds.js';
 import { messageOf } from '../errors.js';
 import type { Override } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { RunContext } from '../pipeline/context.js';
-import { finishedRun } from '../pipeline/finished.js';
-import { type CombinationResult, type Grid, gridFolder, labelOf, renderGrid, writeGrid } from '../pipeline/grid.js';
-import { mergeDocuments, perSeed } from '../pipeline/seeds.js';
 import type { Progress } from '../progress.js';
+import type { RunContext } from '../run/context.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';

@@ -1,12 +1,18 @@
 import { join, resolve } from 'node:path';
+import { perSeed } from '../batch/seeds.js';
+import { sbatch, scancel } from '../batch/slurm/commands.js';
+import {
+  type PlannedRun,
+  type PlannedTable,
+  planTasks,
+  type StageName,
+  type SubmissionPlan,
+} from '../batch/slurm/plan.js';
+import { arraySpec, type Resources, stageScript } from '../batch/slurm/script.js';
+import { statusOf, type TaskStatus } from '../batch/slurm/status.js';
+import { Submission, type SubmittedJob } from '../batch/slurm/submission.js';
 import { InputError } from '../errors.js';
-import { perSeed } from '../pipeline/seeds.js';
 import { renderColumns } from '../report/columns.js';
-import { sbatch, scancel } from '../slurm/commands.js';
-import { type PlannedRun, type PlannedTable, planTasks, type StageName, type SubmissionPlan } from '../slurm/plan.js';
-import { arraySpec, type Resources, stageScript } from '../slurm/script.js';
-import { statusOf, type TaskStatus } from '../slurm/status.js';
-import { Submission, type SubmittedJob } from '../slurm/submission.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { cacheFolder } from './context.js';

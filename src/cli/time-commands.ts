@@ -1,11 +1,11 @@
+import { perSeed } from '../batch/seeds.js';
 import { InputError } from '../errors.js';
 import { parseSetting } from '../experiment/resolve.js';
-import { writeRun } from '../pipeline/report.js';
-import { runExperiment } from '../pipeline/run.js';
-import { perSeed } from '../pipeline/seeds.js';
-import { timingFiles } from '../pipeline/timing/files.js';
-import { timeRun } from '../pipeline/timing/run.js';
+import { timingFiles } from '../gated/time/files.js';
+import { timeRun } from '../gated/time/run.js';
 import { renderTiming, timingWarnings } from '../report/timing.js';
+import { writeRun } from '../run/report.js';
+import { runExperiment } from '../run/run.js';
 import { ensureFolder } from '../store/store.js';
 import type { TimingRecord } from '../timing/record.js';
 import { openContext } from './context.js';

@@ -1,6 +1,6 @@
 import { stringify } from 'csv-stringify/sync';
+import type { PublishedRow } from '../paper/published.js';
 import type { FindingTable } from './findings.js';
-import type { PublishedRow } from './published.js';
 import type { Spread, TableRow } from './rows.js';
 
 /**

@@ -1,7 +1,7 @@
+import type { PublishedRow } from '../paper/published.js';
 import type { Interval } from '../thresholds/bootstrap.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { SearchMethod } from '../thresholds/methods.js';
-import type { PublishedRow } from './published.js';
 
 /**
  * One row of a results table, in the columns of the paper's Tables 1 and 2. Shares are fractions, not percent; a

@@ -1,5 +1,5 @@
+import type { PublishedRow } from '../paper/published.js';
 import type { Claim, Verdict } from './findings.js';
-import type { PublishedRow } from './published.js';
 import type { TableRow } from './rows.js';
 
 /** A run of one of the paper's tables, as far as its claims are concerned. */

@@ -3,8 +3,8 @@ import { expect } from 'chai';
 import { knownCheckpoints } from '../../src/checkpoints/registry.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops } from '../../src/networks/flops.js';
-import { obtainCheckpoint, openNetwork } from '../../src/pipeline/source.js';
 import { silent } from '../../src/progress.js';
+import { obtainCheckpoint, openNetwork } from '../../src/run/source.js';
 
 /** Shares of the FLOPs at the ends of stages 1 to 3 of the paper's networks. */
 const resnet101 = [0.088, 0.221, 0.895];

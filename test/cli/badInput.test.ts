@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { fixture, makePlace, type Place, real, runCli } from './cli.js';
 
 /** Characters of a line on stderr: a few lines of a terminal, not a page. */

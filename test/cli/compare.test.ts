@@ -2,11 +2,11 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { compareRuns } from '../../src/batch/compare.js';
+import { openRun } from '../../src/batch/compare-runs.js';
 import { InputError } from '../../src/errors.js';
-import { compareRuns } from '../../src/pipeline/compare.js';
-import { openRun } from '../../src/pipeline/compare-runs.js';
-import { pairedInterval, studentQuantile, welchInterval } from '../../src/pipeline/student.js';
 import { renderComparison } from '../../src/report/comparison.js';
+import { pairedInterval, studentQuantile, welchInterval } from '../../src/statistics/student.js';
 
 /** A run's record, as far as a comparison reads it. */
 const record = (loss: string, seed: number, accuracy: number) => ({

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { datasets } from '../../src/data/registry.js';
-import { generatedDataset } from '../pipeline/generatedDataset.js';
+import { generatedDataset } from '../run/generatedDataset.js';
 
 // Loaded before the command line: it then finds generated images where CIFAR-10 would be.
 const wait = Number(process.env['TEST_BATCH_MS'] ?? 0);

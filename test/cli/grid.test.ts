@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { combinations, parseAxis } from '../../src/cli/grid-settings.js';
 import { InputError } from '../../src/errors.js';
-import { tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { makePlace, type Place, type Result, runCli } from './cli.js';
 
 describe('several values in --set', () => {

@@ -2,7 +2,7 @@ import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readCheckpoint } from '../../src/checkpoints/load.js';
-import { tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { makePlace, type Place, runCli } from './cli.js';
 
 describe('dgate model import', () => {

@@ -8,15 +8,15 @@ import { parseThresholds } from '../../src/cli/predict-commands.js';
 import { InputError } from '../../src/errors.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { checkChoice, type Exported } from '../../src/gated/export.js';
+import { type Predictions, predict } from '../../src/gated/predict.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { gatedMetadata } from '../../src/onnx/gated-file.js';
 import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
-import { checkChoice, type Exported } from '../../src/pipeline/export.js';
-import { type Predictions, predict } from '../../src/pipeline/predict.js';
 import { about } from '../onnx/about.js';
 import { algorithm1, type GatedCase, gatedCase, preprocessing } from '../onnx/gated-networks.js';
-import { filesBelow, tinyNetwork } from '../pipeline/workplace.js';
+import { filesBelow, tinyNetwork } from '../run/workplace.js';
 import { makePlace, type Place, runCli, writeTinyExperiment } from './cli.js';
 
 const COUNT = 4;

@@ -2,8 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { RunDocument } from '../../src/pipeline/report.js';
-import { filesBelow } from '../pipeline/workplace.js';
+import type { RunDocument } from '../../src/run/report.js';
+import { filesBelow } from '../run/workplace.js';
 import { finished, here, makePlace, type Place, real, runCli, startCli, writeTinyExperiment } from './cli.js';
 
 // The whole command line on generated images, so that it runs everywhere: see generatedDatasets.ts.

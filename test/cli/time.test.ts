@@ -4,9 +4,9 @@ import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import { parseBatches } from '../../src/cli/time-commands.js';
 import { InputError } from '../../src/errors.js';
-import type { RunDocument } from '../../src/pipeline/report.js';
+import type { RunDocument } from '../../src/run/report.js';
 import type { TimingRecord } from '../../src/timing/record.js';
-import { filesBelow } from '../pipeline/workplace.js';
+import { filesBelow } from '../run/workplace.js';
 import { makePlace, type Place, runCli, writeTinyExperiment } from './cli.js';
 
 // The whole command on generated images and the real engine; what the times are is never asked.

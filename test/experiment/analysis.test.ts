@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { thrown } from '../pipeline/analyses/thrown.js';
+import { thrown } from '../paper/thrown.js';
 
 const base = {
   name: 'mine',

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { plan } from '../../src/pipeline/run.js';
+import { plan } from '../../src/run/run.js';
 import { rejection } from '../data/smallCifar10.js';
 
 const definition =

@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { type Override, resolveExperiment } from '../../src/experiment/resolve.js';
-import { type RunOutcome, runExperiment } from '../../src/pipeline/run.js';
+import { type RunOutcome, runExperiment } from '../../src/run/run.js';
 import { rejection } from '../data/smallCifar10.js';
-import { makeWorkplace, tinyNetwork, type Workplace, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { makeWorkplace, tinyNetwork, type Workplace, writeTinyCheckpoint } from '../run/workplace.js';
 import { checkFindings } from './findings.js';
 
 const figures = ['figure1', 'figure4', 'figure5', 'figure6', 'figure7', 'figure8', 'imagenet'];

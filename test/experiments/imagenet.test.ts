@@ -10,12 +10,12 @@ import { names, wnids } from '../../src/data/imagenet/classes.js';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import type { RunContext } from '../../src/pipeline/context.js';
-import { writeRun } from '../../src/pipeline/report.js';
-import { type RunOutcome, runExperiment } from '../../src/pipeline/run.js';
 import { silent } from '../../src/progress.js';
+import type { RunContext } from '../../src/run/context.js';
+import { writeRun } from '../../src/run/report.js';
+import { type RunOutcome, runExperiment } from '../../src/run/run.js';
 import { Store } from '../../src/store/store.js';
-import { writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { writeTinyCheckpoint } from '../run/workplace.js';
 import { checkFindings } from './findings.js';
 
 const sample = fileURLToPath(new URL('../../../shared/imagenet-sample/', import.meta.url));

@@ -3,7 +3,7 @@ import { chmod, cp, mkdir, mkdtemp, readFile, rm, statfs, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { filesBelow, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { filesBelow, writeTinyCheckpoint } from '../run/workplace.js';
 import { attempt, type Ended, startSource } from './faults.js';
 import type { Told } from './work.js';
 

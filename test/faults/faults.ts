@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { sha256 } from '../../src/store/files.js';
 import { unseal } from '../../src/store/text.js';
 import { makeSmallCifar10, remove, type SmallCifar10 } from '../data/smallCifar10.js';
-import { filesBelow, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { filesBelow, writeTinyCheckpoint } from '../run/workplace.js';
 import { type Told, work } from './work.js';
 
 /** A server of a checkpoint and of a small CIFAR-10, slow enough to be killed in between. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { filesBelow } from '../pipeline/workplace.js';
+import { filesBelow } from '../run/workplace.js';
 import { type Child, type Source, startChild, startSource, watch, whole } from './faults.js';
 import type { Told } from './work.js';
 

@@ -6,14 +6,14 @@ import { download, recordedHash } from '../../src/checkpoints/fetch.js';
 import { fetchCifar10 } from '../../src/data/cifar10/fetch.js';
 import { loadCifar10 } from '../../src/data/cifar10/load.js';
 import { verifyCifar10 } from '../../src/data/cifar10/verify.js';
-import { verifyAll } from '../../src/pipeline/verify-cache.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
+import { verifyAll } from '../../src/run/verify-cache.js';
 import { sha256 } from '../../src/store/files.js';
 import { holderIn, Lock } from '../../src/store/lock.js';
 import { Store } from '../../src/store/store.js';
 import { fetchOptions } from '../data/smallCifar10.js';
-import { filesBelow, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { filesBelow, writeTinyCheckpoint } from '../run/workplace.js';
 import { type Source, startSource, whole } from './faults.js';
 import { type Told, work } from './work.js';
 

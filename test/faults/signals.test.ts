@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { finished, runCli, startCli } from '../cli/cli.js';
-import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { filesBelow, tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { whole } from './faults.js';
 
 /** Rounds of each signal; twenty in `npm run test:faults`. */

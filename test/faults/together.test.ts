@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { verifyAll } from '../../src/pipeline/verify-cache.js';
 import { silent } from '../../src/progress.js';
+import { verifyAll } from '../../src/run/verify-cache.js';
 import { Store } from '../../src/store/store.js';
-import { filesBelow, writeTinyCheckpoint } from '../pipeline/workplace.js';
+import { filesBelow, writeTinyCheckpoint } from '../run/workplace.js';
 import { startChild, whole } from './faults.js';
 import type { Told } from './work.js';
 

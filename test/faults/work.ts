@@ -6,11 +6,11 @@ import type { Cifar10Layout } from '../../src/data/cifar10/layout.js';
 import { loadCifar10 } from '../../src/data/cifar10/load.js';
 import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
-import { writeRun } from '../../src/pipeline/report.js';
-import { runExperiment } from '../../src/pipeline/run.js';
-import { timeRun } from '../../src/pipeline/timing/run.js';
+import { timeRun } from '../../src/gated/time/run.js';
 import type { Progress } from '../../src/progress.js';
-import { tinyExperiment, workplaceAt } from '../pipeline/workplace.js';
+import { writeRun } from '../../src/run/report.js';
+import { runExperiment } from '../../src/run/run.js';
+import { tinyExperiment, workplaceAt } from '../run/workplace.js';
 
 /** What a run is told. */
 export interface Told {

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { invertPositiveDefinite } from '../../src/gates/linear-algebra.js';
 import { preconditioner } from '../../src/gates/precondition.js';
-import { inMemory } from '../../src/pipeline/features.js';
 import { Random } from '../../src/random.js';
+import { inMemory } from '../../src/run/features.js';
 import { directEngine, multiplyBlocks, scale, unscaled } from './linear.js';
 
 /** Largest difference between a x b and the identity. */

@@ -3,9 +3,9 @@ import type { Engine, Loss } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { distances } from '../../src/gates/gate.js';
 import { type GateTraining, type TrainedGate, type TrainingData, trainGate } from '../../src/gates/train.js';
-import { inMemory } from '../../src/pipeline/features.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
+import { inMemory } from '../../src/run/features.js';
 import { directEngine, distancesOf, logSumExp, lossOf } from './linear.js';
 
 const COUNT = 400;

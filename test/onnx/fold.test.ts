@@ -18,12 +18,12 @@ import { networkTensors } from '../../src/networks/tensors.js';
 import { float } from '../../src/onnx/builder.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { decidedAnswer } from '../../src/onnx/gated-exits.js';
-import { tableRows } from '../../src/pipeline/rows.js';
-import { runExperiment } from '../../src/pipeline/run.js';
 import { Random } from '../../src/random.js';
+import { tableRows } from '../../src/run/rows.js';
+import { runExperiment } from '../../src/run/run.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { generatedTensors } from '../parity.js';
-import { makeWorkplace, tinyExperiment, tinyNetwork } from '../pipeline/workplace.js';
+import { makeWorkplace, tinyExperiment, tinyNetwork } from '../run/workplace.js';
 import { writeExported } from './exported-graph.js';
 import { asNetwork, open, UserGraph } from './user-graphs.js';
 

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
-import { tableRows } from '../../src/pipeline/rows.js';
-import type { RunOutcome } from '../../src/pipeline/run.js';
 import { renderColumns } from '../../src/report/columns.js';
 import { modelName, type TableRow } from '../../src/report/rows.js';
 import { gigaFlops, renderTable, tableCells } from '../../src/report/table.js';
+import { tableRows } from '../../src/run/rows.js';
+import type { RunOutcome } from '../../src/run/run.js';
 import { original, row } from './rows.js';
 
 /** Cells of each line between the borders, without the padding. */

@@ -3,7 +3,7 @@ import { Random } from '../../src/random.js';
 import { augment, epochOrder, stepRandom } from '../../src/training/augment.js';
 import { divideImages, epochBatches, stepsPerEpoch, type TrainingBatch } from '../../src/training/images.js';
 import { recipes } from '../../src/training/recipe.js';
-import { generatedDataset } from '../pipeline/generatedDataset.js';
+import { generatedDataset } from '../run/generatedDataset.js';
 
 const shape = { channels: 3, height: 6, width: 5 };
 const SIZE = 6 * 5;

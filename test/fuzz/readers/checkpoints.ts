@@ -6,7 +6,7 @@ import { readTorch } from '../../../src/checkpoints/pytorch.js';
 import { findTorchGlobal, storageOf } from '../../../src/checkpoints/pytorch-globals.js';
 import { encodeSafetensors, readSafetensors } from '../../../src/checkpoints/safetensors.js';
 import { InputError } from '../../../src/errors.js';
-import { parseHeldOut, parsePreprocessing } from '../../../src/pipeline/source.js';
+import { parseHeldOut, parsePreprocessing } from '../../../src/run/source.js';
 import { elementCount, type TensorMap } from '../../../src/tensor.js';
 import { fixture, fixtures } from '../../checkpoints/helpers.js';
 import type { Reader } from '../fuzz.js';

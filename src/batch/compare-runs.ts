@@ -1,0 +1,91 @@
+import { readdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { flatten } from '../check/measure.js';
+import { InputError } from '../errors.js';
+import type { TableRow } from '../report/rows.js';
+import type { RunRecord } from '../run/record.js';
+import { exists, readJson } from '../store/files.js';
+
+/** A finished run, of one seed or of several, as its folder has it. */
+export interface ComparedRun {
+  readonly folder: string;
+  /** What it rests on, by path; of several seeds, of the first. */
+  readonly basis: ReadonlyMap<string, number | string>;
+  readonly seeds: readonly number[];
+  /** Rows of each seed, in the order of `seeds`. */
+  readonly rows: readonly (readonly TableRow[])[];
+  /** The rows as its table shows them. */
+  readonly table: readonly TableRow[];
+}
+
+/** `record.json` of a run, or of a table of several seeds. */
+type Found = Partial<RunRecord> & { readonly runs?: readonly string[] };
+
+/**
+ * Reads a run by its folder, or by a name below the folder of all results: `table1/laptop-1a2b3c4d`, or `table1` where
+ * there is one run of it.
+ *
+ * @throws InputError where there is none, or more than one
+ */
+export async function openRun(nameOrPath: string, resultsRoot: string): Promise<ComparedRun> {
+  const folder = await find(nameOrPath, resultsRoot);
+  const record = (await readJson(join(folder, 'record.json'))) as Found;
+  if (!Array.isArray(record.rows)) throw new InputError(`${folder}: no run; valid: a folder that dgate run made`);
+  if (record.runs === undefined) return runOf(folder, record, [record]);
+  const seeds: Found[] = [];
+  for (const run of record.runs) {
+    // The folders of the seeds lie where they lay when the table was made: <results>/<experiment>/<run>.
+    const path = join(folder, '..', '..', run, 'record.json');
+    const found = (await readJson(path)) as Found | undefined;
+    if (found?.rows === undefined) throw new InputError(`${path}: missing; ${folder} is a table of it`);
+    seeds.push(found);
+  }
+  return runOf(folder, record, seeds);
+}
+
+function runOf(folder: string, table: Found, seeds: readonly Found[]): ComparedRun {
+  const [first] = seeds;
+  const {
+    name: _,
+    title: __,
+    checkpoint: ___,
+    seed: ____,
+    seeds: _____,
+    ...definition
+  } = (first?.definition ?? {}) as Record<string, unknown>;
+  const { preset, splits, checkpoint, images, versions, machine, engine } = first ?? {};
+  const basis = {
+    definition: { ...definition, engine },
+    preset,
+    checkpoint: checkpoint?.sha256,
+    splits,
+    images,
+    versions,
+    machine,
+    seeds: seeds.flatMap((one) => one.seeds ?? []),
+  };
+  return {
+    folder,
+    basis: new Map(flatten(JSON.parse(JSON.stringify(basis)))),
+    seeds: seeds.flatMap((one) => one.seeds ?? []),
+    rows: seeds.map((one) => one.rows ?? []),
+    table: table.rows ?? [],
+  };
+}
+
+async function find(nameOrPath: string, resultsRoot: string): Promise<string> {
+  const isRun = (folder: string): Promise<boolean> => exists(join(folder, 'record.json'));
+  const below = join(resultsRoot, nameOrPath);
+  for (const folder of [resolve(nameOrPath), below]) if (await isRun(folder)) return folder;
+  const runs: string[] = [];
+  for (const name of (await readdir(below).catch(() => [])).sort()) {
+    if ((await isRun(join(below, name))) && !name.includes('-grid-')) runs.push(name);
+  }
+  if (runs.length === 1) return join(below, runs[0]!);
+  const valid = runs.map((name) => `${nameOrPath}/${name}`).join(', ');
+  if (runs.length > 1) throw new InputError(`${nameOrPath}: ${runs.length} runs; valid: ${valid}`);
+  const known = (await readdir(resultsRoot).catch(() => [])).join(', ') || 'nothing';
+  throw new InputError(
+    `${nameOrPath}: no run; valid: the folder of a run, or its name below ${resultsRoot}, where there is ${known}`,
+  );
+}

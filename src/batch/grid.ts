@@ -1,0 +1,92 @@
+import { join, relative } from 'node:path';
+import { parse } from 'csv-parse/sync';
+import { stringify } from 'csv-stringify/sync';
+import type { PresetName } from '../experiment/definition.js';
+import { renderColumns } from '../report/columns.js';
+import { renderCsv } from '../report/csv.js';
+import { tableCells } from '../report/table.js';
+import { type RunDocument, readableJson } from '../run/record.js';
+import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
+
+/** What became of one combination of a grid. */
+export type CombinationResult = {
+  /** Path and value of each setting that varies. */
+  readonly settings: Readonly<Record<string, string>>;
+} & (
+  | { readonly state: 'done'; readonly document: RunDocument; readonly folders: readonly string[] }
+  | { readonly state: 'failed'; readonly problem: string; readonly log: string }
+);
+
+export interface Grid {
+  readonly experiment: string;
+  readonly title: string;
+  readonly preset: PresetName;
+  readonly command: string;
+  readonly combinations: readonly CombinationResult[];
+}
+
+/** All combinations that were run in one table, what varies first; means and spread where there are several seeds. */
+export function renderGrid(grid: Grid): string {
+  const { title, experiment, preset, combinations } = grid;
+  const done = doneOf(grid);
+  const paths = pathsOf(grid);
+  // The paper's rows belong to one of the combinations at most.
+  const rows = done.flatMap(({ document }) => document.rows.map(({ published: _, ...row }) => row));
+  const { head, lines } = tableCells(rows);
+  const settings = done.flatMap(({ settings: own, document }) => document.rows.map(() => own));
+  const cells = lines.map((line, i) => [...paths.map((path) => settings[i]![path] ?? ''), ...line.cells]);
+  const seeds = done[0]?.document.seeds ?? [];
+  return [
+    `${title} [${experiment}, preset ${preset}]: ${done.length} of ${combinations.length} combinations`,
+    ...(done.length > 0 ? [renderColumns([...paths, ...head], cells)] : []),
+    ...(seeds.length > 1 ? [`Means over seeds ${seeds.join(', ')}, and the lowest and highest accuracy of one`] : []),
+    ...failures(grid),
+  ].join('\n');
+}
+
+function failures({ combinations }: Grid): string[] {
+  return combinations.flatMap((one) =>
+    one.state === 'failed' ? [`failed: ${labelOf(one.settings)}: ${one.problem}; log: ${one.log}`] : [],
+  );
+}
+
+export const labelOf = (settings: Readonly<Record<string, string>>): string =>
+  Object.entries(settings)
+    .map(([path, value]) => `${path}=${value}`)
+    .join(', ');
+
+const doneOf = ({ combinations }: Grid) => combinations.flatMap((one) => (one.state === 'done' ? [one] : []));
+
+const pathsOf = ({ combinations }: Grid): string[] => [
+  ...new Set(combinations.flatMap(({ settings }) => Object.keys(settings))),
+];
+
+/** The merged table as CSV: what varies, then the columns of `table.csv`; empty where a combination has no such column. */
+export function renderGridCsv(grid: Grid): string {
+  const records = doneOf(grid).flatMap(({ settings, document }) => {
+    const own = parse(renderCsv(document.rows), { columns: true }) as Record<string, string>[];
+    return own.map((record): Record<string, string> => ({ ...settings, ...record }));
+  });
+  const columns = [...new Set([...pathsOf(grid), ...records.flatMap((record) => Object.keys(record))])];
+  return stringify([columns, ...records.map((record) => columns.map((column) => record[column] ?? ''))]);
+}
+
+/** The folder of a grid: named after everything that was asked for. */
+export function gridFolder(grid: Pick<Grid, 'experiment' | 'preset'>, asked: unknown, resultsRoot: string): string {
+  const key = sha256(canonicalJson(JSON.parse(readableJson(asked)))).slice(0, 8);
+  return join(resultsRoot, grid.experiment, `${grid.preset}-grid-${key}`);
+}
+
+/** Writes the merged table: `grid.csv`, `grid.txt`, and `record.json` with the folder of every run. */
+export async function writeGrid(grid: Grid, folder: string, resultsRoot: string): Promise<void> {
+  await writeFileAtomic(join(folder, 'grid.csv'), renderGridCsv(grid));
+  await writeFileAtomic(join(folder, 'grid.txt'), `${renderGrid(grid)}\n`);
+  const record = {
+    ...grid,
+    combinations: grid.combinations.map((one) => {
+      if (one.state === 'failed') return one;
+      return { ...one, folders: one.folders.map((path) => relative(resultsRoot, path)) };
+    }),
+  };
+  await writeFileAtomic(join(folder, 'record.json'), `${readableJson(record)}\n`);
+}

@@ -1,0 +1,126 @@
+import { join } from 'node:path';
+import type { Experiment } from '../experiment/schema.js';
+import { renderCsv } from '../report/csv.js';
+import type { RowIntervals, RowSpread, Spread, TableRow } from '../report/rows.js';
+import { renderTable } from '../report/table.js';
+import { type RunDocument, readableJson } from '../run/record.js';
+import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
+
+/** The experiment once for each of its seeds, as if it had been written with that one alone. */
+export function perSeed(experiment: Experiment): Experiment[] {
+  const { seeds, ...alone } = experiment;
+  return [...new Set(seeds ?? [experiment.seed])].map((seed) => ({ ...alone, seed }));
+}
+
+const measures = ['accuracy', 'accuracyDrop', 'flops', 'flopsReduction'] as const;
+
+/**
+ * The rows of one experiment run with several seeds as one table: means over the seeds, how the seeds differ, and
+ * intervals that hold those of every seed (from the lowest lower end to the highest upper end).
+ *
+ * @param tables the rows of each seed, in the same order
+ */
+export function mergeRows(tables: readonly (readonly TableRow[])[]): TableRow[] {
+  const [first = []] = tables;
+  if (tables.some((rows) => rows.length !== first.length)) throw new Error('seeds with different rows');
+  if (tables.length < 2) return [...first];
+  return first.map((_, index) => mergeRow(tables.map((rows) => rows[index]!)));
+}
+
+function mergeRow(rows: readonly TableRow[]): TableRow {
+  const first = rows[0]!;
+  const mean = (of: (row: TableRow) => number): number => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
+  const thresholds = rows.flatMap((row) => row.thresholds);
+  return {
+    ...first,
+    model: rows.every(({ model }) => model === first.model) ? first.model : rangeName(thresholds),
+    thresholds,
+    guarantee: first.guarantee && {
+      ...first.guarantee,
+      parts: rows.flatMap(({ guarantee }) => guarantee?.parts ?? []),
+    },
+    accuracy: mean((row) => row.accuracy),
+    accuracyDrop: mean((row) => row.accuracyDrop),
+    flops: mean((row) => row.flops),
+    flopsReduction: mean((row) => row.flopsReduction),
+    speedMs: null, // times belong to the gates of one seed
+    speedUp: null,
+    efficiency: null,
+    exits: first.exits.map((_, exit) => mean((row) => row.exits[exit]!)),
+    intervals: hull(rows),
+    seeds: rows.flatMap(({ seeds }) => seeds),
+    spread: Object.fromEntries(measures.map((key) => [key, spreadOf(rows.map((row) => row[key]))])) as {
+      [K in keyof RowSpread]: Spread;
+    },
+  };
+}
+
+/** `dg(0.41..0.48, 1.80..1.92)`: the lowest and the highest threshold of each gate. */
+function rangeName(thresholds: TableRow['thresholds']): string {
+  const gates = thresholds[0]!.map((_, gate) => {
+    const values = thresholds.map((part) => part[gate] ?? Number.POSITIVE_INFINITY);
+    const shown = [Math.min(...values), Math.max(...values)].map((t) => (Number.isFinite(t) ? t.toFixed(2) : 'closed'));
+    return [...new Set(shown)].join('..');
+  });
+  return `dg(${gates.join(', ')})`;
+}
+
+function hull(rows: readonly TableRow[]): RowIntervals | null {
+  const all = rows.flatMap(({ intervals }) => intervals ?? []);
+  if (all.length < rows.length) return null;
+  const ends = measures.map((key) => {
+    const [lows, highs] = [all.map((intervals) => intervals[key][0]), all.map((intervals) => intervals[key][1])];
+    return [key, [Math.min(...lows), Math.max(...highs)]] as const;
+  });
+  return Object.fromEntries(ends) as unknown as RowIntervals;
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const deviation = Math.sqrt(squares / (values.length - 1));
+  return { lowest: Math.min(...values), highest: Math.max(...values), deviation };
+}
+
+/** The documents of several seeds as one. */
+export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
+  if (documents.length === 1) return documents[0]!;
+  const { claims: _, ...first } = documents[0]!; // a claim is judged for one seed, in its own folder
+  return {
+    ...first,
+    seeds: documents.flatMap(({ seeds }) => seeds),
+    rows: mergeRows(documents.map(({ rows }) => rows)),
+  };
+}
+
+/** The console report of several seeds. */
+export function renderSeeds(document: RunDocument, title: string): string {
+  const { experiment, preset, seeds, rows, engine } = document;
+  return [
+    `${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`,
+    renderTable(rows),
+    `Means over ${seeds.length} seeds, and the lowest and highest accuracy of one; ± half of what holds all their 95 % intervals`,
+    `Engine      ${engine}`,
+  ].join('\n');
+}
+
+/**
+ * Writes the table of several seeds: `table.csv`, `table.txt`, `record.json`, which names the folders of the seeds.
+ *
+ * @returns the folder
+ */
+export async function writeSeeds(
+  document: RunDocument,
+  title: string,
+  folders: readonly string[],
+  resultsRoot: string,
+): Promise<string> {
+  const { experiment, preset } = document;
+  const key = sha256(canonicalJson([...folders].map((folder) => folder.slice(resultsRoot.length)))).slice(0, 8);
+  const folder = join(resultsRoot, experiment, `${preset}-seeds-${key}`);
+  await writeFileAtomic(join(folder, 'table.csv'), renderCsv(document.rows));
+  await writeFileAtomic(join(folder, 'table.txt'), `${renderSeeds(document, title)}\n`);
+  const record = { ...document, runs: folders.map((path) => path.slice(resultsRoot.length + 1)) };
+  await writeFileAtomic(join(folder, 'record.json'), `${readableJson(record)}\n`);
+  return folder;
+}

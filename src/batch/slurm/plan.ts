@@ -1,0 +1,135 @@
+import type { PresetName } from '../../experiment/definition.js';
+import { networkLabel } from '../../experiment/own-network.js';
+import type { Experiment } from '../../experiment/schema.js';
+
+/** The stages of a submission, in order; each is one array of tasks. */
+export const stageNames = ['data', 'extract', 'gate', 'run', 'table'] as const;
+export type StageName = (typeof stageNames)[number];
+
+/** One task of an array: what one process does. */
+export interface Task {
+  /** `extract-2`: stage and position in its array. */
+  readonly id: string;
+  readonly stage: StageName;
+  /** What it does, for people. */
+  readonly label: string;
+  /** The experiment in `experiments` whose stage it is; of `table`, the first of its grid. */
+  readonly experiment: number;
+  /** Of `extract`: the part of the shards, from 0, of how many. */
+  readonly share?: { readonly index: number; readonly of: number };
+  /** Of `gate`: its position, from 0. */
+  readonly gate?: number;
+  /** Of `table`: the grid in `grids`. */
+  readonly grid?: number;
+  /** Tasks whose results it stands on. */
+  readonly needs: readonly string[];
+}
+
+/** One combination and seed: what one `run` task makes. */
+export interface PlannedRun {
+  readonly experiment: Experiment;
+  /** What makes it without a cluster. */
+  readonly command: string;
+}
+
+/** An experiment with all its combinations and seeds: what one table shows. */
+export interface PlannedTable {
+  readonly command: string;
+  readonly cells: readonly { readonly settings: Readonly<Record<string, string>>; readonly experiment: Experiment }[];
+  /** For each cell, its runs (one for each seed) as positions in `runs`. */
+  readonly runs: readonly (readonly number[])[];
+}
+
+/** Everything that the tasks of a submission have to know. */
+export interface SubmissionPlan {
+  readonly preset: PresetName;
+  readonly runs: readonly PlannedRun[];
+  readonly tables: readonly PlannedTable[];
+  readonly tasks: readonly Task[];
+}
+
+/**
+ * The tasks of some runs: what several of them share (a network's data, an extraction, a gate) is one task. A table has
+ * a task of its own where it stands on several runs.
+ *
+ * @param shards tasks that one extraction is divided into
+ */
+export function planTasks(
+  preset: PresetName,
+  runs: readonly PlannedRun[],
+  tables: readonly PlannedTable[],
+  shards: number,
+): SubmissionPlan {
+  const tasks: Task[] = [];
+  const known = new Map<string, string[]>();
+  /** Adds what is not planned yet. @returns the ids of the tasks that make it */
+  const once = (key: unknown, make: () => (Omit<Task, 'id'> & { readonly stage: StageName })[]): string[] => {
+    const text = JSON.stringify(key);
+    const ids = known.get(text) ?? make().map((task) => add(task));
+    known.set(text, ids);
+    return ids;
+  };
+  const add = (task: Omit<Task, 'id'>): string => {
+    const id = `${task.stage}-${tasks.filter(({ stage }) => stage === task.stage).length}`;
+    tasks.push({ id, ...task });
+    return id;
+  };
+  const runIds = runs.map(({ experiment }, number) => {
+    const { name, network, checkpoint } = experiment;
+    const about = { experiment: number, label: name };
+    const called = networkLabel(network);
+    const data = once(['data', network, checkpoint], () => [{ stage: 'data', ...about, label: called, needs: [] }]);
+    const extract = once(['extract', extractionKey(experiment)], () =>
+      Array.from({ length: shards }, (_, index) => {
+        const label = `${called}, part ${index + 1} of ${shards}`;
+        return { stage: 'extract', ...about, label, share: { index, of: shards }, needs: data };
+      }),
+    );
+    const gates = experiment.gates.after.flatMap((stage, gate) =>
+      once(['gate', gateKey(experiment), gate], () => [
+        { stage: 'gate', ...about, label: `${name}, gate ${gate + 1} (stage ${stage})`, gate, needs: extract },
+      ]),
+    );
+    return add({ stage: 'run', ...about, label: runLabel(experiment, tables), needs: gates });
+  });
+  tables.forEach(({ runs: positions }, grid) => {
+    const needs = positions.flat().map((run) => runIds[run]!);
+    const first = positions[0]![0]!;
+    if (needs.length > 1) add({ stage: 'table', label: runs[first]!.experiment.name, experiment: first, grid, needs });
+  });
+  return { preset, runs, tables, tasks };
+}
+
+function runLabel(experiment: Experiment, tables: readonly PlannedTable[]): string {
+  const cell = tables.flatMap(({ cells }) => cells).find((one) => sameButSeed(one.experiment, experiment));
+  const settings = Object.entries(cell?.settings ?? {}).map(([path, value]) => `${path}=${value}`);
+  return [experiment.name, ...settings, `seed ${experiment.seed}`].join(', ');
+}
+
+function sameButSeed(a: Experiment, b: Experiment): boolean {
+  const without = ({ seed: _, seeds: __, ...rest }: Experiment): string => JSON.stringify(rest);
+  return without(a) === without(b);
+}
+
+/** What decides which images are extracted and how. */
+function extractionKey(experiment: Experiment): unknown {
+  const {
+    name: _,
+    title: __,
+    published: ___,
+    analysis: ____,
+    seed,
+    seeds: _____,
+    thresholds,
+    gates,
+    ...rest
+  } = experiment;
+  const isSubset = experiment.trainImages !== undefined || experiment.testImages !== undefined;
+  const { after, pooling } = gates;
+  return { ...rest, validation: thresholds.validation.kind, after, pooling, ...(isSubset && { seed }) };
+}
+
+function gateKey(experiment: Experiment): unknown {
+  const { confidence: _, ...gates } = experiment.gates;
+  return { ...(extractionKey(experiment) as object), gates, seed: experiment.seed };
+}

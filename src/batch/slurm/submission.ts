@@ -1,0 +1,152 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError } from '../../errors.js';
+import type { Experiment } from '../../experiment/schema.js';
+import { readJson, writeFileAtomic } from '../../store/files.js';
+import { type StageName, type SubmissionPlan, stageNames } from './plan.js';
+import type { Resources } from './script.js';
+
+/** Where the tasks of a submission find everything; absolute paths on the shared file system. */
+export interface Places {
+  readonly cache: string;
+  readonly results: string;
+}
+
+/** An array that was submitted: all tasks of a stage, or some of them again. */
+export interface SubmittedJob {
+  readonly stage: StageName;
+  readonly job: string;
+  /** Positions in the stage's array. */
+  readonly tasks: readonly number[];
+}
+
+/** `submission.json`, written once. */
+interface SubmissionFile extends SubmissionPlan, Places {
+  readonly command: string;
+  readonly date: string;
+  readonly resources: Resources;
+}
+
+/** What a task says of itself: written when it begins and when it ends, on the shared file system. */
+export interface TaskState {
+  readonly state: 'running' | 'done' | 'failed';
+  /** One line: what went wrong. */
+  readonly why?: string;
+  readonly host: string;
+  readonly began: string;
+  readonly seconds?: number;
+  /** How often Slurm has started it anew. */
+  readonly restarts: number;
+}
+
+/**
+ * A submission: a folder `<cache>/submissions/<id>/` with the plan, scripts, logs and a state file for each task. Nothing
+ * runs beside Slurm; what coordinates the tasks is the cache.
+ */
+export class Submission {
+  private constructor(
+    readonly folder: string,
+    readonly file: SubmissionFile,
+  ) {}
+
+  static async create(file: Omit<SubmissionFile, 'date'>): Promise<Submission> {
+    const date = new Date().toISOString();
+    const id = `${date.slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}-${randomBytes(2).toString('hex')}`;
+    const folder = join(file.cache, 'submissions', id);
+    const submission = new Submission(folder, { ...file, date });
+    await writeFileAtomic(join(folder, 'submission.json'), `${JSON.stringify(submission.file, infinityAsText, 1)}\n`);
+    await writeFileAtomic(
+      join(folder, 'logs', 'README'),
+      'One log for each task; a requeued task appends to its own.\n',
+    );
+    return submission;
+  }
+
+  /** @throws InputError where the folder is no submission */
+  static async open(folder: string): Promise<Submission> {
+    const file = (await readJson(join(folder, 'submission.json'))) as SubmissionFile | undefined;
+    if (file?.tasks === undefined) {
+      throw new InputError(`${folder}: no submission; valid: a folder that dgate submit made`);
+    }
+    const infinite = (experiment: Experiment): Experiment => {
+      const fixed = experiment.thresholds.fixed.map((row) => row.map(Number)); // Infinity stands as text
+      return { ...experiment, thresholds: { ...experiment.thresholds, fixed } };
+    };
+    return new Submission(folder, {
+      ...file,
+      runs: file.runs.map((run) => ({ ...run, experiment: infinite(run.experiment) })),
+      tables: file.tables.map((table) => ({
+        ...table,
+        cells: table.cells.map((cell) => ({ ...cell, experiment: infinite(cell.experiment) })),
+      })),
+    });
+  }
+
+  /** Folders of all submissions of a cache, the newest first. */
+  static async list(cache: string): Promise<string[]> {
+    const root = join(cache, 'submissions');
+    const names = await readdir(root).catch(() => []);
+    return names
+      .sort()
+      .reverse()
+      .map((name) => join(root, name));
+  }
+
+  get id(): string {
+    return this.folder.slice(this.folder.lastIndexOf('/') + 1);
+  }
+
+  /** The tasks of a stage in the order of its array. */
+  tasksOf(stage: StageName): SubmissionPlan['tasks'] {
+    return this.file.tasks.filter((task) => task.stage === stage);
+  }
+
+  /** Stages that have tasks, in order. */
+  get stages(): StageName[] {
+    return stageNames.filter((stage) => this.tasksOf(stage).length > 0);
+  }
+
+  scriptOf(stage: StageName): string {
+    return join(this.folder, `${stage}.sh`);
+  }
+
+  logOf(id: string): string {
+    return join(this.folder, 'logs', `${id}.log`);
+  }
+
+  /** Every array that was submitted, the oldest first. */
+  async jobs(): Promise<SubmittedJob[]> {
+    return ((await readJson(join(this.folder, 'jobs.json'))) ?? []) as SubmittedJob[];
+  }
+
+  async addJobs(jobs: readonly SubmittedJob[]): Promise<void> {
+    const all = [...(await this.jobs()), ...jobs];
+    await writeFileAtomic(join(this.folder, 'jobs.json'), `${JSON.stringify(all, null, 1)}\n`);
+  }
+
+  async stateOf(id: string): Promise<TaskState | undefined> {
+    return (await readJson(this.#statePath(id))) as TaskState | undefined;
+  }
+
+  async setState(id: string, state: TaskState): Promise<void> {
+    await writeFileAtomic(this.#statePath(id), `${JSON.stringify(state, null, 1)}\n`);
+  }
+
+  async forgetState(id: string): Promise<void> {
+    await rm(this.#statePath(id), { force: true });
+  }
+
+  /** The last line of a task's log. */
+  async lastLine(id: string): Promise<string | undefined> {
+    const text = await readFile(this.logOf(id), 'utf8').catch(() => '');
+    return text.trim().split('\n').at(-1) || undefined;
+  }
+
+  #statePath(id: string): string {
+    return join(this.folder, 'state', `${id}.json`);
+  }
+}
+
+const infinityAsText = (_key: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;

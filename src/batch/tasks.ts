@@ -1,0 +1,89 @@
+import type { ImageSource } from '../data/dataset.js';
+import { InputError } from '../errors.js';
+import type { Experiment } from '../experiment/schema.js';
+import { LazyEngine, type RunContext } from '../run/context.js';
+import { extract, extractionOf } from '../run/extract.js';
+import { openImages } from '../run/images.js';
+import { withMending } from '../run/run.js';
+import { type Extraction, extractShards, missingShards, type Share } from '../run/shards.js';
+import type { NetworkSource } from '../run/source.js';
+import { openSource, openStages, plan } from '../run/stages.js';
+import { untrainedGates } from '../run/train.js';
+
+// The stages of a run, one at a time, for tasks that share nothing but the cache: on a cluster, or in other terminals.
+
+/** What an experiment extracts, split by split, opened as a run opens it. */
+interface Opened {
+  readonly source: NetworkSource;
+  readonly engine: LazyEngine;
+  readonly splits: readonly { readonly label: string; readonly images: ImageSource; readonly extraction: Extraction }[];
+}
+
+async function open(context: RunContext, experiment: Experiment): Promise<Opened> {
+  const planned = await plan(experiment);
+  const { places } = planned;
+  const engine = new LazyEngine(experiment.engine);
+  const source = await openSource(context, experiment, planned);
+  const { train, heldOut, test } = await openImages(context, experiment, source);
+  const named = [
+    ['training', train] as const,
+    ...(heldOut ? [['held-out', heldOut] as const] : []),
+    ['test', test] as const,
+  ];
+  const splits = named.map(([label, images]) => {
+    return { label, images, extraction: extractionOf(context, source, images, places, engine, label) };
+  });
+  return { source, engine, splits };
+}
+
+/** Gets data and checkpoint where they are missing, and checks them. */
+export async function prepare(context: RunContext, experiment: Experiment): Promise<void> {
+  const { source } = await open(context, experiment);
+  await source.lowered();
+}
+
+/** Extracts a share of an experiment's images; whoever sees the last shard written finishes the features. */
+export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
+  await withMending(context, async () => {
+    const { source, engine, splits } = await open(context, experiment);
+    for (const [i, { extraction }] of splits.entries()) {
+      // Each split's shares begin with another task, or the last one would get what remains of all of them.
+      if (!(await extraction.entry.isComplete())) {
+        await extractShards(context, extraction, { index: (index + i) % of, of });
+      }
+    }
+    for (const { label, images, extraction } of splits) {
+      if ((await missingShards(extraction)).length > 0) continue;
+      await extract(context, source, images, extraction.places, engine, label);
+    }
+  });
+}
+
+/** Trains one gate (from 0) on features that are in the cache. @throws InputError where they are not */
+export async function trainOne(context: RunContext, experiment: Experiment, gate: number): Promise<void> {
+  await assertExtracted(context, experiment);
+  await withMending(context, async () => (await openStages(context, experiment)).train(experiment, [gate]));
+}
+
+/** @throws InputError with the shards that are missing: other tasks make them */
+export async function assertExtracted(context: RunContext, experiment: Experiment): Promise<void> {
+  const { splits } = await open(context, experiment);
+  const problems: string[] = [];
+  for (const { extraction } of splits) {
+    const missing = await missingShards(extraction);
+    if (missing.length > 0) problems.push(`${extraction.name}: ${missing.join(', ')} missing`);
+  }
+  if (problems.length > 0) throw new InputError(problems);
+}
+
+/** @throws InputError with the gates that are missing: other tasks make them */
+export async function assertTrained(context: RunContext, experiment: Experiment): Promise<void> {
+  await assertExtracted(context, experiment);
+  const missing = await withMending(context, async () => {
+    const { features, engine } = await openStages(context, experiment);
+    return untrainedGates(context, experiment, features.train, engine);
+  });
+  if (missing.length > 0) {
+    throw new InputError(`gate${missing.length > 1 ? 's' : ''} ${missing.map((gate) => gate + 1).join(', ')}: missing`);
+  }
+}

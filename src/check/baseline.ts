@@ -1,0 +1,106 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'csv-parse/sync';
+import { stringify } from 'csv-stringify/sync';
+import { InputError, messageOf } from '../errors.js';
+import { exists } from '../store/files.js';
+import type { Given, Measure, Tolerance } from './measure.js';
+
+/** What a baseline says and the check finds differently. */
+export interface Moved {
+  readonly item: string;
+  readonly quantity: string;
+  /** Absent where only the check has it. */
+  readonly from?: number | string;
+  /** Absent where only the baseline has it. */
+  readonly to?: number | string;
+  /** Of numbers: to - from. */
+  readonly difference?: number;
+  readonly tolerance: Tolerance;
+  /** False for what only explains. */
+  readonly isRegression: boolean;
+}
+
+const columns = ['item', 'quantity', 'value', 'tolerance'] as const;
+
+/** A baseline as CSV: plain numbers, the tolerance of each beside it. */
+export function renderBaseline(measures: readonly Measure[]): string {
+  const records = measures.map(({ item, quantity, value, tolerance }) => [item, quantity, value, tolerance]);
+  return stringify([[...columns], ...records]);
+}
+
+/** A baseline; undefined where there is no such file. @throws InputError where it is none */
+export async function readBaseline(path: string): Promise<Measure[] | undefined> {
+  if (!(await exists(path))) return undefined;
+  let records: Record<string, string>[];
+  try {
+    records = parse(await readFile(path, 'utf8'), { columns: true });
+  } catch (error) {
+    throw new InputError(`${path}: not CSV: ${messageOf(error)}`);
+  }
+  const problems = records.flatMap((record, i) => {
+    const isWhole = columns.every((column) => record[column] !== undefined);
+    return isWhole && toleranceFrom(record['tolerance']!) !== undefined ? [] : [`${path}: line ${i + 2}`];
+  });
+  if (problems.length > 0 || records.length === 0) {
+    const where = problems[0] ?? `${path}: empty`;
+    throw new InputError(`${where}; valid: ${columns.join(', ')} (dgate check --update writes it anew)`);
+  }
+  return records.map(({ item, quantity, value, tolerance }) => {
+    return { item: item!, quantity: quantity!, value: valueFrom(value!), tolerance: toleranceFrom(tolerance!)! };
+  });
+}
+
+const isNumber = (text: string): boolean => text.trim() !== '' && Number.isFinite(Number(text));
+
+/** Hashes may look like numbers (`1e5...`): only what reads back as it stands is one. */
+function valueFrom(text: string): number | string {
+  return isNumber(text) && String(Number(text)) === text ? Number(text) : text;
+}
+
+function toleranceFrom(text: string): Tolerance | undefined {
+  if (text === 'note' || text === 'given') return text;
+  return isNumber(text) && Number(text) >= 0 ? Number(text) : undefined;
+}
+
+/** The thresholds that a baseline keeps. */
+export function givenThresholds(measures: readonly Measure[]): Given {
+  const given = new Map<string, number[]>();
+  for (const { item, value, tolerance } of measures) {
+    if (tolerance !== 'given') continue;
+    given.set(item, [...(given.get(item) ?? []), Number(value)]);
+  }
+  return given;
+}
+
+/**
+ * What differs by more than its tolerance, in the order of the check; last what only the baseline has. Notes are there
+ * only where something else moved.
+ */
+export function whatMoved(baseline: readonly Measure[], measures: readonly Measure[]): Moved[] {
+  const key = ({ item, quantity }: Measure): string => `${item}\n${quantity}`;
+  const before = new Map(baseline.map((measure) => [key(measure), measure]));
+  const now = new Set(measures.map(key));
+  const moved = measures.flatMap((measure): Moved[] => {
+    const known = before.get(key(measure));
+    const { item, quantity, value: to } = measure;
+    if (known === undefined) return [{ item, quantity, to, ...judged(measure.tolerance) }];
+    const from = known.value;
+    const difference = typeof from === 'number' && typeof to === 'number' ? to - from : undefined;
+    const allowed = typeof known.tolerance === 'number' ? known.tolerance : 0;
+    const isSame = difference === undefined ? String(from) === String(to) : Math.abs(difference) <= allowed;
+    if (isSame) return [];
+    return [{ item, quantity, from, to, ...(difference !== undefined && { difference }), ...judged(known.tolerance) }];
+  });
+  const gone = baseline.filter((measure) => !now.has(key(measure)));
+  const all = [
+    ...moved,
+    ...gone.map(({ item, quantity, value, tolerance }): Moved => {
+      return { item, quantity, from: value, ...judged(tolerance) };
+    }),
+  ];
+  return all.some(({ isRegression }) => isRegression) ? all : [];
+}
+
+const judged = (tolerance: Tolerance): Pick<Moved, 'tolerance' | 'isRegression'> => {
+  return { tolerance, isRegression: typeof tolerance === 'number' };
+};

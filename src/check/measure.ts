@@ -1,0 +1,226 @@
+import type { Experiment } from '../experiment/schema.js';
+import { isUser, type LoadedNetwork } from '../onnx/loaded.js';
+import { modelName } from '../report/rows.js';
+import type { RunContext } from '../run/context.js';
+import type { FeatureSet } from '../run/features.js';
+import { withMending } from '../run/run.js';
+import { computeScores } from '../run/score.js';
+import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
+import { openStages, type Stages } from '../run/stages.js';
+import { canonicalJson, sha256 } from '../store/files.js';
+import type { Evaluation, ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
+import { evaluate } from '../thresholds/evaluate.js';
+import { probeGates } from './probes.js';
+import { nearThreshold, shares, thresholdsAtRanks, thresholdsInGaps } from './thresholds.js';
+
+/**
+ * What may differ where nothing has changed: engines and processors add up in different orders. See `tolerances`.
+ * `note` never fails; it says why something else did. `given` is taken from the baseline, not measured.
+ */
+export type Tolerance = number | 'note' | 'given';
+
+/** One number or hash that a check compares. */
+export interface Measure {
+  /** What it is of: `gate 1`, `dg(1.00, 0.60, 1.50)`. */
+  readonly item: string;
+  /** With its unit: `objective`, `flops_per_image`. */
+  readonly quantity: string;
+  readonly value: number | string;
+  /** Largest difference that is none; 0: exactly the same. */
+  readonly tolerance: Tolerance;
+}
+
+/**
+ * Derived from what differs where nothing has changed: between ort-cpu, tfjs-node and tfjs-wasm (README: "Regressions").
+ *
+ * Features differ by 1e-8 (root mean squares), and what depends on them smoothly by not much more. A trained gate differs
+ * more, seldom but then in the third digit: with a thousand images and hundreds of features, one image that a rounding
+ * moves across the kink of the hinge changes the gate. So exits are compared exactly where they hang on untrained gates
+ * (`check-probes.ts`) or on ranks, and trained gates by what they reach, within these:
+ */
+export const tolerances = {
+  /** Root mean squares of features and logits, relative. */
+  features: 1e-6,
+  /** Objectives of gates, relative. */
+  objective: 2e-3,
+  /** Confidences of trained gates: images this close to a threshold may leave at another exit. */
+  confidence: 0.02,
+  /** Images whose class a trained gate may change: one in so many. */
+  imagesForOne: 100,
+  /** FLOPs of searched thresholds on the images that chose them, as a share of the original's. */
+  search: 0.01,
+} as const;
+
+/** Thresholds that a baseline keeps, by item. */
+export type Given = ReadonlyMap<string, Thresholds>;
+
+/** Runs an experiment as far as its scores and measures what a check compares. @param given thresholds of a baseline */
+export function measure(context: RunContext, experiment: Experiment, given?: Given): Promise<Measure[]> {
+  return withMending(context, async () => {
+    const stages = await openStages(context, experiment);
+    const gates = await stages.train();
+    const scores = await stages.score(gates, experiment.gates.confidence);
+    const { plan, features, images, source } = stages;
+    const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+    return [
+      ...definitionMeasures(experiment, stages),
+      exact('network', 'parameters', plan.flops.parameters),
+      exact('network', 'flops_per_image', plan.flops.flops),
+      ...plan.costs.map((flops, i) => exact(exitName(i, plan.costs), 'flops_per_image', flops)),
+      exact('weights', 'sha256', weightsHash(await source.lowered())),
+      ...Object.entries(images).flatMap(([split, { count, sha256: hash }]) => [
+        exact(splitName(split), 'images', count),
+        exact(splitName(split), 'sha256', hash),
+      ]),
+      exact('validation', 'sha256', partsHash(parts)),
+      ...(await featureMeasures(features.test)),
+      ...gates.map(({ index, objective }) =>
+        relative(`gate ${index + 1}`, 'objective', objective, tolerances.objective),
+      ),
+      accuracyOf('original', everyImageRight(scores.test), scores.test.count),
+      ...probeRows(
+        await computeScores(features.test, probeGates(features.train), experiment.gates.confidence),
+        plan.costs,
+        given,
+      ),
+      ...trainedRows(experiment, scores.test, plan.costs),
+      ...searchMeasures(searchAndEvaluate(experiment, parts, plan.costs), plan.flops.flops),
+    ];
+  });
+}
+
+const exact = (item: string, quantity: string, value: number | string): Measure => {
+  return { item, quantity, value, tolerance: 0 };
+};
+
+const relative = (item: string, quantity: string, value: number, share: number): Measure => {
+  return { item, quantity, value, tolerance: share * Math.abs(value) };
+};
+
+const accuracyOf = (item: string, accuracy: number, count: number): Measure => {
+  const images = Math.ceil(count / tolerances.imagesForOne);
+  return { item, quantity: 'accuracy_fraction', value: accuracy, tolerance: images / count };
+};
+
+const exitName = (exit: number, costs: ExitCosts): string =>
+  exit === costs.length - 1 ? 'last exit' : `exit ${exit + 1}`;
+
+const splitName = (split: string): string => `${split === 'heldOut' ? 'held-out' : split} images`;
+
+const everyImageRight = (scores: Scores): number =>
+  originalAccuracy(
+    scores,
+    Int32Array.from({ length: scores.count }, (_, i) => i),
+  );
+
+/** Every value of the definition, so that a table of what moved says why. */
+function definitionMeasures(experiment: Experiment, { engine, source }: Stages): Measure[] {
+  const { title: _, checkpoint: __, name: ___, ...rest } = experiment;
+  const noted = { ...rest, engine: engine.entry.id, checkpoint: source.checkpoint.sha256 };
+  return flatten(noted).map(([quantity, value]) => ({ item: 'definition', quantity, value, tolerance: 'note' }));
+}
+
+/** The values of a tree by their paths; lists are one value. */
+export function flatten(value: unknown, path = ''): [path: string, value: number | string][] {
+  if (value === undefined) return [];
+  if (typeof value === 'number') return [[path, value]];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return [[path, typeof value === 'string' ? value : JSON.stringify(value, infinityAsText)]];
+  }
+  return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
+}
+
+const infinityAsText = (_key: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+
+/** Hash of all weights as the engines get them, whatever file they came from. */
+function weightsHash(network: LoadedNetwork): string {
+  if (isUser(network)) return network.graph.model.file.sha256;
+  const hashes: string[] = [];
+  const walk = (value: unknown): void => {
+    if (value instanceof Float32Array) {
+      hashes.push(sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)));
+    } else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) walk(item);
+  };
+  walk(network);
+  return sha256(hashes.join());
+}
+
+/** Hash of which images choose thresholds and which report them. */
+function partsHash(parts: readonly Part[]): string {
+  return sha256(canonicalJson(parts.map(({ choose, report }) => [[...choose.images], [...report.images]])));
+}
+
+/** Root mean squares over the test images: a changed weight or preprocessing moves them, rounding does not. */
+async function featureMeasures(features: FeatureSet): Promise<Measure[]> {
+  const sums = features.widths.map(() => 0);
+  let ofLogits = 0;
+  const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0);
+  for await (const shard of features.shards()) {
+    for (const gate of sums.keys()) sums[gate]! += squares(shard.features(gate));
+    ofLogits += squares(shard.logits);
+  }
+  const rms = (sum: number, width: number): number => Math.sqrt(sum / (features.count * width));
+  return [
+    ...sums.map((sum, gate) =>
+      relative(`gate ${gate + 1}`, 'features_rms', rms(sum, features.widths[gate]!), tolerances.features),
+    ),
+    relative('original', 'logits_rms', rms(ofLogits, features.classes), tolerances.features),
+  ];
+}
+
+/** Exits of untrained gates at thresholds that the baseline keeps, far from every confidence: the same on every engine. */
+function probeRows(scores: Scores, costs: ExitCosts, given: Given | undefined): Measure[] {
+  return shares.flatMap((share) => {
+    const item = `untrained gates, about ${100 * share} % leave at each`;
+    const kept = given?.get(item);
+    const thresholds = kept?.length === scores.confidences.length ? kept : thresholdsInGaps(scores, share);
+    const stated = thresholds.map((value, gate): Measure => {
+      return { item, quantity: `threshold${gate + 1}`, value, tolerance: 'given' };
+    });
+    return [...stated, ...rowMeasures(item, evaluate(scores, thresholds, costs), costs, 0)];
+  });
+}
+
+/** Trained gates: at ranks, where the exits follow from the ranks, and at the definition's own thresholds. */
+function trainedRows(experiment: Experiment, scores: Scores, costs: ExitCosts): Measure[] {
+  const atRanks = shares.flatMap((share) => {
+    const item = `${100 * share} % leave at each gate, the last by just reaching the threshold`;
+    return rowMeasures(item, evaluate(scores, thresholdsAtRanks(scores, share), costs), costs, 0);
+  });
+  const fixed = experiment.thresholds.fixed.flatMap((thresholds) => {
+    const undecided = nearThreshold(scores, thresholds, tolerances.confidence);
+    return rowMeasures(modelName([thresholds]), evaluate(scores, thresholds, costs), costs, undecided);
+  });
+  return [...atRanks, ...fixed];
+}
+
+/** @param undecided images that may leave elsewhere by rounding */
+function rowMeasures(item: string, row: Evaluation, costs: ExitCosts, undecided: number): Measure[] {
+  const { accuracy, exits, flops, count } = row;
+  const flopsTolerance = (undecided * Math.max(...costs)) / count;
+  const { tolerance, ...known } = accuracyOf(item, accuracy, count);
+  return [
+    ...exits.map((value, i): Measure => {
+      return { item, quantity: `${exitName(i, costs).replace(' ', '_')}_images`, value, tolerance: undecided };
+    }),
+    { item, quantity: 'flops_per_image', value: flops, tolerance: flopsTolerance },
+    { ...known, tolerance: (tolerance as number) + undecided / count },
+  ];
+}
+
+/**
+ * What searches and guarantees found, on the images that they chose on: the least FLOPs at a margin, which near-ties
+ * between thresholds do not change, while the thresholds themselves may jump from one to the other.
+ */
+function searchMeasures(rows: readonly Row[], originalFlops: number): Measure[] {
+  return rows.flatMap(({ kind, margin, search, guarantee, validation }) => {
+    if (validation === undefined) return [];
+    const item =
+      kind === 'margin'
+        ? `${search} search, margin ${margin}`
+        : `at most ${guarantee!.drop} lost, confidence ${guarantee!.confidence}`;
+    const tolerance = tolerances.search * originalFlops;
+    return [{ item, quantity: 'validation_flops_per_image', value: validation.flops, tolerance }];
+  });
+}

@@ -1,0 +1,194 @@
+import type { Preprocessing } from '../data/preprocess.js';
+import { loadGatedFile } from '../engines/onnxruntime/gated-file.js';
+import { openHere } from '../engines/onnxruntime/here.js';
+import { InputError } from '../errors.js';
+import type { PresetName } from '../experiment/definition.js';
+import type { Experiment } from '../experiment/schema.js';
+import { gatedModel } from '../onnx/gated.js';
+import { decidedAnswer, floatThresholds } from '../onnx/gated-exits.js';
+import { type AboutGated, gatedMetadata, readGatedFile } from '../onnx/gated-file.js';
+import { version } from '../project.js';
+import type { RunContext } from '../run/context.js';
+import type { Row } from '../run/search.js';
+import { sha256, writeFileAtomic } from '../store/files.js';
+import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
+import { type OpenGated, openGated } from './open.js';
+import { type Comparison, comparePixels, describeComparison } from './verify.js';
+
+/** Which row of an experiment's table: counted from 1, or the first one of this margin; the first of all by default. */
+export interface RowChoice {
+  readonly row?: number;
+  readonly margin?: number;
+}
+
+/** What is written, and where. */
+export interface ExportForm {
+  readonly out: string;
+  readonly preset: PresetName;
+  /** Whether the graph has a fourth output: what the exit holds for every class. */
+  readonly distances?: boolean;
+}
+
+/** What `dgate export` reports. */
+export interface Exported {
+  readonly file: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly experiment: string;
+  readonly preset: PresetName;
+  /** Counted from 1, as the table has them. */
+  readonly row: number;
+  readonly margin: number | null;
+  readonly kind: Row['kind'];
+  /** null for a gate that is closed. */
+  readonly thresholds: readonly (number | null)[];
+  readonly expected: AboutGated['expected'];
+  /** The written graph against the cached evaluation. */
+  readonly verified: { readonly images: number; readonly same: number; readonly near: number };
+}
+
+/** Test images that a written graph is run on. */
+const VERIFIED_IMAGES = 256;
+const BATCH = 32;
+
+/**
+ * Writes an experiment's gated network as one ONNX file, with the thresholds of one row. What is missing is computed; the
+ * graph is run on test images and compared with the cached evaluation before the file appears.
+ *
+ * In a cross-fit each fold of the test images has thresholds of its own: the first fold's are taken, and what is expected
+ * of them is what they do on that fold, on which they were not chosen.
+ *
+ * @throws InputError where there is no such row; Error where the graph is not what was evaluated
+ */
+export async function exportGated(
+  context: RunContext,
+  experiment: Experiment,
+  { out, preset, distances, ...choice }: RowChoice & ExportForm,
+): Promise<Exported> {
+  checkChoice(experiment, choice);
+  const opened = await openGated(context, experiment);
+  const index = chosenRow(opened.rows, choice);
+  const row = opened.rows[index]!;
+  const thresholds = row.thresholds[0]!;
+  const about = describe(opened, row, preset);
+  const bytes = gatedModel(await opened.source.lowered(), opened.gates, {
+    confidence: experiment.gates.confidence,
+    preprocessing: opened.source.preprocessing,
+    metadata: gatedMetadata(about),
+    answer: decidedAnswer(experiment.gates.confidence, distances === true ? opened.test.classes.length : undefined),
+  });
+  const verified = await verify(opened, bytes, thresholds, out);
+  context.progress.note(`verified: ${describeComparison(verified)}`);
+  await writeFileAtomic(out, bytes);
+  return {
+    file: out,
+    bytes: bytes.length,
+    sha256: sha256(bytes),
+    experiment: experiment.name,
+    preset,
+    row: index + 1,
+    margin: row.margin ?? null,
+    kind: row.kind,
+    thresholds: thresholds.map((value) => (Number.isFinite(value) ? value : null)),
+    expected: about.expected,
+    verified: { images: verified.images, same: verified.same, near: verified.near },
+  };
+}
+
+/** Checks a choice before anything is computed. @throws InputError */
+export function checkChoice({ thresholds, name }: Experiment, { row, margin }: RowChoice): void {
+  const { margins, search, guarantee, fixed } = thresholds;
+  const count = margins.length * search.length + (guarantee === undefined ? 0 : 1) + fixed.length;
+  if (row !== undefined && margin !== undefined) throw new InputError('--row and --margin: valid: one of the two');
+  if (row !== undefined && !(Number.isInteger(row) && row >= 1 && row <= count)) {
+    throw new InputError(`--row ${row}: ${name} has no such row; valid: 1 to ${count}`);
+  }
+  if (margin !== undefined && !margins.includes(margin)) {
+    const valid = margins.length > 0 ? margins.join(', ') : 'none, it has fixed thresholds only: --row';
+    throw new InputError(`--margin ${margin}: not a margin of ${name}; valid: ${valid}`);
+  }
+}
+
+function chosenRow(rows: readonly Row[], { row, margin }: RowChoice): number {
+  if (margin !== undefined) return rows.findIndex((candidate) => candidate.margin === margin);
+  return (row ?? 1) - 1;
+}
+
+async function verify(opened: OpenGated, bytes: Uint8Array, thresholds: Thresholds, path: string): Promise<Comparison> {
+  const loaded = await loadGatedFile(readGatedFile(bytes, path), path, openHere(path));
+  try {
+    const result = await comparePixels(opened, loaded, thresholds, { batch: BATCH, limit: VERIFIED_IMAGES });
+    if (result.different.length > 0) {
+      throw new Error(`the graph is not what was evaluated, nothing is written: ${describeComparison(result)}`);
+    }
+    return result;
+  } finally {
+    await loaded.close();
+  }
+}
+
+/** Everything that the file says of itself. */
+function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
+  const { experiment, source, gates, test, flops, parts, costs } = opened;
+  const thresholds = row.thresholds[0]!;
+  const { scores, images } = parts[0]!.report;
+  const { checkpoint } = source;
+  return {
+    format: 1,
+    usage:
+      'input images: uint8 [batch, 3, height, width], pixels 0-255 as they come; input thresholds: float32 ' +
+      '[gates], those of dgate.thresholds or others, +inf closes a gate; output class: int64, index into classes; output exit: int64, 0 for the first gate, ' +
+      'the number of gates for the original classifier; output confidence: float32, what that exit held against its ' +
+      'threshold; output distances, where it was asked for: float32 [batch, classes], what that exit holds for every ' +
+      'class; an image leaves where the confidence is >= the threshold',
+    classes: [...test.classes],
+    preprocessing: describePixels(source.preprocessing, test),
+    gates: gates.map(({ place, gate }) => ({ stage: place.stage, features: gate.features })),
+    confidence: experiment.gates.confidence,
+    thresholds: [...floatThresholds(thresholds)],
+    expected: expectedOf(evaluate(scores, thresholds, costs, images), opened, flops.flops),
+    provenance: {
+      dgate: version(),
+      experiment: experiment.name,
+      preset,
+      network: source.network.name,
+      checkpoint: { sha256: checkpoint.sha256, id: checkpoint.known?.id ?? null },
+      row: { kind: row.kind, margin: row.margin ?? null, search: row.search ?? null },
+      validation: experiment.thresholds.validation,
+      splits: { expected: parts.length > 1 ? `fold 1 of ${parts.length} of the test images` : 'the test images' },
+      loss: experiment.gates.loss,
+      seed: experiment.seed,
+      engine: opened.engine.entry.id,
+    },
+  };
+}
+
+function describePixels(
+  { mean, std, resize, interpolation, squash, order }: Preprocessing,
+  { height, width }: { readonly height: number; readonly width: number },
+): AboutGated['preprocessing'] {
+  return {
+    height,
+    width,
+    order: order ?? 'rgb',
+    mean: [...mean],
+    std: [...std],
+    resize: Math.max(resize ?? 0, height, width),
+    interpolation: interpolation ?? 'bilinear',
+    squash: squash ?? false,
+  };
+}
+
+function expectedOf(evaluation: Evaluation, opened: OpenGated, originalFlops: number): AboutGated['expected'] {
+  const { scores, images } = opened.parts[0]!.report;
+  const right = images.reduce((sum, i) => sum + (scores.original[i] === scores.labels[i] ? 1 : 0), 0);
+  return {
+    images: evaluation.count,
+    accuracy: evaluation.accuracy,
+    originalAccuracy: right / images.length,
+    flops: evaluation.flops,
+    originalFlops,
+    flopsReduction: 1 - evaluation.flops / originalFlops,
+    exits: evaluation.exits.map((number) => number / evaluation.count),
+  };
+}

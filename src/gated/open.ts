@@ -1,0 +1,89 @@
+import type { ImageSource } from '../data/dataset.js';
+import type { PlacedGate } from '../engines/engine.js';
+import type { Experiment } from '../experiment/schema.js';
+import type { NetworkFlops } from '../networks/flops.js';
+import type { LazyEngine, RunContext } from '../run/context.js';
+import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
+import type { NetworkSource } from '../run/source.js';
+import { openStages } from '../run/stages.js';
+import { RottenError } from '../store/store.js';
+import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
+
+/** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
+export interface OpenGated {
+  readonly experiment: Experiment;
+  readonly source: NetworkSource;
+  /** Gates in the order of their stages, weights read. */
+  readonly gates: readonly PlacedGate[];
+  readonly flops: NetworkFlops;
+  /** FLOPs of an image by the exit that it takes, the original classifier last. */
+  readonly costs: ExitCosts;
+  /** Test images in the order in which they are reported, and what is known of each. */
+  readonly test: ImageSource;
+  readonly scores: Scores;
+  /** Margins first, then fixed thresholds, as the table has them. */
+  readonly rows: readonly Row[];
+  /** What the rows' thresholds belong to: `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
+  readonly parts: readonly Part[];
+  /** Accuracy of the original network on the test images, 0 to 1. */
+  readonly originalAccuracy: number;
+  /** What extracted the features that the rows rest on. */
+  readonly engine: LazyEngine;
+}
+
+/**
+ * Opens an experiment's gated network: from the cache, or computed into it, as a run does. A damaged cache entry is
+ * removed and made again.
+ *
+ * @throws InputError where the experiment does not fit its network, checkpoint or data
+ */
+export async function openGated(context: RunContext, experiment: Experiment): Promise<OpenGated> {
+  const mended = new Set<string>();
+  for (;;) {
+    try {
+      return await openOnce(context, experiment);
+    } catch (error) {
+      if (!(error instanceof RottenError) || mended.has(error.subject)) throw error;
+      mended.add(error.subject);
+      context.progress.warn(`${error.message}; removed, it is made again`);
+      await error.mend();
+    }
+  }
+}
+
+async function openOnce(context: RunContext, experiment: Experiment): Promise<OpenGated> {
+  const stages = await openStages(context, experiment);
+  const { plan, source, features } = stages;
+  const cached = await stages.train();
+  const scores = await stages.score(cached, experiment.gates.confidence);
+  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+  const gates = await Promise.all(cached.map(async ({ load }, i) => ({ place: plan.places[i]!, gate: await load() })));
+  return {
+    experiment,
+    source,
+    gates,
+    flops: plan.flops,
+    costs: plan.costs,
+    test: stages.testImages,
+    scores: scores.test,
+    rows: searchAndEvaluate(experiment, parts, plan.costs),
+    parts,
+    originalAccuracy: originalAccuracy(scores.test, everyImage(scores.test)),
+    engine: stages.engine,
+  };
+}
+
+function everyImage({ count }: Scores): Int32Array {
+  return Int32Array.from({ length: count }, (_, i) => i);
+}
+
+/**
+ * The thresholds that a row holds against each test image, with the images' positions, ascending: one entry, or one for
+ * each fold of a cross-fit, where every fold has thresholds chosen on the others.
+ */
+export function thresholdsByImage(
+  { parts }: Pick<OpenGated, 'parts'>,
+  row: Row,
+): { readonly thresholds: Thresholds; readonly images: Int32Array }[] {
+  return parts.map(({ report }, i) => ({ thresholds: row.thresholds[i]!, images: report.images }));
+}

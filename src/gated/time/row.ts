@@ -1,0 +1,147 @@
+import type { FeatureNetwork, GatedBatch, GatedNetwork } from '../../engines/engine.js';
+import type { ProgressTask } from '../../progress.js';
+import { modelName } from '../../report/rows.js';
+import type { Row } from '../../run/search.js';
+import type { Clock } from '../../timing/clock.js';
+import { estimate } from '../../timing/estimate.js';
+import { noiseWarnings } from '../../timing/noise.js';
+import { batchesPerTurn, type Contest, measurePairs, threadsSleep } from '../../timing/pairs.js';
+import type { Agreement, RowTiming } from '../../timing/record.js';
+import { chosenPairs, exactly, mlperf, type Rule } from '../../timing/rules.js';
+import { summarise } from '../../timing/statistics.js';
+import type { WarmUp } from '../../timing/warm-up.js';
+import type { OpenGated } from '../open.js';
+import { type Comparison, compareBatch, nothing } from '../verify.js';
+import { schedule } from './batches.js';
+import type { RawPair, TimedRow, TimingOptions } from './outcome.js';
+
+/** Pairs of each row that are run and thrown away, after the warm-up. */
+export const DISCARDED_PAIRS = 5;
+
+export interface Networks {
+  readonly original: FeatureNetwork;
+  readonly gated: GatedNetwork;
+}
+
+export interface Bench {
+  readonly opened: OpenGated;
+  readonly options: TimingOptions;
+  readonly clock: Clock;
+  readonly networks: Networks;
+  readonly task: ProgressTask;
+}
+
+/** The two networks as the clock sees them. */
+export function contest({ networks: { original, gated }, options }: Bench): Contest<GatedBatch> {
+  return {
+    rest: options.rest ?? threadsSleep,
+    original: ({ input, images }) => original.run(input, images.length),
+    gated: ({ input, images, thresholds }) => gated.run(input, images.length, thresholds),
+  };
+}
+
+/** Enough pairs for this row; a rest and an untimed run on two images (at batch 1: one) go before each turn. */
+function ruleFor({ options, opened }: Bench, { batch, row, warm }: RowPlan, available: number): Rule {
+  if (options.rules === 'mlperf') return mlperf(batch);
+  if (options.images !== undefined) return exactly(available);
+  const share = row.evaluation.flops / opened.flops.flops;
+  const originalMs = warm.medianMs[0]!;
+  const beforeTurn = (originalMs * (1 + share) * Math.min(2, batch)) / batch + 5;
+  const beforePair = beforeTurn / batchesPerTurn(originalMs, available);
+  return chosenPairs(batch, originalMs * (1 + share) + beforePair, available);
+}
+
+export interface RowPlan {
+  readonly batch: number;
+  readonly index: number;
+  readonly row: Row;
+  readonly warm: WarmUp;
+  readonly onShare: (share: number) => void;
+}
+
+/** Times one row of the table at one batch size against the original network. */
+export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
+  const { clock, opened, options } = bench;
+  const { batch, index: rowIndex, row } = plan;
+  const planned = schedule(opened, row, batch, options.images);
+  const rule = ruleFor(bench, plan, planned.batches.length);
+  const perTurn = batchesPerTurn(plan.warm.medianMs[0]!, rule.leastPairs);
+  const compared = nothing();
+  const discarded = exactly(DISCARDED_PAIRS);
+  for await (const _ of measurePairs(clock, contest(bench), planned.prepared(), 1, discarded.isEnough));
+  const pairs: RawPair[] = [];
+  const isEnough: Rule['isEnough'] = (soFar) => {
+    plan.onShare(rule.done(soFar));
+    return rule.isEnough(soFar);
+  };
+  for await (const pair of measurePairs(clock, contest(bench), planned.prepared(), perTurn, isEnough)) {
+    const { images, thresholds } = pair.batch;
+    // Each image once: after that they come again.
+    if (pairs.length < planned.batches.length) {
+      compareBatch(compared, opened.scores, thresholds, images, pair.result);
+    }
+    const exits = countExits(pair.result.exits, opened.costs.length);
+    const spent = exits.reduce((sum, number, exit) => sum + number * opened.costs[exit]!, 0);
+    pairs.push({
+      batch,
+      row: rowIndex + 1,
+      index: pairs.length,
+      image: images[0]!,
+      turn: pair.turn,
+      first: pair.first,
+      originalMs: pair.originalMs,
+      gatedMs: pair.gatedMs,
+      flopsShare: spent / (images.length * opened.flops.flops),
+      exits,
+    });
+  }
+  const timing = {
+    ...rowTiming(opened, row, batch, pairs),
+    date: new Date().toISOString(),
+    rule: rule.description,
+    batchesPerTurn: perTurn,
+    ...verdict(pairs, compared, opened),
+  };
+  return { timing, pairs };
+}
+
+/** A row's thresholds as a table and its JSON have them; null for a closed gate. */
+export function plainThresholds({ thresholds }: Row): RowTiming['thresholds'] {
+  return thresholds.map((part) => part.map((t) => (Number.isFinite(t) ? t : null)));
+}
+
+function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly RawPair[]) {
+  const originalMs = summarise(pairs.map((pair) => pair.originalMs));
+  const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
+  return {
+    model: modelName(row.thresholds),
+    thresholds: plainThresholds(row),
+    pairs: pairs.length,
+    images: pairs.length * batch,
+    originalMs,
+    gatedMs,
+    originalImagesPerSecond: (1000 * batch) / originalMs.mean,
+    gatedImagesPerSecond: (1000 * batch) / gatedMs.mean,
+    exits: opened.costs.map((_, exit) => pairs.reduce((sum, pair) => sum + pair.exits[exit]!, 0)),
+  };
+}
+
+/** Speed-up and efficiency of the pairs, whether the answers were right, and what stands against trusting them. */
+function verdict(pairs: readonly RawPair[], compared: Comparison, { experiment }: OpenGated) {
+  const found = estimate(pairs, experiment.seed);
+  const agreement = agreementOf(compared);
+  const { differing, images } = agreement;
+  const wrong = `class or exit of ${differing} of ${images} images differs from the cached evaluation`;
+  const warnings = [...(differing > 0 ? [wrong] : []), ...noiseWarnings(pairs, found, experiment.seed)];
+  return { ...found, agreement, warnings };
+}
+
+export function agreementOf({ images, near, different }: Comparison): Agreement {
+  return { images, nearThreshold: near, differing: different.length };
+}
+
+function countExits(exits: Int32Array, ways: number): number[] {
+  const counts = new Array<number>(ways).fill(0);
+  for (const exit of exits) counts[exit]!++;
+  return counts;
+}

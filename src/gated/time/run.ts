@@ -1,0 +1,63 @@
+import { InputError } from '../../errors.js';
+import type { PresetName } from '../../experiment/definition.js';
+import { version } from '../../project.js';
+import type { RunContext } from '../../run/context.js';
+import { runFolder } from '../../run/report.js';
+import type { RunOutcome } from '../../run/run.js';
+import { speedSource } from '../../run/speeds.js';
+import { describeMachine, lastingPart } from '../../timing/machine.js';
+import { RECORD_VERSION } from '../../timing/record.js';
+import { openGated } from '../open.js';
+import { findTiming, writeTiming } from './files.js';
+import { keptRows } from './kept.js';
+import type { TimingOptions } from './outcome.js';
+import { timeGated } from './time.js';
+
+/**
+ * Times the rows of a finished run and leaves the times in its folder. Each row is kept as it comes: an interrupted
+ * timing goes on after the last one.
+ *
+ * @returns the outcome with its speeds
+ * @throws InputError where it has no rows, or fewer images than a batch
+ */
+export async function timeRun(context: RunContext, outcome: RunOutcome, options: TimingOptions): Promise<RunOutcome> {
+  const { experiment, rows, engine } = outcome;
+  if (rows.length === 0) {
+    throw new InputError(`${experiment.name}: no rows to time; valid: an experiment with thresholds.margins or fixed`);
+  }
+  // What the run has just said of the cache need not be said again.
+  const opened = await openGated({ ...context, progress: { ...context.progress, note() {} } }, experiment);
+  const folder = runFolder(outcome, options.preset, context.resultsRoot);
+  const opening = await engine.get();
+  const key = {
+    record: RECORD_VERSION,
+    dgate: version(),
+    engine: opening.describe(),
+    machine: lastingPart(await describeMachine()),
+    checkpoint: opened.source.checkpoint.sha256,
+    rules: options.rules,
+    images: options.images ?? null,
+  };
+  const kept = keptRows(folder, key, context.progress.note);
+  const timing = await timeGated(context, opened, opening, { ...options, kept });
+  await writeTiming(timing, folder);
+  await kept.clear();
+  return { ...outcome, timing: timing.record };
+}
+
+/** The outcome with the speeds of its last timed evaluation, where this machine has made one; says so, or why not. */
+export async function withLastTiming(
+  context: RunContext,
+  outcome: RunOutcome,
+  preset: PresetName,
+): Promise<RunOutcome> {
+  const folder = runFolder(outcome, preset, context.resultsRoot);
+  const found = await findTiming(folder, await describeMachine());
+  if (found === undefined) return outcome;
+  if ('why' in found) {
+    context.progress.note(`speed: left empty: ${found.why}`);
+    return outcome;
+  }
+  context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
+  return { ...outcome, timing: found.record };
+}

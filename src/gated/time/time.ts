@@ -1,0 +1,158 @@
+import type { Engine, GatedNetwork } from '../../engines/engine.js';
+import { InputError } from '../../errors.js';
+import { version } from '../../project.js';
+import { modelName } from '../../report/rows.js';
+import { BATCH_IMAGES } from '../../run/batches.js';
+import type { RunContext } from '../../run/context.js';
+import { monotonicClock } from '../../timing/clock.js';
+import { describeMachine, watchSurroundings } from '../../timing/machine.js';
+import { surroundingsWarnings } from '../../timing/noise.js';
+import type { TimedBatch } from '../../timing/pairs.js';
+import {
+  type Agreement,
+  type BatchTiming,
+  RECORD_VERSION,
+  type RowTiming,
+  type TimingRecord,
+} from '../../timing/record.js';
+import { type WarmUp, warmUp } from '../../timing/warm-up.js';
+import type { OpenGated } from '../open.js';
+import { compareDynamic, describeComparison } from '../verify.js';
+import { schedule } from './batches.js';
+import type { RawPair, TimedRow, TimingOptions, TimingOutcome } from './outcome.js';
+import {
+  agreementOf,
+  type Bench,
+  contest,
+  DISCARDED_PAIRS,
+  type Networks,
+  plainThresholds,
+  type RowPlan,
+  timeRow,
+} from './row.js';
+
+/**
+ * Times every row of an experiment's table against the original network on one engine in this process, on real test
+ * images in their order. Of both networks everything from the images in memory to the answer in memory is timed: gates,
+ * transfers and waiting for the device included; reading and normalising the images is not.
+ *
+ * @throws InputError where there are no rows, or too few images
+ */
+export async function timeGated(
+  context: RunContext,
+  opened: OpenGated,
+  engine: Engine,
+  options: TimingOptions,
+): Promise<TimingOutcome> {
+  const { count } = opened.test;
+  if (options.images !== undefined && options.images > count) {
+    throw new InputError(`--images ${options.images}; valid: 1 to ${count}, the test images`);
+  }
+  for (const batch of options.batches) for (const row of opened.rows) schedule(opened, row, batch, options.images);
+  const lowered = await opened.source.lowered();
+  const original = await engine.loadFeatures(lowered, []);
+  try {
+    const gated = await engine.loadGated(lowered, opened.gates, opened.experiment.gates.confidence);
+    try {
+      return await timeLoaded(context, opened, engine, options, { original, gated });
+    } finally {
+      await gated.close();
+    }
+  } finally {
+    await original.close();
+  }
+}
+
+async function timeLoaded(
+  context: RunContext,
+  opened: OpenGated,
+  engine: Engine,
+  options: TimingOptions,
+  networks: Networks,
+): Promise<TimingOutcome> {
+  const { experiment, rows, source } = opened;
+  const verified = options.verify === true ? await verify(context, opened, networks.gated) : null;
+  const total = options.batches.length * rows.length;
+  const task = context.progress.begin(`timing ${experiment.name}`, total, 'rows');
+  const bench: Bench = { opened, options, clock: options.clock ?? monotonicClock, networks, task };
+  const pairs: RawPair[] = [];
+  const batches: BatchTiming[] = [];
+  for (const batch of options.batches) batches.push(await timeBatchSize(bench, batch, batches.length, pairs));
+  task.end();
+  const record: TimingRecord = {
+    version: RECORD_VERSION,
+    experiment: experiment.name,
+    preset: options.preset,
+    date: new Date().toISOString(),
+    dgate: version(),
+    engine: engine.describe(),
+    machine: await describeMachine(),
+    rules: options.rules,
+    network: source.network.name,
+    checkpointSha256: source.checkpoint.sha256,
+    batches,
+    verified,
+  };
+  return { record, pairs };
+}
+
+async function timeBatchSize(bench: Bench, batch: number, before: number, raw: RawPair[]): Promise<BatchTiming> {
+  const { opened } = bench;
+  bench.task.update(before * opened.rows.length, `batch ${batch}, warm-up`);
+  const warm = await warmNetworks(bench, batch);
+  const endWatch = watchSurroundings();
+  const rows: RowTiming[] = [];
+  for (const [index, row] of opened.rows.entries()) {
+    const onShare = (share: number): void => {
+      const detail = `batch ${batch}, ${modelName(row.thresholds)}`;
+      bench.task.update(before * opened.rows.length + index + share, detail);
+    };
+    const { timing, pairs } = await keptOrTimed(bench, { batch, index, row, warm, onShare });
+    rows.push(timing);
+    for (const pair of pairs) raw.push(pair);
+  }
+  const surroundings = endWatch();
+  const unsettled = `the times had not settled when the warm-up ended, after ${warm.runs} runs of each network`;
+  const warnings = [...(warm.stable ? [] : [unsettled]), ...surroundingsWarnings(surroundings)];
+  const { runs, ms, stable } = warm;
+  return { batch, warmUp: { runs, ms, stable }, rows, warnings, surroundings };
+}
+
+/** The row as an interrupted timing has left it, or timed now and kept. */
+async function keptOrTimed(bench: Bench, plan: RowPlan): Promise<TimedRow> {
+  const { kept } = bench.options;
+  const { batch, index, row } = plan;
+  const found = await kept?.find(batch, index, plainThresholds(row));
+  if (found !== undefined) return found;
+  const timed = await timeRow(bench, plan);
+  await kept?.keep(batch, index, timed);
+  return timed;
+}
+
+/** Both networks until their times settle, with every gate closed; then every way out of the gated one. */
+async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
+  const { opened, options, clock } = bench;
+  const { prepared } = schedule(opened, opened.rows[0]!, batch, options.images);
+  const { value } = await prepared().next();
+  const some = value as TimedBatch;
+  await bench.networks.gated.prepare?.(batch);
+  const { original, gated } = contest(bench);
+  const closed = opened.gates.map(() => Number.POSITIVE_INFINITY);
+  const warm = await warmUp(clock, [() => original(some), () => gated({ ...some, thresholds: closed })]);
+  for (const gate of opened.gates.keys()) {
+    const thresholds = closed.with(gate, Number.NEGATIVE_INFINITY);
+    for (let run = 0; run < DISCARDED_PAIRS; run++) await gated({ ...some, thresholds });
+  }
+  return warm;
+}
+
+/** Every test image through the gated network, row by row, before any is timed. */
+async function verify(context: RunContext, opened: OpenGated, gated: GatedNetwork): Promise<Agreement[]> {
+  const found: Agreement[] = [];
+  for (const row of opened.rows) {
+    const compared = await compareDynamic(opened, gated, row, { batch: BATCH_IMAGES, progress: context.progress });
+    context.progress.note(`${modelName(row.thresholds)}: ${describeComparison(compared)}`);
+    found.push(agreementOf(compared));
+  }
+  return found;
+}

@@ -1,0 +1,95 @@
+import type { TopLevelSpec } from 'vega-lite';
+import type { AnalysisOf } from '../experiment/analysis.js';
+import type { Figure, Findings, FindingTable } from '../report/findings.js';
+import { partsOf, type Row, reportOn } from '../run/search.js';
+import { paretoFrontier } from '../thresholds/frontier.js';
+import { jointSearch } from '../thresholds/joint.js';
+import type { Study } from './study.js';
+import { counted } from './words.js';
+
+/** The most accurate thresholds with at least this share of the FLOPs saved on the images that choose. */
+interface Point extends Pick<Row, 'thresholds' | 'evaluation' | 'intervals'> {
+  readonly asked: number;
+}
+
+/** What any network with gates offers: accuracy against FLOPs. Never chosen on the images that are reported. */
+export async function accuracyFlops(study: Study, options: AnalysisOf<'accuracy-flops'>): Promise<Findings> {
+  const points = curveOf(study, options);
+  return { tables: [tableOf(points, study)], figures: [figureOf(points, study)], sheets: [], claims: [] };
+}
+
+/** A point for each share that thresholds can save; shares that all leaving at the first gate does not save have none. */
+function curveOf(
+  { experiment, scores, features, plan, original }: Study,
+  options: AnalysisOf<'accuracy-flops'>,
+): Point[] {
+  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+  const frontiers = parts.map(({ choose }) => paretoFrontier(choose.scores, plan.costs, choose.images));
+  const tried = new Set<string>(); // several shares may end in the same thresholds
+  return options.reductions.flatMap((asked): Point[] => {
+    const budget = (1 - asked) * original.flops;
+    const found = parts.map(({ choose }, i) =>
+      jointSearch(choose.scores, plan.costs, choose.images, { kind: 'flops', budget }, frontiers[i]),
+    );
+    const thresholds = found.flatMap((point) => (point === undefined ? [] : [point.thresholds]));
+    const key = JSON.stringify(thresholds);
+    if (thresholds.length < parts.length || tried.has(key)) return [];
+    tried.add(key);
+    return [{ asked, thresholds, ...reportOn(parts, thresholds, plan.costs, experiment.seed) }];
+  });
+}
+
+function tableOf(points: readonly Point[], { original }: Study): FindingTable {
+  const exits = points[0]?.evaluation.exits ?? [];
+  return {
+    name: 'curve',
+    title: 'Accuracy against FLOPs: the most accurate thresholds for each share of FLOPs saved',
+    columns: [
+      ...['asked_fraction', 'flops_reduction_fraction', 'flops_per_image', 'accuracy_fraction'],
+      ...['accuracy_low_fraction', 'accuracy_high_fraction', 'accuracy_drop_fraction'],
+      ...exits.map((_, exit) => (exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction')),
+    ],
+    rows: points.map(({ asked, evaluation: { flops, accuracy, exits: numbers, count }, intervals }) => [
+      ...[asked, 1 - flops / original.flops, flops, accuracy, intervals.accuracy[0], intervals.accuracy[1]],
+      ...[original.accuracy - accuracy, ...numbers.map((number) => number / count)],
+    ]),
+    consoleRows: points.length,
+  };
+}
+
+function figureOf(points: readonly Point[], { source, original, experiment, gates }: Study): Figure {
+  const values = points.map(({ evaluation, intervals }) => ({
+    flops_percent: (100 * evaluation.flops) / original.flops,
+    accuracy_percent: 100 * evaluation.accuracy,
+    low: 100 * intervals.accuracy[0],
+    high: 100 * intervals.accuracy[1],
+  }));
+  const x = {
+    field: 'flops_percent',
+    type: 'quantitative',
+    title: 'FLOPs (% of original)',
+    scale: { zero: false },
+  } as const;
+  const y = { type: 'quantitative', title: 'Accuracy (%)', scale: { zero: false } } as const;
+  const spec: TopLevelSpec = {
+    data: { values },
+    layer: [
+      { mark: { type: 'rule', strokeDash: [4, 4] }, encoding: { y: { datum: 100 * original.accuracy } } },
+      {
+        mark: { type: 'area', opacity: 0.15 },
+        encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' } },
+      },
+      { mark: { type: 'line', point: true }, encoding: { x, y: { ...y, field: 'accuracy_percent' } } },
+    ],
+  };
+  const chosen =
+    experiment.thresholds.validation.kind === 'held-out'
+      ? 'held-out training images'
+      : 'other folds of the test images';
+  return {
+    name: 'curve',
+    title: `Accuracy against FLOPs: ${source.network.name} with ${gates.length} ${gates.length === 1 ? 'gate' : 'gates'}`,
+    caption: `Dashed: the original network. Band: 95 % intervals over the ${counted(original.count)} test images; thresholds chosen on ${chosen}, seed ${experiment.seed}`,
+    spec,
+  };
+}

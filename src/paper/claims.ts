@@ -1,0 +1,97 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'csv-parse/sync';
+import { networkLabel } from '../experiment/own-network.js';
+import type { Experiment } from '../experiment/schema.js';
+import { projectRoot } from '../project.js';
+import type { Claim } from '../report/findings.js';
+import type { Study } from './study.js';
+
+/** A claim as the paper prints it: a row of `results/published/claims.csv`. */
+export interface PrintedClaim {
+  readonly id: string;
+  readonly source: string;
+  /** The paper's network for it. */
+  readonly network: string;
+  readonly statement: string;
+  readonly printed: string;
+  readonly quantity: string;
+  /** The printed number, in the unit that `quantity` names; NaN where the text has none. */
+  readonly value: number;
+  /** Row of the table that the claim restates, from 1; NaN where it restates none. */
+  readonly tableRow: number;
+}
+
+let all: Promise<readonly PrintedClaim[]> | undefined;
+
+/** Every claim of the paper, in its file's order. */
+export function printedClaims(): Promise<readonly PrintedClaim[]> {
+  all ??= readClaims();
+  return all;
+}
+
+async function readClaims(): Promise<PrintedClaim[]> {
+  const text = await readFile(new URL('results/published/claims.csv', projectRoot), 'utf8');
+  const number = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
+  return (parse(text, { columns: true }) as Record<string, string>[]).map((record) => ({
+    id: record['id'] ?? '',
+    source: record['source'] ?? '',
+    network: record['network'] ?? '',
+    statement: record['statement'] ?? '',
+    printed: record['printed'] ?? '',
+    quantity: record['quantity'] ?? '',
+    value: number(record['value']),
+    tableRow: number(record['table_row']),
+  }));
+}
+
+/** One claim by its id. */
+export async function printedClaim(id: string): Promise<PrintedClaim> {
+  const found = (await printedClaims()).find((claim) => claim.id === id);
+  if (found === undefined) throw new Error(`results/published/claims.csv: no claim ${id}`);
+  return found;
+}
+
+/**
+ * Why nothing is concluded about a dataset whose copy here lacks classes; undefined where every class has test images. The
+ * fewer the classes, the easier they are told apart.
+ */
+export function missingClasses({ testImages }: Study): string | undefined {
+  const { classes, labels } = testImages;
+  const present = new Set(labels).size;
+  if (present === classes.length) return undefined;
+  return `the test images are of ${present} of the ${classes.length.toLocaleString('en')} classes`;
+}
+
+/** What was measured of a printed claim. */
+export interface Outcome extends Pick<Claim, 'measured' | 'verdict' | 'trace'> {
+  /** Likely cause where it does not hold, or what limits the verdict. */
+  readonly why?: string | undefined;
+  /** Added to the id where a claim is measured in several ways: the confidence, the row. */
+  readonly variant?: string;
+  /** Added to the statement, with the variant. */
+  readonly detail?: string;
+}
+
+/** A claim with what became of it; where another network than the paper's was measured, that is said. */
+export function settle(
+  printed: Pick<PrintedClaim, 'id' | 'source' | 'network' | 'statement' | 'printed'>,
+  experiment: Pick<Experiment, 'network'>,
+  outcome: Outcome,
+): Claim {
+  const { measured, verdict, trace, variant, detail } = outcome;
+  const elsewhere =
+    experiment.network === printed.network
+      ? []
+      : [`measured on ${networkLabel(experiment.network)}, not the paper's ${printed.network}`];
+  const why = [...(outcome.why === undefined ? [] : [outcome.why]), ...elsewhere].join('; ');
+  return {
+    id: variant === undefined ? printed.id : `${printed.id}-${variant}`,
+    source: printed.source,
+    statement: detail === undefined ? printed.statement : `${printed.statement}: ${detail}`,
+    printed: printed.printed,
+    measured,
+    verdict,
+    ...(why === '' ? {} : { why }),
+    trace,
+  };
+}

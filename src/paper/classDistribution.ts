@@ -1,0 +1,193 @@
+import type { TopLevelSpec } from 'vega-lite';
+import type { AnalysisOf } from '../experiment/analysis.js';
+import type { Claim, Figure, Findings, ImageSheet } from '../report/findings.js';
+import { exitOf } from '../thresholds/evaluate.js';
+import { missingClasses, printedClaim, settle } from './claims.js';
+import { byExit, CANNOT, type ClassCounts, classCounts, earlyExits, earlyVerdict, lateVerdict } from './classCounts.js';
+import { byEarlyShare, classTable, exitName, extremesTable, groupTable, MOST_NAMED } from './classTables.js';
+import { type Grouping, groupClasses } from './groups.js';
+import { drawn, sheetRow } from './sheets.js';
+import { chiSquared, chiSquaredTail } from './statistics.js';
+import type { Study } from './study.js';
+import { counted, listed, percent } from './words.js';
+
+/** Figures 6, 7 and 8: which classes each gate takes. */
+export async function classDistribution(study: Study, options: AnalysisOf<'class-distribution'>): Promise<Findings> {
+  const test = study.testImages;
+  const grouping = options.groups && groupClasses(test.classes, options.groups);
+  const counts = classCounts(study.scores.test, test.classes.length, options.distance);
+  const present = byExit(counts.filter(({ images }) => images > 0));
+  const absent = counts.filter(({ images }) => images === 0);
+  const { show } = options;
+  const sheet = show === 'counts' ? undefined : await sheetOf(present, study, options, show);
+  return {
+    tables: [
+      classTable([...present, ...absent], test, grouping),
+      extremesTable(present, test),
+      ...(grouping ? [groupTable(counts, grouping)] : []),
+    ],
+    figures: show === 'counts' ? [countsFigure(present, study, options)] : [],
+    sheets: sheet === undefined ? [] : [sheet],
+    claims: [await claimOf(present, study, options, grouping)],
+  };
+}
+
+function countsFigure(
+  present: readonly ClassCounts[],
+  { testImages, experiment }: Study,
+  { distance }: AnalysisOf<'class-distribution'>,
+): Figure {
+  const { classes, count } = testImages;
+  const named = present.length <= MOST_NAMED;
+  const values = present.flatMap(({ label, able }, rank) =>
+    able.map((number, gate) => ({ class: classes[label]!, rank: rank + 1, gate: `gate ${gate + 1}`, images: number })),
+  );
+  const most = Math.max(1, ...values.map(({ images }) => images));
+  const spec: TopLevelSpec = {
+    data: { values },
+    mark: named ? { type: 'bar', tooltip: true } : { type: 'area', interpolate: 'step', tooltip: true },
+    height: 110,
+    encoding: {
+      row: { field: 'gate', type: 'nominal', title: null },
+      x: named
+        ? { field: 'class', type: 'nominal', sort: null, title: 'class, by the exit that takes most of its images' }
+        : {
+            field: 'rank',
+            type: 'quantitative',
+            title: 'class, in the order of classes.csv',
+            scale: { domain: [1, present.length], nice: false },
+          },
+      // Images are counted: no ticks between whole numbers.
+      y: {
+        field: 'images',
+        type: 'quantitative',
+        title: 'images',
+        axis: { tickCount: Math.min(5, most), format: 'd' },
+      },
+      color: { field: 'gate', type: 'nominal', legend: null },
+    },
+  };
+  return {
+    name: 'classes',
+    title: 'Images that each gate classifies right with certainty, by class (Figure 7)',
+    caption:
+      `Images classified right with a distance of at least ${distance}, whether or not they would have left before; ` +
+      `${counted(count)} test images${ofClasses(present, classes)}, seed ${experiment.seed}`,
+    spec,
+  };
+}
+
+/** Says of how many classes the images are, where that is not all of the dataset's. */
+function ofClasses(present: readonly ClassCounts[], classes: readonly string[]): string {
+  if (present.length === classes.length) return '';
+  return ` of ${counted(present.length)} of the ${counted(classes.length)} classes`;
+}
+
+/**
+ * Images of the classes that leave earliest, or latest: those that are classified right there.
+ *
+ * @returns undefined where no class has such an image
+ */
+async function sheetOf(
+  present: readonly ClassCounts[],
+  { testImages: test, scores, experiment }: Study,
+  { distance, classes, images: perRow }: AnalysisOf<'class-distribution'>,
+  show: 'early' | 'late',
+): Promise<ImageSheet | undefined> {
+  const gates = scores.test.classes.length;
+  const thresholds = new Array<number>(gates).fill(distance);
+  const exits = [...test.labels.keys()].map((image) => exitOf(scores.test, thresholds, image));
+  const right = (image: number): boolean =>
+    (scores.test.classes[exits[image]!] ?? scores.test.original)[image] === test.labels[image];
+  const ofClass = new Map<number, number[]>();
+  for (const [image, label] of test.labels.entries()) {
+    if (exits[image]! < earlyExits(gates) !== (show === 'early') || !right(image)) continue;
+    ofClass.set(label, [...(ofClass.get(label) ?? []), image]);
+  }
+  const chosen = chosenClasses(present, show).filter(({ label }) => ofClass.has(label));
+  const rows = [];
+  for (const { label, earlyShare } of chosen.slice(0, classes)) {
+    const name = test.classes[label]!;
+    rows.push(
+      await sheetRow(test, {
+        label: `${name} (${percent(earlyShare, 0)} early)`,
+        images: drawn(ofClass.get(label)!, perRow, experiment.seed, `${name} ${show}`),
+        caption: (image) => exitName(exits[image]!, gates),
+        tone: 'plain',
+      }),
+    );
+  }
+  if (rows.length === 0) return undefined;
+  const early = Array.from({ length: earlyExits(gates) }, (_, i) => String(i + 1));
+  return {
+    name: 'examples',
+    title: show === 'early' ? 'Classes that leave early (Figure 6)' : 'Classes that need the last gate (Figure 8)',
+    caption:
+      `Images classified right that ${show === 'early' ? 'leave' : 'do not leave'} at gate ${listed(early)}, all thresholds ${distance}; ` +
+      `a random choice (seed ${experiment.seed}) of ${counted(test.count)} test images${ofClasses(present, test.classes)}; ` +
+      'under each image where it leaves',
+    rows,
+  };
+}
+
+/** Classes in the order in which they are shown: the ones that leave earliest, or latest first. */
+function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'): readonly ClassCounts[] {
+  return show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
+}
+
+async function claimOf(
+  present: readonly ClassCounts[],
+  study: Study,
+  { show, distance, classes }: AnalysisOf<'class-distribution'>,
+  grouping: Grouping | undefined,
+): Promise<Claim> {
+  const { classes: names } = study.testImages;
+  const nameOf = ({ label }: ClassCounts): string => names[label]!;
+  const gates = study.scores.test.classes.length;
+  const missing = missingClasses(study);
+  if (show === 'early') {
+    const found = earlyVerdict(present);
+    const byShare = byEarlyShare(present);
+    const [first, last] = [byShare[0]!, byShare.at(-1)!];
+    const table = present.map(({ earlyShare, images }) => [earlyShare * images, (1 - earlyShare) * images]);
+    const { statistic, freedom } = chiSquared(table);
+    const chance = chiSquaredTail(statistic, freedom);
+    return settle(await printedClaim('figure6-early'), study.experiment, {
+      measured:
+        `more than half of the images leave early in ${found.mostly.length} of ${present.length} classes; from ` +
+        `${percent(first.earlyShare)} (${nameOf(first)}) to ${percent(last.earlyShare)} (${nameOf(last)}); ` +
+        `classes differ with ${chance < 1e-6 ? 'p < 1e-6' : `p = ${chance.toPrecision(2)}`}`,
+      verdict: missing === undefined ? found.verdict : 'cannot be checked here',
+      why:
+        missing ??
+        (found.verdict === 'holds' ? undefined : `early gates reach a distance of ${distance} on too few images`),
+      trace: { file: 'classes.csv', row: `${nameOf(first)}, ${nameOf(last)}` },
+    });
+  }
+  if (show === 'counts') {
+    const found = lateVerdict(present);
+    const shares = present.map(({ able, images }) => able[0]! / images);
+    const least = present[shares.indexOf(Math.min(...shares))]!;
+    return settle(await printedClaim('figure7-late'), study.experiment, {
+      measured:
+        `gate 1 takes less than ${percent(CANNOT, 0)} of the images of ${found.cannot.length} of ${present.length} classes` +
+        `${found.cannot.length > 0 && found.cannot.length <= 5 ? ` (${listed(found.cannot.map(nameOf))})` : ''}; least: ` +
+        `${nameOf(least)}, ${percent(least.able[0]! / least.images)} at gate 1 and ${percent(least.able.at(-1)! / least.images)} at gate ${gates}`,
+      verdict: missing === undefined ? found.verdict : 'cannot be checked here',
+      why:
+        missing ?? (found.verdict === 'holds' ? undefined : 'nearly every class has images that are told apart early'),
+      trace: { file: 'classes.csv', row: nameOf(least) },
+    });
+  }
+  const late = chosenClasses(present, 'late').slice(0, classes);
+  const shares = grouping?.names.map((name, group) => {
+    const members = (rows: readonly ClassCounts[]) => rows.filter(({ label }) => grouping.of[label] === group).length;
+    return `${name}: ${members(late)} of these ${late.length}, ${members(present)} of all ${present.length} classes`;
+  });
+  return settle(await printedClaim('figure8-fine-grained'), study.experiment, {
+    measured: [`latest to leave: ${listed(late.map(nameOf))}`, ...(shares ?? [])].join('; '),
+    verdict: 'cannot be checked here',
+    why: missing ?? 'how fine a class is the data do not say; the classes are on the sheet',
+    trace: { file: 'classes.csv', row: late.map(nameOf).join(', ') },
+  });
+}

@@ -1,0 +1,44 @@
+import { InputError } from '../errors.js';
+import type { ClassGroups } from '../experiment/analysis.js';
+
+/** Superordinate categories of a dataset's classes. */
+export interface Grouping {
+  readonly names: readonly string[];
+  /** Group of each class, a position in `names`. */
+  readonly of: readonly number[];
+}
+
+/**
+ * The group of every class.
+ *
+ * @throws InputError with every class that is unknown, in two groups or in none
+ */
+export function groupClasses(classes: readonly string[], groups: ClassGroups): Grouping {
+  const names = Object.keys(groups);
+  const problems: string[] = [];
+  const of = classes.map((name) => {
+    const homes = names.filter((group) => groups[group]!.includes(name));
+    if (homes.length !== 1) {
+      const found = homes.length === 0 ? 'in no group' : `in ${homes.join(' and ')}`;
+      problems.push(`analysis.groups: class "${name}" is ${found}; valid: every class in one group`);
+    }
+    return names.indexOf(homes[0] ?? '');
+  });
+  for (const group of names) problems.push(...unknown(groups[group]!, classes, `analysis.groups.${group}`));
+  if (problems.length > 0) throw new InputError(problems);
+  return { names, of };
+}
+
+/** Positions of classes by their names. @throws InputError with every class that is unknown */
+export function classIndices(classes: readonly string[], names: readonly string[], where: string): number[] {
+  const problems = unknown(names, classes, where);
+  if (problems.length > 0) throw new InputError(problems);
+  return names.map((name) => classes.indexOf(name));
+}
+
+function unknown(names: readonly string[], classes: readonly string[], where: string): string[] {
+  const shown = classes.length > 20 ? [...classes.slice(0, 20), '...'] : classes;
+  return names
+    .filter((name) => !classes.includes(name))
+    .map((name) => `${where}: "${name}" is no class; valid: ${shown.join(', ')}`);
+}

@@ -1,0 +1,77 @@
+import type { ConfidenceKind } from '../gates/confidence.js';
+import type { Claim, Verdict } from '../report/findings.js';
+import { printedClaim, settle } from './claims.js';
+import type { Comparison } from './lossCurves.js';
+import type { ComparedLosses } from './lossTypes.js';
+import type { Study } from './study.js';
+import { listed, percent, points, within } from './words.js';
+
+/**
+ * Holds where hinge is better at half of the compared shares or more and worse at none; does not hold where it is worse
+ * at any; else undecided.
+ */
+export function gapVerdict({ differences }: Comparison): Verdict {
+  const won = differences.filter(({ winner }) => winner === 'hinge').length;
+  if (differences.some(({ winner }) => winner === 'cross-entropy')) return 'does not hold';
+  return 2 * won >= differences.length ? 'holds' : 'undecided';
+}
+
+/** Holds where there is a gap at the largest share, beyond doubt larger than at the smallest. */
+export function wideningVerdict({ differences, widening }: Comparison): Verdict {
+  const last = differences.at(-1)!.winner;
+  if (last === 'cross-entropy' || widening.interval.high < 0) return 'does not hold';
+  return last === 'hinge' && widening.interval.low > 0 ? 'holds' : 'undecided';
+}
+
+/** A verdict on the gap and on its growth, for each confidence of the cross-entropy gate. */
+export async function lossClaims(study: Study, comparisons: readonly ComparedLosses[]): Promise<Claim[]> {
+  const [gap, widening] = [await printedClaim('figure4-gap'), await printedClaim('figure4-widening')];
+  return comparisons
+    .filter(({ hinge }) => hinge === 'max')
+    .flatMap((comparison) => {
+      const { other, differences } = comparison;
+      const row = `hinge max, cross-entropy ${other}`;
+      const trace = { file: 'differences.csv', row };
+      const detail = `largest distance against ${confidenceName[other]}`;
+      const shown = differences.map(({ reduction, difference }) => {
+        return `${difference > 0 ? '+' : ''}${(100 * difference).toFixed(2)} at ${percent(reduction, 0)}`;
+      });
+      const wins = (winner: string) =>
+        differences.filter((of) => of.winner === winner).map(({ reduction }) => percent(reduction, 0));
+      const verdict = gapVerdict(comparison);
+      const [better, worse] = [wins('hinge'), wins('cross-entropy')];
+      const why = [
+        better.length > 0
+          ? `hinge is better with ${listed(better)} fewer FLOPs`
+          : 'hinge is better nowhere beyond doubt',
+        worse.length > 0 ? `cross-entropy with ${listed(worse)}` : 'cross-entropy nowhere',
+      ].join(', ');
+      const { difference, interval } = comparison.widening;
+      return [
+        settle(gap, study.experiment, {
+          variant: other,
+          detail,
+          measured: `${shown.join(', ')} (points at equal FLOPs)`,
+          verdict,
+          why: verdict === 'holds' ? undefined : why,
+          trace,
+        }),
+        settle(widening, study.experiment, {
+          variant: other,
+          detail,
+          measured: `${points(difference)} ${within(interval, 2)} larger at ${percent(differences.at(-1)!.reduction, 0)} than at ${percent(differences[0]!.reduction, 0)} fewer FLOPs`,
+          verdict: wideningVerdict(comparison),
+          why:
+            wideningVerdict(comparison) === 'holds' ? 'that it grows is tested, not that it grows exponentially' : why,
+          trace,
+        }),
+      ];
+    });
+}
+
+const confidenceName: Readonly<Record<ConfidenceKind, string>> = {
+  max: 'the largest logit',
+  softmax: 'the largest softmax probability',
+  entropy: 'the entropy',
+  difference: 'the difference of the two largest logits',
+};

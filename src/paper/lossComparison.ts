@@ -1,0 +1,135 @@
+import type { AnalysisOf } from '../experiment/analysis.js';
+import type { Experiment } from '../experiment/schema.js';
+import type { Findings } from '../report/findings.js';
+import type { RunContext } from '../run/context.js';
+import { scoreImages } from '../run/score.js';
+import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import {
+  type CurvePoint,
+  chooseForBudgets,
+  compareCurves,
+  curveOf,
+  type Tested,
+  testChoice,
+  type Variant,
+  variantName,
+  variants,
+} from './lossCurves.js';
+import { lossReport } from './lossReport.js';
+import type { ComparedVariant, Regularisation } from './lossTypes.js';
+import { mean } from './statistics.js';
+import type { Study } from './study.js';
+
+/** Shares of FLOPs between two budgets that thresholds are chosen for. */
+const BUDGET_STEP = 0.02;
+/** Shares of FLOPs between two drawn points. */
+const DRAWN_STEP = 0.05;
+
+/** Figure 4: accuracy against FLOPs with gates trained with hinge loss and with cross-entropy. */
+export async function lossComparison(study: Study, options: AnalysisOf<'loss-comparison'>): Promise<Findings> {
+  const gates = options.gates.map((gate) => gate - 1);
+  const costs = study.plan.costsOf(gates);
+  const chosen = await chooseRegularisation(study, options, gates, costs);
+  const most = options.reductions.at(-1)!;
+  const drawn = [...new Set([...steps(DRAWN_STEP, most + DRAWN_STEP), ...options.reductions])].sort((a, b) => a - b);
+  const compared: ComparedVariant[] = [];
+  for (const variant of variants) {
+    const { l2 } = chosen.find((row) => row.chosen && sameVariant(row, variant))!;
+    const seeds = Array.from({ length: options.seeds }, (_, i) => study.experiment.seed + i);
+    const tested: Tested[][] = [];
+    for (const seed of seeds) tested.push(await testedChoices(study, options, variant, l2, seed, gates, costs));
+    compared.push({ variant, l2, seeds, tested, curve: curveOf(tested, drawn) });
+  }
+  const at = (curve: readonly CurvePoint[]) => curve.filter(({ reduction }) => options.reductions.includes(reduction));
+  const comparisons = compared
+    .filter(({ variant }) => variant.loss === 'hinge')
+    .flatMap((hinge) =>
+      compared
+        .filter(({ variant }) => variant.loss === 'cross-entropy')
+        .map((other) => ({
+          hinge: hinge.variant.confidence,
+          other: other.variant.confidence,
+          ...compareCurves(at(hinge.curve), at(other.curve), study.experiment.seed),
+        })),
+    );
+  return lossReport(study, options, chosen, compared, comparisons);
+}
+
+/** step, 2 step ... up to `most`. */
+const steps = (step: number, most: number): number[] =>
+  Array.from({ length: Math.floor(most / step + 1e-9) }, (_, i) => Number(((i + 1) * step).toPrecision(10)));
+
+const sameVariant = (a: Variant, b: Variant): boolean => a.loss === b.loss && a.confidence === b.confidence;
+
+/** The experiment with other gates. */
+function withGates(experiment: Experiment, { loss }: Variant, l2: number, seed: number): Experiment {
+  return { ...experiment, seed, gates: { ...experiment.gates, loss, l2 } };
+}
+
+/** Progress of dozens of small steps: what takes time is shown under its variant, what is in the cache is not. */
+function quietly(context: RunContext, what: string): RunContext {
+  const { progress } = context;
+  const begin: typeof progress.begin = (label, total, unit) => progress.begin(`${what}: ${label}`, total, unit);
+  return { ...context, progress: { ...progress, note: () => {}, begin } };
+}
+
+/**
+ * Chooses lambda for each variant alike: the one with the highest accuracy on the validation images, averaged over the
+ * compared shares of FLOPs, each with the thresholds that are best for it there; with the first seed. Of equals the
+ * largest.
+ */
+async function chooseRegularisation(
+  study: Study,
+  { l2, reductions }: AnalysisOf<'loss-comparison'>,
+  gates: readonly number[],
+  costs: ExitCosts,
+): Promise<Regularisation[]> {
+  const { seed } = study.experiment;
+  const rows: Regularisation[] = [];
+  for (const variant of variants) {
+    const tried = [];
+    for (const value of [...l2].sort((a, b) => b - a)) {
+      const held = await heldOutScores(study, variant, value, seed, gates);
+      const choices = chooseForBudgets(held, costs, study.original.flops, reductions);
+      tried.push({ ...variant, l2: value, accuracy: mean(choices.map(({ accuracy }) => accuracy)) });
+    }
+    const best = tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
+    rows.push(...tried.map((row) => ({ ...row, chosen: row === best })));
+  }
+  return rows;
+}
+
+async function heldOutScores(
+  study: Study,
+  variant: Variant,
+  l2: number,
+  seed: number,
+  gates: readonly number[],
+): Promise<Scores> {
+  const context = quietly(study.context, `${variant.loss}, lambda ${l2}, seed ${seed}`);
+  const trained = await study.train(withGates(study.experiment, variant, l2, seed), gates, context);
+  return study.timed('score', () =>
+    scoreImages(context, study.features.heldOut!, trained, variant.confidence, 'held-out'),
+  );
+}
+
+/** A variant's thresholds for every budget, chosen on the validation images, and what they do on the test images. */
+async function testedChoices(
+  study: Study,
+  { reductions }: AnalysisOf<'loss-comparison'>,
+  variant: Variant,
+  l2: number,
+  seed: number,
+  gates: readonly number[],
+  costs: ExitCosts,
+): Promise<Tested[]> {
+  const context = quietly(study.context, `${variantName(variant)}, lambda ${l2}, seed ${seed}`);
+  const trained = await study.train(withGates(study.experiment, variant, l2, seed), gates, context);
+  const scores = await study.score(trained, variant.confidence, context);
+  const total = study.original.flops;
+  // Beyond the last compared share, so that it lies between two choices; the last lets everybody go at the first gate.
+  const budgets = [0, ...steps(BUDGET_STEP, Math.min(1, reductions.at(-1)! + 0.1)), 1 - costs[0]! / total];
+  const choices = chooseForBudgets(scores.heldOut!, costs, total, budgets);
+  const distinct = choices.filter(({ thresholds }, i) => String(thresholds) !== String(choices[i - 1]?.thresholds));
+  return distinct.map((choice) => testChoice(scores.test, costs, total, choice));
+}

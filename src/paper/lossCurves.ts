@@ -1,0 +1,193 @@
+import type { Loss } from '../engines/engine.js';
+import type { ConfidenceKind } from '../gates/confidence.js';
+import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
+import { bootstrapMeans, type Interval, mean, meanInterval, percentileInterval } from './statistics.js';
+
+/** A way to train gates and to read them. */
+export interface Variant {
+  readonly loss: Loss;
+  readonly confidence: ConfidenceKind;
+}
+
+/** What is compared in Figure 4: the paper's and what the literature holds against a threshold. */
+export const variants: readonly Variant[] = [
+  { loss: 'hinge', confidence: 'max' },
+  { loss: 'hinge', confidence: 'difference' },
+  { loss: 'cross-entropy', confidence: 'max' },
+  { loss: 'cross-entropy', confidence: 'softmax' },
+  { loss: 'cross-entropy', confidence: 'entropy' },
+  { loss: 'cross-entropy', confidence: 'difference' },
+];
+
+export const variantName = ({ loss, confidence }: Variant): string => `${loss}, ${confidence}`;
+
+/** Thresholds chosen on validation images for a budget of FLOPs. */
+export interface Choice {
+  /** Share of the original's FLOPs that shall be saved at least, on the validation images. */
+  readonly budget: number;
+  readonly thresholds: Thresholds;
+  /** On the validation images. */
+  readonly accuracy: number;
+}
+
+/**
+ * For each budget the thresholds of highest accuracy on the validation images that keep it.
+ *
+ * @param total FLOPs of the original network
+ * @param budgets shares of FLOPs to save; one that nothing keeps is left out
+ */
+export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, budgets: readonly number[]): Choice[] {
+  const images = Int32Array.from({ length: held.count }, (_, i) => i);
+  const { points, count } = paretoFrontier(held, costs, images);
+  return budgets.flatMap((share): Choice[] => {
+    const point = choosePoint(points, count, { kind: 'flops', budget: (1 - share) * total }, costs);
+    return point === undefined ? [] : [{ budget: share, thresholds: point.thresholds, accuracy: point.accuracy }];
+  });
+}
+
+/** What thresholds do on the test images, image by image. */
+export interface Tested extends Choice {
+  /** 1 - FLOPs / the original's, averaged over the test images. */
+  readonly reduction: number;
+  /** Whether each image is classified right, [images] of 0 and 1. */
+  readonly right: Uint8Array;
+}
+
+export function testChoice(scores: Scores, costs: ExitCosts, total: number, choice: Choice): Tested {
+  const right = new Uint8Array(scores.count);
+  let flops = 0;
+  for (let image = 0; image < scores.count; image++) {
+    const exit = exitOf(scores, choice.thresholds, image);
+    flops += costs[exit]!;
+    right[image] = Number((scores.classes[exit] ?? scores.original)[image] === scores.labels[image]);
+  }
+  return { ...choice, reduction: 1 - flops / scores.count / total, right };
+}
+
+/**
+ * The curve at a share of FLOPs saved on the test images: between its two neighbouring choices linearly, as if each
+ * image drew one of them. Left of the first choice stands the first one: it saves more and is the best that validation
+ * found. Undefined right of the last one.
+ *
+ * @returns probability of each image to be classified right, [images]
+ */
+export function curveAt(tested: readonly Tested[], reduction: number): Float32Array | undefined {
+  const sorted = [...tested].sort((a, b) => a.reduction - b.reduction);
+  const after = sorted.findIndex((point) => point.reduction >= reduction);
+  if (after < 0) return undefined;
+  const right = sorted[after]!;
+  const left = sorted[after - 1];
+  if (left === undefined) return Float32Array.from(right.right);
+  const weight = (reduction - left.reduction) / (right.reduction - left.reduction);
+  return Float32Array.from(right.right, (value, image) => weight * value + (1 - weight) * left.right[image]!);
+}
+
+/** A variant at one share of FLOPs saved. */
+export interface CurvePoint {
+  readonly reduction: number;
+  /** Per seed, the probability of each test image to be classified right. */
+  readonly bySeed: readonly Float32Array[];
+  /** Their mean over the seeds. */
+  readonly right: Float32Array;
+}
+
+/** @param seeds per seed, its choices on the test images */
+export function curveOf(seeds: readonly (readonly Tested[])[], reductions: readonly number[]): CurvePoint[] {
+  return reductions.flatMap((reduction): CurvePoint[] => {
+    const bySeed = seeds.flatMap((tested) => curveAt(tested, reduction) ?? []);
+    if (bySeed.length < seeds.length) return [];
+    const right = bySeed[0]!.map((_, image) => mean(bySeed.map((of) => of[image]!)));
+    return [{ reduction, bySeed, right }];
+  });
+}
+
+/** Accuracy of a point, its 95 % interval over the test images, and the seeds' range. */
+export function accuracyOf({ right, bySeed }: CurvePoint) {
+  const perSeed = bySeed.map((of) => mean(of));
+  return {
+    accuracy: mean(right),
+    interval: meanInterval(right),
+    least: Math.min(...perSeed),
+    most: Math.max(...perSeed),
+  };
+}
+
+export type Winner = 'hinge' | 'cross-entropy' | 'neither shown';
+
+/** Hinge minus cross-entropy at one share of FLOPs saved, on the same images. */
+export interface Difference {
+  readonly reduction: number;
+  /** Difference of accuracies, mean over the seeds. */
+  readonly difference: number;
+  /** All differences of a comparison lie in their intervals at once with 95 % confidence. */
+  readonly interval: Interval;
+  /** Least and largest difference of a seed. */
+  readonly least: number;
+  readonly most: number;
+  readonly winner: Winner;
+}
+
+/** All differences between two curves, and how much larger the last one is than the first. */
+export interface Comparison {
+  readonly differences: readonly Difference[];
+  /** Difference at the largest share saved minus that at the smallest, with its 95 % interval. */
+  readonly widening: { readonly difference: number; readonly interval: Interval };
+}
+
+/** Replicates of the bootstrap. */
+const REPLICATES = 2000;
+
+/**
+ * Compares two curves image by image at the shares that both have: bootstrap over the test images of the mean over the
+ * seeds, intervals for all shares at once (Bonferroni).
+ *
+ * @throws RangeError where they share none
+ */
+export function compareCurves(hinge: readonly CurvePoint[], other: readonly CurvePoint[], seed: number): Comparison {
+  const pairs = hinge.flatMap((a) => {
+    const b = other.find(({ reduction }) => reduction === a.reduction);
+    return b === undefined ? [] : [{ a, b }];
+  });
+  const columns = pairs.length;
+  if (columns === 0) throw new RangeError('no share of FLOPs that both curves reach');
+  const images = pairs[0]!.a.right.length;
+  const values = new Float32Array(images * columns);
+  pairs.forEach(({ a, b }, column) => {
+    for (let image = 0; image < images; image++) values[image * columns + column] = a.right[image]! - b.right[image]!;
+  });
+  const means = bootstrapMeans(values, columns, REPLICATES, seed);
+  const replicates = (of: (row: number) => number): Float64Array =>
+    Float64Array.from({ length: REPLICATES }, (_, replicate) => of(replicate * columns));
+  const differences = pairs.map(({ a, b }, column): Difference => {
+    const perSeed = a.bySeed.map((of, i) => mean(of) - mean(b.bySeed[i]!));
+    const interval = percentileInterval(
+      replicates((row) => means[row + column]!),
+      1 - 0.05 / columns,
+    );
+    const [least, most] = [Math.min(...perSeed), Math.max(...perSeed)];
+    return {
+      reduction: a.reduction,
+      difference: mean(a.right) - mean(b.right),
+      interval,
+      least,
+      most,
+      winner: winnerOf(interval, least, most),
+    };
+  });
+  const wider = replicates((row) => means[row + columns - 1]! - means[row]!);
+  return {
+    differences,
+    widening: {
+      difference: differences.at(-1)!.difference - differences[0]!.difference,
+      interval: percentileInterval(wider, 0.95),
+    },
+  };
+}
+
+/** One is better where the interval excludes zero and every seed agrees. */
+function winnerOf({ low, high }: Interval, least: number, most: number): Winner {
+  if (low > 0 && least > 0) return 'hinge';
+  if (high < 0 && most < 0) return 'cross-entropy';
+  return 'neither shown';
+}

@@ -1,0 +1,72 @@
+import type { Verdict } from '../report/findings.js';
+import { partsOf, type Row } from '../run/search.js';
+import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { type Interval, mean, meanInterval } from './statistics.js';
+import type { Study } from './study.js';
+
+/** FLOPs and accuracy lost at some thresholds, with 95 % intervals over the test images. */
+export interface Measures {
+  /** Average FLOPs per image. */
+  readonly flops: number;
+  readonly flopsInterval: Interval;
+  /** The original's accuracy minus this one's, image by image. */
+  readonly drop: number;
+  readonly dropInterval: Interval;
+}
+
+/** Images of a split with the thresholds that they meet. */
+interface Portion {
+  readonly scores: Scores;
+  readonly thresholds: Thresholds;
+  /** Positions of the images; all if absent. */
+  readonly images?: ArrayLike<number>;
+}
+
+/** What thresholds do to the images of these portions, taken together. */
+export function measure(portions: readonly Portion[], costs: ExitCosts): Measures {
+  const flops: number[] = [];
+  const drops: number[] = [];
+  for (const { scores, thresholds, images } of portions) {
+    for (let i = 0; i < (images?.length ?? scores.count); i++) {
+      const image = images?.[i] ?? i;
+      const exit = exitOf(scores, thresholds, image);
+      const label = scores.labels[image];
+      const predicted = (scores.classes[exit] ?? scores.original)[image];
+      flops.push(costs[exit]!);
+      drops.push(Number(scores.original[image] === label) - Number(predicted === label));
+    }
+  }
+  return {
+    flops: mean(flops),
+    flopsInterval: meanInterval(flops),
+    drop: mean(drops),
+    dropInterval: meanInterval(drops),
+  };
+}
+
+/** What a row of the table does to the test images, each with the thresholds that were chosen without it. */
+export function measureRow({ experiment, scores, features, plan }: Study, row: Row): Measures {
+  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+  const portions = parts.map(({ report }, i) => ({ ...report, thresholds: row.thresholds[i]! }));
+  return measure(portions, plan.costs);
+}
+
+/** Share of FLOPs saved and its interval. @param total FLOPs of the original network */
+export function savingOf({ flops, flopsInterval }: Measures, total: number): { share: number; interval: Interval } {
+  return {
+    share: 1 - flops / total,
+    interval: { low: 1 - flopsInterval.high / total, high: 1 - flopsInterval.low / total },
+  };
+}
+
+/**
+ * Loss of accuracy that still counts as none: 0.09 points, which section 3.4 calls no meaningful drop (Table 2, last gated
+ * row).
+ */
+export const NO_LOSS = 0.0009;
+
+/** Holds where a larger loss is excluded, does not hold where one is shown. */
+export function lossVerdict({ low, high }: Interval): Verdict {
+  if (high <= NO_LOSS) return 'holds';
+  return low > NO_LOSS ? 'does not hold' : 'undecided';
+}

@@ -1,0 +1,155 @@
+import type { AnalysisOf } from '../experiment/analysis.js';
+import type { Cell, Claim, Findings, Verdict } from '../report/findings.js';
+import { modelName } from '../report/rows.js';
+import type { Row } from '../run/search.js';
+import { missingClasses, type PrintedClaim, printedClaim, settle } from './claims.js';
+import { lossVerdict, measureRow, savingOf } from './measures.js';
+import { type PublishedRow, readPublished } from './published.js';
+import { type Reached, reachAccuracies } from './reachAccuracy.js';
+import type { Study } from './study.js';
+import { listed, percent, points, within } from './words.js';
+
+/**
+ * Section 3.4: what is reported of other methods beside what is measured here, at their accuracies as printed and at the
+ * same distance from the original's, which is not the printed one (other weights).
+ */
+export async function publishedComparison(
+  study: Study,
+  { published, dataset }: AnalysisOf<'published-comparison'>,
+): Promise<Findings> {
+  const printed = await readPublished(published);
+  const rows = study.rows.filter(({ kind }) => kind === 'margin');
+  const isSameData = study.source.network.dataset === dataset;
+  const incomparable = isSameData
+    ? missingClasses(study)
+    : `the printed numbers are of ${dataset}, which this preset does not use`;
+  const measured = [
+    ...(isSameData ? atPublishedAccuracies(study, printed) : []),
+    ...rows.map((row) => measuredRow(study, row, changeLabel(row.margin!, printed))),
+    [
+      'Original',
+      'all images to the last exit',
+      ...where(study),
+      study.original.accuracy,
+      0,
+      study.original.flops,
+      0,
+      HERE,
+    ],
+  ];
+  return {
+    tables: [
+      {
+        name: 'comparison',
+        title: titleOf(study, dataset, incomparable),
+        columns: [
+          'method',
+          'at',
+          'dataset',
+          'network',
+          'accuracy_fraction',
+          'accuracy_change_fraction',
+          'flops_per_image',
+          'flops_reduction_fraction',
+          'published',
+        ],
+        rows: [...printed.map((row) => printedRow(row, printed.at(-1)!, dataset)), ...measured],
+        consoleRows: printed.length + measured.length,
+      },
+    ],
+    figures: [],
+    sheets: [],
+    claims: await claimsOf(study, rows, printed, incomparable),
+  };
+}
+
+const HERE = 'measured here';
+
+function titleOf({ source }: Study, dataset: string, incomparable: string | undefined): string {
+  if (incomparable === undefined) return 'Methods on the same dataset: as published, and measured here';
+  if (source.network.dataset === dataset)
+    return `Published numbers are of all of ${dataset}, ${incomparable}: not comparable`;
+  return `Published numbers are of ${dataset}; measured here on ${source.network.dataset}: not comparable`;
+}
+
+const where = ({ source }: Study): Cell[] => [source.network.dataset, source.network.name];
+
+function printedRow(row: PublishedRow, base: PublishedRow, dataset: string): Cell[] {
+  const change = changeOf(row, base);
+  const reduction = row.flopsReduction ?? Number((1 - row.flops / base.flops).toPrecision(6));
+  return [
+    row.model,
+    'as printed',
+    dataset,
+    `resnet101-${dataset}`,
+    row.accuracy,
+    change,
+    row.flops,
+    reduction,
+    'published',
+  ];
+}
+
+const changeOf = (row: PublishedRow, base: PublishedRow): number =>
+  Number((row.accuracy - base.accuracy).toPrecision(6));
+
+/** The fewest FLOPs at each printed accuracy, as an absolute number. */
+function atPublishedAccuracies(study: Study, printed: readonly PublishedRow[]): Cell[][] {
+  const accuracies = [...new Set(printed.map(({ accuracy }) => accuracy))].sort((a, b) => a - b);
+  return reachAccuracies(study, accuracies).map((reached, i): Cell[] => {
+    const accuracy = accuracies[i]!;
+    const models = printed.filter((row) => row.accuracy === accuracy).map(({ model }) => model);
+    const at = `${percent(accuracy, 1)}, as ${listed(models)}`;
+    if (reached === undefined) return ['none reaches it', at, ...where(study), null, null, null, null, HERE];
+    return measuredRow(study, reached, at);
+  });
+}
+
+/** What a margin means beside the printed rows: `-1.1 points, as ACT`. */
+function changeLabel(margin: number, printed: readonly PublishedRow[]): string {
+  const base = printed.at(-1)!;
+  const models = printed.filter((row) => row !== base && Math.abs(changeOf(row, base) + margin) < 1e-9);
+  const as = models.length === 0 ? '' : `, as ${listed(models.map(({ model }) => model))}`;
+  return margin === 0 ? `the original's accuracy${as}` : `${margin < 0 ? '+' : ''}${points(-margin, 1)}${as}`;
+}
+
+function measuredRow({ source, original }: Study, { thresholds, evaluation }: Reached, at: string): Cell[] {
+  const { accuracy, flops } = evaluation;
+  const [change, reduction] = [accuracy - original.accuracy, 1 - flops / original.flops];
+  const { dataset, name } = source.network;
+  return [modelName(thresholds), at, dataset, name, accuracy, change, flops, reduction, HERE];
+}
+
+async function claimsOf(
+  study: Study,
+  rows: readonly Row[],
+  printed: readonly PublishedRow[],
+  incomparable: string | undefined,
+): Promise<Claim[]> {
+  const add = (claim: PrintedClaim, margin: number): Claim[] => {
+    const row = rows.find((found) => Math.abs(found.margin! - margin) < 1e-9);
+    if (row === undefined) return [];
+    const measures = measureRow(study, row);
+    const { share, interval } = savingOf(measures, study.original.flops);
+    const enough = interval.high >= claim.value;
+    const loss = lossVerdict({ low: measures.dropInterval.low - margin, high: measures.dropInterval.high - margin });
+    const verdict: Verdict = incomparable !== undefined ? 'cannot be checked here' : enough ? loss : 'does not hold';
+    return [
+      settle(claim, study.experiment, {
+        measured:
+          `${percent(share)} ${within(interval)} fewer FLOPs, ` +
+          `${points(measures.drop)} ${within(measures.dropInterval, 2)} lost (${study.source.network.dataset})`,
+        verdict,
+        why: incomparable ?? (enough ? undefined : 'fewer images reach thresholds that lose nothing'),
+        trace: { file: 'table.csv', row: `margin_fraction = ${row.margin}` },
+      }),
+    ];
+  };
+  const base = printed.at(-1)!;
+  const rival = printed.find(({ model }) => model === 'BlockDrop');
+  const ofRival = -changeOf(rival ?? base, base);
+  return [
+    ...add(await printedClaim('imagenet-no-drop'), 0),
+    ...(rival === undefined ? [] : add(await printedClaim('imagenet-blockdrop'), ofRival)),
+  ];
+}

@@ -1,0 +1,187 @@
+import type { AnalysisOf } from '../experiment/analysis.js';
+import type { Cell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import { printedClaim, settle } from './claims.js';
+import { classIndices, type Grouping, groupClasses } from './groups.js';
+import { drawn, sheetRow } from './sheets.js';
+import { type Interval, wilson } from './statistics.js';
+import type { Study } from './study.js';
+import { counted, listed, percent, within } from './words.js';
+
+/** Numbers of images by true class (row) and the class that they are given (column). */
+export type Confusion = readonly (readonly number[])[];
+
+export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: number): Confusion {
+  const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  for (let i = 0; i < labels.length; i++) counts[labels[i]!]![predicted[i]!]!++;
+  return counts;
+}
+
+/** Errors of some classes, and how many of them stay within the group of the true class. */
+export interface GroupErrors {
+  readonly images: number;
+  readonly errors: number;
+  readonly inGroup: number;
+  /** inGroup / errors; 0 to 1. */
+  readonly share: number;
+  /** Wilson's 95 % interval of `share`. */
+  readonly interval: Interval;
+  /** Share expected if every error were given any of the other classes alike. */
+  readonly uniformChance: number;
+  /** Share expected if errors were given the other classes as often as the gate gives them to all images. */
+  readonly marginalChance: number;
+}
+
+/** @param classes true classes that count, positions */
+export function groupErrors(confusion: Confusion, { of }: Grouping, classes: readonly number[]): GroupErrors {
+  const given = confusion.map((_, column) => confusion.reduce((sum, row) => sum + row[column]!, 0));
+  let [images, errors, inGroup, uniform, marginal] = [0, 0, 0, 0, 0];
+  for (const label of classes) {
+    const others = confusion.map((_, other) => other).filter((other) => other !== label);
+    const siblings = others.filter((other) => of[other] === of[label]);
+    const sum = (members: readonly number[], counts: readonly number[]): number =>
+      members.reduce((total, member) => total + counts[member]!, 0);
+    const wrong = sum(others, confusion[label]!);
+    images += wrong + confusion[label]![label]!;
+    errors += wrong;
+    inGroup += sum(siblings, confusion[label]!);
+    uniform += wrong * (siblings.length / others.length);
+    const givenToOthers = sum(others, given);
+    marginal += givenToOthers === 0 ? 0 : wrong * (sum(siblings, given) / givenToOthers);
+  }
+  const perError = (value: number): number => (errors === 0 ? 0 : value / errors);
+  return {
+    images,
+    errors,
+    inGroup,
+    share: perError(inGroup),
+    interval: wilson(inGroup, errors),
+    uniformChance: perError(uniform),
+    marginalChance: perError(marginal),
+  };
+}
+
+/** Holds where the share lies above what either kind of chance gives, beyond doubt. */
+export function verdictOf({ interval, uniformChance, marginalChance }: GroupErrors) {
+  if (interval.low > Math.max(uniformChance, marginalChance)) return 'holds';
+  if (interval.high <= Math.min(uniformChance, marginalChance)) return 'does not hold';
+  return 'undecided';
+}
+
+/** Figure 1: what a linear classifier on shallow features gets right and wrong. */
+export async function shallowErrors(study: Study, options: AnalysisOf<'shallow-errors'>): Promise<Findings> {
+  const { classes, labels, count } = study.testImages;
+  const grouping = groupClasses(classes, options.groups);
+  const shown = classIndices(classes, options.classes, 'analysis.classes');
+  const predicted = study.scores.test.classes[options.gate - 1]!;
+  const confusion = confusionOf(labels, predicted, classes.length);
+  const every = classes.map((_, label) => label);
+  const all = groupErrors(confusion, grouping, every);
+  const errors = errorTable(confusion, grouping, classes, all);
+  const stage = study.gates[options.gate - 1]!.stage;
+  const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
+  const printed = await printedClaim('figure1-superordinate');
+  const ofShown = shown.map((label) => {
+    const found = groupErrors(confusion, grouping, [label]);
+    return `${classes[label]} ${percent(found.share)} ${within(found.interval)}`;
+  });
+  const verdict = verdictOf(all);
+  const claim = settle(printed, study.experiment, {
+    measured:
+      `${percent(all.share)} ${within(all.interval)} of ${counted(all.errors)} errors; ` +
+      `by chance ${percent(all.uniformChance)} (other classes alike) or ${percent(all.marginalChance)} (as often as given); ` +
+      listed(ofShown),
+    verdict,
+    why:
+      verdict === 'holds'
+        ? `as a tendency above chance: ${percent(1 - all.share)} of the errors leave the category`
+        : 'the interval is not above both shares expected by chance',
+    trace: { file: 'errors.csv', row: 'all' },
+  });
+  return {
+    tables: [errors, confusionTable(confusion, classes, where)],
+    figures: [],
+    sheets: [await sheetOf(study, options, shown, predicted, where)],
+    claims: [claim],
+  };
+}
+
+function errorTable(
+  confusion: Confusion,
+  grouping: Grouping,
+  classes: readonly string[],
+  all: GroupErrors,
+): FindingTable {
+  const row = (name: string, found: GroupErrors): Cell[] => [
+    name,
+    found.images,
+    found.errors,
+    found.inGroup,
+    found.errors === 0 ? null : found.share,
+    found.interval.low,
+    found.interval.high,
+    found.errors === 0 ? null : found.uniformChance,
+    found.errors === 0 ? null : found.marginalChance,
+  ];
+  const members = (group: number): number[] => classes.flatMap((_, i) => (grouping.of[i] === group ? [i] : []));
+  return {
+    name: 'errors',
+    title: 'Errors that stay within the superordinate category',
+    columns: [
+      'true_class',
+      'images',
+      'errors',
+      'errors_within_category',
+      'within_category_fraction',
+      'wilson95_low_fraction',
+      'wilson95_high_fraction',
+      'chance_uniform_fraction',
+      'chance_by_predictions_fraction',
+    ],
+    rows: [
+      row('all', all),
+      ...grouping.names.map((name, group) => row(name, groupErrors(confusion, grouping, members(group)))),
+      ...classes.map((name, label) => row(name, groupErrors(confusion, grouping, [label]))),
+    ],
+    consoleRows: 1 + grouping.names.length + (classes.length > 20 ? 0 : classes.length),
+  };
+}
+
+function confusionTable(confusion: Confusion, classes: readonly string[], where: string): FindingTable {
+  return {
+    name: 'confusion',
+    title: `Confusion of ${where}: images by true class and class given`,
+    // ImageNet has two classes called crane.
+    columns: [
+      'true_class',
+      ...classes.map((name, i) => `given_${classes.indexOf(name) === i ? name : `${name}_${i}`}_images`),
+    ],
+    rows: confusion.map((row, label) => [classes[label]!, ...row]),
+  };
+}
+
+async function sheetOf(
+  { testImages: test, experiment }: Study,
+  options: AnalysisOf<'shallow-errors'>,
+  shown: readonly number[],
+  predicted: Int32Array,
+  where: string,
+): Promise<ImageSheet> {
+  const rows = [];
+  for (const label of shown) {
+    const name = test.classes[label]!;
+    const members = [...test.labels.keys()].filter((image) => test.labels[image] === label);
+    const draw = (right: boolean): number[] => {
+      const candidates = members.filter((image) => (predicted[image] === label) === right);
+      return drawn(candidates, options.images, experiment.seed, `${name} ${right ? 'right' : 'wrong'}`);
+    };
+    const caption = (image: number): string => test.classes[predicted[image]!]!;
+    rows.push(await sheetRow(test, { label: `${name}, classified`, images: draw(true), caption, tone: 'right' }));
+    rows.push(await sheetRow(test, { label: `${name}, misclassified`, images: draw(false), caption, tone: 'wrong' }));
+  }
+  return {
+    name: 'examples',
+    title: `Right and wrong on shallow features: ${listed(options.classes)}`,
+    caption: `${where}; a random choice (seed ${experiment.seed}), under each image the class it is given`,
+    rows: rows.filter((row) => row.images.length > 0),
+  };
+}

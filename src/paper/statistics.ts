@@ -1,0 +1,109 @@
+import { Random } from '../random.js';
+
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Standard normal quantile of a two-sided 95 % interval. */
+const Z95 = 1.959964;
+
+/** Wilson's 95 % interval of a share (Wilson 1927); the whole of [0, 1] where nothing was counted. */
+export function wilson(successes: number, count: number): Interval {
+  if (count === 0) return { low: 0, high: 1 };
+  const share = successes / count;
+  const z2 = Z95 ** 2 / count;
+  const middle = (share + z2 / 2) / (1 + z2);
+  const half = (Z95 * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count))) / (1 + z2);
+  // The exact ends where none or all succeeded, which rounding would miss.
+  return {
+    low: successes === 0 ? 0 : Math.max(0, middle - half),
+    high: successes === count ? 1 : Math.min(1, middle + half),
+  };
+}
+
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum / values.length;
+}
+
+/** 95 % interval of the mean of independent values, by their standard error. */
+export function meanInterval(values: ArrayLike<number>): Interval {
+  const middle = mean(values);
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) squares += (values[i]! - middle) ** 2;
+  const half = values.length > 1 ? Z95 * Math.sqrt(squares / (values.length - 1) / values.length) : 0;
+  return { low: middle - half, high: middle + half };
+}
+
+/**
+ * Means of several values per image over images drawn with replacement (Efron's bootstrap); the same draw serves all
+ * values, so differences between them stay paired.
+ *
+ * @param values [images, columns] row-major
+ * @returns [replicates, columns] row-major
+ */
+export function bootstrapMeans(values: Float32Array, columns: number, replicates: number, seed: number): Float64Array {
+  const images = values.length / columns;
+  const random = new Random(seed, 'bootstrap');
+  const means = new Float64Array(replicates * columns);
+  const sums = new Float64Array(columns);
+  for (let replicate = 0; replicate < replicates; replicate++) {
+    sums.fill(0);
+    for (let draw = 0; draw < images; draw++) {
+      const start = random.below(images) * columns;
+      for (let column = 0; column < columns; column++) sums[column]! += values[start + column]!;
+    }
+    for (let column = 0; column < columns; column++) means[replicate * columns + column] = sums[column]! / images;
+  }
+  return means;
+}
+
+/** The interval that holds the middle `level` of some replicates (percentile method). @param level 0.95: 95 % */
+export function percentileInterval(replicates: ArrayLike<number>, level: number): Interval {
+  const sorted = Float64Array.from(replicates).sort();
+  const at = (share: number): number => {
+    const position = share * (sorted.length - 1);
+    const below = Math.floor(position);
+    const above = Math.min(sorted.length - 1, below + 1);
+    return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!);
+  };
+  return { low: at((1 - level) / 2), high: at((1 + level) / 2) };
+}
+
+/** Pearson's chi-squared of a table of counts, and its degrees of freedom; rows and columns without counts left out. */
+export function chiSquared(counts: readonly (readonly number[])[]): {
+  readonly statistic: number;
+  readonly freedom: number;
+} {
+  const rows = counts.map((row) => row.reduce((sum, value) => sum + value, 0));
+  const columns = (counts[0] ?? []).map((_, j) => counts.reduce((sum, row) => sum + row[j]!, 0));
+  const total = rows.reduce((sum, value) => sum + value, 0);
+  let statistic = 0;
+  counts.forEach((row, i) => {
+    row.forEach((value, j) => {
+      const expected = (rows[i]! * columns[j]!) / total;
+      if (expected > 0) statistic += (value - expected) ** 2 / expected;
+    });
+  });
+  const used = (sums: readonly number[]): number => sums.filter((sum) => sum > 0).length;
+  return { statistic, freedom: (used(rows) - 1) * (used(columns) - 1) };
+}
+
+/** Chance of a chi-squared at least this large, by Wilson and Hilferty's normal approximation (1931). */
+export function chiSquaredTail(statistic: number, freedom: number): number {
+  if (freedom < 1) return 1;
+  const spread = 2 / (9 * freedom);
+  const z = (Math.cbrt(statistic / freedom) - (1 - spread)) / Math.sqrt(spread);
+  return normalTail(z);
+}
+
+/** Chance that a standard normal exceeds z (Abramowitz and Stegun 26.2.17, error below 7.5e-8). */
+function normalTail(z: number): number {
+  if (z < 0) return 1 - normalTail(-z);
+  const t = 1 / (1 + 0.2316419 * z);
+  const factors = [0.31938153, -0.356563782, 1.781477937, -1.821255978, 1.330274429];
+  const series = factors.reduce((sum, factor, i) => sum + factor * t ** (i + 1), 0);
+  return (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * series;
+}

@@ -1,0 +1,191 @@
+import { rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { PresetName } from '../experiment/definition.js';
+import { claimLines } from '../report/claims.js';
+import { renderColumns } from '../report/columns.js';
+import { renderCsv, renderFindingCsv } from '../report/csv.js';
+import { renderSvg } from '../report/figures.js';
+import type { FindingTable } from '../report/findings.js';
+import { findingCells } from '../report/format.js';
+import { type Page, renderPage } from '../report/html/page.js';
+import { renderPng } from '../report/sheets.js';
+import { renderTable, tableCells } from '../report/table.js';
+import { readJson, writeFileAtomic } from '../store/files.js';
+import { sweep } from '../store/sweep.js';
+import { type RunRecord, readableJson, runDocument, runFolder, runRecord } from './record.js';
+import { tableRows, thresholdFacts } from './rows.js';
+import type { RunOutcome } from './run.js';
+import { speedSource } from './speeds.js';
+
+export { type RunDocument, runDocument, runFolder } from './record.js';
+
+/** The console report: title, tables, what became of the paper's claims, and what the numbers rest on. */
+export function renderRun(outcome: RunOutcome, preset: PresetName): string {
+  const { experiment, findings, rows } = outcome;
+  const { claims = [] } = runDocument(outcome, preset);
+  return [
+    `${experiment.title} [${experiment.name}, preset ${preset}]`,
+    ...(rows.length > 0 ? [renderTable(tableRows(outcome))] : []),
+    ...findings.tables.map(renderFinding),
+    ...claimLines(claims),
+    ...runFacts(outcome).map(([name, value]) => `${name.padEnd(11)} ${value}`),
+  ].join('\n');
+}
+
+function renderFinding(table: FindingTable): string {
+  const { name, title, consoleRows = 0, rows } = table;
+  if (consoleRows === 0) return `${title}: ${name}.csv`;
+  const { head, lines } = findingCells(table, consoleRows);
+  const left = rows.length - lines.length;
+  return [title, renderColumns(head, lines), ...(left > 0 ? [`${left} more rows in ${name}.csv`] : [])].join('\n');
+}
+
+/** What the numbers rest on; a line without a name goes on with the one before. */
+function runFacts(outcome: RunOutcome): [name: string, value: string][] {
+  const { experiment, splits, source, engine, gates, timing } = outcome;
+  const { loss, l2, epochs, confidence } = experiment.gates;
+  const { known, path, sha256 } = source.checkpoint;
+  const speed = speedSource(timing);
+  const places = gates.map(({ stage, pooling, features, objective }) => {
+    const cells =
+      pooling.kind === 'grid'
+        ? `${pooling.size} x ${pooling.size} grids`
+        : pooling.kind === 'gap'
+          ? 'global averages'
+          : 'the class token';
+    return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)})`;
+  });
+  return [
+    ['Network', `${source.network.name}, checkpoint ${known?.id ?? basename(path)} (sha256 ${sha256.slice(0, 12)})`],
+    ['Gates', `after stages ${places.join(', ')}`],
+    ['', `${loss}, lambda ${l2}, ${epochs} epochs, confidence ${confidence}`],
+    ['Train', `${splits.train.toLocaleString('en')} images`],
+    ['Validation', splits.validation],
+    ...thresholdFacts(outcome),
+    ['Test', `${splits.test.toLocaleString('en')} images`],
+    ...leftOutFacts(outcome),
+    ['Seed', `${experiment.seed}; engine ${engine.entry.id}`],
+    ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
+  ];
+}
+
+/** How many images of each split could not be decoded; which ones is in the record. */
+function leftOutFacts({ leftOut }: RunOutcome): [name: string, value: string][] {
+  const counts = Object.entries(leftOut).map(
+    ([split, files]) => `${files.length.toLocaleString('en')} ${split} images`,
+  );
+  if (counts.length === 0) return [];
+  return [['Left out', `${counts.join(', ')} that cannot be decoded, named in record.json`]];
+}
+
+/** Names of the files that a run writes, what people open first. */
+export function runFiles({ findings }: RunOutcome): string[] {
+  const names = [
+    'report.html',
+    'table.csv',
+    'table.txt',
+    ...findings.tables.map(({ name }) => `${name}.csv`),
+    ...findings.figures.map(({ name }) => `${name}.svg`),
+    ...findings.sheets.map(({ name }) => `${name}.png`),
+    'record.json',
+  ];
+  const wrong = names.find((name, i) => !/^[\w-]+\.\w+$/.test(name) || names.indexOf(name) !== i);
+  if (wrong !== undefined) throw new Error(`a run cannot write ${wrong}: not a plain name, or used twice`);
+  return names;
+}
+
+export interface WriteOptions {
+  /** What gives the same run again; by default its name and preset. */
+  readonly command?: string;
+  /** Told of what is doubtful in a figure. */
+  readonly warn?: (message: string) => void;
+}
+
+/**
+ * Writes a run's folder: tables as CSV and text, figures, sheets, the page that shows them all, and `record.json`
+ * (resolved definition, versions, hashes, seeds, machine, duration of each stage). Each file appears whole; what an
+ * earlier run left there and this one does not make is removed.
+ *
+ * @returns the folder
+ */
+export async function writeRun(
+  outcome: RunOutcome,
+  preset: PresetName,
+  resultsRoot: string,
+  options: WriteOptions = {},
+): Promise<string> {
+  const { experiment, findings } = outcome;
+  const folder = runFolder(outcome, preset, resultsRoot);
+  const files = runFiles(outcome);
+  const { command = `dgate run ${experiment.name} --preset ${preset}`, warn } = options;
+  const record = runRecord(outcome, preset, command, files);
+  const before = await readJson(join(folder, 'record.json')).catch(() => undefined);
+  const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
+
+  await sweep(folder);
+  await write('table.csv', renderCsv(record.rows));
+  await write('table.txt', `${renderRun(outcome, preset)}\n`);
+  for (const table of findings.tables) await write(`${table.name}.csv`, renderFindingCsv(table));
+  const figures = [];
+  for (const figure of findings.figures) {
+    const svg = await renderSvg(figure, warn);
+    await write(`${figure.name}.svg`, svg);
+    figures.push({ figure, svg });
+  }
+  const sheets = [];
+  for (const sheet of findings.sheets) {
+    const png = await renderPng(sheet);
+    await write(`${sheet.name}.png`, png);
+    sheets.push({ sheet, png });
+  }
+  await write('report.html', renderPage({ ...pageOf(outcome, record), figures, sheets }));
+  await write('record.json', `${readableJson(record)}\n`);
+  await removeStale(folder, before, files);
+  return folder;
+}
+
+/** Files that the folder's earlier record names; others (a timed evaluation's) are not this command's to remove. */
+async function removeStale(folder: string, before: unknown, files: readonly string[]): Promise<void> {
+  const named = (before as { files?: unknown } | undefined)?.files;
+  const stale = (Array.isArray(named) ? named : []).filter((name) => !files.includes(name as string));
+  for (const name of stale) await rm(join(folder, basename(String(name))), { force: true });
+}
+
+/** Everything of a run's page but its pictures. */
+function pageOf(outcome: RunOutcome, record: RunRecord): Omit<Page, 'figures' | 'sheets'> {
+  const { experiment, findings, rows, seconds, computedSeconds } = outcome;
+  const { machine, versions, images } = record;
+  const facts = runFacts(outcome).reduce<[string, string][]>((all, [name, value]) => {
+    const last = all.at(-1);
+    if (name === '' && last !== undefined) last[1] += `; ${value}`;
+    else all.push([name, value]);
+    return all;
+  }, []);
+  const listed = (entries: Readonly<Record<string, string>>): string =>
+    Object.entries(entries)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', ');
+  const gigabytes = (machine.memoryBytes / 1024 ** 3).toFixed(0);
+  return {
+    title: experiment.title,
+    experiment: experiment.name,
+    preset: record.preset,
+    command: record.command,
+    date: record.date,
+    ...(rows.length > 0 && { results: tableCells(record.rows) }),
+    claims: record.claims ?? [],
+    tables: findings.tables,
+    facts: [
+      ...facts,
+      ['Images (sha256)', listed(images)],
+      ['Machine', `${machine.processor}, ${machine.cores} cores, ${gigabytes} GiB, ${machine.system}`],
+      ['Versions', listed(versions)],
+    ],
+    stages: Object.entries(seconds).map(([name, now]) => ({
+      name,
+      now,
+      computed: (computedSeconds as Readonly<Record<string, number>>)[name] ?? null,
+    })),
+    definition: readableJson(experiment),
+  };
+}

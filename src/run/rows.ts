@@ -1,0 +1,175 @@
+import type { PublishedRow } from '../paper/published.js';
+import type { FindingTable } from '../report/findings.js';
+import { modelName, type RowIntervals, type TableRow } from '../report/rows.js';
+import { bootstrap, type Interval, type Intervals } from '../thresholds/bootstrap.js';
+import { searchMethods } from '../thresholds/methods.js';
+import type { RunOutcome } from './run.js';
+import type { Row } from './search.js';
+import { originalSpeed, speedOf } from './speeds.js';
+
+/** What a table is made of: a run, or what is known of it before its analysis. */
+export type TableBasis = Pick<RunOutcome, 'experiment' | 'rows' | 'original' | 'exitCosts' | 'published' | 'timing'>;
+
+/** The rows of a run as the table has them, the original network last. */
+export function tableRows(outcome: TableBasis): TableRow[] {
+  const { original, exitCosts, experiment } = outcome;
+  const last: TableRow = {
+    model: 'Original',
+    margin: null,
+    search: null,
+    guarantee: null,
+    thresholds: [],
+    accuracy: original.accuracy,
+    accuracyDrop: 0,
+    flops: original.flops,
+    flopsReduction: 0,
+    ...originalSpeed(outcome.timing),
+    exits: exitCosts.map((_, exit) => (exit === exitCosts.length - 1 ? 1 : 0)),
+    intervals: originalIntervals(outcome),
+    seeds: [experiment.seed],
+    spread: null,
+    ...publishedFor(outcome.published.at(-1)),
+  };
+  const gated = outcome.rows.map((row): TableRow => {
+    const printed = publishedRow(row, outcome);
+    return { ...tableRow(row, outcome), ...publishedFor(printed) };
+  });
+  return [...gated, last];
+}
+
+/**
+ * What the paper printed for a row: margins stand in the order of the published rows, the original's last; the paper's
+ * row belongs to the first search of a margin (the paper's, where it is there). A row of fixed thresholds belongs to the
+ * published row with the same ones.
+ */
+function publishedRow(row: Row, { experiment, published }: TableBasis): PublishedRow | undefined {
+  const printed = published.slice(0, -1);
+  if (row.kind === 'fixed') {
+    return printed.find(({ model }) => thresholdsOf(model).join() === row.thresholds[0]?.join());
+  }
+  const { margins, search } = experiment.thresholds;
+  const first = searchMethods.find((method) => search.includes(method));
+  return row.kind === 'margin' && row.search === first ? printed[margins.indexOf(row.margin!)] : undefined;
+}
+
+/** `dg(1.0, 0.6,1.5)` as numbers. */
+function thresholdsOf(model: string): number[] {
+  return (/\((.*)\)/.exec(model)?.[1] ?? '').split(',').map(Number);
+}
+
+const publishedFor = (row: PublishedRow | undefined) => (row === undefined ? {} : { published: row });
+
+function tableRow(row: Row, { experiment, original, timing }: TableBasis): TableRow {
+  const { accuracy, flops, exits, count } = row.evaluation;
+  const thresholds = row.thresholds.map((part) => part.map((t) => (Number.isFinite(t) ? t : null)));
+  return {
+    model: modelName(row.thresholds),
+    margin: row.margin ?? null,
+    search: row.search ?? null,
+    guarantee: row.guarantee === undefined ? null : guaranteeOf(row.guarantee),
+    thresholds,
+    accuracy,
+    accuracyDrop: original.accuracy - accuracy,
+    flops,
+    flopsReduction: 1 - flops / original.flops,
+    ...speedOf(timing, thresholds),
+    exits: exits.map((number) => number / count),
+    intervals: intervalsOf(row.intervals, original.flops),
+    seeds: [experiment.seed],
+    spread: null,
+  };
+}
+
+function guaranteeOf({ drop, confidence, parts }: NonNullable<Row['guarantee']>): TableRow['guarantee'] {
+  const shown = parts.map(({ open, pValue, testedOn }) => ({ open, pValue, testedOn }));
+  return { drop, confidence, parts: shown };
+}
+
+function intervalsOf(intervals: Intervals, originalFlops: number): RowIntervals {
+  const [low, high] = intervals.flops;
+  return { ...intervals, flopsReduction: [1 - high / originalFlops, 1 - low / originalFlops] };
+}
+
+/** The original's accuracy varies with the images too; all else is fixed. */
+function originalIntervals({ original, experiment }: TableBasis): RowIntervals {
+  const right = Math.round(original.accuracy * original.count);
+  // One exit: images that both get wrong, and that both get right.
+  const fates = Int32Array.of(original.count - right, 0, 0, right);
+  const { accuracy } = bootstrap(fates, [original.flops], { seed: experiment.seed });
+  const none: Interval = [0, 0];
+  return { accuracy, accuracyDrop: none, flops: [original.flops, original.flops], flopsReduction: none };
+}
+
+/**
+ * How far the paper's search is from the joint one: FLOPs and accuracy of both, on the images that chose and on those
+ * that are reported. Empty unless the experiment asks for both.
+ */
+export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'original'>): FindingTable[] {
+  const sequential = rows.filter((row) => row.search === 'sequential');
+  const pairs = sequential.flatMap((one) => {
+    const both = rows.find((row) => row.search === 'joint' && row.margin === one.margin);
+    return both === undefined ? [] : [{ one, both }];
+  });
+  if (pairs.length === 0) return [];
+  const reduction = (flops: number): number => 1 - flops / original.flops;
+  return [
+    {
+      name: 'searches',
+      title:
+        "The paper's search, one gate after the other, against the joint optimum: FLOPs saved on validation and on test",
+      columns: [
+        'margin_fraction',
+        'saved_validation_sequential_fraction',
+        'saved_validation_joint_fraction',
+        'saved_sequential_fraction',
+        'saved_joint_fraction',
+        'drop_sequential_fraction',
+        'drop_joint_fraction',
+        'flops_ratio',
+      ],
+      rows: pairs.map(({ one, both }) => [
+        one.margin!,
+        reduction(one.validation!.flops),
+        reduction(both.validation!.flops),
+        reduction(one.evaluation.flops),
+        reduction(both.evaluation.flops),
+        original.accuracy - one.evaluation.accuracy,
+        original.accuracy - both.evaluation.accuracy,
+        both.evaluation.flops / one.evaluation.flops,
+      ]),
+      consoleRows: pairs.length,
+    },
+  ];
+}
+
+/** What a reader must know of the table's thresholds and intervals; a line without a name goes on with the one before. */
+export function thresholdFacts({ rows, experiment }: TableBasis): [name: string, value: string][] {
+  if (rows.length === 0) return [];
+  const { margins, search, validation } = experiment.thresholds;
+  const chosen = validation.kind === 'cross-fit' ? "each fold's thresholds" : 'thresholds';
+  const facts = [
+    ...(margins.length === 0
+      ? []
+      : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searchWords[method]).join('; ')}`]),
+    ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
+    `± half of the 95 % interval: 1,000 bootstrap resamples of the reported images, paired, ${chosen} as they are`,
+  ];
+  return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
+}
+
+const searchWords = { sequential: 'sequential, gate after gate as in the paper', joint: 'joint, all gates together' };
+
+function guaranteeFacts({ drop, confidence, parts }: NonNullable<Row['guarantee']>, chosen: string): string[] {
+  const [points, percent] = [+(100 * drop).toFixed(4), +(100 * confidence).toFixed(2)];
+  const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
+  const tested = parts.map(({ testedOn }) => testedOn.toLocaleString('en')).join(' and ');
+  return [
+    `<= ${points} points: with ${percent} % confidence, ${chosen} lose at most that on new images of the same kind, on ` +
+      `average (Learn then Test on ${tested} images)`,
+    ...(closed.length === 0
+      ? []
+      : [
+          `nothing could be promised${parts.length > 1 ? ` in fold ${closed.join(', ')}` : ''}: all gates are closed there`,
+        ]),
+  ];
+}

@@ -1,0 +1,127 @@
+import { expect } from 'chai';
+import { gapVerdict, wideningVerdict } from '../../src/paper/lossClaims.js';
+import {
+  accuracyOf,
+  type Comparison,
+  chooseForBudgets,
+  compareCurves,
+  curveAt,
+  curveOf,
+  type Tested,
+  testChoice,
+  type Winner,
+} from '../../src/paper/lossCurves.js';
+import { Random } from '../../src/random.js';
+import { evaluate } from '../../src/thresholds/evaluate.js';
+import { randomCosts, randomScores } from '../thresholds/scores.js';
+
+const tested = (reduction: number, right: number[]): Tested => {
+  return { budget: 0, thresholds: [], accuracy: 0, reduction, right: Uint8Array.from(right) };
+};
+
+describe('curves of accuracy against FLOPs (Figure 4)', () => {
+  it('choose the most accurate thresholds that keep a budget, over all pairs', () => {
+    const random = new Random(5, 'budgets');
+    const scores = randomScores(random, 40, 2);
+    const costs = randomCosts(random, 2);
+    const total = costs.at(-1)!;
+    const levels = [-3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, Number.POSITIVE_INFINITY];
+    const everything = levels.flatMap((t1) => levels.map((t2) => evaluate(scores, [t1, t2], costs)));
+    for (const { budget, thresholds, accuracy } of chooseForBudgets(scores, costs, total, [0, 0.2, 0.4])) {
+      const kept = everything.filter(({ flops }) => flops <= (1 - budget) * total);
+      expect(accuracy).to.equal(Math.max(...kept.map((found) => found.accuracy)));
+      const own = evaluate(scores, thresholds, costs);
+      expect(own.accuracy).to.equal(accuracy);
+      expect(own.flops).to.be.at.most((1 - budget) * total);
+    }
+    expect(chooseForBudgets(scores, costs, total, [0.9999])).to.deep.equal([]);
+  });
+
+  it('test a choice image by image', () => {
+    const random = new Random(6, 'test');
+    const scores = randomScores(random, 50, 2);
+    const costs = randomCosts(random, 2);
+    const choice = { budget: 0.1, thresholds: [0.5, -0.5], accuracy: 0.5 };
+    const found = testChoice(scores, costs, costs.at(-1)!, choice);
+    const { correct, flops } = evaluate(scores, choice.thresholds, costs);
+    expect(found.right.reduce((sum, value) => sum + value, 0)).to.equal(correct);
+    expect(found.reduction).to.be.closeTo(1 - flops / costs.at(-1)!, 1e-12);
+  });
+
+  it('lie linearly between two choices, image by image', () => {
+    const points = [tested(0.5, [0, 0, 1]), tested(0.1, [1, 1, 1]), tested(0.3, [1, 0, 1])];
+    expect([...curveAt(points, 0.3)!]).to.deep.equal([1, 0, 1]);
+    const [a, b, c] = curveAt(points, 0.35)!;
+    expect([a, b, c].map((value) => Number(value!.toFixed(6)))).to.deep.equal([0.75, 0, 1]);
+    expect([...curveAt(points, 0.05)!], 'cheaper than asked for').to.deep.equal([1, 1, 1]);
+    expect(curveAt(points, 0.51), 'beyond the last choice').to.equal(undefined);
+  });
+
+  it('average over seeds and keep their range', () => {
+    const seeds = [[tested(0.5, [1, 0])], [tested(0.5, [1, 1])]];
+    const [point, beyond] = curveOf(seeds, [0.4, 0.6]);
+    expect(beyond).to.equal(undefined);
+    expect([...point!.right]).to.deep.equal([1, 0.5]);
+    expect(accuracyOf(point!)).to.include({ accuracy: 0.75, least: 0.5, most: 1 });
+  });
+});
+
+describe('hinge against cross-entropy', () => {
+  /** Curves at 20 and 40 % in which hinge is right on `extra` more of 1000 images than cross-entropy's 500. */
+  const comparison = (extra: readonly [number, number], seeds = 2): Comparison => {
+    const right = (count: number) => Float32Array.from({ length: 1000 }, (_, i) => Number(i < count));
+    const curve = (more: readonly number[]) =>
+      [0.2, 0.4].map((reduction, i) => {
+        const own = right(500 + more[i]!);
+        return { reduction, right: own, bySeed: Array.from({ length: seeds }, () => own) };
+      });
+    return compareCurves(curve(extra), curve([0, 0]), 0);
+  };
+
+  it('is better where the interval excludes zero', () => {
+    const { differences, widening } = comparison([30, 200]);
+    expect(differences.map(({ winner }) => winner)).to.deep.equal(['hinge', 'hinge']);
+    expect(differences[1]!.difference).to.be.closeTo(0.2, 1e-9);
+    // 1.96 (2.24 with Bonferroni) standard errors of a share of 0.2 in 1000 images: 0.0283
+    expect(differences[1]!.interval.low).to.be.closeTo(0.2 - 2.2414 * Math.sqrt(0.16 / 1000), 0.003);
+    expect(widening.difference).to.be.closeTo(0.17, 1e-9);
+    expect(widening.interval.low).to.be.above(0.14);
+    expect(comparison([1, -200]).differences.map(({ winner }) => winner)).to.deep.equal([
+      'neither shown',
+      'cross-entropy',
+    ]);
+  });
+
+  it('is not better where a seed disagrees', () => {
+    const better = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 900));
+    const worse = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 490));
+    const half = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 500));
+    const mixed = { reduction: 0.2, right: better.map((v, i) => (v + worse[i]!) / 2), bySeed: [better, worse] };
+    const other = { reduction: 0.2, right: half, bySeed: [half, half] };
+    const [found] = compareCurves([mixed], [other], 0).differences;
+    expect(found!.interval.low).to.be.above(0);
+    expect(found!.least).to.be.closeTo(-0.01, 1e-9);
+    expect(found!.winner).to.equal('neither shown');
+  });
+
+  const won = (...winners: Winner[]): Comparison => ({
+    differences: winners.map((winner, i) => {
+      return { reduction: 0.1 * (i + 1), difference: 0, interval: { low: 0, high: 0 }, least: 0, most: 0, winner };
+    }),
+    widening: { difference: 0.1, interval: { low: 0.05, high: 0.2 } },
+  });
+
+  it('holds with half the shares won and none lost; one lost is enough against it', () => {
+    expect(gapVerdict(won('neither shown', 'hinge'))).to.equal('holds');
+    expect(gapVerdict(won('neither shown', 'neither shown', 'hinge'))).to.equal('undecided');
+    expect(gapVerdict(won('hinge', 'hinge', 'cross-entropy'))).to.equal('does not hold');
+  });
+
+  it('widens only where there is a gap at the end', () => {
+    expect(wideningVerdict(won('neither shown', 'hinge'))).to.equal('holds');
+    expect(wideningVerdict(won('hinge', 'neither shown'))).to.equal('undecided');
+    expect(wideningVerdict(won('hinge', 'cross-entropy'))).to.equal('does not hold');
+    const shrinking = { ...won('hinge', 'hinge'), widening: { difference: -1, interval: { low: -2, high: -0.5 } } };
+    expect(wideningVerdict(shrinking)).to.equal('does not hold');
+  });
+});

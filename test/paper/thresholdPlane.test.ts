@@ -1,0 +1,73 @@
+import { expect } from 'chai';
+import { lossVerdict, measure, savingOf } from '../../src/paper/measures.js';
+import { monotony } from '../../src/paper/planeClaims.js';
+import { axisOf, planeOf, scoresOf } from '../../src/paper/thresholdPlane.js';
+import type { Scores } from '../../src/thresholds/evaluate.js';
+
+// Four images of class 0; the first gate is right on images 0 and 1, the second on 0, 1 and 2, the original on all but 3.
+const scores: Scores = {
+  count: 4,
+  labels: Int32Array.of(0, 0, 0, 0),
+  original: Int32Array.of(0, 0, 0, 1),
+  classes: [Int32Array.of(0, 0, 1, 1), Int32Array.of(0, 0, 0, 1), Int32Array.of(1, 1, 1, 1)],
+  confidences: [Float32Array.of(2, 1, 0, -1), Float32Array.of(3, 2, 1, 0), Float32Array.of(9, 9, 9, 9)],
+};
+const costs = [10, 20, 40];
+
+describe('the plane of two thresholds (Figure 5)', () => {
+  it('has both ends and exact decimals', () => {
+    const axis = axisOf(-1, 3.5, 0.1);
+    expect(axis).to.have.length(46);
+    expect(axis).to.include.members([-1, -0.1, 0, 0.3, 2, 3.5]);
+    expect(Object.is(axis[10], 0)).to.equal(true);
+    expect(axisOf(0, 1, 0.4)).to.deep.equal([0, 0.4, 0.8]);
+  });
+
+  it('evaluates each pair by Algorithm 1, with the chosen gates only', () => {
+    const two = scoresOf(scores, [0, 1]);
+    const plane = planeOf(two, costs, [0, 2]);
+    expect(plane.map(({ t1, t2 }) => [t1, t2])).to.deep.equal([
+      [0, 0],
+      [0, 2],
+      [2, 0],
+      [2, 2],
+    ]);
+    // (0, 0): images 0-2 leave at gate 1 (two right), image 3 at gate 2 (wrong).
+    expect(plane[0]).to.deep.include({ accuracy: 0.5, flops: (3 * 10 + 20) / 4, exits: [0.75, 0.25, 0] });
+    // (2, 2): image 0 at gate 1, image 1 at gate 2, the others at the end (one right).
+    expect(plane[3]).to.deep.include({ accuracy: 0.75, flops: (10 + 20 + 80) / 4, exits: [0.25, 0.25, 0.5] });
+  });
+
+  it('measures FLOPs and loss at a point with intervals', () => {
+    const found = measure([{ scores: scoresOf(scores, [0, 1]), thresholds: [0, 0] }], costs);
+    expect(found.flops).to.equal(12.5);
+    // Image 2 is lost, image 3 was wrong before: drops 0, 0, 1, 0.
+    expect(found.drop).to.equal(0.25);
+    expect(found.dropInterval.low).to.be.closeTo(0.25 - 1.959964 * 0.25, 1e-6);
+    expect(savingOf(found, 40).share).to.equal(1 - 12.5 / 40);
+    const halves = [Int32Array.of(0, 1), Int32Array.of(2, 3)].map((images) => {
+      return { scores: scoresOf(scores, [0, 1]), thresholds: [0, 0], images };
+    });
+    expect(measure(halves, costs)).to.deep.equal(found);
+  });
+
+  it('sees FLOPs and accuracy that fall towards higher thresholds, and which falls are more than noise', () => {
+    const point = (t1: number, t2: number, accuracy: number, flops: number) => {
+      return { t1, t2, accuracy, flops, exits: [1 - t1 / 10, t1 / 10] };
+    };
+    const plane = [point(0, 0, 0.5, 10), point(0, 1, 0.6, 20), point(1, 0, 0.4, 5), point(1, 1, 0.6, 30)];
+    const { flopsFalls, accuracyFalls, worst, beyondNoise } = monotony(plane, 1000);
+    expect([flopsFalls, accuracyFalls, beyondNoise]).to.deep.equal([1, 0.25, true]);
+    expect(worst).to.be.closeTo(0.1, 1e-12);
+    // A tenth of the images move: 4 standard deviations are 0.1 with 160 images.
+    expect(monotony(plane, 150).beyondNoise).to.equal(false);
+  });
+
+  it('no loss: no more than the paper calls no meaningful drop, 0.09 points', () => {
+    expect(lossVerdict({ low: -0.001, high: 0.0008 })).to.equal('holds');
+    expect(lossVerdict({ low: 0.0001, high: 0.0008 }), 'seen, but too small to matter').to.equal('holds');
+    expect(lossVerdict({ low: -0.001, high: 0.002 })).to.equal('undecided');
+    expect(lossVerdict({ low: 0.0002, high: 0.002 }), 'a loss, perhaps too small to matter').to.equal('undecided');
+    expect(lossVerdict({ low: 0.001, high: 0.004 })).to.equal('does not hold');
+  });
+});

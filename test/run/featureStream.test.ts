@@ -1,0 +1,117 @@
+import { mkdtemp, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { encodeSafetensors, type Storable } from '../../src/checkpoints/safetensors.js';
+import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import { type TrainingData, trainGate } from '../../src/gates/train.js';
+import { silent } from '../../src/progress.js';
+import { Random } from '../../src/random.js';
+import { FeatureSet, shardArrays } from '../../src/run/features.js';
+import { Store } from '../../src/store/store.js';
+
+const [count, perShard, width, classes] = [1000, 64, 6, 3];
+
+describe('features that are streamed', () => {
+  let folder: string;
+  let set: FeatureSet;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dgate-stream-'));
+    set = await write(folder);
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  /** Every image has its number as its first feature, so that it is known again; a second gate lies before the first. */
+  async function write(root: string): Promise<FeatureSet> {
+    const entry = new Store(root).entry('features', { test: true });
+    const random = new Random(5);
+    for (let start = 0; start < count; start += perShard) {
+      const images = Math.min(perShard, count - start);
+      const labels = Int32Array.from({ length: images }, () => random.below(classes));
+      const x = Float32Array.from({ length: images * width }, (_, at) => {
+        const image = Math.floor(at / width);
+        if (at % width === 0) return start + image;
+        return random.uniform() + (labels[image] === at % width ? 0.5 : 0);
+      });
+      const arrays = new Map<string, Storable>([
+        [shardArrays.gate(0), { shape: [images, 2], data: new Float32Array(images * 2).fill(-1) }],
+        [shardArrays.gate(1), { shape: [images, width], data: x }],
+        [shardArrays.logits, { shape: [images, classes], data: new Float32Array(images * classes) }],
+        [shardArrays.labels, { dtype: 'I32', shape: [images], data: labels }],
+      ]);
+      await entry.write(`shard-${String(start / perShard).padStart(5, '0')}.safetensors`, encodeSafetensors(arrays));
+    }
+    await entry.finish();
+    return new FeatureSet(entry, count, classes, [2, width]);
+  }
+
+  const streamed = (from = set): Promise<TrainingData> => from.gateData(1, 0);
+
+  /** Sizes of the batches, and each image's number, features and label in the order of the pass. */
+  async function pass(data: TrainingData, size: number, seed?: number) {
+    const sizes: number[] = [];
+    const rows: number[][] = [];
+    for await (const { x, labels } of data.batches(size, seed)) {
+      sizes.push(labels.length);
+      for (const [row, label] of labels.entries()) rows.push([...x.subarray(row * width, (row + 1) * width), label]);
+    }
+    return { sizes, rows, order: rows.map((row) => row[0]!) };
+  }
+
+  it('are the same numbers as in memory, in order', async () => {
+    const [disk, memory] = [await pass(await streamed(), 64), await pass(await set.gateData(1), 64)];
+    expect(disk.rows).to.deep.equal(memory.rows);
+    expect(disk.rows).to.have.length(count);
+  });
+
+  it('come shuffled across shards, every image once with its own label, in full batches', async () => {
+    const memory = await pass(await set.gateData(1), 64);
+    const { sizes, rows, order } = await pass(await streamed(), 150, 3);
+    expect(sizes).to.deep.equal([150, 150, 150, 150, 150, 150, 100]);
+    expect([...rows].sort((a, b) => a[0]! - b[0]!)).to.deep.equal(memory.rows);
+    const shardsInFirstBatch = new Set(order.slice(0, 150).map((image) => Math.floor(image / perShard)));
+    expect(shardsInFirstBatch.size).to.be.greaterThan(10);
+    expect((await pass(await streamed(), 150, 3)).order).to.deep.equal(order);
+    expect((await pass(await streamed(), 150, 4)).order).to.not.deep.equal(order);
+  });
+
+  it('are shuffled window by window where they do not fit in one', async () => {
+    const { streamedData } = await import('../../src/run/feature-stream.js');
+    const memory = await pass(await set.gateData(1), 64);
+    // Two shards of 64 images to a window.
+    const { rows, order, sizes } = await pass(streamedData(set, 1, 2 * perShard * width * 4), 100, 3);
+    expect([...rows].sort((a, b) => a[0]! - b[0]!)).to.deep.equal(memory.rows);
+    expect(sizes).to.deep.equal(new Array<number>(10).fill(100));
+    const shards = new Set(order.slice(0, 100).map((image) => Math.floor(image / perShard)));
+    expect(shards.size).to.be.within(1, 2);
+    expect(order.slice(0, 100)).to.not.deep.equal([...order.slice(0, 100)].sort((a, b) => a - b));
+  });
+
+  it('train the same gate as features in memory, but for the order of the steps', async function () {
+    this.timeout(30_000);
+    const engine = await OnnxRuntimeCpu.create(1);
+    const training = { loss: 'hinge', l2: 0.01, epochs: 30, batchSize: 100, seed: 0 } as const;
+    const train = async (data: TrainingData) => trainGate(data, training, engine, silent, 'gate');
+    const [disk, memory] = [await train(await streamed()), await train(await set.gateData(1))];
+    expect(disk.objective).to.be.closeTo(memory.objective, 0.002 * memory.objective);
+    expect(memory.objective).to.be.below(1.5); // not at all trained: 3, one for each class
+  });
+
+  it('are noticed where a shard is not what was written', async () => {
+    const other = await mkdtemp(join(tmpdir(), 'dgate-stream-'));
+    try {
+      const damaged = await write(other);
+      const data = await streamed(damaged);
+      await pass(data, 100, 0);
+      await truncate(await damaged.entry.path('shard-00003.safetensors'), 500);
+      const later = await pass(data, 100, 1).catch((error: Error) => error);
+      expect(String(later)).to.match(/shard-00003\S*: is shorter than it was/);
+      const fresh = await pass(await streamed(new FeatureSet(damaged.entry, count, classes, [2, width])), 100).catch(
+        (error: Error) => error,
+      );
+      expect(String(fresh)).to.match(/shard-00003\S*: is not what was written there/);
+    } finally {
+      await rm(other, { recursive: true });
+    }
+  });
+});
