@@ -15,8 +15,9 @@
 import { availableParallelism, cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { GatedNetwork, PlacedGate } from '../src/engines/engine.js';
+import type { GatedNetwork } from '../src/engines/engine.js';
 import { createEngine } from '../src/engines/registry.js';
+import type { PlacedGate } from '../src/gates/contracts.js';
 import { networkByName } from '../src/networks/catalogue.js';
 import { linearFlops, networkFlops } from '../src/networks/flops.js';
 import { lowerNetwork } from '../src/networks/lower.js';

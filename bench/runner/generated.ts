@@ -5,10 +5,11 @@ import { datasets } from '../../src/data/registry.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';
 import type { Network } from '../../src/networks/network.js';
+import { paperStudies } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import type { RunContext } from '../../src/run/context.js';
 import type { NetworkSource } from '../../src/run/source.js';
+import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { generatedTensors } from '../../test/parity.js';
@@ -59,13 +60,14 @@ export function generated(name: string, count: number): Generated {
 }
 
 /** What a run works with, in a folder of its own. */
-export function contextIn(root: string): RunContext {
+export function contextIn(root: string): StudyContext {
   return {
     store: new Store(root),
     datasets,
     dataRoot: root,
     modelsRoot: root,
     resultsRoot: root,
+    studies: paperStudies,
     progress: silent,
     download: async () => {},
   };

@@ -13,13 +13,14 @@ import type { Dataset, ImageSource } from '../../src/data/dataset.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';
+import { paperStudies } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import type { RunContext } from '../../src/run/context.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { partsOf, searchAndEvaluate } from '../../src/run/search.js';
 import { openStages } from '../../src/run/stages.js';
+import type { StudyContext } from '../../src/run/study.js';
 import { exists } from '../../src/store/files.js';
 import { Store } from '../../src/store/store.js';
 import { generatedTensors } from '../../test/parity.js';
@@ -75,7 +76,7 @@ function generatedDataset(count: number): Dataset {
   };
 }
 
-async function open(count: number, folder: string): Promise<{ context: RunContext; experiment: Experiment }> {
+async function open(count: number, folder: string): Promise<{ context: StudyContext; experiment: Experiment }> {
   const checkpoint = join(folder, 'generated.safetensors');
   await mkdir(folder, { recursive: true });
   if (!(await exists(checkpoint))) {
@@ -96,6 +97,7 @@ async function open(count: number, folder: string): Promise<{ context: RunContex
     dataRoot: join(folder, 'data'),
     modelsRoot: join(folder, 'models'),
     resultsRoot: join(folder, 'tables'),
+    studies: paperStudies,
     progress: silent,
     download: () => Promise.reject(new Error('nothing to download')),
   };
@@ -103,7 +105,7 @@ async function open(count: number, folder: string): Promise<{ context: RunContex
 }
 
 /** Everything up to a stage; what was made before comes from the cache. */
-async function runTo(stage: Stage, context: RunContext, experiment: Experiment): Promise<void> {
+async function runTo(stage: Stage, context: StudyContext, experiment: Experiment): Promise<void> {
   if (stage === 'report') {
     await writeRun(await runExperiment(context, experiment), 'laptop', context.resultsRoot);
     return;

@@ -1,12 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { normalise } from '../../src/data/preprocess.js';
+import { trainingEngine } from '../../src/engines/training.js';
 import { InputError, messageOf } from '../../src/errors.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import type { Network } from '../../src/networks/network.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { augment } from '../../src/training/augment.js';
-import { trainingEngine } from '../../src/training/engines.js';
 import { initialTensors } from '../../src/training/initialise.js';
 import { recipes } from '../../src/training/recipe.js';
 import type { Trainer, TrainingEngine } from '../../src/training/trainer.js';

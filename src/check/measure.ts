@@ -1,15 +1,14 @@
 import type { Experiment } from '../experiment/schema.js';
 import { isUser, type LoadedNetwork } from '../onnx/loaded.js';
 import { modelName } from '../report/rows.js';
-import type { RunContext } from '../run/context.js';
 import type { FeatureSet } from '../run/features.js';
 import { withMending } from '../run/run.js';
 import { computeScores } from '../run/score.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { openStages, type Stages } from '../run/stages.js';
+import type { StudyContext } from '../run/study.js';
 import { canonicalJson, sha256 } from '../store/files.js';
-import type { Evaluation, ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
-import { evaluate } from '../thresholds/evaluate.js';
+import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { probeGates } from './probes.js';
 import { nearThreshold, shares, thresholdsAtRanks, thresholdsInGaps } from './thresholds.js';
 
@@ -55,7 +54,7 @@ export const tolerances = {
 export type Given = ReadonlyMap<string, Thresholds>;
 
 /** Runs an experiment as far as its scores and measures what a check compares. @param given thresholds of a baseline */
-export function measure(context: RunContext, experiment: Experiment, given?: Given): Promise<Measure[]> {
+export function measure(context: StudyContext, experiment: Experiment, given?: Given): Promise<Measure[]> {
   return withMending(context, async () => {
     const stages = await openStages(context, experiment);
     const gates = await stages.train();

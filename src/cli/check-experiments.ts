@@ -9,7 +9,7 @@ import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
-import type { RunContext } from '../run/context.js';
+import type { StudyContext } from '../run/study.js';
 import { writeFileAtomic } from '../store/files.js';
 import { Store } from '../store/store.js';
 import type { CheckOptions } from './check.js';
@@ -49,7 +49,7 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
 }
 
 /** A cache in which nothing counts that other code has computed. */
-async function ownContext(options: CheckOptions): Promise<RunContext> {
+async function ownContext(options: CheckOptions): Promise<StudyContext> {
   const context = await openContext(options);
   return { ...context, store: new Store(context.store.root, { checkedCode: await codeHash() }) };
 }

@@ -1,8 +1,9 @@
 import { join, resolve } from 'node:path';
 import { download } from '../checkpoints/fetch.js';
 import type { Download } from '../data/dataset.js';
+import { paperStudies } from '../paper/index.js';
 import type { Progress } from '../progress.js';
-import type { RunContext } from '../run/context.js';
+import type { StudyContext } from '../run/study.js';
 import { ensureFolder, Store } from '../store/store.js';
 import { consoleProgress } from './progress.js';
 import { staleBuild } from './stale-build.js';
@@ -19,7 +20,7 @@ export function cacheFolder({ cache }: GlobalOptions): string {
 }
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
-export async function openContext(options: GlobalOptions): Promise<RunContext> {
+export async function openContext(options: GlobalOptions): Promise<StudyContext> {
   const cache = cacheFolder(options);
   await ensureFolder(cache);
   const progress = consoleProgress();
@@ -30,6 +31,7 @@ export async function openContext(options: GlobalOptions): Promise<RunContext> {
     dataRoot: join(cache, 'data'),
     modelsRoot: join(cache, 'models'),
     resultsRoot: resolve(options.results ?? 'results'),
+    studies: paperStudies,
     progress,
     download: datasetDownload(progress),
   };

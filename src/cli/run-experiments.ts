@@ -10,10 +10,10 @@ import { uncheckedClaims } from '../paper/unchecked.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';
 import { renderSummary, type Summarised } from '../report/summary.js';
-import type { RunContext } from '../run/context.js';
 import { machineNote } from '../run/record.js';
 import { type RunDocument, renderRun, runDocument, runFiles, writeRun } from '../run/report.js';
 import { plan, runExperiment } from '../run/run.js';
+import type { StudyContext } from '../run/study.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
@@ -54,7 +54,7 @@ export interface Finished {
 }
 
 /** An experiment with each of its seeds; where there are several, a table of all of them at the end. */
-async function runOne(context: RunContext, named: Named, options: RunOptions): Promise<Finished> {
+async function runOne(context: StudyContext, named: Named, options: RunOptions): Promise<Finished> {
   const runs: Finished[] = [];
   for (const experiment of perSeed(named.experiment)) {
     runs.push(await runSeed(context, { experiment, command: named.command }, options));
@@ -71,7 +71,7 @@ async function runOne(context: RunContext, named: Named, options: RunOptions): P
 
 /** An experiment to its files; its tables on stdout, unless that is for JSON. */
 export async function runSeed(
-  context: RunContext,
+  context: StudyContext,
   { experiment, command }: Named,
   options: Pick<RunOptions, 'preset' | 'json'> & { readonly quiet?: boolean },
 ): Promise<Finished> {
@@ -85,7 +85,7 @@ export async function runSeed(
 }
 
 /** One after the other; a failure is said where it happens and again at the end, and makes the exit status 1. */
-async function runSeveral(context: RunContext, several: readonly Named[], options: RunOptions): Promise<void> {
+async function runSeveral(context: StudyContext, several: readonly Named[], options: RunOptions): Promise<void> {
   const documents: (RunDocument | FailedDocument)[] = [];
   const results: Summarised[] = [];
   let versions: Finished['versions'] = {};
@@ -116,7 +116,7 @@ async function runSeveral(context: RunContext, several: readonly Named[], option
 
 /** `results/README.md`; a preset other than the default one has a file of its own and does not replace it. */
 async function writeReadme(
-  context: RunContext,
+  context: StudyContext,
   results: readonly Summarised[],
   versions: Finished['versions'],
   options: RunOptions,

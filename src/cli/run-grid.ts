@@ -6,7 +6,7 @@ import { messageOf } from '../errors.js';
 import type { Override } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Progress } from '../progress.js';
-import type { RunContext } from '../run/context.js';
+import type { StudyContext } from '../run/study.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
@@ -60,7 +60,12 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
   if (grids.some((grid) => grid.combinations.some(({ state }) => state === 'failed'))) process.exitCode = 1;
 }
 
-async function runGrid(context: RunContext, name: string, cells: readonly Cell[], options: RunOptions): Promise<Grid> {
+async function runGrid(
+  context: StudyContext,
+  name: string,
+  cells: readonly Cell[],
+  options: RunOptions,
+): Promise<Grid> {
   const { preset } = options;
   const { name: experiment, title } = cells[0]!.experiment;
   const folder = gridFolder({ experiment, preset }, cells, context.resultsRoot);
@@ -94,12 +99,12 @@ interface CellOptions {
 
 /** All seeds of a combination; the ones that are finished are read. */
 async function runCell(
-  context: RunContext,
+  context: StudyContext,
   { experiment, settings }: Cell,
   { command, log, options }: CellOptions,
 ): Promise<CombinationResult> {
   const said: string[] = [`${command}`];
-  const logged: RunContext = { ...context, progress: recorded(context.progress, said) };
+  const logged: StudyContext = { ...context, progress: recorded(context.progress, said) };
   try {
     const runs = [];
     for (const one of perSeed(experiment)) {

@@ -1,4 +1,5 @@
 import { datasetNamed } from '../data/registry.js';
+import { checkTrainingEngine, trainingEngine } from '../engines/training.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import type { Network } from '../networks/network.js';
@@ -7,7 +8,6 @@ import { openSplit } from '../run/images.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { describeHolder, Lock } from '../store/lock.js';
 import { curveCsv } from '../training/curve.js';
-import { checkTrainingEngine, trainingEngine } from '../training/engines.js';
 import { divideImages, stepsPerEpoch, type TrainingImages } from '../training/images.js';
 import { initialTensors } from '../training/initialise.js';
 import { checkResumed, planTraining, type TrainingPlan } from '../training/plan.js';

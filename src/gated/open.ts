@@ -1,6 +1,6 @@
 import type { ImageSource } from '../data/dataset.js';
-import type { PlacedGate } from '../engines/engine.js';
 import type { Experiment } from '../experiment/schema.js';
+import type { PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/flops.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';

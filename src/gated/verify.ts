@@ -1,5 +1,6 @@
 import { normalise } from '../data/preprocess.js';
-import type { GatedBatch, GatedNetwork } from '../engines/engine.js';
+import type { GatedNetwork } from '../engines/engine.js';
+import type { GatedBatch } from '../gates/contracts.js';
 import type { Progress } from '../progress.js';
 import type { Row } from '../run/search.js';
 import { exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';

@@ -1,4 +1,4 @@
-import type { Engine, Scaling } from '../engines/engine.js';
+import type { GateTrainer, Scaling } from './contracts.js';
 import { invertPositiveDefinite } from './linear-algebra.js';
 import type { TrainingData } from './train.js';
 
@@ -23,7 +23,7 @@ export async function preconditioner(
   data: TrainingData,
   scaling: Scaling,
   l2: number,
-  engine: Engine,
+  engine: GateTrainer,
 ): Promise<Float32Array[]> {
   const count = Math.ceil(data.features / BLOCK);
   const size = Math.ceil(data.features / count);

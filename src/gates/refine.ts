@@ -1,5 +1,5 @@
-import type { Engine, Scaling } from '../engines/engine.js';
 import { InputError } from '../errors.js';
+import type { GateTrainer, Scaling } from './contracts.js';
 import { lbfgs, type Point } from './lbfgs.js';
 import type { TrainingData } from './train.js';
 
@@ -15,7 +15,7 @@ export interface Parameters {
 /** What is refined, and how far. */
 export interface Refinement {
   readonly data: TrainingData;
-  readonly engine: Engine;
+  readonly engine: GateTrainer;
   readonly scaling: Scaling;
   /** (S + lambda I)^-1 of `preconditioner`: blocks along the diagonal, each [size, size]. */
   readonly metric: readonly Float32Array[];

@@ -1,4 +1,4 @@
-import type { Scaling } from '../engines/engine.js';
+import type { Scaling } from './contracts.js';
 
 /** A feature whose standard deviation is below this share of its magnitude is taken as constant. */
 const CONSTANT = 1e-6;

@@ -1,6 +1,6 @@
-import type { Engine, LinearGradient, LinearGradientResult, Loss, Scaling } from '../engines/engine.js';
 import { InputError } from '../errors.js';
 import type { Progress, ProgressTask } from '../progress.js';
+import type { GateTrainer, LinearGradient, LinearGradientResult, Loss, Scaling } from './contracts.js';
 import type { Gate } from './gate.js';
 import { preconditioner } from './precondition.js';
 import { type Parameters, refine } from './refine.js';
@@ -65,7 +65,7 @@ const FULL_STEPS = 50;
 export async function trainGate(
   data: TrainingData,
   training: GateTraining,
-  engine: Engine,
+  engine: GateTrainer,
   progress: Progress,
   label: string,
 ): Promise<TrainedGate> {

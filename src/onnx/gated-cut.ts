@@ -1,5 +1,5 @@
-import type { PlacedGate } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
+import type { PlacedGate } from '../gates/contracts.js';
 import { classCount } from '../networks/onnx.js';
 import { gatesInBlocks } from './blocked.js';
 import { GraphBuilder } from './builder.js';

@@ -1,6 +1,6 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import type { PlacedGate } from '../engines/engine.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
+import type { PlacedGate } from '../gates/contracts.js';
 import { stageShapes } from '../networks/network.js';
 import { GraphBuilder } from './builder.js';
 import {

@@ -1,4 +1,4 @@
-import type { LinearProblem, Scaling } from '../engines/engine.js';
+import type { LinearProblem, Scaling } from '../gates/contracts.js';
 import { GraphBuilder } from './builder.js';
 
 /** Names in a linear-gradient graph. */

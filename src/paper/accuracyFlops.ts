@@ -2,9 +2,9 @@ import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import { partsOf, type Row, reportOn } from '../run/search.js';
+import type { Study } from '../run/study.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
-import type { Study } from './study.js';
 import { counted } from './words.js';
 
 /** The most accurate thresholds with at least this share of the FLOPs saved on the images that choose. */

@@ -4,7 +4,7 @@ import { networkLabel } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { projectRoot } from '../project.js';
 import type { Claim } from '../report/findings.js';
-import type { Study } from './study.js';
+import type { Study } from '../run/study.js';
 
 /** A claim as the paper prints it: a row of `results/published/claims.csv`. */
 export interface PrintedClaim {

@@ -1,9 +1,9 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Claim, Verdict } from '../report/findings.js';
+import type { Study } from '../run/study.js';
 import { printedClaim, settle } from './claims.js';
 import type { Comparison } from './lossCurves.js';
 import type { ComparedLosses } from './lossTypes.js';
-import type { Study } from './study.js';
 import { listed, percent, points, within } from './words.js';
 
 /**

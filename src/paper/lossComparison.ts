@@ -3,6 +3,7 @@ import type { Experiment } from '../experiment/schema.js';
 import type { Findings } from '../report/findings.js';
 import type { RunContext } from '../run/context.js';
 import { scoreImages } from '../run/score.js';
+import type { Study } from '../run/study.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import {
   type CurvePoint,
@@ -18,7 +19,6 @@ import {
 import { lossReport } from './lossReport.js';
 import type { ComparedVariant, Regularisation } from './lossTypes.js';
 import { mean } from './statistics.js';
-import type { Study } from './study.js';
 
 /** Shares of FLOPs between two budgets that thresholds are chosen for. */
 const BUDGET_STEP = 0.02;

@@ -1,9 +1,9 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Figure } from '../report/findings.js';
+import type { Study } from '../run/study.js';
 import { accuracyOf, variantName } from './lossCurves.js';
 import type { ComparedLosses, ComparedVariant } from './lossTypes.js';
-import type { Study } from './study.js';
 import { counted } from './words.js';
 
 const basis = ({ scores }: Study, { seeds }: AnalysisOf<'loss-comparison'>): string =>

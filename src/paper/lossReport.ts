@@ -1,10 +1,10 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Findings, FindingTable } from '../report/findings.js';
+import type { Study } from '../run/study.js';
 import { lossClaims } from './lossClaims.js';
 import { accuracyOf } from './lossCurves.js';
 import { curveFigure, differenceFigure } from './lossFigures.js';
 import type { ComparedLosses, ComparedVariant, Regularisation } from './lossTypes.js';
-import type { Study } from './study.js';
 
 /** What Figure 4's measurements amount to. */
 export async function lossReport(

@@ -1,8 +1,8 @@
 import type { Verdict } from '../report/findings.js';
 import { partsOf, type Row } from '../run/search.js';
+import type { Study } from '../run/study.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { type Interval, mean, meanInterval } from './statistics.js';
-import type { Study } from './study.js';
 
 /** FLOPs and accuracy lost at some thresholds, with 95 % intervals over the test images. */
 export interface Measures {

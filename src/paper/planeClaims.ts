@@ -1,8 +1,8 @@
 import type { Claim, FindingTable, Verdict } from '../report/findings.js';
+import type { Study } from '../run/study.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import { printedClaim, settle } from './claims.js';
 import { lossVerdict, type Measures, measure, NO_LOSS, savingOf } from './measures.js';
-import type { Study } from './study.js';
 import { counted, percent, points, within } from './words.js';
 
 /** One point of the plane of two thresholds. */

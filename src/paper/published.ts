@@ -2,17 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { parse } from 'csv-parse/sync';
 import { InputError, messageOf } from '../errors.js';
 import { projectRoot } from '../project.js';
-
-/** A row as the paper printed it, shares as fractions. */
-export interface PublishedRow {
-  readonly model: string;
-  readonly accuracy: number;
-  /** Average FLOPs per image. */
-  readonly flops: number;
-  readonly flopsReduction: number | null;
-  readonly speedMs: number | null;
-  readonly speedUp: number | null;
-}
+import type { PublishedRow } from '../report/rows.js';
 
 const folder = new URL('results/published/', projectRoot);
 

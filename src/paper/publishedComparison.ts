@@ -1,12 +1,12 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Cell, Claim, Findings, Verdict } from '../report/findings.js';
-import { modelName } from '../report/rows.js';
+import { modelName, type PublishedRow } from '../report/rows.js';
 import type { Row } from '../run/search.js';
+import type { Study } from '../run/study.js';
 import { missingClasses, type PrintedClaim, printedClaim, settle } from './claims.js';
 import { lossVerdict, measureRow, savingOf } from './measures.js';
-import { type PublishedRow, readPublished } from './published.js';
+import { readPublished } from './published.js';
 import { type Reached, reachAccuracies } from './reachAccuracy.js';
-import type { Study } from './study.js';
 import { listed, percent, points, within } from './words.js';
 
 /**

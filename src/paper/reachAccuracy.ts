@@ -1,8 +1,8 @@
 import { partsOf } from '../run/search.js';
+import type { Study } from '../run/study.js';
 import { combine, type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
-import type { Study } from './study.js';
 
 /** Thresholds that were chosen for an accuracy, one choice for each part, and what they do on the test images. */
 export interface Reached {

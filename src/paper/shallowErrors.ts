@@ -1,10 +1,10 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Cell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import type { Study } from '../run/study.js';
 import { printedClaim, settle } from './claims.js';
 import { classIndices, type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
 import { type Interval, wilson } from './statistics.js';
-import type { Study } from './study.js';
 import { counted, listed, percent, within } from './words.js';
 
 /** Numbers of images by true class (row) and the class that they are given (column). */

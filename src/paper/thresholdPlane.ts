@@ -1,9 +1,9 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Findings, FindingTable } from '../report/findings.js';
+import type { Study } from '../run/study.js';
 import { type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
 import { type PlanePoint, planeClaims } from './planeClaims.js';
-import type { Study } from './study.js';
 import { counted, percent } from './words.js';
 
 /** Scores with only some of the gates, positions from 0. */

@@ -1,7 +1,6 @@
 import { stringify } from 'csv-stringify/sync';
-import type { PublishedRow } from '../paper/published.js';
 import type { FindingTable } from './findings.js';
-import type { Spread, TableRow } from './rows.js';
+import type { PublishedRow, Spread, TableRow } from './rows.js';
 
 /**
  * The table as CSV: plain numbers, units in the column names, one order of columns. Thresholds stand in one column per

@@ -1,7 +1,17 @@
-import type { PublishedRow } from '../paper/published.js';
 import type { Interval } from '../thresholds/bootstrap.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { SearchMethod } from '../thresholds/methods.js';
+
+/** A row as the paper printed it, shares as fractions. */
+export interface PublishedRow {
+  readonly model: string;
+  readonly accuracy: number;
+  /** Average FLOPs per image. */
+  readonly flops: number;
+  readonly flopsReduction: number | null;
+  readonly speedMs: number | null;
+  readonly speedUp: number | null;
+}
 
 /**
  * One row of a results table, in the columns of the paper's Tables 1 and 2. Shares are fractions, not percent; a

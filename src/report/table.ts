@@ -1,7 +1,6 @@
-import type { PublishedRow } from '../paper/published.js';
 import type { Interval } from '../thresholds/bootstrap.js';
 import { renderColumns } from './columns.js';
-import type { TableRow } from './rows.js';
+import type { PublishedRow, TableRow } from './rows.js';
 
 const percent = (share: number | null, digits = 2): string =>
   share === null ? '' : `${(100 * share).toFixed(digits)}%`;

@@ -2,10 +2,10 @@ import type { RawTensor } from '../checkpoints/dtypes.js';
 import { parseSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
-import type { EngineDescription } from '../engines/engine.js';
 import type { TrainingBatch, TrainingData } from '../gates/train.js';
 import { Random } from '../random.js';
 import type { Entry } from '../store/store.js';
+import type { EngineDescription } from '../timing/machine.js';
 import { streamedData } from './feature-stream.js';
 
 /** Names of the arrays in a shard. */

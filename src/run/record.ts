@@ -6,8 +6,8 @@ import { judgeSpeeds } from '../report/claims.js';
 import type { Claim } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
 import { canonicalJson, sha256 } from '../store/files.js';
+import type { RunOutcome } from './outcome.js';
 import { tableRows } from './rows.js';
-import type { RunOutcome } from './run.js';
 
 /** What `dgate run --json` prints for an experiment. */
 export interface RunDocument {

@@ -12,9 +12,9 @@ import { renderPng } from '../report/sheets.js';
 import { renderTable, tableCells } from '../report/table.js';
 import { readJson, writeFileAtomic } from '../store/files.js';
 import { sweep } from '../store/sweep.js';
+import type { RunOutcome } from './outcome.js';
 import { type RunRecord, readableJson, runDocument, runFolder, runRecord } from './record.js';
 import { tableRows, thresholdFacts } from './rows.js';
-import type { RunOutcome } from './run.js';
 import { speedSource } from './speeds.js';
 
 export { type RunDocument, runDocument, runFolder } from './record.js';

@@ -1,9 +1,8 @@
-import type { PublishedRow } from '../paper/published.js';
 import type { FindingTable } from '../report/findings.js';
-import { modelName, type RowIntervals, type TableRow } from '../report/rows.js';
+import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
 import { bootstrap, type Interval, type Intervals } from '../thresholds/bootstrap.js';
 import { searchMethods } from '../thresholds/methods.js';
-import type { RunOutcome } from './run.js';
+import type { RunOutcome } from './outcome.js';
 import type { Row } from './search.js';
 import { originalSpeed, speedOf } from './speeds.js';
 

@@ -1,65 +1,17 @@
-import type { EngineDescription } from '../engines/engine.js';
-import { networkLabel } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { NetworkFlops } from '../networks/flops.js';
-import type { GatePlace } from '../networks/pooling.js';
-import { printedClaims } from '../paper/claims.js';
-import { analyse } from '../paper/index.js';
-import { type PublishedRow, readPublished } from '../paper/published.js';
-import type { Claim, Findings } from '../report/findings.js';
-import { tableClaims } from '../report/table-claims.js';
 import { type Entry, RottenError } from '../store/store.js';
-import type { ExitCosts } from '../thresholds/evaluate.js';
-import type { TimingRecord } from '../timing/record.js';
-import type { LazyEngine, RunContext } from './context.js';
+import type { RunContext } from './context.js';
 import type { Images } from './images.js';
-import { searchTables, type TableBasis, tableRows } from './rows.js';
-import { originalAccuracy, partsOf, type Row, searchAndEvaluate } from './search.js';
-import type { NetworkSource } from './source.js';
+import type { RunOutcome, Splits } from './outcome.js';
+import { searchTables } from './rows.js';
+import { originalAccuracy, partsOf, searchAndEvaluate } from './search.js';
 import { openStages, type SplitFeatures } from './stages.js';
+import type { StudyContext } from './study.js';
 
 export { plan } from './stages.js';
 
-/** What a run found; `report.ts` turns it into tables and files. */
-export interface RunOutcome {
-  readonly experiment: Experiment;
-  /** Searched rows, then fixed ones; empty where the experiment has an analysis only. */
-  readonly rows: readonly Row[];
-  /** Tables, figures and sheets of its analysis, and what became of the paper's claims. */
-  readonly findings: Findings;
-  /** Accuracy and FLOPs of the original network on the reported images. */
-  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
-  /** The table of the paper that the experiment reproduces, the original network last; else empty. */
-  readonly published: readonly PublishedRow[];
-  readonly splits: Splits;
-  /** Images that could not be decoded, by split: the file and what is wrong with it; of splits that have such only. */
-  readonly leftOut: Readonly<Record<string, readonly string[]>>;
-  readonly flops: NetworkFlops;
-  readonly exitCosts: ExitCosts;
-  readonly gates: readonly (GatePlace & { readonly features: number; readonly objective: number })[];
-  readonly source: NetworkSource;
-  readonly engine: LazyEngine;
-  /** What extracted the features of the test images, in this run or before. */
-  readonly extractedOn: EngineDescription | undefined;
-  /** Content ids of the images used. */
-  readonly imageHashes: Readonly<Record<string, string>>;
-  /** Seconds that each stage took in this run. */
-  readonly seconds: Readonly<Record<string, number>>;
-  /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
-  readonly computedSeconds: { readonly extract: number; readonly train: number };
-  /** The timed evaluation that the speeds of the table come from. */
-  readonly timing?: TimingRecord;
-}
-
-/** Numbers of images: what gates learn from, thresholds are chosen on, and results are reported on. */
-export interface Splits {
-  readonly train: number;
-  readonly validation: string;
-  readonly test: number;
-}
-
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
-export function runExperiment(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
+export function runExperiment(context: StudyContext, experiment: Experiment): Promise<RunOutcome> {
   return withMending(context, () => runOnce(context, experiment));
 }
 
@@ -79,7 +31,7 @@ export async function withMending<T>(context: RunContext, work: () => Promise<T>
   }
 }
 
-async function runOnce(context: RunContext, experiment: Experiment): Promise<RunOutcome> {
+async function runOnce(context: StudyContext, experiment: Experiment): Promise<RunOutcome> {
   // The trained network, frozen; images that no two splits share; their features at each gate.
   const stages = await openStages(context, experiment);
   const { plan, images, features, source, engine } = stages;
@@ -104,11 +56,11 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
       flops: plan.flops.flops,
       count: scores.test.count,
     },
-    published: experiment.published === undefined ? [] : await readPublished(experiment.published),
+    published: experiment.published === undefined ? [] : await context.studies.published(experiment.published),
   };
 
   // The figures that the scores are studied for, and what becomes of the paper's claims.
-  const findings = await analyse(found);
+  const findings = await context.studies.analyse(found);
   const tables = [...searchTables(found), ...findings.tables];
   return {
     experiment,
@@ -116,7 +68,7 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
     findings: {
       ...findings,
       tables,
-      claims: [...(await claimsOfTable({ ...found, exitCosts: plan.costs })), ...findings.claims],
+      claims: [...(await context.studies.tableClaims({ ...found, exitCosts: plan.costs })), ...findings.claims],
     },
     original: found.original,
     published: found.published,
@@ -135,15 +87,6 @@ async function runOnce(context: RunContext, experiment: Experiment): Promise<Run
       train: await secondsOf(gates),
     },
   };
-}
-
-/** What becomes of the claims of the table that an experiment reproduces. */
-async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
-  const { experiment, published } = basis;
-  if (published.length === 0) return [];
-  const name = experiment.published!;
-  const texts = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
-  return tableClaims({ name, rows: tableRows(basis), network: networkLabel(experiment.network), texts });
 }
 
 /** Images that could not be decoded, by split. */

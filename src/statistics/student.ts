@@ -1,4 +1,4 @@
-import { logGamma } from '../thresholds/binomial.js';
+import { logGamma } from './binomial.js';
 
 /** Density of Student's t. */
 function density(t: number, freedom: number): number {

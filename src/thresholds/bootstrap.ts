@@ -1,5 +1,5 @@
 import { Random } from '../random.js';
-import { drawBinomial } from './binomial.js';
+import { drawBinomial } from '../statistics/binomial.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 
 /** The lower and the upper end. */

@@ -1,4 +1,4 @@
-import { binomialCdf, binomialMass, upperLimit } from './binomial.js';
+import { binomialCdf, binomialMass, upperLimit } from '../statistics/binomial.js';
 
 /** Points at which the largest tail probability is looked for. */
 const NUISANCE_POINTS = 40;

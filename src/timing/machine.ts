@@ -3,6 +3,15 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { promisify } from 'node:util';
 
+/** What the run record says of an engine. */
+export interface EngineDescription {
+  readonly id: string;
+  readonly device: string;
+  /** Threads of the CPU that it may use. */
+  readonly threads: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
 /** What times were measured on; null for what cannot be read here. */
 export interface Machine {
   readonly system: string;

@@ -1,6 +1,5 @@
-import type { EngineDescription } from '../engines/engine.js';
 import type { Estimate } from './estimate.js';
-import type { Machine, Surroundings } from './machine.js';
+import type { EngineDescription, Machine, Surroundings } from './machine.js';
 import type { RuleName } from './rules.js';
 import type { Times } from './statistics.js';
 

@@ -1,6 +1,6 @@
-import type { EngineDescription } from '../engines/engine.js';
 import type { Network } from '../networks/network.js';
 import type { TensorMap } from '../tensor.js';
+import type { EngineDescription } from '../timing/machine.js';
 import type { Recipe } from './recipe.js';
 
 /** All that a network in training consists of, in PyTorch's names, shapes and orders. */

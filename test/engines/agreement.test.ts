@@ -1,7 +1,8 @@
 import { expect } from 'chai';
-import type { Engine, FeatureBatch, LinearProblem, Loss, Scaling } from '../../src/engines/engine.js';
+import type { Engine, FeatureBatch } from '../../src/engines/engine.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { loadTensorFlow, type TfjsId, tfjsIds } from '../../src/engines/tfjs/backend.js';
+import type { LinearProblem, Loss, Scaling } from '../../src/gates/contracts.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/pooling.js';

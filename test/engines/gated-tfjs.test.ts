@@ -1,8 +1,9 @@
 import { expect } from 'chai';
-import type { Engine, FeatureBatch, GatedBatch, GatedNetwork, PlacedGate } from '../../src/engines/engine.js';
+import type { Engine, FeatureBatch, GatedNetwork } from '../../src/engines/engine.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { loadTensorFlow, type TfjsId, tfjsIds } from '../../src/engines/tfjs/backend.js';
 import { type ConfidenceKind, confidenceKinds, type Decisions, decide } from '../../src/gates/confidence.js';
+import type { GatedBatch, PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';

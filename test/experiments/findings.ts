@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { compile } from 'vega-lite';
-import type { RunOutcome } from '../../src/run/run.js';
+import type { RunOutcome } from '../../src/run/outcome.js';
 
 /** What every analysis owes to the report: full tables, figures that compile, pixels, claims that can be traced. */
 export function checkFindings({ findings, rows }: RunOutcome): void {

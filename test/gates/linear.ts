@@ -1,11 +1,5 @@
-import type {
-  BlockCovariance,
-  Engine,
-  LinearGradient,
-  LinearProblem,
-  Loss,
-  Scaling,
-} from '../../src/engines/engine.js';
+import type { Engine } from '../../src/engines/engine.js';
+import type { BlockCovariance, LinearGradient, LinearProblem, Loss, Scaling } from '../../src/gates/contracts.js';
 
 /** A linear classifier d = xW - b, and images with their classes. */
 export interface Classifier {

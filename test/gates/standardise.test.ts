@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Scaling } from '../../src/engines/engine.js';
+import type { Scaling } from '../../src/gates/contracts.js';
 import { ScalingAccumulator } from '../../src/gates/standardise.js';
 import { Random } from '../../src/random.js';
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
-import type { Engine, Loss } from '../../src/engines/engine.js';
+import type { Engine } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import type { Loss } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { type GateTraining, type TrainedGate, type TrainingData, trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';

@@ -1,7 +1,7 @@
 import { normalise, type Preprocessing } from '../../src/data/preprocess.js';
-import type { GatedBatch, PlacedGate } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type ConfidenceKind, type Decisions, decide } from '../../src/gates/confidence.js';
+import type { GatedBatch, PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';

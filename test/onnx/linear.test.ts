@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { LinearGradientResult, LinearProblem, Loss } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import type { LinearGradientResult, LinearProblem, Loss } from '../../src/gates/contracts.js';
 import { Random } from '../../src/random.js';
 import { directEngine, identity, lossOf, multiplyBlocks, scale, unscaled } from '../gates/linear.js';
 

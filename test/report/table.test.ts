@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { renderColumns } from '../../src/report/columns.js';
 import { modelName, type TableRow } from '../../src/report/rows.js';
 import { gigaFlops, renderTable, tableCells } from '../../src/report/table.js';
+import type { RunOutcome } from '../../src/run/outcome.js';
 import { tableRows } from '../../src/run/rows.js';
-import type { RunOutcome } from '../../src/run/run.js';
 import { original, row } from './rows.js';
 
 /** Cells of each line between the borders, without the padding. */

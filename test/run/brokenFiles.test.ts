@@ -5,10 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { paperStudies } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
-import type { RunContext } from '../../src/run/context.js';
+import type { RunOutcome } from '../../src/run/outcome.js';
 import { renderRun, writeRun } from '../../src/run/report.js';
-import { type RunOutcome, runExperiment } from '../../src/run/run.js';
+import { runExperiment } from '../../src/run/run.js';
+import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import { writeTinyCheckpoint } from './workplace.js';
 
@@ -33,7 +35,7 @@ describe('a run over folders with broken files', function () {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   interface Place {
-    readonly context: RunContext;
+    readonly context: StudyContext;
     readonly tree: string;
     readonly warnings: string[];
   }
@@ -56,7 +58,11 @@ describe('a run over folders with broken files', function () {
     const progress = { ...silent, warn: (message: string) => warnings.push(message) };
     const store = new Store(join(folder, name, 'results'));
     const [modelsRoot, resultsRoot] = [folder, join(folder, name, 'tables')];
-    return { context: { store, dataRoot, modelsRoot, resultsRoot, progress, download }, tree, warnings };
+    return {
+      context: { store, dataRoot, modelsRoot, resultsRoot, studies: paperStudies, progress, download },
+      tree,
+      warnings,
+    };
   }
 
   const run = ({ context }: Place): Promise<RunOutcome> => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { binomialCdf, binomialMass, drawBinomial, logGamma, upperLimit } from '../../src/thresholds/binomial.js';
+import { binomialCdf, binomialMass, drawBinomial, logGamma, upperLimit } from '../../src/statistics/binomial.js';
 import { bootstrap, combineFates, countFates } from '../../src/thresholds/bootstrap.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
 import { randomCosts, randomScores } from './scores.js';

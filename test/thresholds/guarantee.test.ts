@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { binomialMass } from '../../src/thresholds/binomial.js';
+import { binomialMass } from '../../src/statistics/binomial.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { certify, changes } from '../../src/thresholds/guarantee.js';
 import { differenceCdf, dropPValue, normalQuantile } from '../../src/thresholds/risk.js';

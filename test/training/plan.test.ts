@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { trainingFiles } from '../../src/cli/train-finish.js';
+import { checkTrainingEngine } from '../../src/engines/training.js';
 import { InputError } from '../../src/errors.js';
-import { checkTrainingEngine } from '../../src/training/engines.js';
 import { checkResumed, planTraining } from '../../src/training/plan.js';
 import { learningRateAt, type Recipe, recipes } from '../../src/training/recipe.js';
 

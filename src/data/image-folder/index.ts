@@ -4,8 +4,7 @@ import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../datase
 import { selectImages } from '../images.js';
 import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
 import { classCounts, holdOut } from '../splits.js';
-import type { Geometry } from './geometry.js';
-import { geometryOf } from './geometry.js';
+import { type Geometry, geometryOf } from './geometry.js';
 import { FileList } from './listing.js';
 import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
 import { foldersIn, imagesIn, isFolder, scanClassFolders } from './scan.js';

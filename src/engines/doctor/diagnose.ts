@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { EngineDescription } from '../engine.js';
+import type { EngineDescription } from '../../timing/machine.js';
 import { loaders } from '../loaders.js';
 import type { Measurement } from './measure.js';
 

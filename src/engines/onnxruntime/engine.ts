@@ -3,24 +3,21 @@ import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
 import * as ort from 'onnxruntime-node';
 import type { ConfidenceKind } from '../../gates/confidence.js';
-import type { GatePlace } from '../../networks/pooling.js';
-import { userFeatureGraph } from '../../onnx/graph/parts.js';
-import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
-import { isUser, type LoadedNetwork } from '../../onnx/loaded.js';
-import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type {
   BlockCovariance,
-  Engine,
-  EngineDescription,
-  FeatureBatch,
-  FeatureNetwork,
-  GatedNetwork,
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
   PlacedGate,
   Scaling,
-} from '../engine.js';
+} from '../../gates/contracts.js';
+import type { GatePlace } from '../../networks/pooling.js';
+import { userFeatureGraph } from '../../onnx/graph/parts.js';
+import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
+import { isUser, type LoadedNetwork } from '../../onnx/loaded.js';
+import { featureGraph, featureGraphNames } from '../../onnx/network.js';
+import type { EngineDescription } from '../../timing/machine.js';
+import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { BySize, oneOrMore } from './by-size.js';
 import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
 import { tryApart } from './probe.js';

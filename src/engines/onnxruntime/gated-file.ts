@@ -1,7 +1,7 @@
 import { InputError } from '../../errors.js';
+import type { GatedBatch } from '../../gates/contracts.js';
 import { floatThresholds, gatedGraphNames } from '../../onnx/gated-exits.js';
 import type { GatedFile } from '../../onnx/gated-file.js';
-import type { GatedBatch } from '../engine.js';
 import type { OpenSession } from './session.js';
 
 /** A file of `dgate export` on ONNX Runtime's CPU. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
+import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
 import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/blocked.js';
 import { gatedModel } from '../../onnx/gated.js';
@@ -12,7 +13,7 @@ import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '..
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
-import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import type { GatedNetwork } from '../engine.js';
 import { oneOrMore } from './by-size.js';
 import { forBatches, sleepsSoon } from './session.js';
 

@@ -4,10 +4,11 @@
  * that see batches of one size only, and gated networks whose later parts see a few sizes (`gated-sizes.ts`).
  */
 import type { ConfidenceKind } from '../../gates/confidence.js';
+import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
 import { partSizes, sizedModel } from '../../onnx/gated-sizes.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
-import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import type { GatedNetwork } from '../engine.js';
 import { BySize } from './by-size.js';
 import { answerOf, type CreateSession, runnerOf } from './gated.js';
 import { sleepsSoon } from './session.js';

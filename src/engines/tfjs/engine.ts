@@ -1,22 +1,19 @@
 import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { ConfidenceKind } from '../../gates/confidence.js';
-import { described } from '../../networks/onnx.js';
-import type { GatePlace } from '../../networks/pooling.js';
-import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type {
   BlockCovariance,
-  Engine,
-  EngineDescription,
-  FeatureBatch,
-  FeatureNetwork,
-  GatedNetwork,
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
   PlacedGate,
   Scaling,
-} from '../engine.js';
+} from '../../gates/contracts.js';
+import { described } from '../../networks/onnx.js';
+import type { GatePlace } from '../../networks/pooling.js';
+import type { LoadedNetwork } from '../../onnx/loaded.js';
+import type { EngineDescription } from '../../timing/machine.js';
+import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlow, type TfjsId } from './backend.js';
 import { deviceGated } from './gated.js';
 import { deviceScaling, linearGradient, splitInto } from './linear.js';

@@ -1,9 +1,10 @@
 import type { Rank, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import { type ConfidenceKind, type Decisions, decide } from '../../gates/confidence.js';
+import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import type { LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { gateFeatureCounts } from '../../networks/pooling.js';
-import type { GatedBatch, GatedNetwork, PlacedGate } from '../engine.js';
+import type { GatedNetwork } from '../engine.js';
 import type { TensorFlow } from './backend.js';
 import { type DeviceParts, deviceParts, type Keep, replace, type Step } from './network.js';
 

@@ -1,5 +1,5 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import type { LinearProblem, Scaling } from '../engine.js';
+import type { LinearProblem, Scaling } from '../../gates/contracts.js';
 import type { TensorFlow } from './backend.js';
 
 type Tf = TensorFlow['tf'];

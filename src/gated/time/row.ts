@@ -1,4 +1,5 @@
-import type { FeatureNetwork, GatedBatch, GatedNetwork } from '../../engines/engine.js';
+import type { FeatureNetwork, GatedNetwork } from '../../engines/engine.js';
+import type { GatedBatch } from '../../gates/contracts.js';
 import type { ProgressTask } from '../../progress.js';
 import { modelName } from '../../report/rows.js';
 import type { Row } from '../../run/search.js';

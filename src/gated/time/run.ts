@@ -1,10 +1,10 @@
 import { InputError } from '../../errors.js';
 import type { PresetName } from '../../experiment/definition.js';
 import { version } from '../../project.js';
-import type { RunContext } from '../../run/context.js';
+import type { RunOutcome } from '../../run/outcome.js';
 import { runFolder } from '../../run/report.js';
-import type { RunOutcome } from '../../run/run.js';
 import { speedSource } from '../../run/speeds.js';
+import type { StudyContext } from '../../run/study.js';
 import { describeMachine, lastingPart } from '../../timing/machine.js';
 import { RECORD_VERSION } from '../../timing/record.js';
 import { openGated } from '../open.js';
@@ -20,7 +20,7 @@ import { timeGated } from './time.js';
  * @returns the outcome with its speeds
  * @throws InputError where it has no rows, or fewer images than a batch
  */
-export async function timeRun(context: RunContext, outcome: RunOutcome, options: TimingOptions): Promise<RunOutcome> {
+export async function timeRun(context: StudyContext, outcome: RunOutcome, options: TimingOptions): Promise<RunOutcome> {
   const { experiment, rows, engine } = outcome;
   if (rows.length === 0) {
     throw new InputError(`${experiment.name}: no rows to time; valid: an experiment with thresholds.margins or fixed`);
@@ -47,7 +47,7 @@ export async function timeRun(context: RunContext, outcome: RunOutcome, options:
 
 /** The outcome with the speeds of its last timed evaluation, where this machine has made one; says so, or why not. */
 export async function withLastTiming(
-  context: RunContext,
+  context: StudyContext,
   outcome: RunOutcome,
   preset: PresetName,
 ): Promise<RunOutcome> {

@@ -1,4 +1,4 @@
-import type { PlacedGate } from '../../engines/engine.js';
+import type { PlacedGate } from '../../gates/contracts.js';
 import type { OnnxStage } from '../../networks/onnx.js';
 import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
 import { GraphBuilder } from '../builder.js';

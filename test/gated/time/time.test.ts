@@ -2,7 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
-import type { Engine, GatedBatch } from '../../../src/engines/engine.js';
+import type { Engine } from '../../../src/engines/engine.js';
 import { type OpenGated, openGated, thresholdsByImage } from '../../../src/gated/open.js';
 import { schedule } from '../../../src/gated/time/batches.js';
 import { findTiming, writeTiming } from '../../../src/gated/time/files.js';
@@ -11,6 +11,7 @@ import type { KeptRows, TimedRow, TimingOptions, TimingOutcome } from '../../../
 import { plainThresholds } from '../../../src/gated/time/row.js';
 import { withLastTiming } from '../../../src/gated/time/run.js';
 import { timeGated } from '../../../src/gated/time/time.js';
+import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/timing.js';
 import { renderRun, runDocument, runFolder } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';

@@ -1,5 +1,4 @@
-import type { Tensor } from '../../../tensor.js';
-import { elementCount } from '../../../tensor.js';
+import { elementCount, type Tensor } from '../../../tensor.js';
 
 /** Where an axis of one layout comes from in the other; convolutions only, all else is the same in both. */
 const hwioFromOihw = [2, 3, 1, 0] as const;

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
-import type { TrainingEngine } from './trainer.js';
+import type { TrainingEngine } from '../training/trainer.js';
 
 const trainable = ['tfjs-node', 'tfjs-webgpu', 'tfjs-cpu'] as const;
 type Trainable = (typeof trainable)[number];
@@ -48,7 +48,7 @@ export async function trainingEngine(id: 'auto' | Trainable, progress: Progress)
 }
 
 async function load(id: Trainable): Promise<TrainingEngine> {
-  const { loadTensorFlow } = await import('../engines/tfjs/backend.js');
-  const { tfjsTraining } = await import('../engines/tfjs/training/trainer.js');
+  const { loadTensorFlow } = await import('./tfjs/backend.js');
+  const { tfjsTraining } = await import('./tfjs/training/trainer.js');
   return tfjsTraining(await loadTensorFlow(id));
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { compare, type TableStudy, tableClaims } from '../../src/report/table-claims.js';
-import { original, row } from './rows.js';
+import { compare, type TableStudy, tableClaims } from '../../src/paper/tableClaims.js';
+import { original, row } from '../report/rows.js';
 
 const printed = {
   model: 'dg(1.0, 0.6,1.5)',

@@ -1,6 +1,8 @@
-import type { PublishedRow } from '../paper/published.js';
-import type { Claim, Verdict } from './findings.js';
-import type { TableRow } from './rows.js';
+import { networkLabel } from '../experiment/own-network.js';
+import type { Claim, Verdict } from '../report/findings.js';
+import type { PublishedRow, TableRow } from '../report/rows.js';
+import { type TableBasis, tableRows } from '../run/rows.js';
+import { printedClaims } from './claims.js';
 
 /** A run of one of the paper's tables, as far as its claims are concerned. */
 export interface TableStudy {
@@ -45,6 +47,15 @@ interface Scene {
 
 /** A searched margin belongs to a published drop at most this far from it: the paper rounds to tenths of a point. */
 const SAME_MARGIN = 0.001;
+
+/** What becomes of the claims of the table that an experiment reproduces; none where it reproduces none. */
+export async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
+  const { experiment, published } = basis;
+  if (published.length === 0) return [];
+  const name = experiment.published!;
+  const texts = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
+  return tableClaims({ name, rows: tableRows(basis), network: networkLabel(experiment.network), texts });
+}
 
 /**
  * What becomes of a table of the paper: for each of its rows, thresholds searched for its accuracy margin, its own

@@ -3,7 +3,7 @@ import { readPublished } from '../../src/paper/published.js';
 import { renderCsv } from '../../src/report/csv.js';
 import { renderTable } from '../../src/report/table.js';
 import { rejection } from '../data/smallCifar10.js';
-import { original, row } from './rows.js';
+import { original, row } from '../report/rows.js';
 
 describe("the paper's tables", () => {
   // Table 1's second and last rows, as printed: 92.97 % 2.82 G 43.82 % 8.18 ms 43.31 %; 94.71 % 5.02 G 14.43 ms.

@@ -1,0 +1,49 @@
+import type { Experiment } from '../experiment/schema.js';
+import type { NetworkFlops } from '../networks/flops.js';
+import type { GatePlace } from '../networks/pooling.js';
+import type { Findings } from '../report/findings.js';
+import type { PublishedRow } from '../report/rows.js';
+import type { ExitCosts } from '../thresholds/evaluate.js';
+import type { EngineDescription } from '../timing/machine.js';
+import type { TimingRecord } from '../timing/record.js';
+import type { LazyEngine } from './context.js';
+import type { Row } from './search.js';
+import type { NetworkSource } from './source.js';
+
+/** What a run found; `report.ts` turns it into tables and files. */
+export interface RunOutcome {
+  readonly experiment: Experiment;
+  /** Searched rows, then fixed ones; empty where the experiment has an analysis only. */
+  readonly rows: readonly Row[];
+  /** Tables, figures and sheets of its analysis, and what became of the paper's claims. */
+  readonly findings: Findings;
+  /** Accuracy and FLOPs of the original network on the reported images. */
+  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
+  /** The table of the paper that the experiment reproduces, the original network last; else empty. */
+  readonly published: readonly PublishedRow[];
+  readonly splits: Splits;
+  /** Images that could not be decoded, by split: the file and what is wrong with it; of splits that have such only. */
+  readonly leftOut: Readonly<Record<string, readonly string[]>>;
+  readonly flops: NetworkFlops;
+  readonly exitCosts: ExitCosts;
+  readonly gates: readonly (GatePlace & { readonly features: number; readonly objective: number })[];
+  readonly source: NetworkSource;
+  readonly engine: LazyEngine;
+  /** What extracted the features of the test images, in this run or before. */
+  readonly extractedOn: EngineDescription | undefined;
+  /** Content ids of the images used. */
+  readonly imageHashes: Readonly<Record<string, string>>;
+  /** Seconds that each stage took in this run. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
+  readonly computedSeconds: { readonly extract: number; readonly train: number };
+  /** The timed evaluation that the speeds of the table come from. */
+  readonly timing?: TimingRecord;
+}
+
+/** Numbers of images: what gates learn from, thresholds are chosen on, and results are reported on. */
+export interface Splits {
+  readonly train: number;
+  readonly validation: string;
+  readonly test: number;
+}

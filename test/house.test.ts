@@ -1,0 +1,39 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { againstTheOrder, importsOf, occurrences, rooms, sourcesOf } from '../scripts/house.js';
+
+describe('the structure of the sources', () => {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  const sources = sourcesOf(root);
+
+  it('has imports that point down the order of rooms only', () => {
+    expect(sources.length).to.be.greaterThan(100);
+    const wrong = againstTheOrder(importsOf(sources)).map(({ from, to }) => `${from} -> ${to}`);
+    expect(wrong).to.deep.equal([]);
+  });
+
+  it('is noticed where an import points up, or a room has no place', () => {
+    const up = { from: 'src/gates/gate.ts', to: 'src/engines/engine.ts' };
+    const unknown = { from: 'src/pipeline/run.ts', to: 'src/errors.ts' };
+    const down = { from: 'src/engines/engine.ts', to: 'src/gates/gate.ts' };
+    expect(againstTheOrder([up, unknown, down])).to.deep.equal([up, unknown]);
+  });
+
+  it('loads each native library and framework in one room only', () => {
+    const importers = (pattern: RegExp): string[] =>
+      sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path.split('/').slice(0, 3).join('/'));
+    expect([...new Set(importers(/(?:from|import\() ?'onnxruntime-node'/))]).to.deep.equal(['src/engines/onnxruntime']);
+    expect([...new Set(importers(/(?:from|import\() ?'@tensorflow\//))]).to.deep.equal(['src/engines/tfjs']);
+  });
+
+  it('names its rooms in the documentation, in their order', () => {
+    const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8');
+    const named = [...page.matchAll(/^\| `([a-z]+)(?:\/|\.ts)?` \|/gm)].map(([, room]) => room);
+    expect(named).to.deep.equal([...rooms]);
+  });
+
+  it('has no type that switches the checks off', () => {
+    expect(occurrences(sources, /\bas any\b|: any\b|<any>|@ts-ignore|@ts-expect-error/g)).to.equal(0);
+  });
+});
