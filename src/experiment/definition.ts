@@ -1,5 +1,5 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
-import type { Loss } from '../gates/contracts.js';
+import type { Loss } from '../gates/loss.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 import type { AnalysisDefinition } from './analysis.js';
 import type { ImageFolderDefinition, OnnxNetworkDefinition } from './own-network.js';

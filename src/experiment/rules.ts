@@ -13,7 +13,6 @@ export const whole = (least: number, most = 1e9) => {
 export const real = (least: number, most: number, valid = `a number from ${least} to ${most}`) =>
   z.number({ error: valid }).min(least, { error: valid }).max(most, { error: valid });
 
-export const choice = <const T extends readonly [string, ...string[]]>(values: T) =>
-  z.enum(values, { error: values.join(', ') });
+export const choice = <const T extends readonly string[]>(values: T) => z.enum(values, { error: values.join(', ') });
 
 export const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
+import { lossNames } from '../gates/loss.js';
 import type { Pooling } from '../networks/pooling.js';
 import { searchMethods } from '../thresholds/methods.js';
 import { analysisProblems, analysisSchema } from './analysis.js';
@@ -19,7 +20,7 @@ const gates = z.strictObject(
   {
     after: stages,
     pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
-    loss: choice(['hinge', 'cross-entropy']).default('hinge'),
+    loss: choice(lossNames).default('hinge'),
     confidence: choice(confidenceKinds).default('max'),
     l2: real(1e-12, 1e3).default(0.002),
     epochs: whole(1, 100_000).default(20),

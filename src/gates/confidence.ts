@@ -1,12 +1,33 @@
-/**
- * What a gate holds against its threshold. One module for search, evaluation and figures alike.
- *
- * `max`: the largest distance to a decision boundary (hinge; the paper's, Algorithm 1) or the largest logit
- * (cross-entropy); `softmax`: the largest softmax probability; `entropy`: minus the entropy of the softmax in nats
- * (BranchyNet's criterion, sign turned so that larger is surer); `difference`: the two largest, subtracted.
- */
-export const confidenceKinds = ['max', 'softmax', 'entropy', 'difference'] as const;
-export type ConfidenceKind = (typeof confidenceKinds)[number];
+import { difference } from './confidences/difference.js';
+import { entropy } from './confidences/entropy.js';
+import { max } from './confidences/max.js';
+import { softmax } from './confidences/softmax.js';
+import type { GateGraph } from './contracts.js';
+
+/** What a gate holds against its threshold; larger is surer. One definition for search, evaluation, figures and graphs. */
+export interface Confidence {
+  readonly name: string;
+  /** In words, for help and figures. */
+  readonly label: string;
+  /** @param row distances of one image, [classes]; @param winner position of the largest, the first of equals */
+  of(row: Float32Array, winner: number): number;
+  /** Writes the same into a graph: distances [n, classes] to confidences [n]. */
+  write(graph: GateGraph, distances: string): string;
+  /** The confidence is the largest distance itself, so that a graph needs no nodes to find it. */
+  readonly isLargestDistance?: true;
+}
+
+/** Every confidence: one file in `confidences/` and its place here. */
+export const confidences = [max, softmax, entropy, difference] as const satisfies readonly Confidence[];
+export type ConfidenceKind = (typeof confidences)[number]['name'];
+export const confidenceKinds = confidences.map(({ name }) => name);
+
+/** The confidence of this name. @throws Error where there is none: what comes from outside is checked by its schema */
+export function confidenceOf(kind: ConfidenceKind): Confidence {
+  const found = confidences.find(({ name }) => name === kind);
+  if (found === undefined) throw new Error(`confidence ${kind}: unknown; valid: ${confidenceKinds.join(', ')}`);
+  return found;
+}
 
 /** A gate's answer for each image of a batch. */
 export interface Decisions {
@@ -28,35 +49,16 @@ export function decide(
   kind: ConfidenceKind,
   stride: number = classes,
 ): Decisions {
+  const confidence = confidenceOf(kind);
   const count = distances.length / stride;
   const winners = new Int32Array(count);
-  const confidences = new Float32Array(count);
+  const values = new Float32Array(count);
   for (let image = 0; image < count; image++) {
     const row = distances.subarray(image * stride, image * stride + classes);
     let winner = 0;
     for (let c = 1; c < classes; c++) if (row[c]! > row[winner]!) winner = c;
     winners[image] = winner;
-    confidences[image] = confidence(row, winner, kind);
+    values[image] = confidence.of(row, winner);
   }
-  return { classes: winners, confidences };
-}
-
-function confidence(row: Float32Array, winner: number, kind: ConfidenceKind): number {
-  const largest = row[winner]!;
-  if (kind === 'max') return largest;
-  if (kind === 'difference') {
-    let second = Number.NEGATIVE_INFINITY;
-    for (let c = 0; c < row.length; c++) if (c !== winner && row[c]! > second) second = row[c]!;
-    return row.length > 1 ? largest - second : largest;
-  }
-  let sum = 0;
-  let weighted = 0;
-  for (const value of row) {
-    const shifted = value - largest;
-    const power = Math.exp(shifted);
-    sum += power;
-    weighted += power * shifted;
-  }
-  // entropy = log(sum) - weighted / sum, with all logits shifted by the largest
-  return kind === 'softmax' ? 1 / sum : weighted / sum - Math.log(sum);
+  return { classes: winners, confidences: values };
 }

@@ -1,5 +1,6 @@
 import type { GatePlace } from '../networks/pooling.js';
 import type { Gate } from './gate.js';
+import type { Loss } from './loss.js';
 
 /** A trained gate and where it sits. */
 export interface PlacedGate {
@@ -16,8 +17,6 @@ export interface GatedBatch {
   /** What that exit held against its threshold (the original classifier: the same kind, of its logits), [count]. */
   readonly confidences: Float32Array;
 }
-
-export type Loss = 'hinge' | 'cross-entropy';
 
 /** Per-feature scaling to mean 0 and standard deviation 1. */
 export interface Scaling {
@@ -81,4 +80,20 @@ export interface GateTrainer {
   loadLinearGradient(problem: LinearProblem): Promise<LinearGradient>;
   /** @param blocks sizes of the blocks, adding up to the features */
   loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance>;
+}
+
+/** What writes nodes into an ONNX graph, as far as gates need it; every value is known by its name. */
+export interface GateGraph {
+  fresh(stem: string): string;
+  /** A constant vector of 64-bit integers. */
+  ints(name: string, values: readonly number[]): string;
+  node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, number>>): string;
+  nodes(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, number>>,
+    outputs: readonly string[],
+  ): void;
+  /** The largest number of each row, [rows, columns] to [rows]. */
+  rowMaxima(input: string): string;
 }

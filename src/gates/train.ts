@@ -1,7 +1,9 @@
 import { InputError } from '../errors.js';
 import type { Progress, ProgressTask } from '../progress.js';
-import type { GateTrainer, LinearGradient, LinearGradientResult, Loss, Scaling } from './contracts.js';
+import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling } from './contracts.js';
 import type { Gate } from './gate.js';
+import type { Loss } from './loss.js';
+import { lossNamed } from './loss.js';
 import { preconditioner } from './precondition.js';
 import { type Parameters, refine } from './refine.js';
 import { ScalingAccumulator } from './standardise.js';
@@ -79,7 +81,7 @@ export async function trainGate(
   const metric = await preconditioner(data, scaling, l2, engine);
   const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric });
   try {
-    const isRefined = loss === 'cross-entropy' && epochs > FEWEST_PASSES;
+    const isRefined = lossNamed(loss).isSmooth && epochs > FEWEST_PASSES;
     const stochastic = isRefined ? 1 : epochs;
     const average = await descend(data, { ...training, epochs: stochastic }, gradient, task, label);
     if (isRefined) {

@@ -1,4 +1,4 @@
-import type { ConfidenceKind } from '../gates/confidence.js';
+import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
 import type { GraphBuilder } from './builder.js';
 import { type DataType, dataTypes } from './proto.js';
 
@@ -73,7 +73,7 @@ export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): Ans
     write: (builder, distances, exit) => [
       builder.node('ArgMax', [distances], { axis: 1, keepdims: 0 }),
       writeExit(builder, distances, exit),
-      writeConfidence(builder, distances, confidence),
+      confidenceOf(confidence).write(builder, distances),
       ...(numbers === undefined ? [] : [distances]),
     ],
   };
@@ -141,10 +141,10 @@ function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly st
   const { distances, next } = spec.parts.write(builder, part, inputs);
   if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
   // Of one image, all distances can be reduced at once.
-  const confidence =
-    spec.confidence === 'max'
-      ? builder.node('ReduceMax', [distances], { keepdims: 0 })
-      : writeConfidence(builder, distances, spec.confidence);
+  const kind = confidenceOf(spec.confidence);
+  const confidence = kind.isLargestDistance
+    ? builder.node('ReduceMax', [distances], { keepdims: 0 })
+    : kind.write(builder, distances);
   return writeIf(
     builder,
     builder.node('GreaterOrEqual', [confidence, spec.thresholds[part]!]),
@@ -171,7 +171,8 @@ function writePart(builder: GraphBuilder, part: number, inputs: readonly string[
 /** Whether at least one image leaves at this gate: bool, one number. Few nodes: every image passes here. */
 function writeSomebodyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
   // The largest distance of each image is its confidence already; no need to find it image by image.
-  const confidences = spec.confidence === 'max' ? distances : writeConfidence(builder, distances, spec.confidence);
+  const kind = confidenceOf(spec.confidence);
+  const confidences = kind.isLargestDistance ? distances : kind.write(builder, distances);
   // Compared before they are reduced: a NaN is compared with nothing, but would spread in a maximum.
   const reaches = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const numbers = builder.node('Cast', [reaches], { to: dataTypes.float });
@@ -187,7 +188,7 @@ function writeLeaving(
   spec: ExitsSpec,
 ): string[] {
   const here = spec.answer.write(builder, distances, part);
-  const confidences = writeConfidence(builder, distances, spec.confidence);
+  const confidences = confidenceOf(spec.confidence).write(builder, distances);
   const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
   const somebodyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
@@ -244,29 +245,6 @@ function writeExit(builder: GraphBuilder, distances: string, exit: number): stri
   const both = builder.node('Shape', [distances]);
   const count = builder.node('Gather', [both, builder.ints('first_size', [0])], { axis: 0 });
   return builder.node('Expand', [builder.ints(`exit${exit}`, [exit]), count]);
-}
-
-/** What a gate holds against its threshold, as `src/gates/confidence.ts` computes it: [n, classes] to [n]. */
-export function writeConfidence(builder: GraphBuilder, distances: string, kind: ConfidenceKind): string {
-  switch (kind) {
-    case 'max':
-      return builder.rowMaxima(distances);
-    case 'softmax':
-      return builder.rowMaxima(builder.node('Softmax', [distances], { axis: 1 }));
-    case 'entropy': {
-      const logarithms = builder.node('LogSoftmax', [distances], { axis: 1 });
-      const terms = builder.node('Mul', [builder.node('Exp', [logarithms]), logarithms]);
-      return builder.node('ReduceSum', [terms, builder.ints('class_axis', [1])], { keepdims: 0 });
-    }
-    case 'difference': {
-      const [values, positions] = [builder.fresh('largest_two'), builder.fresh('positions')];
-      builder.nodes('TopK', [distances, builder.ints('two', [2])], { axis: 1 }, [values, positions]);
-      const [first, second] = [builder.fresh('first'), builder.fresh('second')];
-      builder.nodes('Split', [values, builder.ints('one_one', [1, 1])], { axis: 1 }, [first, second]);
-      const difference = builder.node('Sub', [first, second]);
-      return builder.node('Reshape', [difference, builder.ints('flat', [-1])]);
-    }
-  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { ConfidenceKind } from '../gates/confidence.js';
+import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
@@ -8,7 +8,6 @@ import {
   gatedGraphNames,
   plainAnswer,
   splitThresholds,
-  writeConfidence,
   writeExitsOfOne,
   writeIf,
 } from './gated-exits.js';
@@ -82,7 +81,7 @@ interface Standing {
 /** Takes those that do not leave at an exit to the end. @returns the answer for all images */
 function writeGoingOn(builder: GraphBuilder, part: number, at: Standing, spec: SizedSpec): string {
   if (part === spec.parts.count - 1) return at.answer;
-  const confidences = writeConfidence(builder, at.distances, spec.confidence);
+  const confidences = confidenceOf(spec.confidence).write(builder, at.distances);
   const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
   const staying = builder.node('Size', [stay]);

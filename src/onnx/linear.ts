@@ -1,4 +1,5 @@
 import type { LinearProblem, Scaling } from '../gates/contracts.js';
+import { type LossAlgebra, lossNamed } from '../gates/loss.js';
 import { GraphBuilder } from './builder.js';
 
 /** Names in a linear-gradient graph. */
@@ -15,12 +16,7 @@ export const linearGraphNames = {
 
 /**
  * Loss and (sub-)gradient of d = sV - a on scaled features s = (x - mean) * inverse, summed over a batch.
- *
- * Hinge, one-vs-all (paper, equations 1 and 2): sum over images and classes of max(0, 1 - y d) with y = 1 for the
- * image's class and -1 for the others; the sub-gradient is -y s where y d < 1, else 0 (the paper prints the condition
- * as y_hat < 1; the text below it has the sign of y in it).
- *
- * Cross-entropy: sum over images of -log softmax(d)[label].
+ * The losses are those of `src/gates/loss.ts`.
  *
  * Inputs: x float [batch, features], labels int64 [batch], weights float [features, classes], bias float [classes],
  * ridge float [].
@@ -37,11 +33,9 @@ export function linearGradientGraph(problem: LinearProblem): Uint8Array {
   const scaled = writeScaling(builder, x, scaling);
   const distances = builder.node('Sub', [builder.node('MatMul', [scaled, weights]), bias]); // [batch, classes]
 
-  // dLoss/dd, [batch, classes]
-  const gradient =
-    loss === 'hinge'
-      ? hingeGradient(builder, distances, labels, classes)
-      : crossEntropyGradient(builder, distances, labels, classes);
+  const found = lossNamed(loss).write(nodesOf(builder), distances, oneHot(builder, labels, classes));
+  builder.node('Identity', [found.loss], {}, names.loss);
+  const { gradient } = found; // dLoss/dd, [batch, classes]
 
   const transposed = builder.node('Transpose', [scaled], { perm: [1, 0] });
   // dLoss/dV + ridge V, [features, classes]
@@ -95,25 +89,23 @@ function split(builder: GraphBuilder, value: string, sizes: readonly number[], a
   });
 }
 
-function oneHot(builder: GraphBuilder, labels: string, classes: number, off: number): string {
-  const depth = builder.ints('classes', [classes]);
-  const values = builder.constant('off_on', Float32Array.of(off, 1), [2]);
-  return builder.node('OneHot', [labels, depth, values], { axis: -1 });
+/** 1 at each image's class, else 0: [batch, classes] */
+function oneHot(builder: GraphBuilder, labels: string, classes: number): string {
+  const values = builder.constant('off_on', Float32Array.of(0, 1), [2]);
+  return builder.node('OneHot', [labels, builder.ints('classes', [classes]), values], { axis: -1 });
 }
 
-function hingeGradient(builder: GraphBuilder, distances: string, labels: string, classes: number): string {
-  const signs = oneHot(builder, labels, classes, -1);
-  const one = builder.constant('one', Float32Array.of(1), []);
-  const violation = builder.node('Relu', [builder.node('Sub', [one, builder.node('Mul', [signs, distances])])]);
-  builder.node('ReduceSum', [violation], { keepdims: 0 }, linearGraphNames.loss);
-  // Sign of the violation is 1 where the margin is violated, 0 where it is kept.
-  return builder.node('Neg', [builder.node('Mul', [signs, builder.node('Sign', [violation])])]);
-}
-
-function crossEntropyGradient(builder: GraphBuilder, distances: string, labels: string, classes: number): string {
-  const target = oneHot(builder, labels, classes, 0);
-  const logProbabilities = builder.node('LogSoftmax', [distances], { axis: -1 });
-  const picked = builder.node('ReduceSum', [builder.node('Mul', [target, logProbabilities])], { keepdims: 0 });
-  builder.node('Neg', [picked], {}, linearGraphNames.loss);
-  return builder.node('Sub', [builder.node('Exp', [logProbabilities]), target]);
+/** The operations of losses as nodes. */
+function nodesOf(builder: GraphBuilder): LossAlgebra<string> {
+  return {
+    scalar: (value) => builder.constant(`scalar${value}`, Float32Array.of(value), []),
+    multiply: (a, b) => builder.node('Mul', [a, b]),
+    subtract: (a, b) => builder.node('Sub', [a, b]),
+    negate: (a) => builder.node('Neg', [a]),
+    exp: (a) => builder.node('Exp', [a]),
+    relu: (a) => builder.node('Relu', [a]),
+    step: (a) => builder.node('Sign', [a]),
+    logSoftmax: (a) => builder.node('LogSoftmax', [a], { axis: -1 }),
+    sum: (a) => builder.node('ReduceSum', [a], { keepdims: 0 }),
+  };
 }

@@ -1,5 +1,5 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
-import type { Loss } from '../gates/contracts.js';
+import type { Loss } from '../gates/loss.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
 import { bootstrapMeans, type Interval, mean, meanInterval, percentileInterval } from './statistics.js';

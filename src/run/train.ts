@@ -1,7 +1,7 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/safetensors.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { Loss } from '../gates/contracts.js';
 import type { Gate } from '../gates/gate.js';
+import type { Loss } from '../gates/loss.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
 import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';

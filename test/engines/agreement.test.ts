@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import type { Engine, FeatureBatch } from '../../src/engines/engine.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { loadTensorFlow, type TfjsId, tfjsIds } from '../../src/engines/tfjs/backend.js';
-import type { LinearProblem, Loss, Scaling } from '../../src/gates/contracts.js';
+import type { LinearProblem, Scaling } from '../../src/gates/contracts.js';
+import type { Loss } from '../../src/gates/loss.js';
+import { lossNames } from '../../src/gates/loss.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
@@ -78,7 +80,7 @@ const problem = (loss: Loss): LinearProblem => ({
   scaling,
   preconditioner: [floats(16), floats(9)],
 });
-const problems = [problem('hinge'), problem('cross-entropy')];
+const problems = lossNames.map((loss) => problem(loss));
 const x = floats(ROWS * FEATURES);
 const labels = Int32Array.from({ length: ROWS }, () => random.below(CLASSES));
 const [weights, bias] = [floats(FEATURES * CLASSES), floats(CLASSES)];

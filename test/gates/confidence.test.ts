@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { type ConfidenceKind, confidenceKinds, decide } from '../../src/gates/confidence.js';
+import { type ConfidenceKind, confidenceKinds, confidenceOf, confidences, decide } from '../../src/gates/confidence.js';
+import { type Loss, losses, lossNamed, lossNames } from '../../src/gates/loss.js';
 import { Random } from '../../src/random.js';
 
 /** By the definitions, without shifting or sharing anything. */
@@ -81,5 +82,14 @@ describe('decide', () => {
       { winner: 0, confidence: -4 },
     ]);
     expect(decide(new Float32Array(), 3, 'max').classes).to.have.length(0);
+  });
+});
+
+describe('registries of gates', () => {
+  it('have each name once, and refuse others', () => {
+    expect(new Set(confidenceKinds).size).to.equal(confidences.length);
+    expect(new Set(lossNames).size).to.equal(losses.length);
+    expect(() => confidenceOf('margin' as ConfidenceKind)).to.throw('confidence margin: unknown; valid: max');
+    expect(() => lossNamed('squares' as Loss)).to.throw('loss squares: unknown; valid: hinge');
   });
 });

@@ -1,5 +1,6 @@
 import type { Engine } from '../../src/engines/engine.js';
-import type { BlockCovariance, LinearGradient, LinearProblem, Loss, Scaling } from '../../src/gates/contracts.js';
+import type { BlockCovariance, LinearGradient, LinearProblem, Scaling } from '../../src/gates/contracts.js';
+import type { Loss } from '../../src/gates/loss.js';
 
 /** A linear classifier d = xW - b, and images with their classes. */
 export interface Classifier {

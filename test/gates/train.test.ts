@@ -1,8 +1,9 @@
 import { expect } from 'chai';
 import type { Engine } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import type { Loss } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
+import type { Loss } from '../../src/gates/loss.js';
+import { lossNames } from '../../src/gates/loss.js';
 import { type GateTraining, type TrainedGate, type TrainingData, trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
@@ -141,7 +142,7 @@ function objectiveOf({ gate }: TrainedGate, images: Images, training: GateTraini
 
 describe('trainGate', () => {
   const optima = { hinge: hingeOptimum, 'cross-entropy': softmaxOptimum };
-  for (const loss of ['hinge', 'cross-entropy'] as const) {
+  for (const loss of lossNames) {
     it(`${loss}: reaches the optimum within half a per cent, and says the objective it reached`, async () => {
       const images = clouds(1);
       for (const l2 of [4, 0.1, 0.01]) {

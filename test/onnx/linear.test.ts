@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import type { LinearGradientResult, LinearProblem, Loss } from '../../src/gates/contracts.js';
+import type { LinearGradientResult, LinearProblem } from '../../src/gates/contracts.js';
+import type { Loss } from '../../src/gates/loss.js';
+import { lossNames } from '../../src/gates/loss.js';
 import { Random } from '../../src/random.js';
 import { directEngine, identity, lossOf, multiplyBlocks, scale, unscaled } from '../gates/linear.js';
 
@@ -68,7 +70,7 @@ describe('linear graphs in ONNX Runtime', () => {
     return result;
   }
 
-  for (const loss of ['hinge', 'cross-entropy'] as const) {
+  for (const loss of lossNames) {
     it(`${loss}: loss and gradient summed over a batch, as numerical differentiation has them`, async () => {
       for (const [seed, count] of [
         [1, 1],

@@ -1,5 +1,6 @@
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { LinearProblem, Scaling } from '../../gates/contracts.js';
+import { type LossAlgebra, lossNamed } from '../../gates/loss.js';
 import type { TensorFlow } from './backend.js';
 
 type Tf = TensorFlow['tf'];
@@ -40,8 +41,8 @@ export function linearGradient(
   const { scaled, labels, weights, bias, ridge } = input;
   const distances = tf.sub<Tensor2D>(tf.matMul(scaled, weights), bias);
   const target = tf.cast(tf.oneHot(labels, problem.classes), 'float32') as Tensor2D;
-  const { loss, gradient } =
-    problem.loss === 'hinge' ? hinge(tf, distances, target) : crossEntropy(tf, distances, target);
+  const found = lossNamed(problem.loss).write<Tensor>(tensorsOf(tf), distances, target);
+  const gradient = found.gradient as Tensor2D; // dLoss/dd, [batch, classes]
   const raw = tf.add<Tensor2D>(tf.matMul(scaled, gradient, true, false), tf.mul(weights, ridge));
   const rows = splitInto(
     tf,
@@ -50,22 +51,22 @@ export function linearGradient(
     0,
   );
   const blocks = rows.map((part, index) => tf.matMul<Tensor2D>(preconditioner[index]!, part));
-  return { weights: tf.concat2d(blocks, 0), bias: tf.neg(tf.sum(gradient, 0)), loss }; // dd/da = -1
+  return { weights: tf.concat2d(blocks, 0), bias: tf.neg(tf.sum(gradient, 0)), loss: found.loss }; // dd/da = -1
 }
 
-/** One-vs-all hinge: max(0, 1 - y d) with y = 1 for the image's class and -1 for the others. */
-function hinge(tf: Tf, distances: Tensor2D, target: Tensor2D) {
-  const signs = tf.sub(tf.mul(target, 2), 1);
-  const violation = tf.relu(tf.sub(1, tf.mul(signs, distances)));
-  // 1 where the margin is violated, 0 where it is kept.
-  return { loss: tf.sum(violation), gradient: tf.neg(tf.mul(signs, tf.step(violation))) as Tensor2D };
-}
-
-/** -log softmax(d)[label] */
-function crossEntropy(tf: Tf, distances: Tensor2D, target: Tensor2D) {
-  const logProbabilities = tf.logSoftmax(distances);
-  const loss = tf.neg(tf.sum(tf.mul(target, logProbabilities)));
-  return { loss, gradient: tf.sub<Tensor2D>(tf.exp(logProbabilities), target) };
+/** The operations of losses on tensors. */
+function tensorsOf(tf: Tf): LossAlgebra<Tensor> {
+  return {
+    scalar: (value) => tf.scalar(value),
+    multiply: (a, b) => tf.mul(a, b),
+    subtract: (a, b) => tf.sub(a, b),
+    negate: (a) => tf.neg(a),
+    exp: (a) => tf.exp(a),
+    relu: (a) => tf.relu(a),
+    step: (a) => tf.step(a),
+    logSoftmax: (a) => tf.logSoftmax(a),
+    sum: (a) => tf.sum(a),
+  };
 }
 
 /** Parts of a matrix along an axis. */

@@ -1,0 +1,10 @@
+import type { Confidence } from '../confidence.js';
+
+/** The largest distance to a decision boundary (hinge; the paper's, Algorithm 1) or the largest logit (cross-entropy). */
+export const max = {
+  name: 'max',
+  label: 'largest distance or logit',
+  of: (row, winner) => row[winner]!,
+  write: (graph, distances) => graph.rowMaxima(distances),
+  isLargestDistance: true,
+} as const satisfies Confidence;

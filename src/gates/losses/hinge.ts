@@ -1,0 +1,17 @@
+import type { GateLoss } from '../loss.js';
+
+/**
+ * One-vs-all hinge (paper, equations 1 and 2): the sum over images and classes of max(0, 1 - y d) with y = 1 for the image's
+ * class and -1 for the others. The sub-gradient is -y where y d < 1, else 0 (the paper prints the condition as y_hat < 1;
+ * the text below it has the sign of y in it).
+ */
+export const hinge = {
+  name: 'hinge',
+  isSmooth: false,
+  write: (algebra, distances, target) => {
+    const signs = algebra.subtract(algebra.multiply(target, algebra.scalar(2)), algebra.scalar(1));
+    const violation = algebra.relu(algebra.subtract(algebra.scalar(1), algebra.multiply(signs, distances)));
+    // The step of the violation is 1 where the margin is violated, 0 where it is kept.
+    return { loss: algebra.sum(violation), gradient: algebra.negate(algebra.multiply(signs, algebra.step(violation))) };
+  },
+} as const satisfies GateLoss;
