@@ -14,10 +14,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { encodeSafetensors, type Storable } from '../src/checkpoints/safetensors.js';
 import { consoleProgress } from '../src/cli/progress.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
+import * as ort from '../src/engines/onnxruntime/ort.js';
 import { decide } from '../src/gates/confidence.js';
 import { distances } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';

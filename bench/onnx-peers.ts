@@ -9,9 +9,9 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { normalise } from '../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
+import * as ort from '../src/engines/onnxruntime/ort.js';
 import { createEngine } from '../src/engines/registry.js';
 import { decide } from '../src/gates/confidence.js';
 import type { PlacedGate } from '../src/gates/contracts.js';

@@ -15,12 +15,12 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import * as ort from 'onnxruntime-node';
 import { imageFolder } from '../src/data/image-folder/index.js';
 import { preprocessings } from '../src/data/image-folder/preprocessings.js';
 import { wnids } from '../src/data/imagenet/classes.js';
 import { normalise } from '../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
+import * as ort from '../src/engines/onnxruntime/ort.js';
 import { decide } from '../src/gates/confidence.js';
 import { renderColumns } from '../src/report/columns.js';
 

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { openContext } from '../../src/cli/context.js';
 import { normalise } from '../../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { sleepsSoon } from '../../src/engines/onnxruntime/session.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';

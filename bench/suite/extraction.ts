@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { normalise } from '../../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { networkFlops } from '../../src/networks/flops.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';

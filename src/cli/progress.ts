@@ -17,7 +17,10 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
     begin(label, total, unit): ProgressTask {
       const started = now();
       let shown = started;
-      const spinner: Ora | undefined = interactive ? ora({ stream: process.stderr, text: label }).start() : undefined;
+      // Discarding what is typed would put the terminal into raw mode, in which Ctrl-C is a letter and no signal.
+      const spinner: Ora | undefined = interactive
+        ? ora({ stream: process.stderr, text: label, discardStdin: false }).start()
+        : undefined;
       return {
         update(done, detail) {
           const time = now();

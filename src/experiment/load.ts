@@ -8,6 +8,9 @@ import { makePackageKnown } from './package-name.js';
 /** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
 const folder = new URL('../../experiments/', import.meta.url);
 
+// tsx would keep what it compiled in the temporary folder. Said before the thread of module hooks begins, which copies it.
+process.env['TSX_DISABLE_CACHE'] = '1';
+
 /** Names of the project's experiments. */
 export async function experimentNames(): Promise<string[]> {
   const files = await readdir(folder).catch(() => []);

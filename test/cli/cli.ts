@@ -22,6 +22,8 @@ export interface RunOptions {
   readonly imports?: readonly string[];
   /** Generated images in the place of CIFAR-10 (`generatedDatasets.ts`). */
   readonly generated?: boolean;
+  /** A program that starts the command, with its arguments: `strace -f`. */
+  readonly under?: readonly string[];
 }
 
 /** Runs the command line in a process of its own, without any DGATE_ variable of this one. */
@@ -37,14 +39,16 @@ export interface Running {
   stderr: string;
 }
 
-export function startCli(args: readonly string[], { cwd, env, imports = [], generated }: RunOptions = {}): Running {
+export function startCli(args: readonly string[], options: RunOptions = {}): Running {
+  const { cwd, env, imports = [], generated, under = [] } = options;
   // What was built, where it is as new as the sources; generated images need the sources.
   const built = !generated && distIsFresh();
   const before = [...(built ? [] : [tsx]), ...imports, ...(generated ? [here('generatedDatasets.ts')] : [])];
   const entry = join(root, built ? 'dist/bin/dgate.js' : 'bin/dgate.ts');
   const command = [...before.flatMap((module) => ['--import', module]), entry, ...args];
   const inherited = Object.entries(process.env).filter(([name]) => !/^(DGATE_|NODE_OPTIONS|LANG|LC_)/.test(name));
-  const child = spawn(process.execPath, command, {
+  const [program, ...words] = [...under, process.execPath, ...command];
+  const child = spawn(program!, words, {
     cwd: cwd ?? tmpdir(),
     env: { ...Object.fromEntries(inherited), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -79,7 +83,7 @@ export const tsx = pathToFileURL(join(root, 'node_modules/tsx/dist/loader.mjs'))
 let fresh: boolean | undefined;
 
 /** Whether `dist` is at least as new as every source; asked once. */
-function distIsFresh(): boolean {
+export function distIsFresh(): boolean {
   fresh ??= (() => {
     const built = join(root, 'dist/bin/dgate.js');
     if (!existsSync(built)) return false;

@@ -1,9 +1,9 @@
 import { readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
-import * as ort from 'onnxruntime-node';
 import { normalise } from '../../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { loadSized } from '../../src/engines/onnxruntime/sized.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';

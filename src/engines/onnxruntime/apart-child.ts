@@ -1,9 +1,9 @@
 /** ONNX Runtime in a process of its own: opens one model after the other and runs them, as `apart.ts` asks. */
 import { readSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import * as ort from 'onnxruntime-node';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { type Answer, type Ask, MODEL_PIPE } from './apart.js';
+import * as ort from './ort.js';
 
 let session: ort.InferenceSession | undefined;
 

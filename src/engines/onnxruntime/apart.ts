@@ -3,10 +3,10 @@ import { availableParallelism } from 'node:os';
 import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import type { InferenceSession } from 'onnxruntime-node';
 import { InputError } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { loaders } from '../loaders.js';
+import type { InferenceSession } from './ort.js';
 import { type Feed, type OpenSession, type RunResult, refusedBy, type Session, sessionOptions } from './session.js';
 
 /** What a process may take in which a model of unknown origin runs. */

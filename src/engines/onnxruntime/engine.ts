@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
-import * as ort from 'onnxruntime-node';
 import type { ConfidenceKind } from '../../gates/confidence.js';
 import type {
   BlockCovariance,
@@ -20,6 +19,7 @@ import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { BySize, oneOrMore } from './by-size.js';
 import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
+import * as ort from './ort.js';
 import { tryApart } from './probe.js';
 import { forBatches, sessionOptions, sleepsSoon } from './session.js';
 import { loadSized } from './sized.js';

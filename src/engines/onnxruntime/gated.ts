@@ -2,7 +2,6 @@ import { mkdtempSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
@@ -15,6 +14,7 @@ import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
 import type { GatedNetwork } from '../engine.js';
 import { oneOrMore } from './by-size.js';
+import * as ort from './ort.js';
 import { forBatches, sleepsSoon } from './session.js';
 
 /** Opens sessions of one engine, with these options besides its own. */

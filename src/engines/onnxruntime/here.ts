@@ -1,5 +1,5 @@
-import * as ort from 'onnxruntime-node';
 import type { RunValue } from '../../onnx/graph/probe.js';
+import * as ort from './ort.js';
 import { type OpenSession, refusedBy, sessionOptions } from './session.js';
 
 /**

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
-import type { InferenceSession } from 'onnxruntime-node';
 import { InputError, messageOf } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
+import type { InferenceSession } from './ort.js';
 
 /** A value that goes into a run. */
 export interface Feed {
