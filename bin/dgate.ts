@@ -1,5 +1,30 @@
 #!/usr/bin/env node
-import { main } from '../src/cli/main.js';
+// Every Node since 12.17 can parse this file, so that an old one says which is wanted: no static import, no syntax newer
+// than ES2019, and the rest is loaded only where it can be parsed.
+const oldest = [20, 19] as const;
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
-const status = await main(process.argv.slice(2));
-if (status !== 0) process.exitCode = status;
+if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
+  process.stderr.write(`dgate: Node ${process.versions.node} is too old; valid: Node ${oldest.join('.')} or newer\n`);
+  process.exitCode = 2;
+} else {
+  import('../src/cli/main.js')
+    .then(({ main }) => main(process.argv.slice(2)))
+    .catch(reportUnloaded)
+    .then((status) => {
+      if (status !== 0) process.exitCode = status;
+    });
+}
+
+/** The program's own files cannot be read, as with a limit on open files. */
+function reportUnloaded(error: unknown): number | PromiseLike<number> {
+  return import('../src/cli/failure.js').then(
+    ({ reportFailure }) => reportFailure(error),
+    () => {
+      process.stderr.write(`dgate: cannot be loaded: ${error instanceof Error ? error.message : error}\n`);
+      return 2;
+    },
+  );
+}
+
+export {};

@@ -1,3 +1,5 @@
+import { visible } from './escape.js';
+
 /**
  * The one class of error that is the user's to mend: bad usage or bad input.
  *
@@ -22,19 +24,10 @@ export class InputError extends Error {
 /** Longest line in characters: a terminal's page. */
 const LONGEST = 2000;
 
-/**
- * What a terminal takes for a command instead of a letter: control characters (C0, C1), line and paragraph separators,
- * and those that turn the direction of writing.
- */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
-
 /** Names from files of others stand in messages: what is not a letter is written as JavaScript would, `\\u001b`. */
 function oneLine(text: string): string {
   const cut = text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
-  const escaped = cut.replace(controls, (found) => {
-    return found === '\n' ? '\\n' : `\\u${found.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
+  const escaped = visible(cut);
   return escaped.length > LONGEST ? `${escaped.slice(0, LONGEST - 3)}...` : escaped;
 }
 

@@ -1,17 +1,23 @@
-import { InputError } from '../errors.js';
+import { version } from '../project.js';
+import { asSystemProblem } from '../system-error.js';
+import { say } from './output.js';
 
 /**
- * Says on stderr what went wrong: bad input a line for each problem, anything else with its stack.
+ * Says on stderr what went wrong: bad input and errors of the operating system a line for each problem; anything else is
+ * a defect of dgate and is said with its stack.
  *
  * @param where what it was found in, said first: `table1: `
  * @returns the exit status: 2 bad input, 1 anything else
  */
 export function reportFailure(error: unknown, where = ''): 1 | 2 {
-  if (error instanceof InputError) {
-    for (const problem of error.problems) process.stderr.write(`dgate: ${where}${problem}\n`);
+  const known = asSystemProblem(error);
+  if (known !== undefined) {
+    for (const problem of known.problems) say(`dgate: ${where}${problem}`);
     return 2;
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.stderr.write(`dgate: ${where}failed: ${text}\n`);
+  const about = `dgate ${version()}, Node ${process.versions.node}, ${process.platform} ${process.arch}`;
+  say(`dgate: ${where}failed: ${text}`);
+  say(`dgate: this is a defect; please report these lines and the command to its authors (${about})`);
   return 1;
 }

@@ -1,6 +1,7 @@
 import yargs from 'yargs';
 import { InputError } from '../errors.js';
 import { version } from '../project.js';
+import { asFileProblem } from '../store/files.js';
 import { removeTemporaryFiles } from '../store/passing.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';
@@ -15,8 +16,10 @@ export async function main(args: readonly string[]): Promise<number> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted(signal));
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0); // the reader (head, less) has seen enough
-    throw error;
+    process.exit(reportFailure(asFileProblem(error, 'standard output')));
   });
+  process.stderr.on('error', () => {}); // nobody can be told; the exit status still says it
+  process.on('uncaughtException', (error) => process.exit(reportFailure(error)));
   try {
     await parser(args).parseAsync();
     return 0;

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InputError, messageOf } from '../errors.js';
+import { visible } from '../escape.js';
 import { exists } from '../store/files.js';
+import { asSystemProblem } from '../system-error.js';
 import { makePackageKnown } from './package-name.js';
 
 /** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
@@ -51,14 +54,29 @@ const loading = new Set<string>();
 function ended(status: number): void {
   if (loading.size === 0 || status === 130 || status === 143) return; // interrupted by the user
   process.stderr.write(
-    `dgate: ${[...loading].join(', ')}: ended the program while it was loaded (process.exit, or an await that never ` +
-      'ends); valid: a file that exports an experiment and does nothing else\n',
+    `dgate: ${visible([...loading].join(', '))}: ended the program while it was loaded (process.exit, an await that ` +
+      `never ends${memoryLimit()}); valid: a file that exports an experiment and does nothing else\n`,
   );
   process.exitCode = 2;
 }
 
+/** A limit on this process's memory, which ends the worker that compiles TypeScript. */
+function memoryLimit(): string {
+  try {
+    const [, most] = /^Max address space +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+    return most === undefined ? '' : `, or too little memory for its loader: ulimit -v allows ${most} bytes`;
+  } catch {
+    return ''; // not Linux
+  }
+}
+
+/** What failed beside the definition is reported as what it is: the definition did not end the program. */
+function failed(): void {
+  loading.clear();
+}
+
 async function importDefault(url: string, where: string): Promise<unknown> {
-  if (loading.size === 0) process.once('exit', ended);
+  if (loading.size === 0) process.once('exit', ended).once('uncaughtExceptionMonitor', failed);
   loading.add(where);
   try {
     // A user's TypeScript is compiled on the way in by tsx; the project's own is compiled already.
@@ -68,10 +86,11 @@ async function importDefault(url: string, where: string): Promise<unknown> {
     // Awaited here: a promise that fails is a file that cannot be loaded.
     return await (isModule(module.default) ? module.default.default : module.default);
   } catch (error) {
-    throw new InputError(`${where}: cannot be loaded: ${firstLines(messageOf(error))}`, { cause: error });
+    const machine = asSystemProblem(error);
+    throw new InputError(`${where}: cannot be loaded: ${firstLines(messageOf(machine ?? error))}`, { cause: error });
   } finally {
     loading.delete(where);
-    if (loading.size === 0) process.off('exit', ended);
+    if (loading.size === 0) process.off('exit', ended).off('uncaughtExceptionMonitor', failed);
   }
 }
 

@@ -3,6 +3,7 @@ import { closeSync, createReadStream, openSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
+import { asSystemProblem } from '../system-error.js';
 import { removeOnExit } from './passing.js';
 import { thisProcess } from './processes.js';
 
@@ -11,25 +12,9 @@ export { canonicalJson, sha256 } from './text.js';
 
 type Bytes = Uint8Array | string;
 
-/** Error codes of the file system that the user can mend, with what to do about each. */
-const mendable: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full: make space, then run the same command again; it goes on where it stopped',
-  EDQUOT: 'the disk quota is used up: make space, then run the same command again',
-  EACCES: 'permission denied: choose another folder (--cache, --results) or change its permissions',
-  EPERM: 'operation not permitted: choose another folder (--cache, --results)',
-  EROFS: 'the file system is read-only: choose another folder (--cache, --results)',
-  ENOTDIR: 'a part of this path is a file, not a folder: choose another folder (--cache, --results)',
-  EISDIR: 'this is a folder, not a file',
-  EIO: 'the disk reports an error: check it, or choose another folder (--cache, --results)',
-  ENAMETOOLONG: 'the path is too long: choose another folder (--cache, --results)',
-  EEXIST: 'a file stands where a folder is needed: choose another folder (--cache, --results)',
-};
-
-/** Turns a file-system error that the user can mend into an {@link InputError}; returns any other error as it is. */
+/** Turns an error of the operating system into an {@link InputError} about this path; returns any other error as it is. */
 export function asFileProblem(error: unknown, path: string): unknown {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const advice = mendable[code];
-  return advice === undefined ? error : new InputError(`${path}: ${advice}`, { cause: error });
+  return asSystemProblem(error, path) ?? error;
 }
 
 /**

@@ -160,7 +160,7 @@ describe('asFileProblem', () => {
   });
 
   it('leaves everything else as it is', () => {
-    for (const error of [errorOf('EMFILE'), new Error('ENOSPC'), 'ENOSPC', undefined]) {
+    for (const error of [errorOf('ERR_INVALID_ARG_TYPE'), new Error('ENOSPC'), 'ENOSPC', undefined]) {
       expect(asFileProblem(error, '/some/path')).to.equal(error);
     }
     const known = new InputError('known');
