@@ -87,7 +87,9 @@ export function whatMoved(baseline: readonly Measure[], measures: readonly Measu
     const from = known.value;
     const difference = typeof from === 'number' && typeof to === 'number' ? to - from : undefined;
     const allowed = typeof known.tolerance === 'number' ? known.tolerance : 0;
-    const isSame = difference === undefined ? String(from) === String(to) : Math.abs(difference) <= allowed;
+    // What is not a number is not the same, even as a baseline that has none either.
+    const isSame =
+      difference === undefined ? String(from) === String(to) && String(to) !== 'NaN' : Math.abs(difference) <= allowed;
     if (isSame) return [];
     return [{ item, quantity, from, to, ...(difference !== undefined && { difference }), ...judged(known.tolerance) }];
   });

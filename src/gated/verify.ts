@@ -122,7 +122,7 @@ function compareImage(
     // The cache has no confidence of the original classifier.
     const difference = cached === undefined ? 0 : Math.abs(cached - result.confidences[position]!);
     found.largestDifference = Math.max(found.largestDifference, difference);
-    if (expected === result.classes[position]) {
+    if (expected === result.classes[position] && !Number.isNaN(difference)) {
       found.same++;
       return;
     }

@@ -77,7 +77,10 @@ export function earlyVerdict(sorted: readonly ClassCounts[]): {
 } {
   const mostly = sorted.filter((row) => earlyShareInterval(row).low > 0.5);
   if (mostly.length > BY_CHANCE * sorted.length) return { verdict: 'holds', mostly };
-  return { verdict: sorted.some((row) => earlyShareInterval(row).high > 0.5) ? 'undecided' : 'does not hold', mostly };
+  return {
+    verdict: sorted.every((row) => earlyShareInterval(row).high <= 0.5) ? 'does not hold' : 'undecided',
+    mostly,
+  };
 }
 
 /**
@@ -93,5 +96,5 @@ export function lateVerdict(sorted: readonly ClassCounts[]): {
     return first(row).high < CANNOT && wilson(row.able.at(-1)!, row.images).low > first(row).high;
   });
   if (cannot.length > BY_CHANCE * sorted.length) return { verdict: 'holds', cannot };
-  return { verdict: sorted.some((row) => first(row).low < CANNOT) ? 'undecided' : 'does not hold', cannot };
+  return { verdict: sorted.every((row) => first(row).low >= CANNOT) ? 'does not hold' : 'undecided', cannot };
 }

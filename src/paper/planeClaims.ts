@@ -121,7 +121,7 @@ function noLossFound({ drop, dropInterval }: Measures, plane: readonly PlanePoin
 /** Where on the diagonal the original's accuracy is reached, and what is saved there. */
 function noLossFrom(plane: readonly PlanePoint[], accuracy: number, total: number): string {
   const diagonal = plane.filter(({ t1, t2 }) => t1 === t2).sort((a, b) => b.t1 - a.t1);
-  const lossy = diagonal.findIndex((point) => accuracy - point.accuracy > NO_LOSS);
+  const lossy = diagonal.findIndex((point) => !(accuracy - point.accuracy <= NO_LOSS));
   const last = diagonal[lossy < 0 ? diagonal.length - 1 : lossy - 1];
   const most = `at most ${points(NO_LOSS)}`;
   if (last === undefined) return `no equal thresholds of the plane lose ${most}`;
@@ -166,7 +166,7 @@ export function monotony(plane: readonly PlanePoint[], images: number) {
     for (const next of up) {
       if (next === undefined) continue;
       steps++;
-      if (next.flops < point.flops) flopsFalls++;
+      if (!(next.flops >= point.flops)) flopsFalls++;
       const fall = point.accuracy - next.accuracy;
       if (fall > 0) falls++;
       worst = Math.max(worst, fall);

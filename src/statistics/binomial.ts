@@ -45,8 +45,8 @@ export function upperLimit(k: number, n: number, level: number): number {
   let [low, high] = [k / n, 1];
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;
-    if (binomialCdf(k, n, middle) > level) low = middle;
-    else high = middle;
+    if (binomialCdf(k, n, middle) <= level) high = middle;
+    else low = middle;
   }
   return high;
 }

@@ -216,7 +216,7 @@ class Best {
     let most = Number.NEGATIVE_INFINITY;
     for (let correct = count; correct >= 0; correct--) {
       const saved = this.saved[correct]!;
-      if (saved <= most) continue;
+      if (!(saved > most)) continue;
       most = saved;
       points.push({
         thresholds: thresholds(this.combination[correct]!),

@@ -71,7 +71,7 @@ export function certify(
     const { lost, gained } = changes(scores, thresholds, testing);
     const pValue = dropPValue(lost, gained, testing.length, promised.drop, 1 - promised.confidence);
     const tested = certified.tested + 1;
-    if (pValue > 1 - promised.confidence) return { ...certified, tested };
+    if (!(pValue <= 1 - promised.confidence)) return { ...certified, tested };
     certified = { ...certified, thresholds, open: true, pValue, tested };
   }
   return certified;
@@ -120,12 +120,12 @@ function proposePath(
     const mended = (changed[i]! + gained[i]!) / 2;
     const limit = (spoilt - mended / 2) / images.length + z * Math.sqrt((changed[i]! + 1) / images.length / testing);
     const step = Math.max(0, Math.ceil((limit / (2 * drop)) * PATH_LENGTH) - 1);
-    if (step >= PATH_LENGTH || saved[i]! <= 0) continue;
+    if (!(step < PATH_LENGTH && saved[i]! > 0)) continue;
     if (best[step]! < 0 || saved[i]! > saved[best[step]!]!) best[step] = i;
   }
   let most = 0;
   return [...best].flatMap((i) => {
-    if (i < 0 || saved[i]! <= most) return [];
+    if (i < 0 || !(saved[i]! > most)) return [];
     most = saved[i]!;
     return [grid.thresholds(i)];
   });

@@ -16,8 +16,15 @@ const NUISANCE_SHARE = 0.05;
  * images, as far as 40 points of q show the largest of a smooth function.
  *
  * @param level that the p-value is held against
+ * @returns a number from 0 to 1, never NaN
+ * @throws RangeError where the counts or the shares are none
  */
 export function dropPValue(lost: number, gained: number, count: number, drop: number, level: number): number {
+  const isSample =
+    [lost, gained, count].every(Number.isSafeInteger) && lost >= 0 && gained >= 0 && lost + gained <= count;
+  if (!isSample || !(drop >= 0 && drop < 1) || !(level > 0 && level < 1)) {
+    throw new RangeError(`${lost} lost and ${gained} gained of ${count}, drop ${drop}, level ${level}: not a sample`);
+  }
   const spent = NUISANCE_SHARE * level;
   const most = upperLimit(lost + gained, count, spent);
   // Losing `drop` on average, at least that share of the answers changes.
@@ -37,6 +44,9 @@ export function dropPValue(lost: number, gained: number, count: number, drop: nu
  */
 export function differenceCdf(t: number, count: number, changed: number, drop: number): number {
   const share = (1 + drop / changed) / 2; // of lost ones among the changed
+  if (share >= 1) return binomialCdf(t, count, changed); // whatever changes is lost
+  // Every answer changes: the difference is 2 lost - count. (The sum below would multiply 0 by infinity.)
+  if (changed >= 1) return binomialCdf(Math.floor((t + count) / 2), count, share);
   const spread = Math.sqrt(count * changed * (1 - changed));
   const first = Math.max(Math.abs(t), Math.floor(count * changed - 9 * spread - 9), 0);
   if (first > count) return t < 0 ? 0 : 1;

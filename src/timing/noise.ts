@@ -2,7 +2,7 @@ import { type Estimate, estimate, type PairTimes } from './estimate.js';
 import type { Surroundings } from './machine.js';
 import { median, summarise } from './statistics.js';
 
-/** Beyond these a measurement is warned about. */
+/** A measurement that does not lie within these, or is not a number, is warned about. */
 export const noiseBounds = {
   /** Width of the 95 % interval of t/t0. */
   intervalWidth: 0.06,
@@ -28,11 +28,11 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 export function noiseWarnings(pairs: readonly PairTimes[], whole: Estimate, seed: number): string[] {
   const warnings: string[] = [];
   const { low, high } = whole.speedUpInterval;
-  if (high - low > noiseBounds.intervalWidth) {
+  if (!(high - low <= noiseBounds.intervalWidth)) {
     warnings.push(`t/t0 is only known between ${(1 - high).toFixed(3)} and ${(1 - low).toFixed(3)}: time more images`);
   }
   const { p90, median: usual } = summarise(pairs.map(({ originalMs }) => originalMs));
-  if (p90 / usual > noiseBounds.spread) {
+  if (!(p90 / usual <= noiseBounds.spread)) {
     warnings.push(
       `the machine is noisy: the original network does the same work every time, yet its 90th percentile ` +
         `(${p90.toPrecision(3)} ms) is ${(p90 / usual).toFixed(2)} times its median (${usual.toPrecision(3)} ms)`,
@@ -47,15 +47,15 @@ function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {
   const halves = [pairs.slice(0, half), pairs.slice(half)] as const;
   const [early, late] = halves.map((part) => median(part.map(({ originalMs }) => originalMs))) as [number, number];
   const warnings: string[] = [];
-  if (Math.abs(late / early - 1) > noiseBounds.drift) {
+  if (!(Math.abs(late / early - 1) <= noiseBounds.drift)) {
     warnings.push(
       `the machine changed its pace: the original network's median is ${early.toPrecision(3)} ms in the first half of ` +
         `the run and ${late.toPrecision(3)} ms in the second`,
     );
   }
   const [a, b] = halves.map((part) => estimate(part, seed)) as [Estimate, Estimate];
-  const apart = a.speedUpInterval.high < b.speedUpInterval.low || b.speedUpInterval.high < a.speedUpInterval.low;
-  if (apart && Math.abs(a.speedUp - b.speedUp) > noiseBounds.halves) {
+  const overlap = a.speedUpInterval.high >= b.speedUpInterval.low && b.speedUpInterval.high >= a.speedUpInterval.low;
+  if (!overlap && !(Math.abs(a.speedUp - b.speedUp) <= noiseBounds.halves)) {
     warnings.push(
       `the two halves of the run disagree: speed-up ${percent(a.speedUp)} in the first, ${percent(b.speedUp)} in the second`,
     );
@@ -67,10 +67,10 @@ function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {
 export function surroundingsWarnings({ cores, loadBefore, loadAfter, othersShare }: Surroundings): string[] {
   const load = Math.max(loadBefore, loadAfter);
   const warnings: string[] = [];
-  if (load > noiseBounds.load * cores) {
+  if (!(load <= noiseBounds.load * cores)) {
     warnings.push(`the machine is busy: its load over the last minute was ${load.toFixed(1)} on ${cores} cores`);
   }
-  if (othersShare !== null && othersShare > noiseBounds.others) {
+  if (othersShare !== null && !(othersShare <= noiseBounds.others)) {
     warnings.push(`other programs kept ${percent(othersShare)} of the processors busy while the networks were timed`);
   }
   return warnings;

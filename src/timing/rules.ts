@@ -29,7 +29,7 @@ const leastPairs = (batch: number): number => (batch === 1 ? 400 : 60);
 export function chosenPairs(batch: number, pairMs: number, available: number): Rule {
   const least = leastPairs(batch);
   const fitting = Math.floor(ROW_MS / pairMs);
-  const pairs = Math.max(least, Math.min(fitting, available));
+  const pairs = fitting > least ? Math.max(least, Math.min(fitting, available)) : least;
   let why = `about ${ROW_MS / 1000} s`;
   if (pairs === available) why = 'every image once';
   else if (pairs === least) why = 'the least that says something';

@@ -43,7 +43,7 @@ export async function warmUp(
     median(list.slice(Math.max(0, list.length - before - window), list.length - before));
   const settled = (list: readonly number[]): boolean => Math.abs(latest(list) / latest(list, window) - 1) <= tolerance;
   const opening = (): number => times.reduce((sum, list) => sum + Math.max(0, list[0]! - list[1]! || 0), 0);
-  const isOver = (): boolean => clock() - start - opening() >= maxMs;
+  const isOver = (): boolean => !(clock() - start - opening() < maxMs);
   let stable = false;
   for (let windows = 1; !stable && windows * window <= maxRuns && !(windows > 1 && isOver()); windows++) {
     for (const [index, work] of works.entries()) {

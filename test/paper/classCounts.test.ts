@@ -59,6 +59,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(earlyVerdict([row(0, 0, 0.61)]).mostly.map(({ label }) => label)).to.deep.equal([0]);
     expect(earlyVerdict([row(0, 0, 0.55)]).verdict).to.equal('undecided');
     expect(earlyVerdict([row(0, 0, 0.3)]).verdict).to.equal('does not hold');
+    expect(earlyVerdict([row(0, 0, Number.NaN)]).verdict).to.equal('undecided');
   });
 
   it('late: some class gate 1 cannot take and the last gate can, beyond doubt', () => {
@@ -66,6 +67,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(lateVerdict([row(0, 1, 0, [2, 50])]).verdict).to.equal('holds');
     expect(lateVerdict([row(0, 1, 0, [2, 3])]).verdict).to.equal('undecided');
     expect(lateVerdict([row(0, 0, 0.5, [40, 90])]).verdict).to.equal('does not hold');
+    expect(lateVerdict([row(0, 0, 0.5, [Number.NaN, 90])]).verdict).to.equal('undecided');
   });
 
   it('a few of a thousand classes are what chance gives', () => {

@@ -61,6 +61,9 @@ describe('the plane of two thresholds (Figure 5)', () => {
     expect(worst).to.be.closeTo(0.1, 1e-12);
     // A tenth of the images move: 4 standard deviations are 0.1 with 160 images.
     expect(monotony(plane, 150).beyondNoise).to.equal(false);
+    // What is not a number has fallen.
+    const broken = plane.map((at, i) => (i === 3 ? { ...at, flops: Number.NaN } : at));
+    expect(monotony(broken, 1000).flopsFalls).to.equal(3);
   });
 
   it('no loss: no more than the paper calls no meaningful drop, 0.09 points', () => {

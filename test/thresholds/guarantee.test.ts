@@ -7,7 +7,15 @@ import { differenceCdf, dropPValue, normalQuantile } from '../../src/thresholds/
 
 /** Probability of so many lost and gained images, each image alone. */
 const mass = (lost: number, gained: number, n: number, pLost: number, pGained: number): number =>
-  binomialMass(lost, n, pLost) * binomialMass(gained, n - lost, pGained / (1 - pLost));
+  binomialMass(lost, n, pLost) * binomialMass(gained, n - lost, pLost < 1 ? Math.min(1, pGained / (1 - pLost)) : 0);
+
+/** Every (lost, gained) that n images can have. */
+const outcomes = (n: number): [lost: number, gained: number][] =>
+  Array.from({ length: n + 1 }, (_, lost) =>
+    Array.from({ length: n - lost + 1 }, (_, gained): [number, number] => [lost, gained]),
+  ).flat();
+
+const drops = [1e-6, 0.005, 0.02, 0.1, 0.2, 0.3, 0.5, 0.9, 0.999];
 
 describe('differenceCdf', () => {
   it('is the sum over all ways of losing and gaining', () => {
@@ -21,6 +29,24 @@ describe('differenceCdf', () => {
           }
         }
         expect(differenceCdf(t, n, changed, drop), `${t} ${changed}`).to.be.closeTo(sum, 1e-9);
+      }
+    }
+  });
+
+  it('is that sum for every small number of images, to where all answers change and all changed ones are lost', () => {
+    for (let n = 0; n <= 9; n++) {
+      for (const drop of [0, ...drops]) {
+        for (const changed of [drop, drop + 1.2e-16, (1 + drop) / 2, 1 - 1e-16, 1]) {
+          if (changed === 0) continue;
+          for (let t = -n; t <= n; t++) {
+            const sum = outcomes(n)
+              .filter(([lost, gained]) => lost - gained <= t)
+              .reduce((all, [lost, gained]) => {
+                return all + mass(lost, gained, n, (changed + drop) / 2, Math.max(0, changed - drop) / 2);
+              }, 0);
+            expect(differenceCdf(t, n, changed, drop), `${t} of ${n}: ${changed}, ${drop}`).to.be.closeTo(sum, 1e-9);
+          }
+        }
       }
     }
   });
@@ -55,6 +81,49 @@ describe('dropPValue', () => {
       }
     }
     expect(largest, 'not needlessly careful').to.be.above(0.03);
+  });
+
+  it('is a number, and rejects rarely enough, for every outcome of few images and every share of changed answers', () => {
+    for (const level of [0.05, 0.3]) {
+      for (const n of [1, 2, 5, 10, 16]) {
+        for (const drop of drops) {
+          const rejected = outcomes(n).filter(([lost, gained]) => {
+            const p = dropPValue(lost, gained, n, drop, level);
+            expect(p, `${lost}, ${gained} of ${n}, drop ${drop}`).to.be.within(0, 1);
+            return p <= level;
+          });
+          for (let i = 0; i <= 20; i++) {
+            const changed = drop + ((1 - drop) * i) / 20;
+            const chance = rejected.reduce((sum, [lost, gained]) => {
+              return sum + mass(lost, gained, n, (changed + drop) / 2, Math.max(0, changed - drop) / 2);
+            }, 0);
+            expect(chance, `n ${n}, drop ${drop}, changed ${changed}, level ${level}`).to.be.at.most(level + 1e-12);
+          }
+        }
+      }
+    }
+  });
+
+  it('certifies nothing where all answers changed and no fewer were lost', () => {
+    expect(dropPValue(7, 3, 10, 0.3, 0.2)).to.be.above(0.2);
+    expect(dropPValue(680, 320, 1000, 0.3, 0.05)).to.be.above(0.9);
+    expect(dropPValue(500, 500, 1000, 0.3, 0.05)).to.be.below(0.01);
+  });
+
+  it('refuses what is no sample', () => {
+    for (const [lost, gained, n, drop, level] of [
+      [6, 5, 10, 0.1, 0.05],
+      [-1, 0, 10, 0.1, 0.05],
+      [1, 0.5, 10, 0.1, 0.05],
+      [Number.NaN, 0, 10, 0.1, 0.05],
+      [0, 0, Number.NaN, 0.1, 0.05],
+      [0, 0, 10, Number.NaN, 0.05],
+      [0, 0, 10, 1, 0.05],
+      [0, 0, 10, 0.1, Number.NaN],
+      [0, 0, 10, 0.1, 0],
+    ] as const) {
+      expect(() => dropPValue(lost, gained, n, drop, level)).to.throw(RangeError);
+    }
   });
 
   it('falls with more images, rises with more losses', () => {
@@ -102,6 +171,25 @@ describe('certify', () => {
     expect(opened).to.be.above(50);
     expect(saved / 60).to.be.above(0.2);
   }).timeout(30_000);
+
+  it('breaks it no more often where every answer changes', () => {
+    // The gate is wrong where the network is right, and the other way round: 65.1 % against 34.9 %.
+    const random = new Random(54, 'certify');
+    let opened = 0;
+    for (let trial = 0; trial < 400; trial++) {
+      const count = 300;
+      const original = Int32Array.from({ length: count }, () => Number(random.uniform() >= 0.651));
+      const scores: Scores = {
+        count,
+        labels: new Int32Array(count),
+        original,
+        classes: [original.map((answer) => 1 - answer)],
+        confidences: [new Float32Array(count).fill(1)],
+      };
+      if (certify(scores, [1, 4], all(scores), { drop: 0.3, confidence: 0.95 }, trial).open) opened++;
+    }
+    expect(opened).to.be.within(1, 34); // P(more than 34 of 400 at 5 %) < 0.1 %; the test must be able to open
+  });
 
   it('closes all gates, and says so, where nothing can be promised', () => {
     const scores = draw(new Random(51), 40);

@@ -49,6 +49,19 @@ describe('noise', () => {
     expect(warned(throttled)[0]).to.match(/^the machine changed its pace: .* 10\.0 ms in the first half .* 12\.0 ms/);
   });
 
+  it('where times are not numbers: every bound is broken', () => {
+    const list = pairs(() => ({ originalMs: Number.NaN }));
+    const lines = warned(list);
+    for (const start of ['t/t0 is only known', 'the machine is noisy', 'the machine changed', 'the two halves']) {
+      expect(
+        lines.some((line) => line.startsWith(start)),
+        start,
+      ).to.equal(true);
+    }
+    const nowhere = { cores: 2, loadBefore: Number.NaN, loadAfter: 0, othersShare: Number.NaN };
+    expect(surroundingsWarnings(nowhere)).to.have.length(2);
+  });
+
   it('where the halves of the run disagree about t/t0', () => {
     const drifting = pairs(({ gatedMs }, i) => (i < 500 ? {} : { gatedMs: 1.1 * gatedMs }));
     expect(warned(drifting)).to.deep.equal([

@@ -21,6 +21,7 @@ describe('how long a row is timed', () => {
     expect(chosenPairs(1, 500, 10_000).description).to.equal('400 pairs (the least that says something)');
     expect(chosenPairs(32, 2000, 312).description).to.equal('60 pairs (the least that says something)');
     expect(chosenPairs(32, 1, 15).description).to.equal('60 pairs (the least that says something)');
+    expect(chosenPairs(1, Number.NaN, 10_000).description).to.equal('400 pairs (the least that says something)');
   });
 
   it('takes as many as were asked for', () => {

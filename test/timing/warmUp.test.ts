@@ -85,6 +85,11 @@ describe('warm-up', () => {
     expect(await warmUp(long.clock, long.list, bounds)).to.include({ runs: 4, stable: false });
   });
 
+  it('ends unsettled where times are not numbers', async () => {
+    const { clock, list } = works(() => Number.NaN);
+    expect(await warmUp(clock, list, bounds)).to.include({ runs: 1, stable: false });
+  });
+
   it('ends unsettled at the bound of its time, but never without a run', async () => {
     const slow = works(() => 4000);
     expect(await warmUp(slow.clock, slow.list, bounds)).to.include({ runs: 3, stable: false });
