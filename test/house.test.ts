@@ -3,6 +3,29 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { againstTheOrder, importsOf, occurrences, rooms, sourcesOf } from '../scripts/house.js';
 
+/** Besides `store/input.ts`: what opens files of dgate itself, of installed packages, of the system, or to write. */
+const openers = [
+  'src/check/code.ts',
+  'src/checkpoints/transfer.ts',
+  'src/data/cifar10/fetch.ts',
+  'src/data/cifar10/sources.ts',
+  'src/engines/onnxruntime/engine.ts',
+  'src/engines/onnxruntime/setup.ts',
+  'src/engines/setup/lock.ts',
+  'src/engines/setup/zip.ts',
+  'src/engines/tfjs/setup/index.ts',
+  'src/engines/tfjs/setup/machine.ts',
+  'src/engines/tfjs/webgpu.ts',
+  'src/experiment/load.ts',
+  'src/paper/claims.ts',
+  'src/project.ts',
+  'src/report/font.ts',
+  'src/store/files.ts',
+  'src/store/input.ts',
+  'src/store/processes.ts',
+  'src/timing/machine.ts',
+];
+
 describe('the structure of the sources', () => {
   const root = fileURLToPath(new URL('..', import.meta.url));
   const sources = sourcesOf(root);
@@ -25,6 +48,12 @@ describe('the structure of the sources', () => {
       sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path.split('/').slice(0, 3).join('/'));
     expect([...new Set(importers(/(?:from|import\() ?'onnxruntime-node'/))]).to.deep.equal(['src/engines/onnxruntime']);
     expect([...new Set(importers(/(?:from|import\() ?'@tensorflow\//))]).to.deep.equal(['src/engines/tfjs']);
+  });
+
+  it('opens files of others in one place only', () => {
+    const opens = /\b(?:readFile|readFileSync|createReadStream|openSync|open|copyFile)\b[^;]*? from 'node:fs/;
+    const found = sources.filter(({ text }) => opens.test(text)).map(({ path }) => path);
+    expect(found.filter((path) => !openers.includes(path))).to.deep.equal([]);
   });
 
   it('names its rooms in the documentation, in their order', () => {

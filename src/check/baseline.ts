@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
 import { InputError, messageOf } from '../errors.js';
 import { exists } from '../store/files.js';
+import { readInput } from '../store/input.js';
 import type { Given, Measure, Tolerance } from './measure.js';
 
 /** What a baseline says and the check finds differently. */
@@ -33,8 +33,9 @@ export async function readBaseline(path: string): Promise<Measure[] | undefined>
   if (!(await exists(path))) return undefined;
   let records: Record<string, string>[];
   try {
-    records = parse(await readFile(path, 'utf8'), { columns: true });
+    records = parse(await readInput(path), { columns: true });
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${path}: not CSV: ${messageOf(error)}`);
   }
   const problems = records.flatMap((record, i) => {

@@ -1,9 +1,10 @@
 import { InputError } from '../errors.js';
 import { sha256 } from '../store/files.js';
+import { readInput } from '../store/input.js';
 import type { TensorMap } from '../tensor.js';
 import { toTensors } from './int8.js';
 import { readTorch, type TorchFormat, torchFormatOf } from './pytorch.js';
-import { parseSafetensors, readInput } from './safetensors.js';
+import { parseSafetensors } from './safetensors.js';
 
 export { type ExpectedTensor, matchTensors } from './names.js';
 

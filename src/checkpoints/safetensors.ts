@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { InputError, messageOf } from '../errors.js';
-import { asFileProblem, writeFileAtomic } from '../store/files.js';
+import { writeFileAtomic } from '../store/files.js';
+import { readInput } from '../store/input.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
 import { type Dtype, dtypeBytes, isDtype, type RawTensor, type StoredArray } from './dtypes.js';
 import { toTensors } from './int8.js';
@@ -80,20 +80,6 @@ export async function readSafetensors(
   const bytes = typeof source === 'string' ? await readInput(source) : source;
   const { tensors, metadata } = parseSafetensors(bytes, where);
   return { tensors: toTensors(tensors, where), metadata };
-}
-
-/** A file's bytes. @throws InputError where it is missing or unreadable */
-export async function readInput(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) {
-      if (error.code === 'ENOENT') throw new InputError(`${path}: no such file`);
-      if (error.code === 'ERR_FS_FILE_TOO_LARGE')
-        throw new InputError(`${path}: larger than 2 GiB; valid: smaller files`);
-    }
-    throw asFileProblem(error, path);
-  }
 }
 
 /**

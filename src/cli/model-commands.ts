@@ -2,7 +2,7 @@ import { asFloat16 } from '../checkpoints/dtypes.js';
 import { asInt8 } from '../checkpoints/int8.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
-import { readInput, type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
+import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
@@ -10,6 +10,7 @@ import { networkTensors } from '../networks/tensors.js';
 import { renderColumns } from '../report/columns.js';
 import { evaluateOriginal } from '../run/evaluate.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
+import { readInput } from '../store/input.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { type GlobalOptions, openContext } from './context.js';
 

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InputError, messageOf } from '../errors.js';
 import { visible } from '../escape.js';
 import { exists } from '../store/files.js';
+import { assertInput } from '../store/input.js';
 import { asSystemProblem } from '../system-error.js';
 import { makePackageKnown } from './package-name.js';
 
@@ -43,7 +44,7 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
     }
   }
   const path = resolve(nameOrPath);
-  if (!(await exists(path))) throw new InputError(`${nameOrPath}: no such file`);
+  await assertInput(path, nameOrPath);
   await makePackageKnown();
   return { exported: await importDefault(pathToFileURL(path).href, nameOrPath), where: nameOrPath };
 }

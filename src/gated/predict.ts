@@ -1,10 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { decodeImage, imageSize } from '../data/image-folder/decode.js';
 import { ApartRuntime, limitsFor } from '../engines/onnxruntime/apart.js';
 import { type LoadedFile, loadGatedFile } from '../engines/onnxruntime/gated-file.js';
 import { InputError, messageOf } from '../errors.js';
 import { type AboutGated, readGatedFile } from '../onnx/gated-file.js';
-import { asFileProblem } from '../store/files.js';
+import { readInput } from '../store/input.js';
 
 /** What a gated network says of one image. */
 export interface Prediction {
@@ -43,7 +42,7 @@ export async function predict(
   images: readonly string[],
   thresholds?: readonly number[],
 ): Promise<Predictions> {
-  const bytes = await readBytes(model);
+  const bytes = await readInput(model);
   const runtime = new ApartRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while the images are decoded
   try {
     const file = readGatedFile(bytes, model);
@@ -111,23 +110,11 @@ async function decodeAll(paths: readonly string[], about: AboutGated): Promise<D
 }
 
 async function decode(path: string, preprocessing: AboutGated['preprocessing']): Promise<Decoded> {
-  const bytes = await readBytes(path);
+  const bytes = await readInput(path);
   const { width, height } = await imageSize(bytes);
   const { height: side, resize, interpolation, squash, order } = preprocessing;
   // A file that has the network's size already is taken as it is.
   const fits = width === side && height === side;
   const geometry = { resize: fits ? side : resize, crop: side, interpolation, squash, order };
   return { path, pixels: await decodeImage(bytes, geometry), width, height };
-}
-
-/** @throws InputError where there is no such file, or one that is too large */
-async function readBytes(path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw new InputError(`${path}: no such file`);
-    if (code === 'ERR_FS_FILE_TOO_LARGE') throw new InputError(`${path}: larger than 2 GB; valid: a smaller file`);
-    throw asFileProblem(error, path);
-  }
 }

@@ -1,8 +1,10 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { InputError, messageOf } from '../errors.js';
 import { projectRoot } from '../project.js';
 import type { PublishedRow } from '../report/rows.js';
+import { readRegular } from '../store/input.js';
 
 const folder = new URL('results/published/', projectRoot);
 
@@ -13,13 +15,13 @@ const folder = new URL('results/published/', projectRoot);
  * @throws InputError where there is no such table
  */
 export async function readPublished(name: string): Promise<PublishedRow[]> {
-  const text = await readFile(new URL(`${name}.csv`, folder), 'utf8').catch(() => undefined);
+  const text = await readRegular(fileURLToPath(new URL(`${name}.csv`, folder))).catch(() => undefined);
   if (text === undefined) {
     const files = (await readdir(folder).catch(() => [])).filter((file) => file !== 'claims.csv');
     const names = files.map((file) => file.replace(/\.csv$/, '')).sort();
     throw new InputError(`published: "${name}"; valid: ${names.join(', ')}`);
   }
-  return parsePublished(text, `results/published/${name}.csv`);
+  return parsePublished(text.toString('utf8'), `results/published/${name}.csv`);
 }
 
 /** @throws InputError where the text is not CSV, or a row has no model, accuracy or FLOPs */

@@ -1,7 +1,8 @@
-import { closeSync, openSync, read } from 'node:fs';
+import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { TrainingBatch, TrainingData } from '../gates/train.js';
 import { Random } from '../random.js';
+import { openInputSync } from '../store/input.js';
 import { RottenError } from '../store/store.js';
 import type { CheckedShard, FeatureSet } from './features.js';
 
@@ -106,7 +107,7 @@ async function readFeatures({ set, gate }: Stream, { path, offsets }: CheckedSha
   const bytes = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
   let file: number;
   try {
-    file = openSync(path, 'r');
+    file = openInputSync(path);
   } catch {
     throw new RottenError(set.entry, path, 'is missing');
   }

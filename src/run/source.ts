@@ -91,9 +91,10 @@ async function locate(
   if (idOrPath === undefined)
     throw new InputError(`${network.name}: no checkpoint; valid: --checkpoint FILE or ID${fits}`);
   const found = await stat(idOrPath).catch(() => undefined);
-  if (found?.isFile() === true) return idOrPath;
-  if (found !== undefined)
+  if (found?.isDirectory()) {
     throw new InputError(`checkpoint ${idOrPath}: a folder; valid: a file, or the id of a known one${fits}`);
+  }
+  if (found !== undefined) return idOrPath;
   if (!knownCheckpoints.some((known) => known.id === idOrPath)) {
     throw new InputError(
       `checkpoint ${idOrPath}: no such file and no known checkpoint; see: dgate list checkpoints${fits}`,

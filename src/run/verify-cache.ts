@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { recordedHash } from '../checkpoints/fetch.js';
 import { knownCheckpoints } from '../checkpoints/registry.js';
@@ -6,6 +6,7 @@ import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
 import { exists, hashFile } from '../store/files.js';
+import { readRegular } from '../store/input.js';
 import { holderIn } from '../store/lock.js';
 import { RottenError, type Store } from '../store/store.js';
 
@@ -56,7 +57,7 @@ async function verifyLocks(cache: string, found: Findings): Promise<void> {
   const names = await readdir(cache, { recursive: true }).catch(() => []);
   for (const name of names.filter((path) => path.endsWith('.lock'))) {
     const path = join(cache, name);
-    const text = await readFile(path, 'utf8').catch(() => undefined);
+    const text = (await readRegular(path).catch(() => undefined))?.toString('utf8');
     if (text === undefined) continue; // released meanwhile
     found.files++;
     if (holderIn(text) === undefined) found.damaged.push(`${path}: a damaged lock; it counts until nobody renews it`);

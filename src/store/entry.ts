@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm, stat, utimes } from 'node:fs/promises';
+import { readdir, rm, stat, utimes } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { asFileProblem, hashFile, sha256, writeFileAtomic } from './files.js';
+import { readRegular } from './input.js';
 import { isHeld, Lock } from './lock.js';
 import { sweep } from './sweep.js';
 import { seal, unseal } from './text.js';
@@ -253,7 +254,7 @@ function diskName(name: string, hash: string): string {
 /** @throws InputError where the disk refuses */
 async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    return await readRegular(path);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw asFileProblem(error, path);

@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, createReadStream, openSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
 import { asSystemProblem } from '../system-error.js';
+import { openInput, readRegular } from './input.js';
 import { removeOnExit } from './passing.js';
 import { thisProcess } from './processes.js';
 
@@ -84,7 +85,8 @@ export async function hashFile(
   encoding: 'hex' | 'base64' = 'hex',
 ): Promise<string> {
   const hash = createHash(algorithm);
-  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  const { handle } = await openInput(path);
+  for await (const chunk of handle.createReadStream({ highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
   return hash.digest(encoding);
 }
 
@@ -97,7 +99,7 @@ export async function exists(path: string): Promise<boolean> {
 export async function readJson(path: string): Promise<unknown> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = (await readRegular(path)).toString('utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw asFileProblem(error, path);

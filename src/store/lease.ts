@@ -1,6 +1,7 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryName } from './files.js';
+import { readRegular } from './input.js';
 import { holderIn, isHeld, Lock } from './lock.js';
 
 /** What leases need to say besides their holder: see {@link Lock}. */
@@ -40,7 +41,9 @@ export async function inUseSince(root: string): Promise<number> {
   for (const name of await readdir(folder).catch(() => [])) {
     const path = join(folder, name);
     if (!(await isHeld(path))) continue;
-    const text = holderIn(await readFile(path, 'utf8').catch(() => undefined)) as Partial<LeaseText> | undefined;
+    const text = holderIn((await readRegular(path).catch(() => undefined))?.toString('utf8')) as
+      | Partial<LeaseText>
+      | undefined;
     // A damaged lease of a living process: nobody knows since when, so everything counts as in use.
     oldest = Math.min(oldest, Date.parse(text?.since ?? '') || 0);
   }

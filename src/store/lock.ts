@@ -1,8 +1,9 @@
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { readFile, rm, stat, utimes } from 'node:fs/promises';
+import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { rm, stat, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
+import { readRegular, readRegularSync } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
 import { seal, unseal } from './text.js';
 
@@ -163,7 +164,7 @@ async function removeDead(path: string, silentMs: number): Promise<boolean> {
 
 function putBackUnless(expected: string, taken: string, path: string): void {
   try {
-    if (readFileSync(taken, 'utf8') !== expected) linkSync(taken, path);
+    if (readRegularSync(taken).toString('utf8') !== expected) linkSync(taken, path);
   } catch {
     // Gone, or taken by a third: a lock only saves work.
   }
@@ -178,7 +179,7 @@ async function isDead(path: string, text: string, silentMs: number): Promise<boo
 }
 
 function textOf(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch(() => undefined);
+  return readRegular(path).then(String, () => undefined);
 }
 
 function codeOf(error: unknown): string {

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import { type StageName, type SubmissionPlan, stageNames } from './plan.js';
 import type { Resources } from './script.js';
 
@@ -139,7 +140,7 @@ export class Submission {
 
   /** The last line of a task's log. */
   async lastLine(id: string): Promise<string | undefined> {
-    const text = await readFile(this.logOf(id), 'utf8').catch(() => '');
+    const text = String(await readRegular(this.logOf(id)).catch(() => ''));
     return text.trim().split('\n').at(-1) || undefined;
   }
 

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { exists, writeFileAtomic } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import { seal, unseal } from '../../store/text.js';
 
 const descriptionSchema = z.object({
@@ -21,7 +21,7 @@ export async function writeDescription(directory: string, source: string): Promi
 /** What is wrong with the description, a line; undefined where it is as it was written or not there. */
 export async function problemOfDescription(directory: string): Promise<string | undefined> {
   const path = pathOf(directory);
-  const text = await readFile(path, 'utf8').catch(() => undefined);
+  const text = (await readRegular(path).catch(() => undefined))?.toString('utf8');
   if (text === undefined || descriptionSchema.safeParse(unseal(text)).success) return undefined;
   return `${path}: is not what was written there; it only says where the data came from and can be deleted`;
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import { asFileProblem, exists } from '../../store/files.js';
+import { openInput } from '../../store/input.js';
 import type { ImageSet, PublishedSplit } from '../dataset.js';
 import { imageSet } from '../images.js';
 import {
@@ -74,9 +74,8 @@ async function readRecords(
   const buffer = Buffer.allocUnsafe(recordsPerRead * recordBytes);
   const hash = createHash('sha256');
   try {
-    const file = await open(path, 'r');
+    const { handle: file, size } = await openInput(path);
     try {
-      const { size } = await file.stat();
       const expectedBytes = labels.length * recordBytes;
       if (size !== expectedBytes) return `${path}: ${size} bytes; valid: ${expectedBytes}`;
       for (let next = 0; next < labels.length; ) {

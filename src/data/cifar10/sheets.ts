@@ -3,6 +3,7 @@ import sharp from 'sharp';
 import { InputError, messageOf } from '../../errors.js';
 import type { ProgressTask } from '../../progress.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
+import { assertInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
 import { type Cifar10Layout, classes, filesOf, imageBytes, type RecordFile, recordBytes } from './layout.js';
 
@@ -70,6 +71,7 @@ export function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Ar
 
 /** @returns (images, 1024 pixels, 3 colours) bytes */
 async function readSheet(path: string, images: number): Promise<Uint8Array> {
+  await assertInput(path);
   const { data, info } = await sharp(path, { limitInputPixels: pixels * images })
     .raw()
     .toBuffer({ resolveWithObject: true })

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Progress } from '../../progress.js';
 import { exists } from '../../store/files.js';
+import { assertInput } from '../../store/input.js';
 import type { Download } from '../dataset.js';
 import { extractFiles } from './archive.js';
 import { binaryFolder, type Cifar10Layout, recordBytes } from './layout.js';
@@ -81,6 +82,7 @@ async function makeFromPath(from: string, work: Workplace): Promise<string> {
 async function makeFromArchive(archive: string, work: Workplace): Promise<void> {
   const unpacked = join(work.temporary, 'unpacked');
   await mkdir(unpacked);
+  await assertInput(archive);
   const names = await extractFiles(archive, mostBytes(work.layout), unpacked);
   if (!(await makeFromUnpacked(unpacked, work))) {
     throw new InputError(
@@ -95,7 +97,10 @@ async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolea
   const records = layout.files.map((file) => file.name);
   const withRecords = await folderWith(records, [folder, join(folder, binaryFolder)]);
   if (withRecords !== undefined) {
-    for (const name of records) await copyFile(join(withRecords, name), join(made, name));
+    for (const name of records) {
+      await assertInput(join(withRecords, name));
+      await copyFile(join(withRecords, name), join(made, name));
+    }
     return true;
   }
   const sheets = [...layout.files.map(sheetOf), ...Object.values(labelFiles)];

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
 import { problemOfDescription } from './description.js';
 import {
@@ -106,7 +106,7 @@ function countLabels(records: Uint8Array, counts: number[]): void {
 /** @throws InputError where the file is there but cannot be read */
 async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    return await readRegular(path);
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw asFileProblem(error, path);

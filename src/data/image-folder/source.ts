@@ -1,9 +1,10 @@
-import { closeSync, constants, fstatSync, openSync, read } from 'node:fs';
+import { closeSync, fstatSync, read } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { InputError, messageOf } from '../../errors.js';
 import { collectYoung } from '../../garbage.js';
 import { canonicalJson, sha256 } from '../../store/files.js';
+import { openInputSync } from '../../store/input.js';
 import type { ImageSource } from '../dataset.js';
 import { decodeImage } from './decode.js';
 import type { Geometry } from './geometry.js';
@@ -105,9 +106,9 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
 async function readListed(path: string, size: number, into: Buffer): Promise<Uint8Array> {
   let file: number;
   try {
-    // Not blocking: a pipe that is called x.jpg would have everything wait for who writes to it.
-    file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+    file = openInputSync(path);
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${path}: ${messageOf(error)}; it was there when its folder was listed`);
   }
   try {

@@ -1,6 +1,7 @@
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, messageOf } from '../../errors.js';
+import { readRegularSync } from '../../store/input.js';
 import { wnids } from './classes.js';
 import { readMat } from './mat.js';
 
@@ -46,7 +47,7 @@ function groundTruthsIn(folder: string): GroundTruth[] {
   return readers.flatMap(([name, read]) => {
     const file = join(folder, name);
     if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return [];
-    return [{ file, labels: read(readFileSync(file, 'utf8'), file) }];
+    return [{ file, labels: read(readRegularSync(file).toString('utf8'), file) }];
   });
 }
 
@@ -75,7 +76,7 @@ function classIds(meta: string, file: string): ReadonlyMap<number, number> {
   }
   const labels = new Map<number, number>();
   try {
-    const synsets = readMat(readFileSync(meta)).get('synsets');
+    const synsets = readMat(readRegularSync(meta)).get('synsets');
     if (!Array.isArray(synsets)) throw new RangeError('no variable "synsets"');
     for (const synset of synsets) {
       if (typeof synset !== 'object') throw new RangeError('"synsets" is no list of structures');

@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { sha256, writeFileAtomic } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import { FileList, type ListedFile } from '../image-folder/listing.js';
 import type { Scan } from './layout.js';
 
@@ -43,7 +43,7 @@ function* textOf(header: Header, list: FileList): Generator<string> {
 
 /** Reads a stored list; undefined where there is none, or it is not what was written. */
 export async function readList(path: string): Promise<StoredList | undefined> {
-  const bytes = await readFile(path).catch(() => undefined);
+  const bytes = await readRegular(path).catch(() => undefined);
   const end = bytes?.indexOf(10) ?? -1;
   if (bytes === undefined || end < 0) return undefined;
   try {

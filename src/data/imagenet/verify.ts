@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError, messageOf } from '../../errors.js';
 import { type Progress, silent } from '../../progress.js';
 import { sha256 } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
 import { decodeImage } from '../image-folder/decode.js';
 import { usualGeometry } from '../image-folder/index.js';
@@ -58,7 +58,7 @@ async function readAll(list: FileList, progress: Progress): Promise<{ broken: st
   const check = async (index: number): Promise<string> => {
     const path = join(list.directory, list.path(index));
     try {
-      const bytes = await readFile(path);
+      const bytes = await readRegular(path);
       await decodeImage(bytes, usualGeometry).catch((error: unknown) => {
         broken.push(`${path}: ${messageOf(error).split('\n')[0]}`);
       });

@@ -1,5 +1,5 @@
 import { mkdtempSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
@@ -12,6 +12,7 @@ import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '..
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import type { GatedNetwork } from '../engine.js';
 import { oneOrMore } from './by-size.js';
 import * as ort from './ort.js';
@@ -127,7 +128,7 @@ async function optimise(createSession: CreateSession, model: Uint8Array): Promis
   try {
     const path = join(folder, 'network.onnx');
     await (await createSession(model, { optimizedModelFilePath: path })).release();
-    return await readFile(path);
+    return await readRegular(path);
   } finally {
     await rm(folder, { recursive: true, force: true });
     keep();

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { closeSync, createWriteStream, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, createWriteStream, mkdirSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { messageOf } from '../../errors.js';
+import { openInputSync } from '../../store/input.js';
 import { codeOf, fail } from './fail.js';
 import { entryStream, openZip, readText, type Zip } from './zip.js';
 
@@ -18,7 +19,7 @@ export interface WheelRecords {
 /** Opens a wheel while something is done with it. @throws InputError where there is none, or it is no zip file */
 export async function withWheel<T>(path: string, use: (wheel: Zip) => Promise<T>): Promise<T> {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`${path} is no file; give the path of a wheel`);
-  const fd = openSync(path, 'r');
+  const fd = openInputSync(path);
   try {
     return await use(openZip(fd, path));
   } finally {

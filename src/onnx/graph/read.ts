@@ -1,8 +1,9 @@
-import { open, readFile, stat } from 'node:fs/promises';
-import { dirname, join, normalize } from 'node:path';
+import { dirname } from 'node:path';
 import protobuf from 'protobufjs';
 import { InputError, messageOf } from '../../errors.js';
+import { wholeNumber } from '../../numbers.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
+import { asInputProblem, openBelow, openInput, readPart } from '../../store/input.js';
 import { decodeModel, type ModelMessage, type TensorMessage } from '../proto.js';
 
 /** An ONNX file of somebody's own network. */
@@ -65,13 +66,12 @@ export async function readUserFile(path: string): Promise<UserFile> {
 }
 
 async function readWhole(path: string): Promise<Buffer> {
+  const file = await openInput(path).catch((error: unknown) => Promise.reject(asInputProblem(error, path)));
   try {
-    const { size } = await stat(path);
-    if (size >= MOST_BYTES) throw new InputError(`${path}: ${(size / 1e9).toFixed(1)} GB; ${TOO_LARGE}`);
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new InputError(`${path}: no such file`);
-    throw asFileProblem(error, path);
+    if (file.size >= MOST_BYTES) throw new InputError(`${path}: ${(file.size / 1e9).toFixed(1)} GB; ${TOO_LARGE}`);
+    return await readPart(file, 0, file.size);
+  } finally {
+    await file.handle.close();
   }
 }
 
@@ -115,40 +115,26 @@ async function readOutside(
 ): Promise<Buffer> {
   const location = entry['location'] ?? '';
   const where = `${path}: weights of ${name}`;
-  if (location === '' || location.includes('\0') || /^([/\\]|[A-Za-z]:|\.\.)/.test(normalize(location))) {
-    throw new InputError(
-      `${where} lie in ${JSON.stringify(location)}; valid: a file in the model's folder or below it`,
-    );
+  const offset = wholeNumber(entry['offset'] ?? '0');
+  const length = entry['length'] === undefined ? undefined : wholeNumber(entry['length']);
+  if (offset === undefined || offset < 0 || (entry['length'] !== undefined && (length === undefined || length < 0))) {
+    throw new InputError(`${where}: offset ${entry['offset']}, length ${entry['length']}; valid: whole numbers`);
   }
-  const [offset, length] = [Number(entry['offset'] ?? 0), Number(entry['length'] ?? Number.NaN)];
-  const file = await open(join(dirname(path), location), 'r').catch((error: NodeJS.ErrnoException) => {
+  const file = await openBelow(dirname(path), location, 'the model').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') throw new InputError(`${where} lie in ${location}, which is missing beside it`);
-    throw asFileProblem(error, join(dirname(path), location));
+    if (error instanceof InputError) throw new InputError(`${where} lie in ${error.message}`);
+    throw asFileProblem(error, `${where} lie in ${location}`);
   });
   try {
-    const { size } = await file.stat();
-    const wanted = Number.isNaN(length) ? size - offset : length;
-    if (
-      !(
-        Number.isSafeInteger(offset) &&
-        Number.isSafeInteger(wanted) &&
-        offset >= 0 &&
-        wanted >= 0 &&
-        offset + wanted <= size
-      )
-    ) {
-      throw new InputError(`${where}: bytes ${offset} to ${offset + wanted} of ${location}, which has ${size}`);
+    const wanted = length ?? file.size - offset;
+    if (wanted < 0 || offset + wanted > file.size) {
+      throw new InputError(`${where}: bytes ${offset} to ${offset + wanted} of ${location}, which has ${file.size}`);
     }
     if (wanted >= room) throw new InputError(`${where}: ${(wanted / 1e9).toFixed(1)} GB in ${location}; ${TOO_LARGE}`);
-    const data = Buffer.alloc(wanted);
-    let done = 0;
-    while (done < wanted) {
-      const { bytesRead } = await file.read(data, done, wanted - done, offset + done);
-      if (bytesRead === 0) throw new InputError(`${where}: ${location} ends too early`);
-      done += bytesRead;
-    }
+    const data = await readPart(file, offset, wanted);
+    if (data.length < wanted) throw new InputError(`${where}: ${location} ends too early`);
     return data;
   } finally {
-    await file.close();
+    await file.handle.close();
   }
 }
