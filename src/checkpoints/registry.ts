@@ -16,3 +16,8 @@ export function findCheckpoint(id: string): KnownCheckpoint {
 export function checkpointsFor(network: string): readonly KnownCheckpoint[] {
   return knownCheckpoints.filter((checkpoint) => checkpoint.network === network);
 }
+
+/** The checkpoint of a network that ships with the project: what is taken where none is named. */
+export function shippedFor(network: string): KnownCheckpoint | undefined {
+  return checkpointsFor(network).find(({ shipped }) => shipped !== undefined);
+}

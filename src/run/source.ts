@@ -2,7 +2,13 @@ import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import { type Checkpoint, matchTensors, readCheckpoint } from '../checkpoints/load.js';
-import { findCheckpoint, type KnownCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
+import {
+  checkpointsFor,
+  findCheckpoint,
+  type KnownCheckpoint,
+  knownCheckpoints,
+  shippedFor,
+} from '../checkpoints/registry.js';
 import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
@@ -41,9 +47,10 @@ export interface CheckpointFile {
 }
 
 /**
- * Finds a network's checkpoint: a file by its path, or a known one by its id, fetched where it is missing.
+ * Finds a network's checkpoint: a file by its path, a known one by its id, fetched where it is missing, or by default
+ * the one that ships.
  *
- * @throws InputError where there is neither, or a known checkpoint belongs to another network
+ * @throws InputError where there is none of these, or a known checkpoint belongs to another network
  */
 export async function openNetwork(
   network: Network,
@@ -86,10 +93,13 @@ async function locate(
   modelsRoot: string,
   progress: Progress,
 ): Promise<string> {
-  const fitting = knownCheckpoints.filter((known) => known.network === network.name).map((known) => known.id);
+  const fitting = checkpointsFor(network.name).map((known) => known.id);
   const fits = fitting.length > 0 ? `; known for ${network.name}: ${fitting.join(', ')}` : '';
-  if (idOrPath === undefined)
+  if (idOrPath === undefined) {
+    const shipped = shippedFor(network.name);
+    if (shipped !== undefined) return obtainCheckpoint(shipped, modelsRoot, progress);
     throw new InputError(`${network.name}: no checkpoint; valid: --checkpoint FILE or ID${fits}`);
+  }
   const found = await stat(idOrPath).catch(() => undefined);
   if (found?.isDirectory()) {
     throw new InputError(`checkpoint ${idOrPath}: a folder; valid: a file, or the id of a known one${fits}`);
