@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { readTorch } from '../../src/checkpoints/pytorch.js';
 import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
 import { type ZipPart, zipOf } from '../fuzz/zip.js';
+import { processorMs } from '../processorTime.js';
 import { refusal } from './helpers.js';
 
 const text = (value: string): string => `X${String.fromCharCode(value.length)}\x00\x00\x00${value}`;
@@ -71,9 +72,10 @@ describe('hostile PyTorch files', () => {
   ];
   for (const [what, pickle] of loops) {
     it(`${what}: read in no time, the weights beside it found`, async () => {
-      const start = performance.now();
-      expect([...(await read(weights(pickle))).tensors.keys()]).to.deep.equal(['w']);
-      expect(performance.now() - start).to.be.below(1000);
+      const ms = await processorMs(async () => {
+        expect([...(await read(weights(pickle))).tensors.keys()]).to.deep.equal(['w']);
+      });
+      expect(ms).to.be.below(1000);
     });
   }
 
@@ -231,11 +233,10 @@ describe('hostile safetensors files', () => {
     expect(Object.keys(metadata)).to.deep.equal(['__proto__']);
   });
 
-  it('a hundred thousand names are gone through in time', () => {
+  it('a hundred thousand names are gone through in time', async () => {
     const names = Array.from({ length: 100_000 }, (_, i) => [`t${i}`, f32([0], [0, 0])]);
     const bytes = whole(Object.fromEntries(names) as object);
-    const start = performance.now();
-    expect(parseSafetensors(bytes, 'file').tensors.size).to.equal(100_000);
-    expect(performance.now() - start).to.be.below(5000);
+    const ms = await processorMs(() => expect(parseSafetensors(bytes, 'file').tensors.size).to.equal(100_000));
+    expect(ms).to.be.below(5000);
   });
 });

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { cacheFolder } from '../../src/cli/context.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -119,10 +120,10 @@ export async function makePlace(data?: string): Promise<Place> {
   return { folder, cache, results, options, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
-/** The real CIFAR-10 and checkpoints, where this machine has them. */
+/** The real CIFAR-10, in the cache where commands look for it, and checkpoints, where this machine has them. */
 export const real = {
-  data: join(process.env['DGATE_CACHE'] ?? '', 'data'),
-  hasData: existsSync(join(process.env['DGATE_CACHE'] || '/nowhere', 'data/cifar10')),
+  data: join(cacheFolder({}), 'data'),
+  hasData: existsSync(join(cacheFolder({}), 'data/cifar10')),
   checkpoint: (name: string): string => join(root, '../shared/checkpoints', name),
   hasCheckpoints: existsSync(join(root, '../shared/checkpoints/resnet56-4bfd9763.th')),
 };

@@ -31,7 +31,7 @@ describe('dgate data verify', () => {
 
   it('--json reports every file and class (needs CIFAR-10)', async function () {
     if (!real.hasData) {
-      process.stdout.write('      skipped: no $DGATE_CACHE/data; run: dgate data fetch cifar10\n');
+      process.stdout.write('      skipped: no CIFAR-10 in the cache; run: dgate data fetch cifar10\n');
       return void this.skip();
     }
     const own = await makePlace(real.data);

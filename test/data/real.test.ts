@@ -1,18 +1,16 @@
-import { join } from 'node:path';
 import { expect } from 'chai';
 import type { PublishedSplit } from '../../src/data/dataset.js';
 import { datasetNamed } from '../../src/data/registry.js';
 import { classCounts, holdOut, stratifiedFolds } from '../../src/data/splits.js';
-import { exists } from '../../src/store/files.js';
+import { real } from '../cli/cli.js';
 
-/** CIFAR-10 itself, where DGATE_CACHE holds it (`dgate data fetch cifar10`). */
+/** CIFAR-10 itself, where the cache holds it (`dgate data fetch cifar10`). */
 describe('the real CIFAR-10', () => {
-  const { DGATE_CACHE } = process.env;
-  const root = join(DGATE_CACHE ?? '', 'data');
+  const root = real.data;
   const cifar10 = datasetNamed('cifar10');
 
-  before(async function () {
-    if (DGATE_CACHE === undefined || !(await exists(join(root, 'cifar10')))) this.skip();
+  before(function () {
+    if (!real.hasData) this.skip();
   });
 
   it('is whole and unchanged', async () => {

@@ -4,6 +4,7 @@ import { InputError } from '../../src/errors.js';
 import type { PresetName } from '../../src/experiment/definition.js';
 import { parseSetting, resolveExperiment } from '../../src/experiment/resolve.js';
 import { experimentSchema } from '../../src/experiment/schema.js';
+import { processorMs } from '../processorTime.js';
 
 type Definition = Record<string, unknown>;
 
@@ -346,12 +347,13 @@ describe('a definition that its types did not check', () => {
     expect(long[0]!.length).to.be.below(200);
   });
 
-  it('what holds too much is refused as a whole, in time', () => {
+  it('what holds too much is refused as a whole, in time', async () => {
     let wide: unknown = 1;
     for (let i = 0; i < 20; i++) wide = [wide, wide, wide];
-    const start = performance.now();
-    expect(problems({ ...right, seed: wide })).to.deep.equal(['holds more than 100000 values; valid: an experiment']);
-    expect(performance.now() - start).to.be.below(1000);
+    const ms = await processorMs(() => {
+      expect(problems({ ...right, seed: wide })).to.deep.equal(['holds more than 100000 values; valid: an experiment']);
+    });
+    expect(ms).to.be.below(1000);
   });
 
   it('everything wrong at once is one message with a line for each', () => {

@@ -11,8 +11,8 @@ import { whole } from './faults.js';
 /** Rounds of each signal; twenty in `npm run test:faults`. */
 const ROUNDS = Number(process.env['DGATE_FAULTS_ROUNDS'] ?? (whole ? 20 : 1));
 const SEED = Number(process.env['DGATE_FAULTS_SEED'] ?? 0);
-/** From the signal to the end of the process, in ms. */
-const LIMIT_MS = 2000;
+/** From the signal to the end of the process, in ms; measured where nothing else runs, in `npm run test:faults`. */
+const LIMIT_MS = whole ? 2000 : Number.POSITIVE_INFINITY;
 /** A machine that is busy with something else may be late now and then, but not so often in a row. */
 const TRIES = 3;
 

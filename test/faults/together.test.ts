@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -81,10 +81,10 @@ describe(`${PROCESSES} processes on one cache`, function () {
     const others = Array.from({ length: PROCESSES - 1 }, () => startChild(told));
     victim.process.kill('SIGKILL');
     expect((await victim.ended).signal).to.equal('SIGKILL');
-    const killed = performance.now();
+    // Who waited for silence would now wait for an hour, longer than this test may take.
+    const inAnHour = new Date(Date.now() + 3_600_000);
+    for (const name of await locks()) await utimes(join(told.folder, name), inAnHour, inAnHour).catch(() => {});
     const ended = await Promise.all(others.map((child) => child.ended));
-    // Where they wait for two minutes of silence, it is from the last sign of life, at most ten seconds before the kill.
-    expect(performance.now() - killed, 'no waiting for two minutes of silence').to.be.below(110_000);
     for (const { status, stdout, stderr } of ended) {
       expect(status, stderr).to.equal(0);
       expect(stdout).to.equal(ended[0]!.stdout);

@@ -38,16 +38,15 @@ export interface FuzzOptions {
   readonly before?: (index: number) => void;
 }
 
-/** Longest time for an input in ms: of the processor, since a busy machine stretches all others; and at most by this. */
+/** Longest time of the processor for an input in ms: a busy machine stretches all others. */
 const LIMIT_MS = 1000;
-const STRETCH = 10;
 
 /** Gives a reader its inputs one by one. Anything but a result or a refusal within a second is a failure. */
 export async function fuzz(reader: Reader, { seed, inputs, only, before }: FuzzOptions): Promise<Outcome> {
   const start = performance.now();
   let [index, accepted, refused, slowestMs] = [only ?? 0, 0, 0, 0];
   const attempt = async (input: unknown): Promise<{ readonly ms: number; readonly taken: boolean }> => {
-    const [began, used] = [performance.now(), process.cpuUsage()];
+    const used = process.cpuUsage();
     const taken = await Promise.resolve()
       .then(() => reader.read(input as never))
       .then(
@@ -58,14 +57,14 @@ export async function fuzz(reader: Reader, { seed, inputs, only, before }: FuzzO
         },
       );
     const { user, system } = process.cpuUsage(used);
-    return { ms: Math.max((user + system) / 1000, (performance.now() - began) / STRETCH), taken };
+    return { ms: (user + system) / 1000, taken };
   };
   const property = fc.asyncProperty(await reader.input(), async (input) => {
     before?.(index++);
     let { ms, taken } = await attempt(input);
     if (taken) accepted++;
     else refused++;
-    // A busy machine takes its time now and then, but not four times in a row.
+    // Collecting others' garbage takes its time now and then, but not four times in a row.
     for (let again = 0; again < 3 && ms > LIMIT_MS; again++) ms = Math.min(ms, (await attempt(input)).ms);
     slowestMs = Math.max(slowestMs, ms);
     if (ms > LIMIT_MS) throw new Error(`took ${ms.toFixed(0)} ms`);

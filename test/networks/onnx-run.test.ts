@@ -82,7 +82,7 @@ describe('an experiment on an ONNX file and a folder of images', function () {
     const where = await writeRun(outcome, 'laptop', workplace.context.resultsRoot);
     const csv = await readFile(join(where, 'table.csv'), 'utf8');
     const again = await runExperiment({ ...workplace.context }, experiment());
-    expect(again.seconds['extract']).to.be.below(outcome.seconds['extract']!);
+    expect([outcome.engine.loaded, again.engine.loaded]).to.deep.equal([true, false]);
     await writeRun(again, 'laptop', workplace.context.resultsRoot);
     expect(await readFile(join(where, 'table.csv'), 'utf8')).to.equal(csv);
   });

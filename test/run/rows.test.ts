@@ -308,9 +308,9 @@ describe('the rows of a run', () => {
     expect(record.versions).to.include({ node: process.versions.node });
     expect(record.versions).to.include.keys('dgate', 'onnxruntime-node');
     expect(record.machine).to.have.all.keys('system', 'processor', 'cores', 'memoryBytes');
-    expect(Date.parse(record.date)).to.be.closeTo(Date.now(), 600_000);
+    expect(new Date(record.date).toISOString()).to.equal(record.date);
     expect(record.seconds).to.have.all.keys('data', 'extract', 'train', 'score', 'search');
-    for (const seconds of Object.values(record.seconds)) expect(seconds).to.be.within(0, 600);
+    for (const seconds of Object.values(record.seconds)) expect(seconds).to.be.at.least(0);
     expect(record.gates.map((gate: { stage: number }) => gate.stage)).to.deep.equal([1, 2]);
   });
 
