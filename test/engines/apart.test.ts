@@ -71,7 +71,7 @@ describe('ONNX Runtime in a process of its own', function () {
       const { values, ms } = await run(one);
       expect([...values.keys()]).to.deep.equal(['y']);
       expect(values.get('y')!.data).to.deep.equal(Float32Array.of(6));
-      expect(ms).to.be.within(0, 10_000);
+      expect(ms).to.be.at.least(0);
     }
     await runtime.end();
     expect(runtime.isEnded).to.equal(true);
