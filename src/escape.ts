@@ -60,9 +60,12 @@ export function csvCell<Cell>(cell: Cell): Cell | string {
   return formula.test(text.trimStart()) && !plainNumber.test(text) ? `'${text}` : text;
 }
 
+/** What begins something in Markdown; an underscore within a word does not. */
+const markdownSigns = /[\\|<>*`[\]~&#]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])/g;
+
 /** In a line or a table cell of Markdown. */
 export function markdownText(text: string): string {
-  return visible(text.replaceAll(/\s+/g, ' ')).replaceAll(/[\\|<>*_`[\]~&#!]/g, (character) => `\\${character}`);
+  return visible(text.replaceAll(/\s+/g, ' ')).replaceAll(markdownSigns, '\\$&');
 }
 
 /** Code in a line or a table cell of Markdown: a fence longer than any in it. */

@@ -1,6 +1,7 @@
 import { join, relative } from 'node:path';
 import { parse } from 'csv-parse/sync';
-import { stringify } from 'csv-stringify/sync';
+import { csvOf } from '../csv.js';
+import { visible } from '../escape.js';
 import type { PresetName } from '../experiment/definition.js';
 import { renderColumns } from '../report/columns.js';
 import { renderCsv } from '../report/csv.js';
@@ -37,7 +38,7 @@ export function renderGrid(grid: Grid): string {
   const cells = lines.map((line, i) => [...paths.map((path) => settings[i]![path] ?? ''), ...line.cells]);
   const seeds = done[0]?.document.seeds ?? [];
   return [
-    `${title} [${experiment}, preset ${preset}]: ${done.length} of ${combinations.length} combinations`,
+    visible(`${title} [${experiment}, preset ${preset}]: ${done.length} of ${combinations.length} combinations`),
     ...(done.length > 0 ? [renderColumns([...paths, ...head], cells)] : []),
     ...(seeds.length > 1 ? [`Means over seeds ${seeds.join(', ')}, and the lowest and highest accuracy of one`] : []),
     ...failures(grid),
@@ -46,7 +47,7 @@ export function renderGrid(grid: Grid): string {
 
 function failures({ combinations }: Grid): string[] {
   return combinations.flatMap((one) =>
-    one.state === 'failed' ? [`failed: ${labelOf(one.settings)}: ${one.problem}; log: ${one.log}`] : [],
+    one.state === 'failed' ? [visible(`failed: ${labelOf(one.settings)}: ${one.problem}; log: ${one.log}`)] : [],
   );
 }
 
@@ -68,7 +69,7 @@ export function renderGridCsv(grid: Grid): string {
     return own.map((record): Record<string, string> => ({ ...settings, ...record }));
   });
   const columns = [...new Set([...pathsOf(grid), ...records.flatMap((record) => Object.keys(record))])];
-  return stringify([columns, ...records.map((record) => columns.map((column) => record[column] ?? ''))]);
+  return csvOf([columns, ...records.map((record) => columns.map((column) => record[column] ?? ''))]);
 }
 
 /** The folder of a grid: named after everything that was asked for. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { visible } from '../escape.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderCsv } from '../report/csv.js';
 import type { RowIntervals, RowSpread, Spread, TableRow } from '../report/rows.js';
@@ -97,7 +98,7 @@ export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
 export function renderSeeds(document: RunDocument, title: string): string {
   const { experiment, preset, seeds, rows, engine } = document;
   return [
-    `${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`,
+    visible(`${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`),
     renderTable(rows),
     `Means over ${seeds.length} seeds, and the lowest and highest accuracy of one; ± half of what holds all their 95 % intervals`,
     `Engine      ${engine}`,

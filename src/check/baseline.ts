@@ -1,6 +1,7 @@
 import { parse } from 'csv-parse/sync';
-import { stringify } from 'csv-stringify/sync';
+import { csvOf } from '../csv.js';
 import { InputError, messageOf } from '../errors.js';
+import { csvCell } from '../escape.js';
 import { exists } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import type { Given, Measure, Tolerance } from './measure.js';
@@ -25,7 +26,7 @@ const columns = ['item', 'quantity', 'value', 'tolerance'] as const;
 /** A baseline as CSV: plain numbers, the tolerance of each beside it. */
 export function renderBaseline(measures: readonly Measure[]): string {
   const records = measures.map(({ item, quantity, value, tolerance }) => [item, quantity, value, tolerance]);
-  return stringify([[...columns], ...records]);
+  return csvOf([columns, ...records]);
 }
 
 /** A baseline; undefined where there is no such file. @throws InputError where it is none */
@@ -78,7 +79,7 @@ export function givenThresholds(measures: readonly Measure[]): Given {
  * only where something else moved.
  */
 export function whatMoved(baseline: readonly Measure[], measures: readonly Measure[]): Moved[] {
-  const key = ({ item, quantity }: Measure): string => `${item}\n${quantity}`;
+  const key = ({ item, quantity }: Measure): string => `${csvCell(item)}\n${csvCell(quantity)}`;
   const before = new Map(baseline.map((measure) => [key(measure), measure]));
   const now = new Set(measures.map(key));
   const moved = measures.flatMap((measure): Moved[] => {
@@ -90,7 +91,9 @@ export function whatMoved(baseline: readonly Measure[], measures: readonly Measu
     const allowed = typeof known.tolerance === 'number' ? known.tolerance : 0;
     // What is not a number is not the same, even as a baseline that has none either.
     const isSame =
-      difference === undefined ? String(from) === String(to) && String(to) !== 'NaN' : Math.abs(difference) <= allowed;
+      difference === undefined
+        ? String(csvCell(from)) === String(csvCell(to)) && String(to) !== 'NaN'
+        : Math.abs(difference) <= allowed;
     if (isSame) return [];
     return [{ item, quantity, from, to, ...(difference !== undefined && { difference }), ...judged(known.tolerance) }];
   });

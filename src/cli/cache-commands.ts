@@ -6,6 +6,7 @@ import { exists } from '../store/files.js';
 import { type PruneLimits, prune } from '../store/prune.js';
 import { RottenError, Store } from '../store/store.js';
 import { cacheFolder, type GlobalOptions } from './context.js';
+import { print, printJson } from './output.js';
 import { consoleProgress } from './progress.js';
 
 type CacheOptions = GlobalOptions & { readonly json: boolean };
@@ -42,25 +43,23 @@ export async function listCache(options: CacheOptions): Promise<void> {
     });
   }
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(rows, null, 2)}\n`);
+    printJson(rows);
     return;
   }
   const shown = rows.map(({ stage, key, state, files, bytes, used }) => {
     return [stage, key, state, String(files), (bytes / 1e6).toFixed(2), used.slice(0, 16).replace('T', ' ')];
   });
-  process.stdout.write(
-    `${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB', 'Last used'], shown)}\n`,
-  );
+  print(`${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB', 'Last used'], shown)}\n`);
 }
 
 /** `dgate cache verify`: damaged files are named on stdout; a run that needs one makes it again. */
 export async function verifyCache(options: CacheOptions): Promise<void> {
   const cache = await existingCache(options);
   const { files, damaged, notRead } = await verifyAll(cache, storeIn(cache), consoleProgress());
-  if (options.json) process.stdout.write(`${JSON.stringify({ files, damaged, notRead }, null, 2)}\n`);
+  if (options.json) printJson({ files, damaged, notRead });
   else {
     const summary = `${files} files checked, ${damaged.length} damaged`;
-    process.stdout.write(`${[...damaged, ...notRead, summary].join('\n')}\n`);
+    print([...damaged, ...notRead, summary].join('\n'));
   }
   if (damaged.length > 0) process.exitCode = 1;
 }
@@ -77,7 +76,7 @@ export async function pruneCache(options: PruneOptions): Promise<void> {
   const cache = await existingCache(options);
   const pruned = await prune(cache, storeIn(cache), limits, options.dryRun);
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(pruned, null, 2)}\n`);
+    printJson(pruned);
     return;
   }
   const { removed, temporary, kept } = pruned;
@@ -87,7 +86,7 @@ export async function pruneCache(options: PruneOptions): Promise<void> {
   });
   const would = options.dryRun ? 'would be ' : '';
   const freed = [...removed, ...temporary].reduce((sum, { bytes }) => sum + bytes, 0);
-  process.stdout.write(
+  print(
     `${[...lines, ...temporary.map(({ path, bytes }) => `${path}: ${megabytes(bytes)} MB, left by an interrupted command`)].join('\n')}` +
       `${removed.length + temporary.length > 0 ? '\n' : ''}` +
       `${removed.length} results and ${temporary.length} left-over files ${would}removed, ${megabytes(freed)} MB; ` +

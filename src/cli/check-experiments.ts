@@ -5,6 +5,7 @@ import { givenThresholds, type Moved, readBaseline, renderBaseline, whatMoved } 
 import { codeHash } from '../check/code.js';
 import { type Measure, measure } from '../check/measure.js';
 import { InputError } from '../errors.js';
+import { visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
@@ -15,6 +16,7 @@ import { Store } from '../store/store.js';
 import type { CheckOptions } from './check.js';
 import { type Checked, renderJunit } from './check-junit.js';
 import { openContext } from './context.js';
+import { print, printJson } from './output.js';
 import { resolveAll } from './run-experiments.js';
 
 /** `dgate check`: every definition and baseline is read before the first one runs. */
@@ -40,11 +42,10 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
     const result: Checked = { experiment: experiment.name, measures, moved, seconds };
     checked.push(result);
     if (options.update) await writeFileAtomic(path, renderBaseline(measures));
-    if (!json)
-      process.stdout.write(`${describe(result, { path, isNew: baseline === undefined, ...options }, names[i]!)}\n`);
+    if (!json) print(describe(result, { path, isNew: baseline === undefined, ...options }, names[i]!));
   }
   if (options.junit !== undefined) await writeFileAtomic(resolve(options.junit), renderJunit(checked));
-  if (json) process.stdout.write(`${JSON.stringify(checked.map(documentOf), null, 2)}\n`);
+  if (json) printJson(checked.map(documentOf));
   if (!options.update && checked.some(isRegression)) process.exitCode = 1;
 }
 
@@ -105,7 +106,7 @@ interface Described extends Pick<CheckOptions, 'update' | 'preset'> {
 function describe(result: Checked, { path, isNew, update, preset }: Described, name: string): string {
   const { experiment, measures, seconds, moved } = result;
   const count = measures.filter(({ tolerance }) => typeof tolerance === 'number').length;
-  const about = `${experiment} [preset ${preset}]`;
+  const about = visible(`${experiment} [preset ${preset}]`);
   const time = `${seconds.toFixed(1)} s`;
   if (isNew) return `${about}: ${count} numbers written to ${path} (${time})`;
   if (!isRegression(result)) {

@@ -4,15 +4,16 @@ import { openRun } from '../batch/compare-runs.js';
 import { renderComparison, renderComparisonCsv } from '../report/comparison.js';
 import { cellText, heading } from '../report/format.js';
 import type { CompareOptions } from './compare.js';
+import { print, printJson } from './output.js';
 
 /** `dgate compare` */
 export async function compare(options: CompareOptions): Promise<void> {
   const root = resolve(options.results ?? 'results');
   const comparison = compareRuns(await openRun(options.a, root), await openRun(options.b, root));
   const { format } = options;
-  if (options.json) process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`);
-  else if (format === 'csv') process.stdout.write(csv(comparison));
-  else process.stdout.write(`${renderComparison(tablesOf(comparison, root), format)}\n`);
+  if (options.json) printJson(comparison);
+  else if (format === 'csv') print(csv(comparison));
+  else print(renderComparison(tablesOf(comparison, root), format));
 }
 
 const columns = ['kind', 'item', 'quantity', 'a', 'b', 'difference', 'difference_low', 'difference_high'];

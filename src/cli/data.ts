@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import type { CommandModule } from 'yargs';
 import type { DataReport } from '../data/dataset.js';
 import { InputError } from '../errors.js';
+import { visible } from '../escape.js';
 import type { GlobalOptions } from './context.js';
+import { print, printJson } from './output.js';
 
 interface DataOptions extends GlobalOptions {
   readonly dataset: string;
@@ -57,7 +59,7 @@ async function fetchData(options: DataOptions): Promise<void> {
   const dataset = datasetNamed(options.dataset);
   const { dataRoot, progress, download } = await openContext(options);
   const from = options.from ?? dataset.sources[0]!;
-  print(await dataset.fetch({ root: dataRoot, from, progress, download }), options);
+  show(await dataset.fetch({ root: dataRoot, from, progress, download }), options);
 }
 
 async function verifyData(options: DataOptions): Promise<void> {
@@ -72,20 +74,20 @@ async function verifyData(options: DataOptions): Promise<void> {
     );
   }
   const { consoleProgress } = await import('./progress.js');
-  print(await dataset.verify(join(cache, 'data'), consoleProgress()), options);
+  show(await dataset.verify(join(cache, 'data'), consoleProgress()), options);
 }
 
-function print(report: DataReport, options: DataOptions): void {
+function show(report: DataReport, options: DataOptions): void {
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+    printJson(report);
     return;
   }
   const { train, test } = report.imagesPerClass;
   const count = (numbers: readonly number[]): string => numbers.reduce((a, b) => a + b, 0).toLocaleString('en');
-  const files = report.files.map((file) => `  ${file.sha256}  ${file.name}`);
-  process.stdout.write(
+  const files = report.files.map((file) => `  ${file.sha256}  ${visible(file.name)}`);
+  print(
     `${report.dataset}: ${count(train)} training and ${count(test)} test images in ${train.length} classes, ` +
       `${report.outcome === 'registered' ? 'registered; dgate data verify reads them all' : 'verified'}\n` +
-      `${report.directory}\n${files.join('\n')}\n`,
+      `${visible(report.directory)}\n${files.join('\n')}\n`,
   );
 }

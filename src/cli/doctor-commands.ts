@@ -9,6 +9,7 @@ import { InputError } from '../errors.js';
 import { renderColumns } from '../report/columns.js';
 import { cacheFolder } from './context.js';
 import type { DoctorOptions } from './doctor.js';
+import { print, printJson, say } from './output.js';
 import { consoleProgress } from './progress.js';
 
 /** `dgate doctor` */
@@ -31,11 +32,8 @@ export async function doctor(options: DoctorOptions): Promise<void> {
   }
   task.end(`${ids.length} engines checked`);
   const machine = describeMachine();
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify({ machine, auto: engineNamed('auto').id, engines }, null, 2)}\n`
-      : renderReport(machine, engines),
-  );
+  if (options.json) printJson({ machine, auto: engineNamed('auto').id, engines });
+  else print(renderReport(machine, engines));
 }
 
 /** What the doctor says of the machine. */
@@ -86,19 +84,14 @@ export function renderReport(machine: Machine, engines: readonly Diagnosis[]): s
   ].join('\n');
 }
 
-const log = (line: string): void => {
-  process.stderr.write(`${line}\n`);
-};
+const log = (line: string): void => say(line);
 
 async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: DoctorOptions): Promise<void> {
   const extracted = join(cacheFolder({ cache }), 'tensorflow');
   const done = await setupTfjsNode({ gpu, wheel, sitePackages, cache: extracted, log });
   const device = done.gpu ? 'on the GPU' : 'on the CPU';
-  process.stdout.write(
-    json
-      ? `${JSON.stringify(done, null, 2)}\n`
-      : `${done.package}: TensorFlow ${done.tensorflow} ${device}${done.changed ? '' : ', as it was'}\n`,
-  );
+  if (json) printJson(done);
+  else print(`${done.package}: TensorFlow ${done.tensorflow} ${device}${done.changed ? '' : ', as it was'}\n`);
 }
 
 async function setupCuda({ wheel, json }: DoctorOptions): Promise<void> {
@@ -106,6 +99,7 @@ async function setupCuda({ wheel, json }: DoctorOptions): Promise<void> {
   const state = done.works
     ? `ort-cuda works${done.changed ? '' : ', as it did'}`
     : `ort-cuda does not work yet: ${done.reason}; run: ${done.command}`;
-  process.stdout.write(json ? `${JSON.stringify(done, null, 2)}\n` : `onnxruntime-node ${done.version}: ${state}\n`);
+  if (json) printJson(done);
+  else print(`onnxruntime-node ${done.version}: ${state}\n`);
   if (!done.works) process.exitCode = 1;
 }

@@ -1,7 +1,9 @@
+import { visible } from '../escape.js';
 import { parseSetting } from '../experiment/resolve.js';
 import { checkChoice, type Exported, exportGated } from '../gated/export.js';
 import { openContext } from './context.js';
 import type { ExportOptions } from './export.js';
+import { print, printJson } from './output.js';
 import { optionOverrides } from './run.js';
 import { resolveAll } from './run-experiments.js';
 
@@ -11,15 +13,16 @@ export async function runExport(options: ExportOptions): Promise<void> {
   const [experiment] = await resolveAll(run, [...options.set.map(parseSetting), ...optionOverrides(run)]);
   checkChoice(experiment!, options);
   const exported = await exportGated(await openContext(options), experiment!, options);
-  process.stdout.write(options.json ? `${JSON.stringify(exported, null, 2)}\n` : renderExported(exported));
+  if (options.json) printJson(exported);
+  else print(renderExported(exported));
 }
 
 function renderExported({ file, bytes, sha256, experiment, preset, row, margin, kind, ...rest }: Exported): string {
   const { thresholds, expected, verified } = rest;
   const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
   return [
-    `${file}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
-    `From        ${experiment}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}`})`,
+    `${visible(file)}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
+    `From        ${visible(experiment)}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}`})`,
     `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ')}`,
     `Expected    accuracy ${percent(expected.accuracy)} (original ${percent(expected.originalAccuracy)}), ` +
       `${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction)} fewer), ` +

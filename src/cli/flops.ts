@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import type { GlobalOptions } from './context.js';
+import { print, printJson } from './output.js';
 
 interface FlopsOptions extends GlobalOptions {
   readonly network: string;
@@ -20,7 +21,7 @@ export const flopsCommand: CommandModule<GlobalOptions, FlopsOptions> = {
     const { networkFlops } = await import('../networks/flops.js');
     const flops = networkFlops(networkByName(network));
     if (json) {
-      process.stdout.write(`${JSON.stringify(flops, null, 2)}\n`);
+      printJson(flops);
       return;
     }
     const { renderColumns } = await import('../report/columns.js');
@@ -33,7 +34,7 @@ export const flopsCommand: CommandModule<GlobalOptions, FlopsOptions> = {
       `${((100 * stage.cumulativeFlops) / flops.flops).toFixed(1)} %`,
     ]);
     const { channels, height, width } = flops.input;
-    process.stdout.write(
+    print(
       `${flops.network}: ${number(flops.flops)} FLOPs, ${number(flops.parameters)} parameters, ` +
         `input ${channels} x ${height} x ${width}\n` +
         `${renderColumns(['Stage', 'Output', 'FLOPs', 'Cumulative FLOPs', 'Share'], rows)}\n` +

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import type { GlobalOptions } from './context.js';
+import { print, printJson } from './output.js';
 
 const kinds = ['experiments', 'networks', 'datasets', 'checkpoints', 'engines'] as const;
 type Kind = (typeof kinds)[number];
@@ -61,13 +62,13 @@ export const listCommand: CommandModule<GlobalOptions, ListOptions> = {
     );
     if (json) {
       const document = kind === undefined ? Object.fromEntries(lists) : lists[0]![1];
-      process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+      printJson(document);
       return;
     }
     for (const [name, items] of lists) {
       const width = Math.max(...items.map((item) => item.name.length));
       const lines = items.map((item) => `  ${item.name.padEnd(width)}  ${item.description}`);
-      process.stdout.write(`${name}\n${lines.join('\n')}\n`);
+      print(`${name}\n${lines.join('\n')}`);
     }
   },
 };

@@ -5,6 +5,7 @@ import { asFileProblem } from '../store/files.js';
 import { removeTemporaryFiles } from '../store/passing.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';
+import { say } from './output.js';
 
 /**
  * Runs the command line.
@@ -91,6 +92,6 @@ function assertGivenOnce(options: Record<string, unknown>): true {
 
 /** Everything finished is in the cache already; nothing half-written stays. */
 function interrupted(signal: 'SIGINT' | 'SIGTERM'): void {
-  process.stderr.write('\ndgate: interrupted; run the same command again and it goes on where it stopped\n');
+  say('\ndgate: interrupted; run the same command again and it goes on where it stopped');
   process.exit(signal === 'SIGINT' ? 130 : 143);
 }

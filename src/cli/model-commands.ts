@@ -5,6 +5,7 @@ import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
+import { visible } from '../escape.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
 import { renderColumns } from '../report/columns.js';
@@ -13,13 +14,14 @@ import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from 
 import { readInput } from '../store/input.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { type GlobalOptions, openContext } from './context.js';
+import { print, printJson } from './output.js';
 
 /** `dgate model fetch` */
 export async function fetchModel(options: GlobalOptions & { readonly id: string }): Promise<void> {
   const known = findCheckpoint(options.id);
   const { modelsRoot, progress } = await openContext(options);
   const path = await obtainCheckpoint(known, modelsRoot, progress);
-  process.stdout.write(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}\n`);
+  print(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}`);
 }
 
 interface ImportOptions extends GlobalOptions {
@@ -55,7 +57,7 @@ export async function importModel(options: ImportOptions): Promise<void> {
     ...(heldOut && { held_out: JSON.stringify([...heldOut]) }),
   });
   const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';
-  process.stdout.write(`${out}: ${tensors.size} tensors of ${network.name}${note}\n`);
+  print(`${out}: ${tensors.size} tensors of ${network.name}${note}`);
 }
 
 function storedAs(name: string, tensor: Tensor, { half, int8 }: ImportOptions): [string, Storable][] {
@@ -83,15 +85,15 @@ export async function describeModel(options: { readonly file: string; readonly j
   const list = [...tensors].map(([name, { shape }]) => ({ name, shape }));
   if (options.json) {
     const document = { file: options.file, format, sha256, known: known?.id ?? null, metadata, tensors: list };
-    process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+    printJson(document);
     return;
   }
   const values = list.reduce((sum, { shape }) => sum + elementCount(shape), 0).toLocaleString('en');
   const rows = list.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]);
   const facts = [`format ${format}`, `sha256 ${sha256}`, `${list.length} tensors, ${values} values`];
   if (known) facts.push(`known as ${known.id}: ${known.network}, ${(100 * known.reportedAccuracy).toFixed(2)} %`);
-  facts.push(...Object.entries(metadata).map(([key, value]) => `${key}: ${value}`));
-  process.stdout.write(`${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}\n`);
+  facts.push(...Object.entries(metadata).map(([key, value]) => visible(`${key}: ${value}`)));
+  print(`${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}`);
 }
 
 interface EvalOptions extends GlobalOptions {
@@ -110,10 +112,10 @@ export async function evaluateModel(options: EvalOptions): Promise<void> {
   const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress);
   const result = await evaluateOriginal(context, source, options);
   const seconds = result.seconds.toFixed(1);
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify(result, null, 2)}\n`
-      : `${network.name}: ${(100 * result.accuracy).toFixed(2)} % of ${result.images.toLocaleString('en')} ` +
-          `${options.split} images, ${seconds} s on ${result.engine}\n`,
-  );
+  if (options.json) printJson(result);
+  else
+    print(
+      `${network.name}: ${(100 * result.accuracy).toFixed(2)} % of ${result.images.toLocaleString('en')} ` +
+        `${options.split} images, ${seconds} s on ${result.engine}\n`,
+    );
 }

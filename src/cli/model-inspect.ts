@@ -1,8 +1,10 @@
+import { visible } from '../escape.js';
 import type { Cuts } from '../onnx/graph/cuts.js';
 import { layoutOf, whyNone } from '../onnx/graph/describe.js';
 import type { PreparedGraph } from '../onnx/graph/prepare.js';
 import { renderColumns } from '../report/columns.js';
 import { inspectFile } from '../run/user-network.js';
+import { print, printJson } from './output.js';
 
 interface InspectOptions {
   readonly file: string;
@@ -14,7 +16,8 @@ interface InspectOptions {
 export async function inspectModel({ file, logits, json }: InspectOptions): Promise<void> {
   const { graph, cuts } = await inspectFile(file, logits);
   const document = inspection(file, graph, cuts);
-  process.stdout.write(json ? `${JSON.stringify(document, null, 2)}\n` : `${render(document)}\n`);
+  if (json) printJson(document);
+  else print(render(document));
 }
 
 /** What `dgate model inspect --json` prints. */
@@ -74,14 +77,17 @@ function render(found: Inspection): string {
     `${(100 * cut.share).toFixed(1)} %`,
   ]);
   const proposed = cuts.filter((cut) => cut.proposed).map(({ tensor }) => `'${tensor}'`);
-  return [
+  const above = [
     `${found.file}: ${number(flops)} FLOPs, ${number(found.parameters)} parameters, opset ${found.opset}`,
     `input ${input.name}: ${input.order}, ${input.channels} channels, ${input.height} x ${input.width}; output ${output.name}: ${output.classes} classes`,
     `Not counted: ${notCounted.map(({ op, count }) => `${op} ${count}`).join(', ') || 'nothing'}`,
     ...(unknownCost.length > 0 ? [`Of unknown cost, so that the FLOPs are too few: ${unknownCost.join(', ')}`] : []),
-    renderColumns(['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', 'Share'], rows),
+  ];
+  const table = renderColumns(['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', 'Share'], rows);
+  const below = [
     'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
     ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
     ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
-  ].join('\n');
+  ];
+  return [...above.map(visible), table, ...below.map(visible)].join('\n');
 }

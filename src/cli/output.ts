@@ -1,8 +1,8 @@
 import { jsonText, visibleLines } from '../escape.js';
 
-/** Results, on stdout: text of one or more lines, without the last line break. */
+/** Results, on stdout: text of one or more lines; the last line break is added where it is missing. */
 export function print(text: string): void {
-  process.stdout.write(`${visibleLines(text)}\n`);
+  process.stdout.write(visibleLines(text.endsWith('\n') ? text : `${text}\n`));
 }
 
 /** Results of `--json`, on stdout. */

@@ -1,13 +1,16 @@
 import { InputError } from '../errors.js';
+import { visible } from '../escape.js';
 import { type Predictions, predict } from '../gated/predict.js';
 import { renderColumns } from '../report/columns.js';
+import { print, printJson } from './output.js';
 import type { PredictOptions } from './predict.js';
 
 /** `dgate predict`. */
 export async function runPredict({ model, image, thresholds, json }: PredictOptions): Promise<void> {
   const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
   const predictions = await predict(model, image, given);
-  process.stdout.write(json ? `${JSON.stringify(predictions, null, 2)}\n` : renderPredictions(predictions));
+  if (json) printJson(predictions);
+  else print(renderPredictions(predictions));
 }
 
 /** @throws InputError */
@@ -33,7 +36,7 @@ function renderPredictions({ exits, predictions, input }: Predictions): string {
   const resized = predictions.filter(({ resizedFrom }) => resizedFrom !== undefined);
   const note = resized.map(({ image, resizedFrom }) => {
     const { width, height } = resizedFrom!;
-    return `${image}: ${width} x ${height}, resized and cropped to ${input.width} x ${input.height}\n`;
+    return `${visible(image)}: ${width} x ${height}, resized and cropped to ${input.width} x ${input.height}\n`;
   });
   const head = ['Image', 'Class', 'Exit', 'Confidence', 'Time (ms)'];
   return `${renderColumns(head, rows)}\n${note.join('')}`;

@@ -1,5 +1,7 @@
 import ora, { type Ora } from 'ora';
+import { visible } from '../escape.js';
 import type { Progress, ProgressTask } from '../progress.js';
+import { say } from './output.js';
 
 /** Without a terminal, a line of progress at most this often. */
 const LOG_INTERVAL_MS = 10_000;
@@ -8,18 +10,16 @@ const REDRAW_INTERVAL_MS = 100;
 /** Progress on stderr: a spinner on a terminal, a line now and then elsewhere (logs of batch runs). */
 export function consoleProgress(now: () => number = () => performance.now()): Progress {
   const interactive = process.stderr.isTTY === true;
-  const line = (text: string): void => {
-    process.stderr.write(`${text}\n`);
-  };
+  const line = (text: string): void => say(visible(text));
   return {
-    note: (message) => line(message),
+    note: line,
     warn: (message) => line(`warning: ${message}`),
     begin(label, total, unit): ProgressTask {
       const started = now();
       let shown = started;
       // Discarding what is typed would put the terminal into raw mode, in which Ctrl-C is a letter and no signal.
       const spinner: Ora | undefined = interactive
-        ? ora({ stream: process.stderr, text: label, discardStdin: false }).start()
+        ? ora({ stream: process.stderr, text: visible(label), discardStdin: false }).start()
         : undefined;
       return {
         update(done, detail) {
@@ -28,7 +28,7 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
           if (time - shown < (spinner ? REDRAW_INTERVAL_MS : LOG_INTERVAL_MS)) return;
           shown = time;
           const text = describeProgress(label, done, total, unit, (time - started) / 1000, detail);
-          if (spinner) spinner.text = text;
+          if (spinner) spinner.text = visible(text);
           else line(text);
         },
         end(message) {

@@ -2,6 +2,7 @@ import { join, relative } from 'node:path';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
+import { shellWord } from '../escape.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
@@ -18,6 +19,7 @@ import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import { reportFailure } from './failure.js';
+import { print, printJson } from './output.js';
 import type { RunOptions } from './run.js';
 
 /** An experiment that could not be run, in `--json`. */
@@ -38,7 +40,7 @@ export async function runExperiments(options: RunOptions, overrides: readonly Ov
   }));
   if (several.length > 1) return runSeveral(context, several, options);
   const { document } = await runOne(context, several[0]!, options);
-  if (options.json) process.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
+  if (options.json) printJson(document);
 }
 
 /** An experiment and what makes it again. */
@@ -64,7 +66,7 @@ async function runOne(context: StudyContext, named: Named, options: RunOptions):
   const { title } = named.experiment;
   const folders = runs.map((run) => run.folder);
   const folder = await writeSeeds(document, title, folders, context.resultsRoot);
-  if (!options.json) process.stdout.write(`${renderSeeds(document, title)}\n`);
+  if (!options.json) print(renderSeeds(document, title));
   context.progress.note(`written to ${folder}: table.csv, table.txt, record.json`);
   return { document, folder, versions: runs[0]!.versions };
 }
@@ -79,7 +81,7 @@ export async function runSeed(
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
   const warn = (message: string): void => context.progress.warn(message);
   const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn });
-  if (!quiet) process.stdout.write(`${renderRun(outcome, preset)}\n`);
+  if (!quiet) print(renderRun(outcome, preset));
   context.progress.note(`written to ${folder}: ${runFiles(outcome).join(', ')}`);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
@@ -108,8 +110,8 @@ async function runSeveral(context: StudyContext, several: readonly Named[], opti
       results.push({ state: 'failed', ...about(), problem, claims: await uncheckedClaims(name, problem) });
     }
   }
-  if (options.json) process.stdout.write(`${JSON.stringify(documents, null, 2)}\n`);
-  else process.stdout.write(`${renderSummary(results, context.resultsRoot)}\n`);
+  if (options.json) printJson(documents);
+  else print(renderSummary(results, context.resultsRoot));
   if (options.experiment.includes('all')) await writeReadme(context, results, versions, options);
   if (results.some(({ state }) => state === 'failed')) process.exitCode = 1;
 }
@@ -143,7 +145,7 @@ export function commandLine(experiments: readonly string[], options: RunOptions)
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
   const words = ['dgate', 'run', ...experiments, ...given, ...set.flatMap((setting) => ['--set', setting])];
-  return words.map((word) => (/^[\w./:,=@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+  return words.map(shellWord).join(' ');
 }
 
 /** Names or files of the experiments that are asked for. */

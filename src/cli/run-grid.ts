@@ -12,6 +12,7 @@ import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import { reportFailure } from './failure.js';
 import { combinations, variedSettings } from './grid-settings.js';
+import { print, printJson } from './output.js';
 import type { RunOptions } from './run.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
@@ -55,7 +56,7 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
   for (const { name, cells } of planned) grids.push(await runGrid(context, name, cells, options));
   if (options.json) {
     const documents = grids.map(({ command: _, ...grid }) => grid);
-    process.stdout.write(`${JSON.stringify(documents.length === 1 ? documents[0] : documents, null, 2)}\n`);
+    printJson(documents.length === 1 ? documents[0] : documents);
   }
   if (grids.some((grid) => grid.combinations.some(({ state }) => state === 'failed'))) process.exitCode = 1;
 }
@@ -77,7 +78,7 @@ async function runGrid(
   }
   const grid: Grid = { experiment, title, preset, command: commandLine([name], options), combinations: results };
   await writeGrid(grid, folder, context.resultsRoot);
-  if (!options.json) process.stdout.write(`${renderGrid(grid)}\n`);
+  if (!options.json) print(renderGrid(grid));
   context.progress.note(`written to ${folder}: grid.csv, grid.txt, record.json`);
   return grid;
 }

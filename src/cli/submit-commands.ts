@@ -16,6 +16,7 @@ import { renderColumns } from '../report/columns.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { cacheFolder } from './context.js';
+import { print, printJson } from './output.js';
 import { duration } from './progress.js';
 import { optionOverrides } from './run.js';
 import { commandLine } from './run-experiments.js';
@@ -93,12 +94,12 @@ function printScripts(plan: SubmissionPlan, resources: Resources, options: Submi
   const folder = join(cacheFolder(options), 'submissions', '<id>');
   const scripts = stagesOf(plan).map((stage) => ({ stage, ...scriptFor(plan, stage, folder, resources) }));
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ scripts, tasks: plan.tasks }, null, 2)}\n`);
+    printJson({ scripts, tasks: plan.tasks });
     return;
   }
   for (const [i, { stage, text, tasks }] of scripts.entries()) {
     const after = i === 0 ? 'at once' : `after the ${scripts[i - 1]!.stage} tasks`;
-    process.stdout.write(`# ${stage}.sh: ${tasks} task${tasks > 1 ? 's' : ''}, ${after}\n${text}\n`);
+    print(`# ${stage}.sh: ${tasks} task${tasks > 1 ? 's' : ''}, ${after}\n${text}`);
   }
 }
 
@@ -134,13 +135,11 @@ async function submitNew(
 
 function sayJobs(submission: Submission, jobs: readonly SubmittedJob[], { json }: SubmitOptions): void {
   if (json) {
-    process.stdout.write(
-      `${JSON.stringify({ submission: submission.id, folder: submission.folder, jobs }, null, 2)}\n`,
-    );
+    printJson({ submission: submission.id, folder: submission.folder, jobs });
     return;
   }
   const rows = jobs.map(({ stage, job, tasks }) => [stage, job, String(tasks.length)]);
-  process.stdout.write(
+  print(
     `submission ${submission.id}: ${submission.folder}\n${renderColumns(['Stage', 'Job', 'Tasks'], rows)}\n` +
       'how it stands: dgate submit --status\n',
   );
@@ -168,14 +167,14 @@ async function showStatus(options: SubmitOptions): Promise<void> {
   const count = (state: TaskStatus['state']): number => tasks.filter((one) => one.state === state).length;
   const counts = { waits: count('waits'), runs: count('runs'), done: count('done'), failed: failed.length };
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ submission: submission.id, ...counts, tasks: shown }, null, 2)}\n`);
+    printJson({ submission: submission.id, ...counts, tasks: shown });
     return;
   }
   const rows = shown.map(({ task, what, state, job, why, seconds }) => {
     return [task, what, state, job, seconds === undefined ? '' : duration(seconds), why];
   });
   const said = Object.entries(counts).map(([state, number]) => `${number} ${state}`);
-  process.stdout.write(
+  print(
     `submission ${submission.id} (${submission.file.command}): ${said.join(', ')}; logs in ${join(submission.folder, 'logs')}\n` +
       `${renderColumns(['Task', 'What', 'State', 'Slurm', 'Time', 'Why'], rows, 'text')}\n` +
       (failed.length > 0 ? 'again, from the cache: dgate submit --resubmit [--only TASK]\n' : ''),

@@ -9,6 +9,7 @@ import { InputError, messageOf } from '../errors.js';
 import type { StudyContext } from '../run/study.js';
 import { openContext } from './context.js';
 import { reportFailure } from './failure.js';
+import { print } from './output.js';
 import { runSeed } from './run-experiments.js';
 
 /** Does one task of a submission, and says on the shared file system what became of it. */
@@ -96,10 +97,10 @@ async function makeTable(context: StudyContext, submission: Submission, task: Ta
   if (results.length > 1) {
     const grid: Grid = { experiment, title, preset, command, combinations: results };
     await writeGrid(grid, gridFolder(grid, cells, context.resultsRoot), context.resultsRoot);
-    process.stdout.write(`${renderGrid(grid)}\n`);
+    print(renderGrid(grid));
   } else if (only?.state === 'done') {
     await writeSeeds(only.document, title, only.folders, context.resultsRoot);
-    process.stdout.write(`${renderSeeds(only.document, title)}\n`);
+    print(renderSeeds(only.document, title));
   }
   if (failed.length > 0) throw new InputError(`${failed.length} of ${results.length} missing: ${failed.join('; ')}`);
 }

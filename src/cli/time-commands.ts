@@ -9,6 +9,7 @@ import { runExperiment } from '../run/run.js';
 import { ensureFolder } from '../store/store.js';
 import type { TimingRecord } from '../timing/record.js';
 import { openContext } from './context.js';
+import { print, printJson } from './output.js';
 import { optionOverrides } from './run.js';
 import { commandLine, resolveAll } from './run-experiments.js';
 import type { TimeOptions } from './time.js';
@@ -39,12 +40,12 @@ export async function timeExperiments(options: TimeOptions): Promise<void> {
       command: commandLine([named], options),
     });
     if (options.json) for (const warning of timingWarnings(record)) context.progress.warn(warning);
-    else process.stdout.write(`${renderTiming(record)}\n`);
+    else print(renderTiming(record));
     context.progress.note(`written to ${folder}: ${timingFiles.join(', ')}, and the speeds of its tables`);
     if (isWrong(record)) process.exitCode = 1;
   }
   if (options.json) {
-    process.stdout.write(`${JSON.stringify(records.length === 1 ? records[0] : records, null, 2)}\n`);
+    printJson(records.length === 1 ? records[0] : records);
   }
 }
 

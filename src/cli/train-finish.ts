@@ -15,6 +15,7 @@ import { curveCsv } from '../training/curve.js';
 import type { TrainingImages } from '../training/images.js';
 import type { Position, Training } from '../training/state.js';
 import type { TrainingEngine } from '../training/trainer.js';
+import { print, printJson } from './output.js';
 
 /** Reads the test images: another engine than trained, the one that experiments run on. */
 const TEST_ENGINE = 'ort-cpu';
@@ -101,11 +102,11 @@ export async function finishTraining(
     engine: training.engine,
   };
   const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
-  process.stdout.write(
-    json
-      ? `${JSON.stringify(document, null, 2)}\n`
-      : `${files.checkpoint}: ${network.name}, ${percent(test.accuracy)} of ${test.images.toLocaleString('en')} test ` +
-          `images (${test.engine}), ${percent(last.validationAccuracy)} of ${images.heldOut.length.toLocaleString('en')} ` +
-          `held out; ${last.epoch} epochs, ${last.seconds.toFixed(0)} s on ${training.engine}\ncurve: ${files.curve}\n`,
-  );
+  if (json) printJson(document);
+  else
+    print(
+      `${files.checkpoint}: ${network.name}, ${percent(test.accuracy)} of ${test.images.toLocaleString('en')} test ` +
+        `images (${test.engine}), ${percent(last.validationAccuracy)} of ${images.heldOut.length.toLocaleString('en')} ` +
+        `held out; ${last.epoch} epochs, ${last.seconds.toFixed(0)} s on ${training.engine}\ncurve: ${files.curve}\n`,
+    );
 }

@@ -22,6 +22,7 @@ import {
 import { Diverged, train } from '../training/train.js';
 import type { TrainingEngine } from '../training/trainer.js';
 import { openContext } from './context.js';
+import { say } from './output.js';
 import type { TrainCommandOptions } from './train.js';
 import { finishTraining, sourceOf, type TrainingFiles, type TrainingOutcome, trainingFiles } from './train-finish.js';
 
@@ -151,9 +152,9 @@ async function trainSaving(context: RunContext, work: Work): Promise<TrainingOut
     return { engine, images, training: start.training, weights, curve };
   } catch (error) {
     if (!(error instanceof Diverged)) throw error;
-    process.stderr.write(
+    say(
       `dgate: ${error.message}: training stopped; last good checkpoint: ${files.state} (${describePosition(saved)}); ` +
-        'a lower --learning-rate may help\n',
+        'a lower --learning-rate may help',
     );
     process.exitCode = 1;
     return undefined;
@@ -170,7 +171,7 @@ function onInterruption(message: () => string): () => void {
   ] as const;
   const listeners = signals.map(([signal, status]) => {
     const listener = (): void => {
-      process.stderr.write(`\ndgate: ${message()}\n`);
+      say(`\ndgate: ${message()}`);
       process.exit(status);
     };
     process.prependListener(signal, listener);

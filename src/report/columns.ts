@@ -1,16 +1,17 @@
 import Table from 'cli-table3';
+import { visible, visibleLines } from '../escape.js';
 
-/** A console table; the first column stands left, the others right, unless told otherwise. */
+/** A console table, in whose cells names may be anybody's; the first column stands left, the others right, unless told otherwise. */
 export function renderColumns(
   head: readonly string[],
   rows: readonly (readonly string[])[],
   align: 'numbers' | 'text' = 'numbers',
 ): string {
   const table = new Table({
-    head: [...head],
+    head: head.map(visibleLines),
     colAligns: head.map((_, i) => (i === 0 || align === 'text' ? 'left' : 'right')),
     style: { head: [], border: [], compact: true },
   });
-  table.push(...rows.map((row) => [...row]));
+  table.push(...rows.map((row) => row.map(visible)));
   return table.toString();
 }

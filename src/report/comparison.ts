@@ -1,4 +1,5 @@
-import { stringify } from 'csv-stringify/sync';
+import { csvOf } from '../csv.js';
+import { latexText, markdownText, visible } from '../escape.js';
 import { renderColumns } from './columns.js';
 
 /** Two tables of a comparison, cells as text. */
@@ -19,12 +20,14 @@ export function renderComparison(
 ): string {
   const filled = tables.filter(({ rows }) => rows.length > 0);
   const parts = filled.map(({ title: about, head, rows }) => {
-    if (format === 'table') return `${about}\n${renderColumns(head, rows, 'text')}`;
-    if (format === 'markdown') return `**${markdown(about)}**\n\n${markdownTable(head, rows)}\n`;
-    return `% ${about}\n${latexTable(head, rows)}`;
+    if (format === 'table') return `${visible(about)}\n${renderColumns(head, rows, 'text')}`;
+    if (format === 'markdown') return `**${markdownText(about)}**\n\n${markdownTable(head, rows)}\n`;
+    return `% ${visible(about)}\n${latexTable(head, rows)}`;
   });
   const comment = format === 'latex' ? '% ' : '';
-  const lines = [title, ...notes].map((line) => `${comment}${line}`);
+  const lines = [title, ...notes].map(
+    (line) => `${comment}${format === 'markdown' ? markdownText(line) : visible(line)}`,
+  );
   return [lines[0], ...(format === 'markdown' ? [''] : []), ...parts, ...lines.slice(1)].join('\n');
 }
 
@@ -33,28 +36,16 @@ export function renderComparisonCsv(
   columns: readonly string[],
   records: readonly (readonly (string | number | null)[])[],
 ): string {
-  return stringify([[...columns], ...records.map((record) => [...record])]);
+  return csvOf([columns, ...records]);
 }
 
-const markdown = (text: string): string => text.replaceAll(/[|\\]/g, (found) => `\\${found}`);
-
 function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map(markdown).join(' | ')} |`;
+  const line = (cells: readonly string[]): string => `| ${cells.map(markdownText).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-const latexWords: Readonly<Record<string, string>> = {
-  '\\': '\\textbackslash{}',
-  '~': '\\textasciitilde{}',
-  '^': '\\textasciicircum{}',
-  '±': '$\\pm$',
-};
-
-const latex = (text: string): string =>
-  text.replaceAll(/[\\~^±&%$#_{}]/g, (found) => latexWords[found] ?? `\\${found}`);
-
 function latexTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `${cells.map(latex).join(' & ')} \\\\`;
+  const line = (cells: readonly string[]): string => `${cells.map(latexText).join(' & ')} \\\\`;
   const columns = `l${'r'.repeat(head.length - 1)}`;
   return [
     `\\begin{tabular}{${columns}}`,

@@ -1,4 +1,4 @@
-import { stringify } from 'csv-stringify/sync';
+import { csvOf } from '../csv.js';
 import type { FindingTable } from './findings.js';
 import type { PublishedRow, Spread, TableRow } from './rows.js';
 
@@ -54,7 +54,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
     ...(spread ? measures.flatMap(({ key }) => spreadValues(row.spread?.[key])) : []),
     ...(published ? publishedValues(row.published) : []),
   ]);
-  return stringify([columns, ...records]);
+  return csvOf([columns, ...records]);
 }
 
 /**
@@ -65,7 +65,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
 export function renderFindingCsv({ name, columns, rows }: FindingTable): string {
   const odd = rows.findIndex((row) => row.length !== columns.length);
   if (odd >= 0) throw new Error(`${name}.csv: row ${odd + 1} has ${rows[odd]?.length} cells, not ${columns.length}`);
-  return stringify([[...columns], ...rows.map((row) => [...row])]);
+  return csvOf([columns, ...rows]);
 }
 
 /** What tells the thresholds of one part from another's: the fold, the seed, or both. */

@@ -1,4 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
+import { markupText, visibleLines } from '../escape.js';
 import type { Figure } from './findings.js';
 import { type Font, loadFont, wrapText } from './font.js';
 import { theme } from './theme.js';
@@ -26,7 +27,7 @@ export async function renderSvg(figure: Figure, warn: (message: string) => void 
   try {
     const svg = await view.toSVG();
     if (asked.length > 0) throw new Error(`figure ${figure.name} asks for ${asked[0]}; its data stand in itself`);
-    return named(svg, figure);
+    return named(visibleLines(svg), figure);
   } finally {
     view.finalize();
   }
@@ -71,12 +72,8 @@ function named(svg: string, { name, title }: Figure): string {
     .replaceAll(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${own.get(id)})`)
     .replaceAll('<g class="mark-rect role-mark', '<g shape-rendering="crispEdges" class="mark-rect role-mark')
     .replace(/<svg [^>]*>/, (open) => {
-      return `${open.replace('<svg ', '<svg role="img" ')}<title>${escapeText(title)}</title>`;
+      return `${open.replace('<svg ', '<svg role="img" ')}<title>${markupText(title)}</title>`;
     });
-}
-
-function escapeText(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }
 
 /** A loader of data and images that fetches nothing and notes what it was asked for. */

@@ -1,3 +1,4 @@
+import { markdownAddress, markdownCode, markdownText } from '../escape.js';
 import { countVerdicts } from './claims.js';
 import type { Claim } from './findings.js';
 import type { Summarised } from './summary.js';
@@ -26,11 +27,11 @@ that is not the paper's, the row says so.
 
 | | |
 |---|---|
-| Command | \`${origin.command}\` |
-| Date | ${origin.date} |
-| Preset | ${origin.preset} |
-| Machine | ${cell(origin.machine)} |
-| Versions | ${cell(origin.versions)} |
+| Command | ${markdownCode(origin.command)} |
+| Date | ${markdownText(origin.date)} |
+| Preset | ${markdownText(origin.preset)} |
+| Machine | ${markdownText(origin.machine)} |
+| Versions | ${markdownText(origin.versions)} |
 | Verdicts | ${counts.map(([verdict, count]) => `${count} ${verdict}`).join(', ')} |
 
 ${failed.map((result) => failure(result)).join('')}| Where | Claim | Printed | Measured here | Verdict | Traced to |
@@ -39,23 +40,27 @@ ${results.flatMap((result) => result.claims.map((claim) => line(result, claim)))
 }
 
 function failure(result: Summarised): string {
-  return result.state === 'failed' ? `**${result.experiment} failed:** ${cell(result.problem)}\n\n` : '';
+  return result.state === 'failed'
+    ? `**${markdownText(result.experiment)} failed:** ${markdownText(result.problem)}\n\n`
+    : '';
 }
 
 function line(result: Summarised, claim: Claim): string {
   const { source, statement, printed, measured, verdict, why } = claim;
-  const judged = why === undefined ? `**${verdict}**` : `**${verdict}**: ${cell(why)}`;
-  const cells = [cell(source), cell(statement), cell(printed), cell(measured), judged, trace(result, claim)];
+  const judged = why === undefined ? `**${verdict}**` : `**${verdict}**: ${markdownText(why)}`;
+  const cells = [
+    markdownText(source),
+    markdownText(statement),
+    markdownText(printed),
+    markdownText(measured),
+    judged,
+    trace(result, claim),
+  ];
   return `| ${cells.join(' | ')} |\n`;
 }
 
 function trace(result: Summarised, { trace: { file, row } }: Claim): string {
-  const command = `\`${result.command}\``;
+  const command = markdownCode(result.command);
   if (result.state === 'failed') return command;
-  return `[${file}](${encodeURI(`${result.folder}/${file}`)}), ${cell(row)}; ${command}`;
-}
-
-/** Text in a cell of a Markdown table. */
-function cell(text: string): string {
-  return text.replaceAll(/\s+/g, ' ').replaceAll(/[\\|<>*_`[\]]/g, (character) => `\\${character}`);
+  return `[${markdownText(file)}](${markdownAddress(`${result.folder}/${file}`)}), ${markdownText(row)}; ${command}`;
 }

@@ -1,3 +1,4 @@
+import { visible } from '../escape.js';
 import { claimLines, countVerdicts, verdicts } from './claims.js';
 import { renderColumns } from './columns.js';
 import type { Claim } from './findings.js';
@@ -42,7 +43,7 @@ export function renderSummary(results: readonly Summarised[], resultsRoot: strin
       `folders below ${resultsRoot}`,
     renderColumns(['Experiment', 'State', ...verdicts.map(capitalised), 'Seconds', 'Folder'], rows, 'text'),
     ...(failed.length > 0 ? ['Failed'] : []),
-    ...failed.map(({ experiment, problem }) => `${experiment}: ${problem}`),
+    ...failed.map(({ experiment, problem }) => visible(`${experiment}: ${problem}`)),
     ...(differing.length > 0 ? ['What differs from the paper'] : ['Nothing differs from the paper']),
     ...claimLines(differing),
   ].join('\n');

@@ -1,4 +1,5 @@
-import { stringify } from 'csv-stringify/sync';
+import { csvOf } from '../csv.js';
+import { visible } from '../escape.js';
 import type { Interval } from '../timing/estimate.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
 import { renderColumns } from './columns.js';
@@ -16,7 +17,7 @@ export function renderTiming(record: TimingRecord): string {
     machine.clockMhz === null ? 'unknown' : `${[...new Set(machine.clockMhz.map(Math.round))].join(' to ')} MHz`;
   const versions = Object.entries({ dgate: record.dgate, node: machine.node, ...engine.versions });
   return [
-    `Timed evaluation of ${record.experiment}, preset ${record.preset}: ${record.network}`,
+    visible(`Timed evaluation of ${record.experiment}, preset ${record.preset}: ${record.network}`),
     renderColumns(
       head,
       record.batches.flatMap((size) => size.rows.map((row) => cells(size, row))),
@@ -153,5 +154,5 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
       [...all, ...row.warnings].join('; '),
     ]),
   );
-  return stringify([columns, ...lines]);
+  return csvOf([columns, ...lines]);
 }

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { visible } from '../escape.js';
 import type { PresetName } from '../experiment/definition.js';
 import { claimLines } from '../report/claims.js';
 import { renderColumns } from '../report/columns.js';
@@ -24,20 +25,22 @@ export function renderRun(outcome: RunOutcome, preset: PresetName): string {
   const { experiment, findings, rows } = outcome;
   const { claims = [] } = runDocument(outcome, preset);
   return [
-    `${experiment.title} [${experiment.name}, preset ${preset}]`,
+    visible(`${experiment.title} [${experiment.name}, preset ${preset}]`),
     ...(rows.length > 0 ? [renderTable(tableRows(outcome))] : []),
     ...findings.tables.map(renderFinding),
     ...claimLines(claims),
-    ...runFacts(outcome).map(([name, value]) => `${name.padEnd(11)} ${value}`),
+    ...runFacts(outcome).map(([name, value]) => visible(`${name.padEnd(11)} ${value}`)),
   ].join('\n');
 }
 
 function renderFinding(table: FindingTable): string {
   const { name, title, consoleRows = 0, rows } = table;
-  if (consoleRows === 0) return `${title}: ${name}.csv`;
+  if (consoleRows === 0) return visible(`${title}: ${name}.csv`);
   const { head, lines } = findingCells(table, consoleRows);
   const left = rows.length - lines.length;
-  return [title, renderColumns(head, lines), ...(left > 0 ? [`${left} more rows in ${name}.csv`] : [])].join('\n');
+  return [visible(title), renderColumns(head, lines), ...(left > 0 ? [`${left} more rows in ${name}.csv`] : [])].join(
+    '\n',
+  );
 }
 
 /** What the numbers rest on; a line without a name goes on with the one before. */

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
-import { isAbsolute, join, relative, sep } from 'node:path';
+import { isAbsolute, join, normalize, relative, sep } from 'node:path';
 import { InputError } from '../errors.js';
 import { asSystemProblem } from '../system-error.js';
 
@@ -48,9 +48,11 @@ export async function openBelow(folder: string, name: string, owner: string): Pr
   if (name === '' || name.includes('\0') || isAbsolute(name) || /^[A-Za-z]:|\\/.test(name)) {
     throw new InputError(`${JSON.stringify(name)}: no name of a file; ${valid}`);
   }
+  const leadsOut = new InputError(`${name}: leads out of its folder; ${valid}`);
+  if (/^\.\.(?:\/|$)/.test(normalize(name))) throw leadsOut;
   const inside = relative(await realpath(folder), await realpath(join(folder, name)));
   if (inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
-    throw new InputError(`${name}: leads out of its folder; ${valid}`);
+    throw leadsOut;
   }
   return openInput(join(await realpath(folder), inside));
 }

@@ -1,4 +1,4 @@
-import { stringify } from 'csv-stringify/sync';
+import { csvOf } from '../csv.js';
 
 /** What an epoch came to. */
 export interface CurvePoint {
@@ -29,7 +29,7 @@ const columns: readonly (readonly [string, keyof CurvePoint])[] = [
 
 /** The curve as CSV: a line for each epoch, fractions, not percent. */
 export function curveCsv(points: readonly CurvePoint[]): string {
-  return stringify([
+  return csvOf([
     columns.map(([name]) => name),
     ...points.map((point) => columns.map(([, key]) => (key === 'seconds' ? point[key].toFixed(1) : point[key]))),
   ]);

@@ -1,4 +1,6 @@
 import { join } from 'node:path';
+import { InputError } from '../../errors.js';
+import { shellWord, visible } from '../../escape.js';
 import type { StageName } from './plan.js';
 
 /** What a cluster is asked for; what is absent is left to its defaults. */
@@ -50,15 +52,13 @@ export function stageScript(options: ScriptOptions): string {
     ['cpus-per-task', cpus],
     ['mem', memory],
   ];
-  const lines = asked.flatMap(([name, value]) =>
-    value === undefined ? [] : [`#SBATCH --${name}=${quoted(`${value}`)}`],
-  );
+  const lines = asked.flatMap(([name, value]) => (value === undefined ? [] : [directive(name, `${value}`)]));
   const command = [...program, 'task', folder].map(shellWord).join(' ');
   return [
     '#!/bin/bash',
     ...lines,
     '#SBATCH --requeue',
-    ...sbatch.map((argument) => `#SBATCH ${argument}`),
+    ...sbatch.map(asItStands),
     `exec ${command} "${stage}-$SLURM_ARRAY_TASK_ID"`,
     '',
   ].join('\n');
@@ -69,7 +69,23 @@ export function arraySpec(tasks: string, { atOnce }: Pick<Resources, 'atOnce'>):
   return atOnce === undefined ? tasks : `${tasks}%${atOnce}`;
 }
 
-const quoted = (text: string): string => (/^[\w./:,=@%+-]+$/.test(text) ? text : `"${text.replaceAll('"', '\\"')}"`);
+/**
+ * A line that sbatch reads as one of its options.
+ *
+ * @throws InputError where the value has a control character: a line break would begin a command
+ */
+function directive(name: string, value: string): string {
+  if (visible(value) !== value) {
+    throw new InputError(`--${name} ${value}: a control character; valid: text on one line (Slurm's script holds it)`);
+  }
+  const word = /^[\w./:,=@%+-]+$/.test(value) ? value : `"${value.replaceAll(/["\\]/g, '\\$&')}"`;
+  return `#SBATCH --${name}=${word}`;
+}
 
-const shellWord = (text: string): string =>
-  /^[\w./:,=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+/** A further argument of `sbatch`, as it stands. @throws InputError where it is more than one line, or no option */
+function asItStands(argument: string): string {
+  if (visible(argument) !== argument || !/^-/.test(argument)) {
+    throw new InputError(`--sbatch ${argument}; valid: one option of sbatch on one line: --sbatch=--qos=long`);
+  }
+  return `#SBATCH ${argument}`;
+}

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { stringify } from 'csv-stringify/sync';
 import { z } from 'zod';
+import { csvOf } from '../../csv.js';
 import { messageOf } from '../../errors.js';
 import { renderTiming, timingCsv } from '../../report/timing.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
@@ -25,9 +25,9 @@ export async function writeTiming({ record, pairs }: TimingOutcome, folder: stri
 function* pairLines(pairs: readonly RawPair[]): Generator<string> {
   const ways = pairs[0]?.exits.length ?? 0;
   const exits = Array.from({ length: ways }, (_, exit) => `exit${exit + 1}_images`);
-  yield stringify([['batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms', ...exits]]);
+  yield csvOf([['batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms', ...exits]]);
   for (let start = 0; start < pairs.length; start += 4096) {
-    yield stringify(
+    yield csvOf(
       pairs
         .slice(start, start + 4096)
         .map((pair) => [

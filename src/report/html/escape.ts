@@ -1,3 +1,5 @@
+import { markupText } from '../../escape.js';
+
 /** Markup that may stand in a page as it is. */
 export interface Html {
   readonly html: string;
@@ -16,18 +18,6 @@ export function markup(trusted: string): Html {
 }
 
 function text(value: Value): string {
-  if (typeof value === 'string' || typeof value === 'number') return escaped(String(value));
+  if (typeof value === 'string' || typeof value === 'number') return markupText(String(value));
   return 'html' in value ? value.html : value.map((part) => part.html).join('');
-}
-
-const entities: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-function escaped(value: string): string {
-  return value.replaceAll(/[&<>"']/g, (character) => entities[character]!);
 }
