@@ -7,8 +7,8 @@ import { againstTheOrder, importsOf, occurrences, rooms, sourcesOf } from '../sc
 const openers = [
   'src/check/code.ts',
   'src/checkpoints/transfer.ts',
-  'src/data/cifar10/fetch.ts',
-  'src/data/cifar10/sources.ts',
+  'src/data/records/fetch.ts',
+  'src/data/records/sources.ts',
   'src/engines/onnxruntime/engine.ts',
   'src/engines/onnxruntime/setup.ts',
   'src/engines/setup/lock.ts',

@@ -8,8 +8,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
-import { classes, shape } from '../../src/data/cifar10/layout.js';
+import { cifar10 } from '../../src/data/cifar10.js';
 import type { Dataset, ImageSource } from '../../src/data/dataset.js';
+import { shape } from '../../src/data/records/layout.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';
@@ -25,6 +26,8 @@ import { exists } from '../../src/store/files.js';
 import { Store } from '../../src/store/store.js';
 import { generatedTensors } from '../../test/parity.js';
 import type { Stage } from './memory.js';
+
+const { classes } = cifar10;
 
 const NETWORK = 'resnet18-width0.125-blocks1.1.1.1-cifar10';
 const IMAGE_BYTES = shape.channels * shape.height * shape.width;
@@ -69,6 +72,7 @@ function generatedDataset(count: number): Dataset {
     classes,
     splits: { train: count, test: count },
     preprocessing,
+    isThere: () => Promise.resolve(true),
     sources: [],
     fetch: () => Promise.reject(new Error('generated')),
     verify: () => Promise.reject(new Error('generated')),

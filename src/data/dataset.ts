@@ -62,9 +62,8 @@ export interface DownloadSource {
   /** Path of the file to make. */
   readonly to: string;
   readonly bytes?: number;
-  /** Hashes in hex. */
+  /** In hex. */
   readonly sha256?: string;
-  readonly md5?: string;
 }
 
 export interface FetchOptions {
@@ -104,6 +103,10 @@ export interface Dataset {
   readonly preprocessing: Preprocessing;
   /** What `--from` takes besides a folder; the first is the default. */
   readonly sources: readonly string[];
+  /** Set where the data lie outside of the cache, in a folder that only `verify` reads: how much that is. */
+  readonly outside?: string;
+  /** Whether it is under `root`, whole or damaged. */
+  isThere(root: string): Promise<boolean>;
   /**
    * Puts the dataset under `root`, whole or not at all; does nothing where it is there and verified.
    *

@@ -1,10 +1,11 @@
 import { InputError } from '../errors.js';
-import { cifar10 } from './cifar10/index.js';
+import { cifar10 } from './cifar10.js';
+import { cifar100 } from './cifar100.js';
 import type { Dataset } from './dataset.js';
 import { imagenet } from './imagenet/index.js';
 
-/** Every dataset that dgate knows. A new one is a line here and a folder beside `cifar10/`. */
-export const datasets: readonly Dataset[] = [cifar10, imagenet];
+/** Every dataset that dgate knows. A new one is a file or folder beside this one and a line here. */
+export const datasets: readonly Dataset[] = [cifar10, cifar100, imagenet];
 
 /** The dataset of this name. @throws InputError with the names there are */
 export function datasetNamed(name: string, among: readonly Dataset[] = datasets): Dataset {

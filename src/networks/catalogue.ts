@@ -1,7 +1,9 @@
+import type { Dataset } from '../data/dataset.js';
+import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import { denseNet } from './densenet.js';
 import { nearestNames } from './nearest.js';
-import type { Network } from './network.js';
+import type { MapShape, Network } from './network.js';
 import { resNet } from './resnet.js';
 
 /** What a name may change in an architecture: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
@@ -14,32 +16,42 @@ interface Variant {
   readonly blocks?: readonly number[];
 }
 
+/** What a network is made for. */
+interface Target {
+  readonly dataset: string;
+  readonly input: MapShape;
+  readonly classes: number;
+  /** Images of CIFAR's size, on which the references leave out ImageNet's first convolution and pooling. */
+  readonly small: boolean;
+}
+
 interface Architecture {
-  readonly datasets: readonly Network['dataset'][];
+  /** Whether there is a reference for images of ImageNet's size too. */
+  readonly largeToo: boolean;
   readonly description: string;
   readonly family: 'resnet' | 'densenet';
-  readonly build: (name: string, dataset: Network['dataset'], variant: Variant) => Network;
+  readonly build: (name: string, target: Target, variant: Variant) => Network;
   readonly blocks: readonly number[];
 }
 
 const scaled = (widths: readonly number[], factor = 1): number[] =>
   widths.map((width) => Math.max(1, Math.round(width * factor)));
 
-/** kuangliu's ResNets on CIFAR-10, torchvision's on ImageNet; on CIFAR-10 the layers are the same but for the stem. */
+/** kuangliu's ResNets on 32 x 32 images, torchvision's on ImageNet; the layers are the same but for the stem. */
 function resNetArchitecture(block: 'basic' | 'bottleneck', blocks: readonly number[]): Architecture {
   return {
-    datasets: ['cifar10', 'imagenet'],
-    description: `${block} blocks ${blocks.join('-')}; kuangliu/pytorch-cifar (cifar10), torchvision (imagenet)`,
+    largeToo: true,
+    description: `${block} blocks ${blocks.join('-')}; kuangliu/pytorch-cifar (32 x 32), torchvision (imagenet)`,
     family: 'resnet',
     blocks,
-    build: (name, dataset, variant) =>
+    build: (name, { small, ...target }, variant) =>
       resNet(name, {
-        dataset,
+        ...target,
         block,
-        stem: dataset === 'imagenet' ? '7x7' : '3x3',
+        stem: small ? '3x3' : '7x7',
         shortcut: 'conv',
-        shortcutName: dataset === 'imagenet' ? 'downsample' : 'shortcut',
-        classifierName: dataset === 'imagenet' ? 'fc' : 'linear',
+        shortcutName: small ? 'shortcut' : 'downsample',
+        classifierName: small ? 'linear' : 'fc',
         blocks: variant.blocks ?? blocks,
         widths: scaled([64, 128, 256, 512], variant.width),
       }),
@@ -55,13 +67,13 @@ function cifarResNetArchitecture(depth: number, shortcut: 'pad' | 'conv'): Archi
       ? 'option A shortcuts; akamaster/pytorch_resnet_cifar10'
       : 'option B; chenyaofo/pytorch-cifar-models';
   return {
-    datasets: ['cifar10'],
+    largeToo: false,
     description: `He et al.'s CIFAR ResNet, basic blocks ${blocks.join('-')}, ${reference}`,
     family: 'resnet',
     blocks,
-    build: (name, dataset, variant) =>
+    build: (name, { small, ...target }, variant) =>
       resNet(name, {
-        dataset,
+        ...target,
         block: 'basic',
         stem: '3x3',
         shortcut,
@@ -79,19 +91,19 @@ function denseNetArchitecture(
   reference: 'both' | 'torchvision on cifar10' = 'both',
 ): Architecture {
   return {
-    datasets: reference === 'both' ? ['cifar10', 'imagenet'] : ['cifar10'],
+    largeToo: reference === 'both',
     description:
       `growth ${growth}, dense layers ${blocks.join('-')}; ` +
       (reference === 'both'
-        ? 'kuangliu/pytorch-cifar (cifar10), torchvision (imagenet)'
+        ? 'kuangliu/pytorch-cifar (32 x 32), torchvision (imagenet)'
         : "torchvision's and timm's dense layers after a bare 3 x 3 stem (edadaltocg)"),
     family: 'densenet',
     blocks,
-    build: (name, dataset, variant) =>
+    build: (name, { small, ...target }, variant) =>
       denseNet(name, {
-        dataset,
-        reference: reference === 'both' && dataset === 'cifar10' ? 'kuangliu' : 'torchvision',
-        stem: dataset === 'imagenet' ? '7x7' : '3x3',
+        ...target,
+        reference: reference === 'both' && small ? 'kuangliu' : 'torchvision',
+        stem: small ? '3x3' : '7x7',
         blocks: variant.blocks ?? blocks,
         growth: variant.growth ?? growth,
       }),
@@ -117,10 +129,17 @@ const architectures: Readonly<Record<string, Architecture>> = {
   ),
 };
 
+/** Whether images are of CIFAR's size rather than of ImageNet's. */
+const isSmall = ({ input }: Dataset): boolean => input.height <= 64;
+
+const suits = ({ largeToo }: Architecture, dataset: Dataset): boolean => largeToo || isSmall(dataset);
+
 /** Every network by name, with a line on what it is. Variants (`-width0.25`, `-growth12`, `-blocks1.1.8.1`) come on top. */
 export function listNetworks(): { readonly name: string; readonly description: string }[] {
-  return Object.entries(architectures).flatMap(([name, { datasets, description }]) =>
-    datasets.map((dataset) => ({ name: `${name}-${dataset}`, description })),
+  return Object.entries(architectures).flatMap(([name, architecture]) =>
+    datasets.flatMap((dataset) =>
+      suits(architecture, dataset) ? [{ name: `${name}-${dataset.name}`, description: architecture.description }] : [],
+    ),
   );
 }
 
@@ -133,14 +152,20 @@ export function networkByName(name: string): Network {
   const [architectureName = '', ...rest] = name.split('-');
   const dataset = rest.pop() ?? '';
   const architecture = Object.hasOwn(architectures, architectureName) ? architectures[architectureName] : undefined;
-  const known = architecture?.datasets.find((candidate) => candidate === dataset);
-  if (architecture === undefined || known === undefined) {
+  const known = datasets.find((candidate) => candidate.name === dataset);
+  if (architecture === undefined || known === undefined || !suits(architecture, known)) {
     throw new InputError(
       `network ${name}: unknown; valid: ${suggestions(architectureName, dataset).join(', ')} and others; ` +
         'see: dgate list networks',
     );
   }
-  return architecture.build(name, known, parseVariant(name, rest, architecture));
+  const target = {
+    dataset: known.name,
+    input: known.input,
+    classes: known.classes.length,
+    small: isSmall(known),
+  };
+  return architecture.build(name, target, parseVariant(name, rest, architecture));
 }
 
 /** Networks that an unknown name may have meant; the paper's where it is like none. */

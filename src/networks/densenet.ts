@@ -1,9 +1,11 @@
 import { batchNorm, conv, relu } from './layers.js';
-import type { DenseConcat, Layer, Network, Stage } from './network.js';
+import type { DenseConcat, Layer, MapShape, Network, Stage } from './network.js';
 
 /** How a family of DenseNets is built. */
 export interface DenseNetStyle {
-  readonly dataset: Network['dataset'];
+  readonly dataset: string;
+  readonly input: MapShape;
+  readonly classes: number;
   /**
    * `kuangliu`: new features come first in a concatenation. `torchvision`: they come last, and names begin with
    * `features.`.
@@ -20,10 +22,11 @@ export interface DenseNetStyle {
 /** A DenseNet-BC (bottleneck of 4 x growth, transitions that halve the channels) of kuangliu or torchvision. */
 export function denseNet(name: string, style: DenseNetStyle): Network {
   const torchvision = style.reference === 'torchvision';
-  const imagenet = style.dataset === 'imagenet';
   const large = style.stem === '7x7';
   let channels = 2 * style.growth;
-  const stem: Layer[] = [conv(torchvision ? 'features.conv0' : 'conv1', 3, channels, large ? 7 : 3, large ? 2 : 1)];
+  const stem: Layer[] = [
+    conv(torchvision ? 'features.conv0' : 'conv1', style.input.channels, channels, large ? 7 : 3, large ? 2 : 1),
+  ];
   if (large)
     stem.push(batchNorm('features.norm0', channels), relu, { op: 'maxPool', kernel: 3, stride: 2, padding: 1 });
 
@@ -48,18 +51,17 @@ export function denseNet(name: string, style: DenseNetStyle): Network {
     ];
     return { name: stageName, layers, transition };
   });
-  const size = imagenet ? 224 : 32;
   return {
     name,
     dataset: style.dataset,
-    input: { channels: 3, height: size, width: size },
+    input: style.input,
     stem,
     stages,
     classifier: {
       head: [batchNorm(torchvision ? 'features.norm5' : 'bn', channels), relu],
       name: torchvision ? 'classifier' : 'linear',
       in: channels,
-      out: imagenet ? 1000 : 10,
+      out: style.classes,
     },
   };
 }

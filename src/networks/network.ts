@@ -82,7 +82,8 @@ export interface Classifier {
 export interface Network {
   /** `<architecture>-<dataset>`. */
   readonly name: string;
-  readonly dataset: 'cifar10' | 'imagenet';
+  /** Name of the dataset that its outputs are the classes of. */
+  readonly dataset: string;
   readonly input: MapShape;
   readonly stem: readonly Layer[];
   readonly stages: readonly Stage[];

@@ -1,9 +1,11 @@
 import { batchNorm, conv, relu } from './layers.js';
-import type { Conv, Layer, Network, Residual, Stage } from './network.js';
+import type { Conv, Layer, MapShape, Network, Residual, Stage } from './network.js';
 
 /** How a family of ResNets is built and what its reference calls its tensors. */
 export interface ResNetStyle {
-  readonly dataset: Network['dataset'];
+  readonly dataset: string;
+  readonly input: MapShape;
+  readonly classes: number;
   /** 3 x 3 stride 1, or ImageNet's 7 x 7 stride 2 and max pooling. */
   readonly stem: '3x3' | '7x7';
   readonly block: 'basic' | 'bottleneck';
@@ -20,11 +22,14 @@ export interface ResNetStyle {
 
 /** A ResNet of any of the families: kuangliu's, He et al.'s for CIFAR, torchvision's. */
 export function resNet(name: string, style: ResNetStyle): Network {
-  const imagenet = style.dataset === 'imagenet';
   const expansion = style.block === 'bottleneck' ? 4 : 1;
   const stemWidth = style.widths[0]!;
   const large = style.stem === '7x7';
-  const stem: Layer[] = [conv('conv1', 3, stemWidth, large ? 7 : 3, large ? 2 : 1), batchNorm('bn1', stemWidth), relu];
+  const stem: Layer[] = [
+    conv('conv1', style.input.channels, stemWidth, large ? 7 : 3, large ? 2 : 1),
+    batchNorm('bn1', stemWidth),
+    relu,
+  ];
   if (large) stem.push({ op: 'maxPool', kernel: 3, stride: 2, padding: 1 });
 
   let channels = stemWidth;
@@ -38,14 +43,13 @@ export function resNet(name: string, style: ResNetStyle): Network {
     }).flat();
     return { name: `layer${stage + 1}`, layers, transition: [] };
   });
-  const size = imagenet ? 224 : 32;
   return {
     name,
     dataset: style.dataset,
-    input: { channels: 3, height: size, width: size },
+    input: style.input,
     stem,
     stages,
-    classifier: { head: [], name: style.classifierName, in: channels, out: imagenet ? 1000 : 10 },
+    classifier: { head: [], name: style.classifierName, in: channels, out: style.classes },
   };
 }
 

@@ -1,11 +1,10 @@
-import { join } from 'node:path';
 import type { ImageSource, PublishedSplit } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
-import { exists } from '../store/files.js';
+import { classCount } from '../networks/onnx.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
 
@@ -24,8 +23,14 @@ export async function openSplit(
   split: PublishedSplit,
 ): Promise<ImageSource> {
   const dataset = source.dataset ?? datasetNamed(source.network.dataset, context.datasets);
+  const outputs = classCount(source.network);
+  if (dataset.classes.length !== outputs) {
+    throw new InputError(
+      `${source.network.name}: ${outputs} outputs, ${dataset.name} has ${dataset.classes.length} classes; try a network with an output for each class`,
+    );
+  }
   const { dataRoot, progress, download } = context;
-  if (dataset.sources.length > 0 && !(await exists(join(dataRoot, dataset.name)))) {
+  if (!(await dataset.isThere(dataRoot))) {
     await source.lowered(); // before a long download: does the checkpoint fit at all?
     progress.note(`${dataset.name}: not in the cache; fetching it from ${dataset.sources[0]}`);
     await dataset.fetch({ root: dataRoot, from: dataset.sources[0]!, progress, download });

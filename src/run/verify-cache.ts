@@ -5,7 +5,7 @@ import { knownCheckpoints } from '../checkpoints/registry.js';
 import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
-import { exists, hashFile } from '../store/files.js';
+import { hashFile } from '../store/files.js';
 import { readRegular } from '../store/input.js';
 import { holderIn } from '../store/lock.js';
 import { RottenError, type Store } from '../store/store.js';
@@ -66,10 +66,11 @@ async function verifyLocks(cache: string, found: Findings): Promise<void> {
 
 async function verifyDatasets(root: string, progress: Progress, found: Findings): Promise<void> {
   for (const dataset of datasets) {
-    if (!(await exists(join(root, dataset.name)))) continue;
-    if (dataset.name === 'imagenet') {
+    if (!(await dataset.isThere(root))) continue;
+    const { name, outside } = dataset;
+    if (outside !== undefined) {
       found.notRead.push(
-        `imagenet: its 150 GB are not in the cache and not read here; run: dgate data verify imagenet`,
+        `${name}: its ${outside} are not in the cache and not read here; run: dgate data verify ${name}`,
       );
       continue;
     }
@@ -77,8 +78,7 @@ async function verifyDatasets(root: string, progress: Progress, found: Findings)
       found.files += (await dataset.verify(root, progress)).files.length;
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      // What is not there is not damaged.
-      found.damaged.push(...error.problems.filter((problem) => !/^to fetch|: no [\w-]+ here; run: /.test(problem)));
+      found.damaged.push(...error.problems.filter((problem) => !problem.startsWith('to fetch it again')));
     }
   }
 }

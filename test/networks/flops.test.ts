@@ -224,7 +224,19 @@ describe('networks as PyTorch has them', () => {
   }
 
   it('covers every network of the catalogue', () => {
-    expect(references.map(([name]) => name)).to.include.members(listNetworks().map(({ name }) => name));
+    const names = listNetworks().map(({ name }) => name);
+    expect(references.map(([name]) => name)).to.include.members(names.filter((name) => !name.endsWith('-cifar100')));
+  });
+
+  it('are the same for CIFAR-100 as for CIFAR-10 but for the classifier, ten times as large', () => {
+    const names = listNetworks().flatMap(({ name }) => (name.endsWith('-cifar100') ? [name] : []));
+    expect(names.length).to.be.greaterThan(10);
+    for (const name of names) {
+      const [hundred, ten] = [networkByName(name), networkByName(name.replace(/100$/, '10'))];
+      const { in: width } = ten.classifier;
+      expect(networkFlops(hundred).flops - networkFlops(ten).flops, name).to.equal(2 * width * 90);
+      expect(hundred.stages, name).to.deep.equal(ten.stages);
+    }
   });
 
   it('begin and end with the tensors that the parity fixture names', () => {

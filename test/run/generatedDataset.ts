@@ -1,10 +1,13 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { classes, shape } from '../../src/data/cifar10/layout.js';
+import { cifar10 } from '../../src/data/cifar10.js';
 import type { Dataset, ImageSource, PublishedSplit } from '../../src/data/dataset.js';
 import { imageSet } from '../../src/data/images.js';
+import { shape } from '../../src/data/records/layout.js';
 import { Random } from '../../src/random.js';
-import { sha256 } from '../../src/store/files.js';
+import { exists, sha256 } from '../../src/store/files.js';
+
+const { classes } = cifar10;
 
 /** What a test wants of its images. */
 export interface Generated {
@@ -31,6 +34,7 @@ export function generatedDataset({ train = 2200, test = 300, seed = 0, onBatch }
     classes,
     splits: counts,
     preprocessing: { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] },
+    isThere: (root) => exists(join(root, 'cifar10')),
     sources: ['nowhere'],
     fetch: async ({ root }) => {
       await mkdir(join(root, 'cifar10'), { recursive: true });

@@ -77,6 +77,7 @@ export function imageFolder(dir: string, options: ImageFolderOptions): Dataset {
     classes,
     splits: countsOf(layout, classes, testShare),
     preprocessing,
+    isThere: () => Promise.resolve(true), // loading says what is wrong with the folder
     sources: [],
     fetch: () => report(),
     verify: async () => {

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import { exists } from '../../store/files.js';
 import type { Dataset } from '../dataset.js';
 import { names, wnids } from './classes.js';
 
@@ -15,6 +17,8 @@ export const imagenet: Dataset = {
   splits: { train: 1_281_167, test: 50_000 },
   preprocessing: { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], resize: 256, crop: 224 },
   sources: ['official'],
+  outside: '150 GB',
+  isThere: (root) => exists(join(root, 'imagenet', 'dataset.json')),
   // Loading these takes sharp; a run that finds all in the cache reads no image.
   fetch: async (options) => (await import('./register.js')).registerImageNet(options),
   verify: async (root, progress) => (await import('./verify.js')).verifyImageNet(root, progress),

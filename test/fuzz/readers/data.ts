@@ -5,15 +5,16 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { create } from 'tar';
-import { extractFiles } from '../../../src/data/cifar10/archive.js';
-import type { Cifar10Layout } from '../../../src/data/cifar10/layout.js';
-import { loadCifar10 } from '../../../src/data/cifar10/load.js';
-import { convertSheets } from '../../../src/data/cifar10/sheets.js';
-import { verifyCifar10 } from '../../../src/data/cifar10/verify.js';
+import { cifar10Layout } from '../../../src/data/cifar10.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
 import { findGroundTruths } from '../../../src/data/imagenet/ground-truth.js';
 import { readMat } from '../../../src/data/imagenet/mat.js';
 import { readList, writeList } from '../../../src/data/imagenet/stored-list.js';
+import { extractFiles } from '../../../src/data/records/archive.js';
+import type { RecordLayout } from '../../../src/data/records/layout.js';
+import { loadRecords } from '../../../src/data/records/load.js';
+import { convertSheets } from '../../../src/data/records/sheets.js';
+import { verifyRecords } from '../../../src/data/records/verify.js';
 import type { InputError } from '../../../src/errors.js';
 import { Random } from '../../../src/random.js';
 import { hash } from '../../data/smallCifar10.js';
@@ -31,14 +32,14 @@ const noise = new Random(1, 'records');
 const records = Uint8Array.from({ length: 6146 }, (_, i) => (i % 3073 === 0 ? 1 : noise.below(256)));
 
 /** Two images a file, two files: as CIFAR-10 is laid out. */
-const layout: Cifar10Layout = {
-  imagesPerFile: 2,
+const layout: RecordLayout = {
+  ...cifar10Layout,
   files: [
-    { name: 'data_batch_1.bin', split: 'train', sha256: hash('sha256', records) },
-    { name: 'test_batch.bin', split: 'test', sha256: hash('sha256', records) },
+    { name: 'data_batch_1.bin', split: 'train', images: 2, sha256: hash('sha256', records) },
+    { name: 'test_batch.bin', split: 'test', images: 2, sha256: hash('sha256', records) },
   ],
-  npm: { spec: '', integrity: '' },
-  official: { url: '', bytes: 0, md5: '', sha256: '' },
+  npm: { archive: '', spec: '', integrity: '' },
+  official: { archive: '', url: '', bytes: 0, sha256: '' },
 };
 const task = { update() {}, end() {} };
 
@@ -137,11 +138,11 @@ export const dataReaders: readonly Reader[] = [
           await writeFile(join(folder, name), i === which ? bytes : records);
         await writeFile(join(root, 'cifar10', 'dataset.json'), description);
         const changed = which < 2 && !records.every((byte, i) => bytes[i] === byte && bytes.length === records.length);
-        const { images } = await loadCifar10(root, 'train', layout).then((set) => ({ images: set.count }));
-        const test = await loadCifar10(root, 'test', layout);
+        const { images } = await loadRecords(root, 'train', layout).then((set) => ({ images: set.count }));
+        const test = await loadRecords(root, 'test', layout);
         if (changed) throw new Error('changed bytes were taken');
         if (images !== 2 || test.count !== 2) throw new Error('another number of images');
-        const problems = await verifyCifar10(root, layout).catch((error: InputError) => error.problems);
+        const problems = await verifyRecords(root, layout).catch((error: InputError) => error.problems);
         if (!Array.isArray(problems)) throw new Error('two images of one class are no CIFAR-10');
       };
     })(),

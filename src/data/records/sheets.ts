@@ -5,9 +5,12 @@ import type { ProgressTask } from '../../progress.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
-import { type Cifar10Layout, classes, filesOf, imageBytes, type RecordFile, recordBytes } from './layout.js';
+import { countOf, filesOf, imageBytes, type RecordFile, type RecordLayout } from './layout.js';
 
 const pixels = 32 * 32;
+
+/** Sheets hold one label an image. */
+const RECORD_BYTES = 1 + imageBytes;
 
 /** The label files of the npm package (the names are theirs): a JSON list of the labels of a whole split. */
 export const labelFiles: Readonly<Record<PublishedSplit, string>> = {
@@ -30,19 +33,21 @@ export function sheetOf(file: RecordFile): string {
 export async function convertSheets(
   from: string,
   into: string,
-  layout: Cifar10Layout,
+  layout: RecordLayout,
   task: ProgressTask,
 ): Promise<void> {
   let done = 0;
   for (const split of ['train', 'test'] as const) {
     const files = filesOf(layout, split);
-    const labels = await readLabels(join(from, labelFiles[split]), files.length * layout.imagesPerFile);
-    for (const [number, file] of files.entries()) {
-      const sheet = await readSheet(join(from, sheetOf(file)), layout.imagesPerFile);
-      const start = number * layout.imagesPerFile;
-      const records = toRecords(sheet, labels.slice(start, start + layout.imagesPerFile));
+    const labels = await readLabels(join(from, labelFiles[split]), countOf(layout, split), layout.classes.length);
+    let start = 0;
+    for (const file of files) {
+      const sheet = await readSheet(join(from, sheetOf(file)), file.images);
+      const records = toRecords(sheet, labels.slice(start, start + file.images));
       await writeFileAtomic(join(into, file.name), records);
-      task.update(++done * layout.imagesPerFile, file.name);
+      start += file.images;
+      done += file.images;
+      task.update(done, file.name);
     }
   }
 }
@@ -55,9 +60,9 @@ export async function convertSheets(
  * @returns (n, 3073) records
  */
 export function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Array {
-  const records = new Uint8Array(labels.length * recordBytes);
+  const records = new Uint8Array(labels.length * RECORD_BYTES);
   for (const [i, label] of labels.entries()) {
-    const record = i * recordBytes;
+    const record = i * RECORD_BYTES;
     const image = i * imageBytes;
     records[record] = label;
     for (let pixel = 0; pixel < pixels; pixel++) {
@@ -86,13 +91,13 @@ async function readSheet(path: string, images: number): Promise<Uint8Array> {
   return data;
 }
 
-async function readLabels(path: string, count: number): Promise<readonly number[]> {
+async function readLabels(path: string, count: number, classes: number): Promise<readonly number[]> {
   const found = await readJson(path);
   if (found === undefined) throw new InputError(`${path}: missing`);
   const isLabel = (label: unknown): label is number =>
-    Number.isInteger(label) && (label as number) >= 0 && (label as number) < classes.length;
+    Number.isInteger(label) && (label as number) >= 0 && (label as number) < classes;
   if (!Array.isArray(found) || found.length !== count || !found.every(isLabel)) {
-    throw new InputError(`${path}: not a list of ${count} labels, each 0 to ${classes.length - 1}`);
+    throw new InputError(`${path}: not a list of ${count} labels, each 0 to ${classes - 1}`);
   }
   return found;
 }

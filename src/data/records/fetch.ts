@@ -8,23 +8,23 @@ import { ensureFolder } from '../../store/store.js';
 import { sweep } from '../../store/sweep.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
 import { isDescribed, writeDescription } from './description.js';
-import { binaryFolder, type Cifar10Layout, cifar10, classesFile, classesText, directoryOf } from './layout.js';
+import { classesText, directoryOf, type RecordLayout } from './layout.js';
 import { makeFrom } from './sources.js';
 import { type Inspection, inspectFolder, reportOf } from './verify.js';
 
 const dayMs = 24 * 60 * 60 * 1000;
 
 /**
- * Puts CIFAR-10 in `<root>/cifar10/cifar-10-batches-bin`, in the official binary layout, whichever source it comes from.
+ * Puts a dataset into its folder (`<root>/cifar10/cifar-10-batches-bin`), in the official binary layout, whichever source it comes from.
  *
  * Everything is made in a temporary folder beside it, verified there and renamed at the end, so that the folder is whole
  * or not there. Where it is already there and right, only that is said. About 0.5 GB of disk is needed meanwhile.
  *
  * @throws InputError where the source cannot be reached, lacks files or gives other data, or the disk refuses
  */
-export async function fetchCifar10(options: FetchOptions, layout: Cifar10Layout = cifar10): Promise<DataReport> {
+export async function fetchRecords(options: FetchOptions, layout: RecordLayout): Promise<DataReport> {
   const { root, progress } = options;
-  const directory = directoryOf(root);
+  const directory = directoryOf(root, layout);
   const present = await keepPresent(options, layout);
   if (present !== undefined) return present;
   try {
@@ -43,39 +43,39 @@ export async function fetchCifar10(options: FetchOptions, layout: Cifar10Layout 
 }
 
 /** What is there already, if it is right. */
-async function keepPresent({ root, progress }: FetchOptions, layout: Cifar10Layout): Promise<DataReport | undefined> {
-  const directory = directoryOf(root);
-  const target = join(directory, binaryFolder);
+async function keepPresent({ root, progress }: FetchOptions, layout: RecordLayout): Promise<DataReport | undefined> {
+  const directory = directoryOf(root, layout);
+  const target = join(directory, layout.folder);
   const present = await inspectFolder(target, layout);
   if (present.problems.length > 0) {
-    if (!present.absent) progress.warn(`not CIFAR-10, to be replaced: ${present.problems.join('; ')}`);
+    if (!present.absent) progress.warn(`not ${layout.title}, to be replaced: ${present.problems.join('; ')}`);
     return undefined;
   }
-  progress.note(`${target}: CIFAR-10 is already there and verified`);
+  progress.note(`${target}: ${layout.title} is already there and verified`);
   // Only for people: a folder that cannot be written is no reason to stop.
-  if (!(await isDescribed(directory))) await writeDescription(directory, 'unknown').catch(() => {});
-  return reportOf(directory, 'present', present);
+  if (!(await isDescribed(directory))) await writeDescription(directory, layout.name, 'unknown').catch(() => {});
+  return reportOf(layout, directory, 'present', present);
 }
 
-async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar10Layout): Promise<DataReport> {
+async function fetchAnew(options: FetchOptions, directory: string, layout: RecordLayout): Promise<DataReport> {
   const { from, progress, download } = options;
   await ensureFolder(directory);
-  await removeAbandoned(directory);
+  await removeAbandoned(directory, layout.folder);
   await sweep(directory);
-  const temporary = join(directory, temporaryName(hostname(), process.pid));
+  const temporary = join(directory, temporaryName(layout.folder, hostname(), process.pid));
   const keep = removeOnExit(temporary);
-  const made = join(temporary, binaryFolder);
+  const made = join(temporary, layout.folder);
   try {
     await mkdir(made, { recursive: true });
-    const archive = join(directory, 'cifar-10-binary.tar.gz');
+    const archive = join(directory, layout.official.archive);
     const source = await makeFrom(from, { layout, progress, download, temporary, archive, made });
-    await writeFile(join(made, classesFile), classesText());
+    await writeFile(join(made, layout.classesFile), classesText(layout));
     const found = await inspectFolder(made, layout);
-    if (found.problems.length > 0) throw new InputError(refusal(source, found, made));
-    await moveInto(join(directory, binaryFolder), made, join(temporary, 'replaced'), layout);
-    await writeDescription(directory, source);
-    progress.note(`${directory}: CIFAR-10 from ${source}, every file verified`);
-    return reportOf(directory, 'fetched', found);
+    if (found.problems.length > 0) throw new InputError(refusal(layout, source, found, made));
+    await moveInto(join(directory, layout.folder), made, join(temporary, 'replaced'), layout);
+    await writeDescription(directory, layout.name, source);
+    progress.note(`${directory}: ${layout.title} from ${source}, every file verified`);
+    return reportOf(layout, directory, 'fetched', found);
   } finally {
     await rm(temporary, { recursive: true, force: true });
     keep();
@@ -84,13 +84,13 @@ async function fetchAnew(options: FetchOptions, directory: string, layout: Cifar
   }
 }
 
-/** What the source gave instead of CIFAR-10; the paths are of a folder that will be gone, so only names are said. */
-function refusal(source: string, found: Inspection, made: string): string[] {
-  return found.problems.map((problem) => `${source}: not CIFAR-10: ${problem.replace(`${made}/`, '')}`);
+/** What the source gave instead of the dataset; the paths are of a folder that will be gone, so only names are said. */
+function refusal({ title }: RecordLayout, source: string, found: Inspection, made: string): string[] {
+  return found.problems.map((problem) => `${source}: not ${title}: ${problem.replace(`${made}/`, '')}`);
 }
 
 /** Renames the finished folder into place. Another process may have been faster: then its folder stays. */
-async function moveInto(target: string, made: string, replaced: string, layout: Cifar10Layout): Promise<void> {
+async function moveInto(target: string, made: string, replaced: string, layout: RecordLayout): Promise<void> {
   for (const { name } of layout.files) await flush(join(made, name));
   if (await exists(target)) {
     if ((await inspectFolder(target, layout)).problems.length === 0) return;
@@ -104,17 +104,17 @@ async function flush(path: string): Promise<void> {
   await file.sync().finally(() => file.close());
 }
 
-function temporaryName(host: string, pid: number): string {
-  return `${binaryFolder}.${host}.${pid}.tmp`;
+function temporaryName(folder: string, host: string, pid: number): string {
+  return `${folder}.${host}.${pid}.tmp`;
 }
 
 /** Removes what interrupted fetches left: those of processes of this machine that are gone, and all older than a day. */
-async function removeAbandoned(directory: string): Promise<void> {
+async function removeAbandoned(directory: string, folder: string): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (!name.startsWith(`${binaryFolder}.`) || !name.endsWith('.tmp')) continue;
+    if (!name.startsWith(`${folder}.`) || !name.endsWith('.tmp')) continue;
     const path = join(directory, name);
     const pid = Number(name.split('.').at(-2));
-    const ours = name === temporaryName(hostname(), pid);
+    const ours = name === temporaryName(folder, hostname(), pid);
     const ageMs = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? 0);
     if (ageMs > dayMs || (ours && (pid === process.pid || !isRunning(pid))))
       await rm(path, { recursive: true, force: true });

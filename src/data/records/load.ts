@@ -6,14 +6,12 @@ import { openInput } from '../../store/input.js';
 import type { ImageSet, PublishedSplit } from '../dataset.js';
 import { imageSet } from '../images.js';
 import {
-  binaryFolder,
-  type Cifar10Layout,
-  cifar10,
-  classes,
+  countOf,
   directoryOf,
   fetchCommand,
   filesOf,
   imageBytes,
+  type RecordLayout,
   recordBytes,
   shape,
   splitSha256,
@@ -21,41 +19,39 @@ import {
 import { absentMessage } from './verify.js';
 
 /** 1 MB at a time. */
-const recordsPerRead = 340;
+const RECORDS_PER_READ = 340;
 
 /**
- * Reads a split of `<root>/cifar10` into memory (train 154 MB, test 31 MB), in the official order.
+ * Reads a split of a dataset into memory (CIFAR-10: train 154 MB, test 31 MB), in the official order.
  *
  * Every byte is hashed while it is read: a bit that flipped on the disk changes no time and no size.
  *
- * @returns images (50,000 or 10,000; 3, 32, 32)
- * @throws InputError where the data is missing or is not CIFAR-10
+ * @returns images (n, 3, 32, 32)
+ * @throws InputError where the data is missing or is not what it should be
  */
-export async function loadCifar10(
-  root: string,
-  split: PublishedSplit,
-  layout: Cifar10Layout = cifar10,
-): Promise<ImageSet> {
-  const directory = directoryOf(root);
-  if (!(await exists(join(directory, binaryFolder)))) throw new InputError(absentMessage(root));
+export async function loadRecords(root: string, split: PublishedSplit, layout: RecordLayout): Promise<ImageSet> {
+  const directory = directoryOf(root, layout);
+  if (!(await exists(join(directory, layout.folder)))) throw new InputError(absentMessage(root, layout));
   const files = filesOf(layout, split);
 
-  const count = files.length * layout.imagesPerFile;
+  const count = countOf(layout, split);
   const images = new Uint8Array(count * imageBytes);
   const labels = new Int32Array(count);
   const problems: string[] = [];
-  for (const [number, file] of files.entries()) {
-    const first = number * layout.imagesPerFile;
+  let first = 0;
+  for (const file of files) {
     const problem = await readRecords(
-      join(directory, binaryFolder, file.name),
+      join(directory, layout.folder, file.name),
       file.sha256,
-      images.subarray(first * imageBytes, (first + layout.imagesPerFile) * imageBytes),
-      labels.subarray(first, first + layout.imagesPerFile),
+      images.subarray(first * imageBytes, (first + file.images) * imageBytes),
+      labels.subarray(first, first + file.images),
+      layout,
     );
+    first += file.images;
     if (problem !== undefined) problems.push(problem);
   }
-  if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand}`]);
-  return imageSet({ ...shape, images, labels, classes, sha256: splitSha256(layout, split) });
+  if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand(layout)}`]);
+  return imageSet({ ...shape, images, labels, classes: layout.classes, sha256: splitSha256(layout, split) });
 }
 
 /**
@@ -70,22 +66,24 @@ async function readRecords(
   expected: string,
   images: Uint8Array,
   labels: Int32Array,
+  layout: RecordLayout,
 ): Promise<string | undefined> {
-  const buffer = Buffer.allocUnsafe(recordsPerRead * recordBytes);
+  const bytes = recordBytes(layout);
+  const buffer = Buffer.allocUnsafe(RECORDS_PER_READ * bytes);
   const hash = createHash('sha256');
   try {
     const { handle: file, size } = await openInput(path);
     try {
-      const expectedBytes = labels.length * recordBytes;
+      const expectedBytes = labels.length * bytes;
       if (size !== expectedBytes) return `${path}: ${size} bytes; valid: ${expectedBytes}`;
       for (let next = 0; next < labels.length; ) {
-        const wanted = Math.min(recordsPerRead, labels.length - next) * recordBytes;
-        const { bytesRead } = await file.read(buffer, 0, wanted, next * recordBytes);
-        if (bytesRead < wanted) return `${path}: ends after ${next * recordBytes + bytesRead} bytes`;
+        const wanted = Math.min(RECORDS_PER_READ, labels.length - next) * bytes;
+        const { bytesRead } = await file.read(buffer, 0, wanted, next * bytes);
+        if (bytesRead < wanted) return `${path}: ends after ${next * bytes + bytesRead} bytes`;
         hash.update(buffer.subarray(0, bytesRead));
-        for (let start = 0; start < bytesRead; start += recordBytes, next++) {
-          labels[next] = buffer[start]!;
-          images.set(buffer.subarray(start + 1, start + recordBytes), next * imageBytes);
+        for (let start = 0; start < bytesRead; start += bytes, next++) {
+          labels[next] = buffer[start + layout.labelBytes - 1]!;
+          images.set(buffer.subarray(start + layout.labelBytes, start + bytes), next * imageBytes);
         }
       }
     } finally {

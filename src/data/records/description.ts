@@ -5,16 +5,16 @@ import { readRegular } from '../../store/input.js';
 import { seal, unseal } from '../../store/text.js';
 
 const descriptionSchema = z.object({
-  dataset: z.literal('cifar10'),
+  dataset: z.string(),
   /** Where the data came from. */
   source: z.string(),
   /** When it was fetched and verified, in ISO 8601. */
   verified: z.string(),
 });
 
-/** `<root>/cifar10/dataset.json`: where the data came from, for people. Nothing relies on it. */
-export async function writeDescription(directory: string, source: string): Promise<void> {
-  const description = { dataset: 'cifar10', source, verified: new Date().toISOString() };
+/** `<root>/<name>/dataset.json`: where the data came from, for people. Nothing relies on it. */
+export async function writeDescription(directory: string, dataset: string, source: string): Promise<void> {
+  const description = { dataset, source, verified: new Date().toISOString() };
   await writeFileAtomic(pathOf(directory), seal(description));
 }
 

