@@ -56,6 +56,17 @@ describe('the structure of the sources', () => {
     expect(found.filter((path) => !openers.includes(path))).to.deep.equal([]);
   });
 
+  it('writes to the terminal in one place only', () => {
+    const writers = sources.filter(({ text }) => /process\.(?:stdout|stderr)\.write\(|console\.\w+\(/.test(text));
+    // The others run before anything else is loaded, as the program ends, or as a program of their own.
+    expect(writers.map(({ path }) => path)).to.deep.equal([
+      'bin/dgate.ts',
+      'src/cli/output.ts',
+      'src/engines/tfjs/setup/smoke.ts',
+      'src/experiment/load.ts',
+    ]);
+  });
+
   it('names its rooms in the documentation, in their order', () => {
     const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8');
     const named = [...page.matchAll(/^\| `([a-z]+)(?:\/|\.ts)?` \|/gm)].map(([, room]) => room);

@@ -2,6 +2,7 @@ import { parse } from 'csv-parse/sync';
 import { csvOf } from '../csv.js';
 import { InputError, messageOf } from '../errors.js';
 import { csvCell } from '../escape.js';
+import { decimalNumber } from '../numbers.js';
 import { exists } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import type { Given, Measure, Tolerance } from './measure.js';
@@ -52,7 +53,7 @@ export async function readBaseline(path: string): Promise<Measure[] | undefined>
   });
 }
 
-const isNumber = (text: string): boolean => text.trim() !== '' && Number.isFinite(Number(text));
+const isNumber = (text: string): boolean => decimalNumber(text.trim()) !== undefined;
 
 /** Hashes may look like numbers (`1e5...`): only what reads back as it stands is one. */
 function valueFrom(text: string): number | string {

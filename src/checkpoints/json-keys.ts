@@ -29,3 +29,29 @@ export function findDuplicateKey(json: string): string | undefined {
   }
   return undefined;
 }
+
+/** The first number of a JSON text that is not in plain digits: `6.4e2`, `-1` or `1.0` is no size and no position. */
+export function findOddNumber(json: string): string | undefined {
+  const start = /["\d-]/g;
+  const number = /[-+.\w]+/y;
+  for (let found = start.exec(json); found !== null; found = start.exec(json)) {
+    if (found[0] === '"') start.lastIndex = endOfText(json, found.index + 1);
+    else {
+      number.lastIndex = found.index;
+      const text = number.exec(json)![0];
+      if (!/^\d+$/.test(text)) return text;
+      start.lastIndex = number.lastIndex;
+    }
+  }
+  return undefined;
+}
+
+/** Where a JSON string ends whose first character is here: behind the first quote that is not escaped. */
+function endOfText(json: string, from: number): number {
+  for (let quote = json.indexOf('"', from); quote >= 0; quote = json.indexOf('"', quote + 1)) {
+    let before = quote;
+    while (before > from && json[before - 1] === '\\') before--;
+    if ((quote - before) % 2 === 0) return quote + 1;
+  }
+  return json.length;
+}

@@ -1,4 +1,5 @@
 import { InputError } from '../errors.js';
+import { wholeNumber } from '../numbers.js';
 import { ByteReader } from './bytes.js';
 import { type PickleLiteral, readLiteral } from './pickle-literals.js';
 
@@ -229,7 +230,9 @@ class Unpickler {
 
   #memoKey(text: boolean, short: boolean): number {
     if (!text) return short ? this.reader.byte() : this.reader.size(4, Number.MAX_SAFE_INTEGER);
-    return Number(this.reader.line());
+    const key = wholeNumber(this.reader.line());
+    if (key === undefined) throw this.#problem('a memo whose key is no whole number');
+    return key;
   }
 
   #recall(key: number): PickleValue {

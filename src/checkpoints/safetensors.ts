@@ -4,7 +4,7 @@ import { readInput } from '../store/input.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
 import { type Dtype, dtypeBytes, isDtype, type RawTensor, type StoredArray } from './dtypes.js';
 import { toTensors } from './int8.js';
-import { findDuplicateKey } from './json-keys.js';
+import { findDuplicateKey, findOddNumber } from './json-keys.js';
 
 /** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
 export type Storable = StoredArray | Tensor;
@@ -91,12 +91,16 @@ export async function readSafetensors(
  * @throws InputError naming the first thing that is wrong
  */
 export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsContent {
-  const { header, dataStart } = readHeader(bytes, where);
+  const { header, text, dataStart } = readHeader(bytes, where);
   const metadata: Record<string, string> = Object.create(null) as Record<string, string>;
   const entries: (RawTensor & { name: string; begin: number; end: number })[] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') Object.assign(metadata, asMetadata(value, where));
     else entries.push(readEntry(name, value, bytes.subarray(dataStart), where));
+  }
+  const odd = findOddNumber(text);
+  if (odd !== undefined) {
+    throw new InputError(`${where}: header has the number ${odd}; valid: whole ones in plain digits`);
   }
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let expected = 0;
@@ -117,7 +121,10 @@ export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsC
   };
 }
 
-function readHeader(bytes: Uint8Array, where: string): { header: Record<string, unknown>; dataStart: number } {
+function readHeader(
+  bytes: Uint8Array,
+  where: string,
+): { header: Record<string, unknown>; text: string; dataStart: number } {
   if (bytes.byteLength < 10) throw new InputError(`${where}: ${bytes.byteLength} bytes are too few for safetensors`);
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   const limit = Math.min(maxHeaderBytes, bytes.byteLength - 8);
@@ -138,7 +145,7 @@ function readHeader(bytes: Uint8Array, where: string): { header: Record<string, 
   if (!isRecord(header)) throw new InputError(`${where}: header is not a JSON object`);
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) throw new InputError(`${where}: header names ${duplicate} twice; valid: once`);
-  return { header, dataStart };
+  return { header, text, dataStart };
 }
 
 function readEntry(

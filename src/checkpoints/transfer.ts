@@ -1,6 +1,7 @@
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { messageOf } from '../errors.js';
+import { wholeNumber } from '../numbers.js';
 import { asFileProblem, readJson, writeFileAtomic } from '../store/files.js';
 
 /** How one attempt ended: the part is whole, another attempt may help (failed), or none will (refused). */
@@ -102,7 +103,7 @@ function planOf(
     }
   }
   const length = headers.get('content-length');
-  const total = status === 206 ? Number(size) : length === null ? sizeBytes : Number(length);
+  const total = status === 206 ? Number(size) : length === null ? sizeBytes : wholeNumber(length);
   if (sizeBytes !== undefined && total !== undefined && total !== sizeBytes) {
     return { kind: 'refused', reason: `is ${total} bytes, expected ${sizeBytes}` };
   }

@@ -1,5 +1,5 @@
 import type { CommandModule } from 'yargs';
-import { number, runOptions, text } from './options.js';
+import { decimal, number, runOptions, text } from './options.js';
 import type { RunOptions } from './run.js';
 
 /** Options of `dgate run`, without its list of experiments, and which row goes where. */
@@ -26,7 +26,7 @@ export const exportCommand: CommandModule<object, ExportOptions> = {
         ...number("row of the table whose thresholds go in, counted from 1; a cross-fit's first half"),
         defaultDescription: '1',
       })
-      .option('margin', number('the row by its accuracy margin: 0.007'))
+      .option('margin', decimal('the row by its accuracy margin: 0.007'))
       .option('distances', {
         type: 'boolean',
         default: false,

@@ -8,6 +8,7 @@ import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
+import { decimalNumber } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
 import { evaluateOriginal } from '../run/evaluate.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
@@ -71,7 +72,8 @@ async function readHeldOut(path: string): Promise<Int32Array> {
 
 function givenPreprocessing({ mean, std }: ImportOptions): Preprocessing | undefined {
   if (mean === undefined && std === undefined) return undefined;
-  const numbers = (text: string | undefined): number[] => (text ?? '').split(',').map(Number);
+  const numbers = (text: string | undefined): number[] =>
+    (text ?? '').split(',').map((part) => decimalNumber(part.trim()) ?? Number.NaN);
   const text = JSON.stringify({ mean: numbers(mean), std: numbers(std) });
   const preprocessing = parsePreprocessing(text, '--mean, --std');
   if (preprocessing.mean.length !== 3) throw new InputError(`--mean ${mean} --std ${std}; valid: three numbers each`);

@@ -1,5 +1,6 @@
 import type { CommandModule } from 'yargs';
 import type { GlobalOptions } from './context.js';
+import { number } from './options.js';
 
 const jsonOption = { type: 'boolean', default: false, describe: 'as JSON' } as const;
 const networkOption = {
@@ -80,7 +81,7 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
             .option('network', networkOption)
             .option('checkpoint', { type: 'string', requiresArg: true, describe: 'weights: a file, or a known id' })
             .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
-            .option('limit', { type: 'number', requiresArg: true, describe: 'only the first images' })
+            .option('limit', number('only the first images'))
             .option('engine', { type: 'string', default: 'auto', requiresArg: true, describe: 'what executes it' })
             .option('json', jsonOption)
             .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', ''),

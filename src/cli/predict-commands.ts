@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
 import { type Predictions, predict } from '../gated/predict.js';
+import { decimalNumber } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
 import { print, printJson } from './output.js';
 import type { PredictOptions } from './predict.js';
@@ -17,7 +18,7 @@ export async function runPredict({ model, image, thresholds, json }: PredictOpti
 export function parseThresholds(text: string): number[] {
   const numbers = text.split(',').map((part) => {
     const trimmed = part.trim();
-    return /^inf(inity)?$/i.test(trimmed) ? Number.POSITIVE_INFINITY : trimmed === '' ? Number.NaN : Number(trimmed);
+    return /^inf(inity)?$/i.test(trimmed) ? Number.POSITIVE_INFINITY : (decimalNumber(trimmed) ?? Number.NaN);
   });
   if (numbers.some((number) => Number.isNaN(number))) {
     throw new InputError(`--thresholds ${text}; valid: numbers or inf, comma between, one for each gate`);

@@ -32,7 +32,7 @@ export const submitCommand: CommandModule<GlobalOptions, SubmitOptions> = {
         seeds: text('several seeds: 0..4, or 0,2,5'),
         set: list('override anything in the definition: path=value; path=value,value for every combination'),
       })
-      .option('shards', { type: 'number', requiresArg: true, default: 1, describe: 'tasks of one extraction' })
+      .option('shards', { ...number('tasks of one extraction'), default: 1 })
       .option('at-once', number('tasks of a stage at a time'))
       .option('partition', text("Slurm's --partition"))
       .option('account', text("Slurm's --account"))

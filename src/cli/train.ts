@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs';
 import { presetNames } from '../experiment/definition.js';
 import type { RecipeName } from '../training/recipe.js';
 import type { GlobalOptions } from './context.js';
+import { decimal, number } from './options.js';
 
 export interface TrainCommandOptions extends GlobalOptions {
   readonly network: string;
@@ -18,8 +19,6 @@ export interface TrainCommandOptions extends GlobalOptions {
   readonly json: boolean;
 }
 
-const number = { type: 'number', requiresArg: true } as const;
-
 export const trainCommand: CommandModule<GlobalOptions, TrainCommandOptions> = {
   command: 'train <network>',
   describe: 'train a base network on its dataset; an interrupted training goes on with --resume',
@@ -31,16 +30,15 @@ export const trainCommand: CommandModule<GlobalOptions, TrainCommandOptions> = {
         defaultDescription: 'laptop',
         describe: 'recipe: paper (200 epochs, for a GPU), laptop (20 epochs, small networks), smoke',
       })
-      .option('epochs', { ...number, describe: "passes over the images, instead of the recipe's" })
-      .option('batch-size', { ...number, describe: "images of a step, instead of the recipe's" })
-      .option('learning-rate', { ...number, describe: "highest learning rate, instead of the recipe's" })
+      .option('epochs', number("passes over the images, instead of the recipe's"))
+      .option('batch-size', number("images of a step, instead of the recipe's"))
+      .option('learning-rate', decimal("highest learning rate, instead of the recipe's"))
       .option('seed', {
-        ...number,
+        ...number('of the first weights, order, crops and the images held out'),
         defaultDescription: '0',
-        describe: 'of the first weights, order, crops and the images held out',
       })
       .option('engine', { type: 'string', default: 'auto', requiresArg: true, describe: 'what trains (tfjs-...)' })
-      .option('train-images', { ...number, describe: 'learn from some images only' })
+      .option('train-images', number('learn from some images only'))
       .option('out', {
         type: 'string',
         requiresArg: true,
@@ -49,8 +47,7 @@ export const trainCommand: CommandModule<GlobalOptions, TrainCommandOptions> = {
       })
       .option('resume', { type: 'boolean', default: false, describe: 'go on with the interrupted training of --out' })
       .option('checkpoint-every', {
-        ...number,
-        describe: 'steps between two states to resume from; otherwise after each epoch and every 5 minutes',
+        ...number('steps between two states to resume from; otherwise after each epoch and every 5 minutes'),
       })
       .option('json', { type: 'boolean', default: false, describe: 'the outcome as JSON' })
       .example('$0 train resnet101-width0.25-blocks1.1.8.1-cifar10', '20 epochs of a small network')

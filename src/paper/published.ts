@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 import { InputError, messageOf } from '../errors.js';
+import { decimalNumber } from '../numbers.js';
 import { projectRoot } from '../project.js';
 import type { PublishedRow } from '../report/rows.js';
 import { readRegular } from '../store/input.js';
@@ -37,7 +38,7 @@ export function parsePublished(text: string, where: string): PublishedRow[] {
     const number = (column: string, unit: number): number | null => {
       const value = record[column];
       if (value === undefined || value === '') return null;
-      const scaled = Number((Number(value) * unit).toPrecision(12));
+      const scaled = Number(((decimalNumber(value.trim()) ?? Number.NaN) * unit).toPrecision(12));
       if (!Number.isFinite(scaled)) problems.push(`${where}: row ${i + 1}: ${column} "${value}"; valid: a number`);
       return scaled;
     };

@@ -1,3 +1,4 @@
+import { visible } from '../escape.js';
 import type { Claim, Verdict } from './findings.js';
 import type { TableRow } from './rows.js';
 
@@ -37,6 +38,6 @@ export function claimLines(claims: readonly Claim[]): string[] {
   const widest = Math.max(0, ...claims.map(({ verdict }) => verdict.length));
   return claims.map(({ verdict, source, statement, printed, measured, why }) => {
     const parts = [`${source}: ${statement}`, `paper: ${printed}`, `here: ${measured}`, ...(why ? [why] : [])];
-    return `${verdict.padEnd(widest)}  ${parts.join('; ')}`;
+    return `${verdict.padEnd(widest)}  ${visible(parts.join('; '))}`;
   });
 }

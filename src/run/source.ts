@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
+import { findOddNumber } from '../checkpoints/json-keys.js';
 import { type Checkpoint, matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import {
   checkpointsFor,
@@ -169,9 +170,10 @@ export function parseHeldOut(text: string | undefined, where: string): Int32Arra
   } catch {
     positions = undefined; // said below
   }
+  const inDigits = findOddNumber(text) === undefined;
   const isValid = (value: unknown, i: number, all: readonly unknown[]): boolean =>
     Number.isInteger(value) && (value as number) >= 0 && (i === 0 || (value as number) > (all[i - 1] as number));
-  if (!Array.isArray(positions) || positions.length === 0 || !positions.every(isValid)) {
+  if (!Array.isArray(positions) || !inDigits || positions.length === 0 || !positions.every(isValid)) {
     throw new InputError(`${where}: held_out is not a list of image positions in ascending order`);
   }
   return Int32Array.from(positions as number[]);

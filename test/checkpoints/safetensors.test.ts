@@ -9,6 +9,7 @@ import {
   type Storable,
   writeSafetensors,
 } from '../../src/checkpoints/safetensors.js';
+import { InputError } from '../../src/errors.js';
 import { fixture, inFolder, refusal } from './helpers.js';
 
 function encode(
@@ -176,5 +177,32 @@ describe('float16', () => {
     const values = Float32Array.of(0.1, 1 / 3, 2049, 2051, 65519, 65520, 1e-8, 3e-8, 6.1e-5, -0, Infinity, NaN);
     const bits = [0x2e66, 0x3555, 0x6800, 0x6802, 0x7bff, 0x7c00, 0, 1, 0x03ff, 0x8000, 0x7c00, 0x7e00];
     expect([...toFloat16Bits(values)]).to.deep.equal(bits);
+  });
+});
+
+describe('numbers of a safetensors header', () => {
+  const file = (header: string): Uint8Array => {
+    const json = Buffer.from(header);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(json.length));
+    return Buffer.concat([length, json, Buffer.alloc(8)]);
+  };
+  const header = (shape: string, end: string) =>
+    `{"a \\" 1e5 \\\\":{"dtype":"F32","shape":[${shape}],"data_offsets":[0,${end}]}}`;
+
+  it('are in plain digits', () => {
+    expect(parseSafetensors(file(header('2', '8')), 'f').tensors.size).to.equal(1);
+    for (const [shape, end, odd] of [
+      ['2e0', '8', '2e0'],
+      ['2', '8.0', '8.0'],
+      ['0.2e1', '8', '0.2e1'],
+      ['2', '80E-1', '80E-1'],
+      ['2', '8.00', '8.00'],
+    ]) {
+      expect(() => parseSafetensors(file(header(shape!, end!)), 'f')).to.throw(
+        InputError,
+        `f: header has the number ${odd}; valid`,
+      );
+    }
   });
 });

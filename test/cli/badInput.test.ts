@@ -98,6 +98,10 @@ describe('bad input', () => {
       'run resnet56 --set gates.epochs=many',
       /^resnet56: gates\.epochs: "many"; valid: a whole/,
     ],
+    ['a seed in hexadecimal', 'run resnet56 --seed 0x10', /^resnet56: seed: NaN; valid: a whole number/],
+    ['a seed as a power', 'run resnet56 --seed 6.4e2', /^resnet56: seed: NaN; valid: a whole number/],
+    ['a number given twice', 'run resnet56 --seed 1 --seed 2', /^--seed: given more than once; valid: once$/],
+    ['shards as a power', 'submit resnet56 --shards 1e1 --dry-run', /^--shards NaN; valid: a whole number from 1/],
     ['a seed in words', 'run resnet56 --seed one', /^resnet56: seed: NaN; valid: a whole number/],
     [
       'more thresholds than gates',

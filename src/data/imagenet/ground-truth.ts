@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, messageOf } from '../../errors.js';
+import { wholeNumber } from '../../numbers.js';
 import { readRegularSync } from '../../store/input.js';
 import { wnids } from './classes.js';
 import { readMat } from './mat.js';
@@ -62,7 +63,7 @@ function fromDevkit(text: string, file: string, meta: string): ReadonlyMap<strin
       .trim()
       .split(/\s+/)
       .map((id, i) => {
-        const label = labelOfId.get(Number(id));
+        const label = labelOfId.get(wholeNumber(id) ?? Number.NaN);
         if (label === undefined) throw new InputError(`${file}:${i + 1}: ${id}; valid: ids of meta.mat, 1 to 1000`);
         return [`ILSVRC2012_val_${String(i + 1).padStart(8, '0')}`, label];
       }),

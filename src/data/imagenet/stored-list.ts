@@ -1,3 +1,4 @@
+import { wholeNumber } from '../../numbers.js';
 import { sha256, writeFileAtomic } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
 import { FileList, type ListedFile } from '../image-folder/listing.js';
@@ -63,8 +64,8 @@ function* filesIn(bytes: Buffer, start: number): Generator<ListedFile> {
     const first = line.indexOf(' ');
     const second = line.indexOf(' ', first + 1);
     yield {
-      label: Number(line.slice(0, first)),
-      bytes: Number(line.slice(first, second)),
+      label: wholeNumber(line.slice(0, first)) ?? Number.NaN,
+      bytes: wholeNumber(line.slice(first + 1, second)) ?? Number.NaN,
       path: line.slice(second + 1),
     };
     at = end < 0 ? bytes.length : end + 1;
