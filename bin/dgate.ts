@@ -21,7 +21,9 @@ function reportUnloaded(error: unknown): number | PromiseLike<number> {
   return import('../src/cli/failure.js').then(
     ({ reportFailure }) => reportFailure(error),
     () => {
-      process.stderr.write(`dgate: cannot be loaded: ${error instanceof Error ? error.message : error}\n`);
+      process.stderr.write(
+        `dgate: cannot be loaded: ${error instanceof Error ? error.message : error}; valid: higher limits (ulimit -a)\n`,
+      );
       return 2;
     },
   );

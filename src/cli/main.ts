@@ -37,6 +37,7 @@ function parser(args: readonly string[]) {
     .alias('help', 'h')
     .locale('en') // not the machine's: every other message is English
     .updateStrings(wordings as never) // its type knows no plurals
+    .exitProcess(false) // what is still being written is waited for, and reported where it fails
     .strict()
     .check(assertGivenOnce, true)
     .demandCommand(1, 'no command')

@@ -25,6 +25,12 @@ describe('an error of the operating system is one line and status 2:', () => {
   const imported = ['model', 'import', 'tiny.safetensors', '--network', tinyNetwork, '--out', 'o'];
   const cases: readonly (readonly [what: string, args: readonly string[], under: readonly string[], line: RegExp])[] = [
     ['stdout on a full device', ['list'], redirected('>/dev/full'), /^dgate: standard output: the disk is full/],
+    [
+      'the help on a full device',
+      ['run', '--help'],
+      redirected('>/dev/full'),
+      /^dgate: standard output: the disk is full/,
+    ],
     ['a dangling link as --cache', [...run, '--cache', 'dangling'], [], /dangling: no such file or folder/],
     ['--results where nothing can be made', [...run, '--results', '/proc/x'], [], /^dgate: \/proc\/x: no such file or/],
     [
