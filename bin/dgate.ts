@@ -8,8 +8,8 @@ if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
   process.stderr.write(`dgate: Node ${process.versions.node} is too old; valid: Node ${oldest.join('.')} or newer\n`);
   process.exitCode = 2;
 } else {
-  import('../src/cli/main.js')
-    .then(({ main }) => main(process.argv.slice(2)))
+  import('../src/cli/supervisor.js')
+    .then(({ start }) => start(process.argv.slice(2)))
     .catch(reportUnloaded)
     .then((status) => {
       if (status !== 0) process.exitCode = status;

@@ -2,7 +2,8 @@ import yargs from 'yargs';
 import { InputError } from '../errors.js';
 import { version } from '../project.js';
 import { asFileProblem } from '../store/files.js';
-import { removeTemporaryFiles } from '../store/passing.js';
+import { interruptionMessage, removeTemporaryFiles } from '../store/passing.js';
+import { endWithParent, supervisorId } from '../store/supervised.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';
 import { say } from './output.js';
@@ -14,7 +15,11 @@ import { say } from './output.js';
  */
 export async function main(args: readonly string[]): Promise<number> {
   process.once('exit', removeTemporaryFiles);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted(signal));
+  if (supervisorId === undefined) {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted(signal));
+  } else {
+    endWithParent(supervisorId); // which hears the signals, and a signal ends this process at once
+  }
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0); // the reader (head, less) has seen enough
     process.exit(reportFailure(asFileProblem(error, 'standard output')));
@@ -93,6 +98,6 @@ function assertGivenOnce(options: Record<string, unknown>): true {
 
 /** Everything finished is in the cache already; nothing half-written stays. */
 function interrupted(signal: 'SIGINT' | 'SIGTERM'): void {
-  say('\ndgate: interrupted; run the same command again and it goes on where it stopped');
+  say(`\ndgate: ${interruptionMessage()}`);
   process.exit(signal === 'SIGINT' ? 130 : 143);
 }

@@ -7,6 +7,7 @@ import type { RunContext } from '../run/context.js';
 import { openSplit } from '../run/images.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { describeHolder, Lock } from '../store/lock.js';
+import { sayWhenInterrupted } from '../store/passing.js';
 import { curveCsv } from '../training/curve.js';
 import { divideImages, stepsPerEpoch, type TrainingImages } from '../training/images.js';
 import { initialTensors } from '../training/initialise.js';
@@ -135,18 +136,24 @@ async function trainSaving(context: RunContext, work: Work): Promise<TrainingOut
   const { network, engine, images, start, files, checkpointEvery } = work;
   const { progress } = context;
   let saved = start.position;
+  const keep = (position: TrainingState['position']): void => {
+    saved = position;
+    sayWhenInterrupted(
+      `interrupted; saved: ${describePosition(saved)}; go on with: ` +
+        `dgate train ${network.name} --out ${files.checkpoint} --resume`,
+    );
+  };
   const save = async (state: TrainingState): Promise<void> => {
     await writeState(files.state, state);
-    saved = state.position;
+    keep(state.position);
     if (state.position.curve.length > 0) await writeFileAtomic(files.curve, curveCsv(state.position.curve));
   };
-  if (work.resumed) progress.note(`going on at ${describePosition(saved)}`);
-  else await save(start);
-  const stopListening = onInterruption(
-    () =>
-      `interrupted; saved: ${describePosition(saved)}; go on with: ` +
-      `dgate train ${network.name} --out ${files.checkpoint} --resume`,
-  );
+  if (work.resumed) {
+    progress.note(`going on at ${describePosition(saved)}`);
+    keep(saved);
+  } else {
+    await save(start);
+  }
   try {
     const { weights, curve } = await train(start, { network, engine, images, progress, checkpointEvery, save });
     return { engine, images, training: start.training, weights, curve };
@@ -159,25 +166,6 @@ async function trainSaving(context: RunContext, work: Work): Promise<TrainingOut
     process.exitCode = 1;
     return undefined;
   } finally {
-    stopListening();
+    sayWhenInterrupted(null);
   }
-}
-
-/** Says how to go on when the process is interrupted; before the command line's own, more general word. */
-function onInterruption(message: () => string): () => void {
-  const signals = [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const;
-  const listeners = signals.map(([signal, status]) => {
-    const listener = (): void => {
-      say(`\ndgate: ${message()}`);
-      process.exit(status);
-    };
-    process.prependListener(signal, listener);
-    return () => process.removeListener(signal, listener);
-  });
-  return () => {
-    for (const remove of listeners) remove();
-  };
 }

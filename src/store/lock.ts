@@ -33,9 +33,10 @@ export class Lock {
   private constructor(
     readonly path: string,
     text: string,
+    keep: () => void,
   ) {
     this.#text = text;
-    this.#keep = removeOnExit(path);
+    this.#keep = keep;
     this.#heart = setInterval(() => void beat(path), BEAT_MS).unref();
   }
 
@@ -47,12 +48,16 @@ export class Lock {
    */
   static async tryTake(path: string, silentMs = SILENT_MS): Promise<Lock | undefined> {
     const text = seal({ ...thisProcess(), since: new Date().toISOString() });
+    const keep = removeOnExit(path, text);
+    let taken = false;
     try {
       await makeFolder(dirname(path));
-      const taken = create(path, text) || ((await removeDead(path, silentMs)) && create(path, text));
-      return taken ? new Lock(path, text) : undefined;
+      taken = create(path, text) || ((await removeDead(path, silentMs)) && create(path, text));
+      return taken ? new Lock(path, text, keep) : undefined;
     } catch (error) {
       throw asFileProblem(error, path);
+    } finally {
+      if (!taken) keep();
     }
   }
 
@@ -114,13 +119,10 @@ async function beat(path: string): Promise<void> {
   await utimes(path, now, now).catch(() => {});
 }
 
-/**
- * Without a pause, so that no signal comes between and leaves a file behind.
- *
- * @returns whether the file is made, with this text, where none was before
- */
+/** @returns whether the file is made, with this text, where none was before */
 function create(path: string, text: string): boolean {
   const temporary = temporaryName(path);
+  const keep = removeOnExit(temporary);
   try {
     writeFileSync(temporary, text, { flag: 'wx' });
     linkSync(temporary, path);
@@ -132,6 +134,7 @@ function create(path: string, text: string): boolean {
     return createAlone(path, text);
   } finally {
     rmSync(temporary, { force: true });
+    keep();
   }
 }
 

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { supervisorId } from './supervised.js';
 import { sha256 } from './text.js';
 
 /** Names a process among all that may share a cache, over machines and restarts. */
@@ -14,8 +15,10 @@ export interface ProcessName {
 
 let own: ProcessName | undefined;
 
+/** This process: to others its supervisor, where it has one, which is what a user sees, signals and kills. */
 export function thisProcess(): ProcessName {
-  own ??= { host: hostname(), machine: machineName(), pid: process.pid, started: startOf(process.pid) ?? '' };
+  const pid = supervisorId ?? process.pid;
+  own ??= { host: hostname(), machine: machineName(), pid, started: startOf(pid) ?? '' };
   return own;
 }
 

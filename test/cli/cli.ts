@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -25,7 +25,21 @@ export interface RunOptions {
   readonly generated?: boolean;
   /** A program that starts the command, with its arguments: `strace -f`. */
   readonly under?: readonly string[];
+  /** On a terminal of its own (see {@link hasTerminals}), whose text is `stdout`; what is typed there goes to `stdin`. */
+  readonly terminal?: boolean;
 }
+
+/** Whether this machine can open one: `script` of util-linux. */
+export const hasTerminals = ((): boolean => {
+  try {
+    return execFileSync('script', ['--version'], { encoding: 'utf8' }).includes('util-linux');
+  } catch {
+    return false;
+  }
+})();
+
+/** What Ctrl-C types. */
+export const CTRL_C = '\u0003';
 
 /** Runs the command line in a process of its own, without any DGATE_ variable of this one. */
 export async function runCli(args: readonly string[], options: RunOptions = {}): Promise<Result> {
@@ -41,24 +55,26 @@ export interface Running {
 }
 
 export function startCli(args: readonly string[], options: RunOptions = {}): Running {
-  const { cwd, env, imports = [], generated, under = [] } = options;
+  const { cwd, env, imports = [], generated, under = [], terminal } = options;
   // What was built, where it is as new as the sources; generated images need the sources.
   const built = !generated && distIsFresh();
   const before = [...(built ? [] : [tsx]), ...imports, ...(generated ? [here('generatedDatasets.ts')] : [])];
   const entry = join(root, built ? 'dist/bin/dgate.js' : 'bin/dgate.ts');
   const command = [...before.flatMap((module) => ['--import', module]), entry, ...args];
   const inherited = Object.entries(process.env).filter(([name]) => !/^(DGATE_|NODE_OPTIONS|LANG|LC_)/.test(name));
-  const [program, ...words] = [...under, process.execPath, ...command];
+  const whole = [...under, process.execPath, ...command];
+  const quoted = `exec ${whole.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}`;
+  const [program, ...words] = terminal ? ['script', '-qefc', quoted, '/dev/null'] : whole;
   const child = spawn(program!, words, {
     cwd: cwd ?? tmpdir(),
     env: { ...Object.fromEntries(inherited), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [terminal ? 'pipe' : 'ignore', 'pipe', 'pipe'],
   });
   const running: Running = { process: child, started: performance.now(), stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
     running.stdout += text;
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     running.stderr += text;
   });
   return running;

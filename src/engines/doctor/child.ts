@@ -1,11 +1,13 @@
 /** One engine's check, in a process of its own: `diagnose.ts` starts it with the engine's id. */
 import { messageOf } from '../../errors.js';
+import { endWithParent } from '../../store/supervised.js';
 import type { Engine } from '../engine.js';
 import { createEngine } from '../registry.js';
 import { EngineUnavailable } from '../unavailable.js';
 import type { Diagnosis, Report } from './diagnose.js';
 import { measureEngine } from './measure.js';
 
+endWithParent(process.ppid);
 const id = process.argv[2] ?? '';
 const send = (report: Report): Promise<void> => new Promise((sent) => process.send?.(report, () => sent()));
 

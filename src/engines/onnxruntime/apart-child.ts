@@ -1,7 +1,7 @@
 /** ONNX Runtime in a process of its own: opens one model after the other and runs them, as `apart.ts` asks. */
 import { readSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
 import type { RunValue } from '../../onnx/graph/probe.js';
+import { endWithParent } from '../../store/supervised.js';
 import { type Answer, type Ask, MODEL_PIPE } from './apart.js';
 import * as ort from './ort.js';
 
@@ -51,8 +51,4 @@ process.on('message', (ask: Ask) => {
     .then((found) => process.send!(found));
 });
 process.once('disconnect', () => process.exit(0)); // whatever threads ONNX Runtime leaves behind
-
-// A killed parent is not heard of while native code works for ever: a thread sees that this process has another parent.
-const watch = `const parent = process.ppid;
-setInterval(() => process.ppid === parent || process.kill(process.pid, 'SIGKILL'), 1000);`;
-new Worker(watch, { eval: true, execArgv: [] }).unref();
+endWithParent(process.ppid); // of whose end native code that works for ever would not hear

@@ -1,4 +1,5 @@
-import { mkdtempSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,8 +124,9 @@ async function channelBlockOn(createSession: CreateSession): Promise<number | un
 
 /** The model as ONNX Runtime would run it. It gives that as a file only, which is removed again. */
 async function optimise(createSession: CreateSession, model: Uint8Array): Promise<Uint8Array> {
-  const folder = mkdtempSync(join(tmpdir(), 'dgate-optimised-'));
+  const folder = join(tmpdir(), `dgate-optimised-${randomBytes(8).toString('hex')}`);
   const keep = removeOnExit(folder);
+  mkdirSync(folder, { mode: 0o700 });
   try {
     const path = join(folder, 'network.onnx');
     await (await createSession(model, { optimizedModelFilePath: path })).release();

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
+import { removeOnExit } from '../../store/passing.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
 import { fail, settingUp } from '../setup/fail.js';
 import { minorOfGlibc } from '../setup/glibc.js';
@@ -85,11 +86,7 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
   }
   const unlock = lock(folder);
   const work = join(folder, `.setup-ort-cuda-${process.pid}`);
-  const cleanUp = (): void => {
-    rmSync(work, { recursive: true, force: true });
-    unlock();
-  };
-  process.once('exit', cleanUp); // an interruption ends in it
+  const keep = removeOnExit(work);
   try {
     mkdirSync(work, { recursive: true });
     const file = wheel === undefined ? fetch(version, work, log) : resolve(wheel);
@@ -100,8 +97,9 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
     for (const name of [...cudaLibraries, STAMP]) renameSync(join(work, name), join(folder, name));
     return { needs, changed: true };
   } finally {
-    cleanUp();
-    process.removeListener('exit', cleanUp);
+    rmSync(work, { recursive: true, force: true });
+    keep();
+    unlock();
   }
 }
 

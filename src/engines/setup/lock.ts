@@ -1,14 +1,22 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeOnExit } from '../../store/passing.js';
+import { thisProcess } from '../../store/processes.js';
 import { codeOf, fail } from './fail.js';
 
 /** Keeps a second set-up out of a folder. @returns what gives it free. @throws InputError where one is at work */
 export function lock(folder: string): () => void {
   const file = join(folder, '.dgate-setup.lock');
+  const own = String(thisProcess().pid);
+  const keep = removeOnExit(file, own);
+  const unlock = (): void => {
+    rmSync(file, { force: true });
+    keep();
+  };
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
-      writeFileSync(file, String(process.pid), { flag: 'wx' });
-      return () => rmSync(file, { force: true });
+      writeFileSync(file, own, { flag: 'wx' });
+      return unlock;
     } catch (error) {
       const code = codeOf(error);
       if (code === 'EACCES' || code === 'EROFS') fail(`${folder} is not writable; run as the owner of node_modules`);

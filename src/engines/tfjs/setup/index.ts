@@ -5,6 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeOnExit } from '../../../store/passing.js';
 import { fail, settingUp } from '../../setup/fail.js';
 import { lock } from '../../setup/lock.js';
 import { compileAddon } from './build.js';
@@ -54,11 +55,7 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
 
   const unlock = lock(addon.folder);
   const work = join(addon.folder, `.setup-tfjs-node-${process.pid}`);
-  const cleanUp = (): void => {
-    rmSync(work, { recursive: true, force: true });
-    unlock();
-  };
-  process.once('exit', cleanUp); // an interruption ends in it
+  const keep = removeOnExit(work);
   try {
     const deps = join(work, 'deps');
     mkdirSync(join(deps, 'lib'), { recursive: true });
@@ -68,8 +65,9 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
     if (options.gpu && !smoke.gpu) options.log('TensorFlow sees no GPU here and will use the CPU; check nvidia-smi');
     return resultOf(addon, smoke, true);
   } finally {
-    cleanUp();
-    process.removeListener('exit', cleanUp);
+    rmSync(work, { recursive: true, force: true });
+    keep();
+    unlock();
   }
 }
 
