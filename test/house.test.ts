@@ -22,6 +22,7 @@ const openers = [
   'src/report/font.ts',
   'src/store/files.ts',
   'src/store/input.ts',
+  'src/store/passing.ts',
   'src/store/processes.ts',
   'src/timing/machine.ts',
 ];

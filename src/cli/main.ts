@@ -25,13 +25,14 @@ export async function main(args: readonly string[]): Promise<number> {
     process.exit(reportFailure(asFileProblem(error, 'standard output')));
   });
   process.stderr.on('error', () => {}); // nobody can be told; the exit status still says it
-  process.on('uncaughtException', (error) => process.exit(reportFailure(error)));
+  let status: 0 | 1 | 2 = 0;
+  process.on('uncaughtException', (error) => process.exit(status === 0 ? reportFailure(error) : status));
   try {
     await parser(args).parseAsync();
-    return 0;
   } catch (error) {
-    return reportFailure(error);
+    status = reportFailure(error); // what fails on the way out was not the reason
   }
+  return status;
 }
 
 function parser(args: readonly string[]) {

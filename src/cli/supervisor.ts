@@ -41,11 +41,12 @@ async function supervise(): Promise<number> {
   for (const signal of interruptions) {
     process.on(signal, () => {
       heard ??= signal;
-      end(work, signal);
+      stop(work, signal);
     });
   }
-  const leavings = listen(work.stdio[CHANNEL] as Readable);
-  const [status, signal] = (await once(work, 'close')) as [number | null, NodeJS.Signals | null];
+  const end = once(work, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+  const leavings = listen(work);
+  const [status, signal] = await end;
   const interruption = heard ?? interruptions.find((known) => known === signal);
   if (status === 0 || (status !== null && interruption === undefined)) return status;
   leavings.remove();
@@ -54,14 +55,16 @@ async function supervise(): Promise<number> {
   return 128 + constants.signals[interruption ?? signal!];
 }
 
-function end(work: ChildProcess, signal: Interruption): void {
+function stop(work: ChildProcess, signal: Interruption): void {
   work.kill(signal); // from a terminal it has had it already
   setTimeout(() => work.kill('SIGKILL'), GRACE_MS).unref();
 }
 
 /** Hears what the work tells, up to its end. */
-function listen(channel: Readable): Leavings {
+function listen(work: ChildProcess): Leavings {
   const leavings = new Leavings();
+  if (work.pid === undefined) return leavings; // it could not be started, which its 'error' says
+  const channel = work.stdio[CHANNEL] as Readable;
   let rest = '';
   channel.setEncoding('utf8').on('data', (text: string) => {
     const lines = `${rest}${text}`.split('\n');
