@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
+import { visibleLines } from '../escape.js';
 import { Leavings, type Told } from '../store/passing.js';
 import { CHANNEL, SUPERVISOR, supervisorId } from '../store/supervised.js';
 
@@ -51,7 +52,7 @@ async function supervise(): Promise<number> {
   if (status === 0 || (status !== null && interruption === undefined)) return status;
   leavings.remove();
   if (process.stderr.isTTY) say('\u001b[?25h'); // the cursor, which the spinner hides
-  say(interruption === undefined ? ended(signal!) : `\ndgate: ${leavings.message}\n`);
+  say(visibleLines(interruption === undefined ? ended(signal!) : `\ndgate: ${leavings.message}\n`));
   return 128 + constants.signals[interruption ?? signal!];
 }
 
