@@ -61,6 +61,7 @@ async function measureHere(folder: string, name: string, count: number): Promise
     const source = {
       network,
       checkpoint: { path: 'generated', sha256: 'generated', known: undefined },
+      modules: [],
       preprocessing: imagenet.preprocessing,
       heldOut: async () => new Int32Array(),
       lowered: async () => lowered,

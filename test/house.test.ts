@@ -5,7 +5,6 @@ import { againstTheOrder, importsOf, occurrences, rooms, sourcesOf } from '../sc
 
 /** Besides `store/input.ts`: what opens files of dgate itself, of installed packages, of the system, or to write. */
 const openers = [
-  'src/check/code.ts',
   'src/checkpoints/transfer.ts',
   'src/data/records/fetch.ts',
   'src/data/records/sources.ts',
@@ -20,6 +19,7 @@ const openers = [
   'src/paper/claims.ts',
   'src/project.ts',
   'src/report/font.ts',
+  'src/store/code.ts',
   'src/store/files.ts',
   'src/store/input.ts',
   'src/store/passing.ts',

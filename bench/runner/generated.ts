@@ -52,6 +52,7 @@ export function generated(name: string, count: number): Generated {
     source: {
       network,
       checkpoint: { path: 'generated', sha256: 'generated', known: undefined },
+      modules: [],
       preprocessing,
       heldOut: async () => new Int32Array(),
       lowered: async () => lowered,

@@ -4,7 +4,8 @@ import { flatten } from '../check/measure.js';
 import { InputError } from '../errors.js';
 import type { TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
-import { exists, readJson } from '../store/files.js';
+import { exists } from '../store/files.js';
+import { readSealed } from '../store/sealed.js';
 
 /** A finished run, of one seed or of several, as its folder has it. */
 export interface ComparedRun {
@@ -29,18 +30,25 @@ type Found = Partial<RunRecord> & { readonly runs?: readonly string[] };
  */
 export async function openRun(nameOrPath: string, resultsRoot: string): Promise<ComparedRun> {
   const folder = await find(nameOrPath, resultsRoot);
-  const record = (await readJson(join(folder, 'record.json'))) as Found;
+  const record = await readRecord(join(folder, 'record.json'));
   if (!Array.isArray(record.rows)) throw new InputError(`${folder}: no run; valid: a folder that dgate run made`);
   if (record.runs === undefined) return runOf(folder, record, [record]);
   const seeds: Found[] = [];
   for (const run of record.runs) {
     // The folders of the seeds lie where they lay when the table was made: <results>/<experiment>/<run>.
     const path = join(folder, '..', '..', run, 'record.json');
-    const found = (await readJson(path)) as Found | undefined;
+    const found = (await exists(path)) ? await readRecord(path) : undefined;
     if (found?.rows === undefined) throw new InputError(`${path}: missing; ${folder} is a table of it`);
     seeds.push(found);
   }
   return runOf(folder, record, seeds);
+}
+
+/** @throws InputError where somebody or something has changed the record */
+async function readRecord(path: string): Promise<Found> {
+  const stored = await readSealed(path);
+  if (stored !== undefined && 'found' in stored) return stored.found as Found;
+  throw new InputError(`${stored?.why ?? `${path}: missing`}; run it again`);
 }
 
 function runOf(folder: string, table: Found, seeds: readonly Found[]): ComparedRun {
@@ -53,7 +61,7 @@ function runOf(folder: string, table: Found, seeds: readonly Found[]): ComparedR
     seeds: _____,
     ...definition
   } = (first?.definition ?? {}) as Record<string, unknown>;
-  const { preset, splits, checkpoint, images, versions, machine, engine } = first ?? {};
+  const { preset, splits, checkpoint, images, versions, machine, engine, identity } = first ?? {};
   const basis = {
     definition: { ...definition, engine },
     preset,
@@ -61,6 +69,7 @@ function runOf(folder: string, table: Found, seeds: readonly Found[]): ComparedR
     splits,
     images,
     versions,
+    code: identity?.code,
     machine,
     seeds: seeds.flatMap((one) => one.seeds ?? []),
   };

@@ -1,12 +1,11 @@
 import { join } from 'node:path';
 import type { PresetName } from '../experiment/definition.js';
 import type { Experiment } from '../experiment/schema.js';
-import { version } from '../project.js';
-import { LazyEngine, type RunContext } from '../run/context.js';
-import { openImages } from '../run/images.js';
-import { type RunDocument, type RunRecord, runFolder } from '../run/record.js';
-import { openSource, plan } from '../run/stages.js';
-import { exists, readJson } from '../store/files.js';
+import type { RunContext } from '../run/context.js';
+import { openBasis, runFolder, runIdentity } from '../run/identity.js';
+import type { RunDocument, RunRecord } from '../run/record.js';
+import { exists } from '../store/files.js';
+import { readSealed } from '../store/sealed.js';
 
 /** A run whose folder is whole. */
 export interface FinishedRun {
@@ -15,24 +14,30 @@ export interface FinishedRun {
 }
 
 /**
- * The folder that this run would write, where it is there already, whole and of this version of dgate. The record is
- * written last: where it is, all files before it are.
+ * What this code found from these inputs before, where its folder is whole and nobody has changed its record. The record is
+ * written last: where it is, all files before it are. Says why a record that is there does not count.
  */
 export async function finishedRun(
   context: RunContext,
   experiment: Experiment,
   preset: PresetName,
 ): Promise<FinishedRun | undefined> {
-  const source = await openSource(context, experiment, await plan(experiment));
-  const images = await openImages(context, experiment, source);
-  const imageHashes = Object.fromEntries(Object.entries(images).map(([split, { sha256 }]) => [split, sha256]));
-  const engine = new LazyEngine(experiment.engine);
-  const folder = runFolder({ experiment, source, engine, imageHashes }, preset, context.resultsRoot);
-  const record = (await readJson(join(folder, 'record.json')).catch(() => undefined)) as Partial<RunRecord> | undefined;
-  if (record?.versions?.['dgate'] !== version() || record.rows === undefined || record.files === undefined)
+  const basis = await openBasis(context, experiment);
+  const folder = runFolder(basis, preset, context.resultsRoot);
+  const stored = await readSealed(join(folder, 'record.json'));
+  if (stored === undefined) return undefined;
+  if ('why' in stored) {
+    context.progress.warn(`${stored.why}; the run is made again`);
     return undefined;
+  }
+  const record = stored.found as RunRecord;
+  const { inputs, code } = runIdentity(basis);
+  if (record.identity?.inputs !== inputs || record.identity.code !== code) {
+    context.progress.note(`${folder}: made by other code or from other inputs; the run is made again`);
+    return undefined;
+  }
   for (const file of record.files) if (!(await exists(join(folder, file)))) return undefined;
-  const { experiment: name, engine: id, seeds, splits, rows, claims } = record as RunRecord;
+  const { experiment: name, engine: id, seeds, splits, rows, claims } = record;
   return {
     folder,
     document: { experiment: name, preset, engine: id, seeds, splits, rows, ...(claims !== undefined && { claims }) },

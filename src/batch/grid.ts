@@ -6,8 +6,9 @@ import type { PresetName } from '../experiment/definition.js';
 import { renderColumns } from '../report/columns.js';
 import { renderCsv } from '../report/csv.js';
 import { tableCells } from '../report/table.js';
-import { type RunDocument, readableJson } from '../run/record.js';
+import type { RunDocument } from '../run/record.js';
 import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
+import { readableJson, writeSealed } from '../store/sealed.js';
 
 /** What became of one combination of a grid. */
 export type CombinationResult = {
@@ -89,5 +90,5 @@ export async function writeGrid(grid: Grid, folder: string, resultsRoot: string)
       return { ...one, folders: one.folders.map((path) => relative(resultsRoot, path)) };
     }),
   };
-  await writeFileAtomic(join(folder, 'record.json'), `${readableJson(record)}\n`);
+  await writeSealed(join(folder, 'record.json'), record);
 }

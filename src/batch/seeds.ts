@@ -4,8 +4,9 @@ import type { Experiment } from '../experiment/schema.js';
 import { renderCsv } from '../report/csv.js';
 import type { RowIntervals, RowSpread, Spread, TableRow } from '../report/rows.js';
 import { renderTable } from '../report/table.js';
-import { type RunDocument, readableJson } from '../run/record.js';
+import type { RunDocument } from '../run/record.js';
 import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
+import { writeSealed } from '../store/sealed.js';
 
 /** The experiment once for each of its seeds, as if it had been written with that one alone. */
 export function perSeed(experiment: Experiment): Experiment[] {
@@ -122,6 +123,6 @@ export async function writeSeeds(
   await writeFileAtomic(join(folder, 'table.csv'), renderCsv(document.rows));
   await writeFileAtomic(join(folder, 'table.txt'), `${renderSeeds(document, title)}\n`);
   const record = { ...document, runs: folders.map((path) => path.slice(resultsRoot.length + 1)) };
-  await writeFileAtomic(join(folder, 'record.json'), `${readableJson(record)}\n`);
+  await writeSealed(join(folder, 'record.json'), record);
   return folder;
 }

@@ -8,6 +8,7 @@ import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } fro
 import { openStages, type Stages } from '../run/stages.js';
 import type { StudyContext } from '../run/study.js';
 import { canonicalJson, sha256 } from '../store/files.js';
+import { infinityAsText } from '../store/sealed.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { probeGates } from './probes.js';
 import { nearThreshold, shares, thresholdsAtRanks, thresholdsInGaps } from './thresholds.js';
@@ -128,9 +129,6 @@ export function flatten(value: unknown, path = ''): [path: string, value: number
   }
   return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
 }
-
-const infinityAsText = (_key: string, value: unknown): unknown =>
-  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 
 /** Hash of all weights as the engines get them, whatever file they came from. */
 function weightsHash(network: LoadedNetwork): string {

@@ -2,7 +2,6 @@ import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { perSeed } from '../batch/seeds.js';
 import { givenThresholds, type Moved, readBaseline, renderBaseline, whatMoved } from '../check/baseline.js';
-import { codeHash } from '../check/code.js';
 import { type Measure, measure } from '../check/measure.js';
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
@@ -10,9 +9,7 @@ import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
-import type { StudyContext } from '../run/study.js';
 import { writeFileAtomic } from '../store/files.js';
-import { Store } from '../store/store.js';
 import type { CheckOptions } from './check.js';
 import { type Checked, renderJunit } from './check-junit.js';
 import { openContext } from './context.js';
@@ -30,7 +27,7 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
   const settings = [...set.map(parseSetting), ...overrides];
   const experiments = await resolveAll({ experiment: names, preset, set, json }, settings);
   const baselines = await readAll(experiments, folder, options.update);
-  const context = await ownContext(options);
+  const context = await openContext(options);
 
   const checked: Checked[] = [];
   for (const [i, { experiment, path, baseline }] of baselines.entries()) {
@@ -47,12 +44,6 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
   if (options.junit !== undefined) await writeFileAtomic(resolve(options.junit), renderJunit(checked));
   if (json) printJson(checked.map(documentOf));
   if (!options.update && checked.some(isRegression)) process.exitCode = 1;
-}
-
-/** A cache in which nothing counts that other code has computed. */
-async function ownContext(options: CheckOptions): Promise<StudyContext> {
-  const context = await openContext(options);
-  return { ...context, store: new Store(context.store.root, { checkedCode: await codeHash() }) };
 }
 
 /** The project's experiments that have a baseline. */

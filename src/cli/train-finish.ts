@@ -52,6 +52,7 @@ export function sourceOf(network: Network, preprocessing: Preprocessing, tensors
     network,
     preprocessing,
     checkpoint: { path: network.name, sha256: '', known: undefined },
+    modules: [],
     heldOut: () => Promise.reject(new Error('not asked for in training')),
     lowered: async () => lowerNetwork(network, tensors()),
   };

@@ -10,6 +10,8 @@ export interface EngineEntry {
   readonly precision: 'float32';
   /** What it computes on, where the machine has one: a GPU needs more images at once to be busy. */
   readonly device: 'cpu' | 'gpu';
+  /** Its module below `src`: part of the identity of what it computes. */
+  readonly module: string;
 }
 
 /**
@@ -23,6 +25,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: 'ONNX Runtime on the CPU, all cores',
     precision: 'float32',
     device: 'cpu',
+    module: 'engines/onnxruntime/engine',
     create: async () => (await import('./onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
   },
   {
@@ -30,6 +33,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver',
     precision: 'float32',
     device: 'gpu',
+    module: 'engines/onnxruntime/gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeWebGpu.create(),
   },
   {
@@ -37,6 +41,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: 'ONNX Runtime on CUDA 12 or 13, its libraries installed separately',
     precision: 'float32',
     device: 'gpu',
+    module: 'engines/onnxruntime/gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeCuda.create(),
   },
   {
@@ -44,6 +49,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: "TensorFlow's own kernels: CUDA where there is a GPU, else CPU (dgate doctor --setup tfjs-node)",
     precision: 'float32',
     device: 'gpu',
+    module: 'engines/tfjs/engine',
     create: () => tensorFlow('tfjs-node'),
   },
   {
@@ -51,6 +57,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: 'TensorFlow.js on any GPU with a Vulkan, Metal or D3D driver',
     precision: 'float32',
     device: 'gpu',
+    module: 'engines/tfjs/engine',
     create: () => tensorFlow('tfjs-webgpu'),
   },
   {
@@ -58,6 +65,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: 'TensorFlow.js in WebAssembly, one thread',
     precision: 'float32',
     device: 'cpu',
+    module: 'engines/tfjs/engine',
     create: () => tensorFlow('tfjs-wasm'),
   },
   {
@@ -65,6 +73,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
     description: 'TensorFlow.js in plain JavaScript: slow, needs nothing',
     precision: 'float32',
     device: 'cpu',
+    module: 'engines/tfjs/engine',
     create: () => tensorFlow('tfjs-cpu'),
   },
 ];

@@ -1,6 +1,7 @@
 import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import { codeOf } from '../store/code.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import type { Entry } from '../store/store.js';
 import { BATCH_IMAGES } from './batches.js';
@@ -8,9 +9,6 @@ import type { LazyEngine, RunContext } from './context.js';
 import { FeatureSet } from './features.js';
 import { type Extraction, extractShards } from './shards.js';
 import type { NetworkSource } from './source.js';
-
-/** Raise when what is extracted from the same inputs changes. */
-const CODE_VERSION = 1;
 
 /** What is extracted, under the key of everything that it depends on. @param label which images: `test` */
 export function extractionOf(
@@ -30,7 +28,7 @@ export function extractionOf(
     checkpoint: source.checkpoint.sha256,
     gates: places,
     engine: { id: engine.entry.id, precision: engine.entry.precision },
-    code: CODE_VERSION,
+    code: codeOf('run/extract', ...source.modules, engine.entry.module),
   });
   const name = `features of ${images.count.toLocaleString('en')} ${label} images`;
   return { source, images, places, engine, entry, name };

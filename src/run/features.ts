@@ -43,6 +43,12 @@ export interface CheckedShard {
   readonly offsets: readonly number[];
 }
 
+/** What extracted features, and how long it took. What is made of features keeps it, since features may be removed. */
+export interface Origin {
+  readonly engine: EngineDescription;
+  readonly seconds: number;
+}
+
 /** The extracted features of a set of images, in shards on the disk. */
 export class FeatureSet {
   #checked: Promise<CheckedShard[]> | undefined;
@@ -59,9 +65,10 @@ export class FeatureSet {
     readonly make?: () => Promise<unknown>,
   ) {}
 
-  /** The engine that extracted them; undefined where that was not recorded. */
-  async extractedOn(): Promise<EngineDescription | undefined> {
-    return (await this.entry.manifest())?.notes['engine'] as EngineDescription | undefined;
+  /** Where they came from; undefined where they are gone, or that was not recorded. */
+  async origin(): Promise<Origin | undefined> {
+    const { engine, seconds } = (await this.entry.manifest())?.notes ?? {};
+    return engine === undefined ? undefined : ({ engine, seconds } as Origin);
   }
 
   /** Names of the shards in order, all of them there. */

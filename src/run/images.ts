@@ -62,6 +62,11 @@ export async function openImages(context: RunContext, experiment: Experiment, so
   };
 }
 
+/** Content ids of the images of a run. */
+export function hashesOf(images: Images): Record<string, string> {
+  return Object.fromEntries(Object.entries(images).map(([split, { sha256: hash }]) => [split, hash]));
+}
+
 /** The positions that are not held out, ascending. */
 function allBut(held: Int32Array, count: number, { checkpoint }: NetworkSource): Int32Array {
   if (held.at(-1)! >= count || held.length === count) {

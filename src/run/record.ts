@@ -1,11 +1,11 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import type { PresetName } from '../experiment/definition.js';
 import { version } from '../project.js';
 import { judgeSpeeds } from '../report/claims.js';
 import type { Claim } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
-import { canonicalJson, sha256 } from '../store/files.js';
+import { runIdentity } from './identity.js';
 import type { RunOutcome } from './outcome.js';
 import { tableRows } from './rows.js';
 
@@ -38,24 +38,6 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
   };
 }
 
-/**
- * The folder of a run, named after the preset and the hash of all that decides the result: the same run again writes the
- * same folder, another one does not touch it.
- */
-export function runFolder(
-  outcome: Pick<RunOutcome, 'experiment' | 'source' | 'engine' | 'imageHashes'>,
-  preset: PresetName,
-  resultsRoot: string,
-): string {
-  const { experiment, source, engine, imageHashes } = outcome;
-  const decides = {
-    experiment: { ...experiment, checkpoint: undefined, engine: engine.entry.id },
-    checkpoint: source.checkpoint.sha256,
-    images: imageHashes,
-  };
-  return join(resultsRoot, experiment.name, `${preset}-${sha256(canonicalize(decides)).slice(0, 8)}`);
-}
-
 /** What a run computed on. */
 export interface MachineNote {
   readonly system: string;
@@ -84,6 +66,7 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
   return {
     ...runDocument(outcome, preset),
     command,
+    identity: runIdentity(outcome),
     definition: experiment,
     network: outcome.flops,
     gates: outcome.gates,
@@ -109,15 +92,3 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
 }
 
 export type RunRecord = ReturnType<typeof runRecord>;
-
-/** JSON that people read; a closed gate's threshold is the text `Infinity`. */
-export function readableJson(value: unknown): string {
-  return JSON.stringify(value, infinityAsText, 2);
-}
-
-const infinityAsText = (_key: string, value: unknown): unknown =>
-  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
-
-function canonicalize(value: unknown): string {
-  return canonicalJson(JSON.parse(JSON.stringify(value, infinityAsText)));
-}

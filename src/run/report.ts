@@ -11,14 +11,14 @@ import { findingCells } from '../report/format.js';
 import { type Page, renderPage } from '../report/html/page.js';
 import { renderPng } from '../report/sheets.js';
 import { renderTable, tableCells } from '../report/table.js';
-import { readJson, writeFileAtomic } from '../store/files.js';
+import { writeFileAtomic } from '../store/files.js';
+import { readableJson, readSealed, writeSealed } from '../store/sealed.js';
 import { sweep } from '../store/sweep.js';
+import { runFolder } from './identity.js';
 import type { RunOutcome } from './outcome.js';
-import { type RunRecord, readableJson, runDocument, runFolder, runRecord } from './record.js';
+import { type RunRecord, runDocument, runRecord } from './record.js';
 import { tableRows, thresholdFacts } from './rows.js';
 import { speedSource } from './speeds.js';
-
-export { type RunDocument, runDocument, runFolder } from './record.js';
 
 /** The console report: title, tables, what became of the paper's claims, and what the numbers rest on. */
 export function renderRun(outcome: RunOutcome, preset: PresetName): string {
@@ -122,7 +122,7 @@ export async function writeRun(
   const files = runFiles(outcome);
   const { command = `dgate run ${experiment.name} --preset ${preset}`, warn } = options;
   const record = runRecord(outcome, preset, command, files);
-  const before = await readJson(join(folder, 'record.json')).catch(() => undefined);
+  const before = await readSealed(join(folder, 'record.json'));
   const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
 
   await sweep(folder);
@@ -142,8 +142,8 @@ export async function writeRun(
     sheets.push({ sheet, png });
   }
   await write('report.html', renderPage({ ...pageOf(outcome, record), figures, sheets }));
-  await write('record.json', `${readableJson(record)}\n`);
-  await removeStale(folder, before, files);
+  await writeSealed(join(folder, 'record.json'), record);
+  if (before !== undefined && 'found' in before) await removeStale(folder, before.found, files);
   return folder;
 }
 

@@ -1,12 +1,15 @@
 import type { Experiment } from '../experiment/schema.js';
 import { type Entry, RottenError } from '../store/store.js';
 import type { RunContext } from './context.js';
+import type { FeatureSet, Origin } from './features.js';
 import type { Images } from './images.js';
 import type { RunOutcome, Splits } from './outcome.js';
 import { searchTables } from './rows.js';
+import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from './search.js';
-import { openStages, type SplitFeatures } from './stages.js';
+import { openStages, type SplitFeatures, type Stages } from './stages.js';
 import type { StudyContext } from './study.js';
+import type { CachedGate } from './train.js';
 
 export { plan } from './stages.js';
 
@@ -62,6 +65,7 @@ async function runOnce(context: StudyContext, experiment: Experiment): Promise<R
   // The figures that the scores are studied for, and what becomes of the paper's claims.
   const findings = await context.studies.analyse(found);
   const tables = [...searchTables(found), ...findings.tables];
+  const origins = await originsOf(stages, gates);
   return {
     experiment,
     rows,
@@ -79,11 +83,11 @@ async function runOnce(context: StudyContext, experiment: Experiment): Promise<R
     gates: found.gates,
     source,
     engine,
-    extractedOn: await features.test.extractedOn(),
-    imageHashes: Object.fromEntries(Object.entries(images).map(([split, { sha256 }]) => [split, sha256])),
+    extractedOn: origins.at(-1)?.engine,
+    imageHashes: stages.imageHashes,
     seconds: stages.seconds,
     computedSeconds: {
-      extract: await secondsOf([features.train, features.heldOut, features.test]),
+      extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),
     },
   };
@@ -96,6 +100,21 @@ async function leftOutOf({ train, heldOut, test }: SplitFeatures): Promise<Recor
     Object.entries(sets).map(async ([split, set]) => [split, (await set?.unreadable()) ?? []] as const),
   );
   return Object.fromEntries(found.filter(([, files]) => files.length > 0));
+}
+
+/** Where the features of each split came from, the test images' last; of those that are gone, as their gates and scores have it. */
+async function originsOf(
+  { context, experiment, features }: Stages,
+  gates: readonly CachedGate[],
+): Promise<(Origin | undefined)[]> {
+  const { confidence } = experiment.gates;
+  const kept = async (set: FeatureSet, entry: Entry | undefined): Promise<Origin | undefined> =>
+    (await set.origin()) ?? ((await entry?.manifest())?.notes['features'] as Origin | undefined);
+  const scored = [features.heldOut, features.test].filter((set) => set !== undefined);
+  return Promise.all([
+    kept(features.train, gates[0]?.entry),
+    ...scored.map((set) => kept(set, scoresEntry(context, set, gates, confidence))),
+  ]);
 }
 
 /** Seconds that these cached results took when they were computed. */

@@ -3,6 +3,7 @@ import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoin
 import { InputError } from '../errors.js';
 import { type ConfidenceKind, decide } from '../gates/confidence.js';
 import { distances } from '../gates/gate.js';
+import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
@@ -10,8 +11,6 @@ import type { FeatureSet } from './features.js';
 import { makeAll } from './make.js';
 import type { CachedGate } from './train.js';
 
-/** Raise when the same inputs give other scores. */
-const CODE_VERSION = 1;
 const FILE = 'scores.safetensors';
 
 /** Class and confidence of each image at each gate: from the cache, or computed into it. No network is needed. */
@@ -29,7 +28,8 @@ export async function scoreImages(
     context.progress.note(`${label}: not in the cache; applying the gates`);
     computed = await computeScores(features, gates, confidence);
     await entry.write(FILE, encodeSafetensors(arraysOf(computed)));
-    await entry.finish({ images: computed.count });
+    const origin = await features.origin();
+    await entry.finish({ images: computed.count, ...(origin && { features: origin }) });
   };
   await makeAll(context.progress, [{ entry, label, make }]);
   return computed ?? readScores(entry, gates.length);
@@ -46,7 +46,7 @@ export function scoresEntry(
     features: features.entry.key,
     gates: gates.map((gate) => gate.entry.key),
     confidence,
-    code: CODE_VERSION,
+    code: codeOf('run/score'),
   });
 }
 

@@ -30,6 +30,8 @@ export interface NetworkSource {
   readonly dataset?: Dataset;
   readonly checkpoint: CheckpointFile;
   readonly preprocessing: Preprocessing;
+  /** Modules below `src` that read its weights and its images: part of the identity of its features. */
+  readonly modules: readonly string[];
   /**
    * Positions of the training images that the network has not learnt from, ascending.
    *
@@ -70,6 +72,7 @@ export async function openNetwork(
   return {
     network,
     checkpoint: { path, sha256, known },
+    modules: ['checkpoints/load', 'networks/lower', ...imageModules],
     preprocessing: known?.preprocessing ?? preprocessingOf(await content(), path, network, progress),
     heldOut: async () => parseHeldOut((await content()).metadata['held_out'], path),
     lowered: once(async () => {
@@ -78,6 +81,9 @@ export async function openNetwork(
     }),
   };
 }
+
+/** What reads images, of the cache or of a folder. */
+export const imageModules = ['data/records/load', 'data/image-folder/source'] as const;
 
 /** A function that does its work the first time only. */
 function once<T>(work: () => Promise<T>): () => Promise<T> {

@@ -13,7 +13,7 @@ import { type ExitCosts, exitCosts, type Scores } from '../thresholds/evaluate.j
 import { LazyEngine, type RunContext } from './context.js';
 import { extract, extractLater } from './extract.js';
 import type { FeatureSet } from './features.js';
-import { type Images, openImages } from './images.js';
+import { hashesOf, type Images, openImages } from './images.js';
 import { scoreImages, scoresEntry } from './score.js';
 import { type NetworkSource, openNetwork } from './source.js';
 import { type CachedGate, gateEntries, trainGates } from './train.js';
@@ -94,6 +94,8 @@ export interface Stages {
   readonly plan: Plan;
   readonly source: NetworkSource;
   readonly images: Images;
+  /** Content ids of the images, by split, those included that cannot be decoded. */
+  readonly imageHashes: Readonly<Record<string, string>>;
   readonly features: SplitFeatures;
   /** The test images in the order of their features and scores. */
   readonly testImages: ImageSource;
@@ -146,6 +148,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     plan: planned,
     source,
     images: usable,
+    imageHashes: hashesOf(images),
     features,
     testImages: await test.imagesOf(images.test),
     engine,

@@ -1,15 +1,13 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/safetensors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Gate } from '../gates/gate.js';
-import type { Loss } from '../gates/loss.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
+import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 import { makeAll, type Wanted } from './make.js';
 
-/** Raise when the same inputs give other gates. */
-const codeVersions: Readonly<Record<Loss, number>> = { hinge: 3, 'cross-entropy': 4 };
 const FILE = 'gate.safetensors';
 
 /** A trained gate and where it is cached. */
@@ -99,7 +97,7 @@ function gateWanted(
     gate: index,
     training,
     engine: engine.entry.id,
-    code: codeVersions[training.loss],
+    code: codeOf('run/train', engine.entry.module),
   });
   const make = async (): Promise<void> => {
     context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
@@ -107,7 +105,9 @@ function gateWanted(
     const data = await features.gateData(index);
     const trained = await trainGate(data, training, await engine.get(), context.progress, label);
     await writeGate(entry, trained.gate);
-    await entry.finish({ objective: trained.objective, seconds: (performance.now() - began) / 1000 });
+    const seconds = (performance.now() - began) / 1000;
+    const origin = await features.origin();
+    await entry.finish({ objective: trained.objective, seconds, ...(origin && { features: origin }) });
   };
   return { entry, index, label, make };
 }

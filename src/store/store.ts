@@ -12,15 +12,10 @@ export { Entry, type KeyInputs, type Manifest, RottenError, type StoredFile } fr
  * Two runs that need the same thing find the same folder; a changed input makes another folder.
  */
 export class Store {
-  /** @param common inputs of every entry: what `dgate check` computes is its code's alone */
-  constructor(
-    readonly root: string,
-    readonly common: KeyInputs = {},
-  ) {}
+  constructor(readonly root: string) {}
 
   /** The entry for these inputs, whether or not it is there yet. */
-  entry(stage: string, own: KeyInputs): Entry {
-    const inputs = { ...own, ...this.common };
+  entry(stage: string, inputs: KeyInputs): Entry {
     const key = sha256(canonicalJson({ stage, inputs })).slice(0, 32);
     return new Entry(join(this.root, stage, key), stage, key, inputs, () => beginLease(this.root));
   }

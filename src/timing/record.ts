@@ -4,7 +4,7 @@ import type { RuleName } from './rules.js';
 import type { Times } from './statistics.js';
 
 /** Version of the shape below; a file of another one is not read. */
-export const RECORD_VERSION = 2;
+export const RECORD_VERSION = 3;
 
 /** What `dgate time` found: `timing.json`. Times are milliseconds of a run, which is a batch of images. */
 export interface TimingRecord {
@@ -13,6 +13,8 @@ export interface TimingRecord {
   readonly preset: string;
   readonly date: string;
   readonly dgate: string;
+  /** Identity of the code that was timed, see `codeOf`. */
+  readonly code: string;
   readonly engine: EngineDescription;
   readonly machine: Machine;
   readonly rules: RuleName;

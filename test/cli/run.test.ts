@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { RunDocument } from '../../src/run/report.js';
+import type { RunDocument } from '../../src/run/record.js';
 import { filesBelow } from '../run/workplace.js';
 import { finished, here, makePlace, type Place, real, runCli, startCli, writeTinyExperiment } from './cli.js';
 

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import { parseBatches } from '../../src/cli/time-commands.js';
 import { InputError } from '../../src/errors.js';
-import type { RunDocument } from '../../src/run/report.js';
+import type { RunDocument } from '../../src/run/record.js';
 import type { TimingRecord } from '../../src/timing/record.js';
 import { filesBelow } from '../run/workplace.js';
 import { makePlace, type Place, runCli, writeTinyExperiment } from './cli.js';

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { finishedRun } from '../../src/batch/finished.js';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperStudies } from '../../src/paper/index.js';
@@ -109,6 +110,13 @@ describe('a run over folders with broken files', function () {
     expect(renderRun(expected, 'laptop')).to.not.contain('Left out');
     const record = join(await writeRun(found, 'laptop', mixed.context.resultsRoot), 'record.json');
     expect(JSON.parse(await readFile(record, 'utf8'))).to.deep.include({ leftOut: found.leftOut });
+  });
+
+  it('is found again by the identity that it was written under', async () => {
+    const mixed = await place('mixed', [...sound, ...broken], [...sound, ...broken]);
+    const found = await run(mixed);
+    const folder = await writeRun(found, 'laptop', mixed.context.resultsRoot);
+    expect((await finishedRun(mixed.context, found.experiment, 'laptop'))?.folder).to.equal(folder);
   });
 
   it('says the same from the cache, and where it was interrupted before its end', async () => {

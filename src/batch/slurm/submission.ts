@@ -5,6 +5,7 @@ import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
+import { infinityAsText } from '../../store/sealed.js';
 import { type StageName, type SubmissionPlan, stageNames } from './plan.js';
 import type { Resources } from './script.js';
 
@@ -148,6 +149,3 @@ export class Submission {
     return join(this.folder, 'state', `${id}.json`);
   }
 }
-
-const infinityAsText = (_key: string, value: unknown): unknown =>
-  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { csvOf } from '../../csv.js';
-import { messageOf } from '../../errors.js';
+import { engineNamed } from '../../engines/registry.js';
 import { renderTiming, timingCsv } from '../../report/timing.js';
-import { readJson, writeFileAtomic } from '../../store/files.js';
+import { codeOf } from '../../store/code.js';
+import { writeFileAtomic } from '../../store/files.js';
+import { readSealed, writeSealed } from '../../store/sealed.js';
 import { isSameMachine, type Machine } from '../../timing/machine.js';
 import { RECORD_VERSION, type TimingRecord } from '../../timing/record.js';
 import type { RawPair, TimingOutcome } from './outcome.js';
@@ -18,7 +20,7 @@ export async function writeTiming({ record, pairs }: TimingOutcome, folder: stri
   await writeFileAtomic(join(folder, 'timing-pairs.csv'), pairLines(pairs));
   await writeFileAtomic(join(folder, 'timing.csv'), timingCsv(record));
   await writeFileAtomic(join(folder, 'timing.txt'), `${renderTiming(record)}\n`);
-  await writeFileAtomic(join(folder, FILE), `${JSON.stringify(record, null, 2)}\n`);
+  await writeSealed(join(folder, FILE), record);
 }
 
 /** Lines of the raw times, some thousands at a time. */
@@ -66,9 +68,9 @@ export type FoundTiming = { readonly record: TimingRecord } | { readonly why: st
  *
  * @returns undefined where nothing was ever timed
  */
-export async function findTiming(folder: string, machine: Machine): Promise<FoundTiming> {
+export async function findTiming(folder: string, machine: Machine, code: string): Promise<FoundTiming> {
   const path = join(folder, FILE);
-  const stored = await readStored(path);
+  const stored = await readSealed(path);
   if (stored === undefined || 'why' in stored) return stored;
   const { found } = stored;
   if ((found as Partial<TimingRecord> | null)?.version !== RECORD_VERSION) {
@@ -76,20 +78,14 @@ export async function findTiming(folder: string, machine: Machine): Promise<Foun
   }
   if (!recordSchema.safeParse(found).success) return { why: `${path}: damaged` };
   const record = found as TimingRecord;
+  if (record.code !== code) return { why: `${path}: measured with other code; dgate time measures again` };
   if (!isSameMachine(record.machine, machine)) {
     return { why: `${path}: measured on another machine (${record.machine.processor}, ${record.machine.cores} cores)` };
   }
   return { record };
 }
 
-/** What a JSON file holds, or why it cannot be read; undefined where there is none. */
-export async function readStored(
-  path: string,
-): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
-  try {
-    const found = await readJson(path);
-    return found === undefined ? undefined : { found };
-  } catch (error) {
-    return { why: messageOf(error) };
-  }
+/** Identity of all code between images and times. @param engine id of the engine that runs the networks */
+export function timedCode(engine: string): string {
+  return codeOf('gated/time/time', 'gated/open', 'run/run', engineNamed(engine).module);
 }

@@ -1,9 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { canonicalJson, writeFileAtomic } from '../../store/files.js';
+import { canonicalJson } from '../../store/files.js';
+import { readSealed, writeSealed } from '../../store/sealed.js';
 import type { RowTiming } from '../../timing/record.js';
-import { readStored } from './files.js';
 import type { KeptRows, TimedRow } from './outcome.js';
 
 const FOLDER = 'timing-partial';
@@ -45,13 +45,13 @@ export function keptRows(
       note(`batch ${batch}, ${found.row.timing.model}: timed before the interruption, ${found.row.timing.date}`);
       return found.row;
     },
-    keep: (batch, index, row) => writeFileAtomic(fileOf(batch, index), `${JSON.stringify({ key, ...row })}\n`),
+    keep: (batch, index, row) => writeSealed(fileOf(batch, index), { key, ...row }),
     clear: () => rm(join(folder, FOLDER), { recursive: true, force: true }),
   };
 }
 
 async function readKept(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
-  const stored = await readStored(path);
+  const stored = await readSealed(path);
   if (stored === undefined || 'why' in stored) return stored;
   if (!rowSchema.safeParse(stored.found).success) return { why: `${path}: damaged` };
   const { key, timing, pairs } = stored.found as { key: unknown; timing: RowTiming; pairs: TimedRow['pairs'] };

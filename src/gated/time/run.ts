@@ -1,14 +1,13 @@
 import { InputError } from '../../errors.js';
 import type { PresetName } from '../../experiment/definition.js';
-import { version } from '../../project.js';
+import { runFolder } from '../../run/identity.js';
 import type { RunOutcome } from '../../run/outcome.js';
-import { runFolder } from '../../run/report.js';
 import { speedSource } from '../../run/speeds.js';
 import type { StudyContext } from '../../run/study.js';
 import { describeMachine, lastingPart } from '../../timing/machine.js';
 import { RECORD_VERSION } from '../../timing/record.js';
 import { openGated } from '../open.js';
-import { findTiming, writeTiming } from './files.js';
+import { findTiming, timedCode, writeTiming } from './files.js';
 import { keptRows } from './kept.js';
 import type { TimingOptions } from './outcome.js';
 import { timeGated } from './time.js';
@@ -31,7 +30,7 @@ export async function timeRun(context: StudyContext, outcome: RunOutcome, option
   const opening = await engine.get();
   const key = {
     record: RECORD_VERSION,
-    dgate: version(),
+    code: timedCode(engine.entry.id),
     engine: opening.describe(),
     machine: lastingPart(await describeMachine()),
     checkpoint: opened.source.checkpoint.sha256,
@@ -52,7 +51,7 @@ export async function withLastTiming(
   preset: PresetName,
 ): Promise<RunOutcome> {
   const folder = runFolder(outcome, preset, context.resultsRoot);
-  const found = await findTiming(folder, await describeMachine());
+  const found = await findTiming(folder, await describeMachine(), timedCode(outcome.engine.entry.id));
   if (found === undefined) return outcome;
   if ('why' in found) {
     context.progress.note(`speed: left empty: ${found.why}`);

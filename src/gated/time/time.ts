@@ -19,6 +19,7 @@ import { type WarmUp, warmUp } from '../../timing/warm-up.js';
 import type { OpenGated } from '../open.js';
 import { compareDynamic, describeComparison } from '../verify.js';
 import { schedule } from './batches.js';
+import { timedCode } from './files.js';
 import type { RawPair, TimedRow, TimingOptions, TimingOutcome } from './outcome.js';
 import {
   agreementOf,
@@ -85,6 +86,7 @@ async function timeLoaded(
     preset: options.preset,
     date: new Date().toISOString(),
     dgate: version(),
+    code: timedCode(engine.describe().id),
     engine: engine.describe(),
     machine: await describeMachine(),
     rules: options.rules,

@@ -5,6 +5,7 @@ import { openZip, readText } from '../../../src/engines/setup/zip.js';
 import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
 import { RottenError, Store } from '../../../src/store/store.js';
+import { seal } from '../../../src/store/text.js';
 import type { Machine } from '../../../src/timing/machine.js';
 import { RECORD_VERSION } from '../../../src/timing/record.js';
 import { checkState, readState, writeState } from '../../../src/training/state.js';
@@ -34,6 +35,16 @@ async function cached(root: string): Promise<Map<string, Uint8Array>> {
   return new Map(
     await Promise.all(names.map(async (name) => [name, await readFile(join(entry.directory, name))] as const)),
   );
+}
+
+/** The text under a seal of its own where it is JSON of an object, so that what reads it behind the seal is reached. */
+function sealedText(text: string): string {
+  try {
+    const value = JSON.parse(text) as unknown;
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? seal(value) : text;
+  } catch {
+    return text;
+  }
 }
 
 export const storedReaders: readonly Reader[] = [
@@ -91,8 +102,8 @@ export const storedReaders: readonly Reader[] = [
     read: (() => {
       const folder = scratchFolder();
       return async (text: string) => {
-        await writeFile(join(folder, 'timing.json'), text);
-        await findTiming(folder, machine);
+        await writeFile(join(folder, 'timing.json'), sealedText(text));
+        await findTiming(folder, machine, '');
       };
     })(),
   },

@@ -13,8 +13,11 @@ import { withLastTiming } from '../../../src/gated/time/run.js';
 import { timeGated } from '../../../src/gated/time/time.js';
 import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/timing.js';
-import { renderRun, runDocument, runFolder } from '../../../src/run/report.js';
+import { runFolder } from '../../../src/run/identity.js';
+import { runDocument } from '../../../src/run/record.js';
+import { renderRun } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';
+import { seal } from '../../../src/store/text.js';
 import { exitOf } from '../../../src/thresholds/evaluate.js';
 import { describeMachine } from '../../../src/timing/machine.js';
 import { makeWorkplace, tinyExperiment, type Workplace } from '../../run/workplace.js';
@@ -341,11 +344,14 @@ describe('timed evaluation on an engine and a clock of the test', () => {
 
     it('is found again on this machine only', async () => {
       const machine = await describeMachine();
-      expect(await findTiming(folder, machine)).to.deep.equal({ record: JSON.parse(JSON.stringify(outcome.record)) });
-      expect(await findTiming(folder, { ...machine, clockMhz: [1, 2] })).to.have.property('record');
-      const other = await findTiming(folder, { ...machine, processor: 'Z80', cores: 1 });
+      const { code } = outcome.record;
+      expect(await findTiming(folder, machine, code)).to.deep.equal({
+        record: JSON.parse(JSON.stringify(outcome.record)),
+      });
+      expect(await findTiming(folder, { ...machine, clockMhz: [1, 2] }, code)).to.have.property('record');
+      const other = await findTiming(folder, { ...machine, processor: 'Z80', cores: 1 }, code);
       expect(other).to.have.property('why').that.contains('timing.json: measured on another machine (');
-      expect(await findTiming(join(workplace.folder, 'nowhere'), machine)).to.equal(undefined);
+      expect(await findTiming(join(workplace.folder, 'nowhere'), machine, code)).to.equal(undefined);
     });
 
     it('fills the speeds of the table of the same run, and says where they come from', async () => {
@@ -378,13 +384,18 @@ describe('timed evaluation on an engine and a clock of the test', () => {
       expect([fixed!.thresholds[0], fixed!.speedMs]).to.deep.equal([[9, 9], null]);
       const other = join(workplace.folder, 'other');
       await writeTiming(outcome, other);
-      await writeFile(join(other, 'timing.json'), JSON.stringify({ ...outcome.record, version: 99 }));
-      const found = await findTiming(other, await describeMachine());
+      await writeFile(join(other, 'timing.json'), seal({ ...outcome.record, version: 99 }));
+      const { code } = outcome.record;
+      const found = await findTiming(other, await describeMachine(), code);
       expect(found).to.have.property('why').that.contains('another version');
       await writeFile(join(other, 'timing.json'), 'not json');
-      expect(await findTiming(other, await describeMachine()))
+      expect(await findTiming(other, await describeMachine(), code))
         .to.have.property('why')
-        .that.contains('not JSON');
+        .that.contains('not as dgate wrote it');
+      await writeTiming(outcome, other);
+      expect(await findTiming(other, await describeMachine(), 'other'))
+        .to.have.property('why')
+        .that.contains('measured with other code');
     });
   });
 });

@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import type { PresetName } from '../experiment/definition.js';
+import type { Experiment } from '../experiment/schema.js';
+import { codeOf } from '../store/code.js';
+import { canonicalJson, sha256 } from '../store/files.js';
+import { readableJson } from '../store/sealed.js';
+import { LazyEngine, type RunContext } from './context.js';
+import { hashesOf, openImages } from './images.js';
+import type { NetworkSource } from './source.js';
+import { openSource, plan } from './stages.js';
+
+/** What decides the result of a run. */
+export interface RunBasis {
+  readonly experiment: Experiment;
+  readonly source: NetworkSource;
+  readonly engine: LazyEngine;
+  /** Content ids of the images, by split, those included that turn out not to be decodable. */
+  readonly imageHashes: Readonly<Record<string, string>>;
+}
+
+/**
+ * The identity of a run: with the same `inputs` and `code` it finds the same. The one that runs, grids, submissions,
+ * comparisons and timings go by.
+ */
+export interface RunIdentity {
+  /** Hash of the definition, the checkpoint, the images and the engine. */
+  readonly inputs: string;
+  /** Identity of all code between images and rows, see `codeOf`. */
+  readonly code: string;
+}
+
+export function runIdentity({ experiment, source, engine, imageHashes }: RunBasis): RunIdentity {
+  const inputs = {
+    experiment: { ...experiment, checkpoint: undefined, engine: engine.entry.id },
+    checkpoint: source.checkpoint.sha256,
+    images: imageHashes,
+  };
+  return {
+    inputs: sha256(canonicalJson(JSON.parse(readableJson(inputs)))),
+    code: codeOf('run/run', 'paper/analyse', ...source.modules, engine.entry.module),
+  };
+}
+
+/** What decides the result of a run that has not begun. Opens its network and its images, and computes nothing. */
+export async function openBasis(context: RunContext, experiment: Experiment): Promise<RunBasis> {
+  const source = await openSource(context, experiment, await plan(experiment));
+  const imageHashes = hashesOf(await openImages(context, experiment, source));
+  return { experiment, source, engine: new LazyEngine(experiment.engine), imageHashes };
+}
+
+/**
+ * The folder of a run, named after the preset and the hash of its inputs: the same run again writes the same folder,
+ * another one does not touch it.
+ */
+export function runFolder(basis: RunBasis, preset: PresetName, resultsRoot: string): string {
+  return join(resultsRoot, basis.experiment.name, `${preset}-${runIdentity(basis).inputs.slice(0, 8)}`);
+}

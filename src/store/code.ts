@@ -1,0 +1,133 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { posix } from 'node:path';
+import { projectRoot } from '../project.js';
+import { canonicalJson, sha256 } from './text.js';
+
+/** A module of `src`, as far as identities of code are concerned. */
+interface CodeModule {
+  readonly sha256: string;
+  /** What it imports when it runs: modules (`./run/extract`) and packages (`sharp`). */
+  readonly imports: readonly string[];
+}
+
+/** Every module by its path below `src`, without extension. `npm run build` writes it as `dist/code.json`. */
+export type CodeModules = Readonly<Record<string, CodeModule>>;
+
+/**
+ * Modules that carry results from place to place and have no part in what they are: another lock or message makes no cached
+ * result another one.
+ */
+const carriers = /^(?:store\/|(?:errors|escape|csv|progress|project|system-error)$)/;
+
+/** They import all engines and datasets, of which a stage names those that it uses. */
+const registries = ['engines/registry', 'data/registry'];
+
+const identities = new Map<string, string>();
+
+/**
+ * The identity of the code that computes something: a hash of all modules that are reached from `entries`, and of the
+ * installed versions of the packages that they import. It is computed from the modules themselves, so that no change can be
+ * forgotten; it is the same for the sources and for what is compiled of them.
+ *
+ * @param entries modules by their paths below `src`: `run/score`
+ */
+export function codeOf(...entries: readonly string[]): string {
+  const label = entries.join(' ');
+  let identity = identities.get(label);
+  if (identity === undefined) {
+    const { modules, packages } = reachedFrom(entries);
+    const hashes = modules.map((id) => moduleOf(id).sha256).sort(); // a module that only moved is the same
+    const versions = Object.fromEntries(packages.map((name) => [name, installedVersion(name)]));
+    identity = sha256(canonicalJson([hashes, versions])).slice(0, 16);
+    identities.set(label, identity);
+  }
+  return identity;
+}
+
+/** The modules and packages that the identity of `entries` stands for, sorted. */
+export function reachedFrom(entries: readonly string[]): { modules: string[]; packages: string[] } {
+  const [modules, packages] = [new Set<string>(), new Set<string>()];
+  const visit = (id: string): void => {
+    if (modules.has(id) || carriers.test(id)) return;
+    modules.add(id);
+    for (const target of moduleOf(id).imports) {
+      if (!target.startsWith('./')) packages.add(target);
+      else if (!registries.includes(id)) visit(target.slice(2));
+    }
+  };
+  for (const entry of entries) visit(entry);
+  return { modules: [...modules].sort(), packages: [...packages].sort() };
+}
+
+const read = new Map<string, CodeModule>();
+let built: CodeModules | undefined;
+
+function moduleOf(id: string): CodeModule {
+  if (!import.meta.url.endsWith('.ts')) {
+    built ??= JSON.parse(readFileSync(new URL('../../code.json', import.meta.url), 'utf8')) as CodeModules;
+    const found = built[id];
+    if (found === undefined) throw new Error(`dist/code.json: no module ${id}; run: npm run build`);
+    return found;
+  }
+  const known = read.get(id) ?? readModule(id, readFileSync(new URL(`../${id}.ts`, import.meta.url), 'utf8'));
+  read.set(id, known);
+  return known;
+}
+
+/** Folders of what `npm run build` compiles. */
+const compiledFolders = ['src', 'bin', 'experiments'];
+
+/** Every module that is compiled; those outside of `src` as `../bin/dgate`. @param root path of the project */
+export function readModules(root: string): CodeModules {
+  const ids = compiledFolders.flatMap((folder) => {
+    if (!existsSync(`${root}/${folder}`)) return [];
+    const names = readdirSync(`${root}/${folder}`, { recursive: true, encoding: 'utf8' }).sort();
+    const prefix = folder === 'src' ? '' : `../${folder}/`;
+    return names.flatMap((name) => (name.endsWith('.ts') ? [prefix + name.slice(0, -3).replaceAll('\\', '/')] : []));
+  });
+  return Object.fromEntries(
+    ids.map((id) => [id, readModule(id, readFileSync(`${root}/src/${id}.ts`, 'utf8'))] as const),
+  );
+}
+
+/** A source that is not what was compiled: changed, new or gone since `npm run build`; undefined where there is none. */
+export function changedSince(build: CodeModules, root: string): string | undefined {
+  const now = readModules(root);
+  const ids = [...new Set([...Object.keys(build), ...Object.keys(now)])];
+  const changed = ids.find((id) => build[id]?.sha256 !== now[id]?.sha256);
+  return changed === undefined ? undefined : posix.join('src', `${changed}.ts`);
+}
+
+function readModule(id: string, text: string): CodeModule {
+  // Imports of types have no part in what a module does; a process of its own is started by its module's address.
+  const pattern =
+    /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\('([^']+)'\)|new URL\('(\.[^']+\.js)'/gm;
+  // Packages that are loaded through `require` are known by their names.
+  const named = [...text.matchAll(/'(@[\w-]+\/[\w.-]+)'/g)].flatMap(([, name]) =>
+    text.includes('createRequire') ? [name!] : [],
+  );
+  const targets = [...text.matchAll(pattern)].map(([, plain, dynamic, child]) => (plain ?? dynamic ?? child)!);
+  const imports = [...targets, ...named].flatMap((target): string[] => {
+    if (target.startsWith('node:')) return [];
+    if (!target.startsWith('.')) return [packageOf(target)];
+    const path = posix.join(posix.dirname(id), target).replace(/\.[jt]s$/, '');
+    return [`./${path}`];
+  });
+  return { sha256: sha256(text), imports: [...new Set(imports)].sort() };
+}
+
+const packageOf = (specifier: string): string =>
+  specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+
+/** Version of an installed package, without loading it; null where it is not installed. */
+export function installedVersion(name: string): string | null {
+  for (const folder of createRequire(new URL('package.json', projectRoot)).resolve.paths(name) ?? []) {
+    const path = `${folder}/${name}/package.json`;
+    if (existsSync(path)) return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
+  }
+  return null;
+}

@@ -1,0 +1,27 @@
+import { exists, writeFileAtomic } from './files.js';
+import { readInput } from './input.js';
+import { seal, unseal } from './text.js';
+
+/** For `JSON.stringify`: a closed gate's threshold is the text `Infinity`. */
+export const infinityAsText = (_key: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+
+/** JSON that people read. */
+export function readableJson(value: unknown): string {
+  return JSON.stringify(value, infinityAsText, 2);
+}
+
+/** Writes a record of which every later change is noticed. */
+export async function writeSealed(path: string, value: object): Promise<void> {
+  await writeFileAtomic(path, seal(JSON.parse(readableJson(value)) as object));
+}
+
+/** What a sealed file holds, or why it is not to be believed; undefined where there is none. */
+export async function readSealed(
+  path: string,
+): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
+  if (!(await exists(path))) return undefined;
+  const found = unseal((await readInput(path)).toString('utf8'));
+  if (found !== undefined) return { found };
+  return { why: `${path}: not as dgate wrote it: edited, damaged, or of an older version` };
+}
