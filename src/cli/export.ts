@@ -1,4 +1,5 @@
 import type { CommandModule } from 'yargs';
+import { type SearchMethod, searchMethods } from '../thresholds/methods.js';
 import { decimal, number, runOptions, text } from './options.js';
 import type { RunOptions } from './run.js';
 
@@ -8,6 +9,7 @@ export interface ExportOptions extends Omit<RunOptions, 'experiment'> {
   readonly out: string;
   readonly row?: number;
   readonly margin?: number;
+  readonly search?: SearchMethod;
   readonly distances: boolean;
 }
 
@@ -27,6 +29,11 @@ export const exportCommand: CommandModule<object, ExportOptions> = {
         defaultDescription: '1',
       })
       .option('margin', decimal('the row by its accuracy margin: 0.007'))
+      .option('search', {
+        choices: searchMethods,
+        describe: 'which of the rows of --margin; the joint one never costs more on the images that chose',
+        defaultDescription: 'joint where both were made',
+      })
       .option('distances', {
         type: 'boolean',
         default: false,

@@ -30,7 +30,7 @@ export interface ExperimentDefinition {
   readonly seed?: number;
   /** The experiment is run once for each of these seeds, and a table of all of them made; `--seeds 0..4` overrides it. */
   readonly seeds?: readonly number[];
-  /** Default `auto`: the fastest that works here. */
+  /** Default `auto`: `ort-cpu`, on every machine. Others are asked for by name (dgate list engines). */
   readonly engine?: string;
   /** Number of training images that the gates learn from, a stratified choice; all by default. */
   readonly trainImages?: number;

@@ -12,13 +12,19 @@ import type { RunContext } from '../run/context.js';
 import type { Row } from '../run/search.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
+import type { SearchMethod } from '../thresholds/methods.js';
 import { type OpenGated, openGated } from './open.js';
 import { type Comparison, comparePixels, describeComparison } from './verify.js';
 
-/** Which row of an experiment's table: counted from 1, or the first one of this margin; the first of all by default. */
+/**
+ * Which row of an experiment's table: counted from 1, or by its margin and search; the first of all by default. Where a
+ * margin was searched in both ways and neither is asked for, the joint one: on the images that chose the thresholds it
+ * keeps the same margin and never costs more.
+ */
 export interface RowChoice {
   readonly row?: number;
   readonly margin?: number;
+  readonly search?: SearchMethod;
 }
 
 /** What is written, and where. */
@@ -39,6 +45,8 @@ export interface Exported {
   /** Counted from 1, as the table has them. */
   readonly row: number;
   readonly margin: number | null;
+  /** null where the row was not searched. */
+  readonly search: SearchMethod | null;
   readonly kind: Row['kind'];
   /** null for a gate that is closed. */
   readonly thresholds: readonly (number | null)[];
@@ -88,6 +96,7 @@ export async function exportGated(
     preset,
     row: index + 1,
     margin: row.margin ?? null,
+    search: row.search ?? null,
     kind: row.kind,
     thresholds: thresholds.map((value) => (Number.isFinite(value) ? value : null)),
     expected: about.expected,
@@ -96,12 +105,16 @@ export async function exportGated(
 }
 
 /** Checks a choice before anything is computed. @throws InputError */
-export function checkChoice({ thresholds, name }: Experiment, { row, margin }: RowChoice): void {
+export function checkChoice({ thresholds, name }: Experiment, { row, margin, search: asked }: RowChoice): void {
   const { margins, search, guarantee, fixed } = thresholds;
   const count = margins.length * search.length + (guarantee === undefined ? 0 : 1) + fixed.length;
   if (row !== undefined && margin !== undefined) throw new InputError('--row and --margin: valid: one of the two');
   if (row !== undefined && !(Number.isInteger(row) && row >= 1 && row <= count)) {
     throw new InputError(`--row ${row}: ${name} has no such row; valid: 1 to ${count}`);
+  }
+  if (asked !== undefined && margin === undefined) throw new InputError('--search: valid: with --margin');
+  if (asked !== undefined && !search.includes(asked)) {
+    throw new InputError(`--search ${asked}: not a search of ${name}; valid: ${search.join(', ')}`);
   }
   if (margin !== undefined && !margins.includes(margin)) {
     const valid = margins.length > 0 ? margins.join(', ') : 'none, it has fixed thresholds only: --row';
@@ -109,9 +122,12 @@ export function checkChoice({ thresholds, name }: Experiment, { row, margin }: R
   }
 }
 
-function chosenRow(rows: readonly Row[], { row, margin }: RowChoice): number {
-  if (margin !== undefined) return rows.findIndex((candidate) => candidate.margin === margin);
-  return (row ?? 1) - 1;
+/** The position of the chosen row. */
+export function chosenRow(rows: readonly Row[], { row, margin, search }: RowChoice): number {
+  if (margin === undefined) return (row ?? 1) - 1;
+  const ofMargin = rows.filter((candidate) => candidate.margin === margin);
+  const chosen = ofMargin.find((candidate) => candidate.search === (search ?? 'joint')) ?? ofMargin[0]!;
+  return rows.indexOf(chosen);
 }
 
 async function verify(opened: OpenGated, bytes: Uint8Array, thresholds: Thresholds, path: string): Promise<Comparison> {

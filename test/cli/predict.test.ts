@@ -221,8 +221,28 @@ describe('dgate export', () => {
       [{ row: 3 }, '--row 3: mine has no such row; valid: 1 to 2'],
       [{ margin: 0.01 }, '--margin 0.01: not a margin of mine; valid: 0.05'],
       [{ row: 1, margin: 0.05 }, '--row and --margin: valid: one of the two'],
+      [{ search: 'joint' }, '--search: valid: with --margin'],
+      [{ row: 1, search: 'joint' }, '--search: valid: with --margin'],
     ] as const) {
       expect(() => checkChoice(experiment, choice)).to.throw(InputError, message);
+    }
+    const alone = resolveExperiment(content, 'mine', 'laptop', [{ path: 'thresholds.search', value: 'sequential' }]);
+    expect(() => checkChoice(alone, { margin: 0.05, search: 'joint' })).to.throw(
+      InputError,
+      '--search joint: not a search of mine; valid: sequential',
+    );
+  });
+
+  it('says which search the row of a margin is from: the joint one where both were made and none was asked for', async () => {
+    const searches = ['--set', 'thresholds.search=["sequential","joint"]'];
+    const command = ['export', definition, '--out', join(place.folder, 'both.onnx'), '--margin', '0.05', ...searches];
+    for (const [asked, row, search] of [
+      [[], 2, 'joint'],
+      [['--search', 'sequential'], 1, 'sequential'],
+    ] as const) {
+      const { status, stdout, stderr } = await runCli([...command, ...asked, ...place.options], generated);
+      expect(status, stderr).to.equal(0);
+      expect(stdout).to.contain(`From        mine, preset laptop, row ${row} (margin 0.05, ${search} search)`);
     }
   });
 });
