@@ -1,4 +1,5 @@
 import { Random } from '../random.js';
+import { quantile } from '../statistics/quantiles.js';
 
 export interface Interval {
   readonly low: number;
@@ -63,13 +64,7 @@ export function bootstrapMeans(values: Float32Array, columns: number, replicates
 /** The interval that holds the middle `level` of some replicates (percentile method). @param level 0.95: 95 % */
 export function percentileInterval(replicates: ArrayLike<number>, level: number): Interval {
   const sorted = Float64Array.from(replicates).sort();
-  const at = (share: number): number => {
-    const position = share * (sorted.length - 1);
-    const below = Math.floor(position);
-    const above = Math.min(sorted.length - 1, below + 1);
-    return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!);
-  };
-  return { low: at((1 - level) / 2), high: at((1 + level) / 2) };
+  return { low: quantile(sorted, (1 - level) / 2), high: quantile(sorted, (1 + level) / 2) };
 }
 
 /** Pearson's chi-squared of a table of counts, and its degrees of freedom; rows and columns without counts left out. */

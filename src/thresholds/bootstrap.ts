@@ -1,5 +1,6 @@
 import { Random } from '../random.js';
 import { drawBinomial } from '../statistics/binomial.js';
+import { quantile } from '../statistics/quantiles.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 
 /** The lower and the upper end. */
@@ -80,12 +81,4 @@ export function bootstrap(fates: Fates, costs: ExitCosts, options: Bootstrap): I
     return [quantile(values, tail), quantile(values, 1 - tail)];
   };
   return { accuracy: interval(accuracies), accuracyDrop: interval(drops), flops: interval(flops) };
-}
-
-/** Linear between the two neighbours (Hyndman and Fan's type 7). @param values ascending, at least one */
-function quantile(values: Float64Array, share: number): number {
-  const position = share * (values.length - 1);
-  const below = Math.floor(position);
-  const above = Math.min(below + 1, values.length - 1);
-  return values[below]! + (position - below) * (values[above]! - values[below]!);
 }

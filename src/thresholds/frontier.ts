@@ -1,3 +1,4 @@
+import { leastCount } from '../statistics/quantiles.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
 import { achievableLevels, type Levels, levelsOf, quantileLevels } from './levels.js';
@@ -244,11 +245,8 @@ export function choosePoint(
   return best;
 }
 
-/** Right answers that a required accuracy means, on so many images. */
-export const neededOf = (required: number, count: number): number => Math.ceil(required * count - 1e-9);
-
 function meets(point: FrontierPoint, count: number, objective: Objective): boolean {
-  if (objective.kind === 'accuracy') return point.correct >= neededOf(objective.required, count);
+  if (objective.kind === 'accuracy') return point.correct >= leastCount(objective.required, count);
   return objective.kind === 'flops' ? point.flops <= objective.budget : true;
 }
 

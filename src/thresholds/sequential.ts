@@ -1,3 +1,4 @@
+import { leastCount } from '../statistics/quantiles.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 
 /**
@@ -15,7 +16,7 @@ export function sequentialSearch(
   images: ArrayLike<number>,
   required: number,
 ): Thresholds {
-  const needed = Math.ceil(required * images.length - 1e-9);
+  const needed = leastCount(required, images.length);
   let remaining = Int32Array.from(images);
   let settled = 0; // images that left at an earlier gate with the right class
   return costs.slice(0, -1).map((_, gate) => {

@@ -1,5 +1,5 @@
 import { Random } from '../random.js';
-import { nearestRank } from './statistics.js';
+import { nearestRank } from '../statistics/quantiles.js';
 
 /** One pair of runs on the same images, one after the other. */
 export interface PairTimes {

@@ -1,3 +1,5 @@
+import { nearestRank } from '../statistics/quantiles.js';
+
 /** What is said of a list of times, in milliseconds. */
 export interface Times {
   readonly mean: number;
@@ -26,16 +28,4 @@ export function median(values: readonly number[]): number {
 function middle(sorted: Float64Array): number {
   const half = sorted.length >> 1;
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-}
-
-/**
- * The smallest value that at least this share of all values do not exceed.
- *
- * @param sorted ascending
- * @param share 0 to 1
- */
-export function nearestRank(sorted: Float64Array, share: number): number {
-  // 0.9 x 10 is 9, also where floating point says 9.000000000000002
-  const rank = Math.ceil(share * sorted.length - 1e-9);
-  return sorted[Math.max(0, rank - 1)]!;
 }

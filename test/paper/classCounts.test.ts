@@ -74,5 +74,15 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     const others = Array.from({ length: 999 }, (_, i) => row(i + 1, 0, 0.3, [40, 90]));
     expect(lateVerdict([row(0, 1, 0, [2, 50]), ...others]).verdict).to.equal('undecided');
     expect(earlyVerdict([row(0, 0, 0.7), ...others]).verdict).to.equal('undecided');
+    // A 95 % interval lies wholly above the truth for 25 of a thousand: 25 are chance, 26 are more.
+    for (const [count, verdict] of [
+      [25, 'undecided'],
+      [26, 'holds'],
+    ] as const) {
+      const some = Array.from({ length: count }, (_, i) => row(i, 0, 0.7));
+      expect(earlyVerdict([...some, ...others.slice(count - 1)]).verdict, `early ${count}`).to.equal(verdict);
+      const late = Array.from({ length: count }, (_, i) => row(i, 1, 0, [2, 50]));
+      expect(lateVerdict([...late, ...others.slice(count - 1)]).verdict, `late ${count}`).to.equal(verdict);
+    }
   });
 });

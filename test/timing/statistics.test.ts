@@ -1,6 +1,7 @@
 import { expect } from 'chai';
+import { nearestRank } from '../../src/statistics/quantiles.js';
 import { monotonicClock, timed } from '../../src/timing/clock.js';
-import { median, nearestRank, summarise } from '../../src/timing/statistics.js';
+import { median, summarise } from '../../src/timing/statistics.js';
 import { fakeClock } from './fakeClock.js';
 
 describe('statistics of times', () => {
