@@ -85,20 +85,3 @@ export function chiSquared(counts: readonly (readonly number[])[]): {
   const used = (sums: readonly number[]): number => sums.filter((sum) => sum > 0).length;
   return { statistic, freedom: (used(rows) - 1) * (used(columns) - 1) };
 }
-
-/** Chance of a chi-squared at least this large, by Wilson and Hilferty's normal approximation (1931). */
-export function chiSquaredTail(statistic: number, freedom: number): number {
-  if (freedom < 1) return 1;
-  const spread = 2 / (9 * freedom);
-  const z = (Math.cbrt(statistic / freedom) - (1 - spread)) / Math.sqrt(spread);
-  return normalTail(z);
-}
-
-/** Chance that a standard normal exceeds z (Abramowitz and Stegun 26.2.17, error below 7.5e-8). */
-function normalTail(z: number): number {
-  if (z < 0) return 1 - normalTail(-z);
-  const t = 1 / (1 + 0.2316419 * z);
-  const factors = [0.31938153, -0.356563782, 1.781477937, -1.821255978, 1.330274429];
-  const series = factors.reduce((sum, factor, i) => sum + factor * t ** (i + 1), 0);
-  return (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * series;
-}

@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import {
   bootstrapMeans,
   chiSquared,
-  chiSquaredTail,
   mean,
   meanInterval,
   percentileInterval,
   wilson,
 } from '../../src/paper/statistics.js';
 import { Random } from '../../src/random.js';
+import { chiSquaredTail } from '../../src/statistics/gamma.js';
 
 describe('statistics of the analyses', () => {
   // statsmodels.stats.proportion.proportion_confint(8, 10, method='wilson') and (0, 10), (50, 100)
