@@ -2,20 +2,7 @@ import { difference } from './confidences/difference.js';
 import { entropy } from './confidences/entropy.js';
 import { max } from './confidences/max.js';
 import { softmax } from './confidences/softmax.js';
-import type { GateGraph } from './contracts.js';
-
-/** What a gate holds against its threshold; larger is surer. One definition for search, evaluation, figures and graphs. */
-export interface Confidence {
-  readonly name: string;
-  /** In words, for help and figures. */
-  readonly label: string;
-  /** @param row distances of one image, [classes]; @param winner position of the largest, the first of equals */
-  of(row: Float32Array, winner: number): number;
-  /** Writes the same into a graph: distances [n, classes] to confidences [n]. */
-  write(graph: GateGraph, distances: string): string;
-  /** The confidence is the largest distance itself, so that a graph needs no nodes to find it. */
-  readonly isLargestDistance?: true;
-}
+import type { Confidence } from './definitions.js';
 
 /** Every confidence: one file in `confidences/` and its place here. */
 export const confidences = [max, softmax, entropy, difference] as const satisfies readonly Confidence[];

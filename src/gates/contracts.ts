@@ -82,18 +82,19 @@ export interface GateTrainer {
   loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance>;
 }
 
-/** What writes nodes into an ONNX graph, as far as gates need it; every value is known by its name. */
-export interface GateGraph {
-  fresh(stem: string): string;
-  /** A constant vector of 64-bit integers. */
-  ints(name: string, values: readonly number[]): string;
-  node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, number>>): string;
-  nodes(
-    op: string,
-    inputs: readonly string[],
-    attributes: Readonly<Record<string, number>>,
-    outputs: readonly string[],
-  ): void;
-  /** The largest number of each row, [rows, columns] to [rows]. */
-  rowMaxima(input: string): string;
+/** Features and labels for training, batch by batch, so that they need not be in memory all at once. */
+export interface TrainingData {
+  readonly count: number;
+  readonly features: number;
+  readonly classes: number;
+  /**
+   * One pass over all images: as they come, or shuffled by a seed. A batch's arrays may be used again for the next one.
+   */
+  batches(size: number, shuffleSeed?: number): AsyncIterable<TrainingBatch>;
+}
+
+export interface TrainingBatch {
+  /** [count, features] row-major */
+  readonly x: Float32Array;
+  readonly labels: Int32Array;
 }

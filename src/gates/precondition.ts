@@ -1,6 +1,5 @@
-import type { GateTrainer, Scaling } from './contracts.js';
+import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
 import { invertPositiveDefinite } from './linear-algebra.js';
-import type { TrainingData } from './train.js';
 
 /** Largest block whose inverse is computed whole: 1024 takes about a second. */
 const BLOCK = 1024;

@@ -1,7 +1,6 @@
 import { InputError } from '../errors.js';
-import type { GateTrainer, Scaling } from './contracts.js';
+import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
 import { lbfgs, type Point } from './lbfgs.js';
-import type { TrainingData } from './train.js';
 
 /** Images that go through the engine at a time, at least. */
 const BATCH_IMAGES = 4096;

@@ -1,9 +1,8 @@
 import { InputError } from '../errors.js';
 import type { Progress, ProgressTask } from '../progress.js';
-import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling } from './contracts.js';
+import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
 import type { Gate } from './gate.js';
-import type { Loss } from './loss.js';
-import { lossNamed } from './loss.js';
+import { type Loss, lossNamed } from './loss.js';
 import { preconditioner } from './precondition.js';
 import { type Parameters, refine } from './refine.js';
 import { ScalingAccumulator } from './standardise.js';
@@ -16,23 +15,6 @@ export interface GateTraining {
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;
-}
-
-/** Features and labels for training, batch by batch, so that they need not be in memory all at once. */
-export interface TrainingData {
-  readonly count: number;
-  readonly features: number;
-  readonly classes: number;
-  /**
-   * One pass over all images: as they come, or shuffled by a seed. A batch's arrays may be used again for the next one.
-   */
-  batches(size: number, shuffleSeed?: number): AsyncIterable<TrainingBatch>;
-}
-
-export interface TrainingBatch {
-  /** [count, features] row-major */
-  readonly x: Float32Array;
-  readonly labels: Int32Array;
 }
 
 export interface TrainedGate {

@@ -1,12 +1,29 @@
 import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
-import type { TrainingBatch, TrainingData } from '../gates/train.js';
+import type { TrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import { openInputSync } from '../store/input.js';
-import { RottenError } from '../store/store.js';
-import type { CheckedShard, FeatureSet } from './features.js';
+import { type Entry, RottenError } from '../store/store.js';
 
 const readAt = promisify(read);
+
+/** A shard whose hash was checked in this process; its labels are kept, its features read from the file. */
+export interface CheckedShard {
+  readonly path: string;
+  readonly labels: Int32Array;
+  /** Where the features of each gate begin in the file, in bytes. */
+  readonly offsets: readonly number[];
+}
+
+/** Features in shards, as far as passes over one gate's go. */
+export interface ShardedFeatures {
+  readonly count: number;
+  readonly classes: number;
+  readonly widths: readonly number[];
+  /** Where they lie. */
+  readonly entry: Entry;
+  checkedShards(): Promise<CheckedShard[]>;
+}
 
 /** Bytes of features that are shuffled among each other; twice as much is held, as the next lot is read meanwhile. */
 const WINDOW_BYTES = 256 * 2 ** 20;
@@ -30,7 +47,7 @@ interface Window {
  * The first pass reads every shard whole and checks its hash; later ones read only this gate's numbers. The arrays of a
  * batch are good until the next one is asked for.
  */
-export function streamedData(set: FeatureSet, gate: number, windowBytes = WINDOW_BYTES): TrainingData {
+export function streamedData(set: ShardedFeatures, gate: number, windowBytes = WINDOW_BYTES): TrainingData {
   return {
     count: set.count,
     features: set.widths[gate]!,
@@ -45,7 +62,7 @@ export function streamedData(set: FeatureSet, gate: number, windowBytes = WINDOW
 }
 
 interface Stream {
-  readonly set: FeatureSet;
+  readonly set: ShardedFeatures;
   readonly gate: number;
   readonly features: number;
   readonly shards: readonly CheckedShard[];

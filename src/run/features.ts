@@ -2,11 +2,11 @@ import type { RawTensor } from '../checkpoints/dtypes.js';
 import { parseSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
-import type { TrainingBatch, TrainingData } from '../gates/train.js';
+import type { TrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import type { Entry } from '../store/store.js';
 import type { EngineDescription } from '../timing/machine.js';
-import { streamedData } from './feature-stream.js';
+import { type CheckedShard, streamedData } from './feature-stream.js';
 
 /** Names of the arrays in a shard. */
 export const shardArrays = {
@@ -33,14 +33,6 @@ export interface Shard {
   offset(gate: number): number;
   /** Positions in the image source of the images that were left out. */
   readonly leftOut: Int32Array;
-}
-
-/** A shard whose hash was checked in this process; its labels are kept, its features read from the file. */
-export interface CheckedShard {
-  readonly path: string;
-  readonly labels: Int32Array;
-  /** Where the features of each gate begin in the file, in bytes. */
-  readonly offsets: readonly number[];
 }
 
 /** What extracted features, and how long it took. What is made of features keeps it, since features may be removed. */

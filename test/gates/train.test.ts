@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import type { Engine } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import type { TrainingData } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
-import type { Loss } from '../../src/gates/loss.js';
-import { lossNames } from '../../src/gates/loss.js';
-import { type GateTraining, type TrainedGate, type TrainingData, trainGate } from '../../src/gates/train.js';
+import { type Loss, lossNames } from '../../src/gates/loss.js';
+import { type GateTraining, type TrainedGate, trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { inMemory } from '../../src/run/features.js';

@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import type { LinearGradientResult, LinearProblem } from '../../src/gates/contracts.js';
-import type { Loss } from '../../src/gates/loss.js';
-import { lossNames } from '../../src/gates/loss.js';
+import { type Loss, lossNames } from '../../src/gates/loss.js';
 import { Random } from '../../src/random.js';
 import { directEngine, identity, lossOf, multiplyBlocks, scale, unscaled } from '../gates/linear.js';
 

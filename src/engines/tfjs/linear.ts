@@ -1,6 +1,7 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { LinearProblem, Scaling } from '../../gates/contracts.js';
-import { type LossAlgebra, lossNamed } from '../../gates/loss.js';
+import type { LossAlgebra } from '../../gates/definitions.js';
+import { lossNamed } from '../../gates/loss.js';
 import type { TensorFlow } from './backend.js';
 
 type Tf = TensorFlow['tf'];

@@ -1,4 +1,4 @@
-import type { Confidence } from '../confidence.js';
+import type { Confidence } from '../definitions.js';
 
 /** The largest distance minus the second largest. */
 export const difference = {

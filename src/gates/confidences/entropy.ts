@@ -1,4 +1,4 @@
-import type { Confidence } from '../confidence.js';
+import type { Confidence } from '../definitions.js';
 
 /** Minus the entropy of the softmax in nats: BranchyNet's criterion, its sign turned so that larger is surer. */
 export const entropy = {

@@ -1,4 +1,4 @@
-import type { Confidence } from '../confidence.js';
+import type { Confidence } from '../definitions.js';
 
 /** The largest distance to a decision boundary (hinge; the paper's, Algorithm 1) or the largest logit (cross-entropy). */
 export const max = {

@@ -1,4 +1,4 @@
-import type { Confidence } from '../confidence.js';
+import type { Confidence } from '../definitions.js';
 
 /** The largest softmax probability. */
 export const softmax = {

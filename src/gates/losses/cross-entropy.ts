@@ -1,4 +1,4 @@
-import type { GateLoss } from '../loss.js';
+import type { GateLoss } from '../definitions.js';
 
 /** Cross-entropy: the sum over images of -log softmax(d)[label]. */
 export const crossEntropy = {

@@ -1,4 +1,4 @@
-import type { GateLoss } from '../loss.js';
+import type { GateLoss } from '../definitions.js';
 
 /**
  * One-vs-all hinge (paper, equations 1 and 2): the sum over images and classes of max(0, 1 - y d) with y = 1 for the image's

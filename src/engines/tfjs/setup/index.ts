@@ -12,19 +12,8 @@ import { compileAddon } from './build.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage } from './machine.js';
 import { type Smoke, smokeTest } from './smoke.js';
 import { checkSymbols } from './symbols.js';
-import { placeTensorFlow, type Source } from './tensorflow.js';
+import { placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';
 import { libraries } from './wheel.js';
-
-export interface SetupOptions {
-  readonly gpu?: boolean | undefined;
-  /** A wheel of tensorflow-cpu or tensorflow; nothing is fetched. */
-  readonly wheel?: string | undefined;
-  /** A Python folder with an installed TensorFlow; linked, not copied. */
-  readonly sitePackages?: string | undefined;
-  /** Folder where extracted libraries stay, as `npm ci` removes those in node_modules. */
-  readonly cache?: string | undefined;
-  readonly log: (line: string) => void;
-}
 
 export interface SetupResult {
   readonly package: string;

@@ -13,8 +13,19 @@ import { basename, join, resolve } from 'node:path';
 import { fail } from '../../setup/fail.js';
 import { fetchCuda, fetchWheel } from '../../setup/pip.js';
 import { copyHeaders, linkFile } from './files.js';
-import type { SetupOptions } from './index.js';
 import { extractWheel, libraries, readWheel } from './wheel.js';
+
+/** Where TensorFlow comes from, and where it stays. */
+export interface SetupOptions {
+  readonly gpu?: boolean | undefined;
+  /** A wheel of tensorflow-cpu or tensorflow; nothing is fetched. */
+  readonly wheel?: string | undefined;
+  /** A Python folder with an installed TensorFlow; linked, not copied. */
+  readonly sitePackages?: string | undefined;
+  /** Folder where extracted libraries stay, as `npm ci` removes those in node_modules. */
+  readonly cache?: string | undefined;
+  readonly log: (line: string) => void;
+}
 
 /** Newest versions of TensorFlow that the addon was tested with, by the oldest glibc 2 that they run on. */
 const tested = [
