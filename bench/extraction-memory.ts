@@ -68,7 +68,7 @@ async function measureHere(folder: string, name: string, count: number): Promise
     };
     const places: GatePlace[] = [1, 2, 3].map((stage) => ({ stage, pooling: { kind: 'gap' } }));
     const start = performance.now();
-    await extract(context, source, images, places, new LazyEngine('ort-cpu'), 'linked');
+    await extract(context, source, images, places, new LazyEngine('ort-cpu'), 'test');
     const imagesPerSecond = count / ((performance.now() - start) / 1000);
     return { megabytes: process.resourceUsage().maxRSS / 1024, imagesPerSecond };
   } finally {

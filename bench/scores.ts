@@ -3,7 +3,7 @@ import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import type { Experiment } from '../src/experiment/schema.js';
 import { LazyEngine } from '../src/run/context.js';
-import { extract } from '../src/run/extract.js';
+import { extract, type Split } from '../src/run/extract.js';
 import { openImages } from '../src/run/images.js';
 import { scoreImages } from '../src/run/score.js';
 import { openSource, plan } from '../src/run/stages.js';
@@ -34,7 +34,7 @@ export async function scoresOf(name: string, checkpoint?: string): Promise<Exper
   const engine = new LazyEngine(experiment.engine);
   const train = await extract(context, source, images.train, places, engine, 'training');
   const gates = await trainGates(context, experiment, train, engine);
-  const score = async (split: typeof images.test, label: string): Promise<Scores> => {
+  const score = async (split: typeof images.test, label: Split): Promise<Scores> => {
     const features = await extract(context, source, split, places, engine, label);
     return scoreImages(context, features, gates, experiment.gates.confidence, label);
   };

@@ -36,7 +36,7 @@ async function measure(root: string): Promise<Ratio[]> {
   const { network, images, source } = generated(String(experiment.network), IMAGES);
   const context = contextIn(root);
   const engine = new LazyEngine('ort-cpu');
-  const features = await extract(context, source, images, places, engine, 'generated');
+  const features = await extract(context, source, images, places, engine, 'test');
   const ofFeatures = await bytesBelow(root);
   const gates = await trainGates(context, experiment, features, engine);
   await scoreImages(context, features, gates, experiment.gates.confidence, 'generated');

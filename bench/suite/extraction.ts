@@ -89,7 +89,7 @@ async function extracting(subject: Subject, look: (made: FeatureSet) => Promise<
   const context = contextIn(root);
   try {
     const start = performance.now();
-    const made = await extract(context, source, images, places, new LazyEngine('ort-cpu'), 'generated');
+    const made = await extract(context, source, images, places, new LazyEngine('ort-cpu'), 'test');
     const rate = images.count / ((performance.now() - start) / 1000);
     await look(made);
     return rate;

@@ -2,7 +2,7 @@ import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { LazyEngine, type RunContext } from '../run/context.js';
-import { extract, extractionOf } from '../run/extract.js';
+import { extract, extractionOf, type Split } from '../run/extract.js';
 import { openImages } from '../run/images.js';
 import { withMending } from '../run/run.js';
 import { type Extraction, extractShards, missingShards, type Share } from '../run/shards.js';
@@ -16,7 +16,7 @@ import { untrainedGates } from '../run/train.js';
 interface Opened {
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
-  readonly splits: readonly { readonly label: string; readonly images: ImageSource; readonly extraction: Extraction }[];
+  readonly splits: readonly { readonly label: Split; readonly images: ImageSource; readonly extraction: Extraction }[];
 }
 
 async function open(context: RunContext, experiment: Experiment): Promise<Opened> {

@@ -8,9 +8,12 @@ import type { EngineDescription } from '../timing/machine.js';
 export interface FeatureBatch {
   /** Pooled features of each gate, [batch, features] row-major. */
   readonly features: readonly Float32Array[];
-  /** Final logits, [batch, classes] row-major. */
+  /** Final logits, [batch, classes] row-major; empty where only features were asked for. */
   readonly logits: Float32Array;
 }
+
+/** What is wanted of a network: features of its gates alone, or its logits too, which is the default. */
+export type Wanted = 'features' | 'features and logits';
 
 /** A network loaded on an engine. */
 export interface FeatureNetwork {
@@ -41,9 +44,10 @@ export interface Engine extends GateTrainer {
   describe(): EngineDescription;
   /**
    * @param places gates whose features are wanted, checked with `checkPlaces`
+   * @param wanted `features`: nothing behind the last gate is computed; there must be a gate
    * @throws InputError where it cannot run a network of one's own
    */
-  loadFeatures(network: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork>;
+  loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: Wanted): Promise<FeatureNetwork>;
   /** @param gates in the order of their stages, places checked with `checkPlaces` */
   loadGated(network: LoadedNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
 }

@@ -1,3 +1,4 @@
+import type { Wanted } from '../engines/engine.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
 import { type MapShape, stageShapes } from '../networks/network.js';
 import { featureCount, type GatePlace, type Pooling } from '../networks/pooling.js';
@@ -18,15 +19,21 @@ export const featureGraphNames = {
  *
  * @param lowered network with weights, batch norm folded
  * @param places the gates, checked with `checkPlaces`
+ * @param wanted `features`: it ends at the last gate, without logits
  */
-export function featureGraph(lowered: LoweredNetwork, places: readonly GatePlace[]): Uint8Array {
+export function featureGraph(
+  lowered: LoweredNetwork,
+  places: readonly GatePlace[],
+  wanted: Wanted = 'features and logits',
+): Uint8Array {
   const { network } = lowered;
   const builder = new GraphBuilder(network.name);
   const { channels, height, width } = network.input;
   const input = builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]);
   const shapes = stageShapes(network);
   let value = writeLayers(builder, lowered.stem, input);
-  lowered.stages.forEach((stage, index) => {
+  const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : lowered.stages.length;
+  lowered.stages.slice(0, last).forEach((stage, index) => {
     value = writeLayers(builder, stage.layers, value);
     places.forEach((place, gate) => {
       if (place.stage !== index + 1) return;
@@ -34,8 +41,9 @@ export function featureGraph(lowered: LoweredNetwork, places: readonly GatePlace
       writePooling(builder, value, place.pooling, shapes[index]!, name);
       builder.output(name, 'float', ['batch', featureCount(shapes[index]!, place.pooling)]);
     });
-    value = writeLayers(builder, stage.transition, value);
+    if (index + 1 < last || wanted !== 'features') value = writeLayers(builder, stage.transition, value);
   });
+  if (wanted === 'features') return builder.encode({ network: network.name });
   writeClassifier(builder, lowered, value, featureGraphNames.logits);
   builder.output(featureGraphNames.logits, 'float', ['batch', network.classifier.out]);
   return builder.encode({ network: network.name });

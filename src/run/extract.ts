@@ -10,38 +10,43 @@ import { FeatureSet } from './features.js';
 import { type Extraction, extractShards } from './shards.js';
 import type { NetworkSource } from './source.js';
 
-/** What is extracted, under the key of everything that it depends on. @param label which images: `test` */
+/** Which images. Training images are only learnt from, by gates: what is behind the last gate is not computed for them. */
+export type Split = 'training' | 'held-out' | 'test';
+
+/** What is extracted, under the key of everything that it depends on. */
 export function extractionOf(
   context: RunContext,
   source: NetworkSource,
   images: ImageSource,
   places: readonly GatePlace[],
   engine: LazyEngine,
-  label: string,
+  label: Split,
 ): Extraction {
   const { network } = source;
   if (images.count === 0) throw new InputError(`${label} images: there are none; valid: at least one`);
+  const wanted = label === 'training' ? 'features' : 'features and logits';
   const entry = context.store.entry('features', {
     images: images.sha256,
     preprocessing: source.preprocessing,
     network: sha256(canonicalJson(network)),
     checkpoint: source.checkpoint.sha256,
     gates: places,
+    ...(wanted === 'features' && { wanted }),
     engine: { id: engine.entry.id, precision: engine.entry.precision },
     code: codeOf('run/extract', ...source.modules, engine.entry.module),
   });
   const name = `features of ${images.count.toLocaleString('en')} ${label} images`;
-  return { source, images, places, engine, entry, name };
+  return { source, images, places, engine, wanted, entry, name };
 }
 
-/** Features at each gate, logits and labels of all images of a source: from the cache, or extracted into it. */
+/** Features at each gate, labels, and logits where the split has them, of all images: from the cache, or extracted into it. */
 export async function extract(
   context: RunContext,
   source: NetworkSource,
   images: ImageSource,
   places: readonly GatePlace[],
   engine: LazyEngine,
-  label: string,
+  label: Split,
 ): Promise<FeatureSet> {
   const extraction = extractionOf(context, source, images, places, engine, label);
   const { entry, name } = extraction;

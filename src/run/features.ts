@@ -25,7 +25,7 @@ export interface Shard {
   readonly count: number;
   /** [count] */
   readonly labels: Int32Array;
-  /** [count, classes] */
+  /** [count, classes]; not there for training images. */
   readonly logits: Float32Array;
   /** Features of gate k (counted from 0), [count, features]. */
   features(gate: number): Float32Array;
@@ -141,7 +141,9 @@ export class FeatureSet {
     return {
       count: labels.length,
       labels,
-      logits: floats(shardArrays.logits),
+      get logits() {
+        return floats(shardArrays.logits);
+      },
       features: (gate) => floats(shardArrays.gate(gate)),
       offset: (gate) => raw(shardArrays.gate(gate)).bytes.byteOffset - bytes.byteOffset,
       leftOut: tensors.has(shardArrays.leftOut) ? view(raw(shardArrays.leftOut).bytes, Int32Array) : new Int32Array(),

@@ -14,7 +14,10 @@ export class ShardRows {
   #rows = 0;
   #covered = 0;
 
-  /** @param widths features of each gate */
+  /**
+   * @param widths features of each gate
+   * @param classes of the logits; 0 where none are kept
+   */
   constructor(
     private readonly widths: readonly number[],
     private readonly classes: number,
@@ -64,7 +67,7 @@ export class ShardRows {
       ...this.widths.map((width, gate): [string, Storable] => {
         return [shardArrays.gate(gate), floats(this.#features[gate]!, width)];
       }),
-      [shardArrays.logits, floats(this.#logits, this.classes)],
+      ...(this.classes > 0 ? [[shardArrays.logits, floats(this.#logits, this.classes)] as [string, Storable]] : []),
       [shardArrays.labels, { dtype: 'I32', shape: [rows], data: labels }],
       ...(leftOut.length > 0
         ? [[shardArrays.leftOut, { dtype: 'I32', shape: [leftOut.length], data: leftOut }] as [string, Storable]]

@@ -1,5 +1,6 @@
 import { encodeSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
+import type { Wanted } from '../engines/engine.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import { assertSpace } from '../store/space.js';
@@ -18,6 +19,7 @@ export interface Extraction {
   readonly images: ImageSource;
   readonly places: readonly GatePlace[];
   readonly engine: LazyEngine;
+  readonly wanted: Wanted;
   readonly entry: Entry;
   /** What it is called: `features of 2,000 test images`. */
   readonly name: string;
@@ -51,7 +53,7 @@ export async function extractShards(context: RunContext, extraction: Extraction,
   if (open.length === 0) context.progress.note(`${name}: every shard is in the cache (${entry.key})`);
   else await announce(context, extraction, open, open.length < wanted.length);
   const loaded = once(async () =>
-    (await engine.get()).loadFeatures(await extraction.source.lowered(), extraction.places),
+    (await engine.get()).loadFeatures(await extraction.source.lowered(), extraction.places, extraction.wanted),
   );
   try {
     for (let round = 0; open.length > 0; round++) {
@@ -128,7 +130,7 @@ interface Claimed extends ShardPlace {
 /** Extracts those shards that nobody else is making. @returns how many */
 async function extractFree(
   { progress }: RunContext,
-  { entry, images, source, places, engine, name }: Extraction,
+  { entry, images, source, places, engine, wanted, name }: Extraction,
   open: readonly ShardPlace[],
   load: () => Promise<Parameters<typeof runBatches>[0]>,
 ): Promise<number> {
@@ -141,7 +143,8 @@ async function extractFree(
   let [done, made] = [0, 0];
   // A shard is written while the network goes on; one at a time, so that two are in memory at most.
   const widths = gateFeatureCounts(source.network, places);
-  let [filling, written] = [new ShardRows(widths, images.classes.length), new ShardRows(widths, images.classes.length)];
+  const logits = wanted === 'features' ? 0 : images.classes.length;
+  let [filling, written] = [new ShardRows(widths, logits), new ShardRows(widths, logits)];
   let writing = Promise.resolve();
   try {
     const ranges = after(first.value, claims);

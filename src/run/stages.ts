@@ -11,7 +11,7 @@ import type { UserNetwork } from '../onnx/loaded.js';
 import type { Entry } from '../store/store.js';
 import { type ExitCosts, exitCosts, type Scores } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
-import { extract, extractLater } from './extract.js';
+import { extract, extractLater, type Split } from './extract.js';
 import type { FeatureSet } from './features.js';
 import { hashesOf, type Images, openImages } from './images.js';
 import { scoreImages, scoresEntry } from './score.js';
@@ -121,7 +121,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const images = await timed('data', () => openImages(context, experiment, source));
-  const setOf = <T>(make: (...all: Parameters<typeof extract>) => T, split: ImageSource, label: string): T =>
+  const setOf = <T>(make: (...all: Parameters<typeof extract>) => T, split: ImageSource, label: Split): T =>
     make(context, source, split, planned.places, engine, label);
   const putOff: SplitFeatures = {
     train: setOf(extractLater, images.train, 'training'),

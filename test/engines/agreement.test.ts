@@ -90,6 +90,11 @@ async function everything(engine: Engine): Promise<Map<string, Float32Array>> {
   const loaded = await engine.loadFeatures(lowered, places);
   const { features, logits }: FeatureBatch = await loaded.run(images, IMAGES);
   await loaded.close();
+  const short = await engine.loadFeatures(lowered, places, 'features');
+  const alone = await short.run(images, IMAGES);
+  await short.close();
+  expect(alone.logits).to.be.empty;
+  for (const [gate, values] of alone.features.entries()) found.set(`features of gate ${gate + 1} alone`, values);
   found.set('logits', logits);
   for (const [gate, values] of features.entries()) found.set(`features of gate ${gate + 1}`, values);
   for (const linear of problems) {

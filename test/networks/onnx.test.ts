@@ -147,6 +147,10 @@ describe('networks of one’s own', () => {
         const loaded = await engine.loadFeatures(user, places);
         const { features, logits } = await loaded.run(images, COUNT);
         await loaded.close();
+        const short = await engine.loadFeatures(user, places, 'features');
+        const alone = await short.run(images, COUNT);
+        await short.close();
+        expect(alone).to.deep.equal({ features, logits: new Float32Array() });
         for (const [i, stage] of stages.entries()) {
           const original = await inside(path, stage.name, input, dims);
           expectNear(features[i]!, pooled(original.value, stage, poolings[i]!));

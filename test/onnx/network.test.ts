@@ -1,9 +1,10 @@
 import { expect } from 'chai';
 import type { FeatureBatch } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import { lowerNetwork } from '../../src/networks/lower.js';
+import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
+import { featureGraph } from '../../src/onnx/network.js';
 import { Random } from '../../src/random.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { applyLayers, type FeatureMap, gridAverages, mapOf, randomTensors } from '../networks/direct.js';
@@ -44,6 +45,28 @@ describe('featureGraph in ONNX Runtime', () => {
     engine = await OnnxRuntimeCpu.create(1);
   });
 
+  /** Features alone are the same numbers, from a graph in which nothing behind the last gate is left. */
+  async function expectTheSameWithoutLogits(
+    lowered: LoweredNetwork,
+    places: readonly GatePlace[],
+    images: Float32Array,
+    { features }: FeatureBatch,
+  ): Promise<void> {
+    const short = await engine.loadFeatures(lowered, places, 'features');
+    const alone = await short.run(images, IMAGES);
+    await short.close();
+    expect(alone.logits).to.be.empty;
+    expect(alone.features).to.deep.equal(features);
+    const names = Buffer.from(featureGraph(lowered, places, 'features')).toString('latin1');
+    const last = Math.max(...places.map(({ stage }) => stage));
+    const behind = [
+      ...lowered.stages.slice(last).flatMap(({ layers }) => layers),
+      ...lowered.stages.slice(last - 1).flatMap(({ transition }) => transition),
+    ];
+    for (const layer of behind) if ('name' in layer) expect(names).not.to.contain(`${layer.name}.weight`);
+    expect(names).not.to.contain(`${lowered.network.classifier.name}.weight`);
+  }
+
   /** Runs both the graph and the direct computation on random weights and images and compares every number. */
   async function compare(network: Network, places: readonly GatePlace[]): Promise<FeatureBatch> {
     const random = new Random(3, network.stages.length.toString());
@@ -62,6 +85,7 @@ describe('featureGraph in ONNX Runtime', () => {
       });
       expectRow(batch.logits, image, expected.logits, 'logits');
     }
+    if (places.length > 0) await expectTheSameWithoutLogits(lowerNetwork(network, tensors), places, images, batch);
     return batch;
   }
 

@@ -1,10 +1,12 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { LazyEngine } from '../../src/run/context.js';
 import { extract } from '../../src/run/extract.js';
+import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openNetwork } from '../../src/run/source.js';
 import { openStages } from '../../src/run/stages.js';
@@ -54,6 +56,17 @@ describe('the cache of a run', () => {
     expect(warm.asked).to.deep.equal({ train: 0, test: 0 });
     expect(warm.notes).to.have.length(5);
     for (const note of warm.notes) expect(note).to.match(/: in the cache \([0-9a-f]{32}\)$/);
+  });
+
+  it('keeps logits of the images that are scored, none of those that gates only learn from', async () => {
+    const { features, images } = await openStages(first.context, tinyExperiment(first));
+    const ofShards = async (set: FeatureSet): Promise<string[]> => {
+      const { tensors } = parseSafetensors(await set.entry.read((await set.shardNames())[0]!), 'shard');
+      return [...tensors.keys()].filter((name) => name === 'logits');
+    };
+    expect(await ofShards(features.train)).to.deep.equal([]);
+    expect(await ofShards(features.test)).to.deep.equal(['logits']);
+    expect(features.train.count).to.equal(images.train.count);
   });
 
   it('needs no features where gates and scores are there, and extracts them for other gates', async () => {

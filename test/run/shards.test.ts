@@ -55,6 +55,7 @@ describe('shards of an extraction', () => {
         entry: { id: 'fake', device: 'cpu' },
         get: async () => ({ loadFeatures: async () => loaded }),
       } as unknown as LazyEngine,
+      wanted: 'features and logits',
       entry: workplace.context.store.entry('features', {}),
       name: 'features',
     };

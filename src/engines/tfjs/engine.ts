@@ -13,7 +13,7 @@ import { described } from '../../networks/onnx.js';
 import type { GatePlace } from '../../networks/pooling.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type { EngineDescription } from '../../timing/machine.js';
-import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
+import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork, Wanted } from '../engine.js';
 import { loadTensorFlow, type TensorFlow, type TfjsId } from './backend.js';
 import { deviceGated } from './gated.js';
 import { deviceScaling, linearGradient, splitInto } from './linear.js';
@@ -38,18 +38,18 @@ export class TensorFlowEngine implements Engine {
     return { id, device, threads: isNode ? availableParallelism() : 1, versions };
   }
 
-  async loadFeatures(loaded: LoadedNetwork, places: readonly GatePlace[]): Promise<FeatureNetwork> {
+  async loadFeatures(loaded: LoadedNetwork, places: readonly GatePlace[], wanted?: Wanted): Promise<FeatureNetwork> {
     const lowered = described(loaded, this.#tensorFlow.id);
     const { tf, activate } = this.#tensorFlow;
     await activate();
-    const network = deviceNetwork(tf, lowered, places);
+    const network = deviceNetwork(tf, lowered, places, wanted);
     const { channels, height, width } = lowered.network.input;
     return {
       run: async (images, count): Promise<FeatureBatch> => {
         await activate();
         const { features, logits } = tf.tidy(() => network.run(tf.tensor4d(images, [count, channels, height, width])));
-        const [values, ...others] = await readAll([logits, ...features]);
-        return { features: others, logits: values! };
+        const read = await readAll([...features, ...(logits ? [logits] : [])]);
+        return { features: read.slice(0, features.length), logits: read[features.length] ?? new Float32Array() };
       },
       close: async () => network.dispose(),
     };

@@ -2,6 +2,7 @@ import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import type { GatePlace, Pooling } from '../../networks/pooling.js';
+import type { Wanted } from '../engine.js';
 import type { TensorFlow } from './backend.js';
 
 type Tf = TensorFlow['tf'];
@@ -51,26 +52,32 @@ export function deviceParts(tf: Tf, lowered: LoweredNetwork): DeviceParts {
 /** A network on the device, to be run batch by batch. */
 export interface DeviceNetwork {
   /** @param images [batch, channels, height, width] */
-  run(images: Tensor4D): { readonly features: Tensor2D[]; readonly logits: Tensor2D };
+  run(images: Tensor4D): { readonly features: Tensor2D[]; readonly logits?: Tensor2D };
   dispose(): void;
 }
 
-/** A network that gives the features of gates. */
-export function deviceNetwork(tf: Tf, lowered: LoweredNetwork, places: readonly GatePlace[]): DeviceNetwork {
+/** A network that gives the features of gates, and its logits unless only features are wanted. */
+export function deviceNetwork(
+  tf: Tf,
+  lowered: LoweredNetwork,
+  places: readonly GatePlace[],
+  wanted: Wanted = 'features and logits',
+): DeviceNetwork {
   const { stem, stages, classifier, dispose } = deviceParts(tf, lowered);
   const shapes = stageShapes(lowered.network);
   return {
     run(images) {
       const features: Tensor2D[] = [];
       let value = stem(images);
-      stages.forEach(({ layers, transition }, index) => {
+      const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : stages.length;
+      stages.slice(0, last).forEach(({ layers, transition }, index) => {
         const end = replace(value, layers);
         for (const { stage, pooling } of places) {
           if (stage === index + 1) features.push(pool(tf, end, pooling, shapes[index]!));
         }
         value = replace(end, transition);
       });
-      return { features, logits: classifier(value) };
+      return wanted === 'features' ? { features } : { features, logits: classifier(value) };
     },
     dispose,
   };

@@ -1,3 +1,4 @@
+import type { Wanted } from '../../engines/engine.js';
 import type { PlacedGate } from '../../gates/contracts.js';
 import type { OnnxStage } from '../../networks/onnx.js';
 import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
@@ -37,13 +38,17 @@ export function userParts(
   };
 }
 
-/** A user's network with the pooled features at each gate, and the logits, as outputs (`featureGraph` for its own). */
-export function userFeatureGraph(user: UserNetwork, places: readonly GatePlace[]): Uint8Array {
+/** A user's network with the pooled features at each gate, and the logits where wanted, as outputs (`featureGraph` for its own). */
+export function userFeatureGraph(
+  user: UserNetwork,
+  places: readonly GatePlace[],
+  wanted: Wanted = 'features and logits',
+): Uint8Array {
   const { network, graph } = user;
   const builder = new GraphBuilder(network.name, undefined, dialectOf(user));
   const { channels, height, width } = network.input;
   const stages = places.map(({ stage }) => network.stages[stage - 1]!);
-  const ends = [...stages.map(({ name }) => name), network.logits];
+  const ends = [...stages.map(({ name }) => name), ...(wanted === 'features' ? [] : [network.logits])];
   const pieces = piecesOf(graph, ends);
   let start = graph.model.input.name;
   let value = writeOrder(
@@ -61,6 +66,7 @@ export function userFeatureGraph(user: UserNetwork, places: readonly GatePlace[]
     writeFeatures(builder, value, stage, pooling, name);
     builder.output(name, 'float', ['batch', featureCount(stage, pooling)]);
   }
+  if (wanted === 'features') return builder.encode({ network: network.name });
   builder.node('Identity', [value], {}, featureGraphNames.logits);
   builder.output(featureGraphNames.logits, 'float', ['batch', network.classes]);
   return builder.encode({ network: network.name });
