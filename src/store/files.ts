@@ -4,7 +4,7 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
 import { asSystemProblem } from '../system-error.js';
-import { openInput, readRegular } from './input.js';
+import { assertReplaceable, openInput, readRegular } from './input.js';
 import { removeOnExit } from './passing.js';
 import { thisProcess } from './processes.js';
 
@@ -31,6 +31,7 @@ export async function writeFileAtomic(
   chunks: Bytes | Iterable<Bytes> | AsyncIterable<Bytes>,
   finalPath: () => string = () => path,
 ): Promise<void> {
+  await assertReplaceable(path);
   const temporary = temporaryName(path);
   const keep = removeOnExit(temporary);
   try {

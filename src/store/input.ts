@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
-import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, open, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, normalize, relative, sep } from 'node:path';
 import { InputError } from '../errors.js';
 import { asSystemProblem } from '../system-error.js';
@@ -140,6 +140,12 @@ export async function assertInput(path: string, shown = path): Promise<void> {
   } catch (error) {
     throw asInputProblem(error, shown);
   }
+}
+
+/** Refuses to put a file in the place of a device, a pipe or a socket (`--out /dev/null`). @throws InputError */
+export async function assertReplaceable(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined); // what is wrong otherwise, writing says
+  if (found !== undefined && !found.isDirectory() && !found.isSymbolicLink()) assertRegular(path, found);
 }
 
 function assertRegular(path: string, found: Stats): void {

@@ -105,7 +105,7 @@ describe('hostile names, from a folder of images and an ONNX file to everything 
 
   it('no file of a run holds a command, a formula or broken markup', async () => {
     const root = join(place.results, 'own');
-    const names = (await readdir(root, { recursive: true })).filter((name) => /\.(csv|txt|svg|html)$/.test(name));
+    const names = (await readdir(root, { recursive: true })).filter((name) => /\.(csv|txt|svg|html|json)$/.test(name));
     expect(names.map((name) => name.split('.').at(-1))).to.include.members(['csv', 'txt', 'svg', 'html']);
     for (const name of names) {
       const text = await readFile(join(root, name), 'utf8');

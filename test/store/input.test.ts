@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
-import { hashFile, readJson } from '../../src/store/files.js';
+import { hashFile, readJson, writeFileAtomic } from '../../src/store/files.js';
 import {
   assertInput,
   openBelow,
@@ -56,6 +56,12 @@ describe('files that are read', () => {
       expect(() => openInputSync(path)).to.throw(InputError, line);
     }
     socket.close();
+  });
+
+  it('are no device or pipe when they are written', async () => {
+    for (const path of ['/dev/zero', join(folder, 'pipe')]) {
+      expect((await rejection(writeFileAtomic(path, 'x'))).message).to.match(/: this is a (device|pipe), not a file$/);
+    }
   });
 
   it('are no larger than the caller allows, and that is known before they are read', async () => {
