@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { visibleLines } from '../escape.js';
 
 /** sha256 of bytes or text, in hex. */
 export function sha256(data: Uint8Array | string): string {
@@ -20,7 +21,7 @@ export function canonicalJson(value: unknown): string {
 
 /** An object as readable JSON whose last property is the hash of all before it: any change of the text is noticed. */
 export function seal(value: object): string {
-  const text = JSON.stringify(value, null, 1).replace(/^\{\}$/, '{\n}');
+  const text = visibleLines(JSON.stringify(value, null, 1)).replace(/^\{\}$/, '{\n}');
   return `${text.slice(0, -2)}${text === '{\n}' ? '' : ','}\n "seal": "${sha256(text)}"\n}\n`;
 }
 
