@@ -59,7 +59,7 @@ describe('the cache of a run', () => {
   });
 
   it('keeps logits of the images that are scored, none of those that gates only learn from', async () => {
-    const { features, images } = await openStages(first.context, tinyExperiment(first));
+    const { features, images } = await openStages(later().context, tinyExperiment(first));
     const ofShards = async (set: FeatureSet): Promise<string[]> => {
       const { tensors } = parseSafetensors(await set.entry.read((await set.shardNames())[0]!), 'shard');
       return [...tensors.keys()].filter((name) => name === 'logits');
