@@ -7,8 +7,8 @@ DIR is the folder cifar-10-batches-bin. Of the 50,000 training images 5,000 are 
 --split-seed); the test images, where DIR has them, are looked at once, at the end.
 
 The number of epochs follows from the time: a few batches are measured, and as many epochs are planned as fit, at most
---epochs; where epochs turn out slower, fewer are left and the learning rate falls faster, so that it always ends at
-nothing. SIGTERM or SIGINT end the training after the batch in hand; what there is is written all the same. --resume
+--epochs; the first epochs correct the plan, and where later ones turn out slower, fewer are left and the learning rate
+falls faster, so that it always ends at nothing. SIGTERM or SIGINT end the training after the batch in hand; what there is is written all the same. --resume
 goes on from OUT/NAME.state.pt, in the same schedule.
 
 Written to OUT, NAME being the network: NAME-cifar10.safetensors (8 bits, what ships), pieces/ of it with their sha256
@@ -20,6 +20,7 @@ import time
 STARTED = time.monotonic()  # importing torch counts
 
 import argparse
+import contextlib
 import csv
 import datetime
 import json
@@ -82,6 +83,17 @@ def average_into(mean, live, keep):
             a.lerp_(b, 1 - keep)
 
 
+@contextlib.contextmanager
+def first_kernels():
+    """Takes the library's first choice of kernels: trying out which is fastest takes longer than a few passes."""
+    before, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+@first_kernels()
 def accuracy(net, images, labels, bf16=False, batch=500):
     """Share of the images that the network names rightly, no augmentation; in float32 unless told."""
     net.eval()
@@ -93,6 +105,7 @@ def accuracy(net, images, labels, bf16=False, batch=500):
     return hits / len(images)
 
 
+@first_kernels()
 def renew_statistics(net, images, batch=500):
     """Batch norms' means and variances computed anew, over whole images as the network will meet them."""
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -208,12 +221,14 @@ class Training:
         self.planned = self.planned or epochs_left(args.epochs, seconds_left(), each)
         log(f"{self.planned} epochs planned, {each:.1f} s each; {self.epoch} done, {seconds_left():.0f} s for the training")
         live, mean = floats(self.net), floats(self.mean)
-        most = 1 - 1 / max(2.0, args.average * batches.steps)
-        taken = self.epoch * batches.steps
+        keep = 1 - 1 / max(2.0, args.average * batches.steps)
+        first, taken = self.epoch, self.epoch * batches.steps
         while self.epoch < self.planned and not self.stop and seconds_left() > 0:
-            left = epochs_left(self.planned - self.epoch, seconds_left(), each)
-            if self.epoch + left < self.planned:
-                log(f"{self.planned - self.epoch - left} epochs fewer than planned: an epoch takes {each:.1f} s")
+            # The first epochs say better than a few batches how many fit; afterwards fewer may be left, not more.
+            most_epochs = args.epochs if first == 0 and self.epoch in (1, 2, 3) else self.planned
+            left = epochs_left(most_epochs - self.epoch, seconds_left(), each)
+            if self.epoch + left != self.planned:
+                log(f"{self.epoch + left} epochs instead of {self.planned}: an epoch takes {each:.1f} s")
                 self.planned = self.epoch + left
             advance = (1 - self.progress) / (left * batches.steps)
             start, loss, before = time.monotonic(), torch.zeros((), device=self.device), taken
@@ -227,7 +242,7 @@ class Training:
                 loss += step(x, y)
                 self.optimizer.step()
                 taken += 1
-                average_into(mean, live, min(most, (1 + taken) / (10 + taken)))
+                average_into(mean, live, min(keep, (1 + taken) / (10 + taken)))
             synchronise(self.device)
             each = time.monotonic() - start if not self.stop else each
             self.epoch += 1
@@ -365,10 +380,9 @@ def main():
         rate = args.batch / seconds
         share = f", {100 * 3 * work * rate / matrix_rate():.0f} % of the device's matrix rate" if args.device == "cuda" else ""
         log(f"{way} is taken: {rate:.0f} images/s, {3 * work * rate / 1e12:.2f} TFLOP/s{share}")
-        # The end: statistics and accuracies twice, forward in float32. On a GPU an image costs there what it costs in
-        # training in bf16; on a CPU less.
+        # The end: statistics and accuracies twice, forward in float32, which costs at most twice what training costs in bf16.
         images = 2 * (min(STATISTICS_IMAGES, len(data["train"][0])) + sum(len(data[k][0]) for k in ("held", "test") if data[k]))
-        reserve = 10 + images * seconds / args.batch
+        reserve = 10 + 2 * images * seconds / args.batch
         limit = STARTED + 60 * args.minutes - reserve if args.minutes else math.inf
         training.run(step, seconds, lambda: limit - time.monotonic(), state_path, f"{base}.csv")
     finish(training, base, shipped)
