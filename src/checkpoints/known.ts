@@ -124,7 +124,7 @@ const shipped: readonly KnownCheckpoint[] = [
 /**
  * Checkpoints of networks that dgate describes, those that ship and public ones, the preferred one of each network first.
  *
- * No download was possible where this list was written. `hashChecked` marks those that ship and the two files that were there to be hashed;
+ * No download was possible where this list was written. `hashChecked` marks those that ship and the files that were there to be hashed;
  * all else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards say.
  */
 export const knownCheckpoints: readonly KnownCheckpoint[] = [
@@ -141,11 +141,15 @@ export const knownCheckpoints: readonly KnownCheckpoint[] = [
     id: 'akamaster-resnet32-cifar10',
     network: 'resnet32-cifar10',
     reportedAccuracy: 0.9263,
+    sizeBytes: 1_890_043,
+    sha256: 'd509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850',
+    hashChecked: true,
   }),
   akamaster('resnet44-014dd654.th', {
     id: 'akamaster-resnet44-cifar10',
     network: 'resnet44-cifar10',
     reportedAccuracy: 0.931,
+    sizeBytes: 2_680_855,
   }),
   akamaster('resnet56-4bfd9763.th', {
     id: 'akamaster-resnet56-cifar10',

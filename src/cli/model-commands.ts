@@ -3,10 +3,13 @@ import { asInt8 } from '../checkpoints/int8.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
+import { geometryOf, usualGeometry } from '../data/image-folder/geometry.js';
 import type { Preprocessing } from '../data/preprocess.js';
+import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
 import { networkByName } from '../networks/catalogue.js';
+import type { Network } from '../networks/network.js';
 import { networkTensors } from '../networks/tensors.js';
 import { decimalNumber } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
@@ -31,6 +34,9 @@ interface ImportOptions extends GlobalOptions {
   readonly out: string;
   readonly mean?: string;
   readonly std?: string;
+  readonly resize?: number;
+  readonly crop?: number;
+  readonly interpolation?: 'bilinear' | 'bicubic';
   readonly heldOut?: string;
   readonly half: boolean;
   readonly int8: boolean;
@@ -41,12 +47,13 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const { file, out } = options;
   if (options.half && options.int8) throw new InputError('--half --int8; valid: one of them');
   const network = networkByName(options.network);
-  const given = givenPreprocessing(options);
+  checkGiven(options, network);
   const checkpoint = await readCheckpoint(file);
   const tensors = matchTensors(networkTensors(network), checkpoint.tensors, `${file} for ${network.name}`);
   const known = knownCheckpoints.find((entry) => entry.sha256 && checkpoint.sha256.startsWith(entry.sha256));
   const recorded = checkpoint.metadata['preprocessing'];
-  const preprocessing = given ?? (recorded ? parsePreprocessing(recorded, file) : known?.preprocessing);
+  const found = recorded ? parsePreprocessing(recorded, file) : known?.preprocessing;
+  const preprocessing = withGiven(options, network, found);
   const heldOut = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut);
   const stored = new Map([...tensors].flatMap(([name, tensor]) => storedAs(name, tensor, options)));
   await writeSafetensors(out, stored, {
@@ -70,14 +77,58 @@ async function readHeldOut(path: string): Promise<Int32Array> {
   return parseHeldOut(new TextDecoder().decode(await readInput(path)), path);
 }
 
-function givenPreprocessing({ mean, std }: ImportOptions): Preprocessing | undefined {
-  if (mean === undefined && std === undefined) return undefined;
-  const numbers = (text: string | undefined): number[] =>
-    (text ?? '').split(',').map((part) => decimalNumber(part.trim()) ?? Number.NaN);
-  const text = JSON.stringify({ mean: numbers(mean), std: numbers(std) });
-  const preprocessing = parsePreprocessing(text, '--mean, --std');
+/** Resizing and cropping that were asked for. */
+function givenSizes({ resize, crop, interpolation }: ImportOptions): Partial<Preprocessing> {
+  return {
+    ...(resize !== undefined && { resize }),
+    ...(crop !== undefined && { crop }),
+    ...(interpolation && { interpolation }),
+  };
+}
+
+/** @throws InputError where sizes are given for images that are used as they are, or one of --mean and --std is missing */
+function checkGiven(options: ImportOptions, network: Network): void {
+  const [size] = Object.entries(givenSizes(options));
+  if (size !== undefined && datasetNamed(network.dataset).preprocessing.resize === undefined) {
+    throw new InputError(
+      `--${size[0]} ${size[1]}: images of ${network.dataset} are used as they are; valid: for networks of imagenet`,
+    );
+  }
+  if ((options.mean === undefined) !== (options.std === undefined)) {
+    throw new InputError(`--${options.mean === undefined ? 'std' : 'mean'} alone; valid: --mean and --std together`);
+  }
+}
+
+/**
+ * What the options say of the preprocessing, on top of what is known of the file; where only sizes are given and nothing
+ * is known, mean and standard deviation are the dataset's.
+ *
+ * @throws InputError where it makes no sense
+ */
+function withGiven(
+  options: ImportOptions,
+  network: Network,
+  known: Preprocessing | undefined,
+): Preprocessing | undefined {
+  const { mean, std } = options;
+  const sizes = givenSizes(options);
+  const hasSizes = Object.keys(sizes).length > 0;
+  if (mean === undefined && !hasSizes) return known;
+  const base = known ?? (mean === undefined ? datasetNamed(network.dataset).preprocessing : undefined);
+  const numbers = (text: string | undefined): number[] | undefined =>
+    text?.split(',').map((part) => decimalNumber(part.trim()) ?? Number.NaN);
+  const given = { ...base, ...(mean !== undefined && { mean: numbers(mean), std: numbers(std) }), ...sizes };
+  const preprocessing = parsePreprocessing(JSON.stringify(given), '--mean, --std');
   if (preprocessing.mean.length !== 3) throw new InputError(`--mean ${mean} --std ${std}; valid: three numbers each`);
+  if (hasSizes) checkSizes(preprocessing, network);
   return preprocessing;
+}
+
+function checkSizes(preprocessing: Preprocessing, network: Network): void {
+  const { crop } = geometryOf(preprocessing, usualGeometry);
+  const { width } = network.input;
+  if (crop !== width)
+    throw new InputError(`--crop ${crop}: ${network.name} takes ${width} x ${width}; valid: ${width}`);
 }
 
 /** `dgate model info` */

@@ -38,6 +38,13 @@ export const modelCommand: CommandModule<GlobalOptions, GlobalOptions> = {
             .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'file to write' })
             .option('mean', { type: 'string', requiresArg: true, describe: 'mean of each channel: 0.49,0.48,0.45' })
             .option('std', { type: 'string', requiresArg: true, describe: 'standard deviation of each channel' })
+            .option('resize', { type: 'number', requiresArg: true, describe: 'ImageNet: shorter side, in pixels' })
+            .option('crop', { type: 'number', requiresArg: true, describe: 'ImageNet: side of the centre, in pixels' })
+            .option('interpolation', {
+              choices: ['bilinear', 'bicubic'] as const,
+              requiresArg: true,
+              describe: 'ImageNet: how images are resized',
+            })
             .option('held-out', {
               type: 'string',
               requiresArg: true,

@@ -2,6 +2,11 @@ import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readCheckpoint } from '../../src/checkpoints/load.js';
+import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { networkByName } from '../../src/networks/catalogue.js';
+import { networkTensors } from '../../src/networks/tensors.js';
+import { Random } from '../../src/random.js';
+import { elementCount, type Tensor } from '../../src/tensor.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { makePlace, type Place, runCli } from './cli.js';
 
@@ -50,6 +55,61 @@ describe('dgate model import', () => {
     expect((await stat(at('half.safetensors'))).size).to.be.below((await stat(at('tiny.safetensors'))).size * 0.75);
     expect(JSON.parse(after.metadata['preprocessing']!)).to.deep.equal({ mean: [0.1, 0.2, 0.3], std: [1, 2, 3] });
     expect(after.metadata['held_out']).to.equal('[1,5,9]');
+  });
+
+  it('--resize, --crop and --interpolation are recorded on top of what is known, for ImageNet', async () => {
+    const name = 'resnet18-width0.05-imagenet';
+    const random = new Random(1);
+    const tensors = networkTensors(networkByName(name)).map(({ name, shape }): [string, Tensor] => [
+      name,
+      { shape, data: Float32Array.from({ length: elementCount(shape) }, () => random.uniform()) },
+    ]);
+    const known = { mean: [0.1, 0.2, 0.3], std: [1, 2, 3], resize: 256, crop: 224, order: 'bgr' };
+    await writeSafetensors(at('known.safetensors'), new Map(tensors), { preprocessing: JSON.stringify(known) });
+    await writeSafetensors(at('unknown.safetensors'), new Map(tensors));
+    const recorded = async (from: string, ...options: string[]): Promise<unknown> => {
+      const command = ['model', 'import', at(from), '--network', name, '--out', at('sized.safetensors'), ...options];
+      const { status, stderr } = await runCli(command);
+      if (status !== 0) return stderr.trim();
+      return JSON.parse((await readCheckpoint(at('sized.safetensors'))).metadata['preprocessing']!);
+    };
+    const sizes = ['--resize', '232', '--interpolation', 'bicubic'];
+    expect(await recorded('known.safetensors', ...sizes)).to.deep.equal({
+      ...known,
+      resize: 232,
+      interpolation: 'bicubic',
+    });
+    // Nothing known: ImageNet's own mean and standard deviation.
+    const own = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225], resize: 232, crop: 224 };
+    expect(await recorded('unknown.safetensors', ...sizes)).to.deep.equal({ ...own, interpolation: 'bicubic' });
+    const both = ['--mean', '0,0,0', '--std', '1,1,1'];
+    expect(await recorded('unknown.safetensors', ...both, '--resize', '224')).to.deep.equal({
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+      resize: 224,
+    });
+    for (const [options, problem] of [
+      [['--crop', '288', '--resize', '320'], /--crop 288: resnet18-width0\.05-imagenet takes 224 x 224; valid: 224$/],
+      [['--resize', '200'], /resize 200, crop 224; valid: whole numbers from 1 to 4096, crop at most resize$/],
+      [['--resize', '232.5'], /resize 232\.5, crop 224; valid: whole numbers/],
+      [['--interpolation', 'nearest'], /interpolation: "nearest"; valid: "bilinear", "bicubic"/],
+      [['--std', '1,1,1'], /--std alone; valid: --mean and --std together$/],
+      [['--mean', '0,0', '--std', '1,1'], /--mean 0,0 --std 1,1; valid: three numbers each$/],
+    ] as const) {
+      expect(await recorded('known.safetensors', ...options), options.join(' ')).to.match(problem);
+    }
+  });
+
+  it('--resize is refused for CIFAR-10, whose images are used as they are', async () => {
+    for (const option of [
+      ['--resize', '40'],
+      ['--crop', '32'],
+      ['--interpolation', 'bicubic'],
+    ]) {
+      const { status, stderr } = await importTiny('sized.safetensors', ...option);
+      expect(status).to.equal(2);
+      expect(stderr).to.contain(`${option.join(' ')}: images of cifar10 are used as they are; valid: for networks of`);
+    }
   });
 
   it('--int8 stores integers of 8 bits and their scales, which are read as the weights that they stand for', async () => {

@@ -15,6 +15,15 @@ export interface Geometry {
   readonly order: 'rgb' | 'bgr';
 }
 
+/** ImageNet's usual: shorter side 256, centre 224. */
+export const usualGeometry: Geometry = {
+  resize: 256,
+  crop: 224,
+  interpolation: 'bilinear',
+  squash: false,
+  order: 'rgb',
+};
+
 /** What one image is resized to, and what is cut out of that; all in pixels. */
 export interface Placement {
   readonly width: number;

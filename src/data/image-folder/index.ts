@@ -4,20 +4,11 @@ import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../datase
 import { selectImages } from '../images.js';
 import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
 import { classCounts, holdOut } from '../splits.js';
-import { type Geometry, geometryOf } from './geometry.js';
+import { type Geometry, geometryOf, usualGeometry } from './geometry.js';
 import { FileList } from './listing.js';
 import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
 import { foldersIn, imagesIn, isFolder, scanClassFolders } from './scan.js';
 import { folderSource } from './source.js';
-
-/** ImageNet's usual: shorter side 256, centre 224. */
-export const usualGeometry: Geometry = {
-  resize: 256,
-  crop: 224,
-  interpolation: 'bilinear',
-  squash: false,
-  order: 'rgb',
-};
 
 /** Seed of the order in which training images come: always the same, so that caches are found again. */
 export const ORDER_SEED = 0;

@@ -1,6 +1,5 @@
 import type { ImageSource, PublishedSplit } from '../dataset.js';
-import { geometryOf } from '../image-folder/geometry.js';
-import { usualGeometry } from '../image-folder/index.js';
+import { geometryOf, usualGeometry } from '../image-folder/geometry.js';
 import { folderSource } from '../image-folder/source.js';
 import type { Preprocessing } from '../preprocess.js';
 import { names, wnids } from './classes.js';

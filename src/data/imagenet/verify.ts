@@ -6,7 +6,7 @@ import { sha256 } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
 import { decodeImage } from '../image-folder/decode.js';
-import { usualGeometry } from '../image-folder/index.js';
+import { usualGeometry } from '../image-folder/geometry.js';
 import type { FileList } from '../image-folder/listing.js';
 import { wnids } from './classes.js';
 import { groundTruthsOf, locate, stem } from './layout.js';

@@ -6,8 +6,7 @@ import { expect } from 'chai';
 import sharp from 'sharp';
 import { decodeImage } from '../../../src/data/image-folder/decode.js';
 import { isOrdinary } from '../../../src/data/image-folder/fast-jpeg.js';
-import { type Geometry, geometryOf, placementOf } from '../../../src/data/image-folder/geometry.js';
-import { usualGeometry } from '../../../src/data/image-folder/index.js';
+import { type Geometry, geometryOf, placementOf, usualGeometry } from '../../../src/data/image-folder/geometry.js';
 import { jpegHeader } from '../../../src/data/image-folder/jpeg-header.js';
 import { InputError } from '../../../src/errors.js';
 
