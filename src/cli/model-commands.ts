@@ -94,6 +94,11 @@ function checkGiven(options: ImportOptions, network: Network): void {
       `--${size[0]} ${size[1]}: images of ${network.dataset} are used as they are; valid: for networks of imagenet`,
     );
   }
+  for (const name of ['resize', 'crop'] as const) {
+    const side = options[name];
+    if (side === undefined || (Number.isInteger(side) && side >= 1 && side <= 4096)) continue;
+    throw new InputError(`--${name} ${side}; valid: a whole number of pixels from 1 to 4096`);
+  }
   if ((options.mean === undefined) !== (options.std === undefined)) {
     throw new InputError(`--${options.mean === undefined ? 'std' : 'mean'} alone; valid: --mean and --std together`);
   }
