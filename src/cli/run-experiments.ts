@@ -18,6 +18,7 @@ import type { StudyContext } from '../run/study.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
+import { sayTime } from './estimate.js';
 import { reportFailure } from './failure.js';
 import { print, printJson } from './output.js';
 import type { RunOptions } from './run.js';
@@ -34,6 +35,7 @@ export async function runExperiments(options: RunOptions, overrides: readonly Ov
   const names = await namesOf(options);
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
+  await sayTime(context, experiments);
   const several = experiments.map((experiment, i) => ({
     experiment,
     command: commandLine([names[i]!], options),

@@ -1,6 +1,7 @@
 import { networkByName } from '../../networks/catalogue.js';
 import { networkFlops } from '../../networks/flops.js';
 import { type LoweredNetwork, lowerNetwork } from '../../networks/lower.js';
+import type { Network } from '../../networks/network.js';
 import { networkTensors } from '../../networks/tensors.js';
 import { Random } from '../../random.js';
 import type { Tensor } from '../../tensor.js';
@@ -19,14 +20,13 @@ const SECONDS = 1;
 /** An engine that takes longer for one image is measured on single images. */
 const SLOW_SECONDS = 0.1;
 
-/** Measures an engine for about a second on ResNet-20 with random weights, after a warm-up. */
-export async function measureEngine(engine: Engine): Promise<Measurement> {
-  const network = networkByName(NETWORK);
+/** Measures an engine for about a second on a network (ResNet-20) with random weights, after a warm-up. */
+export async function measureEngine(engine: Engine, network = networkByName(NETWORK)): Promise<Measurement> {
   const { flops } = networkFlops(network);
   const { channels, height, width } = network.input;
   const random = new Random(0, 'doctor');
   const images = Float32Array.from({ length: BATCH * channels * height * width }, () => 2 * random.uniform() - 1);
-  const loaded = await engine.loadFeatures(randomNetwork(random), []);
+  const loaded = await engine.loadFeatures(randomNetwork(network, random), []);
   const run = async (batch: number): Promise<number> => {
     const start = performance.now();
     await loaded.run(images.subarray(0, batch * channels * height * width), batch);
@@ -49,8 +49,7 @@ export async function measureEngine(engine: Engine): Promise<Measurement> {
 }
 
 /** Weights small enough that values stay finite through all layers. */
-function randomNetwork(random: Random): LoweredNetwork {
-  const network = networkByName(NETWORK);
+function randomNetwork(network: Network, random: Random): LoweredNetwork {
   const tensors = networkTensors(network).map(({ name, shape, count }): [string, Tensor] => {
     const fanIn = count / shape[0]!;
     const data = new Float32Array(count);

@@ -1,0 +1,43 @@
+import { expect } from 'chai';
+import { sayTime } from '../../src/cli/estimate.js';
+import { loadDefinition } from '../../src/experiment/load.js';
+import { resolveExperiment } from '../../src/experiment/resolve.js';
+import type { Experiment } from '../../src/experiment/schema.js';
+import { makeWorkplace, run, tinyExperiment, type Workplace, workplaceAt } from '../run/workplace.js';
+
+describe('how long a run will take, said before it begins', () => {
+  let place: Workplace;
+  beforeEach(async () => {
+    place = await makeWorkplace({ train: 60, test: 30 });
+  });
+  afterEach(() => place.remove());
+
+  const bundled = async (name: string): Promise<Experiment> => {
+    const { exported, where } = await loadDefinition(name);
+    return resolveExperiment(exported, where, 'laptop', []);
+  };
+  /** What is said where the datasets are those of the registry. */
+  const said = async (at: Workplace, experiments: readonly Experiment[]): Promise<string[]> => {
+    const { datasets, ...context } = at.context;
+    await sayTime(datasets === undefined ? at.context : context, experiments);
+    return at.notes;
+  };
+
+  it('counts training images to the last gate and test images to the end, each network once', async () => {
+    const [table1, table2] = [await bundled('table1'), await bundled('table2')];
+    const notes = await said(place, [table1, { ...table1, name: 'again', seed: 1 }, table2]);
+    expect(notes).to.have.length(1);
+    // 50,000 x 375,062,528 + 10,000 x 435,900,416 and 50,000 x 307,691,520 + 10,000 x 350,763,568
+    expect(notes[0]).to.match(
+      /table1 .*\(23\.1 TFLOPs at \d+ GFLOPs\/s\), table2 .*\(18\.9 TFLOPs at \d+ GFLOPs\/s\);/,
+    );
+    expect(notes[0]).not.to.contain('again');
+  });
+
+  it('says nothing of work that is done at once, nor where something is in the cache', async () => {
+    await sayTime(place.context, [tinyExperiment(place)]);
+    expect(place.notes).to.deep.equal([]);
+    await run(place);
+    expect(await said(workplaceAt(place.folder), [await bundled('table1')])).to.deep.equal([]);
+  });
+});
