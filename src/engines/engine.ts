@@ -1,7 +1,7 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { GatedBatch, GateTrainer, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/pooling.js';
-import type { LoadedNetwork } from '../onnx/loaded.js';
+import type { LoadedNetwork, Wanted } from '../onnx/loaded.js';
 import type { EngineDescription } from '../timing/machine.js';
 
 /** What a network gives for one batch of images. */
@@ -11,9 +11,6 @@ export interface FeatureBatch {
   /** Final logits, [batch, classes] row-major; empty where only features were asked for. */
   readonly logits: Float32Array;
 }
-
-/** What is wanted of a network: features of its gates alone, or its logits too, which is the default. */
-export type Wanted = 'features' | 'features and logits';
 
 /** A network loaded on an engine. */
 export interface FeatureNetwork {

@@ -1,8 +1,8 @@
-import type { Wanted } from '../engines/engine.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
 import { type MapShape, stageShapes } from '../networks/network.js';
 import { featureCount, type GatePlace, type Pooling } from '../networks/pooling.js';
 import { float, GraphBuilder } from './builder.js';
+import type { Wanted } from './loaded.js';
 
 /** Names in a feature graph. */
 export const featureGraphNames = {

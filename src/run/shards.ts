@@ -1,7 +1,7 @@
 import { encodeSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
-import type { Wanted } from '../engines/engine.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import type { Wanted } from '../onnx/loaded.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import { assertSpace } from '../store/space.js';
 import type { Entry } from '../store/store.js';

@@ -13,10 +13,10 @@ import type {
 import type { GatePlace } from '../../networks/pooling.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
-import { isUser, type LoadedNetwork } from '../../onnx/loaded.js';
+import { isUser, type LoadedNetwork, type Wanted } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
-import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork, Wanted } from '../engine.js';
+import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { BySize, oneOrMore } from './by-size.js';
 import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
 import * as ort from './ort.js';

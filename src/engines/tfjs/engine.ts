@@ -11,9 +11,9 @@ import type {
 } from '../../gates/contracts.js';
 import { described } from '../../networks/onnx.js';
 import type { GatePlace } from '../../networks/pooling.js';
-import type { LoadedNetwork } from '../../onnx/loaded.js';
+import type { LoadedNetwork, Wanted } from '../../onnx/loaded.js';
 import type { EngineDescription } from '../../timing/machine.js';
-import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork, Wanted } from '../engine.js';
+import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlow, type TfjsId } from './backend.js';
 import { deviceGated } from './gated.js';
 import { deviceScaling, linearGradient, splitInto } from './linear.js';

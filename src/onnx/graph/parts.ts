@@ -1,10 +1,9 @@
-import type { Wanted } from '../../engines/engine.js';
 import type { PlacedGate } from '../../gates/contracts.js';
 import type { OnnxStage } from '../../networks/onnx.js';
 import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
 import { GraphBuilder } from '../builder.js';
 import type { Parts } from '../gated-exits.js';
-import { dialectOf, type UserNetwork } from '../loaded.js';
+import { dialectOf, type UserNetwork, type Wanted } from '../loaded.js';
 import { featureGraphNames, writePooling } from '../network.js';
 import type { NodeMessage } from '../proto.js';
 import type { PreparedGraph } from './prepare.js';
