@@ -110,8 +110,8 @@ function compareRow(row: Row, index: number): string[] {
 function imagesApart(other: Scored): number {
   let apart = 0;
   ours.rows.forEach((row, index) => {
-    ours.parts.forEach(({ report }, part) => {
-      for (const image of report.images) {
+    ours.parts.forEach(({ evaluation }, part) => {
+      for (const image of evaluation.images) {
         const [a, b] = [answer(ours, row, part, image), answer(other, other.rows[index]!, part, image)];
         if (a !== b) apart++;
       }

@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { originalAccuracy, partsOf } from '../src/run/search.js';
-import { bootstrap, countFates } from '../src/thresholds/bootstrap.js';
+import { bootstrap, countOutcomes } from '../src/thresholds/bootstrap.js';
 import { evaluate, type Thresholds } from '../src/thresholds/evaluate.js';
 import { paretoFrontier } from '../src/thresholds/frontier.js';
 import { certify } from '../src/thresholds/guarantee.js';
@@ -68,8 +68,8 @@ function speed(): void {
   const two = median(7, () => paretoFrontier(pair.scores, pair.costs, images));
   print(`10,000 images, 2 gates, all ${exact.combinations.toLocaleString('en')} achievable pairs: frontier in ${two}`);
 
-  const fates = countFates(scores, [1.5, 1.2, 1]);
-  print(`bootstrap, 1,000 resamples of 10,000 images: ${median(7, () => bootstrap(fates, costs, { seed: 0 }))}`);
+  const counts = countOutcomes(scores, [1.5, 1.2, 1]);
+  print(`bootstrap, 1,000 resamples of 10,000 images: ${median(7, () => bootstrap(counts, costs, { seed: 0 }))}`);
   const certified = median(7, () => certify(scores, costs, images, { drop: 0.005, confidence: 0.95 }, 0));
   print(`guaranteed choice, 10,000 images, 3 gates: ${certified}`);
 }
@@ -99,7 +99,7 @@ async function loaded(): Promise<ExperimentScores[]> {
 async function searches(): Promise<void> {
   const rows: string[][] = [];
   for (const { experiment, test, heldOut, costs, classes, flops } of await loaded()) {
-    const choosing = partsOf(experiment, test, heldOut, classes).map((part) => part.choose);
+    const choosing = partsOf(experiment, test, heldOut, classes).map((part) => part.selection);
     for (const [fold, { scores, images }] of choosing.entries()) {
       const frontier = paretoFrontier(scores, costs, images);
       for (const margin of experiment.thresholds.margins) {

@@ -5,11 +5,11 @@ import { datasets } from '../../src/data/registry.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';
 import type { Network } from '../../src/networks/network.js';
-import { paperStudies } from '../../src/paper/index.js';
+import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
+import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { NetworkSource } from '../../src/run/source.js';
-import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { generatedTensors } from '../../test/parity.js';
@@ -61,14 +61,14 @@ export function generated(name: string, count: number): Generated {
 }
 
 /** What a run works with, in a folder of its own. */
-export function contextIn(root: string): StudyContext {
+export function contextIn(root: string): AnalysisContext {
   return {
     store: new Store(root),
     datasets,
     dataRoot: root,
     modelsRoot: root,
     resultsRoot: root,
-    studies: paperStudies,
+    analyses: paperAnalyses,
     progress: silent,
     download: async () => {},
   };

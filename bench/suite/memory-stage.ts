@@ -14,14 +14,14 @@ import { shape } from '../../src/data/records/layout.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { paperStudies } from '../../src/paper/index.js';
+import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
+import type { AnalysisContext } from '../../src/run/analyses.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { partsOf, searchAndEvaluate } from '../../src/run/search.js';
 import { openStages } from '../../src/run/stages.js';
-import type { StudyContext } from '../../src/run/study.js';
 import { exists } from '../../src/store/files.js';
 import { Store } from '../../src/store/store.js';
 import { generatedTensors } from '../../test/parity.js';
@@ -80,7 +80,7 @@ function generatedDataset(count: number): Dataset {
   };
 }
 
-async function open(count: number, folder: string): Promise<{ context: StudyContext; experiment: Experiment }> {
+async function open(count: number, folder: string): Promise<{ context: AnalysisContext; experiment: Experiment }> {
   const checkpoint = join(folder, 'generated.safetensors');
   await mkdir(folder, { recursive: true });
   if (!(await exists(checkpoint))) {
@@ -101,7 +101,7 @@ async function open(count: number, folder: string): Promise<{ context: StudyCont
     dataRoot: join(folder, 'data'),
     modelsRoot: join(folder, 'models'),
     resultsRoot: join(folder, 'tables'),
-    studies: paperStudies,
+    analyses: paperAnalyses,
     progress: silent,
     download: () => Promise.reject(new Error('nothing to download')),
   };
@@ -109,7 +109,7 @@ async function open(count: number, folder: string): Promise<{ context: StudyCont
 }
 
 /** Everything up to a stage; what was made before comes from the cache. */
-async function runTo(stage: Stage, context: StudyContext, experiment: Experiment): Promise<void> {
+async function runTo(stage: Stage, context: AnalysisContext, experiment: Experiment): Promise<void> {
   if (stage === 'report') {
     await writeRun(await runExperiment(context, experiment), 'laptop', context.resultsRoot);
     return;

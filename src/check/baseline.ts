@@ -5,7 +5,7 @@ import { csvCell } from '../escape.js';
 import { decimalNumber } from '../numbers.js';
 import { exists } from '../store/files.js';
 import { readInput } from '../store/input.js';
-import type { Given, Measure, Tolerance } from './measure.js';
+import type { BaselineThresholds, Measure, Tolerance } from './measure.js';
 
 /** What a baseline says and the check finds differently. */
 export interface Moved {
@@ -66,7 +66,7 @@ function toleranceFrom(text: string): Tolerance | undefined {
 }
 
 /** The thresholds that a baseline keeps. */
-export function givenThresholds(measures: readonly Measure[]): Given {
+export function givenThresholds(measures: readonly Measure[]): BaselineThresholds {
   const given = new Map<string, number[]>();
   for (const { item, value, tolerance } of measures) {
     if (tolerance !== 'given') continue;

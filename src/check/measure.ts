@@ -1,12 +1,12 @@
 import type { Experiment } from '../experiment/schema.js';
 import { isUser, type LoadedNetwork } from '../onnx/loaded.js';
 import { modelName } from '../report/rows.js';
+import type { AnalysisContext } from '../run/analyses.js';
 import type { FeatureSet } from '../run/features.js';
 import { withMending } from '../run/run.js';
 import { computeScores } from '../run/score.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { openStages, type Stages } from '../run/stages.js';
-import type { StudyContext } from '../run/study.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import { infinityAsText } from '../store/sealed.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
@@ -52,10 +52,14 @@ export const tolerances = {
 } as const;
 
 /** Thresholds that a baseline keeps, by item. */
-export type Given = ReadonlyMap<string, Thresholds>;
+export type BaselineThresholds = ReadonlyMap<string, Thresholds>;
 
 /** Runs an experiment as far as its scores and measures what a check compares. @param given thresholds of a baseline */
-export function measure(context: StudyContext, experiment: Experiment, given?: Given): Promise<Measure[]> {
+export function measure(
+  context: AnalysisContext,
+  experiment: Experiment,
+  given?: BaselineThresholds,
+): Promise<Measure[]> {
   return withMending(context, async () => {
     const stages = await openStages(context, experiment);
     const gates = await stages.train();
@@ -145,7 +149,9 @@ function weightsHash(network: LoadedNetwork): string {
 
 /** Hash of which images choose thresholds and which report them. */
 function partsHash(parts: readonly Part[]): string {
-  return sha256(canonicalJson(parts.map(({ choose, report }) => [[...choose.images], [...report.images]])));
+  return sha256(
+    canonicalJson(parts.map(({ selection, evaluation }) => [[...selection.images], [...evaluation.images]])),
+  );
 }
 
 /** Root mean squares over the test images: a changed weight or preprocessing moves them, rounding does not. */
@@ -167,7 +173,7 @@ async function featureMeasures(features: FeatureSet): Promise<Measure[]> {
 }
 
 /** Exits of untrained gates at thresholds that the baseline keeps, far from every confidence: the same on every engine. */
-function probeRows(scores: Scores, costs: ExitCosts, given: Given | undefined): Measure[] {
+function probeRows(scores: Scores, costs: ExitCosts, given: BaselineThresholds | undefined): Measure[] {
   return shares.flatMap((share) => {
     const item = `untrained gates, about ${100 * share} % leave at each`;
     const kept = given?.get(item);

@@ -1,9 +1,9 @@
 import { join, resolve } from 'node:path';
 import { download } from '../checkpoints/fetch.js';
 import type { Download } from '../data/dataset.js';
-import { paperStudies } from '../paper/index.js';
+import { paperAnalyses } from '../paper/index.js';
 import type { Progress } from '../progress.js';
-import type { StudyContext } from '../run/study.js';
+import type { AnalysisContext } from '../run/analyses.js';
 import { ensureFolder, Store } from '../store/store.js';
 import { consoleProgress } from './progress.js';
 import { staleBuild } from './stale-build.js';
@@ -20,7 +20,7 @@ export function cacheFolder({ cache }: GlobalOptions): string {
 }
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
-export async function openContext(options: GlobalOptions): Promise<StudyContext> {
+export async function openContext(options: GlobalOptions): Promise<AnalysisContext> {
   const cache = cacheFolder(options);
   await ensureFolder(cache);
   const progress = consoleProgress();
@@ -31,7 +31,7 @@ export async function openContext(options: GlobalOptions): Promise<StudyContext>
     dataRoot: join(cache, 'data'),
     modelsRoot: join(cache, 'models'),
     resultsRoot: resolve(options.results ?? 'results'),
-    studies: paperStudies,
+    analyses: paperAnalyses,
     progress,
     download: datasetDownload(progress),
   };

@@ -10,11 +10,11 @@ import { withLastTiming } from '../gated/time/run.js';
 import { uncheckedClaims } from '../paper/unchecked.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';
-import { renderSummary, type Summarised } from '../report/summary.js';
+import { type ExperimentSummary, renderSummary } from '../report/summary.js';
+import type { AnalysisContext } from '../run/analyses.js';
 import { machineNote, type RunDocument, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { plan, runExperiment } from '../run/run.js';
-import type { StudyContext } from '../run/study.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
@@ -58,7 +58,7 @@ export interface Finished {
 }
 
 /** An experiment with each of its seeds; where there are several, a table of all of them at the end. */
-async function runOne(context: StudyContext, named: Named, options: RunOptions): Promise<Finished> {
+async function runOne(context: AnalysisContext, named: Named, options: RunOptions): Promise<Finished> {
   const runs: Finished[] = [];
   for (const experiment of perSeed(named.experiment)) {
     runs.push(await runSeed(context, { experiment, command: named.command }, options));
@@ -75,7 +75,7 @@ async function runOne(context: StudyContext, named: Named, options: RunOptions):
 
 /** An experiment to its files; its tables on stdout, unless that is for JSON. */
 export async function runSeed(
-  context: StudyContext,
+  context: AnalysisContext,
   { experiment, command }: Named,
   options: Pick<RunOptions, 'preset' | 'json'> & { readonly quiet?: boolean },
 ): Promise<Finished> {
@@ -89,9 +89,9 @@ export async function runSeed(
 }
 
 /** One after the other; a failure is said where it happens and again at the end, and makes the exit status 1. */
-async function runSeveral(context: StudyContext, several: readonly Named[], options: RunOptions): Promise<void> {
+async function runSeveral(context: AnalysisContext, several: readonly Named[], options: RunOptions): Promise<void> {
   const documents: (RunDocument | FailedDocument)[] = [];
-  const results: Summarised[] = [];
+  const results: ExperimentSummary[] = [];
   let versions: Finished['versions'] = {};
   for (const named of several) {
     const started = performance.now();
@@ -120,8 +120,8 @@ async function runSeveral(context: StudyContext, several: readonly Named[], opti
 
 /** `results/README.md`; a preset other than the default one has a file of its own and does not replace it. */
 async function writeReadme(
-  context: StudyContext,
-  results: readonly Summarised[],
+  context: AnalysisContext,
+  results: readonly ExperimentSummary[],
   versions: Finished['versions'],
   options: RunOptions,
 ): Promise<void> {

@@ -6,7 +6,7 @@ import { messageOf } from '../errors.js';
 import type { Override } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Progress } from '../progress.js';
-import type { StudyContext } from '../run/study.js';
+import type { AnalysisContext } from '../run/analyses.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
@@ -62,7 +62,7 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
 }
 
 async function runGrid(
-  context: StudyContext,
+  context: AnalysisContext,
   name: string,
   cells: readonly Cell[],
   options: RunOptions,
@@ -100,12 +100,12 @@ interface CellOptions {
 
 /** All seeds of a combination; the ones that are finished are read. */
 async function runCell(
-  context: StudyContext,
+  context: AnalysisContext,
   { experiment, settings }: Cell,
   { command, log, options }: CellOptions,
 ): Promise<CombinationResult> {
   const said: string[] = [`${command}`];
-  const logged: StudyContext = { ...context, progress: recorded(context.progress, said) };
+  const logged: AnalysisContext = { ...context, progress: recorded(context.progress, said) };
   try {
     const runs = [];
     for (const one of perSeed(experiment)) {

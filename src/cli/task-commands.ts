@@ -6,7 +6,7 @@ import type { Task } from '../batch/slurm/plan.js';
 import { Submission } from '../batch/slurm/submission.js';
 import { assertTrained, extractPart, prepare, trainOne } from '../batch/tasks.js';
 import { InputError, messageOf } from '../errors.js';
-import type { StudyContext } from '../run/study.js';
+import type { AnalysisContext } from '../run/analyses.js';
 import { openContext } from './context.js';
 import { reportFailure } from './failure.js';
 import { print } from './output.js';
@@ -37,7 +37,7 @@ export async function runTask(folder: string, id: string): Promise<void> {
   }
 }
 
-async function work(context: StudyContext, submission: Submission, task: Task): Promise<void> {
+async function work(context: AnalysisContext, submission: Submission, task: Task): Promise<void> {
   const { experiment, command } = submission.file.runs[task.experiment]!;
   switch (task.stage) {
     case 'data':
@@ -72,7 +72,7 @@ async function failedNeed(submission: Submission, task: Task, error: unknown): P
 }
 
 /** The table of all combinations and seeds, of those that are finished. */
-async function makeTable(context: StudyContext, submission: Submission, task: Task): Promise<void> {
+async function makeTable(context: AnalysisContext, submission: Submission, task: Task): Promise<void> {
   const { preset, tables } = submission.file;
   const { cells, runs, command } = tables[task.grid!]!;
   const results = await Promise.all(

@@ -147,7 +147,7 @@ async function verify(opened: OpenGated, bytes: Uint8Array, thresholds: Threshol
 function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
   const { experiment, source, gates, test, flops, parts, costs } = opened;
   const thresholds = row.thresholds[0]!;
-  const { scores, images } = parts[0]!.report;
+  const { scores, images } = parts[0]!.evaluation;
   const { checkpoint } = source;
   return {
     format: 1,
@@ -196,7 +196,7 @@ function describePixels(
 }
 
 function expectedOf(evaluation: Evaluation, opened: OpenGated, originalFlops: number): AboutGated['expected'] {
-  const { scores, images } = opened.parts[0]!.report;
+  const { scores, images } = opened.parts[0]!.evaluation;
   const right = images.reduce((sum, i) => sum + (scores.original[i] === scores.labels[i] ? 1 : 0), 0);
   return {
     images: evaluation.count,

@@ -85,5 +85,5 @@ export function thresholdsByImage(
   { parts }: Pick<OpenGated, 'parts'>,
   row: Row,
 ): { readonly thresholds: Thresholds; readonly images: Int32Array }[] {
-  return parts.map(({ report }, i) => ({ thresholds: row.thresholds[i]!, images: report.images }));
+  return parts.map(({ evaluation }, i) => ({ thresholds: row.thresholds[i]!, images: evaluation.images }));
 }

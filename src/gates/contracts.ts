@@ -90,10 +90,10 @@ export interface TrainingData {
   /**
    * One pass over all images: as they come, or shuffled by a seed. A batch's arrays may be used again for the next one.
    */
-  batches(size: number, shuffleSeed?: number): AsyncIterable<TrainingBatch>;
+  batches(size: number, shuffleSeed?: number): AsyncIterable<GateTrainingBatch>;
 }
 
-export interface TrainingBatch {
+export interface GateTrainingBatch {
   /** [count, features] row-major */
   readonly x: Float32Array;
   readonly labels: Int32Array;

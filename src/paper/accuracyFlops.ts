@@ -1,8 +1,8 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { partsOf, type Row, reportOn } from '../run/search.js';
-import type { Study } from '../run/study.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
 import { counted } from './words.js';
@@ -13,23 +13,23 @@ interface Point extends Pick<Row, 'thresholds' | 'evaluation' | 'intervals'> {
 }
 
 /** What any network with gates offers: accuracy against FLOPs. Never chosen on the images that are reported. */
-export async function accuracyFlops(study: Study, options: AnalysisOf<'accuracy-flops'>): Promise<Findings> {
-  const points = curveOf(study, options);
-  return { tables: [tableOf(points, study)], figures: [figureOf(points, study)], sheets: [], claims: [] };
+export async function accuracyFlops(run: ScoredRun, options: AnalysisOf<'accuracy-flops'>): Promise<Findings> {
+  const points = curveOf(run, options);
+  return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [], claims: [] };
 }
 
 /** A point for each share that thresholds can save; shares that all leaving at the first gate does not save have none. */
 function curveOf(
-  { experiment, scores, features, plan, original }: Study,
+  { experiment, scores, features, plan, original }: ScoredRun,
   options: AnalysisOf<'accuracy-flops'>,
 ): Point[] {
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const frontiers = parts.map(({ choose }) => paretoFrontier(choose.scores, plan.costs, choose.images));
+  const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));
   const tried = new Set<string>(); // several shares may end in the same thresholds
   return options.reductions.flatMap((asked): Point[] => {
     const budget = (1 - asked) * original.flops;
-    const found = parts.map(({ choose }, i) =>
-      jointSearch(choose.scores, plan.costs, choose.images, { kind: 'flops', budget }, frontiers[i]),
+    const found = parts.map(({ selection }, i) =>
+      jointSearch(selection.scores, plan.costs, selection.images, { kind: 'flops', budget }, frontiers[i]),
     );
     const thresholds = found.flatMap((point) => (point === undefined ? [] : [point.thresholds]));
     const key = JSON.stringify(thresholds);
@@ -39,7 +39,7 @@ function curveOf(
   });
 }
 
-function tableOf(points: readonly Point[], { original }: Study): FindingTable {
+function tableOf(points: readonly Point[], { original }: ScoredRun): FindingTable {
   const exits = points[0]?.evaluation.exits ?? [];
   return {
     name: 'curve',
@@ -57,7 +57,7 @@ function tableOf(points: readonly Point[], { original }: Study): FindingTable {
   };
 }
 
-function figureOf(points: readonly Point[], { source, original, experiment, gates }: Study): Figure {
+function figureOf(points: readonly Point[], { source, original, experiment, gates }: ScoredRun): Figure {
   const values = points.map(({ evaluation, intervals }) => ({
     flops_percent: (100 * evaluation.flops) / original.flops,
     accuracy_percent: 100 * evaluation.accuracy,

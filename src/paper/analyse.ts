@@ -1,5 +1,5 @@
 import type { Findings } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { accuracyFlops } from './accuracyFlops.js';
 import { classDistribution } from './classDistribution.js';
 import { lossComparison } from './lossComparison.js';
@@ -10,24 +10,24 @@ import { thresholdPlane } from './thresholdPlane.js';
 const nothing: Findings = { tables: [], figures: [], sheets: [], claims: [] };
 
 /** What the analysis of an experiment finds; nothing where it has none. */
-export async function analyse(study: Study): Promise<Findings> {
-  const { analysis } = study.experiment;
-  return analysis === undefined ? nothing : study.timed('analyse', () => findingsOf(study, analysis));
+export async function analyse(run: ScoredRun): Promise<Findings> {
+  const { analysis } = run.experiment;
+  return analysis === undefined ? nothing : run.timed('analyse', () => findingsOf(run, analysis));
 }
 
-function findingsOf(study: Study, analysis: NonNullable<Study['experiment']['analysis']>): Promise<Findings> {
+function findingsOf(run: ScoredRun, analysis: NonNullable<ScoredRun['experiment']['analysis']>): Promise<Findings> {
   switch (analysis.kind) {
     case 'shallow-errors':
-      return shallowErrors(study, analysis);
+      return shallowErrors(run, analysis);
     case 'loss-comparison':
-      return lossComparison(study, analysis);
+      return lossComparison(run, analysis);
     case 'threshold-plane':
-      return thresholdPlane(study, analysis);
+      return thresholdPlane(run, analysis);
     case 'class-distribution':
-      return classDistribution(study, analysis);
+      return classDistribution(run, analysis);
     case 'accuracy-flops':
-      return accuracyFlops(study, analysis);
+      return accuracyFlops(run, analysis);
     case 'published-comparison':
-      return publishedComparison(study, analysis);
+      return publishedComparison(run, analysis);
   }
 }

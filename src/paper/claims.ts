@@ -4,7 +4,7 @@ import { networkLabel } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { projectRoot } from '../project.js';
 import type { Claim } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 
 /** A claim as the paper prints it: a row of `results/published/claims.csv`. */
 export interface PrintedClaim {
@@ -55,7 +55,7 @@ export async function printedClaim(id: string): Promise<PrintedClaim> {
  * Why nothing is concluded about a dataset whose copy here lacks classes; undefined where every class has test images. The
  * fewer the classes, the easier they are told apart.
  */
-export function missingClasses({ testImages }: Study): string | undefined {
+export function missingClasses({ testImages }: ScoredRun): string | undefined {
   const { classes, labels } = testImages;
   const present = new Set(labels).size;
   if (present === classes.length) return undefined;

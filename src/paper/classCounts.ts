@@ -22,7 +22,7 @@ export interface ClassCounts {
 export const earlyExits = (gates: number): number => Math.max(1, gates - 1);
 
 /** Counts of every class, in the order of the labels. @param distance threshold of every gate */
-export function classCounts(scores: Scores, classes: number, distance: number): ClassCounts[] {
+export function countByClass(scores: Scores, classes: number, distance: number): ClassCounts[] {
   const gates = scores.classes.length;
   const thresholds = new Array<number>(gates).fill(distance);
   const rows = (columns: number): number[][] =>

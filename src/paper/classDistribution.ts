@@ -1,11 +1,19 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Claim, Figure, Findings, ImageSheet } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { chiSquaredTail } from '../statistics/gamma.js';
 import { exitOf } from '../thresholds/evaluate.js';
 import { missingClasses, printedClaim, settle } from './claims.js';
-import { byExit, CANNOT, type ClassCounts, classCounts, earlyExits, earlyVerdict, lateVerdict } from './classCounts.js';
+import {
+  byExit,
+  CANNOT,
+  type ClassCounts,
+  countByClass,
+  earlyExits,
+  earlyVerdict,
+  lateVerdict,
+} from './classCounts.js';
 import { byEarlyShare, classTable, exitName, extremesTable, groupTable, MOST_NAMED } from './classTables.js';
 import { type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
@@ -13,29 +21,29 @@ import { chiSquared } from './statistics.js';
 import { counted, listed, percent } from './words.js';
 
 /** Figures 6, 7 and 8: which classes each gate takes. */
-export async function classDistribution(study: Study, options: AnalysisOf<'class-distribution'>): Promise<Findings> {
-  const test = study.testImages;
+export async function classDistribution(run: ScoredRun, options: AnalysisOf<'class-distribution'>): Promise<Findings> {
+  const test = run.testImages;
   const grouping = options.groups && groupClasses(test.classes, options.groups);
-  const counts = classCounts(study.scores.test, test.classes.length, options.distance);
+  const counts = countByClass(run.scores.test, test.classes.length, options.distance);
   const present = byExit(counts.filter(({ images }) => images > 0));
   const absent = counts.filter(({ images }) => images === 0);
   const { show } = options;
-  const sheet = show === 'counts' ? undefined : await sheetOf(present, study, options, show);
+  const sheet = show === 'counts' ? undefined : await sheetOf(present, run, options, show);
   return {
     tables: [
       classTable([...present, ...absent], test, grouping),
       extremesTable(present, test),
       ...(grouping ? [groupTable(counts, grouping)] : []),
     ],
-    figures: show === 'counts' ? [countsFigure(present, study, options)] : [],
+    figures: show === 'counts' ? [countsFigure(present, run, options)] : [],
     sheets: sheet === undefined ? [] : [sheet],
-    claims: [await claimOf(present, study, options, grouping)],
+    claims: [await claimOf(present, run, options, grouping)],
   };
 }
 
 function countsFigure(
   present: readonly ClassCounts[],
-  { testImages, experiment }: Study,
+  { testImages, experiment }: ScoredRun,
   { distance }: AnalysisOf<'class-distribution'>,
 ): Figure {
   const { classes, count } = testImages;
@@ -91,7 +99,7 @@ function ofClasses(present: readonly ClassCounts[], classes: readonly string[]):
  */
 async function sheetOf(
   present: readonly ClassCounts[],
-  { testImages: test, scores, experiment }: Study,
+  { testImages: test, scores, experiment }: ScoredRun,
   { distance, classes, images: perRow }: AnalysisOf<'class-distribution'>,
   show: 'early' | 'late',
 ): Promise<ImageSheet | undefined> {
@@ -138,14 +146,14 @@ function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'):
 
 async function claimOf(
   present: readonly ClassCounts[],
-  study: Study,
+  run: ScoredRun,
   { show, distance, classes }: AnalysisOf<'class-distribution'>,
   grouping: Grouping | undefined,
 ): Promise<Claim> {
-  const { classes: names } = study.testImages;
+  const { classes: names } = run.testImages;
   const nameOf = ({ label }: ClassCounts): string => names[label]!;
-  const gates = study.scores.test.classes.length;
-  const missing = missingClasses(study);
+  const gates = run.scores.test.classes.length;
+  const missing = missingClasses(run);
   if (show === 'early') {
     const found = earlyVerdict(present);
     const byShare = byEarlyShare(present);
@@ -153,7 +161,7 @@ async function claimOf(
     const table = present.map(({ earlyShare, images }) => [earlyShare * images, (1 - earlyShare) * images]);
     const { statistic, freedom } = chiSquared(table);
     const chance = chiSquaredTail(statistic, freedom);
-    return settle(await printedClaim('figure6-early'), study.experiment, {
+    return settle(await printedClaim('figure6-early'), run.experiment, {
       measured:
         `more than half of the images leave early in ${found.mostly.length} of ${present.length} classes; from ` +
         `${percent(first.earlyShare)} (${nameOf(first)}) to ${percent(last.earlyShare)} (${nameOf(last)}); ` +
@@ -169,7 +177,7 @@ async function claimOf(
     const found = lateVerdict(present);
     const shares = present.map(({ able, images }) => able[0]! / images);
     const least = present[shares.indexOf(Math.min(...shares))]!;
-    return settle(await printedClaim('figure7-late'), study.experiment, {
+    return settle(await printedClaim('figure7-late'), run.experiment, {
       measured:
         `gate 1 takes less than ${percent(CANNOT, 0)} of the images of ${found.cannot.length} of ${present.length} classes` +
         `${found.cannot.length > 0 && found.cannot.length <= 5 ? ` (${listed(found.cannot.map(nameOf))})` : ''}; least: ` +
@@ -185,7 +193,7 @@ async function claimOf(
     const members = (rows: readonly ClassCounts[]) => rows.filter(({ label }) => grouping.of[label] === group).length;
     return `${name}: ${members(late)} of these ${late.length}, ${members(present)} of all ${present.length} classes`;
   });
-  return settle(await printedClaim('figure8-fine-grained'), study.experiment, {
+  return settle(await printedClaim('figure8-fine-grained'), run.experiment, {
     measured: [`latest to leave: ${listed(late.map(nameOf))}`, ...(shares ?? [])].join('; '),
     verdict: 'cannot be checked here',
     why: missing ?? 'how fine a class is the data do not say; the classes are on the sheet',

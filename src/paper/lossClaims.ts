@@ -1,8 +1,8 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Claim, Verdict } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { printedClaim, settle } from './claims.js';
-import type { Comparison } from './lossCurves.js';
+import type { CurveComparison } from './lossCurves.js';
 import type { ComparedLosses } from './lossTypes.js';
 import { listed, percent, points, within } from './words.js';
 
@@ -10,21 +10,21 @@ import { listed, percent, points, within } from './words.js';
  * Holds where hinge is better at half of the compared shares or more and worse at none; does not hold where it is worse
  * at any; else undecided.
  */
-export function gapVerdict({ differences }: Comparison): Verdict {
+export function gapVerdict({ differences }: CurveComparison): Verdict {
   const won = differences.filter(({ winner }) => winner === 'hinge').length;
   if (differences.some(({ winner }) => winner === 'cross-entropy')) return 'does not hold';
   return 2 * won >= differences.length ? 'holds' : 'undecided';
 }
 
 /** Holds where there is a gap at the largest share, beyond doubt larger than at the smallest. */
-export function wideningVerdict({ differences, widening }: Comparison): Verdict {
+export function wideningVerdict({ differences, widening }: CurveComparison): Verdict {
   const last = differences.at(-1)!.winner;
   if (last === 'cross-entropy' || widening.interval.high < 0) return 'does not hold';
   return last === 'hinge' && widening.interval.low > 0 ? 'holds' : 'undecided';
 }
 
 /** A verdict on the gap and on its growth, for each confidence of the cross-entropy gate. */
-export async function lossClaims(study: Study, comparisons: readonly ComparedLosses[]): Promise<Claim[]> {
+export async function lossClaims(run: ScoredRun, comparisons: readonly ComparedLosses[]): Promise<Claim[]> {
   const [gap, widening] = [await printedClaim('figure4-gap'), await printedClaim('figure4-widening')];
   return comparisons
     .filter(({ hinge }) => hinge === 'max')
@@ -48,7 +48,7 @@ export async function lossClaims(study: Study, comparisons: readonly ComparedLos
       ].join(', ');
       const { difference, interval } = comparison.widening;
       return [
-        settle(gap, study.experiment, {
+        settle(gap, run.experiment, {
           variant: other,
           detail,
           measured: `${shown.join(', ')} (points at equal FLOPs)`,
@@ -56,7 +56,7 @@ export async function lossClaims(study: Study, comparisons: readonly ComparedLos
           why: verdict === 'holds' ? undefined : why,
           trace,
         }),
-        settle(widening, study.experiment, {
+        settle(widening, run.experiment, {
           variant: other,
           detail,
           measured: `${points(difference)} ${within(interval, 2)} larger at ${percent(differences.at(-1)!.reduction, 0)} than at ${percent(differences[0]!.reduction, 0)} fewer FLOPs`,

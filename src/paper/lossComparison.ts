@@ -1,12 +1,12 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Findings } from '../report/findings.js';
+import type { ScoredRun } from '../run/analyses.js';
 import type { RunContext } from '../run/context.js';
 import { scoreImages } from '../run/score.js';
-import type { Study } from '../run/study.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import {
-  type CurvePoint,
+  type AccuracyPoint,
   chooseForBudgets,
   compareCurves,
   curveOf,
@@ -26,21 +26,22 @@ const BUDGET_STEP = 0.02;
 const DRAWN_STEP = 0.05;
 
 /** Figure 4: accuracy against FLOPs with gates trained with hinge loss and with cross-entropy. */
-export async function lossComparison(study: Study, options: AnalysisOf<'loss-comparison'>): Promise<Findings> {
+export async function lossComparison(run: ScoredRun, options: AnalysisOf<'loss-comparison'>): Promise<Findings> {
   const gates = options.gates.map((gate) => gate - 1);
-  const costs = study.plan.costsOf(gates);
-  const chosen = await chooseRegularisation(study, options, gates, costs);
+  const costs = run.plan.costsOf(gates);
+  const chosen = await chooseRegularisation(run, options, gates, costs);
   const most = options.reductions.at(-1)!;
   const drawn = [...new Set([...steps(DRAWN_STEP, most + DRAWN_STEP), ...options.reductions])].sort((a, b) => a - b);
   const compared: ComparedVariant[] = [];
   for (const variant of variants) {
     const { l2 } = chosen.find((row) => row.chosen && sameVariant(row, variant))!;
-    const seeds = Array.from({ length: options.seeds }, (_, i) => study.experiment.seed + i);
+    const seeds = Array.from({ length: options.seeds }, (_, i) => run.experiment.seed + i);
     const tested: Tested[][] = [];
-    for (const seed of seeds) tested.push(await testedChoices(study, options, variant, l2, seed, gates, costs));
+    for (const seed of seeds) tested.push(await testedChoices(run, options, variant, l2, seed, gates, costs));
     compared.push({ variant, l2, seeds, tested, curve: curveOf(tested, drawn) });
   }
-  const at = (curve: readonly CurvePoint[]) => curve.filter(({ reduction }) => options.reductions.includes(reduction));
+  const at = (curve: readonly AccuracyPoint[]) =>
+    curve.filter(({ reduction }) => options.reductions.includes(reduction));
   const comparisons = compared
     .filter(({ variant }) => variant.loss === 'hinge')
     .flatMap((hinge) =>
@@ -49,10 +50,10 @@ export async function lossComparison(study: Study, options: AnalysisOf<'loss-com
         .map((other) => ({
           hinge: hinge.variant.confidence,
           other: other.variant.confidence,
-          ...compareCurves(at(hinge.curve), at(other.curve), study.experiment.seed),
+          ...compareCurves(at(hinge.curve), at(other.curve), run.experiment.seed),
         })),
     );
-  return lossReport(study, options, chosen, compared, comparisons);
+  return lossReport(run, options, chosen, compared, comparisons);
 }
 
 /** step, 2 step ... up to `most`. */
@@ -79,18 +80,18 @@ function quietly(context: RunContext, what: string): RunContext {
  * largest.
  */
 async function chooseRegularisation(
-  study: Study,
+  run: ScoredRun,
   { l2, reductions }: AnalysisOf<'loss-comparison'>,
   gates: readonly number[],
   costs: ExitCosts,
 ): Promise<Regularisation[]> {
-  const { seed } = study.experiment;
+  const { seed } = run.experiment;
   const rows: Regularisation[] = [];
   for (const variant of variants) {
     const tried = [];
     for (const value of [...l2].sort((a, b) => b - a)) {
-      const held = await heldOutScores(study, variant, value, seed, gates);
-      const choices = chooseForBudgets(held, costs, study.original.flops, reductions);
+      const held = await heldOutScores(run, variant, value, seed, gates);
+      const choices = chooseForBudgets(held, costs, run.original.flops, reductions);
       tried.push({ ...variant, l2: value, accuracy: mean(choices.map(({ accuracy }) => accuracy)) });
     }
     const best = tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
@@ -100,22 +101,20 @@ async function chooseRegularisation(
 }
 
 async function heldOutScores(
-  study: Study,
+  run: ScoredRun,
   variant: Variant,
   l2: number,
   seed: number,
   gates: readonly number[],
 ): Promise<Scores> {
-  const context = quietly(study.context, `${variant.loss}, lambda ${l2}, seed ${seed}`);
-  const trained = await study.train(withGates(study.experiment, variant, l2, seed), gates, context);
-  return study.timed('score', () =>
-    scoreImages(context, study.features.heldOut!, trained, variant.confidence, 'held-out'),
-  );
+  const context = quietly(run.context, `${variant.loss}, lambda ${l2}, seed ${seed}`);
+  const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
+  return run.timed('score', () => scoreImages(context, run.features.heldOut!, trained, variant.confidence, 'held-out'));
 }
 
 /** A variant's thresholds for every budget, chosen on the validation images, and what they do on the test images. */
 async function testedChoices(
-  study: Study,
+  run: ScoredRun,
   { reductions }: AnalysisOf<'loss-comparison'>,
   variant: Variant,
   l2: number,
@@ -123,10 +122,10 @@ async function testedChoices(
   gates: readonly number[],
   costs: ExitCosts,
 ): Promise<Tested[]> {
-  const context = quietly(study.context, `${variantName(variant)}, lambda ${l2}, seed ${seed}`);
-  const trained = await study.train(withGates(study.experiment, variant, l2, seed), gates, context);
-  const scores = await study.score(trained, variant.confidence, context);
-  const total = study.original.flops;
+  const context = quietly(run.context, `${variantName(variant)}, lambda ${l2}, seed ${seed}`);
+  const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
+  const scores = await run.score(trained, variant.confidence, context);
+  const total = run.original.flops;
   // Beyond the last compared share, so that it lies between two choices; the last lets everybody go at the first gate.
   const budgets = [0, ...steps(BUDGET_STEP, Math.min(1, reductions.at(-1)! + 0.1)), 1 - costs[0]! / total];
   const choices = chooseForBudgets(scores.heldOut!, costs, total, budgets);

@@ -84,7 +84,7 @@ export function curveAt(tested: readonly Tested[], reduction: number): Float32Ar
 }
 
 /** A variant at one share of FLOPs saved. */
-export interface CurvePoint {
+export interface AccuracyPoint {
   readonly reduction: number;
   /** Per seed, the probability of each test image to be classified right. */
   readonly bySeed: readonly Float32Array[];
@@ -93,8 +93,8 @@ export interface CurvePoint {
 }
 
 /** @param seeds per seed, its choices on the test images */
-export function curveOf(seeds: readonly (readonly Tested[])[], reductions: readonly number[]): CurvePoint[] {
-  return reductions.flatMap((reduction): CurvePoint[] => {
+export function curveOf(seeds: readonly (readonly Tested[])[], reductions: readonly number[]): AccuracyPoint[] {
+  return reductions.flatMap((reduction): AccuracyPoint[] => {
     const bySeed = seeds.flatMap((tested) => curveAt(tested, reduction) ?? []);
     if (bySeed.length < seeds.length) return [];
     const right = bySeed[0]!.map((_, image) => mean(bySeed.map((of) => of[image]!)));
@@ -103,7 +103,7 @@ export function curveOf(seeds: readonly (readonly Tested[])[], reductions: reado
 }
 
 /** Accuracy of a point, its 95 % interval over the test images, and the seeds' range. */
-export function accuracyOf({ right, bySeed }: CurvePoint) {
+export function accuracyOf({ right, bySeed }: AccuracyPoint) {
   const perSeed = bySeed.map((of) => mean(of));
   return {
     accuracy: mean(right),
@@ -129,7 +129,7 @@ export interface Difference {
 }
 
 /** All differences between two curves, and how much larger the last one is than the first. */
-export interface Comparison {
+export interface CurveComparison {
   readonly differences: readonly Difference[];
   /** Difference at the largest share saved minus that at the smallest, with its 95 % interval. */
   readonly widening: { readonly difference: number; readonly interval: Interval };
@@ -144,7 +144,11 @@ const REPLICATES = 2000;
  *
  * @throws RangeError where they share none
  */
-export function compareCurves(hinge: readonly CurvePoint[], other: readonly CurvePoint[], seed: number): Comparison {
+export function compareCurves(
+  hinge: readonly AccuracyPoint[],
+  other: readonly AccuracyPoint[],
+  seed: number,
+): CurveComparison {
   const pairs = hinge.flatMap((a) => {
     const b = other.find(({ reduction }) => reduction === a.reduction);
     return b === undefined ? [] : [{ a, b }];

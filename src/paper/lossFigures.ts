@@ -1,19 +1,19 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Figure } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { accuracyOf, variantName } from './lossCurves.js';
 import type { ComparedLosses, ComparedVariant } from './lossTypes.js';
 import { counted } from './words.js';
 
-const basis = ({ scores }: Study, { seeds }: AnalysisOf<'loss-comparison'>): string =>
+const basis = ({ scores }: ScoredRun, { seeds }: AnalysisOf<'loss-comparison'>): string =>
   `thresholds chosen on ${counted(scores.heldOut?.count ?? 0)} held-out training images, reported on ` +
   `${counted(scores.test.count)} test images, ${seeds} seeds`;
 
 /** Accuracy against FLOPs, as the paper's Figure 4 has it, with bands. */
 export function curveFigure(
   compared: readonly ComparedVariant[],
-  study: Study,
+  run: ScoredRun,
   options: AnalysisOf<'loss-comparison'>,
 ): Figure {
   const values = compared.flatMap(({ variant, curve }) =>
@@ -67,7 +67,7 @@ export function curveFigure(
   return {
     name: 'curves',
     title: 'Accuracy against FLOPs: hinge and cross-entropy (Figure 4)',
-    caption: `Bands: 95 % intervals over the test images of the mean over the seeds; ${basis(study, options)}`,
+    caption: `Bands: 95 % intervals over the test images of the mean over the seeds; ${basis(run, options)}`,
     spec,
   };
 }
@@ -75,7 +75,7 @@ export function curveFigure(
 /** Hinge minus cross-entropy with intervals, for each confidence. */
 export function differenceFigure(
   comparisons: readonly ComparedLosses[],
-  study: Study,
+  run: ScoredRun,
   options: AnalysisOf<'loss-comparison'>,
 ): Figure {
   const ofPaper = comparisons.filter(({ hinge }) => hinge === 'max');
@@ -127,7 +127,7 @@ export function differenceFigure(
     title: 'Hinge (largest distance) minus cross-entropy, at equal FLOPs',
     caption:
       `Paired by image; intervals hold for all shares of a confidence at once with 95 % confidence ` +
-      `(bootstrap over the test images); ${basis(study, options)}`,
+      `(bootstrap over the test images); ${basis(run, options)}`,
     spec,
   };
 }

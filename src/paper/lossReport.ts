@@ -1,6 +1,6 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Findings, FindingTable } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { lossClaims } from './lossClaims.js';
 import { accuracyOf } from './lossCurves.js';
 import { curveFigure, differenceFigure } from './lossFigures.js';
@@ -8,7 +8,7 @@ import type { ComparedLosses, ComparedVariant, Regularisation } from './lossType
 
 /** What Figure 4's measurements amount to. */
 export async function lossReport(
-  study: Study,
+  run: ScoredRun,
   options: AnalysisOf<'loss-comparison'>,
   regularisation: readonly Regularisation[],
   compared: readonly ComparedVariant[],
@@ -17,13 +17,13 @@ export async function lossReport(
   return {
     tables: [
       differenceTable(comparisons),
-      curveTable(compared, study.original.flops),
+      curveTable(compared, run.original.flops),
       regularisationTable(regularisation),
-      thresholdTable(compared, study.original.flops),
+      thresholdTable(compared, run.original.flops),
     ],
-    figures: [curveFigure(compared, study, options), differenceFigure(comparisons, study, options)],
+    figures: [curveFigure(compared, run, options), differenceFigure(comparisons, run, options)],
     sheets: [],
-    claims: await lossClaims(study, comparisons),
+    claims: await lossClaims(run, comparisons),
   };
 }
 

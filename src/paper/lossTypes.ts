@@ -1,5 +1,5 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
-import type { Comparison, CurvePoint, Tested, Variant } from './lossCurves.js';
+import type { AccuracyPoint, CurveComparison, Tested, Variant } from './lossCurves.js';
 
 /** One lambda that validation could choose. */
 export interface Regularisation extends Variant {
@@ -16,11 +16,11 @@ export interface ComparedVariant {
   readonly seeds: readonly number[];
   /** Per seed, its choices of thresholds on the test images. */
   readonly tested: readonly (readonly Tested[])[];
-  readonly curve: readonly CurvePoint[];
+  readonly curve: readonly AccuracyPoint[];
 }
 
 /** Hinge with one confidence against cross-entropy with another. */
-export interface ComparedLosses extends Comparison {
+export interface ComparedLosses extends CurveComparison {
   readonly hinge: ConfidenceKind;
   readonly other: ConfidenceKind;
 }

@@ -1,6 +1,6 @@
 import type { Verdict } from '../report/findings.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { partsOf, type Row } from '../run/search.js';
-import type { Study } from '../run/study.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { type Interval, mean, meanInterval } from './statistics.js';
 
@@ -15,7 +15,7 @@ export interface Measures {
 }
 
 /** Images of a split with the thresholds that they meet. */
-interface Portion {
+interface ThresholdedImages {
   readonly scores: Scores;
   readonly thresholds: Thresholds;
   /** Positions of the images; all if absent. */
@@ -23,7 +23,7 @@ interface Portion {
 }
 
 /** What thresholds do to the images of these portions, taken together. */
-export function measure(portions: readonly Portion[], costs: ExitCosts): Measures {
+export function measureThresholds(portions: readonly ThresholdedImages[], costs: ExitCosts): Measures {
   const flops: number[] = [];
   const drops: number[] = [];
   for (const { scores, thresholds, images } of portions) {
@@ -45,14 +45,17 @@ export function measure(portions: readonly Portion[], costs: ExitCosts): Measure
 }
 
 /** What a row of the table does to the test images, each with the thresholds that were chosen without it. */
-export function measureRow({ experiment, scores, features, plan }: Study, row: Row): Measures {
+export function measureRow({ experiment, scores, features, plan }: ScoredRun, row: Row): Measures {
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const portions = parts.map(({ report }, i) => ({ ...report, thresholds: row.thresholds[i]! }));
-  return measure(portions, plan.costs);
+  const portions = parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: row.thresholds[i]! }));
+  return measureThresholds(portions, plan.costs);
 }
 
 /** Share of FLOPs saved and its interval. @param total FLOPs of the original network */
-export function savingOf({ flops, flopsInterval }: Measures, total: number): { share: number; interval: Interval } {
+export function flopsReductionOf(
+  { flops, flopsInterval }: Measures,
+  total: number,
+): { share: number; interval: Interval } {
   return {
     share: 1 - flops / total,
     interval: { low: 1 - flopsInterval.high / total, high: 1 - flopsInterval.low / total },

@@ -1,8 +1,8 @@
 import type { Claim, FindingTable, Verdict } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import { printedClaim, settle } from './claims.js';
-import { lossVerdict, type Measures, measure, NO_LOSS, savingOf } from './measures.js';
+import { flopsReductionOf, lossVerdict, type Measures, measureThresholds, NO_LOSS } from './measures.js';
 import { counted, percent, points, within } from './words.js';
 
 /** One point of the plane of two thresholds. */
@@ -27,23 +27,26 @@ const ABOUT = 0.05;
 
 /** What becomes of the paper's claims about the plane, and the measurements at the thresholds that they name. */
 export async function planeClaims(
-  study: Study,
+  run: ScoredRun,
   scores: Scores,
   costs: ExitCosts,
   plane: readonly PlanePoint[],
 ): Promise<{ readonly points: FindingTable; readonly claims: readonly Claim[] }> {
-  const total = study.original.flops;
-  const [zero, two] = claimed.map((thresholds) => measure([{ scores, thresholds }], costs)) as [Measures, Measures];
+  const total = run.original.flops;
+  const [zero, two] = claimed.map((thresholds) => measureThresholds([{ scores, thresholds }], costs)) as [
+    Measures,
+    Measures,
+  ];
   const settled = async (id: string, of: 'points' | 'plane', row: string, found: Found): Promise<Claim> =>
-    settle(await printedClaim(id), study.experiment, { ...found, trace: { file: `${of}.csv`, row } });
+    settle(await printedClaim(id), run.experiment, { ...found, trace: { file: `${of}.csv`, row } });
   const value = async (id: string): Promise<number> => (await printedClaim(id)).value;
   const [atZero, atTwo] = ['t1 = 0, t2 = 0', 't1 = 2, t2 = 2'];
   return {
     points: pointTable([zero, two], total),
     claims: [
-      await settled('figure5-flops', 'points', atZero, factorFound(zero, plane, study, await value('figure5-flops'))),
+      await settled('figure5-flops', 'points', atZero, factorFound(zero, plane, run, await value('figure5-flops'))),
       await settled('figure5-loss', 'points', atZero, lossFound(zero, total, await value('figure5-loss'))),
-      await settled('figure5-no-loss', 'points', atTwo, noLossFound(two, plane, study)),
+      await settled('figure5-no-loss', 'points', atTwo, noLossFound(two, plane, run)),
       await settled('figure5-saving', 'points', atTwo, savingFound(two, total, await value('figure5-saving'))),
       await settled('figure5-monotone', 'plane', 'neighbouring rows', monotoneFound(plane, scores.count)),
     ],
@@ -72,7 +75,7 @@ function pointTable(measures: readonly Measures[], total: number): FindingTable 
       'accuracy_drop_high_fraction',
     ],
     rows: measures.map((found, i) => {
-      const { share, interval } = savingOf(found, total);
+      const { share, interval } = flopsReductionOf(found, total);
       const { drop, dropInterval } = found;
       return [
         ...claimed[i]!,
@@ -89,7 +92,7 @@ function pointTable(measures: readonly Measures[], total: number): FindingTable 
   };
 }
 
-function factorFound(zero: Measures, plane: readonly PlanePoint[], { original }: Study, printed: number): Found {
+function factorFound(zero: Measures, plane: readonly PlanePoint[], { original }: ScoredRun, printed: number): Found {
   const factor = (flops: number): string => (original.flops / flops).toFixed(2);
   const measured = `${factor(zero.flops)} x [${factor(zero.flopsInterval.high)}, ${factor(zero.flopsInterval.low)}]`;
   if (original.flops / zero.flopsInterval.low >= printed) return { measured, verdict: 'holds' };
@@ -111,7 +114,7 @@ function lossFound({ drop, dropInterval, flops }: Measures, total: number, print
   };
 }
 
-function noLossFound({ drop, dropInterval }: Measures, plane: readonly PlanePoint[], { original }: Study): Found {
+function noLossFound({ drop, dropInterval }: Measures, plane: readonly PlanePoint[], { original }: ScoredRun): Found {
   const verdict = lossVerdict(dropInterval);
   const measured = `${points(drop)} ${within(dropInterval, 2)} lost at (2, 2)`;
   if (verdict === 'holds') return { measured, verdict, why: `a loss below ${points(NO_LOSS)} counts as none` };
@@ -129,7 +132,7 @@ function noLossFrom(plane: readonly PlanePoint[], accuracy: number, total: numbe
 }
 
 function savingFound(two: Measures, total: number, printed: number): Found {
-  const { share, interval } = savingOf(two, total);
+  const { share, interval } = flopsReductionOf(two, total);
   const measured = `${percent(share)} ${within(interval)} at (2, 2)`;
   if (interval.high >= printed - ABOUT) return { measured, verdict: 'holds' };
   return {

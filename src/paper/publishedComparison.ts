@@ -1,10 +1,10 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
-import type { Cell, Claim, Findings, Verdict } from '../report/findings.js';
+import type { Claim, FindingCell, Findings, Verdict } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
+import type { ScoredRun } from '../run/analyses.js';
 import type { Row } from '../run/search.js';
-import type { Study } from '../run/study.js';
 import { missingClasses, type PrintedClaim, printedClaim, settle } from './claims.js';
-import { lossVerdict, measureRow, savingOf } from './measures.js';
+import { flopsReductionOf, lossVerdict, measureRow } from './measures.js';
 import { readPublished } from './published.js';
 import { type Reached, reachAccuracies } from './reachAccuracy.js';
 import { listed, percent, points, within } from './words.js';
@@ -14,34 +14,25 @@ import { listed, percent, points, within } from './words.js';
  * same distance from the original's, which is not the printed one (other weights).
  */
 export async function publishedComparison(
-  study: Study,
+  run: ScoredRun,
   { published, dataset }: AnalysisOf<'published-comparison'>,
 ): Promise<Findings> {
   const printed = await readPublished(published);
-  const rows = study.rows.filter(({ kind }) => kind === 'margin');
-  const isSameData = study.source.network.dataset === dataset;
+  const rows = run.rows.filter(({ kind }) => kind === 'margin');
+  const isSameData = run.source.network.dataset === dataset;
   const incomparable = isSameData
-    ? missingClasses(study)
+    ? missingClasses(run)
     : `the printed numbers are of ${dataset}, which this preset does not use`;
   const measured = [
-    ...(isSameData ? atPublishedAccuracies(study, printed) : []),
-    ...rows.map((row) => measuredRow(study, row, changeLabel(row.margin!, printed))),
-    [
-      'Original',
-      'all images to the last exit',
-      ...where(study),
-      study.original.accuracy,
-      0,
-      study.original.flops,
-      0,
-      HERE,
-    ],
+    ...(isSameData ? atPublishedAccuracies(run, printed) : []),
+    ...rows.map((row) => measuredRow(run, row, changeLabel(row.margin!, printed))),
+    ['Original', 'all images to the last exit', ...where(run), run.original.accuracy, 0, run.original.flops, 0, HERE],
   ];
   return {
     tables: [
       {
         name: 'comparison',
-        title: titleOf(study, dataset, incomparable),
+        title: titleOf(run, dataset, incomparable),
         columns: [
           'method',
           'at',
@@ -59,22 +50,22 @@ export async function publishedComparison(
     ],
     figures: [],
     sheets: [],
-    claims: await claimsOf(study, rows, printed, incomparable),
+    claims: await claimsOf(run, rows, printed, incomparable),
   };
 }
 
 const HERE = 'measured here';
 
-function titleOf({ source }: Study, dataset: string, incomparable: string | undefined): string {
+function titleOf({ source }: ScoredRun, dataset: string, incomparable: string | undefined): string {
   if (incomparable === undefined) return 'Methods on the same dataset: as published, and measured here';
   if (source.network.dataset === dataset)
     return `Published numbers are of all of ${dataset}, ${incomparable}: not comparable`;
   return `Published numbers are of ${dataset}; measured here on ${source.network.dataset}: not comparable`;
 }
 
-const where = ({ source }: Study): Cell[] => [source.network.dataset, source.network.name];
+const where = ({ source }: ScoredRun): FindingCell[] => [source.network.dataset, source.network.name];
 
-function printedRow(row: PublishedRow, base: PublishedRow, dataset: string): Cell[] {
+function printedRow(row: PublishedRow, base: PublishedRow, dataset: string): FindingCell[] {
   const change = changeOf(row, base);
   const reduction = row.flopsReduction ?? Number((1 - row.flops / base.flops).toPrecision(6));
   return [
@@ -94,14 +85,14 @@ const changeOf = (row: PublishedRow, base: PublishedRow): number =>
   Number((row.accuracy - base.accuracy).toPrecision(6));
 
 /** The fewest FLOPs at each printed accuracy, as an absolute number. */
-function atPublishedAccuracies(study: Study, printed: readonly PublishedRow[]): Cell[][] {
+function atPublishedAccuracies(run: ScoredRun, printed: readonly PublishedRow[]): FindingCell[][] {
   const accuracies = [...new Set(printed.map(({ accuracy }) => accuracy))].sort((a, b) => a - b);
-  return reachAccuracies(study, accuracies).map((reached, i): Cell[] => {
+  return reachAccuracies(run, accuracies).map((reached, i): FindingCell[] => {
     const accuracy = accuracies[i]!;
     const models = printed.filter((row) => row.accuracy === accuracy).map(({ model }) => model);
     const at = `${percent(accuracy, 1)}, as ${listed(models)}`;
-    if (reached === undefined) return ['none reaches it', at, ...where(study), null, null, null, null, HERE];
-    return measuredRow(study, reached, at);
+    if (reached === undefined) return ['none reaches it', at, ...where(run), null, null, null, null, HERE];
+    return measuredRow(run, reached, at);
   });
 }
 
@@ -113,7 +104,7 @@ function changeLabel(margin: number, printed: readonly PublishedRow[]): string {
   return margin === 0 ? `the original's accuracy${as}` : `${margin < 0 ? '+' : ''}${points(-margin, 1)}${as}`;
 }
 
-function measuredRow({ source, original }: Study, { thresholds, evaluation }: Reached, at: string): Cell[] {
+function measuredRow({ source, original }: ScoredRun, { thresholds, evaluation }: Reached, at: string): FindingCell[] {
   const { accuracy, flops } = evaluation;
   const [change, reduction] = [accuracy - original.accuracy, 1 - flops / original.flops];
   const { dataset, name } = source.network;
@@ -121,7 +112,7 @@ function measuredRow({ source, original }: Study, { thresholds, evaluation }: Re
 }
 
 async function claimsOf(
-  study: Study,
+  run: ScoredRun,
   rows: readonly Row[],
   printed: readonly PublishedRow[],
   incomparable: string | undefined,
@@ -129,16 +120,16 @@ async function claimsOf(
   const add = (claim: PrintedClaim, margin: number): Claim[] => {
     const row = rows.find((found) => Math.abs(found.margin! - margin) < 1e-9);
     if (row === undefined) return [];
-    const measures = measureRow(study, row);
-    const { share, interval } = savingOf(measures, study.original.flops);
+    const measures = measureRow(run, row);
+    const { share, interval } = flopsReductionOf(measures, run.original.flops);
     const enough = interval.high >= claim.value;
     const loss = lossVerdict({ low: measures.dropInterval.low - margin, high: measures.dropInterval.high - margin });
     const verdict: Verdict = incomparable !== undefined ? 'cannot be checked here' : enough ? loss : 'does not hold';
     return [
-      settle(claim, study.experiment, {
+      settle(claim, run.experiment, {
         measured:
           `${percent(share)} ${within(interval)} fewer FLOPs, ` +
-          `${points(measures.drop)} ${within(measures.dropInterval, 2)} lost (${study.source.network.dataset})`,
+          `${points(measures.drop)} ${within(measures.dropInterval, 2)} lost (${run.source.network.dataset})`,
         verdict,
         why: incomparable ?? (enough ? undefined : 'fewer images reach thresholds that lose nothing'),
         trace: { file: 'table.csv', row: `margin_fraction = ${row.margin}` },

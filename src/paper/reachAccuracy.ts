@@ -1,5 +1,5 @@
+import type { ScoredRun } from '../run/analyses.js';
 import { partsOf } from '../run/search.js';
-import type { Study } from '../run/study.js';
 import { combine, type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
@@ -16,19 +16,19 @@ export interface Reached {
  * @param accuracies shares of images classified right, whatever the original network reaches
  * @returns one for each accuracy; undefined where no thresholds reach it on the images that choose
  */
-export function reachAccuracies(study: Study, accuracies: readonly number[]): (Reached | undefined)[] {
-  const { experiment, scores, features, plan } = study;
+export function reachAccuracies(run: ScoredRun, accuracies: readonly number[]): (Reached | undefined)[] {
+  const { experiment, scores, features, plan } = run;
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const frontiers = parts.map(({ choose }) => paretoFrontier(choose.scores, plan.costs, choose.images));
+  const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));
   return accuracies.map((required) => {
-    const found = parts.map(({ choose }, i) => {
+    const found = parts.map(({ selection }, i) => {
       const target = { kind: 'accuracy', required } as const;
-      return jointSearch(choose.scores, plan.costs, choose.images, target, frontiers[i]);
+      return jointSearch(selection.scores, plan.costs, selection.images, target, frontiers[i]);
     });
     const thresholds = found.flatMap((choice) => (choice === undefined ? [] : [choice.thresholds]));
     if (thresholds.length < parts.length) return undefined;
-    const evaluations = parts.map(({ report }, i) =>
-      evaluate(report.scores, thresholds[i]!, plan.costs, report.images),
+    const evaluations = parts.map(({ evaluation }, i) =>
+      evaluate(evaluation.scores, thresholds[i]!, plan.costs, evaluation.images),
     );
     return { thresholds, evaluation: combine(evaluations) };
   });

@@ -1,6 +1,6 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
-import type { Cell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { printedClaim, settle } from './claims.js';
 import { classIndices, type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
@@ -68,16 +68,16 @@ export function verdictOf({ interval, uniformChance, marginalChance }: GroupErro
 }
 
 /** Figure 1: what a linear classifier on shallow features gets right and wrong. */
-export async function shallowErrors(study: Study, options: AnalysisOf<'shallow-errors'>): Promise<Findings> {
-  const { classes, labels, count } = study.testImages;
+export async function shallowErrors(run: ScoredRun, options: AnalysisOf<'shallow-errors'>): Promise<Findings> {
+  const { classes, labels, count } = run.testImages;
   const grouping = groupClasses(classes, options.groups);
   const shown = classIndices(classes, options.classes, 'analysis.classes');
-  const predicted = study.scores.test.classes[options.gate - 1]!;
+  const predicted = run.scores.test.classes[options.gate - 1]!;
   const confusion = confusionOf(labels, predicted, classes.length);
   const every = classes.map((_, label) => label);
   const all = groupErrors(confusion, grouping, every);
   const errors = errorTable(confusion, grouping, classes, all);
-  const stage = study.gates[options.gate - 1]!.stage;
+  const stage = run.gates[options.gate - 1]!.stage;
   const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
   const printed = await printedClaim('figure1-superordinate');
   const ofShown = shown.map((label) => {
@@ -85,7 +85,7 @@ export async function shallowErrors(study: Study, options: AnalysisOf<'shallow-e
     return `${classes[label]} ${percent(found.share)} ${within(found.interval)}`;
   });
   const verdict = verdictOf(all);
-  const claim = settle(printed, study.experiment, {
+  const claim = settle(printed, run.experiment, {
     measured:
       `${percent(all.share)} ${within(all.interval)} of ${counted(all.errors)} errors; ` +
       `by chance ${percent(all.uniformChance)} (other classes alike) or ${percent(all.marginalChance)} (as often as given); ` +
@@ -100,7 +100,7 @@ export async function shallowErrors(study: Study, options: AnalysisOf<'shallow-e
   return {
     tables: [errors, confusionTable(confusion, classes, where)],
     figures: [],
-    sheets: [await sheetOf(study, options, shown, predicted, where)],
+    sheets: [await sheetOf(run, options, shown, predicted, where)],
     claims: [claim],
   };
 }
@@ -111,7 +111,7 @@ function errorTable(
   classes: readonly string[],
   all: GroupErrors,
 ): FindingTable {
-  const row = (name: string, found: GroupErrors): Cell[] => [
+  const row = (name: string, found: GroupErrors): FindingCell[] => [
     name,
     found.images,
     found.errors,
@@ -160,7 +160,7 @@ function confusionTable(confusion: Confusion, classes: readonly string[], where:
 }
 
 async function sheetOf(
-  { testImages: test, experiment }: Study,
+  { testImages: test, experiment }: ScoredRun,
   options: AnalysisOf<'shallow-errors'>,
   shown: readonly number[],
   predicted: Int32Array,

@@ -6,7 +6,7 @@ type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];
 
 /** Images to show in a row of a sheet. */
-export interface RowChoice {
+export interface SheetRowChoice {
   readonly label: string;
   /** Positions of the images. */
   readonly images: readonly number[];
@@ -15,7 +15,10 @@ export interface RowChoice {
 }
 
 /** A row of a sheet with its pixels. */
-export async function sheetRow(source: ImageSource, { label, images, caption, tone }: RowChoice): Promise<SheetRow> {
+export async function sheetRow(
+  source: ImageSource,
+  { label, images, caption, tone }: SheetRowChoice,
+): Promise<SheetRow> {
   const { channels, height, width } = source;
   const size = channels * height * width;
   const pixels = await source.batch(images);

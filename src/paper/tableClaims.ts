@@ -5,7 +5,7 @@ import { type TableBasis, tableRows } from '../run/rows.js';
 import { printedClaims } from './claims.js';
 
 /** A run of one of the paper's tables, as far as its claims are concerned. */
-export interface TableStudy {
+export interface TableRun {
   /** `table1`: the file of `results/published`, and the beginning of every id. */
   readonly name: string;
   /** Rows of the run, each with the published row that it stands beside; the original last. */
@@ -28,15 +28,15 @@ export interface TextClaim extends Pick<Claim, 'id' | 'source' | 'statement' | '
 }
 
 /** A row of the run and the published one that it stands beside. */
-interface Beside {
+interface RowPair {
   readonly row: TableRow;
   readonly printed: PublishedRow;
   /** The published row's place in its table, from 1. */
   readonly place: number;
 }
 
-interface Scene {
-  readonly study: TableStudy;
+interface ClaimContext {
+  readonly run: TableRun;
   readonly source: string;
   readonly original: TableRow;
   /** The paper's original network. */
@@ -65,38 +65,38 @@ export async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
  * it is undecided where one of them straddles the printed value. The verdict is about the network that was run; that it
  * is another one than the paper's is said.
  */
-export function tableClaims(study: TableStudy): Claim[] {
-  const original = study.rows.at(-1);
+export function tableClaims(run: TableRun): Claim[] {
+  const original = run.rows.at(-1);
   const published = original?.published;
   if (original === undefined || published === undefined) return [];
-  const theirs = study.texts[0]?.network ?? study.network;
+  const theirs = run.texts[0]?.network ?? run.network;
   const elsewhere =
-    theirs === study.network
+    theirs === run.network
       ? []
       : [
-          `measured on ${study.network} (${percent(original.accuracy)}), not the paper's ${theirs} ` +
+          `measured on ${run.network} (${percent(original.accuracy)}), not the paper's ${theirs} ` +
             `(${percent(published.accuracy)})`,
         ];
-  const source = `Table ${/\d+$/.exec(study.name)?.[0] ?? study.name}`;
-  const scene: Scene = { study, source, original, published, elsewhere };
-  const printed = [...new Set(study.rows.flatMap((row) => (row === original ? [] : (row.published ?? []))))];
-  const beside = study.rows.slice(0, -1).flatMap((row): Beside[] => {
+  const source = `Table ${/\d+$/.exec(run.name)?.[0] ?? run.name}`;
+  const context: ClaimContext = { run, source, original, published, elsewhere };
+  const printed = [...new Set(run.rows.flatMap((row) => (row === original ? [] : (row.published ?? []))))];
+  const pairs = run.rows.slice(0, -1).flatMap((row): RowPair[] => {
     return row.published === undefined
       ? []
       : [{ row, printed: row.published, place: 1 + printed.indexOf(row.published) }];
   });
-  const searched = beside.filter(({ row, printed }) => {
+  const searched = pairs.filter(({ row, printed }) => {
     return row.margin !== null && Math.abs(row.margin - lost(printed, published)) <= SAME_MARGIN;
   });
-  const fixed = beside.filter(({ row }) => row.margin === null);
+  const fixed = pairs.filter(({ row }) => row.margin === null);
   return [
-    ...searched.map((pair) => searchedClaim(scene, pair)),
-    ...fixed.map((pair) => fixedClaim(scene, pair)),
-    ...searched.flatMap((pair) => speedClaims(scene, pair)),
-    originalClaim(scene),
-    ...study.texts.flatMap((text) => {
+    ...searched.map((pair) => searchedClaim(context, pair)),
+    ...fixed.map((pair) => fixedClaim(context, pair)),
+    ...searched.flatMap((pair) => speedClaims(context, pair)),
+    originalClaim(context),
+    ...run.texts.flatMap((text) => {
       const pair = searched.find(({ place }) => place === text.tableRow);
-      return pair === undefined ? [] : [textClaim(scene, text, pair)];
+      return pair === undefined ? [] : [textClaim(context, text, pair)];
     }),
   ];
 }
@@ -109,68 +109,68 @@ const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 const points = (share: number): string => `${(100 * share).toFixed(2)} points`;
 
 /** What the paper's row loses; the margin that was searched for may be its rounded value. */
-const allowed = ({ published }: Scene, { row, printed }: Beside): number =>
+const allowed = ({ published }: ClaimContext, { row, printed }: RowPair): number =>
   Math.max(lost(printed, published), row.margin ?? 0);
 
-function searchedClaim(scene: Scene, pair: Beside): Claim {
+function searchedClaim(context: ClaimContext, pair: RowPair): Claim {
   const { row, printed, place } = pair;
-  const drop = lost(printed, scene.published);
-  const judged = weigh(row, allowed(scene, pair), printed.flopsReduction ?? 0);
+  const drop = lost(printed, context.published);
+  const judged = weigh(row, allowed(context, pair), printed.flopsReduction ?? 0);
   return {
-    id: `${scene.study.name}-row${place}-searched`,
-    source: scene.source,
+    id: `${context.run.name}-row${place}-searched`,
+    source: context.source,
     statement: `thresholds chosen to lose at most ${points(drop)} save as many FLOPs`,
     printed: `${percent(printed.flopsReduction ?? 0)} fewer FLOPs at ${points(drop)}, ${printed.model}`,
     measured: measured(row),
     verdict: judged.verdict,
-    ...why(scene, causesOf(judged)),
+    ...why(context, causesOf(judged)),
     trace: traceOf(row),
   };
 }
 
-function fixedClaim(scene: Scene, { row, printed, place }: Beside): Claim {
-  const drop = lost(printed, scene.published);
+function fixedClaim(context: ClaimContext, { row, printed, place }: RowPair): Claim {
+  const drop = lost(printed, context.published);
   const { verdict } = weigh(row, drop, printed.flopsReduction ?? 0);
   const cause =
     'thresholds are distances, whose scale depends on the features and lambda of the gates they were set for';
   return {
-    id: `${scene.study.name}-row${place}-fixed`,
-    source: scene.source,
+    id: `${context.run.name}-row${place}-fixed`,
+    source: context.source,
     statement: `the published thresholds ${printed.model}, as they stand, lose no more and save as many FLOPs`,
     printed: `${percent(printed.flopsReduction ?? 0)} fewer FLOPs at ${points(drop)}`,
     measured: measured(row),
     verdict,
-    ...why(scene, verdict === 'holds' ? [] : [cause]),
+    ...why(context, verdict === 'holds' ? [] : [cause]),
     trace: traceOf(row),
   };
 }
 
-function speedClaims(scene: Scene, { row, printed, place }: Beside): Claim[] {
+function speedClaims(context: ClaimContext, { row, printed, place }: RowPair): Claim[] {
   if (printed.speedUp === null) return [];
-  const drop = lost(printed, scene.published);
+  const drop = lost(printed, context.published);
   return [
     {
-      id: `${scene.study.name}-row${place}-speed`,
-      source: scene.source,
+      id: `${context.run.name}-row${place}-speed`,
+      source: context.source,
       statement: `thresholds chosen to lose at most ${points(drop)} save as much time`,
       printed: `${percent(printed.speedUp)} speed-up (${printed.speedMs} ms)`,
-      ...untimed(scene, row, printed.speedUp),
+      ...untimed(context, row, printed.speedUp),
     },
   ];
 }
 
-function originalClaim({ study, source, original, published, elsewhere }: Scene): Claim {
+function originalClaim({ run, source, original, published, elsewhere }: ClaimContext): Claim {
   const near = Math.abs(original.accuracy - published.accuracy) <= 0.005;
   const giga = (flops: number): string => `${(flops / 1e9).toPrecision(3)} GFLOPs`;
   return {
-    id: `${study.name}-original`,
+    id: `${run.name}-original`,
     source,
     statement: 'accuracy and FLOPs of the original network',
     printed: `${percent(published.accuracy)}, ${giga(published.flops)}`,
     measured: `${percent(original.accuracy)}, ${giga(original.flops)}`,
     verdict: elsewhere.length > 0 ? 'cannot be checked here' : near ? 'holds' : 'does not hold',
     ...(elsewhere.length > 0
-      ? { why: `${study.network} is another network; no weights of the paper's are public` }
+      ? { why: `${run.network} is another network; no weights of the paper's are public` }
       : near
         ? {}
         : { why: 'other weights than the paper had, which are not public' }),
@@ -178,25 +178,25 @@ function originalClaim({ study, source, original, published, elsewhere }: Scene)
   };
 }
 
-function textClaim(scene: Scene, text: TextClaim, pair: Beside): Claim {
+function textClaim(context: ClaimContext, text: TextClaim, pair: RowPair): Claim {
   const { id, source, statement, printed, quantity, value } = text;
   const said = { id, source, statement, printed };
-  if (quantity === 'speed_up_fraction') return { ...said, ...untimed(scene, pair.row, value) };
-  const judged = weigh(pair.row, allowed(scene, pair), quantity === 'flops_factor' ? 1 - 1 / value : value);
+  if (quantity === 'speed_up_fraction') return { ...said, ...untimed(context, pair.row, value) };
+  const judged = weigh(pair.row, allowed(context, pair), quantity === 'flops_factor' ? 1 - 1 / value : value);
   const causes = causesOf(judged);
   return {
     ...said,
     measured: measured(pair.row),
     verdict: judged.verdict,
-    ...why(scene, causes),
+    ...why(context, causes),
     trace: traceOf(pair.row),
   };
 }
 
 /** A claim about time, as long as nothing was timed: `judgeSpeeds` looks at the table. */
-function untimed(scene: Scene, row: TableRow, speedUp: number) {
+function untimed(context: ClaimContext, row: TableRow, speedUp: number) {
   const verdict: Verdict = 'cannot be checked here';
-  return { measured: '', verdict, ...why(scene, []), trace: traceOf(row), speed: { speedUp, model: row.model } };
+  return { measured: '', verdict, ...why(context, []), trace: traceOf(row), speed: { speedUp, model: row.model } };
 }
 
 interface Judged {
@@ -207,15 +207,19 @@ interface Judged {
 
 /** Loss and saving of a row against what was printed. */
 function weigh({ accuracyDrop, flopsReduction, intervals }: TableRow, drop: number, reduction: number): Judged {
-  const loss = compare(intervals?.accuracyDrop ?? [accuracyDrop, accuracyDrop], 'at most', drop);
-  const saving = compare(intervals?.flopsReduction ?? [flopsReduction, flopsReduction], 'at least', reduction);
+  const loss = compareToPrinted(intervals?.accuracyDrop ?? [accuracyDrop, accuracyDrop], 'at most', drop);
+  const saving = compareToPrinted(intervals?.flopsReduction ?? [flopsReduction, flopsReduction], 'at least', reduction);
   const both = [loss, saving];
   if (both.includes('does not hold')) return { verdict: 'does not hold', loss, saving };
   return { verdict: both.includes('undecided') ? 'undecided' : 'holds', loss, saving };
 }
 
 /** Whether a value, throughout its interval, is at least or at most a printed one, which is rounded to 0.01 %. */
-export function compare([low, high]: readonly [number, number], how: 'at least' | 'at most', printed: number): Verdict {
+export function compareToPrinted(
+  [low, high]: readonly [number, number],
+  how: 'at least' | 'at most',
+  printed: number,
+): Verdict {
   const slack = 5e-5 + 1e-12;
   const surely = how === 'at least' ? low >= printed - slack : high <= printed + slack;
   const never = how === 'at least' ? high < printed - slack : low > printed + slack;
@@ -244,7 +248,7 @@ function measured({ flopsReduction, accuracyDrop, intervals, model }: TableRow):
 
 const traceOf = (row: TableRow): Claim['trace'] => ({ file: 'table.csv', row: row.model });
 
-function why({ elsewhere }: Scene, causes: readonly string[]): Pick<Claim, 'why'> {
+function why({ elsewhere }: ClaimContext, causes: readonly string[]): Pick<Claim, 'why'> {
   const all = [...causes, ...elsewhere];
   return all.length === 0 ? {} : { why: all.join('; ') };
 }

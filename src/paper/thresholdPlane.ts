@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Findings, FindingTable } from '../report/findings.js';
-import type { Study } from '../run/study.js';
+import type { ScoredRun } from '../run/analyses.js';
 import { type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
 import { type PlanePoint, planeClaims } from './planeClaims.js';
 import { counted, percent } from './words.js';
@@ -32,21 +32,21 @@ export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[
 }
 
 /** Figure 5: FLOPs and accuracy as the two thresholds vary. */
-export async function thresholdPlane(study: Study, options: AnalysisOf<'threshold-plane'>): Promise<Findings> {
+export async function thresholdPlane(run: ScoredRun, options: AnalysisOf<'threshold-plane'>): Promise<Findings> {
   const gates = options.gates.map((gate) => gate - 1);
-  const scores = scoresOf(study.scores.test, gates);
-  const costs = study.plan.costsOf(gates);
+  const scores = scoresOf(run.scores.test, gates);
+  const costs = run.plan.costsOf(gates);
   const plane = planeOf(scores, costs, axisOf(options.from, options.to, options.step));
-  const { points, claims } = await planeClaims(study, scores, costs, plane);
+  const { points, claims } = await planeClaims(run, scores, costs, plane);
   return {
-    tables: [points, tableOf(plane, study.original)],
-    figures: figuresOf(plane, study, options),
+    tables: [points, tableOf(plane, run.original)],
+    figures: figuresOf(plane, run, options),
     sheets: [],
     claims,
   };
 }
 
-function tableOf(plane: readonly PlanePoint[], original: Study['original']): FindingTable {
+function tableOf(plane: readonly PlanePoint[], original: ScoredRun['original']): FindingTable {
   return {
     name: 'plane',
     title: 'FLOPs and accuracy by the two thresholds',
@@ -73,9 +73,9 @@ function tableOf(plane: readonly PlanePoint[], original: Study['original']): Fin
   };
 }
 
-function figuresOf(plane: readonly PlanePoint[], study: Study, { step, gates }: AnalysisOf<'threshold-plane'>) {
-  const { original, scores } = study;
-  const on = `${counted(scores.test.count)} test images, seed ${study.experiment.seed}, gates ${gates.join(' and ')}`;
+function figuresOf(plane: readonly PlanePoint[], run: ScoredRun, { step, gates }: AnalysisOf<'threshold-plane'>) {
+  const { original, scores } = run;
+  const on = `${counted(scores.test.count)} test images, seed ${run.experiment.seed}, gates ${gates.join(' and ')}`;
   const drawn = (field: string, title: string, value: (point: PlanePoint) => number): TopLevelSpec => ({
     data: {
       values: plane.map((point) => ({ t1: point.t1, t2: point.t2, [field]: value(point) })),

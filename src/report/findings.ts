@@ -11,7 +11,7 @@ export interface Findings {
   readonly claims: readonly Claim[];
 }
 
-export type Cell = string | number | null;
+export type FindingCell = string | number | null;
 
 /** Becomes `<name>.csv`, and a table in `report.html`. */
 export interface FindingTable {
@@ -21,7 +21,7 @@ export interface FindingTable {
   /** Column names with units: `accuracy_fraction`, `flops_per_image`. */
   readonly columns: readonly string[];
   /** Full precision; null for what was not measured. */
-  readonly rows: readonly (readonly Cell[])[];
+  readonly rows: readonly (readonly FindingCell[])[];
   /** Also printed on the console, at most these rows; absent: only a line that names the file. */
   readonly consoleRows?: number;
 }

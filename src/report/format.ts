@@ -1,4 +1,4 @@
-import type { Cell, FindingTable } from './findings.js';
+import type { FindingCell, FindingTable } from './findings.js';
 import { gigaFlops } from './table.js';
 
 /** How a column of a finding is read: shares as percent, FLOPs in G; files keep the plain numbers. */
@@ -33,7 +33,7 @@ export function heading(column: string): string {
 }
 
 /** A cell as it is read on a page or the console. */
-export function cellText(column: string, cell: Cell): string {
+export function cellText(column: string, cell: FindingCell): string {
   if (cell === null) return '';
   if (typeof cell === 'string') return cell;
   const reading = readingOf(column);

@@ -1,10 +1,10 @@
 import { markdownAddress, markdownCode, markdownText } from '../escape.js';
 import { countVerdicts } from './claims.js';
 import type { Claim } from './findings.js';
-import type { Summarised } from './summary.js';
+import type { ExperimentSummary } from './summary.js';
 
 /** What stands over the table of claims. */
-export interface Origin {
+export interface ReadmeHeader {
   readonly command: string;
   readonly preset: string;
   /** `2026-11-22` */
@@ -17,7 +17,7 @@ export interface Origin {
  * `results/README.md`: one table of every claim of the paper, the value printed, the value measured, the verdict, and
  * the CSV row and command that the value comes from.
  */
-export function renderReadme(results: readonly Summarised[], origin: Origin): string {
+export function renderReadme(results: readonly ExperimentSummary[], origin: ReadmeHeader): string {
   const counts = [...countVerdicts(results.flatMap(({ claims }) => claims))];
   const failed = results.filter(({ state }) => state === 'failed');
   return `# What became of the paper's claims
@@ -39,13 +39,13 @@ ${failed.map((result) => failure(result)).join('')}| Where | Claim | Printed | M
 ${results.flatMap((result) => result.claims.map((claim) => line(result, claim))).join('')}`;
 }
 
-function failure(result: Summarised): string {
+function failure(result: ExperimentSummary): string {
   return result.state === 'failed'
     ? `**${markdownText(result.experiment)} failed:** ${markdownText(result.problem)}\n\n`
     : '';
 }
 
-function line(result: Summarised, claim: Claim): string {
+function line(result: ExperimentSummary, claim: Claim): string {
   const { source, statement, printed, measured, verdict, why } = claim;
   const judged = why === undefined ? `**${verdict}**` : `**${verdict}**: ${markdownText(why)}`;
   const cells = [
@@ -59,7 +59,7 @@ function line(result: Summarised, claim: Claim): string {
   return `| ${cells.join(' | ')} |\n`;
 }
 
-function trace(result: Summarised, { trace: { file, row } }: Claim): string {
+function trace(result: ExperimentSummary, { trace: { file, row } }: Claim): string {
   const command = markdownCode(result.command);
   if (result.state === 'failed') return command;
   return `[${markdownText(file)}](${markdownAddress(`${result.folder}/${file}`)}), ${markdownText(row)}; ${command}`;

@@ -4,7 +4,7 @@ import { renderColumns } from './columns.js';
 import type { Claim } from './findings.js';
 
 /** What became of an experiment of several. */
-export type Summarised =
+export type ExperimentSummary =
   | {
       readonly state: 'done';
       readonly experiment: string;
@@ -27,7 +27,7 @@ export type Summarised =
     };
 
 /** The end of `dgate run all`: what was made, what failed and why, and what differs from the paper. */
-export function renderSummary(results: readonly Summarised[], resultsRoot: string): string {
+export function renderSummary(results: readonly ExperimentSummary[], resultsRoot: string): string {
   const failed = results.flatMap((result) => (result.state === 'failed' ? [result] : []));
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
   const rows = results.map((result) => [

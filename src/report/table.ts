@@ -20,7 +20,7 @@ export function gigaFlops(flops: number): string {
 }
 
 /** Which columns a table needs besides the ones that every table has. */
-interface Extent {
+interface TableColumns {
   readonly searched: boolean;
   /** Whether margins were searched for in more than one way. */
   readonly searches: boolean;
@@ -46,7 +46,7 @@ export interface TableLine {
 
 /** The table's headings and lines, for the console and for the page. */
 export function tableCells(rows: readonly TableRow[]): { head: string[]; lines: TableLine[] } {
-  const extent: Extent = {
+  const columns: TableColumns = {
     searched: rows.some((row) => row.margin !== null || row.guarantee !== null),
     searches: new Set(rows.flatMap((row) => row.search ?? [])).size > 1,
     spread: rows.some((row) => row.spread !== null),
@@ -55,20 +55,20 @@ export function tableCells(rows: readonly TableRow[]): { head: string[]; lines: 
   };
   const head = [
     'Model',
-    ...(extent.searched ? ['Margin'] : []),
+    ...(columns.searched ? ['Margin'] : []),
     'ACC.',
-    ...(extent.spread ? ['of seeds'] : []),
+    ...(columns.spread ? ['of seeds'] : []),
     'Drop',
     'FLOPs (G)',
     'FLOPs Reduction',
-    ...(extent.timed ? ['Speed (ms)', 'Speed-up', 'Efficiency'] : []),
-    exitsHead(extent.exits),
+    ...(columns.timed ? ['Speed (ms)', 'Speed-up', 'Efficiency'] : []),
+    exitsHead(columns.exits),
   ];
   const published = rows.find(isOriginal)?.published;
   const lines = rows.flatMap((row): TableLine[] => {
-    const own: TableLine = { kind: 'own', cells: ownCells(row, extent) };
+    const own: TableLine = { kind: 'own', cells: ownCells(row, columns) };
     if (row.published === undefined) return [own];
-    return [own, { kind: 'paper', cells: publishedCells(row.published, published, extent) }];
+    return [own, { kind: 'paper', cells: publishedCells(row.published, published, columns) }];
   });
   return { head, lines };
 }
@@ -85,7 +85,7 @@ function exitsHead(exits: number): string {
   return `Exits ${names.join(', ')} (%)`;
 }
 
-function ownCells(row: TableRow, { searched, searches, spread, timed }: Extent): string[] {
+function ownCells(row: TableRow, { searched, searches, spread, timed }: TableColumns): string[] {
   const gated = !isOriginal(row);
   const { lowest, highest } = row.spread?.accuracy ?? {};
   return [
@@ -109,17 +109,17 @@ function askedFor({ margin, search, guarantee }: TableRow, searches: boolean): s
 }
 
 /** @param original the paper's original network, from whose accuracy the margin follows */
-function publishedCells(row: PublishedRow, original: PublishedRow | undefined, extent: Extent): string[] {
+function publishedCells(row: PublishedRow, original: PublishedRow | undefined, columns: TableColumns): string[] {
   const margin = original === undefined || row === original ? null : original.accuracy - row.accuracy;
   return [
     `  paper: ${row.model}`,
-    ...(extent.searched ? [percent(margin, 1)] : []),
+    ...(columns.searched ? [percent(margin, 1)] : []),
     percent(row.accuracy),
-    ...(extent.spread ? [''] : []),
+    ...(columns.spread ? [''] : []),
     percent(margin),
     gigaFlops(row.flops),
     percent(row.flopsReduction),
-    ...(extent.timed ? [milliseconds(row.speedMs), percent(row.speedUp), publishedEfficiency(row)] : []),
+    ...(columns.timed ? [milliseconds(row.speedMs), percent(row.speedUp), publishedEfficiency(row)] : []),
     '',
   ];
 }

@@ -1,6 +1,6 @@
 import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
-import type { TrainingBatch, TrainingData } from '../gates/contracts.js';
+import type { GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import { openInputSync } from '../store/input.js';
 import { type Entry, RottenError } from '../store/store.js';
@@ -139,7 +139,7 @@ async function readFeatures({ set, gate }: Stream, { path, offsets }: CheckedSha
   }
 }
 
-async function* inOrder(stream: Stream, size: number): AsyncGenerator<TrainingBatch> {
+async function* inOrder(stream: Stream, size: number): AsyncGenerator<GateTrainingBatch> {
   const { features } = stream;
   for await (const { x, labels } of windows(stream, [...stream.shards.keys()])) {
     for (let start = 0; start < labels.length; start += size) {
@@ -149,7 +149,7 @@ async function* inOrder(stream: Stream, size: number): AsyncGenerator<TrainingBa
   }
 }
 
-async function* shuffled(stream: Stream, size: number, seed: number): AsyncGenerator<TrainingBatch> {
+async function* shuffled(stream: Stream, size: number, seed: number): AsyncGenerator<GateTrainingBatch> {
   const { features, shards } = stream;
   const order = new Random(seed, 'shard order').shuffle([...shards.keys()]);
   const random = new Random(seed, 'gate training');

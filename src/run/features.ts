@@ -2,7 +2,7 @@ import type { RawTensor } from '../checkpoints/dtypes.js';
 import { parseSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
-import type { TrainingBatch, TrainingData } from '../gates/contracts.js';
+import type { GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import type { Entry } from '../store/store.js';
 import type { EngineDescription } from '../timing/machine.js';
@@ -168,7 +168,7 @@ export function inMemory(x: Float32Array, labels: Int32Array, classes: number): 
     count,
     features,
     classes,
-    async *batches(size, order): AsyncGenerator<TrainingBatch> {
+    async *batches(size, order): AsyncGenerator<GateTrainingBatch> {
       if (order === undefined) {
         for (let start = 0; start < count; start += size) {
           const end = Math.min(count, start + size);

@@ -93,8 +93,8 @@ function intervalsOf(intervals: Intervals, originalFlops: number): RowIntervals 
 function originalIntervals({ original, experiment }: TableBasis): RowIntervals {
   const right = Math.round(original.accuracy * original.count);
   // One exit: images that both get wrong, and that both get right.
-  const fates = Int32Array.of(original.count - right, 0, 0, right);
-  const { accuracy } = bootstrap(fates, [original.flops], { seed: experiment.seed });
+  const counts = Int32Array.of(original.count - right, 0, 0, right);
+  const { accuracy } = bootstrap(counts, [original.flops], { seed: experiment.seed });
   const none: Interval = [0, 0];
   return { accuracy, accuracyDrop: none, flops: [original.flops, original.flops], flopsReduction: none };
 }

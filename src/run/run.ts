@@ -1,5 +1,6 @@
 import type { Experiment } from '../experiment/schema.js';
 import { type Entry, RottenError } from '../store/store.js';
+import type { AnalysisContext } from './analyses.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import type { Images } from './images.js';
@@ -8,13 +9,12 @@ import { searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from './search.js';
 import { openStages, type SplitFeatures, type Stages } from './stages.js';
-import type { StudyContext } from './study.js';
 import type { CachedGate } from './train.js';
 
 export { plan } from './stages.js';
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
-export function runExperiment(context: StudyContext, experiment: Experiment): Promise<RunOutcome> {
+export function runExperiment(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
   return withMending(context, () => runOnce(context, experiment));
 }
 
@@ -34,7 +34,7 @@ export async function withMending<T>(context: RunContext, work: () => Promise<T>
   }
 }
 
-async function runOnce(context: StudyContext, experiment: Experiment): Promise<RunOutcome> {
+async function runOnce(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
   // The trained network, frozen; images that no two splits share; their features at each gate.
   const stages = await openStages(context, experiment);
   const { plan, images, features, source, engine } = stages;
@@ -59,11 +59,11 @@ async function runOnce(context: StudyContext, experiment: Experiment): Promise<R
       flops: plan.flops.flops,
       count: scores.test.count,
     },
-    published: experiment.published === undefined ? [] : await context.studies.published(experiment.published),
+    published: experiment.published === undefined ? [] : await context.analyses.published(experiment.published),
   };
 
-  // The figures that the scores are studied for, and what becomes of the paper's claims.
-  const findings = await context.studies.analyse(found);
+  // The analysis of the scores, and the verdicts on the paper's claims.
+  const findings = await context.analyses.analyse(found);
   const tables = [...searchTables(found), ...findings.tables];
   const origins = await originsOf(stages, gates);
   return {
@@ -72,7 +72,7 @@ async function runOnce(context: StudyContext, experiment: Experiment): Promise<R
     findings: {
       ...findings,
       tables,
-      claims: [...(await context.studies.tableClaims({ ...found, exitCosts: plan.costs })), ...findings.claims],
+      claims: [...(await context.analyses.tableClaims({ ...found, exitCosts: plan.costs })), ...findings.claims],
     },
     original: found.original,
     published: found.published,

@@ -1,6 +1,6 @@
 import { stratifiedFolds } from '../data/splits.js';
 import type { Experiment } from '../experiment/schema.js';
-import { bootstrap, combineFates, countFates, type Intervals } from '../thresholds/bootstrap.js';
+import { bootstrap, combineOutcomes, countOutcomes, type Intervals } from '../thresholds/bootstrap.js';
 import {
   combine,
   type Evaluation,
@@ -10,15 +10,15 @@ import {
   type Thresholds,
 } from '../thresholds/evaluate.js';
 import { type Frontier, paretoFrontier } from '../thresholds/frontier.js';
-import { type Certified, certify, type Promised } from '../thresholds/guarantee.js';
+import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
 import { jointSearch } from '../thresholds/joint.js';
 import { type SearchMethod, searchMethods } from '../thresholds/methods.js';
 import { sequentialSearch } from '../thresholds/sequential.js';
 
 /** Images that thresholds are chosen on, and images that they are reported on; never the same ones. */
 export interface Part {
-  readonly choose: { readonly scores: Scores; readonly images: Int32Array };
-  readonly report: { readonly scores: Scores; readonly images: Int32Array };
+  readonly selection: { readonly scores: Scores; readonly images: Int32Array };
+  readonly evaluation: { readonly scores: Scores; readonly images: Int32Array };
 }
 
 /** One row of the table: a choice of thresholds, and what it does on the images that it was not chosen on. */
@@ -29,7 +29,7 @@ export interface Row {
   /** How thresholds were searched; of `margin` rows only. */
   readonly search?: SearchMethod;
   /** What is promised and what each part's promise rests on; of `guarantee` rows only. */
-  readonly guarantee?: Promised & { readonly parts: readonly Certified[] };
+  readonly guarantee?: Guarantee & { readonly parts: readonly Certified[] };
   /** Thresholds for each part; the same for every part where they are fixed. */
   readonly thresholds: readonly Thresholds[];
   readonly evaluation: Evaluation;
@@ -47,12 +47,12 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
   const { validation } = experiment.thresholds;
   if (validation.kind === 'held-out') {
     if (heldOut === undefined) throw new Error('held-out validation without scores');
-    return [{ choose: all(heldOut), report: all(test) }];
+    return [{ selection: all(heldOut), evaluation: all(test) }];
   }
   const folds = stratifiedFolds(test.labels, classes, validation.folds, experiment.seed);
   return folds.map((fold, index) => ({
-    choose: { scores: test, images: concatenate(folds.filter((_, other) => other !== index)) },
-    report: { scores: test, images: fold },
+    selection: { scores: test, images: concatenate(folds.filter((_, other) => other !== index)) },
+    evaluation: { scores: test, images: fold },
   }));
 }
 
@@ -65,7 +65,7 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
     return { ...row, ...reportOn(parts, row.thresholds, costs, experiment.seed) };
   };
   const validate = (thresholds: readonly Thresholds[]): Evaluation =>
-    combine(parts.map(({ choose }, i) => evaluate(choose.scores, thresholds[i]!, costs, choose.images)));
+    combine(parts.map(({ selection }, i) => evaluate(selection.scores, thresholds[i]!, costs, selection.images)));
   const searched = margins.flatMap((margin) =>
     methods.map((method): Row => {
       const thresholds = parts.map((part, i) => searchPart(method, part, costs, margin, frontiers[i]));
@@ -76,8 +76,8 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
     guarantee === undefined
       ? []
       : [guarantee].map((promised): Row => {
-          const certified = parts.map(({ choose }, part) => {
-            return certify(choose.scores, costs, choose.images, promised, experiment.seed + part);
+          const certified = parts.map(({ selection }, part) => {
+            return certify(selection.scores, costs, selection.images, promised, experiment.seed + part);
           });
           const thresholds = certified.map((part) => part.thresholds);
           const validation = validate(thresholds);
@@ -95,19 +95,21 @@ export function reportOn(
   seed: number,
 ): Pick<Row, 'evaluation' | 'intervals'> {
   const evaluation = combine(
-    parts.map(({ report }, i) => evaluate(report.scores, thresholds[i]!, costs, report.images)),
+    parts.map(({ evaluation }, i) => evaluate(evaluation.scores, thresholds[i]!, costs, evaluation.images)),
   );
-  const fates = combineFates(parts.map(({ report }, i) => countFates(report.scores, thresholds[i]!, report.images)));
-  return { evaluation, intervals: bootstrap(fates, costs, { seed }) };
+  const counts = combineOutcomes(
+    parts.map(({ evaluation }, i) => countOutcomes(evaluation.scores, thresholds[i]!, evaluation.images)),
+  );
+  return { evaluation, intervals: bootstrap(counts, costs, { seed }) };
 }
 
-const frontierOf = ({ choose }: Part, costs: ExitCosts): Frontier =>
-  paretoFrontier(choose.scores, costs, choose.images);
+const frontierOf = ({ selection }: Part, costs: ExitCosts): Frontier =>
+  paretoFrontier(selection.scores, costs, selection.images);
 
 /** Thresholds of one part for one margin; all gates closed where nothing reaches it. */
 function searchPart(
   method: SearchMethod,
-  { choose: { scores, images } }: Part,
+  { selection: { scores, images } }: Part,
   costs: ExitCosts,
   margin: number,
   frontier: Frontier | undefined,

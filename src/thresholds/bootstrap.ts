@@ -16,26 +16,26 @@ export interface Intervals {
 }
 
 /**
- * How many images met each fate: [exit][gated network right][original right], 4 numbers an exit. All that accuracy,
+ * How many images met each outcome: [exit][gated network right][original right], 4 numbers an exit. All that accuracy,
  * drop and FLOPs depend on.
  */
-export type Fates = Int32Array;
+export type OutcomeCounts = Int32Array;
 
 /** @param images positions of the images that are reported on; all by default */
-export function countFates(scores: Scores, thresholds: Thresholds, images?: ArrayLike<number>): Fates {
-  const fates = new Int32Array(4 * (thresholds.length + 1));
+export function countOutcomes(scores: Scores, thresholds: Thresholds, images?: ArrayLike<number>): OutcomeCounts {
+  const counts = new Int32Array(4 * (thresholds.length + 1));
   const count = images?.length ?? scores.count;
   for (let i = 0; i < count; i++) {
     const image = images?.[i] ?? i;
     const exit = exitOf(scores, thresholds, image);
     const right = (scores.classes[exit] ?? scores.original)[image] === scores.labels[image];
-    fates[4 * exit + 2 * Number(right) + Number(scores.original[image] === scores.labels[image])]!++;
+    counts[4 * exit + 2 * Number(right) + Number(scores.original[image] === scores.labels[image])]!++;
   }
-  return fates;
+  return counts;
 }
 
-/** The fates on disjoint images as those of all of them. */
-export function combineFates(parts: readonly Fates[]): Fates {
+/** The counts on disjoint images as those of all of them. */
+export function combineOutcomes(parts: readonly OutcomeCounts[]): OutcomeCounts {
   return parts[0]!.map((_, i) => parts.reduce((sum, part) => sum + part[i]!, 0));
 }
 
@@ -49,25 +49,25 @@ export interface Bootstrap {
 
 /**
  * Percentile intervals by the bootstrap over images (Efron 1979), paired: each resample draws images with replacement and
- * takes the gated and the original network's answers to the same images. Images of one fate are alike, so how many of
- * each fate a resample draws is drawn at once, from the multinomial distribution that drawing the images one by one
+ * takes the gated and the original network's answers to the same images. Images of one outcome are alike, so how many of
+ * each outcome a resample draws is drawn at once, from the multinomial distribution that drawing the images one by one
  * would give: exact, and a thousand resamples take milliseconds whatever the number of images.
  *
  * What varies is the choice of images that are reported on; thresholds, gates and folds stay as they are.
  */
-export function bootstrap(fates: Fates, costs: ExitCosts, options: Bootstrap): Intervals {
+export function bootstrap(counts: OutcomeCounts, costs: ExitCosts, options: Bootstrap): Intervals {
   const { resamples = 1000, confidence = 0.95, seed } = options;
   const random = new Random(seed, 'bootstrap');
-  const count = fates.reduce((sum, number) => sum + number, 0);
+  const count = counts.reduce((sum, number) => sum + number, 0);
   const columns = Array.from({ length: 3 }, () => new Float64Array(resamples));
   const [accuracies, drops, flops] = columns as [Float64Array, Float64Array, Float64Array];
   for (let r = 0; r < resamples; r++) {
     let [left, leftOf, right, original, spent] = [count, count, 0, 0, 0];
-    fates.forEach((number, fate) => {
+    counts.forEach((number, outcome) => {
       const drawn = drawBinomial(random, left, number / leftOf);
-      if (fate & 2) right += drawn;
-      if (fate & 1) original += drawn;
-      spent += drawn * costs[fate >> 2]!;
+      if (outcome & 2) right += drawn;
+      if (outcome & 1) original += drawn;
+      spent += drawn * costs[outcome >> 2]!;
       left -= drawn;
       leftOf -= number;
     });

@@ -9,7 +9,7 @@ export const MOST_COMBINATIONS = 2 ** 24;
  * running sum along each gate then gives every combination what its exits add up to. With N images, K gates and C
  * combinations that takes about N K + C K steps; trying each combination takes N C.
  */
-export interface Grid {
+export interface ThresholdGrid {
   readonly levels: readonly Levels[];
   readonly combinations: number;
   /**
@@ -25,7 +25,7 @@ export interface Grid {
 }
 
 /** @throws RangeError for more than 2^24 combinations */
-export function makeGrid(scores: Scores, images: ArrayLike<number>, levels: readonly Levels[]): Grid {
+export function makeGrid(scores: Scores, images: ArrayLike<number>, levels: readonly Levels[]): ThresholdGrid {
   const sizes = levels.map((of) => of.length);
   const combinations = sizes.reduce((product, size) => product * size, 1);
   if (combinations > MOST_COMBINATIONS) {

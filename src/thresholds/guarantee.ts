@@ -5,7 +5,7 @@ import { achievableLevels, quantileLevels } from './levels.js';
 import { dropPValue, normalQuantile } from './risk.js';
 
 /** A promise about new images: the accuracy lost is at most `drop` (share), with this confidence. */
-export interface Promised {
+export interface Guarantee {
   /** 0.005 is half a point. */
   readonly drop: number;
   /** 0.95: at most one choice in twenty breaks the promise. */
@@ -53,7 +53,7 @@ export function certify(
   scores: Scores,
   costs: ExitCosts,
   images: ArrayLike<number>,
-  promised: Promised,
+  promised: Guarantee,
   seed: number,
 ): Certified {
   const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
@@ -98,7 +98,7 @@ function proposePath(
   scores: Scores,
   costs: ExitCosts,
   images: Int32Array,
-  { drop, confidence }: Promised,
+  { drop, confidence }: Guarantee,
   testing: number,
 ): Thresholds[] {
   const gates = costs.length - 1;

@@ -13,7 +13,7 @@ export interface EngineDescription {
 }
 
 /** What times were measured on; null for what cannot be read here. */
-export interface Machine {
+export interface MachineDescription {
   readonly system: string;
   readonly node: string;
   readonly processor: string;
@@ -27,7 +27,7 @@ export interface Machine {
   readonly gpus: readonly string[];
 }
 
-export async function describeMachine(): Promise<Machine> {
+export async function describeMachine(): Promise<MachineDescription> {
   const clocks = cpus().map(({ speed }) => speed);
   const known = clocks.some((speed) => speed > 0);
   return {
@@ -57,12 +57,12 @@ async function nvidiaGpus(): Promise<string[]> {
 }
 
 /** What of a machine stays the same from one moment to the next. */
-export function lastingPart({ system, node, processor, cores, gpus }: Machine) {
+export function lastingPart({ system, node, processor, cores, gpus }: MachineDescription) {
   return { system, node, processor, cores, gpus: gpus.map((gpu) => gpu.split(', ').slice(0, 2)) };
 }
 
 /** Whether two descriptions are of the same machine, as far as can be told; clocks vary from moment to moment. */
-export function isSameMachine(a: Machine, b: Machine): boolean {
+export function isSameMachine(a: MachineDescription, b: MachineDescription): boolean {
   return JSON.stringify(lastingPart(a)) === JSON.stringify(lastingPart(b));
 }
 

@@ -12,7 +12,7 @@ export interface TimedBatch {
 }
 
 /** The two networks that are timed against each other on one engine. */
-export interface Contest<Result> {
+export interface TimedNetworks<Result> {
   readonly original: (batch: TimedBatch) => Promise<unknown>;
   readonly gated: (batch: TimedBatch) => Promise<Result>;
   /** Waits until the threads of the network that ran last have gone to sleep. */
@@ -38,7 +38,7 @@ export interface MeasuredPair<Result> {
 }
 
 /** What has been measured so far; a rule says when it is enough. */
-export interface SoFar {
+export interface TimingProgress {
   readonly pairs: number;
   readonly images: number;
   readonly originalMs: number;
@@ -80,12 +80,12 @@ export function batchesPerTurn(originalMs: number, pairs: number): number {
  */
 export async function* measurePairs<Result>(
   clock: Clock,
-  { original, gated, rest }: Contest<Result>,
+  { original, gated, rest }: TimedNetworks<Result>,
   batches: AsyncIterable<TimedBatch>,
   perTurn: number,
-  isEnough: (soFar: SoFar) => boolean,
+  isEnough: (soFar: TimingProgress) => boolean,
 ): AsyncGenerator<MeasuredPair<Result>> {
-  let soFar: SoFar = { pairs: 0, images: 0, originalMs: 0, gatedMs: 0 };
+  let soFar: TimingProgress = { pairs: 0, images: 0, originalMs: 0, gatedMs: 0 };
   let turn = 0;
   for await (const several of inGroups(batches, perTurn)) {
     const measure = async <T>(network: (batch: TimedBatch) => Promise<T>): Promise<{ ms: number; result: T }[]> => {

@@ -1,7 +1,7 @@
 import type { Estimate } from './estimate.js';
-import type { EngineDescription, Machine, Surroundings } from './machine.js';
+import type { EngineDescription, MachineDescription, Surroundings } from './machine.js';
 import type { RuleName } from './rules.js';
-import type { Times } from './statistics.js';
+import type { TimeSummary } from './statistics.js';
 
 /** Version of the shape below; a file of another one is not read. */
 export const RECORD_VERSION = 3;
@@ -16,7 +16,7 @@ export interface TimingRecord {
   /** Identity of the code that was timed, see `codeOf`. */
   readonly code: string;
   readonly engine: EngineDescription;
-  readonly machine: Machine;
+  readonly machine: MachineDescription;
   readonly rules: RuleName;
   readonly network: string;
   readonly checkpointSha256: string;
@@ -50,8 +50,8 @@ export interface RowTiming extends Estimate {
   /** Images timed, each as often as it was. */
   readonly images: number;
   /** The original network, one value for each pair. */
-  readonly originalMs: Times;
-  readonly gatedMs: Times;
+  readonly originalMs: TimeSummary;
+  readonly gatedMs: TimeSummary;
   readonly originalImagesPerSecond: number;
   readonly gatedImagesPerSecond: number;
   /** Timed images by exit, the original classifier last. */

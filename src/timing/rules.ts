@@ -1,4 +1,4 @@
-import type { SoFar } from './pairs.js';
+import type { TimingProgress } from './pairs.js';
 
 export const ruleNames = ['default', 'mlperf'] as const;
 export type RuleName = (typeof ruleNames)[number];
@@ -9,9 +9,9 @@ export interface Rule {
   readonly description: string;
   /** Fewer will not be enough. */
   readonly leastPairs: number;
-  readonly isEnough: (soFar: SoFar) => boolean;
+  readonly isEnough: (soFar: TimingProgress) => boolean;
   /** Share of what is needed that is done, 0 to 1. */
-  readonly done: (soFar: SoFar) => number;
+  readonly done: (soFar: TimingProgress) => number;
 }
 
 /** Time that a row takes where nothing else is asked for. */
@@ -38,7 +38,7 @@ export function chosenPairs(batch: number, pairMs: number, available: number): R
 
 /** So many pairs. */
 export function exactly(pairs: number, description = `${pairs.toLocaleString('en')} pairs`): Rule {
-  const isEnough = (soFar: SoFar): boolean => soFar.pairs >= pairs;
+  const isEnough = (soFar: TimingProgress): boolean => soFar.pairs >= pairs;
   return { description, leastPairs: pairs, isEnough, done: (soFar) => soFar.pairs / pairs };
 }
 
@@ -50,7 +50,7 @@ export function exactly(pairs: number, description = `${pairs.toLocaleString('en
 export function mlperf(batch: number): Rule {
   const leastImages = batch === 1 ? 1024 : 24_576;
   const leastMs = 600_000;
-  const done = ({ images, originalMs, gatedMs }: SoFar): number =>
+  const done = ({ images, originalMs, gatedMs }: TimingProgress): number =>
     Math.min(1, images / leastImages, originalMs / leastMs, gatedMs / leastMs);
   const scenario = batch === 1 ? 'single-stream: at least 1,024 queries' : 'offline: at least 24,576 images';
   const description = `MLPerf ${scenario} and 600 s of each network`;

@@ -1,7 +1,7 @@
 import { nearestRank } from '../statistics/quantiles.js';
 
 /** What is said of a list of times, in milliseconds. */
-export interface Times {
+export interface TimeSummary {
   readonly mean: number;
   readonly median: number;
   /** The smallest time that at least 90 % of the others do not exceed (nearest rank, as MLPerf's). */
@@ -10,7 +10,7 @@ export interface Times {
 }
 
 /** @throws RangeError where there are no values */
-export function summarise(values: readonly number[]): Times {
+export function summarise(values: readonly number[]): TimeSummary {
   const sorted = Float64Array.from(values).sort();
   if (sorted.length === 0) throw new RangeError('no times');
   return { mean: mean(values), median: middle(sorted), p90: nearestRank(sorted, 0.9), least: sorted[0]! };

@@ -10,12 +10,12 @@ import { names, wnids } from '../../src/data/imagenet/classes.js';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { paperStudies } from '../../src/paper/index.js';
+import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
+import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
-import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import { writeTinyCheckpoint } from '../run/workplace.js';
 import { checkFindings } from './findings.js';
@@ -33,7 +33,7 @@ type Record_ = Readonly<Record<string, string>>;
 describe('the experiments on a small ImageNet, preset paper', function () {
   this.timeout(600_000);
   let folder: string;
-  let context: StudyContext;
+  let context: AnalysisContext;
   let checkpoint: string;
 
   before(async function () {
@@ -47,7 +47,7 @@ describe('the experiments on a small ImageNet, preset paper', function () {
     await writeTinyCheckpoint(checkpoint, { network });
     const store = new Store(join(folder, 'results'));
     const [modelsRoot, resultsRoot] = [join(folder, 'models'), join(folder, 'tables')];
-    context = { store, dataRoot, modelsRoot, resultsRoot, studies: paperStudies, progress: silent, download };
+    context = { store, dataRoot, modelsRoot, resultsRoot, analyses: paperAnalyses, progress: silent, download };
   });
   after(() => folder && rm(folder, { recursive: true, force: true }));
 

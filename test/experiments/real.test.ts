@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { paperStudies } from '../../src/paper/index.js';
+import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
+import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { runExperiment } from '../../src/run/run.js';
-import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import { real } from '../cli/cli.js';
 import { checkFindings } from './findings.js';
@@ -17,7 +17,7 @@ import { checkFindings } from './findings.js';
 describe('the experiments on CIFAR-10, preset smoke', function () {
   this.timeout(600_000);
   let folder: string;
-  let context: StudyContext;
+  let context: AnalysisContext;
 
   before(async function () {
     if (!real.hasData) this.skip();
@@ -27,7 +27,7 @@ describe('the experiments on CIFAR-10, preset smoke', function () {
       dataRoot: real.data,
       modelsRoot: join(folder, 'models'),
       resultsRoot: join(folder, 'tables'),
-      studies: paperStudies,
+      analyses: paperAnalyses,
       progress: silent,
       download: () => Promise.reject(new Error('nothing to download')),
     };

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { byExit, type ClassCounts, classCounts, earlyVerdict, lateVerdict } from '../../src/paper/classCounts.js';
+import { byExit, type ClassCounts, countByClass, earlyVerdict, lateVerdict } from '../../src/paper/classCounts.js';
 import { extremesTable } from '../../src/paper/classTables.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
@@ -12,7 +12,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     classes: [Int32Array.of(0, 0, 1, 1, 1), Int32Array.of(0, 0, 0, 1, 1)],
     confidences: [Float32Array.of(1, 0.9, 2, 0.5, 0.2), Float32Array.of(1.5, 1, 1, 0.9, 0.8)],
   };
-  const counts = classCounts(scores, 3, 1);
+  const counts = countByClass(scores, 3, 1);
 
   it('are counted where the gate is right with at least the distance, reached or not', () => {
     expect(counts[0]!.able).to.deep.equal([1, 3]);
@@ -28,7 +28,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
   });
 
   it('count a thousand classes as ten', () => {
-    const many = classCounts({ ...scores, labels: Int32Array.of(999, 0, 0, 1, 1) }, 1000, 1);
+    const many = countByClass({ ...scores, labels: Int32Array.of(999, 0, 0, 1, 1) }, 1000, 1);
     expect(many).to.have.length(1000);
     expect(many[999]).to.deep.include({ images: 1, able: [0, 0], wrong: 1 });
   });

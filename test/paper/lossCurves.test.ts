@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { gapVerdict, wideningVerdict } from '../../src/paper/lossClaims.js';
 import {
   accuracyOf,
-  type Comparison,
+  type CurveComparison,
   chooseForBudgets,
   compareCurves,
   curveAt,
@@ -68,7 +68,7 @@ describe('curves of accuracy against FLOPs (Figure 4)', () => {
 
 describe('hinge against cross-entropy', () => {
   /** Curves at 20 and 40 % in which hinge is right on `extra` more of 1000 images than cross-entropy's 500. */
-  const comparison = (extra: readonly [number, number], seeds = 2): Comparison => {
+  const comparison = (extra: readonly [number, number], seeds = 2): CurveComparison => {
     const right = (count: number) => Float32Array.from({ length: 1000 }, (_, i) => Number(i < count));
     const curve = (more: readonly number[]) =>
       [0.2, 0.4].map((reduction, i) => {
@@ -104,7 +104,7 @@ describe('hinge against cross-entropy', () => {
     expect(found!.winner).to.equal('neither shown');
   });
 
-  const won = (...winners: Winner[]): Comparison => ({
+  const won = (...winners: Winner[]): CurveComparison => ({
     differences: winners.map((winner, i) => {
       return { reduction: 0.1 * (i + 1), difference: 0, interval: { low: 0, high: 0 }, least: 0, most: 0, winner };
     }),

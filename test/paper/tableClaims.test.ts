@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { compare, type TableStudy, tableClaims } from '../../src/paper/tableClaims.js';
+import { compareToPrinted, type TableRun, tableClaims } from '../../src/paper/tableClaims.js';
 import { original, row } from '../report/rows.js';
 
 const printed = {
@@ -35,7 +35,7 @@ function searched(drop: [number, number, number], reduction: [number, number, nu
   });
 }
 
-const study = (...rows: TableStudy['rows']): TableStudy => ({
+const run = (...rows: TableRun['rows']): TableRun => ({
   name: 'table1',
   rows: [...rows, { ...original, published: printedOriginal }],
   network: 'resnet101-cifar10',
@@ -53,31 +53,31 @@ const study = (...rows: TableStudy['rows']): TableStudy => ({
   ],
 });
 
-const verdicts = (of: TableStudy) => Object.fromEntries(tableClaims(of).map(({ id, verdict }) => [id, verdict]));
+const verdicts = (of: TableRun) => Object.fromEntries(tableClaims(of).map(({ id, verdict }) => [id, verdict]));
 
 describe('tableClaims', () => {
   it('holds where no more is lost and as much is saved, throughout the intervals', () => {
-    const found = verdicts(study(searched([0.02, 0.022, 0.025], [0.56, 0.57, 0.58])));
+    const found = verdicts(run(searched([0.02, 0.022, 0.025], [0.56, 0.57, 0.58])));
     expect(found).to.include({ 'table1-row1-searched': 'holds', 'table1-abstract-flops': 'holds' });
   });
 
   it('does not hold where either is missed throughout', () => {
-    const dear = study(searched([0.02, 0.022, 0.025], [0.48, 0.49, 0.5]));
+    const dear = run(searched([0.02, 0.022, 0.025], [0.48, 0.49, 0.5]));
     expect(verdicts(dear)).to.include({ 'table1-row1-searched': 'does not hold', 'table1-abstract-flops': 'holds' });
     expect(tableClaims(dear)[0]!.why).to.match(/early gates/);
-    const lossy = study(searched([0.03, 0.035, 0.04], [0.56, 0.57, 0.58]));
+    const lossy = run(searched([0.03, 0.035, 0.04], [0.56, 0.57, 0.58]));
     expect(tableClaims(lossy)[0]).to.include({ verdict: 'does not hold' });
     expect(tableClaims(lossy)[0]!.why).to.match(/lose more on the test images/);
   });
 
   it('is undecided where an interval straddles the printed value', () => {
-    const found = verdicts(study(searched([0.02, 0.022, 0.03], [0.56, 0.57, 0.58])));
+    const found = verdicts(run(searched([0.02, 0.022, 0.03], [0.56, 0.57, 0.58])));
     expect(found['table1-row1-searched']).to.equal('undecided');
   });
 
   it('judges the published thresholds as they stand beside the searched ones', () => {
     const fixed = { ...searched([0.1, 0.11, 0.12], [0.6, 0.61, 0.62]), margin: null, model: 'dg(1.00, 0.60, 1.50)' };
-    const [claim] = tableClaims(study(fixed));
+    const [claim] = tableClaims(run(fixed));
     expect(claim).to.include({ id: 'table1-row1-fixed', verdict: 'does not hold' });
     expect(claim!.trace).to.deep.equal({ file: 'table.csv', row: 'dg(1.00, 0.60, 1.50)' });
     expect(claim!.measured).to.contain('61.00 % [60.00, 62.00] fewer FLOPs at 11.00 points [10.00, 12.00]');
@@ -85,12 +85,12 @@ describe('tableClaims', () => {
 
   it('leaves out rows of other margins than the published ones', () => {
     const other = { ...searched([0, 0.001, 0.002], [0.1, 0.1, 0.1]), margin: 0.001 };
-    expect(Object.keys(verdicts(study(other)))).to.deep.equal(['table1-original']);
+    expect(Object.keys(verdicts(run(other)))).to.deep.equal(['table1-original']);
   });
 
   it("says that another network was run, and does not judge that network's own accuracy", () => {
     const narrow = {
-      ...study(searched([0.02, 0.022, 0.025], [0.56, 0.57, 0.58])),
+      ...run(searched([0.02, 0.022, 0.025], [0.56, 0.57, 0.58])),
       network: 'resnet101-width0.25-cifar10',
     };
     const claims = tableClaims(narrow);
@@ -101,18 +101,18 @@ describe('tableClaims', () => {
   });
 
   it('leaves claims about time to the speeds of the table', () => {
-    const claim = tableClaims(study(searched([0, 0, 0], [1, 1, 1]))).find(({ id }) => id === 'table1-row1-speed')!;
+    const claim = tableClaims(run(searched([0, 0, 0], [1, 1, 1]))).find(({ id }) => id === 'table1-row1-speed')!;
     expect(claim.speed).to.deep.equal({ speedUp: 0.5571, model: 'dg(1.25, 2.00)' });
   });
 
   it('takes printed values as rounded to 0.01 %', () => {
-    expect(compare([0.5577, 0.56], 'at least', 0.5577)).to.equal('holds');
-    expect(compare([0.55766, 0.56], 'at least', 0.5577)).to.equal('holds');
-    expect(compare([0.5576, 0.56], 'at least', 0.5577)).to.equal('undecided');
-    expect(compare([0.02, 0.0279], 'at most', 0.027)).to.equal('undecided');
+    expect(compareToPrinted([0.5577, 0.56], 'at least', 0.5577)).to.equal('holds');
+    expect(compareToPrinted([0.55766, 0.56], 'at least', 0.5577)).to.equal('holds');
+    expect(compareToPrinted([0.5576, 0.56], 'at least', 0.5577)).to.equal('undecided');
+    expect(compareToPrinted([0.02, 0.0279], 'at most', 0.027)).to.equal('undecided');
   });
 
   it('says nothing of an experiment that reproduces no table', () => {
-    expect(tableClaims({ ...study(), rows: [row(), original] })).to.deep.equal([]);
+    expect(tableClaims({ ...run(), rows: [row(), original] })).to.deep.equal([]);
   });
 });

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { lossVerdict, measure, savingOf } from '../../src/paper/measures.js';
+import { flopsReductionOf, lossVerdict, measureThresholds } from '../../src/paper/measures.js';
 import { monotony } from '../../src/paper/planeClaims.js';
 import { axisOf, planeOf, scoresOf } from '../../src/paper/thresholdPlane.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
@@ -39,16 +39,16 @@ describe('the plane of two thresholds (Figure 5)', () => {
   });
 
   it('measures FLOPs and loss at a point with intervals', () => {
-    const found = measure([{ scores: scoresOf(scores, [0, 1]), thresholds: [0, 0] }], costs);
+    const found = measureThresholds([{ scores: scoresOf(scores, [0, 1]), thresholds: [0, 0] }], costs);
     expect(found.flops).to.equal(12.5);
     // Image 2 is lost, image 3 was wrong before: drops 0, 0, 1, 0.
     expect(found.drop).to.equal(0.25);
     expect(found.dropInterval.low).to.be.closeTo(0.25 - 1.959964 * 0.25, 1e-6);
-    expect(savingOf(found, 40).share).to.equal(1 - 12.5 / 40);
+    expect(flopsReductionOf(found, 40).share).to.equal(1 - 12.5 / 40);
     const halves = [Int32Array.of(0, 1), Int32Array.of(2, 3)].map((images) => {
       return { scores: scoresOf(scores, [0, 1]), thresholds: [0, 0], images };
     });
-    expect(measure(halves, costs)).to.deep.equal(found);
+    expect(measureThresholds(halves, costs)).to.deep.equal(found);
   });
 
   it('sees FLOPs and accuracy that fall towards higher thresholds, and which falls are more than noise', () => {

@@ -3,7 +3,7 @@ import { claimLines, judgeSpeeds } from '../../src/report/claims.js';
 import type { Claim } from '../../src/report/findings.js';
 import { cellText, heading } from '../../src/report/format.js';
 import { renderReadme } from '../../src/report/readme.js';
-import { renderSummary, type Summarised } from '../../src/report/summary.js';
+import { type ExperimentSummary, renderSummary } from '../../src/report/summary.js';
 import { original, row } from './rows.js';
 
 const claim = (change: Partial<Claim> = {}): Claim => ({
@@ -17,7 +17,7 @@ const claim = (change: Partial<Claim> = {}): Claim => ({
   ...change,
 });
 
-const results: Summarised[] = [
+const results: ExperimentSummary[] = [
   {
     state: 'done',
     experiment: 'figure5',

@@ -6,12 +6,12 @@ import { expect } from 'chai';
 import { finishedRun } from '../../src/batch/finished.js';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { paperStudies } from '../../src/paper/index.js';
+import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
+import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { renderRun, writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
-import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import { writeTinyCheckpoint } from './workplace.js';
 
@@ -36,7 +36,7 @@ describe('a run over folders with broken files', function () {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   interface Place {
-    readonly context: StudyContext;
+    readonly context: AnalysisContext;
     readonly tree: string;
     readonly warnings: string[];
   }
@@ -60,7 +60,7 @@ describe('a run over folders with broken files', function () {
     const store = new Store(join(folder, name, 'results'));
     const [modelsRoot, resultsRoot] = [folder, join(folder, name, 'tables')];
     return {
-      context: { store, dataRoot, modelsRoot, resultsRoot, studies: paperStudies, progress, download },
+      context: { store, dataRoot, modelsRoot, resultsRoot, analyses: paperAnalyses, progress, download },
       tree,
       warnings,
     };

@@ -45,10 +45,10 @@ describe('the parts of a test set', () => {
       const parts = partsOf(crossFit(folds), randomScores(203), undefined, 10);
       expect(parts).to.have.length(folds);
       const everything = Array.from({ length: 203 }, (_, i) => i);
-      const reported = parts.flatMap(({ report }) => [...report.images]);
+      const reported = parts.flatMap(({ evaluation }) => [...evaluation.images]);
       expect(reported.sort((a, b) => a - b)).to.deep.equal(everything);
-      for (const { choose, report } of parts) {
-        const both = [...choose.images, ...report.images].sort((a, b) => a - b);
+      for (const { selection, evaluation } of parts) {
+        const both = [...selection.images, ...evaluation.images].sort((a, b) => a - b);
         expect(both).to.deep.equal(everything);
       }
     });
@@ -64,7 +64,7 @@ describe('the parts of a test set', () => {
     const [first] = partsOf(experiment, scores, undefined, 10);
     // The images of the first fold become certain and right at every gate.
     const changed = structuredClone(scores);
-    for (const image of first!.report.images) {
+    for (const image of first!.evaluation.images) {
       for (const gate of [0, 1]) {
         changed.confidences[gate]![image] = 2 + image;
         changed.classes[gate]![image] = changed.labels[image]!;
@@ -78,10 +78,10 @@ describe('the parts of a test set', () => {
     const [test, held] = [randomScores(50), randomScores(30)];
     const parts = partsOf(tinyExperiment(at, heldOut), test, held, 10);
     expect(parts).to.have.length(1);
-    expect(parts[0]!.choose.scores).to.equal(held);
-    expect(parts[0]!.report.scores).to.equal(test);
-    expect(parts[0]!.choose.images).to.have.length(30);
-    expect(parts[0]!.report.images).to.have.length(50);
+    expect(parts[0]!.selection.scores).to.equal(held);
+    expect(parts[0]!.evaluation.scores).to.equal(test);
+    expect(parts[0]!.selection.images).to.have.length(30);
+    expect(parts[0]!.evaluation.images).to.have.length(50);
   });
 
   it('are searched alone and together, the paper way first; the joint choice is never dearer where it was chosen', () => {
@@ -136,11 +136,11 @@ describe('the parts of a test set', () => {
     const experiment = crossFit(2);
     const parts = partsOf(experiment, scores, undefined, 10);
     const [row] = searchAndEvaluate(experiment, parts, costs);
-    parts.forEach(({ choose }, i) => {
-      const swapped = [{ choose, report: choose }];
+    parts.forEach(({ selection }, i) => {
+      const swapped = [{ selection, evaluation: selection }];
       const chosen = searchAndEvaluate(experiment, swapped, costs)[0]!;
       expect(chosen.thresholds[0]).to.deep.equal(row!.thresholds[i]);
-      expect(chosen.evaluation.accuracy).to.be.at.least(originalAccuracy(scores, choose.images) - 0.01 - 1e-9);
+      expect(chosen.evaluation.accuracy).to.be.at.least(originalAccuracy(scores, selection.images) - 0.01 - 1e-9);
     });
   });
 });

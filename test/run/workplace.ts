@@ -5,12 +5,12 @@ import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
 import { type Override, resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { paperStudies } from '../../src/paper/index.js';
+import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
+import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
-import type { StudyContext } from '../../src/run/study.js';
 import { Store } from '../../src/store/store.js';
 import { generatedTensors } from '../parity.js';
 import { type Generated, generatedDataset } from './generatedDataset.js';
@@ -22,7 +22,7 @@ export const tinyNetwork = 'resnet20-width0.25-cifar10';
 export interface Workplace {
   readonly folder: string;
   readonly checkpoint: string;
-  readonly context: StudyContext;
+  readonly context: AnalysisContext;
   readonly notes: string[];
   readonly warnings: string[];
   remove(): Promise<void>;
@@ -39,13 +39,13 @@ export async function makeWorkplace(generated?: Generated): Promise<Workplace> {
 export function workplaceAt(folder: string, generated?: Generated): Workplace {
   const notes: string[] = [];
   const warnings: string[] = [];
-  const context: StudyContext = {
+  const context: AnalysisContext = {
     store: new Store(join(folder, 'results')),
     datasets: [generatedDataset(generated)],
     dataRoot: join(folder, 'data'),
     modelsRoot: join(folder, 'models'),
     resultsRoot: join(folder, 'tables'),
-    studies: paperStudies,
+    analyses: paperAnalyses,
     progress: { ...silent, note: (message) => notes.push(message), warn: (message) => warnings.push(message) },
     download: () => Promise.reject(new Error('nothing to download')),
   };

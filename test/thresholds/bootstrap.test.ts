@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { binomialCdf, binomialMass, drawBinomial, logGamma, upperLimit } from '../../src/statistics/binomial.js';
-import { bootstrap, combineFates, countFates } from '../../src/thresholds/bootstrap.js';
+import { bootstrap, combineOutcomes, countOutcomes } from '../../src/thresholds/bootstrap.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
 import { randomCosts, randomScores } from './scores.js';
 
@@ -56,19 +56,19 @@ describe('bootstrap', () => {
   const scores = randomScores(random, 800, 2);
   const costs = randomCosts(random, 2);
   const thresholds = [1, 0.5];
-  const fates = countFates(scores, thresholds);
+  const counts = countOutcomes(scores, thresholds);
 
-  it('rests on fates that hold all that accuracy, drop and FLOPs depend on', () => {
+  it('rests on counts that hold all that accuracy, drop and FLOPs depend on', () => {
     const { exits, correct } = evaluate(scores, thresholds, costs);
-    const sum = (of: (fate: number) => boolean): number =>
-      fates.filter((_, fate) => of(fate)).reduce((a, b) => a + b, 0);
-    expect([0, 1, 2].map((exit) => sum((fate) => fate >> 2 === exit))).to.deep.equal(exits);
-    expect(sum((fate) => (fate & 2) > 0)).to.equal(correct);
-    expect(sum((fate) => (fate & 1) > 0)).to.equal(evaluate(scores, [Infinity, Infinity], costs).correct);
+    const sum = (of: (outcome: number) => boolean): number =>
+      counts.filter((_, outcome) => of(outcome)).reduce((a, b) => a + b, 0);
+    expect([0, 1, 2].map((exit) => sum((outcome) => outcome >> 2 === exit))).to.deep.equal(exits);
+    expect(sum((outcome) => (outcome & 2) > 0)).to.equal(correct);
+    expect(sum((outcome) => (outcome & 1) > 0)).to.equal(evaluate(scores, [Infinity, Infinity], costs).correct);
     const half = Int32Array.from({ length: 400 }, (_, i) => 2 * i);
     const other = half.map((i) => i + 1);
-    const parts = [half, other].map((images) => countFates(scores, thresholds, images));
-    expect(combineFates(parts)).to.deep.equal(fates);
+    const parts = [half, other].map((images) => countOutcomes(scores, thresholds, images));
+    expect(combineOutcomes(parts)).to.deep.equal(counts);
   });
 
   it('gives the intervals that drawing images one by one gives', () => {
@@ -80,7 +80,7 @@ describe('bootstrap', () => {
       drops.push(evaluate(scores, [Infinity, Infinity], costs, images).accuracy - gated.accuracy);
       flops.push(gated.flops);
     }
-    const found = bootstrap(fates, costs, { seed: 0, resamples: 3000 });
+    const found = bootstrap(counts, costs, { seed: 0, resamples: 3000 });
     for (const [interval, values] of [
       [found.accuracyDrop, drops],
       [found.flops, flops],
@@ -101,9 +101,9 @@ describe('bootstrap', () => {
 
   it('is the same for the same seed, and holds the estimate', () => {
     const { accuracy } = evaluate(scores, thresholds, costs);
-    const found = bootstrap(fates, costs, { seed: 3 });
-    expect(found).to.deep.equal(bootstrap(fates, costs, { seed: 3 }));
-    expect(found).not.to.deep.equal(bootstrap(fates, costs, { seed: 4 }));
+    const found = bootstrap(counts, costs, { seed: 3 });
+    expect(found).to.deep.equal(bootstrap(counts, costs, { seed: 3 }));
+    expect(found).not.to.deep.equal(bootstrap(counts, costs, { seed: 4 }));
     expect(accuracy).to.be.within(...(found.accuracy as [number, number]));
   });
 });

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { measurePairs, type SoFar, type TimedBatch } from '../../src/timing/pairs.js';
+import { measurePairs, type TimedBatch, type TimingProgress } from '../../src/timing/pairs.js';
 import { chosenPairs, exactly, mlperf, type Rule } from '../../src/timing/rules.js';
 import { fakeClock } from './fakeClock.js';
 
@@ -73,6 +73,6 @@ describe('the rules of MLPerf', () => {
   });
 });
 
-function having(pairs: number): SoFar {
+function having(pairs: number): TimingProgress {
   return { pairs, images: pairs, originalMs: pairs, gatedMs: pairs };
 }

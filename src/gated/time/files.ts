@@ -6,7 +6,7 @@ import { renderTiming, timingCsv } from '../../report/timing.js';
 import { codeOf } from '../../store/code.js';
 import { writeFileAtomic } from '../../store/files.js';
 import { readSealed, writeSealed } from '../../store/sealed.js';
-import { isSameMachine, type Machine } from '../../timing/machine.js';
+import { isSameMachine, type MachineDescription } from '../../timing/machine.js';
 import { RECORD_VERSION, type TimingRecord } from '../../timing/record.js';
 import type { RawPair, TimingOutcome } from './outcome.js';
 
@@ -68,7 +68,7 @@ export type FoundTiming = { readonly record: TimingRecord } | { readonly why: st
  *
  * @returns undefined where nothing was ever timed
  */
-export async function findTiming(folder: string, machine: Machine, code: string): Promise<FoundTiming> {
+export async function findTiming(folder: string, machine: MachineDescription, code: string): Promise<FoundTiming> {
   const path = join(folder, FILE);
   const stored = await readSealed(path);
   if (stored === undefined || 'why' in stored) return stored;

@@ -6,7 +6,7 @@ import type { Row } from '../../run/search.js';
 import type { Clock } from '../../timing/clock.js';
 import { estimate } from '../../timing/estimate.js';
 import { noiseWarnings } from '../../timing/noise.js';
-import { batchesPerTurn, type Contest, measurePairs, threadsSleep } from '../../timing/pairs.js';
+import { batchesPerTurn, measurePairs, type TimedNetworks, threadsSleep } from '../../timing/pairs.js';
 import type { Agreement, RowTiming } from '../../timing/record.js';
 import { chosenPairs, exactly, mlperf, type Rule } from '../../timing/rules.js';
 import { summarise } from '../../timing/statistics.js';
@@ -33,7 +33,7 @@ export interface Bench {
 }
 
 /** The two networks as the clock sees them. */
-export function contest({ networks: { original, gated }, options }: Bench): Contest<GatedBatch> {
+export function timedNetworks({ networks: { original, gated }, options }: Bench): TimedNetworks<GatedBatch> {
   return {
     rest: options.rest ?? threadsSleep,
     original: ({ input, images }) => original.run(input, images.length),
@@ -69,13 +69,13 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   const perTurn = batchesPerTurn(plan.warm.medianMs[0]!, rule.leastPairs);
   const compared = nothing();
   const discarded = exactly(DISCARDED_PAIRS);
-  for await (const _ of measurePairs(clock, contest(bench), planned.prepared(), 1, discarded.isEnough));
+  for await (const _ of measurePairs(clock, timedNetworks(bench), planned.prepared(), 1, discarded.isEnough));
   const pairs: RawPair[] = [];
   const isEnough: Rule['isEnough'] = (soFar) => {
     plan.onShare(rule.done(soFar));
     return rule.isEnough(soFar);
   };
-  for await (const pair of measurePairs(clock, contest(bench), planned.prepared(), perTurn, isEnough)) {
+  for await (const pair of measurePairs(clock, timedNetworks(bench), planned.prepared(), perTurn, isEnough)) {
     const { images, thresholds } = pair.batch;
     // Each image once: after that they come again.
     if (pairs.length < planned.batches.length) {

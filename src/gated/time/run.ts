@@ -1,9 +1,9 @@
 import { InputError } from '../../errors.js';
 import type { PresetName } from '../../experiment/definition.js';
+import type { AnalysisContext } from '../../run/analyses.js';
 import { runFolder } from '../../run/identity.js';
 import type { RunOutcome } from '../../run/outcome.js';
 import { speedSource } from '../../run/speeds.js';
-import type { StudyContext } from '../../run/study.js';
 import { describeMachine, lastingPart } from '../../timing/machine.js';
 import { RECORD_VERSION } from '../../timing/record.js';
 import { openGated } from '../open.js';
@@ -19,7 +19,11 @@ import { timeGated } from './time.js';
  * @returns the outcome with its speeds
  * @throws InputError where it has no rows, or fewer images than a batch
  */
-export async function timeRun(context: StudyContext, outcome: RunOutcome, options: TimingOptions): Promise<RunOutcome> {
+export async function timeRun(
+  context: AnalysisContext,
+  outcome: RunOutcome,
+  options: TimingOptions,
+): Promise<RunOutcome> {
   const { experiment, rows, engine } = outcome;
   if (rows.length === 0) {
     throw new InputError(`${experiment.name}: no rows to time; valid: an experiment with thresholds.margins or fixed`);
@@ -46,7 +50,7 @@ export async function timeRun(context: StudyContext, outcome: RunOutcome, option
 
 /** The outcome with the speeds of its last timed evaluation, where this machine has made one; says so, or why not. */
 export async function withLastTiming(
-  context: StudyContext,
+  context: AnalysisContext,
   outcome: RunOutcome,
   preset: PresetName,
 ): Promise<RunOutcome> {

@@ -24,11 +24,11 @@ import type { RawPair, TimedRow, TimingOptions, TimingOutcome } from './outcome.
 import {
   agreementOf,
   type Bench,
-  contest,
   DISCARDED_PAIRS,
   type Networks,
   plainThresholds,
   type RowPlan,
+  timedNetworks,
   timeRow,
 } from './row.js';
 
@@ -138,7 +138,7 @@ async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
   const { value } = await prepared().next();
   const some = value as TimedBatch;
   await bench.networks.gated.prepare?.(batch);
-  const { original, gated } = contest(bench);
+  const { original, gated } = timedNetworks(bench);
   const closed = opened.gates.map(() => Number.POSITIVE_INFINITY);
   const warm = await warmUp(clock, [() => original(some), () => gated({ ...some, thresholds: closed })]);
   for (const gate of opened.gates.keys()) {

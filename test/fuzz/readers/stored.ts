@@ -6,7 +6,7 @@ import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
 import { RottenError, Store } from '../../../src/store/store.js';
 import { seal } from '../../../src/store/text.js';
-import type { Machine } from '../../../src/timing/machine.js';
+import type { MachineDescription } from '../../../src/timing/machine.js';
 import { RECORD_VERSION } from '../../../src/timing/record.js';
 import { checkState, readState, writeState } from '../../../src/training/state.js';
 import { network, STEPS_PER_EPOCH, state } from '../../training/states.js';
@@ -15,7 +15,7 @@ import { mutated, mutatedText } from '../mutation.js';
 import { scratchFolder } from '../scratch.js';
 import { zipOf } from '../zip.js';
 
-const machine: Machine = {
+const machine: MachineDescription = {
   system: 'Linux',
   node: '20',
   processor: 'p',
