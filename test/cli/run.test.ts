@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { RunDocument } from '../../src/run/record.js';
+import { seal } from '../../src/store/text.js';
 import { filesBelow } from '../run/workplace.js';
 import { finished, here, makePlace, type Place, real, runCli, startCli, writeTinyExperiment } from './cli.js';
 
@@ -53,10 +54,14 @@ describe('dgate run on generated images', () => {
     const { stderr } = await runCli(command, generated);
     const [, folder] = /written to (\S+):/.exec(stderr) ?? [];
     const path = join(folder!, 'record.json');
-    const record = JSON.parse(await readFile(path, 'utf8')) as { files: string[]; command: string };
+    const { seal: _, ...record } = JSON.parse(await readFile(path, 'utf8')) as {
+      seal: string;
+      files: string[];
+      command: string;
+    };
     expect(record.files).to.deep.equal(['report.html', 'table.csv', 'table.txt', 'record.json']);
     expect(record.command).to.equal(`dgate run ${definition} --preset smoke --seed 3`);
-    await writeFile(path, JSON.stringify({ ...record, files: [...record.files, 'old.svg'] }));
+    await writeFile(path, seal({ ...record, files: [...record.files, 'old.svg'] }));
     for (const name of ['old.svg', 'timing.csv']) await writeFile(join(folder!, name), 'x');
     await runCli(command, generated);
     expect(await filesBelow(folder!))

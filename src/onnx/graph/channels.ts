@@ -1,6 +1,6 @@
 import type { NodeMessage } from '../proto.js';
 import type { PreparedGraph } from './prepare.js';
-import { outputsOf } from './values.js';
+import { inputsOf, outputsOf } from './values.js';
 
 /** Which axis of one image's features tells them apart: the first or the last; a row has one only. */
 export type ChannelAxis = 'first' | 'last';
@@ -22,39 +22,49 @@ const channelsLast = new Set([
 /**
  * Which axis of a tensor holds the channels: as the operators that made it leave it. Reshaped tensors, of which that
  * cannot be told, count as tokens [tokens, channels] or, where height and width would be equal, as a map.
+ *
+ * One pass over all nodes; the function that is returned looks up.
  */
-export function channelAxis({ nodes, shapes, constants }: PreparedGraph, tensor: string): ChannelAxis {
-  const producers = new Map(
-    nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])),
-  );
+export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAxis {
+  const { nodes, shapes } = graph;
   const rank = (name: string): number => shapes.get(name)?.[0].length ?? 0;
-  const axis = axisOf(tensor);
-  const [, a, b, c] = shapes.get(tensor)![0];
-  if (axis === 1) return 'first';
-  if (axis === rank(tensor) - 1) return 'last';
-  return rank(tensor) === 4 && b === c && a !== b ? 'first' : 'last';
-
-  /** The channels' axis, counted with the image's own; undefined where it cannot be told. */
-  function axisOf(name: string, depth = 0): number | undefined {
-    const node = producers.get(name);
-    if (node === undefined || depth > 1000) return undefined;
-    if (channelsFirst.has(node.op_type)) return 1;
-    if (channelsLast.has(node.op_type)) return rank(name) - 1;
-    if (node.op_type === 'Transpose') {
-      const before = axisOf(node.input[0]!, depth + 1);
-      const perm = node.attribute.find((attribute) => attribute.name === 'perm')?.ints?.map(Number);
-      return before === undefined || perm === undefined ? undefined : perm.indexOf(before);
+  const axes = new Map<string, number>();
+  for (const node of nodes) {
+    for (const name of outputsOf(node)) {
+      const axis = axisBehind(node, name, graph, axes);
+      if (axis !== undefined) axes.set(name, axis);
     }
-    // What works on each number by itself leaves the axes as they are.
-    const before = node.input.filter((input) => !constants.has(input) && rank(input) === rank(name));
-    const kept = before.filter((input) => shapes.get(input)![0].length === shapes.get(name)![0].length);
-    if (reshaping.has(node.op_type)) return undefined;
-    for (const input of kept) {
-      const found = axisOf(input, depth + 1);
-      if (found !== undefined) return found;
-    }
-    return undefined;
   }
+  return (tensor) => {
+    const axis = axes.get(tensor);
+    const [, a, b, c] = shapes.get(tensor)![0];
+    if (axis === 1) return 'first';
+    if (axis === rank(tensor) - 1) return 'last';
+    return rank(tensor) === 4 && b === c && a !== b ? 'first' : 'last';
+  };
+}
+
+/** The axis of a value's channels, counted with the image's own; undefined where it cannot be told. */
+function axisBehind(
+  node: NodeMessage,
+  name: string,
+  { shapes, constants }: PreparedGraph,
+  axes: ReadonlyMap<string, number>,
+): number | undefined {
+  const rank = shapes.get(name)?.[0].length ?? 0;
+  if (channelsFirst.has(node.op_type)) return 1;
+  if (channelsLast.has(node.op_type)) return rank - 1;
+  if (node.op_type === 'Transpose') {
+    const before = axes.get(node.input[0]!);
+    const perm = node.attribute.find((attribute) => attribute.name === 'perm')?.ints?.map(Number);
+    return before === undefined || perm === undefined ? undefined : perm.indexOf(before);
+  }
+  if (reshaping.has(node.op_type)) return undefined;
+  // What works on each number by itself leaves the axes as they are.
+  const source = inputsOf(node).find(
+    (input) => axes.has(input) && !constants.has(input) && shapes.get(input)?.[0].length === rank,
+  );
+  return source === undefined ? undefined : axes.get(source);
 }
 
 const reshaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Einsum']);

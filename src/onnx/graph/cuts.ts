@@ -1,5 +1,5 @@
 import type { NodeMessage } from '../proto.js';
-import { type ChannelAxis, channelAxis } from './channels.js';
+import { type ChannelAxis, channelAxes } from './channels.js';
 import { type GraphFlops, graphFlops } from './flops.js';
 import type { PreparedGraph } from './prepare.js';
 import { inputsOf, outputsOf } from './values.js';
@@ -46,31 +46,39 @@ export interface Cuts {
  */
 export function findCuts(graph: PreparedGraph): Cuts {
   const flops = graphFlops(graph);
-  const states = walk(graph, flops);
-  const places = states.flatMap(({ live, spent, node }): Place[] => {
-    const [tensor] = live;
-    const shape = live.length === 1 && tensor !== graph.model.logits ? featureShape(graph, tensor!) : undefined;
-    if (shape === undefined) return [];
-    return [{ tensor: tensor!, op: node.op_type, shape, channels: channelAxis(graph, tensor!), flops: spent }];
-  });
+  const axisOf = channelAxes(graph);
   const cuts: Cut[] = [];
-  for (const [index, place] of places.entries()) {
-    if (place.flops === 0 || place.flops === places[index + 1]?.flops) continue; // the last one alike stands for all
-    const alike = places.filter((other) => other.flops === place.flops && other.tensor !== place.tensor);
-    cuts.push({ ...place, alike });
+  let alike: Place[] = [];
+  for (const { live, spent, node } of walk(graph, flops)) {
+    const [tensor] = live;
+    if (live.size !== 1 || tensor === graph.model.logits) continue;
+    const shape = featureShape(graph, tensor!);
+    if (shape === undefined) continue;
+    const place = { tensor: tensor!, op: node.op_type, shape, channels: axisOf(tensor!), flops: spent };
+    const last = cuts.at(-1);
+    if (spent === 0) continue;
+    if (last?.flops === spent) {
+      // The last one alike stands for all.
+      alike.push({ tensor: last.tensor, op: last.op, shape: last.shape, channels: last.channels, flops: last.flops });
+      cuts[cuts.length - 1] = { ...place, alike };
+    } else {
+      alike = [];
+      cuts.push({ ...place, alike });
+    }
   }
-  return { flops, cuts, ...propose(cuts, flops.total, states) };
+  return { flops, cuts, ...propose(cuts, flops.total, (share) => crossing(graph, flops, share)) };
 }
 
+/** The graph behind one of its nodes. */
 interface State {
   readonly node: NodeMessage;
-  /** Values that exist after this node and are needed behind it. */
-  readonly live: readonly string[];
+  /** Values that exist after this node and are needed behind it; good until the next state. */
+  readonly live: ReadonlySet<string>;
   /** FLOPs up to here. */
   readonly spent: number;
 }
 
-function walk({ nodes, constants, model }: PreparedGraph, { perNode }: GraphFlops): State[] {
+function* walk({ nodes, constants, model }: PreparedGraph, { perNode }: GraphFlops): Generator<State> {
   const lastUse = new Map<string, number>([[model.logits, nodes.length]]);
   nodes.forEach((node, index) => {
     for (const name of inputsOf(node)) {
@@ -79,12 +87,20 @@ function walk({ nodes, constants, model }: PreparedGraph, { perNode }: GraphFlop
   });
   const live = new Set([model.input.name]);
   let spent = 0;
-  return nodes.map((node, index) => {
+  for (const [index, node] of nodes.entries()) {
     spent += perNode[index]!;
     for (const name of outputsOf(node)) if (lastUse.has(name)) live.add(name);
     for (const name of inputsOf(node)) if (lastUse.get(name) === index) live.delete(name);
-    return { node, live: [...live], spent };
-  });
+    yield { node, live, spent };
+  }
+}
+
+/** Values that are needed behind the point where a share of the FLOPs is spent. */
+function crossing(graph: PreparedGraph, flops: GraphFlops, share: number): Crossing {
+  for (const { live, spent } of walk(graph, flops)) {
+    if (spent / flops.total >= share) return { share, tensors: [...live] };
+  }
+  return { share, tensors: [] };
 }
 
 /** Sizes of one image's part, where a value holds each image's own numbers one after the other. */
@@ -98,7 +114,11 @@ function featureShape({ shapes }: PreparedGraph, tensor: string): number[] | und
 const targets = [0.2, 0.4, 0.6, 0.8];
 const TOLERANCE = 0.1;
 
-function propose(cuts: readonly Cut[], total: number, states: readonly State[]): Pick<Cuts, 'proposed' | 'missing'> {
+function propose(
+  cuts: readonly Cut[],
+  total: number,
+  crossingAt: (share: number) => Crossing,
+): Pick<Cuts, 'proposed' | 'missing'> {
   const proposed = new Set<number>();
   const missing: Crossing[] = [];
   for (const share of targets) {
@@ -106,10 +126,7 @@ function propose(cuts: readonly Cut[], total: number, states: readonly State[]):
     const free = cuts.flatMap((cut, index) => (away(cut) > TOLERANCE || proposed.has(index) ? [] : [index]));
     const nearest = free.sort((a, b) => away(cuts[a]!) - away(cuts[b]!))[0];
     if (nearest !== undefined) proposed.add(nearest);
-    else {
-      const state = states.find(({ spent }) => spent / total >= share);
-      missing.push({ share, tensors: state?.live ?? [] });
-    }
+    else missing.push(crossingAt(share));
   }
   return { proposed: [...proposed].sort((a, b) => a - b), missing };
 }

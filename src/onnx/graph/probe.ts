@@ -33,12 +33,42 @@ export interface Probed {
 
 const sizeOf = (name: string): string => `size of ${name}`;
 
+/** Operators whose first output has the sizes of their first input, so that these need not be asked for. */
+const shapeKeeping = new Set([
+  ...['Identity', 'Dropout', 'Cast', 'Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'ThresholdedRelu', 'Gelu'],
+  ...['Sigmoid', 'HardSigmoid', 'HardSwish', 'Mish', 'Softplus', 'Softsign', 'Tanh', 'Erf', 'Clip', 'Abs', 'Neg'],
+  ...['Exp', 'Log', 'Sqrt', 'Reciprocal', 'Floor', 'Ceil', 'Round', 'Sign', 'Softmax', 'LogSoftmax', 'LRN'],
+  ...['BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'GroupNormalization', 'RMSNormalization'],
+]);
+
+/** Operators on numbers one by one, whose inputs are broadcast to one size. */
+const broadcasting = new Set([
+  ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Mod', 'Max', 'Min', 'Sum', 'Mean', 'And', 'Or', 'Xor', 'Where'],
+  ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
+]);
+
+/** Whether the sizes of a node's first output follow from those of its inputs. */
+const isSized = ({ op_type }: NodeMessage): boolean => shapeKeeping.has(op_type) || broadcasting.has(op_type);
+
+/** Sizes of a node's first output, from those of its inputs. */
+function sizesBehind(node: NodeMessage, sizes: ReadonlyMap<string, Sizes>): Sizes {
+  const [first, ...rest] = inputsOf(node).map((name) => sizes.get(name)!);
+  if (shapeKeeping.has(node.op_type)) return first!;
+  return rest.reduce<Sizes>((a, b) => [broadcast(a[0], b[0]), broadcast(a[1], b[1])], first!);
+}
+
+/** ONNX's rule: sizes are aligned at the last axis, and a size of 1 is repeated. */
+function broadcast(a: readonly number[], b: readonly number[]): number[] {
+  const [long, short] = a.length >= b.length ? [a, b] : [b, a];
+  const missing = long.length - short.length;
+  return long.map((size, axis) => (axis < missing || short[axis - missing] === 1 ? size : short[axis - missing]!));
+}
+
 /**
  * Runs a graph on one image and on two and takes the size of every value, as ONNX Runtime finds it: exact for any
  * operator, and no image-sized value leaves the run.
  */
 export async function probe(model: UserModel, map: ValueMap, run: RunModel): Promise<Probed> {
-  const produced = map.nodes.flatMap(outputsOf);
   const valued = valuesWanted(map);
   const { channels, height, width, order, name } = model.input;
   const size = channels * height * width;
@@ -47,25 +77,23 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel): Pro
   const batch = (from: number, count: number) => {
     return { name, dims: [count, ...dims], data: images.subarray(from * size, (from + count) * size) };
   };
-  const graph = probeGraph(model, map, [...produced, name], valued);
+  const asked = [name, ...map.nodes.flatMap((node) => (isSized(node) ? outputsOf(node).slice(1) : outputsOf(node)))];
+  const graph = probeGraph(model, map, asked, valued);
   const results = await run(graph, [batch(0, 1), batch(1, 1), batch(0, 2)]);
   const [first, second, both] = results as [Results, Results, Results];
   const sizes = (found: Results, value: string): number[] =>
     Array.from(found.get(sizeOf(value))!.data as BigInt64Array, Number);
-  const weights = model.file.model.graph.initializer.map(
-    ({ name: weight, dims: of }): [string, [number[], number[]]] => {
-      const fixed = (of ?? []).map(Number);
-      return [weight, [fixed, fixed]];
-    },
-  );
+  const weights = model.file.model.graph.initializer.map(({ name: weight, dims: of }): [string, Sizes] => {
+    const fixed = (of ?? []).map(Number);
+    return [weight, [fixed, fixed]];
+  });
+  const sized = asked.map((value): [string, Sizes] => [value, [sizes(first, value), sizes(both, value)]]);
+  const shapes = new Map<string, Sizes>([...weights, ...sized]);
+  for (const node of map.nodes) {
+    if (isSized(node)) shapes.set(node.output[0]!, sizesBehind(node, shapes));
+  }
   return {
-    shapes: new Map([
-      ...weights,
-      ...[...produced, name].map((value): [string, [number[], number[]]] => [
-        value,
-        [sizes(first, value), sizes(both, value)],
-      ]),
-    ]),
+    shapes,
     values: new Map(valued.map((value) => [value, [first.get(value)!, both.get(value)!] as const])),
     mixing: mixingOf(
       [first, second].map((found) => found.get(model.logits)!),
@@ -75,6 +103,8 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel): Pro
 }
 
 type Results = ReadonlyMap<string, RunValue>;
+/** Of one image, and of two. */
+type Sizes = readonly [readonly number[], readonly number[]];
 
 /** Values that no image decides, but a node needs that images do. */
 function valuesWanted({ nodes, kinds }: ValueMap): string[] {
@@ -95,13 +125,27 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
   const outputs = new Set([...shapeNodes.flatMap(({ output }) => output), ...valued, logits]);
   const probing: GraphMessage = {
     name: 'probe',
-    node: [...map.nodes, ...shapeNodes],
+    node: [...withoutIdentities(map.nodes, outputs), ...shapeNodes],
     initializer: graph.initializer,
     input: [openInput(graph.input.find(({ name }) => name === input.name)!)],
     // ONNX Runtime infers the types.
     output: [...outputs].map((name) => ({ name }) as ValueInfoMessage),
   };
   return encodeModel({ ...file.model, graph: probing, metadata_props: [] });
+}
+
+/** Nodes that change nothing cost ONNX Runtime as much as others when it opens a graph; those behind them read past them. */
+function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<string>): NodeMessage[] {
+  const names = new Map<string, string>();
+  const named = (name: string): string => names.get(name) ?? name;
+  return nodes.flatMap((node) => {
+    const [from, to] = [node.input[0], node.output[0]];
+    if (node.op_type === 'Identity' && from !== undefined && to !== undefined && !kept.has(to)) {
+      names.set(to, named(from));
+      return [];
+    }
+    return [{ ...node, input: node.input.map(named) }];
+  });
 }
 
 /** The input with an open number of images, whatever the file says. */
