@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { PNG } from 'pngjs';
+import sharp from 'sharp';
 import type { ImageSheet } from '../../src/report/findings.js';
 import { renderPng } from '../../src/report/sheets.js';
 
@@ -22,7 +22,7 @@ const sheetOf = (...images: Image[]): ImageSheet => ({
 });
 
 /** Numbers of pixels by colour. */
-function colours(png: PNG): Map<string, number> {
+function colours(png: Picture): Map<string, number> {
   const counts = new Map<string, number>();
   for (let i = 0; i < png.data.length; i += 4) {
     const colour = [...png.data.subarray(i, i + 3)].join();
@@ -31,7 +31,20 @@ function colours(png: PNG): Map<string, number> {
   return counts;
 }
 
-const decode = async (sheet: ImageSheet): Promise<PNG> => PNG.sync.read(Buffer.from(await renderPng(sheet)));
+/** Decoded, four bytes a pixel. */
+interface Picture {
+  readonly data: Buffer;
+  readonly width: number;
+  readonly height: number;
+}
+
+async function decode(sheet: ImageSheet): Promise<Picture> {
+  const { data, info } = await sharp(await renderPng(sheet))
+    .ensureAlpha()
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return { data, width: info.width, height: info.height };
+}
 
 describe('renderPng', () => {
   it('enlarges small images by a whole factor, pixel for pixel', async () => {

@@ -4,5 +4,6 @@
  * for the address of a telemetry host, unless the environment of the process says no before.
  */
 import './no-telemetry.js'; // stays first: it is evaluated before the native library is loaded
+import './loads.js';
 
 export * from 'onnxruntime-node';

@@ -1,0 +1,27 @@
+import { createRequire } from 'node:module';
+import { messageOf } from '../../errors.js';
+import { EngineUnavailable } from '../unavailable.js';
+
+/**
+ * Loads ONNX Runtime's native library first of all: where the package has none for this system (macOS on Intel, musl, a
+ * node_modules from another machine, of which only its own system's library is kept), that is one line.
+ *
+ * @param load in tests, another loader
+ * @throws EngineUnavailable
+ */
+export function assertLoads(load: (name: string) => unknown = createRequire(import.meta.url)): void {
+  try {
+    load('onnxruntime-node');
+  } catch (error) {
+    const reason = messageOf(error)
+      .split('\n')[0]!
+      .replace(/^Cannot find module '.*(?=napi-v6)/, "no library '");
+    throw new EngineUnavailable(
+      'ort-*',
+      `onnxruntime-node does not load on ${process.platform} ${process.arch}: ${reason}; or take --engine tfjs-wasm`,
+      'npm ci',
+    );
+  }
+}
+
+assertLoads();
