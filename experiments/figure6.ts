@@ -19,7 +19,7 @@ export default defineExperiment({
   thresholds: {},
   analysis: { kind: 'class-distribution', show: 'early' },
   presets: {
-    // The metric costs one product a step (README, ImageNet): large batches.
+    // The metric costs one product a step (docs/imagenet.md): large batches.
     paper: { checkpoint: 'torchvision-resnet101-v1-imagenet', gates: { batchSize: 4096 } },
     laptop: {
       ...laptop,

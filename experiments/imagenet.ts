@@ -20,7 +20,7 @@ export default defineExperiment({
   thresholds: { margins: [0.011, 0.006, 0, -0.004] },
   analysis: { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
   presets: {
-    // The metric costs one product a step (README, ImageNet): large batches.
+    // The metric costs one product a step (docs/imagenet.md): large batches.
     paper: { checkpoint: 'torchvision-resnet101-v1-imagenet', gates: { batchSize: 4096 } },
     laptop: {
       ...laptop,

@@ -31,7 +31,7 @@ export interface Measure {
 }
 
 /**
- * Derived from what differs where nothing has changed: between ort-cpu, tfjs-node and tfjs-wasm (README: "Regressions").
+ * Derived from what differs where nothing has changed: between ort-cpu, tfjs-node and tfjs-wasm (docs/ci.md).
  *
  * Features differ by 1e-8 (root mean squares), and what depends on them smoothly by not much more. A trained gate differs
  * more, seldom but then in the third digit: with a thousand images and hundreds of features, one image that a rounding

@@ -68,7 +68,7 @@ export async function scanSplit(
   if (strange.length > 0) {
     throw new InputError(
       `${directory}: ${strange.slice(0, 10).join(', ')}: none of the 1000 classes; valid: folders named by wnid ` +
-        '(n01440764); for other classes see imageFolder in the README',
+        '(n01440764); for other classes see imageFolder in docs/own-network.md',
     );
   }
   const classes = names.map((name) => ({ name, label: labels.get(name)! }));

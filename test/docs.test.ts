@@ -1,0 +1,47 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const pages = [
+  'README.md',
+  ...['bench', 'results', 'experiments/checkpoints'].map((folder) => `${folder}/README.md`),
+  ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name.replaceAll('\\', '/')}`),
+];
+const textOf = (page: string): string => readFileSync(join(root, page), 'utf8').replaceAll(/^```.*?^```/gms, '');
+
+/** Anchors that GitHub gives the headings of a page. */
+const anchorsOf = (page: string): string[] =>
+  [...textOf(page).matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+    title!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\- ]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+
+describe('the documentation', () => {
+  for (const page of pages) {
+    it(`${page} has links that lead somewhere`, () => {
+      const links = [...textOf(page).matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!);
+      for (const link of links.filter((one) => !/^https?:/.test(one))) {
+        const [path, anchor] = link.split('#');
+        const target = path === '' ? page : join(dirname(page), path!);
+        expect(existsSync(join(root, target)), `${page}: ${link}`).to.equal(true);
+        if (anchor !== undefined) expect(anchorsOf(target), `${page}: ${link}`).to.include(anchor);
+      }
+    });
+  }
+
+  it('can be reached from the README, page by page', () => {
+    const readme = textOf('README.md');
+    for (const page of pages.filter((one) => /^docs\/[^/]+\.md$/.test(one)))
+      expect(readme, page).to.contain(`(${page}`);
+  });
+
+  it('has a README of at most 250 lines', () => {
+    expect(readFileSync(join(root, 'README.md'), 'utf8').split('\n').length - 1).to.be.at.most(250);
+  });
+});
