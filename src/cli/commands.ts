@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs';
 import { cacheCommand } from './cache.js';
 import { checkCommand } from './check.js';
 import { compareCommand } from './compare.js';
+import { completionCommand } from './completion.js';
 import { dataCommand } from './data.js';
 import { doctorCommand } from './doctor.js';
 import { exportCommand } from './export.js';
@@ -36,4 +37,5 @@ export const commands: readonly CommandModule<{}, never>[] = [
   trainCommand,
   cacheCommand,
   doctorCommand,
+  completionCommand,
 ] as never;

@@ -48,7 +48,7 @@ function parser(args: readonly string[]) {
     .check(assertGivenOnce, true)
     .demandCommand(1, 'no command')
     .recommendCommands()
-    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .wrap(Math.min(80, process.stdout.columns ?? 80))
     .option('cache', {
       type: 'string',
       global: true,

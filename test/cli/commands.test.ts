@@ -20,6 +20,14 @@ const commands = [
   'cache',
   'cache list',
   'cache verify',
+  'time',
+  'export',
+  'predict',
+  'check',
+  'compare',
+  'submit',
+  'cache prune',
+  'completion',
 ];
 
 describe('dgate', () => {
@@ -56,6 +64,7 @@ describe('dgate', () => {
   for (const command of commands) {
     it(`${command} --help shows examples`, async () => {
       const { status, stdout, stderr } = await runCli([...command.split(' '), '--help'], noEngine);
+      expect(stdout.split('\n').filter((line) => line.length > 80)).to.deep.equal([]);
       expect([status, stderr]).to.deep.equal([0, '']);
       const [, examples = ''] = stdout.split('Examples:\n');
       expect(examples).to.match(new RegExp(`^  dgate ${command} `));

@@ -4,6 +4,7 @@ import type * as tfjs from '@tensorflow/tfjs';
 import { messageOf } from '../../errors.js';
 import { computeInFloat32 } from '../float32.js';
 import { EngineUnavailable } from '../unavailable.js';
+import { restoreRemovedUtil } from './removed-util.js';
 
 /** TensorFlow.js on TensorFlow's own kernels. */
 export interface NodeBackend {
@@ -46,6 +47,7 @@ export function loadNodeBackend(): NodeBackend {
       continue;
     }
     try {
+      restoreRemovedUtil();
       const tf = require(name) as typeof tfjs;
       const backend = tf.backend() as unknown as NodeKernelBackend;
       return {

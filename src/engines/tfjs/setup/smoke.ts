@@ -9,6 +9,9 @@ export type Smoke =
   | { readonly works: false; readonly why: string };
 
 const PROGRAM = `
+const util = require('node:util'); // as restoreRemovedUtil
+util.isNullOrUndefined ??= (value) => value == null;
+util.isArray ??= Array.isArray;
 const tf = require(process.argv[1]);
 (async () => {
   await tf.ready();

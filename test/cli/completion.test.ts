@@ -1,0 +1,44 @@
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'chai';
+import { tsx } from './cli.js';
+
+describe('dgate completion', function () {
+  this.timeout(60_000);
+  if (process.platform === 'win32') return; // bash and zsh, with a program of a shell script
+
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'dgate-completion-'));
+    const file = join(folder, 'dgate');
+    const program = fileURLToPath(new URL('../../bin/dgate.ts', import.meta.url));
+    writeFileSync(file, `#!/bin/sh\nexec '${process.execPath}' --import '${tsx}' '${program}' "$@"\n`);
+    chmodSync(file, 0o755);
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  /** What bash would offer for the last of these words. */
+  const offered = (...words: string[]): string[] => {
+    const script = `eval "$(dgate completion bash)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dgate dgate "\${@: -1}"
+      printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const env = { ...process.env, PATH: `${folder}${delimiter}${process.env['PATH']}` };
+    const { stdout, stderr } = spawnSync('bash', ['-c', script, 'bash', ...words], { encoding: 'utf8', env });
+    expect(stderr).to.equal('');
+    return stdout.split('\n').filter(Boolean);
+  };
+
+  it('offers commands, their subcommands and their options in bash', () => {
+    expect(offered('dgate', 'comp')).to.have.members(['compare', 'completion']);
+    expect(offered('dgate', 'data', '')).to.include.members(['fetch', 'verify']);
+    expect(offered('dgate', 'run', '--pre')).to.deep.equal(['--preset']);
+  });
+
+  it('is a script that zsh can read, where there is zsh', function () {
+    if (spawnSync('zsh', ['--version']).status !== 0) this.skip();
+    const script = spawnSync(join(folder, 'dgate'), ['completion', 'zsh'], { encoding: 'utf8' }).stdout;
+    expect(spawnSync('zsh', ['-n'], { input: script }).status).to.equal(0);
+  });
+});
