@@ -20,8 +20,8 @@ import type { GatePlace } from '../src/networks/pooling.js';
 import { silent } from '../src/progress.js';
 import { LazyEngine, type RunContext } from '../src/run/context.js';
 import { extract } from '../src/run/extract.js';
+import { median } from '../src/statistics/moments.js';
 import { Store } from '../src/store/store.js';
-import { median } from '../src/timing/statistics.js';
 import { generatedTensors } from '../test/parity.js';
 
 const ROUNDS = 3;

@@ -30,9 +30,9 @@ import { networkTensors } from '../src/networks/tensors.js';
 import { silent } from '../src/progress.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
+import { mean } from '../src/statistics/moments.js';
 import { exists } from '../src/store/files.js';
 import type { TensorMap } from '../src/tensor.js';
-import { mean } from '../src/timing/statistics.js';
 import { generatedTensors } from '../test/parity.js';
 import { startPyTorch } from './runner/pytorch.js';
 

@@ -17,12 +17,12 @@ import { parseArgs } from 'node:util';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { originalAccuracy, partsOf } from '../src/run/search.js';
-import { bootstrap, countOutcomes } from '../src/thresholds/bootstrap.js';
 import { evaluate, type Thresholds } from '../src/thresholds/evaluate.js';
 import { paretoFrontier } from '../src/thresholds/frontier.js';
 import { certify } from '../src/thresholds/guarantee.js';
 import { jointSearch, pointOf } from '../src/thresholds/joint.js';
 import { achievableLevels, quantileLevels } from '../src/thresholds/levels.js';
+import { countOutcomes, outcomeIntervals } from '../src/thresholds/outcomes.js';
 import { sequentialSearch } from '../src/thresholds/sequential.js';
 import { everyImage, generatedScores } from './generated-scores.js';
 import { type ExperimentScores, scoresOf } from './scores.js';
@@ -69,7 +69,9 @@ function speed(): void {
   print(`10,000 images, 2 gates, all ${exact.combinations.toLocaleString('en')} achievable pairs: frontier in ${two}`);
 
   const counts = countOutcomes(scores, [1.5, 1.2, 1]);
-  print(`bootstrap, 1,000 resamples of 10,000 images: ${median(7, () => bootstrap(counts, costs, { seed: 0 }))}`);
+  print(
+    `bootstrap, 1,000 resamples of 10,000 images: ${median(7, () => outcomeIntervals(counts, costs, { seed: 0 }))}`,
+  );
   const certified = median(7, () => certify(scores, costs, images, { drop: 0.005, confidence: 0.95 }, 0));
   print(`guaranteed choice, 10,000 images, 3 gates: ${certified}`);
 }

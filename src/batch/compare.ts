@@ -1,4 +1,5 @@
 import type { TableRow } from '../report/rows.js';
+import { endsOf, type IntervalEnds } from '../statistics/interval.js';
 import { pairedInterval, welchInterval } from '../statistics/student.js';
 import type { ComparedRun } from './compare-runs.js';
 
@@ -20,7 +21,7 @@ export interface ResultDifference {
   /** b - a. */
   readonly difference: number | null;
   /** 95 % interval of the difference over seeds; null where a run has one seed only. */
-  readonly interval: readonly [number, number] | null;
+  readonly interval: IntervalEnds | null;
 }
 
 export interface Comparison {
@@ -63,8 +64,9 @@ export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
         return [{ row, quantity, a: first, b: second, difference: null, interval: null }];
       }
       const pairs = a.seeds.map((seed, i) => others[b.seeds.indexOf(seed)]! - values[i]!);
-      const interval = !isSpread ? null : isPaired ? pairedInterval(pairs) : welchInterval(values, others);
-      return [{ row, quantity, a: first, b: second, difference: second - first, interval }];
+      const interval = isPaired ? pairedInterval(pairs) : welchInterval(values, others);
+      const ends = isSpread ? endsOf(interval) : null;
+      return [{ row, quantity, a: first, b: second, difference: second - first, interval: ends }];
     });
   });
   const differing = new Set(results.map(({ row }) => row));

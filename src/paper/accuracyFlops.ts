@@ -50,7 +50,7 @@ function tableOf(points: readonly Point[], { original }: ScoredRun): FindingTabl
       ...exits.map((_, exit) => (exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction')),
     ],
     rows: points.map(({ asked, evaluation: { flops, accuracy, exits: numbers, count }, intervals }) => [
-      ...[asked, 1 - flops / original.flops, flops, accuracy, intervals.accuracy[0], intervals.accuracy[1]],
+      ...[asked, 1 - flops / original.flops, flops, accuracy, intervals.accuracy.low, intervals.accuracy.high],
       ...[original.accuracy - accuracy, ...numbers.map((number) => number / count)],
     ]),
     consoleRows: points.length,
@@ -61,8 +61,8 @@ function figureOf(points: readonly Point[], { source, original, experiment, gate
   const values = points.map(({ evaluation, intervals }) => ({
     flops_percent: (100 * evaluation.flops) / original.flops,
     accuracy_percent: 100 * evaluation.accuracy,
-    low: 100 * intervals.accuracy[0],
-    high: 100 * intervals.accuracy[1],
+    low: 100 * intervals.accuracy.low,
+    high: 100 * intervals.accuracy.high,
   }));
   const x = {
     field: 'flops_percent',

@@ -1,6 +1,7 @@
 import type { Verdict } from '../report/findings.js';
+import { wilson } from '../statistics/binomial.js';
+import type { Interval } from '../statistics/interval.js';
 import { exitOf, type Scores } from '../thresholds/evaluate.js';
-import { type Interval, wilson } from './statistics.js';
 
 /** What becomes of the images of one class. */
 export interface ClassCounts {

@@ -2,7 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Claim, Figure, Findings, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { chiSquaredTail } from '../statistics/gamma.js';
+import { chiSquared, chiSquaredTail } from '../statistics/chi-squared.js';
 import { exitOf } from '../thresholds/evaluate.js';
 import { missingClasses, printedClaim, settle } from './claims.js';
 import {
@@ -17,7 +17,6 @@ import {
 import { byEarlyShare, classTable, exitName, extremesTable, groupTable, MOST_NAMED } from './classTables.js';
 import { type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
-import { chiSquared } from './statistics.js';
 import { counted, listed, percent } from './words.js';
 
 /** Figures 6, 7 and 8: which classes each gate takes. */

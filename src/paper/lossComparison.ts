@@ -4,6 +4,7 @@ import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import type { RunContext } from '../run/context.js';
 import { scoreImages } from '../run/score.js';
+import { mean } from '../statistics/moments.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import {
   type AccuracyPoint,
@@ -18,7 +19,6 @@ import {
 } from './lossCurves.js';
 import { lossReport } from './lossReport.js';
 import type { ComparedVariant, Regularisation } from './lossTypes.js';
-import { mean } from './statistics.js';
 
 /** Shares of FLOPs between two budgets that thresholds are chosen for. */
 const BUDGET_STEP = 0.02;

@@ -1,8 +1,11 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Loss } from '../gates/loss.js';
+import { bootstrapMeans, percentileInterval } from '../statistics/bootstrap.js';
+import type { Interval } from '../statistics/interval.js';
+import { mean } from '../statistics/moments.js';
+import { meanInterval } from '../statistics/normal.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
-import { bootstrapMeans, type Interval, mean, meanInterval, percentileInterval } from './statistics.js';
 
 /** A way to train gates and to read them. */
 export interface Variant {

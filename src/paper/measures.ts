@@ -1,8 +1,10 @@
 import type { Verdict } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { partsOf, type Row } from '../run/search.js';
+import type { Interval } from '../statistics/interval.js';
+import { mean } from '../statistics/moments.js';
+import { meanInterval } from '../statistics/normal.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
-import { type Interval, mean, meanInterval } from './statistics.js';
 
 /** FLOPs and accuracy lost at some thresholds, with 95 % intervals over the test images. */
 export interface Measures {

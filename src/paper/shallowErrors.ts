@@ -1,10 +1,11 @@
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
+import { wilson } from '../statistics/binomial.js';
+import type { Interval } from '../statistics/interval.js';
 import { printedClaim, settle } from './claims.js';
 import { classIndices, type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
-import { type Interval, wilson } from './statistics.js';
 import { counted, listed, percent, within } from './words.js';
 
 /** Numbers of images by true class (row) and the class that they are given (column). */

@@ -2,6 +2,7 @@ import { networkLabel } from '../experiment/own-network.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { PublishedRow, TableRow } from '../report/rows.js';
 import { type TableBasis, tableRows } from '../run/rows.js';
+import type { IntervalEnds } from '../statistics/interval.js';
 import { printedClaims } from './claims.js';
 
 /** A run of one of the paper's tables, as far as its claims are concerned. */
@@ -215,11 +216,7 @@ function weigh({ accuracyDrop, flopsReduction, intervals }: TableRow, drop: numb
 }
 
 /** Whether a value, throughout its interval, is at least or at most a printed one, which is rounded to 0.01 %. */
-export function compareToPrinted(
-  [low, high]: readonly [number, number],
-  how: 'at least' | 'at most',
-  printed: number,
-): Verdict {
+export function compareToPrinted([low, high]: IntervalEnds, how: 'at least' | 'at most', printed: number): Verdict {
   const slack = 5e-5 + 1e-12;
   const surely = how === 'at least' ? low >= printed - slack : high <= printed + slack;
   const never = how === 'at least' ? high < printed - slack : low > printed + slack;
@@ -240,7 +237,7 @@ function causesOf({ verdict, loss, saving }: Judged): string[] {
 }
 
 function measured({ flopsReduction, accuracyDrop, intervals, model }: TableRow): string {
-  const within = (interval: readonly [number, number] | undefined): string =>
+  const within = (interval: IntervalEnds | undefined): string =>
     interval === undefined ? '' : ` [${interval.map((end) => (100 * end).toFixed(2)).join(', ')}]`;
   const saving = `${percent(flopsReduction)}${within(intervals?.flopsReduction)} fewer FLOPs`;
   return `${saving} at ${points(accuracyDrop)}${within(intervals?.accuracyDrop)}, ${model}`;

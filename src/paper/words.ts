@@ -1,4 +1,4 @@
-import type { Interval } from './statistics.js';
+import type { Interval } from '../statistics/interval.js';
 
 /** Hundredths of a share; what rounds to zero has no sign. */
 const hundredths = (share: number, digits: number): string =>

@@ -1,4 +1,4 @@
-import type { Interval } from '../thresholds/bootstrap.js';
+import type { IntervalEnds } from '../statistics/interval.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 
@@ -59,10 +59,10 @@ export interface TableRow {
 
 /** Ends of intervals: lower, upper. Units as in the row. */
 export interface RowIntervals {
-  readonly accuracy: Interval;
-  readonly accuracyDrop: Interval;
-  readonly flops: Interval;
-  readonly flopsReduction: Interval;
+  readonly accuracy: IntervalEnds;
+  readonly accuracyDrop: IntervalEnds;
+  readonly flops: IntervalEnds;
+  readonly flopsReduction: IntervalEnds;
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Interval } from '../thresholds/bootstrap.js';
+import type { IntervalEnds } from '../statistics/interval.js';
 import { renderColumns } from './columns.js';
 import type { PublishedRow, TableRow } from './rows.js';
 
@@ -6,7 +6,7 @@ const percent = (share: number | null, digits = 2): string =>
   share === null ? '' : `${(100 * share).toFixed(digits)}%`;
 
 /** A percentage and half the width of its 95 % interval: `44.11 ±0.67%`. Files have the interval's ends. */
-function percentWithin(share: number, interval: Interval | undefined): string {
+function percentWithin(share: number, interval: IntervalEnds | undefined): string {
   const half = interval === undefined ? '' : ` ±${(50 * (interval[1] - interval[0])).toFixed(2)}`;
   return `${(100 * share).toFixed(2)}${half}%`;
 }

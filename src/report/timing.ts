@@ -1,6 +1,6 @@
 import { csvOf } from '../csv.js';
 import { visible } from '../escape.js';
-import type { Interval } from '../timing/estimate.js';
+import type { Interval } from '../statistics/interval.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
 import { renderColumns } from './columns.js';
 

@@ -1,7 +1,8 @@
 import type { FindingTable } from '../report/findings.js';
 import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
-import { bootstrap, type Interval, type Intervals } from '../thresholds/bootstrap.js';
+import { endsOf, type IntervalEnds } from '../statistics/interval.js';
 import { searchMethods } from '../thresholds/methods.js';
+import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import type { RunOutcome } from './outcome.js';
 import type { Row } from './search.js';
 import { originalSpeed, speedOf } from './speeds.js';
@@ -84,9 +85,13 @@ function guaranteeOf({ drop, confidence, parts }: NonNullable<Row['guarantee']>)
   return { drop, confidence, parts: shown };
 }
 
-function intervalsOf(intervals: Intervals, originalFlops: number): RowIntervals {
-  const [low, high] = intervals.flops;
-  return { ...intervals, flopsReduction: [1 - high / originalFlops, 1 - low / originalFlops] };
+function intervalsOf({ accuracy, accuracyDrop, flops }: Intervals, originalFlops: number): RowIntervals {
+  return {
+    accuracy: endsOf(accuracy),
+    accuracyDrop: endsOf(accuracyDrop),
+    flops: endsOf(flops),
+    flopsReduction: [1 - flops.high / originalFlops, 1 - flops.low / originalFlops],
+  };
 }
 
 /** The original's accuracy varies with the images too; all else is fixed. */
@@ -94,9 +99,14 @@ function originalIntervals({ original, experiment }: TableBasis): RowIntervals {
   const right = Math.round(original.accuracy * original.count);
   // One exit: images that both get wrong, and that both get right.
   const counts = Int32Array.of(original.count - right, 0, 0, right);
-  const { accuracy } = bootstrap(counts, [original.flops], { seed: experiment.seed });
-  const none: Interval = [0, 0];
-  return { accuracy, accuracyDrop: none, flops: [original.flops, original.flops], flopsReduction: none };
+  const { accuracy } = outcomeIntervals(counts, [original.flops], { seed: experiment.seed });
+  const none: IntervalEnds = [0, 0];
+  return {
+    accuracy: endsOf(accuracy),
+    accuracyDrop: none,
+    flops: [original.flops, original.flops],
+    flopsReduction: none,
+  };
 }
 
 /**

@@ -1,6 +1,5 @@
 import { stratifiedFolds } from '../data/splits.js';
 import type { Experiment } from '../experiment/schema.js';
-import { bootstrap, combineOutcomes, countOutcomes, type Intervals } from '../thresholds/bootstrap.js';
 import {
   combine,
   type Evaluation,
@@ -13,6 +12,7 @@ import { type Frontier, paretoFrontier } from '../thresholds/frontier.js';
 import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
 import { jointSearch } from '../thresholds/joint.js';
 import { type SearchMethod, searchMethods } from '../thresholds/methods.js';
+import { combineOutcomes, countOutcomes, type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import { sequentialSearch } from '../thresholds/sequential.js';
 
 /** Images that thresholds are chosen on, and images that they are reported on; never the same ones. */
@@ -100,7 +100,7 @@ export function reportOn(
   const counts = combineOutcomes(
     parts.map(({ evaluation }, i) => countOutcomes(evaluation.scores, thresholds[i]!, evaluation.images)),
   );
-  return { evaluation, intervals: bootstrap(counts, costs, { seed }) };
+  return { evaluation, intervals: outcomeIntervals(counts, costs, { seed }) };
 }
 
 const frontierOf = ({ selection }: Part, costs: ExitCosts): Frontier =>

@@ -1,6 +1,6 @@
 import type { TableRow } from '../report/rows.js';
+import { mean } from '../statistics/moments.js';
 import type { RowTiming, TimingRecord } from '../timing/record.js';
-import { mean } from '../timing/statistics.js';
 
 /** The columns of a table row that a timing fills; null where it was not timed. */
 export type Speed = Pick<TableRow, 'speedMs' | 'speedUp' | 'efficiency'>;

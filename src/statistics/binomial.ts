@@ -1,18 +1,7 @@
 import type { Random } from '../random.js';
-
-// Lanczos' approximation, g = 7, nine coefficients: relative error below 1e-14.
-const lanczos = [
-  0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
-  12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
-];
-
-/** ln of the gamma function. @param x at least 0.5 */
-export function logGamma(x: number): number {
-  const z = x - 1;
-  const base = z + 7.5;
-  const sum = lanczos.reduce((total, c, i) => (i === 0 ? c : total + c / (z + i)), 0);
-  return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(base) - base + Math.log(sum);
-}
+import type { Interval } from './interval.js';
+import { Z95 } from './normal.js';
+import { logGamma } from './special.js';
 
 /** Probability of k successes in n trials. */
 export function binomialMass(k: number, n: number, p: number): number {
@@ -22,8 +11,13 @@ export function binomialMass(k: number, n: number, p: number): number {
   return Math.exp(ways + k * Math.log(p) + (n - k) * Math.log1p(-p));
 }
 
-/** Probability of at most k successes in n trials, summed from the larger terms to the smaller. */
+/**
+ * Probability of at most k successes in n trials, summed from the larger terms to the smaller.
+ *
+ * @throws RangeError where an argument is NaN
+ */
 export function binomialCdf(k: number, n: number, p: number): number {
+  if (Number.isNaN(k + n + p)) throw new RangeError(`probability of at most ${k} of ${n} at ${p}`);
   if (k < 0) return 0;
   if (k >= n || p <= 0) return 1;
   if (p >= 1) return 0;
@@ -37,8 +31,8 @@ export function binomialCdf(k: number, n: number, p: number): number {
 }
 
 /**
- * Upper confidence limit of a share (Clopper and Pearson 1934): the largest p under which at most k successes in n
- * trials are no rarer than `level`.
+ * Upper confidence limit of a share (Clopper and Pearson 1934): the largest p at which at most k successes in n trials
+ * have a probability of at least `level`.
  */
 export function upperLimit(k: number, n: number, level: number): number {
   if (k >= n) return 1;
@@ -49,6 +43,20 @@ export function upperLimit(k: number, n: number, level: number): number {
     else low = middle;
   }
   return high;
+}
+
+/** Wilson's 95 % interval of a share (Wilson 1927); [0, 1] without trials. */
+export function wilson(successes: number, count: number): Interval {
+  if (count === 0) return { low: 0, high: 1 };
+  const share = successes / count;
+  const z2 = Z95 ** 2 / count;
+  const middle = (share + z2 / 2) / (1 + z2);
+  const half = (Z95 * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count))) / (1 + z2);
+  // Exactly 0 and 1 where none or all succeeded: rounding would miss them.
+  return {
+    low: successes === 0 ? 0 : Math.max(0, middle - half),
+    high: successes === count ? 1 : Math.min(1, middle + half),
+  };
 }
 
 /**
@@ -75,7 +83,7 @@ export function drawBinomial(random: Random, n: number, p: number): number {
       rest -= above;
       if (rest < 0) return high;
     }
-    if (below + above === 0) break; // what is left of the uniform number is rounding
+    if (below + above === 0) break; // the rest of the uniform number is rounding error
   }
   return mode;
 }

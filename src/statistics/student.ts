@@ -1,57 +1,46 @@
-import { logGamma } from './binomial.js';
-
-/** Density of Student's t. */
-function density(t: number, freedom: number): number {
-  const scale = logGamma((freedom + 1) / 2) - logGamma(freedom / 2) - 0.5 * Math.log(freedom * Math.PI);
-  return Math.exp(scale - ((freedom + 1) / 2) * Math.log1p((t * t) / freedom));
-}
-
-/** Chance that t lies between 0 and `to`, by Simpson's rule on 2,000 pieces. */
-function upTo(to: number, freedom: number): number {
-  const pieces = 2000;
-  const width = to / pieces;
-  let sum = density(0, freedom) + density(to, freedom);
-  for (let i = 1; i < pieces; i++) sum += (i % 2 === 1 ? 4 : 2) * density(i * width, freedom);
-  return (sum * width) / 3;
-}
+import type { Interval } from './interval.js';
+import { mean, variance } from './moments.js';
+import { incompleteBeta } from './special.js';
 
 /**
- * What |t| stays below with this probability.
+ * The value that |t| stays below with this probability.
  *
- * @param freedom degrees of freedom, at least 1
- * @param confidence below 1: 0.95
+ * @param freedom degrees of freedom, above 0
+ * @param confidence between 0 and 1: 0.95
+ * @throws RangeError for other arguments, NaN among them
  */
 export function studentQuantile(freedom: number, confidence: number): number {
+  if (!(freedom > 0 && freedom < Number.POSITIVE_INFINITY && confidence > 0 && confidence < 1)) {
+    throw new RangeError(`t quantile at ${confidence} with ${freedom} degrees of freedom; valid: 0 < confidence < 1`);
+  }
+  // P(|T| > t) = I_x(freedom / 2, 1 / 2), x = freedom / (freedom + t^2)
+  const isBeyond = (t: number): boolean => {
+    const [x, rest] = [freedom / (freedom + t * t), (t * t) / (freedom + t * t)];
+    return incompleteBeta(freedom / 2, 0.5, x, rest) <= 1 - confidence;
+  };
   let [low, high] = [0, 1];
-  while (upTo(high, freedom) < confidence / 2 && high < 1e3) high *= 2;
-  for (let step = 0; step < 50; step++) {
-    const middle = (low + high) / 2;
-    if (upTo(middle, freedom) < confidence / 2) low = middle;
-    else high = middle;
+  while (!isBeyond(high)) [low, high] = [high, 2 * high];
+  for (let middle = (low + high) / 2; low < middle && middle < high; middle = (low + high) / 2) {
+    if (isBeyond(middle)) high = middle;
+    else low = middle;
   }
   return high;
 }
 
 /** 95 % interval of the mean of paired differences. @param differences at least two */
-export function pairedInterval(differences: readonly number[]): readonly [number, number] {
-  const { mean, variance } = momentsOf(differences);
-  const half = studentQuantile(differences.length - 1, 0.95) * Math.sqrt(variance / differences.length);
-  return [mean - half, mean + half];
+export function pairedInterval(differences: readonly number[]): Interval {
+  return around(mean(differences), variance(differences) / differences.length, differences.length - 1);
 }
 
-/** 95 % interval of mean(b) - mean(a), the two independent, their variances not the same (Welch 1947). */
-export function welchInterval(a: readonly number[], b: readonly number[]): readonly [number, number] {
-  const [first, second] = [momentsOf(a), momentsOf(b)];
-  const [one, two] = [first.variance / a.length, second.variance / b.length];
-  const difference = second.mean - first.mean;
-  if (one + two === 0) return [difference, difference];
+/** 95 % interval of mean(b) - mean(a), the two independent and of different variances (Welch 1947); two values each at least. */
+export function welchInterval(a: readonly number[], b: readonly number[]): Interval {
+  const [one, two] = [variance(a) / a.length, variance(b) / b.length];
   const freedom = (one + two) ** 2 / (one ** 2 / (a.length - 1) + two ** 2 / (b.length - 1));
-  const half = studentQuantile(freedom, 0.95) * Math.sqrt(one + two);
-  return [difference - half, difference + half];
+  return around(mean(b) - mean(a), one + two, freedom);
 }
 
-function momentsOf(values: readonly number[]): { readonly mean: number; readonly variance: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, variance: squares / (values.length - 1) };
+/** @param squared standard error, squared; NaN where values are NaN */
+function around(middle: number, squared: number, freedom: number): Interval {
+  const half = squared > 0 ? studentQuantile(freedom, 0.95) * Math.sqrt(squared) : squared;
+  return { low: middle - half, high: middle + half };
 }

@@ -1,8 +1,9 @@
 import { Random } from '../random.js';
+import { normalQuantile } from '../statistics/normal.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
 import { achievableLevels, quantileLevels } from './levels.js';
-import { dropPValue, normalQuantile } from './risk.js';
+import { dropPValue } from './risk.js';
 
 /** A promise about new images: the accuracy lost is at most `drop` (share), with this confidence. */
 export interface Guarantee {

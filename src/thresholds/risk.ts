@@ -71,14 +71,3 @@ export function differenceCdf(t: number, count: number, changed: number, drop: n
   }
   return Math.min(1, sum);
 }
-
-/** z with P(Z <= z) = p, to 5e-4 (Abramowitz and Stegun 26.2.23); for orders of magnitude, not for tests. */
-export function normalQuantile(p: number): number {
-  if (p < 0.5) return -normalQuantile(1 - p);
-  const t = Math.sqrt(-2 * Math.log(1 - p));
-  const [above, below] = [
-    2.515517 + 0.802853 * t + 0.010328 * t * t,
-    1 + 1.432788 * t + 0.189269 * t * t + 0.001308 * t ** 3,
-  ];
-  return t - above / below;
-}

@@ -1,5 +1,6 @@
 import { Random } from '../random.js';
-import { nearestRank } from '../statistics/quantiles.js';
+import { percentileInterval } from '../statistics/bootstrap.js';
+import type { Interval } from '../statistics/interval.js';
 
 /** One pair of runs on the same images, one after the other. */
 export interface PairTimes {
@@ -9,12 +10,6 @@ export interface PairTimes {
   readonly flopsShare: number;
   /** Pairs of one turn were measured together, and follow one another. */
   readonly turn: number;
-}
-
-/** 95 % of the resampled values lie within. */
-export interface Interval {
-  readonly low: number;
-  readonly high: number;
 }
 
 /** What the pairs say of a gated network. */
@@ -52,9 +47,12 @@ export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
   const efficiencies = resampled.map(({ efficiency }) => efficiency).filter((value) => value !== null);
   return {
     ...whole,
-    speedUpInterval: interval(resampled.map(({ speedUp }) => speedUp)),
+    speedUpInterval: percentileInterval(
+      resampled.map(({ speedUp }) => speedUp),
+      0.95,
+    ),
     // Where some resamples save no FLOPs at all, an interval would say nothing.
-    efficiencyInterval: efficiencies.length === RESAMPLES ? interval(efficiencies) : null,
+    efficiencyInterval: efficiencies.length === RESAMPLES ? percentileInterval(efficiencies, 0.95) : null,
   };
 }
 
@@ -95,9 +93,4 @@ function ratios(blocks: Blocks, draw: (turn: number) => number) {
   const speedUp = 1 - gatedMs / originalMs;
   const flopsReduction = 1 - flopsShare / pairs;
   return { speedUp, flopsReduction, efficiency: flopsReduction > 0 ? speedUp / flopsReduction : null };
-}
-
-function interval(values: readonly number[]): Interval {
-  const sorted = Float64Array.from(values).sort();
-  return { low: nearestRank(sorted, 0.025), high: nearestRank(sorted, 0.975) };
 }

@@ -1,6 +1,7 @@
+import { median } from '../statistics/moments.js';
 import { type Estimate, estimate, type PairTimes } from './estimate.js';
 import type { Surroundings } from './machine.js';
-import { median, summarise } from './statistics.js';
+import { summarise } from './summary.js';
 
 /** A measurement that does not lie within these, or is not a number, is warned about. */
 export const noiseBounds = {

@@ -1,7 +1,7 @@
 import type { Estimate } from './estimate.js';
 import type { EngineDescription, MachineDescription, Surroundings } from './machine.js';
 import type { RuleName } from './rules.js';
-import type { TimeSummary } from './statistics.js';
+import type { TimeSummary } from './summary.js';
 
 /** Version of the shape below; a file of another one is not read. */
 export const RECORD_VERSION = 3;

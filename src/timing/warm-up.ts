@@ -1,5 +1,5 @@
+import { median } from '../statistics/moments.js';
 import { type Clock, timed } from './clock.js';
-import { median } from './statistics.js';
 
 /** When a warm-up ends. */
 export interface WarmUpBounds {

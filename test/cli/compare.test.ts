@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -6,7 +6,8 @@ import { compareRuns } from '../../src/batch/compare.js';
 import { openRun } from '../../src/batch/compare-runs.js';
 import { InputError } from '../../src/errors.js';
 import { renderComparison } from '../../src/report/comparison.js';
-import { pairedInterval, studentQuantile, welchInterval } from '../../src/statistics/student.js';
+import { pairedInterval } from '../../src/statistics/student.js';
+import { writeSealed } from '../../src/store/sealed.js';
 
 /** A run's record, as far as a comparison reads it. */
 const record = (loss: string, seed: number, accuracy: number) => ({
@@ -36,33 +37,11 @@ const row = (own: object) => ({
   ...own,
 });
 
-describe('intervals over seeds', () => {
-  it("hold Student's quantiles (scipy.stats.t.ppf(0.975, n))", () => {
-    const known: [number, number][] = [
-      [1, 12.7062047],
-      [2, 4.30265273],
-      [4, 2.77644511],
-      [10, 2.22813885],
-      [100, 1.98397152],
-    ];
-    for (const [freedom, quantile] of known) expect(studentQuantile(freedom, 0.95)).to.be.closeTo(quantile, 1e-6);
-  });
-
-  it('are those of the mean difference, paired or independent', () => {
-    const [low, high] = pairedInterval([1, 2, 3]); // 2 +- 4.3027 / sqrt(3)
-    expect([low, high].map((end) => +end.toFixed(4))).to.deep.equal([-0.4841, 4.4841]);
-    const [first, last] = welchInterval([1, 2, 3], [2, 3, 4]); // 1 +- 2.7764 sqrt(2/3)
-    expect([first, last].map((end) => +end.toFixed(4))).to.deep.equal([-1.267, 3.267]);
-    expect(welchInterval([1, 1], [3, 3])).to.deep.equal([2, 2]);
-  });
-});
-
 describe('dgate compare', () => {
   let results: string;
 
   const write = async (folder: string, content: object): Promise<void> => {
-    await mkdir(join(results, folder), { recursive: true });
-    await writeFile(join(results, folder, 'record.json'), JSON.stringify(content));
+    await writeSealed(join(results, folder, 'record.json'), content);
   };
 
   before(async () => {
@@ -107,7 +86,7 @@ describe('dgate compare', () => {
     expect(comparison.intervals).to.equal('paired');
     const [{ difference, interval }] = comparison.results as [(typeof comparison.results)[number]];
     expect(difference).to.be.closeTo((0.03 + 0.03 + 0.04) / 3, 1e-12);
-    const [low, high] = pairedInterval([0.03, 0.03, 0.04]);
+    const { low, high } = pairedInterval([0.03, 0.03, 0.04]);
     expect(interval![0]).to.be.closeTo(low, 1e-9);
     expect(interval![1]).to.be.closeTo(high, 1e-9);
   });

@@ -91,7 +91,11 @@ describe('renderTable', () => {
 
 describe('tableRows', () => {
   // The parts of an outcome that rows are made from.
-  const intervals = { accuracy: [0.91, 0.93], accuracyDrop: [0, 0.02], flops: [200, 300] };
+  const intervals = {
+    accuracy: { low: 0.91, high: 0.93 },
+    accuracyDrop: { low: 0, high: 0.02 },
+    flops: { low: 200, high: 300 },
+  };
   const outcome = {
     experiment: { seed: 4, thresholds: { margins: [0.01], search: ['joint'] } },
     original: { accuracy: 0.93, flops: 1000, count: 200 },
@@ -150,7 +154,12 @@ describe('tableRows', () => {
   });
 
   it('have the ends of intervals, how they were searched and the seed', () => {
-    expect(searched!.intervals).to.deep.equal({ ...intervals, flopsReduction: [0.7, 0.8] });
+    expect(searched!.intervals).to.deep.equal({
+      accuracy: [0.91, 0.93],
+      accuracyDrop: [0, 0.02],
+      flops: [200, 300],
+      flopsReduction: [0.7, 0.8],
+    });
     expect([searched!.search, fixed!.search, searched!.seeds, searched!.guarantee]).to.deep.equal([
       'joint',
       null,

@@ -9,7 +9,7 @@ import { noiseWarnings } from '../../timing/noise.js';
 import { batchesPerTurn, measurePairs, type TimedNetworks, threadsSleep } from '../../timing/pairs.js';
 import type { Agreement, RowTiming } from '../../timing/record.js';
 import { chosenPairs, exactly, mlperf, type Rule } from '../../timing/rules.js';
-import { summarise } from '../../timing/statistics.js';
+import { summarise } from '../../timing/summary.js';
 import type { WarmUp } from '../../timing/warm-up.js';
 import type { OpenGated } from '../open.js';
 import { type Comparison, compareBatch, nothing } from '../verify.js';

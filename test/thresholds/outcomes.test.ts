@@ -1,0 +1,62 @@
+import { expect } from 'chai';
+import { Random } from '../../src/random.js';
+import { evaluate } from '../../src/thresholds/evaluate.js';
+import { combineOutcomes, countOutcomes, outcomeIntervals } from '../../src/thresholds/outcomes.js';
+import { randomCosts, randomScores } from './scores.js';
+
+describe('intervals of outcomes', () => {
+  const random = new Random(2, 'bootstrap test');
+  const scores = randomScores(random, 800, 2);
+  const costs = randomCosts(random, 2);
+  const thresholds = [1, 0.5];
+  const counts = countOutcomes(scores, thresholds);
+
+  it('rests on counts that hold all that accuracy, drop and FLOPs depend on', () => {
+    const { exits, correct } = evaluate(scores, thresholds, costs);
+    const sum = (of: (outcome: number) => boolean): number =>
+      counts.filter((_, outcome) => of(outcome)).reduce((a, b) => a + b, 0);
+    expect([0, 1, 2].map((exit) => sum((outcome) => outcome >> 2 === exit))).to.deep.equal(exits);
+    expect(sum((outcome) => (outcome & 2) > 0)).to.equal(correct);
+    expect(sum((outcome) => (outcome & 1) > 0)).to.equal(evaluate(scores, [Infinity, Infinity], costs).correct);
+    const half = Int32Array.from({ length: 400 }, (_, i) => 2 * i);
+    const other = half.map((i) => i + 1);
+    const parts = [half, other].map((images) => countOutcomes(scores, thresholds, images));
+    expect(combineOutcomes(parts)).to.deep.equal(counts);
+  });
+
+  it('gives the intervals that drawing images one by one gives', () => {
+    const drops = [];
+    const flops = [];
+    for (let r = 0; r < 3000; r++) {
+      const images = Int32Array.from({ length: 800 }, () => random.below(800));
+      const gated = evaluate(scores, thresholds, costs, images);
+      drops.push(evaluate(scores, [Infinity, Infinity], costs, images).accuracy - gated.accuracy);
+      flops.push(gated.flops);
+    }
+    const found = outcomeIntervals(counts, costs, { seed: 0, resamples: 3000 });
+    for (const [interval, values] of [
+      [found.accuracyDrop, drops],
+      [found.flops, flops],
+    ] as const) {
+      values.sort((a, b) => a - b);
+      const width = values[2925]! - values[75]!;
+      expect(interval.low).to.be.closeTo(values[75]!, 0.08 * width);
+      expect(interval.high).to.be.closeTo(values[2925]!, 0.08 * width);
+    }
+  });
+
+  it('is paired: what both networks get wrong alike widens no interval of the drop', () => {
+    const alike = Int32Array.of(300, 0, 0, 500); // one exit, the original's
+    const { accuracy, accuracyDrop } = outcomeIntervals(alike, [7], { seed: 0 });
+    expect(accuracyDrop).to.deep.equal({ low: 0, high: 0 });
+    expect(accuracy.high - accuracy.low).to.be.closeTo(4 * Math.sqrt((0.375 * 0.625) / 800), 0.02);
+  });
+
+  it('is the same for the same seed, and holds the estimate', () => {
+    const { accuracy } = evaluate(scores, thresholds, costs);
+    const found = outcomeIntervals(counts, costs, { seed: 3 });
+    expect(found).to.deep.equal(outcomeIntervals(counts, costs, { seed: 3 }));
+    expect(found).not.to.deep.equal(outcomeIntervals(counts, costs, { seed: 4 }));
+    expect(accuracy).to.be.within(found.accuracy.low, found.accuracy.high);
+  });
+});
