@@ -15,7 +15,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { imageFolder } from '../src/data/image-folder/index.js';
+import { imageFolderDataset } from '../src/data/image-folder/index.js';
 import { preprocessings } from '../src/data/image-folder/preprocessings.js';
 import { wnids } from '../src/data/imagenet/classes.js';
 import { normalise } from '../src/data/preprocess.js';
@@ -136,7 +136,7 @@ interface Answers {
 
 /** @returns what the table says of both files, in Node and in Python */
 async function compare(original: string, exported: string, gates: number): Promise<string[]> {
-  const dataset = imageFolder(images, { preprocess: 'torchvision', testShare: 0.5 });
+  const dataset = imageFolderDataset(images, { preprocess: 'torchvision', testShare: 0.5 });
   const source = await dataset.load('', 'test');
   const pixels = await source.batch(Int32Array.from({ length: COMPARED }, (_, i) => i));
   const logits = await runOriginal(original, pixels);

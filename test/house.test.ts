@@ -22,7 +22,7 @@ const openers = [
   'src/store/code.ts',
   'src/store/files.ts',
   'src/store/input.ts',
-  'src/store/passing.ts',
+  'src/store/cleanup.ts',
   'src/store/processes.ts',
   'src/timing/machine.ts',
 ];

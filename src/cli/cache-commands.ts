@@ -4,7 +4,7 @@ import { renderColumns } from '../report/columns.js';
 import { verifyAll } from '../run/verify-cache.js';
 import { exists } from '../store/files.js';
 import { type PruneLimits, prune } from '../store/prune.js';
-import { RottenError, Store } from '../store/store.js';
+import { CorruptEntryError, Store } from '../store/store.js';
 import { cacheFolder, type GlobalOptions } from './context.js';
 import { print, printJson } from './output.js';
 import { consoleProgress } from './progress.js';
@@ -26,7 +26,7 @@ export async function listCache(options: CacheOptions): Promise<void> {
   const rows = [];
   for (const entry of await store.list()) {
     const manifest = await entry.manifest().catch((error: unknown) => {
-      if (error instanceof RottenError) return 'damaged' as const;
+      if (error instanceof CorruptEntryError) return 'damaged' as const;
       throw error;
     });
     const { bytes, lastUsedMs } = await entry.usage();

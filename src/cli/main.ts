@@ -1,8 +1,8 @@
 import yargs from 'yargs';
 import { InputError } from '../errors.js';
 import { version } from '../project.js';
+import { interruptionMessage, removeTemporaryFiles } from '../store/cleanup.js';
 import { asFileProblem } from '../store/files.js';
-import { interruptionMessage, removeTemporaryFiles } from '../store/passing.js';
 import { endWithParent, supervisorId } from '../store/supervised.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';

@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { visibleLines } from '../escape.js';
-import { Leavings, type Told } from '../store/passing.js';
+import { type CleanupNotice, PendingCleanup } from '../store/cleanup.js';
 import { CHANNEL, SUPERVISOR, supervisorId } from '../store/supervised.js';
 
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
@@ -46,13 +46,13 @@ async function supervise(): Promise<number> {
     });
   }
   const end = once(work, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  const leavings = listen(work);
+  const pending = listen(work);
   const [status, signal] = await end;
   const interruption = heard ?? interruptions.find((known) => known === signal);
   if (status === 0 || (status !== null && interruption === undefined)) return status;
-  leavings.remove();
+  pending.remove();
   if (process.stderr.isTTY) say('\u001b[?25h'); // the cursor, which the spinner hides
-  say(visibleLines(interruption === undefined ? ended(signal!) : `\ndgate: ${leavings.message}\n`));
+  say(visibleLines(interruption === undefined ? ended(signal!) : `\ndgate: ${pending.message}\n`));
   return 128 + constants.signals[interruption ?? signal!];
 }
 
@@ -62,18 +62,18 @@ function stop(work: ChildProcess, signal: Interruption): void {
 }
 
 /** Hears what the work tells, up to its end. */
-function listen(work: ChildProcess): Leavings {
-  const leavings = new Leavings();
-  if (work.pid === undefined) return leavings; // it could not be started, which its 'error' says
+function listen(work: ChildProcess): PendingCleanup {
+  const pending = new PendingCleanup();
+  if (work.pid === undefined) return pending; // it could not be started, which its 'error' says
   const channel = work.stdio[CHANNEL] as Readable;
   let rest = '';
   channel.setEncoding('utf8').on('data', (text: string) => {
     const lines = `${rest}${text}`.split('\n');
     rest = lines.pop()!;
-    for (const line of lines) leavings.hear(JSON.parse(line) as Told);
+    for (const line of lines) pending.receive(JSON.parse(line) as CleanupNotice);
   });
   channel.on('error', () => {}); // its end is the work's
-  return leavings;
+  return pending;
 }
 
 function ended(signal: NodeJS.Signals): string {

@@ -1,7 +1,7 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { GatedBatch, GateTrainer, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/pooling.js';
-import type { LoadedNetwork, Wanted } from '../onnx/loaded.js';
+import type { LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
 import type { EngineDescription } from '../timing/machine.js';
 
 /** What a network gives for one batch of images. */
@@ -44,7 +44,7 @@ export interface Engine extends GateTrainer {
    * @param wanted `features`: nothing behind the last gate is computed; there must be a gate
    * @throws InputError where it cannot run a network of one's own
    */
-  loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: Wanted): Promise<FeatureNetwork>;
+  loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
   /** @param gates in the order of their stages, places checked with `checkPlaces` */
   loadGated(network: LoadedNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
 }

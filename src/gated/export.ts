@@ -1,6 +1,6 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { loadGatedFile } from '../engines/onnxruntime/gated-file.js';
-import { openHere } from '../engines/onnxruntime/here.js';
+import { openInProcess } from '../engines/onnxruntime/in-process.js';
 import { InputError } from '../errors.js';
 import type { PresetName } from '../experiment/definition.js';
 import type { Experiment } from '../experiment/schema.js';
@@ -131,7 +131,7 @@ export function chosenRow(rows: readonly Row[], { row, margin, search }: RowChoi
 }
 
 async function verify(opened: OpenGated, bytes: Uint8Array, thresholds: Thresholds, path: string): Promise<Comparison> {
-  const loaded = await loadGatedFile(readGatedFile(bytes, path), path, openHere(path));
+  const loaded = await loadGatedFile(readGatedFile(bytes, path), path, openInProcess(path));
   try {
     const result = await comparePixels(opened, loaded, thresholds, { batch: BATCH, limit: VERIFIED_IMAGES });
     if (result.different.length > 0) {

@@ -6,7 +6,7 @@ import type { LazyEngine, RunContext } from '../run/context.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import type { NetworkSource } from '../run/source.js';
 import { openStages } from '../run/stages.js';
-import { RottenError } from '../store/store.js';
+import { CorruptEntryError } from '../store/store.js';
 import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
@@ -43,7 +43,7 @@ export async function openGated(context: RunContext, experiment: Experiment): Pr
     try {
       return await openOnce(context, experiment);
     } catch (error) {
-      if (!(error instanceof RottenError) || mended.has(error.subject)) throw error;
+      if (!(error instanceof CorruptEntryError) || mended.has(error.subject)) throw error;
       mended.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
       await error.mend();

@@ -1,6 +1,6 @@
 import { decodeImage, imageSize } from '../data/image-folder/decode.js';
-import { ApartRuntime, limitsFor } from '../engines/onnxruntime/apart.js';
 import { type LoadedFile, loadGatedFile } from '../engines/onnxruntime/gated-file.js';
+import { IsolatedRuntime, limitsFor } from '../engines/onnxruntime/isolated-runtime.js';
 import { InputError, messageOf } from '../errors.js';
 import { type AboutGated, readGatedFile } from '../onnx/gated-file.js';
 import { readInput } from '../store/input.js';
@@ -43,7 +43,7 @@ export async function predict(
   thresholds?: readonly number[],
 ): Promise<Predictions> {
   const bytes = await readInput(model);
-  const runtime = new ApartRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while the images are decoded
+  const runtime = new IsolatedRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while the images are decoded
   try {
     const file = readGatedFile(bytes, model);
     const { about } = file;

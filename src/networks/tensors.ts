@@ -2,7 +2,7 @@ import { elementCount } from '../tensor.js';
 import type { Layer, Network } from './network.js';
 
 /** A tensor that a network needs, under the name that its reference implementation gives it in `state_dict()`. */
-export interface ExpectedTensor {
+export interface NetworkTensor {
   readonly name: string;
   readonly shape: readonly number[];
   /** Number of elements. */
@@ -11,14 +11,14 @@ export interface ExpectedTensor {
   readonly trainable: boolean;
 }
 
-const expected = (name: string, shape: readonly number[], trainable = true): ExpectedTensor => ({
+const expected = (name: string, shape: readonly number[], trainable = true): NetworkTensor => ({
   name,
   shape,
   count: elementCount(shape),
   trainable,
 });
 
-function* layerTensors(layers: readonly Layer[]): Generator<ExpectedTensor> {
+function* layerTensors(layers: readonly Layer[]): Generator<NetworkTensor> {
   for (const layer of layers) {
     if (layer.op === 'conv') {
       yield expected(`${layer.name}.weight`, [layer.out, layer.in, layer.kernel, layer.kernel]);
@@ -37,7 +37,7 @@ function* layerTensors(layers: readonly Layer[]): Generator<ExpectedTensor> {
 }
 
 /** All tensors of a network in the order of its reference's `state_dict()`, `num_batches_tracked` left out. */
-export function networkTensors(network: Network): ExpectedTensor[] {
+export function networkTensors(network: Network): NetworkTensor[] {
   const { classifier } = network;
   return [
     ...layerTensors(network.stem),

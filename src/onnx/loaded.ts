@@ -13,7 +13,7 @@ export interface UserNetwork {
 export type LoadedNetwork = LoweredNetwork | UserNetwork;
 
 /** What is wanted of a network: features of its gates alone, or its logits too, which is the default. */
-export type Wanted = 'features' | 'features and logits';
+export type NetworkOutputs = 'features' | 'features and logits';
 
 export function isUser(loaded: LoadedNetwork): loaded is UserNetwork {
   return 'graph' in loaded;

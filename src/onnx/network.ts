@@ -2,7 +2,7 @@ import type { Lowered, LoweredNetwork } from '../networks/lower.js';
 import { type MapShape, stageShapes } from '../networks/network.js';
 import { featureCount, type GatePlace, type Pooling } from '../networks/pooling.js';
 import { float, GraphBuilder } from './builder.js';
-import type { Wanted } from './loaded.js';
+import type { NetworkOutputs } from './loaded.js';
 
 /** Names in a feature graph. */
 export const featureGraphNames = {
@@ -24,7 +24,7 @@ export const featureGraphNames = {
 export function featureGraph(
   lowered: LoweredNetwork,
   places: readonly GatePlace[],
-  wanted: Wanted = 'features and logits',
+  wanted: NetworkOutputs = 'features and logits',
 ): Uint8Array {
   const { network } = lowered;
   const builder = new GraphBuilder(network.name);

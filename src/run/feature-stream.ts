@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import type { GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import { openInputSync } from '../store/input.js';
-import { type Entry, RottenError } from '../store/store.js';
+import { CorruptEntryError, type Entry } from '../store/store.js';
 
 const readAt = promisify(read);
 
@@ -119,19 +119,19 @@ function lotsOf(shards: readonly CheckedShard[], rows: number): CheckedShard[][]
   return lots;
 }
 
-/** Reads a gate's features of a shard into an array of their size. @throws RottenError where the file is not what it was */
+/** Reads a gate's features of a shard into an array of their size. @throws CorruptEntryError where the file is not what it was */
 async function readFeatures({ set, gate }: Stream, { path, offsets }: CheckedShard, into: Float32Array): Promise<void> {
   const bytes = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
   let file: number;
   try {
     file = openInputSync(path);
   } catch {
-    throw new RottenError(set.entry, path, 'is missing');
+    throw new CorruptEntryError(set.entry, path, 'is missing');
   }
   try {
     for (let done = 0; done < bytes.length; ) {
       const { bytesRead } = await readAt(file, bytes, done, bytes.length - done, offsets[gate]! + done);
-      if (bytesRead === 0) throw new RottenError(set.entry, path, 'is shorter than it was');
+      if (bytesRead === 0) throw new CorruptEntryError(set.entry, path, 'is shorter than it was');
       done += bytesRead;
     }
   } finally {

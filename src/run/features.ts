@@ -70,12 +70,12 @@ export class FeatureSet {
     return this.entry.names();
   }
 
-  /** Shards in order, each read once and its hash checked. @throws RottenError */
+  /** Shards in order, each read once and its hash checked. @throws CorruptEntryError */
   async *shards(): AsyncGenerator<Shard> {
     for (const name of await this.shardNames()) yield this.#open(name, await this.entry.read(name));
   }
 
-  /** Every shard, read whole and its hash checked once; 4 bytes an image are kept. @throws RottenError */
+  /** Every shard, read whole and its hash checked once; 4 bytes an image are kept. @throws CorruptEntryError */
   checkedShards(): Promise<CheckedShard[]> {
     this.#checked ??= (async () => {
       const checked: CheckedShard[] = [];
@@ -113,7 +113,7 @@ export class FeatureSet {
   /**
    * One gate's features for training: in memory, or read from the shards in every pass where they take more than 1 GiB.
    *
-   * @throws RottenError
+   * @throws CorruptEntryError
    */
   async gateData(gate: number, mostBytesInMemory = MOST_BYTES_IN_MEMORY): Promise<TrainingData> {
     const width = this.widths[gate]!;

@@ -1,5 +1,5 @@
 import type { Experiment } from '../experiment/schema.js';
-import { type Entry, RottenError } from '../store/store.js';
+import { CorruptEntryError, type Entry } from '../store/store.js';
 import type { AnalysisContext } from './analyses.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
@@ -26,7 +26,7 @@ export async function withMending<T>(context: RunContext, work: () => Promise<T>
       return await work();
     } catch (error) {
       // What is damaged again after it was made again is no accident.
-      if (!(error instanceof RottenError) || mended.has(error.subject)) throw error;
+      if (!(error instanceof CorruptEntryError) || mended.has(error.subject)) throw error;
       mended.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
       await error.mend();

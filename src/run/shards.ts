@@ -1,7 +1,7 @@
 import { encodeSafetensors } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
-import type { Wanted } from '../onnx/loaded.js';
+import type { NetworkOutputs } from '../onnx/loaded.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import { assertSpace } from '../store/space.js';
 import type { Entry } from '../store/store.js';
@@ -19,7 +19,7 @@ export interface Extraction {
   readonly images: ImageSource;
   readonly places: readonly GatePlace[];
   readonly engine: LazyEngine;
-  readonly wanted: Wanted;
+  readonly wanted: NetworkOutputs;
   readonly entry: Entry;
   /** What it is called: `features of 2,000 test images`. */
   readonly name: string;

@@ -17,7 +17,7 @@ export interface CachedGate {
   readonly index: number;
   /** Objective reached on the training images. */
   readonly objective: number;
-  /** Reads the weights. @throws RottenError */
+  /** Reads the weights. @throws CorruptEntryError */
   readonly load: () => Promise<Gate>;
 }
 

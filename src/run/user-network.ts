@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { Dataset } from '../data/dataset.js';
-import { imageFolder } from '../data/image-folder/index.js';
+import { imageFolderDataset } from '../data/image-folder/index.js';
 import { preprocessingNamed } from '../data/image-folder/preprocessings.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
@@ -86,7 +86,7 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
 function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunContext): Dataset {
   if (typeof dataset === 'string') return datasetNamed(dataset, datasets);
   const { folder, preprocess, testShare, seed } = dataset;
-  return imageFolder(folder, { preprocess: preprocess as Preprocessing, testShare, seed });
+  return imageFolderDataset(folder, { preprocess: preprocess as Preprocessing, testShare, seed });
 }
 
 function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, preprocessing: Preprocessing): void {

@@ -8,7 +8,7 @@ import type { Progress } from '../progress.js';
 import { hashFile } from '../store/files.js';
 import { readRegular } from '../store/input.js';
 import { holderIn } from '../store/lock.js';
-import { RottenError, type Store } from '../store/store.js';
+import { CorruptEntryError, type Store } from '../store/store.js';
 
 export interface Verified {
   readonly files: number;
@@ -38,7 +38,7 @@ async function verifyResults(store: Store, progress: Progress, found: Findings):
   const entries = await store.list();
   const task = progress.begin('verifying results', entries.length, 'results');
   const rotten = (error: unknown): void => {
-    if (!(error instanceof RottenError)) throw error;
+    if (!(error instanceof CorruptEntryError)) throw error;
     found.damaged.push(error.message);
   };
   for (const [index, entry] of entries.entries()) {

@@ -53,7 +53,7 @@ export class Entry {
   /**
    * The manifest, read once; undefined where the result is not all there.
    *
-   * @throws RottenError where it is not what was written
+   * @throws CorruptEntryError where it is not what was written
    */
   async manifest(): Promise<Manifest | undefined> {
     if (this.#manifest === undefined) {
@@ -61,16 +61,16 @@ export class Entry {
       const text = await readIfThere(path);
       if (text === undefined) return undefined;
       const found = unseal(text.toString('utf8')) as Manifest | undefined;
-      if (found === undefined) throw new RottenError(this, path, 'is not what was written there');
+      if (found === undefined) throw new CorruptEntryError(this, path, 'is not what was written there');
       if (found.key !== this.key || found.stage !== this.stage) {
-        throw new RottenError(this, path, 'belongs to another entry');
+        throw new CorruptEntryError(this, path, 'belongs to another entry');
       }
       this.#manifest = found;
     }
     return this.#manifest;
   }
 
-  /** Whether the result is all there. Notes that it was used. @throws RottenError */
+  /** Whether the result is all there. Notes that it was used. @throws CorruptEntryError */
   async isComplete(): Promise<boolean> {
     if (!this.#used) await this.onUse();
     if ((await this.manifest()) === undefined) return false;
@@ -88,32 +88,32 @@ export class Entry {
     return (manifest === undefined ? [...(await this.#onDisk()).keys()] : Object.keys(manifest.files)).sort();
   }
 
-  /** Path of a file. @throws RottenError where the entry has none of this name */
+  /** Path of a file. @throws CorruptEntryError where the entry has none of this name */
   async path(name: string): Promise<string> {
     const known = (await this.manifest())?.files[name];
     const onDisk = known === undefined ? (await this.#onDisk()).get(name) : diskName(name, known.sha256);
-    if (onDisk === undefined) throw new RottenError(this, join(this.directory, name), 'is missing');
+    if (onDisk === undefined) throw new CorruptEntryError(this, join(this.directory, name), 'is missing');
     return join(this.directory, onDisk);
   }
 
   /**
    * Reads a file of the entry and checks its hash.
    *
-   * @throws RottenError where the file is missing or not what was written
+   * @throws CorruptEntryError where the file is missing or not what was written
    */
   async read(name: string): Promise<Buffer> {
     const path = await this.path(name);
     const data = await readIfThere(path);
-    if (data === undefined) throw new RottenError(this, path, 'is missing');
+    if (data === undefined) throw new CorruptEntryError(this, path, 'is missing');
     await this.#check(name, path, { bytes: data.byteLength, sha256: sha256(data) });
     return data;
   }
 
-  /** Reads a file without keeping it, and checks its hash. @throws RottenError */
+  /** Reads a file without keeping it, and checks its hash. @throws CorruptEntryError */
   async verify(name: string): Promise<StoredFile> {
     const path = await this.path(name);
     const size = (await stat(path).catch(() => undefined))?.size;
-    if (size === undefined) throw new RottenError(this, path, 'is missing');
+    if (size === undefined) throw new CorruptEntryError(this, path, 'is missing');
     const found = {
       bytes: size,
       sha256: await hashFile(path).catch((error) => Promise.reject(asFileProblem(error, path))),
@@ -146,7 +146,7 @@ export class Entry {
    * Marks the entry as complete with the files that are there; `notes` are kept in the manifest. Files that others wrote
    * are read once more.
    *
-   * @throws RottenError where one of them is not what was written
+   * @throws CorruptEntryError where one of them is not what was written
    */
   async finish(notes: Readonly<Record<string, unknown>> = {}): Promise<void> {
     const files: Record<string, StoredFile> = {};
@@ -228,7 +228,7 @@ export class Entry {
       expected === undefined
         ? basename(path) === diskName(name, found.sha256)
         : expected.bytes === found.bytes && expected.sha256 === found.sha256;
-    if (!fits) throw new RottenError(this, path, 'is not what was written there (its sha256 differs)');
+    if (!fits) throw new CorruptEntryError(this, path, 'is not what was written there (its sha256 differs)');
   }
 
   /** Names on disk by name; of two files of one name (a lost lock), the first. */
@@ -262,8 +262,8 @@ async function readIfThere(path: string): Promise<Buffer | undefined> {
 }
 
 /** A cached file that is not what was written. {@link mend} removes it; what needs it then makes it again. */
-export class RottenError extends Error {
-  override readonly name = 'RottenError';
+export class CorruptEntryError extends Error {
+  override readonly name = 'CorruptEntryError';
   /** What it is, whichever content it has: damaged again after it was made again, that is no accident. */
   readonly subject: string;
 

@@ -4,11 +4,11 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
 import { asSystemProblem } from '../system-error.js';
+import { removeOnExit } from './cleanup.js';
 import { assertReplaceable, openInput, readRegular } from './input.js';
-import { removeOnExit } from './passing.js';
 import { thisProcess } from './processes.js';
 
-export { removeOnExit, removeTemporaryFiles } from './passing.js';
+export { removeOnExit, removeTemporaryFiles } from './cleanup.js';
 export { canonicalJson, sha256 } from './text.js';
 
 type Bytes = Uint8Array | string;

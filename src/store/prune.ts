@@ -1,8 +1,8 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Entry, RottenError } from './entry.js';
+import { inUseSince } from './active-processes.js';
+import { CorruptEntryError, type Entry } from './entry.js';
 import { asFileProblem } from './files.js';
-import { inUseSince } from './lease.js';
 import type { Store } from './store.js';
 import { abandonedIn, deadLocksIn } from './sweep.js';
 
@@ -88,7 +88,7 @@ async function leftOver(cache: string, entries: readonly Entry[]): Promise<strin
   const found = [...folders.map(abandonedIn), ...folders.map(deadLocksIn)];
   const strays = entries.map((entry) =>
     entry.strays().catch((error: unknown) => {
-      if (error instanceof RottenError) return []; // a damaged manifest says nothing of its files
+      if (error instanceof CorruptEntryError) return []; // a damaged manifest says nothing of its files
       throw error;
     }),
   );

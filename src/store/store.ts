@@ -1,11 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
+import { registerProcess } from './active-processes.js';
 import { Entry, type KeyInputs } from './entry.js';
 import { asFileProblem, canonicalJson, makeFolder, sha256 } from './files.js';
-import { beginLease } from './lease.js';
 
-export { Entry, type KeyInputs, type Manifest, RottenError, type StoredFile } from './entry.js';
+export { CorruptEntryError, Entry, type KeyInputs, type Manifest, type StoredFile } from './entry.js';
 
 /**
  * The content-addressed cache: `<root>/<stage>/<key>/`, the key being the hash of everything the result depends on.
@@ -17,7 +17,7 @@ export class Store {
   /** The entry for these inputs, whether or not it is there yet. */
   entry(stage: string, inputs: KeyInputs): Entry {
     const key = sha256(canonicalJson({ stage, inputs })).slice(0, 32);
-    return new Entry(join(this.root, stage, key), stage, key, inputs, () => beginLease(this.root));
+    return new Entry(join(this.root, stage, key), stage, key, inputs, () => registerProcess(this.root));
   }
 
   /** Every entry on disk, whole or not; looking at them is no use of them. */

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { GatedNetwork } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type LoadedFile, loadGatedFile } from '../../src/engines/onnxruntime/gated-file.js';
-import { openHere } from '../../src/engines/onnxruntime/here.js';
+import { openInProcess } from '../../src/engines/onnxruntime/in-process.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
 import { gatedModel } from '../../src/onnx/gated.js';
@@ -163,7 +163,7 @@ async function loadBoth(
   const bytes = gatedModel(lowered, gates, { confidence: kind, preprocessing, metadata });
   return [
     await engine.loadGated(lowered, gates, kind),
-    await loadGatedFile(readGatedFile(bytes, 'test.onnx'), 'test.onnx', openHere('test.onnx')),
+    await loadGatedFile(readGatedFile(bytes, 'test.onnx'), 'test.onnx', openInProcess('test.onnx')),
   ];
 }
 

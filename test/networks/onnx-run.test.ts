@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import sharp from 'sharp';
-import { imageFolder } from '../../src/data/image-folder/index.js';
+import { imageFolderDataset } from '../../src/data/image-folder/index.js';
 import { normalise } from '../../src/data/preprocess.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { imageFolder as images, onnxNetwork } from '../../src/experiment/index.js';
@@ -98,7 +98,7 @@ describe('an experiment on an ONNX file and a folder of images', function () {
   it('is exported with what every exit holds for each class: at the end the logits of the file, to 1e-5', async () => {
     const out = join(folder, 'distances.onnx');
     await exportGated(workplace.context, experiment(), { out, preset: 'laptop', row: 3, distances: true });
-    const source = await imageFolder(join(folder, 'trees'), { preprocess, testShare: 0.4 }).load('', 'test');
+    const source = await imageFolderDataset(join(folder, 'trees'), { preprocess, testShare: 0.4 }).load('', 'test');
     const pixels = await source.batch(Int32Array.of(0, 1, 2, 3));
     const gated = await ort.InferenceSession.create(out);
     const answer = await gated.run({

@@ -2,9 +2,9 @@ import { readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
 import { normalise } from '../../src/data/preprocess.js';
+import { loadInBuckets } from '../../src/engines/onnxruntime/cuda-buckets.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
-import { loadSized } from '../../src/engines/onnxruntime/sized.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';
 import { confidenceKinds, decide } from '../../src/gates/confidence.js';
@@ -197,7 +197,7 @@ describe('networks of one’s own', () => {
         for (const confidence of opset === 17 ? confidenceKinds : (['max', 'softmax'] as const)) {
           const decisions = values.map((each) => decide(each, CLASSES, confidence));
           const gated = await engine.loadGated(user, gates, confidence);
-          const sized = loadSized((model) => engine.createSession(model), user, gates, confidence); // as on CUDA
+          const sized = loadInBuckets((model) => engine.createSession(model), user, gates, confidence); // as on CUDA
           const session = await engine.createSession(gatedModel(user, gates, { confidence, preprocessing }));
           const everyone = Array.from({ length: COUNT }, (_, i) => i);
           const closed = gates.map(() => Number.POSITIVE_INFINITY);

@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openHere } from '../../src/engines/onnxruntime/here.js';
+import { openInProcess } from '../../src/engines/onnxruntime/in-process.js';
 import { runModelOf } from '../../src/engines/onnxruntime/probe.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { type Cuts, findCuts } from '../../src/onnx/graph/cuts.js';
@@ -82,7 +82,10 @@ export interface Opened {
 }
 
 export async function open(path: string, logits?: string): Promise<Opened> {
-  const graph = await prepareGraph(checkUserModel(await readUserFile(path), logits), runModelOf(path, openHere(path)));
+  const graph = await prepareGraph(
+    checkUserModel(await readUserFile(path), logits),
+    runModelOf(path, openInProcess(path)),
+  );
   return { graph, cuts: findCuts(graph) };
 }
 

@@ -2,7 +2,7 @@ import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { sha256 } from '../../src/store/files.js';
-import { type Entry, type KeyInputs, RottenError, Store } from '../../src/store/store.js';
+import { CorruptEntryError, type Entry, type KeyInputs, Store } from '../../src/store/store.js';
 import { seal, unseal } from '../../src/store/text.js';
 import { inFolder } from '../checkpoints/helpers.js';
 import { rejection } from '../data/smallCifar10.js';
@@ -128,8 +128,8 @@ describe('entries of the store', () => {
       await entry.write('a', [bytes('content')]);
       await flip(await entry.path('a'));
       const error = await rejection(again().finish());
-      expect(error).to.be.instanceOf(RottenError);
-      await (error as RottenError).mend();
+      expect(error).to.be.instanceOf(CorruptEntryError);
+      await (error as CorruptEntryError).mend();
       expect(await again().names()).to.deep.equal([]);
     }),
   );
@@ -168,9 +168,9 @@ describe('entries of the store', () => {
         const damaged = again();
         expect(await damaged.isComplete()).to.equal(true);
         const error = await rejection(damaged.read('a'));
-        expect(error).to.be.instanceOf(RottenError);
+        expect(error).to.be.instanceOf(CorruptEntryError);
         expect(error.message).to.match(message);
-        expect((error as RottenError).entry).to.equal(damaged);
+        expect((error as CorruptEntryError).entry).to.equal(damaged);
       }),
     );
   }
@@ -182,7 +182,7 @@ describe('entries of the store', () => {
       await writeFile(join(entry.directory, 'stray'), 'stray');
       for (const name of ['stray', 'never']) {
         const error = await rejection(again().read(name));
-        expect(error).to.be.instanceOf(RottenError);
+        expect(error).to.be.instanceOf(CorruptEntryError);
         expect(error.message).to.match(/is missing$/);
       }
     }),
@@ -207,10 +207,10 @@ describe('entries of the store', () => {
       for (const [index, damaged] of bad.entries()) {
         await writeFile(path, damaged);
         const error = await rejection(again().isComplete());
-        expect(error, `${index}`).to.be.instanceOf(RottenError);
+        expect(error, `${index}`).to.be.instanceOf(CorruptEntryError);
         expect(error.message).to.match(/manifest\.json: (is not what was written there|belongs to another entry)$/);
       }
-      await ((await rejection(again().read('a'))) as RottenError).mend();
+      await ((await rejection(again().read('a'))) as CorruptEntryError).mend();
       expect(await again().isComplete()).to.equal(false);
       expect((await again().read('a')).toString(), 'what is whole stays').to.equal('content');
       await again().finish();
@@ -234,7 +234,7 @@ describe('entries of the store', () => {
         ['gates', gates.key],
       ]);
       expect((await listed[0]!.manifest())?.inputs).to.deep.equal(inputs);
-      expect(await rejection(listed[1]!.manifest())).to.be.instanceOf(RottenError);
+      expect(await rejection(listed[1]!.manifest())).to.be.instanceOf(CorruptEntryError);
     }),
   );
 });

@@ -32,7 +32,7 @@ export interface ImageFolderOptions {
  *
  * @throws InputError where there is no such folder, it has no classes, or the preprocessing makes no sense
  */
-export function imageFolder(dir: string, options: ImageFolderOptions): Dataset {
+export function imageFolderDataset(dir: string, options: ImageFolderOptions): Dataset {
   const directory = resolve(dir);
   const preprocessing = preprocessingNamed(options.preprocess);
   checkPreprocessing(preprocessing);

@@ -27,11 +27,11 @@ const registrationSchema = z.object({
 /** `<root>/imagenet/dataset.json`: nothing is copied, only where it lies is remembered. */
 export type Registration = z.infer<typeof registrationSchema>;
 
-export const directoryOf = (root: string): string => join(root, 'imagenet');
+export const registrationFolder = (root: string): string => join(root, 'imagenet');
 
 /** @throws InputError where ImageNet was not registered, or its folder is gone */
 export async function readRegistration(root: string): Promise<Registration> {
-  const path = join(directoryOf(root), 'dataset.json');
+  const path = join(registrationFolder(root), 'dataset.json');
   const registration = registrationSchema.safeParse(await readJson(path)).data;
   if (registration === undefined) throw new InputError(`${root}: no ImageNet here; run: ${registerCommand}`);
   if (!isFolder(registration.folder)) {
@@ -41,7 +41,7 @@ export async function readRegistration(root: string): Promise<Registration> {
 }
 
 export async function writeRegistration(root: string, registration: Registration): Promise<void> {
-  await writeFileAtomic(join(directoryOf(root), 'dataset.json'), `${JSON.stringify(registration, null, 1)}\n`);
+  await writeFileAtomic(join(registrationFolder(root), 'dataset.json'), `${JSON.stringify(registration, null, 1)}\n`);
 }
 
 /**
@@ -57,14 +57,14 @@ export async function registerImageNet({ root, from, progress }: FetchOptions): 
     );
   }
   const folders = locate(from);
-  await ensureFolder(directoryOf(root));
+  await ensureFolder(registrationFolder(root));
   const registration: Registration = { dataset: 'imagenet', folder: folders.root };
   const lists = new Map<PublishedSplit, FileList>();
   for (const split of splitsOf(folders)) lists.set(split, (await makeList(root, registration, split, progress)).list);
   await writeRegistration(root, registration);
   const notes = [...lists].flatMap(([split, list]) => incompleteness(split, list));
   for (const note of notes) progress.warn(note);
-  return reportOf(root, 'registered', lists, notes);
+  return imageNetReport(root, 'registered', lists, notes);
 }
 
 /** The splits that a copy has. */
@@ -105,7 +105,7 @@ async function makeList(
 }
 
 function listPath(root: string, split: PublishedSplit): string {
-  return join(directoryOf(root), `${split}.list`);
+  return join(registrationFolder(root), `${split}.list`);
 }
 
 /** Time of change in ms; NaN where there is nothing, which equals nothing. */
@@ -129,7 +129,7 @@ export function incompleteness(split: PublishedSplit, list: FileList): string[] 
   return lines;
 }
 
-export function reportOf(
+export function imageNetReport(
   root: string,
   outcome: DataReport['outcome'],
   lists: ReadonlyMap<PublishedSplit, FileList>,
@@ -142,5 +142,5 @@ export function reportOf(
     return sha256 === undefined ? [] : [{ name: directory, bytes: sizes.reduce((a, b) => a + b, 0), sha256 }];
   });
   const imagesPerClass = { train: counts('train'), test: counts('test') };
-  return { dataset: 'imagenet', directory: directoryOf(root), outcome, files, notes, imagesPerClass };
+  return { dataset: 'imagenet', directory: registrationFolder(root), outcome, files, notes, imagesPerClass };
 }

@@ -10,7 +10,7 @@ import { usualGeometry } from '../image-folder/geometry.js';
 import type { FileList } from '../image-folder/listing.js';
 import { wnids } from './classes.js';
 import { groundTruthsOf, locate, stem } from './layout.js';
-import { incompleteness, listOf, readRegistration, reportOf, splitsOf, writeRegistration } from './register.js';
+import { imageNetReport, incompleteness, listOf, readRegistration, splitsOf, writeRegistration } from './register.js';
 
 /** Problems of one kind that are listed one by one; the rest is counted. */
 const maxListed = 20;
@@ -47,7 +47,7 @@ export async function verifyImageNet(root: string, progress: Progress = silent):
   if (problems.length > 0) throw new InputError(problems);
   const verified = { date: new Date().toISOString(), ...Object.fromEntries(hashes) };
   await writeRegistration(root, { ...registration, verified });
-  return reportOf(root, 'present', lists, [], hashes);
+  return imageNetReport(root, 'present', lists, [], hashes);
 }
 
 /** Decodes every file. @returns a line for each that cannot be, and one hash of all bytes in the list's order */

@@ -13,16 +13,16 @@ import type {
 import type { GatePlace } from '../../networks/pooling.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
-import { isUser, type LoadedNetwork, type Wanted } from '../../onnx/loaded.js';
+import { isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
-import { BySize, oneOrMore } from './by-size.js';
+import { loadInBuckets } from './cuda-buckets.js';
 import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
 import * as ort from './ort.js';
-import { tryApart } from './probe.js';
+import { tryIsolated } from './probe.js';
 import { forBatches, sessionOptions, sleepsSoon } from './session.js';
-import { loadSized } from './sized.js';
+import { oneOrMore, SessionPool } from './session-pool.js';
 
 // Warnings are about nodes that were written on purpose as they are.
 ort.env.logLevel = 'error';
@@ -61,9 +61,9 @@ export class OnnxRuntime implements Engine {
   async loadFeatures(
     lowered: LoadedNetwork,
     places: readonly GatePlace[],
-    wanted: Wanted = 'features and logits',
+    wanted: NetworkOutputs = 'features and logits',
   ): Promise<FeatureNetwork> {
-    if (isUser(lowered)) await tryApart(lowered);
+    if (isUser(lowered)) await tryIsolated(lowered);
     const sessions = await this.#featureSessions(lowered, places, wanted);
     const { channels, height, width } = lowered.network.input;
     return {
@@ -89,7 +89,7 @@ export class OnnxRuntime implements Engine {
   async #featureSessions(
     lowered: LoadedNetwork,
     places: readonly GatePlace[],
-    wanted: Wanted,
+    wanted: NetworkOutputs,
   ): Promise<FeatureSessions> {
     const open = (options: ort.InferenceSession.SessionOptions) =>
       this.createSession(
@@ -97,7 +97,7 @@ export class OnnxRuntime implements Engine {
         options,
       );
     const { provider } = this.#execution;
-    if (provider === 'cuda') return new BySize(() => open(sleepsSoon), release);
+    if (provider === 'cuda') return new SessionPool(() => open(sleepsSoon), release);
     if (provider === 'cpu' && places.length === 0) {
       return oneOrMore((images) => open(images === 'any' ? forBatches : sleepsSoon), release);
     }
@@ -109,9 +109,9 @@ export class OnnxRuntime implements Engine {
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
   ): Promise<GatedNetwork> {
-    if (isUser(lowered)) await tryApart(lowered);
+    if (isUser(lowered)) await tryIsolated(lowered);
     const create: CreateSession = (model, options) => this.createSession(model, options);
-    const load = { cpu: loadOnCpu, cuda: loadSized, webgpu: loadOnDevice }[this.#execution.provider];
+    const load = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice }[this.#execution.provider];
     return load(create, lowered, gates, confidence);
   }
 
@@ -154,7 +154,7 @@ export class OnnxRuntime implements Engine {
 }
 
 /** The sessions of one graph, by the number of images. */
-type FeatureSessions = Pick<BySize<ort.InferenceSession>, 'get' | 'closeAll'>;
+type FeatureSessions = Pick<SessionPool<ort.InferenceSession>, 'get' | 'closeAll'>;
 
 const release = (session: ort.InferenceSession): Promise<void> => session.release();
 

@@ -6,18 +6,18 @@ import { join } from 'node:path';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
-import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/blocked.js';
 import { gatedModel } from '../../onnx/gated.js';
-import { cutModel, straightModel } from '../../onnx/gated-cut.js';
+import { branchModel, straightModel } from '../../onnx/gated-branches.js';
 import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
+import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/nchwc.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
 import type { GatedNetwork } from '../engine.js';
-import { oneOrMore } from './by-size.js';
 import * as ort from './ort.js';
 import { forBatches, sleepsSoon } from './session.js';
+import { oneOrMore } from './session-pool.js';
 
 /** Opens sessions of one engine, with these options besides its own. */
 export type CreateSession = (
@@ -39,7 +39,7 @@ export function loadOnCpu(
   const load = async (images: 'one' | 'any') => {
     const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));
     const channelBlock = liesInBlocks(optimised) ? await channelBlockOn(createSession) : undefined;
-    const model = cutModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
+    const model = branchModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
     const session = await createSession(model, images === 'any' ? forBatches : sleepsSoon);
     return { session, run: runnerOf(session, lowered, gates.length, oneByOne) };
   };

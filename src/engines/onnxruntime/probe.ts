@@ -3,7 +3,7 @@ import type { PreparedGraph } from '../../onnx/graph/prepare.js';
 import type { RunModel } from '../../onnx/graph/probe.js';
 import type { UserNetwork } from '../../onnx/loaded.js';
 import { featureGraphNames } from '../../onnx/network.js';
-import { openApart } from './apart.js';
+import { openIsolated } from './isolated-runtime.js';
 import type { OpenSession } from './session.js';
 
 const VALID = 'an ONNX model that ONNX Runtime runs';
@@ -13,7 +13,7 @@ const VALID = 'an ONNX model that ONNX Runtime runs';
  *
  * @throws InputError where ONNX Runtime refuses one, or does not survive it
  */
-export function runModelOf(path: string, open: OpenSession = openApart(path, VALID)): RunModel {
+export function runModelOf(path: string, open: OpenSession = openIsolated(path, VALID)): RunModel {
   return async (model, batches) => {
     const session = await open(model, { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 });
     try {
@@ -37,10 +37,10 @@ const tried = new WeakSet<PreparedGraph>();
  *
  * @throws InputError
  */
-export async function tryApart(user: UserNetwork): Promise<void> {
+export async function tryIsolated(user: UserNetwork): Promise<void> {
   if (tried.has(user.graph)) return;
   const { channels, height, width } = user.network.input;
-  const session = await openApart(user.graph.model.file.path, VALID)(userFeatureGraph(user, []));
+  const session = await openIsolated(user.graph.model.file.path, VALID)(userFeatureGraph(user, []));
   try {
     const data = new Float32Array(channels * height * width);
     await session.run({ [featureGraphNames.input]: { type: 'float32', dims: [1, channels, height, width], data } });

@@ -17,7 +17,7 @@ export interface RunResult {
   readonly ms: number;
 }
 
-/** A session of ONNX Runtime on the CPU: in this process (`here.ts`) or in one of its own (`apart.ts`). */
+/** A session of ONNX Runtime on the CPU: in this process (`in-process.ts`) or in one of its own (`isolated-runtime.ts`). */
 export interface Session {
   /** @param outputs names of what is wanted; everything by default */
   run(feeds: Readonly<Record<string, Feed>>, outputs?: readonly string[]): Promise<RunResult>;

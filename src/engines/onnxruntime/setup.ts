@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { removeOnExit } from '../../store/passing.js';
+import { removeOnExit } from '../../store/cleanup.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
 import { fail, settingUp } from '../setup/fail.js';
 import { minorOfGlibc } from '../setup/glibc.js';

@@ -1,6 +1,6 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeOnExit } from '../../store/passing.js';
+import { removeOnExit } from '../../store/cleanup.js';
 import { thisProcess } from '../../store/processes.js';
 import { codeOf, fail } from './fail.js';
 

@@ -10,7 +10,7 @@ export const tfjsIds = ['tfjs-node', 'tfjs-webgpu', 'tfjs-wasm', 'tfjs-cpu'] as 
 export type TfjsId = (typeof tfjsIds)[number];
 
 /** TensorFlow.js with one of its backends ready. */
-export interface TensorFlow {
+export interface TensorFlowBackend {
   readonly tf: typeof tfjs;
   readonly id: TfjsId;
   readonly device: string;
@@ -32,7 +32,7 @@ interface Loaded {
 }
 
 const require = createRequire(import.meta.url);
-const loading = new Map<TfjsId, Promise<TensorFlow>>();
+const loading = new Map<TfjsId, Promise<TensorFlowBackend>>();
 
 /**
  * Loads TensorFlow.js, and of its backends only the one that the engine needs. All engines of a process share one
@@ -40,7 +40,7 @@ const loading = new Map<TfjsId, Promise<TensorFlow>>();
  *
  * @throws EngineUnavailable with one line: why the engine does not work here and what would change it
  */
-export function loadTensorFlow(id: TfjsId): Promise<TensorFlow> {
+export function loadTensorFlow(id: TfjsId): Promise<TensorFlowBackend> {
   let promise = loading.get(id);
   if (promise === undefined) {
     promise = start(id);
@@ -49,7 +49,7 @@ export function loadTensorFlow(id: TfjsId): Promise<TensorFlow> {
   return promise;
 }
 
-async function start(id: TfjsId): Promise<TensorFlow> {
+async function start(id: TfjsId): Promise<TensorFlowBackend> {
   const { tf, backend, versions, device } = await load[id]();
   tf.enableProdMode(); // no advice on the console to install other backends
   const activate = async (): Promise<void> => {

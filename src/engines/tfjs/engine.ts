@@ -11,19 +11,19 @@ import type {
 } from '../../gates/contracts.js';
 import { described } from '../../networks/onnx.js';
 import type { GatePlace } from '../../networks/pooling.js';
-import type { LoadedNetwork, Wanted } from '../../onnx/loaded.js';
+import type { LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
-import { loadTensorFlow, type TensorFlow, type TfjsId } from './backend.js';
+import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
 import { deviceGated } from './gated.js';
 import { deviceScaling, linearGradient, splitInto } from './linear.js';
 import { deviceNetwork } from './network.js';
 
 /** TensorFlow.js on any of its backends. */
 export class TensorFlowEngine implements Engine {
-  readonly #tensorFlow: TensorFlow;
+  readonly #tensorFlow: TensorFlowBackend;
 
-  private constructor(tensorFlow: TensorFlow) {
+  private constructor(tensorFlow: TensorFlowBackend) {
     this.#tensorFlow = tensorFlow;
   }
 
@@ -38,7 +38,11 @@ export class TensorFlowEngine implements Engine {
     return { id, device, threads: isNode ? availableParallelism() : 1, versions };
   }
 
-  async loadFeatures(loaded: LoadedNetwork, places: readonly GatePlace[], wanted?: Wanted): Promise<FeatureNetwork> {
+  async loadFeatures(
+    loaded: LoadedNetwork,
+    places: readonly GatePlace[],
+    wanted?: NetworkOutputs,
+  ): Promise<FeatureNetwork> {
     const lowered = described(loaded, this.#tensorFlow.id);
     const { tf, activate } = this.#tensorFlow;
     await activate();
@@ -111,7 +115,7 @@ export class TensorFlowEngine implements Engine {
   }
 }
 
-function squareMatrix(tf: TensorFlow['tf'], values: Float32Array): Tensor2D {
+function squareMatrix(tf: TensorFlowBackend['tf'], values: Float32Array): Tensor2D {
   const size = Math.sqrt(values.length);
   return tf.tensor2d(values, [size, size]);
 }

@@ -5,10 +5,10 @@ import type { LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { gateFeatureCounts } from '../../networks/pooling.js';
 import type { GatedNetwork } from '../engine.js';
-import type { TensorFlow } from './backend.js';
+import type { TensorFlowBackend } from './backend.js';
 import { type DeviceParts, deviceParts, type Keep, replace, type Step } from './network.js';
 
-type Tf = TensorFlow['tf'];
+type Tf = TensorFlowBackend['tf'];
 
 /** A way out of the network, on the device. */
 interface DeviceExit {
@@ -27,7 +27,7 @@ interface DeviceExit {
  * The caller has made the backend the current one.
  */
 export function deviceGated(
-  { tf, activate }: TensorFlow,
+  { tf, activate }: TensorFlowBackend,
   lowered: LoweredNetwork,
   gates: readonly PlacedGate[],
   kind: ConfidenceKind,

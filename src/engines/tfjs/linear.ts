@@ -2,9 +2,9 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { LinearProblem, Scaling } from '../../gates/contracts.js';
 import type { LossAlgebra } from '../../gates/definitions.js';
 import { lossNamed } from '../../gates/loss.js';
-import type { TensorFlow } from './backend.js';
+import type { TensorFlowBackend } from './backend.js';
 
-type Tf = TensorFlow['tf'];
+type Tf = TensorFlowBackend['tf'];
 
 /** Scaled features s = (x - mean) * inverse, with the scaling on the device. */
 export function deviceScaling(tf: Tf, { mean, inverse }: Scaling) {

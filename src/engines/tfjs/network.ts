@@ -2,10 +2,10 @@ import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import type { GatePlace, Pooling } from '../../networks/pooling.js';
-import type { Wanted } from '../../onnx/loaded.js';
-import type { TensorFlow } from './backend.js';
+import type { NetworkOutputs } from '../../onnx/loaded.js';
+import type { TensorFlowBackend } from './backend.js';
 
-type Tf = TensorFlow['tf'];
+type Tf = TensorFlowBackend['tf'];
 /** [batch, height, width, channels] to the same; weights are on the device already. */
 export type Step = (x: Tensor4D) => Tensor4D;
 /** Makes a tensor that stays until the network is closed. */
@@ -61,7 +61,7 @@ export function deviceNetwork(
   tf: Tf,
   lowered: LoweredNetwork,
   places: readonly GatePlace[],
-  wanted: Wanted = 'features and logits',
+  wanted: NetworkOutputs = 'features and logits',
 ): DeviceNetwork {
   const { stem, stages, classifier, dispose } = deviceParts(tf, lowered);
   const shapes = stageShapes(lowered.network);

@@ -3,7 +3,7 @@ import type { OnnxStage } from '../../networks/onnx.js';
 import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
 import { GraphBuilder } from '../builder.js';
 import type { Parts } from '../gated-exits.js';
-import { dialectOf, type UserNetwork, type Wanted } from '../loaded.js';
+import { dialectOf, type NetworkOutputs, type UserNetwork } from '../loaded.js';
 import { featureGraphNames, writePooling } from '../network.js';
 import type { NodeMessage } from '../proto.js';
 import type { PreparedGraph } from './prepare.js';
@@ -41,7 +41,7 @@ export function userParts(
 export function userFeatureGraph(
   user: UserNetwork,
   places: readonly GatePlace[],
-  wanted: Wanted = 'features and logits',
+  wanted: NetworkOutputs = 'features and logits',
 ): Uint8Array {
   const { network, graph } = user;
   const builder = new GraphBuilder(network.name, undefined, dialectOf(user));

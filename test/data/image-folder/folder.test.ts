@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { imageFolder } from '../../../src/data/image-folder/index.js';
+import { imageFolderDataset } from '../../../src/data/image-folder/index.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
 import { InputError } from '../../../src/errors.js';
 
 const fixtures = fileURLToPath(new URL('../../fixtures/images/', import.meta.url));
 
-describe('imageFolder', () => {
+describe('imageFolderDataset', () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dgate-folder-'));
@@ -25,22 +25,25 @@ describe('imageFolder', () => {
 
   it('divides a folder of class folders by seed, with the share of every class', async () => {
     await fill('cat', 'dog', 'zebra');
-    const dataset = imageFolder(folder, { preprocess: 'torchvision', testShare: 0.3 });
+    const dataset = imageFolderDataset(folder, { preprocess: 'torchvision', testShare: 0.3 });
     expect(dataset.classes).to.deep.equal(['cat', 'dog', 'zebra']);
     const [train, test] = await Promise.all([dataset.load('', 'train'), dataset.load('', 'test')]);
     expect([train.count, test.count, dataset.splits.train, dataset.splits.test]).to.deep.equal([21, 9, 21, 9]);
     expect([...test.labels].sort()).to.deep.equal([0, 0, 0, 1, 1, 1, 2, 2, 2]);
     expect((await train.batch([0])).length).to.equal(3 * 224 * 224);
-    const again = await imageFolder(folder, { preprocess: 'torchvision', testShare: 0.3 }).load('', 'test');
+    const again = await imageFolderDataset(folder, { preprocess: 'torchvision', testShare: 0.3 }).load('', 'test');
     expect(again.sha256).to.equal(test.sha256);
-    const other = await imageFolder(folder, { preprocess: 'torchvision', testShare: 0.3, seed: 1 }).load('', 'test');
+    const other = await imageFolderDataset(folder, { preprocess: 'torchvision', testShare: 0.3, seed: 1 }).load(
+      '',
+      'test',
+    );
     expect(other.sha256).to.not.equal(test.sha256);
     expect((await dataset.verify('')).imagesPerClass).to.deep.equal({ train: [7, 7, 7], test: [3, 3, 3] });
   });
 
   it('takes train/ and val/ where they are there', async () => {
     await fill('train/a', 'train/b', 'val/a');
-    const dataset = imageFolder(folder, { preprocess: 'keras-caffe' });
+    const dataset = imageFolderDataset(folder, { preprocess: 'keras-caffe' });
     expect((await dataset.load('', 'train')).count).to.equal(20);
     const test = await dataset.load('', 'test');
     expect([test.count, test.height]).to.deep.equal([10, 224]);
@@ -48,8 +51,8 @@ describe('imageFolder', () => {
   });
 
   it('says what is wrong', async () => {
-    const open = (options: Parameters<typeof imageFolder>[1]) => () => imageFolder(folder, options);
-    expect(() => imageFolder('/nowhere', { preprocess: 'timm' })).to.throw(
+    const open = (options: Parameters<typeof imageFolderDataset>[1]) => () => imageFolderDataset(folder, options);
+    expect(() => imageFolderDataset('/nowhere', { preprocess: 'timm' })).to.throw(
       InputError,
       /no such folder; valid: a folder/,
     );

@@ -6,7 +6,7 @@ import { deflateSync } from 'node:zlib';
 import { expect } from 'chai';
 import sharp from 'sharp';
 import { decodeImage } from '../../../src/data/image-folder/decode.js';
-import { imageFolder, unreadableIn } from '../../../src/data/image-folder/index.js';
+import { imageFolderDataset, unreadableIn } from '../../../src/data/image-folder/index.js';
 import { chunk } from '../../fuzz/png.js';
 import { processorMs } from '../../processorTime.js';
 import { rejection } from '../smallCifar10.js';
@@ -112,7 +112,7 @@ describe('hostile folders of images', () => {
 
   /** What cannot be read of the folder, without its path. */
   async function unreadable(): Promise<string[]> {
-    const dataset = imageFolder(folder, { preprocess: 'torchvision' });
+    const dataset = imageFolderDataset(folder, { preprocess: 'torchvision' });
     const found = await Promise.all([dataset.load('', 'train'), dataset.load('', 'test')]);
     return (await Promise.all(found.map((source) => unreadableIn(source))))
       .flat()
@@ -149,7 +149,7 @@ describe('hostile folders of images', () => {
   it('names with line breaks and escape sequences are named in one line', async () => {
     const name = 'x\n\u001b[2J.png';
     await writeFile(join(folder, 'b', name), 'no image');
-    const error = await rejection(imageFolder(folder, { preprocess: 'torchvision' }).verify(''));
+    const error = await rejection(imageFolderDataset(folder, { preprocess: 'torchvision' }).verify(''));
     expect(error.message)
       .to.match(/b\/x\\n\\u001b\[2J\.png: /)
       .and.not.to.contain('\n');

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { ApartRuntime, type Limits } from '../../../src/engines/onnxruntime/apart.js';
 import { loadGatedFile } from '../../../src/engines/onnxruntime/gated-file.js';
+import { IsolatedRuntime, type Limits } from '../../../src/engines/onnxruntime/isolated-runtime.js';
 import { runModelOf } from '../../../src/engines/onnxruntime/probe.js';
 import type { OpenSession } from '../../../src/engines/onnxruntime/session.js';
 import { gatedModel } from '../../../src/onnx/gated.js';
@@ -36,13 +36,13 @@ const pixels = new Uint8Array(3072).fill(100);
  * whatever ONNX Runtime does with a file, it is a line here, in time; what it does not show: that ONNX Runtime survives.
  */
 const limits: Limits = { seconds: 5, memoryMb: 512, outputMb: 16 };
-let runtime: ApartRuntime | undefined;
+let runtime: IsolatedRuntime | undefined;
 let ended = 0;
 
 const openShared: OpenSession = async (model, options) => {
   if (runtime?.isEnded !== false) {
     if (runtime !== undefined) ended++;
-    runtime = new ApartRuntime(limits, 'another');
+    runtime = new IsolatedRuntime(limits, 'another');
   }
   return runtime.open(model, 'file', options);
 };

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { openZip, readText } from '../../../src/engines/setup/zip.js';
 import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
-import { RottenError, Store } from '../../../src/store/store.js';
+import { CorruptEntryError, Store } from '../../../src/store/store.js';
 import { seal } from '../../../src/store/text.js';
 import type { MachineDescription } from '../../../src/timing/machine.js';
 import { RECORD_VERSION } from '../../../src/timing/record.js';
@@ -89,7 +89,7 @@ export const storedReaders: readonly Reader[] = [
         if (content.toString() !== 'content') throw new Error('other bytes were taken');
       };
     })(),
-    refuses: (error) => error instanceof RottenError,
+    refuses: (error) => error instanceof CorruptEntryError,
   },
   {
     name: 'records of timings',

@@ -5,7 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { removeOnExit } from '../../../store/passing.js';
+import { removeOnExit } from '../../../store/cleanup.js';
 import { fail, settingUp } from '../../setup/fail.js';
 import { lock } from '../../setup/lock.js';
 import { compileAddon } from './build.js';

@@ -1,4 +1,4 @@
-import type { GradSaveFunc, LoadedTensorFlow, Tensor, Tensor1D, Tensor4D, TensorFlow } from './tensorflow.js';
+import type { GradSaveFunc, Tensor, Tensor1D, Tensor4D, TensorFlow, TensorFlowBackend } from './tensorflow.js';
 
 /** PyTorch's default, used by all reference networks. */
 export const EPSILON = 1e-5;
@@ -20,7 +20,7 @@ export interface TrainingKernels {
 }
 
 /** The fastest kernels that a backend has. */
-export function trainingKernels({ tf, isNode }: LoadedTensorFlow): TrainingKernels {
+export function trainingKernels({ tf, isNode }: TensorFlowBackend): TrainingKernels {
   return isNode ? nodeKernels(tf) : coreKernels(tf);
 }
 

@@ -1,7 +1,7 @@
-import type { TensorFlow as LoadedTensorFlow } from '../backend.js';
+import type { TensorFlowBackend } from '../backend.js';
 
 export type { GradSaveFunc, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
-export type { LoadedTensorFlow };
+export type { TensorFlowBackend };
 
 /** TensorFlow.js, whichever package it came from. */
-export type TensorFlow = LoadedTensorFlow['tf'];
+export type TensorFlow = TensorFlowBackend['tf'];

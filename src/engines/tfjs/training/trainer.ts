@@ -9,13 +9,13 @@ import { type ForwardMode, forward, normaliseByRunningStatistics } from './forwa
 import { EPSILON, type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
 import { toPyTorch, toTensorFlow } from './layout.js';
 import { Sgd } from './sgd.js';
-import type { LoadedTensorFlow, Tensor, Tensor1D, Tensor2D, Tensor4D, TensorFlow } from './tensorflow.js';
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D, TensorFlow, TensorFlowBackend } from './tensorflow.js';
 
 /** Share of a batch's statistics in the running ones: PyTorch's momentum of batch norm. */
 const RUNNING_SHARE = 0.1;
 
 /** TensorFlow.js as an engine that trains. */
-export function tfjsTraining(loaded: LoadedTensorFlow): TrainingEngine {
+export function tfjsTraining(loaded: TensorFlowBackend): TrainingEngine {
   return {
     describe: (): EngineDescription => ({
       id: loaded.id,
@@ -32,7 +32,7 @@ export function tfjsTraining(loaded: LoadedTensorFlow): TrainingEngine {
 
 /** A network in training, its tensors on the device. */
 class TfjsTrainer implements Trainer {
-  readonly #loaded: LoadedTensorFlow;
+  readonly #loaded: TensorFlowBackend;
   readonly #tf: TensorFlow;
   readonly #network: Network;
   readonly #labelSmoothing: number;
@@ -42,7 +42,7 @@ class TfjsTrainer implements Trainer {
   readonly #trainable: readonly string[];
   readonly #sgd: Sgd;
 
-  constructor(loaded: LoadedTensorFlow, network: Network, recipe: Recipe, tensors: TrainingTensors) {
+  constructor(loaded: TensorFlowBackend, network: Network, recipe: Recipe, tensors: TrainingTensors) {
     const { tf } = loaded;
     this.#loaded = loaded;
     this.#tf = tf;

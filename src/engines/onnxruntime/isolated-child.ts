@@ -1,8 +1,8 @@
-/** ONNX Runtime in a process of its own: opens one model after the other and runs them, as `apart.ts` asks. */
+/** ONNX Runtime in a process of its own: opens one model after the other and runs them, as `isolated-runtime.ts` asks. */
 import { readSync } from 'node:fs';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { endWithParent } from '../../store/supervised.js';
-import { type Answer, type Ask, MODEL_PIPE } from './apart.js';
+import { type Answer, type Ask, MODEL_PIPE } from './isolated-runtime.js';
 import * as ort from './ort.js';
 
 let session: ort.InferenceSession | undefined;

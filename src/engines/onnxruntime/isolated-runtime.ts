@@ -50,7 +50,7 @@ export type Answer =
  * ONNX Runtime in a process of its own. It is native code, and a graph that was made to that end (or damaged so) can end the
  * process that opens it, keep it busy for ever, or take all memory: here that ends this process, with one line.
  */
-export class ApartRuntime {
+export class IsolatedRuntime {
   readonly #child: ChildProcess;
   readonly #limits: Limits;
   readonly #ended: Promise<string>;
@@ -155,9 +155,9 @@ export class ApartRuntime {
 const outOfMemory = /bad.?alloc|out of memory|failed to allocate|allocation failed|cannot allocate/i;
 
 /** Opens each model in a process of its own, which ends with the session. @param path how to call it in messages */
-export function openApart(path: string, valid: string, limits?: Limits): OpenSession {
+export function openIsolated(path: string, valid: string, limits?: Limits): OpenSession {
   return async (model, options) => {
-    const runtime = new ApartRuntime(limits ?? limitsFor(model.byteLength), valid);
+    const runtime = new IsolatedRuntime(limits ?? limitsFor(model.byteLength), valid);
     try {
       const session = await runtime.open(model, path, options);
       return { run: session.run, close: () => runtime.end() };
@@ -170,7 +170,7 @@ export function openApart(path: string, valid: string, limits?: Limits): OpenSes
 
 function startProcess({ memoryMb }: Limits): ChildProcess {
   // .ts under tsx, .js when built
-  const script = fileURLToPath(new URL(`./apart-child${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
+  const script = fileURLToPath(new URL(`./isolated-child${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
   const command = [process.execPath, ...loaders(), script];
   const limited = ['/bin/sh', '-c', `ulimit -d ${Math.ceil(memoryMb * 1000)}; exec "$0" "$@"`];
   const [program, ...args] = process.platform === 'win32' ? command : [...limited, ...command];

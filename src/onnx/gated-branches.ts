@@ -1,7 +1,6 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { classCount } from '../networks/onnx.js';
-import { gatesInBlocks } from './blocked.js';
 import { GraphBuilder } from './builder.js';
 import { networkParts } from './gated.js';
 import {
@@ -14,13 +13,14 @@ import {
 } from './gated-exits.js';
 import { producersOf } from './graph/values.js';
 import { dialectOf, type LoadedNetwork } from './loaded.js';
+import { gatesInBlocks } from './nchwc.js';
 import type { ModelMessage, NodeMessage } from './proto.js';
 
 const distancesName = (exit: number): string => `distances${exit + 1}`;
 
 /**
  * The gated network without exits: every image is taken through all of it, and the distances at every exit are outputs.
- * It has no branches, so ONNX Runtime optimises all of it; `cutModel` makes branches of the result.
+ * It has no branches, so ONNX Runtime optimises all of it; `branchModel` makes branches of the result.
  */
 export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Uint8Array {
   const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
@@ -49,10 +49,10 @@ export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate
  * @param optimised what ONNX Runtime wrote; it fits this machine and version only
  * @param images `one`: a graph for one image at a time, with fewer nodes; `any`: for any number
  */
-export function cutModel(
+export function branchModel(
   optimised: ModelMessage,
   images: 'one' | 'any',
-  { gates, classes, confidence, channelBlock }: CutOptions,
+  { gates, classes, confidence, channelBlock }: BranchOptions,
 ): Uint8Array {
   const distances = Array.from({ length: gates }, (_, gate) => distancesName(gate));
   const model = channelBlock === undefined ? optimised : gatesInBlocks(optimised, distances, channelBlock);
@@ -60,7 +60,7 @@ export function cutModel(
   const names = gatedGraphNames;
   builder.input(names.images, 'float', [images === 'one' ? 1 : 'batch', ...imageDims(model)]);
   const spec = {
-    parts: cutParts(model, gates + 1, images),
+    parts: branchParts(model, gates + 1, images),
     confidence,
     thresholds: inputThresholds(builder, gates),
     answer: plainAnswer(classes, images),
@@ -70,7 +70,7 @@ export function cutModel(
   return builder.encode();
 }
 
-export interface CutOptions {
+export interface BranchOptions {
   readonly gates: number;
   readonly classes: number;
   readonly confidence: ConfidenceKind;
@@ -90,7 +90,7 @@ function imageDims({ graph }: ModelMessage): (number | string)[] {
 }
 
 /** Nodes of a straight model by the exit that first needs them, and what each part hands on. */
-function dealOut({ graph }: ModelMessage, exits: number) {
+function splitByExit({ graph }: ModelMessage, exits: number) {
   const nodes = Array.from({ length: exits }, (): NodeMessage[] => []);
   const partOf = partsOfNodes(graph.node, exits);
   for (const node of graph.node) {
@@ -104,9 +104,9 @@ function dealOut({ graph }: ModelMessage, exits: number) {
  * A straight model as parts for the branches of one graph. For one image each part stands in one branch only, and so do
  * its weights: ONNX Runtime hands a branch each weight that lies outside of it anew in every run.
  */
-function cutParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
+function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
   const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
-  const { nodes, handedOn } = dealOut(model, exits);
+  const { nodes, handedOn } = splitByExit(model, exits);
   return {
     count: exits,
     write(builder, part, inputs) {

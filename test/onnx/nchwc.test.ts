@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { channelBlockOf, gatesInBlocks } from '../../src/onnx/blocked.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
+import { channelBlockOf, gatesInBlocks } from '../../src/onnx/nchwc.js';
 import { decodeModel, type ModelMessage } from '../../src/onnx/proto.js';
 
 const DOMAIN = 'com.microsoft.nchwc';

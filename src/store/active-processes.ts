@@ -5,7 +5,7 @@ import { readRegular } from './input.js';
 import { holderIn, isHeld, Lock } from './lock.js';
 
 /** What leases need to say besides their holder: see {@link Lock}. */
-interface LeaseText {
+interface ActiveProcess {
   readonly since: string;
 }
 
@@ -18,7 +18,7 @@ const begun = new Map<string, Promise<void>>();
  * oldest living process began is in use (entries note when they are used), and is not pruned. A store that cannot be
  * written needs none: nobody can prune it either.
  */
-export function beginLease(root: string): Promise<void> {
+export function registerProcess(root: string): Promise<void> {
   const already = begun.get(root);
   if (already !== undefined) return already;
   const beginning = begin(folderOf(root));
@@ -42,7 +42,7 @@ export async function inUseSince(root: string): Promise<number> {
     const path = join(folder, name);
     if (!(await isHeld(path))) continue;
     const text = holderIn((await readRegular(path).catch(() => undefined))?.toString('utf8')) as
-      | Partial<LeaseText>
+      | Partial<ActiveProcess>
       | undefined;
     // A damaged lease of a living process: nobody knows since when, so everything counts as in use.
     oldest = Math.min(oldest, Date.parse(text?.since ?? '') || 0);

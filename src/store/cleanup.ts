@@ -2,19 +2,19 @@ import { readFileSync, rmSync } from 'node:fs';
 import { tellSupervisor } from './supervised.js';
 
 /** What is told of one: a file or folder that must not outlive its process, that it is no more, or what to say at the end. */
-export type Told =
+export type CleanupNotice =
   | { readonly made: number; readonly path: string; readonly text?: string | undefined }
   | { readonly gone: number }
   | { readonly message: string | null };
 
 /** What an interrupted process leaves and what there is to say: known to itself and to its supervisor. */
-export class Leavings {
-  readonly #passing = new Map<number, Extract<Told, { path: string }>>();
+export class PendingCleanup {
+  readonly #paths = new Map<number, Extract<CleanupNotice, { path: string }>>();
   #message: string | null = null;
 
-  hear(told: Told): void {
-    if ('made' in told) this.#passing.set(told.made, told);
-    else if ('gone' in told) this.#passing.delete(told.gone);
+  receive(told: CleanupNotice): void {
+    if ('made' in told) this.#paths.set(told.made, told);
+    else if ('gone' in told) this.#paths.delete(told.gone);
     else this.#message = told.message;
   }
 
@@ -24,7 +24,7 @@ export class Leavings {
   }
 
   remove(): void {
-    for (const { path, text } of this.#passing.values()) {
+    for (const { path, text } of this.#paths.values()) {
       try {
         if (text === undefined || readFileSync(path, 'utf8') === text) rmSync(path, { recursive: true, force: true });
       } catch {
@@ -34,11 +34,11 @@ export class Leavings {
   }
 }
 
-const own = new Leavings();
+const current = new PendingCleanup();
 let last = 0;
 
-function tell(told: Told): void {
-  own.hear(told);
+function tell(told: CleanupNotice): void {
+  current.receive(told);
   tellSupervisor(told);
 }
 
@@ -46,7 +46,7 @@ function tell(told: Told): void {
  * Has a file or folder removed when the process ends, however it does; what is returned takes that back. To be called before
  * the file is made, so that there is no moment in which nobody knows of it.
  *
- * @param text its content, where another process may put its own file in the same place: that one stays
+ * @param text its content, where another process may put its current file in the same place: that one stays
  */
 export function removeOnExit(path: string, text?: string): () => void {
   const id = ++last;
@@ -61,10 +61,10 @@ export function sayWhenInterrupted(message: string | null): void {
 
 /** What is to be said where this process is interrupted. */
 export function interruptionMessage(): string {
-  return own.message;
+  return current.message;
 }
 
 /** Removes what an exit in the middle of work would leave behind; for `process.on('exit')`. */
 export function removeTemporaryFiles(): void {
-  own.remove();
+  current.remove();
 }

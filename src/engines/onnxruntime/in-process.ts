@@ -8,7 +8,7 @@ import { type OpenSession, refusedBy, sessionOptions } from './session.js';
  *
  * @param path how to call it in messages
  */
-export function openHere(path: string): OpenSession {
+export function openInProcess(path: string): OpenSession {
   const refused = (error: unknown): never => {
     throw refusedBy(path, error);
   };

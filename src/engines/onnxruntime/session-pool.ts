@@ -2,7 +2,7 @@
 const MOST_SIZES = 4;
 
 /** What is opened for a size of batches, when it is first asked for; the size that was not used for longest is closed. */
-export class BySize<Opened> {
+export class SessionPool<Opened> {
   readonly #opened = new Map<number, Promise<Opened>>();
 
   constructor(
@@ -43,7 +43,7 @@ export class BySize<Opened> {
 export function oneOrMore<Opened>(
   open: (images: 'one' | 'any') => Promise<Opened>,
   close: (opened: Opened) => Promise<void>,
-): Pick<BySize<Opened>, 'get' | 'closeAll'> {
-  const sizes = new BySize((size) => open(size === 1 ? 'one' : 'any'), close);
+): Pick<SessionPool<Opened>, 'get' | 'closeAll'> {
+  const sizes = new SessionPool((size) => open(size === 1 ? 'one' : 'any'), close);
   return { get: (count) => sizes.get(Math.min(count, 2)), closeAll: () => sizes.closeAll() };
 }

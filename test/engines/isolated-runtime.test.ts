@@ -3,7 +3,12 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { ApartRuntime, type Limits, limitsFor, openApart } from '../../src/engines/onnxruntime/apart.js';
+import {
+  IsolatedRuntime,
+  type Limits,
+  limitsFor,
+  openIsolated,
+} from '../../src/engines/onnxruntime/isolated-runtime.js';
 import type { OpenSession } from '../../src/engines/onnxruntime/session.js';
 import { InputError } from '../../src/errors.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
@@ -65,7 +70,7 @@ describe('ONNX Runtime in a process of its own', function () {
   this.timeout(60_000);
 
   it('runs a model as here, and takes one after the other', async () => {
-    const runtime = new ApartRuntime(limits, 'another');
+    const runtime = new IsolatedRuntime(limits, 'another');
     for (const model of [doubling(), doubling()]) {
       const { run } = await runtime.open(model, 'double.onnx');
       const { values, ms } = await run(one);
@@ -78,7 +83,7 @@ describe('ONNX Runtime in a process of its own', function () {
   });
 
   it('a refusal is a line, and the process goes on', async () => {
-    const runtime = new ApartRuntime(limits, 'another');
+    const runtime = new IsolatedRuntime(limits, 'another');
     const text = new TextEncoder().encode('no model');
     const error = await runtime.open(text, 'text.onnx', { logSeverityLevel: 4 }).catch((thrown: unknown) => thrown);
     expect(error)
@@ -91,7 +96,7 @@ describe('ONNX Runtime in a process of its own', function () {
   });
 
   it('one that never ends is ended after its time', async () => {
-    const line = await refusal(endless(), openApart('endless.onnx', 'another', { ...limits, seconds: 2 }));
+    const line = await refusal(endless(), openIsolated('endless.onnx', 'another', { ...limits, seconds: 2 }));
     expect(line).to.match(
       /^endless\.onnx: ONNX Runtime's process had not answered after 2 s and was ended when it was/,
     );
@@ -100,17 +105,17 @@ describe('ONNX Runtime in a process of its own', function () {
 
   it('one that wants more memory than it may have does not get it', async function () {
     if (process.platform !== 'linux') this.skip();
-    const line = await refusal(gigantic(), openApart('gigantic.onnx', 'another', limits));
+    const line = await refusal(gigantic(), openIsolated('gigantic.onnx', 'another', limits));
     expect(line).to.match(/^gigantic\.onnx: ONNX Runtime('s process)? wanted more than 1000 MB of memory/);
   });
 
   it('one whose answer is larger than it may be is refused', async () => {
-    const line = await refusal(doubling(), openApart('large.onnx', 'another', { ...limits, outputMb: 0.000_001 }));
+    const line = await refusal(doubling(), openIsolated('large.onnx', 'another', { ...limits, outputMb: 0.000_001 }));
     expect(line).to.match(/^large\.onnx: ONNX Runtime refuses it: its outputs are/);
   });
 
   it('one that ends its process, as a bad address does, ends that process only', async () => {
-    const runtime = new ApartRuntime(limits, 'another');
+    const runtime = new IsolatedRuntime(limits, 'another');
     const opened = runtime.open(endless(), 'deadly.onnx').catch((thrown: unknown) => thrown);
     setTimeout(() => process.kill(runtime.pid!, 'SIGSEGV'), 30); // before it can have opened anything
     const error = await opened;
@@ -122,7 +127,7 @@ describe('ONNX Runtime in a process of its own', function () {
 
   it('goes after its parent was killed, whatever it computes', async function () {
     if (process.platform !== 'linux') this.skip();
-    const script = fileURLToPath(new URL('apart-parent.ts', import.meta.url));
+    const script = fileURLToPath(new URL('isolated-parent.ts', import.meta.url));
     const parent = spawn(process.execPath, ['--import', 'tsx', script], { stdio: ['pipe', 'pipe', 'inherit'] });
     parent.stdin.end(endless());
     const [said] = (await once(parent.stdout, 'data')) as [Buffer];

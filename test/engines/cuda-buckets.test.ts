@@ -1,11 +1,11 @@
 import { expect } from 'chai';
-import { BySize } from '../../src/engines/onnxruntime/by-size.js';
+import { loadInBuckets } from '../../src/engines/onnxruntime/cuda-buckets.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import type { CreateSession } from '../../src/engines/onnxruntime/gated.js';
-import { loadSized } from '../../src/engines/onnxruntime/sized.js';
+import { SessionPool } from '../../src/engines/onnxruntime/session-pool.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
-import { partSizes, sizedModel } from '../../src/onnx/gated-sizes.js';
+import { bucketModel, bucketSizes } from '../../src/onnx/gated-buckets.js';
 import { decodeModel, type GraphMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { algorithm1, type GatedCase, gatedCase, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
@@ -45,7 +45,7 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
       for (const kind of ['max', 'difference'] as const) {
         it(`${kind}: class, exit and confidence of Algorithm 1, however many go on behind each gate`, async () => {
           const decisions = subject.decisions(kind);
-          const network = loadSized(createSession, subject.lowered, subject.gates, kind);
+          const network = loadInBuckets(createSession, subject.lowered, subject.gates, kind);
           const random = new Random(3, `${name} ${kind}`);
           // At the first gate every number of images from none to all; then anything.
           const first = [...decisions[0]!.confidences].sort((a, b) => a - b);
@@ -76,13 +76,13 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
       }
 
       it('every convolution behind a gate sees one number of images only', () => {
-        const { graph } = decodeModel(sizedModel(subject.lowered, subject.gates, 'max', COUNT));
+        const { graph } = decodeModel(bucketModel(subject.lowered, subject.gates, 'max', COUNT));
         const parts = subject.gates.length;
         const sizes = branchesWithConvolutions(graph).map((branch) => cutSizes(branch, graph));
-        expect(sizes).to.have.length(parts * partSizes(COUNT).length);
+        expect(sizes).to.have.length(parts * bucketSizes(COUNT).length);
         for (const found of sizes) expect(found).to.have.length(1);
-        const perSize = partSizes(COUNT).map((size) => sizes.filter(([found]) => found === size).length);
-        expect(perSize).to.deep.equal(partSizes(COUNT).map(() => parts));
+        const perSize = bucketSizes(COUNT).map((size) => sizes.filter(([found]) => found === size).length);
+        expect(perSize).to.deep.equal(bucketSizes(COUNT).map(() => parts));
       });
 
       for (const kind of confidenceKinds) {
@@ -99,35 +99,35 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
             }) as typeof session.run;
             return session;
           };
-          const network = loadSized(recorded, subject.lowered, subject.gates, kind);
+          const network = loadInBuckets(recorded, subject.lowered, subject.gates, kind);
           await network.prepare!(COUNT);
           await network.close();
           const last = subject.gates.length;
-          expect(runs).to.deep.equal(partSizes(COUNT).map((size) => new Array<number>(size).fill(last).join(' ')));
+          expect(runs).to.deep.equal(bucketSizes(COUNT).map((size) => new Array<number>(size).fill(last).join(' ')));
         });
       }
     });
   }
 });
 
-describe('partSizes', () => {
+describe('bucketSizes', () => {
   it('are steps of an eighth, and powers of two below the first', () => {
-    expect(partSizes(1)).to.deep.equal([1]);
-    expect(partSizes(2)).to.deep.equal([1, 2]);
-    expect(partSizes(32)).to.deep.equal([1, 2, 4, 8, 12, 16, 20, 24, 28, 32]);
-    expect(partSizes(256)).to.deep.equal([1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256]);
+    expect(bucketSizes(1)).to.deep.equal([1]);
+    expect(bucketSizes(2)).to.deep.equal([1, 2]);
+    expect(bucketSizes(32)).to.deep.equal([1, 2, 4, 8, 12, 16, 20, 24, 28, 32]);
+    expect(bucketSizes(256)).to.deep.equal([1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256]);
     for (let count = 1; count <= 300; count++) {
-      const sizes = partSizes(count);
+      const sizes = bucketSizes(count);
       expect(sizes).to.deep.equal([...new Set(sizes)].sort((a, b) => a - b));
       expect(sizes.at(-1)).to.equal(count);
     }
   });
 });
 
-describe('BySize', () => {
+describe('SessionPool', () => {
   const opening = () => {
     const events: string[] = [];
-    const sizes = new BySize(
+    const sizes = new SessionPool(
       async (size) => {
         if (size === 13) throw new Error('no');
         events.push(`open ${size}`);

@@ -1,20 +1,20 @@
 /**
  * Networks on CUDA, where every convolution is planned anew whenever the number of images differs from the last one
  * (7 ms each; ONNX Runtime keeps one plan a convolution, and Node cannot tell it to choose without measuring): sessions
- * that see batches of one size only, and gated networks whose later parts see a few sizes (`gated-sizes.ts`).
+ * that see batches of one size only, and gated networks whose later parts see a few sizes (`gated-buckets.ts`).
  */
 import type { ConfidenceKind } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
-import { partSizes, sizedModel } from '../../onnx/gated-sizes.js';
+import { bucketModel, bucketSizes } from '../../onnx/gated-buckets.js';
 import type { LoadedNetwork } from '../../onnx/loaded.js';
 import type { GatedNetwork } from '../engine.js';
-import { BySize } from './by-size.js';
 import { answerOf, type CreateSession, runnerOf } from './gated.js';
 import { sleepsSoon } from './session.js';
+import { SessionPool } from './session-pool.js';
 
 /** A gated network with a session for each size of batches. */
-export function loadSized(
+export function loadInBuckets(
   createSession: CreateSession,
   lowered: LoadedNetwork,
   gates: readonly PlacedGate[],
@@ -22,10 +22,10 @@ export function loadSized(
 ): GatedNetwork {
   const classes = classCount(lowered.network);
   const open = async (count: number) => {
-    const session = await createSession(sizedModel(lowered, gates, confidence, count), sleepsSoon);
+    const session = await createSession(bucketModel(lowered, gates, confidence, count), sleepsSoon);
     return { session, run: runnerOf(session, lowered, gates.length) };
   };
-  const sessions = new BySize(open, ({ session }) => session.release());
+  const sessions = new SessionPool(open, ({ session }) => session.release());
   const run = async (images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch> => {
     const opened = await sessions.get(count);
     return answerOf(await opened.run(images, count, thresholds), classes, confidence);
@@ -50,7 +50,7 @@ async function runEverySize(
   const { channels, height, width } = network.input;
   const pixels = channels * height * width;
   const thresholds = [LOW, ...new Array<number>(gates - 1).fill(Infinity)];
-  for (const size of partSizes(count)) {
+  for (const size of bucketSizes(count)) {
     await run(new Float32Array(count * pixels).fill(Number.NaN, 0, size * pixels), count, thresholds);
   }
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { GatePlace } from '../../src/networks/pooling.js';
-import { cutModel, straightModel } from '../../src/onnx/gated-cut.js';
+import { branchModel, straightModel } from '../../src/onnx/gated-branches.js';
 import { decodeModel, type GraphMessage, type NodeMessage } from '../../src/onnx/proto.js';
 import { CLASSES, type GatedCase, gatedCase } from './gated-networks.js';
 
@@ -30,7 +30,7 @@ describe('the gated network cut at its gates', () => {
     subject = await gatedCase('resnet20-width0.25-cifar10', places, 1);
     const { lowered, gates } = subject;
     const options = { gates: gates.length, classes: CLASSES, confidence: 'max' } as const;
-    one = decodeModel(cutModel(decodeModel(straightModel(lowered, gates)), 'one', options)).graph;
+    one = decodeModel(branchModel(decodeModel(straightModel(lowered, gates)), 'one', options)).graph;
   });
 
   it('for one image: every part stands in one graph, and nothing of it is computed before its gate', () => {
@@ -63,7 +63,9 @@ describe('the gated network cut at its gates', () => {
   it('for batches: the number of images that stay has a name, another one behind each gate', () => {
     const { lowered, gates } = subject;
     const options = { gates: gates.length, classes: CLASSES, confidence: 'max' } as const;
-    const names = gatheredRows(decodeModel(cutModel(decodeModel(straightModel(lowered, gates)), 'any', options)).graph);
+    const names = gatheredRows(
+      decodeModel(branchModel(decodeModel(straightModel(lowered, gates)), 'any', options)).graph,
+    );
     expect(names).to.have.length(3); // behind the first gate, and behind the second whether or not somebody left before
     expect(names.filter((name) => name === undefined)).to.deep.equal([]);
     expect(new Set(names).size).to.equal(names.length);

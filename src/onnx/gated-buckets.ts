@@ -20,7 +20,7 @@ import { dataTypes } from './proto.js';
  *
  * @returns ascending, the last one `count`
  */
-export function partSizes(count: number): number[] {
+export function bucketSizes(count: number): number[] {
   const step = Math.max(1, Math.ceil(count / 8));
   const sizes: number[] = [];
   for (let size = 1; size < step; size *= 2) sizes.push(size);
@@ -31,11 +31,11 @@ export function partSizes(count: number): number[] {
 /**
  * The gated network for batches of one size, on a device whose convolutions are planned anew for every number of images:
  * cuDNN's, in ONNX Runtime, take 7 ms each for that, whenever the number differs from the one before. Each part behind a
- * gate is therefore written once for each of `partSizes(count)`, and each of these convolutions sees one size all its
+ * gate is therefore written once for each of `bucketSizes(count)`, and each of these convolutions sees one size all its
  * life. Images that stay are filled up to the next size with copies of the first one still there, whose results are dropped.
  * The answer is `plainAnswer`'s.
  */
-export function sizedModel(
+export function bucketModel(
   lowered: LoadedNetwork,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
@@ -45,12 +45,12 @@ export function sizedModel(
   const { channels, height, width } = lowered.network.input;
   const images = builder.input(gatedGraphNames.images, 'float', [count, channels, height, width]);
   builder.input(gatedGraphNames.thresholds, 'float', [gates.length]);
-  const spec: SizedSpec = {
+  const spec: BucketSpec = {
     parts: networkParts(lowered, gates),
     confidence,
     thresholds: splitThresholds(builder, gates.length),
     answer: plainAnswer(classCount(lowered.network)),
-    sizes: partSizes(count),
+    sizes: bucketSizes(count),
   };
   if (count === 1) {
     writeExitsOfOne(builder, [images], spec);
@@ -64,7 +64,7 @@ export function sizedModel(
   return builder.encode();
 }
 
-type SizedSpec = Omit<ExitsSpec, 'withoutCopies'> & { readonly sizes: readonly number[] };
+type BucketSpec = Omit<ExitsSpec, 'withoutCopies'> & { readonly sizes: readonly number[] };
 
 /** Where the images stand behind an exit. */
 interface Standing {
@@ -79,7 +79,7 @@ interface Standing {
 }
 
 /** Takes those that do not leave at an exit to the end. @returns the answer for all images */
-function writeGoingOn(builder: GraphBuilder, part: number, at: Standing, spec: SizedSpec): string {
+function writeGoingOn(builder: GraphBuilder, part: number, at: Standing, spec: BucketSpec): string {
   if (part === spec.parts.count - 1) return at.answer;
   const confidences = confidenceOf(spec.confidence).write(builder, at.distances);
   const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
@@ -101,7 +101,7 @@ function writeNextPart(
   part: number,
   at: Standing,
   { stay, staying }: { readonly stay: string; readonly staying: string },
-  spec: SizedSpec,
+  spec: BucketSpec,
 ): string {
   const positions = builder.node('Reshape', [stay, builder.ints('flat', [-1])]); // [m]
   const origins = at.origins === undefined ? positions : builder.node('Gather', [at.origins, positions], { axis: 0 });
