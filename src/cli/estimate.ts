@@ -1,3 +1,5 @@
+import { stat } from 'node:fs/promises';
+import { knownCheckpoints } from '../checkpoints/registry.js';
 import { datasetNamed } from '../data/registry.js';
 import { measureEngine } from '../engines/doctor/measure.js';
 import { createEngine, engineNamed } from '../engines/registry.js';
@@ -19,7 +21,7 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
   if ((await context.store.list()).length > 0) return;
   const known: { readonly experiment: Experiment; readonly flops: number }[] = [];
   for (const experiment of experiments) {
-    if (engineNamed(experiment.engine).id !== 'ort-cpu') continue;
+    if (engineNamed(experiment.engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
     const planned = await plan(experiment);
     if (planned.user === undefined) known.push({ experiment, flops: extractionFlops(context, experiment, planned) });
   }
@@ -47,6 +49,13 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
   context.progress.note(
     `nothing is in the cache: features take about ${duration(seconds)} on this processor: ${parts.join(', ')}; downloads and gates come on top`,
   );
+}
+
+/** Where there is none, the run says so at once. */
+async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
+  if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
+  const found = await stat(checkpoint).catch(() => undefined);
+  return found?.isFile() === true;
 }
 
 /** FLOPs of all features of an experiment; images held out are counted as training images. */
