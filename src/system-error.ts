@@ -1,5 +1,11 @@
 import { InputError } from './errors.js';
 
+/** Code of an error of the operating system (`ENOENT`); undefined for every other error. */
+export function systemCode(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
 /** What to do about an error of the operating system, by its code. */
 const advice: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full: make space, then run the same command again; it goes on where it stopped',

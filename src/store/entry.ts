@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, rm, stat, utimes } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { asFileProblem, hashFile, sha256, writeFileAtomic } from './files.js';
-import { readRegular } from './input.js';
+import { asFileProblem, hashFile, readIfThere, sha256, writeFileAtomic } from './files.js';
 import { isHeld, Lock } from './lock.js';
 import { sweep } from './sweep.js';
 import { seal, unseal } from './text.js';
@@ -249,16 +248,6 @@ export class Entry {
 function diskName(name: string, hash: string): string {
   const extension = extname(name);
   return `${basename(name, extension)}-${hash.slice(0, 16)}${extension}`;
-}
-
-/** @throws InputError where the disk refuses */
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readRegular(path);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw asFileProblem(error, path);
-  }
 }
 
 /** A cached file that is not what was written. {@link mend} removes it; what needs it then makes it again. */

@@ -3,7 +3,7 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError, messageOf } from '../errors.js';
-import { asSystemProblem } from '../system-error.js';
+import { asSystemProblem, systemCode } from '../system-error.js';
 import { removeOnExit } from './cleanup.js';
 import { assertReplaceable, openInput, readRegular } from './input.js';
 import { thisProcess } from './processes.js';
@@ -63,7 +63,7 @@ export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : '';
+    const code = systemCode(error);
     if (code === 'EEXIST') return; // where it is a file, what is done next will say so
     if (code !== 'ENOENT' || dirname(path) === path) throw error;
     await makeFolder(dirname(path));
@@ -96,17 +96,22 @@ export async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
-/** Reads and parses a JSON file; undefined where it is missing. @throws InputError where it is not JSON */
-export async function readJson(path: string): Promise<unknown> {
-  let text: string;
+/** Reads a file; undefined if it does not exist. @throws InputError if it exists but cannot be read */
+export async function readIfThere(path: string): Promise<Buffer | undefined> {
   try {
-    text = (await readRegular(path)).toString('utf8');
+    return await readRegular(path);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (systemCode(error) === 'ENOENT') return undefined;
     throw asFileProblem(error, path);
   }
+}
+
+/** Reads and parses a JSON file; undefined where it is missing. @throws InputError where it is not JSON */
+export async function readJson(path: string): Promise<unknown> {
+  const bytes = await readIfThere(path);
+  if (bytes === undefined) return undefined;
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(bytes.toString('utf8')) as unknown;
   } catch (error) {
     throw new InputError(`${path}: not JSON: ${messageOf(error)}`);
   }

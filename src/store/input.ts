@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSy
 import { type FileHandle, lstat, open, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, normalize, relative, sep } from 'node:path';
 import { InputError } from '../errors.js';
-import { asSystemProblem } from '../system-error.js';
+import { asSystemProblem, systemCode } from '../system-error.js';
 
 /**
  * Every file that is read is opened here: what users name, what files of others name, and what lies in the cache. Only
@@ -127,7 +127,7 @@ export async function readInput(path: string, most = MOST_BYTES): Promise<Buffer
 
 /** What is wrong with a file that the user names, as one line. */
 export function asInputProblem(error: unknown, path: string): unknown {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') {
+  if (systemCode(error) === 'ENOENT') {
     return new InputError(`${path}: no such file`, { cause: error });
   }
   return asSystemProblem(error, path) ?? error;

@@ -2,6 +2,7 @@ import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { rm, stat, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { systemCode } from '../system-error.js';
 import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
 import { readRegular, readRegularSync } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
@@ -128,7 +129,7 @@ function create(path: string, text: string): boolean {
     linkSync(temporary, path);
     return true;
   } catch (error) {
-    const code = codeOf(error);
+    const code = systemCode(error) ?? '';
     if (code === 'EEXIST') return false;
     if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].includes(code)) throw error;
     return createAlone(path, text);
@@ -144,7 +145,7 @@ function createAlone(path: string, text: string): boolean {
     writeFileSync(path, text, { flag: 'wx' });
     return true;
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false;
+    if (systemCode(error) === 'EEXIST') return false;
     throw error;
   }
 }
@@ -183,8 +184,4 @@ async function isDead(path: string, text: string, silentMs: number): Promise<boo
 
 function textOf(path: string): Promise<string | undefined> {
   return readRegular(path).then(String, () => undefined);
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
 }

@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { systemCode } from '../system-error.js';
 import { supervisorId } from './supervised.js';
 import { sha256 } from './text.js';
 
@@ -25,7 +26,7 @@ export function thisProcess(): ProcessName {
 /** Whether a process has certainly ended: it is of this machine, and not there any more. */
 export function hasEnded({ machine, pid, started }: Pick<ProcessName, 'machine' | 'pid' | 'started'>): boolean {
   if (machine !== thisProcess().machine) return false;
-  if (!isThere(pid)) return true;
+  if (!isRunning(pid)) return true;
   const now = startOf(pid);
   return started !== '' && now !== undefined && now !== started;
 }
@@ -42,13 +43,14 @@ function machineName(): string {
   return sha256(parts.join('\n')).slice(0, 12);
 }
 
-function isThere(pid: number): boolean {
+/** Whether a process of this machine runs, as whatever user. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
     // EPERM: it runs, as another user.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+    return systemCode(error) === 'EPERM';
   }
 }
 

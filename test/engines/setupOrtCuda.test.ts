@@ -82,7 +82,9 @@ describe('ort-cuda set-up: the libraries of a wheel', () => {
       );
       const notOne = writeWheel(folder(), NAME.replace('onnxruntime_gpu', 'numpy'), { files, requires });
       expect(await problemOf(() => place(notOne))).to.match(/holds no CUDA libraries/);
-      expect(await problemOf(() => place(join(folder(), 'none.whl')))).to.match(/none\.whl is no file; give the path/);
+      expect(await problemOf(() => place(join(folder(), 'none.whl')))).to.match(
+        /none\.whl is not a file; give the path/,
+      );
     });
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import { asFileProblem, exists, removeOnExit } from '../../store/files.js';
 import { locked } from '../../store/lock.js';
+import { isRunning } from '../../store/processes.js';
 import { ensureFolder } from '../../store/store.js';
 import { sweep } from '../../store/sweep.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
@@ -118,15 +119,5 @@ async function removeAbandoned(directory: string, folder: string): Promise<void>
     const ageMs = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? 0);
     if (ageMs > dayMs || (ours && (pid === process.pid || !isRunning(pid))))
       await rm(path, { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // EPERM: it runs, as another user.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM';
   }
 }

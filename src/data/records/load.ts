@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import { asFileProblem, exists } from '../../store/files.js';
 import { openInput } from '../../store/input.js';
+import { systemCode } from '../../system-error.js';
 import type { ImageSet, PublishedSplit } from '../dataset.js';
 import { imageSet } from '../images.js';
 import {
@@ -90,7 +91,7 @@ async function readRecords(
       await file.close();
     }
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return `${path}: missing`;
+    if (systemCode(error) === 'ENOENT') return `${path}: missing`;
     throw asFileProblem(error, path);
   }
   const found = hash.digest('hex');

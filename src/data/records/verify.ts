@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
-import { asFileProblem, sha256 } from '../../store/files.js';
-import { readRegular } from '../../store/input.js';
+import { readIfThere, sha256 } from '../../store/files.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
 import { problemOfDescription } from './description.js';
 import {
@@ -102,15 +101,5 @@ function countLabels(records: Uint8Array, counts: number[], layout: RecordLayout
   for (let start = 0; start + bytes <= records.length; start += bytes) {
     const label = records[start + layout.labelBytes - 1]!;
     if (label < counts.length) counts[label]!++;
-  }
-}
-
-/** @throws InputError where the file is there but cannot be read */
-async function readIfThere(path: string): Promise<Buffer | undefined> {
-  try {
-    return await readRegular(path);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw asFileProblem(error, path);
   }
 }

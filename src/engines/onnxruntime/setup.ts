@@ -3,10 +3,8 @@ import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { removeOnExit } from '../../store/cleanup.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
-import { fail, settingUp } from '../setup/fail.js';
-import { minorOfGlibc } from '../setup/glibc.js';
-import { lock } from '../setup/lock.js';
-import { fetchWheel } from '../setup/pip.js';
+import { fail, lockSetup, settingUp } from '../setup/fail.js';
+import { fetchWheel, glibcMinorVersion } from '../setup/pip.js';
 import { extractEntry, readRecords, withWheel } from '../setup/wheel.js';
 import { packageVersion } from './engine.js';
 import { cudaLibraries, libraryFolder } from './gpu.js';
@@ -84,7 +82,7 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
     log(`the libraries of ${stamp.source} are in place`);
     return { needs: stamp.needs, changed: false };
   }
-  const unlock = lock(folder);
+  const lock = await lockSetup(folder);
   const work = join(folder, `.setup-ort-cuda-${process.pid}`);
   const keep = removeOnExit(work);
   try {
@@ -99,7 +97,7 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
   } finally {
     rmSync(work, { recursive: true, force: true });
     keep();
-    unlock();
+    await lock.release();
   }
 }
 
@@ -113,7 +111,7 @@ function readStamp(folder: string): z.infer<typeof stampSchema> | undefined {
 
 function fetch(version: string, work: string, log: (line: string) => void): string {
   log(`fetching onnxruntime-gpu ${version} with pip (about 250 MB)`);
-  return fetchWheel('onnxruntime-gpu', version, minorOfGlibc(), join(work, 'wheel'), log);
+  return fetchWheel('onnxruntime-gpu', version, glibcMinorVersion(), join(work, 'wheel'), log);
 }
 
 /** Extracts the libraries to a folder, each compared with the wheel's record. @returns the packages that they need */

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { codeOf, fail, oneLine } from './fail.js';
+import { systemCode } from '../../system-error.js';
+import { fail, oneLine } from './fail.js';
 
 type Log = (line: string) => void;
 const options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '-q'];
@@ -36,7 +37,7 @@ function pip(args: readonly string[], what: string, log: Log): void {
     env: { ...process.env, PIP_USER: '0' },
   });
   const remedy = 'apt-get install python3-pip, or give --wheel FILE';
-  if (codeOf(error ?? {}) === 'ENOENT') fail(`python3 is not installed; ${remedy}`);
+  if (systemCode(error) === 'ENOENT') fail(`python3 is not installed; ${remedy}`);
   if (/No module named pip/.test(stderr)) fail(`python3 has no pip; ${remedy}`);
   if (status !== 0) {
     const said = oneLine(stderr || stdout)
@@ -44,4 +45,12 @@ function pip(args: readonly string[], what: string, log: Log): void {
       .replace(/ \(from versions:.*/, '');
     fail(`pip could not fetch ${what}: ${said} (check the network or pip's index settings, or give --wheel FILE)`);
   }
+}
+
+/** The minor version of glibc 2, which Python wheels are built for. @throws InputError if this system has none */
+export function glibcMinorVersion(): number {
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  const glibc = report.header?.glibcVersionRuntime;
+  if (glibc === undefined) fail('Python wheels for Linux need glibc (not Alpine); use a Debian- or Ubuntu-based image');
+  return Number(glibc.split('.')[1]);
 }

@@ -2,13 +2,22 @@ import { createHash } from 'node:crypto';
 import { closeSync, createWriteStream, mkdirSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Transform } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
+import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
 import { messageOf } from '../../errors.js';
 import { openInputSync } from '../../store/input.js';
-import { codeOf, fail } from './fail.js';
-import { entryStream, openZip, readText, type Zip } from './zip.js';
+import { systemCode } from '../../system-error.js';
+import { fail } from './fail.js';
 
-/** What a Python wheel says of itself. */
+/** An open Python wheel: a zip file. */
+export interface Wheel {
+  readonly path: string;
+  readonly zip: ZipFile;
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+/** What a wheel states about its content. */
 export interface WheelRecords {
   /** Base64url SHA-256 of each file. */
   readonly hashes: ReadonlyMap<string, string>;
@@ -16,19 +25,31 @@ export interface WheelRecords {
   readonly metadata: string;
 }
 
-/** Opens a wheel while something is done with it. @throws InputError where there is none, or it is no zip file */
-export async function withWheel<T>(path: string, use: (wheel: Zip) => Promise<T>): Promise<T> {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`${path} is no file; give the path of a wheel`);
+/** Keeps a wheel open while `use` works on it. @throws InputError if there is no such file, or it is not a zip file */
+export async function withWheel<T>(path: string, use: (wheel: Wheel) => Promise<T>): Promise<T> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`${path} is not a file; give the path of a wheel`);
   const fd = openInputSync(path);
   try {
-    return await use(openZip(fd, path));
+    return await use(await openWheel(fd, path));
   } finally {
     closeSync(fd);
   }
 }
 
-/** The records of a wheel whose distribution's name begins so; undefined where it has none such. */
-export async function readRecords(wheel: Zip, distribution: string): Promise<WheelRecords | undefined> {
+async function openWheel(fd: number, path: string): Promise<Wheel> {
+  const entries = new Map<string, Entry>();
+  try {
+    // Names stay bytes: yauzl would refuse unsafe ones without naming the file, and `extractEntry` gets the target path.
+    const zip = await fromFdPromise(fd, { decodeStrings: false, autoClose: false });
+    for await (const entry of zip.eachEntry()) entries.set(entry.fileName.toString(), entry);
+    return { path, zip, entries };
+  } catch (error) {
+    return fail(`${path} cannot be read as a zip file (${messageOf(error)}); fetch it again`);
+  }
+}
+
+/** The records of a wheel whose distribution name starts with `distribution`; undefined if it has none. */
+export async function readRecords(wheel: Wheel, distribution: string): Promise<WheelRecords | undefined> {
   const record = [...wheel.entries.keys()].find(
     (name) => name.startsWith(distribution) && /^[^/]*\.dist-info\/RECORD$/.test(name),
   );
@@ -40,28 +61,39 @@ export async function readRecords(wheel: Zip, distribution: string): Promise<Whe
   return { hashes: new Map(hashes), metadata: await readText(wheel, record.replace(/RECORD$/, 'METADATA')) };
 }
 
-/** Extracts one file and compares it with the wheel's record. @throws InputError where they differ, or the disk is full */
+/** A small entry's text. @throws InputError if it is missing or damaged */
+export async function readText({ path, zip, entries }: Wheel, name: string): Promise<string> {
+  const entry = entries.get(name);
+  if (entry === undefined) return fail(`${path} holds no ${name}; fetch it again`);
+  try {
+    return (await buffer(await zip.openReadStreamPromise(entry))).toString();
+  } catch (error) {
+    return fail(`${name} in ${path} cannot be read (${messageOf(error)}); fetch it again`);
+  }
+}
+
+/** Extracts one file and compares it with the wheel's record. @throws InputError if they differ, or the disk is full */
 export async function extractEntry(
-  wheel: Zip,
+  { path, zip, entries }: Wheel,
   name: string,
   sha256: string | undefined,
   target: string,
 ): Promise<void> {
   mkdirSync(dirname(target), { recursive: true });
-  const entry = wheel.entries.get(name)!;
+  const entry = entries.get(name)!;
   const hash = createHash('sha256');
-  const tap = new Transform({
+  const hashing = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       hash.update(chunk);
       done(null, chunk);
     },
   });
-  const file = basename(wheel.path);
+  const file = basename(path);
   try {
-    await pipeline(entryStream(wheel, entry), tap, createWriteStream(target));
+    await pipeline(await zip.openReadStreamPromise(entry), hashing, createWriteStream(target));
   } catch (error) {
-    if (codeOf(error) === 'ENOSPC') {
-      fail(`the disk of ${dirname(target)} is full; free ${Math.ceil(entry.size / 1e6)} MB more`);
+    if (systemCode(error) === 'ENOSPC') {
+      fail(`the disk of ${dirname(target)} is full; free ${Math.ceil(entry.uncompressedSize / 1e6)} MB more`);
     }
     fail(`${name} in ${file} cannot be read (${messageOf(error)}); fetch the wheel again`);
   }

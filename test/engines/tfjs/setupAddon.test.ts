@@ -1,13 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, realpathSync, utimesSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { oneLine } from '../../../src/engines/setup/fail.js';
-import { lock } from '../../../src/engines/setup/lock.js';
+import { lockSetup, oneLine } from '../../../src/engines/setup/fail.js';
 import { compileAddon } from '../../../src/engines/tfjs/setup/build.js';
 import { type AddonPackage, findPackage } from '../../../src/engines/tfjs/setup/machine.js';
 import { smokeTest } from '../../../src/engines/tfjs/setup/smoke.js';
 import { checkSymbols, functionsIn } from '../../../src/engines/tfjs/setup/symbols.js';
+import { thisProcess } from '../../../src/store/processes.js';
+import { seal } from '../../../src/store/text.js';
 import { problemOf, temporaryFolder } from './wheels.js';
 
 const hasTools =
@@ -139,22 +141,30 @@ describe('tfjs-node set-up: its lock', () => {
   const folder = temporaryFolder();
   const file = (): string => join(folder(), '.dgate-setup.lock');
 
-  it('keeps a second set-up out until it is given free', async () => {
-    const unlock = lock(folder());
-    expect(readFileSync(file(), 'utf8')).to.equal(String(process.pid));
-    expect(await problemOf(() => lock(folder()))).to.equal(
-      `another set-up (process ${process.pid}) is at work; wait for it, or remove ${file()}`,
+  it('keeps a second set-up out until it is released, however long the first is silent', async () => {
+    const lock = await lockSetup(folder());
+    utimesSync(file(), 0, 0);
+    expect(await problemOf(() => lockSetup(folder()))).to.equal(
+      `another set-up (process ${process.pid} on ${hostname()}) is running; wait for it, or remove ${file()}`,
     );
-    unlock();
-    lock(folder())();
+    await lock.release();
+    await (await lockSetup(folder())).release();
     expect(existsSync(file())).to.equal(false);
   });
 
-  it('is taken over from a process that was killed', () => {
+  it('is taken over from a process that was killed', async () => {
     const { pid } = spawnSync(process.execPath, ['-e', '']);
-    writeFileSync(file(), String(pid));
-    lock(folder())();
+    writeFileSync(file(), seal({ ...thisProcess(), pid, started: '' }));
+    await (await lockSetup(folder())).release();
     expect(existsSync(file())).to.equal(false);
+  });
+
+  it('names a folder that cannot be written', async function () {
+    if (process.getuid?.() === 0) return this.skip(); // root may write anywhere
+    chmodSync(folder(), 0o500);
+    const problem = await problemOf(() => lockSetup(folder()));
+    chmodSync(folder(), 0o700);
+    expect(problem).to.equal(`${folder()} is not writable; run as the owner of node_modules`);
   });
 });
 

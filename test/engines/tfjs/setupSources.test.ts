@@ -101,9 +101,9 @@ describe("tfjs-node set-up: TensorFlow's libraries and headers", () => {
 
   it('are refused in one line where there are none', async () => {
     expect(await problemOf(() => place({ wheel: join(folder(), 'no.whl') }))).to.match(
-      /no\.whl is no file; give the path of a wheel$/,
+      /no\.whl is not a file; give the path of a wheel$/,
     );
-    expect(await problemOf(() => place({ wheel: folder() }))).to.match(/is no file; give the path of a wheel$/);
+    expect(await problemOf(() => place({ wheel: folder() }))).to.match(/is not a file; give the path of a wheel$/);
     expect(await problemOf(() => place({ sitePackages: folder() }))).to.match(
       /tensorflow has no libtensorflow_cc\.so\.2; give the folder that `pip show tensorflow` calls Location$/,
     );

@@ -1,7 +1,7 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openZip, readText } from '../../../src/engines/setup/zip.js';
+import { readText, withWheel } from '../../../src/engines/setup/wheel.js';
 import { extractWheel, isWantedHeader, readWheel } from '../../../src/engines/tfjs/setup/wheel.js';
 import {
   type Entry,
@@ -27,14 +27,10 @@ describe("tfjs-node set-up: a wheel's zip file", () => {
   async function read(bytes: Buffer, name?: string): Promise<readonly string[]> {
     const path = join(folder(), 'made.whl');
     writeFileSync(path, bytes);
-    const fd = openSync(path, 'r');
-    try {
-      const zip = openZip(fd, path);
-      const names = name === undefined ? [...zip.entries.keys()] : [name];
-      return await Promise.all(names.map((entry) => readText(zip, entry)));
-    } finally {
-      closeSync(fd);
-    }
+    return withWheel(path, (wheel) => {
+      const names = name === undefined ? [...wheel.entries.keys()] : [name];
+      return Promise.all(names.map((entry) => readText(wheel, entry)));
+    });
   }
 
   const forms: Readonly<Record<string, ZipOptions>> = {
@@ -57,25 +53,19 @@ describe("tfjs-node set-up: a wheel's zip file", () => {
       change(bytes);
       return bytes;
     };
-    const damages: readonly (readonly [string, Buffer, RegExp])[] = [
-      ['empty', Buffer.alloc(0), /no complete wheel/],
-      ['of another kind', Buffer.from('not a zip file'), /no complete wheel/],
-      ['cut before its end record', good.subarray(0, end), /no complete wheel/],
-      ['without its beginning', good.subarray(directory), /ends too early|damaged file list/],
-      ['its list of files overwritten', changed((b) => b.fill(0, directory, directory + 4)), /damaged file list/],
-      ['counting more files than it has', changed((b) => b.writeUInt16LE(9, end + 10)), /damaged file list/],
-      ['its list of files beyond its end', changed((b) => b.writeUInt32LE(1e9, end + 16)), /ends too early/],
-      ['its list of files of 4 GB', changed((b) => b.writeUInt32LE(0xfffffff0, end + 12)), /ends too early/],
-      [
-        'without the 64-bit record it speaks of',
-        changed((b) => b.writeUInt16LE(0xffff, end + 10)),
-        /no complete wheel/,
-      ],
+    const damages: readonly (readonly [string, Buffer])[] = [
+      ['empty', Buffer.alloc(0)],
+      ['of another kind', Buffer.from('not a zip file')],
+      ['cut before its end record', good.subarray(0, end)],
+      ['without its beginning', good.subarray(directory)],
+      ['its list of files overwritten', changed((b) => b.fill(0, directory, directory + 4))],
+      ['counting more files than it has', changed((b) => b.writeUInt16LE(9, end + 10))],
+      ['its list of files beyond its end', changed((b) => b.writeUInt32LE(1e9, end + 16))],
+      ['without the 64-bit record it speaks of', changed((b) => b.writeUInt16LE(0xffff, end + 10))],
     ];
-    for (const [what, bytes, expected] of damages) {
+    for (const [what, bytes] of damages) {
       const problem = await problemOf(() => read(bytes));
-      expect(problem, what).to.match(expected);
-      expect(problem, what).to.match(/^.*made\.whl .*; fetch it again$/);
+      expect(problem, what).to.match(/made\.whl cannot be read as a zip file \(.+\); fetch it again$/);
     }
   });
 

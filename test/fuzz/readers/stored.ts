@@ -1,7 +1,7 @@
-import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { openZip, readText } from '../../../src/engines/setup/zip.js';
+import { readText, withWheel } from '../../../src/engines/setup/wheel.js';
 import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
 import { CorruptEntryError, Store } from '../../../src/store/store.js';
@@ -140,12 +140,7 @@ export const storedReaders: readonly Reader[] = [
       const path = join(scratchFolder(), 'x.whl');
       return async (bytes: Uint8Array) => {
         await writeFile(path, bytes);
-        const file = await open(path);
-        try {
-          await readText(openZip(file.fd, path), 'a/RECORD');
-        } finally {
-          await file.close();
-        }
+        await withWheel(path, (wheel) => readText(wheel, 'a/RECORD'));
       };
     })(),
   },

@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { codeOf, fail, oneLine } from '../../setup/fail.js';
+import { systemCode } from '../../../system-error.js';
+import { fail, oneLine } from '../../setup/fail.js';
 import type { AddonPackage } from './machine.js';
 
 type Log = (line: string) => void;
@@ -31,7 +32,7 @@ export function compileAddon(addon: AddonPackage, deps: string, output: string, 
   ];
   log(`compiling the addon with ${compiler}`);
   const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 2 ** 26 });
-  if (codeOf(error ?? {}) === 'ENOENT') fail(`no C++ compiler (${compiler}); run: apt-get install g++ (or set CXX)`);
+  if (systemCode(error) === 'ENOENT') fail(`no C++ compiler (${compiler}); run: apt-get install g++ (or set CXX)`);
   if (status !== 0) {
     const telling = /cannot find -l|undefined reference|file not found|No such file/;
     fail(`the addon did not compile: ${oneLine(stderr.split('\n').find((line) => telling.test(line)) ?? stderr)}`);

@@ -6,8 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { removeOnExit } from '../../../store/cleanup.js';
-import { fail, settingUp } from '../../setup/fail.js';
-import { lock } from '../../setup/lock.js';
+import { fail, lockSetup, settingUp } from '../../setup/fail.js';
 import { compileAddon } from './build.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage } from './machine.js';
 import { type Smoke, smokeTest } from './smoke.js';
@@ -42,7 +41,7 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
   if (before.works && (!options.gpu || before.gpu || wasSetUpForGpu(addon))) return resultOf(addon, before, false);
   if (options.gpu && process.arch !== 'x64') fail('the wheels for arm64 have no CUDA; leave out --gpu');
 
-  const unlock = lock(addon.folder);
+  const lock = await lockSetup(addon.folder);
   const work = join(addon.folder, `.setup-tfjs-node-${process.pid}`);
   const keep = removeOnExit(work);
   try {
@@ -56,7 +55,7 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
   } finally {
     rmSync(work, { recursive: true, force: true });
     keep();
-    unlock();
+    await lock.release();
   }
 }
 

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fail } from '../../setup/fail.js';
-import { minorOfGlibc } from '../../setup/glibc.js';
+import { glibcMinorVersion } from '../../setup/pip.js';
 import { nodePackages } from '../node.js';
 
 /** File name of tfjs-node's addon. */
@@ -26,7 +26,7 @@ export function checkMachine(): number {
     fail(`for Linux only (here: ${platform}); on Windows use WSL 2, elsewhere the package's own installer`);
   }
   if (!['x64', 'arm64'].includes(arch)) fail(`no TensorFlow wheel for ${arch}; an x64 or arm64 machine is needed`);
-  const glibcMinor = minorOfGlibc();
+  const glibcMinor = glibcMinorVersion();
   if (arch === 'x64') {
     const cpu = readFileSync('/proc/cpuinfo', 'utf8');
     if (/^flags/m.test(cpu) && !/^flags.*\bavx\b/m.test(cpu)) {

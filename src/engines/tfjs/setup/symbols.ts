@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
-import { codeOf, fail, oneLine } from '../../setup/fail.js';
+import { systemCode } from '../../../system-error.js';
+import { fail, oneLine } from '../../setup/fail.js';
 
 /**
  * Compares the C functions of TensorFlow that a compiled addon calls with those that the libraries export.
@@ -33,7 +34,7 @@ function nm(which: '--undefined-only' | '--defined-only', file: string): string 
     encoding: 'utf8',
     maxBuffer: 2 ** 30, // libtensorflow_cc exports some hundred thousand C++ functions
   });
-  if (codeOf(error ?? {}) === 'ENOENT') fail('no nm, which comes with compilers; run: apt-get install binutils');
+  if (systemCode(error) === 'ENOENT') fail('no nm, which comes with compilers; run: apt-get install binutils');
   if (status !== 0) fail(`${basename(file)} is no library for Linux: ${oneLine(stderr || String(error ?? ''))}`);
   return stdout;
 }

@@ -81,7 +81,7 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
     return { source: basename(cached), gpu };
   }
   const file = wheel === undefined ? fetch(placing, choice) : resolve(wheel);
-  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) fail(`${file} is no file; give the path of a wheel`);
+  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) fail(`${file} is not a file; give the path of a wheel`);
   const name = basename(file);
   const { hashes, cuda } = await readWheel(file);
   if (gpu && !name.startsWith('tensorflow-')) fail(`${name} is a CPU build; for --gpu give a wheel of tensorflow`);

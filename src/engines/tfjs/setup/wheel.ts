@@ -5,8 +5,8 @@ import { extractEntry, readRecords, withWheel } from '../../setup/wheel.js';
 /** TensorFlow's libraries in its Python package. */
 export const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
-/** What a wheel of TensorFlow says of itself. */
-export interface Wheel {
+/** What a wheel of TensorFlow states about itself. */
+export interface TensorFlowWheel {
   /** Base64url SHA-256 of each file. */
   readonly hashes: ReadonlyMap<string, string>;
   /** The CUDA packages that its extra `and-cuda` asks pip for. */
@@ -24,7 +24,7 @@ export function isWantedHeader(name: string): boolean {
 }
 
 /** Reads a wheel's own records. @throws InputError where it is no wheel of TensorFlow for Linux */
-export function readWheel(path: string): Promise<Wheel> {
+export function readWheel(path: string): Promise<TensorFlowWheel> {
   return withWheel(path, async (wheel) => {
     const records = await readRecords(wheel, 'tensorflow');
     if (records === undefined || !wheel.entries.has(`tensorflow/${libraries[0]}`)) {
@@ -42,7 +42,7 @@ export function readWheel(path: string): Promise<Wheel> {
 }
 
 /** Extracts the libraries to `lib` and the headers to `include`, each compared with the wheel's record. */
-export function extractWheel(path: string, { hashes }: Wheel, to: string): Promise<void> {
+export function extractWheel(path: string, { hashes }: TensorFlowWheel, to: string): Promise<void> {
   return withWheel(path, async (zip) => {
     for (const name of zip.entries.keys()) {
       const target = targetOf(name);
