@@ -62,7 +62,7 @@ describe('the structure of the sources', () => {
     expect(writers.map(({ path }) => path)).to.deep.equal([
       'bin/dgate.ts',
       'src/cli/output.ts',
-      'src/engines/tfjs/setup/smoke.ts',
+      'src/engines/tfjs/setup/machine.ts',
       'src/experiment/load.ts',
     ]);
   });

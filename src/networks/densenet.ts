@@ -1,5 +1,5 @@
-import { batchNorm, conv, relu } from './layers.js';
 import type { DenseConcat, Layer, MapShape, Network, Stage } from './network.js';
+import { batchNorm, conv, relu } from './network.js';
 
 /** How a family of DenseNets is built. */
 export interface DenseNetStyle {

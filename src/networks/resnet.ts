@@ -1,5 +1,5 @@
-import { batchNorm, conv, relu } from './layers.js';
 import type { Conv, Layer, MapShape, Network, Residual, Stage } from './network.js';
+import { batchNorm, conv, relu } from './network.js';
 
 /** How a family of ResNets is built and what its reference calls its tensors. */
 export interface ResNetStyle {

@@ -8,10 +8,9 @@ import { isRunning } from '../../store/processes.js';
 import { ensureFolder } from '../../store/store.js';
 import { sweep } from '../../store/sweep.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
-import { isDescribed, writeDescription } from './description.js';
 import { classesText, directoryOf, type RecordLayout } from './layout.js';
 import { makeFrom } from './sources.js';
-import { type Inspection, inspectFolder, reportOf } from './verify.js';
+import { type Inspection, inspectFolder, isDescribed, reportOf, writeDescription } from './verify.js';
 
 const dayMs = 24 * 60 * 60 * 1000;
 

@@ -9,9 +9,12 @@ import { openWebGpu } from './webgpu.js';
 export const tfjsIds = ['tfjs-node', 'tfjs-webgpu', 'tfjs-wasm', 'tfjs-cpu'] as const;
 export type TfjsId = (typeof tfjsIds)[number];
 
+/** TensorFlow.js, from whichever package. */
+export type TensorFlow = typeof tfjs;
+
 /** TensorFlow.js with one of its backends ready. */
 export interface TensorFlowBackend {
-  readonly tf: typeof tfjs;
+  readonly tf: TensorFlow;
   readonly id: TfjsId;
   readonly device: string;
   readonly versions: Readonly<Record<string, string>>;
@@ -23,7 +26,7 @@ export interface TensorFlowBackend {
 
 /** What distinguishes a backend once it is loaded. */
 interface Loaded {
-  readonly tf: typeof tfjs;
+  readonly tf: TensorFlow;
   /** Name in TensorFlow.js. */
   readonly backend: string;
   readonly versions: Readonly<Record<string, string>>;

@@ -14,7 +14,7 @@ import type { GatePlace } from '../../networks/pooling.js';
 import type { LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
-import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
+import { loadTensorFlow, type TensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
 import { deviceGated } from './gated.js';
 import { deviceScaling, linearGradient, splitInto } from './linear.js';
 import { deviceNetwork } from './network.js';
@@ -115,7 +115,7 @@ export class TensorFlowEngine implements Engine {
   }
 }
 
-function squareMatrix(tf: TensorFlowBackend['tf'], values: Float32Array): Tensor2D {
+function squareMatrix(tf: TensorFlow, values: Float32Array): Tensor2D {
   const size = Math.sqrt(values.length);
   return tf.tensor2d(values, [size, size]);
 }

@@ -5,10 +5,8 @@ import type { LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { gateFeatureCounts } from '../../networks/pooling.js';
 import type { GatedNetwork } from '../engine.js';
-import type { TensorFlowBackend } from './backend.js';
+import type { TensorFlow, TensorFlowBackend } from './backend.js';
 import { type DeviceParts, deviceParts, type Keep, replace, type Step } from './network.js';
-
-type Tf = TensorFlowBackend['tf'];
 
 /** A way out of the network, on the device. */
 interface DeviceExit {
@@ -92,7 +90,7 @@ function checkGates({ network }: LoweredNetwork, gates: readonly PlacedGate[]): 
 
 /** The gates in order, then the original classifier, each with the layers that lead to it. */
 function deviceExits(
-  tf: Tf,
+  tf: TensorFlow,
   { stem, stages, classifier, keep }: DeviceParts,
   { network }: LoweredNetwork,
   gates: readonly PlacedGate[],
@@ -117,7 +115,7 @@ function deviceExits(
 
 /** A gate's pooling and distances [batch, classes] on the device. */
 function deviceGate(
-  tf: Tf,
+  tf: TensorFlow,
   { place, gate }: PlacedGate,
   { channels, height, width }: MapShape,
   keep: Keep,

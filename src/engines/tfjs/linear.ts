@@ -2,12 +2,10 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { LinearProblem, Scaling } from '../../gates/contracts.js';
 import type { LossAlgebra } from '../../gates/definitions.js';
 import { lossNamed } from '../../gates/loss.js';
-import type { TensorFlowBackend } from './backend.js';
-
-type Tf = TensorFlowBackend['tf'];
+import type { TensorFlow } from './backend.js';
 
 /** Scaled features s = (x - mean) * inverse, with the scaling on the device. */
-export function deviceScaling(tf: Tf, { mean, inverse }: Scaling) {
+export function deviceScaling(tf: TensorFlow, { mean, inverse }: Scaling) {
   const [centre, factor] = [tf.tensor1d(mean), tf.tensor1d(inverse)];
   return {
     scale: (x: Tensor2D): Tensor2D => tf.mul(tf.sub(x, centre), factor),
@@ -34,7 +32,7 @@ export interface GradientInput {
  * @returns P (dLoss/dV + ridge V) [features, classes], dLoss/da [classes] and the loss []
  */
 export function linearGradient(
-  tf: Tf,
+  tf: TensorFlow,
   problem: LinearProblem,
   preconditioner: readonly Tensor2D[],
   input: GradientInput,
@@ -56,7 +54,7 @@ export function linearGradient(
 }
 
 /** The operations of losses on tensors. */
-function tensorsOf(tf: Tf): LossAlgebra<Tensor> {
+function tensorsOf(tf: TensorFlow): LossAlgebra<Tensor> {
   return {
     scalar: (value) => tf.scalar(value),
     multiply: (a, b) => tf.mul(a, b),
@@ -71,6 +69,6 @@ function tensorsOf(tf: Tf): LossAlgebra<Tensor> {
 }
 
 /** Parts of a matrix along an axis. */
-export function splitInto(tf: Tf, value: Tensor2D, sizes: readonly number[], axis: 0 | 1): Tensor2D[] {
+export function splitInto(tf: TensorFlow, value: Tensor2D, sizes: readonly number[], axis: 0 | 1): Tensor2D[] {
   return sizes.length === 1 ? [value] : tf.split<Tensor2D>(value, [...sizes], axis);
 }

@@ -3,9 +3,8 @@ import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import type { GatePlace, Pooling } from '../../networks/pooling.js';
 import type { NetworkOutputs } from '../../onnx/loaded.js';
-import type { TensorFlowBackend } from './backend.js';
+import type { TensorFlow } from './backend.js';
 
-type Tf = TensorFlowBackend['tf'];
 /** [batch, height, width, channels] to the same; weights are on the device already. */
 export type Step = (x: Tensor4D) => Tensor4D;
 /** Makes a tensor that stays until the network is closed. */
@@ -25,7 +24,7 @@ export interface DeviceParts {
 }
 
 /** Puts a network's weights on the device, in TensorFlow's layout. */
-export function deviceParts(tf: Tf, lowered: LoweredNetwork): DeviceParts {
+export function deviceParts(tf: TensorFlow, lowered: LoweredNetwork): DeviceParts {
   const weights: Tensor[] = [];
   const keep: Keep = (make) => {
     const tensor = tf.keep(tf.tidy(make));
@@ -58,7 +57,7 @@ export interface DeviceNetwork {
 
 /** A network that gives the features of gates, and its logits unless only features are wanted. */
 export function deviceNetwork(
-  tf: Tf,
+  tf: TensorFlow,
   lowered: LoweredNetwork,
   places: readonly GatePlace[],
   wanted: NetworkOutputs = 'features and logits',
@@ -91,7 +90,7 @@ export function replace(x: Tensor4D, step: Step): Tensor4D {
 }
 
 /** Layers one after the other; what is between them is freed at once, so that a deep network needs little memory. */
-function sequence(tf: Tf, layers: readonly Lowered[], keep: Keep): Step {
+function sequence(tf: TensorFlow, layers: readonly Lowered[], keep: Keep): Step {
   const steps = layers.map((layer) => prepareLayer(tf, layer, keep));
   return (x) => {
     let value = x;
@@ -104,7 +103,7 @@ function sequence(tf: Tf, layers: readonly Lowered[], keep: Keep): Step {
   };
 }
 
-function prepareLayer(tf: Tf, layer: Lowered, keep: Keep): Step {
+function prepareLayer(tf: TensorFlow, layer: Lowered, keep: Keep): Step {
   switch (layer.op) {
     case 'conv':
       return convolution(tf, layer, keep);
@@ -141,7 +140,7 @@ const NONE: Sides = [0, 0];
 
 type OfOp<Op extends Lowered['op']> = Extract<Lowered, { op: Op }>;
 
-function convolution(tf: Tf, layer: OfOp<'conv'>, keep: Keep): Step {
+function convolution(tf: TensorFlow, layer: OfOp<'conv'>, keep: Keep): Step {
   const { stride, padding, relu } = layer;
   const shape = layer.weight.shape as [number, number, number, number];
   // [out, in, height, width] to [height, width, in, out]
@@ -167,14 +166,14 @@ function convolutionPadding(
 }
 
 /** x * scale + shift as a batch norm with mean 0 and variance 1: one kernel instead of two. */
-function scale(tf: Tf, layer: OfOp<'scale'>, keep: Keep): Step {
+function scale(tf: TensorFlow, layer: OfOp<'scale'>, keep: Keep): Step {
   const [factor, shift] = [keep(() => tf.tensor1d(layer.scale.data)), keep(() => tf.tensor1d(layer.shift.data))];
   const [mean, variance] = [keep(() => tf.zerosLike(factor)), keep(() => tf.onesLike(factor))];
   const norm: Step = (x) => tf.batchNorm4d(x, mean, variance, shift, factor, 0);
   return layer.relu ? (x) => tf.relu(norm(x)) : norm;
 }
 
-function pooling(tf: Tf, { op, kernel, stride, padding }: OfOp<'maxPool' | 'avgPool'>): Step {
+function pooling(tf: TensorFlow, { op, kernel, stride, padding }: OfOp<'maxPool' | 'avgPool'>): Step {
   if (op === 'avgPool') {
     if (padding !== 0) throw new Error('average pooling with padding: in none of the families');
     return (x) => tf.avgPool(x, kernel, stride, 'valid');
@@ -186,7 +185,7 @@ function pooling(tf: Tf, { op, kernel, stride, padding }: OfOp<'maxPool' | 'avgP
 }
 
 /** A gate's features [batch, features], ordered channel, row, column as in the ONNX graph. */
-function pool(tf: Tf, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
+function pool(tf: TensorFlow, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
   if (pooling.kind !== 'grid') return tf.mean(x, [1, 2]);
   const cell: [number, number] = [height / pooling.size, width / pooling.size];
   return tf.tidy(() => {
@@ -195,7 +194,7 @@ function pool(tf: Tf, x: Tensor4D, pooling: Pooling, { height, width }: MapShape
   });
 }
 
-function linear(tf: Tf, { weight, bias }: LoweredNetwork, keep: Keep): (x: Tensor2D) => Tensor2D {
+function linear(tf: TensorFlow, { weight, bias }: LoweredNetwork, keep: Keep): (x: Tensor2D) => Tensor2D {
   const matrix = keep(() => tf.tensor2d(weight.data, weight.shape as [number, number])); // [classes, features]
   const offset = keep(() => tf.tensor1d(bias.data));
   return (x) => tf.add(tf.matMul(x, matrix, false, true), offset);

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import util from 'node:util';
 import type * as tfjs from '@tensorflow/tfjs';
 import { messageOf } from '../../errors.js';
 import { computeInFloat32 } from '../float32.js';
 import { EngineUnavailable } from '../unavailable.js';
-import { restoreRemovedUtil } from './removed-util.js';
 
 /** TensorFlow.js on TensorFlow's own kernels. */
 export interface NodeBackend {
@@ -80,4 +80,17 @@ function addonPath(name: string): string {
 
 function versionOf(name: string): string {
   return (require(`${name}/package.json`) as { version: string }).version;
+}
+
+/** Functions that Node 23 took out of `util`, which tfjs-node 4.22 calls. */
+const removed = {
+  isArray: Array.isArray,
+  isNullOrUndefined: (value: unknown): value is null | undefined => value === null || value === undefined,
+};
+
+/** Puts them back, where they are not there, before tfjs-node is loaded. @param into in tests, another object */
+export function restoreRemovedUtil(into: object = util): void {
+  for (const [name, value] of Object.entries(removed)) {
+    if (!(name in into)) Object.defineProperty(into, name, { value, configurable: true });
+  }
 }

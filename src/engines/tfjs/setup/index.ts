@@ -7,10 +7,8 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, w
 import { join } from 'node:path';
 import { removeOnExit } from '../../../store/cleanup.js';
 import { fail, lockSetup, settingUp } from '../../setup/fail.js';
-import { compileAddon } from './build.js';
-import { ADDON, type AddonPackage, checkMachine, findPackage } from './machine.js';
-import { type Smoke, smokeTest } from './smoke.js';
-import { checkSymbols } from './symbols.js';
+import { checkSymbols, compileAddon } from './build.js';
+import { ADDON, type AddonPackage, checkMachine, findPackage, type Smoke, smokeTest } from './machine.js';
 import { placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';
 import { libraries } from './wheel.js';
 

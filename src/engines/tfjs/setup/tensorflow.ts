@@ -1,19 +1,21 @@
 import {
+  copyFileSync,
   cpSync,
   existsSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   renameSync,
   rmSync,
   statfsSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fail } from '../../setup/fail.js';
 import { fetchCuda, fetchWheel } from '../../setup/pip.js';
-import { copyHeaders, linkFile } from './files.js';
-import { extractWheel, libraries, readWheel } from './wheel.js';
+import { extractWheel, isWantedHeader, libraries, readWheel } from './wheel.js';
 
 /** Where TensorFlow comes from, and where it stays. */
 export interface SetupOptions {
@@ -163,4 +165,28 @@ function cachedWheel(cache: string | undefined, { distribution, version }: Wheel
   const prefix = `${distribution.replace('-', '_')}-${version}-`;
   const name = readdirSync(cache).find((entry) => entry.startsWith(prefix) && existsSync(join(cache, entry, COMPLETE)));
   return name === undefined ? undefined : resolve(cache, name);
+}
+
+/** Links a file; symbolically on another disk, or without the right to hard-link. */
+export function linkFile(from: string, to: string): void {
+  rmSync(to, { force: true });
+  try {
+    linkSync(from, to);
+  } catch {
+    symlinkSync(from, to);
+  }
+}
+
+/** Copies the few headers that the addon includes from an installed TensorFlow. */
+export function copyHeaders(tensorflow: string, to: string, folder = 'include'): void {
+  for (const entry of readdirSync(join(tensorflow, folder), { withFileTypes: true })) {
+    const name = `${folder}/${entry.name}`;
+    if (entry.isDirectory()) {
+      copyHeaders(tensorflow, to, name);
+    } else if (isWantedHeader(`tensorflow/${name}`)) {
+      const target = join(to, name);
+      mkdirSync(dirname(target), { recursive: true });
+      copyFileSync(join(tensorflow, name), target);
+    }
+  }
 }

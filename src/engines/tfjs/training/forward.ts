@@ -1,5 +1,6 @@
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { BatchNorm, Conv, Layer, Network, Pool, SubsamplePad } from '../../../networks/network.js';
-import type { Tensor, Tensor1D, Tensor2D, Tensor4D, TensorFlow } from './tensorflow.js';
+import type { TensorFlow } from '../backend.js';
 
 /** What differs between training and evaluation, and where tensors come from. */
 export interface ForwardMode {

@@ -1,4 +1,5 @@
-import type { GradSaveFunc, Tensor, Tensor1D, Tensor4D, TensorFlow, TensorFlowBackend } from './tensorflow.js';
+import type { GradSaveFunc, Tensor, Tensor1D, Tensor4D } from '@tensorflow/tfjs';
+import type { TensorFlow, TensorFlowBackend } from '../backend.js';
 
 /** PyTorch's default, used by all reference networks. */
 export const EPSILON = 1e-5;

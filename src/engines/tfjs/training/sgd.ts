@@ -1,5 +1,6 @@
+import type { Tensor } from '@tensorflow/tfjs';
 import type { Recipe } from '../../../training/recipe.js';
-import type { Tensor, TensorFlow } from './tensorflow.js';
+import type { TensorFlow } from '../backend.js';
 
 /** Stochastic gradient descent with momentum and weight decay as `torch.optim.SGD` does it. */
 export class Sgd {

@@ -1,15 +1,15 @@
 import { availableParallelism } from 'node:os';
+import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { Network } from '../../../networks/network.js';
 import { networkTensors } from '../../../networks/tensors.js';
-import type { TensorMap } from '../../../tensor.js';
+import { elementCount, type Tensor as StoredTensor, type TensorMap } from '../../../tensor.js';
 import type { EngineDescription } from '../../../timing/machine.js';
 import type { Recipe } from '../../../training/recipe.js';
 import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/trainer.js';
+import type { TensorFlow, TensorFlowBackend } from '../backend.js';
 import { type ForwardMode, forward, normaliseByRunningStatistics } from './forward.js';
 import { EPSILON, type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
-import { toPyTorch, toTensorFlow } from './layout.js';
 import { Sgd } from './sgd.js';
-import type { Tensor, Tensor1D, Tensor2D, Tensor4D, TensorFlow, TensorFlowBackend } from './tensorflow.js';
 
 /** Share of a batch's statistics in the running ones: PyTorch's momentum of batch norm. */
 const RUNNING_SHARE = 0.1;
@@ -188,4 +188,35 @@ function countCorrect(logits: Float32Array, labels: Int32Array): number {
     if (row.every((value) => value <= row[label]!)) correct++;
   });
   return correct;
+}
+
+/** Where an axis of one layout comes from in the other; convolutions only, all else is the same in both. */
+const hwioFromOihw = [2, 3, 1, 0] as const;
+const oihwFromHwio = [3, 2, 0, 1] as const;
+
+/** A tensor as TensorFlow wants it: convolutions from (out, in, height, width) to (height, width, in, out). */
+export function toTensorFlow(tensor: StoredTensor): StoredTensor {
+  return tensor.shape.length === 4 ? permute(tensor, hwioFromOihw) : tensor;
+}
+
+/** A tensor as PyTorch has it: the inverse of {@link toTensorFlow}. */
+export function toPyTorch(tensor: StoredTensor): StoredTensor {
+  return tensor.shape.length === 4 ? permute(tensor, oihwFromHwio) : tensor;
+}
+
+function permute({ shape, data }: StoredTensor, order: readonly [number, number, number, number]): StoredTensor {
+  const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
+  const sizes = order.map((axis) => shape[axis]!) as [number, number, number, number];
+  const [s0, s1, s2, s3] = order.map((axis) => strides[axis]!) as [number, number, number, number];
+  const out = new Float32Array(data.length);
+  let to = 0;
+  for (let a = 0; a < sizes[0]; a++) {
+    for (let b = 0; b < sizes[1]; b++) {
+      for (let c = 0; c < sizes[2]; c++) {
+        let from = a * s0 + b * s1 + c * s2;
+        for (let d = 0; d < sizes[3]; d++, from += s3) out[to++] = data[from]!;
+      }
+    }
+  }
+  return { shape: sizes, data: out };
 }
