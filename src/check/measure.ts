@@ -10,8 +10,7 @@ import { openStages, type Stages } from '../run/stages.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import { infinityAsText } from '../store/sealed.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
-import { probeGates } from './probes.js';
-import { nearThreshold, shares, thresholdsAtRanks, thresholdsInGaps } from './thresholds.js';
+import { nearThreshold, probeGates, shares, thresholdsAtRanks, thresholdsInGaps } from './probes.js';
 
 /**
  * What may differ where nothing has changed: engines and processors add up in different orders. See `tolerances`.

@@ -7,7 +7,7 @@ import { experimentNames, loadDefinition } from '../experiment/load.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { withLastTiming } from '../gated/time/run.js';
-import { uncheckedClaims } from '../paper/unchecked.js';
+import { uncheckedClaims } from '../paper/claims.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';
 import { type ExperimentSummary, renderSummary } from '../report/summary.js';

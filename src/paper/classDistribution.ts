@@ -6,15 +6,20 @@ import { chiSquared, chiSquaredTail } from '../statistics/chi-squared.js';
 import { exitOf } from '../thresholds/evaluate.js';
 import { missingClasses, printedClaim, settle } from './claims.js';
 import {
+  byEarlyShare,
   byExit,
   CANNOT,
   type ClassCounts,
+  classTable,
   countByClass,
   earlyExits,
   earlyVerdict,
+  exitName,
+  extremesTable,
+  groupTable,
   lateVerdict,
+  MOST_NAMED,
 } from './classCounts.js';
-import { byEarlyShare, classTable, exitName, extremesTable, groupTable, MOST_NAMED } from './classTables.js';
 import { type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
 import { counted, listed, percent } from './words.js';

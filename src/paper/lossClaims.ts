@@ -2,8 +2,7 @@ import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { printedClaim, settle } from './claims.js';
-import type { CurveComparison } from './lossCurves.js';
-import type { ComparedLosses } from './lossTypes.js';
+import type { ComparedLosses, CurveComparison } from './lossCurves.js';
 import { listed, percent, points, within } from './words.js';
 
 /**

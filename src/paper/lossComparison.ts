@@ -8,9 +8,11 @@ import { mean } from '../statistics/moments.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import {
   type AccuracyPoint,
+  type ComparedVariant,
   chooseForBudgets,
   compareCurves,
   curveOf,
+  type Regularisation,
   type Tested,
   testChoice,
   type Variant,
@@ -18,7 +20,6 @@ import {
   variants,
 } from './lossCurves.js';
 import { lossReport } from './lossReport.js';
-import type { ComparedVariant, Regularisation } from './lossTypes.js';
 
 /** Shares of FLOPs between two budgets that thresholds are chosen for. */
 const BUDGET_STEP = 0.02;

@@ -198,3 +198,27 @@ function winnerOf({ low, high }: Interval, least: number, most: number): Winner 
   if (high < 0 && most < 0) return 'cross-entropy';
   return 'neither shown';
 }
+
+/** One lambda that validation could choose. */
+export interface Regularisation extends Variant {
+  readonly l2: number;
+  /** On the validation images, mean over the compared shares of FLOPs. */
+  readonly accuracy: number;
+  readonly chosen: boolean;
+}
+
+/** A variant with the gates that validation chose. */
+export interface ComparedVariant {
+  readonly variant: Variant;
+  readonly l2: number;
+  readonly seeds: readonly number[];
+  /** Per seed, its choices of thresholds on the test images. */
+  readonly tested: readonly (readonly Tested[])[];
+  readonly curve: readonly AccuracyPoint[];
+}
+
+/** Hinge with one confidence against cross-entropy with another. */
+export interface ComparedLosses extends CurveComparison {
+  readonly hinge: ConfidenceKind;
+  readonly other: ConfidenceKind;
+}

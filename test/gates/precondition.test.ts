@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { invertPositiveDefinite } from '../../src/gates/linear-algebra.js';
-import { preconditioner } from '../../src/gates/precondition.js';
+import { invertPositiveDefinite, preconditioner } from '../../src/gates/precondition.js';
 import { Random } from '../../src/random.js';
 import { inMemory } from '../../src/run/features.js';
 import { directEngine, multiplyBlocks, scale, unscaled } from './linear.js';

@@ -1,6 +1,12 @@
 import { expect } from 'chai';
-import { byExit, type ClassCounts, countByClass, earlyVerdict, lateVerdict } from '../../src/paper/classCounts.js';
-import { extremesTable } from '../../src/paper/classTables.js';
+import {
+  byExit,
+  type ClassCounts,
+  countByClass,
+  earlyVerdict,
+  extremesTable,
+  lateVerdict,
+} from '../../src/paper/classCounts.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 describe('images of each class by gate (Figures 6, 7, 8)', () => {
