@@ -7,30 +7,30 @@ import { exists } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import type { BaselineThresholds, Measure, Tolerance } from './measure.js';
 
-/** What a baseline says and the check finds differently. */
+/** A difference between a baseline and a check. */
 export interface Moved {
   readonly item: string;
   readonly quantity: string;
-  /** Absent where only the check has it. */
+  /** Absent if only the check has it. */
   readonly from?: number | string;
-  /** Absent where only the baseline has it. */
+  /** Absent if only the baseline has it. */
   readonly to?: number | string;
-  /** Of numbers: to - from. */
+  /** to - from, of numbers. */
   readonly difference?: number;
   readonly tolerance: Tolerance;
-  /** False for what only explains. */
+  /** False for a note, which only explains. */
   readonly isRegression: boolean;
 }
 
 const columns = ['item', 'quantity', 'value', 'tolerance'] as const;
 
-/** A baseline as CSV: plain numbers, the tolerance of each beside it. */
+/** A baseline as CSV: plain numbers and their tolerances. */
 export function renderBaseline(measures: readonly Measure[]): string {
   const records = measures.map(({ item, quantity, value, tolerance }) => [item, quantity, value, tolerance]);
   return csvOf([columns, ...records]);
 }
 
-/** A baseline; undefined where there is no such file. @throws InputError where it is none */
+/** A baseline; undefined if the file does not exist. @throws InputError if the file is not a baseline */
 export async function readBaseline(path: string): Promise<Measure[] | undefined> {
   if (!(await exists(path))) return undefined;
   let records: Record<string, string>[];
@@ -46,7 +46,7 @@ export async function readBaseline(path: string): Promise<Measure[] | undefined>
   });
   if (problems.length > 0 || records.length === 0) {
     const where = problems[0] ?? `${path}: empty`;
-    throw new InputError(`${where}; valid: ${columns.join(', ')} (dgate check --update writes it anew)`);
+    throw new InputError(`${where}; valid: ${columns.join(', ')} (dgate check --update replaces it)`);
   }
   return records.map(({ item, quantity, value, tolerance }) => {
     return { item: item!, quantity: quantity!, value: valueFrom(value!), tolerance: toleranceFrom(tolerance!)! };
@@ -55,7 +55,7 @@ export async function readBaseline(path: string): Promise<Measure[] | undefined>
 
 const isNumber = (text: string): boolean => decimalNumber(text.trim()) !== undefined;
 
-/** Hashes may look like numbers (`1e5...`): only what reads back as it stands is one. */
+/** Hashes may look like numbers (`1e5...`): a number is a text that is printed the same after parsing. */
 function valueFrom(text: string): number | string {
   return isNumber(text) && String(Number(text)) === text ? Number(text) : text;
 }
@@ -65,7 +65,7 @@ function toleranceFrom(text: string): Tolerance | undefined {
   return isNumber(text) && Number(text) >= 0 ? Number(text) : undefined;
 }
 
-/** The thresholds that a baseline keeps. */
+/** The thresholds stored in a baseline. */
 export function givenThresholds(measures: readonly Measure[]): BaselineThresholds {
   const given = new Map<string, number[]>();
   for (const { item, value, tolerance } of measures) {
@@ -76,8 +76,8 @@ export function givenThresholds(measures: readonly Measure[]): BaselineThreshold
 }
 
 /**
- * What differs by more than its tolerance, in the order of the check; last what only the baseline has. Notes are there
- * only where something else moved.
+ * Differences above their tolerances, in the order of the check; measures that only the baseline has come last. Notes
+ * are included only if there is a regression.
  */
 export function whatMoved(baseline: readonly Measure[], measures: readonly Measure[]): Moved[] {
   const key = ({ item, quantity }: Measure): string => `${csvCell(item)}\n${csvCell(quantity)}`;
@@ -90,7 +90,7 @@ export function whatMoved(baseline: readonly Measure[], measures: readonly Measu
     const from = known.value;
     const difference = typeof from === 'number' && typeof to === 'number' ? to - from : undefined;
     const allowed = typeof known.tolerance === 'number' ? known.tolerance : 0;
-    // What is not a number is not the same, even as a baseline that has none either.
+    // NaN is never the same, not even if the baseline has NaN too.
     const isSame =
       difference === undefined
         ? String(csvCell(from)) === String(csvCell(to)) && String(to) !== 'NaN'

@@ -13,47 +13,47 @@ import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds
 import { nearThreshold, probeGates, shares, thresholdsAtRanks, thresholdsInGaps } from './probes.js';
 
 /**
- * What may differ where nothing has changed: engines and processors add up in different orders. See `tolerances`.
- * `note` never fails; it says why something else did. `given` is taken from the baseline, not measured.
+ * The accepted difference: engines and processors add up in different orders. See `tolerances`. A `note` never fails;
+ * it explains why another measure did. A `given` value comes from the baseline and is not measured.
  */
 export type Tolerance = number | 'note' | 'given';
 
-/** One number or hash that a check compares. */
+/** A number or hash that a check compares. */
 export interface Measure {
-  /** What it is of: `gate 1`, `dg(1.00, 0.60, 1.50)`. */
+  /** The measured object: `gate 1`, `dg(1.00, 0.60, 1.50)`. */
   readonly item: string;
-  /** With its unit: `objective`, `flops_per_image`. */
+  /** The measured quantity with its unit: `objective`, `flops_per_image`. */
   readonly quantity: string;
   readonly value: number | string;
-  /** Largest difference that is none; 0: exactly the same. */
+  /** Largest accepted difference; 0: exactly the same. */
   readonly tolerance: Tolerance;
 }
 
 /**
- * Derived from what differs where nothing has changed: between ort-cpu, tfjs-node and tfjs-wasm (docs/ci.md).
+ * Derived from differences between ort-cpu, tfjs-node and tfjs-wasm on the same code (docs/ci.md).
  *
- * Features differ by 1e-8 (root mean squares), and what depends on them smoothly by not much more. A trained gate differs
- * more, seldom but then in the third digit: with a thousand images and hundreds of features, one image that a rounding
- * moves across the kink of the hinge changes the gate. So exits are compared exactly where they hang on untrained gates
- * (`check-probes.ts`) or on ranks, and trained gates by what they reach, within these:
+ * Features differ by 1e-8 (root mean squares), and smooth functions of them by little more. Trained gates differ more,
+ * rarely but then in the third digit: with a thousand images and hundreds of features, a rounding error that moves one
+ * image across the kink of the hinge changes the gate. Therefore exits are compared exactly only for untrained gates
+ * (`probes.ts`) and for ranks; trained gates are compared by their results, within these:
  */
-export const tolerances = {
+const tolerances = {
   /** Root mean squares of features and logits, relative. */
   features: 1e-6,
   /** Objectives of gates, relative. */
   objective: 2e-3,
   /** Confidences of trained gates: images this close to a threshold may leave at another exit. */
   confidence: 0.02,
-  /** Images whose class a trained gate may change: one in so many. */
+  /** Images per image whose class a trained gate may change. */
   imagesForOne: 100,
-  /** FLOPs of searched thresholds on the images that chose them, as a share of the original's. */
+  /** FLOPs of searched thresholds on the selection images, as a share of the original's. */
   search: 0.01,
 } as const;
 
-/** Thresholds that a baseline keeps, by item. */
+/** Thresholds stored in a baseline, by item. */
 export type BaselineThresholds = ReadonlyMap<string, Thresholds>;
 
-/** Runs an experiment as far as its scores and measures what a check compares. @param given thresholds of a baseline */
+/** Runs an experiment up to its scores and takes the measures of a check. @param given thresholds of a baseline */
 export function measure(
   context: AnalysisContext,
   experiment: Experiment,
@@ -116,14 +116,14 @@ const everyImageRight = (scores: Scores): number =>
     Int32Array.from({ length: scores.count }, (_, i) => i),
   );
 
-/** Every value of the definition, so that a table of what moved says why. */
+/** Every value of the definition, so that the table of differences shows their cause. */
 function definitionMeasures(experiment: Experiment, { engine, source }: Stages): Measure[] {
   const { title: _, checkpoint: __, name: ___, ...rest } = experiment;
   const noted = { ...rest, engine: engine.entry.id, checkpoint: source.checkpoint.sha256 };
   return flatten(noted).map(([quantity, value]) => ({ item: 'definition', quantity, value, tolerance: 'note' }));
 }
 
-/** The values of a tree by their paths; lists are one value. */
+/** The values of a tree by their paths; a list is one value. */
 export function flatten(value: unknown, path = ''): [path: string, value: number | string][] {
   if (value === undefined) return [];
   if (typeof value === 'number') return [[path, value]];
@@ -133,7 +133,7 @@ export function flatten(value: unknown, path = ''): [path: string, value: number
   return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
 }
 
-/** Hash of all weights as the engines get them, whatever file they came from. */
+/** Hash of all weights as passed to the engines, independent of the file format. */
 function weightsHash(network: LoadedNetwork): string {
   if (isUser(network)) return network.graph.model.file.sha256;
   const hashes: string[] = [];
@@ -146,14 +146,14 @@ function weightsHash(network: LoadedNetwork): string {
   return sha256(hashes.join());
 }
 
-/** Hash of which images choose thresholds and which report them. */
+/** Hash of the positions of selection and evaluation images. */
 function partsHash(parts: readonly Part[]): string {
   return sha256(
     canonicalJson(parts.map(({ selection, evaluation }) => [[...selection.images], [...evaluation.images]])),
   );
 }
 
-/** Root mean squares over the test images: a changed weight or preprocessing moves them, rounding does not. */
+/** Root mean squares over the test images: sensitive to weights and preprocessing, not to rounding. */
 async function featureMeasures(features: FeatureSet): Promise<Measure[]> {
   const sums = features.widths.map(() => 0);
   let ofLogits = 0;
@@ -171,12 +171,12 @@ async function featureMeasures(features: FeatureSet): Promise<Measure[]> {
   ];
 }
 
-/** Exits of untrained gates at thresholds that the baseline keeps, far from every confidence: the same on every engine. */
+/** Exits of untrained gates at thresholds of the baseline, far from every confidence: the same on every engine. */
 function probeRows(scores: Scores, costs: ExitCosts, given: BaselineThresholds | undefined): Measure[] {
   return shares.flatMap((share) => {
     const item = `untrained gates, about ${100 * share} % leave at each`;
-    const kept = given?.get(item);
-    const thresholds = kept?.length === scores.confidences.length ? kept : thresholdsInGaps(scores, share);
+    const stored = given?.get(item);
+    const thresholds = stored?.length === scores.confidences.length ? stored : thresholdsInGaps(scores, share);
     const stated = thresholds.map((value, gate): Measure => {
       return { item, quantity: `threshold${gate + 1}`, value, tolerance: 'given' };
     });
@@ -184,7 +184,7 @@ function probeRows(scores: Scores, costs: ExitCosts, given: BaselineThresholds |
   });
 }
 
-/** Trained gates: at ranks, where the exits follow from the ranks, and at the definition's own thresholds. */
+/** Trained gates, at thresholds of fixed ranks, which determine the exits, and at the thresholds of the definition. */
 function trainedRows(experiment: Experiment, scores: Scores, costs: ExitCosts): Measure[] {
   const atRanks = shares.flatMap((share) => {
     const item = `${100 * share} % leave at each gate, the last by just reaching the threshold`;
@@ -197,7 +197,7 @@ function trainedRows(experiment: Experiment, scores: Scores, costs: ExitCosts): 
   return [...atRanks, ...fixed];
 }
 
-/** @param undecided images that may leave elsewhere by rounding */
+/** @param undecided images whose exit depends on rounding */
 function rowMeasures(item: string, row: Evaluation, costs: ExitCosts, undecided: number): Measure[] {
   const { accuracy, exits, flops, count } = row;
   const flopsTolerance = (undecided * Math.max(...costs)) / count;
@@ -212,8 +212,8 @@ function rowMeasures(item: string, row: Evaluation, costs: ExitCosts, undecided:
 }
 
 /**
- * What searches and guarantees found, on the images that they chose on: the least FLOPs at a margin, which near-ties
- * between thresholds do not change, while the thresholds themselves may jump from one to the other.
+ * Results of searches and guarantees on the selection images: the fewest FLOPs at a margin. Near-ties between
+ * thresholds do not change the FLOPs, but may change the thresholds.
  */
 function searchMeasures(rows: readonly Row[], originalFlops: number): Measure[] {
   return rows.flatMap(({ kind, margin, search, guarantee, validation }) => {

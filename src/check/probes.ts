@@ -4,10 +4,10 @@ import type { CachedGate } from '../run/train.js';
 import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 
 /**
- * Gates that need no training: linear classifiers by the nearest class mean, in double precision. What they say hangs
- * smoothly on the features, so that every engine sends every image to the same exit, while a changed weight, image, split
- * or comparison shows. (Trained gates do not serve here: with few images, a rounding that moves one of them across the
- * hinge's kink changes the gate in the third digit.)
+ * Gates without training: linear classifiers by the nearest class mean, in double precision. Their distances are smooth
+ * in the features, so that every image takes the same exit on every engine, while a changed weight, image, split or
+ * comparison moves exits. (Trained gates are unsuitable: with few images, a rounding error that moves one of them
+ * across the hinge's kink changes the gate in the third digit.)
  *
  * @param features of the training images
  */
@@ -15,7 +15,9 @@ export function probeGates(features: FeatureSet): Pick<CachedGate, 'index' | 'lo
   return features.widths.map((_, index) => ({ index, load: () => nearestMean(features, index) }));
 }
 
-/** d_c = ((x - m).(m_c - m) - |m_c - m|^2 / 2) / A, m_c the mean of class c, m that of all, A the average |m_c - m|^2 */
+/**
+ * d_c = ((x - m).(m_c - m) - |m_c - m|^2 / 2) / A, m_c the mean of class c, m that of all, A the average |m_c - m|^2
+ */
 async function nearestMean(set: FeatureSet, index: number): Promise<Gate> {
   const { classes } = set;
   const width = set.widths[index]!;
@@ -33,7 +35,7 @@ async function nearestMean(set: FeatureSet, index: number): Promise<Gate> {
     for (let c = 0; c < classes; c++) sum += sums[c * width + f]!;
     return sum / set.count;
   });
-  // A class without images lies at the mean of all.
+  // The mean of a class without images is that of all images.
   const offset = (c: number, f: number): number => (counts[c] === 0 ? 0 : sums[c * width + f]! / counts[c]! - mean[f]!);
   const squares = new Float64Array(classes);
   const along = new Float64Array(classes);
@@ -50,15 +52,15 @@ async function nearestMean(set: FeatureSet, index: number): Promise<Gate> {
   return { features: width, classes, weights, bias };
 }
 
-/** Shares of the images reaching a gate that leave there, at the thresholds that a baseline keeps. */
+/** Shares of the images at a gate that leave there, at the thresholds of a baseline. */
 export const shares = [0.25, 0.5, 0.75] as const;
 
-/** How far from the wanted rank a gap between confidences is looked for, as a share of the images at the gate. */
+/** Largest distance of a gap between confidences from the target rank, as a share of the images at the gate. */
 const REACH = 0.05;
 
 /**
- * Thresholds far from every confidence: at each gate, about `share` of the images that come there leave, and the
- * threshold lies in the middle of the widest gap nearby. No rounding of an engine moves an image across it.
+ * Thresholds far from every confidence: about `share` of the images at each gate leave, and the threshold is the middle
+ * of the widest gap nearby, so that no engine's rounding moves an image across it.
  */
 export function thresholdsInGaps(scores: Scores, share: number): number[] {
   return atEachGate(scores, (confidences) => {
@@ -74,8 +76,8 @@ export function thresholdsInGaps(scores: Scores, share: number): number[] {
 }
 
 /**
- * Thresholds that are the confidence of an image each: at each gate the image at the rank of `share` leaves by exactly
- * reaching the threshold (Algorithm 1's >=). How many leave follows from the rank, whatever an engine rounds.
+ * Thresholds that equal the confidence of an image: at each gate the image at the rank of `share` leaves by exactly
+ * reaching the threshold (>= in Algorithm 1). The rank determines how many leave, independent of rounding.
  */
 export function thresholdsAtRanks(scores: Scores, share: number): number[] {
   return atEachGate(scores, (confidences) => {
@@ -84,8 +86,8 @@ export function thresholdsAtRanks(scores: Scores, share: number): number[] {
   });
 }
 
-/** @param choose a threshold from the confidences, descending, of the images that come to a gate */
-function atEachGate(scores: Scores, choose: (confidences: Float32Array) => number): number[] {
+/** @param thresholdOf a threshold for the confidences, descending, of the images at a gate */
+function atEachGate(scores: Scores, thresholdOf: (confidences: Float32Array) => number): number[] {
   const thresholds: number[] = [];
   let left = Array.from({ length: scores.count }, (_, i) => i);
   for (const confidences of scores.confidences) {
@@ -93,15 +95,15 @@ function atEachGate(scores: Scores, choose: (confidences: Float32Array) => numbe
       .filter((value) => !Number.isNaN(value))
       .sort()
       .reverse();
-    const threshold = choose(there);
+    const threshold = thresholdOf(there);
     thresholds.push(threshold);
-    // Who stays is asked of the evaluation that is checked: an image alone, this gate alone.
+    // The evaluation under test decides which images stay, one image at a time.
     left = left.filter((image) => leavesAt(scores, thresholds, image) === undefined);
   }
   return thresholds;
 }
 
-/** The gate at which an image leaves; undefined where it passes all of these. */
+/** The gate at which an image leaves; undefined if it passes all of them. */
 function leavesAt(scores: Scores, thresholds: Thresholds, image: number): number | undefined {
   const costs: ExitCosts = [...thresholds.map(() => 0), 0];
   const { exits } = evaluate(scores, thresholds, costs, [image]);
@@ -109,7 +111,10 @@ function leavesAt(scores: Scores, thresholds: Thresholds, image: number): number
   return exit < thresholds.length ? exit : undefined;
 }
 
-/** Images whose exit hangs on a rounding: their confidence at a gate that they reach is this close to the threshold. */
+/**
+ * Number of images whose exit depends on rounding: their confidence at a gate that they reach is this close to the
+ * threshold.
+ */
 export function nearThreshold(scores: Scores, thresholds: Thresholds, distance: number): number {
   let near = 0;
   for (let image = 0; image < scores.count; image++) {

@@ -4,21 +4,21 @@ import { max } from './confidences/max.js';
 import { softmax } from './confidences/softmax.js';
 import type { Confidence } from './definitions.js';
 
-/** Every confidence: one file in `confidences/` and its place here. */
+/** All confidences: each is a file in `confidences/` and an entry here. */
 export const confidences = [max, softmax, entropy, difference] as const satisfies readonly Confidence[];
 export type ConfidenceKind = (typeof confidences)[number]['name'];
 export const confidenceKinds = confidences.map(({ name }) => name);
 
-/** The confidence of this name. @throws Error where there is none: what comes from outside is checked by its schema */
+/** The confidence of this name. @throws Error for an unknown name; the schema checks names from outside */
 export function confidenceOf(kind: ConfidenceKind): Confidence {
   const found = confidences.find(({ name }) => name === kind);
   if (found === undefined) throw new Error(`confidence ${kind}: unknown; valid: ${confidenceKinds.join(', ')}`);
   return found;
 }
 
-/** A gate's answer for each image of a batch. */
+/** A gate's answers for a batch of images. */
 export interface Decisions {
-  /** argmax of the distances (the first one of equals), [count] */
+  /** argmax of the distances (the first of equal ones), [count] */
   readonly classes: Int32Array;
   /** [count] */
   readonly confidences: Float32Array;
@@ -28,7 +28,7 @@ export interface Decisions {
  * Class and confidence of each image.
  *
  * @param distances [count, classes] row-major
- * @param stride from one image's numbers to the next one's, if there is more than the distances
+ * @param stride from one image's numbers to the next one's, if they hold more than the distances
  */
 export function decide(
   distances: Float32Array,

@@ -2,19 +2,19 @@ import type { GatePlace } from '../networks/pooling.js';
 import type { Gate } from './gate.js';
 import type { Loss } from './loss.js';
 
-/** A trained gate and where it sits. */
+/** A trained gate and its place in the network. */
 export interface PlacedGate {
   readonly place: GatePlace;
   readonly gate: Gate;
 }
 
-/** What a gated network says of each image of a batch. */
+/** Answers of a gated network for a batch of images. */
 export interface GatedBatch {
   /** [count] */
   readonly classes: Int32Array;
-  /** Exit that each image took, 0 for the first gate; the number of gates for the original classifier; [count]. */
+  /** Exit of each image: 0 for the first gate, the number of gates for the original classifier; [count]. */
   readonly exits: Int32Array;
-  /** What that exit held against its threshold (the original classifier: the same kind, of its logits), [count]. */
+  /** The exit's confidence (of the original classifier: the same confidence of its logits), [count]. */
   readonly confidences: Float32Array;
 }
 
@@ -22,7 +22,7 @@ export interface GatedBatch {
 export interface Scaling {
   /** [features] */
   readonly mean: Float32Array;
-  /** 1 / standard deviation, [features]; 0 for a feature that does not vary, which a gate then ignores. */
+  /** 1 / standard deviation, [features]; 0 for a constant feature, so that gates ignore it. */
   readonly inverse: Float32Array;
 }
 
@@ -33,8 +33,8 @@ export interface LinearProblem {
   readonly loss: Loss;
   readonly scaling: Scaling;
   /**
-   * Symmetric blocks along the diagonal of a matrix P that the weights' gradient is multiplied with, each
-   * [size, size] row-major, sizes adding up to `features`.
+   * Symmetric diagonal blocks of a matrix P that multiplies the weights' gradient, each [size, size] row-major; the
+   * sizes add up to `features`.
    */
   readonly preconditioner: readonly Float32Array[];
 }
@@ -52,7 +52,7 @@ export interface LinearGradientResult {
 /** Computes losses and gradients of a linear classifier batch by batch. */
 export interface LinearGradient {
   /**
-   * @param x features as they come, [count, features] row-major
+   * @param x unscaled features, [count, features] row-major
    * @param labels class of each image, 0 .. classes - 1
    * @param weights V, [features, classes] row-major
    * @param bias a, [classes]
@@ -68,27 +68,27 @@ export interface LinearGradient {
   close(): Promise<void>;
 }
 
-/** Sums products of scaled features over batches: s^T s, by blocks along the diagonal. */
+/** Sums products of scaled features over batches: the diagonal blocks of s^T s. */
 export interface BlockCovariance {
   /** @returns each block [size, size] row-major, summed over the images of the batch */
   run(x: Float32Array): Promise<Float32Array[]>;
   close(): Promise<void>;
 }
 
-/** What trains gates on an engine: an engine's linear algebra, and nothing else of it. */
+/** The part of an engine that trains gates: its linear algebra. */
 export interface GateTrainer {
   loadLinearGradient(problem: LinearProblem): Promise<LinearGradient>;
   /** @param blocks sizes of the blocks, adding up to the features */
   loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance>;
 }
 
-/** Features and labels for training, batch by batch, so that they need not be in memory all at once. */
+/** Features and labels for training, read in batches to bound the memory. */
 export interface TrainingData {
   readonly count: number;
   readonly features: number;
   readonly classes: number;
   /**
-   * One pass over all images: as they come, or shuffled by a seed. A batch's arrays may be used again for the next one.
+   * One pass over all images, in their order or shuffled by a seed. The next batch may reuse a batch's arrays.
    */
   batches(size: number, shuffleSeed?: number): AsyncIterable<GateTrainingBatch>;
 }

@@ -1,4 +1,4 @@
-/** What writes nodes into an ONNX graph, as far as gates need it; every value is known by its name. */
+/** The part of an ONNX graph writer that gates need; values are identified by their names. */
 export interface GateGraph {
   fresh(stem: string): string;
   /** A constant vector of 64-bit integers. */
@@ -14,20 +14,23 @@ export interface GateGraph {
   rowMaxima(input: string): string;
 }
 
-/** What a gate holds against its threshold; larger is surer. One definition for search, evaluation, figures and graphs. */
+/**
+ * The number that a gate compares with its threshold; larger is more confident. Search, evaluation, figures and graphs
+ * use this definition.
+ */
 export interface Confidence {
   readonly name: string;
-  /** In words, for help and figures. */
+  /** A description for help and figures. */
   readonly label: string;
-  /** @param row distances of one image, [classes]; @param winner position of the largest, the first of equals */
+  /** @param row distances of one image, [classes]; @param winner position of the largest, the first of equal ones */
   of(row: Float32Array, winner: number): number;
-  /** Writes the same into a graph: distances [n, classes] to confidences [n]. */
+  /** Writes the same function into a graph: distances [n, classes] to confidences [n]. */
   write(graph: GateGraph, distances: string): string;
-  /** The confidence is the largest distance itself, so that a graph needs no nodes to find it. */
+  /** The confidence is the largest distance, so that a graph needs no additional nodes for it. */
   readonly isLargestDistance?: true;
 }
 
-/** The operations that losses are written with; engines give them a meaning: tensors, or nodes of a graph. */
+/** The operations of losses; engines implement them on tensors or on nodes of a graph. */
 export interface LossAlgebra<T> {
   scalar(value: number): T;
   multiply(a: T, b: T): T;
@@ -35,7 +38,7 @@ export interface LossAlgebra<T> {
   negate(a: T): T;
   exp(a: T): T;
   relu(a: T): T;
-  /** 1 where the number is above 0, else 0; of numbers that are not below 0. */
+  /** 1 where the number is above 0, otherwise 0; the input is at least 0. */
   step(a: T): T;
   /** Along the classes. */
   logSoftmax(a: T): T;
@@ -46,13 +49,13 @@ export interface LossAlgebra<T> {
 /** A loss of linear gates, written once for all engines. */
 export interface GateLoss {
   readonly name: string;
-  /** Has a gradient everywhere, so that methods for smooth functions reach its optimum. */
+  /** Whether the loss is differentiable everywhere, so that methods for smooth functions reach its optimum. */
   readonly isSmooth: boolean;
   /**
    * Loss and its (sub-)gradient with respect to the distances.
    *
    * @param distances [batch, classes]
-   * @param target 1 at each image's class, else 0, [batch, classes]
+   * @param target 1 at each image's class, otherwise 0, [batch, classes]
    * @returns the loss, summed over the batch, []; the gradient, [batch, classes]
    */
   write<T>(algebra: LossAlgebra<T>, distances: T, target: T): { readonly loss: T; readonly gradient: T };

@@ -1,4 +1,4 @@
-/** A trained d-gate: distances d = xW - b on the pooled features as they come (scaling folded in). */
+/** A trained d-gate: distances d = xW - b on unscaled pooled features (the scaling is folded in). */
 export interface Gate {
   readonly features: number;
   readonly classes: number;
@@ -8,17 +8,17 @@ export interface Gate {
   readonly bias: Float32Array;
 }
 
-/** Images whose features are held in double precision at a time: 256 KB of 1024 features, which a core's cache holds. */
+/** Images of a block in double precision: 256 KB with 1024 features, which fits a core's cache. */
 const BLOCK_IMAGES = 32;
 
-/** W^T in double precision of each gate, made once: a gate is applied to many batches. */
+/** W^T in double precision, computed once per gate: a gate is applied to many batches. */
 const transposed = new WeakMap<Gate, Float64Array>();
 
 /**
  * Distances of a batch to the decision boundaries (paper, section 2.2).
  *
- * Each is one sum in double precision over the features in their order, so that a gate gives the same distances, bit for
- * bit, wherever an image stands in a batch; four images and two classes at a time keep the sums in registers.
+ * Each is one sum in double precision over the features in their order, so that a gate's distances are the same, bit
+ * for bit, at any position in a batch; four images and two classes at a time keep the sums in registers.
  *
  * @param x pooled features [count, features] row-major
  * @returns [count, classes] row-major

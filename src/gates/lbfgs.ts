@@ -1,11 +1,11 @@
-/** A smooth convex function at a place. */
+/** A smooth convex function at a point. */
 export interface Point {
   readonly x: Float64Array;
   readonly value: number;
   readonly gradient: Float64Array;
 }
 
-/** A step that was taken: the differences of places and of gradients, and 1 / (their product). */
+/** A step: the differences of points and of gradients, and 1 / (their product). */
 interface Pair {
   readonly step: Float64Array;
   readonly change: Float64Array;
@@ -13,27 +13,27 @@ interface Pair {
 }
 
 export interface LbfgsOptions {
-  /** Approximately the inverse of the second derivatives, but for a factor: symmetric, positive definite. */
+  /** Approximate inverse of the second derivatives, up to a factor: symmetric, positive definite. */
   readonly metric: (vector: Float64Array) => Float64Array;
-  /** That factor for the first step, so that the step descends. */
+  /** The factor for the first step, small enough for the step to descend. */
   readonly firstFactor: number;
   readonly mostEvaluations: number;
 }
 
-/** Pairs that are remembered: with a metric that fits, more change nothing. */
+/** Pairs that are remembered; with a good metric more do not help. */
 const MEMORY = 5;
-/** Armijo's condition: the share of the decrease that the slope promises. */
+/** Armijo's condition: least share of the decrease that the slope predicts. */
 const SUFFICIENT = 1e-4;
-/** Steps end where the next one promises less than this share of the value. */
+/** The search ends if the predicted decrease is less than this share of the value. */
 const NEGLIGIBLE = 1e-7;
 
 /**
- * Minimises by the limited-memory BFGS method (Nocedal and Wright 2006, algorithms 7.4 and 7.5) with a metric in the
- * place of the identity, steps of length 1 shortened where they do not descend.
+ * Minimises by the limited-memory BFGS method (Nocedal and Wright 2006, algorithms 7.4 and 7.5) with a metric instead
+ * of the identity; steps of length 1 are shortened until they descend.
  *
- * @param start the function at the beginning
- * @param evaluate the function elsewhere
- * @returns the best place found
+ * @param start the function at the starting point
+ * @param evaluate the function at another point
+ * @returns the best point found
  */
 export async function lbfgs(
   start: Point,
@@ -64,12 +64,12 @@ export async function lbfgs(
   return best;
 }
 
-/** Where the parabola through value, slope and the value that was found is lowest, as a share of the step. */
+/** Minimum of the parabola through value, slope and the new value, as a share of the step. */
 function shorter(rise: number, slope: number): number {
   return Math.min(0.5, Math.max(0.1, -slope / (2 * (rise - slope))));
 }
 
-/** Undefined where rounding hides that the function is convex. */
+/** Undefined if rounding hides the convexity. */
 function pairOf(from: Point, to: Point): Pair | undefined {
   const step = to.x.map((x, i) => x - from.x[i]!);
   const change = to.gradient.map((gradient, i) => gradient - from.gradient[i]!);
@@ -77,7 +77,10 @@ function pairOf(from: Point, to: Point): Pair | undefined {
   return product > 0 ? { step, change, rho: 1 / product } : undefined;
 }
 
-/** The two loops: minus the inverse of the second derivatives, as the pairs correct the metric, times the gradient. */
+/**
+ * The two-loop recursion: minus the inverse of the second derivatives (the metric, corrected by the pairs) times the
+ * gradient.
+ */
 function directionOf(
   gradient: Float64Array,
   pairs: readonly Pair[],

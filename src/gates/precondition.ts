@@ -1,21 +1,21 @@
 import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
 
-/** Largest block whose inverse is computed whole: 1024 takes about a second. */
+/** Largest block to invert: 1024 takes about a second. */
 const BLOCK = 1024;
-/** Images that the covariance is estimated on: this many, or 20 for each feature. */
+/** Fewest images to estimate the covariance on; at least 20 for each feature. */
 const LEAST_IMAGES = 20_000;
-/** Keeps the inverse bounded where features are linear combinations of others. */
+/** Bounds the inverse if features are linear combinations of others. */
 const LEAST_RIDGE = 1e-6;
 
 /**
- * The metric in which gates are trained: (S + lambda I)^-1, S being the covariance of the scaled features. It bounds the
- * curvature of both losses, so that steps of length 1 are right for every gate; without it, correlated features make
- * plain sub-gradient descent ten to a hundred times slower.
+ * The preconditioner of gate training: (S + lambda I)^-1, where S is the covariance of the scaled features. It bounds
+ * the curvature of both losses, so that steps of length 1 suit every gate; without it, correlated features make plain
+ * sub-gradient descent ten to a hundred times slower.
  *
- * Beyond 1024 features S is cut into `k` blocks along the diagonal; S <= k * blocks holds for every covariance, which
- * keeps the steps safe.
+ * Above 1024 features S is approximated by `k` diagonal blocks; S <= k * blocks holds for every covariance, so that the
+ * steps stay safe.
  *
- * @returns blocks along the diagonal, each [size, size] row-major
+ * @returns diagonal blocks, each [size, size] row-major
  */
 export async function preconditioner(
   data: TrainingData,
@@ -54,17 +54,17 @@ export async function preconditioner(
  * Inverse of a symmetric positive definite matrix by Cholesky factorisation, in double precision.
  *
  * @param matrix [size, size] row-major; overwritten with its inverse, which is returned
- * @throws RangeError where the matrix is not positive definite
+ * @throws RangeError if the matrix is not positive definite
  */
 export function invertPositiveDefinite(matrix: Float64Array, size: number): Float64Array {
   cholesky(matrix, size);
   invertLower(matrix, size);
-  // inverse = L^-T L^-1; row i of it needs rows >= i of L^-1 only, so the result can overwrite row by row.
+  // inverse = L^-T L^-1; its row i needs rows >= i of L^-1 only, so the result can overwrite row by row.
   for (let i = 0; i < size; i++) {
     for (let j = 0; j <= i; j++) {
       let sum = 0;
       for (let k = i; k < size; k++) sum += matrix[k * size + i]! * matrix[k * size + j]!;
-      matrix[j * size + i] = sum; // upper half; the lower half is still needed
+      matrix[j * size + i] = sum; // upper half; the lower half is still in use
     }
   }
   for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[i * size + j] = matrix[j * size + i]!;
@@ -87,7 +87,7 @@ function cholesky(matrix: Float64Array, size: number): void {
   }
 }
 
-/** Replaces the lower half by the inverse of the lower triangular matrix that stands there. */
+/** Replaces the lower half, a triangular matrix, by its inverse. */
 function invertLower(matrix: Float64Array, size: number): void {
   for (let j = 0; j < size; j++) {
     matrix[j * size + j] = 1 / matrix[j * size + j]!;

@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
 import { lbfgs, type Point } from './lbfgs.js';
 
-/** Images that go through the engine at a time, at least. */
+/** Fewest images of a batch. */
 const BATCH_IMAGES = 4096;
 
 /** V [features, classes] and a [classes] on scaled features. */
@@ -11,39 +11,39 @@ export interface Parameters {
   readonly bias: Float32Array;
 }
 
-/** What is refined, and how far. */
+/** The training problem and the limits of a refinement. */
 export interface Refinement {
   readonly data: TrainingData;
   readonly engine: GateTrainer;
   readonly scaling: Scaling;
-  /** (S + lambda I)^-1 of `preconditioner`: blocks along the diagonal, each [size, size]. */
+  /** (S + lambda I)^-1 of `preconditioner`: diagonal blocks, each [size, size]. */
   readonly metric: readonly Float32Array[];
   readonly l2: number;
   readonly batchSize: number;
-  /** Most passes over all images. */
+  /** Most passes over the images. */
   readonly passes: number;
-  /** Called after each, with the number of passes and the mean loss. */
+  /** Called after each pass with the number of passes and the mean loss. */
   readonly onPass: (pass: number, loss: number) => void;
-  /** Of the gate, for messages. */
+  /** Name of the gate in messages. */
   readonly label: string;
 }
 
 export interface Refined extends Parameters {
   /** Mean loss + lambda/2 (|V|^2 + |a|^2) over all images. */
   readonly objective: number;
-  /** The lowest objective lies at most this far below it. */
+  /** Upper bound of the distance to the lowest objective. */
   readonly gap: number;
 }
 
 /**
- * Lowers the cross-entropy objective from where stochastic steps have led, with passes over all images at a time: the
- * loss being smooth, L-BFGS in the metric of the features' covariance comes within 0.1 per cent of the lowest objective
- * in a dozen passes, where averaged stochastic steps still need hundreds.
+ * Lowers the cross-entropy objective after stochastic steps, with full passes over the images. The loss is smooth:
+ * L-BFGS preconditioned by the inverse feature covariance comes within 0.1 per cent of the lowest objective in a dozen
+ * passes; averaged stochastic steps need hundreds.
  *
- * The gap is that to the dual objective of the softmax at the answer, |gradient|^2 / (2 lambda), which also follows from
- * the objective being strongly convex.
+ * The gap is that to the dual objective of the softmax at the solution, |gradient|^2 / (2 lambda), which also follows
+ * from the strong convexity of the objective.
  *
- * @throws InputError where the loss is not finite
+ * @throws InputError if the loss is not finite
  */
 export async function refine(start: Parameters, refinement: Refinement): Promise<Refined> {
   const { data, engine, scaling, metric, l2, passes } = refinement;
@@ -78,7 +78,7 @@ export async function refine(start: Parameters, refinement: Refinement): Promise
     };
     const best = await lbfgs(await evaluate(pack(start)), evaluate, {
       metric: (vector) => multiply(metric, vector, classes, l2),
-      firstFactor: 2, // the softmax curves by 1/2 at most
+      firstFactor: 2, // the curvature of the softmax is at most 1/2
       mostEvaluations: passes - 1,
     });
     const squares = best.gradient.reduce((total, slope) => total + slope * slope, 0);
@@ -88,7 +88,7 @@ export async function refine(start: Parameters, refinement: Refinement): Promise
   }
 }
 
-/** V and a behind one another. */
+/** V followed by a. */
 function pack({ weights, bias }: Parameters): Float64Array {
   return Float64Array.from([...weights, ...bias]);
 }
@@ -103,7 +103,7 @@ function identity(size: number): Float32Array {
   return matrix;
 }
 
-/** The metric times V and a; a is the weight of a feature -1, where S + lambda is 1 + lambda. */
+/** The metric times V and a; a is the weight of a constant feature -1, whose S + lambda is 1 + lambda. */
 function multiply(blocks: readonly Float32Array[], vector: Float64Array, classes: number, l2: number): Float64Array {
   const result = new Float64Array(vector.length);
   let start = 0;

@@ -1,6 +1,6 @@
 import type { Scaling } from './contracts.js';
 
-/** A feature whose standard deviation is below this share of its magnitude is taken as constant. */
+/** A feature whose standard deviation is below this share of its magnitude counts as constant. */
 const CONSTANT = 1e-6;
 
 /** Accumulates mean and variance batch by batch (Chan et al.'s pairwise update: stable in one pass). */

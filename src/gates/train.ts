@@ -7,10 +7,10 @@ import { preconditioner } from './precondition.js';
 import { type Parameters, refine } from './refine.js';
 import { ScalingAccumulator } from './standardise.js';
 
-/** How gates are trained. Part of the cache key. */
+/** Options of gate training; part of the cache key. */
 export interface GateTraining {
   readonly loss: Loss;
-  /** lambda of the L2 term lambda/2 (|W|^2 + |b|^2); 1 / (C n) in the terms of liblinear. */
+  /** lambda of the L2 term lambda/2 (|W|^2 + |b|^2); in liblinear's terms 1 / (C n). */
   readonly l2: number;
   readonly epochs: number;
   readonly batchSize: number;
@@ -21,14 +21,14 @@ export interface TrainedGate {
   readonly gate: Gate;
   /** Over all training images: mean loss + lambda/2 (|V|^2 + |a|^2), in standardised features. */
   readonly objective: number;
-  /** How far below it the lowest objective can lie at most; where the training knows it. */
+  /** Upper bound of the distance to the lowest objective, if known. */
   readonly gap?: number;
 }
 
-/** Passes below which L-BFGS gets nowhere and stochastic steps go further. */
+/** With this many passes or fewer, stochastic steps reach a lower objective than L-BFGS. */
 const FEWEST_PASSES = 3;
 
-/** Steps of full length before they begin to shrink as 1/t. */
+/** Steps of full length, before the length decreases as 1/t. */
 const FULL_STEPS = 50;
 
 /**
@@ -36,15 +36,15 @@ const FULL_STEPS = 50;
  *
  * Minimises (1/n) sum_i loss(x_i) + lambda/2 (|V|^2 + |a|^2) by mini-batch (sub-)gradient descent on standardised
  * features, and folds the scaling back: W = V / std, b = a + W . mean. The paper prints the regulariser as
- * "- lambda |w|"; what is convex, and what its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2. The bias is
+ * "- lambda |w|"; the convex form, which its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2. The bias is
  * regularised with the weights, as in liblinear, which makes the objective strongly convex.
  *
- * Steps shrink as Pegasos' do, with 1/t, but are taken in the metric of the features' covariance (`precondition.ts`).
- * The answer is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which removes the noise of the
- * last batches. Cross-entropy takes one epoch of such steps, which lead far when there are many images; being smooth, it
- * takes the other epochs as passes of L-BFGS.
+ * The step length decreases as 1/t, as in Pegasos; steps are preconditioned by the inverse feature covariance
+ * (`precondition.ts`). The result is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which
+ * removes the noise of the last batches. Cross-entropy takes one epoch of such steps, which come far with many images;
+ * it is smooth, so the other epochs are passes of L-BFGS.
  *
- * @throws InputError where features or loss are not finite
+ * @throws InputError if features or loss are not finite
  */
 export async function trainGate(
   data: TrainingData,
@@ -83,7 +83,7 @@ export async function trainGate(
   }
 }
 
-/** Epochs of stochastic steps, and the average of where they led. */
+/** Epochs of stochastic steps; returns the average of the iterates. */
 async function descend(
   data: TrainingData,
   { l2, epochs, batchSize, seed }: GateTraining,
@@ -135,7 +135,7 @@ function penalty(weights: Float32Array, bias: Float32Array, l2: number): number 
   return (l2 / 2) * squares;
 }
 
-/** The gate on features as they come, of parameters V [features, classes] and a [classes] on scaled ones. */
+/** The gate on unscaled features, from parameters V [features, classes] and a [classes] on scaled features. */
 function foldScaling(v: Float32Array, a: Float32Array, { mean, inverse }: Scaling): Gate {
   const [features, classes] = [mean.length, a.length];
   const weights = new Float32Array(features * classes);
@@ -183,7 +183,7 @@ class AveragedDescent {
       weights[i] = v;
       averageWeights[i]! += share * (v - averageWeights[i]!);
     }
-    // The bias is the weight of a feature -1: S + lambda is 1 + lambda there.
+    // The bias is the weight of a constant feature -1, whose S + lambda is 1 + lambda.
     for (let c = 0; c < bias.length; c++) {
       const a = bias[c]! - (rate / (1 + l2)) * (l2 * bias[c]! + result.bias[c]! / count);
       bias[c] = a;

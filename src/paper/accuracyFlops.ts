@@ -7,25 +7,25 @@ import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
 import { counted } from './words.js';
 
-/** The most accurate thresholds with at least this share of the FLOPs saved on the images that choose. */
+/** The most accurate thresholds that save at least the requested share of FLOPs on the selection images. */
 interface Point extends Pick<Row, 'thresholds' | 'evaluation' | 'intervals'> {
   readonly asked: number;
 }
 
-/** What any network with gates offers: accuracy against FLOPs. Never chosen on the images that are reported. */
+/** Accuracy against FLOPs, for any network with gates. Selection and evaluation images are disjoint. */
 export async function accuracyFlops(run: ScoredRun, options: AnalysisOf<'accuracy-flops'>): Promise<Findings> {
   const points = curveOf(run, options);
   return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [], claims: [] };
 }
 
-/** A point for each share that thresholds can save; shares that all leaving at the first gate does not save have none. */
+/** A point for each requested share of FLOPs that can be saved. */
 function curveOf(
   { experiment, scores, features, plan, original }: ScoredRun,
   options: AnalysisOf<'accuracy-flops'>,
 ): Point[] {
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
   const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));
-  const tried = new Set<string>(); // several shares may end in the same thresholds
+  const tried = new Set<string>(); // several shares may lead to the same thresholds
   return options.reductions.flatMap((asked): Point[] => {
     const budget = (1 - asked) * original.flops;
     const found = parts.map(({ selection }, i) =>

@@ -9,7 +9,7 @@ import { thresholdPlane } from './thresholdPlane.js';
 
 const nothing: Findings = { tables: [], figures: [], sheets: [], claims: [] };
 
-/** What the analysis of an experiment finds; nothing where it has none. */
+/** Findings of an experiment's analysis; empty without one. */
 export async function analyse(run: ScoredRun): Promise<Findings> {
   const { analysis } = run.experiment;
   return analysis === undefined ? nothing : run.timed('analyse', () => findingsOf(run, analysis));

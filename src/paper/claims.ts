@@ -6,24 +6,24 @@ import { projectRoot } from '../project.js';
 import type { Claim } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 
-/** A claim as the paper prints it: a row of `results/published/claims.csv`. */
+/** A claim of the paper: a row of `results/published/claims.csv`. */
 export interface PrintedClaim {
   readonly id: string;
   readonly source: string;
-  /** The paper's network for it. */
+  /** The paper's network. */
   readonly network: string;
   readonly statement: string;
   readonly printed: string;
   readonly quantity: string;
-  /** The printed number, in the unit that `quantity` names; NaN where the text has none. */
+  /** The printed number in the unit of `quantity`; NaN if the text has none. */
   readonly value: number;
-  /** Row of the table that the claim restates, from 1; NaN where it restates none. */
+  /** Row of the table that the claim restates, from 1; NaN if it restates none. */
   readonly tableRow: number;
 }
 
 let all: Promise<readonly PrintedClaim[]> | undefined;
 
-/** Every claim of the paper, in its file's order. */
+/** All claims of the paper, in the order of their file. */
 export function printedClaims(): Promise<readonly PrintedClaim[]> {
   all ??= readClaims();
   return all;
@@ -52,8 +52,8 @@ export async function printedClaim(id: string): Promise<PrintedClaim> {
 }
 
 /**
- * Why nothing is concluded about a dataset whose copy here lacks classes; undefined where every class has test images. The
- * fewer the classes, the easier they are told apart.
+ * Why claims about the dataset cannot be checked: the test images lack classes, and fewer classes are easier to tell
+ * apart. Undefined if every class has test images.
  */
 export function missingClasses({ testImages }: ScoredRun): string | undefined {
   const { classes, labels } = testImages;
@@ -62,17 +62,17 @@ export function missingClasses({ testImages }: ScoredRun): string | undefined {
   return `the test images are of ${present} of the ${classes.length.toLocaleString('en')} classes`;
 }
 
-/** What was measured of a printed claim. */
+/** The measurement and verdict of a printed claim. */
 export interface Outcome extends Pick<Claim, 'measured' | 'verdict' | 'trace'> {
-  /** Likely cause where it does not hold, or what limits the verdict. */
+  /** Likely cause if it does not hold, or the limits of the verdict. */
   readonly why?: string | undefined;
-  /** Added to the id where a claim is measured in several ways: the confidence, the row. */
+  /** Suffix of the id if a claim is measured in several ways: the confidence, the row. */
   readonly variant?: string;
-  /** Added to the statement, with the variant. */
+  /** Suffix of the statement for the variant. */
   readonly detail?: string;
 }
 
-/** A claim with what became of it; where another network than the paper's was measured, that is said. */
+/** A claim with its outcome; `why` names the network if it is not the paper's. */
 export function settle(
   printed: Pick<PrintedClaim, 'id' | 'source' | 'network' | 'statement' | 'printed'>,
   experiment: Pick<Experiment, 'network'>,
@@ -96,7 +96,7 @@ export function settle(
   };
 }
 
-/** What the paper claims of an experiment that could not be run: said, and not checked. */
+/** The claims of an experiment that could not run, all unchecked. */
 export async function uncheckedClaims(experiment: string, problem: string): Promise<Claim[]> {
   const printed = await printedClaims();
   return printed

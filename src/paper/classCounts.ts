@@ -5,26 +5,29 @@ import type { Interval } from '../statistics/interval.js';
 import { exitOf, type Scores } from '../thresholds/evaluate.js';
 import type { Grouping } from './groups.js';
 
-/** What becomes of the images of one class. */
+/** Exits and answers of the images of one class. */
 export interface ClassCounts {
   readonly label: number;
   readonly images: number;
-  /** Per gate, images that it classifies right with at least the distance, whether or not they would reach it (Figure 7). */
+  /** Per gate, images that it classifies right with at least the distance, at whichever exit they leave (Figure 7). */
   readonly able: readonly number[];
-  /** Per exit, the original classifier last: images that leave there right, with the distance as every gate's threshold. */
+  /**
+   * Per exit, the original classifier last: images that leave there right, with the distance as the threshold of all
+   * gates.
+   */
   readonly taken: readonly number[];
   /** Images that leave wrong, at any exit. */
   readonly wrong: number;
-  /** The exit where most of them leave right, from 0; the earliest of equals; one past the last where none does. */
+  /** The exit where most of them leave right, from 0; the earliest of equal ones; one past the last if none does. */
   readonly exit: number;
   /** Share of the images that leave right before the last gate. */
   readonly earlyShare: number;
 }
 
-/** Exits that count as early: every gate but the last one; a single gate is early. */
+/** Number of early exits: all gates except the last one; a single gate is early. */
 export const earlyExits = (gates: number): number => Math.max(1, gates - 1);
 
-/** Counts of every class, in the order of the labels. @param distance threshold of every gate */
+/** Counts of all classes, in the order of the labels. @param distance threshold of every gate */
 export function countByClass(scores: Scores, classes: number, distance: number): ClassCounts[] {
   const gates = scores.classes.length;
   const thresholds = new Array<number>(gates).fill(distance);
@@ -57,23 +60,23 @@ export function countByClass(scores: Scores, classes: number, distance: number):
   });
 }
 
-/** Classes by the exit that takes most of their images; among those of one exit, the ones that leave earlier first. */
+/** Classes by the exit of most of their images; those with the same exit by descending early share. */
 export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
   return [...counts].sort((a, b) => a.exit - b.exit || b.earlyShare - a.earlyShare || a.label - b.label);
 }
 
-/** 95 % interval of the share that leaves right early; from 0 to 1 where the class has no images. */
+/** 95 % interval of the share that leaves right early; [0, 1] without images. */
 export function earlyShareInterval({ earlyShare, images }: ClassCounts): Interval {
   return wilson(Math.round(earlyShare * images), images);
 }
 
-/** A class of which gate 1 takes less than this share is one that it cannot classify. */
+/** Gate 1 cannot classify a class if it takes less than this share of its images. */
 export const CANNOT = 0.1;
 
-/** Share of classes whose interval excludes a value by chance alone, on one side: that many are no finding. */
+/** Share of classes whose interval excludes a value on one side by chance alone. */
 const BY_CHANCE = 0.025;
 
-/** Classes of which more than half leave early beyond doubt; holds where they are more than chance would give. */
+/** Classes whose early share is significantly above one half; holds if they are more than expected by chance. */
 export function earlyVerdict(sorted: readonly ClassCounts[]): {
   readonly verdict: Verdict;
   readonly mostly: ClassCounts[];
@@ -87,8 +90,8 @@ export function earlyVerdict(sorted: readonly ClassCounts[]): {
 }
 
 /**
- * Classes that gate 1 cannot classify beyond doubt, and that the last gate classifies better; holds where they are more
- * than chance would give.
+ * Classes that gate 1 significantly cannot classify and the last gate classifies better; holds if they are more than
+ * expected by chance.
  */
 export function lateVerdict(sorted: readonly ClassCounts[]): {
   readonly verdict: Verdict;
@@ -102,19 +105,19 @@ export function lateVerdict(sorted: readonly ClassCounts[]): {
   return { verdict: sorted.every((row) => first(row).low >= CANNOT) ? 'does not hold' : 'undecided', cannot };
 }
 
-/** More classes than this have no room for their names in a figure, nor on the console. */
+/** Most classes whose names fit in a figure or on the console. */
 export const MOST_NAMED = 40;
 
-/** Classes at each end of the order in which they leave. */
+/** Classes shown at each end of the order. */
 const MOST_EXTREME = 10;
 
 type Named = Pick<ImageSource, 'classes' | 'classIds'>;
 
-/** What an exit is called; `none` past the last one. */
+/** Name of an exit; `none` past the last one. */
 export const exitName = (exit: number, gates: number): string =>
   exit < gates ? `gate ${exit + 1}` : exit === gates ? 'original' : 'none';
 
-/** Every class of the dataset, those without images last and without shares. */
+/** All classes of the dataset; those without images come last and have no shares. */
 export function classTable(sorted: readonly ClassCounts[], test: Named, grouping?: Grouping): FindingTable {
   const gates = sorted[0]?.able.length ?? 0;
   const numbers = Array.from({ length: gates }, (_, gate) => gate + 1);
@@ -150,7 +153,7 @@ export function classTable(sorted: readonly ClassCounts[], test: Named, grouping
   };
 }
 
-/** The classes that leave first and last, by the share of their images that leaves right at an early gate. */
+/** The classes with the largest and the smallest share of images that leave right at an early gate. */
 export function extremesTable(present: readonly ClassCounts[], test: Named): FindingTable {
   const gates = present[0]?.able.length ?? 0;
   const byShare = byEarlyShare(present);
@@ -180,8 +183,8 @@ export function extremesTable(present: readonly ClassCounts[], test: Named): Fin
 }
 
 /**
- * Classes by the share of their images that leaves early, the largest first. Of equals those come later of which more
- * images leave right late: what leaves wrong does not leave last.
+ * Classes by descending early share. Among equal ones, those with more images that leave right come later: images that
+ * leave wrong do not count as late.
  */
 export function byEarlyShare(classes: readonly ClassCounts[]): ClassCounts[] {
   const right = ({ images, wrong }: ClassCounts): number => images - wrong;

@@ -24,7 +24,7 @@ import { type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
 import { counted, listed, percent } from './words.js';
 
-/** Figures 6, 7 and 8: which classes each gate takes. */
+/** Figures 6, 7 and 8: the classes that leave at each gate. */
 export async function classDistribution(run: ScoredRun, options: AnalysisOf<'class-distribution'>): Promise<Findings> {
   const test = run.testImages;
   const grouping = options.groups && groupClasses(test.classes, options.groups);
@@ -84,22 +84,22 @@ function countsFigure(
     name: 'classes',
     title: 'Images that each gate classifies right with certainty, by class (Figure 7)',
     caption:
-      `Images classified right with a distance of at least ${distance}, whether or not they would have left before; ` +
+      `Images classified right with a distance of at least ${distance}, at whichever exit they leave; ` +
       `${counted(count)} test images${ofClasses(present, classes)}, seed ${experiment.seed}`,
     spec,
   };
 }
 
-/** Says of how many classes the images are, where that is not all of the dataset's. */
+/** The number of classes of the images, if some classes have none. */
 function ofClasses(present: readonly ClassCounts[], classes: readonly string[]): string {
   if (present.length === classes.length) return '';
   return ` of ${counted(present.length)} of the ${counted(classes.length)} classes`;
 }
 
 /**
- * Images of the classes that leave earliest, or latest: those that are classified right there.
+ * Images of the classes that leave earliest, or latest, that are classified right there.
  *
- * @returns undefined where no class has such an image
+ * @returns undefined if no class has such an image
  */
 async function sheetOf(
   present: readonly ClassCounts[],
@@ -138,12 +138,12 @@ async function sheetOf(
     caption:
       `Images classified right that ${show === 'early' ? 'leave' : 'do not leave'} at gate ${listed(early)}, all thresholds ${distance}; ` +
       `a random choice (seed ${experiment.seed}) of ${counted(test.count)} test images${ofClasses(present, test.classes)}; ` +
-      'under each image where it leaves',
+      'captions: the exit of each image',
     rows,
   };
 }
 
-/** Classes in the order in which they are shown: the ones that leave earliest, or latest first. */
+/** Classes in the order of the sheet: earliest or latest first. */
 function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'): readonly ClassCounts[] {
   return show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
 }
@@ -187,8 +187,7 @@ async function claimOf(
         `${found.cannot.length > 0 && found.cannot.length <= 5 ? ` (${listed(found.cannot.map(nameOf))})` : ''}; least: ` +
         `${nameOf(least)}, ${percent(least.able[0]! / least.images)} at gate 1 and ${percent(least.able.at(-1)! / least.images)} at gate ${gates}`,
       verdict: missing === undefined ? found.verdict : 'cannot be checked here',
-      why:
-        missing ?? (found.verdict === 'holds' ? undefined : 'nearly every class has images that are told apart early'),
+      why: missing ?? (found.verdict === 'holds' ? undefined : 'nearly every class has images that gate 1 classifies'),
       trace: { file: 'classes.csv', row: nameOf(least) },
     });
   }
@@ -200,7 +199,7 @@ async function claimOf(
   return settle(await printedClaim('figure8-fine-grained'), run.experiment, {
     measured: [`latest to leave: ${listed(late.map(nameOf))}`, ...(shares ?? [])].join('; '),
     verdict: 'cannot be checked here',
-    why: missing ?? 'how fine a class is the data do not say; the classes are on the sheet',
+    why: missing ?? 'the data do not state how fine-grained a class is; see the classes on the sheet',
     trace: { file: 'classes.csv', row: late.map(nameOf).join(', ') },
   });
 }

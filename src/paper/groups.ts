@@ -11,7 +11,7 @@ export interface Grouping {
 /**
  * The group of every class.
  *
- * @throws InputError with every class that is unknown, in two groups or in none
+ * @throws InputError that lists the classes that are unknown, in several groups or in none
  */
 export function groupClasses(classes: readonly string[], groups: ClassGroups): Grouping {
   const names = Object.keys(groups);
@@ -29,7 +29,7 @@ export function groupClasses(classes: readonly string[], groups: ClassGroups): G
   return { names, of };
 }
 
-/** Positions of classes by their names. @throws InputError with every class that is unknown */
+/** Positions of classes by their names. @throws InputError that lists the unknown classes */
 export function classIndices(classes: readonly string[], names: readonly string[], where: string): number[] {
   const problems = unknown(names, classes, where);
   if (problems.length > 0) throw new InputError(problems);
@@ -40,5 +40,5 @@ function unknown(names: readonly string[], classes: readonly string[], where: st
   const shown = classes.length > 20 ? [...classes.slice(0, 20), '...'] : classes;
   return names
     .filter((name) => !classes.includes(name))
-    .map((name) => `${where}: "${name}" is no class; valid: ${shown.join(', ')}`);
+    .map((name) => `${where}: "${name}" is not a class; valid: ${shown.join(', ')}`);
 }

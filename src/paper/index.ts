@@ -1,6 +1,6 @@
 import type { Analyses } from '../run/analyses.js';
 
-/** The paper's analyses, claims and published tables, each loaded when a run first needs it. */
+/** The paper's analyses, claims and published tables, each loaded on first use. */
 export const paperAnalyses: Analyses = {
   analyse: async (run) => (await import('./analyse.js')).analyse(run),
   published: async (name) => (await import('./published.js')).readPublished(name),

@@ -6,8 +6,8 @@ import type { ComparedLosses, CurveComparison } from './lossCurves.js';
 import { listed, percent, points, within } from './words.js';
 
 /**
- * Holds where hinge is better at half of the compared shares or more and worse at none; does not hold where it is worse
- * at any; else undecided.
+ * Holds if hinge is better at half of the compared shares or more and worse at none; does not hold if it is worse at
+ * any; otherwise undecided.
  */
 export function gapVerdict({ differences }: CurveComparison): Verdict {
   const won = differences.filter(({ winner }) => winner === 'hinge').length;
@@ -15,14 +15,14 @@ export function gapVerdict({ differences }: CurveComparison): Verdict {
   return 2 * won >= differences.length ? 'holds' : 'undecided';
 }
 
-/** Holds where there is a gap at the largest share, beyond doubt larger than at the smallest. */
+/** Holds if there is a gap at the largest share that is significantly larger than at the smallest. */
 export function wideningVerdict({ differences, widening }: CurveComparison): Verdict {
   const last = differences.at(-1)!.winner;
   if (last === 'cross-entropy' || widening.interval.high < 0) return 'does not hold';
   return last === 'hinge' && widening.interval.low > 0 ? 'holds' : 'undecided';
 }
 
-/** A verdict on the gap and on its growth, for each confidence of the cross-entropy gate. */
+/** Verdicts on the gap and on its growth, for each confidence of the cross-entropy gate. */
 export async function lossClaims(run: ScoredRun, comparisons: readonly ComparedLosses[]): Promise<Claim[]> {
   const [gap, widening] = [await printedClaim('figure4-gap'), await printedClaim('figure4-widening')];
   return comparisons
@@ -42,7 +42,7 @@ export async function lossClaims(run: ScoredRun, comparisons: readonly ComparedL
       const why = [
         better.length > 0
           ? `hinge is better with ${listed(better)} fewer FLOPs`
-          : 'hinge is better nowhere beyond doubt',
+          : 'hinge is significantly better nowhere',
         worse.length > 0 ? `cross-entropy with ${listed(worse)}` : 'cross-entropy nowhere',
       ].join(', ');
       const { difference, interval } = comparison.widening;
@@ -60,8 +60,7 @@ export async function lossClaims(run: ScoredRun, comparisons: readonly ComparedL
           detail,
           measured: `${points(difference)} ${within(interval, 2)} larger at ${percent(differences.at(-1)!.reduction, 0)} than at ${percent(differences[0]!.reduction, 0)} fewer FLOPs`,
           verdict: wideningVerdict(comparison),
-          why:
-            wideningVerdict(comparison) === 'holds' ? 'that it grows is tested, not that it grows exponentially' : why,
+          why: wideningVerdict(comparison) === 'holds' ? 'growth is tested, exponential growth is not' : why,
           trace,
         }),
       ];

@@ -21,9 +21,9 @@ import {
 } from './lossCurves.js';
 import { lossReport } from './lossReport.js';
 
-/** Shares of FLOPs between two budgets that thresholds are chosen for. */
+/** Distance of two budgets for which thresholds are chosen, as a share of FLOPs. */
 const BUDGET_STEP = 0.02;
-/** Shares of FLOPs between two drawn points. */
+/** Distance of two plotted points, as a share of FLOPs. */
 const DRAWN_STEP = 0.05;
 
 /** Figure 4: accuracy against FLOPs with gates trained with hinge loss and with cross-entropy. */
@@ -63,12 +63,12 @@ const steps = (step: number, most: number): number[] =>
 
 const sameVariant = (a: Variant, b: Variant): boolean => a.loss === b.loss && a.confidence === b.confidence;
 
-/** The experiment with other gates. */
+/** The experiment with the gates of a variant. */
 function withGates(experiment: Experiment, { loss }: Variant, l2: number, seed: number): Experiment {
   return { ...experiment, seed, gates: { ...experiment.gates, loss, l2 } };
 }
 
-/** Progress of dozens of small steps: what takes time is shown under its variant, what is in the cache is not. */
+/** Progress of dozens of small steps: long tasks are shown with their variant, cached results are not. */
 function quietly(context: RunContext, what: string): RunContext {
   const { progress } = context;
   const begin: typeof progress.begin = (label, total, unit) => progress.begin(`${what}: ${label}`, total, unit);
@@ -76,9 +76,8 @@ function quietly(context: RunContext, what: string): RunContext {
 }
 
 /**
- * Chooses lambda for each variant alike: the one with the highest accuracy on the validation images, averaged over the
- * compared shares of FLOPs, each with the thresholds that are best for it there; with the first seed. Of equals the
- * largest.
+ * Chooses lambda in the same way for each variant: the highest accuracy on the validation images, averaged over the
+ * compared shares of FLOPs, each with its best thresholds there; first seed only. Among equal ones the largest.
  */
 async function chooseRegularisation(
   run: ScoredRun,
@@ -113,7 +112,7 @@ async function heldOutScores(
   return run.timed('score', () => scoreImages(context, run.features.heldOut!, trained, variant.confidence, 'held-out'));
 }
 
-/** A variant's thresholds for every budget, chosen on the validation images, and what they do on the test images. */
+/** A variant's thresholds for all budgets, chosen on the validation images and evaluated on the test images. */
 async function testedChoices(
   run: ScoredRun,
   { reductions }: AnalysisOf<'loss-comparison'>,
@@ -127,7 +126,7 @@ async function testedChoices(
   const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
   const scores = await run.score(trained, variant.confidence, context);
   const total = run.original.flops;
-  // Beyond the last compared share, so that it lies between two choices; the last lets everybody go at the first gate.
+  // The budgets exceed the last compared share, so that it lies between two choices; at the last, all leave at gate 1.
   const budgets = [0, ...steps(BUDGET_STEP, Math.min(1, reductions.at(-1)! + 0.1)), 1 - costs[0]! / total];
   const choices = chooseForBudgets(scores.heldOut!, costs, total, budgets);
   const distinct = choices.filter(({ thresholds }, i) => String(thresholds) !== String(choices[i - 1]?.thresholds));

@@ -7,13 +7,13 @@ import { meanInterval } from '../statistics/normal.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
 
-/** A way to train gates and to read them. */
+/** A loss to train gates with and a confidence to read from them. */
 export interface Variant {
   readonly loss: Loss;
   readonly confidence: ConfidenceKind;
 }
 
-/** What is compared in Figure 4: the paper's and what the literature holds against a threshold. */
+/** The variants compared in Figure 4: the paper's, and confidences of the literature. */
 export const variants: readonly Variant[] = [
   { loss: 'hinge', confidence: 'max' },
   { loss: 'hinge', confidence: 'difference' },
@@ -27,7 +27,7 @@ export const variantName = ({ loss, confidence }: Variant): string => `${loss}, 
 
 /** Thresholds chosen on validation images for a budget of FLOPs. */
 export interface Choice {
-  /** Share of the original's FLOPs that shall be saved at least, on the validation images. */
+  /** Least share of the original's FLOPs to save, on the validation images. */
   readonly budget: number;
   readonly thresholds: Thresholds;
   /** On the validation images. */
@@ -35,10 +35,10 @@ export interface Choice {
 }
 
 /**
- * For each budget the thresholds of highest accuracy on the validation images that keep it.
+ * For each budget the most accurate thresholds on the validation images that keep it.
  *
  * @param total FLOPs of the original network
- * @param budgets shares of FLOPs to save; one that nothing keeps is left out
+ * @param budgets shares of FLOPs to save; impossible ones are omitted
  */
 export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, budgets: readonly number[]): Choice[] {
   const images = Int32Array.from({ length: held.count }, (_, i) => i);
@@ -49,7 +49,7 @@ export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, 
   });
 }
 
-/** What thresholds do on the test images, image by image. */
+/** A choice evaluated on the test images, image by image. */
 export interface Tested extends Choice {
   /** 1 - FLOPs / the original's, averaged over the test images. */
   readonly reduction: number;
@@ -69,11 +69,11 @@ export function testChoice(scores: Scores, costs: ExitCosts, total: number, choi
 }
 
 /**
- * The curve at a share of FLOPs saved on the test images: between its two neighbouring choices linearly, as if each
- * image drew one of them. Left of the first choice stands the first one: it saves more and is the best that validation
- * found. Undefined right of the last one.
+ * The curve at a share of FLOPs saved on the test images: linear between two neighbouring choices, as if each image
+ * drew one of them at random. Below the first choice the curve is constant: that choice saves more and is the best on
+ * the validation images. Undefined above the last one.
  *
- * @returns probability of each image to be classified right, [images]
+ * @returns probability that each image is classified right, [images]
  */
 export function curveAt(tested: readonly Tested[], reduction: number): Float32Array | undefined {
   const sorted = [...tested].sort((a, b) => a.reduction - b.reduction);
@@ -89,7 +89,7 @@ export function curveAt(tested: readonly Tested[], reduction: number): Float32Ar
 /** A variant at one share of FLOPs saved. */
 export interface AccuracyPoint {
   readonly reduction: number;
-  /** Per seed, the probability of each test image to be classified right. */
+  /** Per seed, the probability that each test image is classified right. */
   readonly bySeed: readonly Float32Array[];
   /** Their mean over the seeds. */
   readonly right: Float32Array;
@@ -123,7 +123,7 @@ export interface Difference {
   readonly reduction: number;
   /** Difference of accuracies, mean over the seeds. */
   readonly difference: number;
-  /** All differences of a comparison lie in their intervals at once with 95 % confidence. */
+  /** Simultaneous intervals: all differences of a comparison lie in theirs with 95 % confidence. */
   readonly interval: Interval;
   /** Least and largest difference of a seed. */
   readonly least: number;
@@ -131,7 +131,7 @@ export interface Difference {
   readonly winner: Winner;
 }
 
-/** All differences between two curves, and how much larger the last one is than the first. */
+/** All differences between two curves, and the growth from the first to the last. */
 export interface CurveComparison {
   readonly differences: readonly Difference[];
   /** Difference at the largest share saved minus that at the smallest, with its 95 % interval. */
@@ -142,10 +142,10 @@ export interface CurveComparison {
 const REPLICATES = 2000;
 
 /**
- * Compares two curves image by image at the shares that both have: bootstrap over the test images of the mean over the
- * seeds, intervals for all shares at once (Bonferroni).
+ * Compares two curves image by image at their common shares: bootstrap over the test images of the mean over the seeds,
+ * simultaneous intervals (Bonferroni).
  *
- * @throws RangeError where they share none
+ * @throws RangeError without common shares
  */
 export function compareCurves(
   hinge: readonly AccuracyPoint[],
@@ -192,14 +192,14 @@ export function compareCurves(
   };
 }
 
-/** One is better where the interval excludes zero and every seed agrees. */
+/** One loss is better if the interval excludes zero and every seed agrees. */
 function winnerOf({ low, high }: Interval, least: number, most: number): Winner {
   if (low > 0 && least > 0) return 'hinge';
   if (high < 0 && most < 0) return 'cross-entropy';
   return 'neither shown';
 }
 
-/** One lambda that validation could choose. */
+/** A candidate lambda. */
 export interface Regularisation extends Variant {
   readonly l2: number;
   /** On the validation images, mean over the compared shares of FLOPs. */
@@ -207,7 +207,7 @@ export interface Regularisation extends Variant {
   readonly chosen: boolean;
 }
 
-/** A variant with the gates that validation chose. */
+/** A variant with its chosen lambda. */
 export interface ComparedVariant {
   readonly variant: Variant;
   readonly l2: number;

@@ -12,7 +12,7 @@ import {
 } from './lossCurves.js';
 import { counted } from './words.js';
 
-/** What Figure 4's measurements amount to. */
+/** Tables, figures and claims of Figure 4. */
 export async function lossReport(
   run: ScoredRun,
   options: AnalysisOf<'loss-comparison'>,
@@ -115,7 +115,7 @@ function regularisationTable(rows: readonly Regularisation[]): FindingTable {
 function thresholdTable(compared: readonly ComparedVariant[], total: number): FindingTable {
   return {
     name: 'thresholds',
-    title: 'Thresholds chosen on the validation images for each budget, and what they do on the test images',
+    title: 'Thresholds chosen on the validation images for each budget, evaluated on the test images',
     columns: [
       'loss',
       'confidence',
@@ -136,7 +136,7 @@ function thresholdTable(compared: readonly ComparedVariant[], total: number): Fi
           l2,
           seeds[i]!,
           budget,
-          // A closed gate is Infinity, which JSON does not have.
+          // JSON has no Infinity, the threshold of a closed gate.
           ...thresholds.map((t) => (Number.isFinite(t) ? t : 'Infinity')),
           accuracy,
           right.reduce((sum, value) => sum + value, 0) / right.length,
@@ -151,7 +151,7 @@ const basis = ({ scores }: ScoredRun, { seeds }: AnalysisOf<'loss-comparison'>):
   `thresholds chosen on ${counted(scores.heldOut?.count ?? 0)} held-out training images, reported on ` +
   `${counted(scores.test.count)} test images, ${seeds} seeds`;
 
-/** Accuracy against FLOPs, as the paper's Figure 4 has it, with bands. */
+/** Accuracy against FLOPs as in Figure 4, with bands. */
 export function curveFigure(
   compared: readonly ComparedVariant[],
   run: ScoredRun,

@@ -6,7 +6,7 @@ import { mean } from '../statistics/moments.js';
 import { meanInterval } from '../statistics/normal.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 
-/** FLOPs and accuracy lost at some thresholds, with 95 % intervals over the test images. */
+/** FLOPs and accuracy drop of thresholds, with 95 % intervals over the test images. */
 export interface Measures {
   /** Average FLOPs per image. */
   readonly flops: number;
@@ -16,19 +16,19 @@ export interface Measures {
   readonly dropInterval: Interval;
 }
 
-/** Images of a split with the thresholds that they meet. */
+/** Images of a split and the thresholds applied to them. */
 interface ThresholdedImages {
   readonly scores: Scores;
   readonly thresholds: Thresholds;
-  /** Positions of the images; all if absent. */
+  /** Positions of the images; all by default. */
   readonly images?: ArrayLike<number>;
 }
 
-/** What thresholds do to the images of these portions, taken together. */
-export function measureThresholds(portions: readonly ThresholdedImages[], costs: ExitCosts): Measures {
+/** Measures over the images of all sets. @param sets images with their thresholds */
+export function measureThresholds(sets: readonly ThresholdedImages[], costs: ExitCosts): Measures {
   const flops: number[] = [];
   const drops: number[] = [];
-  for (const { scores, thresholds, images } of portions) {
+  for (const { scores, thresholds, images } of sets) {
     for (let i = 0; i < (images?.length ?? scores.count); i++) {
       const image = images?.[i] ?? i;
       const exit = exitOf(scores, thresholds, image);
@@ -46,11 +46,11 @@ export function measureThresholds(portions: readonly ThresholdedImages[], costs:
   };
 }
 
-/** What a row of the table does to the test images, each with the thresholds that were chosen without it. */
+/** Measures of a table row on the test images, each with the thresholds that were chosen on other images. */
 export function measureRow({ experiment, scores, features, plan }: ScoredRun, row: Row): Measures {
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const portions = parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: row.thresholds[i]! }));
-  return measureThresholds(portions, plan.costs);
+  const sets = parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: row.thresholds[i]! }));
+  return measureThresholds(sets, plan.costs);
 }
 
 /** Share of FLOPs saved and its interval. @param total FLOPs of the original network */
@@ -65,12 +65,12 @@ export function flopsReductionOf(
 }
 
 /**
- * Loss of accuracy that still counts as none: 0.09 points, which section 3.4 calls no meaningful drop (Table 2, last gated
+ * Accuracy drop that counts as no loss: 0.09 points, which section 3.4 calls no meaningful drop (Table 2, last gated
  * row).
  */
 export const NO_LOSS = 0.0009;
 
-/** Holds where a larger loss is excluded, does not hold where one is shown. */
+/** Holds if the interval excludes a larger loss; does not hold if it excludes a smaller one. */
 export function lossVerdict({ low, high }: Interval): Verdict {
   if (high <= NO_LOSS) return 'holds';
   return low > NO_LOSS ? 'does not hold' : 'undecided';

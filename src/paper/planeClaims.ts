@@ -16,16 +16,16 @@ export interface PlanePoint {
   readonly exits: readonly number[];
 }
 
-/** Thresholds that the paper makes a claim of. */
+/** Thresholds of the paper's claims. */
 const claimed = [
   [0, 0],
   [2, 2],
 ] as const;
 
-/** What "about" allows around a printed share of FLOPs: five points. */
+/** Tolerance of a printed "about", as a share of FLOPs: five points. */
 const ABOUT = 0.05;
 
-/** What becomes of the paper's claims about the plane, and the measurements at the thresholds that they name. */
+/** Verdicts on the paper's claims about the plane, and measurements at the thresholds of the claims. */
 export async function planeClaims(
   run: ScoredRun,
   scores: Scores,
@@ -62,7 +62,7 @@ interface Found {
 function pointTable(measures: readonly Measures[], total: number): FindingTable {
   return {
     name: 'points',
-    title: 'FLOPs and accuracy at the thresholds that the paper names, with 95 % intervals over the test images',
+    title: 'FLOPs and accuracy at the thresholds of the paper, with 95 % intervals over the test images',
     columns: [
       't1',
       't2',
@@ -121,7 +121,7 @@ function noLossFound({ drop, dropInterval }: Measures, plane: readonly PlanePoin
   return { measured, verdict, why: noLossFrom(plane, original.accuracy, original.flops) };
 }
 
-/** Where on the diagonal the original's accuracy is reached, and what is saved there. */
+/** The point on the diagonal that reaches the original's accuracy, and the FLOPs saved there. */
 function noLossFrom(plane: readonly PlanePoint[], accuracy: number, total: number): string {
   const diagonal = plane.filter(({ t1, t2 }) => t1 === t2).sort((a, b) => b.t1 - a.t1);
   const lossy = diagonal.findIndex((point) => !(accuracy - point.accuracy <= NO_LOSS));
@@ -146,8 +146,8 @@ function monotoneFound(plane: readonly PlanePoint[], images: number): Found {
   const { flopsFalls, accuracyFalls, worst, beyondNoise } = monotony(plane, images);
   const verdict = flopsFalls > 0 || beyondNoise ? 'does not hold' : worst <= NO_LOSS ? 'holds' : 'undecided';
   const why = beyondNoise
-    ? 'images that a higher threshold sends on are worse off there'
-    : `falls of ${points(NO_LOSS)} at most, or within what so few images vary, are no finding`;
+    ? 'images that a higher threshold passes on are classified worse there'
+    : `falls of at most ${points(NO_LOSS)}, or within the noise of this number of images, are ignored`;
   return {
     measured:
       `to a higher threshold FLOPs fall in ${counted(flopsFalls)} steps of the plane, accuracy falls in ` +
@@ -157,7 +157,7 @@ function monotoneFound(plane: readonly PlanePoint[], images: number): Found {
   };
 }
 
-/** Standard deviations that a fall must exceed: there are thousands of steps. */
+/** Standard deviations that a fall must exceed; there are thousands of steps. */
 const NOISE = 4;
 
 /** Steps of the grid to the next higher threshold at which FLOPs or accuracy fall. @param images test images */
@@ -173,7 +173,7 @@ export function monotony(plane: readonly PlanePoint[], images: number) {
       const fall = point.accuracy - next.accuracy;
       if (fall > 0) falls++;
       worst = Math.max(worst, fall);
-      // At most these images change between right and wrong.
+      // Upper bound of the share of images that change between right and wrong.
       const moved = next.exits.reduce((sum, share, exit) => sum + Math.abs(share - point.exits[exit]!), 0) / 2;
       if (fall > NO_LOSS && fall > NOISE * Math.sqrt(moved / images)) beyondNoise = true;
     }

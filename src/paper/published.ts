@@ -13,7 +13,7 @@ const folder = new URL('results/published/', projectRoot);
  * The published rows of a table, in its order, the original network last.
  *
  * @param name a file of `results/published` without its extension: `table1`
- * @throws InputError where there is no such table
+ * @throws InputError for an unknown table
  */
 export async function readPublished(name: string): Promise<PublishedRow[]> {
   const text = await readRegular(fileURLToPath(new URL(`${name}.csv`, folder))).catch(() => undefined);
@@ -25,7 +25,7 @@ export async function readPublished(name: string): Promise<PublishedRow[]> {
   return parsePublished(text.toString('utf8'), `results/published/${name}.csv`);
 }
 
-/** @throws InputError where the text is not CSV, or a row has no model, accuracy or FLOPs */
+/** @throws InputError if the text is not CSV, or a row has no model, accuracy or FLOPs */
 export function parsePublished(text: string, where: string): PublishedRow[] {
   let records: Record<string, string>[];
   try {

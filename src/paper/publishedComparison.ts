@@ -12,8 +12,8 @@ import { readPublished } from './published.js';
 import { listed, percent, points, within } from './words.js';
 
 /**
- * Section 3.4: what is reported of other methods beside what is measured here, at their accuracies as printed and at the
- * same distance from the original's, which is not the printed one (other weights).
+ * Section 3.4: published results of other methods beside our measurements, at the printed accuracies and at the printed
+ * distance from the original's accuracy (the weights, and so the original's accuracy, differ from the paper's).
  */
 export async function publishedComparison(
   run: ScoredRun,
@@ -24,7 +24,7 @@ export async function publishedComparison(
   const isSameData = run.source.network.dataset === dataset;
   const incomparable = isSameData
     ? missingClasses(run)
-    : `the printed numbers are of ${dataset}, which this preset does not use`;
+    : `the printed numbers are of ${dataset}; this preset uses another dataset`;
   const measured = [
     ...(isSameData ? atPublishedAccuracies(run, printed) : []),
     ...rows.map((row) => measuredRow(run, row, changeLabel(row.margin!, printed))),
@@ -98,7 +98,7 @@ function atPublishedAccuracies(run: ScoredRun, printed: readonly PublishedRow[])
   });
 }
 
-/** What a margin means beside the printed rows: `-1.1 points, as ACT`. */
+/** A margin in terms of the printed rows: `-1.1 points, as ACT`. */
 function changeLabel(margin: number, printed: readonly PublishedRow[]): string {
   const base = printed.at(-1)!;
   const models = printed.filter((row) => row !== base && Math.abs(changeOf(row, base) + margin) < 1e-9);
@@ -133,7 +133,7 @@ async function claimsOf(
           `${percent(share)} ${within(interval)} fewer FLOPs, ` +
           `${points(measures.drop)} ${within(measures.dropInterval, 2)} lost (${run.source.network.dataset})`,
         verdict,
-        why: incomparable ?? (enough ? undefined : 'fewer images reach thresholds that lose nothing'),
+        why: incomparable ?? (enough ? undefined : 'too few images leave early at thresholds without a loss'),
         trace: { file: 'table.csv', row: `margin_fraction = ${row.margin}` },
       }),
     ];
@@ -147,17 +147,17 @@ async function claimsOf(
   ];
 }
 
-/** Thresholds that were chosen for an accuracy, one choice for each part, and what they do on the test images. */
+/** Thresholds chosen for an accuracy, one choice for each part, evaluated on the test images. */
 export interface Reached {
   readonly thresholds: readonly Thresholds[];
   readonly evaluation: Evaluation;
 }
 
 /**
- * Searches the fewest FLOPs at an accuracy, all gates together, on the images that thresholds are chosen on.
+ * Searches the fewest FLOPs for each accuracy, all gates together, on the selection images.
  *
- * @param accuracies shares of images classified right, whatever the original network reaches
- * @returns one for each accuracy; undefined where no thresholds reach it on the images that choose
+ * @param accuracies shares of images classified right, independent of the original network's
+ * @returns one for each accuracy; undefined if no thresholds reach it on the selection images
  */
 export function reachAccuracies(run: ScoredRun, accuracies: readonly number[]): (Reached | undefined)[] {
   const { experiment, scores, features, plan } = run;

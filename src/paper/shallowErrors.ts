@@ -8,7 +8,7 @@ import { classIndices, type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
 import { counted, listed, percent, within } from './words.js';
 
-/** Numbers of images by true class (row) and the class that they are given (column). */
+/** Numbers of images by true class (row) and predicted class (column). */
 export type Confusion = readonly (readonly number[])[];
 
 export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: number): Confusion {
@@ -17,7 +17,7 @@ export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: 
   return counts;
 }
 
-/** Errors of some classes, and how many of them stay within the group of the true class. */
+/** Errors of some classes, and those that stay within the group of the true class. */
 export interface GroupErrors {
   readonly images: number;
   readonly errors: number;
@@ -26,13 +26,13 @@ export interface GroupErrors {
   readonly share: number;
   /** Wilson's 95 % interval of `share`. */
   readonly interval: Interval;
-  /** Share expected if every error were given any of the other classes alike. */
+  /** Expected share if errors were uniform over the other classes. */
   readonly uniformChance: number;
-  /** Share expected if errors were given the other classes as often as the gate gives them to all images. */
+  /** Expected share if errors were distributed over the other classes like the gate's predictions. */
   readonly marginalChance: number;
 }
 
-/** @param classes true classes that count, positions */
+/** @param classes positions of the true classes to include */
 export function groupErrors(confusion: Confusion, { of }: Grouping, classes: readonly number[]): GroupErrors {
   const given = confusion.map((_, column) => confusion.reduce((sum, row) => sum + row[column]!, 0));
   let [images, errors, inGroup, uniform, marginal] = [0, 0, 0, 0, 0];
@@ -61,14 +61,14 @@ export function groupErrors(confusion: Confusion, { of }: Grouping, classes: rea
   };
 }
 
-/** Holds where the share lies above what either kind of chance gives, beyond doubt. */
+/** Holds if the share is significantly above both shares expected by chance. */
 export function verdictOf({ interval, uniformChance, marginalChance }: GroupErrors) {
   if (interval.low > Math.max(uniformChance, marginalChance)) return 'holds';
   if (interval.high <= Math.min(uniformChance, marginalChance)) return 'does not hold';
   return 'undecided';
 }
 
-/** Figure 1: what a linear classifier on shallow features gets right and wrong. */
+/** Figure 1: right and wrong answers of a linear classifier on shallow features. */
 export async function shallowErrors(run: ScoredRun, options: AnalysisOf<'shallow-errors'>): Promise<Findings> {
   const { classes, labels, count } = run.testImages;
   const grouping = groupClasses(classes, options.groups);
@@ -150,8 +150,8 @@ function errorTable(
 function confusionTable(confusion: Confusion, classes: readonly string[], where: string): FindingTable {
   return {
     name: 'confusion',
-    title: `Confusion of ${where}: images by true class and class given`,
-    // ImageNet has two classes called crane.
+    title: `Confusion of ${where}: images by true and predicted class`,
+    // ImageNet has two classes named crane.
     columns: [
       'true_class',
       ...classes.map((name, i) => `given_${classes.indexOf(name) === i ? name : `${name}_${i}`}_images`),
@@ -182,7 +182,7 @@ async function sheetOf(
   return {
     name: 'examples',
     title: `Right and wrong on shallow features: ${listed(options.classes)}`,
-    caption: `${where}; a random choice (seed ${experiment.seed}), under each image the class it is given`,
+    caption: `${where}; a random choice (seed ${experiment.seed}), captions: the predicted class of each image`,
     rows: rows.filter((row) => row.images.length > 0),
   };
 }

@@ -5,7 +5,7 @@ import type { ImageSheet } from '../report/findings.js';
 type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];
 
-/** Images to show in a row of a sheet. */
+/** The images of a row of a sheet. */
 export interface SheetRowChoice {
   readonly label: string;
   /** Positions of the images. */
@@ -14,7 +14,7 @@ export interface SheetRowChoice {
   readonly tone: SheetImage['tone'];
 }
 
-/** A row of a sheet with its pixels. */
+/** Reads the pixels of a row. */
 export async function sheetRow(
   source: ImageSource,
   { label, images, caption, tone }: SheetRowChoice,
@@ -35,7 +35,7 @@ export async function sheetRow(
   };
 }
 
-/** Some of the candidates, none picked by eye: a random choice of the seed, in random order. */
+/** A random choice of candidates in random order, determined by seed and stream. */
 export function drawn(candidates: readonly number[], count: number, seed: number, stream: string): number[] {
   return new Random(seed, stream).shuffle([...candidates]).slice(0, count);
 }

@@ -5,14 +5,14 @@ import { type TableBasis, tableRows } from '../run/rows.js';
 import type { IntervalEnds } from '../statistics/interval.js';
 import { printedClaims } from './claims.js';
 
-/** A run of one of the paper's tables, as far as its claims are concerned. */
+/** A run of one of the paper's tables, with the data for its claims. */
 export interface TableRun {
-  /** `table1`: the file of `results/published`, and the beginning of every id. */
+  /** `table1`: the file in `results/published` and the prefix of every id. */
   readonly name: string;
-  /** Rows of the run, each with the published row that it stands beside; the original last. */
+  /** Rows of the run, each with its published row; the original last. */
   readonly rows: readonly TableRow[];
   readonly network: string;
-  /** What the paper's text says of its table. */
+  /** Claims of the paper's text about its table. */
   readonly texts: readonly TextClaim[];
 }
 
@@ -28,7 +28,7 @@ export interface TextClaim extends Pick<Claim, 'id' | 'source' | 'statement' | '
   readonly tableRow: number;
 }
 
-/** A row of the run and the published one that it stands beside. */
+/** A row of the run and its published row. */
 interface RowPair {
   readonly row: TableRow;
   readonly printed: PublishedRow;
@@ -42,14 +42,14 @@ interface ClaimContext {
   readonly original: TableRow;
   /** The paper's original network. */
   readonly published: PublishedRow;
-  /** Said of every claim where the network is not the paper's. */
+  /** Added to every claim if the network is not the paper's. */
   readonly elsewhere: readonly string[];
 }
 
-/** A searched margin belongs to a published drop at most this far from it: the paper rounds to tenths of a point. */
+/** Largest distance of a searched margin from its published drop: the paper rounds to tenths of a point. */
 const SAME_MARGIN = 0.001;
 
-/** What becomes of the claims of the table that an experiment reproduces; none where it reproduces none. */
+/** Verdicts on the claims of the table that an experiment reproduces; empty if it reproduces none. */
 export async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
   const { experiment, published } = basis;
   if (published.length === 0) return [];
@@ -59,12 +59,12 @@ export async function claimsOfTable(basis: TableBasis): Promise<Claim[]> {
 }
 
 /**
- * What becomes of a table of the paper: for each of its rows, thresholds searched for its accuracy margin, its own
- * thresholds as they stand, and its speed; then what the text says of it.
+ * Verdicts on a table of the paper: for each row, thresholds searched for its accuracy margin, its published thresholds
+ * unchanged, and its speed; then the claims of the text.
  *
- * A claim holds where no more accuracy is lost and at least as much is saved as printed, throughout the 95 % intervals;
- * it is undecided where one of them straddles the printed value. The verdict is about the network that was run; that it
- * is another one than the paper's is said.
+ * A claim holds if, throughout the 95 % intervals, no more accuracy is lost and at least as much is saved as printed;
+ * it is undecided if an interval straddles the printed value. The verdict applies to the network that was run; `why`
+ * names the network if it is not the paper's.
  */
 export function tableClaims(run: TableRun): Claim[] {
   const original = run.rows.at(-1);
@@ -109,7 +109,7 @@ const lost = (row: PublishedRow, original: PublishedRow): number =>
 const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
 const points = (share: number): string => `${(100 * share).toFixed(2)} points`;
 
-/** What the paper's row loses; the margin that was searched for may be its rounded value. */
+/** The accuracy drop of the paper's row; the searched margin may be its rounded value. */
 const allowed = ({ published }: ClaimContext, { row, printed }: RowPair): number =>
   Math.max(lost(printed, published), row.margin ?? 0);
 
@@ -132,12 +132,11 @@ function searchedClaim(context: ClaimContext, pair: RowPair): Claim {
 function fixedClaim(context: ClaimContext, { row, printed, place }: RowPair): Claim {
   const drop = lost(printed, context.published);
   const { verdict } = weigh(row, drop, printed.flopsReduction ?? 0);
-  const cause =
-    'thresholds are distances, whose scale depends on the features and lambda of the gates they were set for';
+  const cause = 'thresholds are distances, whose scale depends on the features and lambda of the gates';
   return {
     id: `${context.run.name}-row${place}-fixed`,
     source: context.source,
-    statement: `the published thresholds ${printed.model}, as they stand, lose no more and save as many FLOPs`,
+    statement: `the published thresholds ${printed.model}, unchanged, lose no more and save as many FLOPs`,
     printed: `${percent(printed.flopsReduction ?? 0)} fewer FLOPs at ${points(drop)}`,
     measured: measured(row),
     verdict,
@@ -181,12 +180,12 @@ function originalClaim({ run, source, original, published, elsewhere }: ClaimCon
 
 function textClaim(context: ClaimContext, text: TextClaim, pair: RowPair): Claim {
   const { id, source, statement, printed, quantity, value } = text;
-  const said = { id, source, statement, printed };
-  if (quantity === 'speed_up_fraction') return { ...said, ...untimed(context, pair.row, value) };
+  const claim = { id, source, statement, printed };
+  if (quantity === 'speed_up_fraction') return { ...claim, ...untimed(context, pair.row, value) };
   const judged = weigh(pair.row, allowed(context, pair), quantity === 'flops_factor' ? 1 - 1 / value : value);
   const causes = causesOf(judged);
   return {
-    ...said,
+    ...claim,
     measured: measured(pair.row),
     verdict: judged.verdict,
     ...why(context, causes),
@@ -194,7 +193,7 @@ function textClaim(context: ClaimContext, text: TextClaim, pair: RowPair): Claim
   };
 }
 
-/** A claim about time, as long as nothing was timed: `judgeSpeeds` looks at the table. */
+/** Outcome of a claim about time before the timing; `judgeSpeeds` reads the times from the table. */
 function untimed(context: ClaimContext, row: TableRow, speedUp: number) {
   const verdict: Verdict = 'cannot be checked here';
   return { measured: '', verdict, ...why(context, []), trace: traceOf(row), speed: { speedUp, model: row.model } };
@@ -206,7 +205,7 @@ interface Judged {
   readonly saving: Verdict;
 }
 
-/** Loss and saving of a row against what was printed. */
+/** Compares loss and saving of a row with the printed values. */
 function weigh({ accuracyDrop, flopsReduction, intervals }: TableRow, drop: number, reduction: number): Judged {
   const loss = compareToPrinted(intervals?.accuracyDrop ?? [accuracyDrop, accuracyDrop], 'at most', drop);
   const saving = compareToPrinted(intervals?.flopsReduction ?? [flopsReduction, flopsReduction], 'at least', reduction);
@@ -215,7 +214,9 @@ function weigh({ accuracyDrop, flopsReduction, intervals }: TableRow, drop: numb
   return { verdict: both.includes('undecided') ? 'undecided' : 'holds', loss, saving };
 }
 
-/** Whether a value, throughout its interval, is at least or at most a printed one, which is rounded to 0.01 %. */
+/**
+ * Whether a value is at least or at most a printed one throughout its interval; printed values are rounded to 0.01 %.
+ */
 export function compareToPrinted([low, high]: IntervalEnds, how: 'at least' | 'at most', printed: number): Verdict {
   const slack = 5e-5 + 1e-12;
   const surely = how === 'at least' ? low >= printed - slack : high <= printed + slack;
@@ -224,12 +225,12 @@ export function compareToPrinted([low, high]: IntervalEnds, how: 'at least' | 'a
   return never ? 'does not hold' : 'undecided';
 }
 
-/** Why a claim came out as it did: only what decided it. */
+/** The causes that decided a verdict. */
 function causesOf({ verdict, loss, saving }: Judged): string[] {
   const straddles = (what: string): string => `the interval of the ${what} straddles the printed one`;
   const causes: [Verdict, Verdict, string][] = [
     [loss, 'does not hold', 'thresholds chosen on validation images lose more on the test images'],
-    [saving, 'does not hold', 'the early gates are right, or sure, on too few images'],
+    [saving, 'does not hold', 'too few images are classified right, or confidently, at the early gates'],
     [loss, 'undecided', straddles('loss')],
     [saving, 'undecided', straddles('saving')],
   ];

@@ -6,7 +6,7 @@ import { type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js
 import { type PlanePoint, planeClaims } from './planeClaims.js';
 import { counted, percent } from './words.js';
 
-/** Scores with only some of the gates, positions from 0. */
+/** Scores of some of the gates. @param gates positions from 0 */
 export function scoresOf(scores: Scores, gates: readonly number[]): Scores {
   return {
     ...scores,
@@ -15,13 +15,13 @@ export function scoresOf(scores: Scores, gates: readonly number[]): Scores {
   };
 }
 
-/** from, from + step ... to: the ends included, each rounded to the digits of a decimal step. */
+/** from, from + step ... to: both ends included, without rounding errors of decimal steps. */
 export function axisOf(from: number, to: number, step: number): number[] {
   const count = Math.floor((to - from) / step + 1e-9) + 1;
   return Array.from({ length: count }, (_, i) => Number((from + i * step).toPrecision(10)) + 0);
 }
 
-/** Every pair of thresholds on a square grid, exactly as Algorithm 1 has it. */
+/** Every pair of thresholds on a square grid, evaluated by Algorithm 1. */
 export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[]): PlanePoint[] {
   return axis.flatMap((t1) =>
     axis.map((t2): PlanePoint => {
@@ -31,7 +31,7 @@ export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[
   );
 }
 
-/** Figure 5: FLOPs and accuracy as the two thresholds vary. */
+/** Figure 5: FLOPs and accuracy as functions of the two thresholds. */
 export async function thresholdPlane(run: ScoredRun, options: AnalysisOf<'threshold-plane'>): Promise<Findings> {
   const gates = options.gates.map((gate) => gate - 1);
   const scores = scoresOf(run.scores.test, gates);
@@ -80,7 +80,7 @@ function figuresOf(plane: readonly PlanePoint[], run: ScoredRun, { step, gates }
     data: {
       values: plane.map((point) => ({ t1: point.t1, t2: point.t2, [field]: value(point) })),
     },
-    // Cells one step wide, each around its grid point.
+    // Cells one step wide, centred on the grid points.
     transform: (['t1', 't2'] as const).flatMap((axis) => [
       { calculate: `datum.${axis} - ${step / 2}`, as: `${axis}_low` },
       { calculate: `datum.${axis} + ${step / 2}`, as: `${axis}_high` },

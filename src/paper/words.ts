@@ -1,6 +1,6 @@
 import type { Interval } from '../statistics/interval.js';
 
-/** Hundredths of a share; what rounds to zero has no sign. */
+/** Hundredths of a share; a rounded zero has no sign. */
 const hundredths = (share: number, digits: number): string =>
   (100 * share).toFixed(digits).replace(/^-(0\.?0*)$/, '$1');
 

@@ -2,15 +2,15 @@ import { visible } from '../escape.js';
 import type { Claim, Verdict } from './findings.js';
 import type { TableRow } from './rows.js';
 
-/** In the order in which they are counted and listed. */
+/** All verdicts, in the order of summaries. */
 export const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'cannot be checked here'];
 
 /** Speed-ups that differ by at most this share count as the same. */
 const SAME_SPEED = 0.02;
 
 /**
- * The claims with those about time judged by the speeds in the table: a run is timed by a command of its own. The paper's
- * speeds were taken on a Titan Xp; here they are this machine's, at batch 1 as there.
+ * Judges the claims about time by the speeds in the table; `dgate time` measures them after the run. The paper's speeds
+ * were measured on a Titan Xp; these are this machine's. Both are at batch 1.
  */
 export function judgeSpeeds(claims: readonly Claim[], rows: readonly TableRow[], experiment: string): Claim[] {
   return claims.map((claim): Claim => {
@@ -19,7 +19,7 @@ export function judgeSpeeds(claims: readonly Claim[], rows: readonly TableRow[],
     const found = rows.find((row) => row.model === model)?.speedUp ?? null;
     const because = (cause: string): string => [cause, ...(claim.why === undefined ? [] : [claim.why])].join('; ');
     if (found === null) {
-      const why = because(`run without times: dgate time ${experiment}`);
+      const why = because(`the run is not timed; to time it: dgate time ${experiment}`);
       return { ...claim, measured: 'not timed', verdict: 'cannot be checked here', why };
     }
     const verdict = found >= speedUp - SAME_SPEED ? 'holds' : 'does not hold';
@@ -33,7 +33,7 @@ export function countVerdicts(claims: readonly Claim[]): ReadonlyMap<Verdict, nu
   return new Map(verdicts.map((verdict) => [verdict, claims.filter((claim) => claim.verdict === verdict).length]));
 }
 
-/** One line for each claim, under the table: what was printed, what was measured, and why it differs. */
+/** A line for each claim, below the table: the printed value, the measured one, and the reason for a difference. */
 export function claimLines(claims: readonly Claim[]): string[] {
   const widest = Math.max(0, ...claims.map(({ verdict }) => verdict.length));
   return claims.map(({ verdict, source, statement, printed, measured, why }) => {

@@ -1,7 +1,7 @@
 import Table from 'cli-table3';
 import { visible, visibleLines } from '../escape.js';
 
-/** A console table, in whose cells names may be anybody's; the first column stands left, the others right, unless told otherwise. */
+/** A console table with cells escaped; the first column is aligned left, the others right by default. */
 export function renderColumns(
   head: readonly string[],
   rows: readonly (readonly string[])[],

@@ -1,3 +1,3 @@
-/** How a comparison can be printed. Apart from what prints it, which `dgate --help` need not load. */
+/** Formats of a comparison; in a separate file, so that `dgate --help` does not load the renderers. */
 export const comparisonFormats = ['table', 'csv', 'markdown', 'latex'] as const;
 export type ComparisonFormat = (typeof comparisonFormats)[number];

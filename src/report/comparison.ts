@@ -2,7 +2,7 @@ import { csvOf } from '../csv.js';
 import { latexText, markdownText, visible } from '../escape.js';
 import { renderColumns } from './columns.js';
 
-/** Two tables of a comparison, cells as text. */
+/** The tables of a comparison, cells as text. */
 export interface ComparisonTables {
   readonly title: string;
   readonly tables: readonly {
@@ -13,7 +13,7 @@ export interface ComparisonTables {
   readonly notes: readonly string[];
 }
 
-/** A comparison for people, for a README, or for a paper. */
+/** A comparison for the console, for Markdown or for LaTeX. */
 export function renderComparison(
   { title, tables, notes }: ComparisonTables,
   format: 'table' | 'markdown' | 'latex',
@@ -31,7 +31,7 @@ export function renderComparison(
   return [lines[0], ...(format === 'markdown' ? [''] : []), ...parts, ...lines.slice(1)].join('\n');
 }
 
-/** All tables as one CSV; every row says what it is of. */
+/** All tables as one CSV; the first column names the table of a row. */
 export function renderComparisonCsv(
   columns: readonly string[],
   records: readonly (readonly (string | number | null)[])[],

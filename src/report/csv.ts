@@ -3,8 +3,8 @@ import type { FindingTable } from './findings.js';
 import type { PublishedRow, Spread, TableRow } from './rows.js';
 
 /**
- * The table as CSV: plain numbers, units in the column names, one order of columns. Thresholds stand in one column per
- * gate and part (`t1_fold1`, `t1_seed0_fold1`); a closed gate is `Infinity`; what was not measured is empty.
+ * The table as CSV: plain numbers, units in the column names, a fixed order of columns. Thresholds have one column per
+ * gate and part (`t1_fold1`, `t1_seed0_fold1`); a closed gate is `Infinity`; values that were not measured are empty.
  */
 export function renderCsv(rows: readonly TableRow[]): string {
   const parts = Math.max(1, ...rows.map((row) => row.thresholds.length));
@@ -58,9 +58,9 @@ export function renderCsv(rows: readonly TableRow[]): string {
 }
 
 /**
- * What an analysis found, as CSV: full precision, empty where nothing was measured.
+ * A table of an analysis as CSV: full precision, values that were not measured are empty.
  *
- * @throws Error where a row has more or fewer cells than there are columns
+ * @throws Error if the cells of a row do not match the columns
  */
 export function renderFindingCsv({ name, columns, rows }: FindingTable): string {
   const odd = rows.findIndex((row) => row.length !== columns.length);
@@ -68,7 +68,7 @@ export function renderFindingCsv({ name, columns, rows }: FindingTable): string 
   return csvOf([columns, ...rows]);
 }
 
-/** What tells the thresholds of one part from another's: the fold, the seed, or both. */
+/** Suffixes of the threshold columns of each part: the seed, the fold, or both. */
 function partNames(seeds: readonly number[], parts: number): string[] {
   const folds = Math.round(parts / Math.max(1, seeds.length));
   const fold = (number: number): string => (folds > 1 ? `_fold${number + 1}` : '');
@@ -76,7 +76,7 @@ function partNames(seeds: readonly number[], parts: number): string[] {
   return Array.from({ length: parts }, (_, part) => `${seed(Math.floor(part / folds))}${fold(part % folds)}`);
 }
 
-/** What has an interval, and a spread where there are several seeds. */
+/** Quantities with an interval, and with a spread if there are several seeds. */
 const measures = [
   { key: 'accuracy', column: (of: string) => `accuracy_${of}_fraction` },
   { key: 'accuracyDrop', column: (of: string) => `accuracy_drop_${of}_fraction` },

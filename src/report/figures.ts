@@ -4,29 +4,30 @@ import type { Figure } from './findings.js';
 import { type Font, loadFont, wrapText } from './font.js';
 import { theme } from './theme.js';
 
-/** A bold letter is at most this much wider than a plain one. */
+/** Upper bound of the width of a bold letter relative to a plain one. */
 const BOLD = 1.14;
-/** Pixels that a title takes before it goes on in another line. */
+/** Most pixels of a line of the title. */
 const TITLE_WIDTH = 560;
 
 /**
  * Draws a figure as SVG, in the theme of the report, without a browser. The same figure gives the same bytes.
  *
- * @param warn is told what Vega finds doubtful in the specification (an unknown property, an empty scale)
- * @throws Error where the specification asks for data from outside itself
+ * @param warn receives Vega's warnings about the specification (an unknown property, an empty scale)
+ * @throws Error if the specification refers to external data
  */
 export async function renderSvg(figure: Figure, warn: (message: string) => void = () => {}): Promise<string> {
-  // Loaded here, as most commands draw nothing and both are large.
+  // Loaded on use: both are large, and most commands draw nothing.
   const [{ compile }, vega, font] = await Promise.all([import('vega-lite'), import('vega'), loadFont()]);
-  textMetrics(vega).width = (item, text) => measure(font, item, text);
-  const said = (...messages: readonly unknown[]): void => warn(`figure ${figure.name}: ${messages.join(' ')}`);
-  const logger = quietLogger(said);
+  textMetrics(vega).width = (item, text) => textWidth(font, item, text);
+  const onWarning = (...messages: readonly unknown[]): void => warn(`figure ${figure.name}: ${messages.join(' ')}`);
+  const logger = quietLogger(onWarning);
   const { spec } = compile(withTitle(figure, font), { config: theme, logger });
   const asked: string[] = [];
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logger, loader: closedLoader(asked) });
   try {
     const svg = await view.toSVG();
-    if (asked.length > 0) throw new Error(`figure ${figure.name} asks for ${asked[0]}; its data stand in itself`);
+    if (asked.length > 0)
+      throw new Error(`figure ${figure.name} refers to ${asked[0]}; valid: data inside the specification`);
     return named(visibleLines(svg), figure);
   } finally {
     view.finalize();
@@ -38,15 +39,15 @@ function withTitle({ spec, title }: Figure, font: Font): TopLevelSpec {
   return { ...spec, title: { text: wrapText(font, title, 15 * BOLD, TITLE_WIDTH) } };
 }
 
-/** Width of a text mark: Vega's own guess without a canvas is far off. */
-function measure(font: Font, item: TextItem, text?: unknown): number {
+/** Width of a text mark; without a canvas, Vega's estimate is far off. */
+function textWidth(font: Font, item: TextItem, text?: unknown): number {
   const line = String(text ?? item.text ?? '');
   const weight = item.fontWeight === 'bold' || Number(item.fontWeight) >= 600 ? BOLD : 1;
   const width = weight * font.width(line, item.fontSize ?? 11);
   return item.limit !== undefined && item.limit > 0 ? Math.min(width, item.limit) : width;
 }
 
-/** Where Vega's own types leave out how text is measured. */
+/** Vega's text measurement, which its types omit. */
 function textMetrics(vega: object): { width: (item: TextItem, text?: unknown) => number } {
   return (vega as { textMetrics: ReturnType<typeof textMetrics> }).textMetrics;
 }
@@ -55,46 +56,46 @@ interface TextItem {
   readonly text?: unknown;
   readonly fontSize?: number;
   readonly fontWeight?: string | number;
-  /** Pixels after which the text is cut. */
+  /** Most pixels; the rest of the text is cut off. */
   readonly limit?: number;
 }
 
 /**
- * A title for those who hear the page; names of clips and gradients that no other figure of a page has; cells of a plane
+ * Adds a title for screen readers, makes the names of clips and gradients unique on a page, and draws cells of a plane
  * and bars without seams.
  */
 function named(svg: string, { name, title }: Figure): string {
-  // Vega counts its names on from figure to figure.
+  // Vega numbers its names across figures.
   const ids = [...new Set([...svg.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id!))];
-  const own = new Map(ids.map((id, i) => [id, `${name}-${i + 1}`]));
+  const unique = new Map(ids.map((id, i) => [id, `${name}-${i + 1}`]));
   return svg
-    .replaceAll(/\bid="([^"]+)"/g, (_, id: string) => `id="${own.get(id)}"`)
-    .replaceAll(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${own.get(id)})`)
+    .replaceAll(/\bid="([^"]+)"/g, (_, id: string) => `id="${unique.get(id)}"`)
+    .replaceAll(/url\(#([^)]+)\)/g, (_, id: string) => `url(#${unique.get(id)})`)
     .replaceAll('<g class="mark-rect role-mark', '<g shape-rendering="crispEdges" class="mark-rect role-mark')
     .replace(/<svg [^>]*>/, (open) => {
       return `${open.replace('<svg ', '<svg role="img" ')}<title>${markupText(title)}</title>`;
     });
 }
 
-/** A loader of data and images that fetches nothing and notes what it was asked for. */
+/** A loader that fetches nothing and records the requested addresses. */
 function closedLoader(asked: string[]) {
   const refuse = (uri: string): Promise<never> => {
     asked.push(uri);
-    return Promise.reject(new Error('nothing is fetched'));
+    return Promise.reject(new Error('external data are not loaded'));
   };
   return { load: refuse, sanitize: refuse, http: refuse, file: refuse };
 }
 
-/** Vega's logger: warnings and errors are passed on, the rest is dropped. */
-function quietLogger(said: (...messages: readonly unknown[]) => void) {
+/** Vega's logger: forwards warnings and errors, drops the rest. */
+function quietLogger(forward: (...messages: readonly unknown[]) => void) {
   const logger = {
     level: (() => logger) as never,
     error: (...messages: readonly unknown[]) => {
-      said(...messages);
+      forward(...messages);
       return logger;
     },
     warn: (...messages: readonly unknown[]) => {
-      said(...messages);
+      forward(...messages);
       return logger;
     },
     info: () => logger,

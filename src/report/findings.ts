@@ -1,8 +1,8 @@
 import type { TopLevelSpec } from 'vega-lite';
 
 /**
- * What an analysis found, besides the table of thresholds: tables, figures, sheets of images, and what became of the
- * paper's claims. The analyses (`src/pipeline/analyses`) make it; the report writes it to files.
+ * Results of an analysis besides the table of thresholds: tables, figures, sheets of images, and verdicts on the
+ * paper's claims. The analyses (`src/paper`) compute them; the report writes them to files.
  */
 export interface Findings {
   readonly tables: readonly FindingTable[];
@@ -13,34 +13,34 @@ export interface Findings {
 
 export type FindingCell = string | number | null;
 
-/** Becomes `<name>.csv`, and a table in `report.html`. */
+/** Written to `<name>.csv` and as a table to `report.html`. */
 export interface FindingTable {
   /** Name of the file, without extension. */
   readonly name: string;
   readonly title: string;
   /** Column names with units: `accuracy_fraction`, `flops_per_image`. */
   readonly columns: readonly string[];
-  /** Full precision; null for what was not measured. */
+  /** Full precision; null for values that were not measured. */
   readonly rows: readonly (readonly FindingCell[])[];
-  /** Also printed on the console, at most these rows; absent: only a line that names the file. */
+  /** Most rows printed on the console; without it, a line names the file. */
   readonly consoleRows?: number;
 }
 
-/** Becomes `<name>.svg`. */
+/** Written to `<name>.svg`. */
 export interface Figure {
-  /** Name of the file, without extension: letters, digits and dashes, of no other figure, sheet or table of the run. */
+  /** Name of the file, without extension: letters, digits and dashes, unique in the run. */
   readonly name: string;
   readonly title: string;
-  /** What is seen, on which images, how many, which seeds. */
+  /** What is plotted, on which and how many images, with which seeds. */
   readonly caption: string;
   /**
-   * Vega-Lite, data inside; the theme (fonts, colours, sizes) is the report's. Lines that differ in colour should differ
-   * in `strokeDash` too, and points in `shape`; axis titles name the unit.
+   * Vega-Lite with inline data; the report sets the theme (fonts, colours, sizes). Lines that differ in colour should
+   * differ in `strokeDash` too, and points in `shape`; axis titles name the unit.
    */
   readonly spec: TopLevelSpec;
 }
 
-/** Becomes `<name>.png`: rows of images with a caption under each. */
+/** Written to `<name>.png`: rows of images with captions. */
 export interface ImageSheet {
   readonly name: string;
   readonly title: string;
@@ -62,23 +62,23 @@ export interface ImageSheet {
 
 export type Verdict = 'holds' | 'does not hold' | 'undecided' | 'cannot be checked here';
 
-/** A claim of the paper, and what became of it. One row of `results/README.md`. */
+/** A claim of the paper and its verdict. One row of `results/README.md`. */
 export interface Claim {
   /** Letters, digits and dashes, unique in the experiment. */
   readonly id: string;
-  /** Where the paper says it: `Table 1`, `section 3.1`. */
+  /** Place in the paper: `Table 1`, `section 3.1`. */
   readonly source: string;
   /** One line, without the number. */
   readonly statement: string;
   /** The value as printed: `44 % fewer FLOPs at 1.7 points`. */
   readonly printed: string;
-  /** The value measured, with its interval where there is one. */
+  /** The measured value, with its interval if there is one. */
   readonly measured: string;
   readonly verdict: Verdict;
-  /** Where it does not hold or cannot be told: the likely cause, in one line. */
+  /** One line: the likely cause if it does not hold or is undecided. */
   readonly why?: string;
-  /** CSV file of the run and what names the row in it, so that the number can be traced. */
+  /** CSV file and row of the measured value. */
   readonly trace: { readonly file: string; readonly row: string };
-  /** A claim about time: the printed speed-up and the model of the table's row. Judged where the run has been timed. */
+  /** Of a claim about time: the printed speed-up and the model of the table's row. Judged once the run is timed. */
   readonly speed?: { readonly speedUp: number; readonly model: string };
 }

@@ -3,20 +3,19 @@ import { createRequire } from 'node:module';
 import type { Glyph } from 'fontkitten';
 
 /**
- * A font that comes with the project (DejaVu Sans, from npm): image sheets are drawn with it, so that they look the same
- * where no font is installed, and text in figures is measured with it. It is wider than the fonts that browsers take for
- * sans-serif, so what fits here fits there.
+ * A font from npm (DejaVu Sans): image sheets are drawn with it, so that they look the same on every machine, and text
+ * in figures is measured with it. It is wider than the sans-serif fonts of browsers, so text that fits here fits there.
  */
 export interface Font {
   /** Width in pixels. */
   width(text: string, size: number): number;
-  /** The outlines as an SVG path, from x on the base line y. */
+  /** The outlines as an SVG path that starts at x on the base line y. */
   path(text: string, size: number, x: number, y: number): string;
 }
 
 let loaded: Promise<Font> | undefined;
 
-/** The font, read when something is first drawn. */
+/** The font, read on first use. */
 export function loadFont(): Promise<Font> {
   loaded ??= read();
   return loaded;
@@ -28,7 +27,7 @@ async function read(): Promise<Font> {
     '@fontsource/dejavu-sans/files/dejavu-sans-latin-400-normal.woff',
   );
   const parsed = create(await readFile(file));
-  if ('fonts' in parsed) throw new Error(`${file}: a collection, not a font`);
+  if ('fonts' in parsed) throw new Error(`${file}: a font collection; valid: a single font`);
   const known = new Map<string, Glyph>();
   const glyphs = (text: string): Glyph[] =>
     Array.from(text, (character) => {
@@ -53,7 +52,7 @@ async function read(): Promise<Font> {
   };
 }
 
-/** Breaks text between words into lines of at most this many pixels; a longer word stands alone on a line. */
+/** Breaks text between words into lines of at most `width` pixels; a longer word gets a separate line. */
 export function wrapText(font: Font, text: string, size: number, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(/\s+/).filter((part) => part !== '')) {

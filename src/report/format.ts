@@ -1,14 +1,14 @@
 import type { FindingCell, FindingTable } from './findings.js';
 import { gigaFlops } from './table.js';
 
-/** How a column of a finding is read: shares as percent, FLOPs in G; files keep the plain numbers. */
-interface Reading {
+/** Format of a column on the console and in pages: shares as percent, FLOPs in G; files keep plain numbers. */
+interface ColumnFormat {
   readonly suffix: string;
   readonly unit: string;
   readonly show: (value: number) => string;
 }
 
-const readings: readonly Reading[] = [
+const formats: readonly ColumnFormat[] = [
   { suffix: '_fraction', unit: '%', show: (value) => (100 * value).toFixed(2) },
   { suffix: '_flops_per_image', unit: 'G', show: gigaFlops },
   { suffix: '_ms', unit: 'ms', show: (value) => value.toPrecision(4) },
@@ -16,28 +16,28 @@ const readings: readonly Reading[] = [
   { suffix: '_seconds', unit: 's', show: (value) => value.toPrecision(4) },
 ];
 
-function readingOf(column: string): Reading | undefined {
-  return readings.find(({ suffix }) => column !== 'images' && `_${column}`.endsWith(suffix));
+function formatOf(column: string): ColumnFormat | undefined {
+  return formats.find(({ suffix }) => column !== 'images' && `_${column}`.endsWith(suffix));
 }
 
 /** `accuracy_fraction` as `accuracy (%)`, `flops_per_image` as `FLOPs per image (G)`. */
 export function heading(column: string): string {
-  const reading = readingOf(column);
-  const perImage = reading?.suffix === '_flops_per_image';
-  const name = reading === undefined || perImage ? column : column.slice(0, -reading.suffix.length);
+  const format = formatOf(column);
+  const perImage = format?.suffix === '_flops_per_image';
+  const name = format === undefined || perImage ? column : column.slice(0, -format.suffix.length);
   const words = name
     .replaceAll('_', ' ')
     .trim()
     .replaceAll(/\bflops\b/g, 'FLOPs');
-  return reading === undefined ? words : `${words === '' ? 'share' : words} (${reading.unit})`;
+  return format === undefined ? words : `${words === '' ? 'share' : words} (${format.unit})`;
 }
 
-/** A cell as it is read on a page or the console. */
+/** A cell as text for a page or the console. */
 export function cellText(column: string, cell: FindingCell): string {
   if (cell === null) return '';
   if (typeof cell === 'string') return cell;
-  const reading = readingOf(column);
-  if (reading !== undefined && Number.isFinite(cell)) return reading.show(cell);
+  const format = formatOf(column);
+  if (format !== undefined && Number.isFinite(cell)) return format.show(cell);
   return plainNumber(cell);
 }
 

@@ -3,7 +3,7 @@ import { countVerdicts } from './claims.js';
 import type { Claim } from './findings.js';
 import type { ExperimentSummary } from './summary.js';
 
-/** What stands over the table of claims. */
+/** Header of the table of claims. */
 export interface ReadmeHeader {
   readonly command: string;
   readonly preset: string;
@@ -14,8 +14,8 @@ export interface ReadmeHeader {
 }
 
 /**
- * `results/README.md`: one table of every claim of the paper, the value printed, the value measured, the verdict, and
- * the CSV row and command that the value comes from.
+ * `results/README.md`: a table of all claims of the paper with the printed value, the measured value, the verdict, and
+ * the CSV row and command of the measurement.
  */
 export function renderReadme(results: readonly ExperimentSummary[], origin: ReadmeHeader): string {
   const counts = [...countVerdicts(results.flatMap(({ claims }) => claims))];

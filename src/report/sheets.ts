@@ -5,14 +5,14 @@ import { colours } from './theme.js';
 type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];
 
-/** A sheet has twice the pixels of its place on a page, so that it is sharp in print. */
+/** Pixels of a sheet per pixel of the page, for sharp print. */
 export const SHEET_DENSITY = 2;
 
 // Pixels of the sheet.
 const IMAGE = 128;
 const MARGIN = 24;
 const GAP = 16;
-/** Images beside each other end here; more go on below. */
+/** Most pixels of a line of images; more images continue below. */
 const WIDTH = 2000;
 const LABEL = { size: 26, line: 36 };
 const CAPTION = { size: 20, line: 26, lines: 3 };
@@ -23,8 +23,8 @@ const tones: Readonly<Record<SheetImage['tone'], { readonly colour: string; read
   plain: { colour: '#222222', sign: '' },
 };
 
-/** RGB bytes at their place in the sheet. */
-interface Placed {
+/** An image and its position in the sheet. */
+interface PlacedImage {
   readonly x: number;
   readonly y: number;
   readonly image: SheetImage;
@@ -33,13 +33,13 @@ interface Placed {
 interface Layout {
   readonly width: number;
   readonly height: number;
-  readonly images: readonly Placed[];
+  readonly images: readonly PlacedImage[];
   /** SVG paths of all text. */
   readonly text: string;
 }
 
 /**
- * Draws a sheet as PNG: rows under their labels, under each image its caption in the colour and with the sign of its
+ * Draws a sheet as PNG: rows below their labels, captions below the images, in the colour and with the sign of their
  * tone. Small images are enlarged by whole factors without smoothing. The same sheet gives the same bytes.
  */
 export async function renderPng(sheet: ImageSheet): Promise<Uint8Array> {
@@ -56,7 +56,7 @@ export async function renderPng(sheet: ImageSheet): Promise<Uint8Array> {
 }
 
 function layOut(sheet: ImageSheet, font: Font): Layout {
-  const images: Placed[] = [];
+  const images: PlacedImage[] = [];
   const text: string[] = [];
   const cell = Math.max(IMAGE, ...sheet.rows.flatMap((row) => row.images.map((image) => captionWidth(image, font))));
   const perLine = Math.max(1, Math.floor((WIDTH - 2 * MARGIN + GAP) / (cell + GAP)));
@@ -84,14 +84,14 @@ function layOut(sheet: ImageSheet, font: Font): Layout {
   return { width: Math.ceil(width), height: y + MARGIN - GAP, images, text: text.join('') };
 }
 
-/** What the longest word of a caption needs, at most half as much again as an image. */
+/** Width of the longest word of a caption, at most 1.5 times the width of an image. */
 function captionWidth({ caption, tone }: SheetImage, font: Font): number {
   const words = `${tones[tone].sign.trim()}${caption}`.split(/\s+/);
   const widest = Math.max(...words.map((word) => font.width(word, CAPTION.size)));
   return Math.min(Math.ceil(widest + 12), 1.5 * IMAGE);
 }
 
-/** At most three lines; what does not fit ends in an ellipsis. */
+/** At most three lines; longer text ends in an ellipsis. */
 function captionLines({ caption, tone }: SheetImage, width: number, font: Font): string[] {
   const lines = wrapText(font, `${tones[tone].sign}${caption}`, CAPTION.size, width);
   const shown = lines.slice(0, CAPTION.lines).map((line) => shortened(font, line, width));
@@ -118,7 +118,7 @@ interface Drawable {
   readonly rgb: Uint8Array;
 }
 
-/** Planes as interleaved RGB, enlarged by a whole factor, or made smaller where they are larger than their place. */
+/** Planes as interleaved RGB, enlarged by a whole factor, or reduced if they are larger than their cell. */
 async function scaled(image: SheetImage): Promise<Drawable> {
   const { width, height } = image;
   const longest = Math.max(width, height);
@@ -146,7 +146,7 @@ function enlarged({ pixels, channels, height, width }: SheetImage, factor: numbe
   return { width: w, height: h, rgb };
 }
 
-function draw(page: Uint8Array, pageWidth: number, { x, y }: Placed, { width, height, rgb }: Drawable): void {
+function draw(page: Uint8Array, pageWidth: number, { x, y }: PlacedImage, { width, height, rgb }: Drawable): void {
   for (let row = 0; row < height; row++) {
     page.set(rgb.subarray(row * width * 3, (row + 1) * width * 3), ((y + row) * pageWidth + x) * 3);
   }

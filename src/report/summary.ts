@@ -3,12 +3,12 @@ import { claimLines, countVerdicts, verdicts } from './claims.js';
 import { renderColumns } from './columns.js';
 import type { Claim } from './findings.js';
 
-/** What became of an experiment of several. */
+/** The outcome of one of several experiments. */
 export type ExperimentSummary =
   | {
       readonly state: 'done';
       readonly experiment: string;
-      /** What makes it again: `dgate run table1 --preset laptop`. */
+      /** Command that repeats it: `dgate run table1 --preset laptop`. */
       readonly command: string;
       /** Its folder, relative to the folder of all results. */
       readonly folder: string;
@@ -19,14 +19,14 @@ export type ExperimentSummary =
       readonly state: 'failed';
       readonly experiment: string;
       readonly command: string;
-      /** One line: what went wrong. */
+      /** One line: the error. */
       readonly problem: string;
       readonly seconds: number;
-      /** What the paper claims and could not be looked at. */
+      /** The paper's claims, unchecked. */
       readonly claims: readonly Claim[];
     };
 
-/** The end of `dgate run all`: what was made, what failed and why, and what differs from the paper. */
+/** The summary of `dgate run all`: results, failures with their reasons, and differences from the paper. */
 export function renderSummary(results: readonly ExperimentSummary[], resultsRoot: string): string {
   const failed = results.flatMap((result) => (result.state === 'failed' ? [result] : []));
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);

@@ -5,7 +5,7 @@ import type { PublishedRow, TableRow } from './rows.js';
 const percent = (share: number | null, digits = 2): string =>
   share === null ? '' : `${(100 * share).toFixed(digits)}%`;
 
-/** A percentage and half the width of its 95 % interval: `44.11 ±0.67%`. Files have the interval's ends. */
+/** A percentage and half the width of its 95 % interval: `44.11 ±0.67%`. Files have both ends. */
 function percentWithin(share: number, interval: IntervalEnds | undefined): string {
   const half = interval === undefined ? '' : ` ±${(50 * (interval[1] - interval[0])).toFixed(2)}`;
   return `${(100 * share).toFixed(2)}${half}%`;
@@ -13,23 +13,23 @@ function percentWithin(share: number, interval: IntervalEnds | undefined): strin
 
 const milliseconds = (value: number | null): string => value?.toFixed(2) ?? '';
 
-/** FLOPs in G with as many digits as keep two networks apart: the paper's 5.02, but 0.0812 for a small one. */
+/** FLOPs in G, with more digits for small networks: the paper's 5.02, but 0.0812. */
 export function gigaFlops(flops: number): string {
   const giga = flops / 1e9;
   return giga >= 1 ? giga.toFixed(2) : giga.toPrecision(3);
 }
 
-/** Which columns a table needs besides the ones that every table has. */
+/** The optional columns of a table. */
 interface TableColumns {
   readonly searched: boolean;
-  /** Whether margins were searched for in more than one way. */
+  /** Whether there is more than one search method. */
   readonly searches: boolean;
   readonly spread: boolean;
   readonly timed: boolean;
   readonly exits: number;
 }
 
-/** The console table: the paper's columns, the drop, where images leave; under a row, what the paper printed for it. */
+/** The console table: the paper's columns, the drop and the exits; the paper's row below each row. */
 export function renderTable(rows: readonly TableRow[]): string {
   const { head, lines } = tableCells(rows);
   return renderColumns(
@@ -38,7 +38,7 @@ export function renderTable(rows: readonly TableRow[]): string {
   );
 }
 
-/** A line of the table as text: a row of the run, or what the paper printed for the row above. */
+/** A line of the table as text: a row of the run, or the paper's row for the row above. */
 export interface TableLine {
   readonly kind: 'own' | 'paper';
   readonly cells: readonly string[];
@@ -73,13 +73,13 @@ export function tableCells(rows: readonly TableRow[]): { head: string[]; lines: 
   return { head, lines };
 }
 
-/** What follows from the paper's own columns: its Speed-up over its FLOPs Reduction. */
+/** The paper's Speed-up over its FLOPs Reduction. */
 const publishedEfficiency = ({ speedUp, flopsReduction }: PublishedRow): string =>
   speedUp === null || flopsReduction === null ? '' : (speedUp / flopsReduction).toFixed(2);
 
 const isOriginal = (row: TableRow): boolean => row.thresholds.length === 0;
 
-/** `Exits 1, 2, last (%)`: where images leave, in one column. */
+/** `Exits 1, 2, last (%)`: shares of images by exit, in one column. */
 function exitsHead(exits: number): string {
   const names = Array.from({ length: exits }, (_, i) => (i === exits - 1 ? 'last' : String(i + 1)));
   return `Exits ${names.join(', ')} (%)`;
@@ -90,7 +90,7 @@ function ownCells(row: TableRow, { searched, searches, spread, timed }: TableCol
   const { lowest, highest } = row.spread?.accuracy ?? {};
   return [
     row.model,
-    ...(searched ? [askedFor(row, searches)] : []),
+    ...(searched ? [targetOf(row, searches)] : []),
     percent(row.accuracy),
     ...(spread ? [lowest === undefined ? '' : `${(100 * lowest).toFixed(2)}..${(100 * highest!).toFixed(2)}%`] : []),
     gated ? percentWithin(row.accuracyDrop, row.intervals?.accuracyDrop) : '',
@@ -101,14 +101,14 @@ function ownCells(row: TableRow, { searched, searches, spread, timed }: TableCol
   ];
 }
 
-/** What thresholds were asked for: `1.7%`, where both searches are shown `1.7% joint`, for a promise `<=0.5% at 95%`. */
-function askedFor({ margin, search, guarantee }: TableRow, searches: boolean): string {
+/** The target of the thresholds: `1.7%`; with both searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
+function targetOf({ margin, search, guarantee }: TableRow, searches: boolean): string {
   const short = (share: number): string => `${+(100 * share).toFixed(2)}%`;
   if (guarantee !== null) return `<=${short(guarantee.drop)} at ${short(guarantee.confidence)}`;
   return `${percent(margin, 1)}${searches && search !== null ? ` ${search === 'joint' ? 'joint' : 'seq.'}` : ''}`;
 }
 
-/** @param original the paper's original network, from whose accuracy the margin follows */
+/** @param original the paper's original network, to compute the margin */
 function publishedCells(row: PublishedRow, original: PublishedRow | undefined, columns: TableColumns): string[] {
   const margin = original === undefined || row === original ? null : original.accuracy - row.accuracy;
   return [

@@ -1,8 +1,7 @@
 import type { Config } from 'vega-lite';
 
 /**
- * Colours of Okabe and Ito (2008), which colour-blind readers can tell apart, without the yellow that is too light on
- * white.
+ * Colours of Okabe and Ito (2008), safe for colour-blind readers, without the yellow, which is too light on white.
  */
 export const colours = {
   blue: '#0072B2',
@@ -21,11 +20,11 @@ const rule = '#767676';
 const grid = '#e4e4e4';
 
 /**
- * How every figure looks. Lines that differ in colour should differ in `strokeDash` too, and points in `shape`: printed
- * in grey they are then still told apart. Continuous colour is cividis, made for colour-blind readers.
+ * The theme of all figures. Lines that differ in colour should differ in `strokeDash` too, and points in `shape`, so
+ * that they are distinct in grey print. Continuous colour is cividis, designed for colour-blind readers.
  */
 export const theme: Config = {
-  aria: false, // the figure has a title and a caption; a label on each of thousands of marks helps nobody
+  aria: false, // title and caption describe the figure; labels on thousands of marks would not help
   background: 'white',
   padding: 12,
   font: fontFamily,

@@ -10,7 +10,7 @@ const milliseconds = (ms: number): string => ms.toPrecision(4);
 const range = (interval: Interval | null, show: (value: number) => string): string =>
   interval === null ? '' : `${show(interval.low)} to ${show(interval.high)}`;
 
-/** The console report of `dgate time`: a table, what it was measured on, and what stands against trusting it. */
+/** The console report of `dgate time`: a table, the machine, and reasons not to trust the times. */
 export function renderTiming(record: TimingRecord): string {
   const { engine, machine } = record;
   const clock =
@@ -92,17 +92,17 @@ function describeVerified({ verified }: TimingRecord): string[] {
   ];
 }
 
-/** What stands against trusting the times: a line for a batch size and for a row. */
+/** Reasons not to trust the times, one line for each batch size and row that has some. */
 export function timingWarnings({ batches }: TimingRecord): string[] {
   return batches.flatMap(({ batch, rows, warnings: all }) => [
     ...(all.length > 0 ? [`batch ${batch}: ${all.join('; ')}`] : []),
-    ...rows.flatMap(({ model, warnings: own }) =>
-      own.length > 0 ? [`batch ${batch}, ${model}: ${own.join('; ')}`] : [],
+    ...rows.flatMap(({ model, warnings: ofRow }) =>
+      ofRow.length > 0 ? [`batch ${batch}, ${model}: ${ofRow.join('; ')}`] : [],
     ),
   ]);
 }
 
-/** `timing.csv`: a line for each batch size and row; plain numbers, units in the column names. */
+/** `timing.csv`: a line for each batch size and row, plain numbers, units in the column names. */
 export function timingCsv({ batches, engine, date }: TimingRecord): string {
   const ways = batches[0]?.rows[0]?.exits.length ?? 0;
   const times = ['mean', 'median', 'p90', 'least'] as const;

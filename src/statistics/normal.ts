@@ -54,7 +54,9 @@ function ratio({ over, under }: typeof central, x: number): number {
 /** The standard normal quantile of a two-sided 95 % interval. */
 export const Z95 = normalQuantile(0.975);
 
-/** 95 % interval of the mean of independent values, by their standard error; a single value has an interval of width 0. */
+/**
+ * 95 % interval of the mean of independent values, by their standard error; a single value has an interval of width 0.
+ */
 export function meanInterval(values: ArrayLike<number>): Interval {
   const middle = mean(values);
   const half = values.length > 1 ? Z95 * Math.sqrt(variance(values) / values.length) : 0;

@@ -1,9 +1,9 @@
-/** Products of a share and a count are exact to far less than this. */
+/** Far above the rounding error of a product of a share and a count. */
 const ROUNDING = 1e-9;
 
 /**
- * The smallest whole number that is at least this share of a count. 0.9 of 10 is 9, also where floating point says
- * 9.000000000000002: rounding asks for no more than was asked for.
+ * The smallest whole number that is at least this share of a count. 0.9 of 10 is 9, even if the product is rounded to
+ * 9.000000000000002.
  *
  * @param share 0 to 1, or above
  */
@@ -12,7 +12,7 @@ export function leastCount(share: number, count: number): number {
 }
 
 /**
- * The smallest value that at least this share of all values do not exceed.
+ * The smallest value with at least this share of all values at or below it.
  *
  * @param sorted ascending
  * @param share 0 to 1
@@ -21,7 +21,10 @@ export function nearestRank(sorted: Float64Array, share: number): number {
   return sorted[Math.max(0, leastCount(share, sorted.length) - 1)]!;
 }
 
-/** Linear between the two neighbours (Hyndman and Fan's type 7). @param sorted ascending, at least one @param share 0 to 1 */
+/**
+ * Linear between the two neighbours (Hyndman and Fan's type 7). @param sorted ascending, at least one @param share 0 to
+ * 1
+ */
 export function quantile(sorted: Float64Array, share: number): number {
   const position = share * (sorted.length - 1);
   const below = Math.floor(position);

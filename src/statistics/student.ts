@@ -32,7 +32,10 @@ export function pairedInterval(differences: readonly number[]): Interval {
   return around(mean(differences), variance(differences) / differences.length, differences.length - 1);
 }
 
-/** 95 % interval of mean(b) - mean(a), the two independent and of different variances (Welch 1947); two values each at least. */
+/**
+ * 95 % interval of mean(b) - mean(a), the two independent and of different variances (Welch 1947); two values each at
+ * least.
+ */
 export function welchInterval(a: readonly number[], b: readonly number[]): Interval {
   const [one, two] = [variance(a) / a.length, variance(b) / b.length];
   const freedom = (one + two) ** 2 / (one ** 2 / (a.length - 1) + two ** 2 / (b.length - 1));

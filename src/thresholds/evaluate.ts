@@ -1,23 +1,20 @@
-/**
- * What is known of each image once the network and the gates have seen it: enough to evaluate any thresholds without
- * running anything again.
- */
+/** Answers of the network and of every gate to each image: enough to evaluate any thresholds without running either. */
 export interface Scores {
   readonly count: number;
-  /** Per gate, the class it would give each image, [count]. */
+  /** Per gate, the class that it predicts for each image, [count]. */
   readonly classes: readonly Int32Array[];
-  /** Per gate, the confidence it would hold against its threshold, [count]. */
+  /** Per gate, the confidence that it compares with its threshold, [count]. */
   readonly confidences: readonly Float32Array[];
-  /** Class that the original classifier gives, [count]. */
+  /** Class that the original classifier predicts, [count]. */
   readonly original: Int32Array;
   /** True class, [count]. */
   readonly labels: Int32Array;
 }
 
-/** FLOPs of an image by the exit it takes; the last is the original classifier. Gates passed on the way are included. */
+/** FLOPs of an image by its exit, the original classifier last; all gates up to the exit are included. */
 export type ExitCosts = readonly number[];
 
-/** A threshold for each gate; Infinity for a gate that never lets an image go. */
+/** A threshold for each gate; Infinity closes a gate. */
 export type Thresholds = readonly number[];
 
 export interface Evaluation {
@@ -41,7 +38,9 @@ export function exitCosts(cumulativeFlops: readonly number[], gateFlops: readonl
   return [...exits, total + gates];
 }
 
-/** The exit that Algorithm 1 gives an image: the first gate whose confidence is >= its threshold, else the last exit. */
+/**
+ * The exit of an image by Algorithm 1: the first gate whose confidence is >= its threshold, otherwise the last exit.
+ */
 export function exitOf(scores: Scores, thresholds: Thresholds, image: number): number {
   for (let gate = 0; gate < thresholds.length; gate++) {
     if (scores.confidences[gate]![image]! >= thresholds[gate]!) return gate;
@@ -50,9 +49,9 @@ export function exitOf(scores: Scores, thresholds: Thresholds, image: number): n
 }
 
 /**
- * Accuracy, average FLOPs and exits of these thresholds, exactly, by Algorithm 1.
+ * Accuracy, average FLOPs and exits of these thresholds by Algorithm 1.
  *
- * @param images positions of the images to evaluate on; all by default
+ * @param images positions of the evaluated images; all by default
  */
 export function evaluate(
   scores: Scores,
@@ -74,7 +73,7 @@ export function evaluate(
   return { accuracy: correct / count, flops: flops / count, exits, correct, count };
 }
 
-/** Several evaluations on disjoint images as one. */
+/** Evaluations on disjoint images, combined. */
 export function combine(parts: readonly Evaluation[]): Evaluation {
   const count = parts.reduce((sum, part) => sum + part.count, 0);
   const correct = parts.reduce((sum, part) => sum + part.correct, 0);

@@ -3,7 +3,9 @@ import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
 import { achievableLevels, type Levels, levelsOf, quantileLevels } from './levels.js';
 
-/** A choice of thresholds that no other tried one beats: fewer FLOPs go with fewer right answers. */
+/**
+ * A choice of thresholds on the Pareto frontier: no other choice that was tried has more right answers and fewer FLOPs.
+ */
 export interface FrontierPoint {
   readonly thresholds: Thresholds;
   readonly correct: number;
@@ -18,31 +20,31 @@ export interface Frontier {
   readonly points: readonly FrontierPoint[];
   /** Number of images. */
   readonly count: number;
-  /** Combinations of thresholds that were compared. */
+  /** Combinations of thresholds compared. */
   readonly combinations: number;
-  /** Whether these were all that make a difference: no other thresholds beat a point. */
+  /** Whether all distinct combinations were compared, so that the frontier is exact. */
   readonly exact: boolean;
 }
 
-/** What is asked of a choice of thresholds. */
+/** What a choice of thresholds is optimised for. */
 export type Objective =
   /** The fewest FLOPs with at least this share of images right. */
   | { readonly kind: 'accuracy'; readonly required: number }
-  /** The highest accuracy with at most so many FLOPs per image on average. */
+  /** The highest accuracy with at most this many FLOPs per image on average. */
   | { readonly kind: 'flops'; readonly budget: number }
   /** The largest accuracy - weight x FLOPs / FLOPs of the last exit. */
   | { readonly kind: 'weighted'; readonly weight: number };
 
-/** Two gates are searched over all pairs up to this many (50,000 images with distinct confidences: seconds). */
+/** All pairs of two gates are searched up to this many (50,000 images with distinct confidences: seconds). */
 const MOST_PAIRS = 2.6e9;
 
 /**
  * The Pareto frontier of accuracy against FLOPs on these images. One and two gates: over every achievable choice of
- * thresholds. More gates (or more pairs than can be tried): over a grid of quantiles; `jointSearch` refines it.
+ * thresholds. More gates, or too many pairs: over a grid of quantiles; `jointSearch` refines it.
  *
- * @param images positions of the validation images; never the ones that are reported on
- * @param levels thresholds tried at each gate where not all are, closed included; `defaultLevels` if absent. Given,
- * the grid is used for two gates and one as well.
+ * @param images positions of the selection images, disjoint from the evaluation images
+ * @param levels thresholds of the grid at each gate, closed included; `defaultLevels` if absent. If given, one and two
+ * gates are searched on the grid as well.
  */
 export function paretoFrontier(scores: Scores, costs: ExitCosts, images: ArrayLike<number>, levels?: number): Frontier {
   const gates = costs.length - 1;
@@ -60,7 +62,7 @@ export function paretoFrontier(scores: Scores, costs: ExitCosts, images: ArrayLi
   );
 }
 
-/** Levels a gate: 100 up to three gates (a million combinations), then as many as keep it at a million. */
+/** Levels of each gate: a million combinations at most. */
 export function defaultLevels(gates: number): number {
   if (gates <= 1) return 1_000_000;
   if (gates === 2) return 1000;
@@ -70,7 +72,7 @@ export function defaultLevels(gates: number): number {
 /**
  * The frontier over every combination of these levels.
  *
- * @param all every achievable level, to tell whether these are all; absent: unknown
+ * @param all every achievable level, to know whether the result is exact; unknown if absent
  */
 export function gridFrontier(
   scores: Scores,
@@ -89,8 +91,8 @@ export function gridFrontier(
 }
 
 /**
- * Every achievable pair. The first gate's threshold goes down; for each, the second's goes down through the images that
- * are left, in the order of their confidence there. A few instructions a pair.
+ * Every achievable pair. The first gate's threshold descends; for each of its values, the second's descends through the
+ * remaining images in the order of their confidence there. A few instructions per pair.
  */
 function exactPairs(
   scores: Scores,
@@ -120,7 +122,7 @@ function exactPairs(
       const level = levels[i]!;
       right += gains[i]!;
       saved += saving2;
-      // Images of one level leave together. What `offer` does, where it is done a hundred million times:
+      // Images of one level leave together. This is `offer`, inlined: it runs a hundred million times.
       if (saved > mostSaved[right]! && levels[i + 1] !== level) {
         mostSaved[right] = saved;
         best.combination[right] = code + level;
@@ -137,7 +139,7 @@ interface Leaving {
   /** Level that the image reaches there, ascending. */
   readonly levels: Int32Array;
   readonly gains: Int8Array;
-  /** Where the image stands in the list of images. */
+  /** Position of the image in the list of images. */
   readonly positions: Int32Array;
 }
 
@@ -151,15 +153,15 @@ function inOrderOfLevels(scores: Scores, images: ArrayLike<number>, gate: number
   };
 }
 
-/** Images that have not left yet; which of them is which does not matter, only their levels and gains. */
+/** Levels and gains of the images that have not left yet. */
 class Remaining {
-  /** Ascending; after the last image stands a level that none has. */
+  /** Ascending; a level that no image has follows the last image. */
   readonly levels: Int32Array;
   readonly gains: Int8Array;
-  /** Images that leave at some level; what is not a number never does. */
+  /** Images that leave at some level; those with confidence NaN never do. */
   finite: number;
 
-  /** @param closed number of levels: what images have that reach none */
+  /** @param closed number of levels: the level of images that reach none */
   constructor({ levels, gains }: Leaving, closed: number) {
     this.finite = levels.filter((level) => level < closed).length;
     this.levels = Int32Array.of(...levels.subarray(0, this.finite), -1);
@@ -174,7 +176,7 @@ class Remaining {
       if (this.levels[middle]! >= level) high = middle;
       else low = middle + 1;
     }
-    if (low === this.finite) return; // never leaves, so it is not here
+    if (low === this.finite) return; // never leaves, so it is not in the list
     while (this.gains[low] !== gain) low++;
     this.levels.copyWithin(low, low + 1, this.finite + 1);
     this.gains.copyWithin(low, low + 1, this.finite);
@@ -182,10 +184,10 @@ class Remaining {
   }
 }
 
-/** For each number of right answers the combination with the fewest FLOPs: all that a frontier is made of. */
+/** For each number of right answers the combination with the fewest FLOPs: the candidates for the frontier. */
 class Best {
   readonly #total: number;
-  /** Answers of the original classifier that are right. */
+  /** Right answers of the original classifier. */
   readonly right: number;
   /** Most FLOPs saved, on all images together, by number of right answers; and the combination that saves them. */
   readonly saved: Float64Array;
@@ -230,7 +232,7 @@ class Best {
   }
 }
 
-/** The best of these points; undefined where none reaches what is required or keeps the budget. */
+/** The best of these points; undefined if none reaches the required accuracy or keeps the budget. */
 export function choosePoint(
   points: readonly FrontierPoint[],
   count: number,

@@ -1,23 +1,23 @@
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { type Levels, levelsOf } from './levels.js';
 
-/** Combinations of levels, one per gate, at most: two numbers are kept of each, 16 bytes. */
-export const MOST_COMBINATIONS = 2 ** 24;
+/** Most combinations of levels, one per gate; each takes 16 bytes. */
+const MOST_COMBINATIONS = 2 ** 24;
 
 /**
- * Every combination of levels, all evaluated at once. Images are counted into cells by the levels that they reach; one
- * running sum along each gate then gives every combination what its exits add up to. With N images, K gates and C
- * combinations that takes about N K + C K steps; trying each combination takes N C.
+ * Every combination of levels, all evaluated at once. Images are counted into cells by the levels that they reach; a
+ * running sum along each gate then gives the totals of every combination. With N images, K gates and C combinations
+ * that takes about N K + C K steps; evaluating each combination takes N C.
  */
 export interface ThresholdGrid {
   readonly levels: readonly Levels[];
   readonly combinations: number;
   /**
-   * For every combination (row-major, the last gate's level moves fastest) the sum over all images that leave early of
-   * what leaving there adds.
+   * For every combination (row-major, the last gate's level varies fastest) the sum of the weights of all images that
+   * leave early.
    *
-   * @param weight what image number `position` of the grid's images adds when it leaves at `gate`; whole numbers are
-   * summed exactly up to 2^53
+   * @param weight of image number `position` of the grid's images if it leaves at `gate`; whole numbers are summed
+   * exactly up to 2^53
    */
   readonly sum: (weight: (gate: number, position: number) => number) => Float64Array;
   /** Thresholds of a combination. */
@@ -31,7 +31,7 @@ export function makeGrid(scores: Scores, images: ArrayLike<number>, levels: read
   if (combinations > MOST_COMBINATIONS) {
     throw new RangeError(`${combinations} combinations of levels; valid: at most ${MOST_COMBINATIONS}`);
   }
-  // Level that each image reaches at each gate, [gate][position]
+  // Level of each image at each gate, [gate][position]
   const reached = levels.map((of, gate) => levelsOf(of, scores.confidences[gate]!, images));
   return {
     levels,
@@ -50,9 +50,9 @@ export function makeGrid(scores: Scores, images: ArrayLike<number>, levels: read
 }
 
 /**
- * Image i leaves at gate k under levels l where its level there is <= l_k and its level at each gate j before is > l_j.
- * What gate k adds depends on l_1 .. l_k only, so its table has k dimensions and is added to all combinations that go on
- * from there.
+ * With levels l, image i leaves at gate k if its level there is <= l_k and its level at each earlier gate j is > l_j.
+ * The weights at gate k depend on l_1 .. l_k only, so its table has k dimensions and is added to all combinations of
+ * the later gates.
  */
 function sumOverCombinations(
   reached: readonly Int32Array[],
@@ -60,7 +60,7 @@ function sumOverCombinations(
   weight: (gate: number, position: number) => number,
 ): Float64Array {
   let before = new Float64Array(1); // sums of the gates so far, over the levels of the gates so far
-  // Cell of each image over the levels of the gates so far; -1 once it has left whatever their levels
+  // Cell of each image over the levels of the gates so far; -1 if it has left at any levels
   const cell = new Int32Array(reached[0]?.length ?? 0);
   reached.forEach((level, gate) => {
     const size = sizes[gate]!;
@@ -69,7 +69,7 @@ function sumOverCombinations(
       if (cell[i]! < 0) continue;
       const own = cell[i]! * size;
       if (level[i]! < size) table[own + level[i]!]! += weight(gate, i);
-      // To come further the gate's level must be above this image's: level 0 is reached even where the gate is closed.
+      // The image passes the gate at lower levels only; an image of level 0 leaves even a closed gate.
       cell[i] = level[i] === 0 ? -1 : own + level[i]! - 1;
     }
     runningSums(table, sizes.slice(0, gate + 1));
@@ -82,7 +82,10 @@ function sumOverCombinations(
   return before;
 }
 
-/** In place: sums from the front along the last dimension (who leaves), from the back along the others (who goes on). */
+/**
+ * In place: sums from the front along the last dimension (images that leave), from the back along the others (that
+ * stay).
+ */
 function runningSums(table: Float64Array, sizes: readonly number[]): void {
   const last = sizes.at(-1)!;
   for (let row = 0; row < table.length; row += last) {
@@ -98,11 +101,11 @@ function runningSums(table: Float64Array, sizes: readonly number[]): void {
   }
 }
 
-/** What leaving at a gate changes for an image, against going on to the end: 1 mended, -1 spoilt, 0 the same. */
+/** Effect of leaving at a gate instead of the last exit on an image's answer: +1 fixed, -1 broken, 0 unchanged. */
 export function gainOf(scores: Scores, gate: number, image: number): number {
   const label = scores.labels[image];
   return Number(scores.classes[gate]![image] === label) - Number(scores.original[image] === label);
 }
 
-/** FLOPs that leaving at a gate saves against going on to the end. */
+/** FLOPs that an image saves if it leaves at a gate instead of the last exit. */
 export const savingOf = (costs: ExitCosts, gate: number): number => costs.at(-1)! - costs[gate]!;

@@ -10,18 +10,18 @@ import {
 import { achievableLevels, levelsAround } from './levels.js';
 import { sequentialSearch } from './sequential.js';
 
-/** Combinations of one step of the refinement: a few milliseconds. */
+/** Combinations of one refinement step: a few milliseconds. */
 const STEP_COMBINATIONS = 60_000;
 const MOST_STEPS = 30;
 
 /**
- * The thresholds of all gates together that serve the objective best on these images: the best point of the frontier,
- * for three gates and more refined around it over every achievable threshold. For a required accuracy the paper's
- * sequential choice is taken into account, so that the result is never worse than it on these images.
+ * The best thresholds of all gates together for an objective on these images: the best point of the frontier, refined
+ * over every achievable threshold around it if there are three or more gates. For a required accuracy the paper's
+ * sequential choice is a candidate too, so that the result is never worse than it on these images.
  *
- * @param images positions of the validation images; never the ones that are reported on
- * @param frontier of the same images, where it is there already
- * @returns undefined where no thresholds reach what is required or keep the budget
+ * @param images positions of the selection images, disjoint from the evaluation images
+ * @param frontier of the same images, if already computed
+ * @returns undefined if no thresholds reach the required accuracy or keep the budget
  */
 export function jointSearch(
   scores: Scores,
@@ -37,12 +37,12 @@ export function jointSearch(
       ? [pointOf(scores, costs, images, sequentialSearch(scores, costs, images, objective.required))]
       : [];
   const start = choosePoint([...(best === undefined ? [] : [best]), ...sequential], images.length, objective, costs);
-  // Levels a gate of the grid that the start comes from
+  // Levels of each gate in the grid of the start
   const levels = frontier.combinations ** (1 / (costs.length - 1));
   return start && refine(scores, costs, images, objective, start, levels);
 }
 
-/** What these thresholds do on these images. */
+/** These thresholds as a point: their accuracy and FLOPs on these images. */
 export function pointOf(
   scores: Scores,
   costs: ExitCosts,
@@ -54,8 +54,8 @@ export function pointOf(
 }
 
 /**
- * Ever finer grids around a point, until one that holds every achievable threshold near it finds nothing better. The
- * result is a local optimum.
+ * Searches ever finer grids around a point, until a grid of every achievable threshold near it finds nothing better.
+ * The result is a local optimum.
  */
 function refine(
   scores: Scores,

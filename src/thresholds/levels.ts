@@ -1,14 +1,14 @@
 /**
- * The thresholds that are tried at a gate: Infinity (closed) first, then confidences of images, descending. Between two
- * neighbouring confidences all thresholds let the same images go, so the confidences themselves are enough.
+ * Candidate thresholds of a gate: Infinity (closed) first, then confidences of images, descending. All thresholds
+ * between two neighbouring confidences select the same images, so the confidences themselves are enough.
  */
 export type Levels = Float64Array;
 
-/** Every threshold that makes a difference on these images: closed, and each distinct confidence. */
+/** Every distinct threshold on these images: closed, and each distinct confidence. */
 export function achievableLevels(confidences: Float32Array, images: ArrayLike<number>): Levels {
   const values = new Float32Array(images.length);
   for (let i = 0; i < values.length; i++) values[i] = confidences[images[i]!]!;
-  values.sort(); // numbers ascending, NaN last: what is not a number never reaches a threshold
+  values.sort(); // numbers ascending, NaN last: NaN never reaches a threshold
   const levels = new Float64Array(values.length + 1);
   levels[0] = Number.POSITIVE_INFINITY;
   let last = 0;
@@ -20,9 +20,9 @@ export function achievableLevels(confidences: Float32Array, images: ArrayLike<nu
 }
 
 /**
- * At most `count` levels that stand for all of them: closed, the lowest (everybody leaves), and quantiles between.
+ * At most `count` levels that represent all of them: closed, the lowest (all images leave), and quantiles between.
  *
- * @param all as `achievableLevels` gives them
+ * @param all the result of `achievableLevels`
  * @param count at least 2
  */
 export function quantileLevels(all: Levels, count: number): Levels {
@@ -31,9 +31,9 @@ export function quantileLevels(all: Levels, count: number): Levels {
 }
 
 /**
- * At most `count` levels within `reach` positions of a threshold, that one among them.
+ * At most `count` levels within `reach` positions of a threshold, the threshold included.
  *
- * @param all as `achievableLevels` gives them
+ * @param all the result of `achievableLevels`
  */
 export function levelsAround(all: Levels, threshold: number, reach: number, count: number): Levels {
   const centre = Math.min(levelOf(all, threshold), all.length - 1);
@@ -50,7 +50,7 @@ export function levelsOf(levels: Levels, confidences: Float32Array, images: Arra
   return reached;
 }
 
-/** The first (highest) level that a confidence reaches; the number of levels where it reaches none. */
+/** The first (highest) level that a confidence reaches; the number of levels if it reaches none. */
 export function levelOf(levels: Levels, confidence: number): number {
   let [low, high] = [0, levels.length];
   while (low < high) {

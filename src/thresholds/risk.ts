@@ -1,23 +1,23 @@
 import { binomialCdf, binomialMass, upperLimit } from '../statistics/binomial.js';
 
-/** Points at which the largest tail probability is looked for. */
+/** Points at which the tail probability is maximised. */
 const NUISANCE_POINTS = 40;
-/** Share of the level that is spent on bounding the share of images whose answer changes. */
+/** Share of the level spent on bounding the share of images whose answer changes. */
 const NUISANCE_SHARE = 0.05;
 
 /**
- * p-value of the hypothesis that the expected accuracy lost is more than `drop`, from a sample of `count` images of
- * which `lost` were right before and are wrong now and `gained` the other way round.
+ * p-value of the hypothesis that the expected accuracy drop is more than `drop`, from a sample of `count` images of
+ * which `lost` changed from right to wrong and `gained` from wrong to right.
  *
- * The difference T = lost - gained has as many trials as there are images whose answer changed; their expected share q
- * is not known. After Berger and Boos (JASA 1994): the largest probability, over all q up to a confidence limit of
- * it (Clopper and Pearson), of a T as small as the one seen where the expected loss is exactly `drop`; plus the
- * probability that the limit fails. No approximation by a normal distribution: P(p <= level) <= level for any number of
- * images, as far as 40 points of q show the largest of a smooth function.
+ * The number of trials of the difference T = lost - gained is the number of images whose answer changed; their expected
+ * share q is a nuisance parameter. After Berger and Boos (JASA 1994): the largest probability, over all q up to its
+ * upper confidence limit (Clopper and Pearson), of a T at most as large as the observed one if the expected drop is
+ * exactly `drop`; plus the probability that the limit fails. There is no normal approximation: P(p <= level) <= level
+ * for any number of images, as far as 40 points of q find the maximum of a smooth function.
  *
- * @param level that the p-value is held against
+ * @param level that the p-value is compared with
  * @returns a number from 0 to 1, never NaN
- * @throws RangeError where the counts or the shares are none
+ * @throws RangeError where the counts or shares are invalid
  */
 export function dropPValue(lost: number, gained: number, count: number, drop: number, level: number): number {
   const isSample =
@@ -27,7 +27,7 @@ export function dropPValue(lost: number, gained: number, count: number, drop: nu
   }
   const spent = NUISANCE_SHARE * level;
   const most = upperLimit(lost + gained, count, spent);
-  // Losing `drop` on average, at least that share of the answers changes.
+  // With an expected drop of `drop`, at least that share of the answers changes.
   if (most <= drop) return spent;
   let largest = 0;
   for (let i = 0; i < NUISANCE_POINTS; i++) {
@@ -38,21 +38,21 @@ export function dropPValue(lost: number, gained: number, count: number, drop: nu
 }
 
 /**
- * P(lost - gained <= t) where an image is lost with probability (changed + drop) / 2 and gained with (changed - drop) / 2.
- * The number of changed images is binomial, and of these the lost ones are: summed over the former, the distribution
- * function of the latter carried along from one term to the next.
+ * P(lost - gained <= t) where an image is lost with probability (changed + drop) / 2 and gained with (changed - drop) /
+ * 2. The number of changed images is binomial, and so is the number of lost ones among them. The sum runs over the
+ * former; the distribution function of the latter is updated from term to term.
  */
 export function differenceCdf(t: number, count: number, changed: number, drop: number): number {
-  const share = (1 + drop / changed) / 2; // of lost ones among the changed
-  if (share >= 1) return binomialCdf(t, count, changed); // whatever changes is lost
+  const share = (1 + drop / changed) / 2; // of lost images among the changed
+  if (share >= 1) return binomialCdf(t, count, changed); // every change is a loss
   // Every answer changes: the difference is 2 lost - count. (The sum below would multiply 0 by infinity.)
   if (changed >= 1) return binomialCdf(Math.floor((t + count) / 2), count, share);
   const spread = Math.sqrt(count * changed * (1 - changed));
   const first = Math.max(Math.abs(t), Math.floor(count * changed - 9 * spread - 9), 0);
   if (first > count) return t < 0 ? 0 : 1;
-  // Fewer changed ones than `first` keep the difference at most t (t >= 0), or are too rare to matter.
+  // With fewer changes than `first` the difference is at most t (t >= 0), or they are too rare to matter.
   let sum = t < 0 && first === -t ? 0 : binomialCdf(first - 1, count, changed);
-  let k = Math.floor((t + first) / 2); // lost ones at most, for a difference of at most t
+  let k = Math.floor((t + first) / 2); // most lost images for a difference of at most t
   let mass = binomialMass(first, count, changed);
   let atK = binomialMass(k, first, share);
   let upToK = binomialCdf(k, first, share);

@@ -3,11 +3,11 @@ import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 
 /**
  * Thresholds chosen one gate after the other (paper, section 3.1): each gate in turn gets the threshold of lowest
- * average FLOPs at which the network still classifies enough images correctly, the gates before it fixed and those after
- * it closed. FLOPs fall with the threshold, so that is the lowest threshold that is good enough, over every achievable
- * one. A gate that lets nobody go without breaking the requirement is closed (Infinity).
+ * average FLOPs at which the network still classifies enough images correctly, with earlier gates fixed and later gates
+ * closed. FLOPs fall with the threshold, so the search takes the lowest achievable threshold that is good enough. A
+ * gate whose every threshold breaks the requirement is closed (Infinity).
  *
- * @param images positions of the validation images; never the ones that are reported on
+ * @param images positions of the selection images, disjoint from the evaluation images
  * @param required share of `images` to be classified correctly, 0 to 1
  */
 export function sequentialSearch(
@@ -18,11 +18,11 @@ export function sequentialSearch(
 ): Thresholds {
   const needed = leastCount(required, images.length);
   let remaining = Int32Array.from(images);
-  let settled = 0; // images that left at an earlier gate with the right class
+  let correct = 0; // images that left at an earlier gate with the right class
   return costs.slice(0, -1).map((_, gate) => {
-    const threshold = lowestThreshold(scores, gate, remaining, needed - settled);
+    const threshold = lowestThreshold(scores, gate, remaining, needed - correct);
     const leaves = (image: number): boolean => scores.confidences[gate]![image]! >= threshold;
-    settled += remaining.filter((image) => leaves(image) && isRight(scores, scores.classes[gate]!, image)).length;
+    correct += remaining.filter((image) => leaves(image) && isRight(scores, scores.classes[gate]!, image)).length;
     remaining = remaining.filter((image) => !leaves(image));
     return threshold;
   });
@@ -31,18 +31,20 @@ export function sequentialSearch(
 const isRight = (scores: Scores, classes: Int32Array, image: number): boolean =>
   classes[image] === scores.labels[image];
 
-/** The lowest threshold of one gate, all later gates closed, at which at least `needed` of the images come out right. */
+/**
+ * The lowest threshold of one gate, later gates closed, at which at least `needed` of the images are classified right.
+ */
 function lowestThreshold(scores: Scores, gate: number, images: Int32Array, needed: number): number {
   const confidences = scores.confidences[gate]!;
   const order = images.slice().sort((a, b) => confidences[b]! - confidences[a]!);
-  // With the gate closed, all go to the original classifier; then they leave in the order of their confidence.
+  // First the gate is closed and all images go to the original classifier; then they leave in the order of confidence.
   let right = order.reduce((sum, image) => sum + (isRight(scores, scores.original, image) ? 1 : 0), 0);
   let best = Number.POSITIVE_INFINITY;
   order.forEach((image, position) => {
     right += isRight(scores, scores.classes[gate]!, image) ? 1 : 0;
     right -= isRight(scores, scores.original, image) ? 1 : 0;
     const next = order[position + 1];
-    // Images of equal confidence leave together, so a threshold is achievable only between unequal ones.
+    // Images of equal confidence leave together, so a threshold is achievable only between different confidences.
     const achievable = next === undefined || confidences[next]! < confidences[image]!;
     if (achievable && right >= needed) best = confidences[image]!;
   });

@@ -1,12 +1,15 @@
-/** Milliseconds since some fixed moment, never going back. Tests pass one of their own. */
+/** Milliseconds since some fixed moment; never decreases. Tests inject a fake. */
 export type Clock = () => number;
 
 const origin = process.hrtime.bigint();
 
-/** The machine's monotonic clock in nanoseconds, given in milliseconds: changes of the time of day do not touch it. */
+/**
+ * The machine's monotonic clock, read in nanoseconds and returned in milliseconds; unaffected by changes of the time of
+ * day.
+ */
 export const monotonicClock: Clock = () => Number(process.hrtime.bigint() - origin) / 1e6;
 
-/** Does some work and reads the clock before and after it. The work has ended, on the device too, when it resolves. */
+/** Times some work. Its promise must resolve only when the work has ended, on the device too. */
 export async function timed<T>(
   clock: Clock,
   work: () => Promise<T>,

@@ -8,35 +8,35 @@ export interface PairTimes {
   readonly gatedMs: number;
   /** FLOPs of the gated network on these images / the original's. */
   readonly flopsShare: number;
-  /** Pairs of one turn were measured together, and follow one another. */
+  /** Turn of the pair: the pairs of a turn are measured together and are consecutive. */
   readonly turn: number;
 }
 
-/** What the pairs say of a gated network. */
+/** Speed-up and efficiency of a gated network, estimated from pairs. */
 export interface Estimate {
-  /** 1 - t/t0, as the paper's Speed-up; t and t0 are totals over the pairs. */
+  /** 1 - t/t0, the paper's Speed-up; t and t0 are totals over the pairs. */
   readonly speedUp: number;
   readonly speedUpInterval: Interval;
   /** 1 - F/F0 on the timed images. */
   readonly flopsReduction: number;
-  /** Share of the FLOPs reduction that arrives as time, (1 - t/t0) / (1 - F/F0); null where no FLOPs are saved. */
+  /** Share of the FLOPs reduction that becomes speed-up, (1 - t/t0) / (1 - F/F0); null if no FLOPs are saved. */
   readonly efficiency: number | null;
   readonly efficiencyInterval: Interval | null;
 }
 
 const RESAMPLES = 2000;
 /**
- * What is resampled is whole turns, and in longer runs this many blocks of consecutive turns: times of neighbours
- * resemble each other, and single pairs, drawn as if they did not, would make the interval too narrow.
+ * Most blocks to resample: a block is a turn, or several consecutive turns of a longer run. Neighbouring times are
+ * correlated; resampling single pairs would make the interval too narrow.
  */
 const BLOCKS = 500;
 
 /**
- * Speed-up and efficiency with 95 % intervals by a paired bootstrap: whole turns of pairs are drawn with replacement, so that
- * what slows down both runs of a pair, and which images were timed, stays together.
+ * Speed-up and efficiency with 95 % intervals by a paired block bootstrap: whole turns are drawn with replacement, so
+ * that disturbances of both runs of a pair, and the timed images, stay together.
  *
  * @param seed the same seed gives the same interval
- * @throws RangeError where there are no pairs
+ * @throws RangeError without pairs
  */
 export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
   if (pairs.length === 0) throw new RangeError('no pairs');
@@ -51,7 +51,7 @@ export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
       resampled.map(({ speedUp }) => speedUp),
       0.95,
     ),
-    // Where some resamples save no FLOPs at all, an interval would say nothing.
+    // An interval would mean nothing if some resamples save no FLOPs.
     efficiencyInterval: efficiencies.length === RESAMPLES ? percentileInterval(efficiencies, 0.95) : null,
   };
 }
@@ -80,7 +80,7 @@ function blocksOf(pairs: readonly PairTimes[]): Blocks {
   return blocks;
 }
 
-/** Speed-up, FLOPs reduction and efficiency of as many blocks as there are, chosen by `draw`. */
+/** Speed-up, FLOPs reduction and efficiency of `blocks.count` blocks, chosen by `draw`. */
 function ratios(blocks: Blocks, draw: (turn: number) => number) {
   let [originalMs, gatedMs, flopsShare, pairs] = [0, 0, 0, 0];
   for (let turn = 0; turn < blocks.count; turn++) {

@@ -3,27 +3,27 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { promisify } from 'node:util';
 
-/** What the run record says of an engine. */
+/** An engine in a run record. */
 export interface EngineDescription {
   readonly id: string;
   readonly device: string;
-  /** Threads of the CPU that it may use. */
+  /** Most CPU threads that it uses. */
   readonly threads: number;
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** What times were measured on; null for what cannot be read here. */
+/** The machine of a timing; null for what cannot be read. */
 export interface MachineDescription {
   readonly system: string;
   readonly node: string;
   readonly processor: string;
   readonly cores: number;
   readonly memoryBytes: number;
-  /** Lowest and highest clock of the cores at the moment of asking. */
+  /** Lowest and highest current clock of the cores. */
   readonly clockMhz: readonly [number, number] | null;
-  /** Linux: what sets the clock (`performance`, `powersave`, ...). */
+  /** Linux: the frequency governor (`performance`, `powersave`, ...). */
   readonly governor: string | null;
-  /** One line for each NVIDIA GPU: name, driver, clock of its multiprocessors now and at most, power limit. */
+  /** One line for each NVIDIA GPU: name, driver, current and highest clock of its multiprocessors, power limit. */
   readonly gpus: readonly string[];
 }
 
@@ -56,27 +56,27 @@ async function nvidiaGpus(): Promise<string[]> {
   return asked?.stdout.trim().split('\n').filter(Boolean) ?? [];
 }
 
-/** What of a machine stays the same from one moment to the next. */
+/** The properties of a machine that do not vary from moment to moment. */
 export function lastingPart({ system, node, processor, cores, gpus }: MachineDescription) {
   return { system, node, processor, cores, gpus: gpus.map((gpu) => gpu.split(', ').slice(0, 2)) };
 }
 
-/** Whether two descriptions are of the same machine, as far as can be told; clocks vary from moment to moment. */
+/** Whether two descriptions are of the same machine, judged by its lasting properties. */
 export function isSameMachine(a: MachineDescription, b: MachineDescription): boolean {
   return JSON.stringify(lastingPart(a)) === JSON.stringify(lastingPart(b));
 }
 
-/** What else went on while the networks were timed. */
+/** Load of the machine while the networks were timed. */
 export interface Surroundings {
   readonly cores: number;
   /** The machine's load average over one minute. */
   readonly loadBefore: number;
   readonly loadAfter: number;
-  /** Share of the processors that other programs kept busy; null where the machine shows more than it lends us. */
+  /** Share of the processors that other programs kept busy; null if the process may use only some of the processors. */
   readonly othersShare: number | null;
 }
 
-/** Begins to watch what else goes on; the function that it returns ends that. */
+/** Starts to measure the load of the machine; the returned function ends the measurement. */
 export function watchSurroundings(): () => Surroundings {
   const loadBefore = loadavg()[0]!;
   const before = spent();

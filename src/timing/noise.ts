@@ -3,28 +3,28 @@ import { type Estimate, estimate, type PairTimes } from './estimate.js';
 import type { Surroundings } from './machine.js';
 import { summarise } from './summary.js';
 
-/** A measurement that does not lie within these, or is not a number, is warned about. */
-export const noiseBounds = {
+/** Bounds of a trustworthy measurement; one outside them, or NaN, causes a warning. */
+const noiseBounds = {
   /** Width of the 95 % interval of t/t0. */
   intervalWidth: 0.06,
-  /** 90th percentile over median of the original network, which does the same work every time. */
+  /** 90th percentile over median of the original network, whose work is the same every time. */
   spread: 1.25,
   /** Difference of the original network's medians in the two halves of the run, as a share. */
   drift: 0.1,
-  /** Difference of t/t0 in the two halves that is never called a disagreement. */
+  /** Difference of t/t0 between the two halves that is ignored. */
   halves: 0.02,
-  /** Share of the machine's processors that other programs kept busy meanwhile. */
+  /** Share of the processors that other programs kept busy during the timing. */
   others: 0.1,
-  /** Load over the number of cores: the networks themselves keep all of them busy, a little more than 1 is theirs. */
+  /** Load over the number of cores: the networks keep all cores busy, so slightly more than 1 is expected. */
   load: 1.25,
 };
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /**
- * Why these times should not be trusted, one line each; none where the machine was quiet enough to tell.
+ * Reasons not to trust these times, one line each; none if the machine was quiet enough.
  *
- * @param pairs in the order in which they were measured
+ * @param pairs in the order of measurement
  */
 export function noiseWarnings(pairs: readonly PairTimes[], whole: Estimate, seed: number): string[] {
   const warnings: string[] = [];
@@ -64,7 +64,7 @@ function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {
   return warnings;
 }
 
-/** Why the machine was not ours alone, one line each. */
+/** Signs that other programs used the machine, one line each. */
 export function surroundingsWarnings({ cores, loadBefore, loadAfter, othersShare }: Surroundings): string[] {
   const load = Math.max(loadBefore, loadAfter);
   const warnings: string[] = [];

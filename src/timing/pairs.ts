@@ -1,25 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, timed } from './clock.js';
 
-/** Images of one run, prepared before the clock is read. */
+/** Images of one run, prepared outside the timed interval. */
 export interface TimedBatch {
   /** Positions of the images in the test set, in order. */
   readonly images: Int32Array;
   /** [count, channels, height, width], normalised */
   readonly input: Float32Array;
-  /** What the gated network holds against these images. */
+  /** Thresholds of the gated network for these images. */
   readonly thresholds: readonly number[];
 }
 
-/** The two networks that are timed against each other on one engine. */
+/** The two networks that are compared on one engine. */
 export interface TimedNetworks<Result> {
   readonly original: (batch: TimedBatch) => Promise<unknown>;
   readonly gated: (batch: TimedBatch) => Promise<Result>;
-  /** Waits until the threads of the network that ran last have gone to sleep. */
+  /** Waits until the worker threads of the other network are idle. */
   readonly rest: () => Promise<void>;
 }
 
-/** Threads of some engines go on looking for work for a while after a run, and take it from others. */
+/** Worker threads of some engines spin for a while after a run and slow down other threads. */
 const REST_MS = 2;
 
 export const threadsSleep = async (): Promise<void> => {
@@ -37,7 +37,7 @@ export interface MeasuredPair<Result> {
   readonly result: Result;
 }
 
-/** What has been measured so far; a rule says when it is enough. */
+/** Totals of the pairs measured so far; a rule decides whether they are enough. */
 export interface TimingProgress {
   readonly pairs: number;
   readonly images: number;
@@ -45,17 +45,17 @@ export interface TimingProgress {
   readonly gatedMs: number;
 }
 
-/** About what a network runs before the other has its turn. */
+/** Approximate length of a turn: one network runs for this long, then the other. */
 const TURN_MS = 50;
 const MOST_BATCHES_A_TURN = 64;
-/** Each network has at least so many turns, so that many pairs do not stand or fall together. */
+/** Fewest turns of each network: pairs of one turn are correlated. */
 const LEAST_TURNS = 20;
 
 /**
- * Batches that a network runs back to back before the other has its turn on the same ones.
+ * Batches that a network runs consecutively in a turn, before the other network runs the same ones.
  *
- * @param originalMs of a batch
- * @param pairs that will be measured
+ * @param originalMs time of a batch
+ * @param pairs number of pairs to measure
  */
 export function batchesPerTurn(originalMs: number, pairs: number): number {
   const most = Math.min(MOST_BATCHES_A_TURN, Math.floor(pairs / LEAST_TURNS));
@@ -63,20 +63,20 @@ export function batchesPerTurn(originalMs: number, pairs: number): number {
 }
 
 /**
- * The original and the gated network on the same images in turn: one runs the batches of a turn, one after the other,
- * each timed by itself, then the other runs the same ones; which of the two goes first alternates. A pair is a batch's
- * two times. Images are prepared between the turns, outside the times.
+ * Times the original and the gated network on the same images in turn: one runs the batches of a turn, each timed
+ * separately, then the other runs the same ones; which of the two starts alternates. A pair holds the two times of a
+ * batch. Images are prepared between the turns and not timed.
  *
- * What is wanted is the time of a network that has the machine to itself, image after image. So before each turn the
- * other network's threads are left to fall asleep, and the network runs once, untimed, on the first two images of a
- * batch (a single one may go another way through the engine, whose threads would then be in the way); and a turn of a
- * small network is many batches long, since a first run after a rest can take twice as long as the next ones.
+ * The measured time is that of a network that has the machine to itself and runs continuously. Therefore each turn
+ * waits until the worker threads of the other network are idle, and starts with an untimed run on the first two images
+ * of a batch (a single image may take another path through the engine, with threads that would interfere). A turn of a
+ * small network has many batches, because the first run after a pause can take twice as long as the next ones.
  *
- * @param batches more than enough; the rest is not asked for
- * @param perTurn batches a turn
- * @param isEnough asked after every pair of a turn that has been measured
- * @returns pairs as they are measured
- * @throws Error where the batches end before it is enough
+ * @param batches at least as many as needed; only those needed are read
+ * @param perTurn batches per turn
+ * @param isEnough called after every measured pair
+ * @returns pairs in the order of measurement
+ * @throws Error if there are too few batches
  */
 export async function* measurePairs<Result>(
   clock: Clock,
@@ -115,7 +115,7 @@ export async function* measurePairs<Result>(
   throw new Error(`the images ended after ${soFar.pairs} pairs`);
 }
 
-/** So many at a time; the last ones may be fewer. */
+/** Groups of `size` items; the last group may be smaller. */
 async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
   let group: T[] = [];
   for await (const item of items) {

@@ -3,10 +3,10 @@ import type { EngineDescription, MachineDescription, Surroundings } from './mach
 import type { RuleName } from './rules.js';
 import type { TimeSummary } from './summary.js';
 
-/** Version of the shape below; a file of another one is not read. */
+/** Version of the format below; files of other versions are not read. */
 export const RECORD_VERSION = 3;
 
-/** What `dgate time` found: `timing.json`. Times are milliseconds of a run, which is a batch of images. */
+/** The results of `dgate time`: `timing.json`. Times are milliseconds per run; a run is a batch of images. */
 export interface TimingRecord {
   readonly version: typeof RECORD_VERSION;
   readonly experiment: string;
@@ -21,7 +21,7 @@ export interface TimingRecord {
   readonly network: string;
   readonly checkpointSha256: string;
   readonly batches: readonly BatchTiming[];
-  /** All test images, row by row, where that was asked for. */
+  /** Agreement on all test images, row by row, if requested. */
   readonly verified: readonly Agreement[] | null;
 }
 
@@ -30,24 +30,24 @@ export interface BatchTiming {
   readonly batch: number;
   readonly warmUp: { readonly runs: number; readonly ms: number; readonly stable: boolean };
   readonly rows: readonly RowTiming[];
-  /** What stands against trusting all rows of this batch size. */
+  /** Reasons not to trust any row of this batch size. */
   readonly warnings: readonly string[];
   readonly surroundings: Surroundings;
 }
 
-/** One row against the original network. */
+/** One row of the table compared with the original network. */
 export interface RowTiming extends Estimate {
-  /** When its last pair had been measured. */
+  /** Time of its last pair. */
   readonly date: string;
   readonly model: string;
-  /** Thresholds of each part, as the table has them; null for a closed gate. */
+  /** Thresholds of each part, as in the table; null for a closed gate. */
   readonly thresholds: readonly (readonly (number | null)[])[];
-  /** How many pairs were chosen, and why. */
+  /** Number of pairs and the reason for it. */
   readonly rule: string;
-  /** Batches that one network ran back to back before the other had its turn. */
+  /** Batches that each network ran consecutively. */
   readonly batchesPerTurn: number;
   readonly pairs: number;
-  /** Images timed, each as often as it was. */
+  /** Timed images, repetitions included. */
   readonly images: number;
   /** The original network, one value for each pair. */
   readonly originalMs: TimeSummary;
@@ -56,17 +56,17 @@ export interface RowTiming extends Estimate {
   readonly gatedImagesPerSecond: number;
   /** Timed images by exit, the original classifier last. */
   readonly exits: readonly number[];
-  /** The timed images. */
+  /** Agreement on the timed images. */
   readonly agreement: Agreement;
   readonly warnings: readonly string[];
 }
 
-/** Class and exit of images against the cached evaluation that the table rests on. */
+/** Agreement of class and exit with the cached evaluation, which the table is computed from. */
 export interface Agreement {
   /** Different images compared. */
   readonly images: number;
   /** Class or exit differs, and a confidence lies within 1e-4 of its threshold. */
   readonly nearThreshold: number;
-  /** Class or exit differs for no such reason. */
+  /** Class or exit differs for another reason. */
   readonly differing: number;
 }

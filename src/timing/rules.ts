@@ -3,28 +3,28 @@ import type { TimingProgress } from './pairs.js';
 export const ruleNames = ['default', 'mlperf'] as const;
 export type RuleName = (typeof ruleNames)[number];
 
-/** How long a row is timed. */
+/** A stopping rule: how long a row is timed. */
 export interface Rule {
-  /** What was chosen and why, for the console and the record. */
+  /** The choice and its reason, for the console and the record. */
   readonly description: string;
-  /** Fewer will not be enough. */
+  /** Fewest pairs. */
   readonly leastPairs: number;
   readonly isEnough: (soFar: TimingProgress) => boolean;
-  /** Share of what is needed that is done, 0 to 1. */
+  /** Progress, 0 to 1. */
   readonly done: (soFar: TimingProgress) => number;
 }
 
-/** Time that a row takes where nothing else is asked for. */
+/** Default time of a row. */
 const ROW_MS = 15_000;
-/** Fewer pairs than this say little about t/t0, whatever a pair takes. */
+/** Fewest pairs for a useful estimate of t/t0. */
 const leastPairs = (batch: number): number => (batch === 1 ? 400 : 60);
 
 /**
- * As many pairs as fit into about 15 s, at most every image once, but never fewer than 400 pairs (batch 1) or 60; where
- * there are fewer images, they come again.
+ * As many pairs as fit into about 15 s, at most every image once, but at least 400 pairs (batch 1) or 60; if there are
+ * fewer images, they are repeated.
  *
- * @param pairMs what a pair is likely to take
- * @param available pairs of different images
+ * @param pairMs expected time of a pair
+ * @param available pairs of distinct images
  */
 export function chosenPairs(batch: number, pairMs: number, available: number): Rule {
   const least = leastPairs(batch);
@@ -32,20 +32,20 @@ export function chosenPairs(batch: number, pairMs: number, available: number): R
   const pairs = fitting > least ? Math.max(least, Math.min(fitting, available)) : least;
   let why = `about ${ROW_MS / 1000} s`;
   if (pairs === available) why = 'every image once';
-  else if (pairs === least) why = 'the least that says something';
+  else if (pairs === least) why = 'the fewest for an estimate';
   return exactly(pairs, `${pairs.toLocaleString('en')} pairs (${why})`);
 }
 
-/** So many pairs. */
+/** A fixed number of pairs. */
 export function exactly(pairs: number, description = `${pairs.toLocaleString('en')} pairs`): Rule {
   const isEnough = (soFar: TimingProgress): boolean => soFar.pairs >= pairs;
   return { description, leastPairs: pairs, isEnough, done: (soFar) => soFar.pairs / pairs };
 }
 
 /**
- * MLPerf Inference's least run (mlcommons/inference, mlperf.conf): single-stream, one image a query, at least 1,024
- * queries and 600 s, judged by the 90th percentile of the latency; offline, at least 24,576 images and 600 s, judged by
- * images per second. Each of the two networks has to reach both on its own. Images come in their order, not drawn.
+ * The shortest valid run of MLPerf Inference (mlcommons/inference, mlperf.conf): single-stream, one image per query, at
+ * least 1,024 queries and 600 s, judged by the 90th percentile of the latency; offline, at least 24,576 images and 600
+ * s, judged by images per second. Each of the two networks must reach both. Images come in their order, not at random.
  */
 export function mlperf(batch: number): Rule {
   const leastImages = batch === 1 ? 1024 : 24_576;

@@ -3,11 +3,11 @@ import { type Clock, timed } from './clock.js';
 
 /** When a warm-up ends. */
 export interface WarmUpBounds {
-  /** Runs whose median is compared with that of as many runs before; fewer where two windows would not fit into `maxMs`. */
+  /** Runs whose median is compared with that of the previous window; fewer if two windows do not fit into `maxMs`. */
   readonly window: number;
-  /** As few as that, where runs are long. */
+  /** Fewest runs of a window, for long runs. */
   readonly leastWindow: number;
-  /** Stable: the medians of two windows differ by at most this share. */
+  /** Times are stable if the medians of two windows differ by at most this share. */
   readonly tolerance: number;
   readonly maxRuns: number;
   readonly maxMs: number;
@@ -16,19 +16,19 @@ export interface WarmUpBounds {
 export const warmUpBounds: WarmUpBounds = { window: 10, leastWindow: 3, tolerance: 0.05, maxRuns: 200, maxMs: 10_000 };
 
 export interface WarmUp {
-  /** Runs of each work, at least. */
+  /** Fewest runs of any work. */
   readonly runs: number;
   readonly ms: number;
-  /** Whether the times had settled when the warm-up ended, or one of its bounds ended it. */
+  /** Whether the times were stable at the end; if not, a bound ended the warm-up. */
   readonly stable: boolean;
   /** Median of each work's last runs. */
   readonly medianMs: readonly number[];
 }
 
 /**
- * Runs every work, a window of runs of each in turn, until the times of each have settled, or a bound is reached. Each
- * runs at least once. A first run may open a session and compile: what it takes beyond the second does not count towards
- * the time, and how many runs a window has is decided by the first work's second run.
+ * Runs every work, a window of runs of each in turn, until all times are stable or a bound is reached; each runs at
+ * least once. A first run may open a session and compile: its time beyond the second run's does not count towards
+ * `maxMs`, and the second run of the first work decides the length of a window.
  */
 export async function warmUp(
   clock: Clock,
@@ -59,7 +59,7 @@ export async function warmUp(
   return { runs, ms: clock() - start, stable, medianMs: times.map((list) => latest(list)) };
 }
 
-/** Runs of a window such that two windows of each work fit into the time, if that is neither too few nor too many. */
+/** Runs of a window, so that two windows of each work fit into `maxMs`; within the bounds. */
 function windowOf(ms: number, works: number, { window, leastWindow, maxMs }: WarmUpBounds): number {
   return Math.max(Math.min(leastWindow, window), Math.min(window, Math.floor(maxMs / (2 * works * ms))));
 }

@@ -142,6 +142,6 @@ describe('the figures on generated images', () => {
   it('refuse classes that the dataset does not have, by name', async () => {
     const groups = { path: 'analysis.groups', value: { animal: ['cow'] } };
     const { message } = await rejection(outcomeOf('figure8', groups));
-    expect(message).to.contain('"cow" is no class; valid: airplane, automobile');
+    expect(message).to.contain('"cow" is not a class; valid: airplane, automobile');
   });
 });

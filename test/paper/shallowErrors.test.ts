@@ -57,7 +57,7 @@ describe('groups of classes', () => {
     const message = thrown(() => groupClasses(['cat', 'dog', 'ship'], { a: ['cat', 'dog'], b: ['dog', 'cow'] }));
     expect(message).to.contain('class "dog" is in a and b');
     expect(message).to.contain('class "ship" is in no group');
-    expect(message).to.contain('analysis.groups.b: "cow" is no class; valid: cat, dog, ship');
+    expect(message).to.contain('analysis.groups.b: "cow" is not a class; valid: cat, dog, ship');
   });
 
   it('find classes by name', () => {

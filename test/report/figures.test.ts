@@ -76,7 +76,9 @@ describe('renderSvg', () => {
   it('fetches nothing', async () => {
     const spec = { ...figure().spec, data: { url: 'http://127.0.0.1:9/data.json' } };
     const failed = await renderSvg(figure({ spec: spec as Figure['spec'] })).catch((error: Error) => error.message);
-    expect(failed).to.equal('figure losses asks for http://127.0.0.1:9/data.json; its data stand in itself');
+    expect(failed).to.equal(
+      'figure losses refers to http://127.0.0.1:9/data.json; valid: data inside the specification',
+    );
   });
 });
 

@@ -103,7 +103,7 @@ describe('judgeSpeeds', () => {
     expect(judged(null)[0]).to.include({
       verdict: 'cannot be checked here',
       measured: 'not timed',
-      why: 'run without times: dgate time table1; another network',
+      why: 'the run is not timed; to time it: dgate time table1; another network',
     });
   });
 });

@@ -18,10 +18,10 @@ describe('how long a row is timed', () => {
   });
 
   it('never takes fewer than say something', () => {
-    expect(chosenPairs(1, 500, 10_000).description).to.equal('400 pairs (the least that says something)');
-    expect(chosenPairs(32, 2000, 312).description).to.equal('60 pairs (the least that says something)');
-    expect(chosenPairs(32, 1, 15).description).to.equal('60 pairs (the least that says something)');
-    expect(chosenPairs(1, Number.NaN, 10_000).description).to.equal('400 pairs (the least that says something)');
+    expect(chosenPairs(1, 500, 10_000).description).to.equal('400 pairs (the fewest for an estimate)');
+    expect(chosenPairs(32, 2000, 312).description).to.equal('60 pairs (the fewest for an estimate)');
+    expect(chosenPairs(32, 1, 15).description).to.equal('60 pairs (the fewest for an estimate)');
+    expect(chosenPairs(1, Number.NaN, 10_000).description).to.equal('400 pairs (the fewest for an estimate)');
   });
 
   it('takes as many as were asked for', () => {

@@ -1,6 +1,6 @@
 import type { Confidence } from '../definitions.js';
 
-/** Minus the entropy of the softmax in nats: BranchyNet's criterion, its sign turned so that larger is surer. */
+/** Minus the entropy of the softmax in nats: BranchyNet's criterion, negated so that larger is more confident. */
 export const entropy = {
   name: 'entropy',
   label: 'minus the entropy of the softmax',
@@ -13,7 +13,7 @@ export const entropy = {
       sum += power;
       weighted += power * shifted;
     }
-    // entropy = log(sum) - weighted / sum, with all logits shifted by the largest
+    // entropy = log(sum) - weighted / sum, for logits minus the largest one
     return weighted / sum - Math.log(sum);
   },
   write: (graph, distances) => {

@@ -1,6 +1,8 @@
 import type { Confidence } from '../definitions.js';
 
-/** The largest distance to a decision boundary (hinge; the paper's, Algorithm 1) or the largest logit (cross-entropy). */
+/**
+ * The largest distance to a decision boundary (hinge; Algorithm 1 of the paper) or the largest logit (cross-entropy).
+ */
 export const max = {
   name: 'max',
   label: 'largest distance or logit',

@@ -1,18 +1,18 @@
 import { markupText } from '../../escape.js';
 
-/** Markup that may stand in a page as it is. */
+/** Markup that needs no escaping. */
 export interface Html {
   readonly html: string;
 }
 
 type Value = string | number | Html | readonly Html[];
 
-/** A template whose values are escaped, but for markup made by this function or declared by {@link markup}. */
+/** A template whose values are escaped, except markup from this function or from {@link markup}. */
 export function html(pieces: TemplateStringsArray, ...values: readonly Value[]): Html {
   return { html: pieces.map((piece, i) => piece + (i < values.length ? text(values[i]!) : '')).join('') };
 }
 
-/** Declares text as markup: that of our own figures and styles. */
+/** Declares trusted text as markup: figures and styles of this project. */
 export function markup(trusted: string): Html {
   return { html: trusted };
 }

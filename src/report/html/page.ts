@@ -5,35 +5,35 @@ import type { TableLine } from '../table.js';
 import { type Html, html, markup } from './escape.js';
 import { style } from './style.js';
 
-/** All that a run's page shows. */
+/** Content of a run's page. */
 export interface Page {
   readonly title: string;
   readonly experiment: string;
   readonly preset: string;
-  /** What gives the page again: `dgate run table1`. */
+  /** Command that creates the page: `dgate run table1`. */
   readonly command: string;
   /** Date and time, ISO 8601. */
   readonly date: string;
-  /** The table of thresholds; absent where the experiment has none. */
+  /** The table of thresholds, if the experiment has one. */
   readonly results?: { readonly head: readonly string[]; readonly lines: readonly TableLine[] };
   readonly claims: readonly Claim[];
   readonly figures: readonly { readonly figure: Figure; readonly svg: string }[];
   readonly sheets: readonly { readonly sheet: ImageSheet; readonly png: Uint8Array }[];
   readonly tables: readonly FindingTable[];
-  /** What the numbers rest on: splits, network, gates, seeds, machine, versions. */
+  /** Splits, network, gates, seeds, machine, versions. */
   readonly facts: readonly (readonly [name: string, value: string])[];
-  /** Seconds of each stage, in this run and, where they are known, when what it used was computed. */
+  /** Seconds of each stage, in this run and, if known, when its cached results were computed. */
   readonly stages: readonly { readonly name: string; readonly now: number; readonly computed: number | null }[];
   /** The resolved definition as JSON text. */
   readonly definition: string;
 }
 
-/** Rows of a finding that a page shows; the CSV has all. */
+/** Most rows of a table on a page; the CSV has all. */
 const MOST_ROWS = 60;
-/** More columns than these are set smaller. */
+/** Tables with more columns have smaller text. */
 const MANY_COLUMNS = 10;
 
-/** Nothing may be fetched, from anywhere. */
+/** The page may not load anything. */
 const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 /** A run as one self-contained HTML page. */
@@ -79,7 +79,7 @@ interface Section {
   readonly content: Html;
 }
 
-/** Signs that tell verdicts apart without colour. */
+/** Signs of verdicts, for print without colour. */
 const signs: Readonly<Record<Verdict, string>> = {
   holds: '✓',
   'does not hold': '✗',
@@ -155,7 +155,7 @@ function sheetsSection({ sheets }: Page): Section | undefined {
   return { id: 'images', title: 'Images', content: html`${shown}` };
 }
 
-/** Width and height stand at fixed places of a PNG's first chunk. */
+/** Width and height have fixed offsets in a PNG's first chunk. */
 function pngSize(png: Uint8Array): { width: number; height: number } {
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
   return { width: view.getUint32(16), height: view.getUint32(20) };

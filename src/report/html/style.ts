@@ -1,6 +1,6 @@
 import { colours, fontFamily } from '../theme.js';
 
-/** Readable at the width of a laptop and in print; verdicts differ in sign and words, not by colour only. */
+/** Readable on a laptop and in print; verdicts differ in sign and words, not only in colour. */
 export const style = `
 :root { color-scheme: light; --ink: #1c1c1c; --dim: #595959; --rule: #d4d4d4; --shade: #f5f6f8; }
 * { box-sizing: border-box; }
