@@ -7,25 +7,24 @@
 export function findDuplicateKey(json: string): string | undefined {
   /** Keys of the objects that are open; undefined for an open list. */
   const open: (Set<string> | undefined)[] = [];
-  const token = /"(?:[^"\\]|\\.)*"|[{}[\],:]/gy;
-  const next = /[^"{}[\],:]*/y;
+  const token = /["{}[\],:]/g;
   let text: string | undefined;
-  for (let position = 0; position < json.length; position = token.lastIndex) {
-    next.lastIndex = position;
-    next.test(json);
-    token.lastIndex = next.lastIndex;
-    const found = token.exec(json)?.[0];
-    if (found === undefined) return undefined;
-    if (found === '{') open.push(new Set());
-    else if (found === '[') open.push(undefined);
-    else if (found === '}' || found === ']') open.pop();
-    else if (found === ':' && text !== undefined) {
+  for (let found = token.exec(json); found !== null; found = token.exec(json)) {
+    const [mark] = found;
+    if (mark === '{') open.push(new Set());
+    else if (mark === '[') open.push(undefined);
+    else if (mark === '}' || mark === ']') open.pop();
+    else if (mark === ':' && text !== undefined) {
       const key = JSON.parse(text) as string;
       const keys = open.at(-1);
       if (keys?.has(key)) return key;
       keys?.add(key);
     }
-    text = found.startsWith('"') ? found : undefined;
+    text = undefined;
+    if (mark !== '"') continue;
+    // Not a pattern for the whole text: of 16 million characters it overflows the stack.
+    token.lastIndex = endOfText(json, found.index + 1);
+    text = json.slice(found.index, token.lastIndex);
   }
   return undefined;
 }

@@ -41,8 +41,12 @@ export interface PickleOptions {
   readonly loadPersistent?: (id: PickleValue) => PickleValue;
 }
 
-/** More than any state dict needs, little enough for a hostile file to end within seconds and a few hundred MB. */
-const limits = { operations: 2_000_000, marks: 1000 };
+/**
+ * More than any state dict needs, little enough for a hostile file to end within a second and a few hundred MB. `handed`
+ * bounds what all calls together are given, in characters, bytes and items: a call makes something of the size of its
+ * arguments, and a memo lets a few bytes give it the same large one again and again.
+ */
+const limits = { operations: 1_000_000, marks: 1000, handed: 16 * 2 ** 20 };
 
 /**
  * Reads one pickle (protocols 0 to 5) as data. Nothing in it is executed: globals are looked up in the caller's list and
@@ -70,6 +74,8 @@ class Unpickler {
   #stack: PickleValue[] = [];
   readonly #below: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
+  /** Size of all arguments of all calls so far. */
+  #handed = 0;
 
   constructor(
     private readonly reader: ByteReader,
@@ -179,7 +185,7 @@ class Unpickler {
       case 0x69: {
         // INST
         const called = this.#global(this.reader.line(), this.reader.line());
-        return this.#replaceMark((args) => called.call(args, this.options.where));
+        return this.#replaceMark((args) => this.#call(called, args));
       }
       case 0x6f: // OBJ
         return this.#replaceMark(([called, ...args]) => this.#call(called ?? null, args));
@@ -220,6 +226,8 @@ class Unpickler {
 
   #call(called: PickleValue, args: readonly PickleValue[]): PickleValue {
     if (!(called instanceof PickleGlobal)) throw this.#problem('calls something that is not a function');
+    for (const argument of args) this.#handed += 1 + sizeOf(argument);
+    if (this.#handed > limits.handed) throw this.#problem(`hands over more than ${limits.handed} bytes and items`);
     return called.call(args, this.options.where);
   }
 
@@ -296,4 +304,10 @@ class Unpickler {
   #problem(what: string, at = this.reader.position): InputError {
     return this.reader.problem(`malformed pickle: ${what}`, at);
   }
+}
+
+/** Characters, bytes or items of a value, not counting what its items hold. */
+function sizeOf(value: PickleValue): number {
+  if (typeof value === 'string' || value instanceof Uint8Array || Array.isArray(value)) return value.length;
+  return value instanceof Map || value instanceof Set ? value.size : 0;
 }

@@ -78,20 +78,25 @@ for (const [name, dtype] of Object.entries(storageTypes)) {
 for (const [name, dtype] of Object.entries(torchDtypes))
   globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
 
+// (storage, offset, shape, stride)
+allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args.slice(0, 4), undefined, args.slice(4), where));
 // (storage, offset, shape, stride, requires_grad, backward_hooks[, metadata])
-allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args, undefined, where));
-allow('torch._utils._rebuild_tensor_v2', (args, where) => tensorOf(args, undefined, where));
-// The same with the dtype seventh; the storage is untyped.
+allow('torch._utils._rebuild_tensor_v2', ([storage, offset, shape, stride, ...rest], where) =>
+  tensorOf([storage, offset, shape, stride], undefined, rest, where),
+);
+// (storage, offset, shape, stride, requires_grad, backward_hooks, dtype[, metadata]); the storage is untyped.
 allow('torch._utils._rebuild_tensor_v3', (args, where) => {
-  const dtype = args[6];
+  const [storage, offset, shape, stride, grad, hooks, dtype, ...rest] = args;
   if (!(dtype instanceof DtypeRef)) refuse('a tensor without a known dtype', where);
-  return tensorOf(args, dtype.dtype, where);
+  return tensorOf([storage, offset, shape, stride], dtype.dtype, [grad, hooks, ...rest], where);
 });
 // (tensor, requires_grad, backward_hooks[, state])
 for (const name of ['torch._utils._rebuild_parameter', 'torch._utils._rebuild_parameter_with_state']) {
-  allow(name, ([tensor], where) =>
-    tensor instanceof TensorRef ? tensor : refuse('a parameter without a tensor', where),
-  );
+  allow(name, ([tensor, grad, hooks], where) => {
+    if (!(tensor instanceof TensorRef)) refuse('a parameter without a tensor', where);
+    assertNoHooks(grad, hooks, where);
+    return tensor; // the state, attributes that somebody has set on it, is no part of its numbers
+  });
 }
 allow('collections.OrderedDict', ([pairs], where) => dictOf(pairs ?? [], where));
 allow('torch.Size', ([sizes], where) => (Array.isArray(sizes) ? sizes : refuse('torch.Size of something else', where)));
@@ -139,8 +144,15 @@ export function storageOf(id: PickleValue, where: string): StorageRef {
   return new StorageRef(String(key), type.dtype, length, offset);
 }
 
-function tensorOf(args: readonly PickleValue[], dtype: Dtype | undefined, where: string): TensorRef {
-  const [storage, offset, shape, stride] = args;
+/** @param rest (requires_grad, backward_hooks[, metadata]); each is understood or refused by name */
+function tensorOf(
+  [storage, offset, shape, stride]: readonly (PickleValue | undefined)[],
+  dtype: Dtype | undefined,
+  [grad, hooks, metadata, ...more]: readonly (PickleValue | undefined)[],
+  where: string,
+): TensorRef {
+  assertNoHooks(grad, hooks, where);
+  if (more.length > 0) refuse('a tensor with arguments that PyTorch does not write', where);
   if (
     !(storage instanceof StorageRef) ||
     !isSize(offset) ||
@@ -150,7 +162,25 @@ function tensorOf(args: readonly PickleValue[], dtype: Dtype | undefined, where:
   ) {
     throw new InputError(`${where}: malformed tensor; valid: storage, offset, shape and stride`);
   }
-  return new TensorRef(storage, dtype ?? storage.dtype, offset, shape, stride);
+  return new TensorRef(storage, dtype ?? storage.dtype, offset, shape, stride, isNegated(metadata, where));
+}
+
+/** Hooks are functions that PyTorch would call in training. */
+function assertNoHooks(grad: PickleValue | undefined, hooks: PickleValue | undefined, where: string): void {
+  if (grad !== undefined && typeof grad !== 'boolean') refuse('a tensor whose requires_grad is no boolean', where);
+  if (hooks == null || (hooks instanceof Map && hooks.size === 0)) return;
+  refuse('a tensor with backward hooks', where);
+}
+
+/** What PyTorch says of a tensor whose numbers are not what lies in its storage: `neg`, to be negated. */
+function isNegated(metadata: PickleValue | undefined, where: string): boolean {
+  if (metadata == null) return false;
+  if (!(metadata instanceof Map)) refuse('a tensor whose metadata is no dict', where);
+  for (const [name, value] of metadata) {
+    if (typeof value !== 'boolean') refuse(`a tensor with metadata ${JSON.stringify(String(name))}`, where);
+    if (value && name !== 'neg') refuse(`a tensor with the ${JSON.stringify(String(name))} bit`, where);
+  }
+  return metadata.get('neg') === true;
 }
 
 function dictOf(pairs: PickleValue, where: string): PickleValue {

@@ -7,7 +7,7 @@ import { findTorchGlobal, storageOf } from './pytorch-globals.js';
 import type { StorageRef, TorchFile } from './storages.js';
 
 /** Deflate can expand a thousandfold; weights hardly shrink at all. */
-const limits = { entries: 100_000, pickleBytes: 256 * 2 ** 20, expansion: 20, smallBytes: 64 * 2 ** 20 };
+const limits = { entries: 100_000, pickleBytes: 256 * 2 ** 20, expansion: 20, smallBytes: 32 * 2 ** 20 };
 
 /**
  * Reads what torch.save writes since 1.6: a zip archive of `<name>/data.pkl`, `<name>/data/<key>` for each storage and,

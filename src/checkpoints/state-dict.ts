@@ -22,7 +22,7 @@ const usualKeys = [
 /** Put before every name by DataParallel, torch.compile, Lightning and the like. */
 const wrappers = ['module.', '_orig_mod.', 'model.', 'net.', 'network.'];
 
-const limits = { depth: 5, visited: 100_000 };
+const limits = { depth: 5, visited: 100_000, wrappers: 8 };
 
 export interface StateDict {
   /** Keys that lead to it from the top, e.g. `state_dict`; empty where the file is the state dict itself. */
@@ -79,10 +79,14 @@ function collect(root: PickleValue): StateDict[] {
 }
 
 function unwrapped(tensors: ReadonlyMap<string, TensorRef>): ReadonlyMap<string, TensorRef> {
-  const names = [...tensors.keys()];
-  const wrapper = wrappers.find((prefix) =>
-    names.every((name) => name.startsWith(prefix) && name.length > prefix.length),
-  );
-  if (wrapper === undefined) return tensors;
-  return unwrapped(new Map([...tensors].map(([name, tensor]) => [name.slice(wrapper.length), tensor])));
+  let from = 0;
+  for (let count = 0; count < limits.wrappers; count++) {
+    const names = [...tensors.keys()];
+    const wrapper = wrappers.find((prefix) =>
+      names.every((name) => name.startsWith(prefix, from) && name.length > from + prefix.length),
+    );
+    if (wrapper === undefined) break;
+    from += wrapper.length;
+  }
+  return new Map([...tensors].map(([name, tensor]) => [name.slice(from), tensor]));
 }

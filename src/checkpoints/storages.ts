@@ -31,6 +31,8 @@ export class TensorRef extends Rebuilt {
     readonly offset: number,
     readonly shape: readonly number[],
     readonly stride: readonly number[],
+    /** The numbers are those of the storage with the other sign (`torch.Tensor.is_neg`). */
+    readonly isNegated = false,
   ) {
     super();
   }
@@ -45,8 +47,8 @@ export interface TorchFile {
   readonly storages: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Expanded views (stride 0) let a few bytes stand for any number of elements; this many times the file is allowed. */
-const maxExpansion = 16;
+/** Views that share a storage, or repeat it (stride 0), may have this many elements for each of its bytes. */
+const maxExpansion = 2;
 
 /**
  * Makes the tensors dense: views of one storage become tensors of their own, everything float32. Contiguous float32
@@ -66,13 +68,20 @@ export function materialize(
   for (const [name, ref] of refs) {
     total += elementCount(ref.shape);
     if (!(total <= most))
-      throw new InputError(`${where}: ${name}: the tensors are ${maxExpansion} times larger than the file`);
+      throw new InputError(
+        `${where}: ${name}: the tensors have more than ${most} elements, ${maxExpansion} for each byte of their storages`,
+      );
     tensors.set(name, { shape: ref.shape, data: viewOf(ref, storages, `${where}: ${name}`) });
   }
   return tensors;
 }
 
 function viewOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, at: string): Float32Array {
+  const data = elementsOf(ref, storages, at);
+  return ref.isNegated ? data.map((value) => -value) : data;
+}
+
+function elementsOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, at: string): Float32Array {
   const { storage, dtype, offset, shape, stride } = ref;
   const bytes = storages.get(storage.key);
   if (bytes === undefined) throw new InputError(`${at}: storage ${storage.key} is not in the file`);

@@ -32,6 +32,13 @@ function file(header: unknown, dataBytes: number): Buffer {
 const f32 = (shape: number[], begin: number, end: number) => ({ dtype: 'F32', shape, data_offsets: [begin, end] });
 
 describe('safetensors: reading', () => {
+  it('takes a text of 16 million characters in its header for what it is', async () => {
+    const header = JSON.stringify({ __metadata__: { note: '\\"x'.repeat(4_000_000) }, w: f32([1], 0, 4) });
+    expect(header.length).to.be.greaterThan(16_000_000);
+    expect([...(await readSafetensors(file(header, 4))).tensors.keys()]).to.deep.equal(['w']);
+    await refusal(() => readSafetensors(file(`${header.slice(0, -1)},"w":0}`, 4)), /header names w twice/);
+  });
+
   it("reads every type that Python's safetensors writes", async () => {
     const { tensors, metadata } = await readSafetensors(await fixture('python.safetensors'));
     const values = Object.fromEntries([...tensors].map(([name, { data }]) => [name, [...data]]));
