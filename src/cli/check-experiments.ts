@@ -10,9 +10,9 @@ import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
 import { writeFileAtomic } from '../store/files.js';
-import type { CheckOptions } from './check.js';
 import { type Checked, renderJunit } from './check-junit.js';
 import { openContext } from './context.js';
+import type { CheckOptions } from './options.js';
 import { print, printJson } from './output.js';
 import { resolveAll } from './run-experiments.js';
 
@@ -25,7 +25,7 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
     value === undefined ? [] : [{ path, value }],
   );
   const settings = [...set.map(parseSetting), ...overrides];
-  const experiments = await resolveAll({ experiment: names, preset, set, json }, settings);
+  const experiments = await resolveAll(names, preset, settings);
   const baselines = await readAll(experiments, folder, options.update);
   const context = await openContext(options);
 

@@ -1,27 +1,26 @@
-import type { CommandModule } from 'yargs';
-import { cacheCommand } from './cache.js';
-import { checkCommand } from './check.js';
-import { compareCommand } from './compare.js';
-import { completionCommand } from './completion.js';
-import { dataCommand } from './data.js';
-import { doctorCommand } from './doctor.js';
-import { exportCommand } from './export.js';
-import { flopsCommand } from './flops.js';
-import { listCommand } from './list.js';
-import { modelCommand } from './model.js';
-import { predictCommand } from './predict.js';
-import { runCommand } from './run.js';
-import { submitCommand } from './submit.js';
-import { taskCommand } from './task.js';
-import { timeCommand } from './time.js';
-import { trainCommand } from './train.js';
+import type { Command } from './command.js';
+import { cacheCommand } from './commands/cache.js';
+import { checkCommand } from './commands/check.js';
+import { compareCommand } from './commands/compare.js';
+import { completionCommand } from './commands/completion.js';
+import { dataCommand } from './commands/data.js';
+import { doctorCommand } from './commands/doctor.js';
+import { exportCommand } from './commands/export.js';
+import { flopsCommand } from './commands/flops.js';
+import { listCommand } from './commands/list.js';
+import { modelCommand } from './commands/model.js';
+import { predictCommand } from './commands/predict.js';
+import { runCommand } from './commands/run.js';
+import { submitCommand } from './commands/submit.js';
+import { taskCommand } from './commands/task.js';
+import { timeCommand } from './commands/time.js';
+import { trainCommand } from './commands/train.js';
 
 /**
  * Every command. These modules hold names and options only; what a command needs to do its work it imports when it
  * runs, so that `dgate --help` loads no engine, no image library and no schema.
  */
-// biome-ignore lint/complexity/noBannedTypes: yargs' own type for "no options yet"
-export const commands: readonly CommandModule<{}, never>[] = [
+export const commands: readonly Command[] = [
   runCommand,
   timeCommand,
   exportCommand,
@@ -38,4 +37,4 @@ export const commands: readonly CommandModule<{}, never>[] = [
   cacheCommand,
   doctorCommand,
   completionCommand,
-] as never;
+];

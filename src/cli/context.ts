@@ -1,23 +1,13 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { download } from '../checkpoints/fetch.js';
 import type { Download } from '../data/dataset.js';
 import { paperAnalyses } from '../paper/index.js';
 import type { Progress } from '../progress.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import { ensureFolder, Store } from '../store/store.js';
+import { cacheFolder, type GlobalOptions, resultsFolder } from './folders.js';
 import { consoleProgress } from './progress.js';
 import { staleBuild } from './stale-build.js';
-
-/** Options that every command has. */
-export interface GlobalOptions {
-  readonly cache?: string | undefined;
-  readonly results?: string | undefined;
-}
-
-/** The folder of everything that commands keep. */
-export function cacheFolder({ cache }: GlobalOptions): string {
-  return resolve(cache ?? (process.env['DGATE_CACHE'] || '.cache'));
-}
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
 export async function openContext(options: GlobalOptions): Promise<AnalysisContext> {
@@ -30,7 +20,7 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
     store: new Store(join(cache, 'results')),
     dataRoot: join(cache, 'data'),
     modelsRoot: join(cache, 'models'),
-    resultsRoot: resolve(options.results ?? 'results'),
+    resultsRoot: resultsFolder(options),
     analyses: paperAnalyses,
     progress,
     download: datasetDownload(progress),

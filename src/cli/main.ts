@@ -1,4 +1,4 @@
-import yargs from 'yargs';
+import yargs, { type Argv } from 'yargs';
 import { InputError } from '../errors.js';
 import { version } from '../project.js';
 import { interruptionMessage, removeTemporaryFiles } from '../store/cleanup.js';
@@ -6,6 +6,7 @@ import { asFileProblem } from '../store/files.js';
 import { endWithParent, supervisorId } from '../store/supervised.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';
+import type { GlobalOptions } from './folders.js';
 import { say } from './output.js';
 
 /**
@@ -42,7 +43,7 @@ function parser(args: readonly string[]) {
     .version(version())
     .alias('help', 'h')
     .locale('en') // not the machine's: every other message is English
-    .updateStrings(wordings as never) // its type knows no plurals
+    .updateStrings(wordings)
     .exitProcess(false) // what is still being written is waited for, and reported where it fails
     .strict()
     .check(assertGivenOnce, true)
@@ -71,7 +72,7 @@ function parser(args: readonly string[]) {
       if (error !== undefined && error.name !== 'YError') throw error;
       throw new InputError(`${message.trim().replaceAll(/\s+/g, ' ')} (dgate --help)`);
     });
-  return commands.reduce((all, command) => all.command(command), base);
+  return commands.reduce<Argv<GlobalOptions>>((all, add) => add(all), base);
 }
 
 /** yargs' wordings where dgate's say more: what, and what would be valid. */

@@ -1,9 +1,19 @@
+import type { InferredOptionTypes, Options } from 'yargs';
 import { type PresetName, presetNames } from '../experiment/definition.js';
 import { decimalNumber, wholeNumber } from '../numbers.js';
+import type { GlobalOptions } from './folders.js';
+
+/** `train-images` as `trainImages`. */
+type CamelCase<K> = K extends `${infer Word}-${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest> & string>}` : K;
+
+/** What yargs makes of options: their values, by name in camel case. */
+type Given<O extends Readonly<Record<string, Options>>> = {
+  readonly [K in keyof InferredOptionTypes<O> as CamelCase<K> & string]: InferredOptionTypes<O>[K];
+};
 
 /** Kinds of options, as yargs takes them. */
 export const text = (describe: string) => ({ type: 'string', requiresArg: true, describe }) as const;
-/** A whole number in plain digits; everything else (`0x10`, `1e3`) is NaN, which whoever takes it refuses. */
+/** A whole number in plain digits; everything else (`0x10`, `1e3`) is NaN, which the command refuses. */
 export const number = (describe: string) => numeric(describe, wholeNumber);
 /** A decimal number; everything else is NaN. */
 export const decimal = (describe: string) => numeric(describe, decimalNumber);
@@ -24,7 +34,7 @@ function numeric(describe: string, parse: (text: string) => number | undefined) 
 /** Options of every command that resolves a definition. @param preset where none is named */
 export const definitionOptions = (preset: PresetName = 'laptop') =>
   ({
-    preset: { choices: presetNames, default: preset, describe: 'size of the run' },
+    preset: { choices: presetNames, default: preset as PresetName, describe: 'size of the run' },
     checkpoint: text('weights: a file, or a known id'),
     engine: text('what executes the network (dgate list engines)'),
     set: list('override anything in the definition: path=value'),
@@ -38,3 +48,71 @@ export const runOptions = {
   'train-images': number('training images for the gates'),
   'test-images': number('test images'),
 } as const;
+
+/** Options of `dgate run`. */
+export const experimentOptions = {
+  ...runOptions,
+  seeds: text('several seeds and a table of their means: 0..4, or 0,2,5'),
+  set: list('override anything in the definition: path=value; path=value,value runs every combination'),
+} as const;
+
+export type RunOptions = GlobalOptions & Given<typeof experimentOptions> & { readonly experiment: readonly string[] };
+
+/** Options of `dgate check`. */
+export const checkOptions = {
+  baseline: { ...text('folder of baselines, a CSV for each experiment'), defaultDescription: 'results/baseline' },
+  update: flag('write the baseline anew, and show what changes'),
+  junit: text('also write a JUnit report, for CI servers'),
+  ...definitionOptions('smoke'),
+} as const;
+
+export type CheckOptions = GlobalOptions &
+  Given<typeof checkOptions> & { readonly experiment: readonly string[] | undefined };
+
+/** Options of `dgate submit`. */
+export const submitOptions = {
+  ...runOptions,
+  seeds: text('several seeds: 0..4, or 0,2,5'),
+  set: list('override anything in the definition: path=value; path=value,value for every combination'),
+  shards: { ...number('tasks of one extraction'), default: 1 },
+  'at-once': number('tasks of a stage at a time'),
+  partition: text("Slurm's --partition"),
+  account: text("Slurm's --account"),
+  time: text("Slurm's --time of a task: 2:00:00"),
+  gpus: text("Slurm's --gpus of a task that extracts, trains or runs: 1, a100:1"),
+  cpus: number("Slurm's --cpus-per-task"),
+  mem: text("Slurm's --mem of a task: 16G"),
+  sbatch: list('further arguments of sbatch, unchanged: --sbatch=--qos=long'),
+  'dry-run': flag('print the scripts; submit nothing'),
+  status: flag('what waits, runs, is done, or failed and why'),
+  resubmit: flag('resubmit failed tasks and those that depend on them'),
+  only: list('with --resubmit: this task alone (extract-2)'),
+  submission: { ...text('which one, for --status and --resubmit'), defaultDescription: 'the newest' },
+} as const;
+
+export type SubmitOptions = GlobalOptions &
+  Given<typeof submitOptions> & { readonly experiment: readonly string[] | undefined };
+
+/** Options of `dgate train`. */
+export const trainOptions = {
+  preset: {
+    choices: presetNames,
+    defaultDescription: 'laptop',
+    describe: 'recipe: paper (200 epochs, for a GPU), laptop (20 epochs, small networks), smoke',
+  },
+  epochs: number("passes over the images, instead of the recipe's"),
+  'batch-size': number("images of a step, instead of the recipe's"),
+  'learning-rate': decimal("highest learning rate, instead of the recipe's"),
+  seed: { ...number('of the first weights, order, crops and the images held out'), defaultDescription: '0' },
+  engine: { type: 'string', default: 'auto', requiresArg: true, describe: 'what trains (tfjs-...)' },
+  'train-images': number('learn from some images only'),
+  out: {
+    ...text('checkpoint to write; its curve is written next to it as .csv'),
+    defaultDescription: '<network>.safetensors',
+  },
+  resume: flag('go on with the interrupted training of --out'),
+  'checkpoint-every': number('steps between two states to resume from; otherwise after each epoch and every 5 minutes'),
+  json: flag('the outcome as JSON'),
+} as const;
+
+export type TrainCommandOptions = GlobalOptions & Given<typeof trainOptions> & { readonly network: string };

@@ -3,6 +3,7 @@ import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds
 import { engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';
+import type { PresetName } from '../experiment/definition.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
@@ -20,8 +21,8 @@ import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import { sayTime } from './estimate.js';
 import { reportFailure } from './failure.js';
+import type { RunOptions } from './options.js';
 import { print, printJson } from './output.js';
-import type { RunOptions } from './run.js';
 
 /** An experiment that could not be run, in `--json`. */
 interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
@@ -31,8 +32,8 @@ interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
 /** `dgate run`: every definition is checked before the first one runs; of several, one that fails stops no other. */
 export async function runExperiments(options: RunOptions, overrides: readonly Override[]): Promise<void> {
   const settings = [...options.set.map(parseSetting), ...overrides];
-  const experiments = await resolveAll(options, settings);
-  const names = await namesOf(options);
+  const experiments = await resolveAll(options.experiment, options.preset, settings);
+  const names = await namesOf(options.experiment);
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
   await sayTime(context, experiments);
@@ -140,7 +141,7 @@ async function writeReadme(
 }
 
 /** The command that gives the same results again, wherever its cache and its results lie. */
-export function commandLine(experiments: readonly string[], options: RunOptions): string {
+export function commandLine(experiments: readonly string[], options: Omit<RunOptions, 'experiment' | 'json'>): string {
   const { preset, checkpoint, engine, seed, seeds, trainImages, testImages, set } = options;
   const named = { preset, checkpoint, engine, seed, seeds, 'train-images': trainImages, 'test-images': testImages };
   const given = Object.entries(named).flatMap(([name, value]) =>
@@ -151,7 +152,7 @@ export function commandLine(experiments: readonly string[], options: RunOptions)
 }
 
 /** Names or files of the experiments that are asked for. */
-export async function namesOf({ experiment }: Pick<RunOptions, 'experiment'>): Promise<readonly string[]> {
+export async function namesOf(experiment: readonly string[]): Promise<readonly string[]> {
   return experiment.includes('all') ? await experimentNames() : experiment;
 }
 
@@ -166,14 +167,18 @@ async function checked(where: string, work: () => Promise<void>): Promise<void> 
 }
 
 /** @throws InputError with the problems of all definitions at once */
-export async function resolveAll(options: RunOptions, settings: readonly Override[]): Promise<Experiment[]> {
-  const names = await namesOf(options);
+export async function resolveAll(
+  named: readonly string[],
+  preset: PresetName,
+  settings: readonly Override[],
+): Promise<Experiment[]> {
+  const names = await namesOf(named);
   const problems: string[] = [];
   const experiments: Experiment[] = [];
   for (const name of names) {
     try {
       const { exported, where } = await loadDefinition(name);
-      const experiment = resolveExperiment(exported, where, options.preset, settings);
+      const experiment = resolveExperiment(exported, where, preset, settings);
       await checked(where, async () => {
         await plan(experiment);
         engineNamed(experiment.engine);

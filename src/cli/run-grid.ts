@@ -12,8 +12,8 @@ import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import { reportFailure } from './failure.js';
 import { combinations, variedSettings } from './grid-settings.js';
+import type { RunOptions } from './options.js';
 import { print, printJson } from './output.js';
-import type { RunOptions } from './run.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
 /** One combination of a grid: an experiment, and what tells it from the others. */
@@ -32,10 +32,10 @@ export interface PlannedGrid {
 /** Every experiment in every combination, each once and checked. @throws InputError with all problems at once */
 export async function planGrids(options: RunOptions, overrides: readonly Override[]): Promise<PlannedGrid[]> {
   const all = combinations(options.set);
-  const names = await namesOf(options);
+  const names = await namesOf(options.experiment);
   const cells: Cell[][] = names.map(() => []);
   for (const combination of all) {
-    const experiments = await resolveAll(options, [...combination.settings, ...overrides]);
+    const experiments = await resolveAll(options.experiment, options.preset, [...combination.settings, ...overrides]);
     const settings = variedSettings(all, combination);
     experiments.forEach((experiment, i) => {
       cells[i]!.push({ experiment, settings });

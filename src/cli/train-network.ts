@@ -23,8 +23,8 @@ import {
 import { Diverged, train } from '../training/train.js';
 import type { TrainingEngine } from '../training/trainer.js';
 import { openContext } from './context.js';
+import type { TrainCommandOptions } from './options.js';
 import { say } from './output.js';
-import type { TrainCommandOptions } from './train.js';
 import { finishTraining, sourceOf, type TrainingFiles, type TrainingOutcome, trainingFiles } from './train-finish.js';
 
 /** `dgate train` */

@@ -22,9 +22,9 @@ import { type Comparison, comparePixels, describeComparison } from './verify.js'
  * keeps the same margin and never costs more.
  */
 export interface RowChoice {
-  readonly row?: number;
-  readonly margin?: number;
-  readonly search?: SearchMethod;
+  readonly row?: number | undefined;
+  readonly margin?: number | undefined;
+  readonly search?: SearchMethod | undefined;
 }
 
 /** What is written, and where. */
@@ -32,7 +32,7 @@ export interface ExportForm {
   readonly out: string;
   readonly preset: PresetName;
   /** Whether the graph has a fourth output: what the exit holds for every class. */
-  readonly distances?: boolean;
+  readonly distances?: boolean | undefined;
 }
 
 /** What `dgate export` reports. */

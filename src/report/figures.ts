@@ -20,7 +20,7 @@ export async function renderSvg(figure: Figure, warn: (message: string) => void 
   const [{ compile }, vega, font] = await Promise.all([import('vega-lite'), import('vega'), loadFont()]);
   textMetrics(vega).width = (item, text) => textWidth(font, item, text);
   const onWarning = (...messages: readonly unknown[]): void => warn(`figure ${figure.name}: ${messages.join(' ')}`);
-  const logger = quietLogger(onWarning);
+  const logger = new QuietLogger(onWarning);
   const { spec } = compile(withTitle(figure, font), { config: theme, logger });
   const asked: string[] = [];
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logger, loader: closedLoader(asked) });
@@ -87,19 +87,21 @@ function closedLoader(asked: string[]) {
 }
 
 /** Vega's logger: forwards warnings and errors, drops the rest. */
-function quietLogger(forward: (...messages: readonly unknown[]) => void) {
-  const logger = {
-    level: (() => logger) as never,
-    error: (...messages: readonly unknown[]) => {
-      forward(...messages);
-      return logger;
-    },
-    warn: (...messages: readonly unknown[]) => {
-      forward(...messages);
-      return logger;
-    },
-    info: () => logger,
-    debug: () => logger,
+class QuietLogger {
+  constructor(private readonly forward: (...messages: readonly unknown[]) => void) {}
+
+  level(): number;
+  level(level: number): this;
+  level(level?: number): number | this {
+    return level === undefined ? 0 : this;
+  }
+
+  // Vega also calls these without their object.
+  error = (...messages: readonly unknown[]): this => {
+    this.forward(...messages);
+    return this;
   };
-  return logger;
+  warn = this.error;
+  info = (): this => this;
+  debug = (): this => this;
 }

@@ -22,7 +22,7 @@ export interface OriginalEvaluation {
 export async function evaluateOriginal(
   context: RunContext,
   source: NetworkSource,
-  options: { readonly split: PublishedSplit; readonly limit?: number; readonly engine: string },
+  options: { readonly split: PublishedSplit; readonly limit?: number | undefined; readonly engine: string },
 ): Promise<OriginalEvaluation> {
   const engine = new LazyEngine(options.engine);
   const lowered = await source.lowered();

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type Machine, renderReport } from '../../src/cli/doctor-commands.js';
+import { type Machine, renderReport } from '../../src/cli/doctor-report.js';
 import type { Diagnosis } from '../../src/engines/doctor/diagnose.js';
 import { listEngines } from '../../src/engines/registry.js';
 import { makePlace, type Place, runCli } from './cli.js';

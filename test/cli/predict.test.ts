@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import sharp from 'sharp';
-import { parseThresholds } from '../../src/cli/predict-commands.js';
+import { parseThresholds } from '../../src/cli/commands/predict.js';
 import { InputError } from '../../src/errors.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
-import { parseBatches } from '../../src/cli/time-commands.js';
+import { parseBatches } from '../../src/cli/commands/time.js';
 import { InputError } from '../../src/errors.js';
 import type { RunDocument } from '../../src/run/record.js';
 import type { TimingRecord } from '../../src/timing/record.js';

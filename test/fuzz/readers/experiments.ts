@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { parseThresholds } from '../../../src/cli/predict-commands.js';
+import { parseThresholds } from '../../../src/cli/commands/predict.js';
 import { InputError } from '../../../src/errors.js';
 import { experimentNames, loadDefinition } from '../../../src/experiment/load.js';
 import { parseSetting, resolveExperiment } from '../../../src/experiment/resolve.js';

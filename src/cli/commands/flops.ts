@@ -1,13 +1,7 @@
-import type { CommandModule } from 'yargs';
-import type { GlobalOptions } from './context.js';
-import { print, printJson } from './output.js';
+import { defineCommand } from '../command.js';
+import { print, printJson } from '../output.js';
 
-interface FlopsOptions extends GlobalOptions {
-  readonly network: string;
-  readonly json: boolean;
-}
-
-export const flopsCommand: CommandModule<GlobalOptions, FlopsOptions> = {
+export const flopsCommand = defineCommand({
   command: 'flops <network>',
   describe: 'count what a network costs, stage by stage',
   builder: (yargs) =>
@@ -15,16 +9,16 @@ export const flopsCommand: CommandModule<GlobalOptions, FlopsOptions> = {
       .positional('network', { type: 'string', demandOption: true, describe: 'a name (dgate list networks)' })
       .option('json', { type: 'boolean', default: false, describe: 'exact integers as JSON' })
       .example('$0 flops resnet101-cifar10', '5,019,967,488 FLOPs')
-      .example('$0 flops densenet201-growth12-cifar10', 'a narrower variant') as never,
-  handler: async ({ network, json }) => {
-    const { networkByName } = await import('../networks/catalogue.js');
-    const { networkFlops } = await import('../networks/flops.js');
+      .example('$0 flops densenet201-growth12-cifar10', 'a narrower variant'),
+  run: async ({ network, json }) => {
+    const { networkByName } = await import('../../networks/catalogue.js');
+    const { networkFlops } = await import('../../networks/flops.js');
     const flops = networkFlops(networkByName(network));
     if (json) {
       printJson(flops);
       return;
     }
-    const { renderColumns } = await import('../report/columns.js');
+    const { renderColumns } = await import('../../report/columns.js');
     const number = (value: number): string => value.toLocaleString('en');
     const rows = flops.stages.map((stage) => [
       stage.name,
@@ -41,4 +35,4 @@ export const flopsCommand: CommandModule<GlobalOptions, FlopsOptions> = {
         'FLOPs are 2 x multiply-accumulates of convolutions and linear layers, for one image.\n',
     );
   },
-};
+});

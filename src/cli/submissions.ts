@@ -15,13 +15,13 @@ import { InputError } from '../errors.js';
 import { renderColumns } from '../report/columns.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
-import { cacheFolder } from './context.js';
+import { cacheFolder, resultsFolder } from './folders.js';
+import type { SubmitOptions } from './options.js';
 import { print, printJson } from './output.js';
+import { optionOverrides } from './overrides.js';
 import { duration } from './progress.js';
-import { optionOverrides } from './run.js';
 import { commandLine } from './run-experiments.js';
 import { planGrids, settingsOf } from './run-grid.js';
-import type { SubmitOptions } from './submit.js';
 
 /** `dgate submit`, `--status` and `--resubmit`. */
 export async function submit(options: SubmitOptions): Promise<void> {
@@ -37,7 +37,10 @@ export async function submit(options: SubmitOptions): Promise<void> {
   return submitNew(plan, resources, { ...options, experiment });
 }
 
-async function planOf(options: SubmitOptions & { readonly experiment: string[] }): Promise<SubmissionPlan> {
+/** Options of a new submission. */
+type NewOptions = SubmitOptions & { readonly experiment: readonly string[] };
+
+async function planOf(options: NewOptions): Promise<SubmissionPlan> {
   if (!Number.isInteger(options.shards) || options.shards < 1 || options.shards > 1000) {
     throw new InputError(`--shards ${options.shards}; valid: a whole number from 1 to 1000`);
   }
@@ -103,13 +106,9 @@ function printScripts(plan: SubmissionPlan, resources: Resources, options: Submi
   }
 }
 
-async function submitNew(
-  plan: SubmissionPlan,
-  resources: Resources,
-  options: SubmitOptions & { readonly experiment: string[] },
-): Promise<void> {
+async function submitNew(plan: SubmissionPlan, resources: Resources, options: NewOptions): Promise<void> {
   const cache = cacheFolder(options);
-  const results = resolve(options.results ?? 'results');
+  const results = resultsFolder(options);
   await ensureFolder(cache);
   await ensureFolder(results);
   const command = commandLine(options.experiment, options).replace(/^dgate run/, 'dgate submit');

@@ -1,11 +1,6 @@
 import { basename } from 'node:path';
-import type { CommandModule } from 'yargs';
-import type { GlobalOptions } from './context.js';
-import { print } from './output.js';
-
-interface CompletionOptions extends GlobalOptions {
-  readonly shell: keyof typeof scripts;
-}
+import { defineCommand } from '../command.js';
+import { print } from '../output.js';
 
 /** They ask the program as it was typed (`$1`), which yargs answers; file names where it knows nothing. */
 const scripts = {
@@ -25,18 +20,18 @@ compdef _dgate dgate
 `,
 } as const;
 
-export const completionCommand: CommandModule<GlobalOptions, CompletionOptions> = {
+export const completionCommand = defineCommand({
   command: 'completion [shell]',
   describe: 'print the completion script of a shell',
   builder: (yargs) =>
     yargs
       .positional('shell', {
         choices: ['bash', 'zsh'] as const,
-        default: basename(process.env['SHELL'] ?? '') === 'zsh' ? 'zsh' : 'bash',
+        default: basename(process.env['SHELL'] ?? '') === 'zsh' ? ('zsh' as const) : ('bash' as const),
         defaultDescription: "the user's own",
         describe: 'for which',
       })
       .example('$0 completion bash >> ~/.bashrc', 'from the next shell on')
-      .example('$0 completion zsh >> ~/.zshrc', 'the same, after compinit') as never,
-  handler: ({ shell }) => print(scripts[shell]),
-};
+      .example('$0 completion zsh >> ~/.zshrc', 'the same, after compinit'),
+  run: ({ shell }) => print(scripts[shell]),
+});

@@ -1,14 +1,8 @@
-import type { CommandModule } from 'yargs';
-import type { GlobalOptions } from './context.js';
-import { print, printJson } from './output.js';
+import { defineCommand } from '../command.js';
+import { print, printJson } from '../output.js';
 
 const kinds = ['experiments', 'networks', 'datasets', 'checkpoints', 'engines'] as const;
 type Kind = (typeof kinds)[number];
-
-interface ListOptions extends GlobalOptions {
-  readonly kind?: Kind;
-  readonly json: boolean;
-}
 
 /** One thing that can be named on the command line. */
 interface Listed {
@@ -18,7 +12,7 @@ interface Listed {
 
 const readers: Readonly<Record<Kind, () => Promise<readonly Listed[]>>> = {
   experiments: async () => {
-    const { experimentNames, loadDefinition } = await import('../experiment/load.js');
+    const { experimentNames, loadDefinition } = await import('../../experiment/load.js');
     const names = await experimentNames();
     return Promise.all(
       names.map(async (name) => {
@@ -27,10 +21,10 @@ const readers: Readonly<Record<Kind, () => Promise<readonly Listed[]>>> = {
       }),
     );
   },
-  networks: async () => (await import('../networks/catalogue.js')).listNetworks(),
-  datasets: async () => (await import('../data/registry.js')).datasets,
+  networks: async () => (await import('../../networks/catalogue.js')).listNetworks(),
+  datasets: async () => (await import('../../data/registry.js')).datasets,
   checkpoints: async () => {
-    const { knownCheckpoints } = await import('../checkpoints/registry.js');
+    const { knownCheckpoints } = await import('../../checkpoints/registry.js');
     return knownCheckpoints.map(({ id, network, reportedAccuracy, licence, hashChecked }) => ({
       name: id,
       description:
@@ -39,20 +33,20 @@ const readers: Readonly<Record<Kind, () => Promise<readonly Listed[]>>> = {
     }));
   },
   engines: async () => {
-    const { listEngines } = await import('../engines/registry.js');
+    const { listEngines } = await import('../../engines/registry.js');
     return listEngines().map(({ id, description }) => ({ name: id, description }));
   },
 };
 
-export const listCommand: CommandModule<GlobalOptions, ListOptions> = {
+export const listCommand = defineCommand({
   command: 'list [kind]',
   describe: 'list experiments, networks, datasets, checkpoints and engines',
   builder: (yargs) =>
     yargs
       .positional('kind', { choices: kinds, describe: 'one kind only' })
       .option('json', { type: 'boolean', default: false, describe: 'as JSON' })
-      .example('$0 list networks', 'names that an experiment can use') as never,
-  handler: async ({ kind, json }) => {
+      .example('$0 list networks', 'names that an experiment can use'),
+  run: async ({ kind, json }) => {
     const chosen = kind === undefined ? kinds : [kind];
     const lists = await Promise.all(
       chosen.map(async (name): Promise<[Kind, Listed[]]> => {
@@ -71,4 +65,4 @@ export const listCommand: CommandModule<GlobalOptions, ListOptions> = {
       print(`${name}\n${lines.join('\n')}`);
     }
   },
-};
+});

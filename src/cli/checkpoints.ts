@@ -17,7 +17,8 @@ import { evaluateOriginal } from '../run/evaluate.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
 import { readInput } from '../store/input.js';
 import { elementCount, type Tensor } from '../tensor.js';
-import { type GlobalOptions, openContext } from './context.js';
+import { openContext } from './context.js';
+import type { GlobalOptions } from './folders.js';
 import { print, printJson } from './output.js';
 
 /** `dgate model fetch` */
@@ -32,12 +33,12 @@ interface ImportOptions extends GlobalOptions {
   readonly file: string;
   readonly network: string;
   readonly out: string;
-  readonly mean?: string;
-  readonly std?: string;
-  readonly resize?: number;
-  readonly crop?: number;
-  readonly interpolation?: 'bilinear' | 'bicubic';
-  readonly heldOut?: string;
+  readonly mean: string | undefined;
+  readonly std: string | undefined;
+  readonly resize: number | undefined;
+  readonly crop: number | undefined;
+  readonly interpolation: 'bilinear' | 'bicubic' | undefined;
+  readonly heldOut: string | undefined;
   readonly half: boolean;
   readonly int8: boolean;
 }
@@ -156,9 +157,9 @@ export async function describeModel(options: { readonly file: string; readonly j
 
 interface EvalOptions extends GlobalOptions {
   readonly network: string;
-  readonly checkpoint?: string;
+  readonly checkpoint: string | undefined;
   readonly split: 'train' | 'test';
-  readonly limit?: number;
+  readonly limit: number | undefined;
   readonly engine: string;
   readonly json: boolean;
 }

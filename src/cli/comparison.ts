@@ -1,30 +1,27 @@
-import { relative, resolve } from 'node:path';
-import { type Comparison, compareRuns, type ResultDifference } from '../batch/compare.js';
-import { openRun } from '../batch/compare-runs.js';
+import { relative } from 'node:path';
+import type { Comparison, ResultDifference } from '../batch/compare.js';
 import { renderComparison, renderComparisonCsv } from '../report/comparison.js';
 import { cellText, heading } from '../report/format.js';
-import type { CompareOptions } from './compare.js';
-import { print, printJson } from './output.js';
-
-/** `dgate compare` */
-export async function compare(options: CompareOptions): Promise<void> {
-  const root = resolve(options.results ?? 'results');
-  const comparison = compareRuns(await openRun(options.a, root), await openRun(options.b, root));
-  const { format } = options;
-  if (options.json) printJson(comparison);
-  else if (format === 'csv') print(csv(comparison));
-  else print(renderComparison(tablesOf(comparison, root), format));
-}
 
 const columns = ['kind', 'item', 'quantity', 'a', 'b', 'difference', 'difference_low', 'difference_high'];
 
-function csv({ basis, results }: Comparison): string {
+/** A comparison as CSV: one row for each difference. */
+export function comparisonCsv({ basis, results }: Comparison): string {
   return renderComparisonCsv(columns, [
     ...basis.map(({ path, a, b }) => ['definition', path, null, a, b, null, null, null]),
     ...results.map(({ row, quantity, a, b, difference, interval }) => {
       return ['result', row, quantity, a, b, difference, interval?.[0] ?? null, interval?.[1] ?? null];
     }),
   ]);
+}
+
+/** A comparison as tables for people. @param root folder of results, left out of the names of runs */
+export function comparisonText(
+  comparison: Comparison,
+  root: string,
+  format: Parameters<typeof renderComparison>[1],
+): string {
+  return renderComparison(tablesOf(comparison, root), format);
 }
 
 function tablesOf({ a, b, basis, results, equalRows, intervals }: Comparison, root: string) {

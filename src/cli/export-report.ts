@@ -1,23 +1,8 @@
 import { visible } from '../escape.js';
-import { parseSetting } from '../experiment/resolve.js';
-import { checkChoice, type Exported, exportGated } from '../gated/export.js';
-import { openContext } from './context.js';
-import type { ExportOptions } from './export.js';
-import { print, printJson } from './output.js';
-import { optionOverrides } from './run.js';
-import { resolveAll } from './run-experiments.js';
+import type { Exported } from '../gated/export.js';
 
-/** `dgate export`. */
-export async function runExport(options: ExportOptions): Promise<void> {
-  const run = { ...options, experiment: [options.experiment] };
-  const [experiment] = await resolveAll(run, [...options.set.map(parseSetting), ...optionOverrides(run)]);
-  checkChoice(experiment!, options);
-  const exported = await exportGated(await openContext(options), experiment!, options);
-  if (options.json) printJson(exported);
-  else print(renderExported(exported));
-}
-
-function renderExported({
+/** What was exported, for people. */
+export function renderExported({
   file,
   bytes,
   sha256,

@@ -1,19 +1,9 @@
-import type { CommandModule } from 'yargs';
-import { type SearchMethod, searchMethods } from '../thresholds/methods.js';
-import { decimal, number, runOptions, text } from './options.js';
-import type { RunOptions } from './run.js';
+import { searchMethods } from '../../thresholds/methods.js';
+import { defineCommand } from '../command.js';
+import { decimal, number, runOptions, text } from '../options.js';
+import { print, printJson } from '../output.js';
 
-/** Options of `dgate run`, without its list of experiments, and which row goes where. */
-export interface ExportOptions extends Omit<RunOptions, 'experiment'> {
-  readonly experiment: string;
-  readonly out: string;
-  readonly row?: number;
-  readonly margin?: number;
-  readonly search?: SearchMethod;
-  readonly distances: boolean;
-}
-
-export const exportCommand: CommandModule<object, ExportOptions> = {
+export const exportCommand = defineCommand({
   command: 'export <experiment>',
   describe: 'write the gated network as one ONNX graph for any ONNX Runtime',
   builder: (yargs) =>
@@ -46,9 +36,19 @@ export const exportCommand: CommandModule<object, ExportOptions> = {
         'In the graph: input images, uint8 [batch, 3, height, width], pixels as they come; input thresholds, ' +
           'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
           'preprocessing, thresholds, where it came from and what to expect of it stand in its metadata (dgate.*).',
-      ) as never,
-  handler: async (options) => {
-    const { runExport } = await import('./export-commands.js');
-    await runExport(options);
+      ),
+  run: async (options) => {
+    const { parseSetting } = await import('../../experiment/resolve.js');
+    const { checkChoice, exportGated } = await import('../../gated/export.js');
+    const { openContext } = await import('../context.js');
+    const { renderExported } = await import('../export-report.js');
+    const { optionOverrides } = await import('../overrides.js');
+    const { resolveAll } = await import('../run-experiments.js');
+    const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
+    const [experiment] = await resolveAll([options.experiment], options.preset, settings);
+    checkChoice(experiment!, options);
+    const exported = await exportGated(await openContext(options), experiment!, options);
+    if (options.json) printJson(exported);
+    else print(renderExported(exported));
   },
-};
+});

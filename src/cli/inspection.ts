@@ -8,7 +8,7 @@ import { print, printJson } from './output.js';
 
 interface InspectOptions {
   readonly file: string;
-  readonly logits?: string;
+  readonly logits: string | undefined;
   readonly json: boolean;
 }
 

@@ -1,0 +1,156 @@
+import { join } from 'node:path';
+import { InputError } from '../../errors.js';
+import type { Pruned, PruneLimits } from '../../store/prune.js';
+import type { Store } from '../../store/store.js';
+import { defineCommand, defineGroup } from '../command.js';
+import { cacheFolder, type GlobalOptions } from '../folders.js';
+import { flag, text } from '../options.js';
+import { print, printJson } from '../output.js';
+
+const listCommand = defineCommand({
+  command: 'list',
+  describe: 'every cached result, what it was made from and its size',
+  builder: (yargs) =>
+    yargs.option('json', flag('as JSON')).example('$0 cache list --json', 'with what each result was made from'),
+  run: async (options) => {
+    const { store } = await openCache(options);
+    const rows = await rowsOf(store);
+    if (options.json) {
+      printJson(rows);
+      return;
+    }
+    const { renderColumns } = await import('../../report/columns.js');
+    const shown = rows.map(({ stage, key, state, files, bytes, used }) => {
+      return [stage, key, state, String(files), megabytes(bytes), minutesOf(used)];
+    });
+    print(`${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB', 'Last used'], shown)}\n`);
+  },
+});
+
+const verifyCommand = defineCommand({
+  command: 'verify',
+  describe: 'read every file of results, data and checkpoints and check its hash; exit status 1 where one is damaged',
+  builder: (yargs) =>
+    yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run makes again what is damaged'),
+  run: async (options) => {
+    const { verifyAll } = await import('../../run/verify-cache.js');
+    const { consoleProgress } = await import('../progress.js');
+    const { cache, store } = await openCache(options);
+    const { files, damaged, notRead } = await verifyAll(cache, store, consoleProgress());
+    if (options.json) printJson({ files, damaged, notRead });
+    else print([...damaged, ...notRead, `${files} files checked, ${damaged.length} damaged`].join('\n'));
+    if (damaged.length > 0) process.exitCode = 1;
+  },
+});
+
+const pruneCommand = defineCommand({
+  command: 'prune',
+  describe: 'remove results that were not used for long; never data, checkpoints, or what is in use',
+  builder: (yargs) =>
+    yargs
+      .option('older-than', text('results unused for so long: 30d, 12h'))
+      .option('keep-bytes', text('results, the longest unused first, until the rest takes at most so much: 5GB'))
+      .option('dry-run', flag('only says what would go'))
+      .option('json', flag('as JSON'))
+      .example('$0 cache prune --older-than 30d --dry-run', 'what nobody has used for a month')
+      .example('$0 cache prune --keep-bytes 5GB', 'the last used 5 GB stay'),
+  run: async ({ olderThan, keepBytes, dryRun, json, ...options }) => {
+    const limits = limitsOf(olderThan, keepBytes);
+    const { prune } = await import('../../store/prune.js');
+    const { cache, store } = await openCache(options);
+    const pruned = await prune(cache, store, limits, dryRun);
+    if (json) printJson(pruned);
+    else print(renderPruned(pruned, dryRun));
+  },
+});
+
+export const cacheCommand = defineGroup({
+  command: 'cache',
+  describe: 'list, verify and prune what was computed',
+  commands: { list: listCommand, verify: verifyCommand, prune: pruneCommand },
+  examples: [
+    ['$0 cache list', 'what it holds'],
+    ['$0 cache verify', 'whether its files are unchanged'],
+  ],
+});
+
+/** A cache that exists. @throws InputError */
+async function openCache(options: GlobalOptions): Promise<{ readonly cache: string; readonly store: Store }> {
+  const { exists } = await import('../../store/files.js');
+  const { Store } = await import('../../store/store.js');
+  const cache = cacheFolder(options);
+  if (!(await exists(cache))) throw new InputError(`${cache}: no such folder; valid: a cache (--cache or DGATE_CACHE)`);
+  return { cache, store: new Store(join(cache, 'results')) };
+}
+
+async function rowsOf(store: Store) {
+  const { CorruptEntryError } = await import('../../store/store.js');
+  const rows = [];
+  for (const entry of await store.list()) {
+    const manifest = await entry.manifest().catch((error: unknown) => {
+      if (error instanceof CorruptEntryError) return 'damaged' as const;
+      throw error;
+    });
+    const { bytes, lastUsedMs } = await entry.usage();
+    const complete = manifest !== undefined && manifest !== 'damaged';
+    rows.push({
+      stage: entry.stage,
+      key: entry.key,
+      state: manifest === 'damaged' ? manifest : complete ? ('complete' as const) : ('unfinished' as const),
+      complete,
+      files: manifest === 'damaged' ? 0 : (await entry.names()).length,
+      bytes,
+      used: new Date(lastUsedMs).toISOString(),
+      inputs: (complete && manifest.inputs) || null,
+    });
+  }
+  return rows;
+}
+
+const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(2);
+/** `2026-11-28 09:10` */
+const minutesOf = (time: string): string => time.slice(0, 16).replace('T', ' ');
+
+function renderPruned({ removed, temporary, kept }: Pruned, dryRun: boolean): string {
+  const freed = [...removed, ...temporary].reduce((sum, { bytes }) => sum + bytes, 0);
+  return [
+    ...removed.map(({ stage, key, bytes, used }) => {
+      return `${stage}/${key}: ${megabytes(bytes)} MB, last used ${minutesOf(used)}`;
+    }),
+    ...temporary.map(({ path, bytes }) => `${path}: ${megabytes(bytes)} MB, left by an interrupted command`),
+    `${removed.length} results and ${temporary.length} left-over files ${dryRun ? 'would be ' : ''}removed, ` +
+      `${megabytes(freed)} MB; ${kept.entries} results kept, ${megabytes(kept.bytes)} MB, ${kept.inUse} of them in use`,
+  ].join('\n');
+}
+
+const units = {
+  m: 60e3,
+  h: 3600e3,
+  d: 24 * 3600e3,
+  w: 7 * 24 * 3600e3,
+} as const;
+
+function limitsOf(olderThan: string | undefined, keepBytes: string | undefined): PruneLimits {
+  if (olderThan === undefined && keepBytes === undefined) {
+    throw new InputError('cache prune: no limit; valid: --older-than 30d, --keep-bytes 5GB, or both');
+  }
+  return {
+    ...(olderThan !== undefined && { olderThanMs: parseAge(olderThan) }),
+    ...(keepBytes !== undefined && { keepBytes: parseBytes(keepBytes) }),
+  };
+}
+
+/** `30d` in milliseconds. @throws InputError */
+function parseAge(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([mhdw])$/.exec(text) ?? [];
+  if (number === undefined) throw new InputError(`--older-than ${text}; valid: a number with m, h, d or w: 30d, 12h`);
+  return Number(number) * units[unit as keyof typeof units];
+}
+
+/** `5GB` in bytes, decimal units. @throws InputError */
+function parseBytes(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB)?$/.exec(text) ?? [];
+  if (number === undefined)
+    throw new InputError(`--keep-bytes ${text}; valid: bytes, or a number with kB, MB, GB or TB`);
+  return Math.floor(Number(number) * 1000 ** ['B', 'KB', 'MB', 'GB', 'TB'].indexOf((unit ?? 'B').toUpperCase()));
+}

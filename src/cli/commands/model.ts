@@ -1,0 +1,96 @@
+import { defineCommand, defineGroup } from '../command.js';
+import { flag, number, text } from '../options.js';
+
+const networkOption = { ...text('a name (dgate list networks)'), demandOption: true } as const;
+
+const fetchCommand = defineCommand({
+  command: 'fetch <id>',
+  describe: 'download a known checkpoint; resumed after an interruption, verified by its hash',
+  builder: (yargs) =>
+    yargs
+      .positional('id', { type: 'string', demandOption: true, describe: 'an id (dgate list checkpoints)' })
+      .example('$0 model fetch akamaster-resnet56-cifar10', ''),
+  run: async (options) => (await import('../checkpoints.js')).fetchModel(options),
+});
+
+const importCommand = defineCommand({
+  command: 'import <file>',
+  describe: 'check a checkpoint against a network and write it as safetensors',
+  builder: (yargs) =>
+    yargs
+      .positional('file', {
+        type: 'string',
+        demandOption: true,
+        describe: 'PyTorch (.pt, .pth, .th) or safetensors',
+      })
+      .option('network', networkOption)
+      .option('out', { ...text('file to write'), demandOption: true })
+      .option('mean', text('mean of each channel: 0.49,0.48,0.45'))
+      .option('std', text('standard deviation of each channel'))
+      .option('resize', { type: 'number', requiresArg: true, describe: 'ImageNet: shorter side, in pixels' })
+      .option('crop', { type: 'number', requiresArg: true, describe: 'ImageNet: side of the centre, in pixels' })
+      .option('interpolation', {
+        choices: ['bilinear', 'bicubic'] as const,
+        requiresArg: true,
+        describe: 'ImageNet: how images are resized',
+      })
+      .option('held-out', text('JSON file: positions of the training images that the network has not learnt from'))
+      .option('half', flag('store weights in half precision'))
+      .option('int8', flag('store weights as 8-bit integers with a scale for each output channel, the rest as --half'))
+      .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),
+  run: async (options) => (await import('../checkpoints.js')).importModel(options),
+});
+
+const infoCommand = defineCommand({
+  command: 'info <file>',
+  describe: 'say what a checkpoint holds',
+  builder: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'a checkpoint' })
+      .option('json', flag('as JSON'))
+      .example('$0 model info resnet56.th', 'format, hash, and name and shape of each tensor'),
+  run: async (options) => (await import('../checkpoints.js')).describeModel(options),
+});
+
+const inspectCommand = defineCommand({
+  command: 'inspect <file>',
+  describe: 'what an ONNX file costs, and where gates can sit in it',
+  builder: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'a trained classifier as ONNX' })
+      .option('logits', text('output with a number for each class'))
+      .option('json', flag('as JSON'))
+      .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
+  run: async (options) => (await import('../inspection.js')).inspectModel(options),
+});
+
+const evalCommand = defineCommand({
+  command: 'eval',
+  describe: 'accuracy of the original network',
+  builder: (yargs) =>
+    yargs
+      .option('network', networkOption)
+      .option('checkpoint', text('weights: a file, or a known id'))
+      .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
+      .option('limit', number('only the first images'))
+      .option('engine', { ...text('what executes it'), default: 'auto' })
+      .option('json', flag('as JSON'))
+      .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', ''),
+  run: async (options) => (await import('../checkpoints.js')).evaluateModel(options),
+});
+
+export const modelCommand = defineGroup({
+  command: 'model',
+  describe: 'fetch, import, inspect and evaluate checkpoints',
+  commands: {
+    fetch: fetchCommand,
+    import: importCommand,
+    info: infoCommand,
+    inspect: inspectCommand,
+    eval: evalCommand,
+  },
+  examples: [
+    ['$0 model info resnet56.th', 'what is in it'],
+    ['$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', 'how good it is'],
+  ],
+});

@@ -1,0 +1,66 @@
+import { InputError } from '../../errors.js';
+import { visible } from '../../escape.js';
+import type { Predictions } from '../../gated/predict.js';
+import { decimalNumber } from '../../numbers.js';
+import { defineCommand } from '../command.js';
+import { print, printJson } from '../output.js';
+
+export const predictCommand = defineCommand({
+  command: 'predict <image...>',
+  describe: 'class, exit and confidence of images, by a file of dgate export',
+  builder: (yargs) =>
+    yargs
+      .positional('image', { type: 'string', array: true, demandOption: true, describe: 'image files' })
+      .option('model', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        describe: 'a file of dgate export; nothing else is needed',
+      })
+      .option('thresholds', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'one for each gate, comma between; inf closes a gate',
+        defaultDescription: "the file's own",
+      })
+      .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })
+      .example('$0 predict --model r.onnx cat.png dog.jpg', 'a table; images of other sizes are resized and cropped')
+      .example('$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json', 'other thresholds, as JSON'),
+  run: async ({ model, image, thresholds, json }) => {
+    const { predict } = await import('../../gated/predict.js');
+    const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
+    const predictions = await predict(model, image, given);
+    if (json) printJson(predictions);
+    else print(await renderPredictions(predictions));
+  },
+});
+
+/** @throws InputError */
+export function parseThresholds(text: string): number[] {
+  const numbers = text.split(',').map((part) => {
+    const trimmed = part.trim();
+    return /^inf(inity)?$/i.test(trimmed) ? Number.POSITIVE_INFINITY : (decimalNumber(trimmed) ?? Number.NaN);
+  });
+  if (numbers.some((number) => Number.isNaN(number))) {
+    throw new InputError(`--thresholds ${text}; valid: numbers or inf, comma between, one for each gate`);
+  }
+  return numbers;
+}
+
+async function renderPredictions({ exits, predictions, input }: Predictions): Promise<string> {
+  const { renderColumns } = await import('../../report/columns.js');
+  const rows = predictions.map((found) => [
+    found.image,
+    found.class,
+    found.exit === exits ? `${exits} (last)` : `${found.exit} of ${exits}`,
+    found.confidence.toFixed(4),
+    found.ms.toFixed(2),
+  ]);
+  const resized = predictions.filter(({ resizedFrom }) => resizedFrom !== undefined);
+  const note = resized.map(({ image, resizedFrom }) => {
+    const { width, height } = resizedFrom!;
+    return `${visible(image)}: ${width} x ${height}, resized and cropped to ${input.width} x ${input.height}\n`;
+  });
+  const head = ['Image', 'Class', 'Exit', 'Confidence', 'Time (ms)'];
+  return `${renderColumns(head, rows)}\n${note.join('')}`;
+}

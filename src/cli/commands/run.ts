@@ -1,0 +1,31 @@
+import { defineCommand } from '../command.js';
+import { experimentOptions } from '../options.js';
+
+export const runCommand = defineCommand({
+  command: 'run <experiment...>',
+  describe: 'run experiments from images to tables; what is in the cache is not computed again',
+  builder: (yargs) =>
+    yargs
+      .positional('experiment', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'names (dgate list experiments), files (./mine.ts), or all',
+      })
+      .options(experimentOptions)
+      .example('$0 run resnet56', 'fetch data and weights, extract, train, search, report')
+      .example('$0 run resnet56 --checkpoint resnet56.th', 'with weights from a file')
+      .example('$0 run resnet56 --set gates.loss=cross-entropy', 'another loss; features come from the cache')
+      .example(
+        '$0 run table1 --set gates.loss=hinge,cross-entropy --seeds 0..4',
+        'a grid: each combination once, one table',
+      )
+      .example('$0 run ./mine.ts --preset smoke --json', 'a definition of your own'),
+  run: async (options) => {
+    const { isGrid } = await import('../grid-settings.js');
+    const { optionOverrides } = await import('../overrides.js');
+    const overrides = optionOverrides(options);
+    if (isGrid(options.set)) await (await import('../run-grid.js')).runGrids(options, overrides);
+    else await (await import('../run-experiments.js')).runExperiments(options, overrides);
+  },
+});

@@ -1,0 +1,97 @@
+import { InputError } from '../../errors.js';
+import type { TimingRecord } from '../../timing/record.js';
+import { type RuleName, ruleNames } from '../../timing/rules.js';
+import { defineCommand } from '../command.js';
+import { flag, number, runOptions, text } from '../options.js';
+import { print, printJson } from '../output.js';
+
+export const timeCommand = defineCommand({
+  command: 'time <experiment...>',
+  describe: 'time the gated networks of a table against the original, pair by pair',
+  builder: (yargs) =>
+    yargs
+      .positional('experiment', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'names (dgate list experiments), files (./mine.ts), or all',
+      })
+      .option('batch', { ...text('batch sizes, comma between'), default: '1,32' })
+      .option('images', {
+        ...number('test images a row, the first ones, each once'),
+        defaultDescription: 'about 15 s a row',
+      })
+      .option('rules', {
+        choices: ruleNames,
+        default: 'default' as RuleName,
+        describe: "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes of each network a row",
+      })
+      .option('verify', flag('first run all test images and compare class and exit with the cached evaluation'))
+      .options({
+        ...runOptions,
+        engine: text('what executes the networks (dgate list engines)'),
+        seeds: text('several seeds, one after the other: 0..4, or 0,2,5'),
+      })
+      .example('$0 time table1', 'latency (batch 1) and throughput (batch 32) of every row')
+      .example('$0 time table1 --engine tfjs-node --batch 1,32,256', 'on a GPU')
+      .example('$0 time table1 --rules mlperf --batch 1', "MLPerf's single-stream rules"),
+  run: async (options) => {
+    const batches = parseBatches(options.batch);
+    const { images } = options;
+    if (images !== undefined && (!Number.isInteger(images) || images < 1)) {
+      throw new InputError(`--images ${images}; valid: a whole number, at least 1`);
+    }
+    if (images !== undefined && options.rules === 'mlperf') {
+      throw new InputError('--images with --rules mlperf: the rules say how many; valid: one of the two');
+    }
+    const { perSeed } = await import('../../batch/seeds.js');
+    const { parseSetting } = await import('../../experiment/resolve.js');
+    const { timingFiles } = await import('../../gated/time/files.js');
+    const { timeRun } = await import('../../gated/time/run.js');
+    const { renderTiming, timingWarnings } = await import('../../report/timing.js');
+    const { writeRun } = await import('../../run/report.js');
+    const { runExperiment } = await import('../../run/run.js');
+    const { ensureFolder } = await import('../../store/store.js');
+    const { openContext } = await import('../context.js');
+    const { optionOverrides } = await import('../overrides.js');
+    const { commandLine, resolveAll } = await import('../run-experiments.js');
+    const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
+    const experiments = await resolveAll(options.experiment, options.preset, settings);
+    const context = await openContext(options);
+    await ensureFolder(context.resultsRoot);
+    const records: TimingRecord[] = [];
+    const seeds = experiments.flatMap((experiment, i) => perSeed(experiment).map((one) => ({ experiment: one, i })));
+    for (const { experiment, i } of seeds) {
+      const outcome = await timeRun(context, await runExperiment(context, experiment), { ...options, batches });
+      const record = outcome.timing!;
+      records.push(record);
+      // The table of the same run now has its Speed columns.
+      const named = options.experiment.includes('all') ? experiment.name : options.experiment[i]!;
+      const folder = await writeRun(outcome, options.preset, context.resultsRoot, {
+        command: commandLine([named], options),
+      });
+      if (options.json) for (const warning of timingWarnings(record)) context.progress.warn(warning);
+      else print(renderTiming(record));
+      context.progress.note(`written to ${folder}: ${timingFiles.join(', ')}, and the speeds of its tables`);
+      if (isWrong(record)) process.exitCode = 1;
+    }
+    if (options.json) {
+      printJson(records.length === 1 ? records[0] : records);
+    }
+  },
+});
+
+/** Whether the gated network gave any image another class or exit than the table rests on, without an excuse. */
+function isWrong({ batches, verified }: TimingRecord): boolean {
+  const timed = batches.flatMap(({ rows }) => rows.map(({ agreement }) => agreement));
+  return [...timed, ...(verified ?? [])].some(({ differing }) => differing > 0);
+}
+
+/** Batch sizes as they are asked for, none twice. @throws InputError */
+export function parseBatches(text: string): number[] {
+  const sizes = text.split(',').map((size) => (/^\d+$/.test(size.trim()) ? Number(size) : Number.NaN));
+  if (!sizes.every((size) => size >= 1 && size <= 65_536) || new Set(sizes).size !== sizes.length) {
+    throw new InputError(`--batch ${text}; valid: whole numbers from 1, none twice, for example 1,32`);
+  }
+  return sizes;
+}

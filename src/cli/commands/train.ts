@@ -1,0 +1,15 @@
+import { defineCommand } from '../command.js';
+import { trainOptions } from '../options.js';
+
+export const trainCommand = defineCommand({
+  command: 'train <network>',
+  describe: 'train a base network on its dataset; an interrupted training goes on with --resume',
+  builder: (yargs) =>
+    yargs
+      .positional('network', { type: 'string', demandOption: true, describe: 'a name (dgate list networks)' })
+      .options(trainOptions)
+      .example('$0 train resnet101-width0.25-blocks1.1.8.1-cifar10', '20 epochs of a small network')
+      .example('$0 train resnet101-cifar10 --preset paper --out r101.safetensors', "the paper's network; needs a GPU")
+      .example('$0 train resnet101-cifar10 --out r101.safetensors --resume', 'go on after an interruption'),
+  run: async (options) => (await import('../train-network.js')).trainNetwork(options),
+});
