@@ -1,5 +1,6 @@
 import type { TableRow } from '../report/rows.js';
 import { endsOf, type IntervalEnds } from '../statistics/interval.js';
+import { mean } from '../statistics/moments.js';
 import { pairedInterval, welchInterval } from '../statistics/student.js';
 import type { ComparedRun } from './compare-runs.js';
 
@@ -97,8 +98,7 @@ function valuesOf(rows: readonly TableRow[], of: (row: TableRow) => number | nul
   return values.every((value) => value !== null) ? values : [];
 }
 
-const meanOf = (values: readonly number[]): number | null =>
-  values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+const meanOf = (values: readonly number[]): number | null => (values.length === 0 ? null : mean(values));
 
 /** The rows of a run by what was asked for, one for each seed: what was found may differ. */
 function byName({ rows }: ComparedRun): Map<string, TableRow[]> {

@@ -5,6 +5,7 @@ import { renderCsv } from '../report/csv.js';
 import type { RowIntervals, RowSpread, Spread, TableRow } from '../report/rows.js';
 import { renderTable } from '../report/table.js';
 import type { RunDocument } from '../run/record.js';
+import { variance } from '../statistics/moments.js';
 import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
 import { writeSealed } from '../store/sealed.js';
 
@@ -78,10 +79,7 @@ function hull(rows: readonly TableRow[]): RowIntervals | null {
 }
 
 function spreadOf(values: readonly number[]): Spread {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const deviation = Math.sqrt(squares / (values.length - 1));
-  return { lowest: Math.min(...values), highest: Math.max(...values), deviation };
+  return { lowest: Math.min(...values), highest: Math.max(...values), deviation: Math.sqrt(variance(values)) };
 }
 
 /** The documents of several seeds as one. */

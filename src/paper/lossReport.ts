@@ -2,6 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
+import { mean } from '../statistics/moments.js';
 import { lossClaims } from './lossClaims.js';
 import {
   accuracyOf,
@@ -139,7 +140,7 @@ function thresholdTable(compared: readonly ComparedVariant[], total: number): Fi
           // JSON has no Infinity, the threshold of a closed gate.
           ...thresholds.map((t) => (Number.isFinite(t) ? t : 'Infinity')),
           accuracy,
-          right.reduce((sum, value) => sum + value, 0) / right.length,
+          mean(right),
           (1 - reduction) * total,
         ]),
       ),

@@ -2,18 +2,18 @@ import { expect } from 'chai';
 import { whatMoved } from '../../src/check/baseline.js';
 import type { Measure, Tolerance } from '../../src/check/measure.js';
 
-describe('what moved against a baseline', () => {
+describe('differences from a baseline', () => {
   const of = (value: number | string, tolerance: Tolerance = 0.5): Measure[] => [
     { item: 'gate 1', quantity: 'objective', value, tolerance },
   ];
 
-  it('is what differs by more than the tolerance of the baseline', () => {
+  it('are those above the tolerance of the baseline', () => {
     expect(whatMoved(of(1), of(1.5))).to.deep.equal([]);
     expect(whatMoved(of(1), of(1.6, 10))).to.have.length(1);
     expect(whatMoved(of('abc', 0), of('abc', 0))).to.deep.equal([]);
   });
 
-  it('is whatever is not a number, on either side or on both', () => {
+  it('include NaN, on either side or on both', () => {
     for (const [from, to] of [
       [1, Number.NaN],
       [Number.NaN, 1],

@@ -3,7 +3,7 @@ import { type ConfidenceKind, confidenceKinds, confidenceOf, confidences, decide
 import { type Loss, losses, lossNamed, lossNames } from '../../src/gates/loss.js';
 import { Random } from '../../src/random.js';
 
-/** By the definitions, without shifting or sharing anything. */
+/** Straight from the definitions, without shifts or shared terms. */
 const definitions: Readonly<Record<ConfidenceKind, (row: readonly number[]) => number>> = {
   max: (row) => Math.max(...row),
   softmax: (row) => Math.max(...probabilities(row)),
@@ -41,14 +41,14 @@ describe('decide', () => {
     });
   }
 
-  it('leaves alone what lies between the distances of two images', () => {
+  it('ignores numbers between the distances of two images', () => {
     for (const kind of confidenceKinds) {
       const apart = decide(Float32Array.of(1, 3, 99, -1, -4, 99), 2, kind, 3);
       expect(apart, kind).to.deep.equal(decide(Float32Array.of(1, 3, -1, -4), 2, kind));
     }
   });
 
-  it('gives equal distances to the first class', () => {
+  it('chooses the first class of equal distances', () => {
     for (const kind of confidenceKinds) {
       expect(one([-1, 2, 2, 0], kind).winner, kind).to.equal(1);
       expect(one([-3, -3, -3], kind).winner, kind).to.equal(0);
@@ -57,7 +57,7 @@ describe('decide', () => {
     expect(one([-1, 2, 2, 0], 'difference').confidence).to.equal(0);
   });
 
-  it('is surest of what stands out most: larger is surer in every kind', () => {
+  it('is larger for a clearer winner, in every kind', () => {
     for (const kind of confidenceKinds) {
       expect(one([3, 0, 0], kind).confidence, kind).to.be.above(one([1, 0, 0], kind).confidence);
     }
@@ -74,7 +74,7 @@ describe('decide', () => {
     expect(one([-1000, -1001], 'softmax').confidence).to.be.closeTo(1 / (1 + Math.exp(-1)), 1e-6);
   });
 
-  it('has an answer where there is one class, and none where there are no images', () => {
+  it('answers for a single class, and for no images with nothing', () => {
     expect(confidenceKinds.map((kind) => one([-4], kind))).to.deep.equal([
       { winner: 0, confidence: -4 },
       { winner: 0, confidence: 1 },
@@ -86,7 +86,7 @@ describe('decide', () => {
 });
 
 describe('registries of gates', () => {
-  it('have each name once, and refuse others', () => {
+  it('have unique names, and refuse unknown ones', () => {
     expect(new Set(confidenceKinds).size).to.equal(confidences.length);
     expect(new Set(lossNames).size).to.equal(losses.length);
     expect(() => confidenceOf('margin' as ConfidenceKind)).to.throw('confidence margin: unknown; valid: max');

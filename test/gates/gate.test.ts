@@ -17,7 +17,7 @@ describe('distances', () => {
     expect(distances(gate, new Float32Array())).to.have.length(0);
   });
 
-  it('are exact to the last digit of float32, wherever an image stands in a batch', () => {
+  it('are exact to the last digit of float32, at any position in a batch', () => {
     const random = new Random(8);
     const [features, classes, count] = [300, 4, 6];
     const floats = (length: number, scale: number): Float32Array =>

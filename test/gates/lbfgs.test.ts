@@ -47,7 +47,7 @@ describe('lbfgs', () => {
     expect(found.value / lowest).to.be.within(1, 1 + 1e-6);
   });
 
-  it('evaluates no more often than it may, and gives the best place that it saw', async () => {
+  it('keeps the limit of evaluations, and returns the best point evaluated', async () => {
     for (const mostEvaluations of [0, 1, 2, 3, 5]) {
       const { values, evaluate } = watched();
       const found = await lbfgs(start, evaluate, { metric: plain, firstFactor: 1, mostEvaluations });
@@ -57,7 +57,7 @@ describe('lbfgs', () => {
     }
   });
 
-  it('stays where it is at a minimum', async () => {
+  it('stays at a minimum', async () => {
     const { values, evaluate } = watched();
     const there = coshAt(Float64Array.from(target));
     expect(await lbfgs(there, evaluate, { metric: plain, firstFactor: 1, mostEvaluations: 10 })).to.equal(there);

@@ -71,7 +71,7 @@ export function multiplyBlocks(blocks: readonly Float32Array[], matrix: ArrayLik
   return result;
 }
 
-/** An engine that computes losses, gradients and covariances by the formulas, and nothing else. */
+/** A minimal engine: losses, gradients and covariances by their formulas. */
 export function directEngine(): Engine {
   const unused = (): never => {
     throw new Error('training gates needs no network');

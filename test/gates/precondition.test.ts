@@ -18,7 +18,7 @@ function farFromInverse(a: Float64Array, b: Float64Array, size: number): number 
 }
 
 describe('invertPositiveDefinite', () => {
-  it('gives the inverse, whole and symmetric, in the place of the matrix', () => {
+  it('replaces the matrix by its inverse, both halves of it', () => {
     const random = new Random(1, 'inverse');
     for (const size of [1, 2, 3, 20]) {
       const factor = Float64Array.from({ length: size * size }, () => random.uniform() - 0.5);
@@ -71,14 +71,14 @@ describe('preconditioner', () => {
     expect(block![15], 'of the feature that does not vary').to.be.closeTo(1 / l2, 1e-6);
   });
 
-  it('stays bounded where features are copies of others and lambda is next to nothing', async () => {
+  it('stays bounded for duplicate features and a tiny lambda', async () => {
     const x = Float32Array.from({ length: 200 }, (_, i) => ((i >> 1) % 2 === 0 ? 1 : -1));
     const [block] = await preconditioner(inMemory(x, new Int32Array(100), 2), unscaled(2), 1e-12, directEngine());
     for (const value of block!) expect(Math.abs(value)).to.be.within(1e5, 1e6);
   });
 
-  it('cuts many features into equal blocks, and makes up for what is left out between them', async () => {
-    // Features are all the same: 2 x the blocks, and no less, bounds the whole.
+  it('divides many features into equal blocks, and compensates for the omitted rest', async () => {
+    // All features are equal: twice the blocks is the tightest bound of the whole matrix.
     const [features, count] = [1026, 3];
     const x = new Float32Array(features * count).fill(1);
     const blocks = await preconditioner(inMemory(x, new Int32Array(count), 2), unscaled(features), 1, directEngine());

@@ -42,7 +42,7 @@ describe('ScalingAccumulator', () => {
     expectTwoPass(accumulate(x, features, [120]), x, features);
   });
 
-  it('finds them whatever the batches', () => {
+  it('does not depend on the batches', () => {
     for (const sizes of [[1, 1, 118], [60, 60], [7, 0, 50, 63], Array<number>(120).fill(1)]) {
       expectTwoPass(accumulate(x, features, sizes), x, features);
     }

@@ -56,7 +56,7 @@ const train = (images: Images, training: GateTraining, engine: Engine = directEn
   trainGate(data(images), training, engine, silent, 'gate 1');
 
 /**
- * Lowest objective, computed another way, and how far below it the true minimum can lie at most.
+ * Lowest objective by another algorithm, and an upper bound of its distance to the minimum.
  *
  * Hinge: dual coordinate descent class by class (Hsieh et al. 2008, liblinear's L1-loss SVM with C = 1 / (lambda n) and
  * the bias as a weight of a feature -1); the gap is that between primal and dual.
@@ -143,7 +143,7 @@ function objectiveOf({ gate }: TrainedGate, images: Images, training: GateTraini
 describe('trainGate', () => {
   const optima = { hinge: hingeOptimum, 'cross-entropy': softmaxOptimum };
   for (const loss of lossNames) {
-    it(`${loss}: reaches the optimum within half a per cent, and says the objective it reached`, async () => {
+    it(`${loss}: reaches the optimum within half a per cent, and returns its objective`, async () => {
       const images = clouds(1);
       for (const l2 of [4, 0.1, 0.01]) {
         const training = settings(loss, { l2 });
@@ -155,7 +155,7 @@ describe('trainGate', () => {
       }
     });
 
-    it(`${loss}: folds the scaling exactly: the gate of standardised features, on the features as they come`, async () => {
+    it(`${loss}: folds the scaling exactly: the gate applies to unscaled features`, async () => {
       const images = clouds(2);
       const scaled = standardised(images);
       const [raw, other] = [await train(images, settings(loss)), await train(scaled, settings(loss))];
@@ -167,7 +167,7 @@ describe('trainGate', () => {
     });
   }
 
-  it('cross-entropy: 20 epochs come within 0.01 per cent of the optimum, and within the gap that is said', async () => {
+  it('cross-entropy: 20 epochs come within 0.01 per cent of the optimum, and within the returned gap', async () => {
     const images = clouds(9);
     for (const l2 of [4, 0.1, 0.01]) {
       const optimum = softmaxOptimum(standardised(images), l2);
@@ -198,7 +198,7 @@ describe('trainGate', () => {
         },
       };
       const { gap } = await train(images, settings('cross-entropy', { epochs, l2: 1e-4 }), counting);
-      // Steps do not know their objective: it takes a pass of its own.
+      // The objective of stochastic steps takes a separate pass.
       expect(seen).to.equal((epochs > 3 ? epochs : epochs + 1) * COUNT);
       expect(gap === undefined, `${epochs} epochs: gap`).to.equal(epochs <= 3);
     }
@@ -226,7 +226,7 @@ describe('trainGate', () => {
       expect([...other.gate.weights]).not.to.deep.equal([...first.gate.weights]);
     });
 
-    it('reaches what the formulas reach', async () => {
+    it('reaches the result of the formulas', async () => {
       const images = clouds(3);
       const [found, expected] = [
         await train(images, settings('hinge'), engine),
@@ -236,7 +236,7 @@ describe('trainGate', () => {
     });
   });
 
-  it('ignores features that do not vary, whatever their size', async () => {
+  it('ignores constant features of any size', async () => {
     const { x, labels } = clouds(4);
     const flat = x.map((value, i) => (i % FEATURES === 1 ? 0 : i % FEATURES === 4 ? 1e4 : value));
     const { gate } = await train({ x: flat, labels }, settings('hinge', { epochs: 5 }));
@@ -245,7 +245,7 @@ describe('trainGate', () => {
     expect(row(0).every((weight) => weight !== 0)).to.equal(true);
   });
 
-  it('learns the same, were the images in batches that do not divide them', async () => {
+  it('learns the same with a smaller last batch', async () => {
     const images = clouds(5);
     const { objective } = hingeOptimum(standardised(images), 0.02);
     for (const batchSize of [7, COUNT, 10 * COUNT]) {
@@ -266,7 +266,7 @@ describe('trainGate', () => {
     expect(norms[1]).to.be.above(10 * norms[2]!);
   });
 
-  it('answers with the average of its iterates, each weighted by its number', async () => {
+  it('returns the average of its iterates, weighted by their number', async () => {
     const images = standardised(clouds(8)); // whose scaling is none, so that weights can be compared
     const sound = directEngine();
     const steps = (2 * COUNT) / 20;
@@ -295,7 +295,7 @@ describe('trainGate', () => {
     }
   });
 
-  it('stops where features or loss are not finite, naming gate and epoch', async () => {
+  it('names gate and epoch if features or loss are not finite', async () => {
     const { x, labels } = clouds(7);
     for (const poison of [Number.NaN, Number.POSITIVE_INFINITY]) {
       const poisoned = x.slice();

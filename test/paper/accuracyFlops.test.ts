@@ -10,7 +10,7 @@ describe('accuracy against FLOPs', () => {
   });
   after(() => workplace.remove());
 
-  it('has a point for each share that thresholds can save, with what they do on images that did not choose', async () => {
+  it('has a point for each share that thresholds can save, evaluated on other images than the selection', async () => {
     const reductions = [0.05, 0.2, 0.5, 0.6, 0.98];
     const { outcome, folder } = await run(workplace, {
       path: 'analysis',

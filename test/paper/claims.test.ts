@@ -7,7 +7,7 @@ import { readPublished } from '../../src/paper/published.js';
 import { rejection } from '../data/smallCifar10.js';
 
 describe("the paper's claims", () => {
-  it('each say where, what and of which network', async () => {
+  it('have a source, a statement and a network', async () => {
     const claims = await printedClaims();
     expect(new Set(claims.map(({ id }) => id)).size).to.equal(claims.length);
     for (const { id, source, statement, printed, network, quantity, value } of claims) {
@@ -33,7 +33,7 @@ describe("the paper's claims", () => {
     }
   });
 
-  it('stand in the paper, where it is at hand', function () {
+  it('are found in the text of the paper, if available', function () {
     let paper: string;
     try {
       paper = readFileSync(fileURLToPath(new URL('../../../shared/paper.txt', import.meta.url)), 'utf8').replace(
@@ -51,7 +51,7 @@ describe("the paper's claims", () => {
     }
   });
 
-  it('are settled with the network they were measured on', async () => {
+  it('name the network of the measurement', async () => {
     const printed = await printedClaim('figure4-gap');
     const outcome = { measured: 'm', verdict: 'holds', trace: { file: 'f.csv', row: 'r' } } as const;
     const own = settle(printed, { network: printed.network }, outcome);

@@ -25,7 +25,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(counts[1]!.able).to.deep.equal([0, 0]);
   });
 
-  it('are taken by the first gate that is sure, right or wrong', () => {
+  it('leave at the first confident gate, right or wrong', () => {
     // Image 0 leaves at gate 1, image 1 at gate 2, image 2 at gate 1 with the wrong class.
     expect(counts[0]).to.deep.include({ images: 3, taken: [1, 1, 0], wrong: 1, exit: 0 });
     expect(counts[0]!.earlyShare).to.be.closeTo(1 / 3, 1e-12);
@@ -43,12 +43,12 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     return { label, images: 100, able, taken: [], wrong: 0, exit, earlyShare };
   };
 
-  it('sort by exit, then by how many leave early', () => {
+  it('are sorted by exit, then by early share', () => {
     const sorted = byExit([row(0, 2, 0.1), row(1, 0, 0.5), row(2, 0, 0.9), row(3, 2, 0.1)]);
     expect(sorted.map(({ label }) => label)).to.deep.equal([2, 1, 0, 3]);
   });
 
-  it('have a table of those that leave first and last; what leaves wrong does not leave last', () => {
+  it('have a table of the first and the last to leave; images that leave wrong do not count as last', () => {
     const late = { ...row(3, 2, 0), wrong: 10 };
     const never = { ...row(1, 3, 0), wrong: 100 };
     const { rows, columns } = extremesTable([row(2, 0, 0.9), row(0, 0, 0.5), late, never], {
@@ -60,7 +60,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(cells('main_exit')).to.deep.equal(['gate 1', 'gate 1', 'original', 'none']);
   });
 
-  it('early: some class leaves early with more than half of its images, beyond doubt', () => {
+  it('early: more than half of the images of a class leave early, significantly', () => {
     expect(earlyVerdict([row(0, 0, 0.61), row(1, 0, 0.1)])).to.deep.include({ verdict: 'holds' });
     expect(earlyVerdict([row(0, 0, 0.61)]).mostly.map(({ label }) => label)).to.deep.equal([0]);
     expect(earlyVerdict([row(0, 0, 0.55)]).verdict).to.equal('undecided');
@@ -68,7 +68,7 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(earlyVerdict([row(0, 0, Number.NaN)]).verdict).to.equal('undecided');
   });
 
-  it('late: some class gate 1 cannot take and the last gate can, beyond doubt', () => {
+  it('late: the last gate takes a class that gate 1 cannot take, significantly', () => {
     expect(lateVerdict([row(0, 1, 0, [2, 50]), row(1, 0, 1)]).cannot.map(({ label }) => label)).to.deep.equal([0]);
     expect(lateVerdict([row(0, 1, 0, [2, 50])]).verdict).to.equal('holds');
     expect(lateVerdict([row(0, 1, 0, [2, 3])]).verdict).to.equal('undecided');
@@ -76,11 +76,11 @@ describe('images of each class by gate (Figures 6, 7, 8)', () => {
     expect(lateVerdict([row(0, 0, 0.5, [Number.NaN, 90])]).verdict).to.equal('undecided');
   });
 
-  it('a few of a thousand classes are what chance gives', () => {
+  it('a few of a thousand classes are expected by chance', () => {
     const others = Array.from({ length: 999 }, (_, i) => row(i + 1, 0, 0.3, [40, 90]));
     expect(lateVerdict([row(0, 1, 0, [2, 50]), ...others]).verdict).to.equal('undecided');
     expect(earlyVerdict([row(0, 0, 0.7), ...others]).verdict).to.equal('undecided');
-    // A 95 % interval lies wholly above the truth for 25 of a thousand: 25 are chance, 26 are more.
+    // A 95 % interval lies wholly above the truth for 25 of a thousand: 25 are expected by chance, 26 are not.
     for (const [count, verdict] of [
       [25, 'undecided'],
       [26, 'holds'],

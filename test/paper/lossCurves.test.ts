@@ -78,7 +78,7 @@ describe('hinge against cross-entropy', () => {
     return compareCurves(curve(extra), curve([0, 0]), 0);
   };
 
-  it('is better where the interval excludes zero', () => {
+  it('is better if the interval excludes zero', () => {
     const { differences, widening } = comparison([30, 200]);
     expect(differences.map(({ winner }) => winner)).to.deep.equal(['hinge', 'hinge']);
     expect(differences[1]!.difference).to.be.closeTo(0.2, 1e-9);
@@ -92,7 +92,7 @@ describe('hinge against cross-entropy', () => {
     ]);
   });
 
-  it('is not better where a seed disagrees', () => {
+  it('is not better if a seed disagrees', () => {
     const better = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 900));
     const worse = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 490));
     const half = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 500));
@@ -111,13 +111,13 @@ describe('hinge against cross-entropy', () => {
     widening: { difference: 0.1, interval: { low: 0.05, high: 0.2 } },
   });
 
-  it('holds with half the shares won and none lost; one lost is enough against it', () => {
+  it('holds with half the shares won and none lost; does not hold with one lost', () => {
     expect(gapVerdict(won('neither shown', 'hinge'))).to.equal('holds');
     expect(gapVerdict(won('neither shown', 'neither shown', 'hinge'))).to.equal('undecided');
     expect(gapVerdict(won('hinge', 'hinge', 'cross-entropy'))).to.equal('does not hold');
   });
 
-  it('widens only where there is a gap at the end', () => {
+  it('widens only with a gap at the end', () => {
     expect(wideningVerdict(won('neither shown', 'hinge'))).to.equal('holds');
     expect(wideningVerdict(won('hinge', 'neither shown'))).to.equal('undecided');
     expect(wideningVerdict(won('hinge', 'cross-entropy'))).to.equal('does not hold');

@@ -30,7 +30,7 @@ describe("the paper's tables", () => {
     expect((await readPublished('table2'))[0]).to.include({ accuracy: 0.9221, flops: 1.5e9, speedUp: 0.6145 });
   });
 
-  it('agree with themselves: reductions and speed-ups follow from the printed FLOPs and times', async () => {
+  it('are consistent: reductions and speed-ups follow from the printed FLOPs and times', async () => {
     for (const name of ['table1', 'table2']) {
       const rows = await readPublished(name);
       const whole = rows.at(-1)!;
@@ -41,13 +41,13 @@ describe("the paper's tables", () => {
     }
   });
 
-  it('name the valid ones where there is no such table', async () => {
+  it('are listed in the error for an unknown name', async () => {
     expect((await rejection(readPublished('table9'))).message).to.equal(
       'published: "table9"; valid: imagenet, table1, table2',
     );
   });
 
-  it('stand under the rows and in the CSV', async () => {
+  it('are printed below the rows and in the CSV', async () => {
     const [first, , , , whole] = await readPublished('table1');
     const rows = [row({ margin: 0.027, published: first! }), { ...original, published: whole! }];
     const lines = renderTable(rows).split('\n');

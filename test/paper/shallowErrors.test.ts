@@ -18,7 +18,7 @@ describe('errors within the superordinate category (Figure 1)', () => {
     expect(confusion[1]).to.deep.equal([0, 0, 0, 0, 0]);
   });
 
-  it('of one class: share, and what chance gives', () => {
+  it('of one class: share, and shares expected by chance', () => {
     const cat = groupErrors(confusion, grouping, [0]);
     expect(cat).to.include({ images: 10, errors: 5, inGroup: 4, share: 0.8 });
     // 1 sibling of 4 other classes; given to all images: cat 8, dog 4, ship 5, truck 2, van 1.
@@ -37,14 +37,14 @@ describe('errors within the superordinate category (Figure 1)', () => {
     expect(all.interval.low).to.be.below(7 / 11);
   });
 
-  it('where there are none: no share, the widest interval, undecided', () => {
+  it('none: no share, the widest interval, undecided', () => {
     const none = groupErrors(confusion, grouping, [1]);
     expect(none).to.include({ errors: 0, share: 0 });
     expect(none.interval).to.deep.equal({ low: 0, high: 1 });
     expect(verdictOf(none)).to.equal('undecided');
   });
 
-  it('hold above both kinds of chance only', () => {
+  it('hold only above both shares expected by chance', () => {
     const found = { images: 1, errors: 1, inGroup: 1, share: 0.6, uniformChance: 0.4, marginalChance: 0.55 };
     expect(verdictOf({ ...found, interval: { low: 0.56, high: 0.7 } })).to.equal('holds');
     expect(verdictOf({ ...found, interval: { low: 0.5, high: 0.7 } })).to.equal('undecided');
@@ -53,7 +53,7 @@ describe('errors within the superordinate category (Figure 1)', () => {
 });
 
 describe('groups of classes', () => {
-  it('name every class that is in none, in two, or unknown', () => {
+  it('list every class that is unknown, in none or in two', () => {
     const message = thrown(() => groupClasses(['cat', 'dog', 'ship'], { a: ['cat', 'dog'], b: ['dog', 'cow'] }));
     expect(message).to.contain('class "dog" is in a and b');
     expect(message).to.contain('class "ship" is in no group');

@@ -56,12 +56,12 @@ const run = (...rows: TableRun['rows']): TableRun => ({
 const verdicts = (of: TableRun) => Object.fromEntries(tableClaims(of).map(({ id, verdict }) => [id, verdict]));
 
 describe('tableClaims', () => {
-  it('holds where no more is lost and as much is saved, throughout the intervals', () => {
+  it('holds if no more is lost and as much is saved, throughout the intervals', () => {
     const found = verdicts(run(searched([0.02, 0.022, 0.025], [0.56, 0.57, 0.58])));
     expect(found).to.include({ 'table1-row1-searched': 'holds', 'table1-abstract-flops': 'holds' });
   });
 
-  it('does not hold where either is missed throughout', () => {
+  it('does not hold if either is missed throughout', () => {
     const dear = run(searched([0.02, 0.022, 0.025], [0.48, 0.49, 0.5]));
     expect(verdicts(dear)).to.include({ 'table1-row1-searched': 'does not hold', 'table1-abstract-flops': 'holds' });
     expect(tableClaims(dear)[0]!.why).to.match(/early gates/);
@@ -70,12 +70,12 @@ describe('tableClaims', () => {
     expect(tableClaims(lossy)[0]!.why).to.match(/lose more on the test images/);
   });
 
-  it('is undecided where an interval straddles the printed value', () => {
+  it('is undecided if an interval straddles the printed value', () => {
     const found = verdicts(run(searched([0.02, 0.022, 0.03], [0.56, 0.57, 0.58])));
     expect(found['table1-row1-searched']).to.equal('undecided');
   });
 
-  it('judges the published thresholds as they stand beside the searched ones', () => {
+  it('judges the published thresholds, unchanged, and the searched ones', () => {
     const fixed = { ...searched([0.1, 0.11, 0.12], [0.6, 0.61, 0.62]), margin: null, model: 'dg(1.00, 0.60, 1.50)' };
     const [claim] = tableClaims(run(fixed));
     expect(claim).to.include({ id: 'table1-row1-fixed', verdict: 'does not hold' });
@@ -88,7 +88,7 @@ describe('tableClaims', () => {
     expect(Object.keys(verdicts(run(other)))).to.deep.equal(['table1-original']);
   });
 
-  it("says that another network was run, and does not judge that network's own accuracy", () => {
+  it("names another network than the paper's, and does not judge its accuracy", () => {
     const narrow = {
       ...run(searched([0.02, 0.022, 0.025], [0.56, 0.57, 0.58])),
       network: 'resnet101-width0.25-cifar10',
@@ -112,7 +112,7 @@ describe('tableClaims', () => {
     expect(compareToPrinted([0.02, 0.0279], 'at most', 0.027)).to.equal('undecided');
   });
 
-  it('says nothing of an experiment that reproduces no table', () => {
+  it('is empty for an experiment that reproduces no table', () => {
     expect(tableClaims({ ...run(), rows: [row(), original] })).to.deep.equal([]);
   });
 });

@@ -51,7 +51,7 @@ describe('the plane of two thresholds (Figure 5)', () => {
     expect(measureThresholds(halves, costs)).to.deep.equal(found);
   });
 
-  it('sees FLOPs and accuracy that fall towards higher thresholds, and which falls are more than noise', () => {
+  it('counts falls of FLOPs and accuracy towards higher thresholds, and those above the noise', () => {
     const point = (t1: number, t2: number, accuracy: number, flops: number) => {
       return { t1, t2, accuracy, flops, exits: [1 - t1 / 10, t1 / 10] };
     };
@@ -61,7 +61,7 @@ describe('the plane of two thresholds (Figure 5)', () => {
     expect(worst).to.be.closeTo(0.1, 1e-12);
     // A tenth of the images move: 4 standard deviations are 0.1 with 160 images.
     expect(monotony(plane, 150).beyondNoise).to.equal(false);
-    // What is not a number has fallen.
+    // NaN counts as a fall.
     const broken = plane.map((at, i) => (i === 3 ? { ...at, flops: Number.NaN } : at));
     expect(monotony(broken, 1000).flopsFalls).to.equal(3);
   });

@@ -18,7 +18,7 @@ function parse(rows: readonly TableRow[]): { header: string[]; records: Record<s
 }
 
 describe('renderCsv', () => {
-  it('has one order of columns, with their units', () => {
+  it('has columns in a fixed order, with units', () => {
     expect(parse([row(), original]).header).to.deep.equal([
       'model',
       'margin_fraction',
@@ -49,7 +49,7 @@ describe('renderCsv', () => {
     ]);
   });
 
-  it('gives every number back to the last digit, plain, with nothing where nothing was measured', () => {
+  it('has plain numbers to the last digit, and empty cells for values that were not measured', () => {
     const precise = row({
       margin: 0.005,
       search: 'joint',
@@ -137,7 +137,7 @@ describe('renderCsv', () => {
     expect(names.map((name) => records[1]![name])).to.deep.equal(['', '', '', '', '', '']);
   });
 
-  it('names the seed of thresholds, and says how seeds differ, where there are several', () => {
+  it('names the seed of thresholds and has columns for their spread, with several seeds', () => {
     const accuracy = { lowest: 0.5, highest: 0.75, deviation: 0.125 };
     const spread = { accuracy, accuracyDrop: accuracy, flops: accuracy, flopsReduction: accuracy };
     const thresholds = [
@@ -154,7 +154,7 @@ describe('renderCsv', () => {
     expect(records[1]!['flops_seeds_deviation_per_image']).to.equal('');
   });
 
-  it('is a header alone where there are no rows', () => {
+  it('is a header alone without rows', () => {
     expect(parse([]).records).to.deep.equal([]);
   });
 });

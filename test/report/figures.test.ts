@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { renderSvg } from '../../src/report/figures.js';
 import type { Figure } from '../../src/report/findings.js';
 
-/** Accuracy over FLOPs of two losses, as an analysis hands it over. */
+/** Accuracy over FLOPs of two losses, as an analysis returns it. */
 function figure(change: Partial<Figure> = {}): Figure {
   const values = ['hinge', 'cross-entropy <raw>'].flatMap((loss, i) =>
     [1, 2, 3, 4].map((flops) => ({ loss, flops, accuracy: 80 + flops - i })),
@@ -40,7 +40,7 @@ describe('renderSvg', () => {
     expect(await renderSvg(figure())).to.equal(await renderSvg(figure()));
   });
 
-  it('names clips after the figure, so that several stand in one page', async () => {
+  it('names clips after the figure, so that a page can hold several', async () => {
     const svg = await renderSvg(figure());
     const ids = [...svg.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id!);
     expect(ids).not.to.be.empty;
@@ -48,7 +48,7 @@ describe('renderSvg', () => {
     for (const [, used] of svg.matchAll(/url\(#([^)]+)\)/g)) expect(ids).to.include(used);
   });
 
-  it('leaves room for every text, measured as wide letters would be', async () => {
+  it('leaves room for all text, measured with a wide font', async () => {
     const long = 'An axis whose title is as long as anybody would make it (G)';
     const title =
       'A title that goes on for so long that it cannot stand on one line over a figure of this width, so it wraps';

@@ -57,7 +57,7 @@ describe('renderPage', () => {
     expect(html).to.contain('40 more rows, and all digits: <code>plane.csv</code>');
   });
 
-  it('holds figures and sheets itself, and forbids the browser to fetch anything', async () => {
+  it('embeds figures and sheets, and forbids the browser to load anything', async () => {
     const sheet = { name: 'examples', title: 'Cats', caption: 'Six of them', rows: [] };
     const png = await renderPng({ ...sheet, rows: [{ label: 'none', images: [] }] });
     const spec = { mark: 'point' as const, data: { values: [] }, encoding: {} };
@@ -74,7 +74,7 @@ describe('renderPage', () => {
     expect(html).not.to.match(/(src|href)="(?!data:|#)/);
   });
 
-  it('leaves out what a run does not have, and links to what it has', () => {
+  it('omits sections without content, and links to the others', () => {
     const html = renderPage(page({ claims: [] }));
     expect(html).not.to.match(/id="(claims|figures|images|tables|results)"/);
     const links = [...html.matchAll(/href="#(\w+)"/g)].map(([, id]) => id);

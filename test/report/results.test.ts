@@ -11,7 +11,7 @@ describe('results/README.md (written by: dgate run all)', () => {
     if (!(await exists(fileURLToPath(readme)))) this.skip();
   });
 
-  it('traces every number to a CSV file that stands beside it', async () => {
+  it('traces every number to a CSV file in its folder', async () => {
     const text = await readFile(readme, 'utf8');
     const links = [...text.matchAll(/\]\(([^)]+\.csv)\)/g)].map(([, link]) => link!);
     expect(links).not.to.be.empty;

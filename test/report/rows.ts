@@ -1,6 +1,6 @@
 import type { TableRow } from '../../src/report/rows.js';
 
-/** A row of two gates; everything that a test is not about is plain. */
+/** A row of two gates with default values. */
 export function row(change: Partial<TableRow> = {}): TableRow {
   return {
     model: 'dg(1.25, 2.00)',

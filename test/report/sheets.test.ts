@@ -69,7 +69,7 @@ describe('renderPng', () => {
     expect(grey).to.be.within(120 * 120, 128 * 128);
   });
 
-  it('goes on in another line where a row is full, and leaves room for long captions', async () => {
+  it('continues a full row on another line, and leaves room for long captions', async () => {
     const many = Array.from({ length: 20 }, () =>
       image(32, [1, 2, 3], { caption: 'a caption of several words, no end' }),
     );

@@ -37,7 +37,7 @@ const results: ExperimentSummary[] = [
 ];
 
 describe('renderSummary', () => {
-  it('says what was made and where, what failed and why, and what differs from the paper', () => {
+  it('lists results with their folders, failures with their reasons, and differences from the paper', () => {
     const lines = renderSummary(results, '/results').split('\n');
     expect(lines[0]).to.equal('Summary: 1 of 2 experiments done in 2.3 s; folders below /results');
     const cells = lines
@@ -75,7 +75,7 @@ describe('renderReadme', () => {
     expect(table[2]).to.contain('**cannot be checked here**: no checkpoint | `dgate run imagenet --preset laptop` |');
   });
 
-  it('names command, machine, versions and date, counts verdicts, and says what failed', () => {
+  it('names command, machine, versions and date, counts verdicts, and lists failures', () => {
     const text = renderReadme(results, origin);
     for (const value of ['`dgate run all --preset laptop`', '2026-11-22', 'AMD EPYC, 2 cores', 'dgate 0.1.0']) {
       expect(text).to.contain(`| ${value} |`);
@@ -99,7 +99,7 @@ describe('judgeSpeeds', () => {
     expect(judged(0.2)[0]!.verdict).to.equal('does not hold');
   });
 
-  it('says how to time a run that was not', () => {
+  it('names the command that times an untimed run', () => {
     expect(judged(null)[0]).to.include({
       verdict: 'cannot be checked here',
       measured: 'not timed',
@@ -108,8 +108,8 @@ describe('judgeSpeeds', () => {
   });
 });
 
-describe('what people read of a finding', () => {
-  it('has units in its headings and numbers to match', () => {
+describe('findings for people', () => {
+  it('have units in the headings and numbers in those units', () => {
     const read = (column: string, value: number) => `${heading(column)}: ${cellText(column, value)}`;
     expect(read('accuracy_drop_fraction', 0.01234)).to.equal('accuracy drop (%): 1.23');
     expect(read('flops_per_image', 2.22e9)).to.equal('FLOPs per image (G): 2.22');
@@ -121,7 +121,7 @@ describe('what people read of a finding', () => {
     expect(cellText('accuracy_fraction', null)).to.equal('');
   });
 
-  it('puts a claim in one line', () => {
+  it('have a line for each claim', () => {
     expect(claimLines([claim(), claim({ verdict: 'does not hold' })])[0]).to.equal(
       'holds          Figure 5: Thresholds (0, 0) divide the FLOPs; paper: 6 x; here: 2.2 x | [2.1, 2.3]',
     );

@@ -25,7 +25,7 @@ const table = (...rows: TableRow[]): (readonly string[])[] => {
 };
 
 describe('renderTable', () => {
-  it("has the paper's columns, then where images leave, and the original without a reduction", () => {
+  it("has the paper's columns, then the exits; the original has no reduction", () => {
     expect(table(row(), original)).to.deep.equal([
       ['Model', 'ACC.', 'Drop', 'FLOPs (G)', 'FLOPs Reduction', 'Exits 1, 2, last (%)'],
       ['dg(1.25, 2.00)', '92.51%', '0.88%', '1.23', '75.40%', '50.0 25.0 25.0'],
@@ -33,14 +33,14 @@ describe('renderTable', () => {
     ]);
   });
 
-  it('has half of the interval beside what is measured against the original', () => {
+  it('has half of the interval beside differences from the original', () => {
     const fixed = { accuracy: [0.92, 0.93], flops: [1e9, 1.1e9] } as const;
     const intervals = { ...fixed, accuracyDrop: [0.0068, 0.0108], flopsReduction: [0.748, 0.761] } as const;
     const [, shown] = table(row({ intervals }), { ...original, intervals });
     expect([shown![2], shown![4]]).to.deep.equal(['0.88 ±0.20%', '75.40 ±0.65%']);
   });
 
-  it('says which search a row is of where there are two, and what is promised', () => {
+  it('names the search of a row if there are two, and its guarantee', () => {
     const guarantee = { drop: 0.005, confidence: 0.95, parts: [] };
     const rows = [
       row({ margin: 0.017, search: 'sequential' }),
@@ -64,25 +64,25 @@ describe('renderTable', () => {
     expect([head![2], shown![2], last![2]]).to.deep.equal(['of seeds', '91.90..93.05%', '']);
   });
 
-  it('has a column of margins where thresholds were searched', () => {
+  it('has a column of margins if thresholds were searched', () => {
     const [head, searched, fixed, last] = table(row({ margin: 0.005 }), row(), original);
     expect(head!.slice(0, 3)).to.deep.equal(['Model', 'Margin', 'ACC.']);
     expect([searched![1], fixed![1], last![1]]).to.deep.equal(['0.5%', '', '']);
     expect(table(row({ margin: 0 }), original)[1]![1]).to.equal('0.0%');
   });
 
-  it('has columns of speed where it was measured', () => {
+  it('has columns of speed if it was measured', () => {
     const [head, timed, last] = table(row({ speedMs: 8.125, speedUp: 0.61 }), { ...original, speedMs: 36 });
     expect(head!.slice(4, 7)).to.deep.equal(['FLOPs Reduction', 'Speed (ms)', 'Speed-up']);
     expect(timed!.slice(5, 7)).to.deep.equal(['8.13', '61.00%']);
     expect(last!.slice(5, 7)).to.deep.equal(['36.00', '']);
   });
 
-  it('says so where gates cost more than they save', () => {
+  it('shows gates that cost more than they save', () => {
     expect(table(row({ flopsReduction: -0.012 }), original)[1]![4]).to.equal('-1.20%');
   });
 
-  it('stands in straight lines: text left, numbers right', () => {
+  it('aligns its columns: text left, numbers right', () => {
     const lines = renderTable([row(), original]).split('\n');
     expect(new Set(lines.map((line) => line.length)).size).to.equal(1);
     expect(lines.find((line) => line.includes('Original'))).to.match(/^│ Original +│ 93\.39% │ +│ +5\.02 │/);
@@ -143,7 +143,7 @@ describe('tableRows', () => {
     expect(searched!.model).to.equal('dg(1.25, closed | 1.50, 2.00)');
   });
 
-  it('end with the original, which leaves at the last exit and costs nothing for gates', () => {
+  it('end with the original, which uses the last exit and no gates', () => {
     const { intervals: found, ...rest } = last!;
     const { intervals: _, ...plain } = original;
     expect(rest).to.deep.equal({ ...plain, accuracy: 0.93, flops: 1000, seeds: [4] });
@@ -183,7 +183,7 @@ describe('names and numbers', () => {
     for (const [flops, text] of shown) expect(gigaFlops(flops)).to.equal(text);
   });
 
-  it('modelName: thresholds of each fold, once where they are the same', () => {
+  it('modelName: thresholds of each fold, equal ones once', () => {
     expect(modelName([[1.25, 2]])).to.equal('dg(1.25, 2.00)');
     expect(
       modelName([
@@ -200,7 +200,7 @@ describe('names and numbers', () => {
     expect(modelName([[Infinity, -0.5]])).to.equal('dg(closed, -0.50)');
   });
 
-  it('renderColumns: a table of anything, text to the left where asked for', () => {
+  it('renderColumns: any table, text to the left on request', () => {
     const numbers = renderColumns(
       ['name', 'n'],
       [

@@ -42,12 +42,12 @@ describe('evaluate', () => {
     expect(evaluate(small, [-Infinity, -Infinity], costs).exits).to.deep.equal([4, 0, 0]);
   });
 
-  it('keeps an image whose confidence is not a number until the end', () => {
+  it('passes an image with confidence NaN to the last exit', () => {
     const unsure = { ...small, confidences: small.confidences.map((values) => values.map(() => Number.NaN)) };
     expect(evaluate(unsure, [0, 0], costs).exits).to.deep.equal([0, 0, 4]);
   });
 
-  it('evaluates the images that it is given, by their positions', () => {
+  it('evaluates images by their positions', () => {
     expect(evaluate(small, [1, 2], costs, [3, 1])).to.deep.equal({
       accuracy: 1 / 2,
       flops: (100 + 10) / 2,
@@ -90,7 +90,7 @@ describe('combine', () => {
     }
   });
 
-  it('leaves a single one as it is', () => {
+  it('does not change a single evaluation', () => {
     const part = evaluate(small, [1, 2], costs);
     expect(combine([part])).to.deep.equal(part);
   });

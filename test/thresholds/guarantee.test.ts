@@ -81,7 +81,7 @@ describe('dropPValue', () => {
     expect(largest, 'not needlessly careful').to.be.above(0.03);
   });
 
-  it('is a number, and rejects rarely enough, for every outcome of few images and every share of changed answers', () => {
+  it('is never NaN, and rejects rarely enough, for every outcome of few images and every share of changed answers', () => {
     for (const level of [0.05, 0.3]) {
       for (const n of [1, 2, 5, 10, 16]) {
         for (const drop of drops) {
@@ -102,13 +102,13 @@ describe('dropPValue', () => {
     }
   });
 
-  it('certifies nothing where all answers changed and no fewer were lost', () => {
+  it('certifies nothing if all answers changed and the drop reaches the limit', () => {
     expect(dropPValue(7, 3, 10, 0.3, 0.2)).to.be.above(0.2);
     expect(dropPValue(680, 320, 1000, 0.3, 0.05)).to.be.above(0.9);
     expect(dropPValue(500, 500, 1000, 0.3, 0.05)).to.be.below(0.01);
   });
 
-  it('refuses what is no sample', () => {
+  it('refuses invalid samples', () => {
     for (const [lost, gained, n, drop, level] of [
       [6, 5, 10, 0.1, 0.05],
       [-1, 0, 10, 0.1, 0.05],
@@ -137,7 +137,7 @@ describe('dropPValue', () => {
 
 describe('certify', () => {
   const costs = [1, 4, 10];
-  /** Surer images are easier; at the least sure the gates are often wrong. The true drop of any thresholds is known. */
+  /** Gates are more often right on confident images. The true drop of any thresholds is known. */
   const draw = (random: Random, count: number): Scores => {
     const confidences = [0, 1].map(() => Float32Array.from({ length: count }, () => random.uniform()));
     const wrong = (c: number, gate: number): number => Number(random.uniform() < (0.3 - 0.1 * gate) * (1 - c) ** 2);
@@ -152,7 +152,7 @@ describe('certify', () => {
   const all = (scores: Scores) => Int32Array.from({ length: scores.count }, (_, i) => i);
   const closed = [Infinity, Infinity];
 
-  it('breaks the promise as rarely as it says, on a population that is known', () => {
+  it('breaks the guarantee as rarely as stated, on a known population', () => {
     const random = new Random(50, 'certify');
     const population = draw(random, 200_000);
     const promised = { drop: 0.01, confidence: 0.9 };
@@ -189,7 +189,7 @@ describe('certify', () => {
     expect(opened).to.be.within(1, 34); // P(more than 34 of 400 at 5 %) < 0.1 %; the test must be able to open
   });
 
-  it('closes all gates, and says so, where nothing can be promised', () => {
+  it('closes all gates if nothing can be certified', () => {
     const scores = draw(new Random(51), 40);
     const found = certify(scores, costs, all(scores), { drop: 0.001, confidence: 0.99 }, 0);
     expect(found).to.deep.include({ thresholds: closed, open: false, proposedOn: 12, testedOn: 28 });
@@ -205,7 +205,7 @@ describe('certify', () => {
     expect(found.open).to.equal(true);
   });
 
-  it('counts what is lost and gained as accuracy does', () => {
+  it('counts lost and gained images consistently with the accuracy', () => {
     const scores = draw(new Random(53), 500);
     const { lost, gained } = changes(scores, [0.7, 0.2], all(scores));
     const drop = evaluate(scores, closed, costs).correct - evaluate(scores, [0.7, 0.2], costs).correct;

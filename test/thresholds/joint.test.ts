@@ -21,7 +21,7 @@ interface Case {
   readonly images: Int32Array;
 }
 
-/** Ties everywhere; now and then a confidence that is infinite or not a number. */
+/** Many ties; some confidences are infinite or NaN. */
 function randomCase(random: Random, gates: number, most = 20): Case {
   const scores = randomScores(random, 2 + random.below(most), gates);
   for (const confidences of scores.confidences) {
@@ -40,7 +40,7 @@ function everyPoint({ scores, costs, images }: Case): FrontierPoint[] {
   return all.map((thresholds) => pointOf(scores, costs, images, thresholds));
 }
 
-/** Accuracy and FLOPs of those that no other beats, the most accurate first. */
+/** Accuracy and FLOPs of the Pareto-optimal ones, the most accurate first. */
 function undominated(points: readonly FrontierPoint[]): [number, number][] {
   const best = new Map<number, number>();
   for (const { correct, flops } of points) best.set(correct, Math.min(flops, best.get(correct) ?? Infinity));
@@ -51,20 +51,20 @@ function undominated(points: readonly FrontierPoint[]): [number, number][] {
 const shown = (points: readonly FrontierPoint[]) => points.map(({ correct, flops }) => [correct, flops]);
 
 describe('the levels of a gate', () => {
-  it('are closed and every distinct confidence, descending, without what is not a number', () => {
+  it('are closed and every distinct confidence, descending, without NaN', () => {
     const confidences = Float32Array.of(1, Number.NaN, 3, 1, -2, -Infinity, 7);
     expect([...achievableLevels(confidences, [0, 1, 2, 3, 4, 5])]).to.deep.equal([Infinity, 3, 1, -2, -Infinity]);
     expect([...achievableLevels(confidences, [])]).to.deep.equal([Infinity]);
   });
 
-  it('are reached from the first that is not above the confidence', () => {
+  it('are reached at the first that is not above the confidence', () => {
     const levels = Float64Array.of(Infinity, 3, 1, -2);
     expect([Infinity, 4, 3, 2.9, 1, 0, -2, -3, Number.NaN].map((c) => levelOf(levels, c))).to.deep.equal([
       0, 1, 1, 2, 2, 3, 3, 4, 4,
     ]);
   });
 
-  it('can be stood for by quantiles, closed and the lowest among them, and by neighbours', () => {
+  it('are represented by quantiles, closed and the lowest included, and by neighbours', () => {
     const all = Float64Array.of(Infinity, ...Array.from({ length: 100 }, (_, i) => 100 - i));
     expect([...quantileLevels(all, 5)]).to.deep.equal([Infinity, 76, 51, 26, 1]);
     expect(quantileLevels(all, 101)).to.equal(all);
@@ -76,7 +76,7 @@ describe('the levels of a gate', () => {
 
 describe('paretoFrontier', () => {
   for (const gates of [1, 2, 3]) {
-    it(`is what trying every combination gives, ties and infinities included (${gates} gates)`, () => {
+    it(`is the result of trying every combination, ties and infinities included (${gates} gates)`, () => {
       const random = new Random(30 + gates, 'frontier');
       for (let trial = 0; trial < (gates === 3 ? 60 : 200); trial++) {
         const made = randomCase(random, gates, gates === 3 ? 12 : 20);
@@ -91,13 +91,13 @@ describe('paretoFrontier', () => {
     });
   }
 
-  it('holds the original network alone where there is no gate', () => {
+  it('has the original network alone without gates', () => {
     const random = new Random(34, 'frontier');
     const made = randomCase(random, 0);
     expect(paretoFrontier(made.scores, made.costs, made.images).points.map((p) => p.flops)).to.deep.equal(made.costs);
   });
 
-  it('says so where a grid stands for all, and no grid point is better than the exact frontier', () => {
+  it('is marked as inexact on a grid, and no grid point is better than the exact frontier', () => {
     const random = new Random(35, 'frontier');
     const [scores, costs] = [smoothScores(random, 400, 2), randomCosts(random, 2)];
     const images = Int32Array.from({ length: 400 }, (_, i) => i);
@@ -111,7 +111,7 @@ describe('paretoFrontier', () => {
 });
 
 describe('a grid', () => {
-  it('sums for every combination what Algorithm 1 makes leave there', () => {
+  it('sums over the images that leave by Algorithm 1, for every combination', () => {
     const random = new Random(36, 'grid');
     for (let trial = 0; trial < 60; trial++) {
       const { scores, costs, images } = randomCase(random, 1 + random.below(4), 12);
@@ -127,7 +127,7 @@ describe('a grid', () => {
     }
   });
 
-  it('of more combinations than can be kept is refused', () => {
+  it('of too many combinations is refused', () => {
     const scores = smoothScores(new Random(37), 300, 3);
     const all = scores.confidences.map((of) => achievableLevels(of, Int32Array.from(of.keys())));
     expect(() => makeGrid(scores, [0], all)).to.throw(RangeError, /combinations of levels; valid: at most 16777216/);
@@ -189,7 +189,7 @@ describe('jointSearch', () => {
   });
 });
 
-/** Images that are harder or easier: the surer a gate, the more often it is right. Few ties. */
+/** Harder and easier images: a more confident gate is more often right. Few ties. */
 function smoothScores(random: Random, count: number, gates: number): Scores {
   const labels = new Int32Array(count);
   const ease = Float64Array.from({ length: count }, () => random.uniform());

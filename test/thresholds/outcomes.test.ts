@@ -11,7 +11,7 @@ describe('intervals of outcomes', () => {
   const thresholds = [1, 0.5];
   const counts = countOutcomes(scores, thresholds);
 
-  it('rests on counts that hold all that accuracy, drop and FLOPs depend on', () => {
+  it('uses counts that determine accuracy, drop and FLOPs', () => {
     const { exits, correct } = evaluate(scores, thresholds, costs);
     const sum = (of: (outcome: number) => boolean): number =>
       counts.filter((_, outcome) => of(outcome)).reduce((a, b) => a + b, 0);
@@ -24,7 +24,7 @@ describe('intervals of outcomes', () => {
     expect(combineOutcomes(parts)).to.deep.equal(counts);
   });
 
-  it('gives the intervals that drawing images one by one gives', () => {
+  it('equals the bootstrap that draws images one by one', () => {
     const drops = [];
     const flops = [];
     for (let r = 0; r < 3000; r++) {
@@ -45,14 +45,14 @@ describe('intervals of outcomes', () => {
     }
   });
 
-  it('is paired: what both networks get wrong alike widens no interval of the drop', () => {
+  it('is paired: common errors of both networks do not widen the interval of the drop', () => {
     const alike = Int32Array.of(300, 0, 0, 500); // one exit, the original's
     const { accuracy, accuracyDrop } = outcomeIntervals(alike, [7], { seed: 0 });
     expect(accuracyDrop).to.deep.equal({ low: 0, high: 0 });
     expect(accuracy.high - accuracy.low).to.be.closeTo(4 * Math.sqrt((0.375 * 0.625) / 800), 0.02);
   });
 
-  it('is the same for the same seed, and holds the estimate', () => {
+  it('is the same for the same seed, and includes the estimate', () => {
     const { accuracy } = evaluate(scores, thresholds, costs);
     const found = outcomeIntervals(counts, costs, { seed: 3 });
     expect(found).to.deep.equal(outcomeIntervals(counts, costs, { seed: 3 }));

@@ -23,7 +23,7 @@ function bruteForce(scores: Scores, costs: readonly number[], images: Int32Array
 }
 
 describe('sequentialSearch', () => {
-  it('finds what trying every threshold of every gate finds, ties and all', () => {
+  it('equals trying every threshold of every gate, ties included', () => {
     const random = new Random(21, 'sequential');
     let open = 0;
     for (let trial = 0; trial < 400; trial++) {
@@ -62,7 +62,7 @@ describe('sequentialSearch', () => {
     expect(search(5 / 6 + 1e-6)).to.equal(6);
   });
 
-  it('lets nobody go who may not go alone: images of one confidence leave together', () => {
+  it('never separates images of one confidence: they leave together', () => {
     const tied = { ...scores, confidences: [Float32Array.of(5, 5, 5, 3, 3, 3)] };
     expect(search(6 / 6, tied)).to.equal(Number.POSITIVE_INFINITY);
     expect(search(5 / 6, tied)).to.equal(5);
@@ -70,25 +70,25 @@ describe('sequentialSearch', () => {
     expect(search(3 / 6, tied)).to.equal(3);
   });
 
-  it('goes on past mistakes that later images make up for', () => {
+  it('continues past mistakes that later images compensate', () => {
     // The network is wrong about images 2 and 3, the gate right: from 3 on, nothing is lost by leaving.
     const mended = { ...scores, original: Int32Array.of(0, 0, 1, 1, 0, 0) };
     expect(search(4 / 6, mended)).to.equal(2);
     expect(search(5 / 6, mended)).to.equal(3);
   });
 
-  it('closes a gate where no threshold reaches what is required', () => {
+  it('closes a gate if no threshold reaches the required accuracy', () => {
     const wrong = { ...scores, classes: [new Int32Array(6).fill(1)] };
     expect(search(1, wrong)).to.equal(Number.POSITIVE_INFINITY);
     expect(search(1.01)).to.equal(Number.POSITIVE_INFINITY);
   });
 
-  it('chooses on the images that it is given and on no others', () => {
+  it('uses only the given images', () => {
     expect(sequentialSearch(scores, [1, 2], Int32Array.of(2, 3), 1)).to.deep.equal([3]);
     expect(sequentialSearch(scores, [1, 2], Int32Array.of(1, 4), 1)).to.deep.equal([Number.POSITIVE_INFINITY]);
   });
 
-  it('spends at later gates only the mistakes that earlier ones left', () => {
+  it('allows later gates only the mistakes that earlier gates did not make', () => {
     const two: Scores = {
       ...scores,
       classes: [Int32Array.of(0, 1, 0, 0, 1, 1), Int32Array.of(1, 1, 1, 1, 0, 0)],
@@ -96,7 +96,7 @@ describe('sequentialSearch', () => {
     };
     // The first gate lets 0 .. 3 go with one mistake; 4 and 5 are right at the second.
     expect(sequentialSearch(two, [1, 2, 3], all, 5 / 6)).to.deep.equal([3, 7]);
-    // Were the second wrong about image 5, no mistake would be left for it.
+    // If the second is wrong about image 5, no mistake is left for it.
     const spent = { ...two, classes: [two.classes[0]!, Int32Array.of(1, 1, 1, 1, 0, 1)] };
     expect(sequentialSearch(spent, [1, 2, 3], all, 5 / 6)).to.deep.equal([3, 8]);
     expect(sequentialSearch(two, [1, 2, 3], all, 0)).to.deep.equal([1, Number.POSITIVE_INFINITY]);

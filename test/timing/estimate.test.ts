@@ -6,7 +6,7 @@ type Times = Omit<PairTimes, 'turn'>;
 
 const pair = (originalMs: number, gatedMs: number, flopsShare = 0.5): Times => ({ originalMs, gatedMs, flopsShare });
 
-/** Of pairs that were each measured in a turn of their own. */
+/** With a separate turn for each pair. */
 const estimate = (pairs: readonly Times[], seed: number): Estimate =>
   estimateTurns(
     pairs.map((times, turn) => ({ ...times, turn })),
@@ -22,7 +22,7 @@ describe('speed-up and efficiency of pairs', () => {
     expect(found.efficiency).to.be.closeTo(1, 1e-12);
   });
 
-  it('have an interval of no width where every pair says the same', () => {
+  it('have an interval of width 0 if all pairs are equal', () => {
     const found = estimate(new Array(50).fill(pair(8, 5, 0.5)), 3);
     expect(found.speedUpInterval.low).to.be.closeTo(0.375, 1e-12);
     expect(found.speedUpInterval.high).to.be.closeTo(0.375, 1e-12);
@@ -31,7 +31,7 @@ describe('speed-up and efficiency of pairs', () => {
     expect(found.efficiencyInterval!.high).to.be.closeTo(0.75, 1e-12);
   });
 
-  it('keep pairs together: what slows down both runs of a pair does not widen the interval', () => {
+  it('keep pairs together: a disturbance of both runs of a pair does not widen the interval', () => {
     const random = new Random(1);
     const slow = Array.from({ length: 200 }, () => 1 + 9 * random.uniform());
     const paired = estimate(
@@ -66,7 +66,7 @@ describe('speed-up and efficiency of pairs', () => {
     expect(covered).to.be.within(88, 99);
   });
 
-  it('widen where neighbours resemble each other, which blocks keep together', () => {
+  it('widen if neighbours are correlated: blocks keep them together', () => {
     // 100 stretches of 20 pairs: t is 0 or 1 for a whole stretch.
     const random = new Random(2);
     const stretches = Array.from({ length: 100 }, () => random.below(2));
@@ -79,7 +79,7 @@ describe('speed-up and efficiency of pairs', () => {
     expect(width(inOrder)).to.be.above(1.5 * width(shuffled));
   });
 
-  it('widen where the pairs of a turn resemble each other: whole turns are drawn', () => {
+  it('widen if the pairs of a turn are correlated: whole turns are drawn', () => {
     // 20 turns of 20 pairs each, t is 0 or 1 for a whole turn: a standard error of 0.5 / sqrt(20), not of 0.5 / 20.
     const turns = Array.from({ length: 20 }, (_, turn) => turn % 2);
     const pairs = turns.flatMap((t, turn) => Array.from({ length: 20 }, () => ({ ...pair(1, t, 1), turn })));
@@ -98,7 +98,7 @@ describe('speed-up and efficiency of pairs', () => {
     expect(a.speedUpInterval.low).to.be.closeTo(b.speedUpInterval.low, 0.02);
   });
 
-  it('know the efficiency better than the speed-up where both depend on which images were timed', () => {
+  it('have a narrower interval for the efficiency if both depend on the timed images', () => {
     const random = new Random(6);
     const pairs = Array.from({ length: 300 }, () => {
       const share = random.below(2) === 0 ? 0.1 : 1;
@@ -110,7 +110,7 @@ describe('speed-up and efficiency of pairs', () => {
     expect(speedUpInterval.high - speedUpInterval.low).to.be.above(0.05);
   });
 
-  it('have no efficiency where no FLOPs are saved, and no pairs no estimate', () => {
+  it('have no efficiency without saved FLOPs, and need a pair', () => {
     const { efficiency, efficiencyInterval, speedUp } = estimate([pair(10, 11, 1.01), pair(10, 11, 1.01)], 0);
     expect([efficiency, efficiencyInterval]).to.deep.equal([null, null]);
     expect(speedUp).to.be.closeTo(-0.1, 1e-12);

@@ -1,9 +1,9 @@
 import type { Clock } from '../../src/timing/clock.js';
 
-/** A clock that stands still but where somebody works. */
+/** A clock that advances only by `pass`. */
 export interface FakeClock {
   readonly clock: Clock;
-  /** Lets so many milliseconds pass. */
+  /** Advances the clock by milliseconds. */
   readonly pass: (ms: number) => void;
 }
 

@@ -17,13 +17,13 @@ function pairs(change: (pair: PairTimes, i: number) => Partial<PairTimes> = () =
 const warned = (list: PairTimes[]): string[] => noiseWarnings(list, estimate(list, 0), 0);
 
 describe('noise', () => {
-  it('is not warned of on a quiet machine, also where images leave at different exits', () => {
+  it('causes no warning on a quiet machine, also with images of different exits', () => {
     expect(warned(pairs())).to.deep.equal([]);
     const random = new Random(1);
     expect(warned(pairs(() => ({ gatedMs: random.below(2) === 0 ? 2 : 10 })))).to.deep.equal([]);
   });
 
-  it('where t/t0 is hardly known', () => {
+  it('is reported if t/t0 is uncertain', () => {
     const random = new Random(1);
     const few = pairs(() => ({ gatedMs: random.below(2) === 0 ? 1 : 10 })).slice(0, 60);
     const [line, ...others] = warned(few);
@@ -31,7 +31,7 @@ describe('noise', () => {
     expect(line).to.match(/^t\/t0 is only known between 0\.\d{3} and 0\.\d{3}: time more images$/);
   });
 
-  it('where the original network, whose work is always the same, varies', () => {
+  it('is reported if the time of the original network varies', () => {
     const disturbed = pairs(({ originalMs, gatedMs }, i) =>
       i % 8 === 0 ? { originalMs: 1.6 * originalMs, gatedMs: 1.6 * gatedMs } : {},
     );
@@ -41,7 +41,7 @@ describe('noise', () => {
     ]);
   });
 
-  it('where the machine changed its pace in the middle, although t/t0 did not', () => {
+  it('is reported if the machine changed its pace, although t/t0 did not', () => {
     const throttled = pairs(({ originalMs, gatedMs }, i) =>
       i < 500 ? {} : { originalMs: 1.2 * originalMs, gatedMs: 1.2 * gatedMs },
     );
@@ -49,7 +49,7 @@ describe('noise', () => {
     expect(warned(throttled)[0]).to.match(/^the machine changed its pace: .* 10\.0 ms in the first half .* 12\.0 ms/);
   });
 
-  it('where times are not numbers: every bound is broken', () => {
+  it('is reported for times that are NaN: every bound is broken', () => {
     const list = pairs(() => ({ originalMs: Number.NaN }));
     const lines = warned(list);
     for (const start of ['t/t0 is only known', 'the machine is noisy', 'the machine changed', 'the two halves']) {
@@ -62,7 +62,7 @@ describe('noise', () => {
     expect(surroundingsWarnings(nowhere)).to.have.length(2);
   });
 
-  it('where the halves of the run disagree about t/t0', () => {
+  it('is reported if the halves of the run disagree about t/t0', () => {
     const drifting = pairs(({ gatedMs }, i) => (i < 500 ? {} : { gatedMs: 1.1 * gatedMs }));
     expect(warned(drifting)).to.deep.equal([
       'the two halves of the run disagree: speed-up 40.0 % in the first, 34.0 % in the second',
@@ -71,7 +71,7 @@ describe('noise', () => {
     expect(warned(hardly)).to.deep.equal([]);
   });
 
-  it('where the machine is not ours alone', () => {
+  it('is reported if other programs use the machine', () => {
     const quiet: Surroundings = { cores: 2, loadBefore: 0.4, loadAfter: 2.2, othersShare: 0.05 };
     expect(surroundingsWarnings(quiet)).to.deep.equal([]);
     expect(surroundingsWarnings({ ...quiet, othersShare: null })).to.deep.equal([]);

@@ -51,8 +51,8 @@ describe('paired measurement', () => {
     expect(pairs.map(({ first }) => first)).to.deep.equal(['original', 'gated', 'original']);
   });
 
-  // A single image may go another way through an engine than a batch does.
-  it('lets the other network rest and runs once, untimed, on the first two images', async () => {
+  // A single image may take another path through an engine than a batch.
+  it('waits for the threads of the other network and runs once, untimed, on the first two images', async () => {
     const { clock, calls, batches, contest } = setting();
     await collect(measurePairs(clock, contest, batches(), 1, exactly(2).isEnough));
     expect(calls).to.deep.equal([
@@ -61,7 +61,7 @@ describe('paired measurement', () => {
     ]);
   });
 
-  it('times each until it has ended, and nothing in between', async () => {
+  it('times each run to its end, and nothing in between', async () => {
     const { clock, batches, contest } = setting();
     const pairs = await collect(measurePairs(clock, contest, batches(), 1, exactly(3).isEnough));
     expect(pairs.map(({ originalMs }) => originalMs)).to.deep.equal([15, 15, 15]);
@@ -96,7 +96,7 @@ describe('paired measurement', () => {
     expect(batchesPerTurn(0.1, 5)).to.equal(1);
   });
 
-  it('asks after every pair whether it is enough, with what was measured so far', async () => {
+  it('asks after every pair whether it is enough, with the totals so far', async () => {
     const { clock, batches, contest } = setting();
     const asked: unknown[] = [];
     const isEnough = (soFar: object): boolean => asked.push(soFar) === 2;
@@ -107,7 +107,7 @@ describe('paired measurement', () => {
     ]);
   });
 
-  it('prepares no images that it does not need, and says where they end too early', async () => {
+  it('prepares no unneeded images, and reports too few', async () => {
     const { clock, calls, batches, contest } = setting();
     const pairs = measurePairs(clock, contest, batches(2), 1, exactly(2).isEnough);
     expect(await collect(pairs)).to.have.length(2);

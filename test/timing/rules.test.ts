@@ -12,19 +12,19 @@ describe('how long a row is timed', () => {
     expect(rule.done(having(750))).to.equal(0.5);
   });
 
-  it('takes no image twice where that is enough', () => {
+  it('repeats no image if there are enough', () => {
     expect(chosenPairs(1, 0.5, 10_000).description).to.equal('10,000 pairs (every image once)');
     expect(chosenPairs(32, 1, 312).description).to.equal('312 pairs (every image once)');
   });
 
-  it('never takes fewer than say something', () => {
+  it('never takes fewer than an estimate needs', () => {
     expect(chosenPairs(1, 500, 10_000).description).to.equal('400 pairs (the fewest for an estimate)');
     expect(chosenPairs(32, 2000, 312).description).to.equal('60 pairs (the fewest for an estimate)');
     expect(chosenPairs(32, 1, 15).description).to.equal('60 pairs (the fewest for an estimate)');
     expect(chosenPairs(1, Number.NaN, 10_000).description).to.equal('400 pairs (the fewest for an estimate)');
   });
 
-  it('takes as many as were asked for', () => {
+  it('takes the requested number', () => {
     expect(exactly(1).isEnough(having(1))).to.equal(true);
     expect(exactly(2).isEnough(having(1))).to.equal(false);
   });
@@ -37,7 +37,7 @@ describe('the rules of MLPerf', () => {
       for (;;) yield { images, input: new Float32Array(0), thresholds: [] };
     };
 
-  /** Pairs until the rule is content, with networks that take these times. */
+  /** Pairs until the rule ends the timing, with networks of these times. */
   async function count(rule: Rule, size: number, originalMs: number, gatedMs: number): Promise<number> {
     const { clock, pass } = fakeClock();
     const contest = { original: async () => pass(originalMs), gated: async () => pass(gatedMs), rest: async () => {} };
@@ -65,7 +65,7 @@ describe('the rules of MLPerf', () => {
     expect(await count(mlperf(32), 32, 200, 300)).to.equal(3000);
   });
 
-  it('says what it asks for, and how much of it is done', () => {
+  it('describes its requirement and its progress', () => {
     expect(mlperf(1).description).to.equal('MLPerf single-stream: at least 1,024 queries and 600 s of each network');
     expect(mlperf(32).description).to.equal('MLPerf offline: at least 24,576 images and 600 s of each network');
     expect(mlperf(1).done({ pairs: 512, images: 512, originalMs: 1e6, gatedMs: 450_000 })).to.equal(0.5);

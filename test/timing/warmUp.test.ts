@@ -5,7 +5,7 @@ import { fakeClock } from './fakeClock.js';
 const bounds = { window: 5, leastWindow: 2, tolerance: 0.05, maxRuns: 100, maxMs: 10_000 };
 
 describe('warm-up', () => {
-  /** Works whose n-th run takes what `times` says. */
+  /** Works whose n-th run takes the n-th of `times`. */
   function works(...times: ((run: number) => number)[]) {
     const { clock, pass } = fakeClock();
     const order: number[] = [];
@@ -24,7 +24,7 @@ describe('warm-up', () => {
     expect(await warmUp(clock, list, bounds)).to.deep.equal({ runs: 10, ms: 40, stable: true, medianMs: [4] });
   });
 
-  it('goes on while the first runs are slower', async () => {
+  it('continues while the first runs are slower', async () => {
     // Medians of windows of 5: 50, 20 and 4 are none like the one before; then 4 again.
     const { clock, list } = works((run) => (run < 5 ? 50 : run < 10 ? 20 : 4));
     const { runs, stable, medianMs } = await warmUp(clock, list, bounds);
@@ -41,12 +41,12 @@ describe('warm-up', () => {
     expect(order.join('')).to.equal('000001111100000111110000011111');
   });
 
-  it('a single outlier does not hold it up', async () => {
+  it('is not prolonged by a single outlier', async () => {
     const { clock, list } = works((run) => (run === 7 ? 500 : 4));
     expect(await warmUp(clock, list, bounds)).to.include({ runs: 10, stable: true });
   });
 
-  it('ends unsettled at the bound of its runs', async () => {
+  it('ends unstable at the bound of its runs', async () => {
     const { clock, list } = works((run) => 1 + run);
     expect(await warmUp(clock, list, { ...bounds, tolerance: 0.01, maxRuns: 30 })).to.include({
       runs: 30,
@@ -54,7 +54,7 @@ describe('warm-up', () => {
     });
   });
 
-  it('takes smaller windows where two of the usual size would not fit into its time', async () => {
+  it('takes smaller windows if two of the usual size do not fit into its time', async () => {
     // Two windows of 3 runs of each of two works: 9.6 s. The first run, which compiles, does not count.
     const { clock, list, order } = works(
       (run) => (run === 0 ? 1400 : 800),
@@ -65,7 +65,7 @@ describe('warm-up', () => {
     expect(order.join('')).to.equal('000111000111');
   });
 
-  it('does not count what the first runs take to open sessions and compile', async () => {
+  it('does not count the time of first runs that open sessions and compile', async () => {
     const { clock, list } = works(
       (run) => (run === 0 ? 3500 : 800),
       (run) => (run === 0 ? 4000 : 700),
@@ -78,19 +78,19 @@ describe('warm-up', () => {
     });
   });
 
-  it('takes no windows smaller than the least', async () => {
+  it('takes no window below the minimum', async () => {
     const { clock, list } = works(() => 2400);
     expect(await warmUp(clock, list, bounds)).to.include({ runs: 4, stable: true });
     const long = works(() => 2600);
     expect(await warmUp(long.clock, long.list, bounds)).to.include({ runs: 4, stable: false });
   });
 
-  it('ends unsettled where times are not numbers', async () => {
+  it('ends unstable if times are NaN', async () => {
     const { clock, list } = works(() => Number.NaN);
     expect(await warmUp(clock, list, bounds)).to.include({ runs: 1, stable: false });
   });
 
-  it('ends unsettled at the bound of its time, but never without a run', async () => {
+  it('ends unstable at the bound of its time, but never without a run', async () => {
     const slow = works(() => 4000);
     expect(await warmUp(slow.clock, slow.list, bounds)).to.include({ runs: 3, stable: false });
     const slower = works(
