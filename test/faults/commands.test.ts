@@ -14,7 +14,7 @@ import { whole } from './faults.js';
 
 /** Of each command; `npm run test:faults` makes 100 interruptions and 60 kills. */
 const ROUNDS = Number(process.env['DGATE_FAULTS_ROUNDS'] ?? (whole ? 20 : 1));
-const KILLS = Number(process.env['DGATE_FAULTS_KILLS'] ?? (whole ? 60 : 4));
+const KILLS = Number(process.env['DGATE_FAULTS_KILLS'] ?? (whole ? 60 : 5));
 const SEED = Number(process.env['DGATE_FAULTS_SEED'] ?? 0);
 
 /** A command in a folder, and what it came to there, as text that must be the same however often it was interrupted. */
@@ -41,6 +41,10 @@ describe(`commands interrupted on a terminal and killed, at random moments (seed
       await chmod(join(root, 'bin', name), 0o755);
     }
     env = { PATH: `${join(root, 'bin')}:${process.env['PATH']}` };
+    const update = ['check', definition, '--preset', 'laptop', '--baseline', join(root, 'baseline'), '--update'];
+    const places = ['--cache', join(root, 'first-cache'), '--results', join(root, 'first-tables')];
+    const made = await finished(await startCli([...update, ...places], { generated: true, env }));
+    expect(made.status, made.stderr).to.equal(0);
   });
   after(() => rm(root, { recursive: true, force: true }));
 
@@ -108,6 +112,10 @@ describe(`commands interrupted on a terminal and killed, at random moments (seed
       ],
       result: fileAt('i.safetensors'),
     },
+    check: {
+      args: async () => ['check', definition, '--preset', 'laptop', '--baseline', join(root, 'baseline'), '--json'],
+      result: async (_, stdout) => stdout,
+    },
     export: {
       args: async (folder) => ['export', definition, '--margin', '0.05', '--out', join(folder, 'g.onnx')],
       result: fileAt('g.onnx'),
@@ -163,9 +171,9 @@ describe(`commands interrupted on a terminal and killed, at random moments (seed
     });
   }
 
-  for (const name of ['run', 'train', 'import', 'export']) {
-    it(`${name}, killed ${Math.ceil(KILLS / 4)} times, ends in the same as undisturbed`, async () => {
-      const took = await disturb(name, Math.ceil(KILLS / 4), 'SIGKILL');
+  for (const name of ['run', 'train', 'check', 'import', 'export']) {
+    it(`${name}, killed ${Math.ceil(KILLS / 5)} times, ends in the same as undisturbed`, async () => {
+      const took = await disturb(name, Math.ceil(KILLS / 5), 'SIGKILL');
       console.log(`      ${took.length} times`);
     });
   }
