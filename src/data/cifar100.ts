@@ -50,7 +50,7 @@ export const cifar100Layout: RecordLayout = {
       sha256: 'd8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a',
     },
   ],
-  // Of all pixels of the training images, by channel, as they are usually given for this dataset.
+  // Of all pixels of the training images, by channel: the values commonly used for this dataset.
   preprocessing: { mean: [0.5071, 0.4865, 0.4409], std: [0.2673, 0.2564, 0.2762] },
   official: {
     archive: 'cifar-100-binary.tar.gz',

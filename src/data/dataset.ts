@@ -15,8 +15,8 @@ export interface ImageShape {
 }
 
 /**
- * Labelled images that can be asked for in batches. Labels are always in memory; the pixels need not be, so that a
- * dataset larger than memory has the same interface.
+ * Labelled images that are read in batches. Labels are always in memory, pixels need not be: a dataset larger than memory has
+ * the same interface.
  */
 export interface ImageSource extends ImageShape {
   readonly count: number;
@@ -26,20 +26,20 @@ export interface ImageSource extends ImageShape {
   /** (count): the class of each image, an index into `classes`. */
   readonly labels: Int32Array;
   /**
-   * Content id for cache keys, in hex: equal where the images, labels and their order are equal, wherever they came from.
+   * Content id for cache keys, in hex: equal if images, labels and order are equal, from any source.
    */
   readonly sha256: string;
   /**
-   * Images that could not be decoded, as far as batches met them: what is wrong, by position. Their pixels are zeros;
-   * results of them are not to be used. Absent where images cannot be broken.
+   * Images in the batches read so far that could not be decoded: the problem, by position. Their pixels are zeros, and their
+   * results must not be used. Absent if images cannot be damaged.
    */
   readonly unreadable?: ReadonlyMap<number, string>;
   /**
-   * Pixels of some images, in the order asked for.
+   * Pixels of some images, in the requested order.
    *
    * @param indices positions in this source, each in [0, count)
-   * @param into an array that may be used for them instead of a new one, where it is large enough
-   * @returns (indices.length, channels, height, width), bytes 0-255; the caller's to keep and to change
+   * @param into an array to use instead of a new one, if it is large enough
+   * @returns (indices.length, channels, height, width), bytes 0-255, owned by the caller
    * @throws RangeError for a position outside the source
    */
   batch(indices: ArrayLike<number>, into?: Uint8Array): Promise<Uint8Array>;
@@ -99,27 +99,27 @@ export interface Dataset {
   readonly classIds?: readonly string[];
   /** Number of images of each published split. */
   readonly splits: Readonly<Record<PublishedSplit, number>>;
-  /** What networks trained here normalise with; a checkpoint from elsewhere brings its own. */
+  /** Normalisation of networks that dgate trains; other checkpoints bring their own. */
   readonly preprocessing: Preprocessing;
   /** What `--from` takes besides a folder; the first is the default. */
   readonly sources: readonly string[];
-  /** Set where the data lie outside of the cache, in a folder that only `verify` reads: how much that is. */
+  /** The size of the data, if they are outside the cache, in a folder that only `verify` reads. */
   readonly outside?: string;
-  /** Whether it is under `root`, whole or damaged. */
+  /** Whether it exists under `root`, complete or damaged. */
   isThere(root: string): Promise<boolean>;
   /**
-   * Puts the dataset under `root`, whole or not at all; does nothing where it is there and verified.
+   * Installs the dataset under `root`, completely or not at all; does nothing if it exists and is verified.
    *
-   * @throws InputError where the source cannot be reached or does not hold the dataset
+   * @throws InputError if the source cannot be reached or does not hold the dataset
    */
   fetch(options: FetchOptions): Promise<DataReport>;
-  /** Checks every file. @throws InputError with all that is wrong at once */
+  /** Checks every file. @throws InputError with all problems at once */
   verify(root: string, progress?: Progress): Promise<DataReport>;
   /**
    * Opens one split.
    *
    * @param preprocessing how the network wants images of differing sizes resized and cropped; the dataset's own if absent
-   * @throws InputError where it is not there, or not what it should be
+   * @throws InputError if it is missing or damaged
    */
   load(root: string, split: PublishedSplit, preprocessing?: Preprocessing): Promise<ImageSource>;
 }

@@ -1,7 +1,7 @@
 import { canonicalJson, sha256 } from '../store/files.js';
 import type { ImageSet, ImageShape, ImageSource } from './dataset.js';
 
-/** What an {@link ImageSet} is made of. */
+/** The content of an {@link ImageSet}. */
 export interface ImageData extends ImageShape {
   /** (labels.length, channels, height, width), bytes 0-255. */
   readonly images: Uint8Array;
@@ -13,7 +13,7 @@ export interface ImageData extends ImageShape {
 /**
  * Images that are all in memory.
  *
- * @throws RangeError where there are not as many pixels as the labels and the shape ask for, or a label is no class
+ * @throws RangeError if the number of pixels does not fit the labels and the shape, or a label is not a class
  */
 export function imageSet(data: ImageData): ImageSet {
   const { images, labels } = data;
@@ -39,7 +39,7 @@ export function imageSet(data: ImageData): ImageSet {
 }
 
 /**
- * The chosen images of a source, in the order of `indices`; nothing is copied but the labels.
+ * The chosen images of a source, in the order of `indices`; only the labels are copied.
  *
  * @throws RangeError for a position outside the source
  */

@@ -5,8 +5,8 @@ export interface Preprocessing {
   readonly mean: readonly number[];
   readonly std: readonly number[];
   /**
-   * The rest is for images of differing sizes (`image-folder/geometry.ts`); what is absent is left to the dataset.
-   * Length of the shorter side after resizing, in pixels.
+   * Length of the shorter side after resizing, in pixels. This and the rest are for images of differing sizes
+   * (`image-folder/geometry.ts`); absent values are the dataset's.
    */
   readonly resize?: number;
   /** Side of the square cut from the centre, in pixels. */
@@ -21,14 +21,14 @@ export interface Preprocessing {
 const known = new WeakMap<Preprocessing, readonly Float32Array[]>();
 
 /**
- * Turns bytes into what the network wants: (byte / 255 - mean) / std, channel by channel, rounded to float32 after every
- * step. The result is bit for bit that of torchvision's `ToTensor` and `Normalize`.
+ * Normalises bytes for the network: (byte / 255 - mean) / std by channel, rounded to float32 after every step. The result is
+ * bit-identical to torchvision's `ToTensor` and `Normalize`.
  *
  * @param images (n, channels, channelSize) bytes, channels as many as `preprocessing` has
  * @param channelSize pixels of one channel: height x width
  * @param out filled with (n, channels, channelSize); may be longer than needed
  * @returns `out`
- * @throws InputError where the preprocessing makes no sense; RangeError where the sizes do not fit
+ * @throws InputError if the preprocessing is invalid; RangeError if the sizes do not fit
  */
 export function normalise(
   images: Uint8Array,
@@ -50,7 +50,7 @@ export function normalise(
   return out;
 }
 
-/** For each channel what becomes of each of the 256 bytes. Built once per preprocessing object. */
+/** The normalised value of each of the 256 bytes, by channel. Built once per preprocessing object. */
 function tablesOf(preprocessing: Preprocessing): readonly Float32Array[] {
   const found = known.get(preprocessing);
   if (found !== undefined) return found;

@@ -7,7 +7,7 @@ import { imagenet } from './imagenet/index.js';
 /** Every dataset that dgate knows. A new one is a file or folder beside this one and a line here. */
 export const datasets: readonly Dataset[] = [cifar10, cifar100, imagenet];
 
-/** The dataset of this name. @throws InputError with the names there are */
+/** The dataset of this name. @throws InputError with the valid names */
 export function datasetNamed(name: string, among: readonly Dataset[] = datasets): Dataset {
   const found = among.find((dataset) => dataset.name === name);
   if (found === undefined) {

@@ -11,14 +11,14 @@ export type Indices = Int32Array;
  * @param labels the class of each image, in [0, classes)
  * @param folds 1 to the number of images
  * @returns the positions in each fold, ascending; every image is in exactly one
- * @throws InputError where there cannot be as many folds; RangeError for a label that is no class
+ * @throws InputError if there are more folds than images; RangeError for a label that is not a class
  */
 export function stratifiedFolds(labels: ArrayLike<number>, classes: number, folds: number, seed: number): Indices[] {
   if (!Number.isInteger(folds) || folds < 1 || folds > labels.length) {
     throw new InputError(`${folds} folds of ${labels.length} images; valid: 1 to ${labels.length}`);
   }
   const members: number[][] = Array.from({ length: folds }, () => []);
-  // Like dealing cards: the next class goes on with the fold after the one that got the last image.
+  // Like dealing cards: the next class continues with the fold after the last image's.
   let dealt = 0;
   for (const ofClass of shuffledByClass(labels, classes, new Random(seed, 'folds'))) {
     for (const index of ofClass) members[dealt++ % folds]!.push(index);
@@ -27,11 +27,11 @@ export function stratifiedFolds(labels: ArrayLike<number>, classes: number, fold
 }
 
 /**
- * Sets some images aside, with every class's share.
+ * Holds out some images, in proportion to the classes.
  *
  * @param count images to hold out, 0 to the number of images
  * @returns `held` (count) and `rest`, positions ascending; every image is in exactly one
- * @throws InputError where there are not as many images; RangeError for a label that is no class
+ * @throws InputError if there are fewer images; RangeError for a label that is not a class
  */
 export function holdOut(
   labels: ArrayLike<number>,
@@ -48,18 +48,18 @@ export function holdOut(
 }
 
 /**
- * A random choice of images with every class's share (`--train-images`, `--test-images`). Where the classes are equally
- * large, a smaller choice is part of every larger one of the same seed.
+ * A random subset of images, in proportion to the classes (`--train-images`, `--test-images`). With classes of equal size, a
+ * smaller subset is part of every larger one with the same seed.
  *
  * @param count 1 to the number of images
  * @returns (count) positions, ascending
- * @throws InputError where there are not as many images; RangeError for a label that is no class
+ * @throws InputError if there are fewer images; RangeError for a label that is not a class
  */
 export function stratifiedSubset(labels: ArrayLike<number>, classes: number, count: number, seed: number): Indices {
   return choose(labels, classes, count, 1, new Random(seed, 'subset'));
 }
 
-/** How many of the images belong to each class. @throws RangeError for a label that is no class */
+/** Number of images of each class. @throws RangeError for a label that is not a class */
 export function classCounts(labels: ArrayLike<number>, classes: number): number[] {
   const counts = new Array<number>(classes).fill(0);
   for (let i = 0; i < labels.length; i++) {
@@ -86,8 +86,8 @@ function choose(labels: ArrayLike<number>, classes: number, count: number, least
 }
 
 /**
- * Divides `count` among classes of these sizes in proportion: rounded down, and what is then missing goes one each to
- * the largest remainders (equal remainders: in random order).
+ * Divides `count` in proportion to the sizes: shares are rounded down, and the largest remainders get one more each (equal
+ * remainders in random order).
  */
 function sharesOf(sizes: readonly number[], count: number, random: Random): number[] {
   const total = sizes.reduce((sum, size) => sum + size, 0);

@@ -4,11 +4,11 @@ import type { GatePlace } from '../networks/pooling.js';
 import type { LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
 import type { EngineDescription } from '../timing/machine.js';
 
-/** What a network gives for one batch of images. */
+/** A network's outputs for one batch of images. */
 export interface FeatureBatch {
   /** Pooled features of each gate, [batch, features] row-major. */
   readonly features: readonly Float32Array[];
-  /** Final logits, [batch, classes] row-major; empty where only features were asked for. */
+  /** Final logits, [batch, classes] row-major; empty if only features were requested. */
   readonly logits: Float32Array;
 }
 
@@ -19,30 +19,30 @@ export interface FeatureNetwork {
   close(): Promise<void>;
 }
 
-/** A network with gates that stops computing for an image where it leaves (Algorithm 1). */
+/** A network with gates. It stops computing an image at the exit where the image leaves (Algorithm 1). */
 export interface GatedNetwork {
   /**
-   * Runs a batch. The device has finished when the promise is kept.
+   * Runs a batch. The device has finished when the promise resolves.
    *
    * @param images [count, channels, height, width], normalised
-   * @param thresholds one for each gate; an image leaves where its confidence is >= the threshold; Infinity closes a gate
+   * @param thresholds one for each gate; an image leaves if its confidence is >= the threshold; Infinity closes a gate
    */
   run(images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch>;
   /**
-   * Does all that the engine does when it first meets batches of this size, whatever number of images goes on behind
-   * each gate, so that no later run does. Engines that do nothing of the kind have none.
+   * Does all work that the engine would do on the first batches of this size, for any number of images behind each gate, so
+   * that later runs are not delayed. Absent in engines without such work.
    */
   prepare?(count: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** What executes networks. One folder each under `src/engines`. */
+/** Executes networks. Each engine is a folder in `src/engines`. */
 export interface Engine extends GateTrainer {
   describe(): EngineDescription;
   /**
-   * @param places gates whose features are wanted, checked with `checkPlaces`
-   * @param wanted `features`: nothing behind the last gate is computed; there must be a gate
-   * @throws InputError where it cannot run a network of one's own
+   * @param places gates whose features are requested, checked with `checkPlaces`
+   * @param wanted `features`: the layers behind the last gate are not computed; there must be a gate
+   * @throws InputError if the engine cannot run ONNX files of users
    */
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
   /** @param gates in the order of their stages, places checked with `checkPlaces` */

@@ -1,4 +1,4 @@
-/** What makes this process read TypeScript, if it does; nothing else of its arguments is for another program (`-e`, `--inspect`). */
+/** Node options that let this process load TypeScript, for a child process; others (`-e`, `--inspect`) are not passed on. */
 export function loaders(): string[] {
   return process.execArgv.flatMap((argument, at) => {
     if (!/^(--import|--require|-r|--loader)(=|$)/.test(argument)) return [];

@@ -2,22 +2,22 @@ import { InputError } from '../errors.js';
 import type { Engine } from './engine.js';
 import type { TfjsId } from './tfjs/backend.js';
 
-/** An engine as it is known before it is loaded. */
+/** An engine's description, available before it is loaded. */
 export interface EngineEntry {
   readonly id: string;
   readonly description: string;
   /** Arithmetic of features and logits; part of the cache key. */
   readonly precision: 'float32';
-  /** What it computes on, where the machine has one: a GPU needs more images at once to be busy. */
+  /** The device it computes on, if the machine has one. A GPU needs larger batches to be busy. */
   readonly device: 'cpu' | 'gpu';
-  /** Its module below `src`: part of the identity of what it computes. */
+  /** Its module below `src`: part of the identity of its results. */
   readonly module: string;
 }
 
 /**
- * `auto` takes the first, always: ONNX Runtime on the CPU works on every machine, and probing the others costs seconds
- * and can end the process. It is not always the fastest: `dgate doctor` and bench/engines.ts measure all of them; on a
- * GPU box, or with tfjs-node set up, name the engine.
+ * `auto` is always the first: ONNX Runtime on the CPU works on every machine, while probing the others costs seconds and can
+ * end the process. It is not always the fastest: `dgate doctor` and bench/engines.ts measure all of them. On a machine with
+ * a GPU, or with tfjs-node set up, name the engine.
  */
 const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> })[] = [
   {

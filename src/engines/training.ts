@@ -12,7 +12,7 @@ const notTrainable: Readonly<Record<string, string>> = {
   'ort-cuda': 'ONNX Runtime in Node only runs networks',
 };
 
-/** Checks an engine's name before any work is done. @throws InputError where it cannot train */
+/** Checks an engine's name before any work is done. @throws InputError if it cannot train */
 export function checkTrainingEngine(id: string): 'auto' | Trainable {
   const found = (['auto', ...trainable] as const).find((name) => name === id);
   if (found !== undefined) return found;
@@ -21,10 +21,10 @@ export function checkTrainingEngine(id: string): 'auto' | Trainable {
 }
 
 /**
- * The engine of this id; `auto` is the first of tfjs-node, tfjs-webgpu and tfjs-cpu that works here. Says which, and why
- * not one before it.
+ * The engine of this id; `auto` is the first of tfjs-node, tfjs-webgpu and tfjs-cpu that works on this machine. Reports
+ * which one, and why earlier ones do not work.
  *
- * @throws InputError where it does not work here
+ * @throws InputError if it does not work on this machine
  */
 export async function trainingEngine(id: 'auto' | Trainable, progress: Progress): Promise<TrainingEngine> {
   const reasons: string[] = [];

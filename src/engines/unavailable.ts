@@ -3,8 +3,8 @@ import { InputError } from '../errors.js';
 /** An engine does not work on this machine. */
 export class EngineUnavailable extends InputError {
   /**
-   * @param reason why not
-   * @param command what would change it
+   * @param reason why it does not work
+   * @param command what fixes it
    */
   constructor(
     readonly engine: string,
@@ -15,7 +15,7 @@ export class EngineUnavailable extends InputError {
   }
 }
 
-/** No adapter for WebGPU. */
+/** The error for a machine without a WebGPU adapter. */
 export function noGraphicsDriver(engine: string): EngineUnavailable {
   return new EngineUnavailable(
     engine,

@@ -5,7 +5,7 @@ import { denseNet } from './densenet.js';
 import type { MapShape, Network } from './network.js';
 import { resNet } from './resnet.js';
 
-/** What a name may change in an architecture: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
+/** Changes to an architecture that a name may contain: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
 interface Variant {
   /** Factor on all channels of a ResNet (rounded, at least 1). */
   readonly width?: number;
@@ -15,7 +15,7 @@ interface Variant {
   readonly blocks?: readonly number[];
 }
 
-/** What a network is made for. */
+/** The images and classes that a network is made for. */
 interface Target {
   readonly dataset: string;
   readonly input: MapShape;
@@ -25,7 +25,7 @@ interface Target {
 }
 
 interface Architecture {
-  /** Whether there is a reference for images of ImageNet's size too. */
+  /** Whether there is also a reference for images of ImageNet's size. */
   readonly largeToo: boolean;
   readonly description: string;
   readonly family: 'resnet' | 'densenet';
@@ -145,7 +145,7 @@ export function listNetworks(): { readonly name: string; readonly description: s
 /**
  * The network of this name: `<architecture>[-width<factor>][-growth<rate>][-blocks<n.n.n.n>]-<dataset>`.
  *
- * @throws InputError with names that are near or the valid form of what is wrong
+ * @throws InputError with similar names, or the valid form of the invalid part
  */
 export function networkByName(name: string): Network {
   const [architectureName = '', ...rest] = name.split('-');
@@ -167,7 +167,7 @@ export function networkByName(name: string): Network {
   return architecture.build(name, target, parseVariant(name, rest, architecture));
 }
 
-/** Networks that an unknown name may have meant; the paper's where it is like none. */
+/** Networks similar to an unknown name; the paper's if there are none. */
 function suggestions(architectureName: string, dataset: string): string[] {
   const names = listNetworks().map(({ name }) => name);
   const same = names.filter((name) => name.startsWith(`${architectureName}-`));
@@ -206,9 +206,9 @@ function isBlocks(value: string, stages: number): boolean {
 }
 
 /**
- * Names that a misspelt one may have meant: those that differ from it by the fewest letters, whatever their case.
+ * Names similar to a misspelt one, by edit distance, ignoring case.
  *
- * @returns at most `most` names, nearest first; none that is as different as another word would be
+ * @returns at most `most` names, nearest first, none with a third of its letters different
  */
 export function nearestNames(name: string, names: readonly string[], most = 3): string[] {
   const written = name.toLowerCase();

@@ -1,7 +1,7 @@
 import { type Layer, type MapShape, type Network, shapeAfter, stageShapes } from './network.js';
 import { networkTensors } from './tensors.js';
 
-/** What one stage costs. FLOPs are 2 x multiply-accumulates of convolutions and linear layers for one image. */
+/** The cost of one stage. FLOPs are 2 x multiply-accumulates of convolutions and linear layers for one image. */
 export interface StageFlops extends MapShape {
   readonly name: string;
   /** FLOPs from the previous stage's end to this one's (the first: stem included; DenseNet: transition before it). */

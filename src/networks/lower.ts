@@ -2,8 +2,8 @@ import type { Tensor, TensorMap } from '../tensor.js';
 import type { BatchNorm, Conv, Layer, Network, Pool, SubsamplePad } from './network.js';
 
 /**
- * A network with its weights, ready to run: batch norm folded into the convolution before it, ReLU attached to the
- * layer before it. Every engine reads this one form.
+ * A layer with its weights, ready to run: batch norm folded into the convolution before it, ReLU attached to the layer before
+ * it. Every engine reads this form.
  */
 export type Lowered =
   | {
@@ -17,7 +17,7 @@ export type Lowered =
       readonly padding: number;
       readonly relu: boolean;
     }
-  /** x * scale + shift per channel: a batch norm that no convolution precedes. */
+  /** x * scale + shift per channel: a batch norm without a convolution before it. */
   | {
       readonly op: 'scale';
       readonly name: string;
@@ -129,7 +129,7 @@ function scaleAndShift(layer: BatchNorm, tensors: TensorMap): { scale: Tensor; s
   return { scale: { shape: [layer.channels], data: scale }, shift: { shape: [layer.channels], data: shift } };
 }
 
-/** What a batch norm has learnt, a number for each channel. */
+/** A batch norm's parameters and statistics, a number for each channel. */
 interface NormNumbers {
   readonly gamma: Float32Array;
   readonly beta: Float32Array;
@@ -140,7 +140,7 @@ interface NormNumbers {
 /**
  * A batch norm as x * scale + shift, computed in double precision.
  *
- * @param bias what the layer before it adds to x
+ * @param bias the bias of the layer before it
  */
 export function normScaleAndShift(
   { gamma, beta, mean, variance }: NormNumbers,

@@ -46,7 +46,7 @@ export interface Residual {
   readonly shortcut: readonly Layer[];
 }
 
-/** Concatenates x and body(x) along the channels; which of them comes first differs between implementations. */
+/** Concatenates x and body(x) along the channels; implementations differ in which comes first. */
 export interface DenseConcat {
   readonly op: 'denseConcat';
   readonly body: readonly Layer[];
@@ -90,12 +90,12 @@ export interface Network {
   readonly classifier: Classifier;
 }
 
-/** Output size of a convolution or pooling along one side (floor, as PyTorch). */
+/** Output size of a convolution or pooling along one side (rounded down, as in PyTorch). */
 function outputSize(size: number, layer: { kernel: number; stride: number; padding: number }): number {
   return Math.floor((size + 2 * layer.padding - layer.kernel) / layer.stride) + 1;
 }
 
-/** Shape after a sequence of layers. @throws Error where a description does not fit itself (a defect of dgate) */
+/** Shape after a sequence of layers. @throws Error if a description is inconsistent (a defect of dgate) */
 export function shapeAfter(layers: readonly Layer[], input: MapShape): MapShape {
   let shape = input;
   for (const layer of layers) shape = shapeAfterLayer(layer, shape);

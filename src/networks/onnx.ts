@@ -2,12 +2,12 @@ import { InputError } from '../errors.js';
 import { type NetworkFlops, networkFlops } from './flops.js';
 import { type MapShape, type Network, stageShapes } from './network.js';
 
-/** A tensor of somebody's own network that a gate can read. */
+/** A tensor of a user's network that a gate can read. */
 export interface OnnxStage extends MapShape {
   /** Name of the tensor in the file. */
   readonly name: string;
   /**
-   * How one image lies in it: `maps-first` [channels, height, width], `maps-last` [height, width, channels],
+   * Layout of one image: `maps-first` [channels, height, width], `maps-last` [height, width, channels],
    * `tokens-first` [channels, tokens], `tokens-last` [tokens, channels] (the tokens are `height`, `width` is 1), `row`
    * [channels].
    */
@@ -16,19 +16,19 @@ export interface OnnxStage extends MapShape {
   readonly cumulativeFlops: number;
 }
 
-/** A network of one's own, as its ONNX file has it: what `Network` is for those that dgate describes itself. */
+/** A user's network, read from ONNX: the counterpart of `Network` for built-in networks. */
 export interface OnnxNetwork {
   readonly format: 'onnx';
   /** The file's name without `.onnx`. */
   readonly name: string;
   readonly dataset: string;
   readonly input: MapShape;
-  /** Value that holds a number for each class. */
+  /** Name of the value with a number for each class. */
   readonly logits: string;
   readonly classes: number;
   readonly parameters: number;
   readonly flops: number;
-  /** Where gates can sit, in their order. */
+  /** Possible places of gates, in order. */
   readonly stages: readonly OnnxStage[];
 }
 
@@ -42,7 +42,7 @@ export function classCount(network: AnyNetwork): number {
   return isOnnx(network) ? network.classes : network.classifier.out;
 }
 
-/** What lies at each place where a gate can sit: the ends of all stages but the last, or the tensors chosen in a file. */
+/** Shapes at each possible place of a gate: the ends of all stages but the last, or the tensors chosen in a file. */
 export function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly layout?: OnnxStage['layout'] })[] {
   return isOnnx(network) ? network.stages : stageShapes(network).slice(0, -1);
 }
@@ -57,7 +57,7 @@ export function flopsOf(network: AnyNetwork): NetworkFlops {
   return { network: name, input, parameters, flops, stages };
 }
 
-/** A network that dgate describes itself. @throws InputError for a file's, with what runs it */
+/** A built-in network. @throws InputError for an ONNX file, with the engines that run it */
 export function described<T extends { readonly network: AnyNetwork }>(
   loaded: T,
   engine: string,

@@ -12,13 +12,13 @@ export type Pooling =
   | { readonly kind: 'grid'; readonly size: number }
   | { readonly kind: 'class-token' };
 
-/** A place for a d-gate: the end of a stage, counted from 1 as in the paper, and what is read there. */
+/** A place for a d-gate: the end of a stage, counted from 1 as in the paper, and how its features are pooled. */
 export interface GatePlace {
   readonly stage: number;
   readonly pooling: Pooling;
 }
 
-/** Number of features that a gate sees. */
+/** Number of features that a gate reads. */
 export function featureCount(shape: MapShape, pooling: Pooling): number {
   return pooling.kind === 'grid' ? shape.channels * pooling.size ** 2 : shape.channels;
 }
@@ -30,9 +30,9 @@ export function gateFeatureCounts(network: AnyNetwork, places: readonly GatePlac
 }
 
 /**
- * Checks that gates can sit where they are asked for.
+ * Checks the places of gates.
  *
- * @throws InputError naming every gate that cannot, and what would be valid
+ * @throws InputError naming every invalid place, and the valid ones
  */
 export function checkPlaces(network: AnyNetwork, places: readonly GatePlace[]): void {
   const shapes = gateShapes(network);

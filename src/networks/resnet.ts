@@ -1,7 +1,7 @@
 import type { Conv, Layer, MapShape, Network, Residual, Stage } from './network.js';
 import { batchNorm, conv, relu } from './network.js';
 
-/** How a family of ResNets is built and what its reference calls its tensors. */
+/** How a family of ResNets is built, and its reference's tensor names. */
 export interface ResNetStyle {
   readonly dataset: string;
   readonly input: MapShape;

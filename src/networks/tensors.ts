@@ -1,7 +1,7 @@
 import { elementCount } from '../tensor.js';
 import type { Layer, Network } from './network.js';
 
-/** A tensor that a network needs, under the name that its reference implementation gives it in `state_dict()`. */
+/** A tensor of a network, with its name in the reference implementation's `state_dict()`. */
 export interface NetworkTensor {
   readonly name: string;
   readonly shape: readonly number[];
@@ -36,7 +36,7 @@ function* layerTensors(layers: readonly Layer[]): Generator<NetworkTensor> {
   }
 }
 
-/** All tensors of a network in the order of its reference's `state_dict()`, `num_batches_tracked` left out. */
+/** All tensors of a network in the order of its reference's `state_dict()`, without `num_batches_tracked`. */
 export function networkTensors(network: Network): NetworkTensor[] {
   const { classifier } = network;
   return [

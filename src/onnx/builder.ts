@@ -26,13 +26,13 @@ export const float = (value: number): { readonly float: number } => ({ float: va
 const OPSET = 17;
 const IR_VERSION = 8;
 
-/** Versions of the operators that a file's nodes are written in. */
+/** Operator versions of a file. */
 export interface Dialect {
   readonly opsets: ModelMessage['opset_import'];
   readonly irVersion: number;
 }
 
-const ownDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: IR_VERSION };
+const defaultDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: IR_VERSION };
 
 /** Builds an ONNX graph node by node; every value is known by its name. */
 export class GraphBuilder {
@@ -48,7 +48,7 @@ export class GraphBuilder {
   constructor(
     readonly name: string,
     parent?: GraphBuilder,
-    readonly dialect: Dialect = parent?.dialect ?? ownDialect,
+    readonly dialect: Dialect = parent?.dialect ?? defaultDialect,
   ) {
     this.#parent = parent;
     this.#initializers = parent === undefined ? new Map() : parent.#initializers;
@@ -62,7 +62,7 @@ export class GraphBuilder {
     return new GraphBuilder(name, this);
   }
 
-  /** A name that no other value of the file has. */
+  /** A name that is unique in the file. */
   fresh(stem: string): string {
     return this.#parent === undefined ? `${stem}_${this.#count++}` : this.#parent.fresh(stem);
   }
@@ -73,17 +73,17 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Declares an output; without dimensions, of a branch, they are whatever comes out of it. */
+  /** Declares an output; without `dims` (in a branch), its dimensions are left open. */
   output(name: string, type: DataType, dims?: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
   }
 
-  /** Says of a value in between what its type and dimensions are. */
+  /** Declares type and dimensions of an intermediate value. */
   value(name: string, type: DataType, dims: readonly (number | string)[]): void {
     this.#values.push(valueInfo(name, type, dims));
   }
 
-  /** Adds a constant and returns its name. The data are not copied before they are written. */
+  /** Adds a constant and returns its name. The data are not copied until the file is encoded. */
   constant(name: string, data: Float32Array | BigInt64Array | Uint8Array, dims: readonly number[]): string {
     const type: DataType = data instanceof Float32Array ? 'float' : data instanceof BigInt64Array ? 'int64' : 'uint8';
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -91,12 +91,12 @@ export class GraphBuilder {
     return name;
   }
 
-  /** Adds a constant as it lies in a file; of two with the same name the first one stays. */
+  /** Adds a constant from a file unchanged; of two with the same name the first stays. */
   tensor(tensor: TensorMessage): void {
     if (!this.#initializers.has(tensor.name)) this.#initializers.set(tensor.name, tensor);
   }
 
-  /** The same into this graph itself, be it a branch: for a constant that nothing outside of the branch needs. */
+  /** Adds a constant to this graph itself, even if it is a branch: for constants that only this branch needs. */
   localTensor(tensor: TensorMessage): void {
     this.#local.set(tensor.name, tensor);
   }
@@ -133,7 +133,7 @@ export class GraphBuilder {
     });
   }
 
-  /** Adds a node as it lies in a file. */
+  /** Adds a node from a file unchanged. */
   copy(node: NodeMessage): void {
     this.#nodes.push(node);
   }
@@ -172,7 +172,7 @@ export class GraphBuilder {
 
 function valueInfo(name: string, type: DataType, dims?: readonly (number | string)[]): ValueInfoMessage {
   const elem_type = dataTypes[type];
-  // ONNX Runtime infers the dimensions; no shape is something else than a shape without dimensions.
+  // ONNX Runtime infers the dimensions; no shape differs from a shape with zero dimensions.
   if (dims === undefined) return { name, type: { tensor_type: { elem_type } } } as ValueInfoMessage;
   const dim = dims.map((size) => (typeof size === 'number' ? { dim_value: size } : { dim_param: size }));
   return { name, type: { tensor_type: { elem_type, shape: { dim } } } };

@@ -19,8 +19,8 @@ import type { ModelMessage, NodeMessage } from './proto.js';
 const distancesName = (exit: number): string => `distances${exit + 1}`;
 
 /**
- * The gated network without exits: every image is taken through all of it, and the distances at every exit are outputs.
- * It has no branches, so ONNX Runtime optimises all of it; `branchModel` makes branches of the result.
+ * The gated network without exits: every image passes all of it, and the distances at every exit are outputs. It has no
+ * branches, so ONNX Runtime optimises all of it; `branchModel` divides the result into branches.
  */
 export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Uint8Array {
   const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
@@ -37,17 +37,17 @@ export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate
 }
 
 /**
- * The gated network from a straight one that ONNX Runtime has optimised (blocked layout, fused activations): its nodes
- * are dealt out to the branches, each to the first exit that needs it. ONNX Runtime gives nodes inside branches no
- * blocked layout of its own, which costs a fifth of the time.
+ * The gated network with branches, from a straight one that ONNX Runtime has optimised (NCHWc layout, fused activations).
+ * Each node goes into the branch of the first exit that needs it. ONNX Runtime does not use the NCHWc layout for nodes that
+ * are inside branches when it optimises, which would cost a fifth of the time.
  *
- * Values that a part hands on keep the optimiser's layout, in which each image still lies in one piece: gathering
- * images along the first axis is right in any layout.
+ * Values between parts keep the optimiser's layout. Each image is contiguous in it, so gathering images along the first axis
+ * is correct in any layout.
  *
- * Its thresholds are an input each (`thresholdName`), its answer is `plainAnswer`'s.
+ * Each threshold is an input (`thresholdName`); the answer is that of `plainAnswer`.
  *
- * @param optimised what ONNX Runtime wrote; it fits this machine and version only
- * @param images `one`: a graph for one image at a time, with fewer nodes; `any`: for any number
+ * @param optimised the model that ONNX Runtime wrote; it fits this machine and version only
+ * @param images `one`: a graph for single images, with fewer nodes; `any`: for any number of images
  */
 export function branchModel(
   optimised: ModelMessage,
@@ -74,7 +74,7 @@ export interface BranchOptions {
   readonly gates: number;
   readonly classes: number;
   readonly confidence: ConfidenceKind;
-  /** Channels of a block, where ONNX Runtime has laid values out in blocks. */
+  /** Channels per block, if ONNX Runtime chose the NCHWc layout. */
   readonly channelBlock?: number | undefined;
 }
 
@@ -89,7 +89,7 @@ function imageDims({ graph }: ModelMessage): (number | string)[] {
   return dims.map((dim) => ('dim_value' in dim ? Number(dim.dim_value) : dim.dim_param));
 }
 
-/** Nodes of a straight model by the exit that first needs them, and what each part hands on. */
+/** Nodes of a straight model by the first exit that needs them, and the values that each part hands on. */
 function splitByExit({ graph }: ModelMessage, exits: number) {
   const nodes = Array.from({ length: exits }, (): NodeMessage[] => []);
   const partOf = partsOfNodes(graph.node, exits);
@@ -101,8 +101,8 @@ function splitByExit({ graph }: ModelMessage, exits: number) {
 }
 
 /**
- * A straight model as parts for the branches of one graph. For one image each part stands in one branch only, and so do
- * its weights: ONNX Runtime hands a branch each weight that lies outside of it anew in every run.
+ * A straight model in parts, for the branches of one graph. For single images each part is in one branch only, with its
+ * weights: ONNX Runtime passes each weight from outside into a branch again in every run.
  */
 function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
   const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
@@ -128,7 +128,7 @@ function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'):
   };
 }
 
-/** The first exit whose distances need a node; no entry for a node that none needs. */
+/** The first exit whose distances need a node; no entry for a node that no exit needs. */
 function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMessage, number> {
   const producers = producersOf(nodes);
   const parts = new Map<NodeMessage, number>();
@@ -144,7 +144,7 @@ function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMes
   return parts;
 }
 
-/** Values made up to a part that are needed after it. */
+/** Values that are computed up to a part and needed after it. */
 function valuesBetween(nodes: readonly (readonly NodeMessage[])[], part: number): string[] {
   const upTo = nodes.slice(0, part + 1).flat();
   const made = new Set([gatedGraphNames.images, ...upTo.flatMap((node) => node.output)]);

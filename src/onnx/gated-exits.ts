@@ -4,7 +4,7 @@ import { type DataType, dataTypes } from './proto.js';
 
 /** Names of a gated graph's inputs and outputs. */
 export const gatedGraphNames = {
-  /** [batch, channels, height, width]: float, normalised; or uint8, pixels as they come */
+  /** [batch, channels, height, width]: float, normalised; or uint8, raw pixels */
   images: 'images',
   /** float [gates] */
   thresholds: 'thresholds',
@@ -12,20 +12,20 @@ export const gatedGraphNames = {
   classes: 'class',
   /** int64 [batch], 0 for the first gate, the number of gates for the original classifier */
   exits: 'exit',
-  /** float [batch], what that exit held against its threshold */
+  /** float [batch], the confidence that the exit compared with its threshold */
   confidences: 'confidence',
-  /** float [batch, classes], what the confidence is computed from: distances at gates, logits at the end */
+  /** float [batch, classes], the input of the confidence: distances at gates, logits at the original classifier */
   distances: 'distances',
 } as const;
 
-/** A gated network in parts, one for each exit: from the exit before (the image, for the first) to this one. */
+/** A gated network in parts, one for each exit: from the previous exit (the first: from the image) to this one. */
 export interface Parts {
   readonly count: number;
   /**
-   * Writes one part; it can be written several times, into several branches.
+   * Writes one part. A part can be written several times, into several branches.
    *
-   * @param inputs what the part before handed on
-   * @returns the exit's distances or logits [n, classes], and what the next part needs, each [n, ...]
+   * @param inputs values from the previous part
+   * @returns the exit's distances or logits [n, classes], and the inputs of the next part, each [n, ...]
    */
   write(
     builder: GraphBuilder,
@@ -34,7 +34,7 @@ export interface Parts {
   ): { readonly distances: string; readonly next: readonly string[] };
 }
 
-/** What a graph says of each image, in the order of its outputs. */
+/** A graph's answer for each image, in the order of its outputs. */
 export interface AnswerForm {
   /** Names of the outputs, their types, and their dimensions behind [batch]. */
   readonly outputs: readonly { readonly name: string; readonly type: DataType; readonly dims: readonly number[] }[];
@@ -42,7 +42,7 @@ export interface AnswerForm {
   readonly write: (builder: GraphBuilder, distances: string, exit: number) => string[];
 }
 
-/** What a graph of exits is made of. */
+/** The ingredients of a graph with exits. */
 export interface ExitsSpec {
   readonly parts: Parts;
   readonly confidence: ConfidenceKind;
@@ -50,8 +50,8 @@ export interface ExitsSpec {
   readonly thresholds: readonly string[];
   readonly answer: AnswerForm;
   /**
-   * Whether images are handed on without a copy where nobody leaves. Every part is then written twice for each gate
-   * before it (its weights once), so that it stands both behind copied and behind handed-on images.
+   * Whether images are passed on without a copy when none leaves. Every part is then written twice for each gate before it
+   * (its weights once): for copied images and for passed-on ones.
    */
   readonly withoutCopies: boolean;
 }
@@ -59,7 +59,7 @@ export interface ExitsSpec {
 /**
  * Class, exit and confidence, decided inside the graph.
  *
- * @param numbers with a number of classes: also what the exit holds for each, the logits for images that go to the end
+ * @param numbers the number of classes, to also return the exit's distances (the logits at the original classifier)
  */
 export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): AnswerForm {
   const { classes, exits, confidences, distances: name } = gatedGraphNames;
@@ -80,10 +80,10 @@ export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): Ans
 }
 
 /**
- * `distances` [batch, classes + 1]: what the exit holds for each class, and the number of the exit. One value, so that few
- * nodes put images together again; for a caller that decides itself.
+ * `distances` [batch, classes + 1]: the exit's distance for each class, and the exit's number. A single value needs few nodes
+ * to merge the images of all exits. For callers that compute class and confidence themselves.
  *
- * @param images `one`: of a graph for one image at a time, where a cheaper node does it
+ * @param images `one`: for graphs of single images, where a cheaper node is enough
  */
 export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): AnswerForm {
   return {
@@ -102,12 +102,12 @@ export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): Ans
 /** The input with one gate's threshold, of graphs that have one for each. */
 export const thresholdName = (gate: number): string => `threshold${gate + 1}`;
 
-/** An input [1] for each gate's threshold: of a graph that no one but an engine runs, a node fewer. */
+/** An input [1] for each gate's threshold: saves a node in graphs that only an engine runs. */
 export function inputThresholds(builder: GraphBuilder, gates: number): string[] {
   return Array.from({ length: gates }, (_, gate) => builder.input(thresholdName(gate), 'float', [1]));
 }
 
-/** Each gate's threshold as a value [1], from the input that has them all. */
+/** Each gate's threshold as a value [1], split from one input with all thresholds. */
 export function splitThresholds(builder: GraphBuilder, gates: number): string[] {
   const { thresholds } = gatedGraphNames;
   if (gates === 1) return [thresholds];
@@ -122,12 +122,12 @@ export function writeExits(builder: GraphBuilder, inputs: readonly string[], spe
   writeOutputs(builder, writePart(builder, 0, inputs, spec), spec.answer, 'batch');
 }
 
-/** The same for one image at a time, with as few nodes as there can be. */
+/** The same for single images, with as few nodes as possible. */
 export function writeExitsOfOne(builder: GraphBuilder, inputs: readonly string[], spec: SpecOfOne): void {
   writeOutputs(builder, writePartOfOne(builder, 0, inputs, spec), spec.answer, 1);
 }
 
-/** What a graph for one image at a time is made of. */
+/** The ingredients of a graph for single images. */
 type SpecOfOne = Omit<ExitsSpec, 'withoutCopies'>;
 
 function writeOutputs(builder: GraphBuilder, values: readonly string[], { outputs }: AnswerForm, batch: 1 | 'batch') {
@@ -140,7 +140,7 @@ function writeOutputs(builder: GraphBuilder, values: readonly string[], { output
 function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly string[], spec: SpecOfOne): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
   if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
-  // Of one image, all distances can be reduced at once.
+  // With one image, all distances can be reduced at once.
   const kind = confidenceOf(spec.confidence);
   const confidence = kind.isLargestDistance
     ? builder.node('ReduceMax', [distances], { keepdims: 0 })
@@ -154,14 +154,14 @@ function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly st
   );
 }
 
-/** One part, its exit, and all that lies behind it. @returns the answer's values for all images [n, ...] */
+/** Writes one part, its exit, and everything behind it. @returns the answer's values for all images [n, ...] */
 function writePart(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
   if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
   if (!spec.withoutCopies) return writeLeaving(builder, part, distances, next, spec);
   return writeIf(
     builder,
-    writeSomebodyLeaves(builder, part, distances, spec),
+    writeAnyLeaves(builder, part, distances, spec),
     (leaving) => writeLeaving(leaving, part, distances, next, spec),
     (staying) => writePart(staying, part + 1, next, spec),
     spec.answer.outputs,
@@ -169,17 +169,17 @@ function writePart(builder: GraphBuilder, part: number, inputs: readonly string[
 }
 
 /** Whether at least one image leaves at this gate: bool, one number. Few nodes: every image passes here. */
-function writeSomebodyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
-  // The largest distance of each image is its confidence already; no need to find it image by image.
+function writeAnyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
+  // The confidence is the largest distance: no need to reduce each image separately.
   const kind = confidenceOf(spec.confidence);
   const confidences = kind.isLargestDistance ? distances : kind.write(builder, distances);
-  // Compared before they are reduced: a NaN is compared with nothing, but would spread in a maximum.
+  // Compare before the reduction: a NaN reaches no threshold, but would spread in a maximum.
   const reaches = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const numbers = builder.node('Cast', [reaches], { to: dataTypes.float });
   return builder.node('Cast', [builder.node('ReduceMax', [numbers], { keepdims: 0 })], { to: dataTypes.bool });
 }
 
-/** Algorithm 1 at one gate: the images that reach the threshold leave, the others go on, if there are any. */
+/** Algorithm 1 at one gate: images that reach the threshold leave; the others continue, if there are any. */
 function writeLeaving(
   builder: GraphBuilder,
   part: number,
@@ -191,13 +191,13 @@ function writeLeaving(
   const confidences = confidenceOf(spec.confidence).write(builder, distances);
   const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
-  const somebodyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
+  const anyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
   return writeIf(
     builder,
-    somebodyStays,
+    anyStays,
     (going) => {
       const positions = going.node('Reshape', [stay, going.ints('flat', [-1])]); // [m]
-      // A name for how many stay: ONNX Runtime adds in place only where it knows that both sides are equally many.
+      // Name the number of remaining images: ONNX Runtime adds in place only if it knows that both sizes are equal.
       going.value(positions, 'int64', [going.fresh('staying')]);
       const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
       const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));
@@ -209,11 +209,11 @@ function writeLeaving(
   );
 }
 
-/** A value that comes out of either branch of an `If`; without dimensions, they are whatever comes out. */
+/** An output of an `If`; without `dims`, its dimensions are left open. */
 interface BranchOutput {
   readonly name: string;
   readonly type: DataType;
-  /** Behind the number of rows. */
+  /** Dimensions after the number of rows. */
   readonly dims?: readonly number[];
 }
 
@@ -248,7 +248,7 @@ function writeExit(builder: GraphBuilder, distances: string, exit: number): stri
 }
 
 /**
- * Thresholds as float32, rounded up: a float32 confidence reaches the result exactly where it reaches the number given.
+ * Thresholds as float32, rounded up: a float32 confidence reaches the result exactly if it reaches the given number.
  */
 export function floatThresholds(thresholds: readonly number[]): Float32Array {
   return Float32Array.from(thresholds, (threshold) => {

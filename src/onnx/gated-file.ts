@@ -4,7 +4,7 @@ import { confidenceKinds } from '../gates/confidence.js';
 import { knownOperators } from './graph/flops.js';
 import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from './proto.js';
 
-/** Raise when older files cannot be read any more. */
+/** Increase when older files can no longer be read. */
 const FORMAT = 1;
 const PREFIX = 'dgate.';
 
@@ -12,10 +12,10 @@ const share = z.number().min(0).max(1);
 const side = z.number().int().min(1).max(4096);
 const threshold = z.union([z.number(), z.literal('Infinity').transform(() => Number.POSITIVE_INFINITY)]);
 
-/** What a file that `dgate export` writes says of itself: each key is a metadata property `dgate.<key>`, in JSON. */
+/** Metadata of a file that `dgate export` writes: each key is a metadata property `dgate.<key>`, in JSON. */
 const aboutSchema = z.strictObject({
   format: z.literal(FORMAT),
-  /** What goes in and comes out, in words. */
+  /** Inputs and outputs, in words. */
   usage: z.string(),
   /** Names of the classes, by index. */
   classes: z.array(z.string()).min(2),
@@ -26,17 +26,17 @@ const aboutSchema = z.strictObject({
     order: z.enum(['rgb', 'bgr']),
     mean: z.array(z.number()).length(3),
     std: z.array(z.number().positive()).length(3),
-    /** What to do with images of other sizes. */
+    /** Size that images of other sizes are resized to. */
     resize: side,
     interpolation: z.enum(['bilinear', 'bicubic']),
     squash: z.boolean(),
   }),
   gates: z.array(z.strictObject({ stage: z.number().int().min(1), features: z.number().int().min(1) })).min(1),
-  /** What is held against the thresholds. */
+  /** The confidence that is compared with the thresholds. */
   confidence: z.enum(confidenceKinds),
   /** Thresholds of the row that was exported, exact as float32. */
   thresholds: z.array(threshold).min(1),
-  /** What these thresholds did on images that they were not chosen on. */
+  /** Results of these thresholds on images that they were not chosen on. */
   expected: z.strictObject({
     images: z.number().int().min(1),
     accuracy: share,
@@ -61,14 +61,14 @@ export function gatedMetadata(about: AboutGated): Record<string, string> {
 /** A file of `dgate export`, checked. */
 export interface GatedFile {
   readonly about: AboutGated;
-  /** The graph alone, as it was checked: what is not in the part of ONNX that dgate writes is left out. */
+  /** The graph alone, re-encoded after the checks: everything outside dgate's part of ONNX is dropped. */
   readonly model: Uint8Array;
 }
 
 /**
- * Reads a file of `dgate export`. It may come from anywhere: nothing that it names outside of itself is read.
+ * Reads a file of `dgate export`. The file is not trusted: no other file that it names is read.
  *
- * @throws InputError where it is damaged, or not such a file
+ * @throws InputError if it is damaged, or not such a file
  */
 export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   let model: ModelMessage;
@@ -106,13 +106,13 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return undefined; // named as missing
+    return undefined; // reported as missing
   }
 }
 
 /**
- * Operators of exported graphs: dgate's own and those of networks that it takes. None of them repeats anything (Loop, Scan),
- * and none comes from a library beside the file.
+ * Operators of exported graphs: those that dgate writes and those of networks that it accepts. None of them loops (Loop,
+ * Scan), and none comes from a library outside the file.
  */
 const operators = new Set([
   ...knownOperators,
@@ -123,7 +123,7 @@ const operators = new Set([
   ).split(' '),
 ]);
 
-/** The first operator that is none of those. */
+/** The first operator outside this list. */
 function strangeOperator(graph: GraphMessage): string | undefined {
   for (const { op_type: operator, domain, attribute } of graph.node) {
     if (!operators.has(operator)) return operator;
@@ -137,8 +137,8 @@ function strangeOperator(graph: GraphMessage): string | undefined {
 }
 
 /**
- * A convolution whose kernel is not that of its weights: where it is larger than the image, ONNX Runtime 1.30 does not
- * refuse it but ends the process.
+ * A convolution whose kernel size differs from its weights'. If it is larger than the image, ONNX Runtime 1.30 crashes
+ * instead of refusing it.
  */
 function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, readonly number[]>): string | undefined {
   for (const { op_type: operator, input, name, attribute } of graph.node) {

@@ -17,11 +17,11 @@ import { writeClassifier, writeLayers, writePooling } from './network.js';
 import { dataTypes } from './proto.js';
 
 /**
- * The gated network as one standard ONNX graph for any ONNX Runtime and any batch size: images that leave are gathered
- * out, the rest go on in the branch of an `If`, which is not entered when nobody is left.
+ * The gated network as one standard ONNX graph for any ONNX Runtime and any batch size: the images that stay are gathered and
+ * continue in the branch of an `If`, which is skipped when all have left.
  *
- * Thresholds are an input without a default: onnxruntime-node drops without a word what it is fed for an input that has
- * an initializer of the same name.
+ * Thresholds are an input without a default: onnxruntime-node silently ignores a feed for an input that has an initializer of
+ * the same name.
  */
 export function gatedModel(
   lowered: LoadedNetwork,
@@ -54,7 +54,7 @@ export function gatedModel(
   return builder.encode(options.metadata);
 }
 
-/** The parts of a network as its description or its file has them. */
+/** The parts of a network, from its description or its ONNX file. */
 export function networkParts(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Parts {
   if (isUser(lowered)) return userParts(lowered, gates, writeGate);
   const shapes = stageShapes(lowered.network);
@@ -65,7 +65,7 @@ export function networkParts(lowered: LoadedNetwork, gates: readonly PlacedGate[
       const placed = gates[part];
       const start = starts[part]!;
       let value = input!;
-      // A gate sits before the transition of its stage; the part behind it begins with that.
+      // A gate sits before the transition of its stage; the next part begins with that transition.
       if (start === 0) value = writeLayers(builder, lowered.stem, value);
       else value = writeLayers(builder, lowered.stages[start - 1]!.transition, value);
       const end = placed?.place.stage ?? lowered.stages.length;

@@ -79,7 +79,7 @@ function writeScaling(builder: GraphBuilder, x: string, { mean, inverse }: Scali
   return builder.node('Mul', [centred, builder.constant('inverse', inverse, [inverse.length])]);
 }
 
-/** Parts of a value along an axis; a single part is the value itself. */
+/** Parts of a value along an axis; a single part is the unchanged value. */
 function split(builder: GraphBuilder, value: string, sizes: readonly number[], axis: number): string[] {
   if (sizes.length === 1) return [value];
   let start = 0;
@@ -90,13 +90,13 @@ function split(builder: GraphBuilder, value: string, sizes: readonly number[], a
   });
 }
 
-/** 1 at each image's class, else 0: [batch, classes] */
+/** One-hot labels: [batch, classes] */
 function oneHot(builder: GraphBuilder, labels: string, classes: number): string {
   const values = builder.constant('off_on', Float32Array.of(0, 1), [2]);
   return builder.node('OneHot', [labels, builder.ints('classes', [classes]), values], { axis: -1 });
 }
 
-/** The operations of losses as nodes. */
+/** The operations of losses, as nodes. */
 function nodesOf(builder: GraphBuilder): LossAlgebra<string> {
   return {
     scalar: (value) => builder.constant(`scalar${value}`, Float32Array.of(value), []),

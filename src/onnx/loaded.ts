@@ -3,7 +3,7 @@ import type { OnnxNetwork } from '../networks/onnx.js';
 import type { Dialect } from './builder.js';
 import type { PreparedGraph } from './graph/prepare.js';
 
-/** A network of one's own, ready to run: what `LoweredNetwork` is for those that dgate describes. */
+/** A user's network, ready to run: the counterpart of `LoweredNetwork` for built-in networks. */
 export interface UserNetwork {
   readonly network: OnnxNetwork;
   readonly graph: PreparedGraph;
@@ -12,14 +12,14 @@ export interface UserNetwork {
 /** A network with its weights. */
 export type LoadedNetwork = LoweredNetwork | UserNetwork;
 
-/** What is wanted of a network: features of its gates alone, or its logits too, which is the default. */
+/** Requested outputs of a network: only the features of its gates, or also its logits (the default). */
 export type NetworkOutputs = 'features' | 'features and logits';
 
 export function isUser(loaded: LoadedNetwork): loaded is UserNetwork {
   return 'graph' in loaded;
 }
 
-/** The versions that graphs around a network are written in: the user's own; undefined for dgate's. */
+/** The operator versions for graphs around a network: those of the user's file; undefined for built-in networks. */
 export function dialectOf(loaded: LoadedNetwork): Dialect | undefined {
   if (!isUser(loaded)) return undefined;
   const { opset_import, ir_version } = loaded.graph.model.file.model;

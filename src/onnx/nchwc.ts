@@ -2,10 +2,10 @@ import { GraphBuilder } from './builder.js';
 import { producersOf } from './graph/values.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
 
-/** ONNX Runtime's own operators on values whose channels lie in blocks: [n, channels / block, height, width, block]. */
+/** ONNX Runtime's operators on the NCHWc layout: [n, channels / block, height, width, block]. */
 const DOMAIN = 'com.microsoft.nchwc';
 
-/** What `channelBlockModel` takes: its input's name and shape [1, channels, 1, width], its output's name. */
+/** The input and output of `channelBlockModel`; the input is [1, channels, 1, width]. */
 export const channelBlockProbe: { readonly input: string; readonly output: string; readonly dims: readonly number[] } =
   {
     input: 'plain',
@@ -13,7 +13,7 @@ export const channelBlockProbe: { readonly input: string; readonly output: strin
     dims: [1, 64, 1, 2],
   };
 
-/** A graph that brings its input into blocks: what comes out says how many channels a block has on this machine. */
+/** A graph that reorders its input to NCHWc: the output shows how many channels a block has on this machine. */
 export function channelBlockModel(): Uint8Array {
   const { input, output, dims } = channelBlockProbe;
   const opsets = [
@@ -34,17 +34,17 @@ export function channelBlockModel(): Uint8Array {
   return builder.encode();
 }
 
-/** Whether values of an optimised model lie in blocks: not on every processor, nor in every network. */
+/** Whether an optimised model uses the NCHWc layout; that depends on the processor and the network. */
 export function liesInBlocks({ graph }: ModelMessage): boolean {
   return graph.node.some(({ domain }) => domain === DOMAIN);
 }
 
 /**
- * Channels of a block.
+ * Channels per block.
  *
- * @param blocked what `channelBlockModel` makes of its input's positions 0, 1, 2, ...: the second pixel of the first channel
- *   (1) lies behind one block of first pixels
- * @returns undefined where it does not lie there
+ * @param blocked output of `channelBlockModel` for the input 0, 1, 2, ...: the second pixel of the first channel (1) follows
+ *   one block of first pixels
+ * @returns undefined if the output is not in this order
  */
 export function channelBlockOf(blocked: Float32Array): number | undefined {
   const block = blocked.indexOf(1);
@@ -52,11 +52,11 @@ export function channelBlockOf(blocked: Float32Array): number | undefined {
 }
 
 /**
- * An optimised model whose gates take pooled features as they lie, in blocks of channels: the rows of their weights are
- * brought into that order once, in place of the features of every image. Gates that it does not find so are left alone.
+ * Changes an optimised model so that its gates read pooled features in the NCHWc layout: the rows of the gates' weights are
+ * reordered once, instead of every image's features. Gates of another form stay unchanged.
  *
  * @param distances names of the gates' distances
- * @param block channels of a block
+ * @param block channels per block
  */
 export function gatesInBlocks(model: ModelMessage, distances: readonly string[], block: number): ModelMessage {
   const { graph } = model;
@@ -84,7 +84,7 @@ export function gatesInBlocks(model: ModelMessage, distances: readonly string[],
   return { ...model, graph: { ...graph, node, initializer: [...graph.initializer, ...weights] } };
 }
 
-/** The node of that kind which makes a value, where nothing else takes the value. */
+/** The node with operator `op` that produces a value, if the value has one consumer. */
 function onlyProducer(
   { graph }: ModelMessage,
   producers: ReadonlyMap<string, NodeMessage>,
@@ -101,7 +101,7 @@ function integer({ attribute }: NodeMessage, name: string): number {
   return Number(attribute.find((one) => one.name === name)?.i ?? 0);
 }
 
-/** Weights [channels x pixels, classes] with their rows as [channels / block, pixels, block]: themselves for one pixel. */
+/** Weights [channels x pixels, classes] with rows ordered [channels / block, pixels, block]; unchanged for one pixel. */
 function rowsInBlocks(tensor: TensorMessage, channels: number, block: number): TensorMessage {
   const [rows, classes] = tensor.dims.map(Number) as [number, number];
   const pixels = rows / channels;

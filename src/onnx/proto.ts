@@ -121,7 +121,7 @@ export interface GraphMessage {
   readonly initializer: readonly TensorMessage[];
   readonly input: readonly ValueInfoMessage[];
   readonly output: readonly ValueInfoMessage[];
-  /** Types and dimensions of values in between, as far as somebody says them. */
+  /** Types and dimensions of intermediate values, where declared. */
   readonly value_info?: readonly ValueInfoMessage[];
 }
 export interface ModelMessage {

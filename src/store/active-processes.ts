@@ -4,7 +4,7 @@ import { temporaryName } from './files.js';
 import { readRegular } from './input.js';
 import { holderIn, isHeld, Lock } from './lock.js';
 
-/** What leases need to say besides their holder: see {@link Lock}. */
+/** The part of a lock's text that states since when its holder is active: see {@link Lock}. */
 interface ActiveProcess {
   readonly since: string;
 }
@@ -14,9 +14,9 @@ const folderOf = (root: string): string => join(root, '.running');
 const begun = new Map<string, Promise<void>>();
 
 /**
- * One file for each process that works with a store, from its first look at an entry to its end: what was used since the
- * oldest living process began is in use (entries note when they are used), and is not pruned. A store that cannot be
- * written needs none: nobody can prune it either.
+ * Registers this process as a user of a store, with a lock file from its first look at an entry to its end. Entries used since
+ * the oldest active process began are in use (entries record when they are used), and are not pruned. A store that cannot
+ * be written needs no registration: it cannot be pruned either.
  */
 export function registerProcess(root: string): Promise<void> {
   const already = begun.get(root);
@@ -34,7 +34,7 @@ async function begin(folder: string): Promise<void> {
   await Lock.tryTake(temporaryName(join(folder, 'run')).replace(/\.tmp$/, '.lock')).catch(() => {});
 }
 
-/** When the oldest living process began to use a store, in ms since 1970; Infinity where none does. */
+/** Time at which the oldest active process began to use a store, in ms since 1970; Infinity if none is active. */
 export async function inUseSince(root: string): Promise<number> {
   const folder = folderOf(root);
   let oldest = Number.POSITIVE_INFINITY;
@@ -44,7 +44,7 @@ export async function inUseSince(root: string): Promise<number> {
     const text = holderIn((await readRegular(path).catch(() => undefined))?.toString('utf8')) as
       | Partial<ActiveProcess>
       | undefined;
-    // A damaged lease of a living process: nobody knows since when, so everything counts as in use.
+    // A damaged file of a living process: its start is unknown, so everything counts as in use.
     oldest = Math.min(oldest, Date.parse(text?.since ?? '') || 0);
   }
   return oldest;

@@ -1,13 +1,13 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { tellSupervisor } from './supervised.js';
 
-/** What is told of one: a file or folder that must not outlive its process, that it is no more, or what to say at the end. */
+/** A notice: a file or folder that must not outlive its process was made, it is gone, or the message for an interruption. */
 export type CleanupNotice =
   | { readonly made: number; readonly path: string; readonly text?: string | undefined }
   | { readonly gone: number }
   | { readonly message: string | null };
 
-/** What an interrupted process leaves and what there is to say: known to itself and to its supervisor. */
+/** Files that an interrupted process leaves, and its message. The process and its supervisor each hold one. */
 export class PendingCleanup {
   readonly #paths = new Map<number, Extract<CleanupNotice, { path: string }>>();
   #message: string | null = null;
@@ -18,7 +18,7 @@ export class PendingCleanup {
     else this.#message = told.message;
   }
 
-  /** What there is to say where the process is interrupted. */
+  /** The message for an interruption. */
   get message(): string {
     return this.#message ?? 'interrupted; run the same command again and it goes on where it stopped';
   }
@@ -28,7 +28,7 @@ export class PendingCleanup {
       try {
         if (text === undefined || readFileSync(path, 'utf8') === text) rmSync(path, { recursive: true, force: true });
       } catch {
-        // The process is ending: there is nobody to tell, and the next run sweeps.
+        // The process is ending: the error cannot be reported, and the next run sweeps.
       }
     }
   }
@@ -43,10 +43,11 @@ function tell(told: CleanupNotice): void {
 }
 
 /**
- * Has a file or folder removed when the process ends, however it does; what is returned takes that back. To be called before
- * the file is made, so that there is no moment in which nobody knows of it.
+ * Removes a file or folder when the process ends, however it ends. Call it before the file is made, so that the file is
+ * never unknown.
  *
- * @param text its content, where another process may put its current file in the same place: that one stays
+ * @param text the file's content, if another process may put a file in the same place: that one stays
+ * @returns a function that cancels the removal
  */
 export function removeOnExit(path: string, text?: string): () => void {
   const id = ++last;
@@ -54,17 +55,17 @@ export function removeOnExit(path: string, text?: string): () => void {
   return () => tell({ gone: id });
 }
 
-/** Says something else than the general word where the process is interrupted; null takes that back. */
+/** Replaces the message for an interruption; null restores the general one. */
 export function sayWhenInterrupted(message: string | null): void {
   tell({ message });
 }
 
-/** What is to be said where this process is interrupted. */
+/** The message for an interruption of this process. */
 export function interruptionMessage(): string {
   return current.message;
 }
 
-/** Removes what an exit in the middle of work would leave behind; for `process.on('exit')`. */
+/** Removes files that an exit in the middle of work would leave behind; for `process.on('exit')`. */
 export function removeTemporaryFiles(): void {
   current.remove();
 }

@@ -4,10 +4,10 @@ import { posix } from 'node:path';
 import { projectRoot } from '../project.js';
 import { canonicalJson, sha256 } from './text.js';
 
-/** A module of `src`, as far as identities of code are concerned. */
+/** A module of `src`, for identities of code. */
 interface CodeModule {
   readonly sha256: string;
-  /** What it imports when it runs: modules (`./run/extract`) and packages (`sharp`). */
+  /** Its imports at run time: modules (`./run/extract`) and packages (`sharp`). */
   readonly imports: readonly string[];
 }
 
@@ -15,20 +15,19 @@ interface CodeModule {
 export type CodeModules = Readonly<Record<string, CodeModule>>;
 
 /**
- * Modules that carry results from place to place and have no part in what they are: another lock or message makes no cached
- * result another one.
+ * Modules that only transport results: a changed lock or message does not change a cached result.
  */
 const carriers = /^(?:store\/|(?:errors|escape|csv|progress|project|system-error)$)/;
 
-/** They import all engines and datasets, of which a stage names those that it uses. */
+/** Registries import all engines and datasets; a stage names the ones that it uses. */
 const registries = ['engines/registry', 'data/registry'];
 
 const identities = new Map<string, string>();
 
 /**
- * The identity of the code that computes something: a hash of all modules that are reached from `entries`, and of the
- * installed versions of the packages that they import. It is computed from the modules themselves, so that no change can be
- * forgotten; it is the same for the sources and for what is compiled of them.
+ * The identity of the code that computes a result: a hash of all modules reachable from `entries` and of the installed
+ * versions of the packages that they import. It is computed from the modules, so no change can be forgotten, and it is the
+ * same for the sources and for the compiled code.
  *
  * @param entries modules by their paths below `src`: `run/score`
  */
@@ -37,7 +36,7 @@ export function codeOf(...entries: readonly string[]): string {
   let identity = identities.get(label);
   if (identity === undefined) {
     const { modules, packages } = reachedFrom(entries);
-    const hashes = modules.map((id) => moduleOf(id).sha256).sort(); // a module that only moved is the same
+    const hashes = modules.map((id) => moduleOf(id).sha256).sort(); // moving a module does not change the identity
     const versions = Object.fromEntries(packages.map((name) => [name, installedVersion(name)]));
     identity = sha256(canonicalJson([hashes, versions])).slice(0, 16);
     identities.set(label, identity);
@@ -45,7 +44,7 @@ export function codeOf(...entries: readonly string[]): string {
   return identity;
 }
 
-/** The modules and packages that the identity of `entries` stands for, sorted. */
+/** The modules and packages that the identity of `entries` covers, sorted. */
 export function reachedFrom(entries: readonly string[]): { modules: string[]; packages: string[] } {
   const [modules, packages] = [new Set<string>(), new Set<string>()];
   const visit = (id: string): void => {
@@ -75,10 +74,10 @@ function moduleOf(id: string): CodeModule {
   return known;
 }
 
-/** Folders of what `npm run build` compiles. */
+/** Folders that `npm run build` compiles. */
 const compiledFolders = ['src', 'bin', 'experiments'];
 
-/** Every module that is compiled; those outside of `src` as `../bin/dgate`. @param root path of the project */
+/** Every compiled module; those outside `src` as `../bin/dgate`. @param root path of the project */
 export function readModules(root: string): CodeModules {
   const ids = compiledFolders.flatMap((folder) => {
     if (!existsSync(`${root}/${folder}`)) return [];
@@ -91,7 +90,7 @@ export function readModules(root: string): CodeModules {
   );
 }
 
-/** A source that is not what was compiled: changed, new or gone since `npm run build`; undefined where there is none. */
+/** A source that was changed, added or removed since `npm run build`; undefined if there is none. */
 export function changedSince(build: CodeModules, root: string): string | undefined {
   const now = readModules(root);
   const ids = [...new Set([...Object.keys(build), ...Object.keys(now)])];
@@ -100,7 +99,7 @@ export function changedSince(build: CodeModules, root: string): string | undefin
 }
 
 function readModule(id: string, text: string): CodeModule {
-  // Imports of types have no part in what a module does; a process of its own is started by its module's address.
+  // Type imports do not affect what a module does; child processes are started by their module's URL.
   const pattern =
     /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\('([^']+)'\)|new URL\('(\.[^']+\.js)'/gm;
   // Packages that are loaded through `require` are known by their names.
@@ -123,7 +122,7 @@ const packageOf = (specifier: string): string =>
     .slice(0, specifier.startsWith('@') ? 2 : 1)
     .join('/');
 
-/** Version of an installed package, without loading it; null where it is not installed. */
+/** Version of an installed package, without loading it; null if it is not installed. */
 export function installedVersion(name: string): string | null {
   for (const folder of createRequire(new URL('package.json', projectRoot)).resolve.paths(name) ?? []) {
     const path = `${folder}/${name}/package.json`;

@@ -6,16 +6,16 @@ import { isHeld, Lock } from './lock.js';
 import { sweep } from './sweep.js';
 import { seal, unseal } from './text.js';
 
-/** What a cached result was made from. Every value that can change the result belongs here. */
+/** The inputs of a cached result: every value that can change it. */
 export type KeyInputs = Readonly<Record<string, unknown>>;
 
-/** What is known of one file of an entry. */
+/** Size and hash of one file of an entry. */
 export interface StoredFile {
   readonly bytes: number;
   readonly sha256: string;
 }
 
-/** `manifest.json`: what an entry was made from and what it holds. Written once, when everything is there, and sealed. */
+/** `manifest.json`: an entry's inputs and content. Written once, when the entry is complete, and sealed. */
 export interface Manifest {
   readonly stage: string;
   readonly key: string;
@@ -30,15 +30,14 @@ const MANIFEST = 'manifest.json';
 /**
  * One cached result: a folder of files and a manifest with their hashes.
  *
- * On the disk a file's name carries the beginning of its hash (`shard-00000-<16 digits>.safetensors`), so that each file
- * can be checked by itself and writers of the same one never disturb each other: several processes may make the files of
- * an entry together, each with a lock for the ones it works on ({@link tryLock}), and whoever sees that all are there
- * finishes it.
+ * A file's name on disk contains the beginning of its hash (`shard-00000-<16 digits>.safetensors`). Each file can be checked
+ * by itself, and writers of the same file never disturb each other: several processes may make the files of an entry
+ * together, each with a lock for the ones it works on ({@link tryLock}), and the one that finds all files finishes it.
  */
 export class Entry {
   #manifest: Manifest | undefined;
   #used = false;
-  /** What this process wrote: its hash need not be computed again. By name on disk. */
+  /** Files that this process wrote, by name on disk: their hashes need not be computed again. */
   readonly #written = new Map<string, StoredFile>();
 
   constructor(
@@ -50,9 +49,9 @@ export class Entry {
   ) {}
 
   /**
-   * The manifest, read once; undefined where the result is not all there.
+   * The manifest, read once; undefined if the entry is incomplete.
    *
-   * @throws CorruptEntryError where it is not what was written
+   * @throws CorruptEntryError if it is not what was written
    */
   async manifest(): Promise<Manifest | undefined> {
     if (this.#manifest === undefined) {
@@ -69,25 +68,25 @@ export class Entry {
     return this.#manifest;
   }
 
-  /** Whether the result is all there. Notes that it was used. @throws CorruptEntryError */
+  /** Whether the entry is complete. Records that it was used. @throws CorruptEntryError */
   async isComplete(): Promise<boolean> {
     if (!this.#used) await this.onUse();
     if ((await this.manifest()) === undefined) return false;
     if (!this.#used) {
       this.#used = true;
       const now = new Date();
-      await utimes(join(this.directory, MANIFEST), now, now).catch(() => {}); // a cache that can only be read
+      await utimes(join(this.directory, MANIFEST), now, now).catch(() => {}); // a read-only cache
     }
     return true;
   }
 
-  /** Names of the files that are there, sorted, those of an unfinished entry included. */
+  /** Names of the entry's files, sorted; also of an unfinished entry. */
   async names(): Promise<string[]> {
     const manifest = await this.manifest();
     return (manifest === undefined ? [...(await this.#onDisk()).keys()] : Object.keys(manifest.files)).sort();
   }
 
-  /** Path of a file. @throws CorruptEntryError where the entry has none of this name */
+  /** Path of a file. @throws CorruptEntryError if the entry has no file of this name */
   async path(name: string): Promise<string> {
     const known = (await this.manifest())?.files[name];
     const onDisk = known === undefined ? (await this.#onDisk()).get(name) : diskName(name, known.sha256);
@@ -98,7 +97,7 @@ export class Entry {
   /**
    * Reads a file of the entry and checks its hash.
    *
-   * @throws CorruptEntryError where the file is missing or not what was written
+   * @throws CorruptEntryError if the file is missing or not what was written
    */
   async read(name: string): Promise<Buffer> {
     const path = await this.path(name);
@@ -108,7 +107,7 @@ export class Entry {
     return data;
   }
 
-  /** Reads a file without keeping it, and checks its hash. @throws CorruptEntryError */
+  /** Checks a file's hash. @throws CorruptEntryError */
   async verify(name: string): Promise<StoredFile> {
     const path = await this.path(name);
     const size = (await stat(path).catch(() => undefined))?.size;
@@ -142,10 +141,10 @@ export class Entry {
   }
 
   /**
-   * Marks the entry as complete with the files that are there; `notes` are kept in the manifest. Files that others wrote
+   * Marks the entry as complete with the existing files; `notes` are kept in the manifest. Files that other processes wrote
    * are read once more.
    *
-   * @throws CorruptEntryError where one of them is not what was written
+   * @throws CorruptEntryError if one of them is not what was written
    */
   async finish(notes: Readonly<Record<string, unknown>> = {}): Promise<void> {
     const files: Record<string, StoredFile> = {};
@@ -159,10 +158,10 @@ export class Entry {
   }
 
   /**
-   * Takes the lock of the entry, or of one of its files; what killed processes left in the folder is swept away.
+   * Takes the lock of the entry, or of one of its files, and removes leftovers of killed processes from the folder.
    *
-   * @returns undefined where another process holds it
-   * @throws InputError where the cache cannot be written
+   * @returns undefined if another process holds it
+   * @throws InputError if the cache cannot be written
    */
   async tryLock(name = 'entry'): Promise<Lock | undefined> {
     const lock = await Lock.tryTake(this.lockPath(name));
@@ -174,7 +173,7 @@ export class Entry {
     return join(this.directory, `${name}.lock`);
   }
 
-  /** Whether a living process works on it. */
+  /** Whether a living process is working on it. */
   async isBusy(): Promise<boolean> {
     for (const name of await this.#everything()) {
       if (name.endsWith('.lock') && (await isHeld(join(this.directory, name)))) return true;
@@ -182,7 +181,7 @@ export class Entry {
     return false;
   }
 
-  /** Removes the entry and all that it holds; it is never seen complete with a file missing. */
+  /** Removes the entry with all files, the manifest first: it never looks complete with a file missing. */
   async remove(): Promise<void> {
     await this.discard();
     await rm(this.directory, { recursive: true, force: true }).catch((error: unknown) => {
@@ -190,7 +189,7 @@ export class Entry {
     });
   }
 
-  /** Removes the manifest and, of the files, the one at this path: the rest is there to go on with. */
+  /** Removes the manifest and the file at this path; the other files stay to be completed. */
   async discard(path?: string): Promise<void> {
     this.#manifest = undefined;
     this.#written.delete(basename(path ?? ''));
@@ -201,7 +200,7 @@ export class Entry {
     }
   }
 
-  /** Bytes on disk and when it was last used, or worked on, in ms since 1970. */
+  /** Bytes on disk, and the time of the last use or write in ms since 1970. */
   async usage(): Promise<{ readonly bytes: number; readonly lastUsedMs: number }> {
     const names = await this.#everything();
     const found = await Promise.all(names.map((name) => stat(join(this.directory, name)).catch(() => undefined)));
@@ -212,7 +211,7 @@ export class Entry {
     return { bytes, lastUsedMs: manifest?.mtimeMs ?? Math.max(...changed) };
   }
 
-  /** Files in the folder that belong to nothing: neither the manifest's nor locks nor temporary ones. */
+  /** Unknown files in the folder: not in the manifest, not locks, not temporary. */
   async strays(): Promise<string[]> {
     const manifest = await this.manifest();
     if (manifest === undefined) return [];
@@ -230,7 +229,7 @@ export class Entry {
     if (!fits) throw new CorruptEntryError(this, path, 'is not what was written there (its sha256 differs)');
   }
 
-  /** Names on disk by name; of two files of one name (a lost lock), the first. */
+  /** Names on disk by name; the first of two files with one name (after a lost lock). */
   async #onDisk(): Promise<Map<string, string>> {
     const found = new Map<string, string>();
     for (const file of (await this.#everything()).sort()) {
@@ -250,10 +249,10 @@ function diskName(name: string, hash: string): string {
   return `${basename(name, extension)}-${hash.slice(0, 16)}${extension}`;
 }
 
-/** A cached file that is not what was written. {@link mend} removes it; what needs it then makes it again. */
+/** A cached file that is not what was written. {@link mend} removes it, so that it is computed again. */
 export class CorruptEntryError extends Error {
   override readonly name = 'CorruptEntryError';
-  /** What it is, whichever content it has: damaged again after it was made again, that is no accident. */
+  /** The file's name without its hash: if it is damaged again after it was made again, that is not an accident. */
   readonly subject: string;
 
   constructor(

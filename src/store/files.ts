@@ -13,18 +13,18 @@ export { canonicalJson, sha256 } from './text.js';
 
 type Bytes = Uint8Array | string;
 
-/** Turns an error of the operating system into an {@link InputError} about this path; returns any other error as it is. */
+/** Turns an error of the operating system into an {@link InputError} about this path; returns any other error unchanged. */
 export function asFileProblem(error: unknown, path: string): unknown {
   return asSystemProblem(error, path) ?? error;
 }
 
 /**
- * Writes a file so that no reader ever sees a part of it: a temporary file beside it, flushed to the disk, then renamed.
- * The folder is made where it is missing; on any failure the temporary file is removed and the old file stays.
+ * Writes a file atomically: a temporary file beside it is flushed to the disk and renamed, so no reader sees a part of it.
+ * Makes the folder if it is missing. On failure the temporary file is removed and the old file stays.
  *
- * @param chunks the content, one piece or several that are written one after the other
- * @param finalPath its name, where that depends on what was written
- * @throws InputError where the disk is full, read-only or not permitted
+ * @param chunks the content in one or several pieces
+ * @param finalPath the file's name, if it depends on the content
+ * @throws InputError if the disk is full, read-only or not permitted
  */
 export async function writeFileAtomic(
   path: string,
@@ -36,7 +36,7 @@ export async function writeFileAtomic(
   const keep = removeOnExit(temporary);
   try {
     await makeFolder(dirname(path));
-    // Made at once, so that no signal comes between: an `open` under way when the process ends makes the file afterwards.
+    // Synchronous: an asynchronous `open` in progress when the process ends would make the file after the cleanup.
     closeSync(openSync(temporary, 'wx'));
     const file = await open(temporary, 'r+');
     try {
@@ -56,15 +56,15 @@ export async function writeFileAtomic(
 }
 
 /**
- * Makes a folder with all above it. Unlike Node's own recursive one it throws what the file system says: on a read-only
- * one that is EROFS, not ENOENT.
+ * Makes a folder and its parents. Unlike Node's recursive mkdir it throws the file system's error: EROFS on a read-only one,
+ * not ENOENT.
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
   } catch (error) {
     const code = systemCode(error);
-    if (code === 'EEXIST') return; // where it is a file, what is done next will say so
+    if (code === 'EEXIST') return; // if it is a file, the next operation fails
     if (code !== 'ENOENT' || dirname(path) === path) throw error;
     await makeFolder(dirname(path));
     await mkdir(path).catch((again: NodeJS.ErrnoException) => {
@@ -73,7 +73,7 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** A name beside a file that says whose it is: what a killed process leaves is known by it (`sweep.ts`). */
+/** A temporary name beside a file. It names its process, so that leftovers of killed processes are recognised (`sweep.ts`). */
 export function temporaryName(path: string): string {
   const { machine, pid } = thisProcess();
   return `${path}.${machine}-${pid}-${randomBytes(4).toString('hex')}.tmp`;
@@ -91,7 +91,7 @@ export async function hashFile(
   return hash.digest(encoding);
 }
 
-/** Whether something is there under this path. */
+/** Whether this path exists. */
 export async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
@@ -106,7 +106,7 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** Reads and parses a JSON file; undefined where it is missing. @throws InputError where it is not JSON */
+/** Reads and parses a JSON file; undefined if it is missing. @throws InputError if it is not JSON */
 export async function readJson(path: string): Promise<unknown> {
   const bytes = await readIfThere(path);
   if (bytes === undefined) return undefined;

@@ -5,25 +5,24 @@ import { InputError } from '../errors.js';
 import { asSystemProblem, systemCode } from '../system-error.js';
 
 /**
- * Every file that is read is opened here: what users name, what files of others name, and what lies in the cache. Only
- * regular files are opened. A pipe would wait for whoever writes to it, a device has no end, and opening one can do
- * something.
+ * Every file that is read is opened here: files that users name, files that other files name, and cached files. Only regular
+ * files are opened. Reading a pipe would wait for its writer, a device has no end, and opening one can have effects.
  */
 
-/** Node's own limit, and more than any file that is read whole. */
+/** Node's limit, and larger than any file that dgate reads whole. */
 const MOST_BYTES = 2 ** 31 - 1;
-/** Should a pipe take the file's place between two calls, opening it does not wait. */
+/** Opening does not block if a pipe replaces the file between two calls. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** An open regular file. */
 export interface InputFile {
   readonly path: string;
   readonly handle: FileHandle;
-  /** In bytes, when it was opened; no more is read. */
+  /** Size in bytes when it was opened; no more is read. */
   readonly size: number;
 }
 
-/** @throws InputError where this is no regular file; the system's own error where there is none or it cannot be opened */
+/** Opens a regular file. @throws InputError if it is not one; the system's error if it does not exist or cannot be opened */
 export async function openInput(path: string): Promise<InputFile> {
   assertRegular(path, await stat(path));
   const handle = await open(path, READ);
@@ -38,15 +37,15 @@ export async function openInput(path: string): Promise<InputFile> {
 }
 
 /**
- * Opens a file that a file of others names: one in this folder or below it, after all links are followed.
+ * Opens a file that another file names. It must be in this folder or below it, after following all links.
  *
- * @param owner what names it, for messages: `the model`
- * @throws InputError where it lies elsewhere or is no regular file; the system's own error where there is none
+ * @param owner the file that names it, for messages: `the model`
+ * @throws InputError if it is elsewhere or not a regular file; the system's error if it does not exist
  */
 export async function openBelow(folder: string, name: string, owner: string): Promise<InputFile> {
   const valid = `valid: a file in ${owner}'s folder or below it, no link out of it`;
   if (name === '' || name.includes('\0') || isAbsolute(name) || /^[A-Za-z]:|\\/.test(name)) {
-    throw new InputError(`${JSON.stringify(name)}: no name of a file; ${valid}`);
+    throw new InputError(`${JSON.stringify(name)}: not a file name; ${valid}`);
   }
   const leadsOut = new InputError(`${name}: leads out of its folder; ${valid}`);
   if (/^\.\.(?:\/|$)/.test(normalize(name))) throw leadsOut;
@@ -57,7 +56,7 @@ export async function openBelow(folder: string, name: string, owner: string): Pr
   return openInput(join(await realpath(folder), inside));
 }
 
-/** Bytes from an open file, fewer where it has become shorter. */
+/** Bytes of an open file; fewer if it has become shorter. */
 export async function readPart({ handle }: InputFile, offset: number, length: number): Promise<Buffer> {
   const data = Buffer.allocUnsafeSlow(length);
   let done = 0;
@@ -70,9 +69,9 @@ export async function readPart({ handle }: InputFile, offset: number, length: nu
 }
 
 /**
- * A whole file.
+ * Reads a whole file.
  *
- * @throws InputError where it is no regular file or a larger one; the system's own error where it cannot be opened
+ * @throws InputError if it is not a regular file or too large; the system's error if it cannot be opened
  */
 export async function readRegular(path: string, most = MOST_BYTES): Promise<Buffer> {
   const file = await openInput(path);
@@ -84,7 +83,7 @@ export async function readRegular(path: string, most = MOST_BYTES): Promise<Buff
   }
 }
 
-/** As {@link readRegular}, at once: where only the reading may wait for another turn of the event loop, or nothing. */
+/** Synchronous {@link readRegular}, for callers that must not wait for the event loop. */
 export function readRegularSync(path: string, most = MOST_BYTES): Buffer {
   const file = openInputSync(path);
   try {
@@ -116,7 +115,7 @@ export function openInputSync(path: string): number {
   }
 }
 
-/** A whole file that the user names. @throws InputError, one line, whatever is wrong with it */
+/** Reads a whole file that the user names. @throws InputError with one line for any problem */
 export async function readInput(path: string, most = MOST_BYTES): Promise<Buffer> {
   try {
     return await readRegular(path, most);
@@ -125,7 +124,7 @@ export async function readInput(path: string, most = MOST_BYTES): Promise<Buffer
   }
 }
 
-/** What is wrong with a file that the user names, as one line. */
+/** The problem with a file that the user names, in one line. */
 export function asInputProblem(error: unknown, path: string): unknown {
   if (systemCode(error) === 'ENOENT') {
     return new InputError(`${path}: no such file`, { cause: error });
@@ -133,7 +132,7 @@ export function asInputProblem(error: unknown, path: string): unknown {
   return asSystemProblem(error, path) ?? error;
 }
 
-/** Refuses what users name, and is no regular file, before another library opens it. @throws InputError */
+/** Checks a user's file before another library opens it. @throws InputError if it is not a regular file */
 export async function assertInput(path: string, shown = path): Promise<void> {
   try {
     assertRegular(shown, await stat(path));
@@ -142,9 +141,9 @@ export async function assertInput(path: string, shown = path): Promise<void> {
   }
 }
 
-/** Refuses to put a file in the place of a device, a pipe or a socket (`--out /dev/null`). @throws InputError */
+/** Refuses to replace a device, a pipe or a socket by a file (`--out /dev/null`). @throws InputError */
 export async function assertReplaceable(path: string): Promise<void> {
-  const found = await lstat(path).catch(() => undefined); // what is wrong otherwise, writing says
+  const found = await lstat(path).catch(() => undefined); // writing reports other problems
   if (found !== undefined && !found.isDirectory() && !found.isSymbolicLink()) assertRegular(path, found);
 }
 

@@ -8,22 +8,22 @@ import { readRegular, readRegularSync } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
 import { seal, unseal } from './text.js';
 
-/** How often a holder says that it is alive. */
+/** Interval at which a holder touches its lock. */
 const BEAT_MS = 10_000;
-/** A holder that has said nothing for this long is taken for dead: a machine that crashed, a network that is gone. */
+/** A holder that has been silent for this long counts as dead: its machine crashed, or its network is down. */
 const SILENT_MS = 120_000;
-/** Pauses of those who wait; the first one short, as most work on small data is. */
+/** Pauses between attempts; the first is short, because most work on small data is. */
 const POLL_MS = [50, 100, 200, 400, 1000] as const;
 
 /**
- * Locks between processes on one file system, networks included: a file that names its holder, made by `link`, which
- * either succeeds whole or fails, and touched every ten seconds by the holder. A holder of this machine that has ended is
- * noticed at once, one of another machine after two minutes of silence (their clocks must agree within a minute).
+ * A lock between processes on one file system, network file systems included: a file that names its holder. It is made
+ * atomically by `link`, and the holder touches it every ten seconds. A dead holder on this machine is noticed at once, one on
+ * another machine after two minutes of silence (the clocks must agree within a minute).
  *
- * A lock only saves work. Everything in the cache is written under a name of its own content and renamed into place, so
- * that two who both believe to hold a lock (a process stopped for minutes, then continued) do something twice and harm
- * nothing. That is why this file may be simple, and why no library was taken: proper-lockfile (last release 2021) has
- * known races in taking over a stale lock, and flock does not reach across every network file system.
+ * A lock only saves work. Everything in the cache is written under a name that contains its hash and renamed into place, so
+ * two processes that both believe to hold a lock (one was stopped for minutes, then continued) do some work twice, without
+ * harm. The code can therefore be simple, without a library: proper-lockfile (last release 2021) has known races when it
+ * takes over a stale lock, and flock does not work across every network file system.
  */
 export class Lock {
   readonly #text: string;
@@ -44,8 +44,9 @@ export class Lock {
   /**
    * Takes the lock if it is free or its holder is dead.
    *
-   * @returns undefined where somebody else holds it
-   * @throws InputError where the folder cannot be written
+   * @param silentMs silence after which a living holder counts as dead
+   * @returns undefined if another process holds it
+   * @throws InputError if the folder cannot be written
    */
   static async tryTake(path: string, silentMs = SILENT_MS): Promise<Lock | undefined> {
     const text = seal({ ...thisProcess(), since: new Date().toISOString() });
@@ -62,7 +63,7 @@ export class Lock {
     }
   }
 
-  /** Takes the lock as soon as it can be had. @param onWait told once who is waited for */
+  /** Waits for the lock and takes it. @param onWait called once with the current holder */
   static async take(path: string, onWait: (holder: string) => void, silentMs = SILENT_MS): Promise<Lock> {
     for (let round = 0; ; round++) {
       const lock = await Lock.tryTake(path, silentMs);
@@ -76,18 +77,18 @@ export class Lock {
     if (this.#released) return;
     this.#released = true;
     clearInterval(this.#heart);
-    // Only what is still ours: somebody may have thought this process dead.
+    // Only our own lock: another process may have taken it over, believing this one dead.
     if ((await textOf(this.path)) === this.#text) await rm(this.path, { force: true }).catch(() => {});
     this.#keep();
   }
 }
 
-/** Waits before the next look at a lock, longer the more often one has looked. */
+/** Waits before the next attempt, longer in later rounds. */
 export function pause(round: number): Promise<void> {
   return delay(POLL_MS[Math.min(round, POLL_MS.length - 1)]!);
 }
 
-/** Does some work that nobody else does at the same time. @param onWait told once who is waited for */
+/** Runs work while holding a lock. @param onWait called once with the current holder */
 export async function locked<T>(path: string, onWait: (holder: string) => void, work: () => Promise<T>): Promise<T> {
   const lock = await Lock.take(path, onWait);
   try {
@@ -97,7 +98,7 @@ export async function locked<T>(path: string, onWait: (holder: string) => void, 
   }
 }
 
-/** Whether a living process holds this lock, as far as can be known. */
+/** Whether a living process seems to hold this lock. */
 export async function isHeld(path: string, silentMs = SILENT_MS): Promise<boolean> {
   const text = await textOf(path);
   return text !== undefined && !(await isDead(path, text, silentMs));
@@ -109,18 +110,18 @@ export async function describeHolder(path: string): Promise<string> {
   return holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host}`;
 }
 
-/** Who wrote a lock; undefined where it is damaged or gone. */
+/** The process that wrote a lock; undefined if it is damaged or gone. */
 export function holderIn(text: string | undefined): ProcessName | undefined {
   return text === undefined ? undefined : (unseal(text) as ProcessName | undefined);
 }
 
-/** A lock that is gone, or a disk that refuses, will show where the work is written. */
+/** Touches a lock. Errors are ignored: a missing lock or a failing disk shows when the work is written. */
 async function beat(path: string): Promise<void> {
   const now = new Date();
   await utimes(path, now, now).catch(() => {});
 }
 
-/** @returns whether the file is made, with this text, where none was before */
+/** Makes the file with this text. @returns false if it already exists */
 function create(path: string, text: string): boolean {
   const temporary = temporaryName(path);
   const keep = removeOnExit(temporary);
@@ -139,7 +140,7 @@ function create(path: string, text: string): boolean {
   }
 }
 
-/** Where there are no hard links: exclusive too, but seen empty for a moment, which counts as held. */
+/** For file systems without hard links: exclusive too, but the file is empty for a moment, which counts as held. */
 function createAlone(path: string, text: string): boolean {
   try {
     writeFileSync(path, text, { flag: 'wx' });
@@ -155,7 +156,7 @@ async function removeDead(path: string, silentMs: number): Promise<boolean> {
   const text = await textOf(path);
   if (text === undefined) return true;
   if (!(await isDead(path, text, silentMs))) return false;
-  // Of several who come to this, only one takes the file away; it puts back what turns out to be somebody's new lock.
+  // Of several processes, only one moves the file away; if it turns out to be a new lock, it is put back.
   const taken = temporaryName(path);
   try {
     renameSync(path, taken);
@@ -170,7 +171,7 @@ function putBackUnless(expected: string, taken: string, path: string): void {
   try {
     if (readRegularSync(taken).toString('utf8') !== expected) linkSync(taken, path);
   } catch {
-    // Gone, or taken by a third: a lock only saves work.
+    // Gone, or taken by a third process: a lock only saves work.
   }
   rmSync(taken, { force: true });
 }

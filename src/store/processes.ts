@@ -4,26 +4,26 @@ import { systemCode } from '../system-error.js';
 import { supervisorId } from './supervised.js';
 import { sha256 } from './text.js';
 
-/** Names a process among all that may share a cache, over machines and restarts. */
+/** Identifies a process among all that may share a cache, across machines and restarts. */
 export interface ProcessName {
   readonly host: string;
-  /** Hash of host, boot and process namespace: process ids mean something within one of these only. */
+  /** Hash of host, boot and process namespace: process ids are valid only within these. */
   readonly machine: string;
   readonly pid: number;
-  /** When it started, in the kernel's words: a process id is used again. Empty where the system does not say. */
+  /** Start time from the kernel, because process ids are reused. Empty if the system does not report it. */
   readonly started: string;
 }
 
 let own: ProcessName | undefined;
 
-/** This process: to others its supervisor, where it has one, which is what a user sees, signals and kills. */
+/** This process or, if it has one, its supervisor: the process that a user sees, signals and kills. */
 export function thisProcess(): ProcessName {
   const pid = supervisorId ?? process.pid;
   own ??= { host: hostname(), machine: machineName(), pid, started: startOf(pid) ?? '' };
   return own;
 }
 
-/** Whether a process has certainly ended: it is of this machine, and not there any more. */
+/** Whether a process has certainly ended: it ran on this machine and no longer does. */
 export function hasEnded({ machine, pid, started }: Pick<ProcessName, 'machine' | 'pid' | 'started'>): boolean {
   if (machine !== thisProcess().machine) return false;
   if (!isRunning(pid)) return true;
@@ -36,14 +36,14 @@ function machineName(): string {
     try {
       return path.includes('/ns/') ? readlinkSync(path) : readFileSync(path, 'utf8');
     } catch {
-      return ''; // not Linux: the host's name must do
+      return ''; // not Linux: the host's name is enough
     }
   };
   const parts = [hostname(), read('/proc/sys/kernel/random/boot_id'), read('/proc/self/ns/pid')];
   return sha256(parts.join('\n')).slice(0, 12);
 }
 
-/** Whether a process of this machine runs, as whatever user. */
+/** Whether a process is running on this machine, under any user. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -54,7 +54,7 @@ export function isRunning(pid: number): boolean {
   }
 }
 
-/** Start of a process in clock ticks since boot; `ended` for one that only waits to be reaped; undefined where unknown. */
+/** Start of a process in clock ticks since boot; `ended` for a zombie; undefined if unknown. */
 function startOf(pid: number): string | undefined {
   try {
     // The command, in parentheses, may hold anything; after it come the state (field 3) and the start (field 22).

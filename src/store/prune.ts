@@ -6,11 +6,11 @@ import { asFileProblem } from './files.js';
 import type { Store } from './store.js';
 import { abandonedIn, deadLocksIn } from './sweep.js';
 
-/** What may go; with both, what either lets go. */
+/** Limits; with both, a result is removed if either allows it. */
 export interface PruneLimits {
-  /** Results that were not used for so long. */
+  /** Removes results that were not used for this long. */
   readonly olderThanMs?: number;
-  /** Results, the longest unused first, until the others take at most so much. */
+  /** Removes the least recently used results until the others take at most this many bytes. */
   readonly keepBytes?: number;
 }
 
@@ -21,19 +21,19 @@ export interface Pruned {
     readonly bytes: number;
     readonly used: string;
   }[];
-  /** Files that killed commands left, and doubles of results. */
+  /** Leftovers of killed commands, and duplicates of results. */
   readonly temporary: readonly { readonly path: string; readonly bytes: number }[];
   readonly kept: { readonly entries: number; readonly bytes: number; readonly inUse: number };
 }
 
-/** Entries note their use by the clock of the machine; clocks differ, and a run notes an entry before it has a lease. */
+/** Machines' clocks differ, and a run records the use of an entry before it has registered itself. */
 const MARGIN_MS = 5 * 60 * 1000;
 
 /**
- * Removes results that were not used for long, and what killed commands left in the cache. Data and checkpoints stay.
- * Nothing goes that a living process works on (a lock) or has used since the oldest living one began (leases).
+ * Removes results that were not used for long, and leftovers of killed commands. Data and checkpoints stay. A result stays if
+ * a living process is working on it (a lock) or may have used it (used since the oldest active process began).
  *
- * @param cache the folder of everything, the store's included
+ * @param cache the cache's folder, which contains the store's
  */
 export async function prune(cache: string, store: Store, limits: PruneLimits, dryRun: boolean): Promise<Pruned> {
   const protectedFrom = (await inUseSince(store.root)) - MARGIN_MS;
@@ -75,7 +75,7 @@ export async function prune(cache: string, store: Store, limits: PruneLimits, dr
   };
 }
 
-/** Looks once more: a run may have come to use it meanwhile. @returns whether it was removed */
+/** Checks once more: a run may have used it meanwhile. @returns whether it was removed */
 async function removeUnused(entry: Entry, lastUsedMs: number): Promise<boolean> {
   if ((await entry.usage()).lastUsedMs !== lastUsedMs || (await entry.isBusy())) return false;
   await entry.remove();
@@ -88,7 +88,7 @@ async function leftOver(cache: string, entries: readonly Entry[]): Promise<strin
   const found = [...folders.map(abandonedIn), ...folders.map(deadLocksIn)];
   const strays = entries.map((entry) =>
     entry.strays().catch((error: unknown) => {
-      if (error instanceof CorruptEntryError) return []; // a damaged manifest says nothing of its files
+      if (error instanceof CorruptEntryError) return []; // a damaged manifest does not tell which files are known
       throw error;
     }),
   );

@@ -11,12 +11,12 @@ export function readableJson(value: unknown): string {
   return JSON.stringify(value, infinityAsText, 2);
 }
 
-/** Writes a record of which every later change is noticed. */
+/** Writes a sealed record: every later change is detected. */
 export async function writeSealed(path: string, value: object): Promise<void> {
   await writeFileAtomic(path, seal(JSON.parse(readableJson(value)) as object));
 }
 
-/** What a sealed file holds, or why it is not to be believed; undefined where there is none. */
+/** The content of a sealed file, or why it cannot be trusted; undefined if it does not exist. */
 export async function readSealed(
   path: string,
 ): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {

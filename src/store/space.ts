@@ -3,15 +3,15 @@ import { dirname } from 'node:path';
 import { InputError } from '../errors.js';
 import { exists } from './files.js';
 
-/** Kept free besides what is asked for: manifests, gates, and the disk of a system that must go on. */
+/** Kept free in addition: for manifests, gates and the rest of the system. */
 const RESERVE_BYTES = 64 * 2 ** 20;
 
 /**
- * Asks for disk space before hours of work.
+ * Checks the disk space before hours of work.
  *
  * @param path a file or folder that will be made
- * @param freeBytes how much is free where a folder lies; the file system's answer by default
- * @throws InputError with both numbers where it is too little
+ * @param freeBytes free bytes on a folder's file system; asks the file system by default
+ * @throws InputError with both numbers if there is too little
  */
 export async function assertSpace(
   path: string,

@@ -14,13 +14,13 @@ export { CorruptEntryError, Entry, type KeyInputs, type Manifest, type StoredFil
 export class Store {
   constructor(readonly root: string) {}
 
-  /** The entry for these inputs, whether or not it is there yet. */
+  /** The entry for these inputs, whether or not it exists. */
   entry(stage: string, inputs: KeyInputs): Entry {
     const key = sha256(canonicalJson({ stage, inputs })).slice(0, 32);
     return new Entry(join(this.root, stage, key), stage, key, inputs, () => registerProcess(this.root));
   }
 
-  /** Every entry on disk, whole or not; looking at them is no use of them. */
+  /** Every entry on disk, complete or not. Listing does not count as use. */
   async list(): Promise<Entry[]> {
     const found: Entry[] = [];
     for (const stage of await foldersIn(this.root)) {
@@ -32,13 +32,13 @@ export class Store {
   }
 }
 
-/** Names of the folders in a folder, sorted; hidden ones left out. */
+/** Names of the folders in a folder, sorted, without hidden ones. */
 async function foldersIn(path: string): Promise<string[]> {
   const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
   return entries.flatMap((entry) => (entry.isDirectory() && !entry.name.startsWith('.') ? [entry.name] : [])).sort();
 }
 
-/** Makes sure that a folder is there and can be written. @throws InputError with what to do otherwise */
+/** Makes a folder if it is missing. @throws InputError with what to do if it cannot be made or written */
 export async function ensureFolder(path: string): Promise<void> {
   try {
     await makeFolder(path);

@@ -1,36 +1,36 @@
 import { writeSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 
-/** Says to a command which process watches over it. */
+/** Environment variable with the process id of a command's supervisor. */
 export const SUPERVISOR = 'DGATE_SUPERVISOR';
-/** The file descriptor through which a command tells its supervisor what an interruption is to remove and to say. */
+/** File descriptor through which a command tells its supervisor what to remove and report after an interruption. */
 export const CHANNEL = 3;
 
-/** The process that watches over this one (`src/cli/supervisor.ts`); undefined where none does. */
+/** The supervisor of this process (`src/cli/supervisor.ts`); undefined if it has none. */
 export const supervisorId = claim();
 
 function claim(): number | undefined {
   const id = process.env[SUPERVISOR];
-  delete process.env[SUPERVISOR]; // for this process alone, not for what it starts
+  delete process.env[SUPERVISOR]; // for this process, not for its children
   return id === undefined ? undefined : Number(id);
 }
 
-/** Tells the supervisor, if there is one: without delay, so that it knows before anything is done. */
+/** Tells the supervisor, if there is one. Synchronous, so that it knows before the next operation. */
 export function tellSupervisor(told: unknown): void {
   if (supervisorId === undefined) return;
   try {
     writeSync(CHANNEL, `${JSON.stringify(told)}\n`);
   } catch {
-    process.kill(process.pid, 'SIGKILL'); // nobody is there any more
+    process.kill(process.pid, 'SIGKILL'); // the supervisor has ended
   }
 }
 
-/** How often a process looks whether its parent is there. */
+/** Interval at which a process checks its parent. */
 const LOOK_MS = 250;
 
 /**
- * Ends this process when its parent has ended, however busy it is: a thread of its own looks. Work that nobody waits for any
- * more would go on, and hold its locks.
+ * Ends this process when its parent has ended. A separate thread checks, so it works while this process is busy. Otherwise
+ * orphaned work would continue and hold its locks.
  */
 export function endWithParent(parent: number): void {
   const look = `const { platform, kill } = process;

@@ -6,8 +6,8 @@ import { hasEnded } from './processes.js';
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Temporary files in a folder that nobody will finish: those of processes of this machine that have ended, and those
- * that have not changed for a day (of other machines, nothing better is known).
+ * Abandoned temporary files in a folder: those of ended processes of this machine, and those unchanged for a day (the only
+ * sign for processes of other machines).
  */
 export async function abandonedIn(folder: string): Promise<string[]> {
   const abandoned: string[] = [];
@@ -16,7 +16,7 @@ export async function abandonedIn(folder: string): Promise<string[]> {
     if (machine === undefined) continue;
     const path = join(folder, name);
     const changed = (await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now();
-    // A process id that is used again is no reason to keep a file for ever: a day does.
+    // A reused process id must not keep a file forever: a day is enough.
     if (hasEnded({ machine, pid: Number(pid), started: '' }) || Date.now() - changed > DAY_MS) abandoned.push(path);
   }
   return abandoned;
@@ -30,7 +30,7 @@ export async function deadLocksIn(folder: string): Promise<string[]> {
   return paths.filter((_, i) => !held[i]);
 }
 
-/** Removes what killed processes left in a folder. Only a help: what cannot be removed does no harm. */
+/** Removes leftovers of killed processes in a folder. Failures are ignored: leftovers do no harm. */
 export async function sweep(folder: string): Promise<void> {
   for (const path of await abandonedIn(folder)) await rm(path, { force: true }).catch(() => {});
 }

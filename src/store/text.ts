@@ -25,7 +25,7 @@ export function seal(value: object): string {
   return `${text.slice(0, -2)}${text === '{\n}' ? '' : ','}\n "seal": "${sha256(text)}"\n}\n`;
 }
 
-/** What was sealed; undefined where the text is not what {@link seal} wrote, in whichever bit. */
+/** The sealed object; undefined if the text differs in any bit from what {@link seal} wrote. */
 export function unseal(sealed: string): unknown {
   const [, body, hash] = /^(.*),\n "seal": "([0-9a-f]{64})"\n\}\n$/s.exec(sealed) ?? [];
   if (body === undefined || sha256(`${body}\n}`) !== hash) return undefined;

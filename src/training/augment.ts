@@ -3,8 +3,8 @@ import { Random } from '../random.js';
 import type { Recipe } from './recipe.js';
 
 /**
- * The order in which an epoch sees the images: depends on the seed and the epoch alone, so that an interrupted training
- * goes on as if nothing had happened.
+ * The order of the images in an epoch. It depends only on the seed and the epoch, so that a resumed training continues
+ * unchanged.
  *
  * @param epoch counted from 0
  * @returns (count) positions, each once
@@ -20,10 +20,10 @@ export function stepRandom(seed: number, epoch: number, step: number): Random {
 }
 
 /**
- * Random crops after padding with black, and mirror images, as torchvision's `RandomCrop(size, padding)` and
- * `RandomHorizontalFlip()` make of bytes.
+ * Random crops after padding with black, and random mirroring: torchvision's `RandomCrop(size, padding)` and
+ * `RandomHorizontalFlip()` on bytes.
  *
- * @param images (n, channels, height, width) bytes, n whatever they hold
+ * @param images (n, channels, height, width) bytes
  * @returns new images of the same shape
  */
 export function augment(
@@ -48,7 +48,7 @@ export function augment(
   return out;
 }
 
-/** out[x] = row[x + shift] where that lies in the row; mirrored afterwards. */
+/** out[x] = row[x + shift] where x + shift is in the row, then mirrored. */
 function copyRow(
   source: Uint8Array,
   from: number,

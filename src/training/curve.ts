@@ -1,19 +1,19 @@
 import { csvOf } from '../csv.js';
 
-/** What an epoch came to. */
+/** Results of an epoch. */
 export interface CurvePoint {
   /** Epochs done, from 1. */
   readonly epoch: number;
-  /** Steps done since the beginning. */
+  /** Steps since the beginning of the training. */
   readonly step: number;
   /** Rate of the epoch's last step. */
   readonly learningRate: number;
-  /** Mean over the epoch's images as they came, augmented, while the network learnt from them. */
+  /** Mean over the epoch's augmented images, during training. */
   readonly trainLoss: number;
   readonly trainAccuracy: number;
-  /** On the images held out, at the epoch's end. */
+  /** On the held-out images, at the epoch's end. */
   readonly validationAccuracy: number;
-  /** Seconds of training and validation so far, interruptions not included. */
+  /** Seconds of training and validation so far, without interruptions. */
   readonly seconds: number;
 }
 

@@ -6,9 +6,9 @@ import { InputError } from '../errors.js';
 import { augment, epochOrder, stepRandom } from './augment.js';
 import type { Recipe } from './recipe.js';
 
-/** The images of a training; none is in both parts. */
+/** The images of a training, in two disjoint parts. */
 export interface TrainingImages {
-  /** What the network learns from. */
+  /** Images that the network learns from. */
   readonly learn: ImageSource;
   readonly validation: ImageSource;
   /** Positions of the validation images among the training images, ascending. */
@@ -19,9 +19,9 @@ export interface TrainingImages {
 }
 
 /**
- * Divides the training images into those to learn from and those held out.
+ * Divides the training images into images to learn from and held-out images.
  *
- * @throws InputError where there are not as many images as the recipe asks for
+ * @throws InputError if there are fewer images than the recipe needs
  */
 export function divideImages(
   train: ImageSource,
@@ -52,7 +52,7 @@ export function divideImages(
   };
 }
 
-/** Steps of an epoch: the images that fill no batch wait for another epoch's order. */
+/** Steps of an epoch: images of an incomplete batch are left to other epochs. */
 export function stepsPerEpoch(images: TrainingImages, recipe: Recipe): number {
   return Math.floor(images.learn.count / recipe.batchSize);
 }
@@ -64,7 +64,7 @@ export interface TrainingBatch {
   readonly labels: Int32Array;
 }
 
-/** Batches of an epoch, from a step on; each depends on seed, epoch and step alone. */
+/** Batches of an epoch, starting at a step; each depends only on seed, epoch and step. */
 export async function* epochBatches(
   { learn, preprocessing }: TrainingImages,
   recipe: Recipe,

@@ -8,9 +8,9 @@ import type { Tensor } from '../tensor.js';
  * torchvision's DenseNets do); the classifier: uniform within 1 / sqrt(fan-in), PyTorch's default; batch norm: the
  * identity.
  *
- * Each tensor has random numbers of its own: the same seed and name give the same values whatever else is in a network.
+ * Each tensor has its own random sequence: the same seed and name give the same values in any network.
  *
- * @param zeroInitResidual whether the last batch norm of each residual block's body begins at weight 0
+ * @param zeroInitResidual whether the last batch norm of each residual block's body starts with weight 0
  */
 export function initialTensors(network: Network, seed: number, zeroInitResidual: boolean): Map<string, Tensor> {
   const zeroed = zeroInitResidual ? lastNormsOfResiduals(network) : new Set<string>();
@@ -28,7 +28,7 @@ export function initialTensors(network: Network, seed: number, zeroInitResidual:
   );
 }
 
-/** Names of the weights that make a residual block's body 0. */
+/** Names of the weights of the last batch norm in each residual block. */
 function lastNormsOfResiduals(network: Network): Set<string> {
   const layers: Layer[] = network.stages.flatMap((stage) => stage.layers);
   return new Set(

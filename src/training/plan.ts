@@ -2,20 +2,20 @@ import { InputError } from '../errors.js';
 import { type Recipe, type RecipeName, type RecipeOverrides, recipeWith } from './recipe.js';
 import type { Training } from './state.js';
 
-/** What a command asks for; what is absent has a default, or on resuming is as it was. */
+/** Options of a command. Absent ones have a default or, when resuming, their earlier value. */
 export interface TrainingWish extends RecipeOverrides {
   readonly preset?: RecipeName | undefined;
   readonly seed?: number | undefined;
 }
 
-/** What a new training is to do. */
+/** The settings of a new training. */
 export interface TrainingPlan {
   readonly preset: RecipeName;
   readonly recipe: Recipe;
   readonly seed: number;
 }
 
-/** The plan of a new training. @throws InputError naming every value that makes no sense */
+/** The plan of a new training. @throws InputError naming every invalid value */
 export function planTraining(wish: TrainingWish): TrainingPlan {
   const { preset = 'laptop', seed = 0, epochs, batchSize, learningRate, trainImages } = wish;
   const overrides = { epochs, batchSize, learningRate, trainImages };
@@ -24,9 +24,9 @@ export function planTraining(wish: TrainingWish): TrainingPlan {
 }
 
 /**
- * Checks that a command may go on with a training.
+ * Checks that a command may resume a training.
  *
- * @throws InputError naming everything that is asked for otherwise than it was begun
+ * @throws InputError naming every option that differs from the interrupted training's
  */
 export function checkResumed(
   begun: Training,
@@ -58,6 +58,8 @@ export function checkResumed(
   };
   const problems = Object.keys(was)
     .filter((key) => asked[key] !== undefined && asked[key] !== was[key])
-    .map((key) => `${where}: was begun with ${key} ${was[key]}, not ${asked[key]}; valid: the same, or another --out`);
+    .map(
+      (key) => `${where}: was started with ${key} ${was[key]}, not ${asked[key]}; valid: the same, or another --out`,
+    );
   if (problems.length > 0) throw new InputError(problems);
 }

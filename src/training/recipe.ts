@@ -1,12 +1,12 @@
 import { InputError } from '../errors.js';
 
-/** How a network is trained: stochastic gradient descent with momentum down a cosine, on augmented images. */
+/** How a network is trained: SGD with momentum and a cosine schedule, on augmented images. */
 export interface Recipe {
   readonly epochs: number;
   readonly batchSize: number;
-  /** The highest rate, at the end of the warm-up. */
+  /** The highest rate, reached at the end of the warm-up. */
   readonly learningRate: number;
-  /** Share of all steps in which the rate rises from 0 to `learningRate`, 0 to 1. */
+  /** Share of all steps during which the rate rises from 0 to `learningRate`, 0 to 1. */
   readonly warmUpFraction: number;
   readonly momentum: number;
   readonly nesterov: boolean;
@@ -16,15 +16,15 @@ export interface Recipe {
   readonly decayBatchNorm: boolean;
   /** Share of the target that is spread over all classes, 0 to 1. */
   readonly labelSmoothing: number;
-  /** Whether each residual block begins as the identity: the last batch norm of its body at 0 (Goyal et al. 2017). */
+  /** Whether each residual block starts as the identity: the last batch norm of its body is 0 (Goyal et al. 2017). */
   readonly zeroInitResidual: boolean;
-  /** Pixels of black around an image before it is cropped to its size again at a random place. */
+  /** Black pixels added around an image before it is cropped to its size at a random place. */
   readonly cropPadding: number;
   /** Whether half of the images are mirrored left to right. */
   readonly flip: boolean;
-  /** Share of the training images that is never learnt from: 5,000 of CIFAR-10's 50,000. */
+  /** Share of the training images that are held out: 5,000 of CIFAR-10's 50,000. */
   readonly heldOutFraction: number;
-  /** Images to learn from; all that are not held out if absent. */
+  /** Number of images to learn from; all that are not held out if absent. */
   readonly trainImages?: number;
 }
 
@@ -47,9 +47,9 @@ const laptop: Recipe = {
 /** The recipes by name. */
 export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   /**
-   * kuangliu/pytorch-cifar's, the source of the paper's networks on CIFAR-10, with a warm-up: kuangliu has none. Here the
-   * rate rises through the first 5 of 200 epochs: while an untrained network changes fast, long steps can lead astray
-   * (Goyal et al. 2017, section 2.2), and a run of a day should not be lost to its first minutes.
+   * The recipe of kuangliu/pytorch-cifar, the source of the paper's networks on CIFAR-10, plus a warm-up over the first 5 of
+   * 200 epochs: large steps can make an untrained network diverge (Goyal et al. 2017, section 2.2), and a run of a day should
+   * not be lost in its first minutes.
    */
   paper: {
     ...common,
@@ -63,11 +63,11 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   },
   /** For small networks on two cores: the rate to 0.2 within the first fifth, then down a cosine. */
   laptop,
-  /** Shows that everything works, in seconds for a small network. */
+  /** Checks that everything works, in seconds for a small network. */
   smoke: { ...laptop, epochs: 2, batchSize: 64, learningRate: 0.1, trainImages: 640 },
 };
 
-/** What the command line may change in a recipe. */
+/** Options of the command line that change a recipe. */
 export interface RecipeOverrides {
   readonly epochs?: number | undefined;
   readonly batchSize?: number | undefined;
@@ -82,7 +82,7 @@ const limits = {
   trainImages: { least: 2, most: 1e9, whole: true, option: '--train-images' },
 } as const;
 
-/** The recipe of this name with changes. @throws InputError naming every value that makes no sense */
+/** The recipe of this name with changes. @throws InputError naming every invalid value */
 export function recipeWith(name: RecipeName, overrides: RecipeOverrides): Recipe {
   const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
   const problems = given.flatMap(([key, value]) => {
@@ -96,9 +96,9 @@ export function recipeWith(name: RecipeName, overrides: RecipeOverrides): Recipe
 }
 
 /**
- * Learning rate of a step: from 0 in a straight line to the highest rate, then down half a cosine to 0.
+ * Learning rate of a step: linear from 0 to the highest rate, then half a cosine down to 0.
  *
- * @param step counted from 0 over all epochs; the first step of a warm-up already learns
+ * @param step counted from 0 over all epochs; the first step of a warm-up has a rate above 0
  */
 export function learningRateAt(recipe: Recipe, step: number, totalSteps: number): number {
   const warmUp = recipe.warmUpFraction * totalSteps;

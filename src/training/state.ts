@@ -12,7 +12,7 @@ import type { CurvePoint } from './curve.js';
 import { type Recipe, type RecipeName, recipeNames } from './recipe.js';
 import type { TrainingTensors } from './trainer.js';
 
-/** What a training is: all that its outcome depends on but the machine. */
+/** Everything that the outcome of a training depends on, except the machine. */
 export interface Training {
   readonly network: string;
   readonly preset: RecipeName;
@@ -23,20 +23,20 @@ export interface Training {
   readonly dataSha256: string;
 }
 
-/** How far a training is. */
+/** Progress of a training. */
 export interface Position {
-  /** Epoch in progress, from 0. */
+  /** Current epoch, from 0. */
   readonly epoch: number;
-  /** Steps done in it. */
+  /** Completed steps of the epoch. */
   readonly step: number;
-  /** Of the epoch's steps so far: sum of their losses, and images classified correctly. */
+  /** Sum of the losses of the epoch's completed steps, and number of correctly classified images. */
   readonly lossSum: number;
   readonly correct: number;
   readonly seconds: number;
   readonly curve: readonly CurvePoint[];
 }
 
-/** An interrupted training: what it is, where it stands, and its tensors. */
+/** An interrupted training: its settings, progress and tensors. */
 export interface TrainingState {
   readonly training: Training;
   readonly position: Position;
@@ -56,11 +56,11 @@ export async function writeState(path: string, { training, position, tensors }: 
   });
 }
 
-/** Reads a state. @throws InputError where the file is missing, damaged or something else */
+/** Reads a state. @throws InputError if the file is missing, damaged or not a training state */
 export async function readState(path: string): Promise<TrainingState> {
   const { tensors, metadata } = await readCheckpoint(path);
   if (metadata['format'] !== FORMAT) {
-    throw new InputError(`${path}: no interrupted training of this version; valid: what dgate train wrote`);
+    throw new InputError(`${path}: not an interrupted training of this version; valid: what dgate train wrote`);
   }
   const training = parsed(trainingSchema, metadata, 'training', path);
   const position = parsed(positionSchema, metadata, 'position', path);
@@ -71,9 +71,9 @@ export async function readState(path: string): Promise<TrainingState> {
 }
 
 /**
- * Checks that a state that was read fits the network and its images.
+ * Checks that a state fits the network and its images.
  *
- * @throws InputError naming every tensor that does not fit, or the place that no training reaches
+ * @throws InputError naming every tensor that does not fit, or an impossible position
  */
 export function checkState(state: TrainingState, network: Network, stepsPerEpoch: number, path: string): void {
   const { training, position, tensors } = state;
@@ -95,7 +95,7 @@ const share = z.number().min(0).max(1);
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const positive = z.number().positive();
 
-/** A file that says of itself what `writeState` says may still come from anybody. */
+/** The file is not trusted, even with the right format: every value is checked. */
 const trainingSchema = z.strictObject({
   network: z.string(),
   preset: z.enum(recipeNames),
@@ -157,14 +157,14 @@ function parsed<T>(
   throw new InputError(`${path}: ${[key, ...at].join('.')}: ${message}; ${AGAIN}`);
 }
 
-const AGAIN = 'valid: what dgate train wrote; otherwise begin again with another --out';
+const AGAIN = 'valid: what dgate train wrote; otherwise start again with another --out';
 
-/** Where a training stands, in words. */
+/** The position of a training, in words. */
 export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step'>): string {
   return `epoch ${epoch + 1}, after step ${step}`;
 }
 
-/** Removes what kills in the middle of a write left beside a state: as large as the state itself. */
+/** Removes temporary files of killed processes beside a state; each is as large as the state. */
 export async function removeLeftovers(path: string): Promise<void> {
   const folder = dirname(path);
   const names = await readdir(folder).catch((): string[] => []);

@@ -11,17 +11,17 @@ import { learningRateAt } from './recipe.js';
 import { describePosition, type Position, type TrainingState } from './state.js';
 import type { StepResult, Trainer, TrainingEngine } from './trainer.js';
 
-/** Images of a validation batch. */
+/** Number of images in a validation batch. */
 const VALIDATION_BATCH = 100;
-/** Without `checkpointEvery`, the longest time between two checkpoints; an epoch's end always writes one. */
+/** Longest time between two checkpoints without `checkpointEvery`; each epoch's end also writes one. */
 const CHECKPOINT_SECONDS = 300;
 
-/** Thrown where the loss or a weight is no longer a finite number. */
+/** Thrown when the loss or a weight is no longer finite. */
 export class Diverged extends Error {
   override readonly name = 'Diverged';
 }
 
-/** A training's surroundings. */
+/** The environment of a training. */
 export interface TrainOptions {
   readonly network: Network;
   readonly engine: TrainingEngine;
@@ -29,7 +29,7 @@ export interface TrainOptions {
   readonly progress: Progress;
   /** Steps between two checkpoints; by time and epoch if absent. */
   readonly checkpointEvery?: number | undefined;
-  /** Keeps a state that is good; called in turn, never twice at a time. */
+  /** Saves a finite state; calls never overlap. */
   save(state: TrainingState): Promise<void>;
 }
 
@@ -40,10 +40,10 @@ export interface Trained {
 }
 
 /**
- * Trains to the end from where a state stands: `position` 0 and initial tensors are the beginning. The same state on the
- * same engine leads to the same weights, however often it is interrupted and taken up again from what was saved.
+ * Trains from a state to the end; a new training starts with `position` 0 and initial tensors. The same state on the same
+ * engine leads to the same weights, however often the training is interrupted and resumed.
  *
- * @throws Diverged where the loss is not finite; what was saved last is good
+ * @throws Diverged if the loss is not finite; the last saved state is still finite
  */
 export async function train(start: TrainingState, options: TrainOptions): Promise<Trained> {
   const { engine, network, images, progress } = options;
@@ -70,7 +70,7 @@ export async function train(start: TrainingState, options: TrainOptions): Promis
   }
 }
 
-/** An epoch from its position on, with its validation. Returns the beginning of the next one. */
+/** Trains the rest of an epoch and validates. @returns the start of the next epoch */
 async function trainEpoch(
   trainer: Trainer,
   state: TrainingState,
@@ -103,7 +103,7 @@ async function trainEpoch(
       await save(trainer, { ...state, position }, options);
       saved = { seconds: position.seconds, step: position.step };
     }
-    await nextTurn(); // signals and the progress display wait for one
+    await nextTurn(); // lets signals and the progress display run
   }
   const validationAccuracy = await validate(trainer, images);
   const point: CurvePoint = {
@@ -125,7 +125,7 @@ async function trainEpoch(
   return next;
 }
 
-/** @throws Diverged rather than save weights that are not finite */
+/** Saves a state. @throws Diverged if a weight is not finite */
 async function save(trainer: Trainer, state: TrainingState, options: TrainOptions): Promise<void> {
   const tensors = await trainer.tensors();
   const bad = [...tensors.weights].find(([, { data }]) => !data.every(Number.isFinite));
@@ -137,7 +137,7 @@ function diverged({ epoch, step }: Position, what: string): Diverged {
   return new Diverged(`${describePosition({ epoch, step })}: ${what}`);
 }
 
-/** Share of the images held out that the network classifies correctly as it is. */
+/** The network's accuracy on the held-out images. */
 async function validate(trainer: Trainer, { validation, preprocessing }: TrainingImages): Promise<number> {
   let correct = 0;
   for await (const { images, labels, count } of batchesOf(validation, VALIDATION_BATCH)) {
@@ -149,12 +149,12 @@ async function validate(trainer: Trainer, { validation, preprocessing }: Trainin
   return correct / validation.count;
 }
 
-/** Steps done since the beginning. */
+/** Steps since the beginning of the training. */
 function globalStep(position: Position, { images }: TrainOptions, { training }: TrainingState): number {
   return position.epoch * stepsPerEpoch(images, training.recipe) + position.step;
 }
 
-/** Seconds, going on from `already`. */
+/** A clock in seconds that starts at `already`. */
 function startClock(already: number): () => number {
   const started = performance.now();
   return () => already + (performance.now() - started) / 1000;

@@ -3,7 +3,7 @@ import type { TensorMap } from '../tensor.js';
 import type { EngineDescription } from '../timing/machine.js';
 import type { Recipe } from './recipe.js';
 
-/** All that a network in training consists of, in PyTorch's names, shapes and orders. */
+/** All tensors of a training, with PyTorch's names, shapes and orders. */
 export interface TrainingTensors {
   /** The tensors of `networkTensors(network)`, running statistics included. */
   readonly weights: TensorMap;
@@ -11,11 +11,11 @@ export interface TrainingTensors {
   readonly momenta: TensorMap;
 }
 
-/** What a step found. */
+/** The result of a step. */
 export interface StepResult {
   /** Mean loss of the batch, label smoothing included, before the step. */
   readonly loss: number;
-  /** Images of the batch that were classified correctly. */
+  /** Number of the batch's images that were classified correctly. */
   readonly correct: number;
 }
 
@@ -25,7 +25,7 @@ export interface Trainer {
   step(images: Float32Array, labels: Int32Array, learningRate: number): Promise<StepResult>;
   /** Logits in evaluation mode, (count, classes). @param images (count, channels, height, width), normalised */
   logits(images: Float32Array, count: number): Promise<Float32Array>;
-  /** Copies of everything, bit for bit. */
+  /** Exact copies of all tensors. */
   tensors(): Promise<TrainingTensors>;
   close(): Promise<void>;
 }
@@ -33,6 +33,6 @@ export interface Trainer {
 /** An engine that trains. */
 export interface TrainingEngine {
   describe(): EngineDescription;
-  /** @param tensors momenta that are missing are 0 */
+  /** Loads a network. @param tensors missing momenta are 0 */
   load(network: Network, recipe: Recipe, tensors: TrainingTensors): Promise<Trainer>;
 }

@@ -64,11 +64,11 @@ describe('weights outside of an ONNX file', () => {
     ['a link out of the folder', { location: 'link' }, /weights of w lie in link: leads out of its folder/],
     ['a folder that is a link out of it', { location: 'up/secret' }, /leads out of its folder/],
     ['a path out of it', { location: '../secret' }, /leads out of its folder/],
-    ['an absolute path', { location: '/etc/passwd' }, /no name of a file/],
+    ['an absolute path', { location: '/etc/passwd' }, /not a file name/],
     ['a device', { location: 'zero', length: '8' }, /leads out of its folder/],
     ['a pipe', { location: 'pipe', length: '8' }, /pipe: this is a pipe, not a file/],
     ['a folder', { location: 'below' }, /below: this is a folder, not a file/],
-    ['nothing', {}, /"": no name of a file/],
+    ['nothing', {}, /"": not a file name/],
     ['a file that is not there', { location: 'no' }, /lie in no, which is missing beside it/],
     [
       'more bytes than there are',

@@ -98,7 +98,7 @@ describe('an interrupted training', function () {
     const other = startTraining(folder, `${smallest} --out asked.safetensors --resume --seed 4 --epochs 3`);
     expect(await other.ended).to.equal(2);
     expect(other.stderr).to.match(
-      /was begun with --seed 3, not 4; .*\n.*was begun with --epochs 2, not 3; valid: the same/,
+      /was started with --seed 3, not 4; .*\n.*was started with --epochs 2, not 3; valid: the same/,
     );
   });
 

@@ -45,7 +45,7 @@ describe('a training plan', () => {
     } as const;
     const problems = problemsOf(() => checkResumed(begun, other, 'F'));
     expect(problems).to.have.length(5);
-    expect(problems[0]).to.equal('F: was begun with network n, not m; valid: the same, or another --out');
+    expect(problems[0]).to.equal('F: was started with network n, not m; valid: the same, or another --out');
     expect(problems[2]).to.contain('--train-images all, not 5');
   });
 

@@ -37,7 +37,7 @@ describe('a training that was interrupted', () => {
 
   const about = { format: 'dgate training 1', training: state.training, position: state.position };
   const hostile: readonly (readonly [string, object, RegExp])[] = [
-    ['another format', { ...about, format: 'dgate training 9' }, /no interrupted training of this version/],
+    ['another format', { ...about, format: 'dgate training 9' }, /not an interrupted training of this version/],
     ['no position', { ...about, position: undefined }, /its position is not JSON/],
     ['a position that is none', { ...about, position: [] }, /position: .*expected object/],
     ['a step of text', { ...about, position: { ...state.position, step: '1' } }, /position\.step: .*expected number/],

@@ -8,7 +8,7 @@ import { readMat } from './mat.js';
 
 /** Labels of validation images that lie in one folder. */
 export interface GroundTruth {
-  /** File that says it. */
+  /** Its source file. */
   readonly file: string;
   /** Class of each image by the file's name without extension: positions in the sorted wnids. */
   readonly labels: ReadonlyMap<string, number>;
@@ -16,12 +16,12 @@ export interface GroundTruth {
 
 const truthName = 'ILSVRC2012_validation_ground_truth.txt';
 
-/** What names the classes of a flat `val/`, for messages. */
+/** Valid ground truths of a flat `val/`, for messages. */
 export const groundTruthForms =
   `the devkit (${truthName} beside meta.mat), Kaggle's LOC_val_solution.csv, or Caffe's val.txt ` +
   '(file and class number a line)';
 
-/** Where people keep them, below the folder of ImageNet. */
+/** Usual folders of ground truths, below ImageNet's. */
 const folders = [
   '',
   'devkit',
@@ -32,7 +32,7 @@ const folders = [
   'caffe_ilsvrc12',
 ];
 
-/** Every ground truth below these folders. @throws InputError where one is damaged */
+/** Every ground truth below these folders. @throws InputError if one is damaged */
 export function findGroundTruths(roots: readonly string[]): GroundTruth[] {
   return roots
     .flatMap((root) => folders.map((folder) => join(root, folder)))
@@ -80,7 +80,7 @@ function classIds(meta: string, file: string): ReadonlyMap<number, number> {
     const synsets = readMat(readRegularSync(meta)).get('synsets');
     if (!Array.isArray(synsets)) throw new RangeError('no variable "synsets"');
     for (const synset of synsets) {
-      if (typeof synset !== 'object') throw new RangeError('"synsets" is no list of structures');
+      if (typeof synset !== 'object') throw new RangeError('"synsets" is not a list of structures');
       const { ILSVRC2012_ID: id, WNID: wnid } = synset;
       const label = typeof wnid === 'string' ? wnids.indexOf(wnid) : -1;
       if (Array.isArray(id) && typeof id[0] === 'number' && id[0] <= 1000 && label >= 0) labels.set(id[0], label);

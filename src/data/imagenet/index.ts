@@ -4,7 +4,7 @@ import type { Dataset } from '../dataset.js';
 import { names, wnids } from './classes.js';
 
 /**
- * ImageNet, that is ILSVRC2012, where the user has it: registered with `dgate data fetch imagenet --from FOLDER`, never
+ * ImageNet (ILSVRC2012) in the user's folder: registered with `dgate data fetch imagenet --from FOLDER`, never
  * copied. Its validation images, whose labels are public, are the test split here.
  */
 export const imagenet: Dataset = {
@@ -19,7 +19,7 @@ export const imagenet: Dataset = {
   sources: ['official'],
   outside: '150 GB',
   isThere: (root) => exists(join(root, 'imagenet', 'dataset.json')),
-  // Loading these takes sharp; a run that finds all in the cache reads no image.
+  // Loaded on use, because they need sharp: a run with everything in the cache reads no image.
   fetch: async (options) => (await import('./register.js')).registerImageNet(options),
   verify: async (root, progress) => (await import('./verify.js')).verifyImageNet(root, progress),
   load: async (root, split, preprocessing) =>

@@ -9,9 +9,9 @@ import { findGroundTruths, groundTruthForms } from './ground-truth.js';
 /** Images that ILSVRC2012 has; its validation images are what dgate reports on, hence "test". */
 export const published: Readonly<Record<PublishedSplit, number>> = { train: 1_281_167, test: 50_000 };
 
-/** Where one copy of ImageNet keeps its splits; absent where it has none. */
+/** Folders of the splits in a copy of ImageNet; absent if it lacks one. */
 export interface ImageNetFolders {
-  /** The folder that was asked for. */
+  /** The folder that the user named. */
   readonly root: string;
   readonly train?: string;
   readonly test?: string;
@@ -20,7 +20,7 @@ export interface ImageNetFolders {
 /** Below the folder: as most unpack it, and as Kaggle's archive does. */
 const places = ['', 'Data/CLS-LOC', 'ILSVRC/Data/CLS-LOC'];
 
-/** Finds `train/` and `val/`. @throws InputError where there is neither */
+/** Finds `train/` and `val/`. @throws InputError if there is neither */
 export function locate(folder: string): ImageNetFolders {
   const root = resolve(folder);
   if (!isFolder(root)) throw new InputError(`${root}: no such folder; valid: the folder that holds train/ and val/`);
@@ -35,18 +35,18 @@ export function locate(folder: string): ImageNetFolders {
   );
 }
 
-/** A split as it lies on the disk. */
+/** A split on the disk. */
 export interface Scan {
   readonly directory: string;
   readonly files: readonly ListedFile[];
-  /** Every folder that holds images, with its time of change, by which later runs see that files came or went. */
+  /** Every folder that holds images, with its time of change, by which later runs notice added or removed files. */
   readonly folders: readonly (readonly [path: string, modifiedMs: number])[];
 }
 
 /**
  * Lists the images of a split. A class folder's label is the position of its wnid among all 1000, however many are there.
  *
- * @throws InputError naming folders that are no class, and a flat `val/` without ground truth
+ * @throws InputError naming folders that are not classes, or a flat `val/` without ground truth
  */
 export async function scanSplit(
   folders: ImageNetFolders,

@@ -9,7 +9,7 @@ import { listOf, readRegistration } from './register.js';
  * Opens a split; no image is read. Training images come in a shuffled order that is always the same, validation images
  * by name.
  *
- * @throws InputError where ImageNet was not registered or lacks the split
+ * @throws InputError if ImageNet is not registered or lacks the split
  */
 export async function loadImageNet(
   root: string,

@@ -18,18 +18,18 @@ export const registerCommand = 'dgate data fetch imagenet --from FOLDER';
 
 const registrationSchema = z.object({
   dataset: z.literal('imagenet'),
-  /** Where ImageNet lies. */
+  /** ImageNet's folder. */
   folder: z.string(),
   /** When `dgate data verify` last read all of it (ISO 8601), and the hash of all bytes of a split in order. */
   verified: z.object({ date: z.string(), train: z.string().optional(), test: z.string().optional() }).optional(),
 });
 
-/** `<root>/imagenet/dataset.json`: nothing is copied, only where it lies is remembered. */
+/** `<root>/imagenet/dataset.json`: only ImageNet's path is stored, nothing is copied. */
 export type Registration = z.infer<typeof registrationSchema>;
 
 export const registrationFolder = (root: string): string => join(root, 'imagenet');
 
-/** @throws InputError where ImageNet was not registered, or its folder is gone */
+/** @throws InputError if ImageNet is not registered, or its folder is gone */
 export async function readRegistration(root: string): Promise<Registration> {
   const path = join(registrationFolder(root), 'dataset.json');
   const registration = registrationSchema.safeParse(await readJson(path)).data;
@@ -45,9 +45,9 @@ export async function writeRegistration(root: string, registration: Registration
 }
 
 /**
- * Remembers where ImageNet lies and lists its files; nothing is copied.
+ * Stores ImageNet's path and lists its files; nothing is copied.
  *
- * @throws InputError where the folder is not laid out as ImageNet
+ * @throws InputError if the folder does not have ImageNet's layout
  */
 export async function registerImageNet({ root, from, progress }: FetchOptions): Promise<DataReport> {
   if (from === 'official') {
@@ -72,7 +72,7 @@ export function splitsOf(folders: { readonly train?: string; readonly test?: str
   return (['train', 'test'] as const).filter((split) => folders[split] !== undefined);
 }
 
-/** The stored list of a split, made again where files came or went. @throws InputError */
+/** The stored list of a split, rebuilt if files were added or removed. @throws InputError */
 export async function listOf(
   root: string,
   registration: Registration,
@@ -108,12 +108,12 @@ function listPath(root: string, split: PublishedSplit): string {
   return join(registrationFolder(root), `${split}.list`);
 }
 
-/** Time of change in ms; NaN where there is nothing, which equals nothing. */
+/** Modification time in ms; NaN, which equals nothing, if the path does not exist. */
 function modified(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NaN;
 }
 
-/** What a split lacks of ILSVRC2012: a line for classes, a line for images. */
+/** Missing parts of ILSVRC2012 in a split: a line for classes, a line for images. */
 export function incompleteness(split: PublishedSplit, list: FileList): string[] {
   const counts = classCounts(list.labels, wnids.length);
   const missing = wnids.filter((_, label) => counts[label] === 0);

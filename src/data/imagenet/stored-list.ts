@@ -11,7 +11,7 @@ interface Header {
   readonly folders: Scan['folders'];
 }
 
-/** A list of files as it was stored, and the folders that it was made from. */
+/** A stored list of files, and the folders that it was made from. */
 export interface StoredList {
   readonly list: FileList;
   readonly folders: Scan['folders'];
@@ -42,7 +42,7 @@ function* textOf(header: Header, list: FileList): Generator<string> {
   yield lines.join('');
 }
 
-/** Reads a stored list; undefined where there is none, or it is not what was written. */
+/** Reads a stored list; undefined if it is missing or damaged. */
 export async function readList(path: string): Promise<StoredList | undefined> {
   const bytes = await readRegular(path).catch(() => undefined);
   const end = bytes?.indexOf(10) ?? -1;

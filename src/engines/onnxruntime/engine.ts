@@ -24,10 +24,10 @@ import { tryIsolated } from './probe.js';
 import { forBatches, sessionOptions, sleepsSoon } from './session.js';
 import { oneOrMore, SessionPool } from './session-pool.js';
 
-// Warnings are about nodes that were written on purpose as they are.
+// The warnings concern nodes that dgate writes on purpose.
 ort.env.logLevel = 'error';
 
-/** How ONNX Runtime executes on one kind of device. */
+/** One kind of device that ONNX Runtime executes on. */
 export interface Execution {
   readonly id: string;
   readonly device: string;
@@ -81,10 +81,10 @@ export class OnnxRuntime implements Engine {
   }
 
   /**
-   * The sessions of a network: on CUDA one for each size of batches. On the CPU, of an original network (it has no places),
-   * one for one image and one for batches, each with the options that are fastest, as gated ones that are timed against it
-   * have them. Else one for all: without plans of the memory an extraction took 18 % more for 10,000 photographs than for
-   * 100, with them 10 to 12 %.
+   * The sessions of a network. On CUDA: one for each batch size. On the CPU, for an original network (no places): one for
+   * single images and one for batches, each with its fastest options, like the gated networks that are timed against it.
+   * Otherwise one for all: without memory plans, an extraction took 18 % more per photograph for 10,000 photographs than
+   * for 100; with them, 10 to 12 %.
    */
   async #featureSessions(
     lowered: LoadedNetwork,
@@ -172,7 +172,7 @@ export class OnnxRuntimeCpu extends OnnxRuntime {
   }
 }
 
-/** Version of the npm package onnxruntime-node. */
+/** The version of the npm package onnxruntime-node. */
 export async function packageVersion(): Promise<string> {
   const path = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
   return (JSON.parse(await readFile(path, 'utf8')) as { version: string }).version;

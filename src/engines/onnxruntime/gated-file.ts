@@ -8,7 +8,7 @@ import type { OpenSession } from './session.js';
 export interface LoadedFile {
   /**
    * @param pixels bytes [count, 3, height, width], channels in the file's order
-   * @returns with the time of the graph alone
+   * @returns the answers, and the time of the graph alone
    */
   run(pixels: Uint8Array, count: number, thresholds: readonly number[]): Promise<GatedBatch & { readonly ms: number }>;
   close(): Promise<void>;
@@ -17,8 +17,8 @@ export interface LoadedFile {
 /**
  * Opens a file of `dgate export`.
  *
- * @param open in this process, or, a file of unknown origin, in one of its own
- * @throws InputError where ONNX Runtime refuses the file
+ * @param open in this process or, for a file of unknown origin, in an isolated one
+ * @throws InputError if ONNX Runtime refuses the file
  */
 export async function loadGatedFile({ about, model }: GatedFile, path: string, open: OpenSession): Promise<LoadedFile> {
   const session = await open(model, { logSeverityLevel: 4 });
@@ -39,7 +39,9 @@ export async function loadGatedFile({ about, model }: GatedFile, path: string, o
         winners.some((winner) => winner < 0 || winner >= about.classes.length) ||
         ways.some((way) => way < 0 || way > about.gates.length)
       ) {
-        throw new InputError(`${path}: does not answer with a class, an exit and a confidence for each image`);
+        throw new InputError(
+          `${path}: does not return a class, an exit and a confidence for each image; valid: a file of dgate export`,
+        );
       }
       return {
         classes: Int32Array.from(winners, Number),

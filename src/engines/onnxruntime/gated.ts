@@ -19,15 +19,14 @@ import * as ort from './ort.js';
 import { forBatches, sleepsSoon } from './session.js';
 import { oneOrMore } from './session-pool.js';
 
-/** Opens sessions of one engine, with these options besides its own. */
+/** Opens sessions of one engine; `options` are added to the engine's. */
 export type CreateSession = (
   model: Uint8Array,
   options?: ort.InferenceSession.SessionOptions,
 ) => Promise<ort.InferenceSession>;
 
 /**
- * A gated network on ONNX Runtime's CPU: a session for one image at a time and one for batches, each opened when it is
- * first needed.
+ * A gated network on ONNX Runtime's CPU: a session for single images and one for batches, each opened on first use.
  */
 export function loadOnCpu(
   createSession: CreateSession,
@@ -70,7 +69,7 @@ export async function loadOnDevice(
   };
 }
 
-/** Thresholds as a graph takes them. */
+/** Feeds thresholds to a graph's inputs. */
 type ThresholdFeeds = (thresholds: Float32Array) => Record<string, ort.Tensor>;
 
 const allAtOnce: ThresholdFeeds = (thresholds) => ({
@@ -99,7 +98,7 @@ export function runnerOf(
   };
 }
 
-/** What a graph with `plainAnswer` says of its images. */
+/** The answers of a graph that was written with `plainAnswer`. */
 export function answerOf(
   results: ort.InferenceSession.OnnxValueMapType,
   classes: number,
@@ -112,7 +111,7 @@ export function answerOf(
   return { exits, ...decide(answers, classes, confidence, stride) };
 }
 
-/** How many channels ONNX Runtime's blocked layout puts together on this machine. */
+/** Channels per block of ONNX Runtime's NCHWc layout on this machine. */
 async function channelBlockOn(createSession: CreateSession): Promise<number | undefined> {
   const { input, output, dims } = channelBlockProbe;
   const session = await createSession(channelBlockModel());
@@ -122,7 +121,7 @@ async function channelBlockOn(createSession: CreateSession): Promise<number | un
   return channelBlockOf(results[output]!.data as Float32Array);
 }
 
-/** The model as ONNX Runtime would run it. It gives that as a file only, which is removed again. */
+/** The model as ONNX Runtime optimises it. ONNX Runtime writes that to a file only, which is removed afterwards. */
 async function optimise(createSession: CreateSession, model: Uint8Array): Promise<Uint8Array> {
   const folder = join(tmpdir(), `dgate-optimised-${randomBytes(8).toString('hex')}`);
   const keep = removeOnExit(folder);

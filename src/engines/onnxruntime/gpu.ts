@@ -23,7 +23,7 @@ export class OnnxRuntimeWebGpu extends OnnxRuntime {
   }
 }
 
-/** What it takes to run on CUDA, besides what ships with onnxruntime-node. */
+/** Libraries that CUDA needs and that do not ship with onnxruntime-node. */
 export const cudaLibraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const;
 
 const CUDA_12 = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
@@ -68,7 +68,7 @@ export class OnnxRuntimeCuda extends OnnxRuntime {
   }
 }
 
-/** Runs a product of two numbers: a provider that lacks its device or its libraries fails here. */
+/** Multiplies two numbers: a provider without its device or libraries fails here. */
 async function probe(engine: OnnxRuntime, explain: (message: string) => EngineUnavailable): Promise<void> {
   try {
     const scaling = { mean: Float32Array.of(0), inverse: Float32Array.of(1) };
@@ -80,7 +80,7 @@ async function probe(engine: OnnxRuntime, explain: (message: string) => EngineUn
   }
 }
 
-/** What went wrong, out of a line that names every function between it and us. */
+/** The CUDA failure in a line that also names every function on the call stack. */
 function cudaFailure(message: string): string {
   return /CUDA failure \d+: [^;]*[^; ]/.exec(message)?.[0] ?? message;
 }

@@ -3,10 +3,10 @@ import * as ort from './ort.js';
 import { type OpenSession, refusedBy, sessionOptions } from './session.js';
 
 /**
- * Opens models in this process, where one that is made to that end can end or hold up everything: for those that dgate
- * wrote itself just now.
+ * Opens models in this process, which a malicious or corrupt graph can crash or block: only for models that dgate has just
+ * written.
  *
- * @param path how to call it in messages
+ * @param path the model's name in messages
  */
 export function openInProcess(path: string): OpenSession {
   const refused = (error: unknown): never => {

@@ -1,4 +1,4 @@
-/** ONNX Runtime in a process of its own: opens one model after the other and runs them, as `isolated-runtime.ts` asks. */
+/** The isolated process: opens and runs one model after another, as `isolated-runtime.ts` requests. */
 import { readSync } from 'node:fs';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { endWithParent } from '../../store/supervised.js';
@@ -37,7 +37,7 @@ function readModel(bytes: number): Uint8Array {
   const model = Buffer.allocUnsafe(bytes);
   for (let done = 0; done < bytes; ) {
     const count = readSync(MODEL_PIPE, model, done, bytes - done, null);
-    if (count === 0) process.exit(1); // nobody is there any more
+    if (count === 0) process.exit(1); // the parent has ended
     done += count;
   }
   return model;
@@ -50,5 +50,5 @@ process.on('message', (ask: Ask) => {
     .catch(said)
     .then((found) => process.send!(found));
 });
-process.once('disconnect', () => process.exit(0)); // whatever threads ONNX Runtime leaves behind
-endWithParent(process.ppid); // of whose end native code that works for ever would not hear
+process.once('disconnect', () => process.exit(0)); // ONNX Runtime may leave threads behind
+endWithParent(process.ppid); // native code that never returns would not receive 'disconnect'

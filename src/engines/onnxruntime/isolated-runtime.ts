@@ -9,26 +9,26 @@ import { loaders } from '../loaders.js';
 import type { InferenceSession } from './ort.js';
 import { type Feed, type OpenSession, type RunResult, refusedBy, type Session, sessionOptions } from './session.js';
 
-/** What a process may take in which a model of unknown origin runs. */
+/** Limits of a process that runs a model of unknown origin. */
 export interface Limits {
   /** For opening a model, and for each run. */
   readonly seconds: number;
-  /** Most memory in MB: of the process's data (RLIMIT_DATA, on Linux only). */
+  /** Limit on the process's data in MB (RLIMIT_DATA; Linux only). */
   readonly memoryMb: number;
-  /** Most memory of what comes out of a run. */
+  /** Limit on the size of a run's outputs, in MB. */
   readonly outputMb: number;
 }
 
 /**
- * What an honest model of this size stays far below: its bytes are held a few times over while it is opened, and each thread
- * has a stack of its own.
+ * Limits that a valid model of this size stays far below: opening it holds several copies of its bytes, and each thread has
+ * a stack.
  */
 export function limitsFor(modelBytes: number): Limits {
   const mb = modelBytes / 1e6;
   return { seconds: 60 + mb / 5, memoryMb: 2000 + 10 * mb + 16 * availableParallelism(), outputMb: 256 + 2 * mb };
 }
 
-/** What the process is asked; a model's bytes come through {@link MODEL_PIPE}, as they are. */
+/** A request to the process. A model's bytes are sent through {@link MODEL_PIPE}. */
 export type Ask =
   | { readonly modelBytes: number; readonly options: InferenceSession.SessionOptions }
   | {
@@ -37,18 +37,18 @@ export type Ask =
       readonly mostBytes: number;
     };
 
-/** A file descriptor of the process. */
+/** The process's file descriptor that models are read from. */
 export const MODEL_PIPE = 4;
 
-/** What it answers. */
+/** The process's answer. */
 export type Answer =
   | { readonly opened: true }
   | { readonly values: readonly (RunValue & { readonly name: string })[]; readonly ms: number }
   | { readonly refused: string };
 
 /**
- * ONNX Runtime in a process of its own. It is native code, and a graph that was made to that end (or damaged so) can end the
- * process that opens it, keep it busy for ever, or take all memory: here that ends this process, with one line.
+ * ONNX Runtime in an isolated process. It is native code: a malicious or corrupt graph can crash its process, block it
+ * forever, or use up all memory. Here that ends only the isolated process, and the error is one line.
  */
 export class IsolatedRuntime {
   readonly #child: ChildProcess;
@@ -68,7 +68,7 @@ export class IsolatedRuntime {
     this.#child = startProcess(limits);
     process.once('exit', this.#kill);
     this.#models = this.#child.stdio[MODEL_PIPE] as Writable;
-    this.#models.on('error', () => {}); // where nothing can be sent, the process has ended
+    this.#models.on('error', () => {}); // nothing can be sent: the process has ended
     let said = '';
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said = `${said}${text}`.slice(-4000);
@@ -87,12 +87,12 @@ export class IsolatedRuntime {
     return this.#child.pid;
   }
 
-  /** Whether it can open no other model. */
+  /** Whether the process has ended: it can open no other model. */
   get isEnded(): boolean {
     return this.#isEnded;
   }
 
-  /** Opens a model; one opened before is closed. @throws InputError where ONNX Runtime refuses it, or does not survive it */
+  /** Opens a model and closes the previous one. @throws InputError if ONNX Runtime refuses the model or crashes on it */
   async open(model: Uint8Array, path: string, options: InferenceSession.SessionOptions = {}): Promise<Session> {
     const all = { ...sessionOptions('cpu'), ...options };
     this.#models.write(model);
@@ -131,7 +131,7 @@ export class IsolatedRuntime {
     }
   }
 
-  /** Never settles where the process ends meanwhile. */
+  /** Never settles if the process ends first. */
   #answerTo(ask: Ask): Promise<Answer> {
     return new Promise((resolve) => {
       this.#child.once('message', (answer: Answer) => resolve(answer));
@@ -151,10 +151,10 @@ export class IsolatedRuntime {
   }
 }
 
-/** How native code, V8 and ONNX Runtime say that the limit of memory was met. */
+/** Messages of native code, V8 and ONNX Runtime when the memory limit is reached. */
 const outOfMemory = /bad.?alloc|out of memory|failed to allocate|allocation failed|cannot allocate/i;
 
-/** Opens each model in a process of its own, which ends with the session. @param path how to call it in messages */
+/** Opens each model in an isolated process, which ends with the session. @param path the model's name in messages */
 export function openIsolated(path: string, valid: string, limits?: Limits): OpenSession {
   return async (model, options) => {
     const runtime = new IsolatedRuntime(limits ?? limitsFor(model.byteLength), valid);

@@ -3,8 +3,8 @@ import { messageOf } from '../../errors.js';
 import { EngineUnavailable } from '../unavailable.js';
 
 /**
- * Loads ONNX Runtime's native library first of all: where the package has none for this system (macOS on Intel, musl, a
- * node_modules from another machine, of which only its own system's library is kept), that is one line.
+ * Loads ONNX Runtime's native library before anything uses it. If the package has none for this system (macOS on Intel,
+ * musl, a node_modules from another machine), the error is one line.
  *
  * @param load in tests, another loader
  * @throws EngineUnavailable

@@ -1,2 +1,2 @@
-// Node passes what is set here on to the native environment (`setenv`), where ONNX Runtime asks for it.
+// Node passes this on to the native environment (`setenv`), where ONNX Runtime reads it.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';

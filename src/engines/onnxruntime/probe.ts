@@ -9,9 +9,9 @@ import type { OpenSession } from './session.js';
 const VALID = 'an ONNX model that ONNX Runtime runs';
 
 /**
- * Runs models of the user's as they stand, nothing fused, on the CPU and in a process of its own.
+ * Runs a user's models unoptimised, on the CPU and in an isolated process.
  *
- * @throws InputError where ONNX Runtime refuses one, or does not survive it
+ * @throws InputError if ONNX Runtime refuses a model or crashes on it
  */
 export function runModelOf(path: string, open: OpenSession = openIsolated(path, VALID)): RunModel {
   return async (model, batches) => {
@@ -28,12 +28,12 @@ export function runModelOf(path: string, open: OpenSession = openIsolated(path, 
   };
 }
 
-/** Those that this process has tried. */
+/** Graphs that this process has tried. */
 const tried = new WeakSet<PreparedGraph>();
 
 /**
- * Opens a network of the user's and runs an image through it in a process of its own, once, optimised as it will be here:
- * what ONNX Runtime does not survive there it is not given here.
+ * Opens a user's network and runs one image through it in an isolated process, once, optimised as in this process. A model
+ * that crashes ONNX Runtime crashes the isolated process and is never opened here.
  *
  * @throws InputError
  */

@@ -1,7 +1,7 @@
-/** Sizes of batches whose sessions are kept; each holds the weights on the device. */
+/** Batch sizes whose sessions are kept open; each session holds the weights on the device. */
 const MOST_SIZES = 4;
 
-/** What is opened for a size of batches, when it is first asked for; the size that was not used for longest is closed. */
+/** Sessions by batch size, opened on first use; the least recently used one is closed. */
 export class SessionPool<Opened> {
   readonly #opened = new Map<number, Promise<Opened>>();
 
@@ -10,12 +10,12 @@ export class SessionPool<Opened> {
     readonly close: (opened: Opened) => Promise<void>,
   ) {}
 
-  /** What is open for a size. Calls may overlap, but not more than four sizes at a time. @throws what opening throws */
+  /** The session for a batch size. Calls may overlap, for at most four sizes at a time. @throws whatever `open` throws */
   get(size: number): Promise<Opened> {
     const known = this.#opened.get(size);
     if (known !== undefined) {
       this.#opened.delete(size);
-      this.#opened.set(size, known); // the last one used stands last
+      this.#opened.set(size, known); // the most recently used one is last
       return known;
     }
     const closed = this.#opened.size >= MOST_SIZES ? this.#closeOne() : Promise.resolve();
@@ -35,11 +35,11 @@ export class SessionPool<Opened> {
   async #closeOne(): Promise<void> {
     const [size, opened] = [...this.#opened][0]!;
     this.#opened.delete(size);
-    await opened.then(this.close, () => undefined); // what failed to open was said when it was asked for
+    await opened.then(this.close, () => undefined); // `get` has reported a failure to open
   }
 }
 
-/** What is opened for one image and for more, each when it is first asked for. @param open for `one` image or for `any` number */
+/** One session for single images and one for batches, each opened on first use. @param open for `one` image or for `any` number */
 export function oneOrMore<Opened>(
   open: (images: 'one' | 'any') => Promise<Opened>,
   close: (opened: Opened) => Promise<void>,

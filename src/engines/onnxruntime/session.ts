@@ -10,24 +10,24 @@ export interface Feed {
   readonly data: Float32Array | Uint8Array;
 }
 
-/** What came of a run. */
+/** A run's result. */
 export interface RunResult {
   readonly values: ReadonlyMap<string, RunValue>;
-  /** Of ONNX Runtime's run alone. */
+  /** Duration of ONNX Runtime's run alone. */
   readonly ms: number;
 }
 
-/** A session of ONNX Runtime on the CPU: in this process (`in-process.ts`) or in one of its own (`isolated-runtime.ts`). */
+/** A session of ONNX Runtime on the CPU, in this process (`in-process.ts`) or in an isolated one (`isolated-runtime.ts`). */
 export interface Session {
-  /** @param outputs names of what is wanted; everything by default */
+  /** @param outputs names of the outputs to return; all by default */
   run(feeds: Readonly<Record<string, Feed>>, outputs?: readonly string[]): Promise<RunResult>;
   close(): Promise<void>;
 }
 
-/** Opens a model. @throws InputError where ONNX Runtime refuses it */
+/** Opens a model. @throws InputError if ONNX Runtime refuses it */
 export type OpenSession = (model: Uint8Array, options?: InferenceSession.SessionOptions) => Promise<Session>;
 
-/** Options of every session, besides its own. @param threads all cores by default */
+/** Options that all sessions share. @param threads all cores by default */
 export function sessionOptions(provider: string, threads = availableParallelism()): InferenceSession.SessionOptions {
   return {
     executionProviders: [provider],
@@ -39,22 +39,22 @@ export function sessionOptions(provider: string, threads = availableParallelism(
 }
 
 /**
- * A session whose threads go to sleep about a millisecond after a run. By default they spin for tens of milliseconds, in the
- * hope of the next run, and take the processors from whoever else has work: another session, the decoding of images.
- * (With two sessions of 18 ms a run on two cores, a run of one right after a run of the other took 40 ms.) Runs back to
- * back find them awake: to wake them costs a run some 20 microseconds.
+ * A session whose threads sleep about a millisecond after a run. By default they spin for tens of milliseconds, waiting for
+ * the next run, and take the processors from other work: another session, the decoding of images. (With two sessions of
+ * 18 ms a run on two cores, a run of one right after a run of the other took 40 ms.) Back-to-back runs find them awake;
+ * waking them costs a run some 20 microseconds.
  */
 export const sleepsSoon: InferenceSession.SessionOptions = {
   extra: { session: { intra_op: { spin_duration_us: '500' } } },
 };
 
 /**
- * The same for batches on the CPU, without ONNX Runtime's plans of the memory for each shape: they gain nothing there, and a
- * DenseNet-201 is 4 % slower with them at batch 32, a narrow one 10 %. One image is no slower with them.
+ * The same for batches on the CPU, without ONNX Runtime's memory plan for each shape: with it a DenseNet-201 is 4 % slower at
+ * batch 32, a narrow one 10 %, and nothing is faster. A single image is not slower with it.
  */
 export const forBatches: InferenceSession.SessionOptions = { ...sleepsSoon, enableMemPattern: false };
 
-/** What ONNX Runtime says of a model that it does not take, as a line. */
+/** ONNX Runtime's reason for refusing a model, in one line. */
 export function refusedBy(path: string, error: unknown): InputError {
   return new InputError(`${path}: ONNX Runtime refuses it: ${messageOf(error).trim().split('\n')[0]}`, {
     cause: error,

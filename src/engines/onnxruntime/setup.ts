@@ -21,19 +21,19 @@ export interface CudaSetupResult {
   readonly version: string;
   readonly folder: string;
   readonly works: boolean;
-  /** Where it does not: why, and what would tell or change it. */
+  /** If it does not: why, and the command that diagnoses or fixes it. */
   readonly reason?: string;
   readonly command?: string;
-  /** False where the libraries were there before. */
+  /** False if the libraries were already in place. */
   readonly changed: boolean;
 }
 
 /**
  * Sets up ONNX Runtime's CUDA libraries for onnxruntime-node, whose own installer fetches those for CUDA 12 from NuGet:
  * they are taken from the official Python wheel `onnxruntime-gpu` of the same version (1.30.0: built for CUDA 13). The
- * library that ships with onnxruntime-node loads them as they are.
+ * library that ships with onnxruntime-node loads them unchanged.
  *
- * @throws InputError with one line: what is missing and what would change it
+ * @throws InputError with one line: what is missing and how to get it
  */
 export function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<CudaSetupResult> {
   return settingUp('ort-cuda', async () => {
@@ -58,22 +58,21 @@ function resultOf(version: string, folder: string, found: Diagnosis, changed: bo
   return { version, folder, changed, ...state };
 }
 
-/** Written beside the libraries: where they come from. */
+/** Written beside the libraries: their source. */
 const STAMP = 'setup-ort-cuda.json';
 const stampSchema = z.object({ version: z.string(), source: z.string(), needs: z.array(z.string()) });
 
-/** Where CUDA libraries are to be put. */
+/** The target of the CUDA libraries. */
 export interface CudaPlacing extends CudaSetupOptions {
   readonly version: string;
   readonly folder: string;
 }
 
 /**
- * Puts the libraries of a wheel in place, all at once; those that this set-up has put there before stay, unless a wheel
- * is given.
+ * Puts the libraries of a wheel in place, all at once. Libraries of an earlier set-up stay, unless a wheel is given.
  *
- * @returns the packages that they need, and whether anything was done
- * @throws InputError where there is no such wheel, or another set-up is at work
+ * @returns the packages that they need, and whether anything changed
+ * @throws InputError if there is no such wheel, or another set-up is running
  */
 export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPlacing) {
   const areThere = cudaLibraries.every((name) => existsSync(join(folder, name)));
@@ -105,7 +104,7 @@ function readStamp(folder: string): z.infer<typeof stampSchema> | undefined {
   try {
     return stampSchema.parse(JSON.parse(readFileSync(join(folder, STAMP), 'utf8')));
   } catch {
-    return undefined; // none, or not whole: they are put there anew
+    return undefined; // missing or incomplete: install again
   }
 }
 

@@ -7,7 +7,7 @@ import { fail, oneLine } from './fail.js';
 type Log = (line: string) => void;
 const options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '-q'];
 
-/** Downloads the wheel of a version of a distribution. @returns its path. @throws InputError where pip cannot */
+/** Downloads the wheel of a version of a distribution. @returns its path. @throws InputError if pip fails */
 export function fetchWheel(distribution: string, version: string, glibcMinor: number, into: string, log: Log): string {
   const what = `${distribution} ${version}`;
   pip(['download', ...options, '-d', into, ...platform(glibcMinor), `${distribution}==${version}`], what, log);
@@ -15,7 +15,7 @@ export function fetchWheel(distribution: string, version: string, glibcMinor: nu
   return wheel === undefined ? fail(`pip left no wheel of ${what}; give --wheel FILE`) : join(into, wheel);
 }
 
-/** Installs the CUDA libraries that a wheel names into a folder. @throws InputError where pip cannot */
+/** Installs the CUDA libraries that a wheel names into a folder. @throws InputError if pip fails */
 export function fetchCuda(packages: readonly string[], glibcMinor: number, into: string, log: Log): void {
   pip(['install', ...options, '--target', into, ...platform(glibcMinor), ...packages], 'the CUDA libraries', log);
 }

@@ -24,13 +24,13 @@ export interface TensorFlowBackend {
   activate(): Promise<void>;
 }
 
-/** What distinguishes a backend once it is loaded. */
+/** A loaded backend. */
 interface Loaded {
   readonly tf: TensorFlow;
-  /** Name in TensorFlow.js. */
+  /** The backend's name in TensorFlow.js. */
   readonly backend: string;
   readonly versions: Readonly<Record<string, string>>;
-  /** Asked for once the backend runs. */
+  /** Called once the backend runs. */
   device(): string;
 }
 
@@ -39,9 +39,9 @@ const loading = new Map<TfjsId, Promise<TensorFlowBackend>>();
 
 /**
  * Loads TensorFlow.js, and of its backends only the one that the engine needs. All engines of a process share one
- * TensorFlow.js: call `activate()` before work that follows an `await`, where several are loaded.
+ * TensorFlow.js: with several loaded, call `activate()` before work that follows an `await`.
  *
- * @throws EngineUnavailable with one line: why the engine does not work here and what would change it
+ * @throws EngineUnavailable with one line: why the engine does not work on this machine, and how to fix it
  */
 export function loadTensorFlow(id: TfjsId): Promise<TensorFlowBackend> {
   let promise = loading.get(id);
@@ -87,7 +87,7 @@ const load: Readonly<Record<TfjsId, () => Promise<Loaded>>> = {
   },
 };
 
-/** The whole package, not only tfjs-core: gradients and kernels are registered by it. */
+/** The whole package, not only tfjs-core: it registers gradients and kernels. */
 function loadCore(): typeof tfjs {
   return require('@tensorflow/tfjs') as typeof tfjs;
 }

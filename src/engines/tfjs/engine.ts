@@ -120,7 +120,7 @@ function squareMatrix(tf: TensorFlow, values: Float32Array): Tensor2D {
   return tf.tensor2d(values, [size, size]);
 }
 
-/** Values of tensors, which are freed. The only reading that works on every backend is asynchronous. */
+/** Reads the values of tensors and frees them. Only asynchronous reading works on every backend. */
 async function readAll(tensors: readonly Tensor[]): Promise<Float32Array[]> {
   try {
     return await Promise.all(tensors.map(async (tensor) => (await tensor.data()) as Float32Array));

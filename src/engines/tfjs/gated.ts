@@ -8,19 +8,19 @@ import type { GatedNetwork } from '../engine.js';
 import type { TensorFlow, TensorFlowBackend } from './backend.js';
 import { type DeviceParts, deviceParts, type Keep, replace, type Step } from './network.js';
 
-/** A way out of the network, on the device. */
+/** An exit of the network, on the device. */
 interface DeviceExit {
-  /** From where the exit before stands (the first: from the images) to this one; frees its input. */
+  /** From the previous exit (the first: from the images) to this one; frees its input. */
   readonly advance: Step;
   /** Distances to the decision boundaries, or the original classifier's logits, [batch, classes]. */
   readonly distances: (x: Tensor4D) => Tensor2D;
 }
 
 /**
- * Algorithm 1 on the device. The host reads each gate's distances, a few numbers for each image that got there: that waits
- * until the device has finished, and tells which images go on. (Class and confidence on the device take several kernels,
- * which cost more than the numbers that they save.) A closed gate is computed and read as the others are: what is timed
- * is what its FLOPs were counted for. Runs that are asked for at the same time are done one after the other.
+ * Algorithm 1 on the device. The host reads each gate's distances, a few numbers per image, which waits for the device and
+ * determines the images that stay. (Computing class and confidence on the device takes several kernels, which cost more than
+ * the transfer that they save.) A closed gate is computed and read like the others, so that the timing matches the counted
+ * FLOPs. Concurrent runs are executed one after another.
  *
  * The caller has made the backend the current one.
  */
@@ -55,7 +55,7 @@ export function deviceGated(
         value = end;
         const rows = answer.record(exit, decide(await read(seen), classes, kind));
         if (rows.length === 0) break;
-        await activate(); // another backend may have been at work while this one was waited for
+        await activate(); // another backend may have become the current one during the wait
         if (rows.length < end.shape[0])
           value = replace(end, (x) => tf.tidy(() => tf.gather(x, tf.tensor1d(rows, 'int32'))));
       }
@@ -74,7 +74,7 @@ export function deviceGated(
   };
 }
 
-/** @throws Error where a gate was trained on other features than its place gives (a defect of dgate) */
+/** @throws Error if a gate was trained on other features than its place gives (a defect of dgate) */
 function checkGates({ network }: LoweredNetwork, gates: readonly PlacedGate[]): void {
   const places = gates.map(({ place }) => place);
   gateFeatureCounts(network, places).forEach((features, index) => {
@@ -122,7 +122,7 @@ function deviceGate(
 ): (end: Tensor4D) => Tensor2D {
   const size = place.pooling.kind === 'grid' ? place.pooling.size : 1;
   const cell: [number, number] = [height / size, width / size];
-  // Features come channel, row, column; here a map's channels lie innermost: the weights are turned once, not each map.
+  // Features are ordered channel, row, column; here channels are innermost: transpose the weights once, not each map.
   const weights = keep<Rank.R2>(() => {
     const byChannel = tf.tensor3d(gate.weights, [channels, size ** 2, gate.classes]);
     return tf.reshape(tf.transpose(byChannel, [1, 0, 2]), [gate.features, gate.classes]);
@@ -135,7 +135,7 @@ function deviceGate(
   };
 }
 
-/** What is known of a batch so far; `record` is told of each exit in turn. */
+/** The answers of a batch so far; `record` is called for each exit in turn. */
 class Answer implements GatedBatch {
   readonly classes: Int32Array;
   readonly exits: Int32Array;
@@ -154,10 +154,10 @@ class Answer implements GatedBatch {
   }
 
   /**
-   * Lets the images leave that are sure enough; at the last exit, all that are left.
+   * Lets the images leave that reach the threshold; at the last exit, all that remain.
    *
-   * @param decisions what the exit says of the images that have not left
-   * @returns rows of those that go on
+   * @param decisions the exit's decisions for the images that have not left
+   * @returns rows of the images that stay
    */
   record(exit: number, { classes, confidences }: Decisions): Int32Array {
     const isLast = exit === this.#thresholds.length - 1;
@@ -178,7 +178,7 @@ class Answer implements GatedBatch {
   }
 }
 
-/** Values of a tensor, which is freed. */
+/** Reads a tensor's values and frees it. */
 async function read(tensor: Tensor2D): Promise<Float32Array> {
   try {
     return (await tensor.data()) as Float32Array;
@@ -187,12 +187,12 @@ async function read(tensor: Tensor2D): Promise<Float32Array> {
   }
 }
 
-/** Lets pieces of work begin only when those before them have ended. */
+/** Runs pieces of work one after another. */
 function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();
   return (work) => {
     const result = last.then(work);
-    last = result.catch(() => {}); // whoever asked for it hears of the error
+    last = result.catch(() => {}); // the caller receives the error through `result`
     return result;
   };
 }

@@ -7,16 +7,16 @@ import type { TensorFlow } from './backend.js';
 
 /** [batch, height, width, channels] to the same; weights are on the device already. */
 export type Step = (x: Tensor4D) => Tensor4D;
-/** Makes a tensor that stays until the network is closed. */
+/** Makes a tensor that lives until the network is closed. */
 export type Keep = <R extends Rank>(make: () => Tensor<R>) => Tensor<R>;
 
 /** A network on the device, to be run part by part. */
 export interface DeviceParts {
   /** @param images [batch, channels, height, width] */
   readonly stem: (images: Tensor4D) => Tensor4D;
-  /** `transition` gives its argument back where there is none. */
+  /** Without a transition, `transition` returns its argument. */
   readonly stages: readonly { readonly layers: Step; readonly transition: Step }[];
-  /** The original classifier, from what the last stage gives to logits [batch, classes]. */
+  /** The original classifier: from the last stage's output to logits [batch, classes]. */
   readonly classifier: (x: Tensor4D) => Tensor2D;
   /** For weights of gates. */
   readonly keep: Keep;
@@ -55,7 +55,7 @@ export interface DeviceNetwork {
   dispose(): void;
 }
 
-/** A network that gives the features of gates, and its logits unless only features are wanted. */
+/** A network that returns the features of gates and, unless only features are requested, its logits. */
 export function deviceNetwork(
   tf: TensorFlow,
   lowered: LoweredNetwork,
@@ -82,14 +82,14 @@ export function deviceNetwork(
   };
 }
 
-/** The result of a step in place of its input, which is freed. */
+/** Applies a step and frees its input. */
 export function replace(x: Tensor4D, step: Step): Tensor4D {
   const y = step(x);
   if (y !== x) x.dispose();
   return y;
 }
 
-/** Layers one after the other; what is between them is freed at once, so that a deep network needs little memory. */
+/** Layers in sequence; intermediate values are freed at once, so that a deep network needs little memory. */
 function sequence(tf: TensorFlow, layers: readonly Lowered[], keep: Keep): Step {
   const steps = layers.map((layer) => prepareLayer(tf, layer, keep));
   return (x) => {

@@ -14,13 +14,13 @@ export interface NodeBackend {
   isGpu(): boolean;
 }
 
-/** What dgate reads of tfjs-node's backend beyond TensorFlow.js' own interface. */
+/** The part of tfjs-node's backend that TensorFlow.js' interface lacks. */
 interface NodeKernelBackend {
   readonly isUsingGpuDevice: boolean;
   readonly binding: { readonly TF_Version: string };
 }
 
-/** The optional dependency first; a user's own tfjs-node is taken too. */
+/** The optional dependency first; a tfjs-node that the user installed works too. */
 export const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
 const SETUP = 'dgate doctor --setup tfjs-node';
@@ -36,7 +36,7 @@ export function loadNodeBackend(): NodeBackend {
       `npm install --ignore-scripts ${nodePackages[0]}@4.22.0`,
     );
   }
-  // TensorFlow's remarks on the processor and on missing CUDA libraries are not the user's to mend.
+  // The user cannot act on TensorFlow's messages about the processor and missing CUDA libraries.
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
   computeInFloat32();
   const reasons: string[] = [];
@@ -82,13 +82,13 @@ function versionOf(name: string): string {
   return (require(`${name}/package.json`) as { version: string }).version;
 }
 
-/** Functions that Node 23 took out of `util`, which tfjs-node 4.22 calls. */
+/** Functions that tfjs-node 4.22 calls and Node 23 removed from `util`. */
 const removed = {
   isArray: Array.isArray,
   isNullOrUndefined: (value: unknown): value is null | undefined => value === null || value === undefined,
 };
 
-/** Puts them back, where they are not there, before tfjs-node is loaded. @param into in tests, another object */
+/** Restores missing ones before tfjs-node is loaded. @param into in tests, another object */
 export function restoreRemovedUtil(into: object = util): void {
   for (const [name, value] of Object.entries(removed)) {
     if (!(name in into)) Object.defineProperty(into, name, { value, configurable: true });

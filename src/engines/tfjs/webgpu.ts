@@ -3,12 +3,12 @@ import { createRequire } from 'node:module';
 import { messageOf } from '../../errors.js';
 import { EngineUnavailable, noGraphicsDriver } from '../unavailable.js';
 
-/** Kept for the life of the process: native objects that are collected while the device works can end it. */
+/** Kept for the life of the process: garbage-collecting these native objects while the device works can crash it. */
 const alive: unknown[] = [];
 
 /**
  * Gives this process a `navigator.gpu`, which TensorFlow.js' WebGPU backend looks for, from the npm package `webgpu`.
- * Asks for an adapter first: without one, TensorFlow.js would silently go on with another backend.
+ * Requests an adapter first: without one, TensorFlow.js would silently use another backend.
  *
  * @throws EngineUnavailable
  */

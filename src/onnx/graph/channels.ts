@@ -2,7 +2,7 @@ import type { NodeMessage } from '../proto.js';
 import type { PreparedGraph } from './prepare.js';
 import { inputsOf, outputsOf } from './values.js';
 
-/** Which axis of one image's features tells them apart: the first or the last; a row has one only. */
+/** The channel axis of one image's features: the first or the last; a row has only one axis. */
 export type ChannelAxis = 'first' | 'last';
 
 /** Operators with images as [n, channels, ...], always. */
@@ -10,7 +10,7 @@ const channelsFirst = new Set([
   ...['Conv', 'ConvTranspose', 'FusedConv', 'BatchNormalization', 'InstanceNormalization', 'GroupNormalization', 'LRN'],
   ...['MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'LpPool', 'DepthToSpace', 'SpaceToDepth'],
 ]);
-/** Operators whose last axis is the one that they sum over or normalise. */
+/** Operators that sum over or normalise the last axis. */
 const channelsLast = new Set([
   'MatMul',
   'FusedMatMul',
@@ -20,10 +20,10 @@ const channelsLast = new Set([
 ]);
 
 /**
- * Which axis of a tensor holds the channels: as the operators that made it leave it. Reshaped tensors, of which that
- * cannot be told, count as tokens [tokens, channels] or, where height and width would be equal, as a map.
+ * Finds the channel axis of tensors from the operators that produce them. Reshaped tensors, for which that is unknown, count
+ * as tokens [tokens, channels] or, if height and width would be equal, as a map.
  *
- * One pass over all nodes; the function that is returned looks up.
+ * Makes one pass over all nodes; the returned function is a look-up.
  */
 export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAxis {
   const { nodes, shapes } = graph;
@@ -44,7 +44,7 @@ export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAx
   };
 }
 
-/** The axis of a value's channels, counted with the image's own; undefined where it cannot be told. */
+/** The channel axis of a value, with the batch as axis 0; undefined if unknown. */
 function axisBehind(
   node: NodeMessage,
   name: string,
@@ -60,7 +60,7 @@ function axisBehind(
     return before === undefined || perm === undefined ? undefined : perm.indexOf(before);
   }
   if (reshaping.has(node.op_type)) return undefined;
-  // What works on each number by itself leaves the axes as they are.
+  // Element-wise operators keep the axes.
   const source = inputsOf(node).find(
     (input) => axes.has(input) && !constants.has(input) && shapes.get(input)?.[0].length === rank,
   );

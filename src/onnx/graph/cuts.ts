@@ -4,24 +4,24 @@ import { type GraphFlops, graphFlops } from './flops.js';
 import type { PreparedGraph } from './prepare.js';
 import { inputsOf, outputsOf } from './values.js';
 
-/** A tensor that everything passes through: a graph can be cut there, and a gate can read it. */
+/** A tensor that all paths pass through: the graph can be cut there, and a gate can read it. */
 export interface Place {
   readonly tensor: string;
-  /** Operator that makes it. */
+  /** Operator that produces it. */
   readonly op: string;
-  /** Sizes for one image, the image's own axis left out. */
+  /** Sizes for one image, without the batch axis. */
   readonly shape: readonly number[];
   readonly channels: ChannelAxis;
   /** FLOPs of one image up to here. */
   readonly flops: number;
 }
 
-/** Places with the same FLOPs before them, by the last of them: the result of an activation, say, not of its convolution. */
+/** Places with the same FLOPs before them, represented by the last: an activation's output rather than its convolution's. */
 export interface Cut extends Place {
   readonly alike: readonly Place[];
 }
 
-/** Why a graph cannot be cut at a share of its FLOPs: values that are needed behind that point. */
+/** Why a graph cannot be cut at a share of its FLOPs: the values that are needed behind that point. */
 export interface Crossing {
   readonly share: number;
   readonly tensors: readonly string[];
@@ -29,20 +29,19 @@ export interface Crossing {
 
 export interface Cuts {
   readonly flops: GraphFlops;
-  /** In the order of their FLOPs, each larger than the one before. */
+  /** In strictly ascending order of FLOPs. */
   readonly cuts: readonly Cut[];
-  /** Where a gate is proposed: indices of `cuts`, about a fifth, two fifths, ... of the FLOPs. */
+  /** Proposed gates: indices of `cuts` at about one fifth, two fifths, ... of the FLOPs. */
   readonly proposed: readonly number[];
-  /** Shares near which nothing is proposed, and what is in the way. */
+  /** Shares without a proposal nearby, and the values that prevent one. */
   readonly missing: readonly Crossing[];
 }
 
 /**
- * Finds the tensors through which everything passes from the images to the logits.
+ * Finds the tensors that all paths from the images to the logits pass through.
  *
- * Nodes run in an order in which they can; after each, some values are needed by nodes that come later. Where that is
- * one value only, it is such a tensor; any other order gives the same ones, as every node lies before such a tensor or
- * behind it.
+ * Nodes are visited in topological order. After each node, some values are needed by later nodes; if it is a single value, it
+ * is such a tensor. Any topological order gives the same ones, because every node lies before or behind such a tensor.
  */
 export function findCuts(graph: PreparedGraph): Cuts {
   const flops = graphFlops(graph);
@@ -69,10 +68,10 @@ export function findCuts(graph: PreparedGraph): Cuts {
   return { flops, cuts, ...propose(cuts, flops.total, (share) => crossing(graph, flops, share)) };
 }
 
-/** The graph behind one of its nodes. */
+/** The state of the graph after one of its nodes. */
 interface State {
   readonly node: NodeMessage;
-  /** Values that exist after this node and are needed behind it; good until the next state. */
+  /** Values that exist after this node and are needed later; valid until the next state. */
   readonly live: ReadonlySet<string>;
   /** FLOPs up to here. */
   readonly spent: number;
@@ -103,14 +102,14 @@ function crossing(graph: PreparedGraph, flops: GraphFlops, share: number): Cross
   return { share, tensors: [] };
 }
 
-/** Sizes of one image's part, where a value holds each image's own numbers one after the other. */
+/** Sizes of one image's part, if the value's first axis is the batch. */
 function featureShape({ shapes }: PreparedGraph, tensor: string): number[] | undefined {
   const [one, two] = shapes.get(tensor)!;
   const perImage = one[0] === 1 && two[0] === 2 && one.slice(1).every((size, i) => size === two[i + 1]);
   return perImage && one.length >= 2 && one.length <= 4 ? one.slice(1) : undefined;
 }
 
-/** Shares of the FLOPs at which gates are proposed, and how far from them a place may lie. */
+/** Shares of the FLOPs at which gates are proposed, and the tolerance. */
 const targets = [0.2, 0.4, 0.6, 0.8];
 const TOLERANCE = 0.1;
 

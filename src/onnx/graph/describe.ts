@@ -5,10 +5,10 @@ import type { Cut, Cuts, Place } from './cuts.js';
 import type { PreparedGraph } from './prepare.js';
 
 /**
- * A user's network as the pipeline takes it.
+ * Describes a user's network for the pipeline.
  *
- * @param gatesAfter names of the tensors that gates can read, or `auto`: those that are proposed
- * @throws InputError naming every tensor where the graph cannot be cut
+ * @param gatesAfter names of the tensors that gates can read, or `auto`: the proposed ones
+ * @throws InputError naming every tensor at which the graph cannot be cut
  */
 export function describeGraph(
   graph: PreparedGraph,

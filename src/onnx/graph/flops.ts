@@ -8,13 +8,13 @@ export interface GraphFlops {
   readonly total: number;
   /** Operators that are not counted and how many there are, most first. */
   readonly notCounted: readonly { readonly op: string; readonly count: number }[];
-  /** Those among them that multiply matrices inside: the total is too small by what they cost. */
+  /** Those among them with unknown cost, which the total lacks. */
   readonly unknown: readonly string[];
 }
 
 /**
- * Operators that the convention leaves out: they move numbers, or work on each a few times. What is neither here nor
- * counted is named.
+ * Operators that the convention does not count: they move numbers, or compute little per number. Operators that are neither
+ * here nor counted are reported.
  */
 const cheap = new Set(
   (
@@ -33,7 +33,7 @@ const cheap = new Set(
 type ShapeOf = (name: string) => readonly number[];
 const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
-/** What counts, by operator: multiply-accumulates on one image. */
+/** Multiply-accumulates on one image, by counted operator. */
 const counted: Readonly<Record<string, (node: NodeMessage, shapeOf: ShapeOf) => number>> = {
   // A weight is [out, in / groups, kernel...]: each output number takes in / groups x kernel multiplications.
   Conv: ({ input, output }, shapeOf) => product(shapeOf(output[0]!)) * product(shapeOf(input[1]!).slice(1)),
@@ -48,7 +48,7 @@ const counted: Readonly<Record<string, (node: NodeMessage, shapeOf: ShapeOf) => 
   Attention: (node, shapeOf) => attentionProducts(node, shapeOf),
 };
 
-/** Operators whose cost is known: none of them runs a graph inside, and none comes from a library beside a file. */
+/** Operators with known cost: none of them runs a subgraph, and none comes from an external library. */
 export const knownOperators: ReadonlySet<string> = new Set([...cheap, ...Object.keys(counted)]);
 
 export function graphFlops({ nodes, shapes }: PreparedGraph): GraphFlops {
@@ -73,7 +73,7 @@ export function graphFlops({ nodes, shapes }: PreparedGraph): GraphFlops {
   };
 }
 
-/** Two operands: every combination of their indices is one multiplication. Of others nothing is known (NaN). */
+/** Two operands: every combination of their indices is one multiplication. NaN (unknown) for other numbers of operands. */
 function einsumProducts({ attribute, input }: NodeMessage, shapeOf: ShapeOf): number {
   const equation = new TextDecoder().decode(attribute.find(({ name }) => name === 'equation')?.s).replaceAll(' ', '');
   const operands = equation.split('->')[0]!.split(',');

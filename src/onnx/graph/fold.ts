@@ -3,14 +3,13 @@ import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
 import { asConstant } from './probe.js';
 import { inputsOf, outputsOf } from './values.js';
 
-/** Names by what they hold; folded weights are added to it. */
+/** Constants by name; folded weights are added. */
 type Constants = Map<string, TensorMessage>;
 
 /**
- * Folds every batch norm into the convolution right before it, with the arithmetic of dgate's own networks
- * (`networks/lower.ts`): a network that comes both ways has the same weights, bit for bit. Exporters usually have folded
- * them already, in float32. A batch norm stays where something else reads the convolution, or where a part of the two is
- * no constant float32.
+ * Folds every batch norm into the convolution before it, with the arithmetic of built-in networks (`networks/lower.ts`): the
+ * same network has bit-identical weights either way. Most exporters have already folded them, in float32. A batch norm stays
+ * if another node reads the convolution, or if a parameter is not a float32 constant.
  *
  * @param kept a value that must stay: the logits
  */
@@ -33,7 +32,7 @@ export function foldBatchNorms(nodes: readonly NodeMessage[], constants: Constan
   return nodes.flatMap((node) => (replaced.has(node) ? (replaced.get(node) ?? []) : [node]));
 }
 
-/** One convolution for a convolution and the batch norm behind it; undefined where that cannot be. */
+/** Folds a convolution and the batch norm behind it into one convolution; undefined if that is impossible. */
 function foldedConv(conv: NodeMessage, norm: NodeMessage, constants: Constants): NodeMessage | undefined {
   const attribute = (name: string) => norm.attribute.find((each) => each.name === name);
   if (outputsOf(norm).length !== 1 || Number(attribute('training_mode')?.i ?? 0) !== 0) return undefined;
@@ -53,10 +52,10 @@ function foldedConv(conv: NodeMessage, norm: NodeMessage, constants: Constants):
   return { ...conv, name: norm.name, input: [conv.input[0]!, folded, moved], output: [output] };
 }
 
-/** As it was written: 1e-5, which a float32 attribute rounds to 9.99999975e-6. ONNX's default is the same. */
+/** The decimal value that was written: a float32 attribute rounds 1e-5, also ONNX's default, to 9.99999975e-6. */
 const epsilonOf = (attribute: number | undefined): number => Number((attribute ?? 1e-5).toPrecision(7));
 
-/** The numbers of a float32 tensor; undefined where it is none. */
+/** The numbers of a float32 tensor; undefined for other types. */
 function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
   if (tensor === undefined || tensor.data_type !== dataTypes.float) return undefined;
   const { raw_data, float_data = [] } = tensor;

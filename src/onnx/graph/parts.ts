@@ -10,8 +10,8 @@ import type { PreparedGraph } from './prepare.js';
 import { inputsOf, outputsOf } from './values.js';
 
 /**
- * A user's network in parts, from one gate's tensor to the next: its own nodes with its own weights, copied as they
- * stand. Everything passes through those tensors, so a part needs nothing else of those before it.
+ * A user's network in parts, from one gate's tensor to the next: its nodes and weights, copied unchanged. All paths pass
+ * through those tensors, so a part needs nothing else from earlier parts.
  */
 export function userParts(
   user: UserNetwork,
@@ -37,7 +37,7 @@ export function userParts(
   };
 }
 
-/** A user's network with the pooled features at each gate, and the logits where wanted, as outputs (`featureGraph` for its own). */
+/** A user's network whose outputs are the pooled features at each gate and, if requested, the logits (like `featureGraph`). */
 export function userFeatureGraph(
   user: UserNetwork,
   places: readonly GatePlace[],
@@ -71,7 +71,7 @@ export function userFeatureGraph(
   return builder.encode({ network: network.name });
 }
 
-/** The nodes from one tensor to the next, in their order. */
+/** The nodes from one tensor to the next, in order. */
 function piecesOf({ nodes }: PreparedGraph, ends: readonly string[]): NodeMessage[][] {
   let from = 0;
   return ends.map((end) => {
@@ -83,8 +83,7 @@ function piecesOf({ nodes }: PreparedGraph, ends: readonly string[]): NodeMessag
 }
 
 /**
- * Copies nodes into a graph under names that nothing else there has; they can be copied several times, their weights
- * are there once.
+ * Copies nodes into a graph under unique names. They can be copied several times; their weights are added once.
  *
  * @param from the value that the first nodes need, `as` what it is called in the builder
  * @returns what the value `to` is called there
@@ -119,7 +118,7 @@ function writeOrder(builder: GraphBuilder, { model }: PreparedGraph, images: str
   return model.input.order === 'first' ? images : builder.node('Transpose', [images], { perm: [0, 2, 3, 1] });
 }
 
-/** Writes a gate's pooling of a tensor as it lies in the user's network: to [n, features]. */
+/** Writes a gate's pooling of a tensor in the layout of the user's network: to [n, features]. */
 function writeFeatures(builder: GraphBuilder, value: string, stage: OnnxStage, pooling: Pooling, output: string): void {
   const gap = (channelsFirst: string): string =>
     builder.node('Flatten', [builder.node('GlobalAveragePool', [channelsFirst])], { axis: 1 }, output);

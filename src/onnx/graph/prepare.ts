@@ -6,8 +6,8 @@ import type { UserModel } from './user-model.js';
 import { inputsOf, mapValues } from './values.js';
 
 /**
- * A user's network made ready to be cut: only nodes that work on images, in an order in which they can run, and
- * everything else constants. Values keep their names.
+ * A user's network, prepared for cutting: only nodes that work on images, in topological order; everything else is constant.
+ * Values keep their names.
  */
 export interface PreparedGraph {
   readonly model: UserModel;
@@ -16,18 +16,18 @@ export interface PreparedGraph {
   readonly constants: ReadonlyMap<string, TensorMessage>;
   /** Sizes of every value for one image, and for two. */
   readonly shapes: Probed['shapes'];
-  /** Floating-point numbers in the file's own weights, as far as the logits need them. */
+  /** Floating-point numbers in the file's weights that the logits depend on. */
   readonly parameters: number;
 }
 
-/** Float32 rounding may differ with the number of images; more than this means that images look at each other. */
+/** Rounding may differ with the number of images; a larger difference means that images influence each other. */
 const MOST_MIXING = 1e-3;
 
 /**
- * Prepares a graph: what no image decides becomes a constant, and so does the target of a `Reshape` that only counts the
- * images, which exporters compute anew in every block. Batch norms behind convolutions are folded.
+ * Prepares a graph: values that do not depend on the images become constants, and so does the target shape of a `Reshape`
+ * that depends only on the number of images (exporters compute it in every block). Batch norms behind convolutions are folded.
  *
- * @throws InputError where the graph cannot work on any number of images, each by itself
+ * @throws InputError if the graph cannot process any number of images independently
  */
 export async function prepareGraph(model: UserModel, run: RunModel): Promise<PreparedGraph> {
   const { file, input, logits } = model;
@@ -56,7 +56,7 @@ export async function prepareGraph(model: UserModel, run: RunModel): Promise<Pre
   };
 }
 
-/** A file that fixes the number of images may still work on others; where it does not, that is what to mend. */
+/** Probes a graph. If it fails and the file fixes the number of images, the error says how to lift that limit. */
 async function probeAnyBatch(model: UserModel, work: () => Promise<Probed>): Promise<Probed> {
   const { batch, name } = model.input;
   if (batch === undefined) return work();
@@ -94,7 +94,7 @@ function isSame(one: RunValue, two: RunValue): boolean {
   return a!.equals(b!);
 }
 
-/** A Reshape whose target counts images and nothing else, with that count left to be inferred. */
+/** Replaces the target shape of a Reshape that depends only on the number of images by a constant with -1 for it. */
 function withFixedTarget(
   node: NodeMessage,
   constants: Map<string, TensorMessage>,

@@ -8,24 +8,24 @@ import {
 import type { UserModel } from './user-model.js';
 import { inputsOf, outputsOf, type ValueMap } from './values.js';
 
-/** A value as it came out of a run. */
+/** A value from a run. */
 export interface RunValue {
   readonly type: string;
   readonly dims: readonly number[];
   readonly data: Float32Array | BigInt64Array | Int32Array | Uint8Array | Float64Array | Uint16Array | BigUint64Array;
 }
 
-/** Runs a model once for each batch of images and gives all of its outputs. */
+/** Runs a model once for each batch of images and returns all outputs. */
 export type RunModel = (
   model: Uint8Array,
   batches: readonly { readonly name: string; readonly dims: readonly number[]; readonly data: Float32Array }[],
 ) => Promise<ReadonlyMap<string, RunValue>[]>;
 
-/** What running a graph on one and on two images shows. */
+/** Findings from running a graph on one and on two images. */
 export interface Probed {
   /** Sizes of every value, for one image and for two. */
   readonly shapes: ReadonlyMap<string, readonly [readonly number[], readonly number[]]>;
-  /** Values that do not depend on the images, where a node that does needs them; for one image and for two. */
+  /** Values that do not depend on the images but that a node on images needs; for one image and for two. */
   readonly values: ReadonlyMap<string, readonly [RunValue, RunValue]>;
   /** Largest difference between the logits of two images together and of each alone, relative to the largest logit. */
   readonly mixing: number;
@@ -33,7 +33,7 @@ export interface Probed {
 
 const sizeOf = (name: string): string => `size of ${name}`;
 
-/** Operators whose first output has the sizes of their first input, so that these need not be asked for. */
+/** Operators whose first output has the sizes of their first input: no need to measure it. */
 const shapeKeeping = new Set([
   ...['Identity', 'Dropout', 'Cast', 'Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'ThresholdedRelu', 'Gelu'],
   ...['Sigmoid', 'HardSigmoid', 'HardSwish', 'Mish', 'Softplus', 'Softsign', 'Tanh', 'Erf', 'Clip', 'Abs', 'Neg'],
@@ -41,7 +41,7 @@ const shapeKeeping = new Set([
   ...['BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'GroupNormalization', 'RMSNormalization'],
 ]);
 
-/** Operators on numbers one by one, whose inputs are broadcast to one size. */
+/** Element-wise operators, whose inputs are broadcast to one size. */
 const broadcasting = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Mod', 'Max', 'Min', 'Sum', 'Mean', 'And', 'Or', 'Xor', 'Where'],
   ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
@@ -65,8 +65,8 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
 }
 
 /**
- * Runs a graph on one image and on two and takes the size of every value, as ONNX Runtime finds it: exact for any
- * operator, and no image-sized value leaves the run.
+ * Runs a graph on one and on two images and measures the size of every value in ONNX Runtime: exact for any operator, and
+ * image-sized values stay inside the run.
  */
 export async function probe(model: UserModel, map: ValueMap, run: RunModel): Promise<Probed> {
   const valued = valuesWanted(map);
@@ -103,10 +103,10 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel): Pro
 }
 
 type Results = ReadonlyMap<string, RunValue>;
-/** Of one image, and of two. */
+/** For one image and for two. */
 type Sizes = readonly [readonly number[], readonly number[]];
 
-/** Values that no image decides, but a node needs that images do. */
+/** Values that do not depend on the images but that a node on images needs. */
 function valuesWanted({ nodes, kinds }: ValueMap): string[] {
   const produced = new Set(nodes.flatMap(outputsOf));
   const needed = nodes
@@ -134,7 +134,7 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
   return encodeModel({ ...file.model, graph: probing, metadata_props: [] });
 }
 
-/** Nodes that change nothing cost ONNX Runtime as much as others when it opens a graph; those behind them read past them. */
+/** Removes Identity nodes, which cost ONNX Runtime as much as others when it opens a graph. */
 function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<string>): NodeMessage[] {
   const names = new Map<string, string>();
   const named = (name: string): string => names.get(name) ?? name;
@@ -148,14 +148,14 @@ function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<stri
   });
 }
 
-/** The input with an open number of images, whatever the file says. */
+/** The input with an open number of images, even if the file fixes it. */
 function openInput(info: ValueInfoMessage): ValueInfoMessage {
   const { elem_type, shape } = info.type.tensor_type;
   const dim = [{ dim_param: 'batch' }, ...shape.dim.slice(1)];
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
 }
 
-/** Numbers like those of normalised images, always the same. */
+/** Deterministic numbers in the range of normalised images. */
 function noise(count: number): Float32Array {
   let state = 12345;
   return Float32Array.from({ length: count }, () => {
@@ -178,7 +178,7 @@ function mixingOf(alone: readonly RunValue[], together: RunValue): number {
   return Number.isFinite(largest) ? difference / largest : Number.POSITIVE_INFINITY;
 }
 
-/** ONNX's numbers of the types that a run gives. */
+/** ONNX's codes of the types that a run returns. */
 const elementTypes: Readonly<Record<string, number>> = {
   float32: 1,
   uint8: 2,
@@ -194,7 +194,7 @@ const elementTypes: Readonly<Record<string, number>> = {
   uint64: 13,
 }; // prettier-ignore
 
-/** A value of a run as a constant of a file. */
+/** Converts a run's value to a file's constant. */
 export function asConstant(name: string, { type, dims, data }: RunValue): TensorMessage {
   const data_type = elementTypes[type];
   if (data_type === undefined) throw new Error(`${name}: a constant of type ${type}`);

@@ -14,7 +14,7 @@ export interface UserModel {
     readonly height: number;
     readonly width: number;
     readonly order: ChannelPlace;
-    /** Number of images that the file fixes; undefined where any number goes in. */
+    /** Number of images that the file fixes; undefined if any number is allowed. */
     readonly batch: number | undefined;
   };
   /** Name of the value that holds a number for each class. */
@@ -23,17 +23,17 @@ export interface UserModel {
   readonly opset: number;
 }
 
-/** Operators whose graphs inside may or may not run. */
+/** Operators with subgraphs. */
 const control = new Set(['If', 'Loop', 'Scan', 'SequenceMap']);
 const sequences = /^(Sequence|SplitToSequence|ConcatFromSequence|Optional)/;
 const random = /^(Random|Bernoulli|Multinomial)/;
 const quantised = /^(QLinear|Quantize|Dequantize|DynamicQuantize|QGemm|QAttention|QMoE|MatMulNBits)|Integer(ToFloat)?$/;
 
-/** ONNX's own versions that dgate's nodes are valid in. */
+/** Opset versions in which dgate's nodes are valid. */
 const [LEAST_OPSET, MOST_OPSET] = [13, 24];
 
 /**
- * Checks what can be said without running it.
+ * Checks everything that does not require running the model.
  *
  * @param logits name of the output, or of a value inside; the file's only output by default
  * @throws InputError with what to do
@@ -101,7 +101,7 @@ function checkInput({ model, path }: UserFile): UserModel['input'] {
 }
 
 const FLOAT16 = 10;
-/** Images of this size are made to try the network. */
+/** Limit, because test images of this size are made to try the network. */
 const MOST_PIXELS = 2 ** 22;
 const isChannels = (size: number | undefined): boolean => size === 1 || size === 3;
 

@@ -2,34 +2,34 @@ import { InputError } from '../../errors.js';
 import type { GraphMessage, NodeMessage } from '../proto.js';
 
 /**
- * What a value of a graph depends on: `constant`: nothing; `shape`: only on the sizes of the input (and so perhaps on
- * the number of images, never on what they show); `data`: on the images.
+ * What a value of a graph depends on. `constant`: nothing; `shape`: only the sizes of the input, perhaps the number of images;
+ * `data`: the images' content.
  */
 export type ValueKind = 'constant' | 'shape' | 'data';
 
-/** A graph's nodes in an order in which they can run, and what each value depends on. */
+/** A graph's nodes in topological order, and what each value depends on. */
 export interface ValueMap {
   readonly nodes: readonly NodeMessage[];
   readonly kinds: ReadonlyMap<string, ValueKind>;
 }
 
-/** Inputs of a node that are there. */
+/** A node's inputs, without omitted ones. */
 export const inputsOf = (node: NodeMessage): string[] => (node.input ?? []).filter((name) => name !== '');
-/** Outputs of a node that are there. */
+/** A node's outputs, without omitted ones. */
 export const outputsOf = (node: NodeMessage): string[] => (node.output ?? []).filter((name) => name !== '');
 
-/** The node that makes each value. */
+/** The node that produces each value. */
 export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
   new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
 
-/** Operators whose result is a size, whatever they are given. */
+/** Operators whose result is always a size. */
 const sizes = new Set(['Shape', 'Size']);
 
 /**
- * Sorts the nodes that an output needs, and says what every value depends on.
+ * Sorts the nodes that an output needs, and determines what every value depends on.
  *
- * @param wanted the output; the other nodes are left out
- * @throws InputError where a value comes from nowhere or from itself
+ * @param wanted the output; nodes that it does not need are dropped
+ * @throws InputError if a value has no source or depends on itself
  */
 export function mapValues(graph: GraphMessage, input: string, wanted: string, path: string): ValueMap {
   const kinds = new Map<string, ValueKind>(graph.initializer.map(({ name }) => [name, 'constant']));
@@ -50,7 +50,7 @@ function kindOf(node: NodeMessage, kinds: ReadonlyMap<string, ValueKind>): Value
   return found.includes('data') ? 'data' : 'shape';
 }
 
-/** The nodes that a value needs, each behind those that it needs itself; without recursion, graphs are deep. */
+/** The nodes that a value needs, in topological order; iterative, because graphs are deep. */
 function neededNodes(
   nodes: readonly NodeMessage[],
   given: ReadonlyMap<string, unknown>,

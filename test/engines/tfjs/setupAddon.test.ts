@@ -60,7 +60,7 @@ describe('tfjs-node set-up: the C functions that the addon calls', () => {
     const none = library('none.node', 'void f(void) {}');
     expect(await problemOf(() => checkSymbols(none, [cc]))).to.match(/none\.node calls no function of TensorFlow/);
     const text = join(folder(), 'none.node.c');
-    expect(await problemOf(() => checkSymbols(text, [cc]))).to.match(/none\.node\.c is no library for Linux: /);
+    expect(await problemOf(() => checkSymbols(text, [cc]))).to.match(/none\.node\.c is not a Linux library: /);
   });
 
   it('are all exported by the libraries of the addon that is set up here', function () {

@@ -39,7 +39,7 @@ export function compileAddon(addon: AddonPackage, deps: string, output: string, 
   }
 }
 
-/** A folder with node_api.h, whose interface is stable: Node's own, node-gyp's, else from npm. */
+/** A folder with node_api.h, whose interface is stable: Node's, node-gyp's, or from npm. */
 function nodeHeaders(work: string, log: Log): string {
   const prefix = dirname(dirname(realpathSync(process.execPath)));
   const configured = process.env['npm_config_nodedir'];
@@ -100,6 +100,6 @@ function nm(which: '--undefined-only' | '--defined-only', file: string): string 
     maxBuffer: 2 ** 30, // libtensorflow_cc exports some hundred thousand C++ functions
   });
   if (systemCode(error) === 'ENOENT') fail('no nm, which comes with compilers; run: apt-get install binutils');
-  if (status !== 0) fail(`${basename(file)} is no library for Linux: ${oneLine(stderr || String(error ?? ''))}`);
+  if (status !== 0) fail(`${basename(file)} is not a Linux library: ${oneLine(stderr || String(error ?? ''))}`);
   return stdout;
 }

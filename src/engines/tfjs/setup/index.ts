@@ -18,16 +18,16 @@ export interface SetupResult {
   readonly tensorflow: string;
   /** Whether TensorFlow uses a GPU here. */
   readonly gpu: boolean;
-  /** False where it worked already. */
+  /** False if it worked already. */
   readonly changed: boolean;
 }
 
-/** Written beside the libraries: where they come from. */
+/** Written beside the libraries: their source. */
 const STAMP = 'setup-tfjs-node.json';
 /** Names that the addon links, and the libraries they mean. */
 const linkNames = { 'libtensorflow.so': libraries[0], 'libtensorflow_framework.so': libraries[1] };
 
-/** @throws InputError with one line: what is missing and what would change it */
+/** @throws InputError with one line: what is missing and how to get it */
 export function setupTfjsNode(options: SetupOptions): Promise<SetupResult> {
   return settingUp('tfjs-node', () => setUp(options));
 }
@@ -89,7 +89,7 @@ function buildAddon(
   return built;
 }
 
-/** Puts the new files in place; where they do not work and the old ones did, the old ones come back. */
+/** Puts the new files in place. If they do not work and the old ones did, restores the old ones. */
 function swapIn(addon: AddonPackage, deps: string, built: string, work: string, didWork: boolean): Working {
   const place = join(addon.folder, 'deps');
   const old = join(work, 'old');

@@ -20,7 +20,7 @@ export interface AddonPackage {
   readonly addon: string;
 }
 
-/** @returns the minor version of glibc 2. @throws InputError where no wheel of TensorFlow can run */
+/** @returns the minor version of glibc 2. @throws InputError if no wheel of TensorFlow can run on this machine */
 export function checkMachine(): number {
   const { platform, arch } = process;
   if (platform !== 'linux') {
@@ -43,7 +43,7 @@ interface PackageJson {
   readonly binary?: { readonly napi_versions?: readonly number[]; readonly module_path?: string };
 }
 
-/** The package that dgate would load. @throws InputError where there is none */
+/** The package that dgate would load. @throws InputError if none is installed */
 export function findPackage(): AddonPackage {
   const require = createRequire(import.meta.url);
   for (const name of nodePackages) {
@@ -68,7 +68,7 @@ export function findPackage(): AddonPackage {
   return fail(`${nodePackages[0]} is not installed; run: npm install --ignore-scripts ${nodePackages[0]}@4.22.0`);
 }
 
-/** What loading the addon gave. */
+/** Result of loading the addon. */
 export type Smoke =
   | { readonly works: true; readonly tensorflow: string; readonly gpu: boolean }
   | { readonly works: false; readonly why: string };
@@ -93,7 +93,7 @@ const tf = require(process.argv[1]);
 })().catch((e) => { console.error('Error: ' + String(e?.message ?? e).split('\\n')[0]); process.exit(1); });
 `;
 
-/** Loads the package in a child process and does a little arithmetic in it, gradients of a convolution included. */
+/** Loads the package in a child process and checks some arithmetic, including gradients of a convolution. */
 export function smokeTest({ addon, folder }: AddonPackage): Smoke {
   if (!existsSync(addon)) return { works: false, why: `${addon} does not exist` };
   const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['-e', PROGRAM, folder], {

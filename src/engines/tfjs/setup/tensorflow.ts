@@ -17,14 +17,14 @@ import { fail } from '../../setup/fail.js';
 import { fetchCuda, fetchWheel } from '../../setup/pip.js';
 import { extractWheel, isWantedHeader, libraries, readWheel } from './wheel.js';
 
-/** Where TensorFlow comes from, and where it stays. */
+/** Options of the set-up. */
 export interface SetupOptions {
   readonly gpu?: boolean | undefined;
   /** A wheel of tensorflow-cpu or tensorflow; nothing is fetched. */
   readonly wheel?: string | undefined;
   /** A Python folder with an installed TensorFlow; linked, not copied. */
   readonly sitePackages?: string | undefined;
-  /** Folder where extracted libraries stay, as `npm ci` removes those in node_modules. */
+  /** Folder that keeps extracted libraries: `npm ci` removes those in node_modules. */
   readonly cache?: string | undefined;
   readonly log: (line: string) => void;
 }
@@ -103,7 +103,7 @@ export interface WheelChoice {
   readonly version: string;
 }
 
-/** The wheel for a machine. @throws InputError where its glibc is too old for every one */
+/** The wheel for a machine. @throws InputError if its glibc is too old for every wheel */
 export function chooseWheel({
   gpu,
   arch,
@@ -159,7 +159,7 @@ function linkExtracted(from: string, deps: string): void {
   cpSync(join(from, 'include'), join(deps, 'include'), { recursive: true });
 }
 
-/** Such a wheel, extracted and whole, so that nothing is fetched again. */
+/** The folder of such a wheel, completely extracted by an earlier set-up. */
 function cachedWheel(cache: string | undefined, { distribution, version }: WheelChoice): string | undefined {
   if (cache === undefined || !existsSync(cache)) return undefined;
   const prefix = `${distribution.replace('-', '_')}-${version}-`;

@@ -23,7 +23,7 @@ export function isWantedHeader(name: string): boolean {
   );
 }
 
-/** Reads a wheel's own records. @throws InputError where it is no wheel of TensorFlow for Linux */
+/** Reads a wheel's records. @throws InputError if it is not a Linux wheel of TensorFlow */
 export function readWheel(path: string): Promise<TensorFlowWheel> {
   return withWheel(path, async (wheel) => {
     const records = await readRecords(wheel, 'tensorflow');

@@ -2,18 +2,18 @@ import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { BatchNorm, Conv, Layer, Network, Pool, SubsamplePad } from '../../../networks/network.js';
 import type { TensorFlow } from '../backend.js';
 
-/** What differs between training and evaluation, and where tensors come from. */
+/** The differences between training and evaluation, and the source of tensors. */
 export interface ForwardMode {
   /** A tensor by its name in the network; convolutions as (kernel, kernel, in, out). */
   tensor(name: string): Tensor;
   batchNorm(layer: BatchNorm, x: Tensor4D): Tensor4D;
   relu(x: Tensor4D): Tensor4D;
-  /** Whether maps may go as soon as the next one is there; not where gradients will be wanted. */
+  /** Whether a map is freed once the next one is computed; not if gradients are needed. */
   readonly releasesMaps: boolean;
 }
 
 /**
- * Runs a network's description: the reader of it that can be differentiated, nothing folded.
+ * Runs a network's description in differentiable form: nothing is folded.
  *
  * @param images (count, height, width, channels)
  * @returns logits (count, classes)
@@ -27,7 +27,7 @@ export function forward(tf: TensorFlow, network: Network, mode: ForwardMode, ima
   return tf.add(tf.matMul(features, weight, false, true), mode.tensor(`${classifier.name}.bias`));
 }
 
-/** Of a hundred feature maps, two are in memory at a time. */
+/** Keeps only two feature maps in memory at a time. */
 function applyReleasing(tf: TensorFlow, layers: readonly Layer[], mode: ForwardMode, images: Tensor4D): Tensor4D {
   let map = images;
   for (const layer of layers) {

@@ -4,10 +4,10 @@ import type { TensorFlow, TensorFlowBackend } from '../backend.js';
 /** PyTorch's default, used by all reference networks. */
 export const EPSILON = 1e-5;
 
-/** A batch norm in training mode: its output and what the running statistics learn from. */
+/** A batch norm in training mode: its output and the statistics of the batch. */
 export interface Normalised {
   readonly y: Tensor4D;
-  /** (channels), kept: the caller disposes of them. */
+  /** (channels), kept: the caller disposes of it. */
   readonly mean: Tensor;
   /** (channels), of the batch with Bessel's correction, as PyTorch's running variance takes it; kept. */
   readonly variance: Tensor;
@@ -25,7 +25,7 @@ export function trainingKernels({ tf, isNode }: TensorFlowBackend): TrainingKern
   return isNode ? nodeKernels(tf) : coreKernels(tf);
 }
 
-/** From core operations, for any backend: a third of the time that differentiating `moments` and `batchNorm` takes. */
+/** Core operations, for any backend: a third of the time of differentiating `moments` and `batchNorm`. */
 export function coreKernels(tf: TensorFlow): TrainingKernels {
   return {
     relu: (x) => tf.relu(x),

@@ -11,7 +11,7 @@ export class Sgd {
   readonly #decay: Tensor;
   readonly #momenta: Map<string, Tensor>;
 
-  /** @param momenta kept tensors, taken over; of a parameter without one it is 0 */
+  /** @param momenta kept tensors, now owned by this object; a parameter without one starts at 0 */
   constructor(
     tf: TensorFlow,
     recipe: Pick<Recipe, 'momentum' | 'nesterov' | 'weightDecay'>,

@@ -151,7 +151,7 @@ class TfjsTrainer implements Trainer {
   }
 }
 
-/** Trainable tensors that decay. */
+/** Names of the trainable tensors that decay. */
 function decayed(network: Network, { decayBatchNorm }: Recipe): Set<string> {
   const { name: classifier } = network.classifier;
   return new Set(
@@ -190,16 +190,16 @@ function countCorrect(logits: Float32Array, labels: Int32Array): number {
   return correct;
 }
 
-/** Where an axis of one layout comes from in the other; convolutions only, all else is the same in both. */
+/** Source axes of each layout in the other, for convolutions; all other tensors are the same in both. */
 const hwioFromOihw = [2, 3, 1, 0] as const;
 const oihwFromHwio = [3, 2, 0, 1] as const;
 
-/** A tensor as TensorFlow wants it: convolutions from (out, in, height, width) to (height, width, in, out). */
+/** A tensor in TensorFlow's layout: convolutions from (out, in, height, width) to (height, width, in, out). */
 export function toTensorFlow(tensor: StoredTensor): StoredTensor {
   return tensor.shape.length === 4 ? permute(tensor, hwioFromOihw) : tensor;
 }
 
-/** A tensor as PyTorch has it: the inverse of {@link toTensorFlow}. */
+/** A tensor in PyTorch's layout: the inverse of {@link toTensorFlow}. */
 export function toPyTorch(tensor: StoredTensor): StoredTensor {
   return tensor.shape.length === 4 ? permute(tensor, oihwFromHwio) : tensor;
 }
