@@ -20,10 +20,10 @@ export interface ReadmeHeader {
 export function renderReadme(results: readonly ExperimentSummary[], origin: ReadmeHeader): string {
   const counts = [...countVerdicts(results.flatMap(({ claims }) => claims))];
   const failed = results.filter(({ state }) => state === 'failed');
-  return `# What became of the paper's claims
+  return `# Verdicts on the paper's claims
 
-Written by the command below; a later run of it replaces this file. A verdict is about the network that was run: where
-that is not the paper's, the row says so.
+Written by the command below; a later run of it replaces this file. A verdict applies to the network that was run: if
+that is not the paper's, the row names it.
 
 | | |
 |---|---|

@@ -101,7 +101,7 @@ function claimsSection(claims: readonly Claim[]): Section | undefined {
   );
   return {
     id: 'claims',
-    title: 'What became of the paper’s claims',
+    title: 'Verdicts on the paper’s claims',
     content: html`<div class="wide"><table class="claims text">
 <thead><tr><th>Verdict</th><th>Claim</th><th>Paper</th><th>Measured here</th><th>Traced to</th></tr></thead>
 <tbody>
