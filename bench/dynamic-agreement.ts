@@ -11,7 +11,7 @@ import { createEngine } from '../src/engines/registry.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import { openGated } from '../src/gated/open.js';
-import { compareDynamic, describeComparison } from '../src/gated/verify.js';
+import { compareDynamic, describeVerification } from '../src/gated/verify.js';
 
 const [engineName = 'ort-cpu', name = 'table1', images = '10000', batch = '32'] = process.argv.slice(2);
 const context = await openContext({});
@@ -27,7 +27,7 @@ const found = await compareDynamic(opened, gated, opened.rows[0]!, {
 });
 const seconds = (performance.now() - started) / 1000;
 process.stdout.write(
-  `${name} on ${engineName} (${engine.describe().device}), batch ${batch}, ${seconds.toFixed(0)} s: ${describeComparison(found)}\n`,
+  `${name} on ${engineName} (${engine.describe().device}), batch ${batch}, ${seconds.toFixed(0)} s: ${describeVerification(found)}\n`,
 );
 await gated.close();
 process.exit(found.different.length > 0 ? 1 : 0);

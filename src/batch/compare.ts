@@ -32,7 +32,7 @@ export interface Comparison {
   readonly results: readonly ResultDifference[];
   /** Rows that both have and that are equal in everything. */
   readonly equalRows: number;
-  /** Seed by seed where both have the same ones, else as independent samples; absent where a run has one seed only. */
+  /** Seed by seed where both have the same ones, otherwise as independent samples; absent where a run has one seed only. */
   readonly intervals?: 'paired' | 'independent';
 }
 

@@ -4,9 +4,10 @@ import type { Experiment } from '../experiment/schema.js';
 import { LazyEngine, type RunContext } from '../run/context.js';
 import { extract, extractionOf, type Split } from '../run/extract.js';
 import { openImages } from '../run/images.js';
-import { withMending } from '../run/run.js';
+import { withRepair } from '../run/run.js';
 import { type Extraction, extractShards, missingShards, type Share } from '../run/shards.js';
 import type { NetworkSource } from '../run/source.js';
+import { everySplit, mapSplits } from '../run/splits.js';
 import { openSource, openStages, plan } from '../run/stages.js';
 import { untrainedGates } from '../run/train.js';
 
@@ -24,16 +25,10 @@ async function open(context: RunContext, experiment: Experiment): Promise<Opened
   const { places } = planned;
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  const { train, heldOut, test } = await openImages(context, experiment, source);
-  const named = [
-    ['training', train] as const,
-    ...(heldOut ? [['held-out', heldOut] as const] : []),
-    ['test', test] as const,
-  ];
-  const splits = named.map(([label, images]) => {
+  const splits = await mapSplits(await openImages(context, experiment, source), (images, label) => {
     return { label, images, extraction: extractionOf(context, source, images, places, engine, label) };
   });
-  return { source, engine, splits };
+  return { source, engine, splits: everySplit(splits) };
 }
 
 /** Gets data and checkpoint where they are missing, and checks them. */
@@ -42,9 +37,9 @@ export async function prepare(context: RunContext, experiment: Experiment): Prom
   await source.lowered();
 }
 
-/** Extracts a share of an experiment's images; whoever sees the last shard written finishes the features. */
+/** Extracts a share of an experiment's images; the task that sees the last shard written finishes the features. */
 export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
-  await withMending(context, async () => {
+  await withRepair(context, async () => {
     const { source, engine, splits } = await open(context, experiment);
     for (const [i, { extraction }] of splits.entries()) {
       // Each split's shares begin with another task, or the last one would get what remains of all of them.
@@ -62,7 +57,7 @@ export async function extractPart(context: RunContext, experiment: Experiment, {
 /** Trains one gate (from 0) on features that are in the cache. @throws InputError where they are not */
 export async function trainOne(context: RunContext, experiment: Experiment, gate: number): Promise<void> {
   await assertExtracted(context, experiment);
-  await withMending(context, async () => (await openStages(context, experiment)).train(experiment, [gate]));
+  await withRepair(context, async () => (await openStages(context, experiment)).train(experiment, [gate]));
 }
 
 /** @throws InputError with the shards that are missing: other tasks make them */
@@ -79,7 +74,7 @@ export async function assertExtracted(context: RunContext, experiment: Experimen
 /** @throws InputError with the gates that are missing: other tasks make them */
 export async function assertTrained(context: RunContext, experiment: Experiment): Promise<void> {
   await assertExtracted(context, experiment);
-  const missing = await withMending(context, async () => {
+  const missing = await withRepair(context, async () => {
     const { features, engine } = await openStages(context, experiment);
     return untrainedGates(context, experiment, features.train, engine);
   });

@@ -3,7 +3,7 @@ import { isUser, type LoadedNetwork } from '../onnx/loaded.js';
 import { modelName } from '../report/rows.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import type { FeatureSet } from '../run/features.js';
-import { withMending } from '../run/run.js';
+import { withRepair } from '../run/run.js';
 import { computeScores } from '../run/score.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { openStages, type Stages } from '../run/stages.js';
@@ -59,7 +59,7 @@ export function measure(
   experiment: Experiment,
   given?: BaselineThresholds,
 ): Promise<Measure[]> {
-  return withMending(context, async () => {
+  return withRepair(context, async () => {
     const stages = await openStages(context, experiment);
     const gates = await stages.train();
     const scores = await stages.score(gates, experiment.gates.confidence);

@@ -104,7 +104,7 @@ function describe(result: Checked, { path, isNew, update, preset }: Described, n
     return `${about}: all ${count} numbers as in ${path}${update ? ', written anew' : ''} (${time})`;
   }
   const regressions = moved.filter((one) => one.isRegression).length;
-  const after = update ? `written to ${path}` : `right? dgate check ${name} --update`;
+  const after = update ? `written to ${path}` : `if this change is expected: dgate check ${name} --update`;
   return [
     `${about}: ${regressions} of ${count} numbers moved (${time}); ${after}`,
     renderColumns(['What', 'Quantity', 'From', 'To', 'Moved by', 'Allowed'], moved.map(cells), 'text'),

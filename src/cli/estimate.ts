@@ -9,12 +9,12 @@ import type { RunContext } from '../run/context.js';
 import { type Plan, plan } from '../run/stages.js';
 import { duration } from './progress.js';
 
-/** Work of fewer FLOPs than this is done before anybody could wonder. */
+/** Fewer FLOPs than this take too little time to report. */
 const WORTH_SAYING = 1e12;
 
 /**
  * Says how long the extractions of these experiments will take here, where nothing is in the cache: their FLOPs, and the
- * pace of each network on its engine, measured for a second with random weights. Networks of one's own and other engines are
+ * pace of each network on its engine, measured for a second with random weights. Users' ONNX networks and other engines are
  * left out.
  */
 export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {

@@ -17,7 +17,7 @@ import { print, printJson } from './output.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
 /** One combination of a grid: an experiment, and what tells it from the others. */
-export interface Cell {
+export interface PlannedCombination {
   readonly settings: Readonly<Record<string, string>>;
   readonly experiment: Experiment;
 }
@@ -26,14 +26,14 @@ export interface Cell {
 export interface PlannedGrid {
   /** How it was named on the command line. */
   readonly name: string;
-  readonly cells: readonly Cell[];
+  readonly cells: readonly PlannedCombination[];
 }
 
 /** Every experiment in every combination, each once and checked. @throws InputError with all problems at once */
 export async function planGrids(options: RunOptions, overrides: readonly Override[]): Promise<PlannedGrid[]> {
   const all = combinations(options.set);
   const names = await namesOf(options.experiment);
-  const cells: Cell[][] = names.map(() => []);
+  const cells: PlannedCombination[][] = names.map(() => []);
   for (const combination of all) {
     const experiments = await resolveAll(options.experiment, options.preset, [...combination.settings, ...overrides]);
     const settings = variedSettings(all, combination);
@@ -64,7 +64,7 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
 async function runGrid(
   context: AnalysisContext,
   name: string,
-  cells: readonly Cell[],
+  cells: readonly PlannedCombination[],
   options: RunOptions,
 ): Promise<Grid> {
   const { preset } = options;
@@ -74,7 +74,7 @@ async function runGrid(
   for (const [i, cell] of cells.entries()) {
     context.progress.note(`combination ${i + 1} of ${cells.length}: ${labelOf(cell.settings)}`);
     const command = commandLine([name], { ...options, set: settingsOf(options.set, cell) });
-    results.push(await runCell(context, cell, { command, log: join(folder, `failed-${i + 1}.log`), options }));
+    results.push(await runCombination(context, cell, { command, log: join(folder, `failed-${i + 1}.log`), options }));
   }
   const grid: Grid = { experiment, title, preset, command: commandLine([name], options), combinations: results };
   await writeGrid(grid, folder, context.resultsRoot);
@@ -84,14 +84,14 @@ async function runGrid(
 }
 
 /** The `--set`s of one combination. */
-export function settingsOf(set: readonly string[], { settings }: Cell): string[] {
+export function settingsOf(set: readonly string[], { settings }: PlannedCombination): string[] {
   return set.map((setting) => {
     const path = setting.slice(0, setting.indexOf('='));
     return path in settings ? `${path}=${settings[path]}` : setting;
   });
 }
 
-interface CellOptions {
+interface CombinationOptions {
   readonly command: string;
   /** Where its log goes if it fails. */
   readonly log: string;
@@ -99,10 +99,10 @@ interface CellOptions {
 }
 
 /** All seeds of a combination; the ones that are finished are read. */
-async function runCell(
+async function runCombination(
   context: AnalysisContext,
-  { experiment, settings }: Cell,
-  { command, log, options }: CellOptions,
+  { experiment, settings }: PlannedCombination,
+  { command, log, options }: CombinationOptions,
 ): Promise<CombinationResult> {
   const said: string[] = [`${command}`];
   const logged: AnalysisContext = { ...context, progress: recorded(context.progress, said) };

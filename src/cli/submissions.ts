@@ -140,7 +140,7 @@ function sayJobs(submission: Submission, jobs: readonly SubmittedJob[], { json }
   const rows = jobs.map(({ stage, job, tasks }) => [stage, job, String(tasks.length)]);
   print(
     `submission ${submission.id}: ${submission.folder}\n${renderColumns(['Stage', 'Job', 'Tasks'], rows)}\n` +
-      'how it stands: dgate submit --status\n',
+      'check progress: dgate submit --status\n',
   );
 }
 
@@ -176,7 +176,7 @@ async function showStatus(options: SubmitOptions): Promise<void> {
   print(
     `submission ${submission.id} (${submission.file.command}): ${said.join(', ')}; logs in ${join(submission.folder, 'logs')}\n` +
       `${renderColumns(['Task', 'What', 'State', 'Slurm', 'Time', 'Why'], rows, 'text')}\n` +
-      (failed.length > 0 ? 'again, from the cache: dgate submit --resubmit [--only TASK]\n' : ''),
+      (failed.length > 0 ? 'try again, from the cache: dgate submit --resubmit [--only TASK]\n' : ''),
   );
 }
 

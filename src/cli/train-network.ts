@@ -37,11 +37,11 @@ export async function trainNetwork(options: TrainCommandOptions): Promise<void> 
     throw new InputError(`--checkpoint-every ${checkpointEvery}; valid: a whole number of steps from 1`);
   }
   const plan = planTraining(options);
-  await kindOf(files, options.resume); // what is refused needs no lock
+  await kindOf(files, options.resume); // refused before a lock is taken
   const lock = await Lock.tryTake(files.lock);
   if (lock === undefined) {
     const holder = await describeHolder(files.lock);
-    throw new InputError(`${files.checkpoint}: ${holder} is training it; valid: another --out, or wait for its end`);
+    throw new InputError(`${files.checkpoint}: ${holder} is training it; choose another --out, or wait until it ends`);
   }
   try {
     await trainLocked(options, { network, engineId, files, plan });
@@ -50,7 +50,7 @@ export async function trainNetwork(options: TrainCommandOptions): Promise<void> 
   }
 }
 
-interface Order {
+interface CheckedTraining {
   readonly network: Network;
   readonly engineId: ReturnType<typeof checkTrainingEngine>;
   readonly files: TrainingFiles;
@@ -58,7 +58,10 @@ interface Order {
 }
 
 /** The rest, while no other process writes the same files. */
-async function trainLocked(options: TrainCommandOptions, { network, engineId, files, plan }: Order): Promise<void> {
+async function trainLocked(
+  options: TrainCommandOptions,
+  { network, engineId, files, plan }: CheckedTraining,
+): Promise<void> {
   const { checkpointEvery } = options;
   const kind = await kindOf(files, options.resume);
   const begun = kind === 'resumed' ? await readState(files.state) : undefined;
@@ -89,7 +92,7 @@ async function trainLocked(options: TrainCommandOptions, { network, engineId, fi
   if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
 }
 
-/** What a command is to do with the files that are there. @throws InputError where they do not fit what it asks for */
+/** What a command does with the files that exist. @throws InputError where they do not fit what it asks for */
 async function kindOf(files: TrainingFiles, resume: boolean): Promise<'new' | 'resumed' | 'finished'> {
   const [state, checkpoint] = [await exists(files.state), await exists(files.checkpoint)];
   if (resume && state) return 'resumed';
@@ -100,7 +103,7 @@ async function kindOf(files: TrainingFiles, resume: boolean): Promise<'new' | 'r
       `${files.state}: an interrupted training; valid: --resume to go on, another --out, or delete the file`,
     );
   }
-  if (checkpoint) throw new InputError(`${files.checkpoint}: is there already; valid: another --out`);
+  if (checkpoint) throw new InputError(`${files.checkpoint} already exists; choose another --out`);
   return 'new';
 }
 
@@ -121,7 +124,7 @@ async function openImages(
   return images;
 }
 
-interface Work {
+interface OpenTraining {
   readonly network: Network;
   readonly engine: TrainingEngine;
   readonly images: TrainingImages;
@@ -131,9 +134,9 @@ interface Work {
   readonly checkpointEvery?: number | undefined;
 }
 
-/** Trains, keeping states; undefined where it diverged, which is said then. */
-async function trainSaving(context: RunContext, work: Work): Promise<TrainingOutcome | undefined> {
-  const { network, engine, images, start, files, checkpointEvery } = work;
+/** Trains and saves states; undefined where it diverged, which is reported. */
+async function trainSaving(context: RunContext, training: OpenTraining): Promise<TrainingOutcome | undefined> {
+  const { network, engine, images, start, files, checkpointEvery } = training;
   const { progress } = context;
   let saved = start.position;
   const keep = (position: TrainingState['position']): void => {
@@ -148,7 +151,7 @@ async function trainSaving(context: RunContext, work: Work): Promise<TrainingOut
     keep(state.position);
     if (state.position.curve.length > 0) await writeFileAtomic(files.curve, curveCsv(state.position.curve));
   };
-  if (work.resumed) {
+  if (training.resumed) {
     progress.note(`going on at ${describePosition(saved)}`);
     keep(saved);
   } else {

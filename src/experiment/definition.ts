@@ -22,7 +22,7 @@ export interface ExperimentDefinition {
   readonly title: string;
   /** `<architecture>-<dataset>`, see `dgate list networks`; or an ONNX file: `onnxNetwork('model.onnx')`. */
   readonly network: string | OnnxNetworkDefinition;
-  /** Images of a network of one's own: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
+  /** Images of a user's ONNX network: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
   readonly dataset?: string | ImageFolderDefinition;
   /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
   readonly checkpoint?: string;
@@ -36,7 +36,7 @@ export interface ExperimentDefinition {
   readonly trainImages?: number;
   /** Number of test images, a stratified choice; all by default. */
   readonly testImages?: number;
-  /** Table of the paper (`results/published/<name>.csv`) whose rows stand beside the margins, in the same order. */
+  /** Table of the paper (`results/published/<name>.csv`) whose rows are printed next to the margins, in the same order. */
   readonly published?: string;
   readonly gates: {
     /** Stages, counted from 1, after which a gate sits; never the last stage. */
@@ -57,7 +57,7 @@ export interface ExperimentDefinition {
   readonly thresholds: {
     /** Accuracies to reach, as margins below the original's: 0.01 is one point. Each is a row. */
     readonly margins?: readonly number[];
-    /** Thresholds to apply as they stand, one number per gate. Each is a row. */
+    /** Thresholds to apply unchanged, one number per gate. Each is a row. */
     readonly fixed?: readonly (readonly number[])[];
     /**
      * How thresholds are searched for a margin. `joint` (default): those of all gates together, for the fewest FLOPs.
@@ -79,7 +79,7 @@ export interface ExperimentDefinition {
   };
   /** What else the scores are studied for: the paper's figures and comparisons. With one, `margins` and `fixed` may be empty. */
   readonly analysis?: AnalysisDefinition;
-  /** What differs in each size of run. Without an entry, `laptop` is the definition as it stands. */
+  /** What differs in each size of run. Without an entry, `laptop` is the definition unchanged. */
   readonly presets?: Readonly<Partial<Record<PresetName, Overrides>>>;
 }
 

@@ -3,7 +3,7 @@ import { type PreprocessingName, preprocessings } from '../data/image-folder/pre
 import type { Preprocessing } from '../data/preprocess.js';
 import { choice, list, real, text, whole } from './rules.js';
 
-/** A network of one's own: an ONNX file, one image in, a number for each class out. */
+/** A user's network: an ONNX file, one image in, a number for each class out. */
 export interface OnnxNetworkDefinition {
   readonly kind: 'onnx';
   /** Path of the file, as seen from where dgate runs. */
@@ -19,7 +19,7 @@ export interface OnnxNetworkDefinition {
   readonly preprocess?: PreprocessingName | Preprocessing;
 }
 
-/** Images of one's own: `<folder>/<class>/<image>`, or `<folder>/train/<class>/` beside `<folder>/test/<class>/`. */
+/** A user's images: `<folder>/<class>/<image>`, or `<folder>/train/<class>/` next to `<folder>/test/<class>/`. */
 export interface ImageFolderDefinition {
   readonly kind: 'image-folder';
   /** Path of the folder, as seen from where dgate runs. */

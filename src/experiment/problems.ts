@@ -67,7 +67,7 @@ function describe(issues: readonly Issue[], value: unknown, within: readonly str
       const issues = inside.map((problem) => ({ ...problem, path: [...issue.path, ...problem.path] }));
       return describe(issues, value, within, schema);
     }
-    // A rule between several values may name one that is not there: then its default does not fit.
+    // A rule between several values may name an absent one: then its default does not fit.
     const shown = found === undefined && issue.code === 'custom' ? issue.input : found;
     return `${at(path)}: ${shown === undefined ? 'missing' : show(shown)}; valid: ${issue.message}`;
   });

@@ -7,7 +7,7 @@ export function show(value: unknown): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
 }
 
-/** A key or a place in a list, as it stands in a path. */
+/** A key or a place in a list, as it is written in a path. */
 export function showKey(key: string): string {
   if (/^[\w$-]{1,60}$/.test(key)) return key;
   return show(key);

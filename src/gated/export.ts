@@ -14,7 +14,7 @@ import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 import { type OpenGated, openGated } from './open.js';
-import { type Comparison, comparePixels, describeComparison } from './verify.js';
+import { comparePixels, describeVerification, type Verification } from './verify.js';
 
 /**
  * Which row of an experiment's table: counted from 1, or by its margin and search; the first of all by default. Where a
@@ -86,7 +86,7 @@ export async function exportGated(
     answer: decidedAnswer(experiment.gates.confidence, distances === true ? opened.test.classes.length : undefined),
   });
   const verified = await verify(opened, bytes, thresholds, out);
-  context.progress.note(`verified: ${describeComparison(verified)}`);
+  context.progress.note(`verified: ${describeVerification(verified)}`);
   await writeFileAtomic(out, bytes);
   return {
     file: out,
@@ -130,12 +130,17 @@ export function chosenRow(rows: readonly Row[], { row, margin, search }: RowChoi
   return rows.indexOf(chosen);
 }
 
-async function verify(opened: OpenGated, bytes: Uint8Array, thresholds: Thresholds, path: string): Promise<Comparison> {
+async function verify(
+  opened: OpenGated,
+  bytes: Uint8Array,
+  thresholds: Thresholds,
+  path: string,
+): Promise<Verification> {
   const loaded = await loadGatedFile(readGatedFile(bytes, path), path, openInProcess(path));
   try {
     const result = await comparePixels(opened, loaded, thresholds, { batch: BATCH, limit: VERIFIED_IMAGES });
     if (result.different.length > 0) {
-      throw new Error(`the graph is not what was evaluated, nothing is written: ${describeComparison(result)}`);
+      throw new Error(`the graph is not what was evaluated, nothing is written: ${describeVerification(result)}`);
     }
     return result;
   } finally {

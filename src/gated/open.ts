@@ -3,10 +3,10 @@ import type { Experiment } from '../experiment/schema.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/flops.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
+import { withRepair } from '../run/run.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import type { NetworkSource } from '../run/source.js';
 import { openStages } from '../run/stages.js';
-import { CorruptEntryError } from '../store/store.js';
 import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
@@ -37,18 +37,8 @@ export interface OpenGated {
  *
  * @throws InputError where the experiment does not fit its network, checkpoint or data
  */
-export async function openGated(context: RunContext, experiment: Experiment): Promise<OpenGated> {
-  const mended = new Set<string>();
-  for (;;) {
-    try {
-      return await openOnce(context, experiment);
-    } catch (error) {
-      if (!(error instanceof CorruptEntryError) || mended.has(error.subject)) throw error;
-      mended.add(error.subject);
-      context.progress.warn(`${error.message}; removed, it is made again`);
-      await error.mend();
-    }
-  }
+export function openGated(context: RunContext, experiment: Experiment): Promise<OpenGated> {
+  return withRepair(context, () => openOnce(context, experiment));
 }
 
 async function openOnce(context: RunContext, experiment: Experiment): Promise<OpenGated> {

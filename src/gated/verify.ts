@@ -10,7 +10,7 @@ import { type OpenGated, thresholdsByImage } from './open.js';
 export const NEAR_THRESHOLD = 1e-4;
 
 /** How dynamic execution compares with the cached evaluation, over test images. */
-export interface Comparison {
+export interface Verification {
   readonly images: number;
   /** Class and exit are the same. */
   readonly same: number;
@@ -22,8 +22,8 @@ export interface Comparison {
   readonly largestDifference: number;
 }
 
-/** Which images are compared, and how many at a time. */
-interface Extent {
+/** The images that are compared, and the batch size. */
+interface ImageRange {
   readonly batch: number;
   /** The first ones; all by default. */
   readonly limit?: number;
@@ -37,14 +37,14 @@ export async function compareDynamic(
   opened: OpenGated,
   network: GatedNetwork,
   row: Row,
-  { batch, limit = opened.test.count, progress }: Extent & { readonly progress: Progress },
-): Promise<Comparison> {
+  { batch, limit = opened.test.count, progress }: ImageRange & { readonly progress: Progress },
+): Promise<Verification> {
   const parts = thresholdsByImage(opened, row).map((part) => {
     return { ...part, images: part.images.filter((position) => position < limit) };
   });
   const total = parts.reduce((sum, { images }) => sum + images.length, 0);
   const task = progress.begin(`dynamic execution against the cached evaluation, batch ${batch}`, total, 'images');
-  const found = nothing();
+  const found = emptyVerification();
   for (const { thresholds, images } of parts) {
     for (let start = 0; start < images.length; start += batch) {
       const positions = images.subarray(start, start + batch);
@@ -66,9 +66,9 @@ export async function comparePixels(
   { test, scores }: OpenGated,
   graph: { run(pixels: Uint8Array, count: number, thresholds: Thresholds): Promise<GatedBatch> },
   thresholds: Thresholds,
-  { batch, limit = test.count }: Extent,
-): Promise<Comparison> {
-  const found = nothing();
+  { batch, limit = test.count }: ImageRange,
+): Promise<Verification> {
+  const found = emptyVerification();
   const images = Int32Array.from({ length: Math.min(limit, test.count) }, (_, i) => i);
   for (let start = 0; start < images.length; start += batch) {
     const positions = images.subarray(start, start + batch);
@@ -78,8 +78,8 @@ export async function comparePixels(
   return found;
 }
 
-/** A comparison that goes on. */
-export interface Found extends Comparison {
+/** Running totals of a verification. */
+export interface RunningVerification extends Verification {
   images: number;
   same: number;
   near: number;
@@ -87,14 +87,14 @@ export interface Found extends Comparison {
   largestDifference: number;
 }
 
-/** A comparison of no images yet. */
-export function nothing(): Found {
+/** A verification of no images yet. */
+export function emptyVerification(): RunningVerification {
   return { images: 0, same: 0, near: 0, different: [], largestDifference: 0 };
 }
 
-/** Adds a batch to what was found. @param positions of its images in the test set */
+/** Adds a batch to the totals. @param positions of its images in the test set */
 export function compareBatch(
-  found: Found,
+  found: RunningVerification,
   scores: Scores,
   thresholds: Thresholds,
   positions: Int32Array,
@@ -107,7 +107,7 @@ export function compareBatch(
 }
 
 function compareImage(
-  found: Found,
+  found: RunningVerification,
   scores: Scores,
   thresholds: Thresholds,
   image: number,
@@ -135,7 +135,7 @@ function compareImage(
 }
 
 /** `10,000 of 10,000 images the same in class and exit, ...` */
-export function describeComparison({ images, same, near, different, largestDifference }: Comparison): string {
+export function describeVerification({ images, same, near, different, largestDifference }: Verification): string {
   const number = (value: number): string => value.toLocaleString('en');
   return (
     `${number(same)} of ${number(images)} images have the same class and exit; ${number(near)} differ with a ` +

@@ -7,14 +7,10 @@ import type { Experiment } from '../experiment/schema.js';
 import { classCount } from '../networks/onnx.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
+import type { BySplit } from './splits.js';
 
 /** The images of a run; no image is in two of them. */
-export interface Images {
-  readonly train: ImageSource;
-  /** Training images that the network has not learnt from, where the experiment chooses thresholds on them. */
-  readonly heldOut?: ImageSource;
-  readonly test: ImageSource;
-}
+export type Images = BySplit<ImageSource>;
 
 /** Opens a published split of the network's dataset, which is fetched where it is missing. */
 export async function openSplit(

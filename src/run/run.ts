@@ -8,6 +8,7 @@ import type { RunOutcome, Splits } from './outcome.js';
 import { searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from './search.js';
+import { mapSplits } from './splits.js';
 import { openStages, type SplitFeatures, type Stages } from './stages.js';
 import type { CachedGate } from './train.js';
 
@@ -15,19 +16,19 @@ export { plan } from './stages.js';
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
 export function runExperiment(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
-  return withMending(context, () => runOnce(context, experiment));
+  return withRepair(context, () => runOnce(context, experiment));
 }
 
-/** Does some work again where it met a damaged cache entry, which is said and removed. */
-export async function withMending<T>(context: RunContext, work: () => Promise<T>): Promise<T> {
-  const mended = new Set<string>();
+/** Does some work. A damaged cache entry that it meets is reported and removed, and the work is done again. */
+export async function withRepair<T>(context: RunContext, work: () => Promise<T>): Promise<T> {
+  const repaired = new Set<string>();
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      // What is damaged again after it was made again is no accident.
-      if (!(error instanceof CorruptEntryError) || mended.has(error.subject)) throw error;
-      mended.add(error.subject);
+      // An entry that is damaged again after it was made again is no accident.
+      if (!(error instanceof CorruptEntryError) || repaired.has(error.subject)) throw error;
+      repaired.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
       await error.mend();
     }
@@ -94,12 +95,13 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 }
 
 /** Images that could not be decoded, by split. */
-async function leftOutOf({ train, heldOut, test }: SplitFeatures): Promise<Record<string, readonly string[]>> {
-  const sets = { training: train, 'held-out': heldOut, test };
-  const found = await Promise.all(
-    Object.entries(sets).map(async ([split, set]) => [split, (await set?.unreadable()) ?? []] as const),
-  );
-  return Object.fromEntries(found.filter(([, files]) => files.length > 0));
+async function leftOutOf(features: SplitFeatures): Promise<Record<string, readonly string[]>> {
+  const found: Record<string, readonly string[]> = {};
+  await mapSplits(features, async (set, label) => {
+    const files = await set.unreadable();
+    if (files.length > 0) found[label] = files;
+  });
+  return found;
 }
 
 /** Where the features of each split came from, the test images' last; of those that are gone, as their gates and scores have it. */

@@ -16,12 +16,13 @@ import type { FeatureSet } from './features.js';
 import { hashesOf, type Images, openImages } from './images.js';
 import { scoreImages, scoresEntry } from './score.js';
 import { type NetworkSource, openNetwork } from './source.js';
+import { type BySplit, everySplit, mapSplits } from './splits.js';
 import { type CachedGate, gateEntries, trainGates } from './train.js';
 
 /** An experiment checked against its network, with what each exit costs. */
 export interface Plan {
   readonly network: AnyNetwork;
-  /** The network itself, where it is a file of one's own. */
+  /** The network itself, where it is a user's ONNX file. */
   readonly user?: UserNetwork;
   readonly places: readonly GatePlace[];
   readonly flops: NetworkFlops;
@@ -31,8 +32,8 @@ export interface Plan {
 }
 
 /**
- * Checks an experiment against its network and counts what each exit costs. Nothing is read or run, but for a network
- * of one's own, whose file is.
+ * Checks an experiment against its network and counts what each exit costs. Nothing is read or run, except
+ * that a user's ONNX file is read.
  */
 export async function plan(experiment: Experiment): Promise<Plan> {
   const user = await userNetworkOf(experiment);
@@ -52,7 +53,7 @@ export async function plan(experiment: Experiment): Promise<Plan> {
   return { network, ...(user && { user }), places, flops, costs: costsOf([...places.keys()]), costsOf };
 }
 
-/** Only experiments on a file of one's own need its readers, and ONNX Runtime before anything runs. */
+/** Only a user's ONNX file needs its readers, and ONNX Runtime before anything runs. */
 const userNetworks = () => import('./user-network.js');
 
 async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<UserNetwork | undefined> {
@@ -72,11 +73,7 @@ export async function openSource(context: RunContext, experiment: Experiment, pl
 }
 
 /** What is extracted from each split. */
-export interface SplitFeatures {
-  readonly train: FeatureSet;
-  readonly heldOut?: FeatureSet;
-  readonly test: FeatureSet;
-}
+export type SplitFeatures = BySplit<FeatureSet>;
 
 /** Class and confidence of the images that no gate has learnt from. */
 export interface SplitScores {
@@ -123,25 +120,13 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const images = await timed('data', () => openImages(context, experiment, source));
   const setOf = <T>(make: (...all: Parameters<typeof extract>) => T, split: ImageSource, label: Split): T =>
     make(context, source, split, planned.places, engine, label);
-  const putOff: SplitFeatures = {
-    train: setOf(extractLater, images.train, 'training'),
-    ...(images.heldOut && { heldOut: setOf(extractLater, images.heldOut, 'held-out') }),
-    test: setOf(extractLater, images.test, 'test'),
-  };
-  const features = (await canWait(context, experiment, images, putOff, engine))
-    ? putOff
-    : await timed('extract', async (): Promise<SplitFeatures> => {
-        const train = await setOf(extract, images.train, 'training');
-        const heldOut = images.heldOut && (await setOf(extract, images.heldOut, 'held-out'));
-        return { train, ...(heldOut && { heldOut }), test: await setOf(extract, images.test, 'test') };
-      });
+  const lazy = await mapSplits(images, (split, label) => setOf(extractLater, split, label));
+  const features = (await canWait(context, experiment, images, lazy, engine))
+    ? lazy
+    : await timed('extract', () => mapSplits(images, (split, label) => setOf(extract, split, label)));
   const { train, heldOut, test } = features;
   // Without the images that could not be decoded, so that positions mean the same in images, features and scores.
-  const usable: Images = {
-    train: await train.imagesOf(images.train),
-    ...(heldOut && images.heldOut && { heldOut: await heldOut.imagesOf(images.heldOut) }),
-    test: await test.imagesOf(images.test),
-  };
+  const usable: Images = await mapSplits(features, (set, _label, key) => set.imagesOf(images[key]!));
   return {
     context,
     experiment,
@@ -150,7 +135,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     images: usable,
     imageHashes: hashesOf(images),
     features,
-    testImages: await test.imagesOf(images.test),
+    testImages: usable.test,
     engine,
     train: (as = experiment, wanted, within = context) =>
       timed('train', () => trainGates(within, as, train, engine, wanted)),
@@ -165,7 +150,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
 }
 
 /**
- * Whether features need not be extracted yet: some are not in the cache, but the gates that were trained on them and all
+ * Whether extraction can wait: some features are not in the cache, but the gates that were trained on them and all
  * scores are (the rest may have been removed to save space, or never copied to the machine that times the network).
  */
 async function canWait(
@@ -175,15 +160,14 @@ async function canWait(
   features: SplitFeatures,
   engine: LazyEngine,
 ): Promise<boolean> {
-  const everySet = [features.train, features.heldOut, features.test].filter((set) => set !== undefined);
-  // Which images cannot be decoded stands with the features.
-  if ([images.train, images.heldOut, images.test].some((split) => split?.unreadable !== undefined)) return false;
-  if (await allComplete(everySet)) return false;
+  // The features record which images cannot be decoded.
+  if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
+  if (await allComplete(everySplit(features))) return false;
   const gates = gateEntries(context, experiment, features.train, engine);
   const scored = [features.heldOut, features.test].filter((set) => set !== undefined);
   const scores = scored.map((set) => scoresEntry(context, set, gates, experiment.gates.confidence));
   if (!(await allComplete([...gates, ...scores.map((entry) => ({ entry }))]))) return false;
-  context.progress.note('features: not in the cache, nor needed: the gates and all scores are there');
+  context.progress.note('features: not cached, and not needed: gates and scores are');
   return true;
 }
 

@@ -15,7 +15,7 @@ import {
   writeTinyExperiment,
 } from './cli.js';
 
-// Every work here takes for ever, or minutes: a command that does not hear ends in mocha's timeout.
+// Every work here takes forever, or minutes: a command that does not react ends in mocha's timeout.
 describe('an interruption is heard, whatever the command is doing', function () {
   this.timeout(120_000);
   let place: Place;

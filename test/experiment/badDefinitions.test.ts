@@ -16,7 +16,7 @@ const right = {
   gates: { after: [1, 2] },
   thresholds: { margins: [0.01], validation: { kind: 'held-out' } },
 };
-/** The same with a network and images of one's own. */
+/** The same with a user's network and images. */
 const numbers = {
   mean: [0.5, 0.5, 0.5],
   std: [0.2, 0.2, 0.2],
@@ -366,7 +366,7 @@ describe('a definition that its types did not check', () => {
     expect(problems(all).map((line) => line.split(':')[0])).to.have.members(top);
   });
 
-  it("everything wrong at once in a network and images of one's own is one message too", () => {
+  it("everything wrong at once in a user's network and images is one message too", () => {
     const inside = Object.keys(fields).filter((path) => /^(network|dataset)\.(?!kind$|preprocess$)/.test(path));
     const all = inside.reduce<Definition>((definition, path) => at(path, definition, null), own);
     const found = problems(all);

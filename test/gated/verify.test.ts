@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { compareBatch, nothing } from '../../src/gated/verify.js';
+import { compareBatch, emptyVerification } from '../../src/gated/verify.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 describe('answers against the cached evaluation', () => {
@@ -11,7 +11,7 @@ describe('answers against the cached evaluation', () => {
     confidences: [Float32Array.of(2, -2)],
   };
   const answers = (confidence: number) => {
-    const found = nothing();
+    const found = emptyVerification();
     compareBatch(found, scores, [1], Int32Array.of(0, 1), {
       classes: Int32Array.of(0, 1),
       exits: Int32Array.of(0, 1),

@@ -79,7 +79,7 @@ describe('the cache of a run', () => {
       const again = await run(warm);
       expect(again.csv).to.equal(csv);
       expect(again.outcome.engine.loaded).to.equal(false);
-      expect(warm.notes[0]).to.equal('features: not in the cache, nor needed: the gates and all scores are there');
+      expect(warm.notes[0]).to.equal('features: not cached, and not needed: gates and scores are');
       expect(warm.asked).to.deep.equal({ train: 0, test: 0 });
       const other = later(place);
       await run(other, set('gates.l2', 0.01));

@@ -77,7 +77,7 @@ describe('dgate train', function () {
       /^engine tfjs-wasm: cannot train: .*Conv2DBackpropFilter.*; valid: auto, tfjs-node, /,
     ],
     [`${smallest} --resume`, /^--resume: no \S+\.state\.safetensors; valid: the --out of an interrupted training$/],
-    [`${smallest} --out there.safetensors`, /^there\.safetensors: is there already; valid: another --out$/],
+    [`${smallest} --out there.safetensors`, /^there\.safetensors already exists; choose another --out$/],
     [`${smallest} --out begun.safetensors`, /^begun\.state\.safetensors: an interrupted training; valid: --resume/],
     [`${smallest} --out begun.safetensors --resume`, /^begun\.state\.safetensors: an empty file; valid: /],
     [

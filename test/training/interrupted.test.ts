@@ -87,7 +87,7 @@ describe('an interrupted training', function () {
     expect([await second.ended, second.stdout], second.stderr).to.deep.equal([2, '']);
     expect(second.stderr).to.match(
       new RegExp(
-        `^dgate: asked\\.safetensors: process ${run.child.pid} on \\S+ is training it; valid: another --out, or wait for its end\n$`,
+        `^dgate: asked\\.safetensors: process ${run.child.pid} on \\S+ is training it; choose another --out, or wait until it ends\n$`,
       ),
     );
     run.child.kill('SIGINT');

@@ -16,7 +16,7 @@ export interface Resources {
   readonly memory?: string;
   /** Tasks of an array at a time. */
   readonly atOnce?: number;
-  /** Further arguments of `sbatch`, as they stand. */
+  /** Further arguments of `sbatch`, unchanged. */
   readonly sbatch: readonly string[];
 }
 
@@ -58,7 +58,7 @@ export function stageScript(options: ScriptOptions): string {
     '#!/bin/bash',
     ...lines,
     '#SBATCH --requeue',
-    ...sbatch.map(asItStands),
+    ...sbatch.map(verbatimDirective),
     `exec ${command} "${stage}-$SLURM_ARRAY_TASK_ID"`,
     '',
   ].join('\n');
@@ -82,8 +82,8 @@ function directive(name: string, value: string): string {
   return `#SBATCH --${name}=${word}`;
 }
 
-/** A further argument of `sbatch`, as it stands. @throws InputError where it is more than one line, or no option */
-function asItStands(argument: string): string {
+/** A further argument of `sbatch`, unchanged. @throws InputError where it is more than one line, or no option */
+function verbatimDirective(argument: string): string {
   if (visible(argument) !== argument || !/^-/.test(argument)) {
     throw new InputError(`--sbatch ${argument}; valid: one option of sbatch on one line: --sbatch=--qos=long`);
   }

@@ -17,7 +17,7 @@ export interface TimingOptions {
   /** Rest before each turn; tests, whose networks have no threads, take none. */
   readonly rest?: () => Promise<void>;
   /** Keeps every row as it comes, and has those of an interrupted timing. */
-  readonly kept?: KeptRows;
+  readonly resume?: ResumableRows;
 }
 
 /** A row that has been timed. */
@@ -27,7 +27,7 @@ export interface TimedRow {
 }
 
 /** Where the rows of a timing that has not ended are kept. */
-export interface KeptRows {
+export interface ResumableRows {
   /** @returns the row of an interrupted timing, if it was measured as it would be now */
   find(batch: number, index: number, thresholds: RowTiming['thresholds']): Promise<TimedRow | undefined>;
   keep(batch: number, index: number, row: TimedRow): Promise<void>;

@@ -12,7 +12,7 @@ import { chosenPairs, exactly, mlperf, type Rule } from '../../timing/rules.js';
 import { summarise } from '../../timing/summary.js';
 import type { WarmUp } from '../../timing/warm-up.js';
 import type { OpenGated } from '../open.js';
-import { type Comparison, compareBatch, nothing } from '../verify.js';
+import { compareBatch, emptyVerification, type Verification } from '../verify.js';
 import { schedule } from './batches.js';
 import type { RawPair, TimedRow, TimingOptions } from './outcome.js';
 
@@ -67,7 +67,7 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   const planned = schedule(opened, row, batch, options.images);
   const rule = ruleFor(bench, plan, planned.batches.length);
   const perTurn = batchesPerTurn(plan.warm.medianMs[0]!, rule.leastPairs);
-  const compared = nothing();
+  const compared = emptyVerification();
   const discarded = exactly(DISCARDED_PAIRS);
   for await (const _ of measurePairs(clock, timedNetworks(bench), planned.prepared(), 1, discarded.isEnough));
   const pairs: RawPair[] = [];
@@ -128,7 +128,7 @@ function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly R
 }
 
 /** Speed-up and efficiency of the pairs, whether the answers were right, and what stands against trusting them. */
-function verdict(pairs: readonly RawPair[], compared: Comparison, { experiment }: OpenGated) {
+function verdict(pairs: readonly RawPair[], compared: Verification, { experiment }: OpenGated) {
   const found = estimate(pairs, experiment.seed);
   const agreement = agreementOf(compared);
   const { differing, images } = agreement;
@@ -137,7 +137,7 @@ function verdict(pairs: readonly RawPair[], compared: Comparison, { experiment }
   return { ...found, agreement, warnings };
 }
 
-export function agreementOf({ images, near, different }: Comparison): Agreement {
+export function agreementOf({ images, near, different }: Verification): Agreement {
   return { images, nearThreshold: near, differing: different.length };
 }
 

@@ -8,8 +8,8 @@ import { describeMachine, lastingPart } from '../../timing/machine.js';
 import { RECORD_VERSION } from '../../timing/record.js';
 import { openGated } from '../open.js';
 import { findTiming, timedCode, writeTiming } from './files.js';
-import { keptRows } from './kept.js';
 import type { TimingOptions } from './outcome.js';
+import { resumableRows } from './resume.js';
 import { timeGated } from './time.js';
 
 /**
@@ -41,10 +41,10 @@ export async function timeRun(
     rules: options.rules,
     images: options.images ?? null,
   };
-  const kept = keptRows(folder, key, context.progress.note);
-  const timing = await timeGated(context, opened, opening, { ...options, kept });
+  const resume = resumableRows(folder, key, context.progress.note);
+  const timing = await timeGated(context, opened, opening, { ...options, resume });
   await writeTiming(timing, folder);
-  await kept.clear();
+  await resume.clear();
   return { ...outcome, timing: timing.record };
 }
 

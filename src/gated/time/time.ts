@@ -17,7 +17,7 @@ import {
 } from '../../timing/record.js';
 import { type WarmUp, warmUp } from '../../timing/warm-up.js';
 import type { OpenGated } from '../open.js';
-import { compareDynamic, describeComparison } from '../verify.js';
+import { compareDynamic, describeVerification } from '../verify.js';
 import { schedule } from './batches.js';
 import { timedCode } from './files.js';
 import type { RawPair, TimedRow, TimingOptions, TimingOutcome } from './outcome.js';
@@ -109,7 +109,7 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
       const detail = `batch ${batch}, ${modelName(row.thresholds)}`;
       bench.task.update(before * opened.rows.length + index + share, detail);
     };
-    const { timing, pairs } = await keptOrTimed(bench, { batch, index, row, warm, onShare });
+    const { timing, pairs } = await resumedOrTimed(bench, { batch, index, row, warm, onShare });
     rows.push(timing);
     for (const pair of pairs) raw.push(pair);
   }
@@ -121,13 +121,13 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
 }
 
 /** The row as an interrupted timing has left it, or timed now and kept. */
-async function keptOrTimed(bench: Bench, plan: RowPlan): Promise<TimedRow> {
-  const { kept } = bench.options;
+async function resumedOrTimed(bench: Bench, plan: RowPlan): Promise<TimedRow> {
+  const { resume } = bench.options;
   const { batch, index, row } = plan;
-  const found = await kept?.find(batch, index, plainThresholds(row));
+  const found = await resume?.find(batch, index, plainThresholds(row));
   if (found !== undefined) return found;
   const timed = await timeRow(bench, plan);
-  await kept?.keep(batch, index, timed);
+  await resume?.keep(batch, index, timed);
   return timed;
 }
 
@@ -153,7 +153,7 @@ async function verify(context: RunContext, opened: OpenGated, gated: GatedNetwor
   const found: Agreement[] = [];
   for (const row of opened.rows) {
     const compared = await compareDynamic(opened, gated, row, { batch: BATCH_IMAGES, progress: context.progress });
-    context.progress.note(`${modelName(row.thresholds)}: ${describeComparison(compared)}`);
+    context.progress.note(`${modelName(row.thresholds)}: ${describeVerification(compared)}`);
     found.push(agreementOf(compared));
   }
   return found;

@@ -6,8 +6,8 @@ import type { Engine } from '../../../src/engines/engine.js';
 import { type OpenGated, openGated, thresholdsByImage } from '../../../src/gated/open.js';
 import { schedule } from '../../../src/gated/time/batches.js';
 import { findTiming, writeTiming } from '../../../src/gated/time/files.js';
-import { keptRows } from '../../../src/gated/time/kept.js';
-import type { KeptRows, TimedRow, TimingOptions, TimingOutcome } from '../../../src/gated/time/outcome.js';
+import type { ResumableRows, TimedRow, TimingOptions, TimingOutcome } from '../../../src/gated/time/outcome.js';
+import { resumableRows } from '../../../src/gated/time/resume.js';
 import { plainThresholds } from '../../../src/gated/time/row.js';
 import { withLastTiming } from '../../../src/gated/time/run.js';
 import { timeGated } from '../../../src/gated/time/time.js';
@@ -223,9 +223,9 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     const key = { machine: 'this one' };
     const folder = (): string => join(workplace.folder, 'interrupted');
     const notes: string[] = [];
-    const kept = (wanted: object = key) => keptRows(folder(), wanted, (line) => notes.push(line));
+    const kept = (wanted: object = key) => resumableRows(folder(), wanted, (line) => notes.push(line));
     /** Ends like a process that is killed, after so many rows have been kept. */
-    const dying = (after: number): KeptRows => ({
+    const dying = (after: number): ResumableRows => ({
       find: async () => undefined,
       async keep(batch, index, row) {
         await kept().keep(batch, index, row);
@@ -235,14 +235,14 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     let first: TimedRow;
 
     before(async () => {
-      expect(await time({ kept: dying(1) }).catch(String)).to.contain('killed');
+      expect(await time({ resume: dying(1) }).catch(String)).to.contain('killed');
       first = (await kept().find(1, 0, plainThresholds(opened.rows[0]!)))!;
       expect(first.pairs).to.have.length(40);
     });
 
     it('goes on after the last row, and has the times of those before', async () => {
       notes.length = 0;
-      const { record, pairs } = await time({ kept: kept() }, undefined, opened, 2);
+      const { record, pairs } = await time({ resume: kept() }, undefined, opened, 2);
       const [row, next] = record.batches[0]!.rows;
       expect(JSON.stringify(row)).to.equal(JSON.stringify(first.timing));
       expect([row!.originalMs.median, next!.originalMs.median]).to.deep.equal([ORIGINAL_MS, 2 * ORIGINAL_MS]);

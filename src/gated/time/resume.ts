@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../../store/files.js';
 import { readSealed, writeSealed } from '../../store/sealed.js';
 import type { RowTiming } from '../../timing/record.js';
-import type { KeptRows, TimedRow } from './outcome.js';
+import type { ResumableRows, TimedRow } from './outcome.js';
 
 const FOLDER = 'timing-partial';
 
@@ -21,17 +21,17 @@ const rowSchema = z.looseObject({
  *
  * @param key everything that the times of all rows depend on and the run's folder does not stand for
  */
-export function keptRows(
+export function resumableRows(
   folder: string,
   key: unknown,
   note: (line: string) => void,
-): KeptRows & { clear(): Promise<void> } {
+): ResumableRows & { clear(): Promise<void> } {
   const wanted = canonicalJson(key);
   const fileOf = (batch: number, index: number): string => join(folder, FOLDER, `batch${batch}-row${index + 1}.json`);
   return {
     async find(batch, index, thresholds): Promise<TimedRow | undefined> {
       const path = fileOf(batch, index);
-      const found = await readKept(path);
+      const found = await readSaved(path);
       if (found === undefined) return undefined;
       if ('why' in found) {
         note(`${found.why}; timed again`);
@@ -50,7 +50,7 @@ export function keptRows(
   };
 }
 
-async function readKept(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
+async function readSaved(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
   const stored = await readSealed(path);
   if (stored === undefined || 'why' in stored) return stored;
   if (!rowSchema.safeParse(stored.found).success) return { why: `${path}: damaged` };
