@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { readCheckpoint } from '../../src/checkpoints/load.js';
 import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readModules } from '../../src/store/code.js';
 import { real } from './cli.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -65,6 +66,7 @@ describe('dgate check', function () {
   async function dress(place: string): Promise<void> {
     await cp(join(root, 'package.json'), join(place, 'package.json'));
     await symlink(join(root, 'node_modules'), join(place, 'node_modules'));
+    await writeFile(join(place, 'dist/code.json'), JSON.stringify(readModules(root))); // as `npm run build` does
     await mkdir(join(folder, 'cache'), { recursive: true });
     await symlink(real.data, join(folder, 'cache/data')).catch(() => {});
   }
