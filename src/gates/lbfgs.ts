@@ -12,7 +12,7 @@ interface Pair {
   readonly rho: number;
 }
 
-export interface LbfgsOptions {
+interface LbfgsOptions {
   /** Approximate inverse of the second derivatives, up to a factor: symmetric, positive definite. */
   readonly metric: (vector: Float64Array) => Float64Array;
   /** The factor for the first step, small enough for the step to descend. */

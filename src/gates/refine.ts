@@ -12,7 +12,7 @@ export interface Parameters {
 }
 
 /** The training problem and the limits of a refinement. */
-export interface Refinement {
+interface Refinement {
   readonly data: TrainingData;
   readonly engine: GateTrainer;
   readonly scaling: Scaling;
@@ -28,7 +28,7 @@ export interface Refinement {
   readonly label: string;
 }
 
-export interface Refined extends Parameters {
+interface Refined extends Parameters {
   /** Mean loss + lambda/2 (|V|^2 + |a|^2) over all images. */
   readonly objective: number;
   /** Upper bound of the distance to the lowest objective. */

@@ -66,7 +66,7 @@ export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
 }
 
 /** 95 % interval of the share that leaves right early; [0, 1] without images. */
-export function earlyShareInterval({ earlyShare, images }: ClassCounts): Interval {
+function earlyShareInterval({ earlyShare, images }: ClassCounts): Interval {
   return wilson(Math.round(earlyShare * images), images);
 }
 

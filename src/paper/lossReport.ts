@@ -153,7 +153,7 @@ const basis = ({ scores }: ScoredRun, { seeds }: AnalysisOf<'loss-comparison'>):
   `${counted(scores.test.count)} test images, ${seeds} seeds`;
 
 /** Accuracy against FLOPs as in Figure 4, with bands. */
-export function curveFigure(
+function curveFigure(
   compared: readonly ComparedVariant[],
   run: ScoredRun,
   options: AnalysisOf<'loss-comparison'>,
@@ -215,7 +215,7 @@ export function curveFigure(
 }
 
 /** Hinge minus cross-entropy with intervals, for each confidence. */
-export function differenceFigure(
+function differenceFigure(
   comparisons: readonly ComparedLosses[],
   run: ScoredRun,
   options: AnalysisOf<'loss-comparison'>,

@@ -148,7 +148,7 @@ async function claimsOf(
 }
 
 /** Thresholds chosen for an accuracy, one choice for each part, evaluated on the test images. */
-export interface Reached {
+interface Reached {
   readonly thresholds: readonly Thresholds[];
   readonly evaluation: Evaluation;
 }
@@ -159,7 +159,7 @@ export interface Reached {
  * @param accuracies shares of images classified right, independent of the original network's
  * @returns one for each accuracy; undefined if no thresholds reach it on the selection images
  */
-export function reachAccuracies(run: ScoredRun, accuracies: readonly number[]): (Reached | undefined)[] {
+function reachAccuracies(run: ScoredRun, accuracies: readonly number[]): (Reached | undefined)[] {
   const { experiment, scores, features, plan } = run;
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
   const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));

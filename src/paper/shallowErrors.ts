@@ -9,7 +9,7 @@ import { drawn, sheetRow } from './sheets.js';
 import { counted, listed, percent, within } from './words.js';
 
 /** Numbers of images by true class (row) and predicted class (column). */
-export type Confusion = readonly (readonly number[])[];
+type Confusion = readonly (readonly number[])[];
 
 export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: number): Confusion {
   const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
@@ -18,7 +18,7 @@ export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: 
 }
 
 /** Errors of some classes, and those that stay within the group of the true class. */
-export interface GroupErrors {
+interface GroupErrors {
   readonly images: number;
   readonly errors: number;
   readonly inGroup: number;

@@ -6,7 +6,7 @@ type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];
 
 /** The images of a row of a sheet. */
-export interface SheetRowChoice {
+interface SheetRowChoice {
   readonly label: string;
   /** Positions of the images. */
   readonly images: readonly number[];

@@ -17,7 +17,7 @@ export interface TableRun {
 }
 
 /** A sentence of the paper that restates a row of its table. */
-export interface TextClaim extends Pick<Claim, 'id' | 'source' | 'statement' | 'printed'> {
+interface TextClaim extends Pick<Claim, 'id' | 'source' | 'statement' | 'printed'> {
   /** The paper's network. */
   readonly network: string;
   /** `flops_reduction_fraction`, `flops_factor` or `speed_up_fraction` */

@@ -3,7 +3,7 @@ import { latexText, markdownText, visible } from '../escape.js';
 import { renderColumns } from './columns.js';
 
 /** The tables of a comparison, cells as text. */
-export interface ComparisonTables {
+interface ComparisonTables {
   readonly title: string;
   readonly tables: readonly {
     readonly title: string;

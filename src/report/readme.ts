@@ -4,7 +4,7 @@ import type { Claim } from './findings.js';
 import type { ExperimentSummary } from './summary.js';
 
 /** Header of the table of claims. */
-export interface ReadmeHeader {
+interface ReadmeHeader {
   readonly command: string;
   readonly preset: string;
   /** `2026-11-22` */

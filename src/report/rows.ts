@@ -69,7 +69,7 @@ export interface RowIntervals {
  * With probability of at least `confidence` over the draw of the selection images, the expected accuracy on new images
  * of the same distribution is at most `drop` below the original's.
  */
-export interface RowGuarantee {
+interface RowGuarantee {
   readonly drop: number;
   readonly confidence: number;
   /** Per part: whether open gates could be certified (otherwise all are closed), the p-value and the testing images. */

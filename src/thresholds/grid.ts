@@ -9,7 +9,7 @@ const MOST_COMBINATIONS = 2 ** 24;
  * running sum along each gate then gives the totals of every combination. With N images, K gates and C combinations
  * that takes about N K + C K steps; evaluating each combination takes N C.
  */
-export interface ThresholdGrid {
+interface ThresholdGrid {
   readonly levels: readonly Levels[];
   readonly combinations: number;
   /**

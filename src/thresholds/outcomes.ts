@@ -15,7 +15,7 @@ export interface Intervals {
  * Numbers of images by outcome, [exit][gated network right][original right], 4 for each exit. Accuracy, drop and FLOPs
  * depend on nothing else.
  */
-export type OutcomeCounts = Int32Array;
+type OutcomeCounts = Int32Array;
 
 /** @param images positions of the evaluated images; all by default */
 export function countOutcomes(scores: Scores, thresholds: Thresholds, images?: ArrayLike<number>): OutcomeCounts {

@@ -27,7 +27,7 @@ export const threadsSleep = async (): Promise<void> => {
 };
 
 /** One measured pair. */
-export interface MeasuredPair<Result> {
+interface MeasuredPair<Result> {
   readonly batch: TimedBatch;
   /** Turn in which it was measured, from 0. */
   readonly turn: number;

@@ -2,7 +2,7 @@ import { median } from '../statistics/moments.js';
 import { type Clock, timed } from './clock.js';
 
 /** When a warm-up ends. */
-export interface WarmUpBounds {
+interface WarmUpBounds {
   /** Runs whose median is compared with that of the previous window; fewer if two windows do not fit into `maxMs`. */
   readonly window: number;
   /** Fewest runs of a window, for long runs. */
@@ -13,7 +13,7 @@ export interface WarmUpBounds {
   readonly maxMs: number;
 }
 
-export const warmUpBounds: WarmUpBounds = { window: 10, leastWindow: 3, tolerance: 0.05, maxRuns: 200, maxMs: 10_000 };
+const warmUpBounds: WarmUpBounds = { window: 10, leastWindow: 3, tolerance: 0.05, maxRuns: 200, maxMs: 10_000 };
 
 export interface WarmUp {
   /** Fewest runs of any work. */
