@@ -1,5 +1,5 @@
 /** The part of an ONNX graph writer that gates need; values are identified by their names. */
-interface GateGraph {
+export interface GateGraph {
   fresh(stem: string): string;
   /** A constant vector of 64-bit integers. */
   ints(name: string, values: readonly number[]): string;
