@@ -88,7 +88,7 @@ function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[]): 
   });
 }
 
-/** `gates.epochs=5` as an override; the value is read as JSON where it is JSON, else as text. */
+/** `gates.epochs=5` as an override; the value is read as JSON where it is JSON, otherwise as text. */
 export function parseSetting(setting: string): Override {
   const [, path, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(setting) ?? [];
   if (path === undefined || value === undefined || path.split('.').length > DEEPEST) {
