@@ -1,12 +1,4 @@
-/** How an image becomes the network's input: (pixel / 255 - mean) / std per channel (red, green, blue). */
-export interface Preprocessing {
-  readonly mean: readonly [number, number, number];
-  readonly std: readonly [number, number, number];
-  /** Length of the shorter side after resizing, in pixels; absent where images are used as they are. */
-  readonly resize?: number;
-  /** Side of the square cut from the centre, in pixels. */
-  readonly crop?: number;
-}
+import type { Preprocessing } from '../data/preprocess.js';
 
 /** A public checkpoint, and what must travel with its weights. */
 export interface KnownCheckpoint {

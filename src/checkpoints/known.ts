@@ -1,4 +1,5 @@
-import type { KnownCheckpoint, Preprocessing } from './known-checkpoint.js';
+import type { Preprocessing } from '../data/preprocess.js';
+import type { KnownCheckpoint } from './known-checkpoint.js';
 
 /** ImageNet's channel statistics. akamaster's CIFAR-10 networks were trained with them too. */
 const imagenetStatistics: Preprocessing = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };

@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import { knownCheckpoints } from './known.js';
 import type { KnownCheckpoint } from './known-checkpoint.js';
 
-export type { KnownCheckpoint, Preprocessing } from './known-checkpoint.js';
+export type { KnownCheckpoint } from './known-checkpoint.js';
 export { knownCheckpoints };
 
 /** A known checkpoint by its id. @throws InputError naming the valid ones */

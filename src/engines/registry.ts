@@ -46,7 +46,7 @@ const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> 
   },
   {
     id: 'tfjs-node',
-    description: "TensorFlow's own kernels: CUDA where there is a GPU, else CPU (dgate doctor --setup tfjs-node)",
+    description: "TensorFlow's own kernels: CUDA where there is a GPU, otherwise CPU (dgate doctor --setup tfjs-node)",
     precision: 'float32',
     device: 'gpu',
     module: 'engines/tfjs/engine',

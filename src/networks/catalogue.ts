@@ -210,7 +210,7 @@ function isBlocks(value: string, stages: number): boolean {
  *
  * @returns at most `most` names, nearest first, none with a third of its letters different
  */
-export function nearestNames(name: string, names: readonly string[], most = 3): string[] {
+function nearestNames(name: string, names: readonly string[], most = 3): string[] {
   const written = name.toLowerCase();
   return names
     .map((candidate) => ({ candidate, distance: editDistance(written, candidate.toLowerCase()) }))

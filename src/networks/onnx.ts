@@ -34,7 +34,7 @@ export interface OnnxNetwork {
 
 export type AnyNetwork = Network | OnnxNetwork;
 
-export function isOnnx(network: AnyNetwork): network is OnnxNetwork {
+function isOnnx(network: AnyNetwork): network is OnnxNetwork {
   return 'format' in network;
 }
 

@@ -5,28 +5,28 @@ import { type Geometry, type Placement, placementOf } from './geometry.js';
 import { type JpegHeader, jpegHeader } from './jpeg-header.js';
 import { type Pixels, resample } from './resample.js';
 
-// libvips keeps what it decoded last; no image here is asked for twice, and memory must not grow.
+// libvips caches decoded images; no image is requested twice here, and memory must not grow.
 sharp.cache(false);
 
 /**
- * How the files begin that are decoded. Content decides what a file is, so whatever libvips can read could be called an
- * image: SVG runs a renderer on a text of any length.
+ * First bytes of the accepted formats. The content decides the format, not the name, and libvips accepts more formats than are
+ * safe: SVG, for example, runs a renderer on a text of any length.
  */
 const beginnings = ['\xff\xd8\xff', '\x89PNG\r\n', 'RIFF', 'II*\0', 'MM\0*', 'GIF87a', 'GIF89a'];
 
 /**
- * What an image may have at most: a file of some kB can stand for gigabytes. Of these 50 megapixels the formats that keep
- * a whole image (progressive JPEG, interlaced PNG, WebP) need up to 400 MB.
+ * Limits on an image: a file of some kB can expand to gigabytes. With 50 megapixels, formats that are decoded as a whole
+ * (progressive JPEG, interlaced PNG, WebP) need up to 400 MB.
  */
 const limits = { pixels: 50_400_000, side: 65_535 };
 
-/** What decides how an image is decoded. */
+/** Properties that determine how an image is decoded. */
 interface Kind {
   readonly width: number;
   readonly height: number;
   readonly isCmyk: boolean;
   readonly hasAlpha: boolean;
-  /** Of a JPEG that most decoders understand alike. */
+  /** Header of a JPEG that most decoders decode alike. */
   readonly jpeg?: JpegHeader;
 }
 
@@ -58,7 +58,7 @@ export async function decodeImage(
   return into;
 }
 
-/** Resized and cropped by libvips where that is near enough to PIL. */
+/** Resizes and crops with libvips if that is close enough to PIL. */
 async function resized(bytes: Uint8Array, kind: Kind, to: Placement, geometry: Geometry): Promise<Pixels> {
   const shrinks = to.width <= kind.width && to.height <= kind.height;
   return shrinks && !kind.isCmyk && !kind.hasAlpha
@@ -66,7 +66,7 @@ async function resized(bytes: Uint8Array, kind: Kind, to: Placement, geometry: G
     : resample(await wholeImage(open(bytes), kind), to, geometry);
 }
 
-/** Size of the content of an image file in pixels. @throws Error where it is none */
+/** Size of an image file's content in pixels. @throws Error if it is not an image */
 export async function imageSize(bytes: Uint8Array): Promise<{ readonly width: number; readonly height: number }> {
   const { width, height } = await kindOf(bytes);
   return { width, height };

@@ -2,14 +2,14 @@ import type { Geometry, Placement } from './geometry.js';
 import type { JpegHeader } from './jpeg-header.js';
 import type { Pixels } from './resample.js';
 
-/** Larger pictures are left to libvips, which does not hold them whole: this decoder needs 4 bytes a pixel. */
+/** Larger images are decoded by libvips, in parts: this decoder needs 4 bytes a pixel. */
 const MOST_PIXELS = 16_000_000;
 
 let library: Promise<typeof import('@napi-rs/image')> | undefined;
 
 /**
- * Whether {@link resizeJpeg} may decode this file: an ordinary, whole one. It fills up what is truncated, so only a file
- * whose last bytes are the end of the image is whole enough; others are for libvips to judge.
+ * Whether {@link resizeJpeg} may decode this file: an ordinary, complete one. It would pad a truncated file, so the last bytes
+ * must be the end-of-image marker; libvips decides about other files.
  */
 export function isOrdinary(bytes: Uint8Array, header: JpegHeader): boolean {
   const { width, height, baseline, components, precision } = header;
@@ -18,11 +18,10 @@ export function isOrdinary(bytes: Uint8Array, header: JpegHeader): boolean {
 }
 
 /**
- * Decodes and resizes a JPEG in a thread of libuv: as near to PIL as libvips (0.2 of 255 on average), in half of its time,
- * much of which goes into setting up its operations.
+ * Decodes and resizes a JPEG in a thread of libuv: as close to PIL as libvips (0.2 of 255 on average), in half the time.
  *
  * @returns (crop, crop, 4) bytes
- * @throws Error where the decoder does not understand the file
+ * @throws Error if the decoder does not support the file
  */
 export async function resizeJpeg(bytes: Uint8Array, to: Placement, geometry: Geometry): Promise<Pixels> {
   library ??= import('@napi-rs/image');

@@ -9,7 +9,7 @@ export interface Geometry {
   readonly crop: number;
   /** PIL's filters, antialiased: their support grows with the factor by which an image shrinks. */
   readonly interpolation: 'bilinear' | 'bicubic';
-  /** Whether both sides become `resize` pixels long, whatever they were (Keras), instead of the shorter one only. */
+  /** Whether both sides become `resize` pixels long (Keras), instead of the shorter one only. */
   readonly squash: boolean;
   /** Channels red, green, blue (the default) or blue, green, red (Caffe's order, Keras' older networks). */
   readonly order: 'rgb' | 'bgr';
@@ -24,7 +24,7 @@ export const usualGeometry: Geometry = {
   order: 'rgb',
 };
 
-/** What one image is resized to, and what is cut out of that; all in pixels. */
+/** An image's size after resizing, and the position of the crop, in pixels. */
 export interface Placement {
   readonly width: number;
   readonly height: number;
@@ -33,9 +33,9 @@ export interface Placement {
 }
 
 /**
- * The geometry that a preprocessing asks for; what it leaves open is taken from `otherwise`.
+ * The geometry of a preprocessing; absent values are taken from `otherwise`.
  *
- * @throws InputError where the sizes make no sense
+ * @throws InputError if the sizes are invalid
  */
 export function geometryOf(preprocessing: Partial<Preprocessing>, otherwise: Geometry): Geometry {
   const { resize, crop, interpolation, squash, order } = preprocessing;
@@ -55,14 +55,14 @@ export function geometryOf(preprocessing: Partial<Preprocessing>, otherwise: Geo
   return geometry;
 }
 
-/** Where an image of this size ends up (torchvision's `_compute_resized_output_size` and `center_crop`). */
+/** The placement of an image of this size (torchvision's `_compute_resized_output_size` and `center_crop`). */
 export function placementOf(width: number, height: number, { resize, crop, squash }: Geometry): Placement {
   const longer = Math.trunc((resize * Math.max(width, height)) / Math.min(width, height));
   const [w, h] = squash ? [resize, resize] : width <= height ? [resize, longer] : [longer, resize];
   return { width: w, height: h, left: roundHalfToEven((w - crop) / 2), top: roundHalfToEven((h - crop) / 2) };
 }
 
-/** Python's `round`: halves go to the even neighbour, which decides where half of all crops lie. */
+/** Python's `round`: halves go to the even neighbour, which affects half of all crops. */
 function roundHalfToEven(value: number): number {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);

@@ -10,7 +10,7 @@ import { type PreprocessingName, preprocessingNamed } from './preprocessings.js'
 import { foldersIn, imagesIn, isFolder, scanClassFolders } from './scan.js';
 import { folderSource } from './source.js';
 
-/** Seed of the order in which training images come: always the same, so that caches are found again. */
+/** Seed of the order of training images: always the same, so that cached results are found again. */
 export const ORDER_SEED = 0;
 
 export interface ImageFolderOptions {
@@ -30,7 +30,7 @@ export interface ImageFolderOptions {
  *
  * Training images come in a shuffled order that is always the same, so that any run of them is a sample of all classes.
  *
- * @throws InputError where there is no such folder, it has no classes, or the preprocessing makes no sense
+ * @throws InputError if there is no such folder, it has no classes, or the preprocessing is invalid
  */
 export function imageFolderDataset(dir: string, options: ImageFolderOptions): Dataset {
   const directory = resolve(dir);
@@ -42,7 +42,7 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   const { testShare = 0.2, seed = 0, name = basename(directory) } = options;
   if (!(testShare > 0 && testShare < 1))
     throw new InputError(`testShare: ${testShare}; valid: a number between 0 and 1`);
-  // Both splits of a folder without splits are parts of one list, which is made once.
+  // Both splits of a folder without splits are parts of one list, which is built once.
   const lists = new Map<string, Promise<FileList>>();
   const list = (folder: string): Promise<FileList> => {
     const found = lists.get(folder) ?? listFolder(folder, classes);
@@ -68,7 +68,7 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
     classes,
     splits: countsOf(layout, classes, testShare),
     preprocessing,
-    isThere: () => Promise.resolve(true), // loading says what is wrong with the folder
+    isThere: () => Promise.resolve(true), // loading reports problems of the folder
     sources: [],
     fetch: () => report(),
     verify: async () => {
@@ -82,7 +82,7 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   };
 }
 
-/** Decodes every image. @returns what cannot be, a line each */
+/** Decodes every image. @returns a line for each that cannot be decoded */
 export async function unreadableIn(source: ImageSource, onBatch: (done: number) => void = () => {}): Promise<string[]> {
   const size = 64;
   for (let start = 0; start < source.count; start += size) {

@@ -1,4 +1,4 @@
-/** What a JPEG's frame header says of its picture. */
+/** A JPEG's frame header. */
 export interface JpegHeader {
   /** In pixels. */
   readonly width: number;
@@ -18,7 +18,7 @@ const isFrame = (marker: number): boolean =>
 /**
  * Reads a JPEG's frame header (ITU T.81, B.2.2), which spares opening every file twice.
  *
- * @returns undefined where it is no JPEG, or one whose header is not where it should be
+ * @returns undefined if it is not a JPEG, or its header is misplaced
  */
 export function jpegHeader(bytes: Uint8Array): JpegHeader | undefined {
   if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;

@@ -12,8 +12,8 @@ export interface ListedFile {
 /**
  * Image files of one split in their order, about 35 bytes a file: ImageNet's 1.28 million training images take 60 MB.
  *
- * Content ids of such lists are hashes of paths, labels and sizes. Nobody reads 150 GB before every run: a file that
- * was replaced by another of the same size and name is noticed by `dgate data verify`, not by a run.
+ * Content ids of such lists are hashes of paths, labels and sizes: reading 150 GB before every run would take too long. If a
+ * file is replaced by another with the same size and name, `dgate data verify` notices, a run does not.
  */
 export class FileList {
   readonly #names: Buffer;
@@ -42,7 +42,7 @@ export class FileList {
 
   /** @param seed shuffles the files, which are otherwise sorted by path (code units); equal files, equal order */
   static of(directory: string, files: readonly ListedFile[], seed?: number): FileList {
-    const order = Int32Array.from(files.keys()).sort((a, b) => compare(files[a]!.path, files[b]!.path));
+    const order = Int32Array.from(files.keys()).sort((a, b) => compareText(files[a]!.path, files[b]!.path));
     if (seed !== undefined) new Random(seed, 'image order').shuffle(order);
     return FileList.inOrder(
       directory,
@@ -53,7 +53,7 @@ export class FileList {
     );
   }
 
-  /** A list of `count` files in the order in which they come. */
+  /** A list of `count` files in the given order. */
   static inOrder(directory: string, count: number, files: Iterable<ListedFile>): FileList {
     const labels = new Int32Array(count);
     const sizes = new Uint32Array(count);
@@ -87,6 +87,7 @@ export class FileList {
   }
 }
 
-export function compare(a: string, b: string): number {
+/** Order of texts by code units, for `sort`. */
+export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

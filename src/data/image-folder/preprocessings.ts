@@ -34,7 +34,7 @@ export const preprocessings = {
 
 export type PreprocessingName = keyof typeof preprocessings;
 
-/** A preprocessing by name, or the one given. @throws InputError with the names there are */
+/** A preprocessing by name, or the given one. @throws InputError with the valid names */
 export function preprocessingNamed(nameOrValue: string | Preprocessing): Preprocessing {
   if (typeof nameOrValue !== 'string') return nameOrValue;
   if (Object.hasOwn(preprocessings, nameOrValue)) return preprocessings[nameOrValue as PreprocessingName];

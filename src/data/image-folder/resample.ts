@@ -8,7 +8,7 @@ export interface Pixels {
   readonly channels: number;
 }
 
-/** For each output position: the first input position that counts, how many do, and their weights. */
+/** For each output position: the first contributing input position, the number of them, and their weights. */
 interface Taps {
   readonly first: Int32Array;
   readonly counts: Int32Array;

@@ -2,17 +2,17 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { asFileProblem } from '../../store/files.js';
-import { compare, type ListedFile } from './listing.js';
+import { compareText, type ListedFile } from './listing.js';
 
-/** What torchvision's ImageFolder takes for an image, and GIF. */
+/** Extensions of torchvision's ImageFolder, and GIF. */
 const imageFile = /\.(jpe?g|png|ppm|bmp|pgm|tiff?|webp|gif)$/i;
 
-/** Names of the folders in a folder (links followed), sorted; hidden ones left out. @throws InputError */
+/** Names of the folders in a folder (links followed), sorted, without hidden ones. @throws InputError */
 export function foldersIn(directory: string): string[] {
   return entriesOf(directory, (path, entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path)));
 }
 
-/** Names of the image files in a folder, sorted; hidden ones (macOS leaves such beside images), pipes and devices left out. */
+/** Names of the image files in a folder, sorted, without hidden ones (macOS puts some beside images), pipes and devices. */
 export function imagesIn(directory: string): string[] {
   return entriesOf(
     directory,
@@ -25,7 +25,7 @@ export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** Whether this is a link to a file, or to nothing, which is named when it is read. */
+/** Whether this is a link to a file, or a broken one, which is reported when it is read. */
 function leadsToFile(path: string, entry: Entry): boolean {
   return entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile() !== false;
 }
@@ -36,7 +36,7 @@ function entriesOf(directory: string, wanted: (path: string, entry: Entry) => bo
   const entries = readEntries(directory).filter(
     (entry) => !entry.name.startsWith('.') && wanted(join(directory, entry.name), entry),
   );
-  return entries.map((entry) => entry.name).sort(compare);
+  return entries.map((entry) => entry.name).sort(compareText);
 }
 
 function readEntries(directory: string) {
@@ -48,7 +48,7 @@ function readEntries(directory: string) {
 }
 
 /**
- * The images of class folders with their sizes; a link that leads nowhere has size 0, so that it is named later.
+ * The images of class folders with their sizes; a broken link has size 0, so that it is reported later.
  *
  * @param folders names of the class folders below `directory`, and the class of each
  * @param onFolder called after every folder with the number of files so far
@@ -69,7 +69,7 @@ export async function scanClassFolders(
   return files;
 }
 
-/** Size of a file in bytes, 2^32 - 1 where it is larger; 0 where it is not there. */
+/** Size of a file in bytes, 2^32 - 1 where it is larger; 0 if it does not exist. */
 export function sizeOf(path: string): number {
   return Math.min(statSync(path, { throwIfNoEntry: false })?.size ?? 0, 2 ** 32 - 1);
 }

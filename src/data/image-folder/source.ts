@@ -12,21 +12,21 @@ import type { FileList } from './listing.js';
 
 const readAt = promisify(read);
 
-/** Raise when the same files give other pixels. */
+/** Increase when the same files give other pixels. */
 const DECODER_VERSION = 2;
 
-/** Larger than any photograph; a hole in a file system can have any size. */
+/** Larger than any photograph; sparse files can have any size. */
 const MOST_BYTES = 2 ** 28;
 
 /** A power of two of at least 128 KiB: most files of ImageNet fit the smallest. */
 const roomFor = (size: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(Math.max(1, size))));
 
 /**
- * Buffers for files, used again, so that memory does not wait for the garbage collector. There are never more of them
- * than files are read at once: where a larger one is needed, a smaller one goes.
+ * Reused buffers for files, so that memory does not depend on the garbage collector. There are at most as many as files that
+ * are read at once: a larger buffer replaces a smaller one.
  */
 class FileBuffers {
-  /** Not in use, the smallest first. */
+  /** Unused buffers, the smallest first. */
   readonly #spare: Buffer[] = [];
 
   take(size: number): Buffer {
@@ -43,10 +43,10 @@ class FileBuffers {
 }
 
 /**
- * Image files as a source: decoded when they are asked for, nothing kept.
+ * Image files as a source: decoded on request, without a cache.
  *
- * A file that cannot be decoded gives zeros and is named in `unreadable`; whoever asked leaves it out. A file that is
- * gone or has another size than when it was listed is an error: the folder is not what it was.
+ * A file that cannot be decoded gives zeros and is named in `unreadable`; callers must leave it out. A file that is missing or
+ * has another size than when it was listed is an error: the folder has changed.
  */
 export function folderSource(list: FileList, classes: readonly string[], geometry: Geometry): ImageSource {
   const { crop } = geometry;
@@ -90,7 +90,7 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       await Promise.all(
         Array.from(indices, (index, i) => decode(index, images.subarray(i * imageBytes, (i + 1) * imageBytes))),
       );
-      // What the decoders gave for these images.
+      // Free the decoders' buffers of these images.
       collectYoung();
       return images;
     },
@@ -98,10 +98,10 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
 }
 
 /**
- * Reads a file of known size. Only the reading itself waits for another turn of the event loop, of which there are few
- * while an engine holds the main thread.
+ * Reads a file of known size. Only the read itself waits for the event loop, which rarely runs while an engine holds the main
+ * thread.
  *
- * @throws InputError where it is not as it was listed
+ * @throws InputError if it differs from the listing
  */
 async function readListed(path: string, size: number, into: Buffer): Promise<Uint8Array> {
   let file: number;

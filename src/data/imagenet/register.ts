@@ -14,7 +14,7 @@ import { wnids } from './classes.js';
 import { locate, published, scanSplit } from './layout.js';
 import { readList, type StoredList, writeList } from './stored-list.js';
 
-export const registerCommand = 'dgate data fetch imagenet --from FOLDER';
+const registerCommand = 'dgate data fetch imagenet --from FOLDER';
 
 const registrationSchema = z.object({
   dataset: z.literal('imagenet'),
@@ -27,7 +27,7 @@ const registrationSchema = z.object({
 /** `<root>/imagenet/dataset.json`: only ImageNet's path is stored, nothing is copied. */
 export type Registration = z.infer<typeof registrationSchema>;
 
-export const registrationFolder = (root: string): string => join(root, 'imagenet');
+const registrationFolder = (root: string): string => join(root, 'imagenet');
 
 /** @throws InputError if ImageNet is not registered, or its folder is gone */
 export async function readRegistration(root: string): Promise<Registration> {

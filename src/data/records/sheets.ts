@@ -59,7 +59,7 @@ export async function convertSheets(
  * @param labels (n)
  * @returns (n, 3073) records
  */
-export function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Array {
+function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Array {
   const records = new Uint8Array(labels.length * RECORD_BYTES);
   for (const [i, label] of labels.entries()) {
     const record = i * RECORD_BYTES;

@@ -121,7 +121,7 @@ export async function writeDescription(directory: string, dataset: string, sourc
 }
 
 /** The problem with the description, in one line; undefined if it is valid or missing. */
-export async function problemOfDescription(directory: string): Promise<string | undefined> {
+async function problemOfDescription(directory: string): Promise<string | undefined> {
   const path = pathOf(directory);
   const text = (await readRegular(path).catch(() => undefined))?.toString('utf8');
   if (text === undefined || descriptionSchema.safeParse(unseal(text)).success) return undefined;

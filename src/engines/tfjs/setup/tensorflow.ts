@@ -168,7 +168,7 @@ function cachedWheel(cache: string | undefined, { distribution, version }: Wheel
 }
 
 /** Links a file; symbolically on another disk, or without the right to hard-link. */
-export function linkFile(from: string, to: string): void {
+function linkFile(from: string, to: string): void {
   rmSync(to, { force: true });
   try {
     linkSync(from, to);
@@ -178,7 +178,7 @@ export function linkFile(from: string, to: string): void {
 }
 
 /** Copies the few headers that the addon includes from an installed TensorFlow. */
-export function copyHeaders(tensorflow: string, to: string, folder = 'include'): void {
+function copyHeaders(tensorflow: string, to: string, folder = 'include'): void {
   for (const entry of readdirSync(join(tensorflow, folder), { withFileTypes: true })) {
     const name = `${folder}/${entry.name}`;
     if (entry.isDirectory()) {

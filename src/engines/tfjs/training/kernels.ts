@@ -26,7 +26,7 @@ export function trainingKernels({ tf, isNode }: TensorFlowBackend): TrainingKern
 }
 
 /** Core operations, for any backend: a third of the time of differentiating `moments` and `batchNorm`. */
-export function coreKernels(tf: TensorFlow): TrainingKernels {
+function coreKernels(tf: TensorFlow): TrainingKernels {
   return {
     relu: (x) => tf.relu(x),
     batchNorm(x, gamma, beta) {
@@ -80,7 +80,7 @@ interface NodeBackend {
 }
 
 /** TensorFlow's own training kernels, through tfjs-node. */
-export function nodeKernels(tf: TensorFlow): TrainingKernels {
+function nodeKernels(tf: TensorFlow): TrainingKernels {
   const backend = tf.backend() as unknown as NodeBackend;
   const { binding } = backend;
   const float = (name: string): Attribute => ({ name, type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT });

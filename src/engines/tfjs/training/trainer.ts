@@ -195,12 +195,12 @@ const hwioFromOihw = [2, 3, 1, 0] as const;
 const oihwFromHwio = [3, 2, 0, 1] as const;
 
 /** A tensor in TensorFlow's layout: convolutions from (out, in, height, width) to (height, width, in, out). */
-export function toTensorFlow(tensor: StoredTensor): StoredTensor {
+function toTensorFlow(tensor: StoredTensor): StoredTensor {
   return tensor.shape.length === 4 ? permute(tensor, hwioFromOihw) : tensor;
 }
 
 /** A tensor in PyTorch's layout: the inverse of {@link toTensorFlow}. */
-export function toPyTorch(tensor: StoredTensor): StoredTensor {
+function toPyTorch(tensor: StoredTensor): StoredTensor {
   return tensor.shape.length === 4 ? permute(tensor, oihwFromHwio) : tensor;
 }
 
