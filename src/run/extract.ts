@@ -73,7 +73,7 @@ export async function extract(
   await entry.finish({
     images: images.count - leftOut.length,
     seconds,
-    ...(engine.loaded && { engine: (await engine.get()).describe() }),
+    engine: engine.loaded ? (await engine.get()).describe() : await setOf(0).engineOfShards(),
     ...(leftOut.length > 0 && { leftOut, unreadable }),
   });
   return setOf(leftOut.length);

@@ -17,6 +17,9 @@ export const shardArrays = {
   leftOut: 'left_out',
 };
 
+/** Name in a shard's metadata of the engine that made it, as JSON. */
+export const shardEngine = 'engine';
+
 /** A gate's features beyond this are read from the disk in every pass, not held in memory. */
 const MOST_BYTES_IN_MEMORY = 2 ** 30;
 
@@ -61,6 +64,15 @@ export class FeatureSet {
   async origin(): Promise<Origin | undefined> {
     const { engine, seconds } = (await this.entry.manifest())?.notes ?? {};
     return engine === undefined ? undefined : ({ engine, seconds } as Origin);
+  }
+
+  /** The engine that made the first shard, as the shard itself says: for who finishes what others have extracted. */
+  async engineOfShards(): Promise<EngineDescription | undefined> {
+    const [name] = await this.entry.names();
+    if (name === undefined) return undefined;
+    const { metadata } = parseSafetensors(await this.entry.read(name), `${this.entry.directory}/${name}`);
+    const said = metadata[shardEngine];
+    return said === undefined ? undefined : (JSON.parse(said) as EngineDescription);
   }
 
   /** Names of the shards in order, all of them there. */

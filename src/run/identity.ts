@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { PresetName } from '../experiment/definition.js';
 import type { Experiment } from '../experiment/schema.js';
-import { codeOf } from '../store/code.js';
+import { codeOf, hashesIn } from '../store/code.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import { readableJson } from '../store/sealed.js';
 import { LazyEngine, type RunContext } from './context.js';
@@ -25,9 +25,12 @@ export interface RunBasis {
 export interface RunIdentity {
   /** Hash of the definition, the checkpoint, the images and the engine. */
   readonly inputs: string;
-  /** Identity of all code between images and rows, see `codeOf`. */
+  /** Identity of all code between images, rows and claims (`codeOf`), and of the published numbers that come with it. */
   readonly code: string;
 }
+
+/** What turns images into rows and claims, below `src`. */
+export const runModules = ['run/run', 'run/record', 'paper/index'] as const;
 
 export function runIdentity({ experiment, source, engine, imageHashes }: RunBasis): RunIdentity {
   const inputs = {
@@ -37,7 +40,9 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
   };
   return {
     inputs: sha256(canonicalJson(JSON.parse(readableJson(inputs)))),
-    code: codeOf('run/run', 'paper/analyse', ...source.modules, engine.entry.module),
+    code: sha256(
+      canonicalJson([codeOf(...runModules, ...source.modules, engine.entry.module), hashesIn('results/published')]),
+    ).slice(0, 16),
   };
 }
 

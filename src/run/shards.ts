@@ -1,12 +1,15 @@
-import { encodeSafetensors } from '../checkpoints/safetensors.js';
+import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import type { NetworkOutputs } from '../onnx/loaded.js';
+import { canonicalJson } from '../store/files.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import { assertSpace } from '../store/space.js';
 import type { Entry } from '../store/store.js';
+import type { EngineDescription } from '../timing/machine.js';
 import { type ImageRange, runBatches } from './batches.js';
 import type { LazyEngine, RunContext } from './context.js';
+import { shardEngine } from './features.js';
 import { ShardRows } from './shard-rows.js';
 import type { NetworkSource } from './source.js';
 
@@ -148,7 +151,9 @@ async function extractFree(
   let writing = Promise.resolve();
   try {
     const ranges = after(first.value, claims);
-    const batches = runBatches(await load(), images, source.preprocessing, engine.entry.device, ranges);
+    const network = await load();
+    const by = (await engine.get()).describe();
+    const batches = runBatches(network, images, source.preprocessing, engine.entry.device, ranges);
     for await (const batch of batches) {
       const { start, end } = claimed[0]!;
       if (filling.covered === 0) filling.begin(end - start);
@@ -158,7 +163,7 @@ async function extractFree(
         await writing;
         [filling, written] = [written, filling];
         filling.clear();
-        writing = writeShard(entry, claimed.shift()!, written, images.labels);
+        writing = writeShard(entry, claimed.shift()!, written.content(images.labels), by);
         writing.catch(() => {}); // thrown where it is awaited
         made++;
       }
@@ -175,9 +180,14 @@ async function extractFree(
 }
 
 /** Writes a finished shard, then lets go of its lock, whatever became of it. */
-async function writeShard(entry: Entry, { name, lock }: Claimed, rows: ShardRows, labels: Int32Array): Promise<void> {
+async function writeShard(
+  entry: Entry,
+  { name, lock }: Claimed,
+  content: Map<string, Storable>,
+  engine: EngineDescription,
+): Promise<void> {
   try {
-    await entry.write(name, encodeSafetensors(rows.content(labels)));
+    await entry.write(name, encodeSafetensors(content, { [shardEngine]: canonicalJson(engine) }));
   } finally {
     await lock.release();
   }

@@ -72,7 +72,7 @@ export async function openNetwork(
   return {
     network,
     checkpoint: { path, sha256, known },
-    modules: ['checkpoints/load', 'networks/lower', ...imageModules],
+    modules: ['checkpoints/load', 'networks/lower', 'data/registry'],
     preprocessing: known?.preprocessing ?? preprocessingOf(await content(), path, network, progress),
     heldOut: async () => parseHeldOut((await content()).metadata['held_out'], path),
     lowered: once(async () => {
@@ -81,9 +81,6 @@ export async function openNetwork(
     }),
   };
 }
-
-/** What reads images, of the cache or of a folder. */
-export const imageModules = ['data/records/load', 'data/image-folder/source'] as const;
 
 /** A function that does its work the first time only. */
 function once<T>(work: () => Promise<T>): () => Promise<T> {

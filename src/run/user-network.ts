@@ -17,7 +17,7 @@ import { readUserFile } from '../onnx/graph/read.js';
 import { checkUserModel } from '../onnx/graph/user-model.js';
 import type { UserNetwork } from '../onnx/loaded.js';
 import type { RunContext } from './context.js';
-import { imageModules, type NetworkSource } from './source.js';
+import type { NetworkSource } from './source.js';
 
 /** An ONNX file, read, tried and searched for places where it can be cut. */
 export interface Inspected {
@@ -71,7 +71,7 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
     network,
     dataset,
     checkpoint: { path, sha256, known: undefined },
-    modules: ['run/user-network', ...imageModules],
+    modules: ['run/user-network'],
     preprocessing,
     heldOut: () => {
       const valid = "valid: thresholds.validation { kind: 'cross-fit' }";

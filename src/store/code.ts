@@ -15,12 +15,14 @@ interface CodeModule {
 export type CodeModules = Readonly<Record<string, CodeModule>>;
 
 /**
- * Modules that only transport results: a changed lock or message does not change a cached result.
+ * Modules that only transport results: a changed lock, message or download of files with known hashes does not change a
+ * cached result.
  */
-const carriers = /^(?:store\/|(?:errors|escape|csv|progress|project|system-error)$)/;
+const carriers =
+  /^(?:store\/|(?:errors|escape|csv|progress|project|system-error|checkpoints\/fetch|data\/records\/fetch)$)/;
 
-/** Registries import all engines and datasets; a stage names the ones that it uses. */
-const registries = ['engines/registry', 'data/registry'];
+/** The registry imports all engines; a stage names the one that it uses. */
+const registry = 'engines/registry';
 
 const identities = new Map<string, string>();
 
@@ -52,7 +54,7 @@ export function reachedFrom(entries: readonly string[]): { modules: string[]; pa
     modules.add(id);
     for (const target of moduleOf(id).imports) {
       if (!target.startsWith('./')) packages.add(target);
-      else if (!registries.includes(id)) visit(target.slice(2));
+      else if (id !== registry) visit(target.slice(2));
     }
   };
   for (const entry of entries) visit(entry);
@@ -101,7 +103,7 @@ export function changedSince(build: CodeModules, root: string): string | undefin
 function readModule(id: string, text: string): CodeModule {
   // Type imports do not affect what a module does; child processes are started by their module's URL.
   const pattern =
-    /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\('([^']+)'\)|new URL\('(\.[^']+\.js)'/gm;
+    /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\('([^']+)'\)|new URL\(['`](\.[^'`$]+)(?:(?<=\.js)'|\$\{extname\()/gm;
   // Packages that are loaded through `require` are known by their names.
   const named = [...text.matchAll(/'(@[\w-]+\/[\w.-]+)'/g)].flatMap(([, name]) =>
     text.includes('createRequire') ? [name!] : [],
@@ -121,6 +123,13 @@ const packageOf = (specifier: string): string =>
     .split('/')
     .slice(0, specifier.startsWith('@') ? 2 : 1)
     .join('/');
+
+/** Hashes of the files that ship with the code in a folder of the project, by name; none where it is missing. */
+export function hashesIn(folder: string): Record<string, string> {
+  const place = new URL(`${folder}/`, projectRoot);
+  const names = existsSync(place) ? readdirSync(place).sort() : [];
+  return Object.fromEntries(names.map((name) => [name, sha256(readFileSync(new URL(name, place)))]));
+}
 
 /** Version of an installed package, without loading it; null if it is not installed. */
 export function installedVersion(name: string): string | null {

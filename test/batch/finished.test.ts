@@ -73,4 +73,21 @@ describe('a run that was finished before', () => {
     expect(outcome.computedSeconds.extract).to.be.greaterThan(0);
     expect(runIdentity(outcome)).to.deep.equal(before.identity);
   });
+
+  it('names the engine of shards that another process has extracted, and left to be finished', async () => {
+    const at = workplaceAt((await makeWorkplace()).folder);
+    try {
+      const experiment = tinyExperiment(at);
+      await runExperiment(at.context, experiment);
+      for (const entry of await at.context.store.list()) {
+        if (entry.stage === 'features') await entry.discard();
+        if (entry.stage === 'scores') await entry.remove();
+      }
+      const outcome = await runExperiment(at.context, experiment);
+      expect(outcome.engine.loaded).to.equal(false);
+      expect(outcome.extractedOn?.id).to.equal('ort-cpu');
+    } finally {
+      await at.remove();
+    }
+  });
 });

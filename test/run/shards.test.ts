@@ -53,7 +53,7 @@ describe('shards of an extraction', () => {
       places: [],
       engine: {
         entry: { id: 'fake', device: 'cpu' },
-        get: async () => ({ loadFeatures: async () => loaded }),
+        get: async () => ({ loadFeatures: async () => loaded, describe: () => ({ id: 'fake' }) }),
       } as unknown as LazyEngine,
       wanted: 'features and logits',
       entry: workplace.context.store.entry('features', {}),

@@ -1,13 +1,20 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { expect } from 'chai';
+import { buildSync } from 'esbuild';
 import { listEngines } from '../../src/engines/registry.js';
-import { codeOf, installedVersion, reachedFrom, readModules } from '../../src/store/code.js';
+import { networkByName } from '../../src/networks/catalogue.js';
+import { silent } from '../../src/progress.js';
+import { runModules } from '../../src/run/identity.js';
+import { openNetwork } from '../../src/run/source.js';
+import { codeOf, hashesIn, installedVersion, reachedFrom, readModules } from '../../src/store/code.js';
 
 describe('the identity of code', () => {
-  it('stands for all that computes, and for nothing that only carries results', () => {
-    const features = reachedFrom(['run/extract', 'checkpoints/load', 'networks/lower', 'data/image-folder/source']);
+  it('stands for all that computes, and for nothing that only carries results', async () => {
+    const network = networkByName('resnet101-width0.25-blocks1.1.7.1-cifar10');
+    const { modules } = await openNetwork(network, undefined, tmpdir(), silent);
+    const features = reachedFrom(['run/extract', ...modules]);
     expect(features.modules).to.include.members([
       'run/shards',
       'checkpoints/pickle',
@@ -15,16 +22,22 @@ describe('the identity of code', () => {
       'data/image-folder/decode',
       'data/image-folder/resample',
       'data/preprocess',
+      'data/cifar100', // how many bytes of a record are labels
+      'data/records/load',
+      'data/imagenet/ground-truth',
     ]);
+    expect(features.modules).not.to.include('data/records/fetch');
     const gates = reachedFrom(['run/train', 'engines/onnxruntime/engine']);
     expect(gates.modules).to.include.members(['gates/train', 'gates/lbfgs', 'gates/losses/hinge', 'onnx/linear']);
+    expect(gates.modules).to.include('engines/onnxruntime/isolated-child'); // a process of its own
     expect(gates.packages).to.include('onnxruntime-node');
-    const rows = reachedFrom(['run/run', 'paper/analyse']);
+    const rows = reachedFrom(runModules);
     expect(rows.modules).to.include.members(['thresholds/frontier', 'run/search', 'paper/lossCurves', 'run/rows']);
-    for (const { modules } of [features, gates, rows]) {
-      expect(modules.filter((id) => /^store\/|^cli\/|^report\/html|progress|^engines\/tfjs/.test(id))).to.deep.equal(
-        [],
-      );
+    expect(rows.modules).to.include.members(['report/claims', 'paper/tableClaims']);
+    for (const reached of [features, gates, rows]) {
+      expect(
+        reached.modules.filter((id) => /^store\/|^cli\/|^report\/html|progress|^engines\/tfjs/.test(id)),
+      ).to.deep.equal([]);
     }
   });
 
@@ -33,6 +46,41 @@ describe('the identity of code', () => {
     expect(new Set(identities).size).to.equal(new Set(listEngines().map(({ module }) => module)).size);
     for (const identity of identities) expect(identity).to.match(/^[0-9a-f]{16}$/);
     expect(reachedFrom(['engines/tfjs/engine']).packages).to.include('@tensorflow/tfjs');
+  });
+
+  it('misses no import that a bundler finds', function () {
+    this.timeout(60_000);
+    const modules = readModules('.');
+    const { metafile } = buildSync({
+      entryPoints: ['src/cli/main.ts', 'src/index.ts'],
+      bundle: true,
+      write: false,
+      metafile: true,
+      packages: 'external',
+      format: 'esm',
+      platform: 'node',
+      outdir: 'nowhere',
+      tsconfigRaw: {}, // types alone are no import
+    });
+    const idOf = (path: string): string => relative('src', path).replace(/\.ts$/, '');
+    for (const [path, { imports }] of Object.entries(metafile.inputs)) {
+      const found = modules[idOf(path)]!.imports;
+      for (const { path: target, external } of imports) {
+        if (target.startsWith('node:')) continue;
+        const isFound = external
+          ? found.some((name) => `${target}/`.startsWith(`${name}/`))
+          : found.includes(`./${idOf(target)}`);
+        expect(isFound, `${path}: ${target}`).to.equal(true);
+      }
+    }
+    expect(Object.keys(metafile.inputs).length).to.be.greaterThan(200);
+  });
+
+  it('knows the published numbers that ship with the code', () => {
+    const hashes = hashesIn('results/published');
+    expect(hashes).to.include.keys('claims.csv', 'table1.csv');
+    expect(new Set(Object.values(hashes)).size).to.equal(Object.keys(hashes).length);
+    expect(hashesIn('no/such/folder')).to.deep.equal({});
   });
 
   it('knows the versions of packages without loading them', () => {
@@ -67,6 +115,7 @@ describe('the identity of code', () => {
           "export { three } from '../three.js';",
           "const later = () => import('./later.js');",
           "const child = new URL('./child.js', import.meta.url);",
+          'const other = new URL(`./other-child$' + '{extname(here)}`, import.meta.url);',
           "export const words = 'import from here';",
         ].join('\n'),
       );
@@ -74,6 +123,7 @@ describe('the identity of code', () => {
         './a/child',
         './a/effects',
         './a/later',
+        './a/other-child',
         './a/two',
         './three',
         '@tensorflow/tfjs',

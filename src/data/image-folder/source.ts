@@ -12,7 +12,7 @@ import type { FileList } from './listing.js';
 
 const readAt = promisify(read);
 
-/** Increase when the same files give other pixels. */
+/** Part of the content id only: the keys of cached results hash the decoder's code. */
 const DECODER_VERSION = 2;
 
 /** Larger than any photograph; sparse files can have any size. */
