@@ -64,10 +64,15 @@ function missingNotes({ missing }: Cuts): string | null {
   return notes.length === 0 ? null : notes.join('; ');
 }
 
+/** Places in the table; a table of thousands takes minutes to lay out, and nobody reads it. */
+const MOST_ROWS = 200;
+
 function render(found: Inspection): string {
   const number = (value: number): string => value.toLocaleString('en');
   const { input, output, flops, notCounted, unknownCost, cuts, why } = found;
-  const rows = cuts.map((cut) => [
+  const every = Math.ceil(cuts.length / MOST_ROWS);
+  const shown = cuts.filter((cut, i) => cut.proposed || i % every === 0);
+  const rows = shown.map((cut) => [
     cut.proposed ? '*' : '',
     cut.tensor,
     cut.operator,
@@ -85,6 +90,7 @@ function render(found: Inspection): string {
   ];
   const table = renderColumns(['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', 'Share'], rows);
   const below = [
+    ...(every > 1 ? [`${number(shown.length)} of ${number(cuts.length)} places; all of them: --json`] : []),
     'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
     ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
     ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),

@@ -15,7 +15,9 @@ const VALID = 'an ONNX model that ONNX Runtime runs';
  */
 export function runModelOf(path: string, open: OpenSession = openIsolated(path, VALID)): RunModel {
   return async (model, batches) => {
-    const session = await open(model, { graphOptimizationLevel: 'disabled', logSeverityLevel: 4 });
+    // Plans of the memory, made for each run, take the square of the nodes' number.
+    const options = { graphOptimizationLevel: 'disabled', enableMemPattern: false, logSeverityLevel: 4 } as const;
+    const session = await open(model, options);
     try {
       const results = [];
       for (const { name, dims, data } of batches) {
