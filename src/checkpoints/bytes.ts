@@ -1,5 +1,8 @@
 import { InputError } from '../errors.js';
 
+/** Longest text in bytes; half of what V8 holds. */
+const LONGEST_TEXT = 2 ** 28;
+
 /** Walks over bytes and refuses, naming the file and the byte, to walk beyond their end. */
 export class ByteReader {
   readonly #view: DataView;
@@ -56,6 +59,7 @@ export class ByteReader {
   }
 
   text(length: number, encoding: 'utf-8' | 'latin1'): string {
+    if (length > LONGEST_TEXT) throw this.problem(`a text of ${length} bytes; valid: at most ${LONGEST_TEXT}`);
     const bytes = this.bytes(length);
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(
       encoding === 'latin1' ? 'latin1' : 'utf8',

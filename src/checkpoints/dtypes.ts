@@ -62,9 +62,9 @@ export function toFloat32(dtype: Dtype, bytes: Uint8Array): Float32Array {
     case 'BF16':
       return widen(new Uint16Array(buffer, byteOffset, count), (bits) => bits << 16);
     case 'I64':
-      return Float32Array.from(new BigInt64Array(buffer, byteOffset, count), Number);
+      return numbersOf(new BigInt64Array(buffer, byteOffset, count));
     case 'U64':
-      return Float32Array.from(new BigUint64Array(buffer, byteOffset, count), Number);
+      return numbersOf(new BigUint64Array(buffer, byteOffset, count));
     case 'I32':
       return Float32Array.from(new Int32Array(buffer, byteOffset, count));
     case 'U32':
@@ -78,8 +78,15 @@ export function toFloat32(dtype: Dtype, bytes: Uint8Array): Float32Array {
     case 'U8':
       return Float32Array.from(bytes);
     case 'BOOL':
-      return Float32Array.from(bytes, (byte) => (byte === 0 ? 0 : 1));
+      return Float32Array.from(bytes).map((byte) => (byte === 0 ? 0 : 1));
   }
+}
+
+/** In a loop: `Float32Array.from` with a function takes ten times as long. */
+function numbersOf(integers: BigInt64Array | BigUint64Array): Float32Array {
+  const numbers = new Float32Array(integers.length);
+  for (let i = 0; i < numbers.length; i++) numbers[i] = Number(integers[i]);
+  return numbers;
 }
 
 /** A tensor to be stored in half precision. */

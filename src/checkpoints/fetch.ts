@@ -6,7 +6,7 @@ import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/flops.js';
 import { type Progress, silent } from '../progress.js';
 import { asFileProblem, exists, hashFile, writeFileAtomic } from '../store/files.js';
-import { readRegular } from '../store/input.js';
+import { readText } from '../store/input.js';
 import { locked } from '../store/lock.js';
 import { sweep } from '../store/sweep.js';
 import { seal, unseal } from '../store/text.js';
@@ -115,7 +115,7 @@ async function writeRecord(path: string, record: DownloadRecord): Promise<void> 
 
 /** The whole sha256 of a downloaded file as it was recorded; undefined where none was. */
 export async function recordedHash(path: string): Promise<string | 'damaged' | undefined> {
-  const text = (await readRegular(`${path}.json`).catch(() => undefined))?.toString('utf8');
+  const text = await readText(`${path}.json`).catch(() => undefined);
   if (text === undefined) return undefined;
   const record = unseal(text) as Partial<DownloadRecord> | undefined;
   return typeof record?.sha256 === 'string' ? record.sha256 : 'damaged';

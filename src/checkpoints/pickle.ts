@@ -1,3 +1,4 @@
+import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
 import { wholeNumber } from '../numbers.js';
 import { ByteReader } from './bytes.js';
@@ -33,20 +34,18 @@ export class PickleGlobal extends Rebuilt {
 export type PickleValue = PickleLiteral | Rebuilt | PickleValue[] | Map<PickleValue, PickleValue> | Set<PickleValue>;
 
 export interface PickleOptions {
-  /** What the messages call the file. */
-  readonly where: string;
+  /** Of the file: each operation is a step, and what its bytes do not bound is spent where it is taken. */
+  readonly budget: Budget;
   /** The stand-in for a global, or undefined to have the file refused. */
   readonly findGlobal: (qualifiedName: string) => PickleGlobal | undefined;
   /** The value of a persistent id; without it a file with persistent ids is refused. */
   readonly loadPersistent?: (id: PickleValue) => PickleValue;
 }
 
-/**
- * More than any state dict needs, little enough for a hostile file to end within a second and a few hundred MB. `handed`
- * bounds what all calls together are given, in characters, bytes and items: a call makes something of the size of its
- * arguments, and a memo lets a few bytes give it the same large one again and again.
- */
-const limits = { operations: 1_000_000, marks: 1000, handed: 16 * 2 ** 20 };
+/** Marks that may be open. */
+const DEEPEST = 1000;
+/** What V8 takes for an empty dict or set, which is one byte in a pickle, and for each item. */
+const [CONTAINER_BYTES, ITEM_BYTES] = [200, 40];
 
 /**
  * Reads one pickle (protocols 0 to 5) as data. Nothing in it is executed: globals are looked up in the caller's list and
@@ -66,7 +65,7 @@ export function readPickle(
   start: number,
   options: PickleOptions,
 ): { readonly value: PickleValue; readonly end: number } {
-  return new Unpickler(new ByteReader(bytes, start, options.where), options).run();
+  return new Unpickler(new ByteReader(bytes, start, options.budget.where), options).run();
 }
 
 /** The pickle machine: a stack, the stacks below open marks, and a memo. Opcodes as in Python's `pickletools`. */
@@ -75,7 +74,6 @@ class Unpickler {
   readonly #below: PickleValue[][] = [];
   readonly #memo = new Map<number, PickleValue>();
   /** Size of all arguments of all calls so far. */
-  #handed = 0;
 
   constructor(
     private readonly reader: ByteReader,
@@ -83,15 +81,15 @@ class Unpickler {
   ) {}
 
   run(): { value: PickleValue; end: number } {
-    for (let operation = 0; operation < limits.operations; operation++) {
+    for (;;) {
+      this.options.budget.steps();
       const at = this.reader.position;
       const code = this.reader.byte();
       if (code === 0x2e /* STOP */) return { value: this.#pop(), end: this.reader.position };
-      if (!this.#literal(code) && !this.#container(code) && !this.#object(code)) {
+      if (!this.#literal(code) && !this.#structure(code) && !this.#object(code)) {
         throw this.#problem(`opcode 0x${code.toString(16).padStart(2, '0')} is not one that dgate reads`, at);
       }
     }
-    throw this.#problem(`more than ${limits.operations} operations`);
   }
 
   /** A number, text or bytes. Returns false for other opcodes, as do the two methods below. */
@@ -101,7 +99,7 @@ class Unpickler {
   }
 
   /** Framing, marks, memo, tuples, lists, dicts, sets. */
-  #container(code: number): boolean {
+  #structure(code: number): boolean {
     const stack = this.#stack;
     switch (code) {
       case 0x80: // PROTO
@@ -111,7 +109,7 @@ class Unpickler {
         this.reader.bytes(8);
         return true;
       case 0x28: // MARK
-        if (this.#below.length >= limits.marks) throw this.#problem(`nested more than ${limits.marks} deep`);
+        if (this.#below.length >= DEEPEST) throw this.#problem(`nested more than ${DEEPEST} deep`);
         this.#below.push(stack);
         this.#stack = [];
         return true;
@@ -152,17 +150,17 @@ class Unpickler {
       case 0x65: // APPENDS
         return this.#appendTo(this.#popMark());
       case 0x7d: // EMPTY_DICT
-        return stack.push(new Map()) > 0;
+        return stack.push(this.#container(new Map())) > 0;
       case 0x64: // DICT
-        return this.#replaceMark((items) => this.#setItems(new Map(), items));
+        return this.#replaceMark((items) => this.#setItems(this.#container(new Map()), items));
       case 0x73: // SETITEM
         return this.#setTop(stack.splice(Math.max(0, stack.length - 2)));
       case 0x75: // SETITEMS
         return this.#setTop(this.#popMark());
       case 0x8f: // EMPTY_SET
-        return stack.push(new Set()) > 0;
+        return stack.push(this.#container(new Set())) > 0;
       case 0x91: // FROZENSET
-        return this.#replaceMark((items) => new Set(items));
+        return this.#replaceMark((items) => this.#container(new Set(items)));
       case 0x90: // ADDITEMS
         return this.#addTo(this.#popMark());
       default:
@@ -202,7 +200,7 @@ class Unpickler {
         const target = this.#top();
         if (target instanceof Map) return true;
         if (!(target instanceof Rebuilt)) throw this.#problem('sets the state of plain data');
-        target.build(state, this.options.where);
+        target.build(state, this.options.budget.where);
         return true;
       }
       case 0x50: // PERSID
@@ -219,21 +217,37 @@ class Unpickler {
     const found = this.options.findGlobal(qualifiedName);
     if (found !== undefined) return found;
     throw new InputError(
-      `${this.options.where}: refused: asks for Python's ${JSON.stringify(qualifiedName.slice(0, 100))}; ` +
+      `${this.options.budget.where}: refused: asks for Python's ${JSON.stringify(qualifiedName.slice(0, 100))}; ` +
         'valid: tensors and plain data only, as torch.save(model.state_dict(), ...) writes them',
     );
   }
 
+  /**
+   * A call makes something of the size of its arguments, and a memo lets a few bytes give it the same large one again and
+   * again.
+   */
   #call(called: PickleValue, args: readonly PickleValue[]): PickleValue {
+    const { budget } = this.options;
     if (!(called instanceof PickleGlobal)) throw this.#problem('calls something that is not a function');
-    for (const argument of args) this.#handed += 1 + sizeOf(argument);
-    if (this.#handed > limits.handed) throw this.#problem(`hands over more than ${limits.handed} bytes and items`);
-    return called.call(args, this.options.where);
+    for (const argument of args) {
+      if (typeof argument === 'string' || argument instanceof Uint8Array) budget.bytes(argument.length);
+      else {
+        budget.bytes(ITEM_BYTES * itemsOf(argument));
+        budget.steps(itemsOf(argument));
+      }
+    }
+    budget.bytes(CONTAINER_BYTES);
+    return called.call(args, budget.where);
   }
 
   #persistent(id: PickleValue): PickleValue {
     if (this.options.loadPersistent === undefined) throw this.#problem('unexpected persistent id');
     return this.options.loadPersistent(id);
+  }
+
+  #container<T extends Map<PickleValue, PickleValue> | Set<PickleValue>>(made: T): T {
+    this.options.budget.bytes(CONTAINER_BYTES);
+    return made;
   }
 
   #memoKey(text: boolean, short: boolean): number {
@@ -306,8 +320,8 @@ class Unpickler {
   }
 }
 
-/** Characters, bytes or items of a value, not counting what its items hold. */
-function sizeOf(value: PickleValue): number {
-  if (typeof value === 'string' || value instanceof Uint8Array || Array.isArray(value)) return value.length;
+/** Items of a value, not counting what they hold. */
+function itemsOf(value: PickleValue): number {
+  if (Array.isArray(value)) return value.length;
   return value instanceof Map || value instanceof Set ? value.size : 0;
 }

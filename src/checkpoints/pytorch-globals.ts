@@ -67,8 +67,10 @@ const torchDtypes: Readonly<Record<string, Dtype>> = {
 /** The names that a torch.save file may ask for, and what they are here. None of them can do more than build data. */
 const globals = new Map<string, PickleGlobal>();
 
-function allow(name: string, call: (args: readonly PickleValue[], where: string) => PickleValue): void {
-  globals.set(name, new PickleGlobal(name, call));
+function allow(name: string, call: PickleGlobal['call']): PickleGlobal {
+  const made = new PickleGlobal(name, call);
+  globals.set(name, made);
+  return made;
 }
 
 for (const [name, dtype] of Object.entries(storageTypes)) {
@@ -78,31 +80,45 @@ for (const [name, dtype] of Object.entries(storageTypes)) {
 for (const [name, dtype] of Object.entries(torchDtypes))
   globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
 
-// (storage, offset, shape, stride)
-allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args.slice(0, 4), undefined, args.slice(4), where));
-// (storage, offset, shape, stride, requires_grad, backward_hooks[, metadata])
-allow('torch._utils._rebuild_tensor_v2', ([storage, offset, shape, stride, ...rest], where) =>
-  tensorOf([storage, offset, shape, stride], undefined, rest, where),
-);
-// (storage, offset, shape, stride, requires_grad, backward_hooks, dtype[, metadata]); the storage is untyped.
-allow('torch._utils._rebuild_tensor_v3', (args, where) => {
-  const [storage, offset, shape, stride, grad, hooks, dtype, ...rest] = args;
-  if (!(dtype instanceof DtypeRef)) refuse('a tensor without a known dtype', where);
-  return tensorOf([storage, offset, shape, stride], dtype.dtype, [grad, hooks, ...rest], where);
-});
+/** What makes a tensor of a storage. */
+const makers = [
+  // (storage, offset, shape, stride)
+  allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args.slice(0, 4), undefined, args.slice(4), where)),
+  // (storage, offset, shape, stride, requires_grad, backward_hooks[, metadata])
+  allow('torch._utils._rebuild_tensor_v2', ([storage, offset, shape, stride, ...rest], where) =>
+    tensorOf([storage, offset, shape, stride], undefined, rest, where),
+  ),
+  // (storage, offset, shape, stride, requires_grad, backward_hooks, dtype[, metadata]); the storage is untyped.
+  allow('torch._utils._rebuild_tensor_v3', (args, where) => {
+    const [storage, offset, shape, stride, grad, hooks, dtype, ...rest] = args;
+    if (!(dtype instanceof DtypeRef)) refuse('a tensor without a known dtype', where);
+    return tensorOf([storage, offset, shape, stride], dtype.dtype, [grad, hooks, ...rest], where);
+  }),
+];
 // (tensor, requires_grad, backward_hooks[, state])
 for (const name of ['torch._utils._rebuild_parameter', 'torch._utils._rebuild_parameter_with_state']) {
-  allow(name, ([tensor, grad, hooks], where) => {
-    if (!(tensor instanceof TensorRef)) refuse('a parameter without a tensor', where);
+  allow(name, ([tensor, grad, hooks, ...state], where) => {
     assertNoHooks(grad, hooks, where);
-    return tensor; // the state, attributes that somebody has set on it, is no part of its numbers
+    return withAttributes(tensor, state, where);
   });
 }
+/** A tensor's own class, by which tensors with attributes are saved. */
+const ownClasses = ['torch.Tensor', 'torch.nn.parameter.Parameter', 'torch.nn.parameter.Buffer'].map((name) =>
+  allow(name, (_args, where) => refuse(name, where)),
+);
+// (maker, class, the maker's arguments, state)
+allow('torch._tensor._rebuild_from_type_v2', ([make, type, args, ...state], where) => {
+  const maker = makers.find((known) => known === make);
+  if (maker === undefined || !Array.isArray(args)) refuse('a tensor that is made in another way', where);
+  if (!ownClasses.some((own) => own === type)) refuse('a tensor of another class', where);
+  return withAttributes(maker.call(args, where), state, where);
+});
 allow('collections.OrderedDict', ([pairs], where) => dictOf(pairs ?? [], where));
 allow('torch.Size', ([sizes], where) => (Array.isArray(sizes) ? sizes : refuse('torch.Size of something else', where)));
-allow('torch.device', (args, where) =>
-  args.every(isPlain) ? args.join(':') : refuse('torch.device of something else', where),
-);
+allow('torch.device', ([type, index = 0, ...more], where) => {
+  const isDevice = typeof type === 'string' && typeof index === 'number' && more.length === 0;
+  return isDevice ? type : refuse('torch.device of something else', where);
+});
 for (const name of ['builtins.set', '__builtin__.set', 'builtins.frozenset', '__builtin__.frozenset']) {
   allow(name, ([items], where) => (Array.isArray(items ?? []) ? new Set(items as PickleValue[]) : refuse(name, where)));
 }
@@ -177,10 +193,32 @@ function isNegated(metadata: PickleValue | undefined, where: string): boolean {
   if (metadata == null) return false;
   if (!(metadata instanceof Map)) refuse('a tensor whose metadata is no dict', where);
   for (const [name, value] of metadata) {
-    if (typeof value !== 'boolean') refuse(`a tensor with metadata ${JSON.stringify(String(name))}`, where);
-    if (value && name !== 'neg') refuse(`a tensor with the ${JSON.stringify(String(name))} bit`, where);
+    const shown = typeof name === 'string' ? JSON.stringify(name) : 'of another kind';
+    // PyTorch writes true only, and takes what is false for true.
+    if (value !== true) refuse(`a tensor with metadata ${shown}`, where);
+    if (name !== 'neg') refuse(`a tensor with the ${shown} bit`, where);
   }
-  return metadata.get('neg') === true;
+  return metadata.size > 0;
+}
+
+/** Attributes that put other numbers in a tensor's place. */
+const replacing = ['data', 'real', 'imag', '__class__'];
+
+/** A tensor with the attributes that a program gave it: a dict, or a dict and one of slots. Others are no part of its numbers. */
+function withAttributes(
+  tensor: PickleValue | undefined,
+  [state, ...more]: readonly (PickleValue | undefined)[],
+  where: string,
+): TensorRef {
+  if (!(tensor instanceof TensorRef)) refuse('a parameter without a tensor', where);
+  if (more.length > 0) refuse('a tensor with arguments that PyTorch does not write', where);
+  for (const attributes of Array.isArray(state) ? state : [state]) {
+    if (attributes == null) continue;
+    if (!(attributes instanceof Map)) refuse('a tensor whose attributes are no dict', where);
+    const replaced = replacing.find((name) => attributes.has(name));
+    if (replaced !== undefined) refuse(`a tensor with an attribute ${replaced}`, where);
+  }
+  return tensor;
 }
 
 function dictOf(pairs: PickleValue, where: string): PickleValue {
@@ -197,7 +235,8 @@ function scalarOf(type: PickleValue | undefined, bytes: PickleValue | undefined,
   if (!(type instanceof NumpyType) || !(bytes instanceof Uint8Array)) refuse('a NumPy scalar of something else', where);
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const code = type.code.replace(/^[<|=]/, '');
-  if (bytes.byteLength !== Number(code.slice(1))) refuse(`a NumPy scalar of type ${type.code}`, where);
+  if (code.length > 2 || bytes.byteLength !== Number(code.slice(1)))
+    refuse(`a NumPy scalar of type ${type.code}`, where);
   if (code === 'f8') return data.getFloat64(0, true);
   if (code === 'f4') return data.getFloat32(0, true);
   if (code === 'i8') return data.getBigInt64(0, true);
@@ -208,10 +247,6 @@ function scalarOf(type: PickleValue | undefined, bytes: PickleValue | undefined,
 
 function refuse(what: string, where: string): never {
   throw new InputError(`${where}: refused: holds ${what}; valid: tensors and plain data`);
-}
-
-function isPlain(value: PickleValue): boolean {
-  return typeof value === 'string' || typeof value === 'number';
 }
 
 function isSize(value: PickleValue | undefined): value is number {

@@ -1,3 +1,4 @@
+import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
 import { ByteReader } from './bytes.js';
 import { dtypeBytes } from './dtypes.js';
@@ -17,7 +18,8 @@ const protocolVersion = 1001;
  *
  * @throws InputError where it is cut off, has another magic number or holds anything but tensors and plain data
  */
-export function readLegacyTorch(bytes: Uint8Array, where: string): TorchFile {
+export function readLegacyTorch(bytes: Uint8Array, budget: Budget): TorchFile {
+  const { where } = budget;
   const found = new Map<string, StorageRef>();
   const loadPersistent = (id: Parameters<typeof storageOf>[0]): StorageRef => {
     const storage = storageOf(id, where);
@@ -28,7 +30,7 @@ export function readLegacyTorch(bytes: Uint8Array, where: string): TorchFile {
     if (known === undefined) found.set(storage.key, storage);
     return storage;
   };
-  const options = { where, findGlobal: findTorchGlobal };
+  const options = { budget, findGlobal: findTorchGlobal };
   const magic = readPickle(bytes, 0, options);
   if (magic.value !== magicNumber) {
     throw new InputError(`${where}: a pickle, but not torch.save's: magic number is wrong; valid: a torch.save file`);

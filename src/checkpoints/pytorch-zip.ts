@@ -1,13 +1,14 @@
 import { crc32, inflateRawSync } from 'node:zlib';
 import { type Entry, fromBuffer, type ZipFile } from 'yauzl';
+import type { Budget } from '../budget.js';
 import { InputError, messageOf } from '../errors.js';
 import { dtypeBytes } from './dtypes.js';
 import { readPickle } from './pickle.js';
 import { findTorchGlobal, storageOf } from './pytorch-globals.js';
 import type { StorageRef, TorchFile } from './storages.js';
 
-/** Deflate can expand a thousandfold; weights hardly shrink at all. */
-const limits = { entries: 100_000, pickleBytes: 256 * 2 ** 20, expansion: 20, smallBytes: 32 * 2 ** 20 };
+/** What V8 and yauzl take for an entry, which has at least 46 bytes in an archive. */
+const ENTRY_BYTES = 1000;
 
 /**
  * Reads what torch.save writes since 1.6: a zip archive of `<name>/data.pkl`, `<name>/data/<key>` for each storage and,
@@ -15,16 +16,17 @@ const limits = { entries: 100_000, pickleBytes: 256 * 2 ** 20, expansion: 20, sm
  *
  * @throws InputError where it is cut off, damaged, expands beyond measure or holds anything but tensors and plain data
  */
-export async function readZipTorch(bytes: Uint8Array, where: string): Promise<TorchFile> {
-  const archive = await openArchive(bytes, where);
+export async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFile> {
+  const { where } = budget;
+  const archive = await openArchive(bytes, budget);
   const pickles = [...archive.entries.keys()].filter((name) => name === 'data.pkl' || name.endsWith('/data.pkl'));
   if (pickles.length !== 1) {
     throw new InputError(`${where}: a zip archive with ${pickles.length} data.pkl; valid: one, as torch.save writes`);
   }
   const prefix = pickles[0]!.slice(0, -'data.pkl'.length);
   const refs = new Map<string, StorageRef>();
-  const { value: root } = readPickle(await archive.read(pickles[0]!, limits.pickleBytes), 0, {
-    where,
+  const { value: root } = readPickle(await archive.read(pickles[0]!), 0, {
+    budget,
     findGlobal: findTorchGlobal,
     loadPersistent: (id) => {
       const storage = storageOf(id, where);
@@ -37,7 +39,7 @@ export async function readZipTorch(bytes: Uint8Array, where: string): Promise<To
   for (const { key, dtype } of refs.values()) {
     const name = `${prefix}data/${key}`;
     if (!archive.entries.has(name)) throw new InputError(`${where}: ${name} is missing from the archive`);
-    const data = await archive.read(name, Number.MAX_SAFE_INTEGER);
+    const data = await archive.read(name);
     storages.set(key, bigEndian ? swapped(data, dtypeBytes[dtype]) : data);
   }
   return { root, storages };
@@ -45,40 +47,35 @@ export async function readZipTorch(bytes: Uint8Array, where: string): Promise<To
 
 interface Archive {
   readonly entries: ReadonlyMap<string, Entry>;
-  /** Content of an entry, checked against its CRC. @throws InputError above `most` bytes, or where it is damaged */
-  read(name: string, most: number): Promise<Uint8Array>;
+  /** Content of an entry, checked against its CRC. @throws InputError where it is damaged, or the budget is spent */
+  read(name: string): Promise<Uint8Array>;
 }
 
-async function openArchive(bytes: Uint8Array, where: string): Promise<Archive> {
+async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const zip = await new Promise<ZipFile>((resolve, reject) => {
     fromBuffer(buffer, { lazyEntries: true }, (error, opened) => (error === null ? resolve(opened) : reject(error)));
   }).catch((error: unknown) => {
     throw new InputError(
-      `${where}: damaged or truncated zip archive (${messageOf(error)}); valid: a whole torch.save file`,
+      `${budget.where}: damaged or truncated zip archive (${messageOf(error)}); valid: a whole torch.save file`,
     );
   });
-  const entries = await listEntries(zip, where);
-  const most = Math.max(limits.smallBytes, limits.expansion * bytes.byteLength);
-  let total = 0;
+  const entries = await listEntries(zip, budget);
   return {
     entries,
-    async read(name, mostHere) {
+    async read(name) {
       const entry = entries.get(name)!;
-      total += entry.uncompressedSize;
-      if (total > most || entry.uncompressedSize > mostHere) {
-        throw new InputError(`${where}: ${name}: expands to more than ${Math.min(most, mostHere)} bytes`);
-      }
-      return content(zip, entry, bytes, where);
+      budget.bytes(entry.uncompressedSize, name);
+      return content(zip, entry, bytes, budget.where);
     },
   };
 }
 
-async function listEntries(zip: ZipFile, where: string): Promise<Map<string, Entry>> {
-  if (zip.entryCount > limits.entries) throw new InputError(`${where}: more than ${limits.entries} entries`);
+async function listEntries(zip: ZipFile, budget: Budget): Promise<Map<string, Entry>> {
+  budget.bytes(zip.entryCount * ENTRY_BYTES);
   const entries = new Map<string, Entry>();
   return new Promise((resolve, reject) => {
-    const fail = (what: string) => reject(new InputError(`${where}: damaged zip archive: ${what}`));
+    const fail = (what: string) => reject(new InputError(`${budget.where}: damaged zip archive: ${what}`));
     zip.on('entry', (entry: Entry) => {
       if (entries.has(entry.fileName)) return fail(`${entry.fileName} twice`);
       entries.set(entry.fileName, entry);
@@ -121,7 +118,7 @@ function unpack(packed: Uint8Array, entry: Entry, at: string): Uint8Array {
 }
 
 async function byteOrder(archive: Archive, prefix: string, where: string): Promise<string> {
-  const order = Buffer.from(await archive.read(`${prefix}byteorder`, 16)).toString('latin1');
+  const order = Buffer.from(await archive.read(`${prefix}byteorder`)).toString('latin1');
   if (order === 'little' || order === 'big') return order;
   throw new InputError(`${where}: byte order ${JSON.stringify(order)}; valid: little, big`);
 }

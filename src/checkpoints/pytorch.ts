@@ -1,3 +1,4 @@
+import { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
 import type { TensorMap } from '../tensor.js';
 import { readLegacyTorch } from './pytorch-legacy.js';
@@ -29,9 +30,10 @@ export async function readTorch(
   if (format === undefined) {
     throw new InputError(`${where}: not a torch.save file: begins with neither a zip archive nor a pickle`);
   }
+  const budget = new Budget(where, bytes.byteLength, 'weights alone: torch.save(model.state_dict(), ...)');
   const { root, storages } = await (format === 'pytorch-zip'
-    ? readZipTorch(bytes, where)
-    : readLegacyTorch(bytes, where));
-  const { path, tensors } = findStateDict(root, where);
-  return { tensors: materialize(tensors, storages, where), path, format };
+    ? readZipTorch(bytes, budget)
+    : readLegacyTorch(bytes, budget));
+  const { path, tensors } = findStateDict(root, budget);
+  return { tensors: materialize(tensors, storages, budget), path, format };
 }

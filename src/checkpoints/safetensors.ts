@@ -1,10 +1,10 @@
 import { InputError, messageOf } from '../errors.js';
+import { findDuplicateKey, findOddNumber, parseJson } from '../json.js';
 import { writeFileAtomic } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
 import { type Dtype, dtypeBytes, isDtype, type RawTensor, type StoredArray } from './dtypes.js';
 import { toTensors } from './int8.js';
-import { findDuplicateKey, findOddNumber } from './json-keys.js';
 
 /** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
 export type Storable = StoredArray | Tensor;
@@ -135,13 +135,12 @@ function readHeader(
   }
   const dataStart = 8 + Number(length);
   let text: string;
-  let header: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(8, dataStart));
-    header = JSON.parse(text) as unknown;
   } catch (error) {
     throw new InputError(`${where}: header is not JSON (${messageOf(error)}); valid: a safetensors file`);
   }
+  const header = parseJson(text, `${where}: header`);
   if (!isRecord(header)) throw new InputError(`${where}: header is not a JSON object`);
   const duplicate = findDuplicateKey(text);
   if (duplicate !== undefined) throw new InputError(`${where}: header names ${duplicate} twice; valid: once`);

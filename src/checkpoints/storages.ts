@@ -1,3 +1,4 @@
+import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { type Dtype, dtypeBytes, toFloat32 } from './dtypes.js';
@@ -47,8 +48,8 @@ export interface TorchFile {
   readonly storages: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Views that share a storage, or repeat it (stride 0), may have this many elements for each of its bytes. */
-const maxExpansion = 2;
+/** Elements that are gathered one by one in the time of a step. */
+const ELEMENTS_PER_STEP = 64;
 
 /**
  * Makes the tensors dense: views of one storage become tensors of their own, everything float32. Contiguous float32
@@ -59,19 +60,14 @@ const maxExpansion = 2;
 export function materialize(
   refs: ReadonlyMap<string, TensorRef>,
   storages: ReadonlyMap<string, Uint8Array>,
-  where: string,
+  budget: Budget,
 ): Map<string, Tensor> {
-  const stored = [...storages.values()].reduce((sum, bytes) => sum + bytes.byteLength, 0);
-  const most = maxExpansion * stored + 1_000_000;
-  let total = 0;
   const tensors = new Map<string, Tensor>();
   for (const [name, ref] of refs) {
-    total += elementCount(ref.shape);
-    if (!(total <= most))
-      throw new InputError(
-        `${where}: ${name}: the tensors have more than ${most} elements, ${maxExpansion} for each byte of their storages`,
-      );
-    tensors.set(name, { shape: ref.shape, data: viewOf(ref, storages, `${where}: ${name}`) });
+    const count = elementCount(ref.shape);
+    budget.bytes(count * Float32Array.BYTES_PER_ELEMENT, name);
+    budget.steps(Math.ceil(count / ELEMENTS_PER_STEP));
+    tensors.set(name, { shape: ref.shape, data: viewOf(ref, storages, `${budget.where}: ${name}`) });
   }
   return tensors;
 }
@@ -113,7 +109,9 @@ function isContiguous(shape: readonly number[], stride: readonly number[]): bool
 }
 
 /** Row-major copy of a strided view that begins at element 0. */
-function strided(source: Float32Array, shape: readonly number[], stride: readonly number[]): Float32Array {
+function strided(source: Float32Array, sizes: readonly number[], strides: readonly number[]): Float32Array {
+  const shape = sizes.filter((size) => size !== 1);
+  const stride = strides.filter((_, axis) => sizes[axis] !== 1);
   const dense = new Float32Array(elementCount(shape));
   const index = new Array<number>(shape.length).fill(0);
   let from = 0;

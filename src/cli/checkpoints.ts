@@ -15,7 +15,7 @@ import { decimalNumber } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
 import { evaluateOriginal } from '../run/evaluate.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
-import { readInput } from '../store/input.js';
+import { MOST_TEXT, readInput } from '../store/input.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { openContext } from './context.js';
 import type { GlobalOptions } from './folders.js';
@@ -75,7 +75,7 @@ function storedAs(name: string, tensor: Tensor, { half, int8 }: ImportOptions): 
 }
 
 async function readHeldOut(path: string): Promise<Int32Array> {
-  return parseHeldOut(new TextDecoder().decode(await readInput(path)), path);
+  return parseHeldOut(new TextDecoder().decode(await readInput(path, MOST_TEXT)), path);
 }
 
 /** Resizing and cropping that were asked for. */

@@ -1,4 +1,5 @@
 import { InputError } from '../errors.js';
+import { parseJson } from '../json.js';
 import { type PresetName, presetNames } from './definition.js';
 import { isPlain, type Plain, plainCopy, put } from './plain.js';
 import { checkExperiment, presetsProblems } from './problems.js';
@@ -98,7 +99,7 @@ export function parseSetting(setting: string): Override {
   }
   if (/^-?Infinity$/.test(value)) return { path, value: Number(value) };
   try {
-    return { path, value: JSON.parse(value) as unknown };
+    return { path, value: parseJson(value, path) };
   } catch {
     return { path, value };
   }

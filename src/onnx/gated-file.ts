@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
+import { parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
 import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from './proto.js';
 
@@ -104,7 +105,7 @@ function parseAbout(properties: ModelMessage['metadata_props'], path: string): A
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return parseJson(text, PREFIX);
   } catch {
     return undefined; // reported as missing
   }

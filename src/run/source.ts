@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
-import { findOddNumber } from '../checkpoints/json-keys.js';
 import { type Checkpoint, matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import {
   checkpointsFor,
@@ -14,6 +13,7 @@ import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
+import { findOddNumber, parseJson } from '../json.js';
 import { lowerNetwork } from '../networks/lower.js';
 import type { Network } from '../networks/network.js';
 import type { AnyNetwork } from '../networks/onnx.js';
@@ -148,7 +148,7 @@ function preprocessingOf({ metadata }: Checkpoint, path: string, network: Networ
 /** @throws InputError where the text is not `{"mean": [...], "std": [...]}` */
 export function parsePreprocessing(text: string, where: string): Preprocessing {
   try {
-    const { mean, std, ...sizes } = JSON.parse(text) as Preprocessing;
+    const { mean, std, ...sizes } = parseJson(text, where) as Preprocessing;
     const preprocessing = { mean: mean.map(Number), std: std.map(Number) };
     checkPreprocessing(preprocessing);
     return { ...sizes, ...preprocessing };
@@ -169,7 +169,7 @@ export function parseHeldOut(text: string | undefined, where: string): Int32Arra
   }
   let positions: unknown;
   try {
-    positions = JSON.parse(text);
+    positions = parseJson(text, where);
   } catch {
     positions = undefined; // said below
   }

@@ -6,7 +6,7 @@ import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
 import { hashFile } from '../store/files.js';
-import { readRegular } from '../store/input.js';
+import { readText } from '../store/input.js';
 import { holderIn } from '../store/lock.js';
 import { CorruptEntryError, type Store } from '../store/store.js';
 
@@ -57,7 +57,7 @@ async function verifyLocks(cache: string, found: Findings): Promise<void> {
   const names = await readdir(cache, { recursive: true }).catch(() => []);
   for (const name of names.filter((path) => path.endsWith('.lock'))) {
     const path = join(cache, name);
-    const text = (await readRegular(path).catch(() => undefined))?.toString('utf8');
+    const text = await readText(path).catch(() => undefined);
     if (text === undefined) continue; // released meanwhile
     found.files++;
     if (holderIn(text) === undefined) found.damaged.push(`${path}: a damaged lock; it counts until nobody renews it`);

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryName } from './files.js';
-import { readRegular } from './input.js';
+import { readText } from './input.js';
 import { holderIn, isHeld, Lock } from './lock.js';
 
 /** The part of a lock's text that states since when its holder is active: see {@link Lock}. */
@@ -41,9 +41,7 @@ export async function inUseSince(root: string): Promise<number> {
   for (const name of await readdir(folder).catch(() => [])) {
     const path = join(folder, name);
     if (!(await isHeld(path))) continue;
-    const text = holderIn((await readRegular(path).catch(() => undefined))?.toString('utf8')) as
-      | Partial<ActiveProcess>
-      | undefined;
+    const text = holderIn(await readText(path).catch(() => undefined)) as Partial<ActiveProcess> | undefined;
     // A damaged file of a living process: its start is unknown, so everything counts as in use.
     oldest = Math.min(oldest, Date.parse(text?.since ?? '') || 0);
   }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, rm, stat, utimes } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { asFileProblem, hashFile, readIfThere, sha256, writeFileAtomic } from './files.js';
+import { MOST_TEXT } from './input.js';
 import { isHeld, Lock } from './lock.js';
 import { sweep } from './sweep.js';
 import { seal, unseal } from './text.js';
@@ -56,7 +57,7 @@ export class Entry {
   async manifest(): Promise<Manifest | undefined> {
     if (this.#manifest === undefined) {
       const path = join(this.directory, MANIFEST);
-      const text = await readIfThere(path);
+      const text = await readIfThere(path, MOST_TEXT);
       if (text === undefined) return undefined;
       const found = unseal(text.toString('utf8')) as Manifest | undefined;
       if (found === undefined) throw new CorruptEntryError(this, path, 'is not what was written there');

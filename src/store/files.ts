@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { InputError, messageOf } from '../errors.js';
+import { parseJson } from '../json.js';
 import { asSystemProblem, systemCode } from '../system-error.js';
 import { removeOnExit } from './cleanup.js';
-import { assertReplaceable, openInput, readRegular } from './input.js';
+import { assertReplaceable, MOST_TEXT, openInput, readRegular } from './input.js';
 import { thisProcess } from './processes.js';
 
 export { removeOnExit, removeTemporaryFiles } from './cleanup.js';
@@ -97,9 +97,9 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /** Reads a file; undefined if it does not exist. @throws InputError if it exists but cannot be read */
-export async function readIfThere(path: string): Promise<Buffer | undefined> {
+export async function readIfThere(path: string, most?: number): Promise<Buffer | undefined> {
   try {
-    return await readRegular(path);
+    return await readRegular(path, most);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw asFileProblem(error, path);
@@ -108,11 +108,6 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
 
 /** Reads and parses a JSON file; undefined if it is missing. @throws InputError if it is not JSON */
 export async function readJson(path: string): Promise<unknown> {
-  const bytes = await readIfThere(path);
-  if (bytes === undefined) return undefined;
-  try {
-    return JSON.parse(bytes.toString('utf8')) as unknown;
-  } catch (error) {
-    throw new InputError(`${path}: not JSON: ${messageOf(error)}`);
-  }
+  const bytes = await readIfThere(path, MOST_TEXT);
+  return bytes === undefined ? undefined : parseJson(bytes.toString('utf8'), path);
 }

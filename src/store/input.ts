@@ -11,6 +11,8 @@ import { asSystemProblem, systemCode } from '../system-error.js';
 
 /** Node's limit, and larger than any file that dgate reads whole. */
 const MOST_BYTES = 2 ** 31 - 1;
+/** For a file that becomes one text: half of the longest that V8 holds. */
+export const MOST_TEXT = 2 ** 28;
 /** Opening does not block if a pipe replaces the file between two calls. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
@@ -81,6 +83,11 @@ export async function readRegular(path: string, most = MOST_BYTES): Promise<Buff
   } finally {
     await file.handle.close();
   }
+}
+
+/** A whole file as text. @throws as {@link readRegular} */
+export async function readText(path: string): Promise<string> {
+  return (await readRegular(path, MOST_TEXT)).toString('utf8');
 }
 
 /** Synchronous {@link readRegular}, for callers that must not wait for the event loop. */

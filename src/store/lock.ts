@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemCode } from '../system-error.js';
 import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
-import { readRegular, readRegularSync } from './input.js';
+import { readRegularSync, readText } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
 import { seal, unseal } from './text.js';
 
@@ -184,5 +184,5 @@ async function isDead(path: string, text: string, silentMs: number): Promise<boo
 }
 
 function textOf(path: string): Promise<string | undefined> {
-  return readRegular(path).then(String, () => undefined);
+  return readText(path).catch(() => undefined);
 }

@@ -1,5 +1,5 @@
 import { exists, writeFileAtomic } from './files.js';
-import { readInput } from './input.js';
+import { MOST_TEXT, readInput } from './input.js';
 import { seal, unseal } from './text.js';
 
 /** For `JSON.stringify`: a closed gate's threshold is the text `Infinity`. */
@@ -21,7 +21,7 @@ export async function readSealed(
   path: string,
 ): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
   if (!(await exists(path))) return undefined;
-  const found = unseal((await readInput(path)).toString('utf8'));
+  const found = unseal((await readInput(path, MOST_TEXT)).toString('utf8'));
   if (found !== undefined) return { found };
   return { why: `${path}: not as dgate wrote it: edited, damaged, or of an older version` };
 }

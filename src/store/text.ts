@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { visibleLines } from '../escape.js';
+import { parseJson } from '../json.js';
 
 /** sha256 of bytes or text, in hex. */
 export function sha256(data: Uint8Array | string): string {
@@ -27,7 +28,8 @@ export function seal(value: object): string {
 
 /** The sealed object; undefined if the text differs in any bit from what {@link seal} wrote. */
 export function unseal(sealed: string): unknown {
-  const [, body, hash] = /^(.*),\n "seal": "([0-9a-f]{64})"\n\}\n$/s.exec(sealed) ?? [];
-  if (body === undefined || sha256(`${body}\n}`) !== hash) return undefined;
-  return JSON.parse(`${body}\n}`) as unknown;
+  const at = sealed.lastIndexOf(',\n "seal": "');
+  const [, hash] = /^,\n "seal": "([0-9a-f]{64})"\n\}\n$/.exec(sealed.slice(at)) ?? [];
+  const text = `${sealed.slice(0, at)}\n}`;
+  return at < 0 || sha256(text) !== hash ? undefined : parseJson(text, 'what was sealed');
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { writeSafetensors } from '../checkpoints/safetensors.js';
 import { InputError } from '../errors.js';
+import { parseJson } from '../json.js';
 import type { Network } from '../networks/network.js';
 import { networkTensors } from '../networks/tensors.js';
 import { canonicalJson } from '../store/files.js';
@@ -147,7 +148,7 @@ function parsed<T>(
 ): T {
   let value: unknown;
   try {
-    value = JSON.parse(metadata[key] ?? '');
+    value = parseJson(metadata[key] ?? '', path);
   } catch {
     throw new InputError(`${path}: its ${key} is not JSON: damaged; ${AGAIN}`);
   }

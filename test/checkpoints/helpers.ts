@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { Budget } from '../../src/budget.js';
 import { InputError } from '../../src/errors.js';
 
 export const fixtures = fileURLToPath(new URL('../fixtures/checkpoints/', import.meta.url));
@@ -23,6 +24,9 @@ export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+/** What a small file called `where` may take. */
+export const budgetOf = (where: string, size = 1000): Budget => new Budget(where, size, 'something else');
 
 /** Fails unless `work` throws an InputError whose text matches; returns the error for more questions. */
 export async function refusal(work: () => unknown, pattern: RegExp): Promise<InputError> {

@@ -91,7 +91,10 @@ describe('hostile PyTorch files', () => {
   for (const [what, pickle] of amplified) {
     it(`${what}: refused before it costs a second or much memory`, async () => {
       const ms = await processorMs(() =>
-        refusal(() => read(weights(pickle)), /malformed pickle: hands over more than 16777216 bytes and items$/),
+        refusal(
+          () => read(weights(pickle)),
+          /takes more than \d+ (?:bytes of memory|steps) to read|holds torch.device of something else/,
+        ),
       );
       expect(ms).to.be.below(1000);
     });
@@ -101,6 +104,7 @@ describe('hostile PyTorch files', () => {
     `\x80\x02}${text('w')}ctorch._utils\n_rebuild_tensor_v2\n(${storage}K\x00(K\x02K\x02t(K\x02K\x01t${rest}tRs.`;
   const odd: [string, string, RegExp][] = [
     ['the conj bit', `\x89}}${text('conj')}\x88s`, /holds a tensor with the "conj" bit; valid/],
+    ['a neg bit that is not set, which PyTorch takes for set', `\x89}}${text('neg')}\x89s`, /metadata "neg"; valid/],
     ['metadata of another kind', `\x89}}${text('scale')}K\x02s`, /holds a tensor with metadata "scale"; valid/],
     ['metadata that is no dict', '\x89}K\x01', /holds a tensor whose metadata is no dict; valid/],
     ['backward hooks', `\x89}${text('0')}Ns`, /holds a tensor with backward hooks; valid/],
@@ -111,8 +115,8 @@ describe('hostile PyTorch files', () => {
     it(`a tensor with ${what} is refused by name`, () => refusal(() => read(rebuilt(rest)), message));
   }
 
-  it('a tensor with no metadata, or with bits that are not set, is read', async () => {
-    for (const rest of ['\x89}', '\x89}N', '\x88}}', `\x89}}${text('neg')}\x89s${text('conj')}\x89s`]) {
+  it('a tensor with no metadata, or a negated one, is read', async () => {
+    for (const rest of ['\x89}', '\x89}N', '\x88}}', `\x88}}${text('neg')}\x88s`]) {
       expect([...(await read(rebuilt(rest))).tensors.keys()]).to.deep.equal(['w']);
     }
   });
@@ -162,7 +166,10 @@ describe('hostile PyTorch files', () => {
     const vast = weights().replace('(K\x02K\x02t(K\x02K\x01t', '(\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x10t(K\x00t');
     await refusal(() => read(vast), /malformed tensor|larger than the file/);
     const wide = weights().replace('(K\x02K\x02t(K\x02K\x01t', '(J\x00\x00\x00\x40J\x00\x00\x00\x40t(K\x00K\x00t');
-    await refusal(() => read(wide), /w: the tensors have more than \d+ elements, 2 for each byte of their storages/);
+    await refusal(
+      () => read(wide),
+      /w: takes more than 67114400 bytes of memory to read, the limit for 346 bytes; valid: weights alone/,
+    );
   });
 
   it('a storage that claims more elements than the file has is refused', async () => {
@@ -183,7 +190,10 @@ describe('hostile zip archives', () => {
     ]);
     expect(bomb.length).to.be.below(100_000);
     const before = process.memoryUsage.rss();
-    await refusal(() => readTorch(bomb, 'file'), /^file: x\/data\/0: expands to more than 33554432 bytes$/);
+    await refusal(
+      () => readTorch(bomb, 'file'),
+      /^file: x\/data\/0: takes more than 6820\d{4} bytes of memory to read/,
+    );
     expect(process.memoryUsage.rss() - before).to.be.below(30e6);
   });
 
@@ -205,7 +215,7 @@ describe('hostile zip archives', () => {
     const parts = names.map((key) => ({ name: `x/data/${key}`, data: zeros.subarray(0, 8_000_000), deflate: true }));
     const bomb = zipOf([{ name: 'x/data.pkl', data: binary(`\x80\x02}${names.map(one).join('')}.`) }, ...parts]);
     expect(kernel.length).to.be.below(10_000);
-    await refusal(() => readTorch(bomb, 'file'), /expands to more than 33554432 bytes/);
+    await refusal(() => readTorch(bomb, 'file'), /x\/data\/9: takes more than 7222\d{4} bytes of memory/);
   });
 
   for (const name of ['../../etc/x/data.pkl', '/etc/x/data.pkl', 'x\\..\\..\\data.pkl', 'C:/x/data.pkl']) {
@@ -273,7 +283,7 @@ describe('hostile safetensors files', () => {
       ),
       /header names a twice/,
     ],
-    ['brackets a hundred thousand deep', whole('['.repeat(100_000)), /header is not JSON/],
+    ['brackets a hundred thousand deep', whole('['.repeat(100_000)), /header: not JSON that dgate reads: nested more/],
     ['a name that clears the screen', whole({ 'a\u001b[2J\n': 1 }), /^file: a\\u001b\[2J\\n: not an object/],
   ];
   for (const [what, bytes, message] of cases) {

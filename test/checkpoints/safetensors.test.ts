@@ -83,7 +83,7 @@ describe('safetensors: reading', () => {
       file({}, 0).fill(0xff, 0, 8),
       /header of 18446744073709551615 bytes; valid: at most/,
     ],
-    ['a header that is not JSON', file('{"a":', 0), /header is not JSON/],
+    ['a header that is not JSON', file('{"a":', 0), /header: not JSON/],
     [
       'a header that is not UTF-8',
       Buffer.concat([Buffer.of(2, 0, 0, 0, 0, 0, 0, 0), Buffer.of(0xff, 0xfe)]),

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { PickleValue } from '../../src/checkpoints/pickle.js';
 import { findStateDict } from '../../src/checkpoints/state-dict.js';
 import { StorageRef, TensorRef } from '../../src/checkpoints/storages.js';
-import { refusal } from './helpers.js';
+import { budgetOf, refusal } from './helpers.js';
 
 const tensor = new TensorRef(new StorageRef('0', 'F32', 1), 'F32', 0, [1], [1]);
 
@@ -15,7 +15,7 @@ function named(...names: string[]): Map<PickleValue, PickleValue> {
 }
 
 function found(root: PickleValue): { path: string; names: string[] } {
-  const { path, tensors } = findStateDict(root, 'x');
+  const { path, tensors } = findStateDict(root, budgetOf('x'));
   return { path, names: [...tensors.keys()] };
 }
 
@@ -41,6 +41,6 @@ describe('findStateDict', () => {
     expect(found(self).names).to.deep.equal(['a']);
     let deep = named('too deep');
     for (let i = 0; i < 100_000; i++) deep = dict({ inner: deep });
-    await refusal(() => findStateDict(deep, 'x'), /x: holds no named tensors/);
+    await refusal(() => findStateDict(deep, budgetOf('x')), /x: holds no named tensors/);
   });
 });

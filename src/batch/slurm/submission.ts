@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
-import { readRegular } from '../../store/input.js';
+import { readText } from '../../store/input.js';
 import { infinityAsText } from '../../store/sealed.js';
 import { type StageName, type SubmissionPlan, stageNames } from './plan.js';
 import type { Resources } from './script.js';
@@ -141,7 +141,7 @@ export class Submission {
 
   /** The last line of a task's log. */
   async lastLine(id: string): Promise<string | undefined> {
-    const text = String(await readRegular(this.logOf(id)).catch(() => ''));
+    const text = await readText(this.logOf(id)).catch(() => '');
     return text.trim().split('\n').at(-1) || undefined;
   }
 

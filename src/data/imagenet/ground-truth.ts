@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../numbers.js';
-import { readRegularSync } from '../../store/input.js';
+import { MOST_TEXT, readRegularSync } from '../../store/input.js';
 import { wnids } from './classes.js';
 import { readMat } from './mat.js';
 
@@ -48,7 +48,7 @@ function groundTruthsIn(folder: string): GroundTruth[] {
   return readers.flatMap(([name, read]) => {
     const file = join(folder, name);
     if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return [];
-    return [{ file, labels: read(readRegularSync(file).toString('utf8'), file) }];
+    return [{ file, labels: read(readRegularSync(file, MOST_TEXT).toString('utf8'), file) }];
   });
 }
 

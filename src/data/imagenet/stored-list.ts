@@ -1,3 +1,4 @@
+import { parseJson } from '../../json.js';
 import { wholeNumber } from '../../numbers.js';
 import { sha256, writeFileAtomic } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
@@ -48,7 +49,7 @@ export async function readList(path: string): Promise<StoredList | undefined> {
   const end = bytes?.indexOf(10) ?? -1;
   if (bytes === undefined || end < 0) return undefined;
   try {
-    const { seal, ...header } = JSON.parse(bytes.toString('utf8', 0, end)) as Header & { seal: unknown };
+    const { seal, ...header } = parseJson(bytes.toString('utf8', 0, end), path) as Header & { seal: unknown };
     if (seal !== sealOf(header)) return undefined;
     const list = FileList.inOrder(header.directory, header.count, filesIn(bytes, end + 1));
     return list.sha256 === header.sha256 ? { list, folders: header.folders } : undefined;

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import fc from 'fast-check';
+import { Budget } from '../../../src/budget.js';
 import { matchTensors } from '../../../src/checkpoints/names.js';
 import { readPickle } from '../../../src/checkpoints/pickle.js';
 import { readTorch } from '../../../src/checkpoints/pytorch.js';
@@ -232,7 +233,7 @@ export const checkpointReaders: readonly Reader[] = [
         .map((words) => Buffer.from(`${words.join('')}.`, 'latin1')),
     read: (bytes: Uint8Array) =>
       readPickle(bytes, 0, {
-        where: 'file',
+        budget: new Budget('file', bytes.length, 'a pickle'),
         findGlobal: findTorchGlobal,
         loadPersistent: (id) => storageOf(id, 'file'),
       }),
