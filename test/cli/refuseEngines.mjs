@@ -1,8 +1,7 @@
-import { register } from 'node:module';
+import { onResolve } from './onResolve.mjs';
 
 // Loaded before the command line: anything that then asks for an engine or the image library fails.
-const hooks = `export async function resolve(specifier, context, next) {
-  if (/^(onnxruntime|@tensorflow|sharp)/.test(specifier)) throw new Error('refused: ' + specifier);
+onResolve((specifier, context, next) => {
+  if (/^(onnxruntime|@tensorflow|sharp)/.test(specifier)) throw new Error(`refused: ${specifier}`);
   return next(specifier, context);
-}`;
-register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+});
