@@ -100,6 +100,11 @@ describe('dgate check', function () {
     const text = await readFile(path, 'utf8');
     expect(text.split(from), `${file}: ${from}`).to.have.length(2);
     await writeFile(path, text.replace(from, to));
+    // As if the source had been changed and built.
+    const modules = { ...readModules(root) };
+    const id = file.replace(/\.js$/, '');
+    modules[id] = { ...modules[id]!, sha256: name };
+    await writeFile(join(place, 'dist/code.json'), JSON.stringify(modules));
     return name;
   }
 

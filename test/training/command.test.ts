@@ -88,7 +88,10 @@ describe('dgate train', function () {
       `${smallest} ${cpu} --out images.safetensors --train-images 38`,
       /^--train-images 38; valid: 2 to 36: 4 of 40 are held out$/,
     ],
-    ['resnet18-imagenet', /^imagenet: no such dataset; valid: cifar10$/],
+    [
+      'resnet18-imagenet',
+      /^network resnet18-imagenet: unknown; valid: resnet18-cifar10 and others; see: dgate list networks$/,
+    ],
   ];
   it('refuses bad input in one line, and writes nothing', async () => {
     const given = await mkdtemp(join(folder, 'given-'));
