@@ -98,12 +98,14 @@ function atPublishedAccuracies(run: ScoredRun, printed: readonly PublishedRow[])
   });
 }
 
-/** A margin in terms of the printed rows: `-1.1 points, as ACT`. */
+/** A margin in terms of the printed rows: `1.1 points less, as ACT`. */
 function changeLabel(margin: number, printed: readonly PublishedRow[]): string {
   const base = printed.at(-1)!;
   const models = printed.filter((row) => row !== base && Math.abs(changeOf(row, base) + margin) < 1e-9);
   const as = models.length === 0 ? '' : `, as ${listed(models.map(({ model }) => model))}`;
-  return margin === 0 ? `the original's accuracy${as}` : `${margin < 0 ? '+' : ''}${points(-margin, 1)}${as}`;
+  return margin === 0
+    ? `the original's accuracy${as}`
+    : `${points(Math.abs(margin), 1)} ${margin < 0 ? 'more' : 'less'}${as}`;
 }
 
 function measuredRow({ source, original }: ScoredRun, { thresholds, evaluation }: Reached, at: string): FindingCell[] {

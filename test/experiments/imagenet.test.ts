@@ -109,10 +109,10 @@ describe('the experiments on a small ImageNet, preset paper', function () {
       '75.8 %, as SACT',
       '76.4 %, as Original',
       '76.8 %, as BlockDrop and d-gate',
-      '-1.1 points, as ACT',
-      '-0.6 points, as SACT',
+      '1.1 points less, as ACT',
+      '0.6 points less, as SACT',
       "the original's accuracy",
-      '+0.4 points, as BlockDrop and d-gate',
+      '0.4 points more, as BlockDrop and d-gate',
       'all images to the last exit',
     ]);
     for (const row of here) {
