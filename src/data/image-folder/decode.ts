@@ -1,5 +1,6 @@
 import sharp, { type Sharp } from 'sharp';
 import { messageOf } from '../../errors.js';
+import { withoutExtras } from '../png.js';
 import { isOrdinary, resizeJpeg } from './fast-jpeg.js';
 import { type Geometry, type Placement, placementOf } from './geometry.js';
 import { type JpegHeader, jpegHeader } from './jpeg-header.js';
@@ -46,10 +47,11 @@ interface Kind {
  * @throws Error where it cannot be decoded
  */
 export async function decodeImage(
-  bytes: Uint8Array,
+  file: Uint8Array,
   geometry: Geometry,
   into: Uint8Array = new Uint8Array(3 * geometry.crop ** 2),
 ): Promise<Uint8Array> {
+  const bytes = withoutExtras(file);
   const kind = await kindOf(bytes);
   const to = placementOf(kind.width, kind.height, geometry);
   const isFast = kind.jpeg !== undefined && isOrdinary(bytes, kind.jpeg);
@@ -68,7 +70,7 @@ async function resized(bytes: Uint8Array, kind: Kind, to: Placement, geometry: G
 
 /** Size of an image file's content in pixels. @throws Error if it is not an image */
 export async function imageSize(bytes: Uint8Array): Promise<{ readonly width: number; readonly height: number }> {
-  const { width, height } = await kindOf(bytes);
+  const { width, height } = await kindOf(withoutExtras(bytes));
   return { width, height };
 }
 

@@ -3,8 +3,9 @@ import sharp from 'sharp';
 import { InputError, messageOf } from '../../errors.js';
 import type { ProgressTask } from '../../progress.js';
 import { readJson, writeFileAtomic } from '../../store/files.js';
-import { assertInput } from '../../store/input.js';
+import { readInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
+import { withoutExtras } from '../png.js';
 import { countOf, filesOf, imageBytes, type RecordFile, type RecordLayout } from './layout.js';
 
 const pixels = 32 * 32;
@@ -76,8 +77,7 @@ function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Array {
 
 /** @returns (images, 1024 pixels, 3 colours) bytes */
 async function readSheet(path: string, images: number): Promise<Uint8Array> {
-  await assertInput(path);
-  const { data, info } = await sharp(path, { limitInputPixels: pixels * images })
+  const { data, info } = await sharp(withoutExtras(await readInput(path)), { limitInputPixels: pixels * images })
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => {
