@@ -62,7 +62,7 @@ describe('outside of its own folders a command leaves nothing and asks nobody', 
 
   const tiny = (): string => join(place.folder, 'tiny.safetensors');
   const onTiny = ['--network', tinyNetwork];
-  const briefly = '--epochs 1 --batch-size 50 --train-images 200 --out'.split(' ');
+  const briefly = '--epochs 1 --batch-size 10 --train-images 20 --out'.split(' ');
   const commands: readonly [string, () => readonly string[]][] = [
     ['run', () => ['run', definition]],
     ['time', () => ['time', definition, '--images', '64']],
