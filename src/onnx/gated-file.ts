@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Budget } from '../budget.js';
 import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { parseJson } from '../json.js';
@@ -74,8 +75,9 @@ export interface GatedFile {
 export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   let model: ModelMessage;
   try {
-    model = decodeModel(bytes);
+    model = decodeModel(bytes, new Budget(path, bytes.byteLength, 'a file of dgate export'));
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}`);
   }
   const properties = (model.metadata_props ?? []).filter(({ key }) => key.startsWith(PREFIX));
@@ -88,7 +90,7 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   if (strange !== undefined) {
     throw new InputError(`${path}: uses ${JSON.stringify(strange)}, which dgate export never does; ${VALID}`);
   }
-  const misfit = misfitKernel(model.graph, new Map(model.graph.initializer.map(({ name, dims }) => [name, dims])));
+  const misfit = misfitKernel(model.graph, kernelSizes(model.graph));
   if (misfit !== undefined) throw new InputError(`${path}: ${misfit}; ${VALID}`);
   return { about: parseAbout(properties, path), model: encodeModel(model) };
 }
@@ -137,17 +139,17 @@ function strangeOperator(graph: GraphMessage): string | undefined {
   return undefined;
 }
 
+/** Height and width of each weight of a convolution, as text. */
+const kernelSizes = ({ initializer }: GraphMessage): Map<string, string> =>
+  new Map(initializer.map(({ name, dims }) => [name, dims.slice(2).map(Number).join()]));
+
 /**
  * A convolution whose kernel size differs from its weights'. If it is larger than the image, ONNX Runtime 1.30 crashes
  * instead of refusing it.
  */
-function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, readonly number[]>): string | undefined {
+function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, string>): string | undefined {
   for (const { op_type: operator, input, name, attribute } of graph.node) {
-    const weights = sizes
-      .get(input[1] ?? '')
-      ?.slice(2)
-      .map(Number)
-      .join();
+    const weights = sizes.get(input[1] ?? '');
     const kernel = attribute
       .find((each) => each.name === 'kernel_shape')
       ?.ints?.map(Number)

@@ -1,4 +1,5 @@
 import protobuf from 'protobufjs';
+import { Budget } from '../budget.js';
 
 /**
  * The part of ONNX's schema that we write, with the field numbers of onnx.proto (github.com/onnx/onnx).
@@ -136,7 +137,7 @@ export interface ModelMessage {
 let parsed: protobuf.Type | undefined;
 
 function modelType(): protobuf.Type {
-  parsed ??= protobuf.parse(schema, { keepCase: true }).root.lookupType('onnx.ModelProto');
+  parsed ??= protobuf.parse(schema, { keepCase: true }).root.resolveAll().lookupType('onnx.ModelProto');
   return parsed;
 }
 
@@ -148,10 +149,47 @@ export function encodeModel(model: ModelMessage): Uint8Array {
 }
 
 /**
- * An ONNX file's content, as far as the schema above has it; what is not in it is left out.
+ * Returns the content of an ONNX file, as far as the schema above covers it; other fields are left out.
  *
- * @throws Error where the bytes are no protocol buffer of this kind
+ * @param budget of the file; spent on what the messages take, which is a hundred times their bytes where they are empty
+ * @throws Error if the bytes are not a protocol buffer of this kind; InputError if the budget is spent
  */
-export function decodeModel(bytes: Uint8Array): ModelMessage {
-  return modelType().decode(bytes) as unknown as ModelMessage;
+export function decodeModel(
+  bytes: Uint8Array,
+  budget = new Budget('model', bytes.byteLength, 'a smaller one'),
+): ModelMessage {
+  const type = modelType();
+  spendFields(protobuf.Reader.create(bytes), bytes.byteLength, type, budget);
+  return type.decode(bytes) as unknown as ModelMessage;
+}
+
+/** Wire type of texts, bytes, messages and packed numbers. */
+const LENGTH_DELIMITED = 2;
+/** What a message takes in memory, in steps; a field takes one. */
+const MESSAGE_STEPS = 4;
+
+/** Goes over the fields of a message without decoding them. */
+function spendFields(reader: protobuf.Reader, end: number, type: protobuf.Type, budget: Budget, depth = 0): void {
+  if (depth > protobuf.Reader.recursionLimit) throw new Error('messages nest too deeply');
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    const field = type.fieldsById[tag >>> 3];
+    budget.steps();
+    if ((tag & 7) !== LENGTH_DELIMITED) {
+      reader.skipType(tag & 7);
+      continue;
+    }
+    const length = reader.uint32();
+    const after = reader.pos + length;
+    if (after > end) throw new RangeError('index out of range');
+    if (field?.resolvedType instanceof protobuf.Type) {
+      budget.steps(MESSAGE_STEPS);
+      spendFields(reader, after, field.resolvedType, budget, depth + 1);
+    } else if (field?.packed) {
+      // A number takes 8 bytes, a whole one of 64 bits is an object.
+      if (field.type === 'float' || field.type === 'double') budget.bytes(2 * length);
+      else budget.steps(length);
+    }
+    reader.pos = after;
+  }
 }

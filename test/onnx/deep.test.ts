@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { Budget } from '../../src/budget.js';
 import { runModelOf } from '../../src/engines/onnxruntime/probe.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { findCuts } from '../../src/onnx/graph/cuts.js';
@@ -21,7 +22,13 @@ function chain(length: number, op: string): Uint8Array {
 
 async function prepare(length: number, op: string) {
   const bytes = chain(length, op);
-  const model = checkUserModel({ path: `${op}.onnx`, sha256: '', model: decodeModel(bytes) });
+  const path = `${op}.onnx`;
+  const model = checkUserModel({
+    path,
+    sha256: '',
+    model: decodeModel(bytes),
+    budget: new Budget(path, bytes.length, ''),
+  });
   const run = runModelOf(`${op}.onnx`);
   let outputs = 0;
   const graph = await prepareGraph(model, (probing, batches) => {

@@ -1,5 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../numbers.js';
 import { MOST_TEXT, readRegularSync } from '../../store/input.js';
@@ -70,6 +71,8 @@ function fromDevkit(text: string, file: string, meta: string): ReadonlyMap<strin
   );
 }
 
+const META = 'meta.mat of the ILSVRC2012 devkit';
+
 /** Label of each ILSVRC2012_ID; ids over 1000 are inner nodes of WordNet. */
 function classIds(meta: string, file: string): ReadonlyMap<number, number> {
   if (statSync(meta, { throwIfNoEntry: false })?.isFile() !== true) {
@@ -77,7 +80,8 @@ function classIds(meta: string, file: string): ReadonlyMap<number, number> {
   }
   const labels = new Map<number, number>();
   try {
-    const synsets = readMat(readRegularSync(meta)).get('synsets');
+    const bytes = readRegularSync(meta);
+    const synsets = readMat(bytes, new Budget(meta, bytes.length, META)).get('synsets');
     if (!Array.isArray(synsets)) throw new RangeError('no variable "synsets"');
     for (const synset of synsets) {
       if (typeof synset !== 'object') throw new RangeError('"synsets" is not a list of structures');
@@ -86,7 +90,8 @@ function classIds(meta: string, file: string): ReadonlyMap<number, number> {
       if (Array.isArray(id) && typeof id[0] === 'number' && id[0] <= 1000 && label >= 0) labels.set(id[0], label);
     }
   } catch (error) {
-    throw new InputError(`${meta}: ${messageOf(error)}; valid: meta.mat of the ILSVRC2012 devkit`);
+    if (error instanceof InputError) throw error;
+    throw new InputError(`${meta}: ${messageOf(error)}; valid: ${META}`);
   }
   if (labels.size === 0) throw new InputError(`${meta}: names none of the 1000 classes; valid: that of ILSVRC2012`);
   return labels;

@@ -5,6 +5,7 @@ import { Transform } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
+import { Budget } from '../../budget.js';
 import { messageOf } from '../../errors.js';
 import { openInputSync } from '../../store/input.js';
 import { systemCode } from '../../system-error.js';
@@ -65,6 +66,7 @@ export async function readRecords(wheel: Wheel, distribution: string): Promise<W
 export async function readText({ path, zip, entries }: Wheel, name: string): Promise<string> {
   const entry = entries.get(name);
   if (entry === undefined) return fail(`${path} holds no ${name}; fetch it again`);
+  new Budget(path, entry.compressedSize, 'the wheel as it was published').bytes(entry.uncompressedSize, name);
   try {
     return (await buffer(await zip.openReadStreamPromise(entry))).toString();
   } catch (error) {

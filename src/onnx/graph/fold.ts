@@ -1,3 +1,4 @@
+import type { Budget } from '../../budget.js';
 import { normScaleAndShift, scaledRows } from '../../networks/lower.js';
 import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
 import { asConstant } from './probe.js';
@@ -13,7 +14,12 @@ type Constants = Map<string, TensorMessage>;
  *
  * @param kept a value that must stay: the logits
  */
-export function foldBatchNorms(nodes: readonly NodeMessage[], constants: Constants, kept: string): NodeMessage[] {
+export function foldBatchNorms(
+  nodes: readonly NodeMessage[],
+  constants: Constants,
+  kept: string,
+  budget: Budget,
+): NodeMessage[] {
   const uses = new Map<string, number>([[kept, 1]]);
   for (const name of nodes.flatMap(inputsOf)) uses.set(name, (uses.get(name) ?? 0) + 1);
   const convolutions = new Map(
@@ -24,7 +30,7 @@ export function foldBatchNorms(nodes: readonly NodeMessage[], constants: Constan
   const replaced = new Map<NodeMessage, NodeMessage | undefined>();
   for (const norm of nodes) {
     const conv = norm.op_type === 'BatchNormalization' ? convolutions.get(norm.input[0]!) : undefined;
-    const folded = conv && foldedConv(conv, norm, constants);
+    const folded = conv && foldedConv(conv, norm, constants, budget);
     if (folded === undefined) continue;
     replaced.set(conv!, undefined);
     replaced.set(norm, folded);
@@ -33,11 +39,18 @@ export function foldBatchNorms(nodes: readonly NodeMessage[], constants: Constan
 }
 
 /** Folds a convolution and the batch norm behind it into one convolution; undefined if that is impossible. */
-function foldedConv(conv: NodeMessage, norm: NodeMessage, constants: Constants): NodeMessage | undefined {
+function foldedConv(
+  conv: NodeMessage,
+  norm: NodeMessage,
+  constants: Constants,
+  budget: Budget,
+): NodeMessage | undefined {
   const attribute = (name: string) => norm.attribute.find((each) => each.name === name);
   if (outputsOf(norm).length !== 1 || Number(attribute('training_mode')?.i ?? 0) !== 0) return undefined;
   const [, kernel = '', offset = ''] = conv.input;
   const weight = floatsOf(constants.get(kernel));
+  // Each convolution gets a kernel of its own, also where several share one.
+  budget.bytes(weight?.byteLength ?? 0, conv.name);
   const [gamma, beta, mean, variance] = norm.input.slice(1).map((name) => floatsOf(constants.get(name)));
   const bias = offset === '' ? new Float32Array(gamma?.length ?? 0) : floatsOf(constants.get(offset));
   if (!(weight && gamma && beta && mean && variance && bias)) return undefined;

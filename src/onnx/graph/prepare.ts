@@ -43,7 +43,7 @@ export async function prepareGraph(model: UserModel, run: RunModel): Promise<Pre
     if (isSame(one, two)) constants.set(name, asConstant(name, one));
   }
   const counted = map.nodes.map((node) => withFixedTarget(node, constants, probed.shapes));
-  const nodes = foldBatchNorms(counted, constants, logits);
+  const nodes = foldBatchNorms(counted, constants, logits, file.budget);
   const fixed = { ...file.model.graph, node: nodes, initializer: [...constants.values()] };
   const needed = mapValues(fixed, input.name, logits, path).nodes;
   const used = new Set(needed.flatMap(inputsOf));

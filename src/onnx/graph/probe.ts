@@ -1,3 +1,4 @@
+import type { Budget } from '../../budget.js';
 import {
   encodeModel,
   type GraphMessage,
@@ -51,10 +52,13 @@ const broadcasting = new Set([
 const isSized = ({ op_type }: NodeMessage): boolean => shapeKeeping.has(op_type) || broadcasting.has(op_type);
 
 /** Sizes of a node's first output, from those of its inputs. */
-function sizesBehind(node: NodeMessage, sizes: ReadonlyMap<string, Sizes>): Sizes {
+function sizesBehind(node: NodeMessage, sizes: ReadonlyMap<string, Sizes>, budget: Budget): Sizes {
   const [first, ...rest] = inputsOf(node).map((name) => sizes.get(name)!);
   if (shapeKeeping.has(node.op_type)) return first!;
-  return rest.reduce<Sizes>((a, b) => [broadcast(a[0], b[0]), broadcast(a[1], b[1])], first!);
+  return rest.reduce<Sizes>((a, b) => {
+    budget.steps(a[0].length + b[0].length);
+    return [broadcast(a[0], b[0]), broadcast(a[1], b[1])];
+  }, first!);
 }
 
 /** ONNX's rule: sizes are aligned at the last axis, and a size of 1 is repeated. */
@@ -90,7 +94,7 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel): Pro
   const sized = asked.map((value): [string, Sizes] => [value, [sizes(first, value), sizes(both, value)]]);
   const shapes = new Map<string, Sizes>([...weights, ...sized]);
   for (const node of map.nodes) {
-    if (isSized(node)) shapes.set(node.output[0]!, sizesBehind(node, shapes));
+    if (isSized(node)) shapes.set(node.output[0]!, sizesBehind(node, shapes, model.file.budget));
   }
   return {
     shapes,

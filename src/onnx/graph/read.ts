@@ -1,9 +1,10 @@
 import { dirname } from 'node:path';
 import protobuf from 'protobufjs';
+import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../numbers.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
-import { asInputProblem, openBelow, openInput, readPart } from '../../store/input.js';
+import { asInputProblem, type InputFile, openBelow, openInput, readPart } from '../../store/input.js';
 import { decodeModel, type ModelMessage, type TensorMessage } from '../proto.js';
 
 /** An ONNX file of somebody's own network. */
@@ -12,6 +13,8 @@ export interface UserFile {
   /** Of the file and of every file that its weights lie in. */
   readonly sha256: string;
   readonly model: ModelMessage;
+  /** What preparing it may still take. */
+  readonly budget: Budget;
 }
 
 /** A protocol buffer holds less than this; so does Node's `readFile`. */
@@ -44,13 +47,15 @@ interface Rare {
  */
 export async function readUserFile(path: string): Promise<UserFile> {
   const bytes = await readWhole(path);
+  const budget = new Budget(path, bytes.byteLength, 'an ONNX model that holds what it says');
   let model: ModelMessage;
   let rare: Rare;
   try {
-    model = decodeModel(bytes);
+    model = decodeModel(bytes, budget);
     rareType ??= protobuf.parse(rareFields, { keepCase: true }).root.lookupType('Model');
     rare = rareType.decode(bytes) as unknown as Rare;
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); valid: an ONNX model`);
   }
   if (model.graph == null || (model.graph.node ?? []).length === 0) {
@@ -62,7 +67,7 @@ export async function readUserFile(path: string): Promise<UserFile> {
   if ((rare.graph?.sparse_initializer.length ?? 0) > 0) {
     throw new InputError(`${path}: holds sparse weights; valid: dense ones`);
   }
-  return withOutsideWeights(path, bytes, model, rare);
+  return withOutsideWeights(path, bytes, model, rare, budget);
 }
 
 async function readWhole(path: string): Promise<Buffer> {
@@ -78,14 +83,21 @@ async function readWhole(path: string): Promise<Buffer> {
 /** TensorProto.DataLocation EXTERNAL. */
 const EXTERNAL = 1;
 
-async function withOutsideWeights(path: string, bytes: Buffer, model: ModelMessage, rare: Rare): Promise<UserFile> {
+async function withOutsideWeights(
+  path: string,
+  bytes: Buffer,
+  model: ModelMessage,
+  rare: Rare,
+  budget: Budget,
+): Promise<UserFile> {
   const { initializer } = model.graph;
   if (!initializer.some(({ data_location }) => data_location === EXTERNAL)) {
-    return { path, sha256: sha256(bytes), model };
+    return { path, sha256: sha256(bytes), model, budget };
   }
   let total = bytes.length;
   const hashes = [sha256(bytes)];
   const tensors: TensorMessage[] = [];
+  const opened = new Set<string>();
   for (const [index, tensor] of initializer.entries()) {
     if (tensor.data_location !== EXTERNAL) {
       tensors.push(tensor);
@@ -93,25 +105,31 @@ async function withOutsideWeights(path: string, bytes: Buffer, model: ModelMessa
     }
     const entries = rare.graph!.initializer[index]!.external_data;
     const entry = Object.fromEntries(entries.map(({ key, value }) => [key, value]));
-    const data = await readOutside(path, tensor.name, entry, MOST_BYTES - total);
+    const data = await readOutside(path, tensor.name, entry, MOST_BYTES - total, (file, wanted) => {
+      if (!opened.has(file.path)) budget.add(file.size);
+      opened.add(file.path);
+      budget.bytes(wanted, `weights of ${tensor.name}`);
+    });
     total += data.length;
     hashes.push(sha256(data));
     tensors.push({ name: tensor.name, dims: tensor.dims, data_type: tensor.data_type, raw_data: data });
   }
   const graph = { ...model.graph, initializer: tensors };
-  return { path, sha256: sha256(hashes.join(' ')), model: { ...model, graph } };
+  return { path, sha256: sha256(hashes.join(' ')), model: { ...model, graph }, budget };
 }
 
 /**
  * A tensor's bytes from a file in the model's own folder; no other file is read, whatever the model names.
  *
  * @param room bytes that it has to be smaller than
+ * @param spend called before they are read
  */
 async function readOutside(
   path: string,
   name: string,
   entry: Readonly<Record<string, string>>,
   room: number,
+  spend: (file: InputFile, bytes: number) => void,
 ): Promise<Buffer> {
   const location = entry['location'] ?? '';
   const where = `${path}: weights of ${name}`;
@@ -131,6 +149,7 @@ async function readOutside(
       throw new InputError(`${where}: bytes ${offset} to ${offset + wanted} of ${location}, which has ${file.size}`);
     }
     if (wanted >= room) throw new InputError(`${where}: ${(wanted / 1e9).toFixed(1)} GB in ${location}; ${TOO_LARGE}`);
+    spend(file, wanted);
     const data = await readPart(file, offset, wanted);
     if (data.length < wanted) throw new InputError(`${where}: ${location} ends too early`);
     return data;

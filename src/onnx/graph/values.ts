@@ -81,7 +81,7 @@ function neededNodes(
       throw new InputError(`${path}: ${node.op_type} ${name} needs its own result; valid: a graph without cycles`);
     } else {
       state.set(node, 'open');
-      stack.push(...missing.reverse());
+      for (const input of missing.reverse()) stack.push(input);
     }
   }
   return sorted;

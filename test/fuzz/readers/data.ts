@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { create } from 'tar';
+import { Budget } from '../../../src/budget.js';
 import { cifar10Layout } from '../../../src/data/cifar10.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
 import { findGroundTruths } from '../../../src/data/imagenet/ground-truth.js';
@@ -176,7 +177,7 @@ export const dataReaders: readonly Reader[] = [
       const mat = await readFile(new URL('../../fixtures/imagenet/meta.mat', import.meta.url));
       return mutated([mat], ['\x0e\x00\x00\x00', '\x0f\x00\x00\x00', '\x05\x00\x04\x00', 'synsets', 'ILSVRC2012_ID']);
     },
-    read: (bytes: Uint8Array) => readMat(Buffer.from(bytes)),
+    read: (bytes: Uint8Array) => readMat(Buffer.from(bytes), new Budget('meta.mat', bytes.length, 'another')),
     refuses: (error) => error instanceof RangeError,
   },
   {
