@@ -1,6 +1,7 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import { type PresetName, presetNames } from '../experiment/definition.js';
 import { decimalNumber, wholeNumber } from '../numbers.js';
+import { recipeNames } from '../training/recipe.js';
 import type { GlobalOptions } from './folders.js';
 
 /** `train-images` as `trainImages`. */
@@ -96,7 +97,7 @@ export type SubmitOptions = GlobalOptions &
 /** Options of `dgate train`. */
 export const trainOptions = {
   preset: {
-    choices: presetNames,
+    choices: recipeNames,
     defaultDescription: 'laptop',
     describe: 'recipe: paper (200 epochs, for a GPU), laptop (20 epochs, small networks), smoke',
   },

@@ -5,7 +5,7 @@ import type { AnalysisDefinition } from './analysis.js';
 import type { ImageFolderDefinition, OnnxNetworkDefinition } from './own-network.js';
 
 /** Size of a run: `paper`: the paper's networks and data; `laptop`: minutes on two cores; `smoke`: seconds, for CI. */
-export const presetNames = ['paper', 'laptop', 'smoke'] as const;
+export const presetNames = ['paper', 'laptop', 'quick', 'smoke'] as const;
 export type PresetName = (typeof presetNames)[number];
 
 /**

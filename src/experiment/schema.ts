@@ -138,7 +138,7 @@ export type Experiment = z.output<typeof experimentSchema>;
 
 /** Keys that a definition file may have besides the experiment's own. */
 const size = z.record(z.string(), z.unknown(), { error: 'an object of what differs' }).optional();
-export const presetsSchema = z.strictObject({ paper: size, laptop: size, smoke: size } satisfies Presets, {
+export const presetsSchema = z.strictObject({ paper: size, laptop: size, quick: size, smoke: size } satisfies Presets, {
   error: `an object with the keys ${presetNames.join(', ')}`,
 });
 type Presets = Record<PresetName, typeof size>;

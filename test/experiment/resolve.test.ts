@@ -136,7 +136,7 @@ describe('a preset', () => {
 
   it('must be one of three, an object', () => {
     expect(problems({ ...least, presets: { smok: {} } })).to.deep.equal([
-      'presets.smok: unknown key; valid: paper, laptop, smoke',
+      'presets.smok: unknown key; valid: paper, laptop, quick, smoke',
     ]);
     expect(problems({ ...least, presets: { smoke: 3 } })).to.deep.equal([
       'presets.smoke: 3; valid: an object of what differs',
