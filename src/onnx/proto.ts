@@ -95,6 +95,7 @@ export interface AttributeMessage {
   readonly i?: number;
   readonly s?: Uint8Array;
   readonly ints?: readonly number[];
+  readonly floats?: readonly number[];
   readonly g?: GraphMessage;
   readonly t?: TensorMessage;
 }

@@ -126,11 +126,12 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
   const shapeNodes = sized.map((name): NodeMessage => {
     return { op_type: 'Shape', name: sizeOf(name), input: [name], output: [sizeOf(name)], attribute: [] };
   });
+  const used = new Set(map.nodes.flatMap(inputsOf));
   const outputs = new Set([...shapeNodes.flatMap(({ output }) => output), ...valued, logits]);
   const probing: GraphMessage = {
     name: 'probe',
     node: [...withoutIdentities(map.nodes, outputs), ...shapeNodes],
-    initializer: graph.initializer,
+    initializer: graph.initializer.filter(({ name }) => used.has(name)),
     input: [openInput(graph.input.find(({ name }) => name === input.name)!)],
     // ONNX Runtime infers the types.
     output: [...outputs].map((name) => ({ name }) as ValueInfoMessage),

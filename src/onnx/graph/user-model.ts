@@ -1,5 +1,6 @@
 import { InputError } from '../../errors.js';
 import { dataTypes, type NodeMessage, type ValueInfoMessage } from '../proto.js';
+import { inCurrentOpset } from './opsets.js';
 import type { UserFile } from './read.js';
 
 /** How images lie in memory: `first` [n, channels, height, width], `last` [n, height, width, channels]. */
@@ -19,7 +20,7 @@ export interface UserModel {
   };
   /** Name of the value that holds a number for each class. */
   readonly logits: string;
-  /** Version of ONNX's own operators. */
+  /** Version of ONNX's own operators in the file as it lies on the disk. */
   readonly opset: number;
 }
 
@@ -29,29 +30,21 @@ const sequences = /^(Sequence|SplitToSequence|ConcatFromSequence|Optional)/;
 const random = /^(Random|Bernoulli|Multinomial)/;
 const quantised = /^(QLinear|Quantize|Dequantize|DynamicQuantize|QGemm|QAttention|QMoE|MatMulNBits)|Integer(ToFloat)?$/;
 
-/** Opset versions in which dgate's nodes are valid. */
-const [LEAST_OPSET, MOST_OPSET] = [13, 24];
-
 /**
  * Checks everything that does not require running the model.
  *
  * @param logits name of the output, or of a value inside; the file's only output by default
  * @throws InputError with what to do
  */
-export function checkUserModel(file: UserFile, logits?: string): UserModel {
+export function checkUserModel(read: UserFile, logits?: string): UserModel {
+  const { file, opset } = inCurrentOpset(read);
   const { model, path } = file;
-  const opset = model.opset_import.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0;
-  const version = Number(opset);
-  if (version < LEAST_OPSET || version > MOST_OPSET) {
-    const valid = `${LEAST_OPSET} to ${MOST_OPSET}: export again with opset_version=17, or onnx.version_converter`;
-    throw new InputError(`${path}: opset ${version}; valid: ${valid}`);
-  }
   const problem = model.graph.node.map(unsupported).find((found) => found !== undefined);
   if (problem !== undefined) throw new InputError(`${path}: ${problem}`);
   if (model.graph.initializer.some(({ data_type }) => data_type === STRING)) {
     throw new InputError(`${path}: holds texts; valid: numbers only`);
   }
-  return { file, input: checkInput(file), logits: chosenLogits(file, logits), opset: version };
+  return { file, input: checkInput(file), logits: chosenLogits(file, logits), opset };
 }
 
 const STRING = 8;

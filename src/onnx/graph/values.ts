@@ -1,5 +1,5 @@
 import { InputError } from '../../errors.js';
-import type { GraphMessage, NodeMessage } from '../proto.js';
+import type { AttributeMessage, GraphMessage, NodeMessage } from '../proto.js';
 
 /**
  * What a value of a graph depends on. `constant`: nothing; `shape`: only the sizes of the input, perhaps the number of images;
@@ -17,6 +17,21 @@ export interface ValueMap {
 export const inputsOf = (node: NodeMessage): string[] => (node.input ?? []).filter((name) => name !== '');
 /** A node's outputs, without omitted ones. */
 export const outputsOf = (node: NodeMessage): string[] => (node.output ?? []).filter((name) => name !== '');
+
+/** An attribute of a node. */
+export const attributeOf = ({ attribute }: NodeMessage, name: string): AttributeMessage | undefined =>
+  (attribute ?? []).find((each) => each.name === name);
+/** A whole number among a node's attributes. */
+export const intOf = (node: NodeMessage, name: string, usual: number): number =>
+  Number(attributeOf(node, name)?.i ?? usual);
+/** Whole numbers among a node's attributes. */
+export const intsOf = (node: NodeMessage, name: string): number[] | undefined =>
+  attributeOf(node, name)?.ints?.map(Number);
+/** A text among a node's attributes. */
+export const textOf = (node: NodeMessage, name: string): string | undefined => {
+  const bytes = attributeOf(node, name)?.s;
+  return bytes && new TextDecoder().decode(bytes);
+};
 
 /** The node that produces each value. */
 export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
