@@ -69,9 +69,9 @@ function foldedConv(
 const epsilonOf = (attribute: number | undefined): number => Number((attribute ?? 1e-5).toPrecision(7));
 
 /** The numbers of a float32 tensor; undefined for other types. */
-function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
+export function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
   if (tensor === undefined || tensor.data_type !== dataTypes.float) return undefined;
   const { raw_data, float_data = [] } = tensor;
   if (float_data.length > 0) return Float32Array.from(float_data);
-  return new Float32Array(Uint8Array.from(raw_data).buffer);
+  return new Float32Array(Uint8Array.from(raw_data ?? []).buffer);
 }

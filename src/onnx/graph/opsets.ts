@@ -1,6 +1,7 @@
 import { InputError } from '../../errors.js';
 import { GraphBuilder } from '../builder.js';
-import type { GraphMessage, ModelMessage, NodeMessage } from '../proto.js';
+import type { GraphMessage, ModelMessage, NodeMessage, TensorMessage } from '../proto.js';
+import { floatsOf } from './fold.js';
 import type { UserFile } from './read.js';
 import { attributeOf, intOf, intsOf, textOf } from './values.js';
 
@@ -23,6 +24,7 @@ interface Source {
   readonly opset: number;
   /** Whether the file has floating-point numbers other than float32. */
   readonly hasOtherFloats: boolean;
+  readonly constants: ReadonlyMap<string, TensorMessage>;
 }
 
 /** Writes a node's successor. @returns why there is none, if so */
@@ -64,7 +66,12 @@ export function inCurrentOpset(file: UserFile): { readonly file: UserFile; reado
   const ir_version = Math.max(LEAST_IR, Number(model.ir_version));
   if (opset >= OWN_OPSET) return { file: { ...file, model: { ...model, ir_version } }, opset };
   const hasOtherFloats = model.graph.initializer.some(({ data_type }) => otherFloats.has(data_type));
-  const graph = upgraded(model.graph, { opset, hasOtherFloats }, file);
+  const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
+  for (const node of model.graph.node) {
+    const value = node.op_type === 'Constant' ? attributeOf(node, 'value')?.t : undefined;
+    if (value != null) constants.set(node.output[0]!, value);
+  }
+  const graph = upgraded(model.graph, { opset, hasOtherFloats, constants }, file);
   const others = model.opset_import.filter((each) => !isOwn(each));
   const opset_import: ModelMessage['opset_import'] = [{ domain: '', version: TARGET_OPSET }, ...others];
   return { file: { ...file, model: { ...model, ir_version, opset_import, graph } }, opset };
@@ -169,21 +176,23 @@ function batchNormalization(node: NodeMessage, to: Rewriter): string | undefined
 }
 
 /** `Upsample` and `Resize` before opset 11 scaled from the corner; later ones say how. */
-function resize(node: NodeMessage, to: Rewriter, { opset }: Source): string | undefined {
+function resize(node: NodeMessage, to: Rewriter, { opset, constants }: Source): string | undefined {
   const how = textOf(node, 'coordinate_transformation_mode');
   if (how === 'tf_half_pixel_for_nn') return `the coordinates ${how} were given up`;
   if (opset >= 11) {
     to.copy(node);
     return undefined;
   }
-  const factors = attributeOf(node, 'scales');
+  const moved = attributeOf(node, 'scales')?.floats ?? [];
   const scales =
-    factors?.floats === undefined || factors.floats.length === 0
-      ? node.input[1]
-      : to.constant(to.fresh('scales'), Float32Array.from(factors.floats), [factors.floats.length]);
+    moved.length === 0 ? node.input[1] : to.constant(to.fresh('scales'), Float32Array.from(moved), [moved.length]);
   if (scales === undefined) return 'has no scales';
+  const factors = moved.length === 0 ? (floatsOf(constants.get(scales)) ?? []) : moved;
+  // ONNX Runtime rounds up where an axis gets shorter; a newer operator rounds all axes alike.
+  const nearest_mode = factors.some((factor) => factor < 1) ? 'ceil' : 'floor';
+  if (nearest_mode === 'ceil' && factors.some((factor) => factor > 1)) return 'scales one axis up and another down';
   const mode = textOf(node, 'mode') ?? 'nearest';
-  const corner = { coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
+  const corner = { coordinate_transformation_mode: 'asymmetric', nearest_mode };
   to.node(
     'Resize',
     [node.input[0]!, '', scales],
