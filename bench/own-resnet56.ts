@@ -9,8 +9,8 @@
 import resnet56 from '../experiments/resnet56.js';
 import { findCheckpoint } from '../src/checkpoints/registry.js';
 import { openContext } from '../src/cli/context.js';
-import { onnxNetwork } from '../src/experiment/index.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
+import { onnxNetwork } from '../src/index.js';
 import { renderColumns } from '../src/report/columns.js';
 import type { FeatureSet } from '../src/run/features.js';
 import { type Part, partsOf, type Row, searchAndEvaluate } from '../src/run/search.js';

@@ -2,6 +2,7 @@ import { openContext } from '../src/cli/context.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import type { Experiment } from '../src/experiment/schema.js';
+import { paperExperiments } from '../src/paper/index.js';
 import { LazyEngine } from '../src/run/context.js';
 import { extract, type Split } from '../src/run/extract.js';
 import { openImages } from '../src/run/images.js';
@@ -26,7 +27,7 @@ export async function scoresOf(name: string, checkpoint?: string): Promise<Exper
   const context = await openContext({});
   const { exported, where } = await loadDefinition(name);
   const overrides = checkpoint === undefined ? [] : [{ path: 'checkpoint', value: checkpoint }];
-  const experiment = resolveExperiment(exported, where, 'laptop', overrides);
+  const experiment = resolveExperiment(exported, where, 'laptop', overrides, paperExperiments);
   const planned = await plan(experiment);
   const { places, costs, flops } = planned;
   const source = await openSource(context, experiment, planned);

@@ -9,7 +9,7 @@
  * Expected  76.4 % [74.8, 78.0] of the 2,799 errors stay within the category, 49.8 and 48.9 % by chance; cat 81.2 % [77.8,
  *           84.2], truck 66.7 % [59.1, 73.5]. Intervals are 95 % over the 10,000 test images.
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { groups, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

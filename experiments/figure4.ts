@@ -12,7 +12,7 @@
  *           largest logit +0.17 +0.62 +0.96 +1.07 +1.02 +1.18 (holds); softmax -0.07 -0.04 -0.05 -0.32 -0.65 -0.61, entropy
  *           -0.07 -0.05 +0.02 -0.37 -0.37 -0.06, difference -0.06 -0.02 -0.10 -0.24 -0.64 -0.58 (do not hold).
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

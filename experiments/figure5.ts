@@ -9,7 +9,7 @@
  * Expected  at (0, 0) 3.13 x [3.06, 3.21] fewer FLOPs with 7.01 [6.40, 7.62] points lost; at (2, 2) 15.6 % [15.0, 16.3] with
  *           0.11 [0.02, 0.20] points lost. Intervals are 95 % over the 10,000 test images.
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

@@ -8,7 +8,7 @@
  *           cache seconds; from an empty one as long as table1.
  * Expected  from ship, 60.1 % [57.0, 63.1] of the images taken right at gates 1 and 2, to cat, 10.5 % [8.7, 12.6].
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

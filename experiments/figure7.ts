@@ -8,7 +8,7 @@
  *           cache seconds; from an empty one as long as table1.
  * Expected  cat: 23, 103 and 481 of 1,000 images right with distance at least 1 at gates 1, 2 and 3; ship: 450, 555, 848.
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

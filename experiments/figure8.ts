@@ -8,7 +8,7 @@
  *           cache seconds; from an empty one as long as table1.
  * Expected  latest to leave: cat, bird, deer (10.5, 20.6 and 27.2 % at gates 1 and 2).
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

@@ -9,7 +9,7 @@
  * Machine   two cores of an AMD EPYC, 2026-11-22: a second with what table1 left in the cache, else as long as table1.
  * Expected  both claims of section 3.4 "cannot be checked here"; the accuracies are Table 1's network's.
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 import { heldOut, laptop, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({

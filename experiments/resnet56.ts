@@ -8,7 +8,7 @@
  * The network is akamaster's (93.39 % on the test images) and has seen all 50,000 training images, so thresholds are
  * chosen on one half of the test images and reported on the other, and the other way round.
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 
 export default defineExperiment({
   name: 'resnet56',

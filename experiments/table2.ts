@@ -12,7 +12,7 @@
  * gates together, on the 5,000 training images that the network
  * has not learnt from, reported on the 10,000 test images; the paper's row under it.
  */
-import { defineExperiment } from '../src/experiment/index.js';
+import { defineExperiment } from '../src/index.js';
 
 /** The narrow DenseNet that ships: a quarter of the small one's FLOPs. */
 const narrow = {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { PresetName } from '../experiment/definition.js';
+import type { PresetName } from '../experiment/presets.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { RunContext } from '../run/context.js';
 import { openBasis, runFolder, runIdentity } from '../run/identity.js';

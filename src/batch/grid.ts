@@ -2,7 +2,7 @@ import { join, relative } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { csvOf } from '../csv.js';
 import { visible } from '../escape.js';
-import type { PresetName } from '../experiment/definition.js';
+import type { PresetName } from '../experiment/presets.js';
 import { renderColumns } from '../report/columns.js';
 import { renderCsv } from '../report/csv.js';
 import { tableCells } from '../report/table.js';

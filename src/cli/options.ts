@@ -1,5 +1,5 @@
 import type { InferredOptionTypes, Options } from 'yargs';
-import { type PresetName, presetNames } from '../experiment/definition.js';
+import { type PresetName, presetNames } from '../experiment/presets.js';
 import { decimalNumber, wholeNumber } from '../numbers.js';
 import { recipeNames } from '../training/recipe.js';
 import type { GlobalOptions } from './folders.js';

@@ -3,12 +3,13 @@ import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds
 import { engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';
-import type { PresetName } from '../experiment/definition.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
+import type { PresetName } from '../experiment/presets.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { withLastTiming } from '../gated/time/run.js';
 import { uncheckedClaims } from '../paper/claims.js';
+import { paperExperiments } from '../paper/index.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';
 import { type ExperimentSummary, renderSummary } from '../report/summary.js';
@@ -178,7 +179,7 @@ export async function resolveAll(
   for (const name of names) {
     try {
       const { exported, where } = await loadDefinition(name);
-      const experiment = resolveExperiment(exported, where, preset, settings);
+      const experiment = resolveExperiment(exported, where, preset, settings, paperExperiments);
       await checked(where, async () => {
         await plan(experiment);
         engineNamed(experiment.engine);

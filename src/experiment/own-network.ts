@@ -1,51 +1,6 @@
 import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/image-folder/preprocessings.js';
-import type { Preprocessing } from '../data/preprocess.js';
-import { choice, list, real, text, whole } from './rules.js';
-
-/** A user's network: an ONNX file, one image in, a number for each class out. */
-export interface OnnxNetworkDefinition {
-  readonly kind: 'onnx';
-  /** Path of the file, as seen from where dgate runs. */
-  readonly file: string;
-  /**
-   * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
-   * in this list. Default `auto`: those that `inspect` proposes.
-   */
-  readonly gatesAfter?: readonly string[] | 'auto';
-  /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
-  readonly logits?: string;
-  /** How the network wants its pixels, where the dataset does not say it: a name or numbers. */
-  readonly preprocess?: PreprocessingName | Preprocessing;
-}
-
-/** A user's images: `<folder>/<class>/<image>`, or `<folder>/train/<class>/` next to `<folder>/test/<class>/`. */
-export interface ImageFolderDefinition {
-  readonly kind: 'image-folder';
-  /** Path of the folder, as seen from where dgate runs. */
-  readonly folder: string;
-  readonly preprocess: PreprocessingName | Preprocessing;
-  /** Share of the images that become the test split, with every class's share; for a folder without splits. Default 0.2. */
-  readonly testShare?: number;
-  /** Seeds that division. Default 0. */
-  readonly seed?: number;
-}
-
-/** An ONNX file as an experiment's `network`. */
-export function onnxNetwork(
-  file: string,
-  options: Omit<OnnxNetworkDefinition, 'kind' | 'file'> = {},
-): OnnxNetworkDefinition {
-  return { kind: 'onnx', file, ...options };
-}
-
-/** A folder of images as an experiment's `dataset`. */
-export function imageFolder(
-  folder: string,
-  options: Omit<ImageFolderDefinition, 'kind' | 'folder'>,
-): ImageFolderDefinition {
-  return { kind: 'image-folder', folder, ...options };
-}
+import { choice, type DeepReadonly, list, real, text, whole } from './rules.js';
 
 const names = Object.keys(preprocessings) as [PreprocessingName, ...PreprocessingName[]];
 const validPreprocessing = `${names.join(', ')}, or { mean: [r, g, b], std: [r, g, b], resize, crop }`;
@@ -78,28 +33,58 @@ function preprocessingSchema() {
 
 const tensors = "a list of tensors (dgate model inspect FILE), or 'auto'";
 
+/** A user's network: an ONNX file, one image in, a number for each class out. */
 export const onnxNetworkSchema = z.strictObject({
   kind: z.literal('onnx'),
+  /** Path of the file, as seen from where dgate runs. */
   file: text('the path of an ONNX file', /./),
+  /**
+   * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
+   * in this list. Default `auto`: those that `inspect` proposes.
+   */
   gatesAfter: z
     .union([z.literal('auto'), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], {
       error: tensors,
     })
     .default('auto'),
+  /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
   logits: text('the name of an output', /./).optional(),
+  /** How the network wants its pixels, where the dataset does not say it: a name or numbers. */
   preprocess: preprocess.optional(),
 });
 
+/** A user's images: `<folder>/<class>/<image>`, or `<folder>/train/<class>/` next to `<folder>/test/<class>/`. */
 export const imageFolderSchema = z.strictObject({
   kind: z.literal('image-folder'),
+  /** Path of the folder, as seen from where dgate runs. */
   folder: text('the path of a folder of class folders', /./),
   preprocess,
+  /** Share of the images that become the test split, with every class's share; for a folder without splits. Default 0.2. */
   testShare: real(0.001, 0.999).default(0.2),
+  /** Seeds that division. Default 0. */
   seed: whole(0, 2 ** 31).default(0),
 });
 
+export type OnnxNetworkDefinition = DeepReadonly<z.input<typeof onnxNetworkSchema>>;
+export type ImageFolderDefinition = DeepReadonly<z.input<typeof imageFolderSchema>>;
 export type OnnxNetworkChoice = z.output<typeof onnxNetworkSchema>;
 export type ImageFolderChoice = z.output<typeof imageFolderSchema>;
+
+/** An ONNX file as an experiment's `network`. */
+export function onnxNetwork(
+  file: string,
+  options: Omit<OnnxNetworkDefinition, 'kind' | 'file'> = {},
+): OnnxNetworkDefinition {
+  return { kind: 'onnx', file, ...options };
+}
+
+/** A folder of images as an experiment's `dataset`. */
+export function imageFolder(
+  folder: string,
+  options: Omit<ImageFolderDefinition, 'kind' | 'folder'>,
+): ImageFolderDefinition {
+  return { kind: 'image-folder', folder, ...options };
+}
 
 /** What an experiment's network is called. */
 export const networkLabel = (network: string | OnnxNetworkChoice): string =>

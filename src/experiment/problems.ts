@@ -1,14 +1,17 @@
 import { z } from 'zod';
 import { isPlain, type Plain, put } from './plain.js';
-import { type Experiment, experimentSchema, presetsSchema } from './schema.js';
+import { type Experiment, type ExperimentSchema, presetsSchema } from './schema.js';
 import { show, showKey } from './show.js';
 
 /** The experiment, or all that is wrong with it: a line each, of path, value and what would be valid. */
-export function checkExperiment(definition: Plain): { experiment: Experiment | undefined; problems: string[] } {
-  const checked = experimentSchema.safeParse(definition, { reportInput: true });
+export function checkExperiment(
+  definition: Plain,
+  schema: ExperimentSchema,
+): { experiment: Experiment | undefined; problems: string[] } {
+  const checked = schema.safeParse(definition, { reportInput: true });
   if (checked.success) return { experiment: checked.data, problems: [] };
-  const issues = [...checked.error.issues, ...hiddenIssues(definition, checked.error.issues)];
-  return { experiment: undefined, problems: describe(issues, definition, [], experimentSchema) };
+  const issues = [...checked.error.issues, ...hiddenIssues(definition, checked.error.issues, schema)];
+  return { experiment: undefined, problems: describe(issues, definition, [], schema) };
 }
 
 /** What is wrong with the presets as such: their names, and that they are objects. */
@@ -23,13 +26,13 @@ type Issue = z.core.$ZodIssue;
  * Rules between several values are not looked at where one value has the wrong type. Here they are, with such values
  * replaced by some that pass; what such a replacement may have caused is left out.
  */
-function hiddenIssues(definition: Plain, issues: readonly Issue[]): Issue[] {
+function hiddenIssues(definition: Plain, issues: readonly Issue[], schema: ExperimentSchema): Issue[] {
   let patched: Plain = { name: 'x', title: 'x', network: 'x', ...definition };
   for (const issue of issues) {
     const extra = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
     for (const path of extra) patched = replaced(patched, path.map(String)) as Plain;
   }
-  const again = experimentSchema.safeParse(patched, { reportInput: true }).error?.issues ?? [];
+  const again = schema.safeParse(patched, { reportInput: true }).error?.issues ?? [];
   const said = issues.map(({ path }) => path.map(String));
   const isNew = ({ code, path }: Issue): boolean =>
     code === 'custom' && !said.some((other) => path.every((key, i) => String(key) === other[i]));

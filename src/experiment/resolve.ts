@@ -1,9 +1,9 @@
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
-import { type PresetName, presetNames } from './definition.js';
 import { isPlain, type Plain, plainCopy, put } from './plain.js';
+import { type PresetName, presetNames } from './presets.js';
 import { checkExperiment, presetsProblems } from './problems.js';
-import type { Experiment } from './schema.js';
+import { type Experiment, type ExperimentSchema, experimentSchemaOf } from './schema.js';
 import { show } from './show.js';
 
 /** Problems of one file that are listed one by one; the rest is counted. */
@@ -18,10 +18,13 @@ export interface Override {
   readonly value: unknown;
 }
 
+const withoutAnalyses = experimentSchemaOf([]);
+
 /**
  * A checked experiment from what a definition file exports.
  *
  * @param where name of the file or experiment, for messages
+ * @param schema says which analyses there are; none by default
  * @throws InputError with all problems of the definition at once: path, value, what would be valid
  */
 export function resolveExperiment(
@@ -29,6 +32,7 @@ export function resolveExperiment(
   where: string,
   preset: PresetName,
   overrides: readonly Override[] = [],
+  schema: ExperimentSchema = withoutAnalyses,
 ): Experiment {
   const definition = plainCopy(exported, where);
   if (!isPlain(definition)) {
@@ -41,13 +45,13 @@ export function resolveExperiment(
   const chosen = sizes[preset];
   const settings = overrides.map(({ path, value }) => nest(path.split('.'), plainCopy(value, where)));
   const merged = withValidationKind(settings.reduce(merge, merge(base, chosen ?? {})));
-  const { experiment, problems } = checkExperiment(merged);
+  const { experiment, problems } = checkExperiment(merged, schema);
   const all = new Set([
     ...presetsProblems(presets),
     ...(chosen === undefined && preset !== 'laptop'
       ? [`no preset "${preset}"; valid: ${namesOf(sizes).join(', ')}`]
       : []),
-    ...eachPresetProblems(base, sizes, problems),
+    ...eachPresetProblems(base, sizes, problems, schema),
     ...problems,
   ]);
   if (experiment === undefined || all.size > 0) {
@@ -80,8 +84,8 @@ function withValidationKind(definition: Plain): Plain {
 }
 
 /** What is wrong with the presets that do not run now, as far as nothing else is to blame: no mistake waits for later. */
-function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[]): string[] {
-  const problemsOf = (definition: Plain): string[] => checkExperiment(withValidationKind(definition)).problems;
+function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[], schema: ExperimentSchema): string[] {
+  const problemsOf = (definition: Plain): string[] => checkExperiment(withValidationKind(definition), schema).problems;
   const said = new Set([...own, ...problemsOf(base)]);
   return Object.entries(sizes).flatMap(([name, change]) => {
     const problems = problemsOf(merge(base, change)).filter((problem) => !said.has(problem));

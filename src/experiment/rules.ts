@@ -16,3 +16,10 @@ export const real = (least: number, most: number, valid = `a number from ${least
 export const choice = <const T extends readonly string[]>(values: T) => z.enum(values, { error: values.join(', ') });
 
 export const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });
+
+/** What may be written in a definition: constant lists and objects too. */
+export type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : T extends object
+    ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
+    : T;

@@ -3,13 +3,20 @@ import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
 import type { Pooling } from '../networks/pooling.js';
 import { searchMethods } from '../thresholds/methods.js';
-import { analysisProblems, analysisSchema } from './analysis.js';
-import { type PresetName, presetNames } from './definition.js';
 import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
+import { presetNames } from './presets.js';
 import { choice, list, real, text, whole } from './rules.js';
 
+/**
+ * `gap`: the average of each channel; `NxN`: averages of N x N cells of each channel; `class-token`: the first of a
+ * transformer's tokens.
+ */
+export type PoolingName = 'gap' | 'class-token' | '2x2' | '4x4' | '8x8' | `${number}x${number}`;
+
 const poolings = 'gap, a grid such as 2x2 or 4x4, or class-token; one for all gates or a list with one for each';
-const pooling = text(poolings, /^(gap|class-token|([1-9]\d?)x\2)$/).transform((value): Pooling => {
+const isPoolingName = (value: unknown): boolean =>
+  typeof value === 'string' && /^(gap|class-token|([1-9]\d?)x\2)$/.test(value);
+const pooling = z.custom<PoolingName>(isPoolingName, { error: poolings }).transform((value): Pooling => {
   if (value === 'class-token') return { kind: 'class-token' };
   return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
 });
@@ -18,12 +25,19 @@ const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').m
 
 const gates = z.strictObject(
   {
+    /** Stages, counted from 1, after which a gate sits; never the last stage. */
     after: stages,
+    /** One for all gates, or a list with one for each. Default `gap`. */
     pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
+    /** Default `hinge`. */
     loss: choice(lossNames).default('hinge'),
+    /** What is held against the threshold. Default `max`: the largest distance (the paper's). */
     confidence: choice(confidenceKinds).default('max'),
+    /** lambda of lambda/2 |w|^2. Default 0.002. */
     l2: real(1e-12, 1e3).default(0.002),
+    /** Passes over the training images. Default 20. */
     epochs: whole(1, 100_000).default(20),
+    /** Images of a step. Default 512. */
     batchSize: whole(1, 1_000_000).default(512),
   },
   { error: 'an object: { after: [1, 2] }' },
@@ -58,12 +72,28 @@ const guarantee = z.strictObject(
 
 const thresholds = z.strictObject(
   {
+    /** Accuracies to reach, as margins below the original's: 0.01 is one point. Each is a row. */
     margins: list(margin, 'a list of margins: [0.005, 0.01]').default([]),
+    /** Thresholds to apply unchanged, one number per gate. Each is a row. */
     fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
       [],
     ),
+    /**
+     * How thresholds are searched for a margin. `joint` (default): those of all gates together, for the fewest FLOPs.
+     * `sequential`: one gate after the other, as in the paper. A list of both: a row for each, and how far they are apart.
+     */
     search: search.prefault('joint'),
+    /**
+     * A row of thresholds with a guarantee: with this confidence (default 0.95) over the draw of the choosing images, the
+     * expected accuracy on new images of the same distribution is at most `drop` below the original's (0.005 is half a
+     * point). Where no thresholds can be certified the gates stay closed.
+     */
     guarantee: guarantee.optional(),
+    /**
+     * Where thresholds are chosen. `cross-fit` (default, 2 folds): the test images are divided in folds, and each is
+     * reported with thresholds chosen on the others; for networks that have seen all training images. `held-out`: the
+     * training images that the network has not learnt from, which its checkpoint names (`dgate train` records them).
+     */
     validation: validation.prefault({ kind: 'cross-fit' }),
   },
   { error: 'an object: { margins: [0.01] }' },
@@ -74,71 +104,113 @@ const images = "imageFolder('dir', { preprocess }), or a dataset, see: dgate lis
 
 const seedList = 'a list of seeds: [0, 1, 2]';
 
-/** A definition after its preset and all overrides, checked, with every default filled in. */
-export const experimentSchema = z
-  .strictObject({
-    name: text('letters, digits and dashes', /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/),
-    title: text('one line of text', /^[^\n]+$/),
-    network: z.union([text(networks, /^\S+$/), onnxNetworkSchema], { error: networks }),
-    dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
-    checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
-    seed: whole(0, 2 ** 31).default(0),
-    seeds: list(whole(0, 2 ** 31), seedList)
-      .min(1, { error: seedList })
-      .optional(),
-    engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
-    published: text('a table of results/published: table1', /^[\w-]+$/).optional(),
-    trainImages: whole(1).optional(),
-    testImages: whole(1).optional(),
-    gates,
-    thresholds,
-    analysis: analysisSchema.optional(),
-  })
-  .superRefine((experiment, context) => {
-    const count = experiment.gates.after.length;
-    experiment.thresholds.fixed.forEach((row, index) => {
-      if (row.length === count) return;
-      const message = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
-      context.addIssue({ code: 'custom', path: ['thresholds', 'fixed', index], message, input: row });
-    });
-    const { after } = experiment.gates;
-    if (after.some((stage, i) => i > 0 && stage <= after[i - 1]!)) {
-      const message = 'stages in their order, none twice: [1, 2]';
-      context.addIssue({ code: 'custom', path: ['gates', 'after'], message, input: after });
-    }
-    const isOwn = typeof experiment.network !== 'string';
-    if (isOwn && experiment.dataset === undefined) {
-      context.addIssue({ code: 'custom', path: ['dataset'], message: images, input: undefined });
-    }
-    if (!isOwn && experiment.dataset !== undefined) {
-      const message = "left out: the network's name says it; with onnxNetwork(...) only";
-      context.addIssue({ code: 'custom', path: ['dataset'], message, input: experiment.dataset });
-    }
-    if (isOwn && experiment.checkpoint !== undefined) {
-      const message = 'left out: an ONNX file holds its weights';
-      context.addIssue({ code: 'custom', path: ['checkpoint'], message, input: experiment.checkpoint });
-    }
-    const { pooling } = experiment.gates;
-    if (Array.isArray(pooling) && pooling.length !== count) {
-      const message = `one pooling, or a list of ${count}, one for each gate`;
-      context.addIssue({ code: 'custom', path: ['gates', 'pooling'], message, input: pooling });
-    }
-    for (const { path, message, input } of analysisProblems(experiment)) {
+/** A definition without its analysis, after its preset and all overrides, checked, with every default filled in. */
+const base = z.strictObject({
+  /** Letters, digits and dashes; the folder of its results. */
+  name: text('letters, digits and dashes', /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/),
+  /** One line over the table. */
+  title: text('one line of text', /^[^\n]+$/),
+  /** `<architecture>-<dataset>`, see `dgate list networks`; or an ONNX file: `onnxNetwork('model.onnx')`. */
+  network: z.union([text(networks, /^\S+$/), onnxNetworkSchema], { error: networks }),
+  /** Images of a user's ONNX network: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
+  dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
+  /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
+  checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
+  /** Seeds the choice of images, the folds and the order of training. Default 0. */
+  seed: whole(0, 2 ** 31).default(0),
+  /** The experiment is run once for each of these seeds, and a table of all of them made; `--seeds 0..4` overrides it. */
+  seeds: list(whole(0, 2 ** 31), seedList)
+    .min(1, { error: seedList })
+    .optional(),
+  /** Default `auto`: `ort-cpu`, on every machine. Others are asked for by name (dgate list engines). */
+  engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
+  /** Table of the paper (`results/published/<name>.csv`) whose rows are printed next to the margins, in the same order. */
+  published: text('a table of results/published: table1', /^[\w-]+$/).optional(),
+  /** Number of training images that the gates learn from, a stratified choice; all by default. */
+  trainImages: whole(1).optional(),
+  /** Number of test images, a stratified choice; all by default. */
+  testImages: whole(1).optional(),
+  gates,
+  thresholds,
+});
+
+/** What an experiment studies besides its table; `paper` declares the kinds. */
+interface AnalysisOptions {
+  readonly kind: string;
+}
+
+export interface Experiment extends z.output<typeof base> {
+  readonly analysis?: AnalysisOptions | undefined;
+}
+
+/** What is wrong with a value of a definition. */
+export interface OptionProblem {
+  /** Keys from the analysis on. */
+  readonly path: readonly PropertyKey[];
+  /** What would be valid. */
+  readonly message: string;
+  readonly input: unknown;
+}
+
+/** One kind of analysis: the schema of its options, and what of them does not fit the rest of the experiment. */
+export interface AnalysisKind {
+  readonly options: z.ZodObject<{ kind: z.ZodLiteral<string> }>;
+  problems?(options: unknown, experiment: Experiment): OptionProblem[];
+}
+
+/** The schema of experiments with these kinds of analyses. */
+export function experimentSchemaOf(kinds: readonly AnalysisKind[]) {
+  const named = kinds.map(({ options }) => `{ kind: '${options.shape.kind.value}' }`);
+  const error =
+    named.length === 0
+      ? 'left out: no analysis is known here'
+      : `${named.slice(0, -1).join(', ')} or ${named.at(-1)!}, with their options`;
+  const [first, ...others] = kinds.map(({ options }) => options);
+  const analysis =
+    first === undefined ? z.never({ error }) : z.discriminatedUnion('kind', [first, ...others], { error });
+  return base.extend({ analysis: analysis.optional() }).superRefine((experiment, context) => {
+    const kind = kinds.find(({ options }) => options.shape.kind.value === experiment.analysis?.kind);
+    for (const { path, message, input } of kind?.problems?.(experiment.analysis, experiment) ?? []) {
       context.addIssue({ code: 'custom', path: ['analysis', ...path], message, input });
     }
-    const { fixed, margins, guarantee } = experiment.thresholds;
-    const rows = fixed.length + margins.length + (guarantee === undefined ? 0 : 1);
-    if (rows === 0 && experiment.analysis === undefined) {
-      const message = 'at least one margin or one row of fixed thresholds, or an analysis';
-      context.addIssue({ code: 'custom', path: ['thresholds'], message, input: experiment.thresholds });
+    for (const { path, message, input } of problemsOf(experiment)) {
+      context.addIssue({ code: 'custom', path: [...path], message, input });
     }
   });
+}
+/** An experiment without its analysis and presets, as a user writes it. */
+export type ExperimentInput = z.input<typeof base>;
+export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 
-export type Experiment = z.output<typeof experimentSchema>;
+/** What does not fit between the values of an experiment. */
+function problemsOf({ network, dataset, checkpoint, gates, thresholds, analysis }: Experiment): OptionProblem[] {
+  const { after, pooling } = gates;
+  const { fixed, margins, guarantee } = thresholds;
+  const isOwn = typeof network !== 'string';
+  const problems: OptionProblem[] = [];
+  const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {
+    if (wrong) problems.push({ path: path.split('.'), message, input });
+  };
+  fixed.forEach((row, index) => {
+    const valid = `${after.length === 1 ? 'one threshold' : `${after.length} thresholds`}, one for each gate`;
+    refuse(row.length !== after.length, `thresholds.fixed.${index}`, row, valid);
+  });
+  const ascending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
+  refuse(!ascending, 'gates.after', after, 'stages in their order, none twice: [1, 2]');
+  refuse(isOwn && dataset === undefined, 'dataset', undefined, images);
+  const named = "left out: the network's name says it; with onnxNetwork(...) only";
+  refuse(!isOwn && dataset !== undefined, 'dataset', dataset, named);
+  refuse(isOwn && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights');
+  const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
+  refuse(Array.isArray(pooling) && pooling.length !== after.length, 'gates.pooling', pooling, poolings);
+  const rows = fixed.length + margins.length + (guarantee === undefined ? 0 : 1);
+  const oneRow = 'at least one margin or one row of fixed thresholds, or an analysis';
+  refuse(rows === 0 && analysis === undefined, 'thresholds', thresholds, oneRow);
+  return problems;
+}
 
 /** Keys that a definition file may have besides the experiment's own. */
 const size = z.record(z.string(), z.unknown(), { error: 'an object of what differs' }).optional();
-export const presetsSchema = z.strictObject({ paper: size, laptop: size, quick: size, smoke: size } satisfies Presets, {
+export const presetsSchema = z.strictObject(Object.fromEntries(presetNames.map((name) => [name, size])), {
   error: `an object with the keys ${presetNames.join(', ')}`,
 });
-type Presets = Record<PresetName, typeof size>;

@@ -2,7 +2,7 @@ import type { Preprocessing } from '../data/preprocess.js';
 import { loadGatedFile } from '../engines/onnxruntime/gated-file.js';
 import { openInProcess } from '../engines/onnxruntime/in-process.js';
 import { InputError } from '../errors.js';
-import type { PresetName } from '../experiment/definition.js';
+import type { PresetName } from '../experiment/presets.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gatedModel } from '../onnx/gated.js';
 import { decidedAnswer, floatThresholds } from '../onnx/gated-exits.js';

@@ -1,10 +1,11 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { AnalysisOf } from '../experiment/analysis.js';
+import { z } from 'zod';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { partsOf, type Row, reportOn } from '../run/search.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
+import { defineAnalysis, orderProblems, shares } from './analysis.js';
 import { counted } from './words.js';
 
 /** The most accurate thresholds that save at least the requested share of FLOPs on the selection images. */
@@ -12,21 +13,31 @@ interface Point extends Pick<Row, 'thresholds' | 'evaluation' | 'intervals'> {
   readonly asked: number;
 }
 
-/** Accuracy against FLOPs, for any network with gates. Selection and evaluation images are disjoint. */
-export async function accuracyFlops(run: ScoredRun, options: AnalysisOf<'accuracy-flops'>): Promise<Findings> {
-  const points = curveOf(run, options);
-  return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [], claims: [] };
-}
+const options = z.strictObject({
+  kind: z.literal('accuracy-flops'),
+  /** Shares of FLOPs saved, ascending. Default 0.05, 0.1 ... 0.6. */
+  reductions: shares.default([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6]),
+});
+
+/**
+ * Accuracy against FLOPs, for any network with gates: the most accurate thresholds for each share of FLOPs saved, with
+ * the joint search. Selection and evaluation images are disjoint.
+ */
+export const accuracyFlops = defineAnalysis({
+  options,
+  problems: ({ reductions }) => orderProblems(reductions),
+  async compute(run, { reductions }): Promise<Findings> {
+    const points = curveOf(run, reductions);
+    return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [], claims: [] };
+  },
+});
 
 /** A point for each requested share of FLOPs that can be saved. */
-function curveOf(
-  { experiment, scores, features, plan, original }: ScoredRun,
-  options: AnalysisOf<'accuracy-flops'>,
-): Point[] {
+function curveOf({ experiment, scores, features, plan, original }: ScoredRun, reductions: readonly number[]): Point[] {
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
   const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));
   const tried = new Set<string>(); // several shares may lead to the same thresholds
-  return options.reductions.flatMap((asked): Point[] => {
+  return reductions.flatMap((asked): Point[] => {
     const budget = (1 - asked) * original.flops;
     const found = parts.map(({ selection }, i) =>
       jointSearch(selection.scores, plan.costs, selection.images, { kind: 'flops', budget }, frontiers[i]),

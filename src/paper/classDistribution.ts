@@ -1,9 +1,11 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { AnalysisOf } from '../experiment/analysis.js';
+import { z } from 'zod';
+import { choice, real, whole } from '../experiment/rules.js';
 import type { Claim, Figure, Findings, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { chiSquared, chiSquaredTail } from '../statistics/chi-squared.js';
 import { exitOf } from '../thresholds/evaluate.js';
+import { defineAnalysis, groups } from './analysis.js';
 import { missingClasses, printedClaim, settle } from './claims.js';
 import {
   byEarlyShare,
@@ -24,8 +26,25 @@ import { type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
 import { counted, listed, percent } from './words.js';
 
+const options = z.strictObject({
+  kind: z.literal('class-distribution'),
+  /** What is drawn: numbers of images (Figure 7), classes that leave early (6) or late (8). Default `counts`. */
+  show: choice(['counts', 'early', 'late']).default('counts'),
+  /** Least confidence with which an image counts as taken, at every gate. Default 1. */
+  distance: real(-1e6, 1e6).default(1),
+  /** Classes on the sheet, at most. Default 3. */
+  classes: whole(1, 1000).default(3),
+  /** Images in a row of the sheet. Default 6. */
+  images: whole(1, 100).default(6),
+  /** Where given, the share of each group is reported too. */
+  groups: groups.optional(),
+});
+type Options = z.output<typeof options>;
+
 /** Figures 6, 7 and 8: the classes that leave at each gate. */
-export async function classDistribution(run: ScoredRun, options: AnalysisOf<'class-distribution'>): Promise<Findings> {
+export const classDistribution = defineAnalysis({ options, compute: findingsOf });
+
+async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const test = run.testImages;
   const grouping = options.groups && groupClasses(test.classes, options.groups);
   const counts = countByClass(run.scores.test, test.classes.length, options.distance);
@@ -48,7 +67,7 @@ export async function classDistribution(run: ScoredRun, options: AnalysisOf<'cla
 function countsFigure(
   present: readonly ClassCounts[],
   { testImages, experiment }: ScoredRun,
-  { distance }: AnalysisOf<'class-distribution'>,
+  { distance }: Options,
 ): Figure {
   const { classes, count } = testImages;
   const named = present.length <= MOST_NAMED;
@@ -104,7 +123,7 @@ function ofClasses(present: readonly ClassCounts[], classes: readonly string[]):
 async function sheetOf(
   present: readonly ClassCounts[],
   { testImages: test, scores, experiment }: ScoredRun,
-  { distance, classes, images: perRow }: AnalysisOf<'class-distribution'>,
+  { distance, classes, images: perRow }: Options,
   show: 'early' | 'late',
 ): Promise<ImageSheet | undefined> {
   const gates = scores.test.classes.length;
@@ -151,7 +170,7 @@ function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'):
 async function claimOf(
   present: readonly ClassCounts[],
   run: ScoredRun,
-  { show, distance, classes }: AnalysisOf<'class-distribution'>,
+  { show, distance, classes }: Options,
   grouping: Grouping | undefined,
 ): Promise<Claim> {
   const { classes: names } = run.testImages;

@@ -1,5 +1,5 @@
 import { InputError } from '../errors.js';
-import type { ClassGroups } from '../experiment/analysis.js';
+import type { ClassGroups } from './analysis.js';
 
 /** Superordinate categories of a dataset's classes. */
 export interface Grouping {

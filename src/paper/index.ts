@@ -1,8 +1,42 @@
+import type { z } from 'zod';
+import type { DeepReadonly } from '../experiment/rules.js';
+import { experimentSchemaOf } from '../experiment/schema.js';
+import type { Findings } from '../report/findings.js';
 import type { Analyses } from '../run/analyses.js';
+import { accuracyFlops } from './accuracyFlops.js';
+import type { Analysis } from './analysis.js';
+import { classDistribution } from './classDistribution.js';
+import { lossComparison } from './lossComparison.js';
+import { publishedComparison } from './publishedComparison.js';
+import { shallowErrors } from './shallowErrors.js';
+import { thresholdPlane } from './thresholdPlane.js';
 
-/** The paper's analyses, claims and published tables, each loaded on first use. */
+/** Every analysis; a new one is a file and its name here. */
+export const analyses = [
+  shallowErrors,
+  lossComparison,
+  thresholdPlane,
+  classDistribution,
+  accuracyFlops,
+  publishedComparison,
+] as const satisfies readonly Analysis[];
+
+/** What an experiment studies besides its table of thresholds, as a user writes it. */
+export type AnalysisDefinition = DeepReadonly<z.input<(typeof analyses)[number]['options']>>;
+
+/** Experiments whose analysis, if any, is one of the paper's. */
+export const paperExperiments = experimentSchemaOf(analyses);
+
+const nothing: Findings = { tables: [], figures: [], sheets: [], claims: [] };
+
+/** The paper's analyses, claims and published tables. */
 export const paperAnalyses: Analyses = {
-  analyse: async (run) => (await import('./analyse.js')).analyse(run),
+  analyse: async (run) => {
+    const { analysis: chosen } = run.experiment;
+    if (chosen === undefined) return nothing;
+    const analysis: Analysis = analyses.find(({ options }) => options.shape.kind.value === chosen.kind)!;
+    return run.timed('analyse', () => analysis.compute(run, chosen));
+  },
   published: async (name) => (await import('./published.js')).readPublished(name),
   tableClaims: async (basis) => (await import('./tableClaims.js')).claimsOfTable(basis),
 };

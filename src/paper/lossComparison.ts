@@ -1,4 +1,5 @@
-import type { AnalysisOf } from '../experiment/analysis.js';
+import { z } from 'zod';
+import { list, real, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
@@ -6,6 +7,7 @@ import type { RunContext } from '../run/context.js';
 import { scoreImages } from '../run/score.js';
 import { mean } from '../statistics/moments.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import { defineAnalysis, orderProblems, pairProblems, shares, twoGates } from './analysis.js';
 import {
   type AccuracyPoint,
   type ComparedVariant,
@@ -26,8 +28,36 @@ const BUDGET_STEP = 0.02;
 /** Distance of two plotted points, as a share of FLOPs. */
 const DRAWN_STEP = 0.05;
 
-/** Figure 4: accuracy against FLOPs with gates trained with hinge loss and with cross-entropy. */
-export async function lossComparison(run: ScoredRun, options: AnalysisOf<'loss-comparison'>): Promise<Findings> {
+const options = z.strictObject({
+  kind: z.literal('loss-comparison'),
+  gates: twoGates,
+  /** Gates are trained with this many seeds, from the experiment's own on. Default 3. */
+  seeds: whole(1, 100).default(3),
+  /** Values of lambda that validation chooses from. Default 0.00002, 0.0002, 0.002, 0.02. */
+  l2: list(real(1e-12, 1e3), 'a list of numbers: [0.0002, 0.002]')
+    .min(1, { error: 'at least one number' })
+    .default([0.00002, 0.0002, 0.002, 0.02]),
+  /** Shares of FLOPs saved at which the losses are compared. Default 0.1, 0.2 ... 0.6. */
+  reductions: shares.default([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+});
+type Options = z.output<typeof options>;
+
+/** Figure 4: accuracy against FLOPs with hinge and with cross-entropy, for each confidence of the literature. */
+export const lossComparison = defineAnalysis({
+  options,
+  problems({ kind, gates, reductions }, experiment) {
+    const message = "with thresholds.validation { kind: 'held-out' } only";
+    const isHeldOut = experiment.thresholds.validation.kind === 'held-out';
+    return [
+      ...pairProblems(gates, experiment),
+      ...orderProblems(reductions),
+      ...(isHeldOut ? [] : [{ path: ['kind'], message, input: kind }]),
+    ];
+  },
+  compute: findingsOf,
+});
+
+async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const gates = options.gates.map((gate) => gate - 1);
   const costs = run.plan.costsOf(gates);
   const chosen = await chooseRegularisation(run, options, gates, costs);
@@ -54,7 +84,7 @@ export async function lossComparison(run: ScoredRun, options: AnalysisOf<'loss-c
           ...compareCurves(at(hinge.curve), at(other.curve), run.experiment.seed),
         })),
     );
-  return lossReport(run, options, chosen, compared, comparisons);
+  return lossReport(run, options.seeds, chosen, compared, comparisons);
 }
 
 /** step, 2 step ... up to `most`. */
@@ -81,7 +111,7 @@ function quietly(context: RunContext, what: string): RunContext {
  */
 async function chooseRegularisation(
   run: ScoredRun,
-  { l2, reductions }: AnalysisOf<'loss-comparison'>,
+  { l2, reductions }: Options,
   gates: readonly number[],
   costs: ExitCosts,
 ): Promise<Regularisation[]> {
@@ -115,7 +145,7 @@ async function heldOutScores(
 /** A variant's thresholds for all budgets, chosen on the validation images and evaluated on the test images. */
 async function testedChoices(
   run: ScoredRun,
-  { reductions }: AnalysisOf<'loss-comparison'>,
+  { reductions }: Options,
   variant: Variant,
   l2: number,
   seed: number,

@@ -1,5 +1,4 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { AnalysisOf } from '../experiment/analysis.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { mean } from '../statistics/moments.js';
@@ -16,7 +15,7 @@ import { counted } from './words.js';
 /** Tables, figures and claims of Figure 4. */
 export async function lossReport(
   run: ScoredRun,
-  options: AnalysisOf<'loss-comparison'>,
+  seeds: number,
   regularisation: readonly Regularisation[],
   compared: readonly ComparedVariant[],
   comparisons: readonly ComparedLosses[],
@@ -28,7 +27,7 @@ export async function lossReport(
       regularisationTable(regularisation),
       thresholdTable(compared, run.original.flops),
     ],
-    figures: [curveFigure(compared, run, options), differenceFigure(comparisons, run, options)],
+    figures: [curveFigure(compared, run, seeds), differenceFigure(comparisons, run, seeds)],
     sheets: [],
     claims: await lossClaims(run, comparisons),
   };
@@ -148,16 +147,12 @@ function thresholdTable(compared: readonly ComparedVariant[], total: number): Fi
   };
 }
 
-const basis = ({ scores }: ScoredRun, { seeds }: AnalysisOf<'loss-comparison'>): string =>
+const basis = ({ scores }: ScoredRun, seeds: number): string =>
   `thresholds chosen on ${counted(scores.heldOut?.count ?? 0)} held-out training images, reported on ` +
   `${counted(scores.test.count)} test images, ${seeds} seeds`;
 
 /** Accuracy against FLOPs as in Figure 4, with bands. */
-function curveFigure(
-  compared: readonly ComparedVariant[],
-  run: ScoredRun,
-  options: AnalysisOf<'loss-comparison'>,
-): Figure {
+function curveFigure(compared: readonly ComparedVariant[], run: ScoredRun, seeds: number): Figure {
   const values = compared.flatMap(({ variant, curve }) =>
     curve.map((point) => {
       const { accuracy, interval } = accuracyOf(point);
@@ -209,17 +204,13 @@ function curveFigure(
   return {
     name: 'curves',
     title: 'Accuracy against FLOPs: hinge and cross-entropy (Figure 4)',
-    caption: `Bands: 95 % intervals over the test images of the mean over the seeds; ${basis(run, options)}`,
+    caption: `Bands: 95 % intervals over the test images of the mean over the seeds; ${basis(run, seeds)}`,
     spec,
   };
 }
 
 /** Hinge minus cross-entropy with intervals, for each confidence. */
-function differenceFigure(
-  comparisons: readonly ComparedLosses[],
-  run: ScoredRun,
-  options: AnalysisOf<'loss-comparison'>,
-): Figure {
+function differenceFigure(comparisons: readonly ComparedLosses[], run: ScoredRun, seeds: number): Figure {
   const ofPaper = comparisons.filter(({ hinge }) => hinge === 'max');
   const values = ofPaper.flatMap(({ other, differences }) =>
     differences.map(({ reduction, difference, interval }) => ({
@@ -269,7 +260,7 @@ function differenceFigure(
     title: 'Hinge (largest distance) minus cross-entropy, at equal FLOPs',
     caption:
       `Paired by image; intervals hold for all shares of a confidence at once with 95 % confidence ` +
-      `(bootstrap over the test images); ${basis(run, options)}`,
+      `(bootstrap over the test images); ${basis(run, seeds)}`,
     spec,
   };
 }

@@ -1,4 +1,5 @@
-import type { AnalysisOf } from '../experiment/analysis.js';
+import { z } from 'zod';
+import { text } from '../experiment/rules.js';
 import type { Claim, FindingCell, Findings, Verdict } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
 import type { ScoredRun } from '../run/analyses.js';
@@ -6,19 +7,34 @@ import { partsOf, type Row } from '../run/search.js';
 import { combine, type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
+import { defineAnalysis } from './analysis.js';
 import { missingClasses, type PrintedClaim, printedClaim, settle } from './claims.js';
 import { flopsReductionOf, lossVerdict, measureRow } from './measures.js';
 import { readPublished } from './published.js';
 import { listed, percent, points, within } from './words.js';
 
+const options = z.strictObject({
+  kind: z.literal('published-comparison'),
+  /** A table of `results/published` with columns method, accuracy and FLOPs. */
+  published: text('a table of results/published: imagenet', /^[\w-]+$/),
+  /** Dataset of the published numbers: on another one nothing can be concluded about them. */
+  dataset: text('the dataset of the published numbers: imagenet', /^\S+$/),
+});
+
 /**
  * Section 3.4: published results of other methods beside our measurements, at the printed accuracies and at the printed
  * distance from the original's accuracy (the weights, and so the original's accuracy, differ from the paper's).
  */
-export async function publishedComparison(
-  run: ScoredRun,
-  { published, dataset }: AnalysisOf<'published-comparison'>,
-): Promise<Findings> {
+export const publishedComparison = defineAnalysis({
+  options,
+  problems({ kind }, { thresholds }) {
+    const message = 'with at least one margin in thresholds.margins';
+    return thresholds.margins.length > 0 ? [] : [{ path: ['kind'], message, input: kind }];
+  },
+  compute: findingsOf,
+});
+
+async function findingsOf(run: ScoredRun, { published, dataset }: z.output<typeof options>): Promise<Findings> {
   const printed = await readPublished(published);
   const rows = run.rows.filter(({ kind }) => kind === 'margin');
   const isSameData = run.source.network.dataset === dataset;

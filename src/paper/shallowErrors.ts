@@ -1,8 +1,10 @@
-import type { AnalysisOf } from '../experiment/analysis.js';
+import { z } from 'zod';
+import { whole } from '../experiment/rules.js';
 import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { wilson } from '../statistics/binomial.js';
 import type { Interval } from '../statistics/interval.js';
+import { classNames, defineAnalysis, gateNumber, groups } from './analysis.js';
 import { printedClaim, settle } from './claims.js';
 import { classIndices, type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
@@ -68,8 +70,30 @@ export function verdictOf({ interval, uniformChance, marginalChance }: GroupErro
   return 'undecided';
 }
 
-/** Figure 1: right and wrong answers of a linear classifier on shallow features. */
-export async function shallowErrors(run: ScoredRun, options: AnalysisOf<'shallow-errors'>): Promise<Findings> {
+const options = z.strictObject({
+  kind: z.literal('shallow-errors'),
+  /** Gate, counted from 1. Default 1. */
+  gate: gateNumber.default(1),
+  /** Classes whose images are shown. */
+  classes: classNames,
+  /** Every class of the dataset in one group. */
+  groups,
+  /** Images in a row. Default 6. */
+  images: whole(1, 100).default(6),
+});
+type Options = z.output<typeof options>;
+
+/** Figure 1: what one gate gets right and wrong, and which errors stay within the superordinate class. */
+export const shallowErrors = defineAnalysis({
+  options,
+  problems({ gate }, { gates }) {
+    const count = gates.after.length;
+    return gate <= count ? [] : [{ path: ['gate'], message: `a gate, 1 to ${count}`, input: gate }];
+  },
+  compute: findingsOf,
+});
+
+async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const { classes, labels, count } = run.testImages;
   const grouping = groupClasses(classes, options.groups);
   const shown = classIndices(classes, options.classes, 'analysis.classes');
@@ -162,7 +186,7 @@ function confusionTable(confusion: Confusion, classes: readonly string[], where:
 
 async function sheetOf(
   { testImages: test, experiment }: ScoredRun,
-  options: AnalysisOf<'shallow-errors'>,
+  options: Options,
   shown: readonly number[],
   predicted: Int32Array,
   where: string,

@@ -1,8 +1,11 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { AnalysisOf } from '../experiment/analysis.js';
+import { z } from 'zod';
+import { real } from '../experiment/rules.js';
+import type { OptionProblem } from '../experiment/schema.js';
 import type { Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
+import { defineAnalysis, pairProblems, twoGates } from './analysis.js';
 import { type PlanePoint, planeClaims } from './planeClaims.js';
 import { counted, percent } from './words.js';
 
@@ -17,9 +20,10 @@ export function scoresOf(scores: Scores, gates: readonly number[]): Scores {
 
 /** from, from + step ... to: both ends included, without rounding errors of decimal steps. */
 export function axisOf(from: number, to: number, step: number): number[] {
-  const count = Math.floor((to - from) / step + 1e-9) + 1;
-  return Array.from({ length: count }, (_, i) => Number((from + i * step).toPrecision(10)) + 0);
+  return Array.from({ length: axisLength(from, to, step) }, (_, i) => Number((from + i * step).toPrecision(10)) + 0);
 }
+
+const axisLength = (from: number, to: number, step: number): number => Math.floor((to - from) / step + 1e-9) + 1;
 
 /** Every pair of thresholds on a square grid, evaluated by Algorithm 1. */
 export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[]): PlanePoint[] {
@@ -31,19 +35,46 @@ export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[
   );
 }
 
-/** Figure 5: FLOPs and accuracy as functions of the two thresholds. */
-export async function thresholdPlane(run: ScoredRun, options: AnalysisOf<'threshold-plane'>): Promise<Findings> {
-  const gates = options.gates.map((gate) => gate - 1);
-  const scores = scoresOf(run.scores.test, gates);
-  const costs = run.plan.costsOf(gates);
-  const plane = planeOf(scores, costs, axisOf(options.from, options.to, options.step));
-  const { points, claims } = await planeClaims(run, scores, costs, plane);
-  return {
-    tables: [points, tableOf(plane, run.original)],
-    figures: figuresOf(plane, run, options),
-    sheets: [],
-    claims,
-  };
+/** Cells that a plane may have at most: as many evaluations of all test images. */
+const MOST_CELLS = 40_000;
+
+const options = z.strictObject({
+  kind: z.literal('threshold-plane'),
+  gates: twoGates,
+  /** Default -1. */
+  from: real(-1e6, 1e6).default(-1),
+  /** Default 3.5. */
+  to: real(-1e6, 1e6).default(3.5),
+  /** Default 0.1. */
+  step: real(1e-6, 1e6).default(0.1),
+});
+type Options = z.output<typeof options>;
+
+/** Figure 5: FLOPs and accuracy over a grid of two thresholds. */
+export const thresholdPlane = defineAnalysis({
+  options,
+  problems: (chosen, experiment) => [...pairProblems(chosen.gates, experiment), ...gridProblems(chosen)],
+  async compute(run, chosen): Promise<Findings> {
+    const gates = chosen.gates.map((gate) => gate - 1);
+    const scores = scoresOf(run.scores.test, gates);
+    const costs = run.plan.costsOf(gates);
+    const plane = planeOf(scores, costs, axisOf(chosen.from, chosen.to, chosen.step));
+    const { points, claims } = await planeClaims(run, scores, costs, plane);
+    return {
+      tables: [points, tableOf(plane, run.original)],
+      figures: figuresOf(plane, run, chosen),
+      sheets: [],
+      claims,
+    };
+  },
+});
+
+function gridProblems({ from, to, step }: Options): OptionProblem[] {
+  if (from >= to) return [{ path: ['from'], message: `a number below analysis.to, ${to}`, input: from }];
+  const cells = axisLength(from, to, step) ** 2;
+  if (cells >= 4 && cells <= MOST_CELLS) return [];
+  const message = `a step with which the grid has 2 to ${Math.sqrt(MOST_CELLS)} thresholds`;
+  return [{ path: ['step'], message, input: step }];
 }
 
 function tableOf(plane: readonly PlanePoint[], original: ScoredRun['original']): FindingTable {
@@ -73,7 +104,7 @@ function tableOf(plane: readonly PlanePoint[], original: ScoredRun['original']):
   };
 }
 
-function figuresOf(plane: readonly PlanePoint[], run: ScoredRun, { step, gates }: AnalysisOf<'threshold-plane'>) {
+function figuresOf(plane: readonly PlanePoint[], run: ScoredRun, { step, gates }: Options) {
   const { original, scores } = run;
   const on = `${counted(scores.test.count)} test images, seed ${run.experiment.seed}, gates ${gates.join(' and ')}`;
   const drawn = (field: string, title: string, value: (point: PlanePoint) => number): TopLevelSpec => ({

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { basename } from 'node:path';
-import type { PresetName } from '../experiment/definition.js';
+import type { PresetName } from '../experiment/presets.js';
 import { version } from '../project.js';
 import { judgeSpeeds } from '../report/claims.js';
 import type { Claim } from '../report/findings.js';

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { visible } from '../escape.js';
-import type { PresetName } from '../experiment/definition.js';
+import type { PresetName } from '../experiment/presets.js';
 import { claimLines } from '../report/claims.js';
 import { renderColumns } from '../report/columns.js';
 import { renderCsv, renderFindingCsv } from '../report/csv.js';

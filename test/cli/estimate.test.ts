@@ -3,6 +3,7 @@ import { sayTime } from '../../src/cli/estimate.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
+import { paperExperiments } from '../../src/paper/index.js';
 import { makeWorkplace, run, tinyExperiment, type Workplace, workplaceAt } from '../run/workplace.js';
 
 describe('how long a run will take, said before it begins', () => {
@@ -14,7 +15,7 @@ describe('how long a run will take, said before it begins', () => {
 
   const bundled = async (name: string): Promise<Experiment> => {
     const { exported, where } = await loadDefinition(name);
-    return resolveExperiment(exported, where, 'laptop', []);
+    return resolveExperiment(exported, where, 'laptop', [], paperExperiments);
   };
   /** What is said where the datasets are those of the registry. */
   const said = async (at: Workplace, experiments: readonly Experiment[]): Promise<string[]> => {

@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import { z } from 'zod';
 import { InputError } from '../../src/errors.js';
-import type { PresetName } from '../../src/experiment/definition.js';
+import type { PresetName } from '../../src/experiment/presets.js';
 import { parseSetting, resolveExperiment } from '../../src/experiment/resolve.js';
-import { experimentSchema } from '../../src/experiment/schema.js';
+import { paperExperiments } from '../../src/paper/index.js';
 import { processorMs } from '../processorTime.js';
 
 type Definition = Record<string, unknown>;
@@ -72,7 +72,7 @@ const preprocessing = (path: string): Readonly<Record<string, Field>> => ({
   [`${path}.preprocess.order`]: text('RGB', 'grb'),
 });
 
-/** Every field there is, by its path: the types of `definition.ts` and `analysis.ts`, and what they do not say. */
+/** Every field there is, by its path: the types of the schemas, and what they do not say. */
 const fields: Readonly<Record<string, Field>> = {
   name: text('a b', '../x', 'a\nb', 'x'.repeat(65), '-x', 'ü'),
   title: text('a\nb'),
@@ -188,7 +188,7 @@ const namedAt = (path: string): string => path.replace(/^(network|dataset)\.kind
 function problems(definition: unknown, settings: string[] = [], preset: PresetName = 'laptop'): string[] {
   let thrown: unknown;
   try {
-    resolveExperiment(definition, 'mine.ts', preset, settings.map(parseSetting));
+    resolveExperiment(definition, 'mine.ts', preset, settings.map(parseSetting), paperExperiments);
   } catch (error) {
     thrown = error;
   }
@@ -218,7 +218,7 @@ function withField(path: string): Definition[] {
 }
 
 function shapeOf(kind: string): object {
-  const analysis = (experimentSchema.shape.analysis as z.ZodOptional<z.ZodDiscriminatedUnion>).unwrap();
+  const analysis = (paperExperiments.shape.analysis as z.ZodOptional<z.ZodDiscriminatedUnion>).unwrap();
   const options = analysis.options as z.ZodObject[];
   return options.find(({ shape }) => (shape['kind'] as z.ZodLiteral).value === kind)?.shape ?? {};
 }
@@ -238,7 +238,7 @@ function pathsOf(schema: unknown, path: readonly string[] = []): string[] {
 
 describe('a definition that its types did not check', () => {
   it('every field of the schema is tried', () => {
-    const known = [...new Set(pathsOf(experimentSchema)), 'presets', 'presets.smoke'];
+    const known = [...new Set(pathsOf(paperExperiments)), 'presets', 'presets.smoke'];
     expect(known).to.have.members(Object.keys(fields));
   });
 

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { paperExperiments } from '../../src/paper/index.js';
 import { plan } from '../../src/run/run.js';
 import { rejection } from '../data/smallCifar10.js';
 
@@ -66,7 +67,7 @@ describe('loadDefinition', () => {
       const { exported } = await loadDefinition(name);
       const presets = (exported as { presets?: object }).presets ?? {};
       for (const preset of ['laptop', ...Object.keys(presets)] as const) {
-        const experiment = resolveExperiment(exported, name, preset as 'laptop');
+        const experiment = resolveExperiment(exported, name, preset as 'laptop', [], paperExperiments);
         expect(experiment.name).to.equal(name);
         await plan(experiment);
       }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
-import type { PresetName } from '../../src/experiment/definition.js';
+import type { PresetName } from '../../src/experiment/presets.js';
 import { parseSetting, resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 
@@ -30,8 +30,8 @@ function problems(definition: unknown, settings: string[] = [], preset: PresetNa
 
 describe('an experiment', () => {
   it('has the defaults that its type documents', async () => {
-    const source = await readFile(new URL('../../src/experiment/definition.ts', import.meta.url), 'utf8');
-    const documented = [...source.matchAll(/Default `?([\w-]+(?:\.\d+)?)`?[.:,][^*]*\*\/\s*readonly (\w+)\?/g)];
+    const source = await readFile(new URL('../../src/experiment/schema.ts', import.meta.url), 'utf8');
+    const documented = [...source.matchAll(/Default `?([\w-]+(?:\.\d+)?)`?[.:,][^*]*\*\/\s*(\w+):/g)];
     expect(documented.map(([, , key]) => key)).to.have.members(
       'seed engine pooling loss confidence l2 epochs batchSize'.split(' '),
     );

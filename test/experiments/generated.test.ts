@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { type Override, resolveExperiment } from '../../src/experiment/resolve.js';
+import { paperExperiments } from '../../src/paper/index.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { runExperiment } from '../../src/run/run.js';
 import { rejection } from '../data/smallCifar10.js';
@@ -33,7 +34,7 @@ describe('the figures on generated images', () => {
       { path: 'testImages', value: 200 },
       ...more,
     ];
-    return runExperiment(workplace.context, resolveExperiment(exported, where, 'smoke', overrides));
+    return runExperiment(workplace.context, resolveExperiment(exported, where, 'smoke', overrides, paperExperiments));
   };
 
   it('are all there', async () => {
@@ -45,6 +46,7 @@ describe('the figures on generated images', () => {
       const outcome = await outcomeOf(name);
       outcomes.set(name, outcome);
       checkFindings(outcome);
+      expect(outcome.findings.claims).not.to.deep.equal([]);
       expect(outcome.seconds).to.include.keys('analyse');
     });
   }

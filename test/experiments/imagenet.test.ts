@@ -10,7 +10,7 @@ import { names, wnids } from '../../src/data/imagenet/classes.js';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { paperAnalyses } from '../../src/paper/index.js';
+import { paperAnalyses, paperExperiments } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
@@ -82,7 +82,10 @@ describe('the experiments on a small ImageNet, preset paper', function () {
       { path: 'network', value: network },
       { path: 'checkpoint', value: checkpoint },
     ];
-    const outcome = await runExperiment(context, resolveExperiment(exported, where, 'paper', overrides));
+    const outcome = await runExperiment(
+      context,
+      resolveExperiment(exported, where, 'paper', overrides, paperExperiments),
+    );
     const files = await writeRun(outcome, 'paper', context.resultsRoot);
     const record = JSON.parse(await readFile(join(files, 'record.json'), 'utf8')) as { files: string[] };
     expect((await readdir(files)).sort()).to.deep.equal([...record.files].sort());

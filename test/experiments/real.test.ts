@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { paperAnalyses } from '../../src/paper/index.js';
+import { paperAnalyses, paperExperiments } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
@@ -36,7 +36,7 @@ describe('the experiments on CIFAR-10, preset smoke', function () {
 
   const outcomeOf = async (name: string): Promise<RunOutcome> => {
     const { exported, where } = await loadDefinition(name);
-    return runExperiment(context, resolveExperiment(exported, where, 'smoke'));
+    return runExperiment(context, resolveExperiment(exported, where, 'smoke', [], paperExperiments));
   };
 
   it('are known: a new one is added here', async () => {

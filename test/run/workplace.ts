@@ -5,7 +5,7 @@ import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
 import { type Override, resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { paperAnalyses } from '../../src/paper/index.js';
+import { paperAnalyses, paperExperiments } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
@@ -80,7 +80,7 @@ export function tinyExperiment({ checkpoint }: Workplace, ...overrides: Override
     gates: { after: [1, 2], pooling: '4x4', epochs: 3, l2: 0.0001 },
     thresholds: { margins: [0.01, -0.45], fixed: [[-0.5, -0.5]] },
   };
-  return resolveExperiment(definition, 'tiny', 'laptop', overrides);
+  return resolveExperiment(definition, 'tiny', 'laptop', overrides, paperExperiments);
 }
 
 export interface Finished {

@@ -1,5 +1,5 @@
-import type { PresetName } from '../../experiment/definition.js';
 import { networkLabel } from '../../experiment/own-network.js';
+import type { PresetName } from '../../experiment/presets.js';
 import type { Experiment } from '../../experiment/schema.js';
 
 /** The stages of a submission, in order; each is one array of tasks. */

@@ -1,4 +1,4 @@
-import type { PresetName } from '../../experiment/definition.js';
+import type { PresetName } from '../../experiment/presets.js';
 import type { Clock } from '../../timing/clock.js';
 import type { PairTimes } from '../../timing/estimate.js';
 import type { RowTiming, TimingRecord } from '../../timing/record.js';

@@ -2,7 +2,9 @@ import fc from 'fast-check';
 import { parseThresholds } from '../../../src/cli/commands/predict.js';
 import { InputError } from '../../../src/errors.js';
 import { experimentNames, loadDefinition } from '../../../src/experiment/load.js';
-import { parseSetting, resolveExperiment } from '../../../src/experiment/resolve.js';
+import { type PresetName, presetNames } from '../../../src/experiment/presets.js';
+import { type Override, parseSetting, resolveExperiment } from '../../../src/experiment/resolve.js';
+import { paperExperiments } from '../../../src/paper/index.js';
 import type { Reader } from '../fuzz.js';
 import { mutatedText } from '../mutation.js';
 
@@ -69,9 +71,9 @@ const change: fc.Arbitrary<Change> = fc.record({
   ),
 });
 /** A refusal says of each problem what would be valid. */
-function resolved(...args: Parameters<typeof resolveExperiment>): void {
+function resolved(definition: unknown, preset: PresetName, overrides: readonly Override[] = []): void {
   try {
-    resolveExperiment(...args);
+    resolveExperiment(definition, 'mine.ts', preset, overrides, paperExperiments);
   } catch (error) {
     const said = error instanceof InputError ? error.problems : [];
     const odd = said.find(
@@ -81,7 +83,7 @@ function resolved(...args: Parameters<typeof resolveExperiment>): void {
   }
 }
 
-const preset = fc.constantFrom('laptop', 'smoke', 'paper');
+const preset = fc.constantFrom(...presetNames);
 
 export const experimentReaders: readonly Reader[] = [
   {
@@ -94,13 +96,13 @@ export const experimentReaders: readonly Reader[] = [
         .tuple(fc.nat(seeds.length - 1), some, preset)
         .map(([seed, changes, name]) => [changes.reduce<unknown>(changed, seeds[seed]), name] as const);
     },
-    read: ([definition, name]: [unknown, 'laptop']) => resolved(definition, 'mine.ts', name),
+    read: ([definition, name]: [unknown, PresetName]) => resolved(definition, name),
   },
   {
     name: 'anything as a definition',
     inputs: 10_000,
     input: () => value,
-    read: (definition: unknown) => resolved(definition, 'mine.ts', 'laptop'),
+    read: (definition: unknown) => resolved(definition, 'laptop'),
   },
   {
     name: 'settings',
@@ -135,8 +137,7 @@ export const experimentReaders: readonly Reader[] = [
         .tuple(fc.nat(seeds.length - 1), fc.array(texts, { minLength: 1, maxLength: 3 }))
         .map(([seed, list]) => [seeds[seed], list] as const);
     },
-    read: ([definition, settings]: [unknown, string[]]) =>
-      resolved(definition, 'mine.ts', 'laptop', settings.map(parseSetting)),
+    read: ([definition, settings]: [unknown, string[]]) => resolved(definition, 'laptop', settings.map(parseSetting)),
   },
   {
     name: 'thresholds on the command line',
