@@ -1,19 +1,23 @@
 /**
  * How fast thresholds are searched, what guarantees cost, and how far the paper's search is from the joint optimum.
  *
- * Command   npx tsx bench/thresholds.ts [speed|memory|searches|guarantee]... [--checkpoint FILE] [--splits 200]
- *           (all four; the last two need the cache of `dgate run table1 table2 resnet56`; FILE is ResNet-56's checkpoint)
+ * Command   npx tsx bench/thresholds.ts [speed|memory|searches|guarantee|readings]... [--checkpoint FILE] [--splits 200]
+ *           (all but readings; searches and guarantee need the cache of `dgate run table1 table2 resnet56`; FILE is
+ *           ResNet-56's checkpoint; readings needs the cache of `dgate run table1`)
  * speed: generated images, medians of 7 rounds in one process. searches: joint and sequential search on the validation
  * images of every experiment with margins. guarantee: random splits of the 10,000 test images in halves; thresholds
  * chosen on one with and without a guarantee. Which promises are broken is told in two ways: by the drop on all 10,000
  * images (drawn from without replacement, they are the population that the promise is about), and by the drop on the
- * other half, which scatters around it by itself.
+ * other half, which scatters around it by itself. readings: every search of Table 1's margins beside the printed
+ * thresholds; writes results/readings.csv.
  */
 
 import { fork } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { csvOf } from '../src/csv.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { originalAccuracy, partsOf } from '../src/run/search.js';
@@ -22,6 +26,7 @@ import { paretoFrontier } from '../src/thresholds/frontier.js';
 import { certify } from '../src/thresholds/guarantee.js';
 import { jointSearch, pointOf } from '../src/thresholds/joint.js';
 import { achievableLevels, quantileLevels } from '../src/thresholds/levels.js';
+import { searches as searchKinds, searchMethods } from '../src/thresholds/methods.js';
 import { countOutcomes, outcomeIntervals } from '../src/thresholds/outcomes.js';
 import { sequentialSearch } from '../src/thresholds/sequential.js';
 import { everyImage, generatedScores } from './generated-scores.js';
@@ -168,9 +173,49 @@ async function guarantee(): Promise<void> {
   print(`At most 0.5 points lost with 95 % confidence, ${splits} splits: counts\n${renderColumns(head, rows)}`);
 }
 
-const work = { speed, memory, million, searches, guarantee } as const;
+/** Every search of Table 1's margins: thresholds, what they save and lose, and how far they are from the printed ones. */
+async function readings(): Promise<void> {
+  const { experiment, test, heldOut, costs, classes, flops } = await scoresOf('table1');
+  const [part] = partsOf(experiment, test, heldOut, classes);
+  const { scores, images } = part!.selection;
+  const { margins, fixed } = experiment.thresholds;
+  const lines: (string | number)[][] = [];
+  for (const method of searchMethods) {
+    const search = searchKinds[method].on(scores, costs, images);
+    for (const [i, margin] of margins.entries()) {
+      const thresholds = search(originalAccuracy(scores, images) - margin);
+      const [chosen, reported] = [evaluate(scores, thresholds, costs, images), evaluate(test, thresholds, costs)];
+      const drop = originalAccuracy(test, everyImage(test.count)) - reported.accuracy;
+      const apart = thresholds.reduce((sum, t, gate) => sum + Math.abs(t - fixed[i]![gate]!), 0) / thresholds.length;
+      const saved = [chosen, reported].map((of) => 1 - of.flops / flops);
+      lines.push([method, margin, ...thresholds, ...fixed[i]!, apart, ...saved, drop].map((v) => rounded(v)));
+    }
+  }
+  const gates = costs.slice(1).map((_, gate) => gate + 1);
+  const head = [
+    'search',
+    'margin_fraction',
+    ...gates.map((gate) => `t${gate}`),
+    ...gates.map((gate) => `printed_t${gate}`),
+    'mean_distance_from_printed',
+    'saved_validation_fraction',
+    'saved_fraction',
+    'drop_fraction',
+  ];
+  await writeFile('results/readings.csv', csvOf([head, ...lines]));
+  print(
+    renderColumns(
+      head,
+      lines.map((line) => line.map(String)),
+    ),
+  );
+}
+
+const rounded = (value: string | number): string | number => (typeof value === 'number' ? +value.toFixed(4) : value);
+
+const work = { speed, memory, million, searches, guarantee, readings } as const;
 for (const part of parts) {
-  if (!(part in work)) throw new Error(`${part}; valid: speed, memory, searches, guarantee`);
+  if (!(part in work)) throw new Error(`${part}; valid: speed, memory, searches, guarantee, readings`);
   await work[part as keyof typeof work]();
 }
 if (!parts.includes('million')) {

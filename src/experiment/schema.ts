@@ -57,7 +57,7 @@ const threshold = z.union([z.number(), z.literal(Number.POSITIVE_INFINITY)], {
   error: 'a number; Infinity closes a gate',
 });
 
-const searches = `${searchMethods.join(', ')}, or a list of both`;
+const searches = `${searchMethods.join(', ')}, or a list of several`;
 const search = z
   .union([choice(searchMethods), list(choice(searchMethods), searches).min(1, { error: searches })], {
     error: searches,
@@ -80,7 +80,8 @@ const thresholds = z.strictObject(
     ),
     /**
      * How thresholds are searched for a margin. `joint` (default): those of all gates together, for the fewest FLOPs.
-     * `sequential`: one gate after the other, as in the paper. A list of both: a row for each, and how far they are apart.
+     * Readings of the paper's section 3.1: `sequential`, `lookahead`, `coordinate` (docs/thresholds.md). A list: a row for
+     * each, and how far they are apart.
      */
     search: search.prefault('joint'),
     /**

@@ -1,4 +1,5 @@
 import type { IntervalEnds } from '../statistics/interval.js';
+import { searches as kinds } from '../thresholds/methods.js';
 import { renderColumns } from './columns.js';
 import type { PublishedRow, TableRow } from './rows.js';
 
@@ -101,11 +102,11 @@ function ownCells(row: TableRow, { searched, searches, spread, timed }: TableCol
   ];
 }
 
-/** The target of the thresholds: `1.7%`; with both searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
+/** The target of the thresholds: `1.7%`; with several searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
 function targetOf({ margin, search, guarantee }: TableRow, searches: boolean): string {
   const short = (share: number): string => `${+(100 * share).toFixed(2)}%`;
   if (guarantee !== null) return `<=${short(guarantee.drop)} at ${short(guarantee.confidence)}`;
-  return `${percent(margin, 1)}${searches && search !== null ? ` ${search === 'joint' ? 'joint' : 'seq.'}` : ''}`;
+  return `${percent(margin, 1)}${searches && search !== null ? ` ${kinds[search].short}` : ''}`;
 }
 
 /** @param original the paper's original network, to compute the margin */

@@ -1,7 +1,7 @@
 import type { FindingTable } from '../report/findings.js';
 import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
 import { endsOf, type IntervalEnds } from '../statistics/interval.js';
-import { searchMethods } from '../thresholds/methods.js';
+import { searches, searchMethods } from '../thresholds/methods.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import type { RunOutcome } from './outcome.js';
 import type { Row } from './search.js';
@@ -110,43 +110,37 @@ function originalIntervals({ original, experiment }: TableBasis): RowIntervals {
 }
 
 /**
- * How far the paper's search is from the joint one: FLOPs and accuracy of both, on the images that chose and on those
- * that are reported. Empty unless the experiment asks for both.
+ * How far the searches of an experiment are apart: FLOPs and accuracy of each, on the images that chose and on those
+ * that are reported. Empty unless the experiment asks for several.
  */
 export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'original'>): FindingTable[] {
-  const sequential = rows.filter((row) => row.search === 'sequential');
-  const pairs = sequential.flatMap((one) => {
-    const both = rows.find((row) => row.search === 'joint' && row.margin === one.margin);
-    return both === undefined ? [] : [{ one, both }];
-  });
-  if (pairs.length === 0) return [];
+  const methods = searchMethods.filter((method) => rows.some(({ search }) => search === method));
+  if (methods.length < 2) return [];
+  const margins = [...new Set(rows.flatMap(({ margin }) => margin ?? []))];
   const reduction = (flops: number): number => 1 - flops / original.flops;
   return [
     {
       name: 'searches',
-      title:
-        "The paper's search, one gate after the other, against the joint optimum: FLOPs saved on validation and on test",
+      title: 'Searches beside each other: FLOPs saved on validation and on test, points lost on test',
       columns: [
         'margin_fraction',
-        'saved_validation_sequential_fraction',
-        'saved_validation_joint_fraction',
-        'saved_sequential_fraction',
-        'saved_joint_fraction',
-        'drop_sequential_fraction',
-        'drop_joint_fraction',
+        ...methods.map((method) => `saved_validation_${method}_fraction`),
+        ...methods.map((method) => `saved_${method}_fraction`),
+        ...methods.map((method) => `drop_${method}_fraction`),
         'flops_ratio',
       ],
-      rows: pairs.map(({ one, both }) => [
-        one.margin!,
-        reduction(one.validation!.flops),
-        reduction(both.validation!.flops),
-        reduction(one.evaluation.flops),
-        reduction(both.evaluation.flops),
-        original.accuracy - one.evaluation.accuracy,
-        original.accuracy - both.evaluation.accuracy,
-        both.evaluation.flops / one.evaluation.flops,
-      ]),
-      consoleRows: pairs.length,
+      rows: margins.map((margin) => {
+        const found = methods.map((method) => rows.find((row) => row.search === method && row.margin === margin)!);
+        const evaluations = found.map(({ evaluation }) => evaluation);
+        return [
+          margin,
+          ...found.map(({ validation }) => reduction(validation!.flops)),
+          ...evaluations.map(({ flops }) => reduction(flops)),
+          ...evaluations.map(({ accuracy }) => original.accuracy - accuracy),
+          evaluations.at(-1)!.flops / evaluations[0]!.flops,
+        ];
+      }),
+      consoleRows: margins.length,
     },
   ];
 }
@@ -159,14 +153,12 @@ export function thresholdFacts({ rows, experiment }: TableBasis): [name: string,
   const facts = [
     ...(margins.length === 0
       ? []
-      : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searchWords[method]).join('; ')}`]),
+      : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searches[method].words).join('; ')}`]),
     ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
     `± half of the 95 % interval: 1,000 bootstrap resamples of the reported images, paired, ${chosen} as they are`,
   ];
   return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
 }
-
-const searchWords = { sequential: 'sequential, gate after gate as in the paper', joint: 'joint, all gates together' };
 
 function guaranteeFacts({ drop, confidence, parts }: NonNullable<Row['guarantee']>, chosen: string): string[] {
   const [points, percent] = [+(100 * drop).toFixed(4), +(100 * confidence).toFixed(2)];

@@ -8,12 +8,9 @@ import {
   type Scores,
   type Thresholds,
 } from '../thresholds/evaluate.js';
-import { type Frontier, paretoFrontier } from '../thresholds/frontier.js';
 import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
-import { jointSearch } from '../thresholds/joint.js';
-import { type SearchMethod, searchMethods } from '../thresholds/methods.js';
+import { type SearchMethod, searches, searchMethods } from '../thresholds/methods.js';
 import { combineOutcomes, countOutcomes, type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
-import { sequentialSearch } from '../thresholds/sequential.js';
 
 /** Images that thresholds are chosen on, and images that they are reported on; never the same ones. */
 export interface Part {
@@ -60,15 +57,25 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
 export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[], costs: ExitCosts): Row[] {
   const { margins, fixed, search, guarantee } = experiment.thresholds;
   const methods = searchMethods.filter((method) => search.includes(method));
-  const frontiers = methods.includes('joint') && margins.length > 0 ? parts.map((part) => frontierOf(part, costs)) : [];
+  // Prepared once for all margins
+  const prepared = methods.map((method) => ({
+    method,
+    parts:
+      margins.length === 0
+        ? []
+        : parts.map(({ selection: { scores, images } }) => ({
+            search: searches[method].on(scores, costs, images),
+            original: originalAccuracy(scores, images),
+          })),
+  }));
   const report = (row: Omit<Row, 'evaluation' | 'intervals'>): Row => {
     return { ...row, ...reportOn(parts, row.thresholds, costs, experiment.seed) };
   };
   const validate = (thresholds: readonly Thresholds[]): Evaluation =>
     combine(parts.map(({ selection }, i) => evaluate(selection.scores, thresholds[i]!, costs, selection.images)));
   const searched = margins.flatMap((margin) =>
-    methods.map((method): Row => {
-      const thresholds = parts.map((part, i) => searchPart(method, part, costs, margin, frontiers[i]));
+    prepared.map(({ method, parts }): Row => {
+      const thresholds = parts.map(({ search, original }) => search(original - margin));
       return report({ kind: 'margin', margin, search: method, thresholds, validation: validate(thresholds) });
     }),
   );
@@ -101,23 +108,6 @@ export function reportOn(
     parts.map(({ evaluation }, i) => countOutcomes(evaluation.scores, thresholds[i]!, evaluation.images)),
   );
   return { evaluation, intervals: outcomeIntervals(counts, costs, { seed }) };
-}
-
-const frontierOf = ({ selection }: Part, costs: ExitCosts): Frontier =>
-  paretoFrontier(selection.scores, costs, selection.images);
-
-/** Thresholds of one part for one margin; all gates closed where nothing reaches it. */
-function searchPart(
-  method: SearchMethod,
-  { selection: { scores, images } }: Part,
-  costs: ExitCosts,
-  margin: number,
-  frontier: Frontier | undefined,
-): Thresholds {
-  const required = originalAccuracy(scores, images) - margin;
-  if (method === 'sequential') return sequentialSearch(scores, costs, images, required);
-  const found = jointSearch(scores, costs, images, { kind: 'accuracy', required }, frontier);
-  return found?.thresholds ?? costs.slice(1).map(() => Number.POSITIVE_INFINITY);
 }
 
 /** Share of the images that the original classifier gets right. */

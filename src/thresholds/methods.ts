@@ -1,6 +1,57 @@
-/**
- * Search methods for a required accuracy, in the order of tables. `sequential`: one gate after the other (paper,
- * section 3.1); `joint`: all gates together.
- */
-export const searchMethods = ['sequential', 'joint'] as const;
+import { coordinateSearch } from './coordinate.js';
+import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
+import { paretoFrontier } from './frontier.js';
+import { jointSearch } from './joint.js';
+import { lookaheadSearch } from './lookahead.js';
+import { sequentialSearch } from './sequential.js';
+
+/** Search methods for a required accuracy, in the order of tables. The first three read section 3.1 of the paper. */
+export const searchMethods = ['sequential', 'lookahead', 'coordinate', 'joint'] as const;
 export type SearchMethod = (typeof searchMethods)[number];
+
+type Search = (scores: Scores, costs: ExitCosts, images: ArrayLike<number>, required: number) => Thresholds;
+
+interface SearchKind {
+  /** For a cell of a table. */
+  readonly short: string;
+  readonly words: string;
+  /** Prepares the search on these images. @returns thresholds for a share of images classified right */
+  readonly on: (
+    ...images: Parameters<Search> extends [...infer Images, number] ? Images : never
+  ) => (required: number) => Thresholds;
+}
+
+const unprepared =
+  (search: Search): SearchKind['on'] =>
+  (scores, costs, images) =>
+  (required) =>
+    search(scores, costs, images, required);
+
+export const searches: Readonly<Record<SearchMethod, SearchKind>> = {
+  sequential: {
+    short: 'seq.',
+    words: 'sequential, gate after gate, each with the whole margin',
+    on: unprepared(sequentialSearch),
+  },
+  lookahead: {
+    short: 'look.',
+    words: 'lookahead, gate after gate, each for the fewest FLOPs once the gates after it are chosen too',
+    on: unprepared(lookaheadSearch),
+  },
+  coordinate: {
+    short: 'coord.',
+    words: 'coordinate, gate after gate with the others as they are, until nothing changes',
+    on: unprepared(coordinateSearch),
+  },
+  joint: {
+    short: 'joint',
+    words: 'joint, all gates together',
+    // All gates closed where nothing reaches the accuracy.
+    on: (scores, costs, images) => {
+      const frontier = paretoFrontier(scores, costs, images);
+      return (required) =>
+        jointSearch(scores, costs, images, { kind: 'accuracy', required }, frontier)?.thresholds ??
+        costs.slice(1).map(() => Number.POSITIVE_INFINITY);
+    },
+  },
+};

@@ -1,8 +1,8 @@
 import { leastCount } from '../statistics/quantiles.js';
-import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
+import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 
 /**
- * Thresholds chosen one gate after the other (paper, section 3.1): each gate in turn gets the threshold of lowest
+ * Thresholds chosen one gate after the other, each with the whole margin: each gate in turn gets the threshold of lowest
  * average FLOPs at which the network still classifies enough images correctly, with earlier gates fixed and later gates
  * closed. FLOPs fall with the threshold, so the search takes the lowest achievable threshold that is good enough. A
  * gate whose every threshold breaks the requirement is closed (Infinity).
@@ -16,37 +16,60 @@ export function sequentialSearch(
   images: ArrayLike<number>,
   required: number,
 ): Thresholds {
-  const needed = leastCount(required, images.length);
-  let remaining = Int32Array.from(images);
-  let correct = 0; // images that left at an earlier gate with the right class
-  return costs.slice(0, -1).map((_, gate) => {
-    const threshold = lowestThreshold(scores, gate, remaining, needed - correct);
-    const leaves = (image: number): boolean => scores.confidences[gate]![image]! >= threshold;
-    correct += remaining.filter((image) => leaves(image) && isRight(scores, scores.classes[gate]!, image)).length;
-    remaining = remaining.filter((image) => !leaves(image));
-    return threshold;
-  });
+  return new GateOrders(scores, costs, images, required).complete([]);
 }
 
-const isRight = (scores: Scores, classes: Int32Array, image: number): boolean =>
-  classes[image] === scores.labels[image];
+/** Selection images in the order in which they leave each gate, to choose the threshold of one gate at a time. */
+export class GateOrders {
+  readonly #scores: Scores;
+  readonly #images: ArrayLike<number>;
+  /** Per gate, images by descending confidence; those with NaN never leave and are left out. */
+  readonly #orders: readonly Int32Array[];
+  /** Fewest images to be classified right. */
+  readonly needed: number;
 
-/**
- * The lowest threshold of one gate, later gates closed, at which at least `needed` of the images are classified right.
- */
-function lowestThreshold(scores: Scores, gate: number, images: Int32Array, needed: number): number {
-  const confidences = scores.confidences[gate]!;
-  const order = images.slice().sort((a, b) => confidences[b]! - confidences[a]!);
-  // First the gate is closed and all images go to the original classifier; then they leave in the order of confidence.
-  let right = order.reduce((sum, image) => sum + (isRight(scores, scores.original, image) ? 1 : 0), 0);
-  let best = Number.POSITIVE_INFINITY;
-  order.forEach((image, position) => {
-    right += isRight(scores, scores.classes[gate]!, image) ? 1 : 0;
-    right -= isRight(scores, scores.original, image) ? 1 : 0;
-    const next = order[position + 1];
-    // Images of equal confidence leave together, so a threshold is achievable only between different confidences.
-    const achievable = next === undefined || confidences[next]! < confidences[image]!;
-    if (achievable && right >= needed) best = confidences[image]!;
-  });
-  return best;
+  /** @param required share of `images` to be classified correctly, 0 to 1 */
+  constructor(scores: Scores, costs: ExitCosts, images: ArrayLike<number>, required: number) {
+    this.#scores = scores;
+    this.#images = images;
+    this.needed = leastCount(required, images.length);
+    this.#orders = costs.slice(0, -1).map((_, gate) => {
+      const confidences = scores.confidences[gate]!;
+      const numbers = Int32Array.from(images).filter((image) => !Number.isNaN(confidences[image]!));
+      return numbers.sort((a, b) => confidences[b]! - confidences[a]!);
+    });
+  }
+
+  /** All thresholds: those of the first gates as given, then gate after gate the lowest one, later gates closed. */
+  complete(first: Thresholds): Thresholds {
+    const all = this.#orders.map((_, gate) => first[gate] ?? Number.POSITIVE_INFINITY);
+    for (let gate = first.length; gate < all.length; gate++) all[gate] = this.lowest(all, gate);
+    return all;
+  }
+
+  /** The lowest threshold of a gate, the others as they are, at which enough images are right; else Infinity. */
+  lowest(thresholds: Thresholds, gate: number): number {
+    const { classes, confidences, original, labels, count } = this.#scores;
+    const closed = thresholds.with(gate, Number.POSITIVE_INFINITY);
+    const [gains, gone] = [new Int8Array(count), new Uint8Array(count)];
+    let right = 0;
+    for (let i = 0; i < this.#images.length; i++) {
+      const image = this.#images[i]!;
+      const exit = exitOf(this.#scores, closed, image);
+      const passed = Number((classes[exit] ?? original)[image] === labels[image]);
+      right += passed;
+      if (exit < gate) gone[image] = 1;
+      else gains[image] = Number(classes[gate]![image] === labels[image]) - passed;
+    }
+    let [best, last] = [Number.POSITIVE_INFINITY, Number.NaN];
+    for (const image of this.#orders[gate]!) {
+      if (gone[image] === 1) continue;
+      const confidence = confidences[gate]![image]!;
+      // Images of equal confidence leave together, so a threshold is achievable only between different confidences.
+      if (confidence < last && right >= this.needed) best = last;
+      right += gains[image]!;
+      last = confidence;
+    }
+    return right >= this.needed && !Number.isNaN(last) ? last : best;
+  }
 }

@@ -82,7 +82,7 @@ describe('an experiment', () => {
     const wrong = { margins: [0.01], search: ['best'], guarantee: { drop: 5, risk: 1 } };
     expect(problems({ ...least, thresholds: wrong, seeds: [] })).to.have.members([
       'seeds: []; valid: a list of seeds: [0, 1, 2]',
-      'thresholds.search: ["best"]; valid: sequential, joint, or a list of both',
+      'thresholds.search: ["best"]; valid: sequential, lookahead, coordinate, joint, or a list of several',
       'thresholds.guarantee.drop: 5; valid: a share between 0 and 1: 0.005 is half a point',
       'thresholds.guarantee.risk: unknown key; valid: drop, confidence',
     ]);

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
+import { coordinateSearch } from '../../src/thresholds/coordinate.js';
 import { evaluate, type Scores, type Thresholds } from '../../src/thresholds/evaluate.js';
+import { searches, searchMethods } from '../../src/thresholds/methods.js';
 import { sequentialSearch } from '../../src/thresholds/sequential.js';
 import { randomCosts, randomImages, randomScores } from './scores.js';
 
@@ -100,5 +102,62 @@ describe('sequentialSearch', () => {
     const spent = { ...two, classes: [two.classes[0]!, Int32Array.of(1, 1, 1, 1, 0, 1)] };
     expect(sequentialSearch(spent, [1, 2, 3], all, 5 / 6)).to.deep.equal([3, 8]);
     expect(sequentialSearch(two, [1, 2, 3], all, 0)).to.deep.equal([1, Number.POSITIVE_INFINITY]);
+  });
+});
+
+describe('readings of section 3.1', () => {
+  const all = (count: number): Int32Array => Int32Array.from({ length: count }, (_, i) => i);
+
+  it('spend the margin differently: none is dearer than the sequential search, the joint one is the cheapest', () => {
+    const random = new Random(41, 'readings');
+    const cheaper = { lookahead: 0, coordinate: 0, joint: 0 };
+    for (let trial = 0; trial < 300; trial++) {
+      const gates = 2 + (trial % 2);
+      const [scores, costs] = [randomScores(random, 25, gates), randomCosts(random, gates)];
+      const closed = evaluate(scores, costs.slice(1).fill(Number.POSITIVE_INFINITY), costs).accuracy;
+      const required = closed - 0.1;
+      const found = searchMethods.map((method) => searches[method].on(scores, costs, all(25))(required));
+      const points = found.map((thresholds) => evaluate(scores, thresholds, costs));
+      const [sequential, lookahead, coordinate, joint] = points.map(({ flops }) => flops) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      for (const { accuracy } of points) expect(accuracy, `trial ${trial}`).to.be.at.least(required - 1e-9);
+      for (const other of [lookahead, coordinate, joint]) expect(other).to.be.at.most(sequential);
+      expect(joint, `trial ${trial}`).to.be.at.most(Math.min(lookahead, coordinate));
+      // Whatever the first gate leaves of the margin, the second spends: with two gates nothing is cheaper.
+      if (gates === 2) expect(lookahead).to.equal(joint);
+      for (const [name, flops] of Object.entries({ lookahead, coordinate, joint })) {
+        cheaper[name as keyof typeof cheaper] += Number(flops < sequential);
+      }
+    }
+    for (const [name, count] of Object.entries(cheaper)) expect(count, name).to.be.above(0);
+  });
+
+  it('coordinate passes end where no gate alone saves anything', () => {
+    const random = new Random(42, 'readings');
+    for (let trial = 0; trial < 40; trial++) {
+      const [scores, costs] = [randomScores(random, 20, 3), randomCosts(random, 3)];
+      const required = evaluate(scores, [Infinity, Infinity, Infinity], costs).accuracy - 0.15;
+      const found = coordinateSearch(scores, costs, all(20), required);
+      const { flops } = evaluate(scores, found, costs);
+      for (const gate of found.keys()) {
+        for (const level of new Set(scores.confidences[gate])) {
+          const other = evaluate(scores, found.with(gate, level), costs);
+          expect(other.accuracy < required - 1e-9 || other.flops >= flops, `trial ${trial}`).to.equal(true);
+        }
+      }
+    }
+  });
+
+  it('never take a confidence that is not a number for a threshold', () => {
+    const random = new Random(43, 'readings');
+    const [scores, costs] = [randomScores(random, 12, 2), randomCosts(random, 2)];
+    for (const confidences of scores.confidences) confidences.fill(Number.NaN, 4);
+    for (const method of searchMethods) {
+      expect(searches[method].on(scores, costs, all(12))(0), method).to.not.include(Number.NaN);
+    }
   });
 });
