@@ -24,6 +24,9 @@ export function renderTiming(record: TimingRecord): string {
     ),
     't0, t       mean milliseconds of a batch, original and gated network in turn; p90 the 90th percentile; speed-up 1 - t/t0',
     '            with its 95 % interval; FLOPs reduction of the timed images; efficiency (1 - t/t0) / (1 - F/F0)',
+    record.repeats === 1
+      ? 'Repeats     1 process: the intervals lack the variation between processes (--repeats 3)'
+      : `Repeats     ${record.repeats} processes; the intervals contain their variation (Student's t)`,
     ...record.batches.map(describeBatch),
     ...describeVerified(record),
     `Engine      ${engine.id} on ${engine.device}, ${engine.threads} threads`,
@@ -76,7 +79,7 @@ function describeBatch({ batch, rows, warmUp }: BatchTiming): string {
       ...new Set([Math.min(...values), Math.max(...values)].map((value) => Math.round(value).toLocaleString('en'))),
     ].join(' to ');
   return [
-    `Batch ${String(batch).padEnd(6)}${rules} a row, after ${warmUp.runs} warm-up runs; ${rate(originals)} images/s, gated ${rate(rates)}`,
+    `Batch ${String(batch).padEnd(6)}${rules} a row and process, after ${warmUp.runs} warm-up runs; ${rate(originals)} images/s, gated ${rate(rates)}`,
     `            class and exit as in the cached evaluation: all but ${count('differing')} of ` +
       `${count('images').toLocaleString('en')} timed images, and ${count('nearThreshold')} within 1e-4 of a threshold`,
   ].join('\n');
@@ -109,6 +112,7 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
   const columns = [
     'batch_images',
     'model',
+    'repeats',
     'pairs',
     ...times.map((name) => `original_${name}_ms`),
     ...times.map((name) => `gated_${name}_ms`),
@@ -117,6 +121,7 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
     'speed_up_fraction',
     'speed_up_low_fraction',
     'speed_up_high_fraction',
+    'speed_up_of_repeats_fraction',
     'flops_reduction_fraction',
     'efficiency_fraction',
     'efficiency_low_fraction',
@@ -133,6 +138,7 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
     rows.map((row) => [
       batch,
       row.model,
+      row.speedUps.length,
       row.pairs,
       ...times.map((name) => row.originalMs[name]),
       ...times.map((name) => row.gatedMs[name]),
@@ -141,6 +147,7 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
       row.speedUp,
       row.speedUpInterval.low,
       row.speedUpInterval.high,
+      row.speedUps.join(' '),
       row.flopsReduction,
       row.efficiency,
       row.efficiencyInterval?.low,

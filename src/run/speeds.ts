@@ -12,12 +12,17 @@ function latencies(timing: TimingRecord | undefined): readonly RowTiming[] {
   return timing?.batches.find(({ batch }) => batch === 1)?.rows ?? [];
 }
 
-/** Speed of the row with these thresholds: exactly these, so that times of other gates are never shown. */
+/**
+ * Speed of the row with these thresholds: exactly these, so that times of other gates are never shown. The milliseconds
+ * are at the original's time of the whole column, so that they can be compared with it and with each other: the pace of
+ * a machine changes from row to row, and only t/t0 is of the same pairs.
+ */
 export function speedOf(timing: TimingRecord | undefined, thresholds: TableRow['thresholds']): Speed {
   const wanted = JSON.stringify(thresholds);
   const row = latencies(timing).find((candidate) => JSON.stringify(candidate.thresholds) === wanted);
   if (row === undefined) return none;
-  return { speedMs: row.gatedMs.mean, speedUp: row.speedUp, efficiency: row.efficiency };
+  const speedMs = originalSpeed(timing).speedMs! * (1 - row.speedUp);
+  return { speedMs, speedUp: row.speedUp, efficiency: row.efficiency };
 }
 
 /** Speed of the original network: the mean over its pairs with all rows. */
@@ -33,6 +38,6 @@ export function speedSource(timing: TimingRecord | undefined): string | undefine
   const versions = Object.entries(engine.versions).map(([name, version]) => `${name} ${version}`);
   return (
     `one image at a time, ${engine.id} (${versions.join(', ')}), ${engine.device}, ${machine.cores} cores, ` +
-    `${date.slice(0, 16).replace('T', ' ')} UTC; each row against the original in the same pairs (timing.txt)`
+    `${date.slice(0, 16).replace('T', ' ')} UTC; speed-ups against the original in the same pairs, Speed at the mean t0 of all rows (each row's own: timing.txt)`
   );
 }

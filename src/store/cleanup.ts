@@ -35,7 +35,7 @@ export class PendingCleanup {
 }
 
 const current = new PendingCleanup();
-let last = 0;
+let last = process.pid * 2 ** 20; // a process that this one starts may report to the same supervisor
 
 function tell(told: CleanupNotice): void {
   current.receive(told);

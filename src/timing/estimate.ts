@@ -80,6 +80,16 @@ function blocksOf(pairs: readonly PairTimes[]): Blocks {
   return blocks;
 }
 
+/** Speed-up, FLOPs reduction and efficiency by the totals of all pairs. */
+export function totalsOf(pairs: readonly PairTimes[]) {
+  const sum = (of: (pair: PairTimes) => number): number => pairs.reduce((total, pair) => total + of(pair), 0);
+  return ratiosOf(
+    sum((pair) => pair.originalMs),
+    sum((pair) => pair.gatedMs),
+    sum((pair) => pair.flopsShare) / pairs.length,
+  );
+}
+
 /** Speed-up, FLOPs reduction and efficiency of `blocks.count` blocks, chosen by `draw`. */
 function ratios(blocks: Blocks, draw: (turn: number) => number) {
   let [originalMs, gatedMs, flopsShare, pairs] = [0, 0, 0, 0];
@@ -90,7 +100,12 @@ function ratios(blocks: Blocks, draw: (turn: number) => number) {
     flopsShare += blocks.flopsShare[block]!;
     pairs += blocks.pairs[block]!;
   }
+  return ratiosOf(originalMs, gatedMs, flopsShare / pairs);
+}
+
+/** @param flopsShare mean over the pairs */
+function ratiosOf(originalMs: number, gatedMs: number, flopsShare: number) {
   const speedUp = 1 - gatedMs / originalMs;
-  const flopsReduction = 1 - flopsShare / pairs;
+  const flopsReduction = 1 - flopsShare;
   return { speedUp, flopsReduction, efficiency: flopsReduction > 0 ? speedUp / flopsReduction : null };
 }

@@ -21,17 +21,20 @@ const noiseBounds = {
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
+/** Whether the speed-up is known well enough, all repeats together: a line if not. */
+export function widthWarnings({ speedUpInterval: { low, high } }: Estimate): string[] {
+  if (high - low <= noiseBounds.intervalWidth) return [];
+  const known = `${(1 - high).toFixed(3)} and ${(1 - low).toFixed(3)}`;
+  return [`t/t0 is only known between ${known}: time more images or repeats`];
+}
+
 /**
- * Reasons not to trust these times, one line each; none if the machine was quiet enough.
+ * Reasons not to trust the times of one process, one line each; none if the machine was quiet enough.
  *
  * @param pairs in the order of measurement
  */
-export function noiseWarnings(pairs: readonly PairTimes[], whole: Estimate, seed: number): string[] {
+export function noiseWarnings(pairs: readonly PairTimes[], seed: number): string[] {
   const warnings: string[] = [];
-  const { low, high } = whole.speedUpInterval;
-  if (!(high - low <= noiseBounds.intervalWidth)) {
-    warnings.push(`t/t0 is only known between ${(1 - high).toFixed(3)} and ${(1 - low).toFixed(3)}: time more images`);
-  }
   const { p90, median: usual } = summarise(pairs.map(({ originalMs }) => originalMs));
   if (!(p90 / usual <= noiseBounds.spread)) {
     warnings.push(

@@ -4,7 +4,7 @@ import type { RuleName } from './rules.js';
 import type { TimeSummary } from './summary.js';
 
 /** Version of the format below; files of other versions are not read. */
-export const RECORD_VERSION = 3;
+export const RECORD_VERSION = 4;
 
 /** The results of `dgate time`: `timing.json`. Times are milliseconds per run; a run is a batch of images. */
 export interface TimingRecord {
@@ -18,6 +18,8 @@ export interface TimingRecord {
   readonly engine: EngineDescription;
   readonly machine: MachineDescription;
   readonly rules: RuleName;
+  /** Processes that timed every row. */
+  readonly repeats: number;
   readonly network: string;
   readonly checkpointSha256: string;
   readonly batches: readonly BatchTiming[];
@@ -42,10 +44,13 @@ export interface RowTiming extends Estimate {
   readonly model: string;
   /** Thresholds of each part, as in the table; null for a closed gate. */
   readonly thresholds: readonly (readonly (number | null)[])[];
-  /** Number of pairs and the reason for it. */
+  /** Speed-up of each process; the interval contains their variation. */
+  readonly speedUps: readonly number[];
+  /** Number of pairs in a process and the reason for it. */
   readonly rule: string;
   /** Batches that each network ran consecutively. */
   readonly batchesPerTurn: number;
+  /** Of all processes. */
   readonly pairs: number;
   /** Timed images, repetitions included. */
   readonly images: number;

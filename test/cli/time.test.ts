@@ -23,11 +23,24 @@ describe('dgate time on generated images', () => {
   after(() => place.remove());
 
   it('prints the timed evaluation of every row and writes it beside the table', async () => {
-    const command = ['time', definition, '--images', '48', '--batch', '1,8', '--verify', ...place.options];
+    const command = [
+      'time',
+      definition,
+      '--images',
+      '48',
+      '--batch',
+      '1,8',
+      '--verify',
+      '--repeats',
+      '2',
+      ...place.options,
+    ];
     const { status, stdout, stderr } = await runCli(command, generated);
     expect(status, stderr).to.equal(0);
     expect(stdout).to.match(/^Timed evaluation of mine, preset laptop: resnet20-width0\.25-cifar10\n┌/);
-    expect(stdout).to.match(/\nBatch 1 {5}48 pairs a row, after \d+ warm-up runs; /);
+    expect(stdout).to.match(
+      /\nRepeats {5}2 processes; the intervals contain their variation .*\nBatch 1 {5}48 pairs a row and process, after \d+ warm-up runs; /,
+    );
     expect(stdout).to.contain('all but 0 of 96 timed images');
     expect(stdout).to.contain('Verified    class and exit as in the cached evaluation: all but 0 of 120, 2 rows');
     expect(stderr).to.match(/60 of 60 images have the same class and exit/);
@@ -43,7 +56,12 @@ describe('dgate time on generated images', () => {
     record = JSON.parse(await readFile(join(folder!, 'timing.json'), 'utf8')) as TimingRecord;
     const pairs = parse(await readFile(join(folder!, 'timing-pairs.csv'), 'utf8'), { columns: true }) as object[];
     const timed = record.batches.flatMap(({ rows }) => rows.map((row) => row.pairs));
-    expect(timed.slice(0, 2)).to.deep.equal([48, 48]);
+    expect(timed.slice(0, 2)).to.deep.equal([96, 96]);
+    expect(record.repeats).to.equal(2);
+    const ofRepeat = (repeat: string): number =>
+      (pairs as Record<string, string>[]).filter((pair) => pair['repeat'] === repeat).length;
+    expect([ofRepeat('1'), ofRepeat('2')]).to.deep.equal([pairs.length / 2, pairs.length / 2]);
+    expect(stderr).to.match(/\ntiming mine, repeat 1 of 2: done in .*\ntiming mine, repeat 2 of 2: done in /s);
     expect(pairs).to.have.length(timed.reduce((x, y) => x + y));
     for (const pair of pairs as Record<string, string>[]) {
       expect(Number(pair['original_ms'])).to.be.above(0);
@@ -67,7 +85,8 @@ describe('dgate time on generated images', () => {
     expect(stderr).to.match(/\nspeed: one image at a time, ort-cpu \(onnxruntime-node [\d.]+\), .* UTC;/);
     const { rows } = JSON.parse(stdout) as RunDocument;
     const measured = record.batches[0]!.rows;
-    expect(rows.slice(0, -1).map(({ speedMs }) => speedMs)).to.deep.equal(measured.map(({ gatedMs }) => gatedMs.mean));
+    const t0 = rows.at(-1)!.speedMs!;
+    for (const row of rows.slice(0, -1)) expect(1 - row.speedMs! / t0).to.be.closeTo(row.speedUp!, 1e-9);
     expect(rows[0]).to.include({ speedUp: measured[0]!.speedUp, efficiency: measured[0]!.efficiency });
     const [table = ''] = (await filesBelow(place.results)).filter((name) => name.endsWith('table.csv'));
     const [line] = parse(await readFile(join(place.results, table), 'utf8'), { columns: true }) as Record<
@@ -80,7 +99,18 @@ describe('dgate time on generated images', () => {
   });
 
   it('--json prints one document on stdout, nothing else', async () => {
-    const command = ['time', definition, '--images', '16', '--batch', '8', '--json', ...place.options];
+    const command = [
+      'time',
+      definition,
+      '--images',
+      '16',
+      '--batch',
+      '8',
+      '--repeats',
+      '1',
+      '--json',
+      ...place.options,
+    ];
     const { status, stdout, stderr } = await runCli(command, generated);
     expect(status, stderr).to.equal(0);
     const document = JSON.parse(stdout) as TimingRecord;
@@ -103,6 +133,11 @@ describe('dgate time on generated images', () => {
     expect(await refused('--images', '9', '--rules', 'mlperf')).to.equal(
       'dgate: --images with --rules mlperf: the rules say how many; valid: one of the two\n',
     );
+    for (const repeats of ['0', '101']) {
+      expect(await refused('--repeats', repeats)).to.equal(
+        `dgate: --repeats ${repeats}; valid: a whole number from 1 to 100\n`,
+      );
+    }
     expect(await refused('--images', '0')).to.equal('dgate: --images 0; valid: a whole number, at least 1\n');
   });
 

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { estimate, type PairTimes } from '../../src/timing/estimate.js';
 import type { Surroundings } from '../../src/timing/machine.js';
-import { noiseWarnings, surroundingsWarnings } from '../../src/timing/noise.js';
+import { noiseWarnings, surroundingsWarnings, widthWarnings } from '../../src/timing/noise.js';
 
 /** 1,000 pairs of 10 and 6 ms; 1 % of noise that both share. */
 function pairs(change: (pair: PairTimes, i: number) => Partial<PairTimes> = () => ({})): PairTimes[] {
@@ -14,7 +14,7 @@ function pairs(change: (pair: PairTimes, i: number) => Partial<PairTimes> = () =
   });
 }
 
-const warned = (list: PairTimes[]): string[] => noiseWarnings(list, estimate(list, 0), 0);
+const warned = (list: PairTimes[]): string[] => [...widthWarnings(estimate(list, 0)), ...noiseWarnings(list, 0)];
 
 describe('noise', () => {
   it('causes no warning on a quiet machine, also with images of different exits', () => {
@@ -28,7 +28,7 @@ describe('noise', () => {
     const few = pairs(() => ({ gatedMs: random.below(2) === 0 ? 1 : 10 })).slice(0, 60);
     const [line, ...others] = warned(few);
     expect(others).to.deep.equal([]);
-    expect(line).to.match(/^t\/t0 is only known between 0\.\d{3} and 0\.\d{3}: time more images$/);
+    expect(line).to.match(/^t\/t0 is only known between 0\.\d{3} and 0\.\d{3}: time more images or repeats$/);
   });
 
   it('is reported if the time of the original network varies', () => {

@@ -21,6 +21,11 @@ export const timeCommand = defineCommand({
         ...number('test images a row, the first ones, each once'),
         defaultDescription: 'about 15 s a row',
       })
+      .option('repeats', {
+        ...number('processes that time every row, one after the other; intervals contain their variation'),
+        defaultDescription: '3; 1 with --rules mlperf',
+      })
+      .option('repeat', { type: 'string', hidden: true }) // of the processes that this command starts
       .option('rules', {
         choices: ruleNames,
         default: 'default' as RuleName,
@@ -44,10 +49,14 @@ export const timeCommand = defineCommand({
     if (images !== undefined && options.rules === 'mlperf') {
       throw new InputError('--images with --rules mlperf: the rules say how many; valid: one of the two');
     }
+    const { repeats = options.rules === 'mlperf' ? 1 : 3 } = options;
+    if (!Number.isInteger(repeats) || repeats < 1 || repeats > MOST_REPEATS) {
+      throw new InputError(`--repeats ${repeats}; valid: a whole number from 1 to ${MOST_REPEATS}`);
+    }
     const { perSeed } = await import('../../batch/seeds.js');
     const { parseSetting } = await import('../../experiment/resolve.js');
     const { timingFiles } = await import('../../gated/time/files.js');
-    const { timeRun } = await import('../../gated/time/run.js');
+    const { timeRepeat, timeRun } = await import('../../gated/time/run.js');
     const { renderTiming, timingWarnings } = await import('../../report/timing.js');
     const { writeRun } = await import('../../run/report.js');
     const { runExperiment } = await import('../../run/run.js');
@@ -61,8 +70,19 @@ export const timeCommand = defineCommand({
     await ensureFolder(context.resultsRoot);
     const records: TimingRecord[] = [];
     const seeds = experiments.flatMap((experiment, i) => perSeed(experiment).map((one) => ({ experiment: one, i })));
-    for (const { experiment, i } of seeds) {
-      const outcome = await timeRun(context, await runExperiment(context, experiment), { ...options, batches });
+    const started = startedRepeat(options.repeat);
+    if (started !== undefined) {
+      const quiet = { ...context, progress: { ...context.progress, note() {} } };
+      const outcome = await runExperiment(quiet, seeds[started.run]!.experiment);
+      await timeRepeat(context, outcome, { ...options, ...started, batches, repeats });
+      return;
+    }
+    const { runAgain } = await import('../again.js');
+    for (const [run, { experiment, i }] of seeds.entries()) {
+      const timing = { ...options, repeat: 1, batches, repeats };
+      const fresh = (repeat: number) => runAgain(['--repeat', `${run},${repeat}`]);
+      const found = await runExperiment(context, experiment);
+      const outcome = await timeRun(context, found, timing, repeats === 1 ? undefined : fresh);
       const record = outcome.timing!;
       records.push(record);
       // The table of the same run now has its Speed columns.
@@ -80,6 +100,16 @@ export const timeCommand = defineCommand({
     }
   },
 });
+
+const MOST_REPEATS = 100;
+
+/** What a process of `dgate time` times: `0,2` is the second repeat of the first run. @throws InputError */
+function startedRepeat(text: string | undefined): { readonly run: number; readonly repeat: number } | undefined {
+  if (text === undefined) return undefined;
+  const [run = Number.NaN, repeat = Number.NaN] = text.split(',').map(Number);
+  if (Number.isInteger(run + repeat) && run >= 0 && repeat >= 1) return { run, repeat };
+  throw new InputError(`--repeat ${text}; valid: --repeats N`);
+}
 
 /** Whether the gated network gave any image another class or exit than the table rests on, without an excuse. */
 function isWrong({ batches, verified }: TimingRecord): boolean {

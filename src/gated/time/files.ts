@@ -27,12 +27,15 @@ export async function writeTiming({ record, pairs }: TimingOutcome, folder: stri
 function* pairLines(pairs: readonly RawPair[]): Generator<string> {
   const ways = pairs[0]?.exits.length ?? 0;
   const exits = Array.from({ length: ways }, (_, exit) => `exit${exit + 1}_images`);
-  yield csvOf([['batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms', ...exits]]);
+  yield csvOf([
+    ['repeat', 'batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms', ...exits],
+  ]);
   for (let start = 0; start < pairs.length; start += 4096) {
     yield csvOf(
       pairs
         .slice(start, start + 4096)
         .map((pair) => [
+          pair.repeat,
           pair.batch,
           pair.row,
           pair.index,

@@ -16,6 +16,10 @@ export interface TimingOptions {
   readonly clock?: Clock;
   /** Rest before each turn; tests, whose networks have no threads, take none. */
   readonly rest?: () => Promise<void>;
+  /** Processes that time every row, one after the other; 1 if absent. */
+  readonly repeats?: number;
+  /** Which of them this is, from 1. */
+  readonly repeat?: number;
   /** Keeps every row as it comes, and has those of an interrupted timing. */
   readonly resume?: ResumableRows;
 }
@@ -26,7 +30,7 @@ export interface TimedRow {
   readonly pairs: readonly RawPair[];
 }
 
-/** Where the rows of a timing that has not ended are kept. */
+/** Where the rows of a process that has not ended are kept. */
 export interface ResumableRows {
   /** @returns the row of an interrupted timing, if it was measured as it would be now */
   find(batch: number, index: number, thresholds: RowTiming['thresholds']): Promise<TimedRow | undefined>;
@@ -40,6 +44,8 @@ export interface TimingOutcome {
 
 /** One measured pair in the raw times. */
 export interface RawPair extends PairTimes {
+  /** Process that measured it, counted from 1. */
+  readonly repeat: number;
   readonly batch: number;
   /** Row of the table, counted from 1. */
   readonly row: number;

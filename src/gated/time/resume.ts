@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../../store/files.js';
 import { readSealed, writeSealed } from '../../store/sealed.js';
 import type { RowTiming } from '../../timing/record.js';
-import type { ResumableRows, TimedRow } from './outcome.js';
+import type { ResumableRows, TimedRow, TimingOutcome } from './outcome.js';
 
 const FOLDER = 'timing-partial';
 
@@ -15,20 +15,45 @@ const rowSchema = z.looseObject({
   pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), turn: z.number() })).min(1),
 });
 
+/** What of a finished repeat is looked at before it is taken. */
+const repeatSchema = z.looseObject({
+  key: z.unknown(),
+  batches: z.array(z.number()),
+  record: z.looseObject({ batches: z.array(z.looseObject({ rows: z.array(z.looseObject({})) })) }),
+  pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), row: z.number() })).min(1),
+});
+
+/** One repeat of a timing, kept until all are there. */
+interface ResumableRepeat extends ResumableRows {
+  /** The whole repeat, where it has ended with these batch sizes. */
+  finished(batches: readonly number[]): Promise<TimingOutcome | undefined>;
+  finish(outcome: TimingOutcome): Promise<void>;
+}
+
+/** Removes what a finished timing no longer needs. */
+export const clearPartial = (folder: string): Promise<void> =>
+  rm(join(folder, FOLDER), { recursive: true, force: true });
+
 /**
- * The rows of a timing that has not ended, each in a file of its own, in `timing-partial/` of the run's folder. A row
- * is taken from there only where everything that the times depend on is the same.
+ * A repeat of a timing: each row in a file of its own, then the whole repeat, in `timing-partial/` of the run's folder.
+ * A row or repeat is taken from there only where everything that the times depend on is the same.
  *
  * @param key everything that the times of all rows depend on and the run's folder does not stand for
+ * @param repeat from 1
  */
-export function resumableRows(
-  folder: string,
-  key: unknown,
-  note: (line: string) => void,
-): ResumableRows & { clear(): Promise<void> } {
+export function resumableRows(folder: string, key: unknown, note: (line: string) => void, repeat = 1): ResumableRepeat {
   const wanted = canonicalJson(key);
-  const fileOf = (batch: number, index: number): string => join(folder, FOLDER, `batch${batch}-row${index + 1}.json`);
+  const named = (name: string): string => join(folder, FOLDER, `repeat${repeat}${name}.json`);
+  const fileOf = (batch: number, index: number): string => named(`-batch${batch}-row${index + 1}`);
   return {
+    async finished(batches) {
+      const stored = await readSealed(named(''));
+      if (stored === undefined || 'why' in stored || !repeatSchema.safeParse(stored.found).success) return undefined;
+      const { found } = stored as { found: TimingOutcome & { key: unknown; batches: readonly number[] } };
+      return canonicalJson(found.key) === wanted && String(found.batches) === String(batches) ? found : undefined;
+    },
+    finish: ({ record, pairs }) =>
+      writeSealed(named(''), { key, batches: record.batches.map(({ batch }) => batch), record, pairs }),
     async find(batch, index, thresholds): Promise<TimedRow | undefined> {
       const path = fileOf(batch, index);
       const found = await readSaved(path);
@@ -46,7 +71,6 @@ export function resumableRows(
       return found.row;
     },
     keep: (batch, index, row) => writeSealed(fileOf(batch, index), { key, ...row }),
-    clear: () => rm(join(folder, FOLDER), { recursive: true, force: true }),
   };
 }
 

@@ -84,6 +84,7 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
     const exits = countExits(pair.result.exits, opened.costs.length);
     const spent = exits.reduce((sum, number, exit) => sum + number * opened.costs[exit]!, 0);
     pairs.push({
+      repeat: options.repeat ?? 1,
       batch,
       row: rowIndex + 1,
       index: pairs.length,
@@ -133,8 +134,8 @@ function verdict(pairs: readonly RawPair[], compared: Verification, { experiment
   const agreement = agreementOf(compared);
   const { differing, images } = agreement;
   const wrong = `class or exit of ${differing} of ${images} images differs from the cached evaluation`;
-  const warnings = [...(differing > 0 ? [wrong] : []), ...noiseWarnings(pairs, found, experiment.seed)];
-  return { ...found, agreement, warnings };
+  const warnings = [...(differing > 0 ? [wrong] : []), ...noiseWarnings(pairs, experiment.seed)];
+  return { ...found, speedUps: [found.speedUp], agreement, warnings };
 }
 
 export function agreementOf({ images, near, different }: Verification): Agreement {

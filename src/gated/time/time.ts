@@ -45,11 +45,7 @@ export async function timeGated(
   engine: Engine,
   options: TimingOptions,
 ): Promise<TimingOutcome> {
-  const { count } = opened.test;
-  if (options.images !== undefined && options.images > count) {
-    throw new InputError(`--images ${options.images}; valid: 1 to ${count}, the test images`);
-  }
-  for (const batch of options.batches) for (const row of opened.rows) schedule(opened, row, batch, options.images);
+  checkImages(opened, options);
   const lowered = await opened.source.lowered();
   const original = await engine.loadFeatures(lowered, []);
   try {
@@ -64,6 +60,15 @@ export async function timeGated(
   }
 }
 
+/** @throws InputError for more images than there are, or fewer than a batch */
+export function checkImages(opened: OpenGated, { images, batches }: TimingOptions): void {
+  const { count } = opened.test;
+  if (images !== undefined && images > count) {
+    throw new InputError(`--images ${images}; valid: 1 to ${count}, the test images`);
+  }
+  for (const batch of batches) for (const row of opened.rows) schedule(opened, row, batch, images);
+}
+
 async function timeLoaded(
   context: RunContext,
   opened: OpenGated,
@@ -73,8 +78,11 @@ async function timeLoaded(
 ): Promise<TimingOutcome> {
   const { experiment, rows, source } = opened;
   const verified = options.verify === true ? await verify(context, opened, networks.gated) : null;
-  const total = options.batches.length * rows.length;
-  const task = context.progress.begin(`timing ${experiment.name}`, total, 'rows');
+  const { repeat = 1, repeats = 1 } = options;
+  // The time left is that of this and of all later repeats.
+  const total = (repeats - repeat + 1) * options.batches.length * rows.length;
+  const which = repeats === 1 ? '' : `, repeat ${repeat} of ${repeats}`;
+  const task = context.progress.begin(`timing ${experiment.name}${which}`, total, 'rows');
   const bench: Bench = { opened, options, clock: options.clock ?? monotonicClock, networks, task };
   const pairs: RawPair[] = [];
   const batches: BatchTiming[] = [];
@@ -90,6 +98,7 @@ async function timeLoaded(
     engine: engine.describe(),
     machine: await describeMachine(),
     rules: options.rules,
+    repeats: 1,
     network: source.network.name,
     checkpointSha256: source.checkpoint.sha256,
     batches,
