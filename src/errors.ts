@@ -14,10 +14,42 @@ export class InputError extends Error {
   /** One line each, never empty. */
   readonly problems: readonly string[];
 
-  constructor(problems: string | readonly string[], options?: ErrorOptions) {
-    const list = (typeof problems === 'string' ? [problems] : problems).map(oneLine);
+  constructor(problems: string | Iterable<string>, options?: ErrorOptions) {
+    const all = new Problems(typeof problems === 'string' ? [problems] : problems);
+    const list = all.lines().map(oneLine);
     super(list.join('\n'), options);
     this.problems = list;
+  }
+}
+
+/** Problems of one input: a hundred are reported one by one and kept, the others are counted. No file asks for a million messages. */
+export class Problems {
+  count = 0;
+  readonly #listed: string[] = [];
+
+  /** @param rest what more of them are called */
+  constructor(
+    problems: Iterable<string> = [],
+    readonly most = 100,
+    readonly rest = 'more problems',
+  ) {
+    for (const problem of problems) this.add(problem);
+  }
+
+  add(problem: string): void {
+    // One more than the most: a list that ends in a count of others stays as it is.
+    if (this.count++ <= this.most) this.#listed.push(problem);
+  }
+
+  /** A line each, and one that counts the others. */
+  lines(): string[] {
+    if (this.count <= this.most + 1) return [...this.#listed];
+    return [...this.#listed.slice(0, this.most), `and ${this.count - this.most} ${this.rest}`];
+  }
+
+  /** @throws InputError where there are some */
+  throwIfAny(): void {
+    if (this.count > 0) throw new InputError(this.lines());
   }
 }
 

@@ -2,8 +2,29 @@ import { InputError } from './errors.js';
 
 /** Code of an error of the operating system (`ENOENT`); undefined for every other error. */
 export function systemCode(error: unknown): string | undefined {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const own = error instanceof InputError ? error.cause : error;
+  const code = own instanceof Error && 'code' in own ? own.code : undefined;
   return typeof code === 'string' ? code : undefined;
+}
+
+/**
+ * What the file system says of a path; undefined if there is nothing. Every other error is thrown: a process that may open no
+ * more files, or may not look into a folder, does not know that the folder is empty.
+ *
+ * @throws InputError
+ */
+export async function ifThere<T>(path: string, look: Promise<T>): Promise<T | undefined> {
+  try {
+    return await look;
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw asSystemProblem(error, path) ?? error;
+  }
+}
+
+/** Whether this error says that there is no such file. */
+export function isAbsent(error: unknown): boolean {
+  return ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '');
 }
 
 /** What to do about an error of the operating system, by its code. */

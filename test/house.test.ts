@@ -56,6 +56,15 @@ describe('the structure of the sources', () => {
     expect(found.filter((path) => !openers.includes(path))).to.deep.equal([]);
   });
 
+  it('takes no error of the system for a file that is not there', () => {
+    const looks =
+      /\b(?:l?stat|readdir|read(?:File|Regular|Text|Input|Json))\((?:[^()]|\([^()]*\))*\)\s*\.catch\(\(\) =>/;
+    const found = sources.filter(({ text }) => looks.test(text)).map(({ path }) => path);
+    // A process whose start cannot be read counts as an old one; writing reports other problems; a system may not say what its machine is like.
+    expect(found).to.deep.equal(['src/store/active-processes.ts', 'src/store/input.ts', 'src/timing/machine.ts']);
+    expect(looks.test("(await stat(join(a, 'b')).catch(() => undefined))")).to.equal(true);
+  });
+
   it('writes to the terminal in one place only', () => {
     const writers = sources.filter(({ text }) => /process\.(?:stdout|stderr)\.write\(|console\.\w+\(/.test(text));
     // The others run before anything else is loaded, as the program ends, or as a program of their own.

@@ -1,10 +1,9 @@
-import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { flatten } from '../check/measure.js';
 import { InputError } from '../errors.js';
 import type { TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
-import { exists } from '../store/files.js';
+import { exists, namesIn } from '../store/files.js';
 import { readSealed } from '../store/sealed.js';
 
 /** A finished run, of one seed or of several, as its folder has it. */
@@ -87,13 +86,13 @@ async function find(nameOrPath: string, resultsRoot: string): Promise<string> {
   const below = join(resultsRoot, nameOrPath);
   for (const folder of [resolve(nameOrPath), below]) if (await isRun(folder)) return folder;
   const runs: string[] = [];
-  for (const name of (await readdir(below).catch(() => [])).sort()) {
+  for (const name of (await namesIn(below)).sort()) {
     if ((await isRun(join(below, name))) && !name.includes('-grid-')) runs.push(name);
   }
   if (runs.length === 1) return join(below, runs[0]!);
   const valid = runs.map((name) => `${nameOrPath}/${name}`).join(', ');
   if (runs.length > 1) throw new InputError(`${nameOrPath}: ${runs.length} runs; valid: ${valid}`);
-  const known = (await readdir(resultsRoot).catch(() => [])).join(', ') || 'nothing';
+  const known = (await namesIn(resultsRoot)).join(', ') || 'nothing';
   throw new InputError(
     `${nameOrPath}: no run; valid: the folder of a run, or its name below ${resultsRoot}, where there is ${known}`,
   );

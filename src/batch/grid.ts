@@ -1,6 +1,5 @@
 import { join, relative } from 'node:path';
-import { parse } from 'csv-parse/sync';
-import { csvOf } from '../csv.js';
+import { csvOf, parseCsv } from '../csv.js';
 import { visible } from '../escape.js';
 import type { PresetName } from '../experiment/presets.js';
 import { renderColumns } from '../report/columns.js';
@@ -66,7 +65,7 @@ const pathsOf = ({ combinations }: Grid): string[] => [
 /** The merged table as CSV: what varies, then the columns of `table.csv`; empty where a combination has no such column. */
 export function renderGridCsv(grid: Grid): string {
   const records = doneOf(grid).flatMap(({ settings, document }) => {
-    const own = parse(renderCsv(document.rows), { columns: true }) as Record<string, string>[];
+    const own = parseCsv(renderCsv(document.rows), 'table.csv');
     return own.map((record): Record<string, string> => ({ ...settings, ...record }));
   });
   const columns = [...new Set([...pathsOf(grid), ...records.flatMap((record) => Object.keys(record))])];

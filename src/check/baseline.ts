@@ -1,10 +1,8 @@
-import { parse } from 'csv-parse/sync';
-import { csvOf } from '../csv.js';
-import { InputError, messageOf } from '../errors.js';
+import { csvOf, parseCsv } from '../csv.js';
+import { InputError } from '../errors.js';
 import { csvCell } from '../escape.js';
 import { decimalNumber } from '../numbers.js';
-import { exists } from '../store/files.js';
-import { readInput } from '../store/input.js';
+import { readTextIfThere } from '../store/files.js';
 import type { BaselineThresholds, Measure, Tolerance } from './measure.js';
 
 /** A difference between a baseline and a check. */
@@ -32,20 +30,15 @@ export function renderBaseline(measures: readonly Measure[]): string {
 
 /** A baseline; undefined if the file does not exist. @throws InputError if the file is not a baseline */
 export async function readBaseline(path: string): Promise<Measure[] | undefined> {
-  if (!(await exists(path))) return undefined;
-  let records: Record<string, string>[];
-  try {
-    records = parse(await readInput(path), { columns: true });
-  } catch (error) {
-    if (error instanceof InputError) throw error;
-    throw new InputError(`${path}: not CSV: ${messageOf(error)}`);
-  }
-  const problems = records.flatMap((record, i) => {
+  const text = await readTextIfThere(path);
+  if (text === undefined) return undefined;
+  const records = parseCsv(text, path);
+  const odd = records.findIndex((record) => {
     const isWhole = columns.every((column) => record[column] !== undefined);
-    return isWhole && toleranceFrom(record['tolerance']!) !== undefined ? [] : [`${path}: line ${i + 2}`];
+    return !isWhole || toleranceFrom(record['tolerance']!) === undefined;
   });
-  if (problems.length > 0 || records.length === 0) {
-    const where = problems[0] ?? `${path}: empty`;
+  if (odd >= 0 || records.length === 0) {
+    const where = `${path}: ${odd >= 0 ? `line ${odd + 2}` : 'empty'}`;
     throw new InputError(`${where}; valid: ${columns.join(', ')} (dgate check --update replaces it)`);
   }
   return records.map(({ item, quantity, value, tolerance }) => {

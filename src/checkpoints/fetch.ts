@@ -5,8 +5,7 @@ import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/flops.js';
 import { type Progress, silent } from '../progress.js';
-import { asFileProblem, exists, hashFile, writeFileAtomic } from '../store/files.js';
-import { readText } from '../store/input.js';
+import { asFileProblem, exists, hashFile, readTextIfThere, writeFileAtomic } from '../store/files.js';
 import { locked } from '../store/lock.js';
 import { sweep } from '../store/sweep.js';
 import { seal, unseal } from '../store/text.js';
@@ -115,7 +114,7 @@ async function writeRecord(path: string, record: DownloadRecord): Promise<void> 
 
 /** The whole sha256 of a downloaded file as it was recorded; undefined where none was. */
 export async function recordedHash(path: string): Promise<string | 'damaged' | undefined> {
-  const text = await readText(`${path}.json`).catch(() => undefined);
+  const text = await readTextIfThere(`${path}.json`);
   if (text === undefined) return undefined;
   const record = unseal(text) as Partial<DownloadRecord> | undefined;
   return typeof record?.sha256 === 'string' ? record.sha256 : 'damaged';

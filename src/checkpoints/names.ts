@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js';
+import { InputError, Problems } from '../errors.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 
 /** A tensor that a network needs. */
@@ -8,7 +8,7 @@ export interface ExpectedTensor {
 }
 
 /** Problems of one kind that are listed one by one; the rest is counted. */
-const maxListed = 20;
+const MOST_LISTED = 20;
 
 /**
  * Names that mean the same tensor in different code bases, brought to one spelling: kuangliu/pytorch-cifar says
@@ -107,9 +107,7 @@ function hintOf(fitting: number, needed: number, misshaped: number): string {
 }
 
 function listed(problems: readonly string[], rest: string): string[] {
-  const lines = problems.slice(0, maxListed).map((problem) => `  ${problem}`);
-  if (problems.length > maxListed) lines.push(`  and ${problems.length - maxListed} more ${rest}`);
-  return lines;
+  return new Problems(problems, MOST_LISTED, `more ${rest}`).lines().map((problem) => `  ${problem}`);
 }
 
 /** A loop, since `every` takes ten times as long, which shows with 45 million weights. */

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { messageOf } from '../errors.js';
 import { wholeNumber } from '../numbers.js';
 import { asFileProblem, readJson, writeFileAtomic } from '../store/files.js';
+import { systemCode } from '../system-error.js';
 
 /** How one attempt ended: the part is whole, another attempt may help (failed), or none will (refused). */
 export type Transfer = { readonly kind: 'whole' } | { readonly kind: 'failed' | 'refused'; readonly reason: string };
@@ -115,7 +116,9 @@ function planOf(
 
 /** The bytes that are there, if it is known what they are a part of. */
 async function resumable(url: string, part: string): Promise<Part | undefined> {
-  const record = (await readJson(`${part}.json`).catch(() => undefined)) as Partial<PartRecord> | undefined;
+  const record = (await readJson(`${part}.json`).catch((error: unknown) => {
+    if (systemCode(error) !== undefined) throw error; // a damaged record is none
+  })) as Partial<PartRecord> | undefined;
   const have = await stat(part).then(
     ({ size }) => size,
     () => 0,

@@ -1,4 +1,3 @@
-import { readdir } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { perSeed } from '../batch/seeds.js';
 import { givenThresholds, type Moved, readBaseline, renderBaseline, whatMoved } from '../check/baseline.js';
@@ -9,7 +8,7 @@ import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
-import { writeFileAtomic } from '../store/files.js';
+import { namesIn, writeFileAtomic } from '../store/files.js';
 import { type Checked, renderJunit } from './check-junit.js';
 import { openContext } from './context.js';
 import type { CheckOptions } from './options.js';
@@ -19,7 +18,7 @@ import { resolveAll } from './run-experiments.js';
 /** `dgate check`: every definition and baseline is read before the first one runs. */
 export async function checkExperiments(options: CheckOptions): Promise<void> {
   const folder = resolve(options.baseline ?? join(options.results ?? 'results', 'baseline'));
-  const names = options.experiment?.length ? options.experiment : await namesIn(folder);
+  const names = options.experiment?.length ? options.experiment : await namesWithBaseline(folder);
   const { preset, set, json, checkpoint, engine } = options;
   const overrides = Object.entries({ checkpoint, engine }).flatMap(([path, value]) =>
     value === undefined ? [] : [{ path, value }],
@@ -47,8 +46,8 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
 }
 
 /** The project's experiments that have a baseline. */
-async function namesIn(folder: string): Promise<string[]> {
-  const files = await readdir(folder).catch(() => []);
+async function namesWithBaseline(folder: string): Promise<string[]> {
+  const files = await namesIn(folder);
   const known = await experimentNames();
   const names = files.map((file) => basename(file, '.csv')).filter((name) => known.includes(name));
   if (names.length === 0) {

@@ -7,6 +7,7 @@ import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import type { RunContext } from '../run/context.js';
 import { type Plan, plan } from '../run/stages.js';
+import { ifThere } from '../system-error.js';
 import { duration } from './progress.js';
 
 /** Fewer FLOPs than this take too little time to report. */
@@ -54,8 +55,7 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
 /** Where there is none, the run says so at once. */
 async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
   if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
-  const found = await stat(checkpoint).catch(() => undefined);
-  return found?.isFile() === true;
+  return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;
 }
 
 /** FLOPs of all features of an experiment; images held out are counted as training images. */

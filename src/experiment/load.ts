@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InputError, messageOf } from '../errors.js';
 import { visible } from '../escape.js';
-import { exists } from '../store/files.js';
+import { exists, namesIn } from '../store/files.js';
 import { assertInput } from '../store/input.js';
 import { asSystemProblem } from '../system-error.js';
 import { makePackageKnown } from './package-name.js';
@@ -17,7 +16,7 @@ process.env['TSX_DISABLE_CACHE'] = '1';
 
 /** Names of the project's experiments. */
 export async function experimentNames(): Promise<string[]> {
-  const files = await readdir(folder).catch(() => []);
+  const files = await namesIn(fileURLToPath(folder));
   const names = files.flatMap((file) => /^([A-Za-z0-9-]+)\.(?:ts|js)$/.exec(file)?.[1] ?? []);
   return [...new Set(names)].sort();
 }

@@ -3,6 +3,9 @@ import { isPlain, type Plain, put } from './plain.js';
 import { type Experiment, type ExperimentSchema, presetsSchema } from './schema.js';
 import { show, showKey } from './show.js';
 
+/** With more problems than this there is enough to mend: each would be a copy of the definition. */
+const MOST_PATCHED = 1000;
+
 /** The experiment, or all that is wrong with it: a line each, of path, value and what would be valid. */
 export function checkExperiment(
   definition: Plain,
@@ -10,7 +13,8 @@ export function checkExperiment(
 ): { experiment: Experiment | undefined; problems: string[] } {
   const checked = schema.safeParse(definition, { reportInput: true });
   if (checked.success) return { experiment: checked.data, problems: [] };
-  const issues = [...checked.error.issues, ...hiddenIssues(definition, checked.error.issues, schema)];
+  const { issues: found } = checked.error;
+  const issues = found.length > MOST_PATCHED ? found : [...found, ...hiddenIssues(definition, found, schema)];
   return { experiment: undefined, problems: describe(issues, definition, [], schema) };
 }
 

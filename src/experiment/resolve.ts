@@ -6,8 +6,6 @@ import { checkExperiment, presetsProblems } from './problems.js';
 import { type Experiment, type ExperimentSchema, experimentSchemaOf } from './schema.js';
 import { show } from './show.js';
 
-/** Problems of one file that are listed one by one; the rest is counted. */
-const MOST_LISTED = 50;
 /** Keys in the path of a setting: more than any definition is deep. */
 const DEEPEST = 10;
 
@@ -55,7 +53,7 @@ export function resolveExperiment(
     ...problems,
   ]);
   if (experiment === undefined || all.size > 0) {
-    throw new InputError(listed([...all]).map((problem) => `${where}: ${problem}`));
+    throw new InputError([...all].map((problem) => `${where}: ${problem}`));
   }
   return experiment;
 }
@@ -69,11 +67,6 @@ function sizesIn(presets: unknown): Sizes {
 }
 
 const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
-
-function listed(problems: readonly string[]): readonly string[] {
-  if (problems.length <= MOST_LISTED) return problems;
-  return [...problems.slice(0, MOST_LISTED), `and ${problems.length - MOST_LISTED} more problems`];
-}
 
 /** A validation that says its folds and not its kind is of the default one: `--set thresholds.validation.folds=5`. */
 function withValidationKind(definition: Plain): Plain {

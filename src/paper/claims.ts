@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parse } from 'csv-parse/sync';
+import { parseCsv } from '../csv.js';
 import { networkLabel } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { projectRoot } from '../project.js';
@@ -30,9 +30,10 @@ export function printedClaims(): Promise<readonly PrintedClaim[]> {
 }
 
 async function readClaims(): Promise<PrintedClaim[]> {
-  const text = await readFile(new URL('results/published/claims.csv', projectRoot), 'utf8');
+  const where = 'results/published/claims.csv';
+  const text = await readFile(new URL(where, projectRoot), 'utf8');
   const number = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
-  return (parse(text, { columns: true }) as Record<string, string>[]).map((record) => ({
+  return parseCsv(text, where).map((record) => ({
     id: record['id'] ?? '',
     source: record['source'] ?? '',
     network: record['network'] ?? '',

@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js';
+import { Problems } from '../errors.js';
 import type { ClassGroups } from './analysis.js';
 
 /** Superordinate categories of a dataset's classes. */
@@ -15,30 +15,31 @@ export interface Grouping {
  */
 export function groupClasses(classes: readonly string[], groups: ClassGroups): Grouping {
   const names = Object.keys(groups);
-  const problems: string[] = [];
+  const problems = new Problems();
   const of = classes.map((name) => {
     const homes = names.filter((group) => groups[group]!.includes(name));
     if (homes.length !== 1) {
       const found = homes.length === 0 ? 'in no group' : `in ${homes.join(' and ')}`;
-      problems.push(`analysis.groups: class "${name}" is ${found}; valid: every class in one group`);
+      problems.add(`analysis.groups: class "${name}" is ${found}; valid: every class in one group`);
     }
     return names.indexOf(homes[0] ?? '');
   });
-  for (const group of names) problems.push(...unknown(groups[group]!, classes, `analysis.groups.${group}`));
-  if (problems.length > 0) throw new InputError(problems);
+  for (const group of names) addUnknown(problems, groups[group]!, classes, `analysis.groups.${group}`);
+  problems.throwIfAny();
   return { names, of };
 }
 
 /** Positions of classes by their names. @throws InputError that lists the unknown classes */
 export function classIndices(classes: readonly string[], names: readonly string[], where: string): number[] {
-  const problems = unknown(names, classes, where);
-  if (problems.length > 0) throw new InputError(problems);
+  const problems = new Problems();
+  addUnknown(problems, names, classes, where);
+  problems.throwIfAny();
   return names.map((name) => classes.indexOf(name));
 }
 
-function unknown(names: readonly string[], classes: readonly string[], where: string): string[] {
+function addUnknown(problems: Problems, names: readonly string[], classes: readonly string[], where: string): void {
   const shown = classes.length > 20 ? [...classes.slice(0, 20), '...'] : classes;
-  return names
-    .filter((name) => !classes.includes(name))
-    .map((name) => `${where}: "${name}" is not a class; valid: ${shown.join(', ')}`);
+  for (const name of names) {
+    if (!classes.includes(name)) problems.add(`${where}: "${name}" is not a class; valid: ${shown.join(', ')}`);
+  }
 }

@@ -1,11 +1,10 @@
-import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { parse } from 'csv-parse/sync';
-import { InputError, messageOf } from '../errors.js';
+import { parseCsv } from '../csv.js';
+import { InputError, Problems } from '../errors.js';
 import { decimalNumber } from '../numbers.js';
 import { projectRoot } from '../project.js';
 import type { PublishedRow } from '../report/rows.js';
-import { readRegular } from '../store/input.js';
+import { namesIn, readTextIfThere } from '../store/files.js';
 
 const folder = new URL('results/published/', projectRoot);
 
@@ -16,34 +15,28 @@ const folder = new URL('results/published/', projectRoot);
  * @throws InputError for an unknown table
  */
 export async function readPublished(name: string): Promise<PublishedRow[]> {
-  const text = await readRegular(fileURLToPath(new URL(`${name}.csv`, folder))).catch(() => undefined);
+  const text = await readTextIfThere(fileURLToPath(new URL(`${name}.csv`, folder)));
   if (text === undefined) {
-    const files = (await readdir(folder).catch(() => [])).filter((file) => file !== 'claims.csv');
+    const files = (await namesIn(fileURLToPath(folder))).filter((file) => file !== 'claims.csv');
     const names = files.map((file) => file.replace(/\.csv$/, '')).sort();
     throw new InputError(`published: "${name}"; valid: ${names.join(', ')}`);
   }
-  return parsePublished(text.toString('utf8'), `results/published/${name}.csv`);
+  return parsePublished(text, `results/published/${name}.csv`);
 }
 
 /** @throws InputError if the text is not CSV, or a row has no model, accuracy or FLOPs */
 export function parsePublished(text: string, where: string): PublishedRow[] {
-  let records: Record<string, string>[];
-  try {
-    records = parse(text, { columns: true });
-  } catch (error) {
-    throw new InputError(`${where}: not CSV: ${messageOf(error)}`);
-  }
-  const problems: string[] = [];
-  const rows = records.map((record, i): PublishedRow => {
+  const problems = new Problems();
+  const rows = parseCsv(text, where).map((record, i): PublishedRow => {
     const number = (column: string, unit: number): number | null => {
       const value = record[column];
       if (value === undefined || value === '') return null;
       const scaled = Number(((decimalNumber(value.trim()) ?? Number.NaN) * unit).toPrecision(12));
-      if (!Number.isFinite(scaled)) problems.push(`${where}: row ${i + 1}: ${column} "${value}"; valid: a number`);
+      if (!Number.isFinite(scaled)) problems.add(`${where}: row ${i + 1}: ${column} "${value}"; valid: a number`);
       return scaled;
     };
     for (const column of ['model', 'accuracy_percent', 'flops_g']) {
-      if ((record[column] ?? '') === '') problems.push(`${where}: row ${i + 1}: ${column} is missing`);
+      if ((record[column] ?? '') === '') problems.add(`${where}: row ${i + 1}: ${column} is missing`);
     }
     return {
       model: record['model'] ?? '',
@@ -54,6 +47,6 @@ export function parsePublished(text: string, where: string): PublishedRow[] {
       speedUp: number('speed_up_percent', 0.01),
     };
   });
-  if (problems.length > 0) throw new InputError(problems);
+  problems.throwIfAny();
   return rows;
 }

@@ -2,8 +2,10 @@ import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
+import { asFileProblem } from '../store/files.js';
 import { openInputSync } from '../store/input.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
+import { isAbsent } from '../system-error.js';
 
 const readAt = promisify(read);
 
@@ -125,8 +127,9 @@ async function readFeatures({ set, gate }: Stream, { path, offsets }: CheckedSha
   let file: number;
   try {
     file = openInputSync(path);
-  } catch {
-    throw new CorruptEntryError(set.entry, path, 'is missing');
+  } catch (error) {
+    if (isAbsent(error)) throw new CorruptEntryError(set.entry, path, 'is missing');
+    throw asFileProblem(error, path);
   }
   try {
     for (let done = 0; done < bytes.length; ) {

@@ -22,6 +22,7 @@ import type { LoadedNetwork } from '../onnx/loaded.js';
 import type { Progress } from '../progress.js';
 import { projectRoot } from '../project.js';
 import { hashFile } from '../store/files.js';
+import { ifThere } from '../system-error.js';
 
 /** A network with a checkpoint. The weights are read only where something must be computed. */
 export interface NetworkSource {
@@ -104,7 +105,7 @@ async function locate(
     if (shipped !== undefined) return obtainCheckpoint(shipped, modelsRoot, progress);
     throw new InputError(`${network.name}: no checkpoint; valid: --checkpoint FILE or ID${fits}`);
   }
-  const found = await stat(idOrPath).catch(() => undefined);
+  const found = await ifThere(idOrPath, stat(idOrPath));
   if (found?.isDirectory()) {
     throw new InputError(`checkpoint ${idOrPath}: a folder; valid: a file, or the id of a known one${fits}`);
   }

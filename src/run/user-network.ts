@@ -16,6 +16,7 @@ import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
 import { checkUserModel } from '../onnx/graph/user-model.js';
 import type { UserNetwork } from '../onnx/loaded.js';
+import { ifThere } from '../system-error.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
 
@@ -43,7 +44,7 @@ function inspectOnce(path: string, logits: string | undefined, state: string): P
 /** The network of an experiment that names an ONNX file. @throws InputError */
 export async function openUserNetwork(choice: OnnxNetworkChoice, dataset: string): Promise<UserNetwork> {
   const { file, logits, gatesAfter } = choice;
-  const found = await stat(file).catch(() => undefined);
+  const found = await ifThere(file, stat(file));
   const { graph, cuts } = await inspectOnce(file, logits, `${found?.size} ${found?.mtimeMs}`);
   const name = basename(file).replace(/\.onnx$/, '');
   return { graph, network: describeGraph(graph, cuts, { name, dataset, gatesAfter }) };

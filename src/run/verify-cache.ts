@@ -5,10 +5,10 @@ import { knownCheckpoints } from '../checkpoints/registry.js';
 import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
-import { hashFile } from '../store/files.js';
-import { readText } from '../store/input.js';
+import { hashFile, namesIn, readTextIfThere } from '../store/files.js';
 import { holderIn } from '../store/lock.js';
 import { CorruptEntryError, type Store } from '../store/store.js';
+import { ifThere } from '../system-error.js';
 
 export interface Verified {
   readonly files: number;
@@ -54,10 +54,10 @@ async function verifyResults(store: Store, progress: Progress, found: Findings):
 }
 
 async function verifyLocks(cache: string, found: Findings): Promise<void> {
-  const names = await readdir(cache, { recursive: true }).catch(() => []);
+  const names = (await ifThere(cache, readdir(cache, { recursive: true }))) ?? [];
   for (const name of names.filter((path) => path.endsWith('.lock'))) {
     const path = join(cache, name);
-    const text = await readText(path).catch(() => undefined);
+    const text = await readTextIfThere(path);
     if (text === undefined) continue; // released meanwhile
     found.files++;
     if (holderIn(text) === undefined) found.damaged.push(`${path}: a damaged lock; it counts until nobody renews it`);
@@ -84,7 +84,7 @@ async function verifyDatasets(root: string, progress: Progress, found: Findings)
 }
 
 async function verifyCheckpoints(folder: string, found: Findings): Promise<void> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => !/\.(json|part|lock|tmp)$/.test(name));
+  const names = (await namesIn(folder)).filter((name) => !/\.(json|part|lock|tmp)$/.test(name));
   for (const name of names.sort()) {
     const path = join(folder, name);
     const recorded = await recordedHash(path);

@@ -1,6 +1,7 @@
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryName } from './files.js';
+import { systemCode } from '../system-error.js';
+import { namesIn, temporaryName } from './files.js';
 import { readText } from './input.js';
 import { holderIn, isHeld, Lock } from './lock.js';
 
@@ -26,19 +27,24 @@ export function registerProcess(root: string): Promise<void> {
   return beginning;
 }
 
+/** Errors of a store that cannot be written. */
+const unwritable = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT'];
+
 async function begin(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
+  for (const name of await namesIn(folder)) {
     const path = join(folder, name);
     if (!(await isHeld(path))) await rm(path, { force: true }).catch(() => {});
   }
-  await Lock.tryTake(temporaryName(join(folder, 'run')).replace(/\.tmp$/, '.lock')).catch(() => {});
+  await Lock.tryTake(temporaryName(join(folder, 'run')).replace(/\.tmp$/, '.lock')).catch((error: unknown) => {
+    if (!unwritable.includes(systemCode(error) ?? '')) throw error;
+  });
 }
 
 /** Time at which the oldest active process began to use a store, in ms since 1970; Infinity if none is active. */
 export async function inUseSince(root: string): Promise<number> {
   const folder = folderOf(root);
   let oldest = Number.POSITIVE_INFINITY;
-  for (const name of await readdir(folder).catch(() => [])) {
+  for (const name of await namesIn(folder)) {
     const path = join(folder, name);
     if (!(await isHeld(path))) continue;
     const text = holderIn(await readText(path).catch(() => undefined)) as Partial<ActiveProcess> | undefined;

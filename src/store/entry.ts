@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readdir, rm, stat, utimes } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { rm, stat, utimes } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { asFileProblem, hashFile, readIfThere, sha256, writeFileAtomic } from './files.js';
+import { ifThere } from '../system-error.js';
+import { asFileProblem, hashFile, namesIn, readIfThere, sha256, writeFileAtomic } from './files.js';
 import { MOST_TEXT } from './input.js';
 import { isHeld, Lock } from './lock.js';
 import { sweep } from './sweep.js';
@@ -111,7 +113,7 @@ export class Entry {
   /** Checks a file's hash. @throws CorruptEntryError */
   async verify(name: string): Promise<StoredFile> {
     const path = await this.path(name);
-    const size = (await stat(path).catch(() => undefined))?.size;
+    const size = (await ifThere(path, stat(path)))?.size;
     if (size === undefined) throw new CorruptEntryError(this, path, 'is missing');
     const found = {
       bytes: size,
@@ -204,10 +206,10 @@ export class Entry {
   /** Bytes on disk, and the time of the last use or write in ms since 1970. */
   async usage(): Promise<{ readonly bytes: number; readonly lastUsedMs: number }> {
     const names = await this.#everything();
-    const found = await Promise.all(names.map((name) => stat(join(this.directory, name)).catch(() => undefined)));
+    const found = await Promise.all(names.map((name) => this.#statOf(name)));
     const bytes = found.reduce((sum, file) => sum + (file?.size ?? 0), 0);
     const manifest = found[names.indexOf(MANIFEST)];
-    const folder = await stat(this.directory).catch(() => undefined);
+    const folder = await this.#statOf('.');
     const changed = [folder, ...found].map((file) => file?.mtimeMs ?? 0);
     return { bytes, lastUsedMs: manifest?.mtimeMs ?? Math.max(...changed) };
   }
@@ -240,8 +242,13 @@ export class Entry {
     return found;
   }
 
+  #statOf(name: string): Promise<Stats | undefined> {
+    const path = join(this.directory, name);
+    return ifThere(path, stat(path));
+  }
+
   #everything(): Promise<string[]> {
-    return readdir(this.directory).catch(() => []);
+    return namesIn(this.directory);
   }
 }
 

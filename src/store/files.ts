@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseJson } from '../json.js';
-import { asSystemProblem, systemCode } from '../system-error.js';
+import { asSystemProblem, ifThere, systemCode } from '../system-error.js';
 import { removeOnExit } from './cleanup.js';
 import { assertReplaceable, MOST_TEXT, openInput, readRegular } from './input.js';
 import { thisProcess } from './processes.js';
@@ -91,23 +91,28 @@ export async function hashFile(
   return hash.digest(encoding);
 }
 
-/** Whether this path exists. */
+/** Whether this path exists. @throws InputError if that cannot be told */
 export async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+  return (await ifThere(path, stat(path))) !== undefined;
 }
 
 /** Reads a file; undefined if it does not exist. @throws InputError if it exists but cannot be read */
-export async function readIfThere(path: string, most?: number): Promise<Buffer | undefined> {
-  try {
-    return await readRegular(path, most);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw asFileProblem(error, path);
-  }
+export function readIfThere(path: string, most?: number): Promise<Buffer | undefined> {
+  return ifThere(path, readRegular(path, most));
+}
+
+/** A whole file as text; undefined if it does not exist. @throws as {@link readIfThere} */
+export async function readTextIfThere(path: string): Promise<string | undefined> {
+  return (await readIfThere(path, MOST_TEXT))?.toString('utf8');
+}
+
+/** Names in a folder; none if it does not exist. @throws InputError if it cannot be read */
+export async function namesIn(folder: string): Promise<string[]> {
+  return (await ifThere(folder, readdir(folder))) ?? [];
 }
 
 /** Reads and parses a JSON file; undefined if it is missing. @throws InputError if it is not JSON */
 export async function readJson(path: string): Promise<unknown> {
-  const bytes = await readIfThere(path, MOST_TEXT);
-  return bytes === undefined ? undefined : parseJson(bytes.toString('utf8'), path);
+  const text = await readTextIfThere(path);
+  return text === undefined ? undefined : parseJson(text, path);
 }

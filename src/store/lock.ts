@@ -2,7 +2,7 @@ import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { rm, stat, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { systemCode } from '../system-error.js';
+import { ifThere, isAbsent, systemCode } from '../system-error.js';
 import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
 import { readRegularSync, readText } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
@@ -179,10 +179,11 @@ function putBackUnless(expected: string, taken: string, path: string): void {
 async function isDead(path: string, text: string, silentMs: number): Promise<boolean> {
   const holder = holderIn(text);
   if (holder !== undefined && hasEnded(holder)) return true;
-  const found = await stat(path).catch(() => undefined);
+  const found = await ifThere(path, stat(path));
   return found === undefined || Date.now() - found.mtimeMs > silentMs;
 }
 
+/** Text of a lock; undefined if it is gone. One that cannot be read has no holder that is known, and counts by its age. */
 function textOf(path: string): Promise<string | undefined> {
-  return readText(path).catch(() => undefined);
+  return readText(path).catch((error: unknown) => (isAbsent(error) ? undefined : ''));
 }

@@ -35,7 +35,8 @@ function machineName(): string {
   const read = (path: string): string => {
     try {
       return path.includes('/ns/') ? readlinkSync(path) : readFileSync(path, 'utf8');
-    } catch {
+    } catch (error) {
+      if (/^E[MN]FILE$/.test(systemCode(error) ?? '')) throw error; // later, there would be another name
       return ''; // not Linux: the host's name is enough
     }
   };

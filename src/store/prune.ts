@@ -1,5 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ifThere } from '../system-error.js';
 import { inUseSince } from './active-processes.js';
 import { CorruptEntryError, type Entry } from './entry.js';
 import { asFileProblem } from './files.js';
@@ -64,7 +65,7 @@ export async function prune(cache: string, store: Store, limits: PruneLimits, dr
     cache,
     kept.filter(({ inUse }) => !inUse).map(({ entry }) => entry),
   )) {
-    const bytes = (await stat(path).catch(() => undefined))?.size ?? 0;
+    const bytes = (await ifThere(path, stat(path)))?.size ?? 0;
     if (!dryRun) await rm(path, { force: true }).catch((error) => Promise.reject(asFileProblem(error, path)));
     temporary.push({ path, bytes });
   }
@@ -96,7 +97,7 @@ async function leftOver(cache: string, entries: readonly Entry[]): Promise<strin
 }
 
 async function foldersBelow(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const entries = (await ifThere(folder, readdir(folder, { withFileTypes: true }))) ?? [];
   const folders = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
   return [...folders, ...(await Promise.all(folders.map(foldersBelow))).flat()];
 }

@@ -1,5 +1,4 @@
-import { exists, writeFileAtomic } from './files.js';
-import { MOST_TEXT, readInput } from './input.js';
+import { readTextIfThere, writeFileAtomic } from './files.js';
 import { seal, unseal } from './text.js';
 
 /** For `JSON.stringify`: a closed gate's threshold is the text `Infinity`. */
@@ -20,8 +19,9 @@ export async function writeSealed(path: string, value: object): Promise<void> {
 export async function readSealed(
   path: string,
 ): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
-  if (!(await exists(path))) return undefined;
-  const found = unseal((await readInput(path, MOST_TEXT)).toString('utf8'));
+  const text = await readTextIfThere(path);
+  if (text === undefined) return undefined;
+  const found = unseal(text);
   if (found !== undefined) return { found };
   return { why: `${path}: not as dgate wrote it: edited, damaged, or of an older version` };
 }

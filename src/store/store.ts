@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
+import { ifThere } from '../system-error.js';
 import { registerProcess } from './active-processes.js';
 import { Entry, type KeyInputs } from './entry.js';
 import { asFileProblem, canonicalJson, makeFolder, sha256 } from './files.js';
@@ -34,7 +35,7 @@ export class Store {
 
 /** Names of the folders in a folder, sorted, without hidden ones. */
 async function foldersIn(path: string): Promise<string[]> {
-  const entries = await readdir(path, { withFileTypes: true }).catch(() => []);
+  const entries = (await ifThere(path, readdir(path, { withFileTypes: true }))) ?? [];
   return entries.flatMap((entry) => (entry.isDirectory() && !entry.name.startsWith('.') ? [entry.name] : [])).sort();
 }
 

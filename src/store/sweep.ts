@@ -1,5 +1,7 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ifThere } from '../system-error.js';
+import { namesIn } from './files.js';
 import { isHeld } from './lock.js';
 import { hasEnded } from './processes.js';
 
@@ -11,11 +13,11 @@ const DAY_MS = 24 * 60 * 60 * 1000;
  */
 export async function abandonedIn(folder: string): Promise<string[]> {
   const abandoned: string[] = [];
-  for (const name of await readdir(folder).catch(() => [])) {
+  for (const name of await namesIn(folder)) {
     const [, machine, pid] = /\.([0-9a-f]{12})-(\d+)-[0-9a-f]{8}\.tmp$/.exec(name) ?? [];
     if (machine === undefined) continue;
     const path = join(folder, name);
-    const changed = (await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now();
+    const changed = (await ifThere(path, stat(path)))?.mtimeMs ?? Date.now();
     // A reused process id must not keep a file forever: a day is enough.
     if (hasEnded({ machine, pid: Number(pid), started: '' }) || Date.now() - changed > DAY_MS) abandoned.push(path);
   }
@@ -24,7 +26,7 @@ export async function abandonedIn(folder: string): Promise<string[]> {
 
 /** Locks in a folder whose holders are dead. */
 export async function deadLocksIn(folder: string): Promise<string[]> {
-  const locks = (await readdir(folder).catch(() => [])).filter((name) => name.endsWith('.lock'));
+  const locks = (await namesIn(folder)).filter((name) => name.endsWith('.lock'));
   const paths = locks.map((name) => join(folder, name));
   const held = await Promise.all(paths.map((path) => isHeld(path)));
   return paths.filter((_, i) => !held[i]);

@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
@@ -7,7 +7,7 @@ import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import type { Network } from '../networks/network.js';
 import { networkTensors } from '../networks/tensors.js';
-import { canonicalJson } from '../store/files.js';
+import { canonicalJson, namesIn } from '../store/files.js';
 import type { Tensor } from '../tensor.js';
 import type { CurvePoint } from './curve.js';
 import { type Recipe, type RecipeName, recipeNames } from './recipe.js';
@@ -168,7 +168,7 @@ export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step
 /** Removes temporary files of killed processes beside a state; each is as large as the state. */
 export async function removeLeftovers(path: string): Promise<void> {
   const folder = dirname(path);
-  const names = await readdir(folder).catch((): string[] => []);
+  const names = await namesIn(folder);
   const left = names.filter(
     (name) => name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.tmp$/.test(name),
   );

@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
-import { readJson, writeFileAtomic } from '../../store/files.js';
-import { readText } from '../../store/input.js';
+import { namesIn, readJson, readTextIfThere, writeFileAtomic } from '../../store/files.js';
 import { infinityAsText } from '../../store/sealed.js';
 import { type StageName, type SubmissionPlan, stageNames } from './plan.js';
 import type { Resources } from './script.js';
@@ -88,7 +87,7 @@ export class Submission {
   /** Folders of all submissions of a cache, the newest first. */
   static async list(cache: string): Promise<string[]> {
     const root = join(cache, 'submissions');
-    const names = await readdir(root).catch(() => []);
+    const names = await namesIn(root);
     return names
       .sort()
       .reverse()
@@ -141,8 +140,8 @@ export class Submission {
 
   /** The last line of a task's log. */
   async lastLine(id: string): Promise<string | undefined> {
-    const text = await readText(this.logOf(id)).catch(() => '');
-    return text.trim().split('\n').at(-1) || undefined;
+    const text = await readTextIfThere(this.logOf(id));
+    return text?.trim().split('\n').at(-1) || undefined;
   }
 
   #statePath(id: string): string {

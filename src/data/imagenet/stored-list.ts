@@ -1,7 +1,6 @@
 import { parseJson } from '../../json.js';
 import { wholeNumber } from '../../numbers.js';
-import { sha256, writeFileAtomic } from '../../store/files.js';
-import { readRegular } from '../../store/input.js';
+import { readIfThere, sha256, writeFileAtomic } from '../../store/files.js';
 import { FileList, type ListedFile } from '../image-folder/listing.js';
 import type { Scan } from './layout.js';
 
@@ -45,7 +44,7 @@ function* textOf(header: Header, list: FileList): Generator<string> {
 
 /** Reads a stored list; undefined if it is missing or damaged. */
 export async function readList(path: string): Promise<StoredList | undefined> {
-  const bytes = await readRegular(path).catch(() => undefined);
+  const bytes = await readIfThere(path);
   const end = bytes?.indexOf(10) ?? -1;
   if (bytes === undefined || end < 0) return undefined;
   try {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { InputError, messageOf } from '../../errors.js';
+import { messageOf, Problems } from '../../errors.js';
 import { type Progress, silent } from '../../progress.js';
 import { sha256 } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
@@ -13,7 +13,7 @@ import { groundTruthsOf, locate, stem } from './layout.js';
 import { imageNetReport, incompleteness, listOf, readRegistration, splitsOf, writeRegistration } from './register.js';
 
 /** Problems of one kind that are listed one by one; the rest is counted. */
-const maxListed = 20;
+const MOST_LISTED = 20;
 const batchFiles = 64;
 
 /**
@@ -27,24 +27,24 @@ export async function verifyImageNet(root: string, progress: Progress = silent):
   const folders = locate(registration.folder);
   const lists = new Map<PublishedSplit, FileList>();
   const hashes = new Map<PublishedSplit, string>();
-  const problems: string[] = [];
+  const problems = new Problems();
   for (const split of ['train', 'test'] as const) {
     if (splitsOf(folders).includes(split)) continue;
-    problems.push(`${folders.root}: no ${split === 'train' ? 'train/' : 'val/'} folder here`);
+    problems.add(`${folders.root}: no ${split === 'train' ? 'train/' : 'val/'} folder here`);
   }
   for (const split of splitsOf(folders)) {
     const { list } = await listOf(root, registration, split, progress);
     lists.set(split, list);
-    problems.push(...incompleteness(split, list), ...limited(mislabelled(list, folders.root), 'more labels'));
     const { broken, hash } = await readAll(list, progress);
-    problems.push(...limited(broken, 'more files that cannot be decoded'));
+    const found = [...incompleteness(split, list), ...mislabelled(list, folders.root), ...broken];
+    for (const problem of found) problems.add(problem);
     hashes.set(split, hash);
     const before = registration.verified?.[split];
     if (before !== undefined && before !== hash) {
-      problems.push(`${list.directory}: not the bytes that were verified on ${registration.verified?.date}`);
+      problems.add(`${list.directory}: not the bytes that were verified on ${registration.verified?.date}`);
     }
   }
-  if (problems.length > 0) throw new InputError(problems);
+  problems.throwIfAny();
   const verified = { date: new Date().toISOString(), ...Object.fromEntries(hashes) };
   await writeRegistration(root, { ...registration, verified });
   return imageNetReport(root, 'present', lists, [], hashes);
@@ -53,50 +53,45 @@ export async function verifyImageNet(root: string, progress: Progress = silent):
 /** Decodes every file. @returns a line for each that cannot be, and one hash of all bytes in the list's order */
 async function readAll(list: FileList, progress: Progress): Promise<{ broken: string[]; hash: string }> {
   const task = progress.begin(`reading ${list.directory}`, list.count, 'images');
-  const broken: string[] = [];
+  const broken = new Problems([], MOST_LISTED, 'more files that cannot be decoded');
   const whole = createHash('sha256');
   const check = async (index: number): Promise<string> => {
     const path = join(list.directory, list.path(index));
     try {
       const bytes = await readRegular(path);
       await decodeImage(bytes, usualGeometry).catch((error: unknown) => {
-        broken.push(`${path}: ${messageOf(error).split('\n')[0]}`);
+        broken.add(`${path}: ${messageOf(error).split('\n')[0]}`);
       });
       return sha256(bytes);
     } catch (error) {
-      broken.push(`${path}: ${messageOf(error)}`);
+      broken.add(`${path}: ${messageOf(error)}`);
       return '';
     }
   };
   for (let start = 0; start < list.count; start += batchFiles) {
     const count = Math.min(batchFiles, list.count - start);
     for (const hash of await Promise.all(Array.from({ length: count }, (_, i) => check(start + i)))) whole.update(hash);
-    task.update(start + count, broken.length > 0 ? `${broken.length} broken` : undefined);
+    task.update(start + count, broken.count > 0 ? `${broken.count} broken` : undefined);
   }
-  task.end(`${list.directory}: ${list.count.toLocaleString('en')} files read, ${broken.length} cannot be decoded`);
-  return { broken: broken.sort(), hash: whole.digest('hex') };
+  task.end(`${list.directory}: ${list.count.toLocaleString('en')} files read, ${broken.count} cannot be decoded`);
+  return { broken: broken.lines().sort(), hash: whole.digest('hex') };
 }
 
 /** Images whose name (n01440764_10026.JPEG) or another ground truth says another class than the list. */
 function mislabelled(list: FileList, root: string): string[] {
   const truths = groundTruthsOf(list.directory, root);
-  const problems: string[] = [];
+  const problems = new Problems([], MOST_LISTED, 'more labels');
   for (const { path, label } of list.files()) {
     const name = stem(path);
     const named = /^(n\d{8})_/.exec(name)?.[1];
     if (named !== undefined && named !== wnids[label]) {
-      problems.push(`${list.directory}/${path}: of class ${named} by its name, of ${wnids[label]} by its folder`);
+      problems.add(`${list.directory}/${path}: of class ${named} by its name, of ${wnids[label]} by its folder`);
     }
     for (const { file, labels } of truths) {
       const other = labels.get(name);
       if (other === undefined || other === label) continue;
-      problems.push(`${list.directory}/${path}: of class ${wnids[label]}, but of ${wnids[other]} by ${file}`);
+      problems.add(`${list.directory}/${path}: of class ${wnids[label]}, but of ${wnids[other]} by ${file}`);
     }
   }
-  return problems;
-}
-
-function limited(problems: readonly string[], rest: string): string[] {
-  if (problems.length <= maxListed) return [...problems];
-  return [...problems.slice(0, maxListed), `and ${(problems.length - maxListed).toLocaleString('en')} ${rest}`];
+  return problems.lines();
 }

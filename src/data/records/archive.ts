@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { list } from 'tar';
-import { InputError, messageOf } from '../../errors.js';
+import { InputError, messageOf, Problems } from '../../errors.js';
 import { asFileProblem } from '../../store/files.js';
 
 /**
@@ -19,7 +19,7 @@ export async function extractFiles(
   into: string,
 ): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
-  const problems: string[] = [];
+  const problems = new Problems();
   const taken: Promise<void>[] = [];
   const writing: Promise<void>[] = [];
   let broken = false;
@@ -38,9 +38,9 @@ export async function extractFiles(
         const name = basename(entry.path);
         const most = wanted.get(name);
         if (most === undefined || (entry.type !== 'File' && entry.type !== 'OldFile')) return entry.resume();
-        if (found.has(name)) problems.push(`${archive}: ${name} is in it twice`);
-        else if (entry.size > most) problems.push(`${archive}: ${name} has ${entry.size} bytes; at most ${most}`);
-        if (problems.length > 0) return entry.resume();
+        if (found.has(name)) problems.add(`${archive}: ${name} is in it twice`);
+        else if (entry.size > most) problems.add(`${archive}: ${name} has ${entry.size} bytes; at most ${most}`);
+        if (problems.count > 0) return entry.resume();
         found.add(name);
         const whole = entry.concat().then((data) => write(name, data));
         // Awaited below; until then a failure must not count as an unhandled rejection.
@@ -56,6 +56,6 @@ export async function extractFiles(
   }
   const failed = (await Promise.allSettled(taken)).find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) throw asFileProblem(failed.reason, into);
-  if (problems.length > 0) throw new InputError(problems);
+  problems.throwIfAny();
   return found;
 }

@@ -7,6 +7,7 @@ import { locked } from '../../store/lock.js';
 import { isRunning } from '../../store/processes.js';
 import { ensureFolder } from '../../store/store.js';
 import { sweep } from '../../store/sweep.js';
+import { ifThere } from '../../system-error.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
 import { classesText, directoryOf, type RecordLayout } from './layout.js';
 import { makeFrom } from './sources.js';
@@ -115,7 +116,7 @@ async function removeAbandoned(directory: string, folder: string): Promise<void>
     const path = join(directory, name);
     const pid = Number(name.split('.').at(-2));
     const ours = name === temporaryName(folder, hostname(), pid);
-    const ageMs = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? 0);
+    const ageMs = Date.now() - ((await ifThere(path, stat(path)))?.mtimeMs ?? 0);
     if (ageMs > dayMs || (ours && (pid === process.pid || !isRunning(pid))))
       await rm(path, { recursive: true, force: true });
   }

@@ -77,12 +77,14 @@ function toRecords(sheet: Uint8Array, labels: readonly number[]): Uint8Array {
 
 /** @returns (images, 1024 pixels, 3 colours) bytes */
 async function readSheet(path: string, images: number): Promise<Uint8Array> {
-  const { data, info } = await sharp(withoutExtras(await readInput(path)), { limitInputPixels: pixels * images })
-    .raw()
-    .toBuffer({ resolveWithObject: true })
-    .catch((error: unknown) => {
-      throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
-    });
+  const file = withoutExtras(await readInput(path));
+  const decode = async () =>
+    sharp(file, { limitInputPixels: pixels * images })
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+  const { data, info } = await decode().catch((error: unknown) => {
+    throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
+  });
   if (info.width !== pixels || info.height !== images || info.channels !== 3) {
     throw new InputError(
       `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: ${pixels} x ${images} of 3`,

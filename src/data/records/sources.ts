@@ -4,6 +4,7 @@ import { InputError } from '../../errors.js';
 import type { Progress } from '../../progress.js';
 import { exists } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
+import { ifThere } from '../../system-error.js';
 import type { Download } from '../dataset.js';
 import { extractFiles } from './archive.js';
 import { fetchCommand, type RecordLayout, recordBytes } from './layout.js';
@@ -63,7 +64,7 @@ async function makeFromOfficial(work: Workplace): Promise<string> {
 }
 
 async function makeFromPath(from: string, work: Workplace): Promise<string> {
-  const found = await stat(from).catch(() => undefined);
+  const found = await ifThere(from, stat(from));
   if (found === undefined) {
     throw new InputError(
       `--from ${from}: no such folder; valid: ${sources.join(', ')} or a folder that holds the data`,

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../../errors.js';
-import { exists, readIfThere, sha256, writeFileAtomic } from '../../store/files.js';
-import { readText } from '../../store/input.js';
+import { exists, readIfThere, readTextIfThere, sha256, writeFileAtomic } from '../../store/files.js';
 import { seal, unseal } from '../../store/text.js';
 import type { DataReport, PublishedSplit } from '../dataset.js';
 import {
@@ -123,7 +122,7 @@ export async function writeDescription(directory: string, dataset: string, sourc
 /** The problem with the description, in one line; undefined if it is valid or missing. */
 async function problemOfDescription(directory: string): Promise<string | undefined> {
   const path = pathOf(directory);
-  const text = await readText(path).catch(() => undefined);
+  const text = await readTextIfThere(path);
   if (text === undefined || descriptionSchema.safeParse(unseal(text)).success) return undefined;
   return `${path}: is not what was written there; it only says where the data came from and can be deleted`;
 }

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { removeOnExit } from '../../store/cleanup.js';
+import { isAbsent, systemCode } from '../../system-error.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
 import { fail, lockSetup, settingUp } from '../setup/fail.js';
 import { fetchWheel, glibcMinorVersion } from '../setup/pip.js';
@@ -103,7 +104,8 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
 function readStamp(folder: string): z.infer<typeof stampSchema> | undefined {
   try {
     return stampSchema.parse(JSON.parse(readFileSync(join(folder, STAMP), 'utf8')));
-  } catch {
+  } catch (error) {
+    if (systemCode(error) !== undefined && !isAbsent(error)) throw error;
     return undefined; // missing or incomplete: install again
   }
 }

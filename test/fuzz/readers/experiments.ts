@@ -77,7 +77,7 @@ function resolved(definition: unknown, preset: PresetName, overrides: readonly O
   } catch (error) {
     const said = error instanceof InputError ? error.problems : [];
     const odd = said.find(
-      (line) => !/^mine\.ts: (.+; valid: .+|and \d+ more problems)$/.test(line) || /Invalid input|\[object/.test(line),
+      (line) => !/^(mine\.ts: .+; valid: .+|and \d+ more problems)$/.test(line) || /Invalid input|\[object/.test(line),
     );
     throw odd === undefined ? error : new Error(`says nothing of use: ${odd}`);
   }
