@@ -1,9 +1,11 @@
 // The last step of `npm run build`: yargs' forty-five modules as one file, and the command line told to take that one.
 // Finding and loading them one by one takes a fifth of the time of `dgate --help`; nothing else of dgate is bundled.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { build } from 'esbuild';
 
-await build({
+const { metafile } = await build({
+  metafile: true,
   entryPoints: ['yargs'],
   outfile: 'dist/vendor/yargs.js',
   bundle: true,
@@ -12,6 +14,24 @@ await build({
   target: 'node20',
   legalComments: 'inline',
 });
+
+// Their licences ask that the notices go with the code. (Packages that `npm pack` carries whole have theirs inside.)
+const packages = new Set(
+  Object.keys(metafile.inputs).flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? []),
+);
+if (packages.size === 0) throw new Error('no package of yargs.js is known: whose licences go with it?');
+const notices = [];
+for (const folder of [...packages].sort()) {
+  const { name, version, license } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'));
+  const file = (await readdir(folder)).find((entry) => /^licen[cs]e/i.test(entry));
+  if (file === undefined) throw new Error(`${folder}: no licence file`);
+  notices.push(`${name} ${version} (${license})\n\n${(await readFile(join(folder, file), 'utf8')).trim()}\n`);
+}
+await writeFile(
+  'dist/vendor/LICENSES.txt',
+  `yargs.js holds code of these packages.\n\n${notices.join(`\n${'-'.repeat(72)}\n\n`)}`,
+);
+
 const main = 'dist/src/cli/main.js';
 const compiled = await readFile(main, 'utf8');
 const bundled = compiled.replace("from 'yargs'", "from '../../vendor/yargs.js'");
