@@ -44,11 +44,14 @@ export async function openRun(nameOrPath: string, resultsRoot: string): Promise<
 }
 
 /** @throws InputError where somebody or something has changed the record */
-async function readRecord(path: string): Promise<Found> {
+export async function readRecord(path: string): Promise<Found> {
   const stored = await readSealed(path);
   if (stored !== undefined && 'found' in stored) return stored.found as Found;
   throw new InputError(`${stored?.why ?? `${path}: missing`}; run it again`);
 }
+
+/** A run of one seed or of several, from their records in memory. */
+export const recordedRun = (folder: string, records: readonly Found[]): ComparedRun => runOf(folder, {}, records);
 
 function runOf(folder: string, table: Found, seeds: readonly Found[]): ComparedRun {
   const [first] = seeds;

@@ -10,7 +10,9 @@ import { flopsCommand } from './commands/flops.js';
 import { listCommand } from './commands/list.js';
 import { modelCommand } from './commands/model.js';
 import { predictCommand } from './commands/predict.js';
+import { rerunCommand } from './commands/rerun.js';
 import { runCommand } from './commands/run.js';
+import { runsCommand } from './commands/runs.js';
 import { submitCommand } from './commands/submit.js';
 import { taskCommand } from './commands/task.js';
 import { timeCommand } from './commands/time.js';
@@ -26,6 +28,8 @@ export const commands: readonly Command[] = [
   exportCommand,
   predictCommand,
   checkCommand,
+  runsCommand,
+  rerunCommand,
   compareCommand,
   submitCommand,
   taskCommand,

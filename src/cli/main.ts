@@ -90,7 +90,7 @@ const wordings = {
 };
 
 /** Options that may be given several times. */
-const lists = ['_', 'experiment', 'set', 'image', 'sbatch', 'only'];
+const lists = ['filter', '_', 'experiment', 'set', 'image', 'sbatch', 'only'];
 
 function assertGivenOnce(options: Record<string, unknown>): true {
   const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));

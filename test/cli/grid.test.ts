@@ -68,6 +68,20 @@ describe('dgate run of a grid', function () {
     expect(lines[0]).to.include('accuracy_seeds_deviation_fraction');
   });
 
+  it('lists the runs it made, and runs one again: identical, and nothing is written', async () => {
+    const listed = JSON.parse((await runCli(['runs', '--json', ...place.options])).stdout) as {
+      run: string;
+      given: string;
+    }[];
+    const single = listed.filter(({ run: name }) => /^mine\/laptop-[0-9a-f]{8}$/.test(name));
+    expect(single).to.have.length(4);
+    const before = await readdir(join(place.results, 'mine'));
+    const again = await runCli(['rerun', single[0]!.run, ...place.options], { generated: true });
+    expect(again.status, again.stderr).to.equal(0);
+    expect(again.stdout).to.match(/^identical: \d+ rows\n$/);
+    expect(await readdir(join(place.results, 'mine'))).to.deep.equal(before);
+  });
+
   it('runs nothing again that is finished; what is not whole, it does', async () => {
     const again = await run(...loss, '--seeds', '0..1');
     expect(again.stderr.match(/finished before, not run again/g)).to.have.length(4);

@@ -1,0 +1,231 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { flatten } from '../check/measure.js';
+import { InputError } from '../errors.js';
+import type { Figure, FindingTable } from '../report/findings.js';
+import type { TableRow } from '../report/rows.js';
+import type { RunRecord } from '../run/record.js';
+import { readSealed } from '../store/sealed.js';
+import { systemCode } from '../system-error.js';
+
+/** A run in the folder of results, with its best row at a margin. */
+export interface ListedRun {
+  /** `<experiment>/<folder>`, below the folder of results. */
+  readonly run: string;
+  readonly experiment: string;
+  readonly preset: string;
+  /** What was given on its command line besides experiment and preset. */
+  readonly given: string;
+  readonly seeds: readonly number[];
+  /** The searched row of fewest FLOPs at a margin of at most the one wanted; otherwise the original network's. */
+  readonly best: TableRow;
+  /** ISO 8601. */
+  readonly date: string;
+  /** Seconds that the run took, of all stages; null for a table of several seeds. */
+  readonly seconds: number | null;
+  /** Values of the definition by path, and `experiment`, `preset`, `engine`, `testImages` (their hash): what a filter names. */
+  readonly values: ReadonlyMap<string, string>;
+  /** All rows of its table. */
+  readonly rows: readonly TableRow[];
+}
+
+type Found = Partial<RunRecord> & { readonly runs?: readonly string[] };
+
+/**
+ * Every run below a folder of results, newest first.
+ *
+ * @param margin largest accuracy margin of the row that stands for the run, a fraction
+ * @param warn receives a line for each record that cannot be trusted
+ */
+export async function listRuns(root: string, margin: number, warn: (message: string) => void): Promise<ListedRun[]> {
+  const found: ListedRun[] = [];
+  for (const experiment of await foldersIn(root)) {
+    for (const folder of await foldersIn(join(root, experiment))) {
+      const stored = await readSealed(join(root, experiment, folder, 'record.json'));
+      if (stored === undefined) continue;
+      if ('why' in stored) warn(`${stored.why}; left out`);
+      else {
+        const listed = listedRun(`${experiment}/${folder}`, stored.found as Found, margin);
+        if (listed !== undefined) found.push(listed);
+      }
+    }
+  }
+  return found.sort((a, b) => b.date.localeCompare(a.date) || a.run.localeCompare(b.run));
+}
+
+function listedRun(run: string, record: Found, margin: number): ListedRun | undefined {
+  const { rows = [], experiment = run.split('/')[0]!, preset = 'laptop', engine = '', command = '' } = record;
+  const best = bestRow(rows, margin);
+  if (best === undefined) return undefined;
+  const values = new Map(
+    flatten(JSON.parse(JSON.stringify(record.definition ?? {}))).map(([path, value]) => [path, `${value}`]),
+  );
+  const testImages = record.images?.['test'] ?? '';
+  for (const [name, value] of Object.entries({ experiment, preset, engine, testImages })) values.set(name, value);
+  const seconds =
+    record.seconds === undefined ? null : Object.values(record.seconds).reduce((sum, one) => sum + one, 0);
+  return {
+    run,
+    experiment,
+    preset,
+    given: command
+      .replace(/^dgate run \S+/, '')
+      .replace(/ --preset \S+/, '')
+      .trim(),
+    seeds: record.seeds ?? [],
+    best,
+    date: record.date ?? '',
+    seconds,
+    values,
+    rows,
+  };
+}
+
+/** Of the searched rows within a margin, the one of fewest FLOPs; without any, the row that loses nothing: the original. */
+function bestRow(rows: readonly TableRow[], margin: number): TableRow | undefined {
+  const within = rows.filter((row) => row.margin !== null && row.margin <= margin);
+  const cheapest = within.reduce<TableRow | undefined>(
+    (a, b) => (a !== undefined && a.flops <= b.flops ? a : b),
+    undefined,
+  );
+  return cheapest ?? rows.find((row) => row.model === 'Original');
+}
+
+/** A folder of results that is not there holds no runs. */
+async function foldersIn(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** What `--sort` takes: newest, most accurate, cheapest, quickest first, or by name. */
+export const runOrders = {
+  date: (a: ListedRun, b: ListedRun) => b.date.localeCompare(a.date),
+  name: (a: ListedRun, b: ListedRun) => a.run.localeCompare(b.run),
+  accuracy: (a: ListedRun, b: ListedRun) => b.best.accuracy - a.best.accuracy,
+  flops: (a: ListedRun, b: ListedRun) => a.best.flops - b.best.flops,
+  seconds: (a: ListedRun, b: ListedRun) => (a.seconds ?? Infinity) - (b.seconds ?? Infinity),
+} as const;
+export type RunOrder = keyof typeof runOrders;
+
+/**
+ * Runs whose values are as wanted.
+ *
+ * @param filters `path=value`: `experiment=table1`, `gates.loss=hinge`
+ * @throws InputError if a filter has another form, or names what no run has
+ */
+export function filterRuns(runs: readonly ListedRun[], filters: readonly string[]): ListedRun[] {
+  return filters.reduce<ListedRun[]>(
+    (left, filter) => {
+      const [, path, wanted] = /^([^=]+)=(.*)$/s.exec(filter) ?? [];
+      if (path === undefined) throw new InputError(`--filter ${filter}: not path=value; try --filter gates.loss=hinge`);
+      const paths = new Set(runs.flatMap((run) => [...run.values.keys()]));
+      if (runs.length > 0 && !paths.has(path)) {
+        throw new InputError(
+          `--filter ${filter}: no run has ${path}; valid: ${[...paths].sort().slice(0, 40).join(', ')}`,
+        );
+      }
+      return left.filter((run) => run.values.get(path) === wanted);
+    },
+    [...runs],
+  );
+}
+
+/** The runs as a table, console and CSV alike. */
+export function runsTable(runs: readonly ListedRun[]): FindingTable {
+  const given = runs.some((run) => run.given !== '');
+  return {
+    name: 'runs',
+    title: 'Runs',
+    columns: [
+      'run',
+      ...(given ? ['given'] : []),
+      'row',
+      'margin_fraction',
+      'accuracy_fraction',
+      'flops_per_image',
+      'reduction_fraction',
+      'date',
+      'run_seconds',
+    ],
+    rows: runs.map((run) => [
+      run.run,
+      ...(given ? [run.given] : []),
+      run.best.model,
+      run.best.margin,
+      run.best.accuracy,
+      run.best.flops,
+      run.best.flopsReduction,
+      run.date.slice(0, 16).replace('T', ' '),
+      run.seconds,
+    ]),
+  };
+}
+
+/** A row of some run that no other row beats: fewer or as many FLOPs and at least the accuracy, one of them better. */
+export interface ParetoRow {
+  readonly run: string;
+  readonly row: TableRow;
+}
+
+/** The rows of all runs that are not dominated, cheapest first; of equal ones the first. */
+export function paretoRows(runs: readonly ListedRun[]): ParetoRow[] {
+  const all = runs.flatMap(({ run, rows }) => rows.map((row) => ({ run, row })));
+  all.sort((a, b) => a.row.flops - b.row.flops || b.row.accuracy - a.row.accuracy);
+  let best = Number.NEGATIVE_INFINITY;
+  return all.filter(({ row }) => {
+    if (!(row.accuracy > best)) return false;
+    best = row.accuracy;
+    return true;
+  });
+}
+
+/** Rows that are not dominated as a table. Accuracies of runs on other images than each other cannot be compared. */
+export function paretoTable(pareto: readonly ParetoRow[]): FindingTable {
+  return {
+    name: 'pareto',
+    title: 'Rows that no other row beats in both accuracy and FLOPs',
+    columns: ['run', 'row', 'margin_fraction', 'search', 'accuracy_fraction', 'flops_per_image', 'reduction_fraction'],
+    rows: pareto.map(({ run, row }) => [
+      run,
+      row.model,
+      row.margin,
+      row.search,
+      row.accuracy,
+      row.flops,
+      row.flopsReduction,
+    ]),
+  };
+}
+
+/** Accuracy against FLOPs of all rows of all runs, with the line of those that are not dominated. */
+export function paretoFigure(runs: readonly ListedRun[]): Figure {
+  const point = ({ run, row }: ParetoRow) => ({
+    run,
+    row: row.model,
+    flops: row.flops / 1e9,
+    accuracy: 100 * row.accuracy,
+  });
+  const all = runs.flatMap(({ run, rows }) => rows.map((row) => point({ run, row })));
+  const x = { field: 'flops', type: 'quantitative', title: 'FLOPs per image (G)' } as const;
+  const y = { field: 'accuracy', type: 'quantitative', title: 'Accuracy (%)', scale: { zero: false } } as const;
+  return {
+    name: 'pareto',
+    title: `Accuracy against FLOPs: ${all.length} rows of ${runs.length} runs`,
+    caption: 'Each point is a row of a run; the line joins rows that no other row beats in both.',
+    spec: {
+      layer: [
+        { data: { values: all }, mark: { type: 'point', filled: true, opacity: 0.6 }, encoding: { x, y } },
+        {
+          data: { values: paretoRows(runs).map(point) },
+          mark: { type: 'line', interpolate: 'step-after' },
+          encoding: { x, y },
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,64 @@
+import { InputError } from '../../errors.js';
+import { defineCommand } from '../command.js';
+import { resultsFolder } from '../folders.js';
+import { decimal, flag, list, text } from '../options.js';
+import { print, printJson, say } from '../output.js';
+
+const orders = ['date', 'name', 'accuracy', 'flops', 'seconds'] as const;
+
+export const runsCommand = defineCommand({
+  command: 'runs',
+  describe: 'every run in the folder of results, newest first, with its best row at a margin',
+  builder: (yargs) =>
+    yargs
+      .option('margin', { ...decimal('largest accuracy margin of the row shown, as a fraction'), default: 0.01 })
+      .option('sort', { choices: orders, default: 'date' as (typeof orders)[number], describe: 'order of the runs' })
+      .option('filter', list('only runs of this value: path=value, as gates.loss=hinge or experiment=table1'))
+      .option('pareto', flag('instead: the rows of all runs that no other row beats in accuracy and FLOPs'))
+      .option('svg', text('with --pareto: also draw them to this file'))
+      .option('csv', flag('CSV on stdout, nothing else'))
+      .option('json', flag('one JSON document on stdout, nothing else'))
+      .example('$0 runs', 'what was run here, and what came out')
+      .example('$0 runs --filter preset=laptop --sort flops --margin 0.005', 'the cheapest at half a point lost first')
+      .example('$0 runs --pareto --svg pareto.svg', 'the best of all rows, as a list and a picture'),
+  run: async ({ results, margin, sort, filter, pareto, svg, csv, json }) => {
+    if (!(margin >= 0 && margin < 1)) {
+      throw new InputError(`--margin ${margin}: not a fraction; valid: 0 to below 1, as 0.01 for one point`);
+    }
+    if (csv && json) throw new InputError('--csv and --json: give one of them');
+    if (svg !== undefined && !pareto) throw new InputError('--svg: draws the rows of --pareto; add --pareto');
+    const { filterRuns, listRuns, paretoFigure, paretoRows, paretoTable, runOrders, runsTable } = await import(
+      '../../batch/runs.js'
+    );
+    const root = resultsFolder({ results });
+    const runs = filterRuns(await listRuns(root, margin, say), filter).sort(runOrders[sort]);
+    const best = pareto ? paretoRows(runs) : [];
+    if (json) printJson(pareto ? best : runs.map(({ values: _, rows: __, ...run }) => run));
+    else {
+      const table = pareto ? paretoTable(best) : runsTable(runs);
+      const { renderFindingCsv } = await import('../../report/csv.js');
+      const { findingCells } = await import('../../report/format.js');
+      const { renderColumns } = await import('../../report/columns.js');
+      const { head, lines } = findingCells(table, table.rows.length);
+      if (csv) print(renderFindingCsv(table));
+      else if (lines.length > 0)
+        print(
+          `${table.title}\n${renderColumns(
+            head.map((name) => name.replace(' (', '\n(')),
+            lines,
+          )}`,
+        );
+      else print(`no runs in ${root}${filter.length > 0 ? ' are like that' : ''}; dgate run makes some`);
+    }
+    const sets = new Set(runs.map(({ values }) => values.get('testImages')));
+    if (pareto && sets.size > 1) {
+      say(`these runs were reported on ${sets.size} different sets of test images; --filter testImages=HASH keeps one`);
+    }
+    if (svg !== undefined) {
+      const { renderSvg } = await import('../../report/figures.js');
+      const { writeFileAtomic } = await import('../../store/files.js');
+      await writeFileAtomic(svg, await renderSvg(paretoFigure(runs), say));
+      say(`written: ${svg}`);
+    }
+  },
+});
