@@ -31,7 +31,7 @@ const ours = await scored(registry, gates);
 const own = await scored(door, await door.train());
 const same = await scored(door, gates);
 
-process.stdout.write(`${await features(registry.features.train, door.features.train, 'training')}\n`);
+process.stdout.write(`${await features(registry.features.train!, door.features.train!, 'training')}\n`);
 process.stdout.write(`${await features(registry.features.test, door.features.test, 'test')}\n`);
 const head = [
   'Row',

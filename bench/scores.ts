@@ -6,8 +6,8 @@ import { paperExperiments } from '../src/paper/index.js';
 import { LazyEngine } from '../src/run/context.js';
 import { extract, type Split } from '../src/run/extract.js';
 import { openImages } from '../src/run/images.js';
+import { openSource, plan } from '../src/run/plan.js';
 import { scoreImages } from '../src/run/score.js';
-import { openSource, plan } from '../src/run/stages.js';
 import { trainGates } from '../src/run/train.js';
 import type { ExitCosts, Scores } from '../src/thresholds/evaluate.js';
 
@@ -33,11 +33,11 @@ export async function scoresOf(name: string, checkpoint?: string): Promise<Exper
   const source = await openSource(context, experiment, planned);
   const images = await openImages(context, experiment, source);
   const engine = new LazyEngine(experiment.engine);
-  const train = await extract(context, source, images.train, places, engine, 'training');
+  const train = await extract(context, source, images.train!, places, engine, 'training');
   const gates = await trainGates(context, experiment, train, engine);
   const score = async (split: typeof images.test, label: Split): Promise<Scores> => {
     const features = await extract(context, source, split, places, engine, label);
-    return scoreImages(context, features, gates, experiment.gates.confidence, label);
+    return scoreImages(context, [features], gates, experiment.gates.confidence, label);
   };
   return {
     experiment,

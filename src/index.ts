@@ -3,11 +3,14 @@ import type { DeepReadonly } from './experiment/rules.js';
 import type { ExperimentInput } from './experiment/schema.js';
 import type { AnalysisDefinition } from './paper/index.js';
 
+export { cascade } from './experiment/cascade.js';
 export { imageFolder, onnxNetwork } from './experiment/own-network.js';
 export type { PresetName };
 
 /** What an experiment is, as a user writes it. Everything but name, title, network, gates and thresholds has a default. */
-export interface ExperimentDefinition extends DeepReadonly<ExperimentInput> {
+export interface ExperimentDefinition extends Omit<DeepReadonly<ExperimentInput>, 'gates'> {
+  /** Left out of a cascade, whose exits are its networks. */
+  readonly gates?: DeepReadonly<ExperimentInput>['gates'];
   /** What else the scores are studied for: the paper's figures and comparisons. With one, `margins` and `fixed` may be empty. */
   readonly analysis?: AnalysisDefinition;
   /** What differs in each size of run. Without an entry, `laptop` is the definition unchanged. */

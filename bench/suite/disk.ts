@@ -6,8 +6,8 @@ import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { gateFeatureCounts } from '../../src/networks/pooling.js';
 import { LazyEngine } from '../../src/run/context.js';
 import { extract } from '../../src/run/extract.js';
+import { plan } from '../../src/run/plan.js';
 import { scoreImages } from '../../src/run/score.js';
-import { plan } from '../../src/run/stages.js';
 import { trainGates } from '../../src/run/train.js';
 import { contextIn, generated } from '../runner/generated.js';
 import type { Benchmark, Ratio } from '../runner/types.js';
@@ -39,7 +39,7 @@ async function measure(root: string): Promise<Ratio[]> {
   const features = await extract(context, source, images, places, engine, 'test');
   const ofFeatures = await bytesBelow(root);
   const gates = await trainGates(context, experiment, features, engine);
-  await scoreImages(context, features, gates, experiment.gates.confidence, 'generated');
+  await scoreImages(context, [features], gates, experiment.gates.confidence, 'generated');
 
   const floats = gateFeatureCounts(network, places).reduce((sum, count) => sum + count, 0);
   const row = (what: string, bytes: number, note: string): Ratio => {

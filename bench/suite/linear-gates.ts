@@ -26,7 +26,7 @@ import { LazyEngine } from '../../src/run/context.js';
 import { extract } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
-import { openSource, plan } from '../../src/run/stages.js';
+import { openSource, plan } from '../../src/run/plan.js';
 import { median } from '../../src/statistics/moments.js';
 import { inTurn, ratioOf } from '../runner/pairs.js';
 import { startScript } from '../runner/python-script.js';
@@ -89,7 +89,7 @@ async function trainingFeatures(): Promise<FeatureSet> {
   const planned = await plan(experiment);
   const source = await openSource(context, experiment, planned);
   const { train } = await openImages(context, experiment, source);
-  return extract(context, source, train, planned.places, new LazyEngine(experiment.engine), 'training');
+  return extract(context, source, train!, planned.places, new LazyEngine(experiment.engine), 'training');
 }
 
 /** One gate's problem. */

@@ -36,7 +36,9 @@ function mergeRow(rows: readonly TableRow[]): TableRow {
   const thresholds = rows.flatMap((row) => row.thresholds);
   return {
     ...first,
-    model: rows.every(({ model }) => model === first.model) ? first.model : rangeName(thresholds),
+    model: rows.every(({ model }) => model === first.model)
+      ? first.model
+      : rangeName(first.model.split('(')[0]!, thresholds),
     thresholds,
     guarantee: first.guarantee && {
       ...first.guarantee,
@@ -59,13 +61,13 @@ function mergeRow(rows: readonly TableRow[]): TableRow {
 }
 
 /** `dg(0.41..0.48, 1.80..1.92)`: the lowest and the highest threshold of each gate. */
-function rangeName(thresholds: TableRow['thresholds']): string {
+function rangeName(system: string, thresholds: TableRow['thresholds']): string {
   const gates = thresholds[0]!.map((_, gate) => {
     const values = thresholds.map((part) => part[gate] ?? Number.POSITIVE_INFINITY);
     const shown = [Math.min(...values), Math.max(...values)].map((t) => (Number.isFinite(t) ? t.toFixed(2) : 'closed'));
     return [...new Set(shown)].join('..');
   });
-  return `dg(${gates.join(', ')})`;
+  return `${system}(${gates.join(', ')})`;
 }
 
 function hull(rows: readonly TableRow[]): RowIntervals | null {

@@ -4,11 +4,12 @@ import type { Experiment } from '../experiment/schema.js';
 import { LazyEngine, type RunContext } from '../run/context.js';
 import { extract, extractionOf, type Split } from '../run/extract.js';
 import { openImages } from '../run/images.js';
+import { openSource, plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
 import { type Extraction, extractShards, missingShards, type Share } from '../run/shards.js';
 import type { NetworkSource } from '../run/source.js';
-import { everySplit, mapSplits } from '../run/splits.js';
-import { openSource, openStages, plan } from '../run/stages.js';
+import { mapSplits } from '../run/splits.js';
+import { openStages } from '../run/stages.js';
 import { untrainedGates } from '../run/train.js';
 
 // The stages of a run, one at a time, for tasks that share nothing but the cache: on a cluster, or in other terminals.
@@ -17,7 +18,13 @@ import { untrainedGates } from '../run/train.js';
 interface Opened {
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
-  readonly splits: readonly { readonly label: Split; readonly images: ImageSource; readonly extraction: Extraction }[];
+  /** Of every network of a cascade. */
+  readonly splits: readonly {
+    readonly source: NetworkSource;
+    readonly label: Split;
+    readonly images: ImageSource;
+    readonly extraction: Extraction;
+  }[];
 }
 
 async function open(context: RunContext, experiment: Experiment): Promise<Opened> {
@@ -25,29 +32,33 @@ async function open(context: RunContext, experiment: Experiment): Promise<Opened
   const { places } = planned;
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  const splits = await mapSplits(await openImages(context, experiment, source), (images, label) => {
-    return { label, images, extraction: extractionOf(context, source, images, places, engine, label) };
-  });
-  return { source, engine, splits: everySplit(splits) };
+  const splits: Opened['splits'][number][] = [];
+  for (const each of [...(source.earlier ?? []), source]) {
+    await mapSplits(await openImages(context, experiment, each), (images, label) => {
+      const extraction = extractionOf(context, each, images, places, engine, label);
+      splits.push({ source: each, label, images, extraction });
+    });
+  }
+  return { source, engine, splits };
 }
 
 /** Gets data and checkpoint where they are missing, and checks them. */
 export async function prepare(context: RunContext, experiment: Experiment): Promise<void> {
   const { source } = await open(context, experiment);
-  await source.lowered();
+  for (const each of [...(source.earlier ?? []), source]) await each.lowered();
 }
 
 /** Extracts a share of an experiment's images; the task that sees the last shard written finishes the features. */
 export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
   await withRepair(context, async () => {
-    const { source, engine, splits } = await open(context, experiment);
+    const { engine, splits } = await open(context, experiment);
     for (const [i, { extraction }] of splits.entries()) {
       // Each split's shares begin with another task, or the last one would get what remains of all of them.
       if (!(await extraction.entry.isComplete())) {
         await extractShards(context, extraction, { index: (index + i) % of, of });
       }
     }
-    for (const { label, images, extraction } of splits) {
+    for (const { source, label, images, extraction } of splits) {
       if ((await missingShards(extraction)).length > 0) continue;
       await extract(context, source, images, extraction.places, engine, label);
     }
@@ -76,7 +87,7 @@ export async function assertTrained(context: RunContext, experiment: Experiment)
   await assertExtracted(context, experiment);
   const missing = await withRepair(context, async () => {
     const { features, engine } = await openStages(context, experiment);
-    return untrainedGates(context, experiment, features.train, engine);
+    return features.train === undefined ? [] : untrainedGates(context, experiment, features.train, engine);
   });
   if (missing.length > 0) {
     throw new InputError(`gate${missing.length > 1 ? 's' : ''} ${missing.map((gate) => gate + 1).join(', ')}: missing`);

@@ -63,29 +63,43 @@ export function measure(
     const stages = await openStages(context, experiment);
     const gates = await stages.train();
     const scores = await stages.score(gates, experiment.gates.confidence);
-    const { plan, features, images, source } = stages;
+    const { plan, features, sets, images, source } = stages;
     const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
     return [
       ...definitionMeasures(experiment, stages),
       exact('network', 'parameters', plan.flops.parameters),
       exact('network', 'flops_per_image', plan.flops.flops),
       ...plan.costs.map((flops, i) => exact(exitName(i, plan.costs), 'flops_per_image', flops)),
-      exact('weights', 'sha256', weightsHash(await source.lowered())),
+      ...(await Promise.all(
+        [...(source.earlier ?? []), source].map(async (each, i, all) =>
+          exact(
+            i === all.length - 1 ? 'weights' : `weights of network ${i + 1}`,
+            'sha256',
+            weightsHash(await each.lowered()),
+          ),
+        ),
+      )),
       ...Object.entries(images).flatMap(([split, { count, sha256: hash }]) => [
         exact(splitName(split), 'images', count),
         exact(splitName(split), 'sha256', hash),
       ]),
       exact('validation', 'sha256', partsHash(parts)),
-      ...(await featureMeasures(features.test)),
+      ...(
+        await Promise.all(
+          sets.map(({ test }, i) => featureMeasures(test, i === sets.length - 1 ? 'original' : `network ${i + 1}`)),
+        )
+      ).flat(),
       ...gates.map(({ index, objective }) =>
         relative(`gate ${index + 1}`, 'objective', objective, tolerances.objective),
       ),
       accuracyOf('original', everyImageRight(scores.test), scores.test.count),
-      ...probeRows(
-        await computeScores(features.test, probeGates(features.train), experiment.gates.confidence),
-        plan.costs,
-        given,
-      ),
+      ...(features.train === undefined
+        ? []
+        : probeRows(
+            await computeScores([features.test], probeGates(features.train), experiment.gates.confidence),
+            plan.costs,
+            given,
+          )),
       ...trainedRows(experiment, scores.test, plan.costs),
       ...searchMeasures(searchAndEvaluate(experiment, parts, plan.costs), plan.flops.flops),
     ];
@@ -119,7 +133,8 @@ const everyImageRight = (scores: Scores): number =>
 /** Every value of the definition, so that the table of differences shows their cause. */
 function definitionMeasures(experiment: Experiment, { engine, source }: Stages): Measure[] {
   const { title: _, checkpoint: __, name: ___, ...rest } = experiment;
-  const noted = { ...rest, engine: engine.entry.id, checkpoint: source.checkpoint.sha256 };
+  const checkpoint = [...(source.earlier ?? []), source].map((each) => each.checkpoint.sha256).join(', ');
+  const noted = { ...rest, engine: engine.entry.id, checkpoint };
   return flatten(noted).map(([quantity, value]) => ({ item: 'definition', quantity, value, tolerance: 'note' }));
 }
 
@@ -154,7 +169,7 @@ function partsHash(parts: readonly Part[]): string {
 }
 
 /** Root mean squares over the test images: sensitive to weights and preprocessing, not to rounding. */
-async function featureMeasures(features: FeatureSet): Promise<Measure[]> {
+async function featureMeasures(features: FeatureSet, network: string): Promise<Measure[]> {
   const sums = features.widths.map(() => 0);
   let ofLogits = 0;
   const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0);
@@ -167,7 +182,7 @@ async function featureMeasures(features: FeatureSet): Promise<Measure[]> {
     ...sums.map((sum, gate) =>
       relative(`gate ${gate + 1}`, 'features_rms', rms(sum, features.widths[gate]!), tolerances.features),
     ),
-    relative('original', 'logits_rms', rms(ofLogits, features.classes), tolerances.features),
+    relative(network, 'logits_rms', rms(ofLogits, features.classes), tolerances.features),
   ];
 }
 

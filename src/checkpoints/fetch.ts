@@ -6,6 +6,7 @@ import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/flops.js';
 import { type Progress, silent } from '../progress.js';
 import { asFileProblem, exists, hashFile, readTextIfThere, writeFileAtomic } from '../store/files.js';
+import { readInput } from '../store/input.js';
 import { locked } from '../store/lock.js';
 import { sweep } from '../store/sweep.js';
 import { seal, unseal } from '../store/text.js';
@@ -91,9 +92,36 @@ async function fromMirrors(options: DownloadOptions, progress: Progress): Promis
  * @throws InputError as {@link download} does
  */
 export async function fetchCheckpoint(known: KnownCheckpoint, folder: string, progress: Progress): Promise<Downloaded> {
+  return download(downloadOf(known, folder, progress));
+}
+
+/**
+ * Takes a known checkpoint from a file that somebody brought, as if it had been fetched.
+ *
+ * @throws InputError where it is not that file, by its size or hash
+ */
+export async function takeCheckpoint(
+  known: KnownCheckpoint,
+  file: string,
+  folder: string,
+  progress: Progress,
+): Promise<Downloaded> {
+  if (known.shipped !== undefined) throw new InputError(`--from: ${known.id} ships with dgate; valid: without --from`);
+  const bytes = await readInput(file, mostBytesOf(known));
+  const options = downloadOf(known, folder, progress);
+  const onWait = (holder: string): void => progress.note(`${options.to}: waiting for ${holder}, which fetches it`);
+  return locked(`${options.to}.lock`, onWait, async () => {
+    const part = `${options.to}.part`;
+    await rm(`${part}.json`, { force: true });
+    await writeFileAtomic(part, bytes);
+    return finish(file, part, options, progress, `valid: the file that ${known.id} names`);
+  });
+}
+
+function downloadOf(known: KnownCheckpoint, folder: string, progress: Progress): DownloadOptions {
   const { id, urls, sha256, sizeBytes } = known;
   const to = join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
-  return download({ urls, to, sha256, sizeBytes, mostBytes: mostBytesOf(known), label: id, progress });
+  return { urls, to, sha256, sizeBytes, mostBytes: mostBytesOf(known), label: id, progress };
 }
 
 /** Its weights are 4 bytes each; an optimiser's state, averaged weights and double precision make it four times that at most. */
@@ -187,7 +215,13 @@ async function attempt(url: string, part: string, options: DownloadOptions, prog
 }
 
 /** Checks the whole part and gives it its name. @throws InputError where it is not the expected file */
-async function finish(url: string, part: string, options: DownloadOptions, progress: Progress): Promise<Downloaded> {
+async function finish(
+  from: string,
+  part: string,
+  options: DownloadOptions,
+  progress: Progress,
+  remedy = 'the download was removed: try again, or use another source',
+): Promise<Downloaded> {
   const hash = await hashFile(part);
   const bytes = await sizeOf(part);
   const expected = options.sha256?.toLowerCase();
@@ -200,10 +234,10 @@ async function finish(url: string, part: string, options: DownloadOptions, progr
   await rm(`${part}.json`, { force: true });
   if (wrong !== undefined) {
     await rm(part, { force: true });
-    throw new InputError(`${url}: ${wrong}; the download was removed: try again, or use another source`);
+    throw new InputError(`${from}: ${wrong}; ${remedy}`);
   }
   try {
-    await writeRecord(options.to, { url, bytes, sha256: hash });
+    await writeRecord(options.to, { url: from, bytes, sha256: hash });
     await rename(part, options.to);
   } catch (error) {
     throw asFileProblem(error, options.to);

@@ -1,4 +1,5 @@
 import { asFloat16 } from '../checkpoints/dtypes.js';
+import { takeCheckpoint } from '../checkpoints/fetch.js';
 import { asInt8 } from '../checkpoints/int8.js';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
@@ -22,10 +23,15 @@ import type { GlobalOptions } from './folders.js';
 import { print, printJson } from './output.js';
 
 /** `dgate model fetch` */
-export async function fetchModel(options: GlobalOptions & { readonly id: string }): Promise<void> {
+export async function fetchModel(
+  options: GlobalOptions & { readonly id: string; readonly from: string | undefined },
+): Promise<void> {
   const known = findCheckpoint(options.id);
   const { modelsRoot, progress } = await openContext(options);
-  const path = await obtainCheckpoint(known, modelsRoot, progress);
+  const path =
+    options.from === undefined
+      ? await obtainCheckpoint(known, modelsRoot, progress)
+      : (await takeCheckpoint(known, options.from, modelsRoot, progress)).path;
   print(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}`);
 }
 

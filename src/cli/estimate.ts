@@ -6,7 +6,7 @@ import { createEngine, engineNamed } from '../engines/registry.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import type { RunContext } from '../run/context.js';
-import { type Plan, plan } from '../run/stages.js';
+import { membersOf, type Plan, plan } from '../run/plan.js';
 import { ifThere } from '../system-error.js';
 import { duration } from './progress.js';
 
@@ -21,7 +21,7 @@ const WORTH_SAYING = 1e12;
 export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
   if ((await context.store.list()).length > 0) return;
   const known: { readonly experiment: Experiment; readonly flops: number }[] = [];
-  for (const experiment of experiments) {
+  for (const experiment of experiments.flatMap(membersOf)) {
     if (engineNamed(experiment.engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
     const planned = await plan(experiment);
     if (planned.user === undefined) known.push({ experiment, flops: extractionFlops(context, experiment, planned) });
@@ -61,7 +61,8 @@ async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
 /** FLOPs of all features of an experiment; images held out are counted as training images. */
 function extractionFlops({ datasets }: RunContext, experiment: Experiment, { network, flops }: Plan): number {
   const { splits } = datasetNamed(networkByName(network.name).dataset, datasets);
-  const last = flops.stages[Math.max(...experiment.gates.after) - 1]!;
   const { trainImages = splits.train, testImages = splits.test } = experiment;
-  return trainImages * last.cumulativeFlops + testImages * flops.flops;
+  // Of a network in a cascade no training images are run.
+  const last = flops.stages[(experiment.gates.after.at(-1) ?? 0) - 1];
+  return trainImages * (last?.cumulativeFlops ?? 0) + testImages * flops.flops;
 }

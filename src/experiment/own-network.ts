@@ -85,7 +85,3 @@ export function imageFolder(
 ): ImageFolderDefinition {
   return { kind: 'image-folder', folder, ...options };
 }
-
-/** What an experiment's network is called. */
-export const networkLabel = (network: string | OnnxNetworkChoice): string =>
-  typeof network === 'string' ? network : network.file;

@@ -93,6 +93,7 @@ function own(item: unknown, key: string): unknown {
 function keysAt(schema: z.ZodType, path: readonly string[], kind: string | undefined): string[] {
   const objects = [schema].flatMap(objectsIn);
   const reached = path.reduce((candidates, key) => {
+    if (/^\d+$/.test(key)) return candidates; // an element of a list, whose objects were reached with the list
     return candidates.flatMap((object) => objectsIn(object.shape[key] as z.ZodType | undefined));
   }, objects);
   const ofKind = reached.filter(({ shape }) => {
@@ -105,6 +106,7 @@ function keysAt(schema: z.ZodType, path: readonly string[], kind: string | undef
 /** The object schemas inside defaults, optionals and unions. */
 function objectsIn(schema: z.ZodType | undefined): z.ZodObject[] {
   if (schema instanceof z.ZodObject) return [schema];
+  if (schema instanceof z.ZodArray) return objectsIn(schema.element as z.ZodType);
   if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => objectsIn(option as z.ZodType));
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
     return objectsIn(schema.unwrap() as z.ZodType);

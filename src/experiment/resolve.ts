@@ -1,5 +1,6 @@
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
+import { withCascadeGates } from './cascade.js';
 import { isPlain, type Plain, plainCopy, put } from './plain.js';
 import { type PresetName, presetNames } from './presets.js';
 import { checkExperiment, presetsProblems } from './problems.js';
@@ -42,7 +43,7 @@ export function resolveExperiment(
   const sizes = sizesIn(presets);
   const chosen = sizes[preset];
   const settings = overrides.map(({ path, value }) => nest(path.split('.'), plainCopy(value, where)));
-  const merged = withValidationKind(settings.reduce(merge, merge(base, chosen ?? {})));
+  const merged = completed(settings.reduce(merge, merge(base, chosen ?? {})));
   const { experiment, problems } = checkExperiment(merged, schema);
   const all = new Set([
     ...presetsProblems(presets),
@@ -68,6 +69,9 @@ function sizesIn(presets: unknown): Sizes {
 
 const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
 
+/** The definition with what follows from what it says. */
+const completed = (definition: Plain): Plain => withCascadeGates(withValidationKind(definition));
+
 /** A validation that says its folds and not its kind is of the default one: `--set thresholds.validation.folds=5`. */
 function withValidationKind(definition: Plain): Plain {
   const { thresholds } = definition;
@@ -78,7 +82,7 @@ function withValidationKind(definition: Plain): Plain {
 
 /** What is wrong with the presets that do not run now, as far as nothing else is to blame: no mistake waits for later. */
 function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[], schema: ExperimentSchema): string[] {
-  const problemsOf = (definition: Plain): string[] => checkExperiment(withValidationKind(definition), schema).problems;
+  const problemsOf = (definition: Plain): string[] => checkExperiment(completed(definition), schema).problems;
   const said = new Set([...own, ...problemsOf(base)]);
   return Object.entries(sizes).flatMap(([name, change]) => {
     const problems = problemsOf(merge(base, change)).filter((problem) => !said.has(problem));

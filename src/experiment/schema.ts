@@ -3,6 +3,7 @@ import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
 import type { Pooling } from '../networks/pooling.js';
 import { searchMethods } from '../thresholds/methods.js';
+import { cascadeSchema, isCascade, withCascadeGates } from './cascade.js';
 import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
 import { presetNames } from './presets.js';
 import { choice, list, real, text, whole } from './rules.js';
@@ -100,7 +101,7 @@ const thresholds = z.strictObject(
   { error: 'an object: { margins: [0.01] }' },
 );
 
-const networks = "<architecture>-<dataset>, see: dgate list networks; or onnxNetwork('model.onnx')";
+const networks = "<architecture>-<dataset>, see: dgate list networks; onnxNetwork('model.onnx'), or cascade([...])";
 const images = "imageFolder('dir', { preprocess }), or a dataset, see: dgate list datasets";
 
 const seedList = 'a list of seeds: [0, 1, 2]';
@@ -111,8 +112,11 @@ const base = z.strictObject({
   name: text('letters, digits and dashes', /^[A-Za-z0-9][A-Za-z0-9-]{0,63}$/),
   /** One line over the table. */
   title: text('one line of text', /^[^\n]+$/),
-  /** `<architecture>-<dataset>`, see `dgate list networks`; or an ONNX file: `onnxNetwork('model.onnx')`. */
-  network: z.union([text(networks, /^\S+$/), onnxNetworkSchema], { error: networks }),
+  /**
+   * `<architecture>-<dataset>`, see `dgate list networks`; an ONNX file: `onnxNetwork('model.onnx')`; or several networks,
+   * one after the other, without `gates`: `cascade([{ network, checkpoint }, ...])`.
+   */
+  network: z.union([text(networks, /^\S+$/), onnxNetworkSchema, cascadeSchema], { error: networks }),
   /** Images of a user's ONNX network: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
   dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
   /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
@@ -183,12 +187,38 @@ export function experimentSchemaOf(kinds: readonly AnalysisKind[]) {
 export type ExperimentInput = z.input<typeof base>;
 export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 
+/** What does not fit between a cascade and the rest of its experiment. */
+function cascadeProblems({
+  network,
+  dataset,
+  checkpoint,
+  trainImages,
+  gates: given,
+  analysis,
+}: Experiment): OptionProblem[] {
+  if (!isCascade(network)) return [];
+  const derived = gates.parse(withCascadeGates({ network })['gates']);
+  const onnxOnly = network.networks.every((member) => typeof member.network !== 'string');
+  const exits = 'left out: an image can leave after each network of a cascade';
+  const named = "left out: the networks' names say it; with ONNX files only";
+  const all: [wrong: boolean, path: string, input: unknown, message: string][] = [
+    [JSON.stringify(given) !== JSON.stringify(derived), 'gates', given, exits],
+    [checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: each network of a cascade has its own'],
+    [trainImages !== undefined, 'trainImages', trainImages, 'left out: a cascade trains nothing'],
+    [analysis?.kind === 'loss-comparison', 'analysis', analysis, 'one that trains no gates'],
+    [onnxOnly && dataset === undefined, 'dataset', dataset, images],
+    [!onnxOnly && dataset !== undefined, 'dataset', dataset, named],
+  ];
+  return all.flatMap(([wrong, path, input, message]) => (wrong ? [{ path: [path], message, input }] : []));
+}
+
 /** What does not fit between the values of an experiment. */
-function problemsOf({ network, dataset, checkpoint, gates, thresholds, analysis }: Experiment): OptionProblem[] {
+function problemsOf(experiment: Experiment): OptionProblem[] {
+  const { network, dataset, checkpoint, gates, thresholds, analysis } = experiment;
   const { after, pooling } = gates;
   const { fixed, margins, guarantee } = thresholds;
-  const isOwn = typeof network !== 'string';
-  const problems: OptionProblem[] = [];
+  const isOwn = typeof network !== 'string' && !isCascade(network);
+  const problems = cascadeProblems(experiment);
   const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {
     if (wrong) problems.push({ path: path.split('.'), message, input });
   };
@@ -200,7 +230,7 @@ function problemsOf({ network, dataset, checkpoint, gates, thresholds, analysis 
   refuse(!ascending, 'gates.after', after, 'stages in their order, none twice: [1, 2]');
   refuse(isOwn && dataset === undefined, 'dataset', undefined, images);
   const named = "left out: the network's name says it; with onnxNetwork(...) only";
-  refuse(!isOwn && dataset !== undefined, 'dataset', dataset, named);
+  refuse(typeof network === 'string' && dataset !== undefined, 'dataset', dataset, named);
   refuse(isOwn && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights');
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   refuse(Array.isArray(pooling) && pooling.length !== after.length, 'gates.pooling', pooling, poolings);

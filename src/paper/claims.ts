@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parseCsv } from '../csv.js';
-import { networkLabel } from '../experiment/own-network.js';
+import { networkLabel } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { projectRoot } from '../project.js';
 import type { Claim } from '../report/findings.js';

@@ -139,7 +139,9 @@ async function heldOutScores(
 ): Promise<Scores> {
   const context = quietly(run.context, `${variant.loss}, lambda ${l2}, seed ${seed}`);
   const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
-  return run.timed('score', () => scoreImages(context, run.features.heldOut!, trained, variant.confidence, 'held-out'));
+  return run.timed('score', () =>
+    scoreImages(context, [run.features.heldOut!], trained, variant.confidence, 'held-out'),
+  );
 }
 
 /** A variant's thresholds for all budgets, chosen on the validation images and evaluated on the test images. */

@@ -1,4 +1,4 @@
-import { networkLabel } from '../experiment/own-network.js';
+import { networkLabel } from '../experiment/cascade.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { PublishedRow, TableRow } from '../report/rows.js';
 import { type TableBasis, tableRows } from '../run/rows.js';

@@ -18,7 +18,7 @@ export interface PublishedRow {
  * quantity that was not measured is null. `--json` prints rows in this form.
  */
 export interface TableRow {
-  /** `dg(t1, t2)`, or `Original`. */
+  /** `dg(t1, t2)`, `cascade(t1)`, or `Original`. */
   readonly model: string;
   /** Accuracy margin of the search; null for fixed thresholds and the original. */
   readonly margin: number | null;
@@ -94,9 +94,9 @@ export interface RowSpread {
 const DIGITS = 2;
 
 /** `dg(1.25, 2.00)`; folds with different thresholds are separated by bars: `dg(1.25, 2.00 | 1.31, 1.97)`. */
-export function modelName(thresholds: readonly Thresholds[]): string {
+export function modelName(thresholds: readonly Thresholds[], system: 'dg' | 'cascade' = 'dg'): string {
   const shown = thresholds.map((part) => {
     return part.map((t) => (Number.isFinite(t) ? t.toFixed(DIGITS) : 'closed')).join(', ');
   });
-  return `dg(${[...new Set(shown)].join(' | ')})`;
+  return `${system}(${[...new Set(shown)].join(' | ')})`;
 }

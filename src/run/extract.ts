@@ -35,7 +35,9 @@ export function extractionOf(
     engine: { id: engine.entry.id, precision: engine.entry.precision },
     code: codeOf('run/extract', ...source.modules, engine.entry.module),
   });
-  const name = `features of ${images.count.toLocaleString('en')} ${label} images`;
+  const count = images.count.toLocaleString('en');
+  const what = places.length > 0 ? 'features of' : `logits of ${network.name}:`;
+  const name = `${what} ${count} ${label} images`;
   return { source, images, places, engine, wanted, entry, name };
 }
 

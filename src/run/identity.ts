@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { isCascade } from '../experiment/cascade.js';
 import type { PresetName } from '../experiment/presets.js';
 import type { Experiment } from '../experiment/schema.js';
 import { codeOf, hashesIn } from '../store/code.js';
@@ -6,8 +7,8 @@ import { canonicalJson, sha256 } from '../store/files.js';
 import { readableJson } from '../store/sealed.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { hashesOf, openImages } from './images.js';
+import { openSource, plan } from './plan.js';
 import type { NetworkSource } from './source.js';
-import { openSource, plan } from './stages.js';
 
 /** What decides the result of a run. */
 export interface RunBasis {
@@ -34,8 +35,14 @@ export const runModules = ['run/run', 'run/record', 'paper/index'] as const;
 
 export function runIdentity({ experiment, source, engine, imageHashes }: RunBasis): RunIdentity {
   const inputs = {
-    experiment: { ...experiment, checkpoint: undefined, engine: engine.entry.id },
+    experiment: {
+      ...experiment,
+      network: withoutCheckpoints(experiment.network),
+      checkpoint: undefined,
+      engine: engine.entry.id,
+    },
     checkpoint: source.checkpoint.sha256,
+    ...(source.earlier && { earlier: source.earlier.map(({ checkpoint }) => checkpoint.sha256) }),
     images: imageHashes,
   };
   return {
@@ -44,6 +51,12 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
       canonicalJson([codeOf(...runModules, ...source.modules, engine.entry.module), hashesIn('results/published')]),
     ).slice(0, 16),
   };
+}
+
+/** Where checkpoints lie does not count, only what is in them. */
+function withoutCheckpoints(network: Experiment['network']): unknown {
+  if (!isCascade(network)) return network;
+  return { ...network, networks: network.networks.map((member) => member.network) };
 }
 
 /** What decides the result of a run that has not begun. Opens its network and its images, and computes nothing. */

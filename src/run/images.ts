@@ -3,6 +3,7 @@ import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
+import { isCascade } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { classCount } from '../networks/onnx.js';
 import type { RunContext } from './context.js';
@@ -36,25 +37,25 @@ export async function openSplit(
 
 /** Opens the images of a run. */
 export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
-  const train = await openSplit(context, source, 'train');
-  const test = await openSplit(context, source, 'test');
   const { seed, trainImages, testImages } = experiment;
   const { validation } = experiment.thresholds;
+  const learns = !isCascade(experiment.network);
+  const train = learns || validation.kind === 'held-out' ? await openSplit(context, source, 'train') : undefined;
+  const test = subset(await openSplit(context, source, 'test'), testImages, seed, 'testImages');
   if (validation.kind === 'cross-fit') {
     const least = validation.folds;
     if (testImages !== undefined && testImages < least) {
       throw new InputError(`testImages: ${testImages}; valid: at least ${least}, one for each fold`);
     }
-    return {
-      train: subset(train, trainImages, seed, 'trainImages'),
-      test: subset(test, testImages, seed, 'testImages'),
-    };
   }
+  if (train === undefined) return { test };
+  if (validation.kind === 'cross-fit') return { train: subset(train, trainImages, seed, 'trainImages'), test };
   const held = await source.heldOut();
+  const others = selectImages(train, allBut(held, train.count, source));
   return {
-    train: subset(selectImages(train, allBut(held, train.count, source)), trainImages, seed, 'trainImages'),
+    ...(learns && { train: subset(others, trainImages, seed, 'trainImages') }),
     heldOut: selectImages(train, held),
-    test: subset(test, testImages, seed, 'testImages'),
+    test,
   };
 }
 

@@ -8,6 +8,7 @@ import type { TableRow } from '../report/rows.js';
 import { runIdentity } from './identity.js';
 import type { RunOutcome } from './outcome.js';
 import { tableRows } from './rows.js';
+import type { NetworkSource } from './source.js';
 
 /** What `dgate run --json` prints for an experiment. */
 export interface RunDocument {
@@ -71,12 +72,10 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
     network: outcome.flops,
     gates: outcome.gates,
     exitFlops: outcome.exitCosts,
-    checkpoint: {
-      file: basename(source.checkpoint.path),
-      sha256: source.checkpoint.sha256,
-      known: source.checkpoint.known?.id ?? null,
-      preprocessing: source.preprocessing,
-    },
+    checkpoint: checkpointOf(source),
+    ...(source.earlier && {
+      earlierNetworks: source.earlier.map((each) => ({ network: each.network.name, ...checkpointOf(each) })),
+    }),
     images: outcome.imageHashes,
     leftOut: outcome.leftOut,
     versions: { dgate: version(), node: process.versions.node, ...outcome.extractedOn?.versions } as Readonly<
@@ -89,6 +88,10 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
     secondsWhenComputed: outcome.computedSeconds,
     files,
   };
+}
+
+function checkpointOf({ checkpoint: { path, sha256, known }, preprocessing }: NetworkSource) {
+  return { file: basename(path), sha256, known: known?.id ?? null, preprocessing };
 }
 
 export type RunRecord = ReturnType<typeof runRecord>;

@@ -18,6 +18,7 @@ import { runFolder } from './identity.js';
 import type { RunOutcome } from './outcome.js';
 import { type RunRecord, runDocument, runRecord } from './record.js';
 import { tableRows, thresholdFacts } from './rows.js';
+import type { NetworkSource } from './source.js';
 import { speedSource } from './speeds.js';
 
 /** The console report: title, tables, what became of the paper's claims, and what the numbers rest on. */
@@ -45,10 +46,36 @@ function renderFinding(table: FindingTable): string {
 
 /** What the numbers rest on; a line without a name goes on with the one before. */
 function runFacts(outcome: RunOutcome): [name: string, value: string][] {
-  const { experiment, splits, source, engine, gates, timing } = outcome;
-  const { loss, l2, epochs, confidence } = experiment.gates;
-  const { known, path, sha256 } = source.checkpoint;
+  const { experiment, splits, source, engine, timing } = outcome;
   const speed = speedSource(timing);
+  return [
+    ...(source.earlier === undefined ? gateFacts(outcome) : cascadeFacts(outcome, [...source.earlier, source])),
+    ['Validation', splits.validation],
+    ...thresholdFacts(outcome),
+    ['Test', `${splits.test.toLocaleString('en')} images`],
+    ...leftOutFacts(outcome),
+    ['Seed', `${experiment.seed}; engine ${engine.entry.id}`],
+    ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
+  ];
+}
+
+function networkFact({ network, checkpoint: { known, path, sha256 } }: NetworkSource): string {
+  return `${network.name}, checkpoint ${known?.id ?? basename(path)} (sha256 ${sha256.slice(0, 12)})`;
+}
+
+function cascadeFacts({ experiment, exitCosts }: RunOutcome, sources: readonly NetworkSource[]): [string, string][] {
+  const costs = exitCosts.map((cost, i) => cost - (exitCosts[i - 1] ?? 0));
+  const line = (source: NetworkSource, i: number): [string, string] => {
+    return [i === 0 ? 'Networks' : '', `${networkFact(source)}, ${(costs[i]! / 1e9).toPrecision(3)} GFLOPs`];
+  };
+  return [
+    ...sources.map(line),
+    ['', `one after the other; confidence ${experiment.gates.confidence}; nothing is trained`],
+  ];
+}
+
+function gateFacts({ experiment, splits, source, gates }: RunOutcome): [string, string][] {
+  const { loss, l2, epochs, confidence } = experiment.gates;
   const places = gates.map(({ stage, pooling, features, objective }) => {
     const cells =
       pooling.kind === 'grid'
@@ -59,16 +86,10 @@ function runFacts(outcome: RunOutcome): [name: string, value: string][] {
     return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)})`;
   });
   return [
-    ['Network', `${source.network.name}, checkpoint ${known?.id ?? basename(path)} (sha256 ${sha256.slice(0, 12)})`],
+    ['Network', networkFact(source)],
     ['Gates', `after stages ${places.join(', ')}`],
     ['', `${loss}, lambda ${l2}, ${epochs} epochs, confidence ${confidence}`],
     ['Train', `${splits.train.toLocaleString('en')} images`],
-    ['Validation', splits.validation],
-    ...thresholdFacts(outcome),
-    ['Test', `${splits.test.toLocaleString('en')} images`],
-    ...leftOutFacts(outcome),
-    ['Seed', `${experiment.seed}; engine ${engine.entry.id}`],
-    ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
   ];
 }
 

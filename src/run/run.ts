@@ -1,3 +1,4 @@
+import { isCascade } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
 import type { AnalysisContext } from './analyses.js';
@@ -9,10 +10,8 @@ import { searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from './search.js';
 import { mapSplits } from './splits.js';
-import { openStages, type SplitFeatures, type Stages } from './stages.js';
+import { openStages, type SplitFeatures, type Stages, setsIn } from './stages.js';
 import type { CachedGate } from './train.js';
-
-export { plan } from './stages.js';
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
 export function runExperiment(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
@@ -52,7 +51,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   const everyImage = Int32Array.from({ length: scores.test.count }, (_, i) => i);
   const found = {
     ...stages,
-    gates: gates.map(({ objective }, i) => ({ ...plan.places[i]!, features: features.train.widths[i]!, objective })),
+    gates: gates.map(({ objective }, i) => ({ ...plan.places[i]!, features: features.train!.widths[i]!, objective })),
     scores,
     rows,
     original: {
@@ -106,16 +105,22 @@ async function leftOutOf(features: SplitFeatures): Promise<Record<string, readon
 
 /** Where the features of each split came from, the test images' last; of those that are gone, as their gates and scores have it. */
 async function originsOf(
-  { context, experiment, features }: Stages,
+  { context, experiment, features, sets }: Stages,
   gates: readonly CachedGate[],
 ): Promise<(Origin | undefined)[]> {
   const { confidence } = experiment.gates;
   const kept = async (set: FeatureSet, entry: Entry | undefined): Promise<Origin | undefined> =>
     (await set.origin()) ?? ((await entry?.manifest())?.notes['features'] as Origin | undefined);
-  const scored = [features.heldOut, features.test].filter((set) => set !== undefined);
+  const { train, heldOut } = features;
+  const ofSplit = (split: 'heldOut' | 'test') => {
+    const all = setsIn(sets, split);
+    const entry = scoresEntry(context, all, gates, confidence);
+    return all.map((set) => kept(set, set === all.at(-1) ? entry : undefined));
+  };
   return Promise.all([
-    kept(features.train, gates[0]?.entry),
-    ...scored.map((set) => kept(set, scoresEntry(context, set, gates, confidence))),
+    ...(train === undefined ? [] : [kept(train, gates[0]?.entry)]),
+    ...(heldOut === undefined ? [] : ofSplit('heldOut')),
+    ...ofSplit('test'),
   ]);
 }
 
@@ -128,10 +133,10 @@ async function secondsOf(results: readonly ({ readonly entry: Entry } | undefine
 function describeSplits(experiment: Experiment, images: Images): Splits {
   const { validation } = experiment.thresholds;
   return {
-    train: images.train.count,
+    train: images.train?.count ?? 0,
     validation:
       validation.kind === 'held-out'
-        ? `${images.heldOut?.count} training images that the network has not learnt from, named by its checkpoint`
+        ? `${images.heldOut?.count} training images that ${isCascade(experiment.network) ? 'no network has learnt from, named by their checkpoints' : 'the network has not learnt from, named by its checkpoint'}`
         : `cross-fit, ${validation.folds} folds of the test images: each fold is reported with thresholds chosen on ` +
           `the other${validation.folds > 2 ? 's' : ''} (seed ${experiment.seed})`,
     test: images.test.count,

@@ -1,7 +1,7 @@
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/safetensors.js';
 import { InputError } from '../errors.js';
-import { type ConfidenceKind, decide } from '../gates/confidence.js';
+import { type ConfidenceKind, type Decisions, decide } from '../gates/confidence.js';
 import { distances } from '../gates/gate.js';
 import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
@@ -13,37 +13,42 @@ import type { CachedGate } from './train.js';
 
 const FILE = 'scores.safetensors';
 
-/** Class and confidence of each image at each gate: from the cache, or computed into it. No network is needed. */
+/**
+ * Class and confidence of each image at each exit but the last: from the cache, or computed into it. No network is needed.
+ *
+ * @param sets features of the network, after those of the networks before it in a cascade
+ */
 export async function scoreImages(
   context: RunContext,
-  features: FeatureSet,
+  sets: readonly FeatureSet[],
   gates: readonly CachedGate[],
   confidence: ConfidenceKind,
   split: string,
 ): Promise<Scores> {
-  const entry = scoresEntry(context, features, gates, confidence);
+  const entry = scoresEntry(context, sets, gates, confidence);
   let computed: Scores | undefined;
   const label = `scores of ${split} images`;
   const make = async (): Promise<void> => {
-    context.progress.note(`${label}: not in the cache; applying the gates`);
-    computed = await computeScores(features, gates, confidence);
+    context.progress.note(`${label}: not in the cache; ${gates.length > 0 ? 'applying the gates' : 'from the logits'}`);
+    computed = await computeScores(sets, gates, confidence);
     await entry.write(FILE, encodeSafetensors(arraysOf(computed)));
-    const origin = await features.origin();
+    const origin = await sets.at(-1)!.origin();
     await entry.finish({ images: computed.count, ...(origin && { features: origin }) });
   };
   await makeAll(context.progress, [{ entry, label, make }]);
-  return computed ?? readScores(entry, gates.length);
+  return computed ?? readScores(entry, sets.length - 1 + gates.length);
 }
 
 /** Where the scores of these gates are cached, or would be. */
 export function scoresEntry(
   context: RunContext,
-  features: FeatureSet,
+  sets: readonly FeatureSet[],
   gates: readonly { readonly entry: Entry }[],
   confidence: ConfidenceKind,
 ): Entry {
   return context.store.entry('scores', {
-    features: features.entry.key,
+    features: sets.at(-1)!.entry.key,
+    ...(sets.length > 1 && { earlier: sets.slice(0, -1).map(({ entry }) => entry.key) }),
     gates: gates.map((gate) => gate.entry.key),
     confidence,
     code: codeOf('run/score'),
@@ -52,10 +57,11 @@ export function scoresEntry(
 
 /** Class and confidence of each image at each of these gates, not cached. */
 export async function computeScores(
-  features: FeatureSet,
+  sets: readonly FeatureSet[],
   gates: readonly Pick<CachedGate, 'index' | 'load'>[],
   confidence: ConfidenceKind,
 ): Promise<Scores> {
+  const features = sets.at(-1)!;
   const { count, classes } = features;
   const loaded = await Promise.all(gates.map((gate) => gate.load()));
   const scores = {
@@ -80,7 +86,31 @@ export async function computeScores(
     });
     start += shard.count;
   }
-  return scores;
+  if (sets.length === 1) return scores;
+  const earlier: Decisions[] = [];
+  for (const set of sets.slice(0, -1)) earlier.push(await answersOf(set, scores.labels, confidence));
+  return {
+    ...scores,
+    classes: [...earlier.flatMap((answers) => answers.classes), ...scores.classes],
+    confidences: [...earlier.flatMap((answers) => answers.confidences), ...scores.confidences],
+  };
+}
+
+/** What a network before the last one of a cascade says of each image. @param labels of the same images */
+async function answersOf(set: FeatureSet, labels: Int32Array, kind: ConfidenceKind): Promise<Decisions> {
+  const [classes, confidences] = [new Int32Array(labels.length), new Float32Array(labels.length)];
+  let start = 0;
+  for await (const shard of set.shards()) {
+    if (shard.labels.some((label, i) => label !== labels[start + i])) {
+      throw new Error('the networks of a cascade were run on different images');
+    }
+    assertFinite(shard.logits, set.classes, start, "a network's logits");
+    const decisions = decide(shard.logits, set.classes, kind);
+    classes.set(decisions.classes, start);
+    confidences.set(decisions.confidences, start);
+    start += shard.count;
+  }
+  return { classes, confidences };
 }
 
 /** Nothing can be said of an image whose answer is no number: it would neither leave nor stay. @throws InputError */

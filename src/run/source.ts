@@ -26,6 +26,8 @@ import { ifThere } from '../system-error.js';
 
 /** A network with a checkpoint. The weights are read only where something must be computed. */
 export interface NetworkSource {
+  /** The networks before it in a cascade, from the cheapest; absent for one network alone. */
+  readonly earlier?: readonly NetworkSource[];
   readonly network: AnyNetwork;
   /** Its images, where its name does not say them. */
   readonly dataset?: Dataset;

@@ -31,6 +31,13 @@ const own = {
   network: { kind: 'onnx', file: 'model.onnx', gatesAfter: ['a', 'b'], logits: 'y', preprocess: numbers },
   dataset: { kind: 'image-folder', folder: 'images', preprocess: numbers, testShare: 0.2, seed: 1 },
 };
+const two = [{ network: 'resnet20-cifar10', checkpoint: 'a' }, { network: 'resnet56-cifar10' }];
+const oneAfterTheOther = {
+  name: 'mine',
+  title: 'Two networks',
+  network: { kind: 'cascade', networks: two, confidence: 'entropy' },
+  thresholds: right.thresholds,
+};
 const groups = { animal: ['cat'], vehicle: ['truck'] };
 const analyses = {
   'shallow-errors': { kind: 'shallow-errors', classes: ['cat'], groups },
@@ -86,6 +93,8 @@ const fields: Readonly<Record<string, Field>> = {
   'network.gatesAfter': { type: 'text or list', wrong: ['', 'all', [], [''], [1], [null]] },
   'network.logits': text(),
   ...preprocessing('network'),
+  'network.networks': list([], [two[0]], ['resnet20-cifar10', 'resnet56-cifar10'], [{ ...two[0], seed: 1 }, two[1]]),
+  'network.confidence': text('margin', 'MAX'),
   'dataset.kind': text('folder', 'onnx'),
   'dataset.folder': text(),
   ...preprocessing('dataset'),
@@ -211,6 +220,7 @@ function withField(path: string): Definition[] {
     );
     return kinds.map((analysis) => ({ ...right, analysis }));
   }
+  if (/^network\.(networks|confidence)/.test(path)) return [oneAfterTheOther];
   if (/^(network|dataset)\./.test(path)) return [own];
   if (path.startsWith('thresholds.guarantee')) return [at('thresholds.guarantee', right, { drop: 0.01 })];
   if (path === 'thresholds.validation.folds') return [at('thresholds.validation', right, { kind: 'cross-fit' })];
@@ -367,7 +377,9 @@ describe('a definition that its types did not check', () => {
   });
 
   it("everything wrong at once in a user's network and images is one message too", () => {
-    const inside = Object.keys(fields).filter((path) => /^(network|dataset)\.(?!kind$|preprocess$)/.test(path));
+    const inside = Object.keys(fields).filter((path) =>
+      /^(network|dataset)\.(?!kind$|preprocess$|networks$|confidence$)/.test(path),
+    );
     const all = inside.reduce<Definition>((definition, path) => at(path, definition, null), own);
     const found = problems(all);
     expect(found.map((line) => line.split(':')[0])).to.have.members(inside);

@@ -6,7 +6,7 @@ import { InputError } from '../../src/errors.js';
 import { experimentNames, loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperExperiments } from '../../src/paper/index.js';
-import { plan } from '../../src/run/run.js';
+import { plan } from '../../src/run/plan.js';
 import { rejection } from '../data/smallCifar10.js';
 
 const definition =

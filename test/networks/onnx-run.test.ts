@@ -13,9 +13,9 @@ import { predict } from '../../src/gated/predict.js';
 import { decide } from '../../src/gates/confidence.js';
 import { imageFolder as images, onnxNetwork } from '../../src/index.js';
 import { Random } from '../../src/random.js';
+import { plan } from '../../src/run/plan.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
-import { plan } from '../../src/run/stages.js';
 import { residualGraph } from '../onnx/user-graphs.js';
 import { type Workplace, workplaceAt } from '../run/workplace.js';
 

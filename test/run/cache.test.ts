@@ -64,9 +64,9 @@ describe('the cache of a run', () => {
       const { tensors } = parseSafetensors(await set.entry.read((await set.shardNames())[0]!), 'shard');
       return [...tensors.keys()].filter((name) => name === 'logits');
     };
-    expect(await ofShards(features.train)).to.deep.equal([]);
+    expect(await ofShards(features.train!)).to.deep.equal([]);
     expect(await ofShards(features.test)).to.deep.equal(['logits']);
-    expect(features.train.count).to.equal(images.train.count);
+    expect(features.train!.count).to.equal(images.train!.count);
   });
 
   it('needs no features where gates and scores are there, and extracts them for other gates', async () => {
@@ -98,11 +98,11 @@ describe('the cache of a run', () => {
       const warm = later(place);
       await rm(join(place.folder, 'results', 'features'), { recursive: true });
       const { features, score, train } = await openStages(warm.context, experiment);
-      expect(await features.train.entry.isComplete()).to.equal(false);
-      const [data] = await Promise.all([features.train.gateData(0), features.train.gateData(1)]);
+      expect(await features.train!.entry.isComplete()).to.equal(false);
+      const [data] = await Promise.all([features.train!.gateData(0), features.train!.gateData(1)]);
       expect(data.count).to.equal(200);
       expect(warm.asked).to.deep.equal({ train: 200, test: 0 });
-      expect(await features.train.entry.isComplete()).to.equal(true);
+      expect(await features.train!.entry.isComplete()).to.equal(true);
       const gates = await train({ ...experiment, gates: { ...experiment.gates, epochs: 1 } });
       expect((await score(gates, 'max')).test.count).to.equal(100);
     } finally {

@@ -1,4 +1,4 @@
-import { networkLabel } from '../../experiment/own-network.js';
+import { isCascade, networkLabel } from '../../experiment/cascade.js';
 import type { PresetName } from '../../experiment/presets.js';
 import type { Experiment } from '../../experiment/schema.js';
 
@@ -85,12 +85,17 @@ export function planTasks(
         return { stage: 'extract', ...about, label, share: { index, of: shards }, needs: data };
       }),
     );
-    const gates = experiment.gates.after.flatMap((stage, gate) =>
+    const gates = (isCascade(network) ? [] : experiment.gates.after).flatMap((stage, gate) =>
       once(['gate', gateKey(experiment), gate], () => [
         { stage: 'gate', ...about, label: `${name}, gate ${gate + 1} (stage ${stage})`, gate, needs: extract },
       ]),
     );
-    return add({ stage: 'run', ...about, label: runLabel(experiment, tables), needs: gates });
+    return add({
+      stage: 'run',
+      ...about,
+      label: runLabel(experiment, tables),
+      needs: gates.length > 0 ? gates : extract,
+    });
   });
   tables.forEach(({ runs: positions }, grid) => {
     const needs = positions.flat().map((run) => runIds[run]!);

@@ -9,7 +9,9 @@ const fetchCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('id', { type: 'string', demandOption: true, describe: 'an id (dgate list checkpoints)' })
-      .example('$0 model fetch akamaster-resnet56-cifar10', ''),
+      .option('from', text('the file itself, brought by other means; checked by its hash'))
+      .example('$0 model fetch akamaster-resnet56-cifar10', '')
+      .example('$0 model fetch akamaster-resnet56-cifar10 --from resnet56-4bfd9763.th', 'without a network'),
   run: async (options) => (await import('../checkpoints.js')).fetchModel(options),
 });
 

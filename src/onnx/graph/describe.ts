@@ -24,7 +24,7 @@ export function describeGraph(
     gatesAfter === 'auto'
       ? found.proposed.map((index) => found.cuts[index]!)
       : chosenCuts(gatesAfter, found, file.path);
-  if (cuts.length === 0) throw new InputError(`${file.path}: ${whyNone(found)}`);
+  if (gatesAfter === 'auto' && cuts.length === 0) throw new InputError(`${file.path}: ${whyNone(found)}`);
   return {
     format: 'onnx',
     name,
