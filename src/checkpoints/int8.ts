@@ -53,17 +53,28 @@ const round = (value: number, largest: number): number => Math.round((value / la
  * (see `toFloat32`).
  *
  * @param where what the error messages call the file
+ * @param names those that are wanted; all if absent
  * @throws InputError where scales do not fit their integers
  */
-export function toTensors(raw: ReadonlyMap<string, RawTensor>, where: string): Map<string, Tensor> {
+export function toTensors(
+  raw: ReadonlyMap<string, RawTensor>,
+  where: string,
+  names: Iterable<string> = withoutScales(raw).keys(),
+): Map<string, Tensor> {
   const found = new Map<string, Tensor>();
-  for (const [name, { dtype, shape, bytes }] of raw) {
+  for (const name of names) {
+    const { dtype, shape, bytes } = raw.get(name)!;
     const scales = dtype === 'I8' ? raw.get(scaleName(name)) : undefined;
     const data = toFloat32(dtype, bytes);
     found.set(name, { shape, data: scales === undefined ? data : scaled(data, shape, scales, `${where}: ${name}`) });
   }
-  for (const [name, { dtype }] of raw) if (dtype === 'I8') found.delete(scaleName(name));
   return found;
+}
+
+/** All but the scales of integers. */
+export function withoutScales(raw: ReadonlyMap<string, RawTensor>): ReadonlyMap<string, RawTensor> {
+  const scales = new Set([...raw].flatMap(([name, { dtype }]) => (dtype === 'I8' ? [scaleName(name)] : [])));
+  return new Map([...raw].filter(([name]) => !scales.has(name)));
 }
 
 /** @param data integers, [rows, ...]; changed in place */

@@ -2,16 +2,19 @@ import { InputError } from '../errors.js';
 import { sha256 } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import type { TensorMap } from '../tensor.js';
-import { toTensors } from './int8.js';
+import { type Dictionary, largestOf } from './dictionaries.js';
 import { readTorch, type TorchFormat, torchFormatOf } from './pytorch.js';
-import { parseSafetensors } from './safetensors.js';
+import { safetensorsDictionary } from './safetensors.js';
 
-export { type ExpectedTensor, matchTensors } from './names.js';
+export { fittingNetworks, matchTensors, type Weights, type WeightsChoice, weightsOf } from './fit.js';
+export type { ExpectedTensor } from './names.js';
 
 export type CheckpointFormat = 'safetensors' | TorchFormat;
 
 export interface Checkpoint {
-  /** Float32, under the file's names without wrappers such as `module.`. */
+  /** Every dictionary of tensors in the file, at least one. */
+  readonly dictionaries: readonly Dictionary[];
+  /** All of the largest dictionary, float32, under the file's names. */
   readonly tensors: TensorMap;
   /** Texts from a safetensors header; empty for PyTorch files. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -28,18 +31,50 @@ export interface Checkpoint {
 export async function readCheckpoint(path: string): Promise<Checkpoint> {
   const bytes = await readInput(path);
   if (looksLikeSafetensors(bytes)) {
-    const { tensors, metadata } = parseSafetensors(bytes, path);
-    return { tensors: toTensors(tensors, path), metadata, sha256: sha256(bytes), format: 'safetensors' };
+    const { dictionary, metadata } = safetensorsDictionary(bytes, path);
+    return checkpointOf({ dictionaries: [dictionary], metadata, sha256: sha256(bytes), format: 'safetensors' });
   }
-  if (torchFormatOf(bytes) === undefined) {
-    const what = bytes.byteLength === 0 ? 'an empty file' : 'neither safetensors nor torch.save';
-    throw new InputError(`${path}: ${what}; valid: a .safetensors file or a state dict saved with torch.save`);
-  }
-  const { tensors, format } = await readTorch(bytes, path);
-  return { tensors, metadata: {}, sha256: sha256(bytes), format };
+  if (torchFormatOf(bytes) === undefined) throw new InputError(`${path}: ${whatElse(bytes, path)}`);
+  const { dictionaries, format } = await readTorch(bytes, path);
+  return checkpointOf({ dictionaries, metadata: {}, sha256: sha256(bytes), format });
+}
+
+function checkpointOf(content: Omit<Checkpoint, 'tensors'>): Checkpoint {
+  return {
+    ...content,
+    get tensors() {
+      const { read, shapes } = largestOf(content.dictionaries);
+      return read(shapes.keys());
+    },
+  };
 }
 
 /** An 8-byte length below 2^32, then JSON. Its low byte may be a pickle's first, so this is asked before that. */
 function looksLikeSafetensors(bytes: Uint8Array): boolean {
   return bytes.byteLength >= 9 && bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0);
+}
+
+const ONNX = 'an ONNX file; see: dgate model inspect FILE, and docs/own-network.md';
+
+/** Files that are given for checkpoints, by how they begin (latin1, blanks left out). */
+const others: readonly (readonly [string, string])[] = [
+  ['\x89HDF', 'an HDF5 file (Keras); valid: an ONNX file, see docs/own-network.md'],
+  ['\x93NUMPY', 'an array of NumPy; valid: a dict of tensors, saved with torch.save'],
+  ['version https://git-lfs', 'a pointer of Git LFS, not the file itself; run: git lfs pull'],
+  ['<', 'a web page or XML; download the file itself'],
+  ['\x1f\x8b', 'compressed (gzip); unpack it first'],
+  ['BZh', 'compressed (bzip2); unpack it first'],
+  ['\xfd7zXZ', 'compressed (xz); unpack it first'],
+  ['{', 'a text in JSON; valid: the file of weights that it belongs to'],
+];
+
+function whatElse(bytes: Uint8Array, path: string): string {
+  if (bytes.byteLength === 0) return 'an empty file; valid: a .safetensors file or a state dict saved with torch.save';
+  // A small version in field 1, then another field: how protocol buffers of ONNX begin.
+  if (path.endsWith('.onnx') || (bytes[0] === 8 && bytes[1]! < 32)) return ONNX;
+  const beginning = Buffer.from(bytes.subarray(0, 100)).toString('latin1').trimStart();
+  const other = others.find(([begins]) => beginning.startsWith(begins))?.[1];
+  return (
+    other ?? 'neither safetensors nor torch.save; valid: a .safetensors file or a state dict saved with torch.save'
+  );
 }

@@ -1,5 +1,4 @@
-import { InputError, Problems } from '../errors.js';
-import type { Tensor, TensorMap } from '../tensor.js';
+import type { Dictionary } from './dictionaries.js';
 
 /** A tensor that a network needs. */
 export interface ExpectedTensor {
@@ -7,111 +6,120 @@ export interface ExpectedTensor {
   readonly shape: readonly number[];
 }
 
-/** Problems of one kind that are listed one by one; the rest is counted. */
-const MOST_LISTED = 20;
+/** BatchNorm's counter of training steps: no network needs it. */
+export const isCounter = (name: string): boolean => /(?:^|\.)num_batches_tracked$/.test(name);
 
 /**
  * Names that mean the same tensor in different code bases, brought to one spelling: kuangliu/pytorch-cifar says
  * `shortcut` and `linear` where torchvision, timm and chenyaofo say `downsample` and `fc` or `classifier`. Before 0.4,
- * torchvision's DenseNet said `norm.1` for `norm1`, and its files still do.
+ * torchvision's DenseNet said `norm.1` for `norm1`, and its files still do. Hugging Face's ResNet counts stages from 0 and
+ * calls every part by its kind. A classifier may come after a dropout (`fc.1`).
  *
  * kuangliu's DenseNet is not translated to torchvision's: it concatenates channels in the opposite order, so weights
  * with the right names and shapes would still be wrong.
  */
-const spellings: readonly (readonly [RegExp, string])[] = [
+const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => string)])[] = [
+  [/^embedder\.embedder\./, 'embedder.0.'],
+  [/^encoder\.stages\.(\d)\.layers\.(\d+)\./, (_, stage, block) => `layer${Number(stage) + 1}.${block}.`],
+  [
+    /^(embedder\.|layer\d\.\d+\.(?:layer\.)?)(?:(\d)\.)?(convolution|normalization)\./,
+    (_, of, place, kind) =>
+      `${of.replace(/(?:embedder|layer)\.$/, '')}${kind === 'convolution' ? 'conv' : 'bn'}${Number(place) + 1}.`,
+  ],
+  [/(\.shortcut\.)(?:(convolution)|normalization)\./, (_, shortcut, isConv) => `${shortcut}${isConv ? 0 : 1}.`],
   [/\.downsample\./, '.shortcut.'],
-  [/^(?:fc|classifier|head\.fc|head)\./, 'linear.'],
+  [/^(?:fc|classifier|last_linear|head\.fc|head|linear)\.(?:\d\.)?(?=(?:weight|bias)$)/, 'linear.'],
   [/(denselayer\d+\.(?:norm|conv))\.(\d\.)/, '$1$2'],
 ];
 
-/** Naming schemes from the strictest to the loosest; a scheme gives two names that mean the same one spelling. */
-const schemes: readonly ((name: string) => string)[] = [
-  (name) => name,
-  (name) => spellings.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), name),
-];
+/** No network's tensor has a longer name, in letters and in parts. */
+const [LONGEST, MOST_PARTS] = [120, 14];
 
-/** BatchNorm's counter of training steps: no network needs it. */
-const ignored = /(?:^|\.)num_batches_tracked$/;
+/** The one spelling of a name. */
+export function spelled(name: string): string {
+  if (name.length > LONGEST) return name;
+  return spellings.reduce(
+    (text, [pattern, by]) => (typeof by === 'string' ? text.replace(pattern, by) : text.replace(pattern, by)),
+    name,
+  );
+}
+
+/** Whether both are of one shape. */
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((size, axis) => size === b[axis]);
+
+/** Tensors of a dictionary, below a prefix, that are taken for those of a network. */
+export interface Pairing {
+  readonly dictionary: Dictionary;
+  /** Before the names of the body: `module.`, or empty. */
+  readonly prefix: string;
+  /** The file's name of each tensor, by the network's, in its order; shapes may differ. */
+  readonly names: ReadonlyMap<string, string>;
+  /** How many of them have the right shape. */
+  readonly fitting: number;
+}
 
 /**
- * The tensors that a network needs, under the network's names and in its order.
- *
- * Of the naming schemes the one is taken that matches most tensors; see `spellings`. `num_batches_tracked` is ignored.
- *
- * @param where the file and the network, for messages: `weights.pth for resnet20-cifar10`
- * @throws InputError listing every missing, unexpected, mis-shaped and non-finite tensor, at most 20 of each kind
+ * The prefixes of a dictionary below which most tensors have a name and a shape that the network needs, and the empty one.
  */
-export function matchTensors(expected: readonly ExpectedTensor[], found: TensorMap, where: string): TensorMap {
-  const given = [...found].filter(([name]) => !ignored.test(name));
-  const needed = expected.filter(({ name }) => !ignored.test(name));
-  const best = schemes
-    .map((scheme) => pair(needed, given, scheme))
-    .reduce((a, b) => (b.tensors.size > a.tensors.size ? b : a));
-
-  const misshaped: string[] = [];
-  const notFinite: string[] = [];
-  for (const { name, shape } of needed) {
-    const tensor = best.tensors.get(name);
-    if (tensor === undefined) continue;
-    if (tensor.shape.length !== shape.length || tensor.shape.some((size, axis) => size !== shape[axis])) {
-      misshaped.push(`${name} has shape [${tensor.shape.join(', ')}]; the network needs [${shape.join(', ')}]`);
-    } else if (!allFinite(tensor.data)) {
-      notFinite.push(`${name} holds values that are not finite`);
+export function prefixesIn(dictionary: Dictionary, needed: readonly ExpectedTensor[]): string[] {
+  const wanted = new Map(needed.map((tensor) => [spelled(tensor.name), tensor.shape]));
+  const counts = new Map<string, number>([['', 0]]);
+  for (const [name, { shape }] of dictionary.shapes) {
+    let at = 0;
+    for (let part = 0; part < MOST_PARTS; part++) {
+      const expected = wanted.get(spelled(name.slice(at)));
+      const prefix = name.slice(0, at);
+      if (expected !== undefined && sameShape(expected, shape)) counts.set(prefix, (counts.get(prefix) ?? 0) + 1);
+      const dot = name.indexOf('.', at);
+      if (dot < 0) break;
+      at = dot + 1;
     }
   }
-  const missing = needed.filter(({ name }) => !best.tensors.has(name)).map(({ name }) => `${name} is missing`);
-  const unexpected = best.unexpected.map((name) => `${name} is not in the network`);
-  if (missing.length + unexpected.length + misshaped.length + notFinite.length === 0) return best.tensors;
-
-  const fitting = best.tensors.size - misshaped.length - notFinite.length;
-  throw new InputError([
-    `${where}: ${fitting} of ${needed.length} tensors fit${hintOf(fitting, needed.length, misshaped.length)}`,
-    ...listed(missing, 'are missing'),
-    ...listed(unexpected, 'are not in the network'),
-    ...listed(misshaped, 'have other shapes'),
-    ...listed(notFinite, 'are not finite'),
-  ]);
+  const most = Math.max(...counts.values());
+  // The classifier's two tensors may stand below another one.
+  const good = [...counts].filter(([prefix, count]) => count >= Math.max(1, most - 2) || prefix === '');
+  return good.map(([prefix]) => prefix).slice(0, 50);
 }
 
-interface Pairing {
-  /** In the network's order; shapes may differ. */
-  readonly tensors: Map<string, Tensor>;
-  readonly unexpected: readonly string[];
-}
-
-function pair(
-  needed: readonly ExpectedTensor[],
-  given: readonly [string, Tensor][],
-  scheme: (name: string) => string,
-): Pairing {
-  const bySpelling = new Map<string, [string, Tensor]>();
-  // The first of two names with one spelling is kept; the other turns up as unexpected.
-  for (const entry of given) if (!bySpelling.has(scheme(entry[0]))) bySpelling.set(scheme(entry[0]), entry);
-  const tensors = new Map<string, Tensor>();
+/**
+ * Pairs a network's tensors with those below a prefix; what is not there (`backbone.`) may stand below a shorter one, as a
+ * classifier does (`head.fc.`). Of two names that mean the same the network's own is taken, otherwise the first.
+ */
+export function pair(dictionary: Dictionary, prefix: string, needed: readonly ExpectedTensor[]): Pairing {
+  const { shapes } = dictionary;
+  const found = new Map<string, string>();
   const used = new Set<string>();
-  for (const { name } of needed) {
-    const entry = bySpelling.get(scheme(name));
-    if (entry === undefined || used.has(entry[0])) continue;
-    tensors.set(name, entry[1]);
-    used.add(entry[0]);
+  const take = (at: string, among: readonly ExpectedTensor[]): void => {
+    const bySpelling = namesBelow(dictionary, at);
+    for (const { name } of among) {
+      const given = shapes.has(at + name) ? at + name : bySpelling.get(spelled(name));
+      if (found.has(name) || given === undefined || used.has(given)) continue;
+      found.set(name, given);
+      used.add(given);
+    }
+  };
+  take(prefix, needed);
+  const classifier = needed.filter(({ name }) => spelled(name).startsWith('linear.'));
+  for (let at = prefix; at !== '' && classifier.some(({ name }) => !found.has(name)); ) {
+    at = at.replace(/[^.]*\.$/, '');
+    take(at, classifier);
   }
-  return { tensors, unexpected: given.map(([name]) => name).filter((name) => !used.has(name)) };
+  const names = new Map(needed.flatMap(({ name }) => (found.has(name) ? [[name, found.get(name)!] as const] : [])));
+  const fits = ({ name, shape }: ExpectedTensor) => {
+    const given = names.get(name);
+    return given !== undefined && sameShape(shapes.get(given)!.shape, shape);
+  };
+  return { dictionary, prefix, names, fitting: needed.filter(fits).length };
 }
 
-function hintOf(fitting: number, needed: number, misshaped: number): string {
-  if (fitting === 0) return '; these are the weights of another network, or not weights at all';
-  if (misshaped > 0 && misshaped <= 2) return '; another number of classes?';
-  return fitting < needed / 2
-    ? '; these are probably the weights of another network (see `dgate list checkpoints`)'
-    : '';
-}
-
-function listed(problems: readonly string[], rest: string): string[] {
-  return new Problems(problems, MOST_LISTED, `more ${rest}`).lines().map((problem) => `  ${problem}`);
-}
-
-/** A loop, since `every` takes ten times as long, which shows with 45 million weights. */
-function allFinite(values: Float32Array): boolean {
-  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
-  return true;
+/** Names below a prefix, by their spelling without it; the first of those with one spelling. */
+function namesBelow({ shapes }: Dictionary, prefix: string): Map<string, string> {
+  const bySpelling = new Map<string, string>();
+  for (const name of shapes.keys()) {
+    if (!name.startsWith(prefix) || isCounter(name)) continue;
+    const short = spelled(name.slice(prefix.length));
+    if (!bySpelling.has(short)) bySpelling.set(short, name);
+  }
+  return bySpelling;
 }

@@ -1,8 +1,8 @@
 import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
-import { wholeNumber } from '../numbers.js';
 import { ByteReader } from './bytes.js';
 import { type PickleLiteral, readLiteral } from './pickle-literals.js';
+import { PickleStack } from './pickle-stack.js';
 
 /**
  * Something that a pickle made by calling a global, or a global itself. What the globals are is the caller's business;
@@ -37,13 +37,11 @@ export interface PickleOptions {
   /** Of the file: each operation is a step, and what its bytes do not bound is spent where it is taken. */
   readonly budget: Budget;
   /** The stand-in for a global, or undefined to have the file refused. */
-  readonly findGlobal: (qualifiedName: string) => PickleGlobal | undefined;
+  readonly findGlobal: (qualifiedName: string, where: string) => PickleGlobal | undefined;
   /** The value of a persistent id; without it a file with persistent ids is refused. */
   readonly loadPersistent?: (id: PickleValue) => PickleValue;
 }
 
-/** Marks that may be open. */
-const DEEPEST = 1000;
 /** What V8 takes for an empty dict or set, which is one byte in a pickle, and for each item. */
 const [CONTAINER_BYTES, ITEM_BYTES] = [200, 40];
 
@@ -70,22 +68,21 @@ export function readPickle(
 
 /** The pickle machine: a stack, the stacks below open marks, and a memo. Opcodes as in Python's `pickletools`. */
 class Unpickler {
-  #stack: PickleValue[] = [];
-  readonly #below: PickleValue[][] = [];
-  readonly #memo = new Map<number, PickleValue>();
-  /** Size of all arguments of all calls so far. */
+  readonly #stack: PickleStack<PickleValue>;
 
   constructor(
     private readonly reader: ByteReader,
     private readonly options: PickleOptions,
-  ) {}
+  ) {
+    this.#stack = new PickleStack(reader);
+  }
 
   run(): { value: PickleValue; end: number } {
     for (;;) {
       this.options.budget.steps();
       const at = this.reader.position;
       const code = this.reader.byte();
-      if (code === 0x2e /* STOP */) return { value: this.#pop(), end: this.reader.position };
+      if (code === 0x2e /* STOP */) return { value: this.#stack.pop(), end: this.reader.position };
       if (!this.#literal(code) && !this.#structure(code) && !this.#object(code)) {
         throw this.#problem(`opcode 0x${code.toString(16).padStart(2, '0')} is not one that dgate reads`, at);
       }
@@ -95,7 +92,7 @@ class Unpickler {
   /** A number, text or bytes. Returns false for other opcodes, as do the two methods below. */
   #literal(code: number): boolean {
     const value = readLiteral(code, this.reader);
-    return value !== undefined && this.#stack.push(value) > 0;
+    return value !== undefined && this.#stack.push(value);
   }
 
   /** Framing, marks, memo, tuples, lists, dicts, sets. */
@@ -109,60 +106,52 @@ class Unpickler {
         this.reader.bytes(8);
         return true;
       case 0x28: // MARK
-        if (this.#below.length >= DEEPEST) throw this.#problem(`nested more than ${DEEPEST} deep`);
-        this.#below.push(stack);
-        this.#stack = [];
-        return true;
-      case 0x30: // POP: of an empty stack it takes the mark
-        if (stack.length > 0) stack.pop();
-        else this.#popMark();
-        return true;
+        return stack.mark();
+      case 0x30: // POP
+        return stack.drop();
       case 0x31: // POP_MARK
-        this.#popMark();
+        stack.popMark();
         return true;
       case 0x32: // DUP
-        return stack.push(this.#top()) > 0;
+        return stack.push(stack.top());
       case 0x70: // PUT
       case 0x71: // BINPUT
       case 0x72: // LONG_BINPUT
-        this.#memo.set(this.#memoKey(code === 0x70, code === 0x71), this.#top());
-        return true;
+        return stack.memoize(stack.memoKey(code === 0x70, code === 0x71));
       case 0x94: // MEMOIZE
-        this.#memo.set(this.#memo.size, this.#top());
-        return true;
+        return stack.memoize();
       case 0x67: // GET
       case 0x68: // BINGET
       case 0x6a: // LONG_BINGET
-        return stack.push(this.#recall(this.#memoKey(code === 0x67, code === 0x68))) > 0;
+        return stack.recall(stack.memoKey(code === 0x67, code === 0x68));
       case 0x29: // EMPTY_TUPLE
       case 0x5d: // EMPTY_LIST
-        return stack.push([]) > 0;
+        return stack.push([]);
       case 0x74: // TUPLE
       case 0x6c: // LIST
-        return this.#replaceMark((items) => items);
+        return this.#stack.replaceMark((items) => items);
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
       case 0x87: // TUPLE3
-        if (stack.length < code - 0x84) throw this.#problem('stack is empty');
-        return stack.push(stack.splice(stack.length - (code - 0x84))) > 0;
+        return stack.push(stack.popItems(code - 0x84));
       case 0x61: // APPEND
-        return this.#appendTo([this.#pop()]);
+        return this.#appendTo([this.#stack.pop()]);
       case 0x65: // APPENDS
-        return this.#appendTo(this.#popMark());
+        return this.#appendTo(this.#stack.popMark());
       case 0x7d: // EMPTY_DICT
-        return stack.push(this.#container(new Map())) > 0;
+        return stack.push(this.#container(new Map()));
       case 0x64: // DICT
-        return this.#replaceMark((items) => this.#setItems(this.#container(new Map()), items));
+        return this.#stack.replaceMark((items) => this.#setItems(this.#container(new Map()), items));
       case 0x73: // SETITEM
-        return this.#setTop(stack.splice(Math.max(0, stack.length - 2)));
+        return this.#setTop(stack.popItems(2));
       case 0x75: // SETITEMS
-        return this.#setTop(this.#popMark());
+        return this.#setTop(this.#stack.popMark());
       case 0x8f: // EMPTY_SET
-        return stack.push(this.#container(new Set())) > 0;
+        return stack.push(this.#container(new Set()));
       case 0x91: // FROZENSET
-        return this.#replaceMark((items) => this.#container(new Set(items)));
+        return this.#stack.replaceMark((items) => this.#container(new Set(items)));
       case 0x90: // ADDITEMS
-        return this.#addTo(this.#popMark());
+        return this.#addTo(this.#stack.popMark());
       default:
         return false;
     }
@@ -172,41 +161,41 @@ class Unpickler {
   #object(code: number): boolean {
     switch (code) {
       case 0x63: // GLOBAL
-        return this.#stack.push(this.#global(this.reader.line(), this.reader.line())) > 0;
+        return this.#stack.push(this.#global(this.reader.line(), this.reader.line()));
       case 0x93: {
         // STACK_GLOBAL
-        const name = this.#pop();
-        const module = this.#pop();
+        const name = this.#stack.pop();
+        const module = this.#stack.pop();
         if (typeof module !== 'string' || typeof name !== 'string') throw this.#problem('a global needs two texts');
-        return this.#stack.push(this.#global(module, name)) > 0;
+        return this.#stack.push(this.#global(module, name));
       }
       case 0x69: {
         // INST
         const called = this.#global(this.reader.line(), this.reader.line());
-        return this.#replaceMark((args) => this.#call(called, args));
+        return this.#stack.replaceMark((args) => this.#call(called, args));
       }
       case 0x6f: // OBJ
-        return this.#replaceMark(([called, ...args]) => this.#call(called ?? null, args));
+        return this.#stack.replaceMark(([called, ...args]) => this.#call(called ?? null, args));
       case 0x52: // REDUCE
       case 0x81: {
         // NEWOBJ
-        const args = this.#pop();
+        const args = this.#stack.pop();
         if (!Array.isArray(args)) throw this.#problem('calls with something other than a tuple');
-        return this.#stack.push(this.#call(this.#pop(), args)) > 0;
+        return this.#stack.push(this.#call(this.#stack.pop(), args));
       }
       case 0x62: {
         // BUILD: attributes of a dict (`_metadata` of a state dict) are not its items and are dropped
-        const state = this.#pop();
-        const target = this.#top();
+        const state = this.#stack.pop();
+        const target = this.#stack.top();
         if (target instanceof Map) return true;
         if (!(target instanceof Rebuilt)) throw this.#problem('sets the state of plain data');
         target.build(state, this.options.budget.where);
         return true;
       }
       case 0x50: // PERSID
-        return this.#stack.push(this.#persistent(this.reader.line())) > 0;
+        return this.#stack.push(this.#persistent(this.reader.line()));
       case 0x51: // BINPERSID
-        return this.#stack.push(this.#persistent(this.#pop())) > 0;
+        return this.#stack.push(this.#persistent(this.#stack.pop()));
       default:
         return false;
     }
@@ -214,7 +203,7 @@ class Unpickler {
 
   #global(module: string, name: string): PickleGlobal {
     const qualifiedName = `${module}.${name}`;
-    const found = this.options.findGlobal(qualifiedName);
+    const found = this.options.findGlobal(qualifiedName, this.options.budget.where);
     if (found !== undefined) return found;
     throw new InputError(
       `${this.options.budget.where}: refused: asks for Python's ${JSON.stringify(qualifiedName.slice(0, 100))}; ` +
@@ -250,60 +239,22 @@ class Unpickler {
     return made;
   }
 
-  #memoKey(text: boolean, short: boolean): number {
-    if (!text) return short ? this.reader.byte() : this.reader.size(4, Number.MAX_SAFE_INTEGER);
-    const key = wholeNumber(this.reader.line());
-    if (key === undefined) throw this.#problem('a memo whose key is no whole number');
-    return key;
-  }
-
-  #recall(key: number): PickleValue {
-    const value = this.#memo.get(key);
-    if (value === undefined) throw this.#problem(`memo ${key} was never set`);
-    return value;
-  }
-
-  #pop(): PickleValue {
-    const value = this.#stack.pop();
-    if (value === undefined) throw this.#problem('stack is empty');
-    return value;
-  }
-
-  #top(): PickleValue {
-    const value = this.#stack.at(-1);
-    if (value === undefined) throw this.#problem('stack is empty');
-    return value;
-  }
-
-  #popMark(): PickleValue[] {
-    const items = this.#stack;
-    const below = this.#below.pop();
-    if (below === undefined) throw this.#problem('no mark is open');
-    this.#stack = below;
-    return items;
-  }
-
-  #replaceMark(make: (items: PickleValue[]) => PickleValue): boolean {
-    const items = this.#popMark();
-    return this.#stack.push(make(items)) > 0;
-  }
-
   #appendTo(items: readonly PickleValue[]): boolean {
-    const list = this.#top();
+    const list = this.#stack.top();
     if (!Array.isArray(list)) throw this.#problem('appends to something other than a list');
     for (const item of items) list.push(item);
     return true;
   }
 
   #addTo(items: readonly PickleValue[]): boolean {
-    const set = this.#top();
+    const set = this.#stack.top();
     if (!(set instanceof Set)) throw this.#problem('adds to something other than a set');
     for (const item of items) set.add(item);
     return true;
   }
 
   #setTop(items: readonly PickleValue[]): boolean {
-    const dict = this.#top();
+    const dict = this.#stack.top();
     if (!(dict instanceof Map)) throw this.#problem('sets items of something other than a dict');
     this.#setItems(dict, items);
     return true;

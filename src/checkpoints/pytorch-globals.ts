@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import type { Dtype } from './dtypes.js';
-import { PickleGlobal, type PickleValue, Rebuilt } from './pickle.js';
+import { PickleGlobal, type PickleValue } from './pickle.js';
+import { plainData } from './plain-data.js';
 import { StorageRef, TensorRef } from './storages.js';
 
 /** `torch.float32` and its like. */
@@ -10,21 +11,6 @@ class DtypeRef extends PickleGlobal {
     readonly dtype: Dtype,
   ) {
     super(name, (_args, where) => refuse(name, where));
-  }
-}
-
-/** `numpy.dtype('f8')`: the type of one number that was pickled as a NumPy scalar, `best_acc` say. */
-class NumpyType extends Rebuilt {
-  constructor(readonly code: string) {
-    super();
-  }
-  /** The state is (version, byte order, ...); only little-endian and byte-sized types are read. */
-  override build(state: PickleValue, where: string): void {
-    const order = Array.isArray(state) ? state[1] : undefined;
-    if (order !== '<' && order !== '|' && order !== '=') refuse('numpy.dtype of another byte order', where);
-  }
-  override describe(): string {
-    return `numpy.dtype(${this.code})`;
   }
 }
 
@@ -126,17 +112,46 @@ for (const name of ['builtins.set', '__builtin__.set', 'builtins.frozenset', '__
 allow('_codecs.encode', ([text, encoding], where) =>
   typeof text === 'string' && encoding === 'latin1' ? Buffer.from(text, 'latin1') : refuse('_codecs.encode', where),
 );
-allow('numpy.dtype', ([code], where) =>
-  typeof code === 'string' ? new NumpyType(code) : refuse('numpy.dtype', where),
-);
-for (const name of ['numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar']) {
-  allow(name, ([type, bytes], where) => scalarOf(type, bytes, where));
+/** The stand-in for a Python global that torch.save writes, or undefined for anything else. */
+export function findTorchGlobal(qualifiedName: string, where: string): PickleGlobal | undefined {
+  const other = others.find(([pattern]) => pattern.test(qualifiedName));
+  if (other !== undefined) {
+    const [, what, remedy] = other;
+    throw new InputError(
+      `${where}: refused: holds ${what} (${qualifiedName.slice(0, 100)}); valid: dense real tensors: ${remedy}`,
+    );
+  }
+  return globals.get(qualifiedName) ?? plainData.get(qualifiedName);
 }
 
-/** The stand-in for a Python global that torch.save writes, or undefined for anything else. */
-export function findTorchGlobal(qualifiedName: string): PickleGlobal | undefined {
-  return globals.get(qualifiedName);
-}
+/** Tensors that are no rows of real numbers, by the names that make them; what they are; and how to save others. */
+const others: readonly (readonly [RegExp, string, string])[] = [
+  [/^torch\._utils\._rebuild_sparse/, 'a sparse tensor', 'save tensor.to_dense()'],
+  [/^torch\._utils\._rebuild_nested/, 'a nested tensor', 'save tensor.to_padded_tensor(0)'],
+  [
+    /^torch\._utils\._rebuild_meta/,
+    'a tensor without numbers',
+    'save the model from the device that holds its weights',
+  ],
+  [
+    /^torch\.(?:_utils\._rebuild_qtensor$|(?:storage\.)?Q\w+Storage$|q(?:u?int\d+))/,
+    'a quantised tensor',
+    'save the model before it is quantised, or tensor.dequantize()',
+  ],
+  [
+    /^torch\.(?:storage\.)?(?:Complex\w+Storage|complex\d+|c(?:float|double|half))$/,
+    'complex numbers',
+    'save tensor.real',
+  ],
+  [/^torch\.(?:storage\.)?[Ff]loat[84]_\w+$/, 'floats of 8 bits or fewer', 'save tensor.float()'],
+  [/^torch\.(?:jit|fx|export)\b/, 'a compiled program', 'save its model.state_dict()'],
+  [
+    /^(?:__main__|torch\.nn\.modules|torchvision\.models|timm\.models|transformers\.models)\.[\w.]+$/,
+    'a whole model',
+    'save model.state_dict()',
+  ],
+  [/^torch\.distributed\./, 'a part of a distributed tensor', 'save a full state dict (FSDP: FULL_STATE_DICT)'],
+];
 
 /**
  * Storage of a persistent id: ('storage', type, key, device, number of elements[, view]); a view, in the legacy format
@@ -229,20 +244,6 @@ function dictOf(pairs: PickleValue, where: string): PickleValue {
     dict.set(pair[0]!, pair[1]!);
   }
   return dict;
-}
-
-function scalarOf(type: PickleValue | undefined, bytes: PickleValue | undefined, where: string): PickleValue {
-  if (!(type instanceof NumpyType) || !(bytes instanceof Uint8Array)) refuse('a NumPy scalar of something else', where);
-  const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const code = type.code.replace(/^[<|=]/, '');
-  if (code.length > 2 || bytes.byteLength !== Number(code.slice(1)))
-    refuse(`a NumPy scalar of type ${type.code}`, where);
-  if (code === 'f8') return data.getFloat64(0, true);
-  if (code === 'f4') return data.getFloat32(0, true);
-  if (code === 'i8') return data.getBigInt64(0, true);
-  if (code === 'i4') return data.getInt32(0, true);
-  if (code === 'b1') return data.getUint8(0) !== 0;
-  return refuse(`a NumPy scalar of type ${type.code}`, where);
 }
 
 function refuse(what: string, where: string): never {

@@ -10,6 +10,23 @@ import type { StorageRef, TorchFile } from './storages.js';
 /** What V8 and yauzl take for an entry, which has at least 46 bytes in an archive. */
 const ENTRY_BYTES = 1000;
 
+/** Archives that torch.save does not write, by a name in them. */
+const otherArchives: readonly (readonly [RegExp, string])[] = [
+  [
+    /(?:^|\/)code\//,
+    `a TorchScript file; valid: its weights alone: torch.save(torch.jit.load(FILE).state_dict(), ...)`,
+  ],
+  [
+    /(?:^|\/)(?:archive_format|serialized_exported_program\.json|models\/[^/]+\.json)$/,
+    'a program of torch.export (.pt2); valid: its weights alone: torch.save(torch.export.load(FILE).state_dict, ...)',
+  ],
+  [
+    /\.npy$/,
+    'arrays of NumPy (.npz); valid: torch.save({name: torch.from_numpy(array) for name, array in numpy.load(FILE).items()}, ...)',
+  ],
+  [/(?:^|\/)model\.weights\.h5$/, 'a model of Keras; valid: an ONNX file, see docs/own-network.md'],
+];
+
 /**
  * Reads what torch.save writes since 1.6: a zip archive of `<name>/data.pkl`, `<name>/data/<key>` for each storage and,
  * since 2.1, `<name>/byteorder`. Stored storages are views of the file's bytes; PyTorch aligns them to 64 bytes.
@@ -19,6 +36,8 @@ const ENTRY_BYTES = 1000;
 export async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFile> {
   const { where } = budget;
   const archive = await openArchive(bytes, budget);
+  const other = otherArchives.find(([pattern]) => [...archive.entries.keys()].some((name) => pattern.test(name)));
+  if (other !== undefined) throw new InputError(`${where}: ${other[1]}`);
   const pickles = [...archive.entries.keys()].filter((name) => name === 'data.pkl' || name.endsWith('/data.pkl'));
   if (pickles.length !== 1) {
     throw new InputError(`${where}: a zip archive with ${pickles.length} data.pkl; valid: one, as torch.save writes`);
@@ -47,26 +66,34 @@ export async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<T
 
 interface Archive {
   readonly entries: ReadonlyMap<string, Entry>;
-  /** Content of an entry, checked against its CRC. @throws InputError where it is damaged, or the budget is spent */
+  /** Content of an entry, checked against its CRC where the archive has them. @throws InputError where it is damaged, or the budget is spent */
   read(name: string): Promise<Uint8Array>;
 }
 
 async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const zip = await new Promise<ZipFile>((resolve, reject) => {
-    fromBuffer(buffer, { lazyEntries: true }, (error, opened) => (error === null ? resolve(opened) : reject(error)));
+    fromBuffer(buffer, { lazyEntries: true, decodeStrings: false }, (error, opened) =>
+      error === null ? resolve(opened) : reject(error),
+    );
   }).catch((error: unknown) => {
     throw new InputError(
       `${budget.where}: damaged or truncated zip archive (${messageOf(error)}); valid: a whole torch.save file`,
     );
   });
   const entries = await listEntries(zip, budget);
+  // torch.serialization.set_crc32_options(False) leaves every checksum 0.
+  const hasChecksums = [...entries.values()].some((entry) => entry.crc32 !== 0);
   return {
     entries,
     async read(name) {
       const entry = entries.get(name)!;
       budget.bytes(entry.uncompressedSize, name);
-      return content(zip, entry, bytes, budget.where);
+      const data = await content(zip, entry, bytes, `${budget.where}: ${name}`);
+      if (data.byteLength === entry.uncompressedSize && (!hasChecksums || crc32(data) === entry.crc32)) return data;
+      throw new InputError(
+        `${budget.where}: ${name}: content does not match its checksum; valid: fetch the file again`,
+      );
     },
   };
 }
@@ -77,8 +104,10 @@ async function listEntries(zip: ZipFile, budget: Budget): Promise<Map<string, En
   return new Promise((resolve, reject) => {
     const fail = (what: string) => reject(new InputError(`${budget.where}: damaged zip archive: ${what}`));
     zip.on('entry', (entry: Entry) => {
-      if (entries.has(entry.fileName)) return fail(`${entry.fileName} twice`);
-      entries.set(entry.fileName, entry);
+      // Names are keys here and no paths: any is good.
+      const name = entry.fileNameRaw.toString('utf8');
+      if (entries.has(name)) return fail(`${name} twice`);
+      entries.set(name, entry);
       zip.readEntry();
     });
     zip.on('end', () => resolve(entries));
@@ -87,8 +116,7 @@ async function listEntries(zip: ZipFile, budget: Budget): Promise<Map<string, En
   });
 }
 
-async function content(zip: ZipFile, entry: Entry, bytes: Uint8Array, where: string): Promise<Uint8Array> {
-  const at = `${where}: ${entry.fileName}`;
+async function content(zip: ZipFile, entry: Entry, bytes: Uint8Array, at: string): Promise<Uint8Array> {
   if (entry.isEncrypted()) throw new InputError(`${at}: encrypted; valid: a plain torch.save file`);
   const start = await new Promise<number>((resolve, reject) => {
     zip.readLocalFileHeader(entry, { minimal: true }, (error, header) =>
@@ -97,12 +125,7 @@ async function content(zip: ZipFile, entry: Entry, bytes: Uint8Array, where: str
   }).catch((error: unknown) => {
     throw new InputError(`${at}: damaged zip archive: ${messageOf(error)}`);
   });
-  const packed = bytes.subarray(start, start + entry.compressedSize);
-  const data = unpack(packed, entry, at);
-  if (data.byteLength !== entry.uncompressedSize || crc32(data) !== entry.crc32) {
-    throw new InputError(`${at}: content does not match its checksum; valid: fetch the file again`);
-  }
-  return data;
+  return unpack(bytes.subarray(start, start + entry.compressedSize), entry, at);
 }
 
 function unpack(packed: Uint8Array, entry: Entry, at: string): Uint8Array {

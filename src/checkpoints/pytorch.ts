@@ -1,10 +1,9 @@
 import { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
-import type { TensorMap } from '../tensor.js';
+import { type Dictionary, dictionariesIn } from './dictionaries.js';
 import { readLegacyTorch } from './pytorch-legacy.js';
 import { readZipTorch } from './pytorch-zip.js';
-import { findStateDict } from './state-dict.js';
-import { materialize } from './storages.js';
+import { materialize, type TensorRef } from './storages.js';
 
 export type TorchFormat = 'pytorch-zip' | 'pytorch-legacy';
 
@@ -15,17 +14,17 @@ export function torchFormatOf(bytes: Uint8Array): TorchFormat | undefined {
 }
 
 /**
- * The weights in a torch.save file, as dense float32 tensors. Nothing in the file is executed.
+ * Every dictionary of tensors in a torch.save file; those that are asked for become dense float32. Nothing in the file is
+ * executed.
  *
  * @param bytes the whole file; contiguous float32 tensors share its memory
  * @param where what the error messages call it
- * @returns the state dict without wrappers' prefixes, and the keys that lead to it
  * @throws InputError, one line, on files that are damaged, hostile, or hold no weights
  */
 export async function readTorch(
   bytes: Uint8Array,
   where: string,
-): Promise<{ readonly tensors: TensorMap; readonly path: string; readonly format: TorchFormat }> {
+): Promise<{ readonly dictionaries: readonly Dictionary[]; readonly format: TorchFormat }> {
   const format = torchFormatOf(bytes);
   if (format === undefined) {
     throw new InputError(`${where}: not a torch.save file: begins with neither a zip archive nor a pickle`);
@@ -34,6 +33,13 @@ export async function readTorch(
   const { root, storages } = await (format === 'pytorch-zip'
     ? readZipTorch(bytes, budget)
     : readLegacyTorch(bytes, budget));
-  const { path, tensors } = findStateDict(root, budget);
-  return { tensors: materialize(tensors, storages, budget), path, format };
+  const dictionaries = dictionariesIn(root, budget).map(({ path, tensors }) => {
+    const read = (names: Iterable<string>) => {
+      const wanted = new Map<string, TensorRef>();
+      for (const name of names) wanted.set(name, tensors.get(name)!);
+      return materialize(wanted, storages, budget);
+    };
+    return { path, shapes: tensors, read };
+  });
+  return { dictionaries, format };
 }

@@ -3,8 +3,9 @@ import { findDuplicateKey, findOddNumber, parseJson } from '../json.js';
 import { writeFileAtomic } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
+import type { Dictionary } from './dictionaries.js';
 import { type Dtype, dtypeBytes, isDtype, type RawTensor, type StoredArray } from './dtypes.js';
-import { toTensors } from './int8.js';
+import { toTensors, withoutScales } from './int8.js';
 
 /** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
 export type Storable = StoredArray | Tensor;
@@ -80,6 +81,16 @@ export async function readSafetensors(
   const bytes = typeof source === 'string' ? await readInput(source) : source;
   const { tensors, metadata } = parseSafetensors(bytes, where);
   return { tensors: toTensors(tensors, where), metadata };
+}
+
+/** A safetensors file as a dictionary whose tensors become float32 when they are read. @throws InputError as `parseSafetensors` */
+export function safetensorsDictionary(
+  bytes: Uint8Array,
+  where: string,
+): { readonly dictionary: Dictionary; readonly metadata: Readonly<Record<string, string>> } {
+  const { tensors: raw, metadata } = parseSafetensors(bytes, where);
+  const read = (names: Iterable<string>) => toTensors(raw, where, names);
+  return { dictionary: { path: '', shapes: withoutScales(raw), read }, metadata };
 }
 
 /**

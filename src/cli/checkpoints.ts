@@ -1,7 +1,7 @@
 import { asFloat16 } from '../checkpoints/dtypes.js';
 import { takeCheckpoint } from '../checkpoints/fetch.js';
 import { asInt8 } from '../checkpoints/int8.js';
-import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
+import { fittingNetworks, readCheckpoint, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/registry.js';
 import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
 import { geometryOf, usualGeometry } from '../data/image-folder/geometry.js';
@@ -35,7 +35,7 @@ export async function fetchModel(
   print(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}`);
 }
 
-interface ImportOptions extends GlobalOptions {
+interface ImportOptions extends GlobalOptions, WeightsChoice {
   readonly file: string;
   readonly network: string;
   readonly out: string;
@@ -56,10 +56,12 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const network = networkByName(options.network);
   checkGiven(options, network);
   const checkpoint = await readCheckpoint(file);
-  const tensors = matchTensors(networkTensors(network), checkpoint.tensors, `${file} for ${network.name}`);
+  const weights = weightsOf(networkTensors(network), checkpoint.dictionaries, `${file} for ${network.name}`, options);
+  const { tensors, taken, doubt, normalisation } = weights;
   const known = knownCheckpoints.find((entry) => entry.sha256 && checkpoint.sha256.startsWith(entry.sha256));
   const recorded = checkpoint.metadata['preprocessing'];
-  const found = recorded ? parsePreprocessing(recorded, file) : known?.preprocessing;
+  const own = normalisation && { ...datasetNamed(network.dataset).preprocessing, ...normalisation };
+  const found = recorded ? parsePreprocessing(recorded, file) : (known?.preprocessing ?? own);
   const preprocessing = withGiven(options, network, found);
   const heldOut = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut);
   const stored = new Map([...tensors].flatMap(([name, tensor]) => storedAs(name, tensor, options)));
@@ -73,6 +75,9 @@ export async function importModel(options: ImportOptions): Promise<void> {
   });
   const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';
   print(`${out}: ${tensors.size} tensors of ${network.name}${note}`);
+  if (taken !== undefined) print(`${file}: ${taken}`);
+  if (normalisation) print(`${file}: the saved model normalises: recorded as preprocessing`);
+  if (doubt !== undefined && known === undefined) print(`${file}: ${doubt}`);
 }
 
 function storedAs(name: string, tensor: Tensor, { half, int8 }: ImportOptions): [string, Storable][] {
@@ -145,11 +150,14 @@ function checkSizes(preprocessing: Preprocessing, network: Network): void {
 
 /** `dgate model info` */
 export async function describeModel(options: { readonly file: string; readonly json: boolean }): Promise<void> {
-  const { tensors, metadata, sha256, format } = await readCheckpoint(options.file);
+  const { dictionaries, metadata, sha256, format } = await readCheckpoint(options.file);
   const known = knownCheckpoints.find((entry) => entry.sha256 && sha256.startsWith(entry.sha256));
-  const list = [...tensors].map(([name, { shape }]) => ({ name, shape }));
+  const list = dictionaries.flatMap(({ path, shapes }) =>
+    [...shapes].map(([name, { shape }]) => ({ name: path === '' ? name : `${path}.${name}`, shape })),
+  );
+  const fits = fittingNetworks(dictionaries);
   if (options.json) {
-    const document = { file: options.file, format, sha256, known: known?.id ?? null, metadata, tensors: list };
+    const document = { file: options.file, format, sha256, known: known?.id ?? null, fits, metadata, tensors: list };
     printJson(document);
     return;
   }
@@ -157,11 +165,15 @@ export async function describeModel(options: { readonly file: string; readonly j
   const rows = list.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]);
   const facts = [`format ${format}`, `sha256 ${sha256}`, `${list.length} tensors, ${values} values`];
   if (known) facts.push(`known as ${known.id}: ${known.network}, ${(100 * known.reportedAccuracy).toFixed(2)} %`);
+  if (dictionaries.length > 1) {
+    facts.push(...dictionaries.map(({ path, shapes }) => visible(`${path || 'the top'}: ${shapes.size} tensors`)));
+  }
+  if (fits.length > 0) facts.push(`fits ${fits.join(', ')}`);
   facts.push(...Object.entries(metadata).map(([key, value]) => visible(`${key}: ${value}`)));
   print(`${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}`);
 }
 
-interface EvalOptions extends GlobalOptions {
+interface EvalOptions extends GlobalOptions, WeightsChoice {
   readonly network: string;
   readonly checkpoint: string | undefined;
   readonly split: 'train' | 'test';
@@ -174,7 +186,7 @@ interface EvalOptions extends GlobalOptions {
 export async function evaluateModel(options: EvalOptions): Promise<void> {
   const network = networkByName(options.network);
   const context = await openContext(options);
-  const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress);
+  const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress, options);
   const result = await evaluateOriginal(context, source, options);
   const seconds = result.seconds.toFixed(1);
   if (options.json) printJson(result);

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
-import { type Checkpoint, matchTensors, readCheckpoint } from '../checkpoints/load.js';
+import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
 import {
   checkpointsFor,
   findCheckpoint,
@@ -63,6 +63,7 @@ export async function openNetwork(
   idOrPath: string | undefined,
   modelsRoot: string,
   progress: Progress,
+  choice: WeightsChoice = {},
 ): Promise<NetworkSource> {
   const path = await locate(network, idOrPath, modelsRoot, progress);
   const sha256 = await hashFile(path);
@@ -72,16 +73,26 @@ export async function openNetwork(
     if (read.sha256 === sha256) return read;
     throw new InputError(`${path}: changed while it was read (its sha256 differs); valid: a file that stays as it is`);
   });
+  const weights = once(async () => {
+    const { dictionaries } = await content();
+    const found = weightsOf(networkTensors(network), dictionaries, `${path} for ${network.name}`, choice);
+    if (found.taken !== undefined) progress.note(`${path}: ${found.taken}`);
+    if (found.doubt !== undefined && known === undefined) progress.warn(`${path}: ${found.doubt}`);
+    return found;
+  });
+  const recorded = async (): Promise<Preprocessing> => {
+    const text = (await content()).metadata['preprocessing'];
+    return text === undefined
+      ? preprocessingOf(await weights(), path, network, progress)
+      : parsePreprocessing(text, path);
+  };
   return {
     network,
     checkpoint: { path, sha256, known },
     modules: ['checkpoints/load', 'networks/lower', 'data/registry'],
-    preprocessing: known?.preprocessing ?? preprocessingOf(await content(), path, network, progress),
+    preprocessing: known?.preprocessing ?? (await recorded()),
     heldOut: async () => parseHeldOut((await content()).metadata['held_out'], path),
-    lowered: once(async () => {
-      const { tensors } = await content();
-      return lowerNetwork(network, matchTensors(networkTensors(network), tensors, `${path} for ${network.name}`));
-    }),
+    lowered: once(async () => lowerNetwork(network, (await weights()).tensors)),
   };
 }
 
@@ -136,11 +147,19 @@ export async function obtainCheckpoint(
   throw new InputError(`${path}: is not the file that ships as ${known.id} (its sha256 differs); install dgate again`);
 }
 
-/** Preprocessing that a safetensors file carries, or the dataset's own, which is then said. */
-function preprocessingOf({ metadata }: Checkpoint, path: string, network: Network, progress: Progress): Preprocessing {
-  const recorded = metadata['preprocessing'];
-  if (recorded !== undefined) return parsePreprocessing(recorded, path);
+/** The normalisation that the saved model did itself, otherwise the dataset's own; which one is said. */
+function preprocessingOf(
+  { normalisation }: Weights,
+  path: string,
+  network: Network,
+  progress: Progress,
+): Preprocessing {
   const { preprocessing, name } = datasetNamed(network.dataset);
+  if (normalisation !== undefined) {
+    const { mean, std } = normalisation;
+    progress.note(`${path}: the saved model normalises: mean ${mean.join(', ')}, std ${std.join(', ')}`);
+    return { ...preprocessing, mean, std };
+  }
   progress.warn(
     `${path}: says nothing about its preprocessing; taking that of ${name}: mean ${preprocessing.mean.join(', ')}, ` +
       `std ${preprocessing.std.join(', ')} (dgate model import --mean --std records another)`,

@@ -1,8 +1,7 @@
 import { expect } from 'chai';
-import { readTorch } from '../../src/checkpoints/pytorch.js';
 import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
 import { zipOf } from '../fuzz/zip.js';
-import { refusal } from './helpers.js';
+import { readTorch, refusal } from './helpers.js';
 import { int, legacyFile, storage, tensor, text } from './pickles.js';
 
 const LIMIT =
@@ -31,6 +30,12 @@ describe('PyTorch files that ask for more than they hold', () => {
       `${text('x')}${'q\x00ctorch\ndevice\nh\x00h\x00\x86R'.repeat(40)}.`,
       /torch\.device/,
     ],
+    [
+      'stand-ins of one list',
+      `](${'N'.repeat(10_000)}eq\x00cargparse\nNamespace\nq\x01${'0h\x01h\x00\x85R'.repeat(200_000)}.`,
+      LIMIT,
+    ],
+    ['a stand-in in four bytes', `cargparse\nNamespace\nq\x00${'0h\x00)\x81'.repeat(700_000)}.`, LIMIT],
     ['a dict a byte', `(${'}'.repeat(2_000_000)}l.`, LIMIT],
     ['a set a byte', `(${'\x8f'.repeat(2_000_000)}l.`, LIMIT],
   ];
@@ -74,7 +79,7 @@ describe('PyTorch files that ask for more than they hold', () => {
     await refusal(() => readTorch(legacyFile(pickle), 'file'), /^file: /);
   });
 
-  it('a name of thousands of wrappers is unwrapped', async () => {
+  it('a name of thousands of wrappers is read', async () => {
     const zip = zipOf([
       {
         name: 'x/data.pkl',
@@ -82,7 +87,7 @@ describe('PyTorch files that ask for more than they hold', () => {
       },
       { name: 'x/data/0', data: new Uint8Array(4) },
     ]);
-    expect([...(await readTorch(zip, 'file')).tensors.keys()]).to.deep.equal(['w']);
+    expect((await readTorch(zip, 'file')).tensors.size).to.equal(1);
   });
 });
 

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Budget } from '../../src/budget.js';
+import { largestOf } from '../../src/checkpoints/dictionaries.js';
+import { readTorch as dictionariesOf } from '../../src/checkpoints/pytorch.js';
 import { InputError } from '../../src/errors.js';
+import type { Tensor } from '../../src/tensor.js';
 
 export const fixtures = fileURLToPath(new URL('../fixtures/checkpoints/', import.meta.url));
 
@@ -39,4 +42,13 @@ export async function refusal(work: () => unknown, pattern: RegExp): Promise<Inp
   expect(thrown, 'nothing was refused').to.be.instanceOf(InputError);
   expect((thrown as InputError).message).to.match(pattern);
   return thrown as InputError;
+}
+
+/** Every tensor of the largest dictionary in a torch.save file, without what is before all names. */
+export async function readTorch(bytes: Uint8Array, where: string) {
+  const { dictionaries, format } = await dictionariesOf(bytes, where);
+  const { path, shapes, read } = largestOf(dictionaries);
+  const short = (name: string) => name.replace(/^(?:module\.|_orig_mod\.)+/, '');
+  const tensors = new Map([...read(shapes.keys())].map(([name, tensor]): [string, Tensor] => [short(name), tensor]));
+  return { tensors, path, format };
 }

@@ -49,7 +49,7 @@ describe('readCheckpoint', () => {
       await writeFile(path, 'version https://git-lfs.github.com/spec/v1\n');
       const error = await refusal(
         () => readCheckpoint(path),
-        /weights\.pth: neither safetensors nor torch\.save; valid/,
+        /weights\.pth: a pointer of Git LFS, not the file itself; run: git lfs pull/,
       );
       expect(error.problems).to.have.length(1);
       await writeFile(path, '');
@@ -105,7 +105,7 @@ describe('matchTensors', () => {
       /./,
     );
     expect(error.problems).to.deep.equal([
-      'w.pth for net-cifar10: 1 of 4 tensors fit; another number of classes?',
+      'w.pth for net-cifar10: 1 of 4 tensors fit',
       '  lost is missing',
       '  stranger is not in the network',
       '  wide has shape [2, 3]; the network needs [1]',
@@ -120,11 +120,11 @@ describe('matchTensors', () => {
     );
   });
 
-  it('counts beyond twenty of a kind, and says when it is another network', async () => {
+  it('counts beyond twenty of a kind, and says when no name is known', async () => {
     const names = Array.from({ length: 50 }, (_, i) => `t${i}`);
     const error = await refusal(
       () => matchTensors(need(...names), tensors({ q: 1 }), 'x'),
-      /weights of another network/,
+      /none of its names belongs to this network; see: dgate model info FILE/,
     );
     expect(error.problems).to.have.length(1 + 20 + 1 + 1);
     expect(error.problems[21]).to.equal('  and 30 more are missing');

@@ -2,8 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readTorch } from '../../src/checkpoints/pytorch.js';
-import { fixture, refusal, shared } from './helpers.js';
+import { fixture, readTorch, refusal, shared } from './helpers.js';
 
 /** What `checkpoint` in fixtures/checkpoints/generate.py holds. */
 const expected: Record<string, [shape: number[], values: number[]]> = {

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { readTorch } from '../../src/checkpoints/pytorch.js';
-import { fixture, refusal } from './helpers.js';
+import { fixture, readTorch, refusal } from './helpers.js';
 import { storage, tensor, text, zipFile } from './pickles.js';
 
 describe('tensors that are more than a view', () => {

@@ -3,6 +3,12 @@ import { flag, number, text } from '../options.js';
 
 const networkOption = { ...text('a name (dgate list networks)'), demandOption: true } as const;
 
+/** Which weights of a file are taken, and what of it is left out. */
+const choiceOptions = {
+  key: text('where in the file the weights are, if several fit: state_dict.teacher'),
+  ignore: text("names in the file that are left out: '*total_ops,*total_params'"),
+} as const;
+
 const fetchCommand = defineCommand({
   command: 'fetch <id>',
   describe: 'download a known checkpoint; resumed after an interruption, verified by its hash',
@@ -26,6 +32,7 @@ const importCommand = defineCommand({
         describe: 'PyTorch (.pt, .pth, .th) or safetensors',
       })
       .option('network', networkOption)
+      .options(choiceOptions)
       .option('out', { ...text('file to write'), demandOption: true })
       .option('mean', text('mean of each channel: 0.49,0.48,0.45'))
       .option('std', text('standard deviation of each channel'))
@@ -73,6 +80,7 @@ const evalCommand = defineCommand({
     yargs
       .option('network', networkOption)
       .option('checkpoint', text('weights: a file, or a known id'))
+      .options(choiceOptions)
       .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
       .option('limit', number('only the first images'))
       .option('engine', { ...text('what executes it'), default: 'auto' })

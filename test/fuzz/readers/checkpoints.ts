@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { Budget } from '../../../src/budget.js';
-import { matchTensors } from '../../../src/checkpoints/names.js';
+import type { Dictionary } from '../../../src/checkpoints/dictionaries.js';
+import { matchTensors } from '../../../src/checkpoints/load.js';
 import { readPickle } from '../../../src/checkpoints/pickle.js';
 import { readTorch } from '../../../src/checkpoints/pytorch.js';
 import { findTorchGlobal, storageOf } from '../../../src/checkpoints/pytorch-globals.js';
@@ -29,6 +30,10 @@ function used(tensors: TensorMap): void {
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
   }
+}
+
+function usedAll(dictionaries: readonly Dictionary[]): void {
+  for (const { shapes, read } of dictionaries) used(read(shapes.keys()));
 }
 
 /** Words of safetensors headers. */
@@ -206,13 +211,13 @@ export const checkpointReaders: readonly Reader[] = [
     name: 'PyTorch, legacy',
     inputs: 30_000,
     input: async () => mutated(await torchFiles('legacy'), pickleWords),
-    read: async (bytes: Uint8Array) => used((await readTorch(bytes, 'file')).tensors),
+    read: async (bytes: Uint8Array) => usedAll((await readTorch(bytes, 'file')).dictionaries),
   },
   {
     name: 'PyTorch, zip',
     inputs: 20_000,
     input: async () => mutated(await torchFiles('zip'), ['PK\x01\x02', 'PK\x03\x04', 'PK\x05\x06', '../', '/data.pkl']),
-    read: async (bytes: Uint8Array) => used((await readTorch(bytes, 'file')).tensors),
+    read: async (bytes: Uint8Array) => usedAll((await readTorch(bytes, 'file')).dictionaries),
   },
   {
     name: 'PyTorch, pickle in a zip',
@@ -221,7 +226,7 @@ export const checkpointReaders: readonly Reader[] = [
       const storages = ['0', '1'].map((key) => ({ name: `x/data/${key}`, data: new Uint8Array(16) }));
       return mutated([tensorPickle()], pickleWords).map((data) => zipOf([{ name: 'x/data.pkl', data }, ...storages]));
     },
-    read: async (bytes: Uint8Array) => used((await readTorch(bytes, 'file')).tensors),
+    read: async (bytes: Uint8Array) => usedAll((await readTorch(bytes, 'file')).dictionaries),
   },
   {
     name: 'pickle opcodes',
@@ -246,6 +251,6 @@ export const checkpointReaders: readonly Reader[] = [
       const real = await readFile(shared).catch(() => undefined);
       return mutated(real === undefined ? await torchFiles('legacy') : [real], pickleWords);
     },
-    read: async (bytes: Uint8Array) => used((await readTorch(bytes, 'file')).tensors),
+    read: async (bytes: Uint8Array) => usedAll((await readTorch(bytes, 'file')).dictionaries),
   },
 ];

@@ -1,0 +1,286 @@
+import { InputError, Problems } from '../errors.js';
+import { listNetworks, networkByName } from '../networks/catalogue.js';
+import { networkTensors } from '../networks/tensors.js';
+import type { Tensor, TensorMap } from '../tensor.js';
+import { type Dictionary, dictionaryOf } from './dictionaries.js';
+import { type ExpectedTensor, isCounter, type Pairing, pair, prefixesIn, sameShape, spelled } from './names.js';
+
+/** What the user says of a file with several sets of weights, or with more than weights. */
+export interface WeightsChoice {
+  /** Keys and prefix that lead to the weights, with a dot between them; `.` for the top. */
+  readonly key?: string | undefined;
+  /** Names that are left out; `*` stands for any letters. */
+  readonly ignore?: string | undefined;
+}
+
+/** A network's weights, out of a file. */
+export interface Weights {
+  /** Under the network's names, in its order. */
+  readonly tensors: TensorMap;
+  /** What was taken and what was left out, in words; undefined where the file is the network's state and no more. */
+  readonly taken: string | undefined;
+  /** What the user should check. */
+  readonly doubt: string | undefined;
+  /** Mean and standard deviation of the channels, of pixels from 0 to 1, where the saved model normalised its images itself. */
+  readonly normalisation: { readonly mean: readonly number[]; readonly std: readonly number[] } | undefined;
+}
+
+/** Problems of one kind that are listed one by one; the rest is counted. */
+const MOST_LISTED = 20;
+
+/** Parts of a saved module that are no layers: losses, metrics, counters, normalisation; by a part of their name. */
+const beside =
+  /(?:^|\.)(?:\w*(?:criterion|loss|metrics?|accuracy|acc|auroc|f1|confmat|normali[sz]e\w*|normali[sz]ation)\w*)\.|(?:^|\.)(?:n_averaged|mean|std)$/i;
+
+/**
+ * The tensors that a network needs: of every dictionary of the file and every prefix, those that fit. What a training script
+ * saved beside them, outside the prefix, is left out and said.
+ *
+ * @param where the file and the network, for messages: `weights.pth for resnet20-cifar10`
+ * @throws InputError where no set of weights fits (every missing, unexpected, mis-shaped and non-finite tensor, at most 20 of
+ * each kind), or several that differ do
+ */
+export function weightsOf(
+  expected: readonly ExpectedTensor[],
+  dictionaries: readonly Dictionary[],
+  where: string,
+  choice: WeightsChoice = {},
+): Weights {
+  const needed = expected.filter(({ name }) => !isCounter(name));
+  const pairings = pairingsIn(needed, dictionaries, choice, where);
+  const whole = distinct(
+    pairings.filter(({ fitting }) => fitting === needed.length),
+    choice,
+  );
+  if (whole.length > 1) {
+    const keys = whole.map(keyOf);
+    throw new InputError(
+      `${where}: ${whole.length} sets of weights fit: ${keys.join(', ')}; choose one: ` +
+        `dgate model import FILE --key ${keys[0]} --network ... --out ...`,
+    );
+  }
+  const best = whole[0] ?? pairings.reduce((a, b) => (isBetter(b, a) ? b : a));
+  const others = pairings.filter((other) => other.dictionary === best.dictionary && other.prefix !== best.prefix);
+  const rest = restOf(best, others, choice);
+  const tensors = read(best, needed);
+  const problems = problemsOf(best, tensors, needed, rest.unexpected);
+  if (problems.length > 0) {
+    const fitting = [...tensors.values()].filter(({ data }) => allFinite(data)).length;
+    const hint = hintOf(best, needed, fitting, rest.unexpected, dictionaries);
+    throw new InputError([`${where}: ${fitting} of ${needed.length} tensors fit${hint}`, ...problems]);
+  }
+  const path = keyOf(best);
+  const out = rest.leftOut.length > 0 ? `; left out: ${shortList(rest.leftOut)}` : '';
+  return {
+    tensors,
+    taken: path === '.' && out === '' ? undefined : `took ${path === '.' ? 'the top' : path}${out}`,
+    doubt: doubtOf(best, needed),
+    normalisation: normalisationIn(best.dictionary, rest.leftOut),
+  };
+}
+
+/** The tensors that are needed, of some that are at hand. @throws InputError as {@link weightsOf} does */
+export function matchTensors(expected: readonly ExpectedTensor[], found: TensorMap, where: string): TensorMap {
+  return weightsOf(expected, [dictionaryOf(found)], where).tensors;
+}
+
+/** Networks of the catalogue that these dictionaries hold the weights of, and nothing else below their prefix. */
+export function fittingNetworks(dictionaries: readonly Dictionary[]): string[] {
+  const large = dictionaries.filter(({ shapes }) => shapes.size >= 20 && shapes.size <= 5000);
+  return listNetworks()
+    .map(({ name }) => name)
+    .filter((name) => {
+      const needed = networkTensors(networkByName(name));
+      return large.some((dictionary) =>
+        prefixesIn(dictionary, needed).some((prefix) => {
+          const pairing = pair(dictionary, prefix, needed);
+          return pairing.fitting === needed.length && restOf(pairing, [], {}).unexpected.length === 0;
+        }),
+      );
+    });
+}
+
+function pairingsIn(
+  needed: readonly ExpectedTensor[],
+  dictionaries: readonly Dictionary[],
+  { key }: WeightsChoice,
+  where: string,
+): Pairing[] {
+  const all = dictionaries.flatMap((dictionary) =>
+    prefixesIn(dictionary, needed).map((prefix) => pair(dictionary, prefix, needed)),
+  );
+  if (key === undefined) return all;
+  const chosen = all.filter((pairing) => keyOf(pairing) === key || keyOf(pairing).startsWith(`${key}.`));
+  if (chosen.length > 0) return chosen;
+  throw new InputError(`${where}: --key ${key}: no weights there; valid: ${shortList([...new Set(all.map(keyOf))])}`);
+}
+
+/** What `--key` calls it. */
+function keyOf({ dictionary: { path }, prefix }: Pairing): string {
+  return [path, prefix.slice(0, -1)].filter((part) => part !== '').join('.') || '.';
+}
+
+const isBetter = (a: Pairing, b: Pairing): boolean =>
+  a.fitting === b.fitting ? a.names.size > b.names.size : a.fitting > b.fitting;
+
+/** Those whose numbers differ; the one that the user named alone. */
+function distinct(whole: readonly Pairing[], { key }: WeightsChoice): readonly Pairing[] {
+  const named = whole.find((pairing) => keyOf(pairing) === key);
+  if (named !== undefined) return [named];
+  if (whole.length < 2) return whole;
+  const numbers = whole.map(({ dictionary, names }) => [...dictionary.read(names.values()).values()]);
+  return whole.filter((_, i) => !numbers.slice(0, i).some((earlier) => sameNumbers(earlier, numbers[i]!)));
+}
+
+const sameNumbers = (a: readonly Tensor[], b: readonly Tensor[]): boolean =>
+  a.every(({ data }, i) => Buffer.compare(bytesOf(data), bytesOf(b[i]!.data)) === 0);
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
+
+/** What is not taken: below the prefix it belongs to a network and is unexpected, unless it is known to be no layer. */
+function restOf(
+  { dictionary, prefix, names }: Pairing,
+  others: readonly Pairing[],
+  { ignore }: WeightsChoice,
+): { readonly unexpected: string[]; readonly leftOut: string[] } {
+  const used = new Set(names.values());
+  const rest = [...dictionary.shapes.keys()].filter((name) => !used.has(name) && !isCounter(name));
+  const isIgnored = ignore === undefined ? () => false : matcherOf(ignore);
+  const isUnexpected = (name: string): boolean =>
+    name.startsWith(prefix) &&
+    !isIgnored(name) &&
+    !beside.test(name.slice(prefix.length)) &&
+    !others.some((other) => other.prefix.length > prefix.length && name.startsWith(other.prefix));
+  return { unexpected: rest.filter(isUnexpected), leftOut: rest.filter((name) => !isUnexpected(name)) };
+}
+
+/** @param pattern with `*` for any letters, for a name or its end behind a dot; several between commas */
+function matcherOf(pattern: string): (name: string) => boolean {
+  const parts = pattern.split(',').map((part) =>
+    part
+      .trim()
+      .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*'),
+  );
+  const matcher = new RegExp(`(?:^|\\.)(?:${parts.join('|')})$`);
+  return (name) => matcher.test(name);
+}
+
+/** The tensors of the right shape. */
+function read({ dictionary, names }: Pairing, needed: readonly ExpectedTensor[]): TensorMap {
+  const fitting = needed.filter(({ name, shape }) => {
+    const given = names.get(name);
+    return given !== undefined && sameShape(dictionary.shapes.get(given)!.shape, shape);
+  });
+  const numbers = dictionary.read(fitting.map(({ name }) => names.get(name)!));
+  return new Map(fitting.map(({ name }) => [name, numbers.get(names.get(name)!)!]));
+}
+
+function problemsOf(
+  { dictionary, names }: Pairing,
+  tensors: TensorMap,
+  needed: readonly ExpectedTensor[],
+  unexpected: readonly string[],
+): string[] {
+  const missing = needed.filter(({ name }) => !names.has(name)).map(({ name }) => `${name} is missing`);
+  const misshaped = needed.flatMap(({ name, shape }) => {
+    const given = names.get(name);
+    if (given === undefined || tensors.has(name)) return [];
+    return [
+      `${name} has shape [${dictionary.shapes.get(given)!.shape.join(', ')}]; the network needs [${shape.join(', ')}]`,
+    ];
+  });
+  const notFinite = [...tensors].filter(([, { data }]) => !allFinite(data));
+  return [
+    ...listed(missing, 'are missing'),
+    ...listed(
+      unexpected.map((name) => `${name} is not in the network`),
+      'are not in the network',
+    ),
+    ...listed(misshaped, 'have other shapes'),
+    ...listed(
+      notFinite.map(([name]) => `${name} holds values that are not finite`),
+      'are not finite',
+    ),
+  ];
+}
+
+function hintOf(
+  best: Pairing,
+  needed: readonly ExpectedTensor[],
+  finite: number,
+  unexpected: readonly string[],
+  dictionaries: readonly Dictionary[],
+): string {
+  const shapeOf = (spelling: string): readonly number[] | undefined => {
+    const given = best.names.get(needed.find(({ name }) => spelled(name) === spelling)?.name ?? '');
+    return given === undefined ? undefined : best.dictionary.shapes.get(given)?.shape;
+  };
+  if (best.fitting === needed.length) {
+    if (finite < best.fitting) {
+      const which = finite === 0 ? 'every value is NaN or infinite: ' : '';
+      return `; ${which}the training diverged; take an earlier checkpoint`;
+    }
+    const [first = ''] = unexpected;
+    const fitting = fittingNetworks(dictionaries);
+    if (fitting.length > 0) return `; these fit ${fitting.join(', ')}`;
+    return `; if what is left is no part of the network: dgate model import FILE --ignore '${first.replace(/.*\./, '*')}' ...`;
+  }
+  const stem = shapeOf('conv1.weight') ?? shapeOf('features.conv0.weight');
+  const wanted = needed[0]!.shape;
+  if (stem?.[2] === 7 && wanted[2] === 3) {
+    return '; its first convolution is 7 x 7, as in networks for large images, this network has 3 x 3; for it: an ONNX file, see docs/own-network.md';
+  }
+  const classes = shapeOf('linear.weight')?.[0];
+  const classesWanted = needed.at(-1)!.shape[0];
+  if (needed.length - best.fitting <= 2 && classes !== undefined && classes !== classesWanted) {
+    return `; another number of classes? it has ${classes}, the network ${classesWanted}; for it: an ONNX file, see docs/own-network.md`;
+  }
+  const fitting = fittingNetworks(dictionaries);
+  if (fitting.length > 0) return `; these fit ${fitting.join(', ')}`;
+  if (best.names.size === 0) return '; none of its names belongs to this network; see: dgate model info FILE';
+  return best.fitting < needed.length / 2
+    ? '; these are probably the weights of another network (see `dgate list checkpoints`)'
+    : '';
+}
+
+/**
+ * huyvnphan/PyTorch_CIFAR10 pools after a 3 x 3 stem, which has no weights: its files have torchvision's names, and the shapes of
+ * kuangliu's networks.
+ */
+function doubtOf({ names }: Pairing, needed: readonly ExpectedTensor[]): string | undefined {
+  const isKuangliu =
+    needed.some(({ name }) => name === 'linear.weight') && needed.some(({ name }) => name.startsWith('layer4.'));
+  if (!isKuangliu || !names.get('linear.weight')?.endsWith('fc.weight')) return undefined;
+  return (
+    "its names are torchvision's: this network does not pool after its first convolution, that of huyvnphan/PyTorch_CIFAR10 does, " +
+    'with the same names and shapes; check the accuracy: dgate model eval --limit 500'
+  );
+}
+
+/** A mean and a standard deviation of three channels among the tensors that are left out. */
+function normalisationIn(dictionary: Dictionary, leftOut: readonly string[]): Weights['normalisation'] {
+  for (const name of leftOut) {
+    const other = name.replace(/(?<=^|\.|_)mean$/, 'std');
+    if (other === name || !leftOut.includes(other)) continue;
+    const [mean, std] = [name, other].map((key) => [...dictionary.read([key]).get(key)!.data]);
+    if (mean?.length !== 3 || std?.length !== 3 || !std.every((value) => value > 0)) continue;
+    const scale = Math.max(...mean, ...std) > 1 ? 255 : 1;
+    const rounded = (values: readonly number[]) => values.map((value) => Number((value / scale).toPrecision(7)));
+    return { mean: rounded(mean), std: rounded(std) };
+  }
+  return undefined;
+}
+
+const shortList = (names: readonly string[]): string =>
+  names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '');
+
+function listed(problems: readonly string[], rest: string): string[] {
+  return new Problems(problems, MOST_LISTED, `more ${rest}`).lines().map((problem) => `  ${problem}`);
+}
+
+/** A loop, since `every` takes ten times as long, which shows with 45 million weights. */
+function allFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
+  return true;
+}
