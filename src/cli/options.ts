@@ -13,13 +13,13 @@ type Given<O extends Readonly<Record<string, Options>>> = {
 };
 
 /** Kinds of options, as yargs takes them. */
-export const text = (describe: string) => ({ type: 'string', requiresArg: true, describe }) as const;
+export const textOption = (describe: string) => ({ type: 'string', requiresArg: true, describe }) as const;
 /** A whole number in plain digits; everything else (`0x10`, `1e3`) is NaN, which the command refuses. */
-export const number = (describe: string) => numeric(describe, wholeNumber);
+export const numberOption = (describe: string) => numeric(describe, wholeNumber);
 /** A decimal number; everything else is NaN. */
-export const decimal = (describe: string) => numeric(describe, decimalNumber);
+export const decimalOption = (describe: string) => numeric(describe, decimalNumber);
 export const flag = (describe: string) => ({ type: 'boolean', default: false, describe }) as const;
-export const list = (describe: string) => {
+export const listOption = (describe: string) => {
   return { type: 'string', array: true, nargs: 1, default: [] as string[], describe } as const;
 };
 
@@ -36,34 +36,34 @@ function numeric(describe: string, parse: (text: string) => number | undefined) 
 export const definitionOptions = (preset: PresetName = 'laptop') =>
   ({
     preset: { choices: presetNames, default: preset as PresetName, describe: 'size of the run' },
-    checkpoint: text('weights: a file, or a known id'),
-    engine: text('what executes the network (dgate list engines)'),
-    set: list('override anything in the definition: path=value'),
+    checkpoint: textOption('weights: a file, or a known id'),
+    engine: textOption('what executes the network (dgate list engines)'),
+    set: listOption('override anything in the definition: path=value'),
     json: flag('one JSON document on stdout, nothing else'),
   }) as const;
 
 /** Options of those that choose seed and images, too. */
 export const runOptions = {
   ...definitionOptions(),
-  seed: number('seed of image choice, folds and training'),
-  'train-images': number('training images for the gates'),
-  'test-images': number('test images'),
+  seed: numberOption('seed of image choice, folds and training'),
+  'train-images': numberOption('training images for the gates'),
+  'test-images': numberOption('test images'),
 } as const;
 
 /** Options of `dgate run`. */
 export const experimentOptions = {
   ...runOptions,
-  seeds: text('several seeds and a table of their means: 0..4, or 0,2,5'),
-  set: list('override anything in the definition: path=value; path=value,value runs every combination'),
+  seeds: textOption('several seeds and a table of their means: 0..4, or 0,2,5'),
+  set: listOption('override anything in the definition: path=value; path=value,value runs every combination'),
 } as const;
 
 export type RunOptions = GlobalOptions & Given<typeof experimentOptions> & { readonly experiment: readonly string[] };
 
 /** Options of `dgate check`. */
 export const checkOptions = {
-  baseline: { ...text('folder of baselines, a CSV for each experiment'), defaultDescription: 'results/baseline' },
+  baseline: { ...textOption('folder of baselines, a CSV for each experiment'), defaultDescription: 'results/baseline' },
   update: flag('write the baseline anew, and show what changes'),
-  junit: text('also write a JUnit report, for CI servers'),
+  junit: textOption('also write a JUnit report, for CI servers'),
   ...definitionOptions('smoke'),
 } as const;
 
@@ -73,22 +73,22 @@ export type CheckOptions = GlobalOptions &
 /** Options of `dgate submit`. */
 export const submitOptions = {
   ...runOptions,
-  seeds: text('several seeds: 0..4, or 0,2,5'),
-  set: list('override anything in the definition: path=value; path=value,value for every combination'),
-  shards: { ...number('tasks of one extraction'), default: 1 },
-  'at-once': number('tasks of a stage at a time'),
-  partition: text("Slurm's --partition"),
-  account: text("Slurm's --account"),
-  time: text("Slurm's --time of a task: 2:00:00"),
-  gpus: text("Slurm's --gpus of a task that extracts, trains or runs: 1, a100:1"),
-  cpus: number("Slurm's --cpus-per-task"),
-  mem: text("Slurm's --mem of a task: 16G"),
-  sbatch: list('further arguments of sbatch, unchanged: --sbatch=--qos=long'),
+  seeds: textOption('several seeds: 0..4, or 0,2,5'),
+  set: listOption('override anything in the definition: path=value; path=value,value for every combination'),
+  shards: { ...numberOption('tasks of one extraction'), default: 1 },
+  'at-once': numberOption('tasks of a stage at a time'),
+  partition: textOption("Slurm's --partition"),
+  account: textOption("Slurm's --account"),
+  time: textOption("Slurm's --time of a task: 2:00:00"),
+  gpus: textOption("Slurm's --gpus of a task that extracts, trains or runs: 1, a100:1"),
+  cpus: numberOption("Slurm's --cpus-per-task"),
+  mem: textOption("Slurm's --mem of a task: 16G"),
+  sbatch: listOption('further arguments of sbatch, unchanged: --sbatch=--qos=long'),
   'dry-run': flag('print the scripts; submit nothing'),
   status: flag('what waits, runs, is done, or failed and why'),
   resubmit: flag('resubmit failed tasks and those that depend on them'),
-  only: list('with --resubmit: this task alone (extract-2)'),
-  submission: { ...text('which one, for --status and --resubmit'), defaultDescription: 'the newest' },
+  only: listOption('with --resubmit: this task alone (extract-2)'),
+  submission: { ...textOption('which one, for --status and --resubmit'), defaultDescription: 'the newest' },
 } as const;
 
 export type SubmitOptions = GlobalOptions &
@@ -101,18 +101,18 @@ export const trainOptions = {
     defaultDescription: 'laptop',
     describe: 'recipe: paper (200 epochs, for a GPU), laptop (20 epochs, small networks), smoke',
   },
-  epochs: number("passes over the images, instead of the recipe's"),
-  'batch-size': number("images of a step, instead of the recipe's"),
-  'learning-rate': decimal("highest learning rate, instead of the recipe's"),
-  seed: { ...number('of the first weights, order, crops and the images held out'), defaultDescription: '0' },
+  epochs: numberOption("passes over the images, instead of the recipe's"),
+  'batch-size': numberOption("images of a step, instead of the recipe's"),
+  'learning-rate': decimalOption("highest learning rate, instead of the recipe's"),
+  seed: { ...numberOption('of the first weights, order, crops and the images held out'), defaultDescription: '0' },
   engine: { type: 'string', default: 'auto', requiresArg: true, describe: 'what trains (tfjs-...)' },
-  'train-images': number('learn from some images only'),
+  'train-images': numberOption('learn from some images only'),
   out: {
-    ...text('checkpoint to write; its curve is written next to it as .csv'),
+    ...textOption('checkpoint to write; its curve is written next to it as .csv'),
     defaultDescription: '<network>.safetensors',
   },
   resume: flag('go on with the interrupted training of --out'),
-  'checkpoint-every': number('steps between two states to resume from; otherwise after each epoch and every 5 minutes'),
+  'checkpoint-every': numberOption('steps between two states to resume from; otherwise after each epoch and every 5 minutes'),
   json: flag('the outcome as JSON'),
 } as const;
 

@@ -5,7 +5,7 @@ import type { ScoredRun } from '../run/analyses.js';
 import { partsOf, type Row, reportOn } from '../run/search.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
-import { defineAnalysis, orderProblems, shares } from './analysis.js';
+import { defineAnalysis, orderProblems, reductions } from './analysis.js';
 import { counted } from './words.js';
 
 /** The most accurate thresholds that save at least the requested share of FLOPs on the selection images. */
@@ -16,7 +16,7 @@ interface Point extends Pick<Row, 'thresholds' | 'evaluation' | 'intervals'> {
 const options = z.strictObject({
   kind: z.literal('accuracy-flops'),
   /** Shares of FLOPs saved, ascending. Default 0.05, 0.1 ... 0.6. */
-  reductions: shares.default([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6]),
+  reductions: reductions.default([0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6]),
 });
 
 /**

@@ -53,7 +53,7 @@ export function pairProblems(
 
 const sharesText = 'at least two shares of FLOPs, ascending: [0.1, 0.2]';
 /** Shares of FLOPs saved. */
-export const shares = list(real(0.001, 0.99, 'a share of FLOPs from 0.001 to 0.99'), sharesText).min(2, {
+export const reductions = list(real(0.001, 0.99, 'a share of FLOPs from 0.001 to 0.99'), sharesText).min(2, {
   error: sharesText,
 });
 

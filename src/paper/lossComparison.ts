@@ -7,7 +7,7 @@ import type { RunContext } from '../run/context.js';
 import { scoreImages } from '../run/score.js';
 import { mean } from '../statistics/moments.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
-import { defineAnalysis, orderProblems, pairProblems, shares, twoGates } from './analysis.js';
+import { defineAnalysis, orderProblems, pairProblems, reductions, twoGates } from './analysis.js';
 import {
   type AccuracyPoint,
   type ComparedVariant,
@@ -38,7 +38,7 @@ const options = z.strictObject({
     .min(1, { error: 'at least one number' })
     .default([0.00002, 0.0002, 0.002, 0.02]),
   /** Shares of FLOPs saved at which the losses are compared. Default 0.1, 0.2 ... 0.6. */
-  reductions: shares.default([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
+  reductions: reductions.default([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]),
 });
 type Options = z.output<typeof options>;
 

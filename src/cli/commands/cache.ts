@@ -4,7 +4,7 @@ import type { Pruned, PruneLimits } from '../../store/prune.js';
 import type { Store } from '../../store/store.js';
 import { defineCommand, defineGroup } from '../command.js';
 import { cacheFolder, type GlobalOptions } from '../folders.js';
-import { flag, text } from '../options.js';
+import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 const listCommand = defineCommand({
@@ -48,8 +48,8 @@ const pruneCommand = defineCommand({
   describe: 'remove results that were not used for long; never data, checkpoints, or what is in use',
   builder: (yargs) =>
     yargs
-      .option('older-than', text('results unused for so long: 30d, 12h'))
-      .option('keep-bytes', text('results, the longest unused first, until the rest takes at most so much: 5GB'))
+      .option('older-than', textOption('results unused for so long: 30d, 12h'))
+      .option('keep-bytes', textOption('results, the longest unused first, until the rest takes at most so much: 5GB'))
       .option('dry-run', flag('only says what would go'))
       .option('json', flag('as JSON'))
       .example('$0 cache prune --older-than 30d --dry-run', 'what nobody has used for a month')

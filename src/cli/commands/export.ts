@@ -1,6 +1,6 @@
 import { searchMethods } from '../../thresholds/methods.js';
 import { defineCommand } from '../command.js';
-import { decimal, number, runOptions, text } from '../options.js';
+import { decimalOption, numberOption, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const exportCommand = defineCommand({
@@ -13,12 +13,12 @@ export const exportCommand = defineCommand({
         demandOption: true,
         describe: 'a name (dgate list experiments) or a file (./mine.ts)',
       })
-      .option('out', { ...text('the file to write'), demandOption: true })
+      .option('out', { ...textOption('the file to write'), demandOption: true })
       .option('row', {
-        ...number("row of the table whose thresholds go in, counted from 1; a cross-fit's first half"),
+        ...numberOption("row of the table whose thresholds go in, counted from 1; a cross-fit's first half"),
         defaultDescription: '1',
       })
-      .option('margin', decimal('the row by its accuracy margin: 0.007'))
+      .option('margin', decimalOption('the row by its accuracy margin: 0.007'))
       .option('search', {
         choices: searchMethods,
         describe: 'which of the rows of --margin; the joint one never costs more on the images that chose',
@@ -29,7 +29,7 @@ export const exportCommand = defineCommand({
         default: false,
         describe: 'a fourth output, distances: what the exit holds for every class, the logits at the end',
       })
-      .options({ ...runOptions, engine: text('what computes what is missing (dgate list engines)') })
+      .options({ ...runOptions, engine: textOption('what computes what is missing (dgate list engines)') })
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
       .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
       .epilogue(

@@ -1,12 +1,12 @@
 import { defineCommand, defineGroup } from '../command.js';
-import { flag, number, text } from '../options.js';
+import { flag, numberOption, textOption } from '../options.js';
 
-const networkOption = { ...text('a name (dgate list networks)'), demandOption: true } as const;
+const networkOption = { ...textOption('a name (dgate list networks)'), demandOption: true } as const;
 
 /** Which weights of a file are taken, and what of it is left out. */
 const choiceOptions = {
-  key: text('where in the file the weights are, if several fit: state_dict.teacher'),
-  ignore: text("names in the file that are left out: '*total_ops,*total_params'"),
+  key: textOption('where in the file the weights are, if several fit: state_dict.teacher'),
+  ignore: textOption("names in the file that are left out: '*total_ops,*total_params'"),
 } as const;
 
 const fetchCommand = defineCommand({
@@ -15,7 +15,7 @@ const fetchCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('id', { type: 'string', demandOption: true, describe: 'an id (dgate list checkpoints)' })
-      .option('from', text('the file itself, brought by other means; checked by its hash'))
+      .option('from', textOption('the file itself, brought by other means; checked by its hash'))
       .example('$0 model fetch akamaster-resnet56-cifar10', '')
       .example('$0 model fetch akamaster-resnet56-cifar10 --from resnet56-4bfd9763.th', 'without a network'),
   run: async (options) => (await import('../checkpoints.js')).fetchModel(options),
@@ -33,9 +33,9 @@ const importCommand = defineCommand({
       })
       .option('network', networkOption)
       .options(choiceOptions)
-      .option('out', { ...text('file to write'), demandOption: true })
-      .option('mean', text('mean of each channel: 0.49,0.48,0.45'))
-      .option('std', text('standard deviation of each channel'))
+      .option('out', { ...textOption('file to write'), demandOption: true })
+      .option('mean', textOption('mean of each channel: 0.49,0.48,0.45'))
+      .option('std', textOption('standard deviation of each channel'))
       .option('resize', { type: 'number', requiresArg: true, describe: 'ImageNet: shorter side, in pixels' })
       .option('crop', { type: 'number', requiresArg: true, describe: 'ImageNet: side of the centre, in pixels' })
       .option('interpolation', {
@@ -43,7 +43,7 @@ const importCommand = defineCommand({
         requiresArg: true,
         describe: 'ImageNet: how images are resized',
       })
-      .option('held-out', text('JSON file: positions of the training images that the network has not learnt from'))
+      .option('held-out', textOption('JSON file: positions of the training images that the network has not learnt from'))
       .option('half', flag('store weights in half precision'))
       .option('int8', flag('store weights as 8-bit integers with a scale for each output channel, the rest as --half'))
       .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),
@@ -67,7 +67,7 @@ const inspectCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'a trained classifier as ONNX' })
-      .option('logits', text('output with a number for each class'))
+      .option('logits', textOption('output with a number for each class'))
       .option('json', flag('as JSON'))
       .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
   run: async (options) => (await import('../inspection.js')).inspectModel(options),
@@ -79,11 +79,11 @@ const evalCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .option('network', networkOption)
-      .option('checkpoint', text('weights: a file, or a known id'))
+      .option('checkpoint', textOption('weights: a file, or a known id'))
       .options(choiceOptions)
       .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
-      .option('limit', number('only the first images'))
-      .option('engine', { ...text('what executes it'), default: 'auto' })
+      .option('limit', numberOption('only the first images'))
+      .option('engine', { ...textOption('what executes it'), default: 'auto' })
       .option('json', flag('as JSON'))
       .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', ''),
   run: async (options) => (await import('../checkpoints.js')).evaluateModel(options),

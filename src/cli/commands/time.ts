@@ -2,7 +2,7 @@ import { InputError } from '../../errors.js';
 import type { TimingRecord } from '../../timing/record.js';
 import { type RuleName, ruleNames } from '../../timing/rules.js';
 import { defineCommand } from '../command.js';
-import { flag, number, runOptions, text } from '../options.js';
+import { flag, numberOption, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
@@ -16,13 +16,13 @@ export const timeCommand = defineCommand({
         demandOption: true,
         describe: 'names (dgate list experiments), files (./mine.ts), or all',
       })
-      .option('batch', { ...text('batch sizes, comma between'), default: '1,32' })
+      .option('batch', { ...textOption('batch sizes, comma between'), default: '1,32' })
       .option('images', {
-        ...number('test images a row, the first ones, each once'),
+        ...numberOption('test images a row, the first ones, each once'),
         defaultDescription: 'about 15 s a row',
       })
       .option('repeats', {
-        ...number('processes that time every row, one after the other; intervals contain their variation'),
+        ...numberOption('processes that time every row, one after the other; intervals contain their variation'),
         defaultDescription: '3; 1 with --rules mlperf',
       })
       .option('repeat', { type: 'string', hidden: true }) // of the processes that this command starts
@@ -34,8 +34,8 @@ export const timeCommand = defineCommand({
       .option('verify', flag('first run all test images and compare class and exit with the cached evaluation'))
       .options({
         ...runOptions,
-        engine: text('what executes the networks (dgate list engines)'),
-        seeds: text('several seeds, one after the other: 0..4, or 0,2,5'),
+        engine: textOption('what executes the networks (dgate list engines)'),
+        seeds: textOption('several seeds, one after the other: 0..4, or 0,2,5'),
       })
       .example('$0 time table1', 'latency (batch 1) and throughput (batch 32) of every row')
       .example('$0 time table1 --engine tfjs-node --batch 1,32,256', 'on a GPU')

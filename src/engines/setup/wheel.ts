@@ -55,15 +55,15 @@ export async function readRecords(wheel: Wheel, distribution: string): Promise<W
     (name) => name.startsWith(distribution) && /^[^/]*\.dist-info\/RECORD$/.test(name),
   );
   if (record === undefined) return undefined;
-  const lines = (await readText(wheel, record)).split('\n').map((line) => /^"?(.*?)"?,sha256=([^,]*),/.exec(line));
+  const lines = (await entryText(wheel, record)).split('\n').map((line) => /^"?(.*?)"?,sha256=([^,]*),/.exec(line));
   const hashes = lines.flatMap((match): [string, string][] =>
     match === null ? [] : [[match[1]!, match[2]!.replace(/=+$/, '')]],
   );
-  return { hashes: new Map(hashes), metadata: await readText(wheel, record.replace(/RECORD$/, 'METADATA')) };
+  return { hashes: new Map(hashes), metadata: await entryText(wheel, record.replace(/RECORD$/, 'METADATA')) };
 }
 
 /** A small entry's text. @throws InputError if it is missing or damaged */
-export async function readText({ path, zip, entries }: Wheel, name: string): Promise<string> {
+export async function entryText({ path, zip, entries }: Wheel, name: string): Promise<string> {
   const entry = entries.get(name);
   if (entry === undefined) return fail(`${path} holds no ${name}; fetch it again`);
   new Budget(path, entry.compressedSize, 'the wheel as it was published').bytes(entry.uncompressedSize, name);

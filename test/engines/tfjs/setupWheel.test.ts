@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readText, withWheel } from '../../../src/engines/setup/wheel.js';
+import { entryText, withWheel } from '../../../src/engines/setup/wheel.js';
 import { extractWheel, isWantedHeader, readWheel } from '../../../src/engines/tfjs/setup/wheel.js';
 import {
   type Entry,
@@ -29,7 +29,7 @@ describe("tfjs-node set-up: a wheel's zip file", () => {
     writeFileSync(path, bytes);
     return withWheel(path, (wheel) => {
       const names = name === undefined ? [...wheel.entries.keys()] : [name];
-      return Promise.all(names.map((entry) => readText(wheel, entry)));
+      return Promise.all(names.map((entry) => entryText(wheel, entry)));
     });
   }
 

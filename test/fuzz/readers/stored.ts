@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { readText, withWheel } from '../../../src/engines/setup/wheel.js';
+import { entryText, withWheel } from '../../../src/engines/setup/wheel.js';
 import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
 import { CorruptEntryError, Store } from '../../../src/store/store.js';
@@ -140,7 +140,7 @@ export const storedReaders: readonly Reader[] = [
       const path = join(scratchFolder(), 'x.whl');
       return async (bytes: Uint8Array) => {
         await writeFile(path, bytes);
-        await withWheel(path, (wheel) => readText(wheel, 'a/RECORD'));
+        await withWheel(path, (wheel) => entryText(wheel, 'a/RECORD'));
       };
     })(),
   },
