@@ -4,14 +4,14 @@ import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { stageScript } from '../src/batch/slurm/script.js';
-import { renderJunit } from '../src/cli/check-junit.js';
+import { renderJunit } from '../src/cli/check-experiments.js';
+import { renderComparison } from '../src/cli/comparison.js';
 import { csvOf } from '../src/csv.js';
 import { InputError } from '../src/errors.js';
 import * as escapes from '../src/escape.js';
 import { renderColumns } from '../src/report/columns.js';
-import { renderComparison } from '../src/report/comparison.js';
 import { renderSvg } from '../src/report/figures.js';
-import { html } from '../src/report/html/escape.js';
+import { html } from '../src/report/page.js';
 import { renderReadme } from '../src/report/readme.js';
 import { hostileText, noCommands, oneLine } from './hostile.js';
 

@@ -17,7 +17,7 @@ const assumptions: Readonly<Record<string, string>> = {
     'a limit on memory needs /bin/sh: none on Windows, where time alone is limited',
   'src/engines/onnxruntime/loads.ts': 'a library that is missing for this system is one line',
   'src/engines/setup/pip.ts': 'python3 may be missing; the set-ups are for Linux and refused elsewhere',
-  'src/engines/tfjs/setup/build.ts': 'compilers and nm of Linux; machine.ts has refused other systems before',
+  'src/engines/tfjs/setup/index.ts': 'compilers and nm of Linux; machine.ts has refused other systems before',
   'src/engines/tfjs/setup/machine.ts': 'tfjs-node is set up on Linux only, refused elsewhere in one line',
   'src/experiment/load.ts': 'without /proc a limit on memory is not named in a message',
   'src/store/processes.ts': "without /proc a machine is its host's name, and a process its number alone",

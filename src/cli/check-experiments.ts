@@ -3,13 +3,12 @@ import { perSeed } from '../batch/seeds.js';
 import { givenThresholds, type Moved, readBaseline, renderBaseline, whatMoved } from '../check/baseline.js';
 import { type Measure, measure } from '../check/measure.js';
 import { InputError } from '../errors.js';
-import { visible } from '../escape.js';
+import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
-import { type Checked, renderJunit } from './check-junit.js';
 import { openContext } from './context.js';
 import type { CheckOptions } from './options.js';
 import { print, printJson } from './output.js';
@@ -141,4 +140,39 @@ function documentOf({ experiment, measures, moved, seconds }: Checked) {
     compared,
     moved,
   };
+}
+
+/** What became of one experiment's check. */
+interface Checked {
+  readonly experiment: string;
+  readonly measures: readonly Measure[];
+  readonly moved: readonly Moved[];
+  readonly seconds: number;
+}
+
+/** A JUnit report: a suite for each experiment, a case for each number; the form that Jenkins and GitLab read. */
+export function renderJunit(checked: readonly Checked[]): string {
+  const suites = checked.map(({ experiment, measures, moved, seconds }) => {
+    const failed = moved.filter(({ isRegression }) => isRegression);
+    const same = measures.filter(
+      (measure) =>
+        typeof measure.tolerance === 'number' &&
+        !failed.some(({ item, quantity }) => item === measure.item && quantity === measure.quantity),
+    );
+    const open = (item: string, quantity: string): string =>
+      `<testcase classname="dgate.${markupText(experiment)}" name="${markupText(`${item}: ${quantity}`)}" time="0"`;
+    const cases = [
+      ...failed.map((one) => {
+        const { item, quantity, from = 'not there', to = 'not there', tolerance } = one;
+        const message = `from ${from} to ${to}, allowed ${typeof tolerance === 'number' ? tolerance : 0}`;
+        return `    ${open(item, quantity)}><failure message="${markupText(message)}"/></testcase>`;
+      }),
+      ...same.map(({ item, quantity }) => `    ${open(item, quantity)}/>`),
+    ];
+    const counts = `tests="${cases.length}" failures="${failed.length}" errors="0" time="${seconds.toFixed(3)}"`;
+    return [`  <testsuite name="dgate check ${markupText(experiment)}" ${counts}>`, ...cases, '  </testsuite>'].join(
+      '\n',
+    );
+  });
+  return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites>', ...suites, '</testsuites>', ''].join('\n');
 }

@@ -1,13 +1,17 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { download } from '../checkpoints/fetch.js';
 import type { Download } from '../data/dataset.js';
 import { paperAnalyses } from '../paper/index.js';
 import type { Progress } from '../progress.js';
+import { projectRoot } from '../project.js';
 import type { AnalysisContext } from '../run/analyses.js';
+import { type CodeModules, changedSince } from '../store/code.js';
+import { readJson } from '../store/files.js';
 import { ensureFolder, Store } from '../store/store.js';
 import { cacheFolder, type GlobalOptions, resultsFolder } from './folders.js';
 import { consoleProgress } from './progress.js';
-import { staleBuild } from './stale-build.js';
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
 export async function openContext(options: GlobalOptions): Promise<AnalysisContext> {
@@ -32,4 +36,23 @@ function datasetDownload(progress: Progress): Download {
   return async ({ url, to, bytes, sha256 }) => {
     await download({ urls: [url], to, sizeBytes: bytes, sha256, progress });
   };
+}
+
+/**
+ * A line where this is the compiled code of a checkout whose sources have changed since `npm run build`: it would do, and
+ * time, something else than what they say. Contents are compared, not times: git and npm write files in any order. Nothing
+ * where the sources themselves run, or where a package has none.
+ *
+ * @param root the project's folder
+ * @param running a module of the code that runs
+ */
+export async function staleBuild(
+  root = fileURLToPath(projectRoot),
+  running = fileURLToPath(import.meta.url),
+): Promise<string | undefined> {
+  const built = join(root, 'dist');
+  if (!running.startsWith(built + sep) || !existsSync(join(root, 'src'))) return undefined;
+  const changed = changedSince((await readJson(join(built, 'code.json'))) as CodeModules, root);
+  if (changed === undefined) return undefined;
+  return `dist/ is older than ${changed}: the code from before that change runs; npm run build`;
 }

@@ -3,7 +3,7 @@ import { type Comparison, compareRuns } from '../batch/compare.js';
 import { openRun, readRecord, recordedRun } from '../batch/compare-runs.js';
 import { InputError } from '../errors.js';
 import { isPlain, type Plain } from '../experiment/plain.js';
-import { checkExperiment } from '../experiment/problems.js';
+import { checkExperiment } from '../experiment/resolve.js';
 import { paperExperiments } from '../paper/index.js';
 import { plan } from '../run/plan.js';
 import { runRecord } from '../run/record.js';

@@ -1,6 +1,10 @@
+import { stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
-import { engineNamed } from '../engines/registry.js';
+import { knownCheckpoints } from '../checkpoints/registry.js';
+import { datasetNamed } from '../data/registry.js';
+import { measureEngine } from '../engines/doctor/measure.js';
+import { createEngine, engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
@@ -8,23 +12,26 @@ import type { PresetName } from '../experiment/presets.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { withLastTiming } from '../gated/time/run.js';
+import { networkByName } from '../networks/catalogue.js';
 import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';
 import { type ExperimentSummary, renderSummary } from '../report/summary.js';
 import type { AnalysisContext } from '../run/analyses.js';
-import { plan } from '../run/plan.js';
+import type { RunContext } from '../run/context.js';
+import { membersOf, type Plan, plan } from '../run/plan.js';
 import { machineNote, type RunDocument, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { runExperiment } from '../run/run.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
+import { ifThere } from '../system-error.js';
 import { openContext } from './context.js';
-import { sayTime } from './estimate.js';
 import { reportFailure } from './failure.js';
 import type { RunOptions } from './options.js';
 import { print, printJson } from './output.js';
+import { duration } from './progress.js';
 
 /** An experiment that could not be run, in `--json`. */
 interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
@@ -193,4 +200,61 @@ export async function resolveAll(
   }
   if (problems.length > 0) throw new InputError(problems);
   return experiments;
+}
+
+/** Fewer FLOPs than this take too little time to report. */
+const WORTH_SAYING = 1e12;
+
+/**
+ * Says how long the extractions of these experiments will take here, where nothing is in the cache: their FLOPs, and the
+ * pace of each network on its engine, measured for a second with random weights. Users' ONNX networks and other engines are
+ * left out.
+ */
+export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
+  if ((await context.store.list()).length > 0) return;
+  const known: { readonly experiment: Experiment; readonly flops: number }[] = [];
+  for (const experiment of experiments.flatMap(membersOf)) {
+    if (engineNamed(experiment.engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
+    const planned = await plan(experiment);
+    if (planned.user === undefined) known.push({ experiment, flops: extractionFlops(context, experiment, planned) });
+  }
+  if (known.reduce((sum, { flops }) => sum + flops, 0) < WORTH_SAYING) return;
+  // Experiments on the same network share their features.
+  const largest = new Map<string, (typeof known)[number]>();
+  for (const one of known) {
+    const { network, checkpoint, gates, engine } = one.experiment;
+    const same = JSON.stringify([network, checkpoint, gates.after, gates.pooling, engine]);
+    if ((largest.get(same)?.flops ?? 0) < one.flops) largest.set(same, one);
+  }
+  let seconds = 0;
+  const parts: string[] = [];
+  for (const { experiment, flops } of largest.values()) {
+    const { gflopsPerSecond } = await measureEngine(
+      await createEngine(experiment.engine),
+      networkByName(experiment.network as string),
+    );
+    const takes = flops / (1e9 * gflopsPerSecond);
+    seconds += takes;
+    parts.push(
+      `${experiment.name} ${duration(takes)} (${(flops / 1e12).toFixed(1)} TFLOPs at ${Math.round(gflopsPerSecond)} GFLOPs/s)`,
+    );
+  }
+  context.progress.note(
+    `nothing is in the cache: features take about ${duration(seconds)} on this processor: ${parts.join(', ')}; downloads and gates come on top`,
+  );
+}
+
+/** Where there is none, the run says so at once. */
+async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
+  if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
+  return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;
+}
+
+/** FLOPs of all features of an experiment; images held out are counted as training images. */
+function extractionFlops({ datasets }: RunContext, experiment: Experiment, { network, flops }: Plan): number {
+  const { splits } = datasetNamed(networkByName(network.name).dataset, datasets);
+  const { trainImages = splits.train, testImages = splits.test } = experiment;
+  // Of a network in a cascade no training images are run.
+  const last = flops.stages[(experiment.gates.after.at(-1) ?? 0) - 1];
+  return trainImages * (last?.cumulativeFlops ?? 0) + testImages * flops.flops;
 }

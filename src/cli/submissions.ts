@@ -9,16 +9,15 @@ import {
   type SubmissionPlan,
 } from '../batch/slurm/plan.js';
 import { arraySpec, type Resources, stageScript } from '../batch/slurm/script.js';
-import { statusOf, type TaskStatus } from '../batch/slurm/status.js';
-import { Submission, type SubmittedJob } from '../batch/slurm/submission.js';
+import { Submission, type SubmittedJob, statusOf, type TaskStatus } from '../batch/slurm/submission.js';
 import { InputError } from '../errors.js';
 import { renderColumns } from '../report/columns.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { cacheFolder, resultsFolder } from './folders.js';
 import type { SubmitOptions } from './options.js';
+import { optionOverrides } from './options.js';
 import { print, printJson } from './output.js';
-import { optionOverrides } from './overrides.js';
 import { duration } from './progress.js';
 import { commandLine } from './run-experiments.js';
 import { planGrids, settingsOf } from './run-grid.js';

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import Module from 'node:module';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InputError, messageOf } from '../errors.js';
@@ -6,7 +7,6 @@ import { visible } from '../escape.js';
 import { exists, namesIn } from '../store/files.js';
 import { assertInput } from '../store/input.js';
 import { asSystemProblem } from '../system-error.js';
-import { makePackageKnown } from './package-name.js';
 
 /** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
 const folder = new URL('../../experiments/', import.meta.url);
@@ -108,4 +108,51 @@ function firstLines(message: string): string {
 /** CommonJS output of a TypeScript file without `"type": "module"`: the default export, if any, sits one level deeper. */
 function isModule(value: unknown): value is { default?: unknown } {
   return typeof value === 'object' && value !== null && '__esModule' in value;
+}
+
+/** What a definition imports from: `import { defineExperiment } from 'dgate'`. */
+const NAME = 'dgate';
+
+type Resolve = (name: string, context: unknown, next: (name: string, context: unknown) => unknown) => unknown;
+
+/** What Node's types of version 20 do not have: hooks of later Nodes, and the CommonJS resolver. */
+interface Hooks {
+  /** From Node 22.15 on, for imports and `require` alike. */
+  registerHooks?(hooks: { resolve: Resolve }): void;
+  _resolveFilename(request: string, ...rest: unknown[]): string;
+}
+
+let known: Promise<void> | undefined;
+
+/**
+ * Makes the name `dgate` mean this package in every file that is loaded from now on, wherever the file lies: a
+ * definition needs no package of its own around it. (An editor does, for completion.)
+ */
+function makePackageKnown(): Promise<void> {
+  known ??= (async () => {
+    const [built, source] = ['../index.js', '../index.ts'].map((file) => new URL(file, import.meta.url));
+    const index = (await exists(fileURLToPath(built!))) ? built! : source!;
+
+    // What tsx appends to a name stands behind a question mark.
+    const hooks = Module as unknown as Hooks;
+    if (hooks.registerHooks !== undefined) {
+      hooks.registerHooks({
+        resolve: (name, context, next) => next(name.split('?')[0] === NAME ? index.href : name, context),
+      });
+      return;
+    }
+
+    // Node 20. ES modules: a hook in the thread that resolves them.
+    const hook =
+      'export const resolve = (name, context, next) => ' +
+      `next(name.split('?')[0] === '${NAME}' ? ${JSON.stringify(index.href)} : name, context);`;
+    Module.register(`data:text/javascript,${encodeURIComponent(hook)}`);
+
+    // CommonJS, to which a .ts file outside an ESM package is compiled: no public hook.
+    const resolve = hooks._resolveFilename;
+    hooks._resolveFilename = function (request, ...rest) {
+      return request === NAME ? fileURLToPath(index) : resolve.call(this, request, ...rest);
+    };
+  })();
+  return known;
 }

@@ -188,14 +188,7 @@ export type ExperimentInput = z.input<typeof base>;
 export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 
 /** What does not fit between a cascade and the rest of its experiment. */
-function cascadeProblems({
-  network,
-  dataset,
-  checkpoint,
-  trainImages,
-  gates: given,
-  analysis,
-}: Experiment): OptionProblem[] {
+function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: given }: Experiment): OptionProblem[] {
   if (!isCascade(network)) return [];
   const derived = gates.parse(withCascadeGates({ network })['gates']);
   const onnxOnly = network.networks.every((member) => typeof member.network !== 'string');
@@ -205,7 +198,6 @@ function cascadeProblems({
     [JSON.stringify(given) !== JSON.stringify(derived), 'gates', given, exits],
     [checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: each network of a cascade has its own'],
     [trainImages !== undefined, 'trainImages', trainImages, 'left out: a cascade trains nothing'],
-    [analysis?.kind === 'loss-comparison', 'analysis', analysis, 'one that trains no gates'],
     [onnxOnly && dataset === undefined, 'dataset', dataset, images],
     [!onnxOnly && dataset !== undefined, 'dataset', dataset, named],
   ];

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isCascade } from '../experiment/cascade.js';
 import { list, real, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Findings } from '../report/findings.js';
@@ -47,6 +48,7 @@ export const lossComparison = defineAnalysis({
   options,
   problems({ kind, gates, reductions }, experiment) {
     const message = "with thresholds.validation { kind: 'held-out' } only";
+    if (isCascade(experiment.network)) return [{ path: [], message: 'one that trains no gates', input: kind }];
     const isHeldOut = experiment.thresholds.validation.kind === 'held-out';
     return [
       ...pairProblems(gates, experiment),

@@ -8,7 +8,7 @@ import { renderCsv, renderFindingCsv } from '../report/csv.js';
 import { renderSvg } from '../report/figures.js';
 import type { FindingTable } from '../report/findings.js';
 import { findingCells } from '../report/format.js';
-import { type Page, renderPage } from '../report/html/page.js';
+import { type Page, renderPage } from '../report/page.js';
 import { renderPng } from '../report/sheets.js';
 import { renderTable, tableCells } from '../report/table.js';
 import { writeFileAtomic } from '../store/files.js';

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { compareRuns } from '../../src/batch/compare.js';
 import { openRun } from '../../src/batch/compare-runs.js';
+import { renderComparison } from '../../src/cli/comparison.js';
 import { InputError } from '../../src/errors.js';
-import { renderComparison } from '../../src/report/comparison.js';
 import { pairedInterval } from '../../src/statistics/student.js';
 import { writeSealed } from '../../src/store/sealed.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sayTime } from '../../src/cli/estimate.js';
+import { sayTime } from '../../src/cli/run-experiments.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';

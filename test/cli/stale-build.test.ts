@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { staleBuild } from '../../src/cli/stale-build.js';
+import { staleBuild } from '../../src/cli/context.js';
 import { readModules } from '../../src/store/code.js';
 
 describe('a build that is older than its sources', () => {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { cascade } from '../../src/experiment/cascade.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { analyses, paperExperiments } from '../../src/paper/index.js';
 import { checkFindings } from '../experiments/findings.js';
@@ -59,6 +60,12 @@ describe('an analysis', () => {
       { kind: 'loss-comparison' },
       {},
       /^mine: analysis\.kind: "loss-comparison"; valid: with thresholds\.validation \{ kind: 'held-out' \} only$/,
+    ],
+    [
+      'losses compared on a cascade, which has no gates',
+      { kind: 'loss-comparison' },
+      { network: cascade(['resnet20-cifar10', 'resnet56-cifar10'].map((network) => ({ network }))), gates: undefined },
+      /^mine: analysis: \{"kind":"loss-comparison".*; valid: one that trains no gates$/m,
     ],
     [
       'shares that do not ascend',

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Claim } from '../../src/report/findings.js';
-import { type Page, renderPage } from '../../src/report/html/page.js';
+import { type Page, renderPage } from '../../src/report/page.js';
 import { renderPng } from '../../src/report/sheets.js';
 
 const claim: Claim = {

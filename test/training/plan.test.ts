@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { trainingFiles } from '../../src/cli/train-finish.js';
+import { trainingFiles } from '../../src/cli/train-network.js';
 import { checkTrainingEngine } from '../../src/engines/training.js';
 import { InputError } from '../../src/errors.js';
 import { checkResumed, planTraining } from '../../src/training/plan.js';

@@ -1,4 +1,3 @@
-import { type ComparisonFormat, comparisonFormats } from '../../report/comparison-formats.js';
 import { defineCommand } from '../command.js';
 import { resultsFolder } from '../folders.js';
 import { print, printJson } from '../output.js';
@@ -11,8 +10,8 @@ export const compareCommand = defineCommand({
       .positional('a', { type: 'string', demandOption: true, describe: 'folder of a run, or its name below --results' })
       .positional('b', { type: 'string', demandOption: true, describe: 'the other' })
       .option('format', {
-        choices: comparisonFormats,
-        default: 'table' as ComparisonFormat,
+        choices: ['table', 'csv', 'markdown', 'latex'] as const,
+        default: 'table' as const,
         describe: 'how to print it',
       })
       .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })

@@ -1,6 +1,6 @@
 import { searchMethods } from '../../thresholds/methods.js';
 import { defineCommand } from '../command.js';
-import { decimalOption, numberOption, runOptions, textOption } from '../options.js';
+import { decimalOption, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const exportCommand = defineCommand({
@@ -42,7 +42,6 @@ export const exportCommand = defineCommand({
     const { checkChoice, exportGated } = await import('../../gated/export.js');
     const { openContext } = await import('../context.js');
     const { renderExported } = await import('../export-report.js');
-    const { optionOverrides } = await import('../overrides.js');
     const { resolveAll } = await import('../run-experiments.js');
     const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
     const [experiment] = await resolveAll([options.experiment], options.preset, settings);

@@ -43,7 +43,10 @@ const importCommand = defineCommand({
         requiresArg: true,
         describe: 'ImageNet: how images are resized',
       })
-      .option('held-out', textOption('JSON file: positions of the training images that the network has not learnt from'))
+      .option(
+        'held-out',
+        textOption('JSON file: positions of the training images that the network has not learnt from'),
+      )
       .option('half', flag('store weights in half precision'))
       .option('int8', flag('store weights as 8-bit integers with a scale for each output channel, the rest as --half'))
       .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),

@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.js';
-import { experimentOptions } from '../options.js';
+import { experimentOptions, optionOverrides } from '../options.js';
 
 export const runCommand = defineCommand({
   command: 'run <experiment...>',
@@ -23,7 +23,6 @@ export const runCommand = defineCommand({
       .example('$0 run ./mine.ts --preset smoke --json', 'a definition of your own'),
   run: async (options) => {
     const { isGrid } = await import('../grid-settings.js');
-    const { optionOverrides } = await import('../overrides.js');
     const overrides = optionOverrides(options);
     if (isGrid(options.set)) await (await import('../run-grid.js')).runGrids(options, overrides);
     else await (await import('../run-experiments.js')).runExperiments(options, overrides);

@@ -1,7 +1,7 @@
 import { InputError } from '../../errors.js';
 import { defineCommand } from '../command.js';
 import { resultsFolder } from '../folders.js';
-import { decimal, flag, list, text } from '../options.js';
+import { decimalOption, flag, listOption, textOption } from '../options.js';
 import { print, printJson, say } from '../output.js';
 
 const orders = ['date', 'name', 'accuracy', 'flops', 'seconds'] as const;
@@ -11,11 +11,11 @@ export const runsCommand = defineCommand({
   describe: 'every run in the folder of results, newest first, with its best row at a margin',
   builder: (yargs) =>
     yargs
-      .option('margin', { ...decimal('largest accuracy margin of the row shown, as a fraction'), default: 0.01 })
+      .option('margin', { ...decimalOption('largest accuracy margin of the row shown, as a fraction'), default: 0.01 })
       .option('sort', { choices: orders, default: 'date' as (typeof orders)[number], describe: 'order of the runs' })
-      .option('filter', list('only runs of this value: path=value, as gates.loss=hinge or experiment=table1'))
+      .option('filter', listOption('only runs of this value: path=value, as gates.loss=hinge or experiment=table1'))
       .option('pareto', flag('instead: the rows of all runs that no other row beats in accuracy and FLOPs'))
-      .option('svg', text('with --pareto: also draw them to this file'))
+      .option('svg', textOption('with --pareto: also draw them to this file'))
       .option('csv', flag('CSV on stdout, nothing else'))
       .option('json', flag('one JSON document on stdout, nothing else'))
       .example('$0 runs', 'what was run here, and what came out')

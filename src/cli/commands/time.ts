@@ -2,7 +2,7 @@ import { InputError } from '../../errors.js';
 import type { TimingRecord } from '../../timing/record.js';
 import { type RuleName, ruleNames } from '../../timing/rules.js';
 import { defineCommand } from '../command.js';
-import { flag, numberOption, runOptions, textOption } from '../options.js';
+import { flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
@@ -62,7 +62,6 @@ export const timeCommand = defineCommand({
     const { runExperiment } = await import('../../run/run.js');
     const { ensureFolder } = await import('../../store/store.js');
     const { openContext } = await import('../context.js');
-    const { optionOverrides } = await import('../overrides.js');
     const { commandLine, resolveAll } = await import('../run-experiments.js');
     const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
     const experiments = await resolveAll(options.experiment, options.preset, settings);

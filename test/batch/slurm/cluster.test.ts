@@ -3,8 +3,7 @@ import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { statusOf, type TaskStatus } from '../../../src/batch/slurm/status.js';
-import { Submission } from '../../../src/batch/slurm/submission.js';
+import { Submission, statusOf, type TaskStatus } from '../../../src/batch/slurm/submission.js';
 import { makePlace, type Place, type Result, runCli } from '../../cli/cli.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../../run/workplace.js';
 

@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { lockSetup, oneLine } from '../../../src/engines/setup/fail.js';
-import { checkSymbols, compileAddon, functionsIn } from '../../../src/engines/tfjs/setup/build.js';
+import { checkSymbols, compileAddon, functionsIn } from '../../../src/engines/tfjs/setup/index.js';
 import { type AddonPackage, findPackage, smokeTest } from '../../../src/engines/tfjs/setup/machine.js';
 import { thisProcess } from '../../../src/store/processes.js';
 import { seal } from '../../../src/store/text.js';
