@@ -1,10 +1,9 @@
 import { join, resolve } from 'node:path';
-import { flatten } from '../check/measure.js';
 import { InputError } from '../errors.js';
 import type { TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
 import { exists, namesIn } from '../store/files.js';
-import { readSealed } from '../store/sealed.js';
+import { flatten, readSealed } from '../store/sealed.js';
 
 /** A finished run, of one seed or of several, as its folder has it. */
 export interface ComparedRun {

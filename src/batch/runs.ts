@@ -1,11 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { flatten } from '../check/measure.js';
 import { InputError } from '../errors.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
-import { readSealed } from '../store/sealed.js';
+import { flatten, readSealed } from '../store/sealed.js';
 import { systemCode } from '../system-error.js';
 
 /** A run in the folder of results, with its best row at a margin. */

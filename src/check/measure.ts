@@ -8,7 +8,7 @@ import { computeScores } from '../run/score.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { openStages, type Stages } from '../run/stages.js';
 import { canonicalJson, sha256 } from '../store/files.js';
-import { infinityAsText } from '../store/sealed.js';
+import { flatten } from '../store/sealed.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { nearThreshold, probeGates, shares, thresholdsAtRanks, thresholdsInGaps } from './probes.js';
 
@@ -136,16 +136,6 @@ function definitionMeasures(experiment: Experiment, { engine, source }: Stages):
   const checkpoint = [...(source.earlier ?? []), source].map((each) => each.checkpoint.sha256).join(', ');
   const noted = { ...rest, engine: engine.entry.id, checkpoint };
   return flatten(noted).map(([quantity, value]) => ({ item: 'definition', quantity, value, tolerance: 'note' }));
-}
-
-/** The values of a tree by their paths; a list is one value. */
-export function flatten(value: unknown, path = ''): [path: string, value: number | string][] {
-  if (value === undefined) return [];
-  if (typeof value === 'number') return [[path, value]];
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return [[path, typeof value === 'string' ? value : JSON.stringify(value, infinityAsText)]];
-  }
-  return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
 }
 
 /** Hash of all weights as passed to the engines, independent of the file format. */

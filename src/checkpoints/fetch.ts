@@ -86,6 +86,10 @@ async function fromMirrors(options: DownloadOptions, progress: Progress): Promis
   ]);
 }
 
+/** Where a known checkpoint lies once it is fetched. @param folder of all checkpoints */
+export const checkpointPath = ({ id, urls }: KnownCheckpoint, folder: string): string =>
+  join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
+
 /**
  * Fetches a known checkpoint into a folder, as `<id>.<extension>`.
  *
@@ -120,7 +124,7 @@ export async function takeCheckpoint(
 
 function downloadOf(known: KnownCheckpoint, folder: string, progress: Progress): DownloadOptions {
   const { id, urls, sha256, sizeBytes } = known;
-  const to = join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
+  const to = checkpointPath(known, folder);
   return { urls, to, sha256, sizeBytes, mostBytes: mostBytesOf(known), label: id, progress };
 }
 

@@ -56,6 +56,7 @@ export const experimentOptions = {
   ...runOptions,
   seeds: textOption('several seeds and a table of their means: 0..4, or 0,2,5'),
   set: listOption('override anything in the definition: path=value; path=value,value runs every combination'),
+  'dry-run': flag('only says what would be computed and why, with time and disk space'),
 } as const;
 
 export type RunOptions = GlobalOptions & Given<typeof experimentOptions> & { readonly experiment: readonly string[] };

@@ -150,7 +150,10 @@ async function writeReadme(
 }
 
 /** The command that gives the same results again, wherever its cache and its results lie. */
-export function commandLine(experiments: readonly string[], options: Omit<RunOptions, 'experiment' | 'json'>): string {
+export function commandLine(
+  experiments: readonly string[],
+  options: Omit<RunOptions, 'experiment' | 'json' | 'dryRun'>,
+): string {
   const { preset, checkpoint, engine, seed, seeds, trainImages, testImages, set } = options;
   const named = { preset, checkpoint, engine, seed, seeds, 'train-images': trainImages, 'test-images': testImages };
   const given = Object.entries(named).flatMap(([name, value]) =>

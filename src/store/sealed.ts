@@ -25,3 +25,13 @@ export async function readSealed(
   if (found !== undefined) return { found };
   return { why: `${path}: not as dgate wrote it: edited, damaged, or of an older version` };
 }
+
+/** The values of a tree by their paths; a list is one value. */
+export function flatten(value: unknown, path = ''): [path: string, value: number | string][] {
+  if (value === undefined) return [];
+  if (typeof value === 'number') return [[path, value]];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return [[path, typeof value === 'string' ? value : JSON.stringify(value, infinityAsText)]];
+  }
+  return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
+}

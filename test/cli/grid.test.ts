@@ -68,6 +68,32 @@ describe('dgate run of a grid', function () {
     expect(lines[0]).to.include('accuracy_seeds_deviation_fraction');
   });
 
+  it('says with --dry-run what is cached, what is not and why, and computes nothing', async () => {
+    const planned = async (...more: string[]) => {
+      const { stdout, stderr, status } = await run('--dry-run', '--json', ...more);
+      expect(status, stderr).to.equal(0);
+      return (
+        JSON.parse(stdout) as { stages: { stage: string; cached: boolean; why: string; seconds: number | null }[] }[]
+      )[0]!.stages;
+    };
+    expect((await planned('--set', 'gates.loss=hinge')).map(({ cached }) => cached)).to.deep.equal(Array(5).fill(true));
+    const stages = await planned('--set', 'gates.l2=0.03');
+    expect(stages.map(({ stage, cached }) => [stage, cached])).to.deep.equal([
+      ['features of 100 training images', true],
+      ['features of 50 test images', true],
+      ['gate 1 (stage 1)', false],
+      ['gate 2 (stage 2)', false],
+      ['scores of test images', false],
+    ]);
+    expect(stages[2]!.why).to.match(/^gates\.l2 changed from \S+ to 0\.03$/);
+    expect(stages[2]!.seconds).to.be.greaterThan(0);
+    expect(stages[4]!.why).to.equal('other gates');
+    const again = await run('--dry-run', '--json', '--set', 'gates.l2=0.03');
+    expect(JSON.parse(again.stdout)[0].stages).to.deep.equal(stages);
+    const text = await run('--dry-run', ...loss);
+    expect(text.stdout).to.match(/^mine: gates\.loss=hinge\n[\s\S]*everything is cached\n/);
+  });
+
   it('lists the runs it made, and runs one again: identical, and nothing is written', async () => {
     const listed = JSON.parse((await runCli(['runs', '--json', ...place.options])).stdout) as {
       run: string;

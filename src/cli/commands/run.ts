@@ -20,11 +20,13 @@ export const runCommand = defineCommand({
         '$0 run table1 --set gates.loss=hinge,cross-entropy --seeds 0..4',
         'a grid: each combination once, one table',
       )
+      .example('$0 run table1 --set gates.l2=0.02 --dry-run', 'what would be computed, why, and how long it takes')
       .example('$0 run ./mine.ts --preset smoke --json', 'a definition of your own'),
   run: async (options) => {
     const { isGrid } = await import('../grid-settings.js');
     const overrides = optionOverrides(options);
-    if (isGrid(options.set)) await (await import('../run-grid.js')).runGrids(options, overrides);
+    if (options.dryRun) await (await import('../dry-run.js')).dryRun(options, overrides);
+    else if (isGrid(options.set)) await (await import('../run-grid.js')).runGrids(options, overrides);
     else await (await import('../run-experiments.js')).runExperiments(options, overrides);
   },
 });

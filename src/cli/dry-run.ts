@@ -1,0 +1,92 @@
+import { labelOf } from '../batch/grid.js';
+import { perSeed } from '../batch/seeds.js';
+import { measureEngine } from '../engines/doctor/measure.js';
+import { createEngine } from '../engines/registry.js';
+import type { Override } from '../experiment/resolve.js';
+import type { Experiment } from '../experiment/schema.js';
+import { networkByName } from '../networks/catalogue.js';
+import { renderColumns } from '../report/columns.js';
+import type { RunContext } from '../run/context.js';
+import { type PlannedStage, plannedStages } from '../run/dry-run.js';
+import { membersOf } from '../run/plan.js';
+import { openContext } from './context.js';
+import type { RunOptions } from './options.js';
+import { print, printJson } from './output.js';
+import { duration } from './progress.js';
+import { planGrids } from './run-grid.js';
+
+interface PlannedRun {
+  readonly experiment: string;
+  /** What tells a run of a grid or of several seeds from the others. */
+  readonly settings: string;
+  readonly stages: readonly PlannedStage[];
+}
+
+/**
+ * `dgate run --dry-run`: each stage of each run, cached or not and why, with an estimate of time and disk space. Time comes
+ * from the most similar result in the cache, otherwise from FLOPs and a second's measurement of the engine.
+ */
+export async function dryRun(options: RunOptions, overrides: readonly Override[]): Promise<void> {
+  const context = await openContext(options);
+  const runs: PlannedRun[] = [];
+  const seen = new Set<string>();
+  for (const { cells } of await planGrids(options, overrides)) {
+    for (const { experiment, settings } of cells) {
+      const seeds = perSeed(experiment);
+      for (const one of seeds) {
+        const named = { ...settings, ...(seeds.length > 1 && { seed: `${one.seed}` }) };
+        const stages = await estimated(context, one, seen);
+        runs.push({ experiment: one.name, settings: labelOf(named), stages });
+      }
+    }
+  }
+  if (options.json) printJson(runs);
+  else print(runs.map(render).join('\n'));
+}
+
+/** Stages with the time of extractions that nothing in the cache tells. A stage of an earlier run is not counted twice. */
+async function estimated(context: RunContext, experiment: Experiment, seen: Set<string>): Promise<PlannedStage[]> {
+  const stages: PlannedStage[] = [];
+  let flopsPerSecond: number | undefined;
+  for (const stage of await plannedStages(context, experiment)) {
+    const isShared = !stage.cached && seen.has(stage.key ?? '');
+    if (stage.key !== null) seen.add(stage.key);
+    if (isShared) stages.push({ ...stage, why: 'computed by a run above', seconds: 0, bytes: 0 });
+    else if (stage.cached || stage.seconds !== null || stage.flops === null) stages.push(stage);
+    else {
+      flopsPerSecond ??= await paceOf(experiment);
+      stages.push({ ...stage, seconds: flopsPerSecond === undefined ? null : stage.flops / flopsPerSecond });
+    }
+  }
+  return stages;
+}
+
+/** FLOPs in a second on this machine; of a user's ONNX file not measured, of a cascade its last network's. */
+async function paceOf(experiment: Experiment): Promise<number | undefined> {
+  const { network, engine } = membersOf(experiment).at(-1)!;
+  if (typeof network !== 'string') return undefined;
+  return 1e9 * (await measureEngine(await createEngine(engine), networkByName(network))).gflopsPerSecond;
+}
+
+function render({ experiment, settings, stages }: PlannedRun): string {
+  const open = stages.filter(({ cached }) => !cached);
+  const sum = (of: (stage: PlannedStage) => number | null): number =>
+    open.reduce((all, stage) => all + (of(stage) ?? 0), 0);
+  const unknown = open
+    .filter(({ stage, seconds }) => seconds === null && !stage.startsWith('scores'))
+    .map(({ stage }) => stage);
+  const rows = stages.map(({ stage, cached, why, seconds, bytes }) => [
+    stage,
+    cached ? 'cached' : why,
+    cached || seconds === null ? '' : duration(seconds),
+    cached || bytes === null ? '' : `${Math.ceil(bytes / 1e6)} MB`,
+  ]);
+  const total =
+    open.length === 0
+      ? 'everything is cached'
+      : `about ${duration(sum(({ seconds }) => seconds))} and ${Math.ceil(sum(({ bytes }) => bytes) / 1e6)} MB${
+          unknown.length > 0 ? `, and what nothing here tells: ${unknown.join(', ')}` : ''
+        }`;
+  const title = [experiment, ...(settings === '' ? [] : [settings])].join(': ');
+  return `${title}\n${renderColumns(['Stage', 'Cached, or why not', 'Time', 'Disk'], rows, 'text')}\n${total}`;
+}

@@ -1,0 +1,165 @@
+import { checkpointPath } from '../checkpoints/fetch.js';
+import { knownCheckpoints } from '../checkpoints/registry.js';
+import { datasetNamed } from '../data/registry.js';
+import type { Experiment } from '../experiment/schema.js';
+import { gateFeatureCounts } from '../networks/pooling.js';
+import { exists } from '../store/files.js';
+import { flatten } from '../store/sealed.js';
+import type { Entry, Manifest, Store } from '../store/store.js';
+import { LazyEngine, type RunContext } from './context.js';
+import { extractionOf, extractLater } from './extract.js';
+import { openImages } from './images.js';
+import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
+import { scoresEntry } from './score.js';
+import { mapSplits } from './splits.js';
+import { setsIn } from './stages.js';
+import { gateEntries } from './train.js';
+
+/** A stage of a run that has not begun. */
+export interface PlannedStage {
+  readonly stage: string;
+  /** Of its entry in the cache; null where that is not known yet. */
+  readonly key: string | null;
+  readonly cached: boolean;
+  /** Why it would be computed; empty where it is cached. */
+  readonly why: string;
+  /** FLOPs of an extraction; null of other stages. */
+  readonly flops: number | null;
+  /** Seconds that the most similar result in the cache took, for as many images; null where there is none. */
+  readonly seconds: number | null;
+  /** Disk space of what it writes, in bytes; null where it is small or unknown. */
+  readonly bytes: number | null;
+}
+
+/** What a run would compute and why. Opens checkpoint and images where they are here; fetches and computes nothing. */
+export async function plannedStages(context: RunContext, experiment: Experiment): Promise<PlannedStage[]> {
+  const planned = await plan(experiment);
+  const missing = planned.user === undefined ? await missingInputs(context, experiment, planned) : [];
+  if (missing.length > 0) return missing;
+  const engine = new LazyEngine(experiment.engine);
+  const source = await openSource(context, experiment, planned);
+  const past = await manifestsOf(context.store);
+  const stages: PlannedStage[] = [];
+  const sets = await eachInTurn([...(source.earlier ?? []), source], async (one, i) => {
+    const { flops, network } = planned.members?.[i] ?? planned;
+    const { places } = planned;
+    const width = gateFeatureCounts(network, places).reduce((sum, count) => sum + count, 0);
+    const last = flops.stages[Math.max(...experiment.gates.after) - 1] ?? { cumulativeFlops: 0 };
+    return mapSplits(await openImages(context, experiment, one), async (split, label) => {
+      const { entry, name, wanted } = extractionOf(context, one, split, places, engine, label);
+      const perImage = wanted === 'features' ? last.cumulativeFlops : flops.flops;
+      const bytes = split.count * 4 * (width + split.classes.length);
+      const size = { flops: split.count * perImage, bytes, images: split.count };
+      stages.push(await stageOf(name, entry, past, size));
+      return extractLater(context, one, split, places, engine, label);
+    });
+  });
+  const { train } = sets.at(-1)!;
+  const gates = train === undefined ? [] : gateEntries(context, experiment, train, engine);
+  for (const [index, { entry }] of gates.entries()) {
+    const stage = `gate ${index + 1} (stage ${experiment.gates.after[index]})`;
+    stages.push(await stageOf(stage, entry, past, { images: train!.count }));
+  }
+  for (const [split, label] of [['heldOut', 'held-out'] as const, ['test', 'test'] as const]) {
+    const of = setsIn(sets, split);
+    if (of.length === 0) continue;
+    const entry = scoresEntry(context, of, gates, experiment.gates.confidence);
+    stages.push(await stageOf(`scores of ${label} images`, entry, past));
+  }
+  return allLaterCached(stages) ? stages.map(notNeeded) : stages;
+}
+
+/** Features are extracted only where something reads them (`canWait` in stages.ts). */
+const isFeatures = ({ stage }: PlannedStage): boolean => stage.startsWith('features');
+const allLaterCached = (stages: readonly PlannedStage[]): boolean =>
+  stages.every((stage) => isFeatures(stage) || stage.cached);
+const notNeeded = (stage: PlannedStage): PlannedStage =>
+  stage.cached ? stage : { ...stage, why: 'not needed: gates and scores are cached', flops: 0, seconds: 0, bytes: 0 };
+
+/** Known checkpoints and datasets that are not here yet, with what depends on them. */
+async function missingInputs(context: RunContext, experiment: Experiment, { network }: Plan): Promise<PlannedStage[]> {
+  const nothing = { key: null, cached: false, flops: null, seconds: null };
+  const missing: PlannedStage[] = [];
+  for (const { checkpoint } of membersOf(experiment)) {
+    const known = knownCheckpoints.find(({ id }) => id === checkpoint);
+    if (known === undefined || known.shipped !== undefined) continue;
+    if (await exists(checkpointPath(known, context.modelsRoot))) continue;
+    const [why, bytes] = [`not here; fetched from ${known.urls[0]}`, known.sizeBytes ?? null];
+    missing.push({ stage: `checkpoint ${known.id}`, why, ...nothing, bytes });
+  }
+  const images = datasetNamed(network.dataset, context.datasets);
+  if (!(await images.isThere(context.dataRoot))) {
+    const why = `not here; fetched from ${images.sources[0]}`;
+    missing.push({ stage: `images of ${images.name}`, why, ...nothing, bytes: null });
+  }
+  if (missing.length === 0) return [];
+  const rest = 'what is cached is known once the checkpoint and the images are here';
+  return [...missing, { stage: 'features, gates, scores', why: rest, ...nothing, bytes: null }];
+}
+
+async function manifestsOf(store: Store): Promise<Manifest[]> {
+  const found: Manifest[] = [];
+  for (const entry of await store.list()) {
+    const manifest = await entry.manifest().catch(() => undefined); // damaged ones are said when they are used
+    if (manifest !== undefined) found.push(manifest);
+  }
+  return found;
+}
+
+async function stageOf(
+  stage: string,
+  entry: Entry,
+  past: readonly Manifest[],
+  size: { readonly flops?: number; readonly bytes?: number; readonly images?: number } = {},
+): Promise<PlannedStage> {
+  const { flops = null, bytes = null, images } = size;
+  if (await entry.isComplete()) return { stage, key: entry.key, cached: true, why: '', flops, seconds: 0, bytes: 0 };
+  const nearest = nearestOf(entry, past);
+  const why = nearest === undefined ? 'nothing of its kind is in the cache' : changesOf(nearest.changes);
+  const took = Number(nearest?.manifest.notes['seconds']);
+  const before = Number(nearest?.manifest.notes['images'] ?? images);
+  const isAlike = nearest?.changes.every(({ path }) => !/^(network|gates|gate|training\.epochs|engine)\b/.test(path));
+  const seconds = isAlike && took > 0 && before > 0 && images !== undefined ? (took * images) / before : null;
+  return { stage, key: entry.key, cached: false, why, flops, seconds, bytes };
+}
+
+interface Change {
+  readonly path: string;
+  readonly from: string | number | undefined;
+  readonly to: string | number | undefined;
+}
+
+/** The cached result of the same stage whose inputs differ in the fewest values. */
+function nearestOf(entry: Entry, past: readonly Manifest[]): { manifest: Manifest; changes: Change[] } | undefined {
+  const now = new Map(flatten(JSON.parse(JSON.stringify(entry.inputs))));
+  let nearest: { manifest: Manifest; changes: Change[] } | undefined;
+  for (const manifest of past) {
+    if (manifest.stage !== entry.stage) continue;
+    const then = new Map(flatten(manifest.inputs));
+    const paths = [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
+    if (nearest !== undefined && nearest.changes.length <= paths.length) continue;
+    nearest = { manifest, changes: paths.map((path) => ({ path, from: then.get(path), to: now.get(path) })) };
+  }
+  return nearest;
+}
+
+/** Hashes by what they are of; other values as they were and are. */
+const HASHES: Readonly<Record<string, string>> = {
+  images: 'other images',
+  network: 'another network',
+  checkpoint: 'another checkpoint',
+  features: 'other features',
+  code: 'other code',
+};
+
+function changesOf(changes: readonly Change[]): string {
+  const said = changes.map(({ path, from, to }) => {
+    const hash = HASHES[path] ?? (/^gates\.\d|^gates$/.test(path) ? 'other gates' : undefined);
+    if (hash !== undefined) return hash;
+    const name = path.replace(/^training\.(?!seed)/, 'gates.').replace('training.', '');
+    if (from === undefined || to === undefined)
+      return `${name} is ${to === undefined ? 'no longer given' : `new: ${to}`}`;
+    return `${name} changed from ${from} to ${to}`;
+  });
+  return [...new Set(said)].join(', ');
+}
