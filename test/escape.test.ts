@@ -157,14 +157,20 @@ describe('text of others', () => {
           source: text,
           statement: text,
           printed: text,
+          rule: text,
           measured: text,
           verdict: 'holds',
+          chance: 0,
           trace: { file: text, row: text },
         } as const;
         const about = { experiment: text, command: text, folder: text, seconds: 1 };
         const origin = { command: text, preset: text, date: text, machine: text, versions: text };
-        const lines = renderReadme([{ state: 'done', ...about, claims: [claim] }], origin).split('\n');
-        for (const line of lines.slice(-2, -1)) expect(line.match(/(?<!\\)\|/g)).to.have.length(7);
+        const lines = renderReadme(
+          [{ state: 'done', ...about, claims: [claim] }],
+          [{ ...claim, experiment: text, folder: text, isPaper: true }],
+          origin,
+        ).split('\n');
+        for (const line of lines.slice(-2, -1)) expect(line.match(/(?<!\\)\|/g)).to.have.length(9);
         const compared = {
           title: text,
           notes: [text],

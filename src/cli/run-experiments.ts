@@ -15,6 +15,7 @@ import { withLastTiming } from '../gated/time/run.js';
 import { networkByName } from '../networks/catalogue.js';
 import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
+import { claimsOnRecord, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
 import { version } from '../project.js';
 import { renderReadme } from '../report/readme.js';
 import { type ExperimentSummary, renderSummary } from '../report/summary.js';
@@ -137,7 +138,14 @@ async function writeReadme(
 ): Promise<void> {
   const { processor, cores, memoryBytes, system } = machineNote();
   const named = Object.entries({ dgate: version(), node: process.versions.node, ...versions });
-  const text = renderReadme(results, {
+  // The paper's networks decide about the paper: what is on record of them, beside what has just run.
+  const done = results.flatMap((result): RunOnRecord[] =>
+    result.state === 'done' ? [{ experiment: result.experiment, preset: options.preset, folder: result.folder }] : [],
+  );
+  const paper = options.preset === 'paper' ? [] : await runsOnRecord(context.resultsRoot, ['paper']);
+  const known = new Set((await runsOnRecord(context.resultsRoot, [options.preset])).map(({ folder }) => folder));
+  const runs = [...done.filter(({ folder }) => known.has(folder)), ...paper];
+  const text = renderReadme(results, await claimsOnRecord(context.resultsRoot, runs), {
     command: commandLine(['all'], options),
     preset: options.preset,
     date: new Date().toISOString().slice(0, 10),

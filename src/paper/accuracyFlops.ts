@@ -28,7 +28,7 @@ export const accuracyFlops = defineAnalysis({
   problems: ({ reductions }) => orderProblems(reductions),
   async compute(run, { reductions }): Promise<Findings> {
     const points = curveOf(run, reductions);
-    return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [], claims: [] };
+    return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [] };
   },
 });
 

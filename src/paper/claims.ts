@@ -1,100 +1,83 @@
-import { readFile } from 'node:fs/promises';
-import { parseCsv } from '../csv.js';
-import { networkLabel } from '../experiment/cascade.js';
-import type { Experiment } from '../experiment/schema.js';
-import { projectRoot } from '../project.js';
-import type { Claim } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
+import { networkByName } from '../networks/catalogue.js';
+import type { Claim, Verdict } from '../report/findings.js';
+import type { Judge } from '../run/analyses.js';
+import { type Evidence, figureReaders } from './evidence.js';
+import { type PrintedClaim, printedClaims, readPublished } from './published.js';
+import { tableEvidence } from './tableEvidence.js';
+import { chanceOf, measuredText, ruleText, verdictOn, verdictOnParts } from './verdict.js';
+import { listed } from './words.js';
 
-/** A claim of the paper: a row of `results/published/claims.csv`. */
-export interface PrintedClaim {
-  readonly id: string;
-  readonly source: string;
-  /** The paper's network. */
+/** A run whose claims are judged. */
+interface Judged {
+  readonly preset: string;
+  /** Name of its network, and of its dataset. */
   readonly network: string;
-  readonly statement: string;
-  readonly printed: string;
-  readonly quantity: string;
-  /** The printed number in the unit of `quantity`; NaN if the text has none. */
-  readonly value: number;
-  /** Row of the table that the claim restates, from 1; NaN if it restates none. */
-  readonly tableRow: number;
-}
-
-let all: Promise<readonly PrintedClaim[]> | undefined;
-
-/** All claims of the paper, in the order of their file. */
-export function printedClaims(): Promise<readonly PrintedClaim[]> {
-  all ??= readClaims();
-  return all;
-}
-
-async function readClaims(): Promise<PrintedClaim[]> {
-  const where = 'results/published/claims.csv';
-  const text = await readFile(new URL(where, projectRoot), 'utf8');
-  const number = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
-  return parseCsv(text, where).map((record) => ({
-    id: record['id'] ?? '',
-    source: record['source'] ?? '',
-    network: record['network'] ?? '',
-    statement: record['statement'] ?? '',
-    printed: record['printed'] ?? '',
-    quantity: record['quantity'] ?? '',
-    value: number(record['value']),
-    tableRow: number(record['table_row']),
-  }));
-}
-
-/** One claim by its id. */
-export async function printedClaim(id: string): Promise<PrintedClaim> {
-  const found = (await printedClaims()).find((claim) => claim.id === id);
-  if (found === undefined) throw new Error(`results/published/claims.csv: no claim ${id}`);
-  return found;
+  readonly dataset: string;
 }
 
 /**
- * Why claims about the dataset cannot be checked: the test images lack classes, and fewer classes are easier to tell
- * apart. Undefined if every class has test images.
+ * Prepares the judgement of an experiment's claims: those of `claims.csv` and of its published table whose ids begin with
+ * its name. The judge sees nothing but the CSV files of the run.
+ *
+ * @param name of the experiment, or of the published table that it reproduces
  */
-export function missingClasses({ testImages }: ScoredRun): string | undefined {
-  const { classes, labels } = testImages;
-  const present = new Set(labels).size;
-  if (present === classes.length) return undefined;
-  return `the test images are of ${present} of the ${classes.length.toLocaleString('en')} classes`;
+export async function openJudge(name: string): Promise<Judge> {
+  const claims = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
+  const isTable = claims.some(({ id }) => id === `${name}-original`);
+  const published = isTable ? await readPublished(name) : [];
+  return (files, run) =>
+    [
+      ...(isTable ? tableEvidence(name, claims, published, files) : []),
+      ...claims.flatMap((claim) =>
+        (figureReaders[claim.id]?.(claim, files) ?? []).map((evidence) => ({ claim, evidence })),
+      ),
+    ].map(({ claim, evidence }) => judged(claim, evidence, run));
 }
 
-/** The measurement and verdict of a printed claim. */
-export interface Outcome extends Pick<Claim, 'measured' | 'verdict' | 'trace'> {
-  /** Likely cause if it does not hold, or the limits of the verdict. */
-  readonly why?: string | undefined;
-  /** Suffix of the id if a claim is measured in several ways: the confidence, the row. */
-  readonly variant?: string;
-  /** Suffix of the statement for the variant. */
-  readonly detail?: string;
-}
-
-/** A claim with its outcome; `why` names the network if it is not the paper's. */
-export function settle(
-  printed: Pick<PrintedClaim, 'id' | 'source' | 'network' | 'statement' | 'printed'>,
-  experiment: Pick<Experiment, 'network'>,
-  outcome: Outcome,
+function judged(
+  claim: Pick<PrintedClaim, 'id' | 'source' | 'network' | 'statement' | 'printed'>,
+  evidence: Evidence,
+  run: Judged,
 ): Claim {
-  const { measured, verdict, trace, variant, detail } = outcome;
-  const elsewhere =
-    experiment.network === printed.network
-      ? []
-      : [`measured on ${networkLabel(experiment.network)}, not the paper's ${printed.network}`];
-  const why = [...(outcome.why === undefined ? [] : [outcome.why]), ...elsewhere].join('; ');
+  const { parts, some, variant, detail, file, row, note } = evidence;
+  const another = evidence.ownNetwork === true && run.network !== claim.network;
+  const impossible = obstacle(claim.network, run) ?? (another ? 'another network' : evidence.impossible);
+  const verdict: Verdict = impossible === undefined ? verdictOnParts(parts, some) : 'cannot be checked here';
+  const elsewhere = `measured on ${run.network}, not the paper's ${claim.network}`;
+  const why = [
+    ...(impossible === undefined ? [] : [impossible]),
+    ...(verdict === 'undecided' || (verdict === 'does not hold' && parts.length > 1)
+      ? [deciding(parts, verdict, some)]
+      : []),
+    ...(note === undefined ? [] : [note]),
+    ...(run.network === claim.network ? [] : [elsewhere]),
+  ];
   return {
-    id: variant === undefined ? printed.id : `${printed.id}-${variant}`,
-    source: printed.source,
-    statement: detail === undefined ? printed.statement : `${printed.statement}: ${detail}`,
-    printed: printed.printed,
-    measured,
+    id: variant === undefined ? claim.id : `${claim.id}-${variant}`,
+    source: claim.source,
+    statement: detail === undefined ? claim.statement : `${claim.statement}: ${detail}`,
+    printed: claim.printed,
+    rule: evidence.rule ?? parts.map(ruleText).join('; '),
+    measured: evidence.measured ?? parts.map(measuredText).join('; '),
     verdict,
-    ...(why === '' ? {} : { why }),
-    trace,
+    ...(why.length === 0 ? {} : { why: why.join('; ') }),
+    chance: chanceOf(verdict, parts, some),
+    trace: { file, row },
   };
+}
+
+/** Why no run like this can decide about a network of the paper. */
+function obstacle(theirs: string, { preset, dataset }: Judged): string | undefined {
+  if (preset === 'smoke') return 'preset smoke has too few images';
+  const wanted = networkByName(theirs).dataset;
+  return dataset === wanted ? undefined : `a claim about ${wanted}, measured on ${dataset}`;
+}
+
+/** The parts that a verdict rests on. */
+function deciding(parts: Evidence['parts'], verdict: Verdict, some = false): string {
+  if (some) return 'no class beyond doubt';
+  const named = parts.filter((part) => verdictOn(part) === verdict).map(({ what }) => what);
+  return `${verdict === 'undecided' ? 'open' : 'missed'}: ${listed(named)}`;
 }
 
 /** The claims of an experiment that could not run, all unchecked. */
@@ -107,9 +90,11 @@ export async function uncheckedClaims(experiment: string, problem: string): Prom
       source,
       statement,
       printed: value,
+      rule: '',
       measured: '',
       verdict: 'cannot be checked here',
       why: problem,
+      chance: 0,
       trace: { file: '', row: '' },
     }));
 }

@@ -1,5 +1,5 @@
 import type { ImageSource } from '../data/dataset.js';
-import type { FindingTable, Verdict } from '../report/findings.js';
+import type { FindingTable } from '../report/findings.js';
 import { wilson } from '../statistics/binomial.js';
 import type { Interval } from '../statistics/interval.js';
 import { exitOf, type Scores } from '../thresholds/evaluate.js';
@@ -68,41 +68,6 @@ export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
 /** 95 % interval of the share that leaves right early; [0, 1] without images. */
 function earlyShareInterval({ earlyShare, images }: ClassCounts): Interval {
   return wilson(Math.round(earlyShare * images), images);
-}
-
-/** Gate 1 cannot classify a class if it takes less than this share of its images. */
-export const CANNOT = 0.1;
-
-/** Share of classes whose interval excludes a value on one side by chance alone. */
-const BY_CHANCE = 0.025;
-
-/** Classes whose early share is significantly above one half; holds if they are more than expected by chance. */
-export function earlyVerdict(sorted: readonly ClassCounts[]): {
-  readonly verdict: Verdict;
-  readonly mostly: ClassCounts[];
-} {
-  const mostly = sorted.filter((row) => earlyShareInterval(row).low > 0.5);
-  if (mostly.length > BY_CHANCE * sorted.length) return { verdict: 'holds', mostly };
-  return {
-    verdict: sorted.every((row) => earlyShareInterval(row).high <= 0.5) ? 'does not hold' : 'undecided',
-    mostly,
-  };
-}
-
-/**
- * Classes that gate 1 significantly cannot classify and the last gate classifies better; holds if they are more than
- * expected by chance.
- */
-export function lateVerdict(sorted: readonly ClassCounts[]): {
-  readonly verdict: Verdict;
-  readonly cannot: ClassCounts[];
-} {
-  const first = ({ able, images }: ClassCounts) => wilson(able[0]!, images);
-  const cannot = sorted.filter((row) => {
-    return first(row).high < CANNOT && wilson(row.able.at(-1)!, row.images).low > first(row).high;
-  });
-  if (cannot.length > BY_CHANCE * sorted.length) return { verdict: 'holds', cannot };
-  return { verdict: sorted.every((row) => first(row).low >= CANNOT) ? 'does not hold' : 'undecided', cannot };
 }
 
 /** Most classes whose names fit in a figure or on the console. */

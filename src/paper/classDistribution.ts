@@ -1,28 +1,23 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { choice, real, whole } from '../experiment/rules.js';
-import type { Claim, Figure, Findings, ImageSheet } from '../report/findings.js';
+import type { Figure, Findings, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { chiSquared, chiSquaredTail } from '../statistics/chi-squared.js';
 import { exitOf } from '../thresholds/evaluate.js';
 import { defineAnalysis, groups } from './analysis.js';
-import { missingClasses, printedClaim, settle } from './claims.js';
 import {
   byEarlyShare,
   byExit,
-  CANNOT,
   type ClassCounts,
   classTable,
   countByClass,
   earlyExits,
-  earlyVerdict,
   exitName,
   extremesTable,
   groupTable,
-  lateVerdict,
   MOST_NAMED,
 } from './classCounts.js';
-import { type Grouping, groupClasses } from './groups.js';
+import { groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
 import { counted, listed, percent } from './words.js';
 
@@ -60,7 +55,6 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
     ],
     figures: show === 'counts' ? [countsFigure(present, run, options)] : [],
     sheets: sheet === undefined ? [] : [sheet],
-    claims: [await claimOf(present, run, options, grouping)],
   };
 }
 
@@ -165,60 +159,4 @@ async function sheetOf(
 /** Classes in the order of the sheet: earliest or latest first. */
 function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'): readonly ClassCounts[] {
   return show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
-}
-
-async function claimOf(
-  present: readonly ClassCounts[],
-  run: ScoredRun,
-  { show, distance, classes }: Options,
-  grouping: Grouping | undefined,
-): Promise<Claim> {
-  const { classes: names } = run.testImages;
-  const nameOf = ({ label }: ClassCounts): string => names[label]!;
-  const gates = run.scores.test.classes.length;
-  const missing = missingClasses(run);
-  if (show === 'early') {
-    const found = earlyVerdict(present);
-    const byShare = byEarlyShare(present);
-    const [first, last] = [byShare[0]!, byShare.at(-1)!];
-    const table = present.map(({ earlyShare, images }) => [earlyShare * images, (1 - earlyShare) * images]);
-    const { statistic, freedom } = chiSquared(table);
-    const chance = chiSquaredTail(statistic, freedom);
-    return settle(await printedClaim('figure6-early'), run.experiment, {
-      measured:
-        `more than half of the images leave early in ${found.mostly.length} of ${present.length} classes; from ` +
-        `${percent(first.earlyShare)} (${nameOf(first)}) to ${percent(last.earlyShare)} (${nameOf(last)}); ` +
-        `classes differ with ${chance < 1e-6 ? 'p < 1e-6' : `p = ${chance.toPrecision(2)}`}`,
-      verdict: missing === undefined ? found.verdict : 'cannot be checked here',
-      why:
-        missing ??
-        (found.verdict === 'holds' ? undefined : `early gates reach a distance of ${distance} on too few images`),
-      trace: { file: 'classes.csv', row: `${nameOf(first)}, ${nameOf(last)}` },
-    });
-  }
-  if (show === 'counts') {
-    const found = lateVerdict(present);
-    const shares = present.map(({ able, images }) => able[0]! / images);
-    const least = present[shares.indexOf(Math.min(...shares))]!;
-    return settle(await printedClaim('figure7-late'), run.experiment, {
-      measured:
-        `gate 1 takes less than ${percent(CANNOT, 0)} of the images of ${found.cannot.length} of ${present.length} classes` +
-        `${found.cannot.length > 0 && found.cannot.length <= 5 ? ` (${listed(found.cannot.map(nameOf))})` : ''}; least: ` +
-        `${nameOf(least)}, ${percent(least.able[0]! / least.images)} at gate 1 and ${percent(least.able.at(-1)! / least.images)} at gate ${gates}`,
-      verdict: missing === undefined ? found.verdict : 'cannot be checked here',
-      why: missing ?? (found.verdict === 'holds' ? undefined : 'nearly every class has images that gate 1 classifies'),
-      trace: { file: 'classes.csv', row: nameOf(least) },
-    });
-  }
-  const late = chosenClasses(present, 'late').slice(0, classes);
-  const shares = grouping?.names.map((name, group) => {
-    const members = (rows: readonly ClassCounts[]) => rows.filter(({ label }) => grouping.of[label] === group).length;
-    return `${name}: ${members(late)} of these ${late.length}, ${members(present)} of all ${present.length} classes`;
-  });
-  return settle(await printedClaim('figure8-fine-grained'), run.experiment, {
-    measured: [`latest to leave: ${listed(late.map(nameOf))}`, ...(shares ?? [])].join('; '),
-    verdict: 'cannot be checked here',
-    why: missing ?? 'the data do not state how fine-grained a class is; see the classes on the sheet',
-    trace: { file: 'classes.csv', row: late.map(nameOf).join(', ') },
-  });
 }

@@ -27,7 +27,7 @@ export type AnalysisDefinition = DeepReadonly<z.input<(typeof analyses)[number][
 /** Experiments whose analysis, if any, is one of the paper's. */
 export const paperExperiments = experimentSchemaOf(analyses);
 
-const nothing: Findings = { tables: [], figures: [], sheets: [], claims: [] };
+const nothing: Findings = { tables: [], figures: [], sheets: [] };
 
 /** The paper's analyses, claims and published tables. */
 export const paperAnalyses: Analyses = {
@@ -38,5 +38,5 @@ export const paperAnalyses: Analyses = {
     return run.timed('analyse', () => analysis.compute(run, chosen));
   },
   published: async (name) => (await import('./published.js')).readPublished(name),
-  tableClaims: async (basis) => (await import('./tableClaims.js')).claimsOfTable(basis),
+  judge: async (name) => (await import('./claims.js')).openJudge(name),
 };

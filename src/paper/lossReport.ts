@@ -2,7 +2,6 @@ import type { TopLevelSpec } from 'vega-lite';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { mean } from '../statistics/moments.js';
-import { lossClaims } from './lossClaims.js';
 import {
   accuracyOf,
   type ComparedLosses,
@@ -12,7 +11,7 @@ import {
 } from './lossCurves.js';
 import { counted } from './words.js';
 
-/** Tables, figures and claims of Figure 4. */
+/** Tables and figures of Figure 4. */
 export async function lossReport(
   run: ScoredRun,
   seeds: number,
@@ -23,13 +22,13 @@ export async function lossReport(
   return {
     tables: [
       differenceTable(comparisons),
+      wideningTable(comparisons),
       curveTable(compared, run.original.flops),
       regularisationTable(regularisation),
       thresholdTable(compared, run.original.flops),
     ],
     figures: [curveFigure(compared, run, seeds), differenceFigure(comparisons, run, seeds)],
     sheets: [],
-    claims: await lossClaims(run, comparisons),
   };
 }
 
@@ -56,6 +55,26 @@ function differenceTable(comparisons: readonly ComparedLosses[]): FindingTable {
     consoleRows: comparisons
       .filter(({ hinge }) => hinge === 'max')
       .reduce((sum, { differences }) => sum + differences.length, 0),
+  };
+}
+
+function wideningTable(comparisons: readonly ComparedLosses[]): FindingTable {
+  return {
+    name: 'widening',
+    title: 'Growth of the difference from the smallest to the largest share of FLOPs saved, with 95 % interval',
+    columns: [
+      'hinge_confidence',
+      'cross_entropy_confidence',
+      'from_flops_reduction_fraction',
+      'to_flops_reduction_fraction',
+      'widening_fraction',
+      'widening_low_fraction',
+      'widening_high_fraction',
+    ],
+    rows: comparisons.map(({ hinge, other, differences, widening: { difference, interval } }) => {
+      const ends = [differences[0]!.reduction, differences.at(-1)!.reduction];
+      return [hinge, other, ...ends, difference, interval.low, interval.high];
+    }),
   };
 }
 

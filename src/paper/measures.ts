@@ -1,6 +1,3 @@
-import type { Verdict } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
-import { partsOf, type Row } from '../run/search.js';
 import type { Interval } from '../statistics/interval.js';
 import { mean } from '../statistics/moments.js';
 import { meanInterval } from '../statistics/normal.js';
@@ -46,13 +43,6 @@ export function measureThresholds(sets: readonly ThresholdedImages[], costs: Exi
   };
 }
 
-/** Measures of a table row on the test images, each with the thresholds that were chosen on other images. */
-export function measureRow({ experiment, scores, features, plan }: ScoredRun, row: Row): Measures {
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const sets = parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: row.thresholds[i]! }));
-  return measureThresholds(sets, plan.costs);
-}
-
 /** Share of FLOPs saved and its interval. @param total FLOPs of the original network */
 export function flopsReductionOf(
   { flops, flopsInterval }: Measures,
@@ -62,16 +52,4 @@ export function flopsReductionOf(
     share: 1 - flops / total,
     interval: { low: 1 - flopsInterval.high / total, high: 1 - flopsInterval.low / total },
   };
-}
-
-/**
- * Accuracy drop that counts as no loss: 0.09 points, which section 3.4 calls no meaningful drop (Table 2, last gated
- * row).
- */
-export const NO_LOSS = 0.0009;
-
-/** Holds if the interval excludes a larger loss; does not hold if it excludes a smaller one. */
-export function lossVerdict({ low, high }: Interval): Verdict {
-  if (high <= NO_LOSS) return 'holds';
-  return low > NO_LOSS ? 'does not hold' : 'undecided';
 }

@@ -5,6 +5,8 @@ import { decimalNumber } from '../numbers.js';
 import { projectRoot } from '../project.js';
 import type { PublishedRow } from '../report/rows.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
+import { readText } from '../store/input.js';
+import type { Relation } from './verdict.js';
 
 const folder = new URL('results/published/', projectRoot);
 
@@ -49,4 +51,47 @@ export function parsePublished(text: string, where: string): PublishedRow[] {
   });
   problems.throwIfAny();
   return rows;
+}
+
+/** A claim of the paper: a row of `results/published/claims.csv`. */
+export interface PrintedClaim {
+  readonly id: string;
+  readonly source: string;
+  /** The paper's network. */
+  readonly network: string;
+  readonly statement: string;
+  readonly printed: string;
+  readonly quantity: string;
+  /** What the measured quantity is compared with, in its unit; NaN if nothing can be. */
+  readonly value: number;
+  readonly relation: Relation;
+  /** Half of the last printed digit, or what counts as equal: chosen before a run. */
+  readonly margin: number;
+  /** Row of the table that the claim restates, from 1; NaN if it restates none. */
+  readonly tableRow: number;
+}
+
+let all: Promise<readonly PrintedClaim[]> | undefined;
+
+/** All claims of the paper, in the order of their file. */
+export function printedClaims(): Promise<readonly PrintedClaim[]> {
+  all ??= readClaims();
+  return all;
+}
+
+async function readClaims(): Promise<PrintedClaim[]> {
+  const text = await readText(fileURLToPath(new URL('claims.csv', folder)));
+  const number = (cell: string | undefined): number => (cell === undefined || cell === '' ? Number.NaN : Number(cell));
+  return parseCsv(text, 'results/published/claims.csv').map((record) => ({
+    id: record['id'] ?? '',
+    source: record['source'] ?? '',
+    network: record['network'] ?? '',
+    statement: record['statement'] ?? '',
+    printed: record['printed'] ?? '',
+    quantity: record['quantity'] ?? '',
+    value: number(record['value']),
+    relation: (record['relation'] ?? '') as Relation,
+    margin: number(record['margin']),
+    tableRow: number(record['table_row']),
+  }));
 }

@@ -1,17 +1,15 @@
 import { z } from 'zod';
 import { text } from '../experiment/rules.js';
-import type { Claim, FindingCell, Findings, Verdict } from '../report/findings.js';
+import type { FindingCell, Findings } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { partsOf, type Row } from '../run/search.js';
+import { partsOf } from '../run/search.js';
 import { combine, type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
 import { defineAnalysis } from './analysis.js';
-import { missingClasses, type PrintedClaim, printedClaim, settle } from './claims.js';
-import { flopsReductionOf, lossVerdict, measureRow } from './measures.js';
 import { readPublished } from './published.js';
-import { listed, percent, points, within } from './words.js';
+import { listed, percent, points } from './words.js';
 
 const options = z.strictObject({
   kind: z.literal('published-comparison'),
@@ -61,15 +59,29 @@ async function findingsOf(run: ScoredRun, { published, dataset }: z.output<typeo
           'flops_per_image',
           'flops_reduction_fraction',
           'published',
+          'not_comparable',
         ],
-        rows: [...printed.map((row) => printedRow(row, printed.at(-1)!, dataset)), ...measured],
+        rows: [
+          ...printed.map((row) => [...printedRow(row, printed.at(-1)!, dataset), null]),
+          ...measured.map((row) => [...row, incomparable ?? null]),
+        ],
         consoleRows: printed.length + measured.length,
       },
     ],
     figures: [],
     sheets: [],
-    claims: await claimsOf(run, rows, printed, incomparable),
   };
+}
+
+/**
+ * Why claims about the dataset cannot be checked: the test images lack classes, and fewer classes are easier to tell
+ * apart. Undefined if every class has test images.
+ */
+function missingClasses({ testImages }: ScoredRun): string | undefined {
+  const { classes, labels } = testImages;
+  const present = new Set(labels).size;
+  if (present === classes.length) return undefined;
+  return `the test images are of ${present} of the ${classes.length.toLocaleString('en')} classes`;
 }
 
 const HERE = 'measured here';
@@ -129,40 +141,6 @@ function measuredRow({ source, original }: ScoredRun, { thresholds, evaluation }
   const [change, reduction] = [accuracy - original.accuracy, 1 - flops / original.flops];
   const { dataset, name } = source.network;
   return [modelName(thresholds), at, dataset, name, accuracy, change, flops, reduction, HERE];
-}
-
-async function claimsOf(
-  run: ScoredRun,
-  rows: readonly Row[],
-  printed: readonly PublishedRow[],
-  incomparable: string | undefined,
-): Promise<Claim[]> {
-  const add = (claim: PrintedClaim, margin: number): Claim[] => {
-    const row = rows.find((found) => Math.abs(found.margin! - margin) < 1e-9);
-    if (row === undefined) return [];
-    const measures = measureRow(run, row);
-    const { share, interval } = flopsReductionOf(measures, run.original.flops);
-    const enough = interval.high >= claim.value;
-    const loss = lossVerdict({ low: measures.dropInterval.low - margin, high: measures.dropInterval.high - margin });
-    const verdict: Verdict = incomparable !== undefined ? 'cannot be checked here' : enough ? loss : 'does not hold';
-    return [
-      settle(claim, run.experiment, {
-        measured:
-          `${percent(share)} ${within(interval)} fewer FLOPs, ` +
-          `${points(measures.drop)} ${within(measures.dropInterval, 2)} lost (${run.source.network.dataset})`,
-        verdict,
-        why: incomparable ?? (enough ? undefined : 'too few images leave early at thresholds without a loss'),
-        trace: { file: 'table.csv', row: `margin_fraction = ${row.margin}` },
-      }),
-    ];
-  };
-  const base = printed.at(-1)!;
-  const rival = printed.find(({ model }) => model === 'BlockDrop');
-  const ofRival = -changeOf(rival ?? base, base);
-  return [
-    ...add(await printedClaim('imagenet-no-drop'), 0),
-    ...(rival === undefined ? [] : add(await printedClaim('imagenet-blockdrop'), ofRival)),
-  ];
 }
 
 /** Thresholds chosen for an accuracy, one choice for each part, evaluated on the test images. */

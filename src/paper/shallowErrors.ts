@@ -5,10 +5,9 @@ import type { ScoredRun } from '../run/analyses.js';
 import { wilson } from '../statistics/binomial.js';
 import type { Interval } from '../statistics/interval.js';
 import { classNames, defineAnalysis, gateNumber, groups } from './analysis.js';
-import { printedClaim, settle } from './claims.js';
 import { classIndices, type Grouping, groupClasses } from './groups.js';
 import { drawn, sheetRow } from './sheets.js';
-import { counted, listed, percent, within } from './words.js';
+import { counted, listed } from './words.js';
 
 /** Numbers of images by true class (row) and predicted class (column). */
 type Confusion = readonly (readonly number[])[];
@@ -63,13 +62,6 @@ export function groupErrors(confusion: Confusion, { of }: Grouping, classes: rea
   };
 }
 
-/** Holds if the share is significantly above both shares expected by chance. */
-export function verdictOf({ interval, uniformChance, marginalChance }: GroupErrors) {
-  if (interval.low > Math.max(uniformChance, marginalChance)) return 'holds';
-  if (interval.high <= Math.min(uniformChance, marginalChance)) return 'does not hold';
-  return 'undecided';
-}
-
 const options = z.strictObject({
   kind: z.literal('shallow-errors'),
   /** Gate, counted from 1. Default 1. */
@@ -104,29 +96,10 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const errors = errorTable(confusion, grouping, classes, all);
   const stage = run.gates[options.gate - 1]!.stage;
   const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
-  const printed = await printedClaim('figure1-superordinate');
-  const ofShown = shown.map((label) => {
-    const found = groupErrors(confusion, grouping, [label]);
-    return `${classes[label]} ${percent(found.share)} ${within(found.interval)}`;
-  });
-  const verdict = verdictOf(all);
-  const claim = settle(printed, run.experiment, {
-    measured:
-      `${percent(all.share)} ${within(all.interval)} of ${counted(all.errors)} errors; ` +
-      `by chance ${percent(all.uniformChance)} (other classes alike) or ${percent(all.marginalChance)} (as often as given); ` +
-      listed(ofShown),
-    verdict,
-    why:
-      verdict === 'holds'
-        ? `as a tendency above chance: ${percent(1 - all.share)} of the errors leave the category`
-        : 'the interval is not above both shares expected by chance',
-    trace: { file: 'errors.csv', row: 'all' },
-  });
   return {
     tables: [errors, confusionTable(confusion, classes, where)],
     figures: [],
     sheets: [await sheetOf(run, options, shown, predicted, where)],
-    claims: [claim],
   };
 }
 

@@ -6,8 +6,25 @@ import type { Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
 import { defineAnalysis, pairProblems, twoGates } from './analysis.js';
-import { type PlanePoint, planeClaims } from './planeClaims.js';
+import { flopsReductionOf, type Measures, measureThresholds } from './measures.js';
 import { counted, percent } from './words.js';
+
+/** One point of the plane of two thresholds. */
+export interface PlanePoint {
+  readonly t1: number;
+  readonly t2: number;
+  readonly accuracy: number;
+  /** Average FLOPs per image. */
+  readonly flops: number;
+  /** Share of images that leave at each exit. */
+  readonly exits: readonly number[];
+}
+
+/** Thresholds of the paper's claims. */
+const claimed = [
+  [0, 0],
+  [2, 2],
+] as const;
 
 /** Scores of some of the gates. @param gates positions from 0 */
 export function scoresOf(scores: Scores, gates: readonly number[]): Scores {
@@ -59,12 +76,11 @@ export const thresholdPlane = defineAnalysis({
     const scores = scoresOf(run.scores.test, gates);
     const costs = run.plan.costsOf(gates);
     const plane = planeOf(scores, costs, axisOf(chosen.from, chosen.to, chosen.step));
-    const { points, claims } = await planeClaims(run, scores, costs, plane);
+    const measures = claimed.map((thresholds) => measureThresholds([{ scores, thresholds }], costs));
     return {
-      tables: [points, tableOf(plane, run.original)],
+      tables: [pointTable(measures, run.original.flops), stepTable(plane, scores.count), tableOf(plane, run.original)],
       figures: figuresOf(plane, run, chosen),
       sheets: [],
-      claims,
     };
   },
 });
@@ -75,6 +91,78 @@ function gridProblems({ from, to, step }: Options): OptionProblem[] {
   if (cells >= 4 && cells <= MOST_CELLS) return [];
   const message = `a step with which the grid has 2 to ${Math.sqrt(MOST_CELLS)} thresholds`;
   return [{ path: ['step'], message, input: step }];
+}
+
+function pointTable(measures: readonly Measures[], total: number): FindingTable {
+  return {
+    name: 'points',
+    title: 'FLOPs and accuracy at the thresholds of the paper, with 95 % intervals over the test images',
+    columns: [
+      't1',
+      't2',
+      'flops_per_image',
+      'flops_reduction_fraction',
+      'flops_reduction_low_fraction',
+      'flops_reduction_high_fraction',
+      'accuracy_drop_fraction',
+      'accuracy_drop_low_fraction',
+      'accuracy_drop_high_fraction',
+    ],
+    rows: measures.map((found, i) => {
+      const { share, interval } = flopsReductionOf(found, total);
+      const { drop, dropInterval } = found;
+      return [
+        ...claimed[i]!,
+        found.flops,
+        share,
+        interval.low,
+        interval.high,
+        drop,
+        dropInterval.low,
+        dropInterval.high,
+      ];
+    }),
+    consoleRows: measures.length,
+  };
+}
+
+/** Standard deviations on either side of the largest fall: there are thousands of steps. */
+const NOISE = 4;
+
+/** Steps of the grid to the next higher threshold at which FLOPs or accuracy fall. @param images test images */
+export function stepTable(plane: readonly PlanePoint[], images: number): FindingTable {
+  const side = Math.round(Math.sqrt(plane.length));
+  let [steps, flopsFalls, falls] = [0, 0, 0];
+  let [worst, low, high] = [Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  plane.forEach((point, at) => {
+    const up = [(at + 1) % side === 0 ? undefined : plane[at + 1], plane[at + side]];
+    for (const next of up) {
+      if (next === undefined) continue;
+      steps++;
+      if (!(next.flops >= point.flops)) flopsFalls++;
+      const fall = point.accuracy - next.accuracy;
+      if (fall > 0) falls++;
+      // Upper bound of the share of images that change between right and wrong.
+      const moved = next.exits.reduce((sum, share, exit) => sum + Math.abs(share - point.exits[exit]!), 0) / 2;
+      const half = NOISE * Math.sqrt(moved / images);
+      [worst, low, high] = [Math.max(worst, fall), Math.max(low, fall - half), Math.max(high, fall + half)];
+    }
+  });
+  return {
+    name: 'steps',
+    title:
+      'Steps to the next higher threshold at which FLOPs or accuracy fall; simultaneous interval of the largest fall',
+    columns: [
+      'steps',
+      'flops_falls_fraction',
+      'accuracy_falls_fraction',
+      'largest_fall_fraction',
+      'largest_fall_low_fraction',
+      'largest_fall_high_fraction',
+    ],
+    rows: [[steps, flopsFalls / steps, falls / steps, worst, low, high]],
+    consoleRows: 1,
+  };
 }
 
 function tableOf(plane: readonly PlanePoint[], original: ScoredRun['original']): FindingTable {

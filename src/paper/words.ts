@@ -1,5 +1,3 @@
-import type { Interval } from '../statistics/interval.js';
-
 /** Hundredths of a share; a rounded zero has no sign. */
 const hundredths = (share: number, digits: number): string =>
   (100 * share).toFixed(digits).replace(/^-(0\.?0*)$/, '$1');
@@ -9,10 +7,6 @@ export const percent = (share: number, digits = 1): string => `${hundredths(shar
 
 /** A difference of shares in points: `1.23 points`. */
 export const points = (share: number, digits = 2): string => `${hundredths(share, digits)} points`;
-
-/** `[1.2, 3.4]`, in percent or points. */
-export const within = ({ low, high }: Interval, digits = 1): string =>
-  `[${hundredths(low, digits)}, ${hundredths(high, digits)}]`;
 
 /** `a, b and c`. */
 export function listed(words: readonly string[]): string {

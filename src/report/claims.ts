@@ -1,35 +1,18 @@
 import { visible } from '../escape.js';
 import type { Claim, Verdict } from './findings.js';
-import type { TableRow } from './rows.js';
 
 /** All verdicts, in the order of summaries. */
 export const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'cannot be checked here'];
 
-/** Speed-ups that differ by at most this share count as the same. */
-const SAME_SPEED = 0.02;
-
-/**
- * Judges the claims about time by the speeds in the table; `dgate time` measures them after the run. The paper's speeds
- * were measured on a Titan Xp; these are this machine's. Both are at batch 1.
- */
-export function judgeSpeeds(claims: readonly Claim[], rows: readonly TableRow[], experiment: string): Claim[] {
-  return claims.map((claim): Claim => {
-    if (claim.speed === undefined) return claim;
-    const { speedUp, model } = claim.speed;
-    const found = rows.find((row) => row.model === model)?.speedUp ?? null;
-    const because = (cause: string): string => [cause, ...(claim.why === undefined ? [] : [claim.why])].join('; ');
-    if (found === null) {
-      const why = because(`the run is not timed; to time it: dgate time ${experiment}`);
-      return { ...claim, measured: 'not timed', verdict: 'cannot be checked here', why };
-    }
-    const verdict = found >= speedUp - SAME_SPEED ? 'holds' : 'does not hold';
-    const why = because('timed on this machine, not on a Titan Xp');
-    return { ...claim, measured: `${(100 * found).toFixed(1)} % speed-up`, verdict, why };
-  });
+/** The verdict of several runs: theirs if all that could check agree, otherwise undecided. */
+export function agreedVerdict(found: readonly Verdict[]): Verdict {
+  const checked = new Set(found.filter((verdict) => verdict !== 'cannot be checked here'));
+  if (checked.size === 0) return 'cannot be checked here';
+  return checked.size === 1 ? [...checked][0]! : 'undecided';
 }
 
 /** Numbers of claims by verdict. */
-export function countVerdicts(claims: readonly Claim[]): ReadonlyMap<Verdict, number> {
+export function countVerdicts(claims: readonly Pick<Claim, 'verdict'>[]): ReadonlyMap<Verdict, number> {
   return new Map(verdicts.map((verdict) => [verdict, claims.filter((claim) => claim.verdict === verdict).length]));
 }
 

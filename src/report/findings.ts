@@ -1,14 +1,12 @@
 import type { TopLevelSpec } from 'vega-lite';
 
 /**
- * Results of an analysis besides the table of thresholds: tables, figures, sheets of images, and verdicts on the
- * paper's claims. The analyses (`src/paper`) compute them; the report writes them to files.
+ * Results of an analysis besides the table of thresholds: tables, figures and sheets of images. The analyses (`src/paper`) compute them; the report writes them to files.
  */
 export interface Findings {
   readonly tables: readonly FindingTable[];
   readonly figures: readonly Figure[];
   readonly sheets: readonly ImageSheet[];
-  readonly claims: readonly Claim[];
 }
 
 export type FindingCell = string | number | null;
@@ -72,13 +70,15 @@ export interface Claim {
   readonly statement: string;
   /** The value as printed: `44 % fewer FLOPs at 1.7 points`. */
   readonly printed: string;
+  /** What the verdict compares: `at least 55.77 % FLOPs saved`. */
+  readonly rule: string;
   /** The measured value, with its interval if there is one. */
   readonly measured: string;
   readonly verdict: Verdict;
   /** One line: the likely cause if it does not hold or is undecided. */
   readonly why?: string;
+  /** Upper bound of the probability that a decided verdict is wrong by chance; 0 for others. */
+  readonly chance: number;
   /** CSV file and row of the measured value. */
   readonly trace: { readonly file: string; readonly row: string };
-  /** Of a claim about time: the printed speed-up and the model of the table's row. Judged once the run is timed. */
-  readonly speed?: { readonly speedUp: number; readonly model: string };
 }

@@ -2,7 +2,6 @@ import type { GatePlace } from '../networks/pooling.js';
 import type { Claim, Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { RunContext } from './context.js';
-import type { TableBasis } from './rows.js';
 import type { Row } from './search.js';
 import type { SplitScores, Stages } from './stages.js';
 
@@ -23,9 +22,23 @@ export interface Analyses {
   analyse(run: ScoredRun): Promise<Findings>;
   /** Published rows of a table, the original network last. @throws InputError for an unknown table */
   published(name: string): Promise<readonly PublishedRow[]>;
-  /** Verdicts on the claims of the published table that an experiment reproduces; empty if it reproduces none. */
-  tableClaims(basis: TableBasis): Promise<readonly Claim[]>;
+  /**
+   * Prepares the verdicts on the paper's claims about an experiment; empty if there are none.
+   *
+   * @param name of the experiment, or of the published table that it reproduces
+   */
+  judge(name: string): Promise<Judge>;
 }
+
+/**
+ * Verdicts on the paper's claims, from nothing but the CSV files of a run.
+ *
+ * @param files rows of a file by column, by the file's name without extension; undefined where the run has none
+ */
+export type Judge = (
+  files: (name: string) => readonly Readonly<Record<string, string>>[] | undefined,
+  run: { readonly preset: string; readonly network: string; readonly dataset: string },
+) => Claim[];
 
 /** The context of a run, with its analyses. */
 export interface AnalysisContext extends RunContext {

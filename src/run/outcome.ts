@@ -6,6 +6,7 @@ import type { PublishedRow } from '../report/rows.js';
 import type { ExitCosts } from '../thresholds/evaluate.js';
 import type { EngineDescription } from '../timing/machine.js';
 import type { TimingRecord } from '../timing/record.js';
+import type { Judge } from './analyses.js';
 import type { LazyEngine } from './context.js';
 import type { Row } from './search.js';
 import type { NetworkSource } from './source.js';
@@ -15,8 +16,10 @@ export interface RunOutcome {
   readonly experiment: Experiment;
   /** Searched rows, then fixed ones; empty where the experiment has an analysis only. */
   readonly rows: readonly Row[];
-  /** Tables, figures and sheets of its analysis, and what became of the paper's claims. */
+  /** Tables, figures and sheets of its analysis. */
   readonly findings: Findings;
+  /** What became of the paper's claims, once the run is timed or not. */
+  readonly judge: Judge;
   /** Accuracy and FLOPs of the original network on the reported images. */
   readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
   /** The table of the paper that the experiment reproduces, the original network last; else empty. */

@@ -1,10 +1,13 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { basename } from 'node:path';
+import { parseCsv } from '../csv.js';
+import { networkLabel } from '../experiment/cascade.js';
 import type { PresetName } from '../experiment/presets.js';
 import { version } from '../project.js';
-import { judgeSpeeds } from '../report/claims.js';
+import { renderCsv, renderFindingCsv } from '../report/csv.js';
 import type { Claim } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
+import { timingCsv } from '../report/timing.js';
 import { runIdentity } from './identity.js';
 import type { RunOutcome } from './outcome.js';
 import { tableRows } from './rows.js';
@@ -27,7 +30,7 @@ export interface RunDocument {
 export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocument {
   const { experiment, engine, splits } = outcome;
   const rows = tableRows(outcome);
-  const claims = judgeSpeeds(outcome.findings.claims, rows, experiment.name);
+  const claims = claimsOf(outcome, preset, rows);
   return {
     experiment: experiment.name,
     preset,
@@ -37,6 +40,20 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
     rows,
     ...(claims.length > 0 && { claims }),
   };
+}
+
+/** Verdicts on the paper's claims, from the run's CSV files as they are written. */
+function claimsOf({ findings, judge, source, experiment, timing }: RunOutcome, preset: PresetName, rows: TableRow[]) {
+  const texts = new Map([
+    ...findings.tables.map((table) => [table.name, () => renderFindingCsv(table)] as const),
+    ['table', () => renderCsv(rows)] as const,
+    ...(timing === undefined ? [] : [['timing', () => timingCsv(timing)] as const]),
+  ]);
+  const files = (name: string): Record<string, string>[] | undefined => {
+    const text = texts.get(name)?.();
+    return text === undefined ? undefined : parseCsv(text, `${name}.csv`);
+  };
+  return judge(files, { preset, network: networkLabel(experiment.network), dataset: source.network.dataset });
 }
 
 /** What a run computed on. */

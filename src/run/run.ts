@@ -62,18 +62,15 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     published: experiment.published === undefined ? [] : await context.analyses.published(experiment.published),
   };
 
-  // The analysis of the scores, and the verdicts on the paper's claims.
+  // The analysis of the scores.
   const findings = await context.analyses.analyse(found);
   const tables = [...searchTables(found), ...findings.tables];
   const origins = await originsOf(stages, gates);
   return {
     experiment,
     rows,
-    findings: {
-      ...findings,
-      tables,
-      claims: [...(await context.analyses.tableClaims({ ...found, exitCosts: plan.costs })), ...findings.claims],
-    },
+    findings: { ...findings, tables },
+    judge: await context.analyses.judge(experiment.published ?? experiment.name),
     original: found.original,
     published: found.published,
     splits: describeSplits(experiment, images),

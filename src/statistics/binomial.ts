@@ -45,13 +45,13 @@ export function upperLimit(k: number, n: number, level: number): number {
   return high;
 }
 
-/** Wilson's 95 % interval of a share (Wilson 1927); [0, 1] without trials. */
-export function wilson(successes: number, count: number): Interval {
+/** Wilson's interval of a share (Wilson 1927), 95 % by default; [0, 1] without trials. @param z normal quantile of its end */
+export function wilson(successes: number, count: number, z = Z95): Interval {
   if (count === 0) return { low: 0, high: 1 };
   const share = successes / count;
-  const z2 = Z95 ** 2 / count;
+  const z2 = z ** 2 / count;
   const middle = (share + z2 / 2) / (1 + z2);
-  const half = (Z95 * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count))) / (1 + z2);
+  const half = (z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count))) / (1 + z2);
   // Exactly 0 and 1 where none or all succeeded: rounding would miss them.
   return {
     low: successes === 0 ? 0 : Math.max(0, middle - half),

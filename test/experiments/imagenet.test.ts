@@ -14,6 +14,7 @@ import { paperAnalyses, paperExperiments } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import type { AnalysisContext } from '../../src/run/analyses.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
+import { runDocument } from '../../src/run/record.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { Store } from '../../src/store/store.js';
@@ -123,7 +124,7 @@ describe('the experiments on a small ImageNet, preset paper', function () {
       if (row['method'] === 'none reaches it') expect(row['flops_per_image']).to.equal('');
       else expect(Number(row['flops_per_image'])).to.be.within(1, outcome.original.flops);
     }
-    for (const { verdict, why } of outcome.findings.claims) {
+    for (const { verdict, why } of runDocument(outcome, 'laptop').claims!) {
       expect(verdict).to.equal('cannot be checked here');
       expect(why).to.match(/^the test images are of 100 of the 1,000 classes/);
     }

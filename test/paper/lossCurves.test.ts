@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import { gapVerdict, wideningVerdict } from '../../src/paper/lossClaims.js';
 import {
   accuracyOf,
   type CurveComparison,
@@ -9,7 +8,6 @@ import {
   curveOf,
   type Tested,
   testChoice,
-  type Winner,
 } from '../../src/paper/lossCurves.js';
 import { Random } from '../../src/random.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
@@ -102,26 +100,5 @@ describe('hinge against cross-entropy', () => {
     expect(found!.interval.low).to.be.above(0);
     expect(found!.least).to.be.closeTo(-0.01, 1e-9);
     expect(found!.winner).to.equal('neither shown');
-  });
-
-  const won = (...winners: Winner[]): CurveComparison => ({
-    differences: winners.map((winner, i) => {
-      return { reduction: 0.1 * (i + 1), difference: 0, interval: { low: 0, high: 0 }, least: 0, most: 0, winner };
-    }),
-    widening: { difference: 0.1, interval: { low: 0.05, high: 0.2 } },
-  });
-
-  it('holds with half the shares won and none lost; does not hold with one lost', () => {
-    expect(gapVerdict(won('neither shown', 'hinge'))).to.equal('holds');
-    expect(gapVerdict(won('neither shown', 'neither shown', 'hinge'))).to.equal('undecided');
-    expect(gapVerdict(won('hinge', 'hinge', 'cross-entropy'))).to.equal('does not hold');
-  });
-
-  it('widens only with a gap at the end', () => {
-    expect(wideningVerdict(won('neither shown', 'hinge'))).to.equal('holds');
-    expect(wideningVerdict(won('hinge', 'neither shown'))).to.equal('undecided');
-    expect(wideningVerdict(won('hinge', 'cross-entropy'))).to.equal('does not hold');
-    const shrinking = { ...won('hinge', 'hinge'), widening: { difference: -1, interval: { low: -2, high: -0.5 } } };
-    expect(wideningVerdict(shrinking)).to.equal('does not hold');
   });
 });

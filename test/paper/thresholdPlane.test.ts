@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import { flopsReductionOf, lossVerdict, measureThresholds } from '../../src/paper/measures.js';
-import { monotony } from '../../src/paper/planeClaims.js';
-import { axisOf, planeOf, scoresOf } from '../../src/paper/thresholdPlane.js';
+import { flopsReductionOf, measureThresholds } from '../../src/paper/measures.js';
+import { axisOf, planeOf, scoresOf, stepTable } from '../../src/paper/thresholdPlane.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 // Four images of class 0; the first gate is right on images 0 and 1, the second on 0, 1 and 2, the original on all but 3.
@@ -51,26 +50,20 @@ describe('the plane of two thresholds (Figure 5)', () => {
     expect(measureThresholds(halves, costs)).to.deep.equal(found);
   });
 
-  it('counts falls of FLOPs and accuracy towards higher thresholds, and those above the noise', () => {
+  it('counts falls of FLOPs and accuracy towards higher thresholds; the interval of the largest is of all steps', () => {
     const point = (t1: number, t2: number, accuracy: number, flops: number) => {
       return { t1, t2, accuracy, flops, exits: [1 - t1 / 10, t1 / 10] };
     };
     const plane = [point(0, 0, 0.5, 10), point(0, 1, 0.6, 20), point(1, 0, 0.4, 5), point(1, 1, 0.6, 30)];
-    const { flopsFalls, accuracyFalls, worst, beyondNoise } = monotony(plane, 1000);
-    expect([flopsFalls, accuracyFalls, beyondNoise]).to.deep.equal([1, 0.25, true]);
+    const stepsOf = (of: typeof plane, images: number) => stepTable(of, images).rows[0] as number[];
+    const [steps, flopsFalls, falls, worst, low, high] = stepsOf(plane, 1600);
+    expect([steps, flopsFalls, falls]).to.deep.equal([4, 0.25, 0.25]);
     expect(worst).to.be.closeTo(0.1, 1e-12);
-    // A tenth of the images move: 4 standard deviations are 0.1 with 160 images.
-    expect(monotony(plane, 150).beyondNoise).to.equal(false);
+    // A tenth of the images move: 4 standard deviations are 4 sqrt(0.1 / 1600).
+    expect(low).to.be.closeTo(0.1 - 4 * Math.sqrt(0.1 / 1600), 1e-12);
+    expect(high).to.be.closeTo(0.1 + 4 * Math.sqrt(0.1 / 1600), 1e-12);
     // NaN counts as a fall.
     const broken = plane.map((at, i) => (i === 3 ? { ...at, flops: Number.NaN } : at));
-    expect(monotony(broken, 1000).flopsFalls).to.equal(3);
-  });
-
-  it('no loss: no more than the paper calls no meaningful drop, 0.09 points', () => {
-    expect(lossVerdict({ low: -0.001, high: 0.0008 })).to.equal('holds');
-    expect(lossVerdict({ low: 0.0001, high: 0.0008 }), 'seen, but too small to matter').to.equal('holds');
-    expect(lossVerdict({ low: -0.001, high: 0.002 })).to.equal('undecided');
-    expect(lossVerdict({ low: 0.0002, high: 0.002 }), 'a loss, perhaps too small to matter').to.equal('undecided');
-    expect(lossVerdict({ low: 0.001, high: 0.004 })).to.equal('does not hold');
+    expect(stepsOf(broken, 1000)[1]).to.equal(0.75);
   });
 });

@@ -8,8 +8,10 @@ const claim: Claim = {
   source: 'Figure 1, section 2',
   statement: 'Errors stay within <animals> & "vehicles"',
   printed: '6 of 6',
+  rule: 'above chance',
   measured: '76.4 % [74.8, 78.0]',
   verdict: 'does not hold',
+  chance: 0.025,
   why: 'the interval ends below',
   trace: { file: 'errors.csv', row: 'all' },
 };

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { derived } from '../../scripts/verdicts.js';
 import { projectRoot } from '../../src/project.js';
 import { exists } from '../../src/store/files.js';
 
@@ -18,5 +19,10 @@ describe('results/README.md (written by: dgate run all)', () => {
     for (const link of new Set(links)) {
       expect(await exists(fileURLToPath(new URL(link, readme))), `results/${link}`).to.equal(true);
     }
+  });
+
+  it('has the verdicts that follow from claims.csv and the CSV files of the runs, word for word', async () => {
+    const { before, after } = await derived();
+    expect(before, 'npx tsx scripts/verdicts.ts writes it again').to.equal(after);
   });
 });

@@ -1,18 +1,19 @@
 import { expect } from 'chai';
-import { claimLines, judgeSpeeds } from '../../src/report/claims.js';
+import { claimLines } from '../../src/report/claims.js';
 import type { Claim } from '../../src/report/findings.js';
 import { cellText, heading } from '../../src/report/format.js';
-import { renderReadme } from '../../src/report/readme.js';
+import { type ClaimOnRecord, renderReadme } from '../../src/report/readme.js';
 import { type ExperimentSummary, renderSummary } from '../../src/report/summary.js';
-import { original, row } from './rows.js';
 
 const claim = (change: Partial<Claim> = {}): Claim => ({
   id: 'figure5-flops',
   source: 'Figure 5',
   statement: 'Thresholds (0, 0) divide the FLOPs',
   printed: '6 x',
+  rule: 'at least 6.00 x',
   measured: '2.2 x | [2.1, 2.3]',
   verdict: 'holds',
+  chance: 0.025,
   trace: { file: 'claims.csv', row: 't1 = 0, t2 = 0' },
   ...change,
 });
@@ -62,49 +63,44 @@ describe('renderReadme', () => {
     machine: 'AMD EPYC, 2 cores',
     versions: 'dgate 0.1.0',
   };
+  const onRecord = (change: Partial<ClaimOnRecord> = {}): ClaimOnRecord => {
+    return { ...claim(), experiment: 'figure5', folder: 'figure5/laptop-12ab', isPaper: false, ...change };
+  };
+  const lineOf = (...claims: ClaimOnRecord[]): string =>
+    renderReadme(results, claims, origin)
+      .split('\n')
+      .filter((line) => line.startsWith('| Figure'))
+      .join('\n');
 
-  it('has a row for each claim with the CSV row and the command that its value comes from', () => {
-    const text = renderReadme(results, origin);
-    const table = text.split('\n').filter((line) => line.startsWith('| Figure') || line.startsWith('| abstract'));
-    expect(table).to.have.length(3);
-    expect(table[0]).to.equal(
-      '| Figure 5 | Thresholds (0, 0) divide the FLOPs | 6 x | 2.2 x \\| \\[2.1, 2.3\\] | **holds** | ' +
-        '[claims.csv](figure5/laptop-12ab/claims.csv), t1 = 0, t2 = 0; `dgate run figure5 --preset laptop` |',
+  it('has a line for each claim: the rule, and what the runs of either kind of network decide', () => {
+    expect(lineOf(onRecord())).to.equal(
+      '| Figure 5 | Thresholds (0, 0) divide the FLOPs | 6 x | at least 6.00 x | no run on record | ' +
+        '**cannot be checked here** | 2.2 x \\| \\[2.1, 2.3\\] ([claims.csv](figure5/laptop-12ab/claims.csv), ' +
+        't1 = 0, t2 = 0) | **holds** |',
     );
-    expect(table[1]).to.contain('**does not hold**: a narrow network');
-    expect(table[2]).to.contain('**cannot be checked here**: no checkpoint | `dgate run imagenet --preset laptop` |');
+    const paper = onRecord({ isPaper: true, folder: 'figure5/paper-1', verdict: 'does not hold', why: 'missed' });
+    expect(lineOf(onRecord(), paper)).to.match(/\| \*\*does not hold\*\*: missed \| .*\| \*\*holds\*\* \|$/);
   });
 
-  it('names command, machine, versions and date, counts verdicts, and lists failures', () => {
-    const text = renderReadme(results, origin);
+  it("is undecided where runs of the paper's network disagree; one that cannot check has no say", () => {
+    const paper = (verdict: ClaimOnRecord['verdict']) =>
+      onRecord({ isPaper: true, verdict, folder: `f/${verdict[0]}` });
+    expect(lineOf(paper('holds'), paper('does not hold'))).to.contain('| **undecided** |');
+    expect(lineOf(paper('holds'), paper('cannot be checked here'))).to.contain('| **holds** |');
+  });
+
+  it('names command, machine, versions and date, counts verdicts and those wrong by chance, and lists failures', () => {
+    const text = renderReadme(
+      results,
+      [onRecord(), onRecord({ id: 'other', verdict: 'undecided', chance: 0 })],
+      origin,
+    );
     for (const value of ['`dgate run all --preset laptop`', '2026-11-22', 'AMD EPYC, 2 cores', 'dgate 0.1.0']) {
       expect(text).to.contain(`| ${value} |`);
     }
-    expect(text).to.contain('1 holds, 1 does not hold, 0 undecided, 1 cannot be checked here');
+    expect(text).to.contain('| On small networks | 1 holds, 0 does not hold, 1 undecided, 0 cannot be checked here |');
+    expect(text).to.match(/Wrong by chance \| at most 0\.0 and 0\.0 of these/);
     expect(text).to.contain('**imagenet failed:** no checkpoint\n');
-    expect(renderReadme(results, origin)).to.equal(text);
-  });
-});
-
-describe('judgeSpeeds', () => {
-  const speed = { speedUp: 0.4, model: 'dg(1.25, 2.00)' };
-  const judged = (speedUp: number | null) =>
-    judgeSpeeds([claim({ speed, why: 'another network' }), claim()], [row({ speedUp }), original], 'table1');
-
-  it('judges a claim about time by the speed in the table, and no other claim', () => {
-    const [fast, other] = judged(0.41);
-    expect(fast).to.include({ verdict: 'holds', measured: '41.0 % speed-up' });
-    expect(fast!.why).to.match(/this machine.*; another network$/);
-    expect(other).to.deep.equal(claim());
-    expect(judged(0.2)[0]!.verdict).to.equal('does not hold');
-  });
-
-  it('names the command that times an untimed run', () => {
-    expect(judged(null)[0]).to.include({
-      verdict: 'cannot be checked here',
-      measured: 'not timed',
-      why: 'the run is not timed; to time it: dgate time table1; another network',
-    });
   });
 });
 

@@ -1,0 +1,310 @@
+import { wilson } from '../statistics/binomial.js';
+import type { Interval } from '../statistics/interval.js';
+import { normalQuantile } from '../statistics/normal.js';
+import type { PrintedClaim } from './published.js';
+import type { Part } from './verdict.js';
+import { counted, listed, percent } from './words.js';
+
+/** Rows of a CSV file of a run, by column. */
+export type Records = readonly Readonly<Record<string, string>>[];
+
+/** CSV files of a run by name without extension; undefined where the run has none. */
+export type Files = (name: string) => Records | undefined;
+
+/** What the CSV files of a run say of a claim. */
+export interface Evidence {
+  /** Suffix of the claim's id, and of its statement, where it is measured in several ways. */
+  readonly variant?: string;
+  readonly detail?: string;
+  readonly parts: readonly Part[];
+  /** Whether one part is enough: "some classes". */
+  readonly some?: boolean;
+  /** Instead of the list of all parts. */
+  readonly measured?: string;
+  readonly rule?: string;
+  readonly file: string;
+  readonly row: string;
+  readonly note?: string;
+  /** Whether it is a claim about the paper's network itself, of which no other says anything. */
+  readonly ownNetwork?: boolean;
+  /** Why nothing can be concluded, whatever the parts say. */
+  readonly impossible?: string;
+}
+
+type Reader = (claim: PrintedClaim, files: Files) => readonly Evidence[];
+
+/** A column as a number; NaN, which decides nothing, where it is missing. */
+export const numberIn = (record: Readonly<Record<string, string>> | undefined, column: string): number => {
+  const text = record?.[column];
+  return text === undefined || text === '' ? Number.NaN : Number(text);
+};
+
+/** A quantity with its interval from three columns. */
+export function measure(record: Readonly<Record<string, string>> | undefined, stem: string, ends = stem) {
+  const [value, low, high] = [`${stem}_fraction`, `${ends}_low_fraction`, `${ends}_high_fraction`].map((column) =>
+    numberIn(record, column),
+  ) as [number, number, number];
+  return { value, interval: { low, high } };
+}
+
+/** The rule of a claim as `claims.csv` has it. */
+export const ruleOf = ({ relation, value, margin }: PrintedClaim) => ({ relation, bound: value, margin });
+
+const missing = (name: string): Evidence => ({
+  parts: [],
+  measured: '',
+  file: '',
+  row: '',
+  impossible: `${name}.csv is not there: run the experiment again`,
+});
+
+/** Reads the records of a file; without it nothing can be checked. */
+const from =
+  (name: string, read: (claim: PrintedClaim, records: Records) => readonly Evidence[]): Reader =>
+  (claim, files) => {
+    const records = files(name);
+    return records === undefined ? [missing(name)] : read(claim, records);
+  };
+
+const errors = from('errors', (claim, records) => {
+  const all = records.find((record) => record['true_class'] === 'all');
+  const chance = Math.max(numberIn(all, 'chance_uniform_fraction'), numberIn(all, 'chance_by_predictions_fraction'));
+  const share = measure(all, 'within_category', 'wilson95');
+  const what = 'of the errors within the category';
+  const none = numberIn(all, 'errors') > 0 ? {} : { impossible: 'no errors' };
+  return [
+    {
+      ...none,
+      parts: [{ what, unit: 'percent', ...share, ...ruleOf(claim), bound: chance }],
+      rule: 'above the larger of two shares expected by chance (other classes alike; as often as the gate gives them)',
+      file: 'errors.csv',
+      row: 'all',
+      ...('impossible' in none ? { measured: 'no errors' } : { note: `by chance ${percent(chance)}` }),
+    },
+  ];
+});
+
+const confidences: Readonly<Record<string, string>> = {
+  max: 'the largest logit',
+  softmax: 'the largest softmax probability',
+  entropy: 'the entropy',
+  difference: 'the difference of the two largest logits',
+};
+
+/** Differences of the paper's hinge gates to cross-entropy gates with one confidence, by share of FLOPs saved. */
+function gapParts(claim: PrintedClaim, records: Records, other: string): Part[] {
+  return records
+    .filter((record) => record['hinge_confidence'] === 'max' && record['cross_entropy_confidence'] === other)
+    .map((record) => ({
+      what: `at ${percent(numberIn(record, 'flops_reduction_fraction'), 0)} fewer FLOPs`,
+      unit: 'points',
+      ...measure(record, 'difference', 'simultaneous95'),
+      ...ruleOf(claim),
+    }));
+}
+
+const others = (records: Records): string[] => [
+  ...new Set(records.map((record) => record['cross_entropy_confidence'] ?? '')),
+];
+
+const variantOf = (other: string) => ({
+  variant: other,
+  detail: `largest distance against ${confidences[other] ?? other}`,
+  row: `hinge max, cross-entropy ${other}`,
+});
+
+const gap = from('differences', (claim, records) =>
+  others(records).map((other) => ({
+    ...variantOf(other),
+    parts: gapParts(claim, records, other),
+    rule: 'above 0 at every share of FLOPs, simultaneous intervals',
+    file: 'differences.csv',
+  })),
+);
+
+const widening: Reader = (claim, files) => {
+  const [differences, records] = [files('differences'), files('widening')];
+  if (differences === undefined || records === undefined) return [missing('widening')];
+  return others(records).map((other): Evidence => {
+    const record = records.find(
+      (one) => one['hinge_confidence'] === 'max' && one['cross_entropy_confidence'] === other,
+    );
+    const [from, to] = ['from', 'to'].map((end) => percent(numberIn(record, `${end}_flops_reduction_fraction`), 0));
+    const wider = { what: `wider at ${to} than at ${from} fewer FLOPs`, unit: 'points' } as const;
+    return {
+      ...variantOf(other),
+      parts: [
+        ...gapParts(claim, differences, other).slice(-1),
+        { ...wider, ...measure(record, 'widening'), ...ruleOf(claim) },
+      ],
+      rule: 'a gap above 0 at the largest share, and wider there than at the smallest',
+      file: 'widening.csv',
+      note: 'growth is tested, exponential growth is not',
+    };
+  });
+};
+
+/** A claim at both thresholds `t` of Figure 5. */
+const point = (t: string, read: (claim: PrintedClaim, record: Records[number]) => Part): Reader =>
+  from('points', (claim, records) => {
+    const record = records.find((one) => one['t1'] === t && one['t2'] === t) ?? {};
+    return [{ parts: [read(claim, record)], file: 'points.csv', row: `t1 = ${t}, t2 = ${t}` }];
+  });
+
+const lost = (claim: PrintedClaim, record: Records[number]): Part => ({
+  what: 'lost',
+  unit: 'points',
+  ...measure(record, 'accuracy_drop'),
+  ...ruleOf(claim),
+});
+const saved = (claim: PrintedClaim, record: Records[number]): Part => ({
+  what: 'FLOPs saved',
+  unit: 'percent',
+  ...measure(record, 'flops_reduction'),
+  ...ruleOf(claim),
+});
+const divided = (claim: PrintedClaim, record: Records[number]): Part => {
+  const { value, interval } = measure(record, 'flops_reduction');
+  const factor = (share: number): number => 1 / (1 - share);
+  const ends = { low: factor(interval.low), high: factor(interval.high) };
+  return { what: 'fewer FLOPs', unit: 'factor', value: factor(value), interval: ends, ...ruleOf(claim) };
+};
+
+const monotone = from('steps', (claim, records) => {
+  const falls = numberIn(records[0], 'flops_falls_fraction');
+  const exact = {
+    value: falls,
+    interval: { low: falls, high: falls },
+    relation: 'at most',
+    bound: 0,
+    margin: 0,
+  } as const;
+  return [
+    {
+      parts: [
+        { what: 'of the steps to a higher threshold with fewer FLOPs', unit: 'percent', ...exact },
+        {
+          what: 'largest fall of accuracy in a step',
+          unit: 'points',
+          ...measure(records[0], 'largest_fall'),
+          ...ruleOf(claim),
+        },
+      ],
+      file: 'steps.csv',
+      row: 'all steps',
+    },
+  ];
+});
+
+/** Why claims about all classes cannot be checked: some have no test images. */
+function withoutImages(records: Records): string | undefined {
+  const present = records.filter((record) => numberIn(record, 'images') > 0).length;
+  if (present === records.length) return undefined;
+  return `the test images are of ${counted(present)} of the ${counted(records.length)} classes`;
+}
+
+/** One class is enough; the interval of each is simultaneous with those of all others (Bonferroni). */
+const someClass = (
+  rule: string,
+  read: (claim: PrintedClaim, record: Records[number], interval: (count: number) => Interval) => Part,
+): Reader =>
+  from('classes', (claim, records) => {
+    const z = normalQuantile(1 - 0.025 / records.length);
+    const parts = records.map((record) => {
+      return read(claim, record, (count) => wilson(count, numberIn(record, 'images'), z));
+    });
+    const impossible = withoutImages(records);
+    const sign = claim.relation === 'at most' ? -1 : 1;
+    const best = parts.reduce((a, b) => (sign * b.value > sign * a.value ? b : a));
+    const found = records.filter((_, i) => {
+      const { low, high } = parts[i]!.interval;
+      return sign > 0 ? low >= claim.value : high <= claim.value;
+    });
+    const names = found.length > 0 && found.length <= 5 ? ` (${listed(found.map((record) => record['class']!))})` : '';
+    return [
+      {
+        parts,
+        some: true,
+        rule,
+        measured: `so in ${found.length} of ${records.length} classes${names}; most: ${percent(best.value)} ${best.what}`,
+        file: 'classes.csv',
+        row: 'all classes',
+        ...(impossible === undefined ? {} : { impossible }),
+      },
+    ];
+  });
+
+/** Columns of images that leave right at a gate before the last one; a single gate is early. */
+function earlyColumns(record: Records[number]): string[] {
+  const gates = Object.keys(record).filter((column) => /^leave_right_at_gate\d+_images$/.test(column));
+  return gates.slice(0, Math.max(1, gates.length - 1));
+}
+
+const early = someClass('more than half leave right at an early gate, in some class', (claim, record, interval) => {
+  const count = earlyColumns(record).reduce((sum, column) => sum + numberIn(record, column), 0);
+  const value = count / numberIn(record, 'images');
+  return { what: `of ${record['class']}`, unit: 'percent', value, interval: interval(count), ...ruleOf(claim) };
+});
+
+const late = someClass('gate 1 takes at most 10 % and the last gate more, in some class', (claim, record, interval) => {
+  const gates = Object.keys(record).filter((column) => /^gate\d+_right_with_distance_images$/.test(column));
+  const [first, last] = [gates[0]!, gates.at(-1)!].map((column) => numberIn(record, column)) as [number, number];
+  const [one, other] = [interval(first), interval(last)];
+  const value = first / numberIn(record, 'images');
+  // Where the last gate does not take more, the class says nothing.
+  const decided = other.low > one.high || one.low > claim.value ? one : { low: Number.NaN, high: Number.NaN };
+  return { what: `of ${record['class']}`, unit: 'percent', value, interval: decided, ...ruleOf(claim) };
+});
+
+const fineGrained = from('classes', (_, records) => {
+  const share = (record: Records[number]): number => numberIn(record, 'leave_right_early_fraction');
+  const present = records.filter((record) => numberIn(record, 'images') > 0);
+  const last = [...present].sort((a, b) => share(a) - share(b)).slice(0, 3);
+  const names = last.map((record) => record['class']!);
+  return [
+    {
+      parts: [],
+      measured: `latest to leave: ${listed(names)}`,
+      rule: 'none',
+      file: 'classes.csv',
+      row: names.join(', '),
+      impossible: 'the data do not state how fine-grained a class is; see the classes on the sheet',
+    },
+  ];
+});
+
+/** A claim of section 3.4: the searched row of a margin. */
+const atMargin =
+  (margin: number): Reader =>
+  (claim, files) => {
+    const record = files('table')?.find((row) => Math.abs(numberIn(row, 'margin_fraction') - margin) < 1e-9);
+    if (record === undefined) return [];
+    const why = files('comparison')?.find((row) => (row['not_comparable'] ?? '') !== '')?.['not_comparable'];
+    const noLoss = { relation: 'at most', bound: margin, margin: 0.0009 } as const;
+    return [
+      {
+        parts: [saved(claim, record), { ...lost(claim, record), ...noLoss }],
+        file: 'table.csv',
+        row: `margin_fraction = ${margin}`,
+        ...(why === undefined ? {} : { impossible: why }),
+      },
+    ];
+  };
+
+/** How each claim of `claims.csv` that is not of a table is read from a run's CSV files. */
+export const figureReaders: Readonly<Record<string, Reader>> = {
+  'figure1-superordinate': errors,
+  'figure4-gap': gap,
+  'figure4-widening': widening,
+  'figure5-flops': point('0', divided),
+  'figure5-loss': point('0', lost),
+  'figure5-no-loss': point('2', lost),
+  'figure5-saving': point('2', saved),
+  'figure5-monotone': monotone,
+  'figure6-early': early,
+  'figure7-late': late,
+  'figure8-fine-grained': fineGrained,
+  'imagenet-no-drop': atMargin(0),
+  // BlockDrop is 0.4 points above the original network.
+  'imagenet-blockdrop': atMargin(-0.004),
+};
