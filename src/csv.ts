@@ -9,6 +9,14 @@ export function csvOf(records: Iterable<readonly unknown[]>): string {
   return stringify(Array.from(records, (record) => record.map(csvCell)));
 }
 
+/** A column of a table of `T`: its name, and its cell of an item. */
+export type Column<T, Cell> = readonly [name: string, of: (item: T) => Cell];
+
+/** Items as a table. */
+export function tabulate<T, Cell>(items: readonly T[], columns: readonly Column<T, Cell>[]) {
+  return { columns: columns.map(([name]) => name), rows: items.map((item) => columns.map(([, of]) => of(item))) };
+}
+
 /**
  * Records of CSV of others by the names of its columns.
  *

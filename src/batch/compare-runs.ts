@@ -18,7 +18,7 @@ export interface ComparedRun {
 }
 
 /** `record.json` of a run, or of a table of several seeds. */
-type Found = Partial<RunRecord> & { readonly runs?: readonly string[] };
+export type RecordedRun = Partial<RunRecord> & { readonly runs?: readonly string[] };
 
 /**
  * Reads a run by its folder, or by a name below the folder of all results: `table1/laptop-1a2b3c4d`, or `table1` where
@@ -31,7 +31,7 @@ export async function openRun(nameOrPath: string, resultsRoot: string): Promise<
   const record = await readRecord(join(folder, 'record.json'));
   if (!Array.isArray(record.rows)) throw new InputError(`${folder}: no run; valid: a folder that dgate run made`);
   if (record.runs === undefined) return runOf(folder, record, [record]);
-  const seeds: Found[] = [];
+  const seeds: RecordedRun[] = [];
   for (const run of record.runs) {
     // The folders of the seeds lie where they lay when the table was made: <results>/<experiment>/<run>.
     const path = join(folder, '..', '..', run, 'record.json');
@@ -43,28 +43,19 @@ export async function openRun(nameOrPath: string, resultsRoot: string): Promise<
 }
 
 /** @throws InputError where somebody or something has changed the record */
-export async function readRecord(path: string): Promise<Found> {
+export async function readRecord(path: string): Promise<RecordedRun> {
   const stored = await readSealed(path);
-  if (stored !== undefined && 'found' in stored) return stored.found as Found;
+  if (stored !== undefined && 'found' in stored) return stored.found as RecordedRun;
   throw new InputError(`${stored?.why ?? `${path}: missing`}; run it again`);
 }
 
-/** A run of one seed or of several, from their records in memory. */
-export const recordedRun = (folder: string, records: readonly Found[]): ComparedRun => runOf(folder, {}, records);
-
-function runOf(folder: string, table: Found, seeds: readonly Found[]): ComparedRun {
+/** A run of one seed or of several. @param table the record of the table of all seeds */
+export function runOf(folder: string, table: RecordedRun, seeds: readonly RecordedRun[]): ComparedRun {
   const [first] = seeds;
-  const {
-    name: _,
-    title: __,
-    checkpoint: ___,
-    seed: ____,
-    seeds: _____,
-    ...definition
-  } = (first?.definition ?? {}) as Record<string, unknown>;
+  const definition = { ...first?.definition, name: undefined, title: undefined, checkpoint: undefined };
   const { preset, splits, checkpoint, images, versions, machine, engine, identity } = first ?? {};
   const basis = {
-    definition: { ...definition, engine },
+    definition: { ...definition, seed: undefined, seeds: undefined, engine },
     preset,
     checkpoint: checkpoint?.sha256,
     splits,

@@ -1,11 +1,12 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { tabulate } from '../csv.js';
 import { InputError } from '../errors.js';
-import type { Figure, FindingTable } from '../report/findings.js';
+import type { Figure, FindingCell, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
-import type { RunRecord } from '../run/record.js';
 import { flatten, readSealed } from '../store/sealed.js';
-import { systemCode } from '../system-error.js';
+import { ifThere } from '../system-error.js';
+import type { RecordedRun } from './compare-runs.js';
 
 /** A run in the folder of results, with its best row at a margin. */
 export interface ListedRun {
@@ -28,8 +29,6 @@ export interface ListedRun {
   readonly rows: readonly TableRow[];
 }
 
-type Found = Partial<RunRecord> & { readonly runs?: readonly string[] };
-
 /**
  * Every run below a folder of results, newest first.
  *
@@ -44,7 +43,7 @@ export async function listRuns(root: string, margin: number, warn: (message: str
       if (stored === undefined) continue;
       if ('why' in stored) warn(`${stored.why}; left out`);
       else {
-        const listed = listedRun(`${experiment}/${folder}`, stored.found as Found, margin);
+        const listed = listedRun(`${experiment}/${folder}`, stored.found as RecordedRun, margin);
         if (listed !== undefined) found.push(listed);
       }
     }
@@ -52,7 +51,7 @@ export async function listRuns(root: string, margin: number, warn: (message: str
   return found.sort((a, b) => b.date.localeCompare(a.date) || a.run.localeCompare(b.run));
 }
 
-function listedRun(run: string, record: Found, margin: number): ListedRun | undefined {
+function listedRun(run: string, record: RecordedRun, margin: number): ListedRun | undefined {
   const { rows = [], experiment = run.split('/')[0]!, preset = 'laptop', engine = '', command = '' } = record;
   const best = bestRow(rows, margin);
   if (best === undefined) return undefined;
@@ -90,15 +89,10 @@ function bestRow(rows: readonly TableRow[], margin: number): TableRow | undefine
   return cheapest ?? rows.find((row) => row.model === 'Original');
 }
 
-/** A folder of results that is not there holds no runs. */
+/** Names of the folders in a folder; none if it does not exist. */
 async function foldersIn(folder: string): Promise<string[]> {
-  try {
-    const entries = await readdir(folder, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+  const entries = (await ifThere(folder, readdir(folder, { withFileTypes: true }))) ?? [];
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
 /** What `--sort` takes: newest, most accurate, cheapest, quickest first, or by name. */
@@ -140,27 +134,16 @@ export function runsTable(runs: readonly ListedRun[]): FindingTable {
   return {
     name: 'runs',
     title: 'Runs',
-    columns: [
-      'run',
-      ...(given ? ['given'] : []),
-      'row',
-      'margin_fraction',
-      'accuracy_fraction',
-      'flops_per_image',
-      'reduction_fraction',
-      'date',
-      'run_seconds',
-    ],
-    rows: runs.map((run) => [
-      run.run,
-      ...(given ? [run.given] : []),
-      run.best.model,
-      run.best.margin,
-      run.best.accuracy,
-      run.best.flops,
-      run.best.flopsReduction,
-      run.date.slice(0, 16).replace('T', ' '),
-      run.seconds,
+    ...tabulate<ListedRun, FindingCell>(runs, [
+      ['run', ({ run }) => run],
+      ...(given ? [['given', (run: ListedRun) => run.given] as const] : []),
+      ['row', ({ best }) => best.model],
+      ['margin_fraction', ({ best }) => best.margin],
+      ['accuracy_fraction', ({ best }) => best.accuracy],
+      ['flops_per_image', ({ best }) => best.flops],
+      ['reduction_fraction', ({ best }) => best.flopsReduction],
+      ['date', ({ date }) => date.slice(0, 16).replace('T', ' ')],
+      ['run_seconds', ({ seconds }) => seconds],
     ]),
   };
 }
@@ -188,15 +171,14 @@ export function paretoTable(pareto: readonly ParetoRow[]): FindingTable {
   return {
     name: 'pareto',
     title: 'Rows that no other row beats in both accuracy and FLOPs',
-    columns: ['run', 'row', 'margin_fraction', 'search', 'accuracy_fraction', 'flops_per_image', 'reduction_fraction'],
-    rows: pareto.map(({ run, row }) => [
-      run,
-      row.model,
-      row.margin,
-      row.search,
-      row.accuracy,
-      row.flops,
-      row.flopsReduction,
+    ...tabulate<ParetoRow, FindingCell>(pareto, [
+      ['run', ({ run }) => run],
+      ['row', ({ row }) => row.model],
+      ['margin_fraction', ({ row }) => row.margin],
+      ['search', ({ row }) => row.search],
+      ['accuracy_fraction', ({ row }) => row.accuracy],
+      ['flops_per_image', ({ row }) => row.flops],
+      ['reduction_fraction', ({ row }) => row.flopsReduction],
     ]),
   };
 }

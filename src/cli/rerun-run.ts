@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Comparison, compareRuns } from '../batch/compare.js';
-import { openRun, readRecord, recordedRun } from '../batch/compare-runs.js';
+import { openRun, readRecord, runOf } from '../batch/compare-runs.js';
 import { InputError } from '../errors.js';
 import { isPlain, type Plain } from '../experiment/plain.js';
 import { checkExperiment } from '../experiment/resolve.js';
@@ -44,7 +44,7 @@ export async function rerun(
     const outcome = await runExperiment(context, experiment);
     records.push(JSON.parse(readableJson(runRecord(outcome, preset, command, files))));
   }
-  return compareRuns(withoutTimes(earlier), withoutTimes(recordedRun('now', records)));
+  return compareRuns(withoutTimes(earlier), withoutTimes(runOf('now', {}, records)));
 }
 
 /** A resolved definition as a file has it: poolings by name, closed gates as numbers. */
@@ -61,6 +61,6 @@ function asWritten(value: Plain): Plain {
 }
 
 /** Times are measured by dgate time, not by a run. */
-function withoutTimes(run: ReturnType<typeof recordedRun>): typeof run {
+function withoutTimes(run: ReturnType<typeof runOf>): typeof run {
   return { ...run, rows: run.rows.map((rows) => rows.map((row) => ({ ...row, speedMs: null }))) };
 }

@@ -1,6 +1,6 @@
-import { csvOf } from '../csv.js';
+import { type Column, csvOf, tabulate } from '../csv.js';
 import type { FindingTable } from './findings.js';
-import type { PublishedRow, Spread, TableRow } from './rows.js';
+import type { TableRow } from './rows.js';
 
 /**
  * The table as CSV: plain numbers, units in the column names, a fixed order of columns. Thresholds have one column per
@@ -11,48 +11,32 @@ export function renderCsv(rows: readonly TableRow[]): string {
   const gates = Math.max(0, ...rows.map((row) => row.exits.length - 1));
   const spread = rows.some((row) => row.spread !== null);
   const published = rows.some((row) => row.published !== undefined);
-  const names = partNames(rows[0]?.seeds ?? [], parts).map((part) =>
-    Array.from({ length: gates }, (_, gate) => `t${gate + 1}${part}`),
+  const thresholds = partNames(rows[0]?.seeds ?? [], parts).flatMap((name, part) =>
+    Array.from({ length: gates }, (_, gate): TableColumn => {
+      return [`t${gate + 1}${name}`, (row) => thresholdText(row.thresholds[part], gate)];
+    }),
   );
-  const columns = [
-    'model',
-    'margin_fraction',
-    'search',
-    'guaranteed_drop_fraction',
-    'guarantee_confidence_fraction',
-    ...names.flat(),
-    'accuracy_fraction',
-    'accuracy_drop_fraction',
-    'flops_per_image',
-    'flops_reduction_fraction',
-    'speed_ms',
-    'speed_up_fraction',
-    'efficiency_fraction',
-    ...Array.from({ length: gates + 1 }, (_, exit) => `exit${exit + 1}_fraction`),
+  const { columns, rows: records } = tabulate<TableRow, Cell>(rows, [
+    ['model', (row) => row.model],
+    ['margin_fraction', (row) => row.margin],
+    ['search', (row) => row.search],
+    ['guaranteed_drop_fraction', (row) => row.guarantee?.drop],
+    ['guarantee_confidence_fraction', (row) => row.guarantee?.confidence],
+    ...thresholds,
+    ['accuracy_fraction', (row) => row.accuracy],
+    ['accuracy_drop_fraction', (row) => row.accuracyDrop],
+    ['flops_per_image', (row) => row.flops],
+    ['flops_reduction_fraction', (row) => row.flopsReduction],
+    ['speed_ms', (row) => row.speedMs],
+    ['speed_up_fraction', (row) => row.speedUp],
+    ['efficiency_fraction', (row) => row.efficiency],
+    ...Array.from({ length: gates + 1 }, (_, exit): TableColumn => {
+      return [`exit${exit + 1}_fraction`, (row) => row.exits[exit]];
+    }),
     ...intervalColumns,
-    'seeds',
+    ['seeds', (row) => row.seeds.join(' ')],
     ...(spread ? spreadColumns : []),
     ...(published ? publishedColumns : []),
-  ];
-  const records = rows.map((row) => [
-    row.model,
-    row.margin,
-    row.search,
-    row.guarantee?.drop,
-    row.guarantee?.confidence,
-    ...names.flatMap((part, p) => part.map((_, gate) => thresholdText(row.thresholds[p], gate))),
-    row.accuracy,
-    row.accuracyDrop,
-    row.flops,
-    row.flopsReduction,
-    row.speedMs,
-    row.speedUp,
-    row.efficiency,
-    ...row.exits,
-    ...measures.flatMap(({ key }) => [row.intervals?.[key][0], row.intervals?.[key][1]]),
-    row.seeds.join(' '),
-    ...(spread ? measures.flatMap(({ key }) => spreadValues(row.spread?.[key])) : []),
-    ...(published ? publishedValues(row.published) : []),
   ]);
   return csvOf([columns, ...records]);
 }
@@ -84,30 +68,29 @@ const measures = [
   { key: 'flopsReduction', column: (of: string) => `flops_reduction_${of}_fraction` },
 ] as const;
 
+type Cell = string | number | null | undefined;
+type TableColumn = Column<TableRow, Cell>;
+
 /** Ends of the 95 % intervals. */
-const intervalColumns = measures.flatMap(({ column }) => [column('low'), column('high')]);
-const spreadColumns = measures.flatMap(({ column }) =>
-  ['seeds_lowest', 'seeds_highest', 'seeds_deviation'].map(column),
+const intervalColumns = measures.flatMap(({ key, column }): TableColumn[] => [
+  [column('low'), (row) => row.intervals?.[key][0]],
+  [column('high'), (row) => row.intervals?.[key][1]],
+]);
+
+const spreadColumns = measures.flatMap(({ key, column }) =>
+  (['lowest', 'highest', 'deviation'] as const).map((of): TableColumn => {
+    return [column(`seeds_${of}`), (row) => row.spread?.[key][of]];
+  }),
 );
 
-const spreadValues = (spread: Spread | undefined): (number | undefined)[] => [
-  spread?.lowest,
-  spread?.highest,
-  spread?.deviation,
+const publishedColumns: readonly TableColumn[] = [
+  ['published_model', ({ published }) => published?.model],
+  ['published_accuracy_fraction', ({ published }) => published?.accuracy],
+  ['published_flops_per_image', ({ published }) => published?.flops],
+  ['published_flops_reduction_fraction', ({ published }) => published?.flopsReduction],
+  ['published_speed_ms', ({ published }) => published?.speedMs],
+  ['published_speed_up_fraction', ({ published }) => published?.speedUp],
 ];
-
-const publishedColumns = [
-  'published_model',
-  'published_accuracy_fraction',
-  'published_flops_per_image',
-  'published_flops_reduction_fraction',
-  'published_speed_ms',
-  'published_speed_up_fraction',
-];
-
-function publishedValues(row: PublishedRow | undefined): (string | number | null | undefined)[] {
-  return [row?.model, row?.accuracy, row?.flops, row?.flopsReduction, row?.speedMs, row?.speedUp];
-}
 
 function thresholdText(part: readonly (number | null)[] | undefined, gate: number): string {
   if (part === undefined) return '';

@@ -1,4 +1,4 @@
-import { csvOf } from '../csv.js';
+import { type Column, csvOf, tabulate } from '../csv.js';
 import { visible } from '../escape.js';
 import type { Interval } from '../statistics/interval.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
@@ -13,15 +13,14 @@ const range = (interval: Interval | null, show: (value: number) => string): stri
 /** The console report of `dgate time`: a table, the machine, and reasons not to trust the times. */
 export function renderTiming(record: TimingRecord): string {
   const { engine, machine } = record;
+  const rows = record.batches.flatMap(({ batch, rows }) => rows.map((row) => ({ batch, ...row })));
+  const table = tabulate(rows, columns);
   const clock =
     machine.clockMhz === null ? 'unknown' : `${[...new Set(machine.clockMhz.map(Math.round))].join(' to ')} MHz`;
   const versions = Object.entries({ dgate: record.dgate, node: machine.node, ...engine.versions });
   return [
     visible(`Timed evaluation of ${record.experiment}, preset ${record.preset}: ${record.network}`),
-    renderColumns(
-      head,
-      record.batches.flatMap((size) => size.rows.map((row) => cells(size, row))),
-    ),
+    renderColumns(table.columns, table.rows),
     't0, t       mean milliseconds of a batch, original and gated network in turn; p90 the 90th percentile; speed-up 1 - t/t0',
     '            with its 95 % interval; FLOPs reduction of the timed images; efficiency (1 - t/t0) / (1 - F/F0)',
     record.repeats === 1
@@ -38,35 +37,19 @@ export function renderTiming(record: TimingRecord): string {
   ].join('\n');
 }
 
-const head = [
-  'Model',
-  'Batch',
-  't0 (ms)',
-  't (ms)',
-  't0 p90',
-  't p90',
-  'Speed-up',
-  '95 %',
-  'FLOPs Reduction',
-  'Efficiency',
-  '95 %',
+const columns: readonly Column<{ readonly batch: number } & RowTiming, string>[] = [
+  ['Model', (row) => row.model],
+  ['Batch', (row) => String(row.batch)],
+  ['t0 (ms)', (row) => milliseconds(row.originalMs.mean)],
+  ['t (ms)', (row) => milliseconds(row.gatedMs.mean)],
+  ['t0 p90', (row) => milliseconds(row.originalMs.p90)],
+  ['t p90', (row) => milliseconds(row.gatedMs.p90)],
+  ['Speed-up', (row) => percent(row.speedUp)],
+  ['95 %', (row) => range(row.speedUpInterval, percent)],
+  ['FLOPs Reduction', (row) => percent(row.flopsReduction)],
+  ['Efficiency', (row) => row.efficiency?.toFixed(2) ?? ''],
+  ['95 %', (row) => range(row.efficiencyInterval, (value) => value.toFixed(2))],
 ];
-
-function cells({ batch }: BatchTiming, row: RowTiming): string[] {
-  return [
-    row.model,
-    String(batch),
-    milliseconds(row.originalMs.mean),
-    milliseconds(row.gatedMs.mean),
-    milliseconds(row.originalMs.p90),
-    milliseconds(row.gatedMs.p90),
-    percent(row.speedUp),
-    range(row.speedUpInterval, percent),
-    percent(row.flopsReduction),
-    row.efficiency?.toFixed(2) ?? '',
-    range(row.efficiencyInterval, (value) => value.toFixed(2)),
-  ];
-}
 
 function describeBatch({ batch, rows, warmUp }: BatchTiming): string {
   const rules = [...new Set(rows.map(({ rule }) => rule))].join('; ');
@@ -107,59 +90,36 @@ export function timingWarnings({ batches }: TimingRecord): string[] {
 
 /** `timing.csv`: a line for each batch size and row, plain numbers, units in the column names. */
 export function timingCsv({ batches, engine, date }: TimingRecord): string {
-  const ways = batches[0]?.rows[0]?.exits.length ?? 0;
+  interface Line {
+    readonly size: BatchTiming;
+    readonly row: RowTiming;
+  }
+  type LineColumn = Column<Line, string | number | null | undefined>;
+  const lines = batches.flatMap((size) => size.rows.map((row): Line => ({ size, row })));
   const times = ['mean', 'median', 'p90', 'least'] as const;
-  const columns = [
-    'batch_images',
-    'model',
-    'repeats',
-    'pairs',
-    ...times.map((name) => `original_${name}_ms`),
-    ...times.map((name) => `gated_${name}_ms`),
-    'original_images_per_second',
-    'gated_images_per_second',
-    'speed_up_fraction',
-    'speed_up_low_fraction',
-    'speed_up_high_fraction',
-    'speed_up_of_repeats_fraction',
-    'flops_reduction_fraction',
-    'efficiency_fraction',
-    'efficiency_low_fraction',
-    'efficiency_high_fraction',
-    ...Array.from({ length: ways }, (_, exit) => `exit${exit + 1}_images`),
-    'compared_images',
-    'near_threshold_images',
-    'differing_images',
-    'engine',
-    'date',
-    'warnings',
-  ];
-  const lines = batches.flatMap(({ batch, rows, warnings: all }) =>
-    rows.map((row) => [
-      batch,
-      row.model,
-      row.speedUps.length,
-      row.pairs,
-      ...times.map((name) => row.originalMs[name]),
-      ...times.map((name) => row.gatedMs[name]),
-      row.originalImagesPerSecond,
-      row.gatedImagesPerSecond,
-      row.speedUp,
-      row.speedUpInterval.low,
-      row.speedUpInterval.high,
-      row.speedUps.join(' '),
-      row.flopsReduction,
-      row.efficiency,
-      row.efficiencyInterval?.low,
-      row.efficiencyInterval?.high,
-      ...row.exits,
-      row.agreement.images,
-      row.agreement.nearThreshold,
-      row.agreement.differing,
-      engine.id,
-      date,
-      [...all, ...row.warnings].join('; '),
-    ]),
-  );
-  return csvOf([columns, ...lines]);
+  const exits = batches[0]?.rows[0]?.exits ?? [];
+  const { columns, rows } = tabulate(lines, [
+    ['batch_images', ({ size }) => size.batch],
+    ['model', ({ row }) => row.model],
+    ['pairs', ({ row }) => row.pairs],
+    ...times.map((name): LineColumn => [`original_${name}_ms`, ({ row }) => row.originalMs[name]]),
+    ...times.map((name): LineColumn => [`gated_${name}_ms`, ({ row }) => row.gatedMs[name]]),
+    ['original_images_per_second', ({ row }) => row.originalImagesPerSecond],
+    ['gated_images_per_second', ({ row }) => row.gatedImagesPerSecond],
+    ['speed_up_fraction', ({ row }) => row.speedUp],
+    ['speed_up_low_fraction', ({ row }) => row.speedUpInterval.low],
+    ['speed_up_high_fraction', ({ row }) => row.speedUpInterval.high],
+    ['flops_reduction_fraction', ({ row }) => row.flopsReduction],
+    ['efficiency_fraction', ({ row }) => row.efficiency],
+    ['efficiency_low_fraction', ({ row }) => row.efficiencyInterval?.low],
+    ['efficiency_high_fraction', ({ row }) => row.efficiencyInterval?.high],
+    ...exits.map((_, exit): LineColumn => [`exit${exit + 1}_images`, ({ row }) => row.exits[exit]]),
+    ['compared_images', ({ row }) => row.agreement.images],
+    ['near_threshold_images', ({ row }) => row.agreement.nearThreshold],
+    ['differing_images', ({ row }) => row.agreement.differing],
+    ['engine', () => engine.id],
+    ['date', () => date],
+    ['warnings', ({ size, row }) => [...size.warnings, ...row.warnings].join('; ')],
+  ]);
+  return csvOf([columns, ...rows]);
 }
