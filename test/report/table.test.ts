@@ -97,7 +97,7 @@ describe('tableRows', () => {
     flops: { low: 200, high: 300 },
   };
   const outcome = {
-    experiment: { seed: 4, thresholds: { margins: [0.01], search: ['joint'] } },
+    experiment: { network: 'resnet20-cifar10', seed: 4, thresholds: { margins: [0.01], search: ['joint'] } },
     original: { accuracy: 0.93, flops: 1000, count: 200 },
     published: [],
     exitCosts: [100, 400, 1010],
