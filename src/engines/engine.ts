@@ -1,7 +1,7 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { GatedBatch, GateTrainer, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/pooling.js';
-import type { LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
+import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
 import type { EngineDescription } from '../timing/machine.js';
 
 /** A network's outputs for one batch of images. */
@@ -46,5 +46,5 @@ export interface Engine extends GateTrainer {
    */
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
   /** @param gates in the order of their stages, places checked with `checkPlaces` */
-  loadGated(network: LoadedNetwork, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
+  loadGated(network: GatedSource, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
 }

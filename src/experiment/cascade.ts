@@ -47,6 +47,9 @@ type NetworkChoice = string | OnnxNetworkChoice | CascadeChoice;
 export const isCascade = (network: NetworkChoice): network is CascadeChoice =>
   typeof network !== 'string' && network.kind === 'cascade';
 
+/** What a choice of thresholds is called: `dg(1.25)`, or `cascade(0.93)`. */
+export const systemName = (chosen: NetworkChoice): 'cascade' | 'dg' => (isCascade(chosen) ? 'cascade' : 'dg');
+
 /** What an experiment's network is called. */
 export function networkLabel(chosen: NetworkChoice): string {
   if (isCascade(chosen)) return `cascade of ${chosen.networks.map((one) => networkLabel(one.network)).join(', ')}`;

@@ -79,7 +79,7 @@ export async function exportGated(
   const row = opened.rows[index]!;
   const thresholds = row.thresholds[0]!;
   const about = describe(opened, row, preset);
-  const bytes = gatedModel(await opened.source.lowered(), opened.gates, {
+  const bytes = gatedModel(await opened.lowered(), opened.gates, {
     confidence: experiment.gates.confidence,
     preprocessing: opened.source.preprocessing,
     metadata: gatedMetadata(about),
@@ -165,6 +165,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
     classes: [...test.classes],
     preprocessing: describePixels(source.preprocessing, test),
     gates: gates.map(({ place, gate }) => ({ stage: place.stage, features: gate.features })),
+    ...(source.earlier && { networks: [...source.earlier, source].map(({ network }) => network.name) }),
     confidence: experiment.gates.confidence,
     thresholds: [...floatThresholds(thresholds)],
     expected: expectedOf(evaluate(scores, thresholds, costs, images), opened, flops.flops),

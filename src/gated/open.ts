@@ -1,19 +1,24 @@
 import type { ImageSource } from '../data/dataset.js';
+import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/flops.js';
+import type { GatedSource } from '../onnx/loaded.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
 import { withRepair } from '../run/run.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import type { NetworkSource } from '../run/source.js';
-import { openStages } from '../run/stages.js';
+import { openStages, type Stages } from '../run/stages.js';
+import { canonicalJson } from '../store/files.js';
 import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
 export interface OpenGated {
   readonly experiment: Experiment;
   readonly source: NetworkSource;
-  /** Gates in the order of their stages, weights read. */
+  /** The network with its weights; of a cascade all its networks. @throws InputError where their pixels differ */
+  readonly lowered: () => Promise<GatedSource>;
+  /** Gates in the order of their stages, weights read; of a cascade one, without weights, for each network but the last. */
   readonly gates: readonly PlacedGate[];
   readonly flops: NetworkFlops;
   /** FLOPs of an image by the exit that it takes, the original classifier last. */
@@ -51,7 +56,8 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
   return {
     experiment,
     source,
-    gates,
+    lowered: () => loadedFrom(source),
+    gates: [...exitsOfCascade(stages), ...gates],
     flops: plan.flops,
     costs: plan.costs,
     test: stages.testImages,
@@ -62,6 +68,33 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     engine: stages.engine,
   };
 }
+
+/** The exits of a cascade, as gates that have nothing to compute. */
+function exitsOfCascade({ source, features }: Stages): PlacedGate[] {
+  const { classes } = features.test;
+  const gate = { features: classes, classes, weights: new Float32Array(), bias: new Float32Array() };
+  return (source.earlier ?? []).map((_, i) => ({ place: { stage: i + 1, pooling: { kind: 'gap' } }, gate }));
+}
+
+async function loadedFrom(source: NetworkSource): Promise<GatedSource> {
+  if (source.earlier === undefined) return source.lowered();
+  const members = [];
+  for (const { network, preprocessing, lowered } of [...source.earlier, source]) {
+    const pixels = ({ network: { input }, preprocessing: { mean: _, std: __, ...geometry } }: PixelsOf): string =>
+      canonicalJson([input, geometry]);
+    if (pixels({ network, preprocessing }) !== pixels(source)) {
+      const size = ({ input: { width, height } }: PixelsOf['network']): string => `${width} x ${height}`;
+      throw new InputError(
+        `cascade: ${network.name} (${size(network)}) and ${source.network.name} (${size(source.network)}) prepare their pixels differently; ` +
+          'valid in one graph: the same size, crop and order of channels',
+      );
+    }
+    members.push({ loaded: await lowered(), preprocessing });
+  }
+  return { network: source.network, members };
+}
+
+type PixelsOf = Pick<NetworkSource, 'network' | 'preprocessing'>;
 
 function everyImage({ count }: Scores): Int32Array {
   return Int32Array.from({ length: count }, (_, i) => i);

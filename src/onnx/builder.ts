@@ -44,6 +44,7 @@ export class GraphBuilder {
   readonly #parent: GraphBuilder | undefined;
   readonly #local = new Map<string, TensorMessage>();
   #count = 0;
+  #prefix = '';
 
   constructor(
     readonly name: string,
@@ -87,13 +88,24 @@ export class GraphBuilder {
   constant(name: string, data: Float32Array | BigInt64Array | Uint8Array, dims: readonly number[]): string {
     const type: DataType = data instanceof Float32Array ? 'float' : data instanceof BigInt64Array ? 'int64' : 'uint8';
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.tensor({ name, dims, data_type: dataTypes[type], raw_data: bytes });
+    return this.tensor({ name, dims, data_type: dataTypes[type], raw_data: bytes });
+  }
+
+  /** Adds a constant from a file and returns its name; of two with the same name the first stays. */
+  tensor(tensor: TensorMessage): string {
+    const name = this.#prefix + tensor.name;
+    if (!this.#initializers.has(name)) this.#initializers.set(name, { ...tensor, name });
     return name;
   }
 
-  /** Adds a constant from a file unchanged; of two with the same name the first stays. */
-  tensor(tensor: TensorMessage): void {
-    if (!this.#initializers.has(tensor.name)) this.#initializers.set(tensor.name, tensor);
+  /** Does some writing in which the names of constants get a prefix: for networks whose weights have the same names. */
+  prefixed<T>(prefix: string, write: () => T): T {
+    this.#prefix = prefix;
+    try {
+      return write();
+    } finally {
+      this.#prefix = '';
+    }
   }
 
   /** Adds a constant to this graph itself, even if it is a branch: for constants that only this branch needs. */

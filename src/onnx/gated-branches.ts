@@ -12,7 +12,7 @@ import {
   writeExitsOfOne,
 } from './gated-exits.js';
 import { producersOf } from './graph/values.js';
-import { dialectOf, type LoadedNetwork } from './loaded.js';
+import { dialectOf, type GatedSource } from './loaded.js';
 import { gatesInBlocks } from './nchwc.js';
 import type { ModelMessage, NodeMessage } from './proto.js';
 
@@ -22,7 +22,7 @@ const distancesName = (exit: number): string => `distances${exit + 1}`;
  * The gated network without exits: every image passes all of it, and the distances at every exit are outputs. It has no
  * branches, so ONNX Runtime optimises all of it; `branchModel` divides the result into branches.
  */
-export function straightModel(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Uint8Array {
+export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]): Uint8Array {
   const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
   const { channels, height, width } = lowered.network.input;
   let values: readonly string[] = [builder.input(gatedGraphNames.images, 'float', ['batch', channels, height, width])];

@@ -11,7 +11,7 @@ import {
   writeExitsOfOne,
   writeIf,
 } from './gated-exits.js';
-import { dialectOf, type LoadedNetwork } from './loaded.js';
+import { dialectOf, type GatedSource } from './loaded.js';
 import { dataTypes } from './proto.js';
 
 /**
@@ -35,7 +35,7 @@ export function bucketSizes(count: number): number[] {
  * bucket with copies of the first one, whose results are dropped. The answer is that of `plainAnswer`.
  */
 export function bucketModel(
-  lowered: LoadedNetwork,
+  lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
   count: number,

@@ -34,6 +34,8 @@ const aboutSchema = z.strictObject({
     squash: z.boolean(),
   }),
   gates: z.array(z.strictObject({ stage: z.number().int().min(1), features: z.number().int().min(1) })).min(1),
+  /** Of a cascade its networks; `gates` are then the exits behind them, `stage` counts networks. */
+  networks: z.array(z.string()).min(2).optional(),
   /** The confidence that is compared with the thresholds. */
   confidence: z.enum(confidenceKinds),
   /** Thresholds of the row that was exported, exact as float32. */

@@ -12,7 +12,7 @@ import {
   writeExits,
 } from './gated-exits.js';
 import { userParts } from './graph/parts.js';
-import { dialectOf, isUser, type LoadedNetwork } from './loaded.js';
+import { dialectOf, type GatedSource, isUser, type LoadedCascade } from './loaded.js';
 import { writeClassifier, writeLayers, writePooling } from './network.js';
 import { dataTypes } from './proto.js';
 
@@ -24,7 +24,7 @@ import { dataTypes } from './proto.js';
  * the same name.
  */
 export function gatedModel(
-  lowered: LoadedNetwork,
+  lowered: GatedSource,
   gates: readonly PlacedGate[],
   options: {
     readonly confidence: ConfidenceKind;
@@ -42,10 +42,13 @@ export function gatedModel(
   const type = options.preprocessing === undefined ? 'float' : 'uint8';
   const input = builder.input(images, type, ['batch', channels, height, width]);
   builder.input(thresholds, 'float', [gates.length]);
+  const isCascade = 'members' in lowered;
   const normalised =
-    options.preprocessing === undefined ? input : writeNormalisation(builder, input, options.preprocessing);
+    options.preprocessing === undefined || isCascade
+      ? input
+      : writeNormalisation(builder, input, options.preprocessing);
   writeExits(builder, [normalised], {
-    parts: networkParts(lowered, gates),
+    parts: isCascade ? cascadeParts(lowered, type) : networkParts(lowered, gates),
     confidence: options.confidence,
     thresholds: splitThresholds(builder, gates.length),
     answer: options.answer ?? decidedAnswer(options.confidence),
@@ -54,8 +57,30 @@ export function gatedModel(
   return builder.encode(options.metadata);
 }
 
-/** The parts of a network, from its description or its ONNX file. */
-export function networkParts(lowered: LoadedNetwork, gates: readonly PlacedGate[]): Parts {
+/**
+ * The parts of a cascade: its networks, each from the pixels of an image to its logits.
+ *
+ * @param type of the pixels: bytes 0-255, or floats that are normalised for the last network
+ */
+function cascadeParts({ members }: LoadedCascade, type: 'uint8' | 'float'): Parts {
+  const parts = members.map(({ loaded }) => networkParts(loaded, []));
+  const given = members.at(-1)!.preprocessing;
+  return {
+    count: members.length,
+    write(builder, part, [pixels]) {
+      const { preprocessing } = members[part]!;
+      const write = type === 'uint8' ? writeNormalisation : writeRenormalisation(given);
+      const written = builder.prefixed(`network${part + 1}/`, () =>
+        parts[part]!.write(builder, 0, [write(builder, pixels!, preprocessing)]),
+      );
+      return { distances: written.distances, next: [pixels!] };
+    },
+  };
+}
+
+/** The parts of a network, from its description or its ONNX file, or those of a cascade. */
+export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[]): Parts {
+  if ('members' in lowered) return cascadeParts(lowered, 'float');
   if (isUser(lowered)) return userParts(lowered, gates, writeGate);
   const shapes = stageShapes(lowered.network);
   const starts = [0, ...gates.map(({ place }) => place.stage)];
@@ -100,10 +125,22 @@ function writeGate(builder: GraphBuilder, index: number, { gate }: PlacedGate, f
 
 /** (byte / 255 - mean) / std, rounded after every step as `normalise` and torchvision do. */
 function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
-  const perChannel = (name: string, values: readonly number[]): string =>
-    builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);
   const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
   const scaled = builder.node('Div', [floats, builder.constant('byte_range', Float32Array.of(255), [])]);
-  const centred = builder.node('Sub', [scaled, perChannel('pixel_mean', mean)]);
-  return builder.node('Div', [centred, perChannel('pixel_std', std)]);
+  const centred = builder.node('Sub', [scaled, perChannel(builder, 'pixel_mean', mean)]);
+  return builder.node('Div', [centred, perChannel(builder, 'pixel_std', std)]);
 }
+
+/** Pixels that were normalised in one way, normalised in another; nothing where both are the same. */
+const writeRenormalisation =
+  (from: Preprocessing) =>
+  (builder: GraphBuilder, pixels: string, to: Preprocessing): string => {
+    if (from.mean.join() === to.mean.join() && from.std.join() === to.std.join()) return pixels;
+    const factor = from.std.map((std, i) => std / to.std[i]!);
+    const shift = from.mean.map((mean, i) => (mean - to.mean[i]!) / to.std[i]!);
+    const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', factor)]);
+    return builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)]);
+  };
+
+const perChannel = (builder: GraphBuilder, name: string, values: readonly number[]): string =>
+  builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);

@@ -1,3 +1,5 @@
+import type { Preprocessing } from '../data/preprocess.js';
+import { InputError } from '../errors.js';
 import type { LoweredNetwork } from '../networks/lower.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
 import type { Dialect } from './builder.js';
@@ -15,12 +17,34 @@ export type LoadedNetwork = LoweredNetwork | UserNetwork;
 /** Requested outputs of a network: only the features of its gates, or also its logits (the default). */
 export type NetworkOutputs = 'features' | 'features and logits';
 
-export function isUser(loaded: LoadedNetwork): loaded is UserNetwork {
+/** Networks one after the other, with the same classes and pixels; the counterpart of one network with gates. */
+export interface LoadedCascade {
+  /** The last one. */
+  readonly network: LoadedNetwork['network'];
+  readonly members: readonly { readonly loaded: LoadedNetwork; readonly preprocessing: Preprocessing }[];
+}
+
+/** What a graph with exits is written from. */
+export type GatedSource = LoadedNetwork | LoadedCascade;
+
+export function isUser(loaded: GatedSource): loaded is UserNetwork {
   return 'graph' in loaded;
 }
 
-/** The operator versions for graphs around a network: those of the user's file; undefined for built-in networks. */
-export function dialectOf(loaded: LoadedNetwork): Dialect | undefined {
+/**
+ * The operator versions for graphs around a network: those of the user's file; undefined for built-in networks.
+ *
+ * @throws InputError where the files of a cascade differ
+ */
+export function dialectOf(loaded: GatedSource): Dialect | undefined {
+  if ('members' in loaded) {
+    const dialects = loaded.members.flatMap((member) => dialectOf(member.loaded) ?? []);
+    const versions = new Set(dialects.map(({ opsets }) => JSON.stringify(opsets)));
+    if (versions.size < 2) return dialects[0];
+    throw new InputError(
+      `cascade: ONNX files of different operator sets (${[...versions].join(', ')}); valid: files of one`,
+    );
+  }
   if (!isUser(loaded)) return undefined;
   const { opset_import, ir_version } = loaded.graph.model.file.model;
   const opsets = opset_import.map(({ domain, version }) => ({ domain: domain ?? '', version: Number(version) }));

@@ -1,4 +1,4 @@
-import { isCascade } from '../experiment/cascade.js';
+import { systemName } from '../experiment/cascade.js';
 import type { FindingTable } from '../report/findings.js';
 import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
 import { endsOf, type IntervalEnds } from '../statistics/interval.js';
@@ -64,7 +64,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
   const { accuracy, flops, exits, count } = row.evaluation;
   const thresholds = row.thresholds.map((part) => part.map((t) => (Number.isFinite(t) ? t : null)));
   return {
-    model: modelName(row.thresholds, isCascade(experiment.network) ? 'cascade' : 'dg'),
+    model: modelName(row.thresholds, systemName(experiment.network)),
     margin: row.margin ?? null,
     search: row.search ?? null,
     guarantee: row.guarantee === undefined ? null : guaranteeOf(row.guarantee),

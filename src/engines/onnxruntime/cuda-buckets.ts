@@ -7,7 +7,7 @@ import type { ConfidenceKind } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
 import { bucketModel, bucketSizes } from '../../onnx/gated-buckets.js';
-import type { LoadedNetwork } from '../../onnx/loaded.js';
+import type { GatedSource } from '../../onnx/loaded.js';
 import type { GatedNetwork } from '../engine.js';
 import { answerOf, type CreateSession, runnerOf } from './gated.js';
 import { sleepsSoon } from './session.js';
@@ -16,7 +16,7 @@ import { SessionPool } from './session-pool.js';
 /** A gated network with a session for each batch size. */
 export function loadInBuckets(
   createSession: CreateSession,
-  lowered: LoadedNetwork,
+  lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
 ): GatedNetwork {
@@ -43,7 +43,7 @@ export function loadInBuckets(
  */
 async function runEverySize(
   run: GatedNetwork['run'],
-  { network }: LoadedNetwork,
+  { network }: GatedSource,
   gates: number,
   count: number,
 ): Promise<void> {

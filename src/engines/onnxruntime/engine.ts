@@ -13,7 +13,7 @@ import type {
 import type { GatePlace } from '../../networks/pooling.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
-import { isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
+import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
@@ -105,11 +105,13 @@ export class OnnxRuntime implements Engine {
   }
 
   async loadGated(
-    lowered: LoadedNetwork,
+    lowered: GatedSource,
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
   ): Promise<GatedNetwork> {
-    if (isUser(lowered)) await tryIsolated(lowered);
+    for (const { loaded } of 'members' in lowered ? lowered.members : [{ loaded: lowered }]) {
+      if (isUser(loaded)) await tryIsolated(loaded);
+    }
     const create: CreateSession = (model, options) => this.createSession(model, options);
     const load = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice }[this.#execution.provider];
     return load(create, lowered, gates, confidence);

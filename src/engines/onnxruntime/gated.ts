@@ -9,7 +9,7 @@ import { classCount } from '../../networks/onnx.js';
 import { gatedModel } from '../../onnx/gated.js';
 import { branchModel, straightModel } from '../../onnx/gated-branches.js';
 import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
-import type { LoadedNetwork } from '../../onnx/loaded.js';
+import type { GatedSource } from '../../onnx/loaded.js';
 import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/nchwc.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
@@ -30,7 +30,7 @@ export type CreateSession = (
  */
 export function loadOnCpu(
   createSession: CreateSession,
-  lowered: LoadedNetwork,
+  lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
 ): GatedNetwork {
@@ -55,7 +55,7 @@ export function loadOnCpu(
 /** A gated network on WebGPU: one session, one graph for any number of images, whose later parts are branches. */
 export async function loadOnDevice(
   createSession: CreateSession,
-  lowered: LoadedNetwork,
+  lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
 ): Promise<GatedNetwork> {
@@ -84,7 +84,7 @@ const oneByOne: ThresholdFeeds = (thresholds) =>
 /** Runs a graph on images and thresholds. */
 export function runnerOf(
   session: ort.InferenceSession,
-  { network }: LoadedNetwork,
+  { network }: GatedSource,
   gates: number,
   feedsOf: ThresholdFeeds = allAtOnce,
 ) {

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import { InputError } from '../../errors.js';
 import type { ConfidenceKind } from '../../gates/confidence.js';
 import type {
   BlockCovariance,
@@ -13,7 +14,7 @@ import type { LossAlgebra } from '../../gates/definitions.js';
 import { lossNamed } from '../../gates/loss.js';
 import { described } from '../../networks/onnx.js';
 import type { GatePlace } from '../../networks/pooling.js';
-import type { LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
+import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
@@ -61,10 +62,11 @@ export class TensorFlowEngine implements Engine {
   }
 
   async loadGated(
-    loaded: LoadedNetwork,
+    loaded: GatedSource,
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
   ): Promise<GatedNetwork> {
+    if ('members' in loaded) throw new InputError(`engine ${this.#tensorFlow.id}: runs no cascade; valid: ort-cpu`);
     await this.#tensorFlow.activate();
     return deviceGated(this.#tensorFlow, described(loaded, this.#tensorFlow.id), gates, confidence);
   }

@@ -1,4 +1,5 @@
 import type { FeatureNetwork, GatedNetwork } from '../../engines/engine.js';
+import { systemName } from '../../experiment/cascade.js';
 import type { GatedBatch } from '../../gates/contracts.js';
 import type { ProgressTask } from '../../progress.js';
 import { modelName } from '../../report/rows.js';
@@ -116,7 +117,7 @@ function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly R
   const originalMs = summarise(pairs.map((pair) => pair.originalMs));
   const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
   return {
-    model: modelName(row.thresholds),
+    model: modelName(row.thresholds, systemName(opened.experiment.network)),
     thresholds: plainThresholds(row),
     pairs: pairs.length,
     images: pairs.length * batch,

@@ -1,5 +1,6 @@
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
+import { systemName } from '../../experiment/cascade.js';
 import { version } from '../../project.js';
 import { modelName } from '../../report/rows.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
@@ -49,7 +50,7 @@ export async function timeGated(
   const lowered = await opened.source.lowered();
   const original = await engine.loadFeatures(lowered, []);
   try {
-    const gated = await engine.loadGated(lowered, opened.gates, opened.experiment.gates.confidence);
+    const gated = await engine.loadGated(await opened.lowered(), opened.gates, opened.experiment.gates.confidence);
     try {
       return await timeLoaded(context, opened, engine, options, { original, gated });
     } finally {
@@ -115,7 +116,7 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
   const rows: RowTiming[] = [];
   for (const [index, row] of opened.rows.entries()) {
     const onShare = (share: number): void => {
-      const detail = `batch ${batch}, ${modelName(row.thresholds)}`;
+      const detail = `batch ${batch}, ${modelName(row.thresholds, systemName(opened.experiment.network))}`;
       bench.task.update(before * opened.rows.length + index + share, detail);
     };
     const { timing, pairs } = await resumedOrTimed(bench, { batch, index, row, warm, onShare });
@@ -162,7 +163,9 @@ async function verify(context: RunContext, opened: OpenGated, gated: GatedNetwor
   const found: Agreement[] = [];
   for (const row of opened.rows) {
     const compared = await compareDynamic(opened, gated, row, { batch: BATCH_IMAGES, progress: context.progress });
-    context.progress.note(`${modelName(row.thresholds)}: ${describeVerification(compared)}`);
+    context.progress.note(
+      `${modelName(row.thresholds, systemName(opened.experiment.network))}: ${describeVerification(compared)}`,
+    );
     found.push(agreementOf(compared));
   }
   return found;

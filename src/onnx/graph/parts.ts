@@ -100,8 +100,7 @@ function copyNodes(
   const renamed = (name: string): string => {
     const weight = constants.get(name);
     if (weight === undefined) return names.get(name) ?? '';
-    builder.tensor({ ...weight, name: `weight/${name}` });
-    return `weight/${name}`;
+    return builder.tensor({ ...weight, name: `weight/${name}` });
   };
   for (const node of nodes) {
     for (const name of inputsOf(node))
