@@ -8,20 +8,8 @@ import { readUserFile } from '../../src/onnx/graph/read.js';
 import { mapValues } from '../../src/onnx/graph/values.js';
 import { decodeModel, type NodeMessage, type TensorMessage } from '../../src/onnx/proto.js';
 import { refusal } from '../checkpoints/helpers.js';
+import { field, graphOf, INITIALIZER, NODE } from './fields.js';
 
-/** A field of bytes, as protocol buffers have it. */
-const field = (number: number, data: Uint8Array | string): Buffer => {
-  const bytes = Buffer.from(data);
-  const head: number[] = [(number << 3) | 2];
-  for (let rest = bytes.length; ; rest >>>= 7) {
-    head.push(rest > 127 ? (rest & 127) | 128 : rest);
-    if (rest <= 127) break;
-  }
-  return Buffer.concat([Buffer.from(head), bytes]);
-};
-const GRAPH = 7;
-const [NODE, INITIALIZER] = [1, 5];
-const graphOf = (...parts: Buffer[]): Buffer => field(GRAPH, Buffer.concat(parts));
 const node = (op_type: string, input: string[], output: string): NodeMessage => {
   return { op_type, name: output, input, output: [output], attribute: [] };
 };

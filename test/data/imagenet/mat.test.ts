@@ -1,34 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { deflateSync } from 'node:zlib';
 import { expect } from 'chai';
 import { Budget } from '../../../src/budget.js';
 import { readMat } from '../../../src/data/imagenet/mat.js';
+import { compressed, element, fileOf, int, matrix, struct } from './mats.js';
 
 const read = (file: Buffer) => readMat(file, new Budget('meta.mat', file.length, 'the real one'));
-
-/** The header of a file, and what follows. */
-const fileOf = (...elements: Buffer[]): Buffer => {
-  const head = Buffer.alloc(128, ' ');
-  head.write('IM', 126, 'latin1');
-  return Buffer.concat([head, ...elements]);
-};
-/** An element, filled up to a multiple of 8 bytes unless it is compressed. */
-const element = (type: number, data: Buffer): Buffer => {
-  const head = Buffer.alloc(8);
-  head.writeUInt32LE(type, 0);
-  head.writeUInt32LE(data.length, 4);
-  return Buffer.concat([head, data, Buffer.alloc(type === 15 ? 0 : (8 - (data.length % 8)) % 8)]);
-};
-const matrix = (kind: number, ...content: Buffer[]): Buffer => {
-  const flags = element(6, Buffer.from([kind, 0, 0, 0, 0, 0, 0, 0]));
-  return element(
-    14,
-    Buffer.concat([flags, element(5, Buffer.alloc(8)), element(1, Buffer.from('synsets')), ...content]),
-  );
-};
-const compressed = (data: Buffer): Buffer => element(15, deflateSync(data));
-const int = (value: number): Buffer => element(5, Buffer.from(Int32Array.of(value).buffer));
-const struct = (value: Buffer): Buffer => matrix(2, int(1), element(1, Buffer.from('a')), value);
 
 describe('MATLAB files', () => {
   it('the small real one is read, and one made here', async () => {

@@ -5,6 +5,7 @@ import { experimentNames, loadDefinition } from '../../../src/experiment/load.js
 import { type PresetName, presetNames } from '../../../src/experiment/presets.js';
 import { type Override, parseSetting, resolveExperiment } from '../../../src/experiment/resolve.js';
 import { paperExperiments } from '../../../src/paper/index.js';
+import { upTo } from '../amplify.js';
 import type { Reader } from '../fuzz.js';
 import { mutatedText } from '../mutation.js';
 
@@ -84,6 +85,30 @@ function resolved(definition: unknown, preset: PresetName, overrides: readonly O
 }
 
 const preset = fc.constantFrom(...presetNames);
+
+/** Values that are much of little: lists, keys, texts, what nests, and what is named by many. */
+const much: fc.Arbitrary<unknown> = fc.oneof(
+  fc.tuple(upTo(200_000), fc.constantFrom<unknown>('x', 0, null, [], {}, { kind: 'x' })).map(([count, item]) => {
+    return new Array<unknown>(count).fill(item);
+  }),
+  upTo(60_000).map((count) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, i]))),
+  upTo(5_000_000).map((count) => 'x'.repeat(count)),
+  upTo(5000).map((levels) => Array.from({ length: levels }).reduce<unknown>((inner) => [inner], 1)),
+  fc.nat(40).map((levels) => Array.from({ length: levels }).reduce<unknown>((inner) => [inner, inner], 1)),
+  fc.nat(40).map((levels) => Array.from({ length: levels }).reduce<unknown>((inner) => ({ a: inner, b: inner }), 1)),
+  upTo(2 ** 32 - 1).map((length) => new Array<unknown>(length)),
+);
+
+/** Definitions of the project in which one value, or each preset's, is much. */
+export async function definitionsThatAskForMuch(): Promise<fc.Arbitrary<unknown>> {
+  const seeds = await definitions();
+  return fc
+    .tuple(fc.nat(seeds.length - 1), fc.array(fc.tuple(change, much), { minLength: 1, maxLength: 2 }), preset)
+    .map(([seed, changes, name]) => [
+      changes.reduce<unknown>((item, [where, value]) => changed(item, { ...where, value }), seeds[seed]),
+      name,
+    ]);
+}
 
 export const experimentReaders: readonly Reader[] = [
   {

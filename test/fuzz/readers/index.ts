@@ -1,4 +1,5 @@
 import type { Reader } from '../fuzz.js';
+import { amplifiedReaders } from './amplified.js';
 import { checkpointReaders } from './checkpoints.js';
 import { dataReaders } from './data.js';
 import { experimentReaders } from './experiments.js';
@@ -6,8 +7,7 @@ import { imageReaders } from './images.js';
 import { onnxReaders } from './onnx.js';
 import { storedReaders } from './stored.js';
 
-/** Everything of dgate that reads what others may have written. */
-export const readers: readonly Reader[] = [
+const usual: readonly Reader[] = [
   ...checkpointReaders,
   ...dataReaders,
   ...imageReaders,
@@ -15,3 +15,6 @@ export const readers: readonly Reader[] = [
   ...experimentReaders,
   ...storedReaders,
 ];
+
+/** Everything of dgate that reads what others may have written, and the same with files that ask for more than they hold. */
+export const readers: readonly Reader[] = [...usual, ...amplifiedReaders(usual)];

@@ -67,11 +67,16 @@ async function opened(bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** A file beside the networks, which their weights may lie in. */
+export const OUTSIDE = 'w';
 let folder: string | undefined;
 
 /** What `model inspect` does, and an experiment on a file of one's own. */
 async function inspected(bytes: Uint8Array): Promise<void> {
-  folder ??= scratchFolder();
+  if (folder === undefined) {
+    folder = scratchFolder();
+    await writeFile(join(folder, OUTSIDE), Buffer.alloc(1_000_000));
+  }
   const path = join(folder, 'own.onnx');
   await writeFile(path, bytes);
   const graph = await prepareGraph(checkUserModel(await readUserFile(path)), runModelOf(path, openShared));

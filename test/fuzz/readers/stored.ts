@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { givenThresholds, readBaseline, whatMoved } from '../../../src/check/baseline.js';
 import { entryText, withWheel } from '../../../src/engines/setup/wheel.js';
 import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
@@ -63,6 +64,27 @@ export const storedReaders: readonly Reader[] = [
         if (!Number.isFinite(row.accuracy) || !Number.isFinite(row.flops)) throw new Error('a row without numbers');
       }
     },
+  },
+  {
+    name: 'baselines',
+    inputs: 5000,
+    async input() {
+      const seed = await readFile(new URL('../../../results/baseline/table1.csv', import.meta.url), 'utf8');
+      return mutatedText(
+        [seed, 'item,quantity,value,tolerance\na,b,1,0.5\n'],
+        [',', '"', '\n', 'note', 'given', '1e999'],
+      );
+    },
+    read: (() => {
+      const path = join(scratchFolder(), 'x.csv');
+      return async (text: string) => {
+        await writeFile(path, text);
+        const measures = await readBaseline(path);
+        if (measures === undefined || measures.length === 0) throw new Error('a baseline without numbers');
+        whatMoved(measures, measures);
+        givenThresholds(measures);
+      };
+    })(),
   },
   {
     name: 'cache entries',
