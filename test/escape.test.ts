@@ -137,7 +137,7 @@ describe('text of others', () => {
       }),
       { numRuns: 25 },
     );
-  }).timeout(120_000);
+  });
 
   it('begins nothing in Markdown and LaTeX', () => {
     const unescaped = (text: string) => text.replaceAll(/\\[!-/:-@[-`{-~]/g, '');

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { againstTheOrder, circles, importsOf, occurrences, rooms, sourcesOf } from '../scripts/house.js';
@@ -80,6 +81,15 @@ describe('the structure of the sources', () => {
     const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8');
     const named = [...page.matchAll(/^\| `([a-z]+)(?:\/|\.ts)?` \|/gm)].map(([, room]) => room);
     expect(named).to.deep.equal([...rooms]);
+  });
+
+  it('has no test that bounds the time of the clock: that of mocha is for what hangs', () => {
+    const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.test.ts') && !path.startsWith('faults/'))
+      .map((path) => ({ path, text: readFileSync(join(root, 'test', path), 'utf8') }));
+    expect(tests.length).to.be.greaterThan(100);
+    const timed = /\.timeout\([1-9]|(?:performance|Date)\.now\(\)(?! - (?:1000|hours) \* )/;
+    expect(tests.filter(({ text }) => timed.test(text)).map(({ path }) => path)).to.deep.equal([]);
   });
 
   it('has no type that switches the checks off', () => {

@@ -165,7 +165,7 @@ describe('npm run bench', () => {
       ...['extraction', 'hinge', 'cross-entropy', 'thresholds', 'dynamic', 'efficiency', 'warm', 'memory'],
       ...['training', 'disk'],
     ]);
-  }).timeout(60_000);
+  });
 
   it('an unknown name or option is one line and exit status 2', () => {
     for (const args of [['extractoin'], ['--nonsense']]) {
@@ -173,5 +173,5 @@ describe('npm run bench', () => {
       expect([status, stdout]).to.deep.equal([2, '']);
       expect(stderr).to.match(/^bench: .*(extractoin: valid: extraction, hinge|nonsense).*\n$/);
     }
-  }).timeout(60_000);
+  });
 });

@@ -25,8 +25,7 @@ interface Document {
 }
 
 // dgate as it is built, in a folder of its own, so that its code can be changed: real CIFAR-10, a network that ships.
-describe('dgate check', function () {
-  this.timeout(120_000);
+describe('dgate check', () => {
   let folder: string;
   let checkpoint: string;
 

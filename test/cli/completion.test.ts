@@ -6,8 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { tsx } from './cli.js';
 
-describe('dgate completion', function () {
-  this.timeout(60_000);
+describe('dgate completion', () => {
   if (process.platform === 'win32') return; // bash and zsh, with a program of a shell script
 
   let folder: string;

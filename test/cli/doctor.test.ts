@@ -4,8 +4,7 @@ import type { Diagnosis } from '../../src/engines/doctor/diagnose.js';
 import { listEngines } from '../../src/engines/registry.js';
 import { makePlace, type Place, runCli } from './cli.js';
 
-describe('dgate doctor', function () {
-  this.timeout(180_000); // every engine is loaded and measured
+describe('dgate doctor', () => {
   let place: Place;
   before(async () => {
     place = await makePlace();

@@ -26,8 +26,7 @@ describe('several values in --set', () => {
   });
 });
 
-describe('dgate run of a grid', function () {
-  this.timeout(120_000);
+describe('dgate run of a grid', () => {
   let place: Place;
   let definition: string;
 

@@ -14,9 +14,8 @@ import { makePlace, type Place, runCli } from './cli.js';
 const classes = ['=cmd|x!A0', '@sum\u001b[2J', '<script>&amp;', "a'b\u009b31m\u202e\n|c", '-1+1 `$(touch pwned)`'];
 const odd = 'evil\u001b]0;x\u0007\n\u202e$(touch pwned)';
 
-describe('hostile names, from a folder of images and an ONNX file to everything that is written', function () {
+describe('hostile names, from a folder of images and an ONNX file to everything that is written', () => {
   if (process.platform === 'win32') return;
-  this.timeout(120_000);
   let place: Place;
   let folder: string;
   let onnx: string;

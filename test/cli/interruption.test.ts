@@ -16,8 +16,7 @@ import {
 } from './cli.js';
 
 // Every work here takes forever, or minutes: a command that does not react ends in mocha's timeout.
-describe('an interruption is heard, whatever the command is doing', function () {
-  this.timeout(120_000);
+describe('an interruption is heard, whatever the command is doing', () => {
   let place: Place;
   let busy: string;
   let slow: string;

@@ -16,8 +16,7 @@ const hasStrace = ((): boolean => {
   }
 })();
 
-describe('outside of its own folders a command leaves nothing and asks nobody', function () {
-  this.timeout(300_000);
+describe('outside of its own folders a command leaves nothing and asks nobody', () => {
   let place: Place;
   let definition: string;
   let exported: string;

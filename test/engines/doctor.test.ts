@@ -2,9 +2,7 @@ import { expect } from 'chai';
 import { diagnose } from '../../src/engines/doctor/diagnose.js';
 import { EngineUnavailable } from '../../src/engines/unavailable.js';
 
-describe('diagnose', function () {
-  this.timeout(60_000);
-
+describe('diagnose', () => {
   it('measures an engine that works', async () => {
     const diagnosis = await diagnose('ort-cpu');
     if (!diagnosis.works) throw new Error(diagnosis.reason);

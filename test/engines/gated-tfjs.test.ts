@@ -105,8 +105,7 @@ function clearThreshold(confidences: Float32Array): number {
 }
 
 for (const { id } of testedEngines().filter((engine) => (tfjsIds as readonly string[]).includes(engine.id))) {
-  describe(`gated network on ${id}`, function () {
-    this.timeout(180_000); // a software graphics driver compiles its shaders for most of that
+  describe(`gated network on ${id}`, () => {
     let engine: Engine;
     /** Features of all images, from this engine and from ort-cpu. */
     let references: Map<string, FeatureBatch>;

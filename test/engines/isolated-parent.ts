@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { IsolatedRuntime } from '../../src/engines/onnxruntime/isolated-runtime.js';
 
-// Opens the model that comes on stdin in a process of its own and prints that process's id; killed by the test meanwhile.
-const runtime = new IsolatedRuntime({ seconds: 30, memoryMb: 1000, outputMb: 10 }, 'another');
-void runtime.open(readFileSync(0), 'endless.onnx');
-setTimeout(() => process.stdout.write(`${runtime.pid}\n`), 2000);
+// Opens and runs the model that comes on stdin in a process of its own and prints that process's id; killed by the test meanwhile.
+const runtime = new IsolatedRuntime({ seconds: 600, memoryMb: 1000, outputMb: 10 }, 'another');
+const { run } = await runtime.open(readFileSync(0), 'endless.onnx');
+void run({ x: { type: 'float32', dims: [1], data: Float32Array.of(3) } });
+process.stdout.write(`${runtime.pid}\n`);

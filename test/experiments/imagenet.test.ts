@@ -31,8 +31,7 @@ type Record_ = Readonly<Record<string, string>>;
  * The experiments of ImageNet, preset paper, end to end: 100 real photographs of 100 classes as training images, cuts of
  * them in a flat val/ with Caffe's labels as validation images, generated weights.
  */
-describe('the experiments on a small ImageNet, preset paper', function () {
-  this.timeout(600_000);
+describe('the experiments on a small ImageNet, preset paper', () => {
   let folder: string;
   let context: AnalysisContext;
   let checkpoint: string;

@@ -15,8 +15,7 @@ import { real } from '../cli/cli.js';
 import { checkFindings } from './findings.js';
 
 // Every experiment with a network that ships, preset smoke, on real images; from an empty cache.
-describe('the experiments on CIFAR-10, preset smoke', function () {
-  this.timeout(600_000);
+describe('the experiments on CIFAR-10, preset smoke', () => {
   let folder: string;
   let context: AnalysisContext;
 

@@ -45,8 +45,7 @@ async function writeBatches(folder: string): Promise<void> {
   }
 }
 
-describe('the scripts that make the networks that ship', function () {
-  this.timeout(600_000); // importing torch alone takes a minute on a machine that does other work
+describe('the scripts that make the networks that ship', () => {
   let place: Place;
   let data: string;
   before(async () => {

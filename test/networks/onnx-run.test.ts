@@ -39,8 +39,7 @@ async function drawImages(folder: string): Promise<void> {
   }
 }
 
-describe('an experiment on an ONNX file and a folder of images', function () {
-  this.timeout(60_000);
+describe('an experiment on an ONNX file and a folder of images', () => {
   let folder: string;
   let file: string;
   let workplace: Workplace;

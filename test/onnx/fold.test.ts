@@ -194,5 +194,5 @@ describe('an exported ResNet-18 (224 x 224, generated weights)', () => {
     expect(Array.from(results['exit']!.data as BigInt64Array, Number)).to.deep.equal([4, 4, 4]);
     expect(classes).to.deep.equal(Array.from(decide(wanted, 1000, 'max').classes));
     expect(apart(results['distances']!.data as Float32Array, wanted)).to.be.below(1e-5);
-  }).timeout(60_000);
+  });
 });

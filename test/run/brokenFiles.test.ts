@@ -26,8 +26,7 @@ const broken = ['truncated.jpg', 'not-an-image.jpg', 'empty.jpg'];
 /** The files that lines name; libvips does not always give the same reason. */
 const filesOf = (lines: readonly string[] = []): string[] => lines.map((line) => line.replace(/: .*/, ''));
 
-describe('a run over folders with broken files', function () {
-  this.timeout(60_000);
+describe('a run over folders with broken files', () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dgate-broken-'));

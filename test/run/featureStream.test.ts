@@ -88,8 +88,7 @@ describe('features that are streamed', () => {
     expect(order.slice(0, 100)).to.not.deep.equal([...order.slice(0, 100)].sort((a, b) => a - b));
   });
 
-  it('train the same gate as features in memory, but for the order of the steps', async function () {
-    this.timeout(30_000);
+  it('train the same gate as features in memory, but for the order of the steps', async () => {
     const engine = await OnnxRuntimeCpu.create(1);
     const training = { loss: 'hinge', l2: 0.01, epochs: 30, batchSize: 100, seed: 0 } as const;
     const train = async (data: TrainingData) => trainGate(data, training, engine, silent, 'gate');

@@ -49,7 +49,8 @@ describe('a lock between processes', () => {
       const lock = await Lock.take(path, never);
       const waiting: string[] = [];
       const second = Lock.take(path, (holder) => waiting.push(holder));
-      await delay(300);
+      while (waiting.length === 0) await delay(5);
+      await delay(300); // it looks again, and says nothing
       await lock.release();
       await (await second).release();
       const { pid, host } = thisProcess();

@@ -168,7 +168,7 @@ describe('certify', () => {
     expect(broken).to.be.at.most(12); // P(more than 12 of 60 at 10 %) < 0.5 %
     expect(opened).to.be.above(50);
     expect(saved / 60).to.be.above(0.2);
-  }).timeout(30_000);
+  });
 
   it('breaks it no more often where every answer changes', () => {
     // The gate is wrong where the network is right, and the other way round: 65.1 % against 34.9 %.

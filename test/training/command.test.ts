@@ -9,8 +9,7 @@ import { smallest, startDgate, startTraining } from './child.js';
 
 const cpu = '--engine tfjs-cpu';
 
-describe('dgate train', function () {
-  this.timeout(120_000); // several processes
+describe('dgate train', () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dgate-training-'));

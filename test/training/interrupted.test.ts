@@ -13,8 +13,7 @@ const BATCH_MS = 60;
 const KILL_WITHIN_MS = 350;
 const options = '--epochs 2 --batch-size 4 --seed 3 --checkpoint-every 2';
 
-describe('an interrupted training', function () {
-  this.timeout(120_000); // several processes
+describe('an interrupted training', () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dgate-training-'));

@@ -75,7 +75,6 @@ describe('decodeImage', () => {
   });
 
   it('differs from torchvision by less than 0.5 of 255 on real photographs, 0.25 on average', async function () {
-    this.timeout(120_000);
     if (!existsSync(sample) || !hasTorchvision()) return this.skip();
     const names = readdirSync(sample).filter((name) => name.endsWith('.JPEG'));
     expect(names).to.have.length(100);

@@ -64,7 +64,6 @@ describe('tfjs-node set-up: the C functions that the addon calls', () => {
   });
 
   it('are all exported by the libraries of the addon that is set up here', function () {
-    this.timeout(60_000); // a gigabyte of libraries is read
     const addon = installed();
     if (addon === undefined || !hasTools) {
       process.stdout.write('      skipped: tfjs-node has no addon here; run: dgate doctor --setup tfjs-node\n');
