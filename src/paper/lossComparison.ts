@@ -10,19 +10,20 @@ import { mean } from '../statistics/moments.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import { defineAnalysis, orderProblems, pairProblems, reductions, twoGates } from './analysis.js';
 import {
-  type AccuracyPoint,
+  type ComparedLosses,
   type ComparedVariant,
   chooseForBudgets,
   compareCurves,
   curveOf,
   type Regularisation,
-  type Tested,
+  type ScoredGates,
   testChoice,
   type Variant,
   variantName,
   variants,
 } from './lossCurves.js';
 import { lossReport } from './lossReport.js';
+import { type Resampled, resampleDifferences } from './lossResampling.js';
 
 /** Distance of two budgets for which thresholds are chosen, as a share of FLOPs. */
 const BUDGET_STEP = 0.02;
@@ -65,27 +66,20 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const chosen = await chooseRegularisation(run, options, gates, costs);
   const most = options.reductions.at(-1)!;
   const drawn = [...new Set([...steps(DRAWN_STEP, most + DRAWN_STEP), ...options.reductions])].sort((a, b) => a - b);
+  const total = run.original.flops;
+  // The budgets exceed the last compared share, so that it lies between two choices; at the last, all leave at gate 1.
+  const budgets = [0, ...steps(BUDGET_STEP, Math.min(1, most + 0.1)), 1 - costs[0]! / total];
   const compared: ComparedVariant[] = [];
   for (const variant of variants) {
     const { l2 } = chosen.find((row) => row.chosen && sameVariant(row, variant))!;
     const seeds = Array.from({ length: options.seeds }, (_, i) => run.experiment.seed + i);
-    const tested: Tested[][] = [];
-    for (const seed of seeds) tested.push(await testedChoices(run, options, variant, l2, seed, gates, costs));
-    compared.push({ variant, l2, seeds, tested, curve: curveOf(tested, drawn) });
+    const scored: ScoredGates[] = [];
+    for (const seed of seeds) scored.push(await scoredGates(run, variant, l2, seed, gates));
+    const tested = scored.map((of) => testedChoices(of, costs, total, budgets));
+    compared.push({ variant, l2, seeds, tested, scored, curve: curveOf(tested, drawn) });
   }
-  const at = (curve: readonly AccuracyPoint[]) =>
-    curve.filter(({ reduction }) => options.reductions.includes(reduction));
-  const comparisons = compared
-    .filter(({ variant }) => variant.loss === 'hinge')
-    .flatMap((hinge) =>
-      compared
-        .filter(({ variant }) => variant.loss === 'cross-entropy')
-        .map((other) => ({
-          hinge: hinge.variant.confidence,
-          other: other.variant.confidence,
-          ...compareCurves(at(hinge.curve), at(other.curve), run.experiment.seed),
-        })),
-    );
+  const { reductions } = options;
+  const comparisons = compareLosses(compared, { costs, total, budgets, reductions }, run.experiment.seed);
   return lossReport(run, options.seeds, chosen, compared, comparisons);
 }
 
@@ -146,23 +140,41 @@ async function heldOutScores(
   );
 }
 
-/** A variant's thresholds for all budgets, chosen on the validation images and evaluated on the test images. */
-async function testedChoices(
+async function scoredGates(
   run: ScoredRun,
-  { reductions }: Options,
   variant: Variant,
   l2: number,
   seed: number,
   gates: readonly number[],
-  costs: ExitCosts,
-): Promise<Tested[]> {
+): Promise<ScoredGates> {
   const context = quietly(run.context, `${variantName(variant)}, lambda ${l2}, seed ${seed}`);
   const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
-  const scores = await run.score(trained, variant.confidence, context);
-  const total = run.original.flops;
-  // The budgets exceed the last compared share, so that it lies between two choices; at the last, all leave at gate 1.
-  const budgets = [0, ...steps(BUDGET_STEP, Math.min(1, reductions.at(-1)! + 0.1)), 1 - costs[0]! / total];
-  const choices = chooseForBudgets(scores.heldOut!, costs, total, budgets);
+  const { heldOut, test } = await run.score(trained, variant.confidence, context);
+  return { held: heldOut!, test };
+}
+
+/** Thresholds for all budgets, chosen on the validation images and evaluated on the test images. */
+function testedChoices({ held, test }: ScoredGates, costs: ExitCosts, total: number, budgets: readonly number[]) {
+  const choices = chooseForBudgets(held, costs, total, budgets);
   const distinct = choices.filter(({ thresholds }, i) => String(thresholds) !== String(choices[i - 1]?.thresholds));
-  return distinct.map((choice) => testChoice(scores.test, costs, total, choice));
+  return distinct.map((choice) => testChoice(test, costs, total, choice));
+}
+
+/** Hinge with each confidence against cross-entropy with each, at the shares that the options ask for. */
+function compareLosses(
+  compared: readonly ComparedVariant[],
+  curves: Omit<Resampled, 'variants' | 'pairs'>,
+  seed: number,
+): ComparedLosses[] {
+  const of = (loss: Variant['loss']): number[] =>
+    compared.flatMap(({ variant }, i) => (variant.loss === loss ? [i] : []));
+  const pairs = of('hinge').flatMap((hinge) => of('cross-entropy').map((other) => [hinge, other] as const));
+  const { reductions } = curves;
+  const deviations = resampleDifferences({ ...curves, variants: compared.map(({ scored }) => scored), pairs }, seed);
+  const at = ({ curve }: ComparedVariant) => curve.filter(({ reduction }) => reductions.includes(reduction));
+  return pairs.map(([a, b], i) => {
+    const [hinge, other] = [compared[a]!, compared[b]!];
+    const names = { hinge: hinge.variant.confidence, other: other.variant.confidence };
+    return { ...names, ...compareCurves(at(hinge), at(other), deviations[i]!, reductions) };
+  });
 }

@@ -279,7 +279,7 @@ function differenceFigure(comparisons: readonly ComparedLosses[], run: ScoredRun
     title: 'Hinge (largest distance) minus cross-entropy, at equal FLOPs',
     caption:
       `Paired by image; intervals hold for all shares of a confidence at once with 95 % confidence ` +
-      `(bootstrap over the test images); ${basis(run, seeds)}`,
+      `(bootstrap over the test images and the choice of thresholds); ${basis(run, seeds)}`,
     spec,
   };
 }

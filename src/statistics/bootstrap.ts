@@ -53,26 +53,3 @@ function drawCounts(random: Random, counts: Int32Array): Int32Array {
     return drawn;
   });
 }
-
-/**
- * Means of several values per image over images drawn with replacement; the same draw serves all values, so differences
- * between them stay paired.
- *
- * @param values [images, columns] row-major
- * @returns [replicates, columns] row-major
- */
-export function bootstrapMeans(values: Float32Array, columns: number, replicates: number, seed: number): Float64Array {
-  const images = values.length / columns;
-  const random = new Random(seed, 'bootstrap');
-  const means = new Float64Array(replicates * columns);
-  const sums = new Float64Array(columns);
-  for (let replicate = 0; replicate < replicates; replicate++) {
-    sums.fill(0);
-    for (let draw = 0; draw < images; draw++) {
-      const start = random.below(images) * columns;
-      for (let column = 0; column < columns; column++) sums[column]! += values[start + column]!;
-    }
-    for (let column = 0; column < columns; column++) means[replicate * columns + column] = sums[column]! / images;
-  }
-  return means;
-}

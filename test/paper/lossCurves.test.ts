@@ -73,7 +73,16 @@ describe('hinge against cross-entropy', () => {
         const own = right(500 + more[i]!);
         return { reduction, right: own, bySeed: Array.from({ length: seeds }, () => own) };
       });
-    return compareCurves(curve(extra), curve([0, 0]), 0);
+    return compareCurves(curve(extra), curve([0, 0]), normalDeviations(extra), [0.2, 0.4]);
+  };
+
+  /** 10,000 draws of each share's mean over 1000 images, independent. */
+  const normalDeviations = (extra: readonly number[]): Float64Array => {
+    const random = new Random(9, 'deviations');
+    const normal = (): number =>
+      Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
+    const spread = extra.map((more) => Math.sqrt(((Math.abs(more) / 1000) * (1 - Math.abs(more) / 1000)) / 1000));
+    return Float64Array.from({ length: 20_000 }, (_, i) => spread[i % 2]! * normal());
   };
 
   it('is better if the interval excludes zero', () => {
@@ -96,7 +105,7 @@ describe('hinge against cross-entropy', () => {
     const half = Float32Array.from({ length: 1000 }, (_, i) => Number(i < 500));
     const mixed = { reduction: 0.2, right: better.map((v, i) => (v + worse[i]!) / 2), bySeed: [better, worse] };
     const other = { reduction: 0.2, right: half, bySeed: [half, half] };
-    const [found] = compareCurves([mixed], [other], 0).differences;
+    const [found] = compareCurves([mixed], [other], new Float64Array(10_000), [0.2]).differences;
     expect(found!.interval.low).to.be.above(0);
     expect(found!.least).to.be.closeTo(-0.01, 1e-9);
     expect(found!.winner).to.equal('neither shown');
