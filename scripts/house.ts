@@ -27,6 +27,7 @@ export const rooms = [
   'checkpoints',
   'networks',
   'data',
+  'pickle',
   'store',
   'base',
 ] as const;

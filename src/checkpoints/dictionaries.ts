@@ -1,7 +1,7 @@
 import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
+import type { PickleValue } from '../pickle/reader.js';
 import type { Tensor, TensorMap } from '../tensor.js';
-import type { PickleValue } from './pickle.js';
 import { TensorRef } from './storages.js';
 
 /** Lists and dicts in each other that are looked into. */

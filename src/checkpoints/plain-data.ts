@@ -1,4 +1,4 @@
-import { PickleGlobal, type PickleValue, Rebuilt } from './pickle.js';
+import { PickleGlobal, type PickleValue, Rebuilt } from '../pickle/reader.js';
 
 /** A value that a program keeps beside its weights: only its name is kept, whatever it is made of and whatever its state. */
 class Inert extends Rebuilt {

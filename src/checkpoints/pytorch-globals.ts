@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
+import { PickleGlobal, type PickleValue } from '../pickle/reader.js';
 import type { Dtype } from './dtypes.js';
-import { PickleGlobal, type PickleValue } from './pickle.js';
 import { plainData } from './plain-data.js';
 import { StorageRef, TensorRef } from './storages.js';
 

@@ -1,8 +1,8 @@
 import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
-import { ByteReader } from './bytes.js';
+import { ByteReader } from '../pickle/bytes.js';
+import { readPickle } from '../pickle/reader.js';
 import { dtypeBytes } from './dtypes.js';
-import { readPickle } from './pickle.js';
 import { findTorchGlobal, storageOf } from './pytorch-globals.js';
 import type { StorageRef, TorchFile } from './storages.js';
 

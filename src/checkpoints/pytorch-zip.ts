@@ -2,8 +2,8 @@ import { crc32, inflateRawSync } from 'node:zlib';
 import { type Entry, fromBuffer, type ZipFile } from 'yauzl';
 import type { Budget } from '../budget.js';
 import { InputError, messageOf } from '../errors.js';
+import { readPickle } from '../pickle/reader.js';
 import { dtypeBytes } from './dtypes.js';
-import { readPickle } from './pickle.js';
 import { findTorchGlobal, storageOf } from './pytorch-globals.js';
 import type { StorageRef, TorchFile } from './storages.js';
 

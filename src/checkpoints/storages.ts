@@ -1,8 +1,8 @@
 import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
+import { type PickleValue, Rebuilt } from '../pickle/reader.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import { type Dtype, dtypeBytes, toFloat32 } from './dtypes.js';
-import { type PickleValue, Rebuilt } from './pickle.js';
 
 /** A stretch of memory that tensors are views of, named in the pickle and stored beside it. */
 export class StorageRef extends Rebuilt {

