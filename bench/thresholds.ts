@@ -27,7 +27,6 @@ import { certify } from '../src/thresholds/guarantee.js';
 import { jointSearch, pointOf } from '../src/thresholds/joint.js';
 import { achievableLevels, quantileLevels } from '../src/thresholds/levels.js';
 import { searches as searchKinds, searchMethods } from '../src/thresholds/methods.js';
-import { countOutcomes, outcomeIntervals } from '../src/thresholds/outcomes.js';
 import { sequentialSearch } from '../src/thresholds/sequential.js';
 import { everyImage, generatedScores } from './generated-scores.js';
 import { type ExperimentScores, scoresOf } from './scores.js';
@@ -73,10 +72,6 @@ function speed(): void {
   const two = median(7, () => paretoFrontier(pair.scores, pair.costs, images));
   print(`10,000 images, 2 gates, all ${exact.combinations.toLocaleString('en')} achievable pairs: frontier in ${two}`);
 
-  const counts = countOutcomes(scores, [1.5, 1.2, 1]);
-  print(
-    `bootstrap, 1,000 resamples of 10,000 images: ${median(7, () => outcomeIntervals(counts, costs, { seed: 0 }))}`,
-  );
   const certified = median(7, () => certify(scores, costs, images, { drop: 0.005, confidence: 0.95 }, 0));
   print(`guaranteed choice, 10,000 images, 3 gates: ${certified}`);
 }

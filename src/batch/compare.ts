@@ -110,7 +110,8 @@ function byName({ rows }: ComparedRun): Map<string, TableRow[]> {
 }
 
 /** `margin 0.01, joint`; rows of fixed thresholds are called by them. */
-function rowName({ model, margin, search, guarantee }: TableRow): string {
+function rowName({ model, margin, search, budget, guarantee }: TableRow): string {
   if (guarantee !== null) return `at most ${guarantee.drop} lost, confidence ${guarantee.confidence}`;
+  if (budget !== undefined) return `budget ${budget}`;
   return margin === null ? model : `margin ${margin}, ${search}`;
 }

@@ -54,6 +54,8 @@ function mergeRow(rows: readonly TableRow[]): TableRow {
     exits: first.exits.map((_, exit) => mean((row) => row.exits[exit]!)),
     intervals: hull(rows),
     seeds: rows.flatMap(({ seeds }) => seeds),
+    disagreement: mean((row) => row.disagreement),
+    worstClassDrop: mean((row) => row.worstClassDrop),
     spread: Object.fromEntries(measures.map((key) => [key, spreadOf(rows.map((row) => row[key]))])) as {
       [K in keyof RowSpread]: Spread;
     },

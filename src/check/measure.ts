@@ -101,7 +101,7 @@ export function measure(
             given,
           )),
       ...trainedRows(experiment, scores.test, plan.costs),
-      ...searchMeasures(searchAndEvaluate(experiment, parts, plan.costs), plan.flops.flops),
+      ...searchMeasures(searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops), plan.flops.flops),
     ];
   });
 }
@@ -221,12 +221,14 @@ function rowMeasures(item: string, row: Evaluation, costs: ExitCosts, undecided:
  * thresholds do not change the FLOPs, but may change the thresholds.
  */
 function searchMeasures(rows: readonly Row[], originalFlops: number): Measure[] {
-  return rows.flatMap(({ kind, margin, search, guarantee, validation }) => {
+  return rows.flatMap(({ kind, margin, search, budget, guarantee, validation }) => {
     if (validation === undefined) return [];
     const item =
       kind === 'margin'
         ? `${search} search, margin ${margin}`
-        : `at most ${guarantee!.drop} lost, confidence ${guarantee!.confidence}`;
+        : kind === 'budget'
+          ? `budget ${budget}`
+          : `at most ${guarantee!.drop} lost, confidence ${guarantee!.confidence}`;
     const tolerance = tolerances.search * originalFlops;
     return [{ item, quantity: 'validation_flops_per_image', value: validation.flops, tolerance }];
   });

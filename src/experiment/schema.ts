@@ -53,7 +53,8 @@ const validation = z.discriminatedUnion(
   { error: "{ kind: 'cross-fit', folds } or { kind: 'held-out' }" },
 );
 
-const margin = real(-1, 1, 'a share of accuracy from -1 to 1: 0.01 is one point');
+const marginRange = 'a share of accuracy from -0.5 to 0.5: 0.01 is one point, so 1 % is 0.01, not 1';
+const margin = real(-0.5, 0.5, marginRange);
 const threshold = z.union([z.number(), z.literal(Number.POSITIVE_INFINITY)], {
   error: 'a number; Infinity closes a gate',
 });
@@ -75,6 +76,14 @@ const thresholds = z.strictObject(
   {
     /** Accuracies to reach, as margins below the original's: 0.01 is one point. Each is a row. */
     margins: list(margin, 'a list of margins: [0.005, 0.01]').default([]),
+    /**
+     * Average FLOPs to keep, as shares of the original's: 0.5 is half. Each is a row: the joint thresholds of all gates that
+     * answer the most choosing images right within it.
+     */
+    budgets: list(
+      real(1e-6, 1, 'a share of the FLOPs above 0 and up to 1: 0.5 is half'),
+      'a list of shares: [0.25, 0.5]',
+    ).optional(),
     /** Thresholds to apply unchanged, one number per gate. Each is a row. */
     fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
       [],
@@ -208,7 +217,7 @@ function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: giv
 function problemsOf(experiment: Experiment): OptionProblem[] {
   const { network, dataset, checkpoint, gates, thresholds, analysis } = experiment;
   const { after, pooling } = gates;
-  const { fixed, margins, guarantee } = thresholds;
+  const { fixed, margins, budgets = [], guarantee } = thresholds;
   const isOwn = typeof network !== 'string' && !isCascade(network);
   const problems = cascadeProblems(experiment);
   const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {
@@ -226,8 +235,8 @@ function problemsOf(experiment: Experiment): OptionProblem[] {
   refuse(isOwn && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights');
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   refuse(Array.isArray(pooling) && pooling.length !== after.length, 'gates.pooling', pooling, poolings);
-  const rows = fixed.length + margins.length + (guarantee === undefined ? 0 : 1);
-  const oneRow = 'at least one margin or one row of fixed thresholds, or an analysis';
+  const rows = fixed.length + margins.length + budgets.length + (guarantee === undefined ? 0 : 1);
+  const oneRow = 'at least one margin, budget or row of fixed thresholds, or an analysis';
   refuse(rows === 0 && analysis === undefined, 'thresholds', thresholds, oneRow);
   return problems;
 }

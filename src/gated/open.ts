@@ -62,7 +62,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     costs: plan.costs,
     test: stages.testImages,
     scores: scores.test,
-    rows: searchAndEvaluate(experiment, parts, plan.costs),
+    rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops),
     parts,
     originalAccuracy: originalAccuracy(scores.test, everyImage(scores.test)),
     engine: stages.engine,

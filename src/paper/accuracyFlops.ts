@@ -46,7 +46,7 @@ function curveOf({ experiment, scores, features, plan, original }: ScoredRun, re
     const key = JSON.stringify(thresholds);
     if (thresholds.length < parts.length || tried.has(key)) return [];
     tried.add(key);
-    return [{ asked, thresholds, ...reportOn(parts, thresholds, plan.costs, experiment.seed) }];
+    return [{ asked, thresholds, ...reportOn(parts, thresholds, plan.costs) }];
   });
 }
 

@@ -35,6 +35,9 @@ export function renderCsv(rows: readonly TableRow[]): string {
     }),
     ...intervalColumns,
     ['seeds', (row) => row.seeds.join(' ')],
+    ['budget_fraction', (row) => row.budget],
+    ['disagreement_fraction', (row) => row.disagreement],
+    ['worst_class_drop_fraction', (row) => row.worstClassDrop],
     ...(spread ? spreadColumns : []),
     ...(published ? publishedColumns : []),
   ]);

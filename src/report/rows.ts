@@ -24,6 +24,8 @@ export interface TableRow {
   readonly margin: number | null;
   /** Search method; null without a margin. */
   readonly search: SearchMethod | null;
+  /** FLOPs that the thresholds were to keep, as a share of the original's; absent where none were asked for. */
+  readonly budget?: number;
   /** Guarantee of the thresholds; null without one. */
   readonly guarantee: RowGuarantee | null;
   /**
@@ -45,7 +47,7 @@ export interface TableRow {
   /** Share of images that leave at each exit, the original classifier last. */
   readonly exits: readonly number[];
   /**
-   * 95 % bootstrap intervals over the evaluation images, paired with the original; thresholds and gates fixed. Null if
+   * 95 % score intervals over the evaluation images, paired with the original; thresholds and gates fixed. Null if
    * only sums over images are known.
    */
   readonly intervals: RowIntervals | null;
@@ -53,6 +55,10 @@ export interface TableRow {
   readonly seeds: readonly number[];
   /** Spread over the seeds; null for a single seed. */
   readonly spread: RowSpread | null;
+  /** Share of images whose answer differs from the original's, whether right or wrong. */
+  readonly disagreement: number;
+  /** Largest drop of accuracy of a class, on its images. */
+  readonly worstClassDrop: number;
   /** The paper's row for the same margin, if the experiment reproduces a table of the paper. */
   readonly published?: PublishedRow;
 }

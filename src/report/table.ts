@@ -28,6 +28,8 @@ interface TableColumns {
   readonly spread: boolean;
   readonly timed: boolean;
   readonly exits: number;
+  /** Whether with the columns that the console has no room for. */
+  readonly wide: boolean;
 }
 
 /** The console table: the paper's columns, the drop and the exits; the paper's row below each row. */
@@ -45,14 +47,15 @@ export interface TableLine {
   readonly cells: readonly string[];
 }
 
-/** The table's headings and lines, for the console and for the page. */
-export function tableCells(rows: readonly TableRow[]): { head: string[]; lines: TableLine[] } {
+/** The table's headings and lines, for the console and for the page. @param wide also changed answers and the worst class */
+export function tableCells(rows: readonly TableRow[], wide = false): { head: string[]; lines: TableLine[] } {
   const columns: TableColumns = {
-    searched: rows.some((row) => row.margin !== null || row.guarantee !== null),
+    searched: rows.some((row) => row.margin !== null || row.guarantee !== null || row.budget !== undefined),
     searches: new Set(rows.flatMap((row) => row.search ?? [])).size > 1,
     spread: rows.some((row) => row.spread !== null),
     timed: rows.some((row) => row.speedMs !== null || row.published !== undefined),
     exits: rows[0]?.exits.length ?? 0,
+    wide,
   };
   const head = [
     'Model',
@@ -64,6 +67,7 @@ export function tableCells(rows: readonly TableRow[]): { head: string[]; lines: 
     'FLOPs Reduction',
     ...(columns.timed ? ['Speed (ms)', 'Speed-up', 'Efficiency'] : []),
     exitsHead(columns.exits),
+    ...(wide ? ['Other answers', 'Worst class, drop'] : []),
   ];
   const published = rows.find(isOriginal)?.published;
   const lines = rows.flatMap((row): TableLine[] => {
@@ -86,7 +90,7 @@ function exitsHead(exits: number): string {
   return `Exits ${names.join(', ')} (%)`;
 }
 
-function ownCells(row: TableRow, { searched, searches, spread, timed }: TableColumns): string[] {
+function ownCells(row: TableRow, { searched, searches, spread, timed, wide }: TableColumns): string[] {
   const gated = !isOriginal(row);
   const { lowest, highest } = row.spread?.accuracy ?? {};
   return [
@@ -99,13 +103,15 @@ function ownCells(row: TableRow, { searched, searches, spread, timed }: TableCol
     gated ? percentWithin(row.flopsReduction, row.intervals?.flopsReduction) : '',
     ...(timed ? [milliseconds(row.speedMs), percent(row.speedUp), row.efficiency?.toFixed(2) ?? ''] : []),
     row.exits.map((share) => (100 * share).toFixed(1).padStart(4)).join(' '),
+    ...(wide ? [gated ? percent(row.disagreement) : '', gated ? percent(row.worstClassDrop) : ''] : []),
   ];
 }
 
 /** The target of the thresholds: `1.7%`; with several searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
-function targetOf({ margin, search, guarantee }: TableRow, searches: boolean): string {
+function targetOf({ margin, search, budget, guarantee }: TableRow, searches: boolean): string {
   const short = (share: number): string => `${+(100 * share).toFixed(2)}%`;
   if (guarantee !== null) return `<=${short(guarantee.drop)} at ${short(guarantee.confidence)}`;
+  if (budget !== undefined) return `<=${short(budget)} FLOPs`;
   return `${percent(margin, 1)}${searches && search !== null ? ` ${kinds[search].short}` : ''}`;
 }
 
@@ -122,5 +128,6 @@ function publishedCells(row: PublishedRow, original: PublishedRow | undefined, c
     percent(row.flopsReduction),
     ...(columns.timed ? [milliseconds(row.speedMs), percent(row.speedUp), publishedEfficiency(row)] : []),
     '',
+    ...(columns.wide ? ['', ''] : []),
   ];
 }

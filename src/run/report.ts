@@ -196,7 +196,7 @@ function pageOf(outcome: RunOutcome, record: RunRecord): Omit<Page, 'figures' | 
     preset: record.preset,
     command: record.command,
     date: record.date,
-    ...(rows.length > 0 && { results: tableCells(record.rows) }),
+    ...(rows.length > 0 && { results: tableCells(record.rows, true) }),
     claims: record.claims ?? [],
     tables: findings.tables,
     facts: [

@@ -29,6 +29,8 @@ export function tableRows(outcome: TableBasis): TableRow[] {
     intervals: originalIntervals(outcome),
     seeds: [experiment.seed],
     spread: null,
+    disagreement: 0,
+    worstClassDrop: 0,
     ...publishedFor(outcome.published.at(-1)),
   };
   const gated = outcome.rows.map((row): TableRow => {
@@ -67,6 +69,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     model: modelName(row.thresholds, systemName(experiment.network)),
     margin: row.margin ?? null,
     search: row.search ?? null,
+    ...(row.budget !== undefined && { budget: row.budget }),
     guarantee: row.guarantee === undefined ? null : guaranteeOf(row.guarantee),
     thresholds,
     accuracy,
@@ -78,6 +81,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     intervals: intervalsOf(row.intervals, original.flops),
     seeds: [experiment.seed],
     spread: null,
+    ...row.changes,
   };
 }
 
@@ -96,11 +100,11 @@ function intervalsOf({ accuracy, accuracyDrop, flops }: Intervals, originalFlops
 }
 
 /** The original's accuracy varies with the images too; all else is fixed. */
-function originalIntervals({ original, experiment }: TableBasis): RowIntervals {
+function originalIntervals({ original }: TableBasis): RowIntervals {
   const right = Math.round(original.accuracy * original.count);
   // One exit: images that both get wrong, and that both get right.
   const counts = Int32Array.of(original.count - right, 0, 0, right);
-  const { accuracy } = outcomeIntervals(counts, [original.flops], { seed: experiment.seed });
+  const { accuracy } = outcomeIntervals(counts, [original.flops]);
   const none: IntervalEnds = [0, 0];
   return {
     accuracy: endsOf(accuracy),
@@ -156,7 +160,7 @@ export function thresholdFacts({ rows, experiment }: TableBasis): [name: string,
       ? []
       : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searches[method].words).join('; ')}`]),
     ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
-    `± half of the 95 % interval: 1,000 bootstrap resamples of the reported images, paired, ${chosen} as they are`,
+    `± half of the 95 % interval over the reported images (score intervals, paired), ${chosen} as they are`,
   ];
   return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
 }

@@ -46,7 +46,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   // Thresholds chosen on validation images, rows reported on the others.
   const rows = await stages.timed('search', () => {
     const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-    return searchAndEvaluate(experiment, parts, plan.costs);
+    return searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
   });
   const everyImage = Int32Array.from({ length: scores.test.count }, (_, i) => i);
   const found = {

@@ -1,4 +1,5 @@
 import { stratifiedFolds } from '../data/splits.js';
+import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import {
   combine,
@@ -9,8 +10,16 @@ import {
   type Thresholds,
 } from '../thresholds/evaluate.js';
 import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
+import { jointSearch } from '../thresholds/joint.js';
 import { type SearchMethod, searches, searchMethods } from '../thresholds/methods.js';
-import { combineOutcomes, countOutcomes, type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
+import {
+  type Changes,
+  changesOf,
+  combineOutcomes,
+  countOutcomes,
+  type Intervals,
+  outcomeIntervals,
+} from '../thresholds/outcomes.js';
 
 /** Images that thresholds are chosen on, and images that they are reported on; never the same ones. */
 export interface Part {
@@ -20,11 +29,13 @@ export interface Part {
 
 /** One row of the table: a choice of thresholds, and what it does on the images that it was not chosen on. */
 export interface Row {
-  readonly kind: 'margin' | 'guarantee' | 'fixed';
+  readonly kind: 'margin' | 'budget' | 'guarantee' | 'fixed';
   /** The accuracy margin that was asked for (share, below the original's); of `margin` rows only. */
   readonly margin?: number;
   /** How thresholds were searched; of `margin` rows only. */
   readonly search?: SearchMethod;
+  /** Average FLOPs that were asked for, as a share of the original's; of `budget` rows only. */
+  readonly budget?: number;
   /** What is promised and what each part's promise rests on; of `guarantee` rows only. */
   readonly guarantee?: Guarantee & { readonly parts: readonly Certified[] };
   /** Thresholds for each part; the same for every part where they are fixed. */
@@ -34,6 +45,8 @@ export interface Row {
   readonly validation?: Evaluation;
   /** 95 % intervals over the choice of the reported images, thresholds as they are. */
   readonly intervals: Intervals;
+  /** How its answers differ from the original's, on the reported images. */
+  readonly changes: Changes;
 }
 
 /**
@@ -53,9 +66,19 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
   }));
 }
 
-/** Every row of the experiment: each margin by each search, then the guarantee, then fixed thresholds. */
-export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[], costs: ExitCosts): Row[] {
-  const { margins, fixed, search, guarantee } = experiment.thresholds;
+/**
+ * Every row of the experiment: each margin by each search, then budgets, the guarantee, and fixed thresholds.
+ *
+ * @param original FLOPs of the original network, which budgets are shares of; by default those of the last exit
+ * @throws InputError where no thresholds keep a budget
+ */
+export function searchAndEvaluate(
+  experiment: Experiment,
+  parts: readonly Part[],
+  costs: ExitCosts,
+  original = costs.at(-1)!,
+): Row[] {
+  const { margins, budgets = [], fixed, search, guarantee } = experiment.thresholds;
   const methods = searchMethods.filter((method) => search.includes(method));
   // Prepared once for all margins
   const prepared = methods.map((method) => ({
@@ -68,8 +91,8 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
             original: originalAccuracy(scores, images),
           })),
   }));
-  const report = (row: Omit<Row, 'evaluation' | 'intervals'>): Row => {
-    return { ...row, ...reportOn(parts, row.thresholds, costs, experiment.seed) };
+  const report = (row: Omit<Row, 'evaluation' | 'intervals' | 'changes'>): Row => {
+    return { ...row, ...reportOn(parts, row.thresholds, costs) };
   };
   const validate = (thresholds: readonly Thresholds[]): Evaluation =>
     combine(parts.map(({ selection }, i) => evaluate(selection.scores, thresholds[i]!, costs, selection.images)));
@@ -79,6 +102,17 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
       return report({ kind: 'margin', margin, search: method, thresholds, validation: validate(thresholds) });
     }),
   );
+  const budgeted = budgets.map((budget): Row => {
+    const thresholds = parts.map(({ selection: { scores, images } }) => {
+      const found = jointSearch(scores, costs, images, { kind: 'flops', budget: budget * original });
+      if (found !== undefined) return found.thresholds;
+      const least = (costs[0]! / original).toFixed(3);
+      throw new InputError(
+        `thresholds.budgets: ${budget}: the first exit alone costs ${least} of the original; try more`,
+      );
+    });
+    return report({ kind: 'budget', budget, search: 'joint', thresholds, validation: validate(thresholds) });
+  });
   const guaranteed =
     guarantee === undefined
       ? []
@@ -91,23 +125,23 @@ export function searchAndEvaluate(experiment: Experiment, parts: readonly Part[]
           return report({ kind: 'guarantee', guarantee: { ...promised, parts: certified }, thresholds, validation });
         });
   const given = fixed.map((row) => report({ kind: 'fixed', thresholds: parts.map(() => row) }));
-  return [...searched, ...guaranteed, ...given];
+  return [...searched, ...budgeted, ...guaranteed, ...given];
 }
 
-/** What each part's thresholds do on the images that the part reports, all parts together. @param seed of the intervals */
+/** What each part's thresholds do on the images that the part reports, all parts together. */
 export function reportOn(
   parts: readonly Part[],
   thresholds: readonly Thresholds[],
   costs: ExitCosts,
-  seed: number,
-): Pick<Row, 'evaluation' | 'intervals'> {
+): Pick<Row, 'evaluation' | 'intervals' | 'changes'> {
   const evaluation = combine(
     parts.map(({ evaluation }, i) => evaluate(evaluation.scores, thresholds[i]!, costs, evaluation.images)),
   );
   const counts = combineOutcomes(
     parts.map(({ evaluation }, i) => countOutcomes(evaluation.scores, thresholds[i]!, evaluation.images)),
   );
-  return { evaluation, intervals: outcomeIntervals(counts, costs, { seed }) };
+  const changes = changesOf(parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: thresholds[i]! })));
+  return { evaluation, intervals: outcomeIntervals(counts, costs), changes };
 }
 
 /** Share of the images that the original classifier gets right. */

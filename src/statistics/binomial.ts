@@ -1,4 +1,3 @@
-import type { Random } from '../random.js';
 import type { Interval } from './interval.js';
 import { Z95 } from './normal.js';
 import { logGamma } from './special.js';
@@ -57,33 +56,4 @@ export function wilson(successes: number, count: number, z = Z95): Interval {
     low: successes === 0 ? 0 : Math.max(0, middle - half),
     high: successes === count ? 1 : Math.min(1, middle + half),
   };
-}
-
-/**
- * Number of successes in n trials, drawn by inversion from the mode outwards: exact up to the rounding of the
- * probabilities, in about sqrt(n p (1 - p)) steps.
- */
-export function drawBinomial(random: Random, n: number, p: number): number {
-  if (n === 0 || p <= 0) return 0;
-  if (p >= 1) return n;
-  const mode = Math.min(n, Math.floor((n + 1) * p));
-  const odds = p / (1 - p);
-  const atMode = binomialMass(mode, n, p);
-  let rest = random.uniform() - atMode;
-  let [below, above] = [atMode, atMode];
-  for (let distance = 1; rest >= 0 && distance <= n; distance++) {
-    const [low, high] = [mode - distance, mode + distance];
-    if (low >= 0) {
-      below *= (low + 1) / ((n - low) * odds);
-      rest -= below;
-      if (rest < 0) return low;
-    }
-    if (high <= n) {
-      above *= ((n - high + 1) / high) * odds;
-      rest -= above;
-      if (rest < 0) return high;
-    }
-    if (below + above === 0) break; // the rest of the uniform number is rounding error
-  }
-  return mode;
 }

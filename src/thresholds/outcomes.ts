@@ -1,4 +1,5 @@
-import { type BootstrapOptions, bootstrapCounts } from '../statistics/bootstrap.js';
+import { wilson } from '../statistics/binomial.js';
+import { meanOfCounts, pairedDifference } from '../statistics/counts.js';
 import type { Interval } from '../statistics/interval.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 
@@ -36,18 +37,58 @@ export function combineOutcomes(parts: readonly OutcomeCounts[]): OutcomeCounts 
 }
 
 /**
- * Bootstrap intervals over the evaluated images, paired: a resample has the answers of the gated and of the original
- * network to the same images. Thresholds, gates and folds stay fixed.
+ * 95 % intervals over the evaluated images: Wilson's of the accuracy, Tango's of the drop, which is paired (the answers of
+ * both networks to the same images), and of the average FLOPs by the counts of images at each exit. All hold their level
+ * where few images or answers change; thresholds, gates and folds stay fixed.
  */
-export function outcomeIntervals(counts: OutcomeCounts, costs: ExitCosts, options: BootstrapOptions): Intervals {
-  const count = counts.reduce((sum, number) => sum + number, 0);
-  const meanOf = (value: (outcome: number) => number) => (drawn: OutcomeCounts) =>
-    drawn.reduce((sum, number, outcome) => sum + number * value(outcome), 0) / count;
-  const isRight = (outcome: number): number => (outcome >> 1) & 1;
-  const statistics = {
-    accuracy: meanOf(isRight),
-    accuracyDrop: meanOf((outcome) => (outcome & 1) - isRight(outcome)),
-    flops: meanOf((outcome) => costs[outcome >> 2]!),
+export function outcomeIntervals(counts: OutcomeCounts, costs: ExitCosts): Intervals {
+  const sumOf = (belongs: (outcome: number) => boolean): number =>
+    counts.reduce((sum, number, outcome) => (belongs(outcome) ? sum + number : sum), 0);
+  const count = sumOf(() => true);
+  const exits = costs.map((_, exit) => sumOf((outcome) => outcome >> 2 === exit));
+  return {
+    accuracy: wilson(
+      sumOf((outcome) => (outcome & 2) > 0),
+      count,
+    ),
+    accuracyDrop: pairedDifference(
+      sumOf((outcome) => (outcome & 3) === 1),
+      sumOf((outcome) => (outcome & 3) === 2),
+      count,
+    ),
+    flops: meanOfCounts(exits, costs),
   };
-  return bootstrapCounts(counts, statistics, options);
+}
+
+/** How the answers of a gated network differ from the original's. */
+export interface Changes {
+  /** Share of the images with another answer, right or wrong. */
+  readonly disagreement: number;
+  /** The largest drop of accuracy of a class, on the images of that class. */
+  readonly worstClassDrop: number;
+}
+
+/** What became of the answers of disjoint sets of images, each with its own thresholds. */
+export function changesOf(
+  parts: readonly { readonly scores: Scores; readonly thresholds: Thresholds; readonly images: ArrayLike<number> }[],
+): Changes {
+  const classes = new Map<number, { count: number; drop: number }>();
+  let [count, changed] = [0, 0];
+  for (const { scores, thresholds, images } of parts) {
+    count += images.length;
+    for (let i = 0; i < images.length; i++) {
+      const image = images[i]!;
+      const label = scores.labels[image]!;
+      const original = scores.original[image]!;
+      const answer = (scores.classes[exitOf(scores, thresholds, image)] ?? scores.original)[image]!;
+      const ofClass = classes.get(label) ?? { count: 0, drop: 0 };
+      classes.set(label, ofClass);
+      ofClass.count++;
+      if (answer === original) continue;
+      changed++;
+      ofClass.drop += Number(original === label) - Number(answer === label);
+    }
+  }
+  const drops = [...classes.values()].map((of) => of.drop / of.count);
+  return { disagreement: changed / count, worstClassDrop: Math.max(...drops) };
 }

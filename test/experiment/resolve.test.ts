@@ -130,7 +130,7 @@ describe('a preset', () => {
         'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
-      'presets.paper.thresholds.margin: unknown key; valid: margins, fixed, search, guarantee, validation',
+      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, fixed, search, guarantee, validation',
     ]);
   });
 
@@ -217,7 +217,7 @@ describe('a bad definition', () => {
     [
       'a misspelt key of thresholds',
       { thresholds: { margins: [0], fix: [] } },
-      'thresholds.fix: unknown key; valid: margins, fixed, search, guarantee, validation',
+      'thresholds.fix: unknown key; valid: margins, budgets, fixed, search, guarantee, validation',
     ],
     [
       'a misspelt key of validation',
@@ -252,7 +252,11 @@ describe('a bad definition', () => {
     ],
     ['a negative lambda', { gates: { after: [1], l2: -1 } }, 'gates.l2: -1; valid: a number from 1e-12 to 1000'],
     ['no thresholds', { thresholds: undefined }, 'thresholds: missing; valid: an object: { margins: [0.01] }'],
-    ['thresholds without any', { thresholds: {} }, 'thresholds: {}; valid: at least one margin or one row of fixed'],
+    [
+      'thresholds without any',
+      { thresholds: {} },
+      'thresholds: {}; valid: at least one margin, budget or row of fixed',
+    ],
     ['a margin in percent', { thresholds: { margins: [2] } }, 'thresholds.margins.0: 2; valid: a share of accuracy'],
     [
       'one margin that is no list',

@@ -46,6 +46,9 @@ describe('renderCsv', () => {
       'flops_reduction_low_fraction',
       'flops_reduction_high_fraction',
       'seeds',
+      'budget_fraction',
+      'disagreement_fraction',
+      'worst_class_drop_fraction',
     ]);
   });
 
@@ -65,6 +68,7 @@ describe('renderCsv', () => {
       exits: [1 / 3, 1 / 7, 1 - 1 / 3 - 1 / 7],
       intervals: { accuracy: [0.1, 0.2], accuracyDrop: [-0.5, 1 / 9], flops: [3, 4.5], flopsReduction: [0.25, 0.75] },
       seeds: [5],
+      budget: 0.5,
     });
     const [first, last] = parse([precise, original]).records;
     const { model, search, ...numbers } = first!;
@@ -86,6 +90,9 @@ describe('renderCsv', () => {
       ...precise.exits,
       ...[0.1, 0.2, -0.5, 1 / 9, 3, 4.5, 0.25, 0.75],
       5,
+      0.5,
+      0.03,
+      0.02,
     ]);
     expect(last).to.deep.equal({
       model: 'Original',
@@ -114,6 +121,9 @@ describe('renderCsv', () => {
       flops_reduction_low_fraction: '',
       flops_reduction_high_fraction: '',
       seeds: '0',
+      budget_fraction: '',
+      disagreement_fraction: '0',
+      worst_class_drop_fraction: '0',
     });
   });
 

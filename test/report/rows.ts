@@ -19,6 +19,8 @@ export function row(change: Partial<TableRow> = {}): TableRow {
     intervals: null,
     seeds: [0],
     spread: null,
+    disagreement: 0.03,
+    worstClassDrop: 0.02,
     ...change,
   };
 }
@@ -40,4 +42,6 @@ export const original: TableRow = {
   intervals: null,
   seeds: [0],
   spread: null,
+  disagreement: 0,
+  worstClassDrop: 0,
 };

@@ -3,11 +3,12 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { readSafetensors } from '../../src/checkpoints/safetensors.js';
 import type { PublishedSplit } from '../../src/data/dataset.js';
+import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { Random } from '../../src/random.js';
 import { searchTables, tableRows, thresholdFacts } from '../../src/run/rows.js';
 import { originalAccuracy, partsOf, searchAndEvaluate } from '../../src/run/search.js';
-import type { Scores } from '../../src/thresholds/evaluate.js';
+import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { rejection } from '../data/smallCifar10.js';
 import {
   type Finished,
@@ -129,6 +130,32 @@ describe('the parts of a test set', () => {
     expect(facts.join('\n')).to.match(/<= 1 points: with 95 % confidence, each fold's thresholds lose at most that/);
     expect(facts).to.include('nothing could be promised in fold 1, 2: all gates are closed there');
     expect(tableRows(basis)[0]!.guarantee!.parts).to.have.length(2);
+  });
+
+  it('keep a budget of FLOPs on the images that chose, with the most right answers that it allows', () => {
+    const scores = randomScores(400);
+    const wanted = [set('thresholds.margins', []), set('thresholds.budgets', [0.6, 1])];
+    const experiment = tinyExperiment(at, ...wanted);
+    const parts = partsOf(experiment, scores, undefined, 10);
+    const original = 28;
+    const rows = searchAndEvaluate(experiment, parts, costs, original).filter(({ kind }) => kind === 'budget');
+    expect(rows.map(({ budget, search }) => [budget, search])).to.deep.equal([
+      [0.6, 'joint'],
+      [1, 'joint'],
+    ]);
+    const random = new Random(0, 'budgets');
+    parts.forEach(({ selection: { images } }, part) => {
+      const found = evaluate(scores, rows[0]!.thresholds[part]!, costs, images);
+      expect(found.flops).to.be.at.most(0.6 * original);
+      for (let i = 0; i < 300; i++) {
+        const other = evaluate(scores, [random.uniform(), random.uniform()], costs, images);
+        if (other.flops <= 0.6 * original) expect(other.correct).to.be.at.most(found.correct);
+      }
+    });
+    expect(() => searchAndEvaluate(experiment, parts, [20, 25, 30], original)).to.throw(
+      InputError,
+      'thresholds.budgets: 0.6: the first exit alone costs 0.714 of the original; try more',
+    );
   });
 
   it('reach the required accuracy on the images that chose', () => {
@@ -271,7 +298,7 @@ describe('the rows of a run', () => {
         'flops_reduction_fraction speed_ms speed_up_fraction efficiency_fraction exit1_fraction exit2_fraction ' +
         'exit3_fraction accuracy_low_fraction accuracy_high_fraction accuracy_drop_low_fraction ' +
         'accuracy_drop_high_fraction flops_low_per_image flops_high_per_image flops_reduction_low_fraction ' +
-        'flops_reduction_high_fraction seeds'
+        'flops_reduction_high_fraction seeds budget_fraction disagreement_fraction worst_class_drop_fraction'
       ).split(' '),
     );
     const rows = tableRows(finished.outcome);

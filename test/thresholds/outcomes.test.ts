@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
-import { combineOutcomes, countOutcomes, outcomeIntervals } from '../../src/thresholds/outcomes.js';
+import { changesOf, combineOutcomes, countOutcomes, outcomeIntervals } from '../../src/thresholds/outcomes.js';
 import { randomCosts, randomScores } from './scores.js';
 
 describe('intervals of outcomes', () => {
@@ -24,7 +24,7 @@ describe('intervals of outcomes', () => {
     expect(combineOutcomes(parts)).to.deep.equal(counts);
   });
 
-  it('equals the bootstrap that draws images one by one', () => {
+  it('agrees with the bootstrap that draws images one by one, where many answers change', () => {
     const drops = [];
     const flops = [];
     for (let r = 0; r < 3000; r++) {
@@ -33,7 +33,7 @@ describe('intervals of outcomes', () => {
       drops.push(evaluate(scores, [Infinity, Infinity], costs, images).accuracy - gated.accuracy);
       flops.push(gated.flops);
     }
-    const found = outcomeIntervals(counts, costs, { seed: 0, resamples: 3000 });
+    const found = outcomeIntervals(counts, costs);
     for (const [interval, values] of [
       [found.accuracyDrop, drops],
       [found.flops, flops],
@@ -47,16 +47,42 @@ describe('intervals of outcomes', () => {
 
   it('is paired: common errors of both networks do not widen the interval of the drop', () => {
     const alike = Int32Array.of(300, 0, 0, 500); // one exit, the original's
-    const { accuracy, accuracyDrop } = outcomeIntervals(alike, [7], { seed: 0 });
-    expect(accuracyDrop).to.deep.equal({ low: 0, high: 0 });
+    const { accuracy, accuracyDrop } = outcomeIntervals(alike, [7]);
+    // No answer changed: up to z^2 / (n + z^2) either way, not 0.
+    expect(accuracyDrop.high).to.be.closeTo(3.8415 / 803.8415, 1e-6);
+    expect(accuracyDrop.low).to.be.closeTo(-accuracyDrop.high, 1e-9);
     expect(accuracy.high - accuracy.low).to.be.closeTo(4 * Math.sqrt((0.375 * 0.625) / 800), 0.02);
   });
 
-  it('is the same for the same seed, and includes the estimate', () => {
-    const { accuracy } = evaluate(scores, thresholds, costs);
-    const found = outcomeIntervals(counts, costs, { seed: 3 });
-    expect(found).to.deep.equal(outcomeIntervals(counts, costs, { seed: 3 }));
-    expect(found).not.to.deep.equal(outcomeIntervals(counts, costs, { seed: 4 }));
+  it('includes the estimates', () => {
+    const { accuracy, flops } = evaluate(scores, thresholds, costs);
+    const found = outcomeIntervals(counts, costs);
     expect(accuracy).to.be.within(found.accuracy.low, found.accuracy.high);
+    expect(flops).to.be.within(found.flops.low, found.flops.high);
+  });
+
+  it('says how many answers differ, and what the worst class loses', () => {
+    const small = {
+      count: 6,
+      classes: [Int32Array.of(0, 1, 1, 1, 0, 2)],
+      confidences: [Float32Array.of(1, 1, 1, 0, 1, 1)],
+      original: Int32Array.of(0, 0, 1, 2, 1, 2),
+      labels: Int32Array.of(0, 0, 1, 1, 1, 1),
+    };
+    const images = [0, 1, 2, 3, 4, 5];
+    // Images 1 and 4 leave with another answer; class 0 loses one of two, class 1 one of four.
+    expect(changesOf([{ scores: small, thresholds: [0.5], images }])).to.deep.equal({
+      disagreement: 2 / 6,
+      worstClassDrop: 1 / 2,
+    });
+    const halves = [
+      [0, 1, 2],
+      [3, 4, 5],
+    ].map((part) => ({ scores: small, thresholds: [0.5], images: part }));
+    expect(changesOf(halves)).to.deep.equal({ disagreement: 2 / 6, worstClassDrop: 1 / 2 });
+    expect(changesOf([{ scores: small, thresholds: [Infinity], images }])).to.deep.equal({
+      disagreement: 0,
+      worstClassDrop: 0,
+    });
   });
 });
