@@ -97,6 +97,8 @@ export interface Dataset {
   readonly classes: readonly string[];
   /** What the publisher calls the classes, in the same order (ImageNet: WordNet ids); absent where names do. */
   readonly classIds?: readonly string[];
+  /** What was decided where a folder was taken for a dataset, and what is left out. */
+  readonly notes?: readonly string[];
   /** Number of images of each published split. */
   readonly splits: Readonly<Record<PublishedSplit, number>>;
   /** Normalisation of networks that dgate trains; other checkpoints bring their own. */

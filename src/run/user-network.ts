@@ -60,7 +60,8 @@ export function datasetLabel(dataset: Experiment['dataset']): string {
 export function userSource(user: UserNetwork, experiment: Experiment, context: RunContext): NetworkSource {
   const { network, graph } = user;
   const choice = experiment.network as OnnxNetworkChoice;
-  const dataset = openDataset(experiment.dataset!, context);
+  const dataset = openDataset(experiment.dataset!, context, network.classes);
+  for (const note of dataset.notes ?? []) context.progress.note(note);
   const preprocessing =
     choice.preprocess === undefined
       ? dataset.preprocessing
@@ -84,10 +85,10 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
   };
 }
 
-function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunContext): Dataset {
+function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunContext, outputs: number): Dataset {
   if (typeof dataset === 'string') return datasetNamed(dataset, datasets);
   const { folder, preprocess, testShare, seed } = dataset;
-  return imageFolderDataset(folder, { preprocess: preprocess as Preprocessing, testShare, seed });
+  return imageFolderDataset(folder, { preprocess: preprocess as Preprocessing, testShare, seed, outputs });
 }
 
 function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, preprocessing: Preprocessing): void {

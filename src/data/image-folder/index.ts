@@ -5,9 +5,10 @@ import { selectImages } from '../images.js';
 import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
 import { classCounts, holdOut } from '../splits.js';
 import { type Geometry, geometryOf, usualGeometry } from './geometry.js';
+import { type FolderLayout, filesOf, imagesOf, layoutOf, type SplitFolder } from './layout.js';
 import { FileList } from './listing.js';
 import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
-import { foldersIn, imagesIn, isFolder, scanClassFolders } from './scan.js';
+import { imagesBelow, isFolder, sizeOf } from './scan.js';
 import { folderSource } from './source.js';
 
 /** Seed of the order of training images: always the same, so that cached results are found again. */
@@ -20,13 +21,16 @@ export interface ImageFolderOptions {
   readonly testShare?: number;
   /** Seeds that division. 0. */
   readonly seed?: number;
+  /** Classes of the network, where they are known: 1000 with folders named by ImageNet's ids mean ImageNet's classes. */
+  readonly outputs?: number;
   /** What the command line calls it; the folder's name if absent. */
   readonly name?: string;
 }
 
 /**
  * A folder of images as a dataset: `<dir>/<class>/<image>`, divided by seed into train and test; or
- * `<dir>/train/<class>/` beside `<dir>/test/<class>/` (or `val`, or `validation`). Classes are the folders' names, sorted.
+ * `<dir>/train/<class>/` beside `<dir>/test/<class>/` (or `val`, or `validation`; see `layout.ts`). Classes are the folders'
+ * names, sorted: as numbers where all are numbers.
  *
  * Training images come in a shuffled order that is always the same, so that any run of them is a sample of all classes.
  *
@@ -37,20 +41,20 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   const preprocessing = preprocessingNamed(options.preprocess);
   checkPreprocessing(preprocessing);
   const geometry = geometryOf(preprocessing, usualGeometry);
-  const layout = layoutOf(directory);
-  const classes = classesOf(layout);
+  const layout = layoutOf(directory, options.outputs);
+  const { classes, classIds, notes } = layout;
   const { testShare = 0.2, seed = 0, name = basename(directory) } = options;
   if (!(testShare > 0 && testShare < 1))
     throw new InputError(`testShare: ${testShare}; valid: a number between 0 and 1`);
   // Both splits of a folder without splits are parts of one list, which is built once.
-  const lists = new Map<string, Promise<FileList>>();
-  const list = (folder: string): Promise<FileList> => {
-    const found = lists.get(folder) ?? listFolder(folder, classes);
+  const lists = new Map<SplitFolder, Promise<FileList>>();
+  const list = (folder: SplitFolder): Promise<FileList> => {
+    const found = lists.get(folder) ?? listFolder(folder);
     lists.set(folder, found);
     return found;
   };
   const load = async (split: PublishedSplit, asked: Geometry): Promise<ImageSource> => {
-    const source = folderSource(await list(layout[split]), classes, asked);
+    const source = { ...folderSource(await list(layout[split]), classes, asked), ...(classIds && { classIds }) };
     if (layout.train !== layout.test) return source;
     const held = heldOf(source.count, testShare);
     const parts = holdOut(source.labels, classes.length, held, seed);
@@ -59,14 +63,16 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   const report = async (): Promise<DataReport> => {
     const counts = async (split: PublishedSplit) => classCounts((await load(split, geometry)).labels, classes.length);
     const imagesPerClass = { train: await counts('train'), test: await counts('test') };
-    return { dataset: name, directory, outcome: 'present', files: [], imagesPerClass };
+    return { dataset: name, directory, outcome: 'present', files: [], notes, imagesPerClass };
   };
   return {
     name,
     description: `${classes.length} classes of images in ${directory}`,
     input: { channels: 3, height: geometry.crop, width: geometry.crop },
     classes,
-    splits: countsOf(layout, classes, testShare),
+    ...(classIds && { classIds }),
+    notes,
+    splits: countsOf(layout, testShare),
     preprocessing,
     isThere: () => Promise.resolve(true), // loading reports problems of the folder
     sources: [],
@@ -93,49 +99,30 @@ export async function unreadableIn(source: ImageSource, onBatch: (done: number) 
   return [...(source.unreadable?.values() ?? [])];
 }
 
-type Layout = Readonly<Record<PublishedSplit, string>>;
-
-function layoutOf(directory: string): Layout {
-  if (!isFolder(directory)) throw new InputError(`${directory}: no such folder; valid: a folder of class folders`);
-  const train = join(directory, 'train');
-  if (!isFolder(train)) return { train: directory, test: directory };
-  const test = ['test', 'val', 'validation'].map((name) => join(directory, name)).find(isFolder);
-  if (test === undefined) {
-    throw new InputError(`${directory}: has train/ but no test/, val/ or validation/ beside it`);
-  }
-  return { train, test };
-}
-
-function classesOf({ train, test }: Layout): string[] {
-  const classes = foldersIn(train);
-  if (classes.length < 2) {
-    throw new InputError(`${train}: ${classes.length} folders; valid: a folder for each of at least two classes`);
-  }
-  const strange = foldersIn(test).filter((name) => !classes.includes(name));
-  if (strange.length > 0)
-    throw new InputError(`${test}: ${strange.slice(0, 10).join(', ')}: no such class in ${train}`);
-  return classes;
-}
-
 /** Images of a folder without splits that become the test split. */
 function heldOf(count: number, testShare: number): number {
   return Math.min(count - 1, Math.max(1, Math.round(count * testShare)));
 }
 
-function countsOf({ train, test }: Layout, classes: readonly string[], testShare: number): Dataset['splits'] {
-  const count = (directory: string): number =>
-    classes.reduce((sum, name) => {
-      return sum + (isFolder(join(directory, name)) ? imagesIn(join(directory, name)).length : 0);
-    }, 0);
-  const all = count(train);
-  if (train !== test) return { train: all, test: count(test) };
+function countsOf({ train, test }: FolderLayout, testShare: number): Dataset['splits'] {
+  const all = imagesOf(train).length;
+  if (train !== test) return { train: all, test: imagesOf(test).length };
   const held = heldOf(all, testShare);
   return { train: all - held, test: held };
 }
 
-async function listFolder(directory: string, classes: readonly string[]): Promise<FileList> {
-  const folders = classes.map((name, label) => ({ name, label })).filter(({ name }) => isFolder(join(directory, name)));
-  const files = await scanClassFolders(directory, folders);
-  if (files.length < 2) throw new InputError(`${directory}: ${files.length} images in ${classes.length} class folders`);
-  return FileList.of(directory, files, ORDER_SEED);
+async function listFolder(split: SplitFolder): Promise<FileList> {
+  const files = await filesOf(split);
+  if (files.length < 2) {
+    throw new InputError(`${split.directory}: ${files.length} images in ${split.folders.length} class folders`);
+  }
+  return FileList.of(split.directory, files, ORDER_SEED);
+}
+
+/** All images in a folder and below it, without labels (each is -1): for what only compares answers. */
+export function unlabelledImages(directory: string, preprocessing: Preprocessing): ImageSource {
+  if (!isFolder(directory)) throw new InputError(`${directory}: no such folder; valid: a folder of images`);
+  const files = imagesBelow(directory).map((path) => ({ path, label: -1, bytes: sizeOf(join(directory, path)) }));
+  if (files.length === 0) throw new InputError(`${directory}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`);
+  return folderSource(FileList.of(directory, files, ORDER_SEED), [], geometryOf(preprocessing, usualGeometry));
 }

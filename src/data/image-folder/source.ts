@@ -59,8 +59,9 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
     }
     const path = join(list.directory, list.path(index));
     const size = list.sizes[index]!;
-    if (size > MOST_BYTES) {
-      unreadable.set(index, `${path}: more than ${MOST_BYTES} bytes`);
+    if (size > MOST_BYTES || size === 0) {
+      const what = size === 0 ? 'empty, or a link to nothing' : `more than ${MOST_BYTES} bytes`;
+      unreadable.set(index, `${path}: ${what}`);
       out.fill(0);
       return;
     }
