@@ -31,7 +31,7 @@ export function mergeRows(tables: readonly (readonly TableRow[])[]): TableRow[] 
 }
 
 function mergeRow(rows: readonly TableRow[]): TableRow {
-  const first = rows[0]!;
+  const { chosenAgain: _, ...first } = rows[0]!; // of one seed alone
   const mean = (of: (row: TableRow) => number): number => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
   const thresholds = rows.flatMap((row) => row.thresholds);
   return {

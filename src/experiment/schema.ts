@@ -84,6 +84,11 @@ const thresholds = z.strictObject(
       real(1e-6, 1, 'a share of the FLOPs above 0 and up to 1: 0.5 is half'),
       'a list of shares: [0.25, 0.5]',
     ).optional(),
+    /**
+     * Second intervals that take in the choice of thresholds: so many times choosing and reported images are both drawn
+     * anew, and the thresholds of each margin and budget are searched again. Default: none; 200 take seconds to minutes.
+     */
+    resamples: whole(20, 100_000).optional(),
     /** Thresholds to apply unchanged, one number per gate. Each is a row. */
     fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
       [],

@@ -38,6 +38,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
     ['budget_fraction', (row) => row.budget],
     ['disagreement_fraction', (row) => row.disagreement],
     ['worst_class_drop_fraction', (row) => row.worstClassDrop],
+    ...(rows.some((row) => row.chosenAgain !== undefined) ? chosenAgainColumns : []),
     ...(spread ? spreadColumns : []),
     ...(published ? publishedColumns : []),
   ]);
@@ -73,6 +74,14 @@ const measures = [
 
 type Cell = string | number | null | undefined;
 type TableColumn = Column<TableRow, Cell>;
+
+/** Ends of the intervals that take in the choice of thresholds. */
+const chosenAgainColumns: readonly TableColumn[] = [
+  ['accuracy_drop_chosen_again_low_fraction', (row) => row.chosenAgain?.accuracyDrop[0]],
+  ['accuracy_drop_chosen_again_high_fraction', (row) => row.chosenAgain?.accuracyDrop[1]],
+  ['flops_reduction_chosen_again_low_fraction', (row) => row.chosenAgain?.flopsReduction[0]],
+  ['flops_reduction_chosen_again_high_fraction', (row) => row.chosenAgain?.flopsReduction[1]],
+];
 
 /** Ends of the 95 % intervals. */
 const intervalColumns = measures.flatMap(({ key, column }): TableColumn[] => [

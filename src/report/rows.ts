@@ -51,6 +51,11 @@ export interface TableRow {
    * only sums over images are known.
    */
   readonly intervals: RowIntervals | null;
+  /**
+   * 95 % intervals with thresholds searched again on choosing images drawn anew, reported images too; absent where they were
+   * not asked for.
+   */
+  readonly chosenAgain?: Pick<RowIntervals, 'accuracyDrop' | 'flopsReduction'>;
   /** Seeds of the row, which is their mean. */
   readonly seeds: readonly number[];
   /** Spread over the seeds; null for a single seed. */

@@ -5,7 +5,7 @@ import { endsOf, type IntervalEnds } from '../statistics/interval.js';
 import { searches, searchMethods } from '../thresholds/methods.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import type { RunOutcome } from './outcome.js';
-import type { Row } from './search.js';
+import type { ChosenAgain, Row } from './search.js';
 import { originalSpeed, speedOf } from './speeds.js';
 
 /** What a table is made of: a run, or what is known of it before its analysis. */
@@ -79,6 +79,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     ...speedOf(timing, thresholds),
     exits: exits.map((number) => number / count),
     intervals: intervalsOf(row.intervals, original.flops),
+    ...(row.chosenAgain !== undefined && { chosenAgain: chosenAgainOf(row.chosenAgain, original.flops) }),
     seeds: [experiment.seed],
     spread: null,
     ...row.changes,
@@ -95,6 +96,16 @@ function intervalsOf({ accuracy, accuracyDrop, flops }: Intervals, originalFlops
     accuracy: endsOf(accuracy),
     accuracyDrop: endsOf(accuracyDrop),
     flops: endsOf(flops),
+    flopsReduction: [1 - flops.high / originalFlops, 1 - flops.low / originalFlops],
+  };
+}
+
+function chosenAgainOf(
+  { accuracyDrop, flops }: ChosenAgain,
+  originalFlops: number,
+): NonNullable<TableRow['chosenAgain']> {
+  return {
+    accuracyDrop: endsOf(accuracyDrop),
     flopsReduction: [1 - flops.high / originalFlops, 1 - flops.low / originalFlops],
   };
 }
@@ -153,7 +164,7 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
 /** What a reader must know of the table's thresholds and intervals; a line without a name goes on with the one before. */
 export function thresholdFacts({ rows, experiment }: TableBasis): [name: string, value: string][] {
   if (rows.length === 0) return [];
-  const { margins, search, validation } = experiment.thresholds;
+  const { margins, search, validation, resamples } = experiment.thresholds;
   const chosen = validation.kind === 'cross-fit' ? "each fold's thresholds" : 'thresholds';
   const facts = [
     ...(margins.length === 0
@@ -161,6 +172,9 @@ export function thresholdFacts({ rows, experiment }: TableBasis): [name: string,
       : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searches[method].words).join('; ')}`]),
     ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
     `± half of the 95 % interval over the reported images (score intervals, paired), ${chosen} as they are`,
+    ...(resamples === undefined
+      ? []
+      : [`chosen_again in table.csv: both samples drawn anew ${resamples} times, thresholds searched again each time`]),
   ];
   return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
 }

@@ -8,7 +8,7 @@ import type { Images } from './images.js';
 import type { RunOutcome, Splits } from './outcome.js';
 import { searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
-import { originalAccuracy, partsOf, searchAndEvaluate } from './search.js';
+import { originalAccuracy, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
 import { mapSplits } from './splits.js';
 import { openStages, type SplitFeatures, type Stages, setsIn } from './stages.js';
 import type { CachedGate } from './train.js';
@@ -46,7 +46,8 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   // Thresholds chosen on validation images, rows reported on the others.
   const rows = await stages.timed('search', () => {
     const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-    return searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
+    const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
+    return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops);
   });
   const everyImage = Int32Array.from({ length: scores.test.count }, (_, i) => i);
   const found = {

@@ -1,6 +1,9 @@
 import { stratifiedFolds } from '../data/splits.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
+import { Random } from '../random.js';
+import { percentileInterval } from '../statistics/bootstrap.js';
+import type { Interval } from '../statistics/interval.js';
 import {
   combine,
   type Evaluation,
@@ -45,8 +48,17 @@ export interface Row {
   readonly validation?: Evaluation;
   /** 95 % intervals over the choice of the reported images, thresholds as they are. */
   readonly intervals: Intervals;
+  /** 95 % intervals with thresholds searched again on choosing images drawn anew; only where `resamples` asks for them. */
+  readonly chosenAgain?: ChosenAgain;
   /** How its answers differ from the original's, on the reported images. */
   readonly changes: Changes;
+}
+
+/** Intervals over the draw of the images that choose and of those that are reported. */
+export interface ChosenAgain {
+  readonly accuracyDrop: Interval;
+  /** Average FLOPs per image. */
+  readonly flops: Interval;
 }
 
 /**
@@ -126,6 +138,50 @@ export function searchAndEvaluate(
         });
   const given = fixed.map((row) => report({ kind: 'fixed', thresholds: parts.map(() => row) }));
   return [...searched, ...budgeted, ...guaranteed, ...given];
+}
+
+/** The rows of margins and budgets with intervals over both samples: percentiles of as many replicates as asked for. */
+export function withChosenAgain(
+  rows: readonly Row[],
+  experiment: Experiment,
+  parts: readonly Part[],
+  costs: ExitCosts,
+  original: number,
+): Row[] {
+  const { resamples } = experiment.thresholds;
+  if (resamples === undefined) return [...rows];
+  const searchedOnly = { ...experiment.thresholds, fixed: [], guarantee: undefined, resamples: undefined };
+  const random = new Random(experiment.seed, 'choosing again');
+  const replicates = Array.from({ length: resamples }, () => {
+    const drawn = drawParts(random, parts);
+    const images = drawn.reduce((sum, { evaluation }) => sum + evaluation.images.length, 0);
+    const right = drawn.reduce((sum, { evaluation: { scores, images } }) => {
+      return sum + originalAccuracy(scores, images) * images.length;
+    }, 0);
+    return searchAndEvaluate({ ...experiment, thresholds: searchedOnly }, drawn, costs, original).map(
+      ({ evaluation: { accuracy, flops } }) => ({ drop: right / images - accuracy, flops }),
+    );
+  });
+  return rows.map((row, i) => {
+    if (row.kind !== 'margin' && row.kind !== 'budget') return row;
+    const interval = (of: 'drop' | 'flops') =>
+      percentileInterval(
+        replicates.map((all) => all[i]![of]),
+        0.95,
+      );
+    return { ...row, chosenAgain: { accuracyDrop: interval('drop'), flops: interval('flops') } };
+  });
+}
+
+/** Images drawn with replacement, choosing and reported ones; in cross-fitting each fold, and the others choose for it. */
+function drawParts(random: Random, parts: readonly Part[]): Part[] {
+  const draw = (images: Int32Array): Int32Array => images.map(() => images[random.below(images.length)]!);
+  const reported = parts.map(({ evaluation }) => draw(evaluation.images));
+  return parts.map(({ selection, evaluation }, i) => {
+    const chosenOn =
+      parts.length === 1 ? draw(selection.images) : concatenate(reported.filter((_, other) => other !== i));
+    return { selection: { ...selection, images: chosenOn }, evaluation: { ...evaluation, images: reported[i]! } };
+  });
 }
 
 /** What each part's thresholds do on the images that the part reports, all parts together. */

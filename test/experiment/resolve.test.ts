@@ -130,7 +130,7 @@ describe('a preset', () => {
         'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
-      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, fixed, search, guarantee, validation',
+      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, resamples, fixed, search, guarantee, validation',
     ]);
   });
 
@@ -217,7 +217,7 @@ describe('a bad definition', () => {
     [
       'a misspelt key of thresholds',
       { thresholds: { margins: [0], fix: [] } },
-      'thresholds.fix: unknown key; valid: margins, budgets, fixed, search, guarantee, validation',
+      'thresholds.fix: unknown key; valid: margins, budgets, resamples, fixed, search, guarantee, validation',
     ],
     [
       'a misspelt key of validation',

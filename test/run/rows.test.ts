@@ -7,7 +7,7 @@ import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { Random } from '../../src/random.js';
 import { searchTables, tableRows, thresholdFacts } from '../../src/run/rows.js';
-import { originalAccuracy, partsOf, searchAndEvaluate } from '../../src/run/search.js';
+import { originalAccuracy, partsOf, searchAndEvaluate, withChosenAgain } from '../../src/run/search.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { rejection } from '../data/smallCifar10.js';
 import {
@@ -157,6 +157,30 @@ describe('the parts of a test set', () => {
       'thresholds.budgets: 0.6: the first exit alone costs 0.714 of the original; try more',
     );
   });
+
+  for (const kind of ['cross-fit', 'held-out'] as const) {
+    it(`have second intervals, of both samples drawn anew, where asked for (${kind})`, () => {
+      const scores = randomScores(400);
+      const wanted = [
+        set('thresholds.margins', [0.02]),
+        set('thresholds.fixed', [[0.5, 0.5]]),
+        set('thresholds.resamples', 60),
+      ];
+      const experiment = tinyExperiment(at, ...wanted, set('thresholds.validation', { kind }));
+      const parts = partsOf(experiment, scores, kind === 'held-out' ? randomScores(300) : undefined, 10);
+      const rows = searchAndEvaluate(experiment, parts, costs, 28);
+      const [searched, fixed] = withChosenAgain(rows, experiment, parts, costs, 28);
+      expect(fixed!.chosenAgain).to.equal(undefined);
+      const { flops, accuracyDrop } = searched!.chosenAgain!;
+      expect(searched!.evaluation.flops).to.be.within(flops.low, flops.high);
+      // Gates that know nothing: which thresholds are found varies far more than what one choice of them costs.
+      expect(flops.high - flops.low).to.be.above(2 * (searched!.intervals.flops.high - searched!.intervals.flops.low));
+      expect(accuracyDrop.high).to.be.above(accuracyDrop.low);
+      expect(withChosenAgain(rows, experiment, parts, costs, 28)[0]).to.deep.equal(searched);
+      const without = tinyExperiment(at, set('thresholds.margins', [0.02]));
+      expect(withChosenAgain(rows, without, parts, costs, 28)).to.deep.equal(rows);
+    });
+  }
 
   it('reach the required accuracy on the images that chose', () => {
     const scores = randomScores(400);
