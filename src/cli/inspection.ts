@@ -1,3 +1,4 @@
+import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
 import type { Cuts } from '../onnx/graph/cuts.js';
 import { layoutOf, whyNone } from '../onnx/graph/describe.js';
@@ -9,12 +10,22 @@ import { print, printJson } from './output.js';
 interface InspectOptions {
   readonly file: string;
   readonly logits: string | undefined;
+  readonly inputSize: string | undefined;
   readonly json: boolean;
 }
 
 /** `dgate model inspect` */
-export async function inspectModel({ file, logits, json }: InspectOptions): Promise<void> {
-  const { graph, cuts } = await inspectFile(file, logits);
+export async function inspectModel({ file, logits, inputSize: text, json }: InspectOptions): Promise<void> {
+  const sides = text?.split('x').map(Number) ?? [];
+  const [height, width = height] = sides;
+  if (
+    text !== undefined &&
+    (sides.length > 2 || ![height, width].every((side) => Number.isInteger(side) && side! > 0))
+  ) {
+    throw new InputError(`--input-size ${text}; valid: HEIGHTxWIDTH in pixels, 224x224 for example`);
+  }
+  const inputSize = text === undefined ? undefined : ([height!, width!] as const);
+  const { graph, cuts } = await inspectFile(file, { logits, inputSize });
   const document = inspection(file, graph, cuts);
   if (json) printJson(document);
   else print(render(document));
@@ -29,10 +40,11 @@ function inspection(file: string, graph: PreparedGraph, found: Cuts) {
     file,
     sha256: model.file.sha256,
     opset: model.opset,
-    input: { name, channels, height, width, order: order === 'first' ? 'NCHW' : 'NHWC' },
-    output: { name: model.logits, classes: shapes.get(model.logits)![0][1]! },
+    input: { name, channels, height, width, order },
+    output: { name: model.logits, classes: shapes.get(graph.logits)![0][1]! },
     parameters: graph.parameters,
     flops: flops.total,
+    flopsByBits: Object.fromEntries([8, 16, 32].map((bits) => [bits, flopsOfWidth(flops, bits)])),
     notCounted: flops.notCounted,
     unknownCost: flops.unknown,
     cuts: cuts.map((cut, index) => ({
@@ -41,26 +53,24 @@ function inspection(file: string, graph: PreparedGraph, found: Cuts) {
       shape: cut.shape,
       layout: layoutOf(cut).layout,
       flops: cut.flops,
+      flops8Bit: cut.flops8,
       share: cut.flops / flops.total,
       proposed: proposed.includes(index),
       alike: cut.alike.map(({ tensor }) => tensor),
     })),
+    notes: graph.notes,
     why: proposed.length === 0 ? whyNone(found) : missingNotes(found),
   };
 }
+
+const flopsOfWidth = ({ perNode, widths }: Cuts['flops'], bits: number): number =>
+  perNode.reduce((sum, flops, i) => sum + (widths[i] === bits ? flops : 0), 0);
 
 type Inspection = ReturnType<typeof inspection>;
 
 /** Why there are fewer than four; null where there are four. */
 function missingNotes({ missing }: Cuts): string | null {
-  const notes = missing.map(({ share, tensors }) => {
-    const few = tensors.slice(0, 3).join(', ');
-    const why =
-      tensors.length > 1
-        ? `${few}${tensors.length > 3 ? ` and ${tensors.length - 3} more` : ''} are all needed there`
-        : 'no place is near';
-    return `none at ${Math.round(100 * share)} % of the FLOPs: ${why}`;
-  });
+  const notes = missing.map(({ share, why }) => `none at ${Math.round(100 * share)} % of the FLOPs: ${why}`);
   return notes.length === 0 ? null : notes.join('; ');
 }
 
@@ -72,6 +82,7 @@ function render(found: Inspection): string {
   const { input, output, flops, notCounted, unknownCost, cuts, why } = found;
   const every = Math.ceil(cuts.length / MOST_ROWS);
   const shown = cuts.filter((cut, i) => cut.proposed || i % every === 0);
+  const has8Bit = found.flopsByBits[8] !== 0;
   const rows = shown.map((cut) => [
     cut.proposed ? '*' : '',
     cut.tensor,
@@ -79,6 +90,7 @@ function render(found: Inspection): string {
     cut.shape.join(' x '),
     cut.layout,
     number(cut.flops),
+    ...(has8Bit ? [number(cut.flops8Bit)] : []),
     `${(100 * cut.share).toFixed(1)} %`,
   ]);
   const proposed = cuts.filter((cut) => cut.proposed).map(({ tensor }) => `'${tensor}'`);
@@ -88,8 +100,12 @@ function render(found: Inspection): string {
     `Not counted: ${notCounted.map(({ op, count }) => `${op} ${count}`).join(', ') || 'nothing'}`,
     ...(unknownCost.length > 0 ? [`Of unknown cost, so that the FLOPs are too few: ${unknownCost.join(', ')}`] : []),
   ];
-  const table = renderColumns(['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', 'Share'], rows);
+  const table = renderColumns(
+    ['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', ...(has8Bit ? ['Of 8 bits'] : []), 'Share'],
+    rows,
+  );
   const below = [
+    ...found.notes.map((note) => `Changed on reading: ${note}`),
     ...(every > 1 ? [`${number(shown.length)} of ${number(cuts.length)} places; all of them: --json`] : []),
     'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
     ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),

@@ -49,6 +49,8 @@ export const onnxNetworkSchema = z.strictObject({
     .default('auto'),
   /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
   logits: text('the name of an output', /./).optional(),
+  /** Height and width of its images in pixels, where the file leaves them open. */
+  inputSize: z.tuple([whole(1, 4096), whole(1, 4096)], { error: '[height, width] in pixels' }).optional(),
   /** How the network wants its pixels, where the dataset does not say it: a name or numbers. */
   preprocess: preprocess.optional(),
 });

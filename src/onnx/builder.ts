@@ -182,6 +182,13 @@ export class GraphBuilder {
   }
 }
 
+/** Nodes that are added to a user's graph, and their constants; `name` tells those of one step from another's. */
+export class Rewriter extends GraphBuilder {
+  override fresh(stem: string): string {
+    return super.fresh(`dgate/${this.name}/${stem}`);
+  }
+}
+
 function valueInfo(name: string, type: DataType, dims?: readonly (number | string)[]): ValueInfoMessage {
   const elem_type = dataTypes[type];
   // ONNX Runtime infers the dimensions; no shape differs from a shape with zero dimensions.

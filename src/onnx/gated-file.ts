@@ -4,6 +4,7 @@ import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
+import { domains } from './graph/formats.js';
 import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from './proto.js';
 
 /** Increase when older files can no longer be read. */
@@ -132,7 +133,7 @@ const operators = new Set([
 function strangeOperator(graph: GraphMessage): string | undefined {
   for (const { op_type: operator, domain, attribute } of graph.node) {
     if (!operators.has(operator)) return operator;
-    if (domain !== undefined && domain !== '' && domain !== 'ai.onnx') return `${domain}.${operator}`;
+    if (!domains.has(domain)) return `${domain}.${operator}`;
     for (const { g } of attribute) {
       const inside = g == null ? undefined : strangeOperator(g);
       if (inside !== undefined) return inside;

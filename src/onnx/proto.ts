@@ -84,6 +84,8 @@ export interface TensorMessage {
   readonly raw_data: Uint8Array;
   /** Where a file has them instead of raw bytes. */
   readonly float_data?: readonly number[];
+  readonly double_data?: readonly number[];
+  readonly int32_data?: readonly number[];
   readonly int64_data?: readonly (number | { toNumber(): number })[];
   /** 1: the data lie in another file; dgate neither writes nor reads such a tensor. */
   readonly data_location?: number;

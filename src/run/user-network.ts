@@ -14,8 +14,9 @@ import { type Cuts, findCuts } from '../onnx/graph/cuts.js';
 import { describeGraph } from '../onnx/graph/describe.js';
 import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
-import { checkUserModel } from '../onnx/graph/user-model.js';
+import { checkUserModel, type ModelOptions, type UserModel } from '../onnx/graph/user-model.js';
 import type { UserNetwork } from '../onnx/loaded.js';
+import { dataTypes } from '../onnx/proto.js';
 import { ifThere } from '../system-error.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
@@ -27,25 +28,25 @@ export interface Inspected {
 }
 
 /** @throws InputError where the file cannot be read or holds what is not supported */
-export async function inspectFile(path: string, logits?: string): Promise<Inspected> {
-  const graph = await prepareGraph(checkUserModel(await readUserFile(path), logits), runModelOf(path));
+export async function inspectFile(path: string, options: ModelOptions = {}): Promise<Inspected> {
+  const graph = await prepareGraph(checkUserModel(await readUserFile(path), options), runModelOf(path));
   return { graph, cuts: findCuts(graph) };
 }
 
 /** The last file looked at: a command checks its experiment first and runs it then, and seeds follow each other. */
 let last: { readonly key: string; readonly inspected: Promise<Inspected> } | undefined;
 
-function inspectOnce(path: string, logits: string | undefined, state: string): Promise<Inspected> {
-  const key = JSON.stringify([resolve(path), logits, state]);
-  if (last?.key !== key) last = { key, inspected: inspectFile(path, logits) };
+function inspectOnce(path: string, options: ModelOptions, state: string): Promise<Inspected> {
+  const key = JSON.stringify([resolve(path), options, state]);
+  if (last?.key !== key) last = { key, inspected: inspectFile(path, options) };
   return last.inspected;
 }
 
 /** The network of an experiment that names an ONNX file. @throws InputError */
 export async function openUserNetwork(choice: OnnxNetworkChoice, dataset: string): Promise<UserNetwork> {
-  const { file, logits, gatesAfter } = choice;
+  const { file, logits, inputSize, gatesAfter } = choice;
   const found = await ifThere(file, stat(file));
-  const { graph, cuts } = await inspectOnce(file, logits, `${found?.size} ${found?.mtimeMs}`);
+  const { graph, cuts } = await inspectOnce(file, { logits, inputSize }, `${found?.size} ${found?.mtimeMs}`);
   const name = basename(file).replace(/\.onnx$/, '');
   return { graph, network: describeGraph(graph, cuts, { name, dataset, gatesAfter }) };
 }
@@ -68,6 +69,7 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
       : preprocessingNamed(choice.preprocess as string | Preprocessing);
   checkPreprocessing(preprocessing);
   checkFit(network, dataset, preprocessing);
+  checkBytes(graph.model, preprocessing);
   const { path, sha256 } = graph.model.file;
   return {
     network,
@@ -89,6 +91,14 @@ function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunConte
   if (typeof dataset === 'string') return datasetNamed(dataset, datasets);
   const { folder, preprocess, testShare, seed } = dataset;
   return imageFolderDataset(folder, { preprocess: preprocess as Preprocessing, testShare, seed, outputs });
+}
+
+/** A network that normalises inside gets pixels as they are. @throws InputError */
+function checkBytes({ input, file }: UserModel, { mean, std }: Preprocessing): void {
+  const isPlain = mean.every((value) => value === 0) && std.every((value) => Math.abs(255 * value - 1) < 1e-6);
+  if (input.type !== dataTypes.uint8 || isPlain) return;
+  const valid = "valid: preprocess 'bytes', or { mean: [0, 0, 0], std: [1 / 255, 1 / 255, 1 / 255], resize, crop }";
+  throw new InputError(`${file.path}: takes bytes and normalises them itself; ${valid}`);
 }
 
 function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, preprocessing: Preprocessing): void {

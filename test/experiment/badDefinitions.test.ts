@@ -28,7 +28,14 @@ const numbers = {
 };
 const own = {
   ...right,
-  network: { kind: 'onnx', file: 'model.onnx', gatesAfter: ['a', 'b'], logits: 'y', preprocess: numbers },
+  network: {
+    kind: 'onnx',
+    file: 'model.onnx',
+    gatesAfter: ['a', 'b'],
+    logits: 'y',
+    inputSize: [8, 8],
+    preprocess: numbers,
+  },
   dataset: { kind: 'image-folder', folder: 'images', preprocess: numbers, testShare: 0.2, seed: 1 },
 };
 const two = [{ network: 'resnet20-cifar10', checkpoint: 'a' }, { network: 'resnet56-cifar10' }];
@@ -92,6 +99,7 @@ const fields: Readonly<Record<string, Field>> = {
   'network.file': text(),
   'network.gatesAfter': { type: 'text or list', wrong: ['', 'all', [], [''], [1], [null]] },
   'network.logits': text(),
+  'network.inputSize': { type: 'list', wrong: [[], [1], [0, 1], [1.5, 2], [1, 2, 3], [4097, 1]] },
   ...preprocessing('network'),
   'network.networks': list([], [two[0]], ['resnet20-cifar10', 'resnet56-cifar10'], [{ ...two[0], seed: 1 }, two[1]]),
   'network.confidence': text('margin', 'MAX'),

@@ -8,7 +8,7 @@ import { type Cuts, findCuts } from '../../src/onnx/graph/cuts.js';
 import { describeGraph } from '../../src/onnx/graph/describe.js';
 import { type PreparedGraph, prepareGraph } from '../../src/onnx/graph/prepare.js';
 import { readUserFile } from '../../src/onnx/graph/read.js';
-import { checkUserModel } from '../../src/onnx/graph/user-model.js';
+import { checkUserModel, type ModelOptions } from '../../src/onnx/graph/user-model.js';
 import type { UserNetwork } from '../../src/onnx/loaded.js';
 import { Random } from '../../src/random.js';
 
@@ -81,9 +81,9 @@ export interface Opened {
   readonly cuts: Cuts;
 }
 
-export async function open(path: string, logits?: string): Promise<Opened> {
+export async function open(path: string, options: ModelOptions = {}): Promise<Opened> {
   const graph = await prepareGraph(
-    checkUserModel(await readUserFile(path), logits),
+    checkUserModel(await readUserFile(path), options),
     runModelOf(path, openInProcess(path)),
   );
   return { graph, cuts: findCuts(graph) };

@@ -71,6 +71,7 @@ const inspectCommand = defineCommand({
     yargs
       .positional('file', { type: 'string', demandOption: true, describe: 'a trained classifier as ONNX' })
       .option('logits', textOption('output with a number for each class'))
+      .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
       .option('json', flag('as JSON'))
       .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
   run: async (options) => (await import('../inspection.js')).inspectModel(options),

@@ -3,6 +3,8 @@ import type { Preprocessing } from '../preprocess.js';
 
 const imagenet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 const half = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+/** Pixels as they are, 0 to 255: for networks that normalise them themselves. */
+const bytes = { mean: [0, 0, 0], std: [1 / 255, 1 / 255, 1 / 255] };
 const caffeMean = [103.939, 116.779, 123.68].map((value) => value / 255);
 
 /**
@@ -30,6 +32,7 @@ export const preprocessings = {
     squash: true,
     order: 'bgr',
   },
+  bytes: { ...bytes, resize: 256, crop: 224, interpolation: 'bilinear' },
 } as const satisfies Record<string, Preprocessing>;
 
 export type PreprocessingName = keyof typeof preprocessings;

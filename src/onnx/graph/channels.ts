@@ -1,70 +1,71 @@
 import type { NodeMessage } from '../proto.js';
-import type { PreparedGraph } from './prepare.js';
-import { inputsOf, outputsOf } from './values.js';
+import { isConstant, type PreparedGraph } from './prepare.js';
+import { inputsOf, intsOf, outputsOf } from './values.js';
 
 /** The channel axis of one image's features: the first or the last; a row has only one axis. */
 export type ChannelAxis = 'first' | 'last';
 
 /** Operators with images as [n, channels, ...], always. */
-const channelsFirst = new Set([
-  ...['Conv', 'ConvTranspose', 'FusedConv', 'BatchNormalization', 'InstanceNormalization', 'GroupNormalization', 'LRN'],
-  ...['MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'LpPool', 'DepthToSpace', 'SpaceToDepth'],
-]);
+const channelsFirst =
+  /^((Fused|QLinear|Nhwc)?Conv(Transpose|Integer)?|(Batch|Instance|Group)Normalization|LRN|(QLinear)?(Global)?(Max|Average|Lp)Pool|DepthToSpace|SpaceToDepth)$/;
 /** Operators that sum over or normalise the last axis. */
-const channelsLast = new Set([
-  'MatMul',
-  'FusedMatMul',
-  'LayerNormalization',
-  'RMSNormalization',
-  'SkipLayerNormalization',
-]);
+const channelsLast =
+  /^((Fused|QLinear|DynamicQuantize)?MatMul(Integer(ToFloat)?)?|(Skip)?(Simplified)?LayerNormalization|RMSNormalization|(MultiHead|Q)?Attention|MatMulNBits)$/;
+
+/** Operators that give an axis another length, or divide it. */
+const reshaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
 
 /**
- * Finds the channel axis of tensors from the operators that produce them. Reshaped tensors, for which that is unknown, count
- * as tokens [tokens, channels] or, if height and width would be equal, as a map.
+ * Finds the channel axis of tensors: where a convolution or an image begins with it, it is followed through the nodes behind,
+ * also through those that mix another axis. Undefined where it is lost, or where inputs of a node disagree.
  *
  * Makes one pass over all nodes; the returned function is a look-up.
  */
-export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAxis {
-  const { nodes, shapes } = graph;
-  const rank = (name: string): number => shapes.get(name)?.[0].length ?? 0;
-  const axes = new Map<string, number>();
+export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAxis | undefined {
+  const { nodes, shapes, model } = graph;
+  const axes = new Map<string, number>([[model.input.value, 1]]);
   for (const node of nodes) {
-    for (const name of outputsOf(node)) {
-      const axis = axisBehind(node, name, graph, axes);
-      if (axis !== undefined) axes.set(name, axis);
-    }
+    const axis = axisBehind(node, graph, axes);
+    if (axis !== undefined) for (const name of outputsOf(node)) axes.set(name, axis);
   }
   return (tensor) => {
-    const axis = axes.get(tensor);
-    const [, a, b, c] = shapes.get(tensor)![0];
-    if (axis === 1) return 'first';
-    if (axis === rank(tensor) - 1) return 'last';
-    return rank(tensor) === 4 && b === c && a !== b ? 'first' : 'last';
+    const [axis, rank] = [axes.get(tensor), shapes.get(tensor)![0].length];
+    if (rank === 2) return 'last';
+    return axis === 1 ? 'first' : axis === rank - 1 ? 'last' : undefined;
   };
 }
 
-/** The channel axis of a value, with the batch as axis 0; undefined if unknown. */
-function axisBehind(
-  node: NodeMessage,
-  name: string,
-  { shapes, constants }: PreparedGraph,
-  axes: ReadonlyMap<string, number>,
-): number | undefined {
-  const rank = shapes.get(name)?.[0].length ?? 0;
-  if (channelsFirst.has(node.op_type)) return 1;
-  if (channelsLast.has(node.op_type)) return rank - 1;
+/** The channel axis of a node's results, with the batch as axis 0; undefined if unknown. */
+function axisBehind(node: NodeMessage, graph: PreparedGraph, axes: ReadonlyMap<string, number>): number | undefined {
+  const { shapes } = graph;
+  const sizesOf = (name: string): readonly number[] => shapes.get(name)?.[0] ?? [];
+  const [first = ''] = node.input;
+  const [before, after] = [sizesOf(first), sizesOf(node.output[0]!)];
+  const rank = after.length;
+  if (channelsFirst.test(node.op_type)) return 1;
+  const known = axes.get(first);
   if (node.op_type === 'Transpose') {
-    const before = axes.get(node.input[0]!);
-    const perm = node.attribute.find((attribute) => attribute.name === 'perm')?.ints?.map(Number);
-    return before === undefined || perm === undefined ? undefined : perm.indexOf(before);
+    const perm = intsOf(node, 'perm') ?? before.map((_, i) => before.length - 1 - i);
+    return known === undefined ? undefined : perm.indexOf(known);
   }
-  if (reshaping.has(node.op_type)) return undefined;
-  // Element-wise operators keep the axes.
-  const source = inputsOf(node).find(
-    (input) => axes.has(input) && !constants.has(input) && shapes.get(input)?.[0].length === rank,
-  );
-  return source === undefined ? undefined : axes.get(source);
+  if (reshaping.has(node.op_type)) return known === undefined ? undefined : axisReshaped(known, before, after);
+  const sources = inputsOf(node).filter((name) => !isConstant(graph, name) && sizesOf(name).length === rank);
+  const found = new Set(sources.flatMap((name) => axes.get(name) ?? []));
+  const [axis, ...others] = found;
+  if (!channelsLast.test(node.op_type)) return others.length === 0 ? axis : undefined;
+  // A product with weights mixes the last axis: of tokens where another one is known to be the channels'.
+  if (sources.length === 1) return axis ?? rank - 1;
+  return others.length === 0 && (axis ?? rank - 1) === rank - 1 ? (axis ?? rank - 1) : undefined;
 }
 
-const reshaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Einsum']);
+/** Where an axis goes that keeps its length, with as many numbers before it. */
+function axisReshaped(axis: number, before: readonly number[], after: readonly number[]): number | undefined {
+  const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+  const outer = product(before.slice(0, axis));
+  let all = 1;
+  for (const [i, size] of after.entries()) {
+    if (i > 0 && all === outer && size === before[axis]) return i;
+    all *= size;
+  }
+  return undefined;
+}

@@ -1,7 +1,9 @@
 import type { NodeMessage } from '../proto.js';
+import { batchAxis } from './batch.js';
 import { type ChannelAxis, channelAxes } from './channels.js';
 import { type GraphFlops, graphFlops } from './flops.js';
-import type { PreparedGraph } from './prepare.js';
+import { formatTypes } from './formats.js';
+import { isConstant, type PreparedGraph } from './prepare.js';
 import { inputsOf, outputsOf } from './values.js';
 
 /** A tensor that all paths pass through: the graph can be cut there, and a gate can read it. */
@@ -14,6 +16,8 @@ export interface Place {
   readonly channels: ChannelAxis;
   /** FLOPs of one image up to here. */
   readonly flops: number;
+  /** Those among them that multiply 8-bit numbers. */
+  readonly flops8: number;
 }
 
 /** Places with the same FLOPs before them, represented by the last: an activation's output rather than its convolution's. */
@@ -21,10 +25,10 @@ export interface Cut extends Place {
   readonly alike: readonly Place[];
 }
 
-/** Why a graph cannot be cut at a share of its FLOPs: the values that are needed behind that point. */
+/** Why a graph cannot be cut at a share of its FLOPs, in words. */
 export interface Crossing {
   readonly share: number;
-  readonly tensors: readonly string[];
+  readonly why: string;
 }
 
 export interface Cuts {
@@ -48,24 +52,29 @@ export function findCuts(graph: PreparedGraph): Cuts {
   const axisOf = channelAxes(graph);
   const cuts: Cut[] = [];
   let alike: Place[] = [];
-  for (const { live, spent, node } of walk(graph, flops)) {
-    const [tensor] = live;
-    if (live.size !== 1 || tensor === graph.model.logits) continue;
-    const shape = featureShape(graph, tensor!);
-    if (shape === undefined) continue;
-    const place = { tensor: tensor!, op: node.op_type, shape, channels: axisOf(tensor!), flops: spent };
+  for (const { live, spent, spent8, node } of walk(graph, flops)) {
+    const [tensor = ''] = live;
+    if (live.size !== 1 || tensor === graph.logits || spent === 0 || spent === flops.total) continue;
+    const features = featuresIn(graph, tensor, axisOf);
+    if (typeof features === 'string') continue;
+    const place = { tensor, op: node.op_type, ...features, flops: spent, flops8: spent8 };
     const last = cuts.at(-1);
-    if (spent === 0) continue;
     if (last?.flops === spent) {
       // The last one alike stands for all.
-      alike.push({ tensor: last.tensor, op: last.op, shape: last.shape, channels: last.channels, flops: last.flops });
+      // Nodes behind 8-bit numbers are fast only where they read them themselves.
+      if (node.op_type === 'DequantizeLinear' && node.input[0] === last.tensor) {
+        alike.push(place);
+        continue;
+      }
+      const { alike: _, ...before } = last;
+      alike.push(before);
       cuts[cuts.length - 1] = { ...place, alike };
     } else {
       alike = [];
       cuts.push({ ...place, alike });
     }
   }
-  return { flops, cuts, ...propose(cuts, flops.total, (share) => crossing(graph, flops, share)) };
+  return { flops, cuts, ...propose(cuts, flops.total, (share) => crossing(graph, flops, axisOf, share)) };
 }
 
 /** The state of the graph after one of its nodes. */
@@ -75,38 +84,65 @@ interface State {
   readonly live: ReadonlySet<string>;
   /** FLOPs up to here. */
   readonly spent: number;
+  readonly spent8: number;
 }
 
-function* walk({ nodes, constants, model }: PreparedGraph, { perNode }: GraphFlops): Generator<State> {
-  const lastUse = new Map<string, number>([[model.logits, nodes.length]]);
+function* walk(graph: PreparedGraph, { perNode, widths }: GraphFlops): Generator<State> {
+  const { nodes, model } = graph;
+  const lastUse = new Map<string, number>([[graph.logits, nodes.length]]);
   nodes.forEach((node, index) => {
     for (const name of inputsOf(node)) {
-      if (!constants.has(name)) lastUse.set(name, Math.max(index, lastUse.get(name) ?? 0));
+      if (!isConstant(graph, name)) lastUse.set(name, Math.max(index, lastUse.get(name) ?? 0));
     }
   });
-  const live = new Set([model.input.name]);
-  let spent = 0;
+  const live = new Set([model.input.value]);
+  let [spent, spent8] = [0, 0];
   for (const [index, node] of nodes.entries()) {
     spent += perNode[index]!;
+    if (widths[index] === 8) spent8 += perNode[index]!;
     for (const name of outputsOf(node)) if (lastUse.has(name)) live.add(name);
     for (const name of inputsOf(node)) if (lastUse.get(name) === index) live.delete(name);
-    yield { node, live, spent };
+    yield { node, live, spent, spent8 };
   }
 }
 
-/** Values that are needed behind the point where a share of the FLOPs is spent. */
-function crossing(graph: PreparedGraph, flops: GraphFlops, share: number): Crossing {
+type AxisOf = ReturnType<typeof channelAxes>;
+
+/** Why there is no place at the point where a share of the FLOPs is spent. */
+function crossing(graph: PreparedGraph, flops: GraphFlops, axisOf: AxisOf, share: number): Crossing {
   for (const { live, spent } of walk(graph, flops)) {
-    if (spent / flops.total >= share) return { share, tensors: [...live] };
+    if (spent / flops.total < share) continue;
+    const [first = '', ...others] = live;
+    if (others.length === 0) {
+      const features = featuresIn(graph, first, axisOf);
+      return { share, why: typeof features === 'string' ? `${first} ${features}` : 'no place is near' };
+    }
+    const names = [...live].slice(0, 3).join(', ');
+    return {
+      share,
+      why: `${names}${live.size > 3 ? ` and ${live.size - 3} more` : ''} are all needed behind that point`,
+    };
   }
-  return { share, tensors: [] };
+  return { share, why: 'no place is near' };
 }
 
-/** Sizes of one image's part, if the value's first axis is the batch. */
-function featureShape({ shapes }: PreparedGraph, tensor: string): number[] | undefined {
-  const [one, two] = shapes.get(tensor)!;
-  const perImage = one[0] === 1 && two[0] === 2 && one.slice(1).every((size, i) => size === two[i + 1]);
-  return perImage && one.length >= 2 && one.length <= 4 ? one.slice(1) : undefined;
+/** One image's part of a value, [channels, ...] or [..., channels]; or why no gate can read it. */
+function featuresIn(graph: PreparedGraph, tensor: string, axisOf: AxisOf): Pick<Place, 'shape' | 'channels'> | string {
+  const { shapes, formats, constants } = graph;
+  const { type, quantised, isBlocked } = formats.get(tensor) ?? { type: formatTypes.float };
+  if (isBlocked === true) return "lies in blocks of channels, ONNX Runtime's own layout for one processor";
+  const isReal = type === formatTypes.float || type === formatTypes.float16;
+  const isScaled = quantised?.every((name) => constants.has(name)) ?? false;
+  if (!(isReal || isScaled)) return 'holds whole numbers of a scale that each image sets anew, or of none';
+  const [one, two] = shapes.get(tensor) ?? [[], []];
+  const axis = batchAxis([one, two]);
+  if (axis !== 0 || one[0] !== 1)
+    return axis === undefined || axis === 0 ? 'has no axis of images' : `has the images along its axis ${axis}`;
+  if (one.length < 2 || one.length > 4) return `has ${one.length} axes`;
+  const channels = axisOf(tensor);
+  if (channels === undefined)
+    return 'has channels along an axis that cannot be told: what goes into it disagrees, or was reshaped';
+  return { shape: one.slice(1), channels };
 }
 
 /** Shares of the FLOPs at which gates are proposed, and the tolerance. */

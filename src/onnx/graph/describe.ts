@@ -19,7 +19,8 @@ export function describeGraph(
     gatesAfter,
   }: { readonly name: string; readonly dataset: string; readonly gatesAfter: readonly string[] | 'auto' },
 ): OnnxNetwork {
-  const { input, logits, file } = graph.model;
+  const { logits } = graph;
+  const { input, file } = graph.model;
   const cuts =
     gatesAfter === 'auto'
       ? found.proposed.map((index) => found.cuts[index]!)
@@ -62,11 +63,9 @@ function chosenCuts(names: readonly string[], { cuts }: Cuts, path: string): Pla
 export function whyNone({ cuts, missing, flops }: Cuts): string {
   if (flops.total === 0) return 'nothing in it is counted as cost: it has no convolution, Gemm or MatMul';
   const [first] = missing;
-  const names = (first?.tensors ?? []).slice(0, 3).join(', ');
-  const more = (first?.tensors.length ?? 0) > 3 ? ` and ${first!.tensors.length - 3} more` : '';
   const elsewhere =
     cuts.length === 0 ? '' : `; places elsewhere: ${cuts.map((cut) => share(cut, flops.total)).join(', ')}`;
-  return `no place for a gate between a tenth and nine tenths of the FLOPs: at ${100 * (first?.share ?? 0)} % of them ${names}${more} are all needed behind that point${elsewhere}`;
+  return `no place for a gate between a tenth and nine tenths of the FLOPs: at ${100 * (first?.share ?? 0)} % of them ${first?.why ?? 'nothing is'}${elsewhere}`;
 }
 
 const share = ({ flops, tensor }: Cut, total: number): string => `${tensor} (${((100 * flops) / total).toFixed(1)} %)`;

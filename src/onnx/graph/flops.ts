@@ -1,10 +1,15 @@
 import type { NodeMessage } from '../proto.js';
+import { formatTypes } from './formats.js';
+import { isOwnDomain } from './opsets.js';
 import type { PreparedGraph } from './prepare.js';
+import { intOf, producersOf } from './values.js';
 
 /** FLOPs of a graph on one image: 2 x multiply-accumulates of convolutions, linear layers and matrix products. */
 export interface GraphFlops {
-  /** Of each node of `PreparedGraph.nodes`. */
+  /** Of each node of `PreparedGraph.nodes`, of any width. */
   readonly perNode: readonly number[];
+  /** Bits of the numbers that each node multiplies: 8, 16 or 32. */
+  readonly widths: readonly number[];
   readonly total: number;
   /** Operators that are not counted and how many there are, most first. */
   readonly notCounted: readonly { readonly op: string; readonly count: number }[];
@@ -26,35 +31,72 @@ const cheap = new Set(
     'Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ' +
     'ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize RMSNormalization Round Scatter ScatterElements ' +
     'ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze ' +
-    'Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor'
+    'Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor ' +
+    'QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearAdd QLinearMul QLinearConcat QLinearSigmoid ' +
+    'QLinearLeakyRelu QLinearAveragePool QLinearGlobalAveragePool QLinearReduceMean QLinearSoftmax QLinearWhere ' +
+    'BiasGelu FastGelu QuickGelu BiasSoftmax BiasSplitGelu SkipLayerNormalization SimplifiedLayerNormalization ' +
+    'SkipSimplifiedLayerNormalization NhwcMaxPool ReorderInput ReorderOutput Inverse'
   ).split(' '),
 );
 
 type ShapeOf = (name: string) => readonly number[];
 const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
+type Products = (node: NodeMessage, shapeOf: ShapeOf) => number;
+// A weight is [out, in / groups, kernel...]: each output number takes in / groups x kernel multiplications.
+const conv =
+  (weight: number): Products =>
+  ({ input, output }, shapeOf) =>
+    product(shapeOf(output[0]!)) * product(shapeOf(input[weight]!).slice(1));
+const gemm: Products = ({ input, output }, shapeOf) => {
+  const rows = shapeOf(output[0]!)[0]!;
+  return product(shapeOf(output[0]!)) * (product(shapeOf(input[0]!)) / rows);
+};
+const matMul: Products = (node, shapeOf) =>
+  product(shapeOf(node.output[0]!)) * shapeOf(node.input[0]!).at(intOf(node, 'transA', 0) === 1 ? -2 : -1)!;
+
 /** Multiply-accumulates on one image, by counted operator. */
-const counted: Readonly<Record<string, (node: NodeMessage, shapeOf: ShapeOf) => number>> = {
-  // A weight is [out, in / groups, kernel...]: each output number takes in / groups x kernel multiplications.
-  Conv: ({ input, output }, shapeOf) => product(shapeOf(output[0]!)) * product(shapeOf(input[1]!).slice(1)),
+const counted: Readonly<Record<string, Products>> = {
+  ...{ Conv: conv(1), FusedConv: conv(1), NhwcFusedConv: conv(1), ConvInteger: conv(1), QLinearConv: conv(3) },
   // A weight is [in, out / groups, kernel...]: each input number goes into out / groups x kernel outputs.
   ConvTranspose: ({ input }, shapeOf) => product(shapeOf(input[0]!)) * product(shapeOf(input[1]!).slice(1)),
-  Gemm: ({ input, output }, shapeOf) => {
-    const rows = shapeOf(output[0]!)[0]!;
-    return product(shapeOf(output[0]!)) * (product(shapeOf(input[0]!)) / rows);
-  },
-  MatMul: ({ input, output }, shapeOf) => product(shapeOf(output[0]!)) * shapeOf(input[0]!).at(-1)!,
+  ...{ Gemm: gemm, FusedGemm: gemm, QGemm: gemm },
+  ...{ MatMul: matMul, FusedMatMul: matMul, MatMulInteger: matMul, QLinearMatMul: matMul },
+  ...{ MatMulIntegerToFloat: matMul, DynamicQuantizeMatMul: matMul },
   Einsum: (node, shapeOf) => einsumProducts(node, shapeOf),
-  Attention: (node, shapeOf) => attentionProducts(node, shapeOf),
+  Attention: (node, shapeOf) =>
+    isOwnDomain(node.domain) ? attentionProducts(node, shapeOf) : fusedAttention(node, shapeOf),
+  // [n, tokens, size] each
+  MultiHeadAttention: ({ input }, shapeOf) => {
+    const [q, k, v] = [0, 1, 2].map((i) => shapeOf(input[i] ?? ''));
+    return q!.length === 3 && k!.length === 3 ? product(q!.slice(0, 2)) * k![1]! * (q![2]! + v![2]!) : Number.NaN;
+  },
 };
+
+/** Operators that multiply 8-bit numbers, whatever they read. */
+const narrow = /^(QLinear|QGemm|DynamicQuantizeMatMul)|Integer(ToFloat)?$/;
+
+/** Bits of the numbers that a node multiplies: 8 where both are 8-bit, also behind a `DequantizeLinear`. */
+function widthOf(
+  { op_type, input }: NodeMessage,
+  { formats }: PreparedGraph,
+  producers: ReadonlyMap<string, NodeMessage>,
+): number {
+  const isRestored = (name: string | undefined): boolean => producers.get(name ?? '')?.op_type === 'DequantizeLinear';
+  if (narrow.test(op_type) || (isRestored(input[0]) && isRestored(input[1]))) return 8;
+  return formats.get(input[0] ?? '')?.type === formatTypes.float16 ? 16 : 32;
+}
 
 /** Operators with known cost: none of them runs a subgraph, and none comes from an external library. */
 export const knownOperators: ReadonlySet<string> = new Set([...cheap, ...Object.keys(counted)]);
 
-export function graphFlops({ nodes, shapes }: PreparedGraph): GraphFlops {
+export function graphFlops(graph: PreparedGraph): GraphFlops {
+  const { nodes, shapes, constantNodes } = graph;
+  const producers = new Map([...producersOf(nodes), ...constantNodes]);
   const shapeOf: ShapeOf = (name) => shapes.get(name)?.[0] ?? [];
   const others = new Map<string, number>();
   const unknown = new Set<string>();
+  const widths = nodes.map((node) => widthOf(node, graph, producers));
   const perNode = nodes.map((node) => {
     const op = node.op_type;
     const macs = counted[op]?.(node, shapeOf);
@@ -65,6 +107,7 @@ export function graphFlops({ nodes, shapes }: PreparedGraph): GraphFlops {
   });
   return {
     perNode,
+    widths,
     total: perNode.reduce((sum, flops) => sum + flops, 0),
     notCounted: [...others]
       .map(([op, count]) => ({ op, count }))
@@ -85,6 +128,13 @@ function einsumProducts({ attribute, input }: NodeMessage, shapeOf: ShapeOf): nu
     });
   });
   return product([...sizes.values()]);
+}
+
+/** ONNX Runtime's `Attention`: images [n, tokens, size], weights [size, 3 x inner]; three projections, two products. */
+function fusedAttention({ input }: NodeMessage, shapeOf: ShapeOf): number {
+  const [images, weights] = [shapeOf(input[0]!), shapeOf(input[1]!)];
+  const [tokens, size, all] = [images[1]!, images[2]!, weights[1]!];
+  return images[0]! * tokens * (size * all + (2 * tokens * all) / 3);
 }
 
 /** ONNX's own `Attention` on [n, heads, tokens, size]: queries times keys, and the result times values. */

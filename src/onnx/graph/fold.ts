@@ -1,8 +1,8 @@
 import type { Budget } from '../../budget.js';
 import { normScaleAndShift, scaledRows } from '../../networks/lower.js';
-import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
+import type { NodeMessage, TensorMessage } from '../proto.js';
 import { asConstant } from './probe.js';
-import { inputsOf, outputsOf } from './values.js';
+import { floatsOf, inputsOf, outputsOf } from './values.js';
 
 /** Constants by name; folded weights are added. */
 type Constants = Map<string, TensorMessage>;
@@ -67,11 +67,3 @@ function foldedConv(
 
 /** The decimal value that was written: a float32 attribute rounds 1e-5, also ONNX's default, to 9.99999975e-6. */
 const epsilonOf = (attribute: number | undefined): number => Number((attribute ?? 1e-5).toPrecision(7));
-
-/** The numbers of a float32 tensor; undefined for other types. */
-export function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
-  if (tensor === undefined || tensor.data_type !== dataTypes.float) return undefined;
-  const { raw_data, float_data = [] } = tensor;
-  if (float_data.length > 0) return Float32Array.from(float_data);
-  return new Float32Array(Uint8Array.from(raw_data ?? []).buffer);
-}

@@ -1,9 +1,8 @@
 import { InputError } from '../../errors.js';
-import { GraphBuilder } from '../builder.js';
+import { Rewriter } from '../builder.js';
 import type { GraphMessage, ModelMessage, NodeMessage, TensorMessage } from '../proto.js';
-import { floatsOf } from './fold.js';
 import type { UserFile } from './read.js';
-import { attributeOf, intOf, intsOf, textOf } from './values.js';
+import { attributeOf, floatsOf, intOf, intsOf, textOf } from './values.js';
 
 /** Opset versions that are read. */
 const [LEAST_OPSET, MOST_OPSET] = [7, 25];
@@ -11,13 +10,6 @@ const [LEAST_OPSET, MOST_OPSET] = [7, 25];
 const [OWN_OPSET, TARGET_OPSET] = [13, 17];
 /** IR versions before 4 demand that initializers are inputs; dgate writes no older one than 8. */
 const LEAST_IR = 8;
-
-/** Nodes that are added to a user's graph, and their constants. */
-export class Rewriter extends GraphBuilder {
-  override fresh(stem: string): string {
-    return super.fresh(`dgate/${stem}`);
-  }
-}
 
 /** What a rule knows besides its node. */
 interface Source {
@@ -71,7 +63,7 @@ export function inCurrentOpset(file: UserFile): { readonly file: UserFile; reado
     const value = node.op_type === 'Constant' ? attributeOf(node, 'value')?.t : undefined;
     if (value != null) constants.set(node.output[0]!, value);
   }
-  const graph = upgraded(model.graph, { opset, hasOtherFloats, constants }, file);
+  const graph = upgraded(model.graph, { opset, hasOtherFloats, constants }, file, 'opset');
   const others = model.opset_import.filter((each) => !isOwn(each));
   const opset_import: ModelMessage['opset_import'] = [{ domain: '', version: TARGET_OPSET }, ...others];
   return { file: { ...file, model: { ...model, ir_version, opset_import, graph } }, opset };
@@ -84,11 +76,11 @@ export const isOwnDomain = (domain: string | undefined): boolean =>
 /** float16, float64, bfloat16 */
 const otherFloats = new Set([10, 11, 16]);
 
-function upgraded(graph: GraphMessage, source: Source, file: UserFile): GraphMessage {
-  const to = new Rewriter(graph.name);
-  for (const node of graph.node) {
-    const attribute = (node.attribute ?? []).map((each) =>
-      each.g == null ? each : { ...each, g: upgraded(each.g, source, file) },
+function upgraded(graph: GraphMessage, source: Source, file: UserFile, name: string): GraphMessage {
+  const to = new Rewriter(name);
+  for (const [index, node] of graph.node.entries()) {
+    const attribute = (node.attribute ?? []).map((each, i) =>
+      each.g == null ? each : { ...each, g: upgraded(each.g, source, file, `${name}/${index}.${i}`) },
     );
     const found = isOwnDomain(node.domain) && Object.hasOwn(rules, node.op_type) ? rules[node.op_type] : undefined;
     if (found === undefined || source.opset >= found[0]) {

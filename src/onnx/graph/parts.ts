@@ -5,9 +5,10 @@ import { GraphBuilder } from '../builder.js';
 import type { Parts } from '../gated-exits.js';
 import { dialectOf, type NetworkOutputs, type UserNetwork } from '../loaded.js';
 import { featureGraphNames, writePooling } from '../network.js';
-import type { NodeMessage } from '../proto.js';
+import type { NodeMessage, TensorMessage } from '../proto.js';
+import { writeAsFloat } from './ends.js';
 import type { PreparedGraph } from './prepare.js';
-import { inputsOf, outputsOf } from './values.js';
+import { inputsOf, neededNodes, outputsOf } from './values.js';
 
 /**
  * A user's network in parts, from one gate's tensor to the next: its nodes and weights, copied unchanged. All paths pass
@@ -21,17 +22,16 @@ export function userParts(
   const { network, graph } = user;
   const stages = gates.map(({ place }) => network.stages[place.stage - 1]!);
   const ends = [...stages.map(({ name }) => name), network.logits];
-  const starts = [graph.model.input.name, ...ends];
+  const starts = [graph.model.input.value, ...ends];
   const pieces = piecesOf(graph, ends);
   return {
     count: gates.length + 1,
     write(builder, part, [input]) {
-      const start = part === 0 ? writeOrder(builder, graph, input!) : input!;
-      const value = copyNodes(builder, graph, pieces[part]!, starts[part]!, start, ends[part]!);
+      const value = copyNodes(builder, graph, pieces[part]!, starts[part]!, input!, ends[part]!);
       const placed = gates[part];
       if (placed === undefined) return { distances: value, next: [] };
       const features = builder.fresh('features');
-      writeFeatures(builder, value, stages[part]!, placed.place.pooling, features);
+      writeFeatures(builder, graph, value, stages[part]!, placed.place.pooling, features);
       return { distances: writeGate(builder, part, placed, features), next: [value] };
     },
   };
@@ -49,12 +49,8 @@ export function userFeatureGraph(
   const stages = places.map(({ stage }) => network.stages[stage - 1]!);
   const ends = [...stages.map(({ name }) => name), ...(wanted === 'features' ? [] : [network.logits])];
   const pieces = piecesOf(graph, ends);
-  let start = graph.model.input.name;
-  let value = writeOrder(
-    builder,
-    graph,
-    builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]),
-  );
+  let start = graph.model.input.value;
+  let value = builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]);
   for (const [index, end] of ends.entries()) {
     value = copyNodes(builder, graph, pieces[index]!, start, value, end);
     start = end;
@@ -62,7 +58,7 @@ export function userFeatureGraph(
     if (stage === undefined) break;
     const { pooling } = places[index]!;
     const name = featureGraphNames.gate(index);
-    writeFeatures(builder, value, stage, pooling, name);
+    writeFeatures(builder, graph, value, stage, pooling, name);
     builder.output(name, 'float', ['batch', featureCount(stage, pooling)]);
   }
   if (wanted === 'features') return builder.encode({ network: network.name });
@@ -71,15 +67,22 @@ export function userFeatureGraph(
   return builder.encode({ network: network.name });
 }
 
-/** The nodes from one tensor to the next, in order. */
-function piecesOf({ nodes }: PreparedGraph, ends: readonly string[]): NodeMessage[][] {
+/** The nodes from one tensor to the next, in order, behind those that compute their constants. */
+function piecesOf({ nodes, constants, constantNodes, model }: PreparedGraph, ends: readonly string[]): NodeMessage[][] {
   let from = 0;
   return ends.map((end) => {
     const to = nodes.findIndex((node) => outputsOf(node).includes(end)) + 1;
     const piece = nodes.slice(from, to);
     from = to;
-    return piece;
+    const wanted = new Set(piece.flatMap(inputsOf).filter((name) => constantNodes.has(name)));
+    if (wanted.size === 0) return piece;
+    const all = new Set(constantNodes.values());
+    return [...neededNodes([...all], constants, [...wanted], model.file.path), ...piece];
   });
+}
+
+function addWeight(builder: GraphBuilder, weight: TensorMessage): string {
+  return builder.tensor({ ...weight, name: `weight/${weight.name}` });
 }
 
 /**
@@ -99,8 +102,7 @@ function copyNodes(
   const names = new Map([[from, as]]);
   const renamed = (name: string): string => {
     const weight = constants.get(name);
-    if (weight === undefined) return names.get(name) ?? '';
-    return builder.tensor({ ...weight, name: `weight/${name}` });
+    return weight === undefined ? (names.get(name) ?? '') : addWeight(builder, weight);
   };
   for (const node of nodes) {
     for (const name of inputsOf(node))
@@ -112,13 +114,18 @@ function copyNodes(
   return names.get(to)!;
 }
 
-/** Images come as [n, channels, height, width]; a network that wants the channels last gets them there. */
-function writeOrder(builder: GraphBuilder, { model }: PreparedGraph, images: string): string {
-  return model.input.order === 'first' ? images : builder.node('Transpose', [images], { perm: [0, 2, 3, 1] });
-}
-
 /** Writes a gate's pooling of a tensor in the layout of the user's network: to [n, features]. */
-function writeFeatures(builder: GraphBuilder, value: string, stage: OnnxStage, pooling: Pooling, output: string): void {
+function writeFeatures(
+  builder: GraphBuilder,
+  { formats, constants }: PreparedGraph,
+  tensor: string,
+  stage: OnnxStage,
+  pooling: Pooling,
+  output: string,
+): void {
+  const value = writeAsFloat(builder, tensor, formats.get(stage.name)!, (name) =>
+    addWeight(builder, constants.get(name)!),
+  );
   const gap = (channelsFirst: string): string =>
     builder.node('Flatten', [builder.node('GlobalAveragePool', [channelsFirst])], { axis: 1 }, output);
   const turned = (perm: readonly number[]): string => builder.node('Transpose', [value], { perm });

@@ -1,9 +1,12 @@
-import { InputError } from '../../errors.js';
+import { InputError, messageOf } from '../../errors.js';
 import type { NodeMessage, TensorMessage } from '../proto.js';
+import { countLocally, openBatch } from './batch.js';
+import { floatLogits } from './ends.js';
 import { foldBatchNorms } from './fold.js';
+import { type Format, formatsOf } from './formats.js';
 import { asConstant, type Probed, probe, type RunModel, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
-import { inputsOf, mapValues } from './values.js';
+import { inputsOf, mapValues, outputsOf, type ValueMap } from './values.js';
 
 /**
  * A user's network, prepared for cutting: only nodes that work on images, in topological order; everything else is constant.
@@ -11,81 +14,141 @@ import { inputsOf, mapValues } from './values.js';
  */
 export interface PreparedGraph {
   readonly model: UserModel;
+  /** The value with the classes' numbers, float32 [n, classes]. */
+  readonly logits: string;
   readonly nodes: readonly NodeMessage[];
   /** By name; folded ones too. */
   readonly constants: ReadonlyMap<string, TensorMessage>;
+  /** Nodes that compute further constants, by their results: large ones, and weights of quantised networks. */
+  readonly constantNodes: ReadonlyMap<string, NodeMessage>;
   /** Sizes of every value for one image, and for two. */
   readonly shapes: Probed['shapes'];
+  readonly formats: ReadonlyMap<string, Format>;
   /** Floating-point numbers in the file's weights that the logits depend on. */
   readonly parameters: number;
+  /** What was changed on reading, in words. */
+  readonly notes: readonly string[];
 }
+
+/** Whether a value is the same for all images. */
+export const isConstant = ({ constants, constantNodes }: PreparedGraph, name: string): boolean =>
+  constants.has(name) || constantNodes.has(name);
 
 /** Rounding may differ with the number of images; a larger difference means that images influence each other. */
 const MOST_MIXING = 1e-3;
 
 /**
- * Prepares a graph: values that do not depend on the images become constants, and so does the target shape of a `Reshape`
- * that depends only on the number of images (exporters compute it in every block). Batch norms behind convolutions are folded.
+ * Prepares a graph: values that do not depend on the images become constants, the number of images is taken from where it is
+ * used (`batch.ts`), and batch norms behind convolutions are folded.
  *
  * @throws InputError if the graph cannot process any number of images independently
  */
-export async function prepareGraph(model: UserModel, run: RunModel): Promise<PreparedGraph> {
-  const { file, input, logits } = model;
-  const { path } = file;
-  const map = mapValues(file.model.graph, input.name, logits, path);
-  if (map.kinds.get(logits) !== 'data') throw new InputError(`${path}: ${logits} does not depend on the images`);
-  const probed = await probeAnyBatch(model, () => probe(model, map, run));
-  checkLogits(model, probed);
-  const constants = new Map(
-    file.model.graph.initializer.map((tensor): [string, TensorMessage] => [tensor.name, tensor]),
+export async function prepareGraph(given: UserModel, run: RunModel): Promise<PreparedGraph> {
+  const { input, file } = given;
+  const { model, map, probed } = await probeAnyBatch(given, run);
+  const notes = [...model.notes];
+  const { graph } = model.file.model;
+  const constants = new Map(graph.initializer.map((tensor): [string, TensorMessage] => [tensor.name, tensor]));
+  for (const [name, [one, two]] of probed.values) if (isSame(one, two)) constants.set(name, asConstant(name, one));
+  const counted = countLocally(map, probed, constants, model);
+  for (const tensor of counted.constants) constants.set(tensor.name, tensor);
+  const source = {
+    name: input.value,
+    type: graph.input.find(({ name }) => name === input.value)!.type.tensor_type.elem_type,
+  };
+  const formats = formatsOf(counted.nodes, constants, source);
+  const logits = floatLogits(
+    { ...model, path: file.path },
+    probed.shapes.get(model.logits)!,
+    formats.get(model.logits)!,
   );
-  for (const [name, [one, two]] of probed.values) {
-    if (isSame(one, two)) constants.set(name, asConstant(name, one));
-  }
-  const counted = map.nodes.map((node) => withFixedTarget(node, constants, probed.shapes));
-  const nodes = foldBatchNorms(counted, constants, logits, file.budget);
-  const fixed = { ...file.model.graph, node: nodes, initializer: [...constants.values()] };
-  const needed = mapValues(fixed, input.name, logits, path).nodes;
+  if (logits.isPair) notes.push(`the one number of ${model.logits} stands for two classes`);
+  for (const tensor of logits.constants) constants.set(tensor.name, tensor);
+  const nodes = [...foldBatchNorms(counted.nodes, constants, logits.name, file.budget), ...logits.nodes];
+  const fixed = { ...graph, node: nodes, initializer: [...constants.values()] };
+  const { nodes: needed, kinds } = mapValues(fixed, input.value, logits.name, file.path);
+  const isFixed = (node: NodeMessage): boolean => kinds.get(outputsOf(node)[0] ?? '') === 'constant';
   const used = new Set(needed.flatMap(inputsOf));
+  const shapes = new Map([...[...constants.values()].map(sizesOf), ...probed.shapes, ...logits.shapes]);
+  const constantNodes = new Map(
+    needed.filter(isFixed).flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])),
+  );
   return {
     model,
-    nodes: needed,
+    logits: logits.name,
+    nodes: needed.filter((node) => !isFixed(node)),
     constants: new Map([...constants].filter(([name]) => used.has(name))),
-    shapes: new Map([...[...constants.values()].map(sizesOf), ...probed.shapes]),
-    parameters: countParameters(file.model.graph.initializer, map.nodes),
+    constantNodes,
+    shapes,
+    formats,
+    parameters: countParameters(graph.initializer, map, formats, probed.shapes),
+    notes,
   };
 }
 
-/** Probes a graph. If it fails and the file fixes the number of images, the error says how to lift that limit. */
-async function probeAnyBatch(model: UserModel, work: () => Promise<Probed>): Promise<Probed> {
-  const { batch, name } = model.input;
-  if (batch === undefined) return work();
-  try {
-    return await work();
-  } catch (error) {
-    throw new InputError(`${model.file.path}: ${fixedBatch(batch, name)}`, { cause: error });
-  }
+/** A graph that processes any number of images, and what was found by running it. */
+interface Tried {
+  readonly model: UserModel;
+  readonly map: ValueMap;
+  readonly probed: Probed;
 }
 
-const fixedBatch = (batch: number, name: string): string =>
-  `works on ${batch} image${batch > 1 ? 's' : ''} at a time only; export it again with dynamic_axes={'${name}': {0: 'batch'}}`;
+/** Runs one and two images; where two together are not what each is alone, with the graph rewritten for any number. */
+async function probeAnyBatch(model: UserModel, run: RunModel): Promise<Tried> {
+  const { file, input } = model;
+  const map = mapValues(file.model.graph, input.value, model.logits, file.path);
+  if (map.kinds.get(model.logits) !== 'data') {
+    throw new InputError(`${file.path}: ${model.logits} does not depend on the images`);
+  }
+  const first = await tryTwo(model, map, run);
+  if ('probed' in first) return { model, map, probed: first.probed };
+  // What one image alone does not do has nothing to do with the number of images.
+  const rewritten = openBatch(map, await probe(model, map, run, true), model);
+  const { nodes, constants, changed, lost } = rewritten;
+  const initializer = [...file.model.graph.initializer, ...constants];
+  const graph = { ...file.model.graph, node: nodes, initializer };
+  const did = [...changed].map(([op, count]) => `${count} ${op}`).join(', ');
+  const notes = [...model.notes, `${did} of one image work on any number now: two together give what each gives alone`];
+  const open = { ...model, file: { ...file, model: { ...file.model, graph } }, notes };
+  const openMap = mapValues(graph, input.value, model.logits, file.path);
+  const second = changed.size === 0 ? first : await tryTwo(open, openMap, run);
+  if ('probed' in second) return { model: open, map: openMap, probed: second.probed };
+  const why =
+    lost === undefined
+      ? messageOf(second.problem).replace(`${file.path}: `, '')
+      : `${nameOf(lost)} mixes images or drops their number`;
+  throw second.isMixing && lost === undefined
+    ? second.problem
+    : new InputError(`${file.path}: ${limit(model)}: ${why}`, { cause: second.problem });
+}
 
-function checkLogits({ file, input, logits }: UserModel, { shapes, mixing }: Probed): void {
-  const [one, two] = shapes.get(logits)!;
-  const classes = one.at(-1) ?? 0;
-  if (one.length !== 2 || one[0] !== 1 || two[0] !== 2 || classes < 2) {
-    const why =
-      input.batch !== undefined && two[0] !== 2 ? fixedBatch(input.batch, input.name) : 'valid: [images, classes]';
-    throw new InputError(
-      `${file.path}: ${logits} is [${one.join(', ')}] for one image, [${two.join(', ')}] for two; ${why}`,
-    );
+const nameOf = ({ op_type, name, output }: NodeMessage): string => `${op_type} ${JSON.stringify(name || output[0])}`;
+
+const limit = ({ input: { batch = 1, name } }: UserModel): string =>
+  `works on ${batch} image${batch > 1 ? 's' : ''} at a time only, and cannot be rewritten for more (or export it with dynamic_axes={'${name}': {0: 'batch'}}, in newer PyTorch dynamic_shapes)`;
+
+type Outcome = { readonly probed: Probed } | { readonly problem: unknown; readonly isMixing: boolean };
+
+/** Runs one and two images. */
+async function tryTwo(model: UserModel, map: ValueMap, run: RunModel): Promise<Outcome> {
+  let probed: Probed;
+  try {
+    probed = await probe(model, map, run);
+  } catch (problem) {
+    if (!(problem instanceof InputError)) throw problem;
+    return { problem, isMixing: false };
   }
-  if (!(mixing <= MOST_MIXING)) {
-    const found = Number.isFinite(mixing) ? `differ by ${mixing.toExponential(1)}` : 'are not finite';
-    throw new InputError(
-      `${file.path}: logits of two images together ${found} from those of each alone; valid: a network in evaluation mode (model.eval()) that looks at each image by itself`,
-    );
+  const { path } = model.file;
+  const [one, two] = probed.shapes.get(model.logits)!;
+  if (one[0] !== 1 || two[0] !== 2) {
+    const found = `${model.logits} is [${one.join(', ')}] for one image, [${two.join(', ')}] for two`;
+    return { problem: new InputError(`${path}: ${found}; valid: [images, classes]`), isMixing: false };
   }
+  if (probed.mixing <= MOST_MIXING) return { probed };
+  const found = Number.isFinite(probed.mixing) ? `differ by ${probed.mixing.toExponential(1)}` : 'are not finite';
+  const valid = 'valid: a network in evaluation mode (model.eval()) that looks at each image by itself';
+  const problem = `${path}: logits of two images together ${found} from those of each alone; ${valid}`;
+  return { problem: new InputError(problem), isMixing: true };
 }
 
 function isSame(one: RunValue, two: RunValue): boolean {
@@ -94,33 +157,25 @@ function isSame(one: RunValue, two: RunValue): boolean {
   return a!.equals(b!);
 }
 
-/** Replaces the target shape of a Reshape that depends only on the number of images by a constant with -1 for it. */
-function withFixedTarget(
-  node: NodeMessage,
-  constants: Map<string, TensorMessage>,
-  shapes: Probed['shapes'],
-): NodeMessage {
-  const target = node.input[1];
-  if (node.op_type !== 'Reshape' || target === undefined || constants.has(target)) return node;
-  const [one, two] = shapes.get(node.output[0]!)!;
-  const open = one.flatMap((size, axis) => (size === two[axis] ? [] : [axis]));
-  if (open.length !== 1 || one.length !== two.length || one.includes(0)) return node;
-  const name = `target of ${node.output[0]}`;
-  const sizes = BigInt64Array.from(one, (size, axis) => BigInt(axis === open[0] ? -1 : size));
-  constants.set(name, asConstant(name, { type: 'int64', dims: [sizes.length], data: sizes }));
-  return { ...node, input: [node.input[0]!, name] };
-}
-
 /** A constant's sizes: the same for one image and for two. */
 function sizesOf({ name, dims }: TensorMessage): [string, readonly [readonly number[], readonly number[]]] {
   const sizes = (dims ?? []).map(Number);
   return [name, [sizes, sizes]];
 }
 
-function countParameters(weights: readonly TensorMessage[], nodes: readonly NodeMessage[]): number {
+function countParameters(
+  weights: readonly TensorMessage[],
+  { nodes, inflated }: ValueMap,
+  formats: ReadonlyMap<string, Format>,
+  shapes: Probed['shapes'],
+): number {
   const used = new Set(nodes.flatMap(inputsOf));
   const floats = weights.filter(({ name, data_type }) => used.has(name) && floating.has(data_type));
-  return floats.reduce((sum, { dims }) => sum + dims.reduce((product, size) => product * Number(size), 1), 0);
+  const count = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * Number(size), 1);
+  const made = nodes.filter(({ op_type, output }) => op_type === 'ConstantOfShape' && inflated.has(output[0]!));
+  const makes = made.filter(({ output }) => floating.has(formats.get(output[0]!)!.type));
+  const sizes = [...floats.map(({ dims }) => dims), ...makes.map(({ output }) => shapes.get(output[0]!)![0])];
+  return sizes.reduce((sum, each) => sum + count(each), 0);
 }
 
 /** float32, float16, float64, bfloat16 */

@@ -1,5 +1,7 @@
 import type { Budget } from '../../budget.js';
+import { Rewriter } from '../builder.js';
 import {
+  dataTypes,
   encodeModel,
   type GraphMessage,
   type NodeMessage,
@@ -7,7 +9,7 @@ import {
   type ValueInfoMessage,
 } from '../proto.js';
 import type { UserModel } from './user-model.js';
-import { inputsOf, outputsOf, type ValueMap } from './values.js';
+import { inputsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
 
 /** A value from a run. */
 export interface RunValue {
@@ -32,6 +34,8 @@ export interface Probed {
   readonly mixing: number;
 }
 
+/** The logits as float32, whatever they are. */
+const FLOATS = 'logits as floats';
 const sizeOf = (name: string): string => `size of ${name}`;
 
 /** Operators whose first output has the sizes of their first input: no need to measure it. */
@@ -69,22 +73,21 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
 }
 
 /**
- * Runs a graph on one and on two images and measures the size of every value in ONNX Runtime: exact for any operator, and
+ * Runs a graph on one and on two images (or, `alone`, on one only) and measures the size of every value in ONNX Runtime: exact for any operator, and
  * image-sized values stay inside the run.
  */
-export async function probe(model: UserModel, map: ValueMap, run: RunModel): Promise<Probed> {
+export async function probe(model: UserModel, map: ValueMap, run: RunModel, alone = false): Promise<Probed> {
   const valued = valuesWanted(map);
-  const { channels, height, width, order, name } = model.input;
+  const { channels, height, width, type, value: name } = model.input;
   const size = channels * height * width;
-  const images = noise(2 * size);
-  const dims = order === 'first' ? [channels, height, width] : [height, width, channels];
+  const images = noise(2 * size, type === dataTypes.uint8);
   const batch = (from: number, count: number) => {
-    return { name, dims: [count, ...dims], data: images.subarray(from * size, (from + count) * size) };
+    return { name, dims: [count, channels, height, width], data: images.subarray(from * size, (from + count) * size) };
   };
   const asked = [name, ...map.nodes.flatMap((node) => (isSized(node) ? outputsOf(node).slice(1) : outputsOf(node)))];
   const graph = probeGraph(model, map, asked, valued);
-  const results = await run(graph, [batch(0, 1), batch(1, 1), batch(0, 2)]);
-  const [first, second, both] = results as [Results, Results, Results];
+  const results = await run(graph, alone ? [batch(0, 1)] : [batch(0, 1), batch(1, 1), batch(0, 2)]);
+  const [first, second, both] = (alone ? [results[0], results[0], results[0]] : results) as [Results, Results, Results];
   const sizes = (found: Results, value: string): number[] =>
     Array.from(found.get(sizeOf(value))!.data as BigInt64Array, Number);
   const weights = model.file.model.graph.initializer.map(({ name: weight, dims: of }): [string, Sizes] => {
@@ -100,23 +103,21 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel): Pro
     shapes,
     values: new Map(valued.map((value) => [value, [first.get(value)!, both.get(value)!] as const])),
     mixing: mixingOf(
-      [first, second].map((found) => found.get(model.logits)!),
-      both.get(model.logits)!,
+      [first, second].map((found) => found.get(FLOATS)!),
+      both.get(FLOATS)!,
     ),
   };
 }
 
 type Results = ReadonlyMap<string, RunValue>;
-/** For one image and for two. */
-type Sizes = readonly [readonly number[], readonly number[]];
 
 /** Values that do not depend on the images but that a node on images needs. */
-function valuesWanted({ nodes, kinds }: ValueMap): string[] {
+function valuesWanted({ nodes, kinds, inflated }: ValueMap): string[] {
   const produced = new Set(nodes.flatMap(outputsOf));
   const needed = nodes
     .filter((node) => outputsOf(node).some((name) => kinds.get(name) !== 'constant'))
     .flatMap((node) => inputsOf(node))
-    .filter((name) => produced.has(name) && kinds.get(name) !== 'data');
+    .filter((name) => produced.has(name) && kinds.get(name) !== 'data' && !inflated.has(name));
   return [...new Set(needed)];
 }
 
@@ -127,12 +128,14 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
     return { op_type: 'Shape', name: sizeOf(name), input: [name], output: [sizeOf(name)], attribute: [] };
   });
   const used = new Set(map.nodes.flatMap(inputsOf));
-  const outputs = new Set([...shapeNodes.flatMap(({ output }) => output), ...valued, logits]);
+  const to = new Rewriter('probe');
+  to.node('Cast', [logits], { to: dataTypes.float }, FLOATS);
+  const outputs = new Set([...shapeNodes.flatMap(({ output }) => output), ...valued, FLOATS]);
   const probing: GraphMessage = {
     name: 'probe',
-    node: [...withoutIdentities(map.nodes, outputs), ...shapeNodes],
+    node: [...withoutIdentities(map.nodes, new Set([...outputs, logits])), ...shapeNodes, ...to.graph().node],
     initializer: graph.initializer.filter(({ name }) => used.has(name)),
-    input: [openInput(graph.input.find(({ name }) => name === input.name)!)],
+    input: [openInput(graph.input.find(({ name }) => name === input.value)!, input)],
     // ONNX Runtime infers the types.
     output: [...outputs].map((name) => ({ name }) as ValueInfoMessage),
   };
@@ -154,18 +157,18 @@ function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<stri
 }
 
 /** The input with an open number of images, even if the file fixes it. */
-function openInput(info: ValueInfoMessage): ValueInfoMessage {
-  const { elem_type, shape } = info.type.tensor_type;
-  const dim = [{ dim_param: 'batch' }, ...shape.dim.slice(1)];
+function openInput(info: ValueInfoMessage, { channels, height, width }: UserModel['input']): ValueInfoMessage {
+  const { elem_type } = info.type.tensor_type;
+  const dim = [{ dim_param: 'batch' }, ...[channels, height, width].map((dim_value) => ({ dim_value }))];
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
 }
 
-/** Deterministic numbers in the range of normalised images. */
-function noise(count: number): Float32Array {
+/** Deterministic numbers in the range of normalised images, or bytes. */
+function noise(count: number, bytes: boolean): Float32Array {
   let state = 12345;
   return Float32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 32) * 4 - 2;
+    return bytes ? state >>> 24 : (state / 2 ** 32) * 4 - 2;
   });
 }
 

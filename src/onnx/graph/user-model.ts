@@ -1,50 +1,67 @@
 import { InputError } from '../../errors.js';
 import { dataTypes, type NodeMessage, type ValueInfoMessage } from '../proto.js';
+import { quantisedImageByImage } from './dynamic-quantisation.js';
+import { beforeSoftmax, type ImageInput, withFloatImages } from './ends.js';
+import { inFloat32 } from './floats.js';
+import { domains } from './formats.js';
 import { inCurrentOpset } from './opsets.js';
 import type { UserFile } from './read.js';
-
-/** How images lie in memory: `first` [n, channels, height, width], `last` [n, height, width, channels]. */
-export type ChannelPlace = 'first' | 'last';
+import { outputsOf, producersOf } from './values.js';
 
 /** A user's ONNX file, checked: one image goes in, one row of numbers comes out. */
 export interface UserModel {
   readonly file: UserFile;
-  readonly input: {
-    readonly name: string;
-    readonly channels: number;
-    readonly height: number;
-    readonly width: number;
-    readonly order: ChannelPlace;
-    /** Number of images that the file fixes; undefined if any number is allowed. */
-    readonly batch: number | undefined;
-  };
+  /** As in the file; `value` is the graph's float32 input [n, channels, height, width] now. */
+  readonly input: ImageInput & { readonly value: string };
   /** Name of the value that holds a number for each class. */
   readonly logits: string;
+  /** The operator that turns these numbers into probabilities, left out. */
+  readonly end: string | undefined;
   /** Version of ONNX's own operators in the file as it lies on the disk. */
   readonly opset: number;
+  /** What was changed on reading, in words. */
+  readonly notes: readonly string[];
+}
+
+/** What a user says of a file. */
+export interface ModelOptions {
+  /** Name of the output, or of a value inside; the file's only output by default. */
+  readonly logits?: string | undefined;
+  /** Height and width of the images, where the file leaves them open. */
+  readonly inputSize?: readonly [height: number, width: number] | undefined;
 }
 
 /** Operators with subgraphs. */
 const control = new Set(['If', 'Loop', 'Scan', 'SequenceMap']);
 const sequences = /^(Sequence|SplitToSequence|ConcatFromSequence|Optional)/;
 const random = /^(Random|Bernoulli|Multinomial)/;
-const quantised = /^(QLinear|Quantize|Dequantize|DynamicQuantize|QGemm|QAttention|QMoE|MatMulNBits)|Integer(ToFloat)?$/;
-
 /**
- * Checks everything that does not require running the model.
+ * Checks everything that does not require running the model, and brings the graph to a form that the rest of dgate knows: a
+ * current opset, float32 images [n, channels, height, width] in, numbers in front of a softmax out.
  *
- * @param logits name of the output, or of a value inside; the file's only output by default
  * @throws InputError with what to do
  */
-export function checkUserModel(read: UserFile, logits?: string): UserModel {
-  const { file, opset } = inCurrentOpset(read);
+export function checkUserModel(read: UserFile, options: ModelOptions = {}): UserModel {
+  const notes: string[] = [];
+  const { file: current, opset } = inCurrentOpset(read);
+  if (current.model.graph !== read.model.graph) notes.push(`opset ${opset} is brought to 17`);
+  const file = quantisedImageByImage(inFloat32(current, notes), notes);
   const { model, path } = file;
   const problem = model.graph.node.map(unsupported).find((found) => found !== undefined);
   if (problem !== undefined) throw new InputError(`${path}: ${problem}`);
   if (model.graph.initializer.some(({ data_type }) => data_type === STRING)) {
     throw new InputError(`${path}: holds texts; valid: numbers only`);
   }
-  return { file, input: checkInput(file), logits: chosenLogits(file, logits), opset };
+  const input = checkInput(file, options.inputSize);
+  const output = chosenOutput(file, options.logits);
+  const { value: logits, end } = beforeSoftmax(model.graph.node, output);
+  if (end !== undefined) notes.push(`${logits}, which its ${end} reads, is taken for ${output}`);
+  if (input.type === dataTypes.uint8)
+    notes.push(`${input.name} takes bytes: preprocess 'bytes' passes pixels on as they are`);
+  if (input.order === 'flat')
+    notes.push(`${input.name} takes ${input.channels} x ${input.height} x ${input.width} in a row`);
+  const { graph, value } = withFloatImages(model.graph, input);
+  return { file: { ...file, model: { ...model, graph } }, input: { ...input, value }, logits, end, opset, notes };
 }
 
 const STRING = 8;
@@ -54,16 +71,14 @@ function unsupported(node: NodeMessage): string | undefined {
   if (control.has(node.op_type) || node.attribute.some(({ g }) => g != null)) {
     return `${what} is control flow; trace the network instead of scripting it, and run onnxsim over the file`;
   }
-  if (quantised.test(node.op_type)) return `${what}: a quantised network; valid: the float32 one it was made from`;
-  if (!['', 'ai.onnx', undefined].includes(node.domain)) {
-    return `${what} of ${node.domain}: not ONNX's own; export again, without ONNX Runtime's optimiser behind it`;
-  }
+  if (!domains.has(node.domain))
+    return `${what} of ${node.domain}: neither ONNX's own nor ONNX Runtime's; export without it`;
   if (random.test(node.op_type)) return `${what} draws numbers; export the network in evaluation mode: model.eval()`;
   if (sequences.test(node.op_type)) return `${what} makes a list of tensors; run onnxsim over the file`;
   return undefined;
 }
 
-function checkInput({ model, path }: UserFile): UserModel['input'] {
+function checkInput({ model, path }: UserFile, inputSize: ModelOptions['inputSize']): ImageInput {
   const weights = new Set(model.graph.initializer.map(({ name }) => name));
   const inputs = model.graph.input.filter(({ name }) => !weights.has(name));
   const [input] = inputs;
@@ -74,47 +89,97 @@ function checkInput({ model, path }: UserFile): UserModel['input'] {
   }
   const where = `${path}: input ${input.name}`;
   const type = input.type?.tensor_type?.elem_type;
-  if (type !== dataTypes.float) {
-    const name = type === FLOAT16 ? 'float16' : `of type ${type}`;
-    throw new InputError(`${where}: ${name}; valid: float32 (model.float() before the export)`);
+  if (!imageTypes.has(type)) {
+    throw new InputError(`${where}: numbers of type ${type}; valid: float32, float16, float64, bfloat16 or uint8`);
   }
   const sizes = sizesOf(input);
-  const [batch, a, b, c] = sizes;
   const shown = `[${sizes.map((size) => size ?? '?').join(', ')}]`;
-  if (sizes.length !== 4) throw new InputError(`${where}: ${shown}; valid: [images, channels, height, width]`);
-  const order = isChannels(a) ? 'first' : isChannels(c) ? 'last' : undefined;
-  const [channels, height, width] = order === 'last' ? [c, a, b] : [a, b, c];
-  if (channels === undefined || height === undefined || width === undefined) {
-    const fix = `python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name ${input.name} --input_shape 1,3,224,224`;
-    throw new InputError(`${where}: ${shown}; valid: only the number of images may be open: ${fix}`);
+  const found = imagesOf(sizes, inputSize);
+  if (typeof found === 'string') throw new InputError(`${where}: ${shown}; valid: ${found}`);
+  if (found.height * found.width > MOST_PIXELS) {
+    throw new InputError(`${where}: ${shown}; valid: images of at most 4 megapixels`);
   }
-  if (order === undefined) throw new InputError(`${where}: ${shown}; valid: images of 1 or 3 channels`);
-  if (height * width > MOST_PIXELS) throw new InputError(`${where}: ${shown}; valid: images of at most 4 megapixels`);
-  return { name: input.name, channels, height, width, order, batch };
+  return { name: input.name, ...found, type, batch: sizes[0] };
 }
 
-const FLOAT16 = 10;
+type Images = Pick<ImageInput, 'channels' | 'height' | 'width' | 'order'>;
+const OPEN =
+  'only the number of images may be open: --input-size HEIGHTxWIDTH (inputSize: [HEIGHT, WIDTH]) fixes the rest';
+
+/** How images lie in an input of some sizes. @returns what would be valid, if they cannot lie in it */
+function imagesOf(sizes: readonly (number | undefined)[], inputSize: ModelOptions['inputSize']): Images | string {
+  const [, a, b, c] = sizes;
+  if (sizes.length === 2) return flatImages(a, inputSize);
+  const order = sizes.length === 3 ? 'NHW' : isChannels(a) ? 'NCHW' : isChannels(c) ? 'NHWC' : undefined;
+  if (sizes.length !== 3 && sizes.length !== 4) return '[images, channels, height, width]';
+  if (order === undefined) {
+    if (a === 4 || c === 4)
+      return 'images of 1 or 3 channels: a fourth, such as opacity or infrared, is in no image file';
+    return a === undefined && c === undefined
+      ? `images of 1 or 3 channels, written in the file; ${OPEN}`
+      : 'images of 1 or 3 channels';
+  }
+  const [channels, ...sides] = order === 'NHWC' ? [c, a, b] : order === 'NCHW' ? [a, b, c] : [1, a, b];
+  const [height, width] = sides.map((side, i) => side ?? inputSize?.[i]);
+  if (channels === undefined || height === undefined || width === undefined) return OPEN;
+  if (inputSize !== undefined && (height !== inputSize[0] || width !== inputSize[1])) {
+    return `--input-size ${height}x${width}, which the file fixes`;
+  }
+  return { channels, height, width, order };
+}
+
+/** Images that lie in a row: square ones, or of the given sides. */
+function flatImages(count: number | undefined, inputSize: ModelOptions['inputSize']): Images | string {
+  for (const channels of [1, 3]) {
+    const [height, width] = inputSize ?? new Array<number>(2).fill(Math.sqrt((count ?? 0) / channels));
+    const isWhole = Number.isInteger(height) && height! > 0;
+    if (isWhole && channels * height! * width! === count)
+      return { channels, height: height!, width: width!, order: 'flat' };
+  }
+  return '[images, channels, height, width], or as many pixels as a square image of 1 or 3 channels (or --input-size) has';
+}
+
+/** float32, uint8, float16; others are converted before. */
+const imageTypes = new Set<number | undefined>([1, 2, 10]);
 /** Limit, because test images of this size are made to try the network. */
 const MOST_PIXELS = 2 ** 22;
 const isChannels = (size: number | undefined): boolean => size === 1 || size === 3;
 
 /** Sizes that the file fixes. */
 function sizesOf({ type }: ValueInfoMessage): (number | undefined)[] {
-  return (type.tensor_type.shape?.dim ?? []).map((dim) => {
+  return (type?.tensor_type?.shape?.dim ?? []).map((dim) => {
     const size = 'dim_value' in dim && dim.dim_value != null ? Number(dim.dim_value) : 0;
     return size > 0 ? size : undefined;
   });
 }
 
-function chosenLogits({ model, path }: UserFile, asked: string | undefined): string {
-  const outputs = model.graph.output.map(({ name }) => name);
+/** The output with the classes' numbers. */
+function chosenOutput({ model, path }: UserFile, asked: string | undefined): string {
+  const { output, node } = model.graph;
+  const names = output.map(({ name }) => name);
   if (asked !== undefined) {
-    const known = model.graph.node.some(({ output }) => output.includes(asked));
-    if (!known) throw new InputError(`${path}: logits ${asked}: no such value; valid: ${outputs.join(', ')}`);
+    const known = node.some((each) => outputsOf(each).includes(asked));
+    if (!known) throw new InputError(`${path}: logits ${asked}: no such value; valid: ${names.join(', ')}`);
     return asked;
   }
-  if (outputs.length !== 1) {
-    throw new InputError(`${path}: outputs ${outputs.join(', ')}; name the classes' one: logits (inspect: --logits)`);
+  if (names.length !== 1) {
+    const shown = output.map(
+      (each) =>
+        `${each.name} [${sizesOf(each)
+          .map((size) => size ?? '?')
+          .join(', ')}]`,
+    );
+    const rows = output.filter((each) => sizesOf(each).length === 2 && (sizesOf(each)[1] ?? 2) > 1);
+    const likely = rows.find(({ name }) => /logit|class|prob|score|pred/i.test(name)) ?? rows[0] ?? output[0];
+    const proposal = likely === undefined ? '' : `, perhaps --logits ${likely.name}`;
+    throw new InputError(
+      `${path}: outputs ${shown.join(', ')}; name the classes' one: logits (inspect: --logits)${proposal}`,
+    );
   }
-  return outputs[0]!;
+  const last = producersOf(node).get(names[0]!);
+  if (last?.op_type === 'ArgMax' || last?.op_type === 'TopK') {
+    const valid = `valid: a number for each class: --logits ${last.input[0]}`;
+    throw new InputError(`${path}: ${names[0]} is the class itself (${last.op_type}); ${valid}`);
+  }
+  return names[0]!;
 }

@@ -1,5 +1,5 @@
 import { InputError } from '../../errors.js';
-import type { AttributeMessage, GraphMessage, NodeMessage } from '../proto.js';
+import { type AttributeMessage, dataTypes, type GraphMessage, type NodeMessage, type TensorMessage } from '../proto.js';
 
 /**
  * What a value of a graph depends on. `constant`: nothing; `shape`: only the sizes of the input, perhaps the number of images;
@@ -11,6 +11,8 @@ export type ValueKind = 'constant' | 'shape' | 'data';
 export interface ValueMap {
   readonly nodes: readonly NodeMessage[];
   readonly kinds: ReadonlyMap<string, ValueKind>;
+  /** Constants that are larger than what they are computed from, or quantised: they stay nodes. */
+  readonly inflated: ReadonlySet<string>;
 }
 
 /** A node's inputs, without omitted ones. */
@@ -37,6 +39,25 @@ export const textOf = (node: NodeMessage, name: string): string | undefined => {
 export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
   new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
 
+/** Operators that make many numbers of few, and one that tells what 8-bit weights stand for. */
+const inflating = new Set([
+  ...[
+    'ConstantOfShape',
+    'Expand',
+    'Tile',
+    'EyeLike',
+    'OneHot',
+    'Range',
+    'Resize',
+    'Upsample',
+    'Pad',
+    'DequantizeLinear',
+  ],
+]);
+
+/** Sizes of a value for one image and for two. */
+export type Sizes = readonly [readonly number[], readonly number[]];
+
 /** Operators whose result is always a size. */
 const sizes = new Set(['Shape', 'Size']);
 
@@ -49,13 +70,18 @@ const sizes = new Set(['Shape', 'Size']);
 export function mapValues(graph: GraphMessage, input: string, wanted: string, path: string): ValueMap {
   const kinds = new Map<string, ValueKind>(graph.initializer.map(({ name }) => [name, 'constant']));
   kinds.set(input, 'data');
-  const nodes: NodeMessage[] = [];
-  for (const node of neededNodes(graph.node, kinds, wanted, path)) {
+  const inflated = new Set<string>();
+  const nodes = neededNodes(graph.node, kinds, [wanted], path);
+  for (const node of nodes) {
     const kind = kindOf(node, kinds);
-    for (const name of outputsOf(node)) kinds.set(name, kind);
-    nodes.push(node);
+    const isInflated =
+      kind === 'constant' && (inflating.has(node.op_type) || inputsOf(node).some((name) => inflated.has(name)));
+    for (const name of outputsOf(node)) {
+      kinds.set(name, kind);
+      if (isInflated) inflated.add(name);
+    }
   }
-  return { nodes, kinds };
+  return { nodes, kinds, inflated };
 }
 
 function kindOf(node: NodeMessage, kinds: ReadonlyMap<string, ValueKind>): ValueKind {
@@ -65,17 +91,17 @@ function kindOf(node: NodeMessage, kinds: ReadonlyMap<string, ValueKind>): Value
   return found.includes('data') ? 'data' : 'shape';
 }
 
-/** The nodes that a value needs, in topological order; iterative, because graphs are deep. */
-function neededNodes(
+/** The nodes that values need, in topological order; iterative, because graphs are deep. */
+export function neededNodes(
   nodes: readonly NodeMessage[],
   given: ReadonlyMap<string, unknown>,
-  wanted: string,
+  wanted: readonly string[],
   path: string,
 ): NodeMessage[] {
   const producers = producersOf(nodes);
   const sorted: NodeMessage[] = [];
   const state = new Map<NodeMessage, 'open' | 'done'>();
-  const stack = [wanted];
+  const stack = [...wanted].reverse();
   while (stack.length > 0) {
     const name = stack.at(-1)!;
     const node = producers.get(name);
@@ -100,4 +126,13 @@ function neededNodes(
     }
   }
   return sorted;
+}
+
+/** The numbers of a float32 tensor; undefined for other types. */
+export function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
+  if (tensor === undefined || tensor.data_type !== dataTypes.float) return undefined;
+  const { raw_data, float_data = [] } = tensor;
+  if (float_data.length > 0) return Float32Array.from(float_data);
+  const bytes = Uint8Array.from(raw_data ?? []);
+  return bytes.length % 4 === 0 ? new Float32Array(bytes.buffer) : undefined;
 }

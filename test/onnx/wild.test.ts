@@ -1,0 +1,607 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { expect } from 'chai';
+import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import * as ort from '../../src/engines/onnxruntime/ort.js';
+import { gateFeatureCounts } from '../../src/networks/pooling.js';
+import { gatedModel } from '../../src/onnx/gated.js';
+import { decidedAnswer } from '../../src/onnx/gated-exits.js';
+import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
+import { decodeModel, encodeModel, type ModelMessage, type NodeMessage } from '../../src/onnx/proto.js';
+import { Random } from '../../src/random.js';
+import { about } from './about.js';
+import { asNetwork, type Opened, open, UserGraph } from './user-graphs.js';
+
+const written: string[] = [];
+after(() => Promise.all(written.map((path) => rm(dirname(path), { recursive: true, force: true }))));
+
+type Change = (model: ModelMessage) => ModelMessage;
+async function write(graph: UserGraph, change: Change = (model) => model): Promise<string> {
+  const path = await graph.write();
+  written.push(path);
+  await writeFile(path, encodeModel(change(decodeModel(await readFile(path)))));
+  return path;
+}
+/** The input's type or sizes in another form. */
+const input =
+  (elem_type: number, dims?: readonly (number | string)[]): Change =>
+  (model) => {
+    const [{ name, type }] = model.graph.input as [(typeof model.graph.input)[0]];
+    const dim = dims?.map((size) => (typeof size === 'number' ? { dim_value: size } : { dim_param: size }));
+    const shape = dim === undefined ? type.tensor_type.shape : { dim };
+    return { ...model, graph: { ...model.graph, input: [{ name, type: { tensor_type: { elem_type, shape } } }] } };
+  };
+
+const IMAGES = 3;
+const random = new Random(8, 'wild');
+const [FLOAT, UINT8, FLOAT16, FLOAT64] = [1, 2, 10, 11];
+
+/** The gated file with gates that stay closed says of images together what the file says of each alone. */
+async function expectSame(
+  opened: Opened,
+  path: string,
+  {
+    dims,
+    tolerance = 1e-5,
+    executed = false,
+    toLogits = (row: number[]) => row,
+  }: {
+    readonly dims: readonly number[];
+    readonly tolerance?: number;
+    /** Also as `dgate run` executes it. */
+    readonly executed?: boolean;
+    readonly toLogits?: (row: number[]) => number[];
+  },
+): Promise<void> {
+  const user = asNetwork(opened, 'auto');
+  const { input: size, classes } = user.network;
+  const places = user.network.stages.map((_, i) => ({ stage: i + 1, pooling: { kind: 'gap' } as const }));
+  const gates = gateFeatureCounts(user.network, places).map((features, i) => ({
+    place: places[i]!,
+    gate: {
+      features,
+      classes,
+      weights: new Float32Array(features * classes).fill(0.1),
+      bias: new Float32Array(classes),
+    },
+  }));
+  const each = size.channels * size.height * size.width;
+  const bytes = opened.graph.model.input.type === UINT8;
+  const images = Float32Array.from({ length: IMAGES * each }, () =>
+    bytes ? random.below(256) : 2 * random.uniform() - 1,
+  );
+  const metadata = gatedMetadata({ ...about(gates.length, 'max') });
+  const file = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer('max', classes), metadata });
+  readGatedFile(file, 'exported'); // its operators are those that dgate predict accepts
+  const engine = await OnnxRuntimeCpu.create();
+  const session = await engine.createSession(file);
+  const answers = async (threshold: number) =>
+    session.run({
+      images: new ort.Tensor('float32', images, [IMAGES, size.channels, size.height, size.width]),
+      thresholds: new ort.Tensor('float32', new Float32Array(gates.length).fill(threshold), [gates.length]),
+    });
+  const { distances } = await answers(Number.POSITIVE_INFINITY);
+  const original = await ort.InferenceSession.create(await readFile(path), { logSeverityLevel: 4 });
+  const name = original.inputNames[0]!;
+  for (let i = 0; i < IMAGES; i++) {
+    const image = images.subarray(i * each, (i + 1) * each);
+    const feed = bytes
+      ? new ort.Tensor('uint8', Uint8Array.from(image), [...dims])
+      : new ort.Tensor('float32', image, [...dims]);
+    const wanted = toLogits(
+      Array.from((await original.run({ [name]: feed }))[original.outputNames[0]!]!.data as Float32Array),
+    );
+    const largest = Math.max(...wanted.map(Math.abs));
+    wanted.forEach((value, c) => {
+      expect((distances!.data as Float32Array)[i * classes + c]! / largest, `image ${i}, class ${c}`).to.be.closeTo(
+        value / largest,
+        tolerance,
+      );
+    });
+  }
+  const { exit } = await answers(Number.NEGATIVE_INFINITY);
+  expect(Array.from(exit!.data as BigInt64Array, Number)).to.deep.equal(new Array(IMAGES).fill(0));
+  await Promise.all([session.release(), original.release()]);
+  if (!executed) return;
+  const gated = await engine.loadGated(user, gates, 'max');
+  const { exits } = await gated.run(images, IMAGES, new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY));
+  expect([...exits]).to.deep.equal(new Array(IMAGES).fill(gates.length));
+  await gated.close();
+}
+
+/** Four convolutions, and what comes before and behind them. */
+function images(
+  name: string,
+  {
+    dims = ['batch', 3, 8, 8],
+    channels = 3,
+    before = (_: UserGraph, x: string) => x,
+    tail = classify,
+  }: {
+    readonly dims?: readonly (number | string)[];
+    readonly channels?: number;
+    readonly before?: (graph: UserGraph, input: string) => string;
+    readonly tail?: (graph: UserGraph, value: string) => void;
+  } = {},
+): UserGraph {
+  const graph = new UserGraph(name);
+  let value = graph.relu(graph.conv(before(graph, graph.input(dims)), channels, 8), 'r0');
+  for (let i = 1; i < 4; i++) value = graph.relu(graph.conv(value, 8, 8), `r${i}`);
+  tail(graph, value);
+  return graph;
+}
+const classify = (graph: UserGraph, value: string): void => void graph.classify(value, 8, 5);
+const ints = (graph: UserGraph, values: readonly number[]): string =>
+  graph.builder.ints(graph.builder.fresh('ints'), values);
+const shares = ({ cuts }: Opened): number[] =>
+  cuts.proposed.map((i) => Math.round((100 * cuts.cuts[i]!.flops) / cuts.flops.total));
+
+describe('graphs of one image', () => {
+  const dims = [1, 3, 8, 8];
+  const flat = (graph: UserGraph, value: string): string => graph.builder.node('GlobalAveragePool', [value]);
+  const gemm = (graph: UserGraph, row: string): void => {
+    graph.builder.node('Gemm', [row, graph.weight([5, 8])], { transB: 1 }, 'logits');
+    graph.output('logits', 5);
+  };
+  const cases: [string, string, (graph: UserGraph, value: string) => void][] = [
+    ['Reshape to [1, -1]', 'Reshape', (g, v) => gemm(g, g.builder.node('Reshape', [flat(g, v), ints(g, [1, -1])]))],
+    [
+      'Reshape to all sizes, twice',
+      'Reshape',
+      (g, v) => {
+        const tokens = g.builder.node('Reshape', [v, ints(g, [1, 8, 64])]);
+        gemm(
+          g,
+          g.builder.node('Reshape', [
+            flat(g, g.builder.node('Reshape', [tokens, ints(g, [1, 8, 8, 8])])),
+            ints(g, [1, 8]),
+          ]),
+        );
+      },
+    ],
+    ['Flatten from axis 0', 'Flatten', (g, v) => gemm(g, g.builder.node('Flatten', [flat(g, v)], { axis: 0 }))],
+    [
+      'Resize to sizes',
+      'Resize',
+      (g, v) =>
+        gemm(g, g.builder.node('Flatten', [flat(g, g.builder.node('Resize', [v, '', '', ints(g, [1, 8, 4, 4])]))])),
+    ],
+    [
+      'a class token',
+      'Concat',
+      (g, v) => {
+        const { builder } = g;
+        const tokens = builder.node('Transpose', [builder.node('Reshape', [v, ints(g, [1, 8, 64])])], {
+          perm: [0, 2, 1],
+        });
+        const all = builder.node('Concat', [g.weight([1, 1, 8]), tokens], { axis: 1 });
+        const mixed = builder.node('MatMul', [builder.node('Softmax', [all], { axis: 1 }), g.weight([8, 8])]);
+        gemm(g, builder.node('Gather', [mixed, builder.constant('0', BigInt64Array.of(0n), [])], { axis: 1 }));
+      },
+    ],
+    [
+      'images along the second axis',
+      'Reshape',
+      (g, v) => {
+        const { builder } = g;
+        const tokens = builder.node('Transpose', [builder.node('Reshape', [v, ints(g, [1, 8, 64])])], {
+          perm: [2, 0, 1],
+        });
+        const same = builder.node('Reshape', [
+          builder.node('Reshape', [tokens, ints(g, [64, 1, 2, 4])]),
+          ints(g, [64, 1, 8]),
+        ]);
+        gemm(g, builder.node('ReduceMean', [same], { axes: [0], keepdims: 0 }));
+      },
+    ],
+  ]; // prettier-ignore
+  for (const [name, operator, tail] of cases) {
+    it(`${name}: works for any number`, async () => {
+      const path = await write(images(name, { dims, tail }));
+      const opened = await open(path);
+      expect(opened.graph.notes.join()).to.match(new RegExp(`\\d ${operator}.* of one image work on any number now`));
+      expect(shares(opened)).to.have.length(3);
+      await expectSame(opened, path, { dims });
+    });
+  }
+
+  it('failures that have nothing to do with the number of images are told as they are', async () => {
+    const graph = images('missing', {
+      dims,
+      tail: (g, v) => gemm(g, g.builder.node('Flatten', [flat(g, g.builder.node('Add', [v, 'nowhere']))])),
+    });
+    const error = await open(await write(graph)).catch(String);
+    expect(error)
+      .to.match(/nothing computes nowhere/)
+      .and.not.match(/at a time/);
+    const wrong = images('wrong', {
+      dims,
+      tail: (g, v) => gemm(g, g.builder.node('Reshape', [flat(g, v), ints(g, [7, 7])])),
+    });
+    expect(await open(await write(wrong)).catch(String))
+      .to.match(/Dimension mismatch .* 8 and 7/)
+      .and.not.match(/at a time/);
+  });
+});
+
+describe('the number of images, read once from the input', () => {
+  const counted = (
+    count: (graph: UserGraph) => string,
+    use: (graph: UserGraph, value: string, n: string) => string,
+  ) => {
+    let n = '';
+    return images('counted', {
+      before: (graph, x) => {
+        const size = graph.builder.node('Shape', [x]);
+        n = graph.builder.node('Gather', [size, count(graph)], { axis: 0 });
+        return x;
+      },
+      tail: (graph, value) => classify(graph, graph.conv(use(graph, value, n), 8, 8)),
+    });
+  };
+  const vector = (graph: UserGraph): string => ints(graph, [0]);
+  const cases: [string, UserGraph][] = [
+    [
+      'Expand of a constant',
+      counted(vector, (g, v, n) => {
+        const target = g.builder.node('Concat', [n, ints(g, [8, 1, 1])], { axis: 0 });
+        return g.builder.node('Mul', [v, g.builder.node('Expand', [g.weight([1, 8, 1, 1]), target])]);
+      }),
+    ],
+    [
+      'Expand of an image',
+      counted(vector, (g, v, n) =>
+        g.builder.node('Expand', [v, g.builder.node('Concat', [n, ints(g, [8, 8, 8])], { axis: 0 })]),
+      ),
+    ],
+    [
+      'a product of sizes in Reshape',
+      counted(vector, (g, v, n) => {
+        const rows = g.builder.node('Concat', [g.builder.node('Mul', [n, ints(g, [8])]), ints(g, [64])], { axis: 0 });
+        const back = g.builder.node('Concat', [n, ints(g, [8, 8, 8])], { axis: 0 });
+        return g.builder.node('Reshape', [g.builder.node('Reshape', [v, rows]), back]);
+      }),
+    ],
+    [
+      'a number, in Slice',
+      counted(
+        (g) => g.builder.constant('none', BigInt64Array.of(0n), []),
+        (g, v, n) => {
+          const end = g.builder.node('Unsqueeze', [n, ints(g, [0])]);
+          return g.builder.node('Slice', [v, ints(g, [0]), end, ints(g, [0])]);
+        },
+      ),
+    ],
+  ]; // prettier-ignore
+  for (const [name, graph] of cases) {
+    it(`${name}: the gates are those of a graph that does not count`, async () => {
+      const path = await write(graph);
+      const opened = await open(path);
+      expect(shares(opened)).to.deep.equal([31, 54, 77]);
+      await expectSame(opened, path, { dims: [1, 3, 8, 8] });
+    });
+  }
+});
+
+describe('images and numbers in other forms', () => {
+  const plain = () => images('forms');
+  const cast = (to: number) => (g: UserGraph, x: string) => g.builder.node('Cast', [x], { to });
+
+  it('float16 inside: gates read float32, the rest stays', async () => {
+    const graph = new UserGraph('half');
+    const half = (value: string): string => graph.builder.node('Cast', [value], { to: FLOAT16 });
+    let value = half(graph.input(['batch', 3, 8, 8]));
+    for (let i = 0; i < 4; i++) {
+      const kernel = half(graph.weight([8, i === 0 ? 3 : 8, 3, 3]));
+      value = graph.relu(graph.builder.node('Conv', [value, kernel], { pads: [1, 1, 1, 1] }));
+    }
+    const row = graph.builder.node('Flatten', [graph.builder.node('GlobalAveragePool', [value])]);
+    graph.builder.node(
+      'Cast',
+      [graph.builder.node('MatMul', [row, half(graph.weight([8, 5]))])],
+      { to: FLOAT },
+      'logits',
+    );
+    const path = await write(graph.output('logits', 5));
+    const opened = await open(path);
+    expect(opened.cuts.flops.widths.filter((bits) => bits === 16)).to.have.length.above(4);
+    await expectSame(opened, path, { dims: [1, 3, 8, 8], tolerance: 5e-3, executed: true });
+  });
+
+  it('float16, float64 and bfloat16 at the ends cost what float32 costs', async () => {
+    const wanted = shares(await open(await write(plain())));
+    const half = images('forms', { before: cast(FLOAT) });
+    expect(shares(await open(await write(half, input(FLOAT16))))).to.deep.equal(wanted);
+    for (const type of [FLOAT64, 16]) {
+      const opened = await open(await write(images('forms', { before: cast(FLOAT) }), input(type)));
+      expect(shares(opened)).to.deep.equal(wanted);
+      expect(opened.graph.notes.join()).to.match(/float(64|16) numbers are converted to float32/);
+    }
+  });
+
+  it('float64 weights are converted, number by number', async () => {
+    const doubled: Change = (model) => {
+      const initializer = model.graph.initializer.map((tensor) => {
+        if (tensor.data_type !== FLOAT) return tensor;
+        const floats = new Float32Array(Uint8Array.from(tensor.raw_data).buffer);
+        const raw_data = new Uint8Array(Float64Array.from(floats).buffer);
+        return { ...tensor, data_type: FLOAT64, raw_data };
+      });
+      return input(FLOAT64)({ ...model, graph: { ...model.graph, initializer } });
+    };
+    const [before, after] = [await open(await write(plain())), await open(await write(plain(), doubled))];
+    const weights = ({ graph }: Opened) => [...graph.constants.values()].map(({ raw_data }) => Buffer.from(raw_data));
+    expect(weights(after)).to.deep.equal(weights(before));
+  });
+
+  it('bytes that are normalised inside', async () => {
+    const before = (g: UserGraph, x: string): string => {
+      const floats = g.builder.node('Cast', [g.builder.node('Transpose', [x], { perm: [0, 3, 1, 2] })], { to: FLOAT });
+      return g.builder.node('Div', [floats, g.builder.constant('range', Float32Array.of(255), [])]);
+    };
+    const path = await write(images('bytes', { before, dims: ['batch', 8, 8, 3] }), input(UINT8));
+    const opened = await open(path);
+    expect(opened.graph.notes.join()).to.match(/x takes bytes: preprocess 'bytes'/);
+    const { order, channels } = opened.graph.model.input;
+    expect([order, channels]).to.deep.equal(['NHWC', 3]);
+    // ONNX's own file gets the channels last.
+    const user = asNetwork(opened, 'auto');
+    expect(user.network.stages[0]!.layout).to.equal('maps-first');
+  });
+
+  const forms: [string, readonly (number | string)[], number, number[], (g: UserGraph, x: string) => string][] = [
+    ['[n, h, w]', ['batch', 8, 8], 1, [1, 8, 8], (g, x) => g.builder.node('Unsqueeze', [x, ints(g, [1])])],
+    ['[n, pixels], grey', ['batch', 64], 1, [1, 64], (g, x) => g.builder.node('Reshape', [x, ints(g, [-1, 1, 8, 8])])],
+    [
+      '[n, pixels], in colours',
+      ['batch', 192],
+      3,
+      [1, 192],
+      (g, x) => g.builder.node('Reshape', [x, ints(g, [-1, 3, 8, 8])]),
+    ],
+    ['one channel', ['batch', 1, 8, 8], 1, [1, 1, 8, 8], (_, x) => x],
+  ];
+  for (const [name, dims, channels, alone, before] of forms) {
+    it(`images ${name}`, async () => {
+      const path = await write(images(name, { dims, channels, before }));
+      const opened = await open(path);
+      expect(opened.graph.model.input).to.include({ channels, height: 8, width: 8 });
+      await expectSame(opened, path, { dims: alone });
+    });
+  }
+
+  it('open heights and widths are fixed by the caller, and four channels are refused with the reason', async () => {
+    const path = await write(images('open', { dims: ['batch', 3, 'h', 'w'] }));
+    const { graph } = await open(path, { inputSize: [8, 16] });
+    expect(graph.model.input).to.include({ height: 8, width: 16 });
+    expect(await open(path).catch(String)).to.match(/\[\?, 3, \?, \?\]; valid: .*--input-size HEIGHTxWIDTH/);
+    expect(await open(await write(plain()), { inputSize: [9, 9] }).catch(String)).to.match(
+      /--input-size 8x8, which the file fixes/,
+    );
+    const four = await write(images('four', { dims: ['batch', 4, 8, 8], channels: 4 }));
+    expect(await open(four).catch(String)).to.match(/1 or 3 channels: a fourth, such as opacity/);
+  });
+
+  const tails: [string, (g: UserGraph, v: string) => void, RegExp | undefined, ((row: number[]) => number[])?][] = [
+    [
+      '[n, classes, 1, 1]',
+      (g, v) => {
+        g.builder.node('Conv', [g.builder.node('GlobalAveragePool', [v]), g.weight([5, 8, 1, 1])], {}, 'logits');
+        g.builder.output('logits', 'float', ['batch', 5, 1, 1]);
+      },
+      undefined,
+    ],
+    [
+      'a softmax',
+      (g, v) => end(g, v, 'Softmax', 5),
+      /its Softmax reads, is taken for y/,
+      (row) => row.map((p) => Math.log(p) - Math.log(row[0]!)),
+    ],
+    ['one sigmoid', (g, v) => end(g, v, 'Sigmoid', 1), /stands for two classes/, ([p]) => [0, Math.log(p! / (1 - p!))]],
+  ]; // prettier-ignore
+  for (const [name, tail, note, toLogits] of tails) {
+    it(`classes as ${name}`, async () => {
+      const path = await write(images(name, { tail }));
+      const opened = await open(path);
+      if (note !== undefined) expect(opened.graph.notes.join()).to.match(note);
+      if (name === 'a softmax') expect(opened.graph.nodes.map(({ op_type }) => op_type)).to.not.include('Softmax');
+      else await expectSame(opened, path, { dims: [1, 3, 8, 8], tolerance: 1e-4, ...(toLogits && { toLogits }) });
+    });
+  }
+  function end(g: UserGraph, v: string, op: string, classes: number): void {
+    const row = g.builder.node('Flatten', [g.builder.node('GlobalAveragePool', [v])]);
+    const logits = g.builder.node('Gemm', [row, g.weight([classes, 8])], { transB: 1 });
+    g.builder.node('Identity', [g.builder.node(op, [logits])], {}, 'y');
+    g.output('y', classes);
+  }
+
+  it('several outputs: one is proposed; the class itself is none', async () => {
+    const two = images('two', {
+      tail: (g, v) => {
+        classify(g, v);
+        g.builder.output('r3', 'float', ['batch', 8, 8, 8]);
+      },
+    });
+    expect(await open(await write(two)).catch(String)).to.match(
+      /outputs logits \[\?, 5\], r3 .* perhaps --logits logits$/,
+    );
+    const itself = images('itself', {
+      tail: (g, v) => {
+        const row = g.builder.node('Flatten', [g.builder.node('GlobalAveragePool', [v])], {}, 'row');
+        g.builder.node('ArgMax', [row], { axis: 1, keepdims: 0 }, 'y');
+        g.builder.output('y', 'int64', ['batch']);
+      },
+    });
+    expect(await open(await write(itself)).catch(String)).to.match(
+      /y is the class itself \(ArgMax\); valid: .*--logits row/,
+    );
+  });
+
+  it('weights that the file only describes stay described', async () => {
+    const described: Change = (model) => {
+      const large = (dims: readonly number[]): boolean => dims.length === 4;
+      const weights = model.graph.initializer.filter(({ dims }) => large(dims));
+      const sizes = weights.map(({ name, dims }) => ({
+        name: `${name}.sizes`,
+        dims: [dims.length],
+        data_type: 7,
+        raw_data: new Uint8Array(BigInt64Array.from(dims, (size) => BigInt(Number(size))).buffer),
+      }));
+      const value = { name: 'v', dims: [1], data_type: FLOAT, raw_data: new Uint8Array(Float32Array.of(0.02).buffer) };
+      const node = weights.map(
+        ({ name }): NodeMessage => ({
+          op_type: 'ConstantOfShape',
+          name,
+          input: [`${name}.sizes`],
+          output: [name],
+          attribute: [{ name: 'value', type: 4, t: value }],
+        }),
+      );
+      const initializer = [...model.graph.initializer.filter(({ dims }) => !large(dims)), ...sizes];
+      return { ...model, graph: { ...model.graph, node: [...node, ...model.graph.node], initializer } };
+    };
+    const path = await write(plain(), described);
+    const opened = await open(path);
+    expect(opened.graph.parameters).to.equal((await open(await write(plain()))).graph.parameters);
+    expect([...opened.graph.constants.values()].every(({ raw_data }) => raw_data.length < 200)).to.equal(true);
+    await expectSame(opened, path, { dims: [1, 3, 8, 8] });
+  });
+});
+
+describe('quantised graphs', () => {
+  const scale = (g: UserGraph, name: string, value: number): string =>
+    g.builder.constant(name, Float32Array.of(value), []);
+  const bytes = (g: UserGraph, dims: readonly number[]): string => {
+    const size = dims.reduce((a, b) => a * b, 1);
+    return g.builder.constant(
+      g.builder.fresh('w8'),
+      Uint8Array.from({ length: size }, () => 118 + random.below(20)),
+      dims,
+    );
+  };
+  const build = (
+    name: string,
+    layer: (g: UserGraph, value: string, kernel: string, scales: string[]) => string,
+    start = (_: UserGraph, x: string) => x,
+    last = start,
+  ): UserGraph => {
+    const g = new UserGraph(name);
+    const zero = g.builder.constant('zero', Uint8Array.of(128), []);
+    const scales = [scale(g, 'sx', 0.02), zero, scale(g, 'sw', 0.01), zero];
+    let value = start(g, g.input(['batch', 3, 8, 8]));
+    for (let i = 0; i < 4; i++) value = layer(g, value, bytes(g, [8, i === 0 ? 3 : 8, 3, 3]), scales);
+    return g.classify(last(g, value), 8, 5);
+  };
+  const q = (g: UserGraph, x: string): string => g.builder.node('QuantizeLinear', [x, 'sx', 'zero']);
+  const dq = (g: UserGraph, x: string): string => g.builder.node('DequantizeLinear', [x, 'sx', 'zero']);
+  const pads = { pads: [1, 1, 1, 1], kernel_shape: [3, 3] };
+  const graphs: [string, UserGraph][] = [
+    [
+      'QDQ',
+      build(
+        'qdq',
+        (g, x, kernel, [, zero, sw]) => {
+          const weights = g.builder.node('DequantizeLinear', [kernel, sw!, zero!]);
+          return q(g, g.builder.node('Conv', [dq(g, x), weights], pads));
+        },
+        q,
+        dq,
+      ),
+    ],
+    [
+      'QOperator',
+      build(
+        'qop',
+        (g, x, kernel, [sx, zero, sw]) =>
+          g.builder.node('QLinearConv', [x, sx!, zero!, kernel, sw!, zero!, sx!, zero!], pads),
+        q,
+        dq,
+      ),
+    ],
+  ]; // prettier-ignore
+  for (const [name, graph] of graphs) {
+    it(`${name}: gates read what the 8-bit numbers stand for, and operations of 8 bits are counted`, async () => {
+      const path = await write(graph);
+      const opened = await open(path);
+      expect(shares(opened)).to.deep.equal([11, 41, 70]);
+      const place = opened.cuts.cuts[opened.cuts.proposed[1]!]!;
+      expect(opened.graph.formats.get(place.tensor)?.quantised).to.deep.equal(['sx', 'zero']);
+      expect(place.flops8).to.equal(place.flops);
+      await expectSame(opened, path, { dims: [1, 3, 8, 8], tolerance: 0.1, executed: true });
+    });
+  }
+
+  it('dynamic: each image is rounded as if it came alone', async () => {
+    const graph = build('dynamic', (g, x, kernel, [, zero, sw]) => {
+      const outputs = ['x8', 'scale', 'start'].map((part) => g.builder.fresh(part));
+      g.builder.nodes('DynamicQuantizeLinear', [x], {}, outputs);
+      const [x8, sx, start] = outputs as [string, string, string];
+      const whole = g.builder.node('ConvInteger', [x8, kernel, start, zero!], pads);
+      return g.relu(
+        g.builder.node('Mul', [g.builder.node('Cast', [whole], { to: FLOAT }), g.builder.node('Mul', [sx, sw!])]),
+      );
+    });
+    const path = await write(graph);
+    const opened = await open(path);
+    expect(opened.graph.notes.join()).to.match(/dynamic quantisation rounds each image by itself/);
+    await expectSame(opened, path, { dims: [1, 3, 8, 8] });
+  });
+});
+
+describe('the axis of the channels', () => {
+  const tokensOf = (g: UserGraph, v: string): string => turned(g, g.builder.node('Reshape', [v, ints(g, [0, 8, 64])]));
+  const turned = (g: UserGraph, x: string): string => g.builder.node('Transpose', [x], { perm: [0, 2, 1] });
+  const mapOf = (g: UserGraph, tokens: string): string =>
+    g.builder.node('Reshape', [turned(g, tokens), ints(g, [0, 8, 8, 8])]);
+  const layouts = ({ cuts }: Opened, wanted: string): string | undefined =>
+    cuts.cuts.flatMap((cut) => [...cut.alike, cut]).find(({ tensor }) => tensor === wanted)?.channels;
+
+  it('is followed through products that mix tokens, as in an MLP-Mixer', async () => {
+    const mixer = images('mixer', {
+      tail: (g, v) => {
+        const tokens = tokensOf(g, v);
+        const hidden = g.builder.node('MatMul', [turned(g, tokens), g.weight([64, 16])]);
+        const mixed = g.builder.node('MatMul', [hidden, g.weight([16, 64])]);
+        const sum = g.builder.node('Add', [turned(g, mixed), tokens], {}, 'sum');
+        const flipped = turned(g, sum);
+        const deep = g.builder.node('MatMul', [flipped, g.weight([64, 64])], {}, 'deep');
+        classify(g, mapOf(g, turned(g, deep)));
+      },
+    });
+    const opened = await open(await write(mixer));
+    expect(layouts(opened, 'sum')).to.equal('last');
+    // 64 tokens were mixed: they are along the last axis, and still tokens.
+    expect(layouts(opened, 'deep')).to.equal('first');
+  });
+
+  it('is not guessed where inputs disagree, or where images lie along another axis: no gate, and why', async () => {
+    const square = images('square', {
+      tail: (g, v) => {
+        const pooled = g.builder.node('MaxPool', [v], { kernel_shape: [2, 4], strides: [2, 4] }); // 8 tokens of 8
+        const first = g.builder.node('Reshape', [pooled, ints(g, [0, 8, 8])]);
+        const both = g.builder.node('Add', [first, turned(g, first)], {}, 'both');
+        const deep = Array.from({ length: 3 }).reduce<string>(
+          (x) => g.builder.node('Einsum', [x, g.weight([8, 8])], { equation: 'nij,jk->nik' }),
+          both,
+        );
+        const row = g.builder.node('ReduceMean', [deep], { axes: [1], keepdims: 0 });
+        g.builder.node('MatMul', [row, g.weight([8, 5])], {}, 'logits');
+        g.output('logits', 5);
+      },
+    });
+    expect(layouts(await open(await write(square)), 'both')).to.equal(undefined);
+    const sequence = images('sequence', {
+      tail: (g, v) => {
+        let tokens = g.builder.node('Transpose', [g.builder.node('Reshape', [v, ints(g, [0, 8, 64])])], {
+          perm: [2, 0, 1],
+        });
+        for (let i = 0; i < 40; i++) tokens = g.builder.node('MatMul', [tokens, g.weight([8, 8])], {}, `t${i}`);
+        const row = g.builder.node('ReduceMean', [tokens], { axes: [0], keepdims: 0 });
+        g.builder.node('MatMul', [row, g.weight([8, 5])], {}, 'logits');
+        g.output('logits', 5);
+      },
+    });
+    const { missing } = (await open(await write(sequence))).cuts;
+    expect(missing.map(({ why }) => why).join()).to.match(/t\d+ has the images along its axis 1/);
+  });
+});
