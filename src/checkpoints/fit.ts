@@ -238,6 +238,15 @@ function hintOf(
   }
   const fitting = fittingNetworks(dictionaries);
   if (fitting.length > 0) return `; these fit ${fitting.join(', ')}`;
+  const missing = needed.filter(({ name }) => !best.names.has(name)).map(({ name }) => spelled(name));
+  if (missing.length + best.fitting === needed.length && best.fitting > 0) {
+    if (missing.every((name) => name.startsWith('linear.'))) {
+      return '; its classifier is missing: features alone; valid: the state dict of the whole classifier';
+    }
+    if (missing.every((name) => name.includes('.running_'))) {
+      return '; parameters without running statistics; valid: model.state_dict(), not model.parameters()';
+    }
+  }
   if (best.names.size === 0) return '; none of its names belongs to this network; see: dgate model info FILE';
   return best.fitting < needed.length / 2
     ? '; these are probably the weights of another network (see `dgate list checkpoints`)'

@@ -19,6 +19,8 @@ export const isCounter = (name: string): boolean => /(?:^|\.)num_batches_tracked
  * with the right names and shapes would still be wrong.
  */
 const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => string)])[] = [
+  // Modules that are wrapped one by one.
+  [/(?<=\.)(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|module)\./g, ''],
   [/^embedder\.embedder\./, 'embedder.0.'],
   [/^encoder\.stages\.(\d)\.layers\.(\d+)\./, (_, stage, block) => `layer${Number(stage) + 1}.${block}.`],
   [

@@ -41,6 +41,8 @@ const inert: Readonly<Record<string, string>> = {
   'numpy.random._sfc64': 'SFC64',
   'numpy.random.bit_generator': 'SeedSequence SeedlessSeedSequence __pyx_unpickle_SeedSequence',
   random: 'Random',
+  re: '_compile RegexFlag',
+
   torch: 'channels_last contiguous_format finfo Generator iinfo preserve_format sparse_coo strided',
   'torch.serialization': '_get_layout',
   'torch.torch_version': 'TorchVersion',

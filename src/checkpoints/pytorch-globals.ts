@@ -147,7 +147,7 @@ const others: readonly (readonly [RegExp, string, string])[] = [
   [/^torch\.(?:jit|fx|export)\b/, 'a compiled program', 'save its model.state_dict()'],
   [
     /^(?:__main__|torch\.nn\.modules|torchvision\.models|timm\.models|transformers\.models)\.[\w.]+$/,
-    'a whole model',
+    'an object of a class of its own, such as a whole model',
     'save model.state_dict()',
   ],
   [/^torch\.distributed\./, 'a part of a distributed tensor', 'save a full state dict (FSDP: FULL_STATE_DICT)'],
