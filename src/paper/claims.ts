@@ -41,7 +41,12 @@ function judged(
 ): Claim {
   const { parts, some, variant, detail, file, row, note } = evidence;
   const another = evidence.ownNetwork === true && run.network !== claim.network;
-  const impossible = obstacle(claim.network, run) ?? (another ? 'another network' : evidence.impossible);
+  const unmeasured =
+    parts.length === 0 ? evidence.impossible === undefined : parts.some((part) => Number.isNaN(part.value));
+  const impossible =
+    obstacle(claim.network, run) ??
+    (another ? 'another network' : evidence.impossible) ??
+    (unmeasured ? `not in ${file}: run the experiment again` : undefined);
   const verdict: Verdict = impossible === undefined ? verdictOnParts(parts, some) : 'cannot be checked here';
   const elsewhere = `measured on ${run.network}, not the paper's ${claim.network}`;
   const why = [
@@ -58,11 +63,11 @@ function judged(
     statement: detail === undefined ? claim.statement : `${claim.statement}: ${detail}`,
     printed: claim.printed,
     rule: evidence.rule ?? parts.map(ruleText).join('; '),
-    measured: evidence.measured ?? parts.map(measuredText).join('; '),
+    measured: evidence.measured ?? (unmeasured ? 'not measured' : parts.map(measuredText).join('; ')),
     verdict,
     ...(why.length === 0 ? {} : { why: why.join('; ') }),
     chance: chanceOf(verdict, parts, some),
-    trace: { file, row },
+    trace: unmeasured ? { file: '', row: '' } : { file, row },
   };
 }
 

@@ -138,17 +138,17 @@ export interface Difference {
   readonly difference: number;
   /** Simultaneous intervals: all differences of a comparison lie in theirs with 95 % confidence. */
   readonly interval: Interval;
+  /** The difference minus that at the smallest share, with its own 95 % interval. */
+  readonly growth: { readonly value: number; readonly interval: Interval };
   /** Least and largest difference of a seed. */
   readonly least: number;
   readonly most: number;
   readonly winner: Winner;
 }
 
-/** All differences between two curves, and the growth from the first to the last. */
+/** All differences between two curves. */
 export interface CurveComparison {
   readonly differences: readonly Difference[];
-  /** Difference at the largest share saved minus that at the smallest, with its 95 % interval. */
-  readonly widening: { readonly difference: number; readonly interval: Interval };
 }
 
 /**
@@ -179,12 +179,20 @@ export function compareCurves(
     const replicates = around(difference, (row) => deviations[row + column]!);
     const interval = percentileInterval(replicates, 1 - 0.05 / pairs.length);
     const [least, most] = [Math.min(...perSeed), Math.max(...perSeed)];
-    return { reduction: a.reduction, difference, interval, least, most, winner: winnerOf(interval, least, most) };
+    const value = difference - (mean(pairs[0]!.a.right) - mean(pairs[0]!.b.right));
+    const grown = around(value, (row) => deviations[row + column]! - deviations[row + pairs[0]!.column]!);
+    const growth = { value, interval: percentileInterval(grown, 0.95) };
+    return {
+      reduction: a.reduction,
+      difference,
+      interval,
+      growth,
+      least,
+      most,
+      winner: winnerOf(interval, least, most),
+    };
   });
-  const [first, last] = [pairs[0]!.column, pairs.at(-1)!.column];
-  const difference = differences.at(-1)!.difference - differences[0]!.difference;
-  const wider = around(difference, (row) => deviations[row + last]! - deviations[row + first]!);
-  return { differences, widening: { difference, interval: percentileInterval(wider, 0.95) } };
+  return { differences };
 }
 
 /** One loss is better if the interval excludes zero and every seed agrees. */

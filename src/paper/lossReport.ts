@@ -22,7 +22,6 @@ export async function lossReport(
   return {
     tables: [
       differenceTable(comparisons),
-      wideningTable(comparisons),
       curveTable(compared, run.original.flops),
       regularisationTable(regularisation),
       thresholdTable(compared, run.original.flops),
@@ -43,38 +42,29 @@ function differenceTable(comparisons: readonly ComparedLosses[]): FindingTable {
       'difference_fraction',
       'simultaneous95_low_fraction',
       'simultaneous95_high_fraction',
+      'growth_fraction',
+      'growth_low_fraction',
+      'growth_high_fraction',
       'least_of_seeds_fraction',
       'most_of_seeds_fraction',
       'better',
     ],
     rows: comparisons.flatMap(({ hinge, other, differences }) =>
-      differences.map(({ reduction, difference, interval, least, most, winner }) => {
-        return [hinge, other, reduction, difference, interval.low, interval.high, least, most, winner];
+      differences.map(({ reduction, difference, interval, growth, least, most, winner }) => {
+        const found = [
+          difference,
+          interval.low,
+          interval.high,
+          growth.value,
+          growth.interval.low,
+          growth.interval.high,
+        ];
+        return [hinge, other, reduction, ...found, least, most, winner];
       }),
     ),
     consoleRows: comparisons
       .filter(({ hinge }) => hinge === 'max')
       .reduce((sum, { differences }) => sum + differences.length, 0),
-  };
-}
-
-function wideningTable(comparisons: readonly ComparedLosses[]): FindingTable {
-  return {
-    name: 'widening',
-    title: 'Growth of the difference from the smallest to the largest share of FLOPs saved, with 95 % interval',
-    columns: [
-      'hinge_confidence',
-      'cross_entropy_confidence',
-      'from_flops_reduction_fraction',
-      'to_flops_reduction_fraction',
-      'widening_fraction',
-      'widening_low_fraction',
-      'widening_high_fraction',
-    ],
-    rows: comparisons.map(({ hinge, other, differences, widening: { difference, interval } }) => {
-      const ends = [differences[0]!.reduction, differences.at(-1)!.reduction];
-      return [hinge, other, ...ends, difference, interval.low, interval.high];
-    }),
   };
 }
 

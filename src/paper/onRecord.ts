@@ -38,7 +38,7 @@ export async function runsOnRecord(resultsRoot: string, presets: readonly Preset
 }
 
 /** Files that claims are read from. */
-const names = ['table', 'timing', 'errors', 'differences', 'widening', 'points', 'steps', 'classes', 'comparison'];
+const names = ['table', 'timing', 'errors', 'differences', 'points', 'steps', 'classes', 'comparison'];
 
 /** The verdicts on the claims of each run, from its CSV files alone. */
 export async function claimsOnRecord(resultsRoot: string, runs: readonly RunOnRecord[]): Promise<ClaimOnRecord[]> {

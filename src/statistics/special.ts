@@ -16,22 +16,6 @@ export function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(base) - base + Math.log(sum);
 }
 
-/** The upper regularised incomplete gamma function Q(a, x). @param a at least 0.5 @param x above 0 */
-export function upperGamma(a: number, x: number): number {
-  const scale = Math.exp(a * Math.log(x) - x - logGamma(a));
-  if (!(x < a + 1)) {
-    // Abramowitz and Stegun 6.5.31.
-    return scale * continuedFraction(x + 1 - a, (n) => [n * (a - n), x + 1 - a + 2 * n]);
-  }
-  // Abramowitz and Stegun 6.5.29.
-  let [term, sum] = [1 / a, 1 / a];
-  for (let n = 1; term > 1e-17 * sum; n++) {
-    term *= x / (a + n);
-    sum += term;
-  }
-  return 1 - scale * sum;
-}
-
 /**
  * The regularised incomplete beta function I_x(a, b).
  *

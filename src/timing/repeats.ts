@@ -92,25 +92,15 @@ export function poolRecords(
   const last = records.at(-1)!;
   const batches = last.batches.map(({ batch, rows }, at): BatchTiming => {
     const all = records.map((record) => record.batches[at]!);
-    const most = (of: (timing: BatchTiming) => number): number => Math.max(...all.map(of));
-    const others = all.flatMap(({ surroundings }) => surroundings.othersShare ?? []);
+    const busiest = all.reduce((a, b) => (b.surroundings.loadAfter > a.surroundings.loadAfter ? b : a));
     return {
       batch,
-      warmUp: {
-        runs: Math.min(...all.map(({ warmUp }) => warmUp.runs)),
-        ms: most(({ warmUp }) => warmUp.ms),
-        stable: all.every(({ warmUp }) => warmUp.stable),
-      },
+      warmUp: all.find(({ warmUp }) => !warmUp.stable)?.warmUp ?? all[0]!.warmUp,
       rows: rows.map((_, row) =>
         poolRows(all.map((of, repeat) => ({ timing: of.rows[row]!, pairs: pairsOf(repeat, batch, row) }))),
       ),
       warnings: ofRepeats(all.map(({ warnings }) => warnings)),
-      surroundings: {
-        cores: all[0]!.surroundings.cores,
-        loadBefore: most(({ surroundings }) => surroundings.loadBefore),
-        loadAfter: most(({ surroundings }) => surroundings.loadAfter),
-        othersShare: others.length === 0 ? null : Math.max(...others),
-      },
+      surroundings: busiest.surroundings,
     };
   });
   const verified = records.find((record) => record.verified !== null)?.verified ?? null;

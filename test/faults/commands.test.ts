@@ -64,7 +64,7 @@ describe(`commands interrupted on a terminal and killed, at random moments (seed
   };
   const jobs: Readonly<Record<string, Job>> = {
     run: { args: async () => ['run', definition, '--json'], result: rows },
-    time: { args: async () => ['time', definition, '--images', '64'], result: untimed },
+    time: { args: async () => ['time', definition, '--images', '64', '--repeats', '2'], result: untimed },
     train: {
       args: async (folder) => {
         const begun = await exists(join(folder, 't.state.safetensors'));

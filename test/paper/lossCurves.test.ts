@@ -86,13 +86,15 @@ describe('hinge against cross-entropy', () => {
   };
 
   it('is better if the interval excludes zero', () => {
-    const { differences, widening } = comparison([30, 200]);
+    const { differences } = comparison([30, 200]);
+    const { growth } = differences[1]!;
     expect(differences.map(({ winner }) => winner)).to.deep.equal(['hinge', 'hinge']);
     expect(differences[1]!.difference).to.be.closeTo(0.2, 1e-9);
     // 1.96 (2.24 with Bonferroni) standard errors of a share of 0.2 in 1000 images: 0.0283
     expect(differences[1]!.interval.low).to.be.closeTo(0.2 - 2.2414 * Math.sqrt(0.16 / 1000), 0.003);
-    expect(widening.difference).to.be.closeTo(0.17, 1e-9);
-    expect(widening.interval.low).to.be.above(0.14);
+    expect(growth.value).to.be.closeTo(0.17, 1e-9);
+    expect(growth.interval.low).to.be.above(0.14);
+    expect(differences[0]!.growth).to.deep.equal({ value: 0, interval: { low: 0, high: 0 } });
     expect(comparison([1, -200]).differences.map(({ winner }) => winner)).to.deep.equal([
       'neither shown',
       'cross-entropy',
