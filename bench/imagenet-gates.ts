@@ -143,7 +143,7 @@ const timing: Progress = {
   },
 };
 const wholeStart = performance.now();
-const training = { loss: 'hinge', l2: 0.0001, epochs, batchSize, seed: 0 } as const;
+const training = { loss: 'hinge', l2: 0.0001, solver: 'sgd', gap: 1e-3, epochs, batchSize, seed: 0 } as const;
 const { gate, objective } = await trainGate(await set.gateData(0), training, engine, timing, 'gate');
 const whole = (performance.now() - wholeStart) / 1000;
 const after = await products(engine);

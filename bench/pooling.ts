@@ -44,7 +44,7 @@ const heldFeatures = await extract(context, source, selectImages(train, held), p
 
 const rows = [];
 for (const [index, { stage, pooling }] of places.entries()) {
-  const training = { loss: 'hinge', l2: 0.002, epochs: 20, batchSize: 512, seed: 0 } as const;
+  const training = { loss: 'hinge', l2: 0.002, solver: 'sgd', gap: 1e-3, epochs: 20, batchSize: 512, seed: 0 } as const;
   const { gate } = await trainGate(await trainFeatures.gateData(index), training, await engine.get(), silent, 'gate');
   let correct = 0;
   for await (const shard of heldFeatures.shards()) {

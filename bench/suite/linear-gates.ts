@@ -236,7 +236,8 @@ interface Trained {
 }
 
 async function trainTimed(subject: Subject, loss: Loss, epochs: number, engine: Engine): Promise<Trained> {
-  const training = { loss, l2, epochs, batchSize: BATCH_SIZE, seed: 0 };
+  const solver = loss === 'hinge' ? 'sgd' : 'optimum';
+  const training = { loss, l2, solver, gap: 1e-9, epochs, batchSize: BATCH_SIZE, seed: 0 } as const;
   const start = performance.now();
   const trained = await trainGate(subject.data, training, engine, silent, 'gate');
   const seconds = (performance.now() - start) / 1000;

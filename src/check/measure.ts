@@ -89,8 +89,8 @@ export function measure(
           sets.map(({ test }, i) => featureMeasures(test, i === sets.length - 1 ? 'original' : `network ${i + 1}`)),
         )
       ).flat(),
-      ...gates.map(({ index, objective }) =>
-        relative(`gate ${index + 1}`, 'objective', objective, tolerances.objective),
+      ...gates.map(({ index, reached }) =>
+        relative(`gate ${index + 1}`, 'objective', reached.objective, tolerances.objective),
       ),
       accuracyOf('original', everyImageRight(scores.test), scores.test.count),
       ...(features.train === undefined

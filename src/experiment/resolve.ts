@@ -231,5 +231,6 @@ function objectsIn(schema: z.ZodType | undefined): z.ZodObject[] {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
     return objectsIn(schema.unwrap() as z.ZodType);
   }
+  if (schema instanceof z.ZodPipe) return objectsIn(schema.in as z.ZodType);
   return [];
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
+import { solvers, withDefaults } from '../gates/solvers.js';
 import type { Pooling } from '../networks/pooling.js';
 import { searchMethods } from '../thresholds/methods.js';
 import { cascadeSchema, isCascade, withCascadeGates } from './cascade.js';
@@ -24,25 +25,34 @@ const pooling = z.custom<PoolingName>(isPoolingName, { error: poolings }).transf
 
 const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').min(1, { error: 'at least one stage' });
 
-const gates = z.strictObject(
-  {
-    /** Stages, counted from 1, after which a gate sits; never the last stage. */
-    after: stages,
-    /** One for all gates, or a list with one for each. Default `gap`. */
-    pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
-    /** Default `hinge`. */
-    loss: choice(lossNames).default('hinge'),
-    /** What is held against the threshold. Default `max`: the largest distance (the paper's). */
-    confidence: choice(confidenceKinds).default('max'),
-    /** lambda of lambda/2 |w|^2. Default 0.002. */
-    l2: real(1e-12, 1e3).default(0.002),
-    /** Passes over the training images. Default 20. */
-    epochs: whole(1, 100_000).default(20),
-    /** Images of a step. Default 512. */
-    batchSize: whole(1, 1_000_000).default(512),
-  },
-  { error: 'an object: { after: [1, 2] }' },
-);
+const gates = z
+  .strictObject(
+    {
+      /** Stages, counted from 1, after which a gate sits; never the last stage. */
+      after: stages,
+      /** One for all gates, or a list with one for each. Default `gap`. */
+      pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
+      /** Default `hinge`. */
+      loss: choice(lossNames).default('hinge'),
+      /** What is held against the threshold. Default `max`: the largest distance (the paper's). */
+      confidence: choice(confidenceKinds).default('max'),
+      /** lambda of lambda/2 |w|^2. Default 0.002. */
+      l2: real(1e-12, 1e3).default(0.002),
+      /**
+       * `optimum`: until the objective is shown to be within `gap` of its lowest value; `sgd`: stochastic steps alone, the
+       * paper's plain procedure. By default `sgd` for the hinge, `optimum` for cross-entropy.
+       */
+      solver: choice(solvers).optional(),
+      /** Relative duality gap that `optimum` reaches, hinge: in every class. Default 0.001. */
+      gap: real(1e-9, 1).default(0.001),
+      /** Passes over the training images, with `optimum` at most so many. By default 20; hinge to its `optimum`: 300. */
+      epochs: whole(1, 100_000).optional(),
+      /** Images of a stochastic step. Default 512. */
+      batchSize: whole(1, 1_000_000).default(512),
+    },
+    { error: 'an object: { after: [1, 2] }' },
+  )
+  .transform(withDefaults);
 
 const validation = z.discriminatedUnion(
   'kind',

@@ -18,6 +18,7 @@ interface LbfgsOptions {
   /** The factor for the first step, small enough for the step to descend. */
   readonly firstFactor: number;
   readonly mostEvaluations: number;
+  readonly isEnough: (point: Point) => boolean;
 }
 
 /** Pairs that are remembered; with a good metric more do not help. */
@@ -38,12 +39,12 @@ const NEGLIGIBLE = 1e-7;
 export async function lbfgs(
   start: Point,
   evaluate: (x: Float64Array) => Promise<Point>,
-  { metric, firstFactor, mostEvaluations }: LbfgsOptions,
+  { metric, firstFactor, mostEvaluations, isEnough }: LbfgsOptions,
 ): Promise<Point> {
   let best = start;
   let pairs: readonly Pair[] = [];
   let factor = firstFactor;
-  for (let evaluations = 0; evaluations < mostEvaluations; ) {
+  for (let evaluations = 0; evaluations < mostEvaluations && !isEnough(best); ) {
     const direction = directionOf(best.gradient, pairs, metric, factor);
     const slope = dot(best.gradient, direction);
     if (!(-slope > NEGLIGIBLE * Math.abs(best.value))) break;

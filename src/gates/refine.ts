@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
 import { lbfgs, type Point } from './lbfgs.js';
 
-/** Fewest images of a batch. */
+/** Images of a batch. */
 const BATCH_IMAGES = 4096;
 
 /** V [features, classes] and a [classes] on scaled features. */
@@ -11,28 +11,22 @@ export interface Parameters {
   readonly bias: Float32Array;
 }
 
-/** The training problem and the limits of a refinement. */
-interface Refinement {
+/** The training problem and when to stop. */
+export interface Refinement {
   readonly data: TrainingData;
   readonly engine: GateTrainer;
   readonly scaling: Scaling;
   /** (S + lambda I)^-1 of `preconditioner`: diagonal blocks, each [size, size]. */
   readonly metric: readonly Float32Array[];
   readonly l2: number;
-  readonly batchSize: number;
+  /** Relative duality gap to reach; hinge: in every class. */
+  readonly gap: number;
   /** Most passes over the images. */
   readonly passes: number;
-  /** Called after each pass with the number of passes and the mean loss. */
-  readonly onPass: (pass: number, loss: number) => void;
+  /** Called after passes with their number and where the training stands. */
+  readonly onPass: (pass: number, note: string) => void;
   /** Name of the gate in messages. */
   readonly label: string;
-}
-
-interface Refined extends Parameters {
-  /** Mean loss + lambda/2 (|V|^2 + |a|^2) over all images. */
-  readonly objective: number;
-  /** Upper bound of the distance to the lowest objective. */
-  readonly gap: number;
 }
 
 /**
@@ -40,13 +34,13 @@ interface Refined extends Parameters {
  * L-BFGS preconditioned by the inverse feature covariance comes within 0.1 per cent of the lowest objective in a dozen
  * passes; averaged stochastic steps need hundreds.
  *
- * The gap is that to the dual objective of the softmax at the solution, |gradient|^2 / (2 lambda), which also follows
- * from the strong convexity of the objective.
+ * It ends where the dual objective of the softmax is near enough: |gradient|^2 / (2 lambda) below, which also follows from
+ * the strong convexity of the objective.
  *
  * @throws InputError if the loss is not finite
  */
-export async function refine(start: Parameters, refinement: Refinement): Promise<Refined> {
-  const { data, engine, scaling, metric, l2, passes } = refinement;
+export async function refine(start: Parameters, refinement: Refinement): Promise<Parameters> {
+  const { data, engine, scaling, metric, l2, passes, gap } = refinement;
   const { features, classes } = data;
   const gradient = await engine.loadLinearGradient({
     features,
@@ -61,7 +55,7 @@ export async function refine(start: Parameters, refinement: Refinement): Promise
       const { weights, bias } = unpack(x, features * classes);
       const sum = new Float64Array(x.length);
       let loss = 0;
-      for await (const { x: images, labels } of data.batches(Math.max(BATCH_IMAGES, refinement.batchSize))) {
+      for await (const { x: images, labels } of data.batches(BATCH_IMAGES)) {
         const result = await gradient.run(images, labels, weights, bias, 0);
         for (let i = 0; i < result.weights.length; i++) sum[i]! += result.weights[i]!;
         for (let c = 0; c < classes; c++) sum[features * classes + c]! += result.bias[c]!;
@@ -69,20 +63,22 @@ export async function refine(start: Parameters, refinement: Refinement): Promise
       }
       pass++;
       if (!Number.isFinite(loss)) {
-        throw new InputError(`${refinement.label}: the loss is not finite in epoch ${pass + 1}`);
+        throw new InputError(`${refinement.label}: the loss is not finite`);
       }
-      refinement.onPass(pass, loss / data.count);
       const squares = x.reduce((total, value) => total + value * value, 0);
       const slopes = sum.map((slope, i) => slope / data.count + l2 * x[i]!);
-      return { x, value: loss / data.count + (l2 / 2) * squares, gradient: slopes };
+      const value = loss / data.count + (l2 / 2) * squares;
+      refinement.onPass(pass, `objective ${value.toFixed(4)}`);
+      return { x, value, gradient: slopes };
     };
     const best = await lbfgs(await evaluate(pack(start)), evaluate, {
       metric: (vector) => multiply(metric, vector, classes, l2),
       firstFactor: 2, // the curvature of the softmax is at most 1/2
       mostEvaluations: passes - 1,
+      isEnough: ({ value, gradient: slopes }) =>
+        slopes.reduce((total, slope) => total + slope * slope, 0) / (2 * l2) <= gap * value,
     });
-    const squares = best.gradient.reduce((total, slope) => total + slope * slope, 0);
-    return { ...unpack(best.x, features * classes), objective: best.value, gap: squares / (2 * l2) };
+    return unpack(best.x, features * classes);
   } finally {
     await gradient.close();
   }

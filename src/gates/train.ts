@@ -1,10 +1,13 @@
 import { InputError } from '../errors.js';
 import type { Progress, ProgressTask } from '../progress.js';
+import { type Certificate, certify, type DualPoint } from './certificate.js';
 import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
 import type { Gate } from './gate.js';
-import { type Loss, lossNamed } from './loss.js';
+import type { Loss } from './loss.js';
+import { newtonHinge } from './newton.js';
 import { preconditioner } from './precondition.js';
-import { type Parameters, refine } from './refine.js';
+import { type Parameters, type Refinement, refine } from './refine.js';
+import type { Solver } from './solvers.js';
 import { ScalingAccumulator } from './standardise.js';
 
 /** Options of gate training; part of the cache key. */
@@ -12,21 +15,27 @@ export interface GateTraining {
   readonly loss: Loss;
   /** lambda of the L2 term lambda/2 (|W|^2 + |b|^2); in liblinear's terms 1 / (C n). */
   readonly l2: number;
+  readonly solver: Solver;
+  /** Relative duality gap that `optimum` ends at. */
+  readonly gap: number;
+  /** Passes over the images: of `sgd`, so many; of `optimum`, at most. */
   readonly epochs: number;
   readonly batchSize: number;
   readonly seed: number;
 }
 
-export interface TrainedGate {
+export interface TrainedGate extends Certificate {
   readonly gate: Gate;
-  /** Over all training images: mean loss + lambda/2 (|V|^2 + |a|^2), in standardised features. */
-  readonly objective: number;
-  /** Upper bound of the distance to the lowest objective, if known. */
-  readonly gap?: number;
 }
 
-/** With this many passes or fewer, stochastic steps reach a lower objective than L-BFGS. */
-const FEWEST_PASSES = 3;
+/** Passes of stochastic steps that the other methods begin with. */
+const FIRST_PASSES: Readonly<Record<Loss, number>> = { hinge: 8, 'cross-entropy': 1 };
+/** The hinge's width of smoothing in the certificate of gates that had no passes left for Newton steps. */
+const PLAIN_WIDTH = 0.1;
+/** Share of the gap that training aims at: the gate that is stored is rounded to single precision. */
+const ROUNDING = 0.9;
+/** Images times classes whose margins are held in memory; with more, gates stay as stochastic steps leave them. */
+const MOST_MARGINS = 2 ** 26;
 
 /** Steps of full length, before the length decreases as 1/t. */
 const FULL_STEPS = 50;
@@ -39,10 +48,13 @@ const FULL_STEPS = 50;
  * "- lambda |w|"; the convex form, which its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2. The bias is
  * regularised with the weights, as in liblinear, which makes the objective strongly convex.
  *
- * The step length decreases as 1/t, as in Pegasos; steps are preconditioned by the inverse feature covariance
+ * The objective is convex and has one minimum. Stochastic steps come near; semismooth Newton steps (hinge, `newton.ts`)
+ * or L-BFGS (cross-entropy, `refine.ts`) go on to a duality gap, so that the gate depends on nothing else but by that gap.
+ * The solver `sgd` takes stochastic steps only; no gap is known then.
+ *
+ * Their step length decreases as 1/t, as in Pegasos; steps are preconditioned by the inverse feature covariance
  * (`precondition.ts`). The result is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which
- * removes the noise of the last batches. Cross-entropy takes one epoch of such steps, which come far with many images;
- * it is smooth, so the other epochs are passes of L-BFGS.
+ * removes the noise of the last batches.
  *
  * @throws InputError if features or loss are not finite
  */
@@ -53,7 +65,7 @@ export async function trainGate(
   progress: Progress,
   label: string,
 ): Promise<TrainedGate> {
-  const { loss, l2, epochs, batchSize } = training;
+  const { loss, l2, epochs, batchSize, solver } = training;
   const { features, classes } = data;
   const task = progress.begin(label, epochs, 'epochs');
   const scaling = await standardise(data);
@@ -61,26 +73,50 @@ export async function trainGate(
     throw new InputError(`${label}: the features are not finite`);
   }
   const metric = await preconditioner(data, scaling, l2, engine);
+  const isPlain = solver === 'sgd' || (loss === 'hinge' && data.count * classes > MOST_MARGINS);
+  const steps = isPlain ? epochs : Math.min(FIRST_PASSES[loss], epochs);
   const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric });
+  let start: Parameters;
   try {
-    const isRefined = lossNamed(loss).isSmooth && epochs > FEWEST_PASSES;
-    const stochastic = isRefined ? 1 : epochs;
-    const average = await descend(data, { ...training, epochs: stochastic }, gradient, task, label);
-    if (isRefined) {
-      const passes = epochs - stochastic;
-      const onPass = (pass: number, mean: number): void => task.update(stochastic + pass, `loss ${mean.toFixed(4)}`);
-      const refinement = { data, engine, scaling, metric, l2, batchSize, passes, onPass, label };
-      const { weights, bias, objective, gap } = await refine(average, refinement);
-      task.end(`${label}: ${loss} objective ${objective.toFixed(5)}, at most ${gap.toFixed(5)} above the lowest`);
-      return { gate: foldScaling(weights, bias, scaling), objective, gap };
+    start = await descend(data, { ...training, epochs: steps }, gradient, task, label);
+    if (isPlain) {
+      const { weights, bias } = start;
+      const objective = (await meanLoss(data, batchSize, weights, bias, gradient)) + penalty(weights, bias, l2);
+      task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
+      return { gate: foldScaling(weights, bias, scaling), objective };
     }
-    const { weights, bias } = average;
-    const objective = (await meanLoss(data, batchSize, weights, bias, gradient)) + penalty(weights, bias, l2);
-    task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
-    return { gate: foldScaling(weights, bias, scaling), objective };
   } finally {
     await gradient.close();
   }
+  const onPass = (pass: number, note: string): void => task.update(Math.min(epochs, steps + pass), note);
+  const problem = {
+    data,
+    engine,
+    scaling,
+    metric,
+    l2,
+    gap: ROUNDING * training.gap,
+    passes: epochs - steps,
+    onPass,
+    label,
+  };
+  const found = await finish(start, problem, loss);
+  const gate = foldScaling(found.weights, found.bias, scaling);
+  const reached = await certify(data, gate, scaling, training, found.dualOf);
+  task.end(`${label}: ${loss} objective ${reached.objective.toFixed(5)}, gap ${reached.worstGap.toExponential(1)}`);
+  return { gate, ...reached };
+}
+
+/** What follows the stochastic steps. */
+async function finish(
+  start: Parameters,
+  problem: Refinement,
+  loss: Loss,
+): Promise<Parameters & { readonly dualOf: DualPoint }> {
+  const dualOf: DualPoint = (_image, _c, slack) => Math.min(1, Math.max(0, slack / PLAIN_WIDTH));
+  if (problem.passes === 0) return { ...start, dualOf };
+  if (loss === 'hinge') return newtonHinge(start, problem);
+  return { ...(await refine(start, problem)), dualOf };
 }
 
 /** Epochs of stochastic steps; returns the average of the iterates. */

@@ -1,14 +1,13 @@
-import type { GatePlace } from '../networks/pooling.js';
 import type { Claim, Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { RunContext } from './context.js';
 import type { Row } from './search.js';
 import type { SplitScores, Stages } from './stages.js';
+import type { TrainedPlace } from './train.js';
 
 /** A run whose images are scored and whose rows are known: what an analysis starts from. */
 export interface ScoredRun extends Stages {
-  /** Where each gate sits, how many features it reads, and the objective that its training reached. */
-  readonly gates: readonly (GatePlace & { readonly features: number; readonly objective: number })[];
+  readonly gates: readonly TrainedPlace[];
   /** Scores of all gates on the images that no gate was trained on. */
   readonly scores: SplitScores;
   readonly rows: readonly Row[];

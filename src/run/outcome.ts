@@ -1,6 +1,5 @@
 import type { Experiment } from '../experiment/schema.js';
 import type { NetworkFlops } from '../networks/flops.js';
-import type { GatePlace } from '../networks/pooling.js';
 import type { Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { ExitCosts } from '../thresholds/evaluate.js';
@@ -10,6 +9,7 @@ import type { Judge } from './analyses.js';
 import type { LazyEngine } from './context.js';
 import type { Row } from './search.js';
 import type { NetworkSource } from './source.js';
+import type { TrainedPlace } from './train.js';
 
 /** What a run found; `report.ts` turns it into tables and files. */
 export interface RunOutcome {
@@ -29,7 +29,7 @@ export interface RunOutcome {
   readonly leftOut: Readonly<Record<string, readonly string[]>>;
   readonly flops: NetworkFlops;
   readonly exitCosts: ExitCosts;
-  readonly gates: readonly (GatePlace & { readonly features: number; readonly objective: number })[];
+  readonly gates: readonly TrainedPlace[];
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
   /** What extracted the features of the test images, in this run or before. */

@@ -74,24 +74,42 @@ function cascadeFacts({ experiment, exitCosts }: RunOutcome, sources: readonly N
   ];
 }
 
-function gateFacts({ experiment, splits, source, gates }: RunOutcome): [string, string][] {
-  const { loss, l2, epochs, confidence } = experiment.gates;
-  const places = gates.map(({ stage, pooling, features, objective }) => {
+function gateFacts(outcome: RunOutcome): [string, string][] {
+  const { experiment, splits, source, gates } = outcome;
+  const { loss, l2, confidence } = experiment.gates;
+  const places = gates.map(({ stage, pooling, features, objective, worstGap }) => {
     const cells =
       pooling.kind === 'grid'
         ? `${pooling.size} x ${pooling.size} grids`
         : pooling.kind === 'gap'
           ? 'global averages'
           : 'the class token';
-    return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)})`;
+    const shown = worstGap === undefined ? '' : `, gap ${percentOf(worstGap)}`;
+    return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)}${shown})`;
   });
   return [
     ['Network', networkFact(source)],
     ['Gates', `after stages ${places.join(', ')}`],
-    ['', `${loss}, lambda ${l2}, ${epochs} epochs, confidence ${confidence}`],
+    ['', `${loss}, lambda ${l2}, ${trainingFact(outcome)}, confidence ${confidence}`],
     ['Train', `${splits.train.toLocaleString('en')} images`],
   ];
 }
+
+/** How the gates were trained, and which of them are not as near to the optimum as asked. */
+function trainingFact({ experiment, gates }: RunOutcome): string {
+  const { solver, epochs, gap } = experiment.gates;
+  if (solver === 'sgd') return `${epochs} epochs`;
+  const missed = gates.flatMap(({ worstGap }, i) => {
+    if (worstGap !== undefined && worstGap <= gap) return [];
+    return [
+      `${i + 1} (${worstGap === undefined ? 'gap unknown: too many images times classes' : percentOf(worstGap)})`,
+    ];
+  });
+  const asked = `trained to a duality gap of ${percentOf(gap)}`;
+  return missed.length === 0 ? asked : `${asked}, NOT reached in ${epochs} passes by gate ${missed.join(', ')}`;
+}
+
+const percentOf = (share: number): string => `${Number((100 * share).toPrecision(2))} %`;
 
 /** How many images of each split could not be decoded; which ones is in the record. */
 function leftOutFacts({ leftOut }: RunOutcome): [name: string, value: string][] {

@@ -161,6 +161,44 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
   ];
 }
 
+/** What the training of each gate reached; written to `gates.csv`. */
+export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' | 'gates'>): FindingTable[] {
+  const { loss, l2, solver, gap } = experiment.gates;
+  if (gates.length === 0) return []; // a cascade trains none
+  return [
+    {
+      name: 'gates',
+      title: 'Gates: objectives, and bounds of their distance to the lowest (relative duality gaps)',
+      columns: [
+        'gate',
+        'stage',
+        'features',
+        'loss',
+        'lambda',
+        'solver',
+        'objective',
+        'gap',
+        'worst_class_gap',
+        'asked_gap',
+      ],
+      rows: gates.map(({ stage, features, objective, gap: reached, worstGap }, i) => {
+        return [
+          i + 1,
+          stage,
+          features,
+          loss,
+          l2,
+          solver,
+          objective,
+          reached ?? null,
+          worstGap ?? null,
+          solver === 'sgd' ? null : gap,
+        ];
+      }),
+    },
+  ];
+}
+
 /** What a reader must know of the table's thresholds and intervals; a line without a name goes on with the one before. */
 export function thresholdFacts({ rows, experiment }: TableBasis): [name: string, value: string][] {
   if (rows.length === 0) return [];

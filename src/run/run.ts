@@ -6,7 +6,7 @@ import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import type { Images } from './images.js';
 import type { RunOutcome, Splits } from './outcome.js';
-import { searchTables } from './rows.js';
+import { gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
 import { mapSplits } from './splits.js';
@@ -52,7 +52,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   const everyImage = Int32Array.from({ length: scores.test.count }, (_, i) => i);
   const found = {
     ...stages,
-    gates: gates.map(({ objective }, i) => ({ ...plan.places[i]!, features: features.train!.widths[i]!, objective })),
+    gates: gates.map(({ reached }, i) => ({ ...plan.places[i]!, features: features.train!.widths[i]!, ...reached })),
     scores,
     rows,
     original: {
@@ -65,7 +65,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 
   // The analysis of the scores.
   const findings = await context.analyses.analyse(found);
-  const tables = [...searchTables(found), ...findings.tables];
+  const tables = [...searchTables(found), ...gateTable(found), ...findings.tables];
   const origins = await originsOf(stages, gates);
   return {
     experiment,

@@ -1,7 +1,9 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/safetensors.js';
 import type { Experiment } from '../experiment/schema.js';
+import type { Certificate } from '../gates/certificate.js';
 import type { Gate } from '../gates/gate.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
+import type { GatePlace } from '../networks/pooling.js';
 import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';
@@ -10,13 +12,16 @@ import { makeAll, type Wanted } from './make.js';
 
 const FILE = 'gate.safetensors';
 
+/** Where a gate sits, how many features it reads, and what its training reached. */
+export type TrainedPlace = GatePlace & Certificate & { readonly features: number };
+
 /** A trained gate and where it is cached. */
 export interface CachedGate {
   readonly entry: Entry;
   /** Position among the gates of the features, from 0. */
   readonly index: number;
-  /** Objective reached on the training images. */
-  readonly objective: number;
+  /** What training reached on the training images. */
+  readonly reached: Certificate;
   /** Reads the weights. @throws CorruptEntryError */
   readonly load: () => Promise<Gate>;
 }
@@ -38,8 +43,10 @@ export async function trainGates(
   return Promise.all(
     gates.map(async ({ entry, index }): Promise<CachedGate> => {
       const shape = { features: features.widths[index]!, classes: features.classes };
-      const objective = Number((await entry.manifest())?.notes['objective']);
-      return { entry, index, objective, load: () => readGate(entry, shape) };
+      const notes = (await entry.manifest())?.notes ?? {};
+      const { objective, gap, worstGap } = notes as unknown as Certificate;
+      const reached = { objective, ...(gap !== undefined && { gap, worstGap }) };
+      return { entry, index, reached, load: () => readGate(entry, shape) };
     }),
   );
 }
@@ -75,8 +82,8 @@ function gatesWanted(
   engine: LazyEngine,
   wanted?: readonly number[],
 ): (Wanted & { readonly index: number })[] {
-  const { loss, l2, epochs, batchSize } = experiment.gates;
-  const training: GateTraining = { loss, l2, epochs, batchSize, seed: experiment.seed };
+  const { loss, l2, solver, gap, epochs, batchSize } = experiment.gates;
+  const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: experiment.seed };
   const stages = [...experiment.gates.after.entries()].filter(([index]) => wanted?.includes(index) !== false);
   return stages.map(([index, stage]) => {
     return gateWanted(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`);
@@ -103,11 +110,11 @@ function gateWanted(
     context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
     const began = performance.now();
     const data = await features.gateData(index);
-    const trained = await trainGate(data, training, await engine.get(), context.progress, label);
-    await writeGate(entry, trained.gate);
+    const { gate, ...reached } = await trainGate(data, training, await engine.get(), context.progress, label);
+    await writeGate(entry, gate);
     const seconds = (performance.now() - began) / 1000;
     const origin = await features.origin();
-    await entry.finish({ objective: trained.objective, seconds, ...(origin && { features: origin }) });
+    await entry.finish({ ...reached, seconds, ...(origin && { features: origin }) });
   };
   return { entry, index, label, make };
 }

@@ -44,8 +44,15 @@ describe('dgate run on generated images', () => {
     expect(stdout).to.match(/^Two gates \[mine, preset smoke\]\n┌/);
     expect(stdout).to.match(/│ Original +│ +│ +[\d.]+% │/);
     expect(stdout).to.match(/\nValidation {2}cross-fit, 2 folds of the test images/);
-    const [, folder] = /\nwritten to (\S+): report\.html, table\.csv, table\.txt, record\.json\n$/.exec(stderr) ?? [];
-    expect(await filesBelow(folder!)).to.deep.equal(['record.json', 'report.html', 'table.csv', 'table.txt']);
+    const [, folder] =
+      /\nwritten to (\S+): report\.html, table\.csv, table\.txt, gates\.csv, record\.json\n$/.exec(stderr) ?? [];
+    expect(await filesBelow(folder!)).to.deep.equal([
+      'gates.csv',
+      'record.json',
+      'report.html',
+      'table.csv',
+      'table.txt',
+    ]);
     expect(await readFile(join(folder!, 'table.txt'), 'utf8')).to.equal(stdout);
   });
 
@@ -59,7 +66,7 @@ describe('dgate run on generated images', () => {
       files: string[];
       command: string;
     };
-    expect(record.files).to.deep.equal(['report.html', 'table.csv', 'table.txt', 'record.json']);
+    expect(record.files).to.deep.equal(['report.html', 'table.csv', 'table.txt', 'gates.csv', 'record.json']);
     expect(record.command).to.equal(`dgate run ${definition} --preset smoke --seed 3`);
     await writeFile(path, seal({ ...record, files: [...record.files, 'old.svg'] }));
     for (const name of ['old.svg', 'timing.csv']) await writeFile(join(folder!, name), 'x');

@@ -121,6 +121,8 @@ const fields: Readonly<Record<string, Field>> = {
   'gates.loss': text('logistic', 'Hinge'),
   'gates.confidence': text('margin', 'MAX'),
   'gates.l2': number(0, -1, Number.POSITIVE_INFINITY),
+  'gates.solver': text('newton', 'SGD'),
+  'gates.gap': number(0, -1, 2, Number.POSITIVE_INFINITY),
   'gates.epochs': whole(0),
   'gates.batchSize': whole(0),
   thresholds: object(),
@@ -253,6 +255,7 @@ function pathsOf(schema: unknown, path: readonly string[] = []): string[] {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
     return pathsOf(schema.unwrap(), path);
   }
+  if (schema instanceof z.ZodPipe) return pathsOf(schema.in, path);
   return [path.join('.')];
 }
 

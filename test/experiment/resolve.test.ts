@@ -33,7 +33,7 @@ describe('an experiment', () => {
     const source = await readFile(new URL('../../src/experiment/schema.ts', import.meta.url), 'utf8');
     const documented = [...source.matchAll(/Default `?([\w-]+(?:\.\d+)?)`?[.:,][^*]*\*\/\s*(\w+):/g)];
     expect(documented.map(([, , key]) => key)).to.have.members(
-      'seed engine pooling loss confidence l2 epochs batchSize'.split(' '),
+      'seed engine pooling loss confidence l2 gap batchSize'.split(' '),
     );
     const { seed, engine, gates } = resolve(least);
     const actual: Record<string, unknown> = {
@@ -54,6 +54,20 @@ describe('an experiment', () => {
     expect(problems(least, ['gates.after=[1,2]', 'gates.pooling=["4x4"]'])[0]).to.match(
       /gates\.pooling: .*; valid: one pooling, or a list of 2, one for each gate$/,
     );
+  });
+
+  it('trains hinge gates in stochastic steps, cross-entropy to its optimum, where it says nothing', () => {
+    const of = (...settings: string[]) => {
+      const { solver, epochs } = resolve(least, settings).gates;
+      return [solver, epochs];
+    };
+    expect(of()).to.deep.equal(['sgd', 20]);
+    expect(of('gates.solver=optimum')).to.deep.equal(['optimum', 300]);
+    expect(of('gates.solver=optimum', 'gates.epochs=50')).to.deep.equal(['optimum', 50]);
+    expect(of('gates.loss=cross-entropy')).to.deep.equal(['optimum', 20]);
+    expect(of('gates.loss=cross-entropy', 'gates.solver=sgd')).to.deep.equal(['sgd', 20]);
+    expect(problems(least, ['gates.solver=newton'])).to.deep.equal(['gates.solver: "newton"; valid: optimum, sgd']);
+    expect(problems(least, ['gates.gap=0'])[0]).to.match(/^gates.gap: 0; valid: a number from/);
   });
 
   it('is cross-fitted on two folds, on all images, where it says nothing', () => {
@@ -125,7 +139,7 @@ describe('a preset', () => {
       paper: { gates: { after: [] }, thresholds: { margin: [1], validation: { kind: 'cross-fit', fold: 2 } } },
     };
     expect(problems({ ...least, presets })).to.have.members([
-      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, epochs, batchSize',
+      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, solver, gap, epochs, batchSize',
       'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, checkpoint, seed, seeds, engine, published, ' +
         'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
@@ -183,7 +197,7 @@ describe('--set', () => {
 
   it('cannot set what does not exist', () => {
     expect(problems(least, ['gates.epoch=3'])).to.deep.equal([
-      'gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, epochs, batchSize',
+      'gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, solver, gap, epochs, batchSize',
     ]);
     expect(problems(least, ['seed.x=3'])[0]).to.match(/^seed: \{"x":3\}; valid: a whole number/);
     expect(problems(least, ['presets.smoke=3'])[0]).to.match(/^presets: unknown key/);

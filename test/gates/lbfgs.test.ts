@@ -24,6 +24,7 @@ function watched() {
 
 const plain = (vector: Float64Array): Float64Array => vector;
 const fitting = (vector: Float64Array): Float64Array => vector.map((value, i) => value / scales[i]!);
+const never = (): boolean => false;
 const start = coshAt(new Float64Array(4));
 
 describe('lbfgs', () => {
@@ -33,7 +34,7 @@ describe('lbfgs', () => {
   ] as const) {
     it(`finds the minimum with ${name}`, async () => {
       const { values, evaluate } = watched();
-      const found = await lbfgs(start, evaluate, { metric, firstFactor: 1e-3, mostEvaluations: 100 });
+      const found = await lbfgs(start, evaluate, { metric, firstFactor: 1e-3, mostEvaluations: 100, isEnough: never });
       expect(found.value / lowest).to.be.within(1, 1 + 1e-6);
       for (const [i, x] of found.x.entries()) expect(x).to.be.closeTo(target[i]!, 0.1);
       expect(values.length, 'stops where nothing is to be gained').to.be.at.most(most);
@@ -42,7 +43,12 @@ describe('lbfgs', () => {
 
   it('shortens a step that leads too far', async () => {
     const { values, evaluate } = watched();
-    const found = await lbfgs(start, evaluate, { metric: fitting, firstFactor: 30, mostEvaluations: 100 });
+    const found = await lbfgs(start, evaluate, {
+      metric: fitting,
+      firstFactor: 30,
+      mostEvaluations: 100,
+      isEnough: never,
+    });
     expect(values[0], 'the first step').to.be.above(start.value);
     expect(found.value / lowest).to.be.within(1, 1 + 1e-6);
   });
@@ -50,17 +56,27 @@ describe('lbfgs', () => {
   it('keeps the limit of evaluations, and returns the best point evaluated', async () => {
     for (const mostEvaluations of [0, 1, 2, 3, 5]) {
       const { values, evaluate } = watched();
-      const found = await lbfgs(start, evaluate, { metric: plain, firstFactor: 1, mostEvaluations });
+      const found = await lbfgs(start, evaluate, { metric: plain, firstFactor: 1, mostEvaluations, isEnough: never });
       expect(values).to.have.length(mostEvaluations);
       expect(found.value).to.equal(Math.min(start.value, ...values));
       expect(found).to.deep.equal(coshAt(found.x));
     }
   });
 
+  it('stops at the first point that is enough', async () => {
+    const { values, evaluate } = watched();
+    const isEnough = ({ value }: Point): boolean => value < 1.5 * lowest;
+    const found = await lbfgs(start, evaluate, { metric: plain, firstFactor: 1e-3, mostEvaluations: 100, isEnough });
+    expect(found.value).to.be.below(1.5 * lowest);
+    expect(values.slice(0, -1).every((value) => value >= 1.5 * lowest)).to.equal(true);
+  });
+
   it('stays at a minimum', async () => {
     const { values, evaluate } = watched();
     const there = coshAt(Float64Array.from(target));
-    expect(await lbfgs(there, evaluate, { metric: plain, firstFactor: 1, mostEvaluations: 10 })).to.equal(there);
+    expect(
+      await lbfgs(there, evaluate, { metric: plain, firstFactor: 1, mostEvaluations: 10, isEnough: never }),
+    ).to.equal(there);
     expect(values).to.have.length(0);
   });
 });

@@ -88,9 +88,17 @@ describe('features that are streamed', () => {
     expect(order.slice(0, 100)).to.not.deep.equal([...order.slice(0, 100)].sort((a, b) => a - b));
   });
 
-  it('train the same gate as features in memory, but for the order of the steps', async () => {
+  it('train the same gate as features in memory, but for the gap', async () => {
     const engine = await OnnxRuntimeCpu.create(1);
-    const training = { loss: 'hinge', l2: 0.01, epochs: 30, batchSize: 100, seed: 0 } as const;
+    const training = {
+      loss: 'hinge',
+      l2: 0.01,
+      solver: 'optimum',
+      gap: 0.002,
+      epochs: 300,
+      batchSize: 100,
+      seed: 0,
+    } as const;
     const train = async (data: TrainingData) => trainGate(data, training, engine, silent, 'gate');
     const [disk, memory] = [await train(await streamed()), await train(await set.gateData(1))];
     expect(disk.objective).to.be.closeTo(memory.objective, 0.002 * memory.objective);

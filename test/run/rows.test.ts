@@ -341,7 +341,13 @@ describe('the rows of a run', () => {
   it('leave a record of all that they rest on', async () => {
     const { folder, outcome } = finished;
     expect(folder).to.match(/tables\/tiny\/laptop-[0-9a-f]{8}$/);
-    expect(await filesBelow(folder)).to.deep.equal(['record.json', 'report.html', 'table.csv', 'table.txt']);
+    expect(await filesBelow(folder)).to.deep.equal([
+      'gates.csv',
+      'record.json',
+      'report.html',
+      'table.csv',
+      'table.txt',
+    ]);
     const record = JSON.parse(await readFile(join(folder, 'record.json'), 'utf8'));
     expect(record).to.include({ experiment: 'tiny', preset: 'laptop', engine: 'ort-cpu' });
     expect(record.rows).to.deep.equal(tableRows(outcome));
