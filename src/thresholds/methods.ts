@@ -9,39 +9,31 @@ import { sequentialSearch } from './sequential.js';
 export const searchMethods = ['sequential', 'lookahead', 'coordinate', 'joint'] as const;
 export type SearchMethod = (typeof searchMethods)[number];
 
-type Search = (scores: Scores, costs: ExitCosts, images: ArrayLike<number>, required: number) => Thresholds;
+/** Prepares a search on images. The result finds thresholds for a share of them classified right. */
+type On = (scores: Scores, costs: ExitCosts, images: ArrayLike<number>) => (required: number) => Thresholds;
 
 interface SearchKind {
   /** For a cell of a table. */
   readonly short: string;
   readonly words: string;
-  /** Prepares the search on these images. @returns thresholds for a share of images classified right */
-  readonly on: (
-    ...images: Parameters<Search> extends [...infer Images, number] ? Images : never
-  ) => (required: number) => Thresholds;
+  readonly on: On;
 }
-
-const unprepared =
-  (search: Search): SearchKind['on'] =>
-  (scores, costs, images) =>
-  (required) =>
-    search(scores, costs, images, required);
 
 export const searches: Readonly<Record<SearchMethod, SearchKind>> = {
   sequential: {
     short: 'seq.',
     words: 'sequential, gate after gate, each with the whole margin',
-    on: unprepared(sequentialSearch),
+    on: (scores, costs, images) => (required) => sequentialSearch(scores, costs, images, required),
   },
   lookahead: {
     short: 'look.',
     words: 'lookahead, gate after gate, each for the fewest FLOPs once the gates after it are chosen too',
-    on: unprepared(lookaheadSearch),
+    on: (scores, costs, images) => (required) => lookaheadSearch(scores, costs, images, required),
   },
   coordinate: {
     short: 'coord.',
     words: 'coordinate, gate after gate with the others as they are, until nothing changes',
-    on: unprepared(coordinateSearch),
+    on: (scores, costs, images) => (required) => coordinateSearch(scores, costs, images, required),
   },
   joint: {
     short: 'joint',

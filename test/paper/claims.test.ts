@@ -108,6 +108,11 @@ describe('verdicts on Table 1', () => {
     // Printed values are rounded to 0.01 %.
     expect(await verdict([0.55766, 0.57, 0.58], [0.02, 0.022, 0.02724])).to.equal('holds');
     expect(await verdict([Number.NaN, 0.57, 0.58], [0.02, 0.022, 0.025])).to.equal('undecided');
+    // The interval that takes in the choice of thresholds is wider, and decides where the run has it.
+    const again = { accuracy_drop_chosen_again_low_fraction: '0.01', accuracy_drop_chosen_again_high_fraction: '0.03' };
+    const [chosen] = await judged('table1', { table: [{ ...good, ...again }] });
+    expect(chosen).to.include({ verdict: 'undecided' });
+    expect(chosen!.measured).to.contain('2.20 points [1.00, 3.00] lost');
   });
 
   it('judge speeds by their intervals: 54.9 [53.1, 56.7] against 55.71 is undecided', async () => {
