@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
 import { cifar10 } from '../../src/data/cifar10.js';
 import type { Dataset, ImageSource } from '../../src/data/dataset.js';
-import { shape } from '../../src/data/records/layout.js';
+import { cifarShape as shape } from '../../src/data/records/layout.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';

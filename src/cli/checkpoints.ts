@@ -136,7 +136,10 @@ function withGiven(
     text?.split(',').map((part) => decimalNumber(part.trim()) ?? Number.NaN);
   const given = { ...base, ...(mean !== undefined && { mean: numbers(mean), std: numbers(std) }), ...sizes };
   const preprocessing = parsePreprocessing(JSON.stringify(given), '--mean, --std');
-  if (preprocessing.mean.length !== 3) throw new InputError(`--mean ${mean} --std ${std}; valid: three numbers each`);
+  const { channels } = network.input;
+  if (preprocessing.mean.length !== channels) {
+    throw new InputError(`--mean ${mean} --std ${std}; valid: ${channels === 3 ? 'three numbers' : 'a number'} each`);
+  }
   if (hasSizes) checkSizes(preprocessing, network);
   return preprocessing;
 }

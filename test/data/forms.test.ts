@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import sharp from 'sharp';
 import { create } from 'tar';
@@ -115,6 +116,42 @@ describe('CIFAR in the forms that people have', () => {
     await rm(join(folder, 'pictures'), { recursive: true });
     await writePictures((i) => `${i < 4 ? 'train' : 'test'}/${i}_${layout.classes[i % 2]}.png`, [0, 1, 2, 3, 4, 5]);
     await expectAllFrom(folder);
+  });
+
+  it("Fashion-MNIST's idx files, packed or not", async () => {
+    const grey = { channels: 1, height: 28, width: 28 };
+    const files = { train: [0, 1, 2, 3], test: [4, 5] };
+    const greyRecords = (images: readonly number[]) =>
+      Buffer.concat(images.flatMap((i) => [Uint8Array.of(i % 2), pixelsOf(i).subarray(0, 784)]));
+    const fashion: RecordLayout = {
+      ...layout,
+      shape: grey,
+      files: (['train', 'test'] as const).map((split) => {
+        const sha256 = hash('sha256', greyRecords(files[split]));
+        return { name: `${split}.bin`, split, images: files[split].length, sha256 };
+      }),
+    };
+    for (const pack of [(data: Buffer) => data, gzipSync]) {
+      await mkdir(join(folder, 'idx'));
+      for (const [name, images] of Object.entries({ train: files.train, t10k: files.test })) {
+        const end = pack === gzipSync ? '.gz' : '';
+        const head = Buffer.from([0, 0, 8, 3, 0, 0, 0, images.length, 0, 0, 0, 28, 0, 0, 0, 28]);
+        const pixels = Buffer.concat([head, ...images.map((i) => pixelsOf(i).subarray(0, 784))]);
+        await writeFile(join(folder, 'idx', `${name}-images-idx3-ubyte${end}`), pack(pixels));
+        const labels = Buffer.from([0, 0, 8, 1, 0, 0, 0, images.length, ...images.map((i) => i % 2)]);
+        await writeFile(join(folder, 'idx', `${name}-labels-idx1-ubyte${end}`), pack(labels));
+      }
+      const report = await fetchRecords(fetchOptions(join(folder, 'cache'), join(folder, 'idx')), fashion);
+      const found = await readFile(join(report.directory, fashion.folder, 'test.bin'));
+      expect(found.equals(greyRecords(files.test))).to.equal(true);
+      await rm(join(folder, 'idx'), { recursive: true });
+      await rm(join(folder, 'cache'), { recursive: true });
+    }
+    await writeFile(join(folder, 'train-images-idx3-ubyte'), 'short');
+    for (const name of ['train-labels-idx1-ubyte', 't10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'])
+      await writeFile(join(folder, name), '');
+    const error = await rejection(fetchRecords(fetchOptions(join(folder, 'cache'), folder), fashion));
+    expect(error.message).to.match(/train-images-idx3-ubyte: not an idx file of 4 x 28 x 28 bytes/);
   });
 
   it('what is missing, damaged or something else is said', async () => {

@@ -121,8 +121,8 @@ describe('the catalogue of networks', () => {
       ['resnet21-width0.5-cifar10', 'resnet20-cifar10'],
       ['densnet201-cifar10', 'densenet201-cifar10'],
       ['resnet56-imagenet', 'resnet56-cifar10'],
-      ['resnet18-cifar1000', 'resnet18-cifar10, resnet18-cifar100, resnet18-imagenet'],
-      ['resnet18', 'resnet18-cifar10, resnet18-cifar100, resnet18-imagenet'],
+      ['resnet18-cifar1000', 'resnet18-cifar10, resnet18-cifar100, resnet18-fashionmnist, resnet18-imagenet'],
+      ['resnet18', 'resnet18-cifar10, resnet18-cifar100, resnet18-fashionmnist, resnet18-imagenet'],
       ['vgg16-imagenet21k', 'resnet101-cifar10, densenet201-cifar10'],
       ['', 'resnet101-cifar10, densenet201-cifar10'],
     ];

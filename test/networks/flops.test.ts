@@ -225,7 +225,19 @@ describe('networks as PyTorch has them', () => {
 
   it('covers every network of the catalogue', () => {
     const names = listNetworks().map(({ name }) => name);
-    expect(references.map(([name]) => name)).to.include.members(names.filter((name) => !name.endsWith('-cifar100')));
+    expect(references.map(([name]) => name)).to.include.members(
+      names.filter((name) => !/-(?:cifar100|fashionmnist)$/.test(name)),
+    );
+  });
+
+  it("are the same for Fashion-MNIST but for the first filters, which see one channel, and the images' size", () => {
+    for (const name of ['resnet20', 'resnet18', 'densenet121']) {
+      const [cifar, fashion] = ['cifar10', 'fashionmnist'].map((dataset) => networkByName(`${name}-${dataset}`));
+      expect(fashion!.input).to.deep.equal({ channels: 1, height: 28, width: 28 });
+      const [first, ...others] = networkTensors(fashion!);
+      expect([first!.shape[1], others]).to.deep.equal([1, networkTensors(cifar!).slice(1)]);
+      expect(networkFlops(fashion!).flops).to.be.below(networkFlops(cifar!).flops);
+    }
   });
 
   it('are the same for CIFAR-100 as for CIFAR-10 but for the classifier, ten times as large', () => {

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
 import { InputError, messageOf } from '../../errors.js';
@@ -9,7 +10,7 @@ import { readInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
 import { foldersIn, imagesIn, isFolder } from '../image-folder/scan.js';
 import { withoutExtras } from '../png.js';
-import { filesOf, imageBytes, type RecordFile, type RecordLayout, recordBytes } from './layout.js';
+import { filesOf, imageBytes, type RecordFile, type RecordLayout, recordBytes, shapeOf } from './layout.js';
 import { BlockOfRecords, recordsOfPickle } from './python-batch.js';
 
 /** The split of a dataset as somebody has it: found in a folder, it gives its records in blocks of some order. */
@@ -33,6 +34,7 @@ export const pickleOf = ({ name }: RecordFile): string => name.replace(/\.bin$/,
 const pickles: Form = {
   name: 'batches for Python',
   async find(folder, split, layout) {
+    if (layout.shape !== undefined) return undefined;
     const paths = filesOf(layout, split).map((file) => join(folder, pickleOf(file)));
     const there = await Promise.all(paths.map(async (path) => (await exists(path)) && !isFolder(path)));
     return there.every(Boolean) ? paths : undefined;
@@ -48,7 +50,8 @@ const AT_ONCE = 100;
 /** Hugging Face's: a row for each image, PNG in `img`. */
 const parquet: Form = {
   name: 'Parquet',
-  async find(folder, split) {
+  async find(folder, split, layout) {
+    if (layout.shape !== undefined) return undefined;
     const names = (await readdir(folder)).filter((name) => new RegExp(`^${split}[-.].*\\.?parquet$`).test(name)).sort();
     return names.length > 0 ? names.map((name) => join(folder, name)) : undefined;
   },
@@ -82,7 +85,7 @@ const pictures: Form = {
   name: 'PNG files',
   async find(folder, split, layout) {
     const directory = foldersIn(folder).find((name) => name.toLowerCase() === split);
-    if (directory === undefined || layout.labelBytes !== 1) return undefined;
+    if (directory === undefined || layout.labelBytes !== 1 || layout.shape !== undefined) return undefined;
     const root = join(folder, directory);
     const paths = ['', ...foldersIn(root)].flatMap((name) =>
       imagesIn(join(root, name)).map((image) => join(root, name, image)),
@@ -105,7 +108,48 @@ const pictures: Form = {
   },
 };
 
-const forms = [pickles, parquet, pictures];
+/** MNIST's: a file of images and a file of labels for each split, each with a head of big-endian numbers. */
+const idx: Form = {
+  name: 'idx files',
+  async find(folder, split, layout) {
+    if (shapeOf(layout).channels !== 1) return undefined;
+    const names = await readdir(folder);
+    const start = split === 'train' ? 'train' : '(?:t10k|test)';
+    const found = ['images[-.]idx3', 'labels[-.]idx1'].map((kind) =>
+      names.find((name) => new RegExp(`^${start}-${kind}-ubyte(?:\\.gz)?$`).test(name)),
+    );
+    return found.every((name) => name !== undefined) ? found.map((name) => join(folder, name)) : undefined;
+  },
+  async *blocks([images = '', labels = ''], split, layout) {
+    const { images: count } = filesOf(layout, split)[0]!;
+    const { height, width } = shapeOf(layout);
+    const pixels = await idxData(images, [count, height, width]);
+    const classes = await idxData(labels, [count]);
+    const block = new BlockOfRecords(count, layout);
+    const size = height * width;
+    for (let i = 0; i < count; i++) block.add([classes[i]!], pixels.subarray(i * size, (i + 1) * size));
+    yield block.records;
+  },
+};
+
+const forms = [pickles, parquet, pictures, idx];
+
+/** Bytes of an idx file: 0, 0, 8 for bytes, the number of axes, each axis as 32 bits, then the elements. */
+async function idxData(path: string, shape: readonly number[]): Promise<Uint8Array> {
+  const head = Buffer.alloc(4 + 4 * shape.length);
+  head.set([0, 0, 8, shape.length]);
+  for (const [axis, size] of shape.entries()) head.writeUInt32BE(size, 4 + 4 * axis);
+  const bytes = head.length + shape.reduce((product, size) => product * size, 1);
+  const given = await readInput(path);
+  let file: Buffer = given;
+  try {
+    if (given[0] === 0x1f && given[1] === 0x8b) file = gunzipSync(given, { maxOutputLength: bytes });
+  } catch (error) {
+    throw new InputError(`${path}: cannot be inflated: ${messageOf(error)}`, { cause: error });
+  }
+  if (file.length === bytes && head.equals(file.subarray(0, head.length))) return file.subarray(head.length);
+  throw new InputError(`${path}: not an idx file of ${shape.join(' x ')} bytes`);
+}
 
 /**
  * Writes the record files from what is in these folders in other forms than records; which form has which split is found for

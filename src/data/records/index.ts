@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { exists } from '../../store/files.js';
 import type { Dataset } from '../dataset.js';
-import { countOf, directoryOf, type RecordLayout, shape } from './layout.js';
+import { countOf, directoryOf, type RecordLayout, shapeOf } from './layout.js';
 
-/** A dataset in the binary format of CIFAR. */
+/** A dataset in records like CIFAR's binary format. */
 export function recordDataset(layout: RecordLayout): Dataset {
   const { name, title, classes, preprocessing } = layout;
   const [train, test] = [countOf(layout, 'train'), countOf(layout, 'test')];
+  const shape = shapeOf(layout);
   const size = `${shape.width} x ${shape.height} pixels in ${classes.length} classes`;
   return {
     name,

