@@ -110,8 +110,16 @@ function byName({ rows }: ComparedRun): Map<string, TableRow[]> {
 }
 
 /** `margin 0.01, joint`; rows of fixed thresholds are called by them. */
-function rowName({ model, margin, search, budget, guarantee }: TableRow): string {
-  if (guarantee !== null) return `at most ${guarantee.drop} lost, confidence ${guarantee.confidence}`;
+function rowName({ model, margin, search, budget, allowedDisagreement, guarantee }: TableRow): string {
+  if (guarantee !== null) {
+    const { drop, confidence, of, method } = guarantee;
+    return [
+      `at most ${drop} ${of === 'agreement' ? 'other answers' : 'lost'}`,
+      `confidence ${confidence}`,
+      ...(method === undefined ? [] : [method]),
+    ].join(', ');
+  }
+  if (allowedDisagreement !== undefined) return `other answers ${allowedDisagreement}`;
   if (budget !== undefined) return `budget ${budget}`;
   return margin === null ? model : `margin ${margin}, ${search}`;
 }

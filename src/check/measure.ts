@@ -221,14 +221,16 @@ function rowMeasures(item: string, row: Evaluation, costs: ExitCosts, undecided:
  * thresholds do not change the FLOPs, but may change the thresholds.
  */
 function searchMeasures(rows: readonly Row[], originalFlops: number): Measure[] {
-  return rows.flatMap(({ kind, margin, search, budget, guarantee, validation }) => {
+  return rows.flatMap(({ kind, margin, search, budget, disagreement, guarantee, validation }) => {
     if (validation === undefined) return [];
-    const item =
-      kind === 'margin'
-        ? `${search} search, margin ${margin}`
-        : kind === 'budget'
-          ? `budget ${budget}`
-          : `at most ${guarantee!.drop} lost, confidence ${guarantee!.confidence}`;
+    const items: Readonly<Record<Row['kind'], string>> = {
+      margin: `${search} search, margin ${margin}`,
+      budget: `budget ${budget}`,
+      disagreement: `other answers ${disagreement}`,
+      guarantee: `at most ${guarantee?.drop} lost, confidence ${guarantee?.confidence}`,
+      fixed: '',
+    };
+    const item = items[kind];
     const tolerance = tolerances.search * originalFlops;
     return [{ item, quantity: 'validation_flops_per_image', value: validation.flops, tolerance }];
   });

@@ -3,6 +3,7 @@ import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
 import { solvers, withDefaults } from '../gates/solvers.js';
 import type { Pooling } from '../networks/pooling.js';
+import { guaranteeMethods } from '../thresholds/guarantee.js';
 import { searchMethods } from '../thresholds/methods.js';
 import { cascadeSchema, isCascade, withCascadeGates } from './cascade.js';
 import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
@@ -77,10 +78,22 @@ const search = z
   .transform((value): readonly (typeof searchMethods)[number][] => (typeof value === 'string' ? [value] : value));
 
 const share = 'a share between 0 and 1: 0.005 is half a point';
-const guarantee = z.strictObject(
-  { drop: real(1e-6, 0.999, share), confidence: real(0.5, 0.9999).default(0.95) },
-  { error: 'an object: { drop: 0.005, confidence: 0.95 }' },
-);
+const guarantee = z
+  .strictObject(
+    {
+      /** Accuracy lost at most, on average on new images; a share. */
+      drop: real(1e-6, 0.999, share).optional(),
+      /** Instead of `drop`: share of new images with another answer than the original's. No label is used. */
+      disagreement: real(1e-6, 0.999, share).optional(),
+      confidence: real(0.5, 0.9999).default(0.95),
+      /** How it is tested, chosen before the images are seen (docs/thresholds.md): `exact` where it is left out. */
+      method: choice(guaranteeMethods).optional(),
+    },
+    { error: 'an object: { drop: 0.005, confidence: 0.95 }' },
+  )
+  .refine((given) => (given.drop === undefined) !== (given.disagreement === undefined), {
+    error: 'drop or disagreement, one of the two: { drop: 0.005, confidence: 0.95 }',
+  });
 
 const thresholds = z.strictObject(
   {
@@ -99,6 +112,10 @@ const thresholds = z.strictObject(
      * anew, and the thresholds of each margin and budget are searched again. Default: none; 200 take seconds to minutes.
      */
     resamples: whole(20, 100_000).optional(),
+    /**
+     * Shares of images that may get another answer than the original's. Each is a row, by the joint search; no label is used.
+     */
+    disagreements: list(real(0, 0.999, share), 'a list of shares: [0.005, 0.01]').optional(),
     /** Thresholds to apply unchanged, one number per gate. Each is a row. */
     fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
       [],
@@ -232,7 +249,7 @@ function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: giv
 function problemsOf(experiment: Experiment): OptionProblem[] {
   const { network, dataset, checkpoint, gates, thresholds, analysis } = experiment;
   const { after, pooling } = gates;
-  const { fixed, margins, budgets = [], guarantee } = thresholds;
+  const { fixed, margins, budgets = [], disagreements = [], guarantee } = thresholds;
   const isOwn = typeof network !== 'string' && !isCascade(network);
   const problems = cascadeProblems(experiment);
   const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {
@@ -250,7 +267,8 @@ function problemsOf(experiment: Experiment): OptionProblem[] {
   refuse(isOwn && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights');
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   refuse(Array.isArray(pooling) && pooling.length !== after.length, 'gates.pooling', pooling, poolings);
-  const rows = fixed.length + margins.length + budgets.length + (guarantee === undefined ? 0 : 1);
+  const rows =
+    fixed.length + margins.length + budgets.length + disagreements.length + (guarantee === undefined ? 0 : 1);
   const oneRow = 'at least one margin, budget or row of fixed thresholds, or an analysis';
   refuse(rows === 0 && analysis === undefined, 'thresholds', thresholds, oneRow);
   return problems;

@@ -106,8 +106,13 @@ export async function exportGated(
 
 /** Checks a choice before anything is computed. @throws InputError */
 export function checkChoice({ thresholds, name }: Experiment, { row, margin, search: asked }: RowChoice): void {
-  const { margins, budgets = [], search, guarantee, fixed } = thresholds;
-  const count = margins.length * search.length + budgets.length + (guarantee === undefined ? 0 : 1) + fixed.length;
+  const { margins, budgets = [], disagreements = [], search, guarantee, fixed } = thresholds;
+  const count =
+    margins.length * search.length +
+    budgets.length +
+    disagreements.length +
+    (guarantee === undefined ? 0 : 1) +
+    fixed.length;
   if (row !== undefined && margin !== undefined) throw new InputError('--row and --margin: valid: one of the two');
   if (row !== undefined && !(Number.isInteger(row) && row >= 1 && row <= count)) {
     throw new InputError(`--row ${row}: ${name} has no such row; valid: 1 to ${count}`);

@@ -36,6 +36,8 @@ export function renderCsv(rows: readonly TableRow[]): string {
     ...intervalColumns,
     ['seeds', (row) => row.seeds.join(' ')],
     ['budget_fraction', (row) => row.budget],
+    ['allowed_disagreement_fraction', (row) => row.allowedDisagreement],
+    ['guarantee_of', (row) => (row.guarantee === null ? null : (row.guarantee.of ?? 'accuracy'))],
     ['disagreement_fraction', (row) => row.disagreement],
     ['worst_class_drop_fraction', (row) => row.worstClassDrop],
     ...(rows.some((row) => row.chosenAgain !== undefined) ? chosenAgainColumns : []),

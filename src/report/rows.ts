@@ -1,5 +1,6 @@
 import type { IntervalEnds } from '../statistics/interval.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
+import type { GuaranteeMethod } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 
 /** A row of the paper, shares as fractions. */
@@ -26,6 +27,8 @@ export interface TableRow {
   readonly search: SearchMethod | null;
   /** FLOPs that the thresholds were to keep, as a share of the original's; absent where none were asked for. */
   readonly budget?: number;
+  /** Share of answers other than the original's that the thresholds were to keep; absent where none was asked for. */
+  readonly allowedDisagreement?: number;
   /** Guarantee of the thresholds; null without one. */
   readonly guarantee: RowGuarantee | null;
   /**
@@ -83,6 +86,10 @@ export interface RowIntervals {
 interface RowGuarantee {
   readonly drop: number;
   readonly confidence: number;
+  /** `agreement`: `drop` is a share of answers other than the original's; no label was used. */
+  readonly of?: 'agreement';
+  /** How it was tested, unless by the exact test. */
+  readonly method?: GuaranteeMethod;
   /** Per part: whether open gates could be certified (otherwise all are closed), the p-value and the testing images. */
   readonly parts: readonly { readonly open: boolean; readonly pValue: number; readonly testedOn: number }[];
 }

@@ -50,7 +50,7 @@ export interface TableLine {
 /** The table's headings and lines, for the console and for the page. @param wide also changed answers and the worst class */
 export function tableCells(rows: readonly TableRow[], wide = false): { head: string[]; lines: TableLine[] } {
   const columns: TableColumns = {
-    searched: rows.some((row) => row.margin !== null || row.guarantee !== null || row.budget !== undefined),
+    searched: rows.some((row) => row.margin !== null || row.guarantee !== null || hasLimit(row)),
     searches: new Set(rows.flatMap((row) => row.search ?? [])).size > 1,
     spread: rows.some((row) => row.spread !== null),
     timed: rows.some((row) => row.speedMs !== null || row.published !== undefined),
@@ -107,10 +107,16 @@ function ownCells(row: TableRow, { searched, searches, spread, timed, wide }: Ta
   ];
 }
 
+const hasLimit = (row: TableRow): boolean => row.budget !== undefined || row.allowedDisagreement !== undefined;
+
 /** The target of the thresholds: `1.7%`; with several searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
-function targetOf({ margin, search, budget, guarantee }: TableRow, searches: boolean): string {
+function targetOf({ margin, search, budget, allowedDisagreement, guarantee }: TableRow, searches: boolean): string {
   const short = (share: number): string => `${+(100 * share).toFixed(2)}%`;
-  if (guarantee !== null) return `<=${short(guarantee.drop)} at ${short(guarantee.confidence)}`;
+  if (guarantee !== null) {
+    const of = guarantee.of === 'agreement' ? ' other' : '';
+    return `<=${short(guarantee.drop)}${of} ${guarantee.method === 'conformal' ? 'on average' : `at ${short(guarantee.confidence)}`}`;
+  }
+  if (allowedDisagreement !== undefined) return `${short(allowedDisagreement)} other`;
   if (budget !== undefined) return `<=${short(budget)} FLOPs`;
   return `${percent(margin, 1)}${searches && search !== null ? ` ${kinds[search].short}` : ''}`;
 }

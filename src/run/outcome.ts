@@ -22,6 +22,8 @@ export interface RunOutcome {
   readonly judge: Judge;
   /** Accuracy and FLOPs of the original network on the reported images. */
   readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
+  /** The original's accuracy on the held-out images that chose; absent where the reported images chose for each other. */
+  readonly choosing?: { readonly accuracy: number; readonly count: number };
   /** The table of the paper that the experiment reproduces, the original network last; else empty. */
   readonly published: readonly PublishedRow[];
   readonly splits: Splits;

@@ -2,6 +2,7 @@ import { systemName } from '../experiment/cascade.js';
 import type { FindingTable } from '../report/findings.js';
 import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
 import { endsOf, type IntervalEnds } from '../statistics/interval.js';
+import { Z95 } from '../statistics/normal.js';
 import { searches, searchMethods } from '../thresholds/methods.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import type { RunOutcome } from './outcome.js';
@@ -9,7 +10,10 @@ import type { ChosenAgain, Row } from './search.js';
 import { originalSpeed, speedOf } from './speeds.js';
 
 /** What a table is made of: a run, or what is known of it before its analysis. */
-export type TableBasis = Pick<RunOutcome, 'experiment' | 'rows' | 'original' | 'exitCosts' | 'published' | 'timing'>;
+export type TableBasis = Pick<
+  RunOutcome,
+  'experiment' | 'rows' | 'original' | 'choosing' | 'exitCosts' | 'published' | 'timing'
+>;
 
 /** The rows of a run as the table has them, the original network last. */
 export function tableRows(outcome: TableBasis): TableRow[] {
@@ -70,6 +74,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     margin: row.margin ?? null,
     search: row.search ?? null,
     ...(row.budget !== undefined && { budget: row.budget }),
+    ...(row.disagreement !== undefined && { allowedDisagreement: row.disagreement }),
     guarantee: row.guarantee === undefined ? null : guaranteeOf(row.guarantee),
     thresholds,
     accuracy,
@@ -86,9 +91,10 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
   };
 }
 
-function guaranteeOf({ drop, confidence, parts }: NonNullable<Row['guarantee']>): TableRow['guarantee'] {
+function guaranteeOf({ drop, confidence, of, method, parts }: NonNullable<Row['guarantee']>): TableRow['guarantee'] {
   const shown = parts.map(({ open, pValue, testedOn }) => ({ open, pValue, testedOn }));
-  return { drop, confidence, parts: shown };
+  const more = { ...(of === 'agreement' && { of }), ...(method !== 'exact' && { method }) };
+  return { drop, confidence, ...more, parts: shown };
 }
 
 function intervalsOf({ accuracy, accuracyDrop, flops }: Intervals, originalFlops: number): RowIntervals {
@@ -200,7 +206,7 @@ export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' |
 }
 
 /** What a reader must know of the table's thresholds and intervals; a line without a name goes on with the one before. */
-export function thresholdFacts({ rows, experiment }: TableBasis): [name: string, value: string][] {
+export function thresholdFacts({ rows, experiment, original, choosing }: TableBasis): [name: string, value: string][] {
   if (rows.length === 0) return [];
   const { margins, search, validation, resamples } = experiment.thresholds;
   const chosen = validation.kind === 'cross-fit' ? "each fold's thresholds" : 'thresholds';
@@ -214,20 +220,54 @@ export function thresholdFacts({ rows, experiment }: TableBasis): [name: string,
       ? []
       : [`chosen_again in table.csv: both samples drawn anew ${resamples} times, thresholds searched again each time`]),
   ];
+  if (choosing !== undefined) facts.push(...unlikeFacts(choosing, original));
   return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
 }
 
-function guaranteeFacts({ drop, confidence, parts }: NonNullable<Row['guarantee']>, chosen: string): string[] {
-  const [points, percent] = [+(100 * drop).toFixed(4), +(100 * confidence).toFixed(2)];
-  const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
-  const tested = parts.map(({ testedOn }) => testedOn.toLocaleString('en')).join(' and ');
+/**
+ * Margins and promises are about images like those that chose. A line where the two samples are not alike by what is known of
+ * both without gates: the original's accuracy (two-sided test of two shares at 5 %).
+ */
+function unlikeFacts(
+  choosing: { accuracy: number; count: number },
+  reported: { accuracy: number; count: number },
+): string[] {
+  const [a, b] = [choosing, reported];
+  const pooled = (a.accuracy * a.count + b.accuracy * b.count) / (a.count + b.count);
+  const z = (a.accuracy - b.accuracy) / Math.sqrt(pooled * (1 - pooled) * (1 / a.count + 1 / b.count));
+  if (!(Math.abs(z) > Z95)) return [];
+  const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
   return [
-    `<= ${points} points: with ${percent} % confidence, ${chosen} lose at most that on new images of the same kind, on ` +
-      `average (Learn then Test on ${tested} images)`,
-    ...(closed.length === 0
-      ? []
-      : [
-          `nothing could be promised${parts.length > 1 ? ` in fold ${closed.join(', ')}` : ''}: all gates are closed there`,
-        ]),
+    `the original is right on ${percent(a.accuracy)} of the choosing images and ${percent(b.accuracy)} of the reported ones ` +
+      `(z = ${z.toFixed(1)}): they are not alike, and more may be lost than a margin or a promise says`,
+  ];
+}
+
+function guaranteeFacts(
+  { drop, confidence, of, method, parts }: NonNullable<Row['guarantee']>,
+  chosen: string,
+): string[] {
+  const percent = (share: number): string => `${+(100 * share).toFixed(2)} %`;
+  const what = of === 'agreement' ? `answer at most ${percent(drop)} of new images` : 'lose at most that on new images';
+  const other = of === 'agreement' ? ' otherwise than the original' : '';
+  const limit = of === 'agreement' ? `<= ${percent(drop)} disagreement` : `<= ${+(100 * drop).toFixed(4)} points`;
+  const tested = parts.map(({ testedOn }) => testedOn.toLocaleString('en')).join(' and ');
+  const means = {
+    exact: 'Learn then Test',
+    betting: 'Learn then Test by betting',
+    conformal: 'conformal risk control',
+  };
+  const promise =
+    method === 'conformal'
+      ? `on average over the draws of the choosing images, ${chosen} ${what}${other}, without a confidence for this draw`
+      : `with ${percent(confidence)} confidence, ${chosen} ${what} of the same kind${other}, on average`;
+  // Each fold's promise may fail; both hold with what is left (Bonferroni).
+  const together = `all ${parts.length} folds together with ${percent(Math.max(0, 1 - parts.length * (1 - confidence)))} confidence`;
+  const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
+  const where = parts.length > 1 ? ` for fold ${closed.join(', ')}` : '';
+  return [
+    `${limit}: ${promise} (${means[method ?? 'exact']} on ${tested} images)`,
+    ...(parts.length > 1 && method !== 'conformal' ? [together] : []),
+    ...(closed.length === 0 ? [] : [`no thresholds could be certified${where}; all gates stay closed there`]),
   ];
 }

@@ -1,6 +1,7 @@
 import { isCascade } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
+import type { Scores } from '../thresholds/evaluate.js';
 import type { AnalysisContext } from './analyses.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
@@ -49,17 +50,17 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
     return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops);
   });
-  const everyImage = Int32Array.from({ length: scores.test.count }, (_, i) => i);
+  const accuracyOf = (of: Scores) => {
+    const everyImage = Int32Array.from({ length: of.count }, (_, i) => i);
+    return { accuracy: originalAccuracy(of, everyImage), count: of.count };
+  };
   const found = {
     ...stages,
     gates: gates.map(({ reached }, i) => ({ ...plan.places[i]!, features: features.train!.widths[i]!, ...reached })),
     scores,
     rows,
-    original: {
-      accuracy: originalAccuracy(scores.test, everyImage),
-      flops: plan.flops.flops,
-      count: scores.test.count,
-    },
+    original: { ...accuracyOf(scores.test), flops: plan.flops.flops },
+    ...(scores.heldOut !== undefined && { choosing: accuracyOf(scores.heldOut) }),
     published: experiment.published === undefined ? [] : await context.analyses.published(experiment.published),
   };
 
@@ -73,6 +74,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     findings: { ...findings, tables },
     judge: await context.analyses.judge(experiment.published ?? experiment.name),
     original: found.original,
+    ...(found.choosing !== undefined && { choosing: found.choosing }),
     published: found.published,
     splits: describeSplits(experiment, images),
     leftOut: await leftOutOf(features),

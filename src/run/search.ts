@@ -32,15 +32,17 @@ export interface Part {
 
 /** One row of the table: a choice of thresholds, and what it does on the images that it was not chosen on. */
 export interface Row {
-  readonly kind: 'margin' | 'budget' | 'guarantee' | 'fixed';
+  readonly kind: 'margin' | 'budget' | 'disagreement' | 'guarantee' | 'fixed';
   /** The accuracy margin that was asked for (share, below the original's); of `margin` rows only. */
   readonly margin?: number;
   /** How thresholds were searched; of `margin` rows only. */
   readonly search?: SearchMethod;
   /** Average FLOPs that were asked for, as a share of the original's; of `budget` rows only. */
   readonly budget?: number;
+  /** Share of images with another answer than the original's that was allowed; of `disagreement` rows only. */
+  readonly disagreement?: number;
   /** What is promised and what each part's promise rests on; of `guarantee` rows only. */
-  readonly guarantee?: Guarantee & { readonly parts: readonly Certified[] };
+  readonly guarantee?: Guarantee & { readonly of: 'accuracy' | 'agreement'; readonly parts: readonly Certified[] };
   /** Thresholds for each part; the same for every part where they are fixed. */
   readonly thresholds: readonly Thresholds[];
   readonly evaluation: Evaluation;
@@ -90,7 +92,7 @@ export function searchAndEvaluate(
   costs: ExitCosts,
   original = costs.at(-1)!,
 ): Row[] {
-  const { margins, budgets = [], fixed, search, guarantee } = experiment.thresholds;
+  const { margins, budgets = [], disagreements = [], fixed, search, guarantee } = experiment.thresholds;
   const methods = searchMethods.filter((method) => search.includes(method));
   // Prepared once for all margins
   const prepared = methods.map((method) => ({
@@ -125,20 +127,43 @@ export function searchAndEvaluate(
     });
     return report({ kind: 'budget', budget, search: 'joint', thresholds, validation: validate(thresholds) });
   });
+  const agreeing = disagreements.map((disagreement): Row => {
+    const thresholds = parts.map(({ selection }) => {
+      return searches.joint.on(withoutLabels(selection.scores), costs, selection.images)(1 - disagreement);
+    });
+    return report({
+      kind: 'disagreement',
+      disagreement,
+      search: 'joint',
+      thresholds,
+      validation: validate(thresholds),
+    });
+  });
   const guaranteed =
     guarantee === undefined
       ? []
-      : [guarantee].map((promised): Row => {
+      : [guarantee].map(({ drop, disagreement, confidence, method = 'exact' }): Row => {
+          const promised = { drop: drop ?? disagreement!, confidence, method };
+          const of = drop === undefined ? 'agreement' : 'accuracy';
           const certified = parts.map(({ selection }, part) => {
-            return certify(selection.scores, costs, selection.images, promised, experiment.seed + part);
+            const scores = of === 'agreement' ? withoutLabels(selection.scores) : selection.scores;
+            return certify(scores, costs, selection.images, promised, experiment.seed + part);
           });
           const thresholds = certified.map((part) => part.thresholds);
           const validation = validate(thresholds);
-          return report({ kind: 'guarantee', guarantee: { ...promised, parts: certified }, thresholds, validation });
+          return report({
+            kind: 'guarantee',
+            guarantee: { ...promised, of, parts: certified },
+            thresholds,
+            validation,
+          });
         });
   const given = fixed.map((row) => report({ kind: 'fixed', thresholds: parts.map(() => row) }));
-  return [...searched, ...budgeted, ...guaranteed, ...given];
+  return [...searched, ...budgeted, ...agreeing, ...guaranteed, ...given];
 }
+
+/** Scores with the original's answers in the place of the labels: what is lost then is agreement with it. */
+const withoutLabels = (scores: Scores): Scores => ({ ...scores, labels: scores.original });
 
 /** The rows of margins and budgets with intervals over both samples: percentiles of as many replicates as asked for. */
 export function withChosenAgain(
@@ -163,7 +188,7 @@ export function withChosenAgain(
     );
   });
   return rows.map((row, i) => {
-    if (row.kind !== 'margin' && row.kind !== 'budget') return row;
+    if (row.kind === 'guarantee' || row.kind === 'fixed') return row;
     const interval = (of: 'drop' | 'flops') =>
       percentileInterval(
         replicates.map((all) => all[i]![of]),

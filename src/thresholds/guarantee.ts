@@ -3,7 +3,7 @@ import { normalQuantile } from '../statistics/normal.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
 import { achievableLevels, quantileLevels } from './levels.js';
-import { dropPValue } from './risk.js';
+import { bettingPValue, dropPValue } from './risk.js';
 
 /** A guarantee for new images: the accuracy drop is at most `drop` (share), with this confidence. */
 export interface Guarantee {
@@ -11,7 +11,17 @@ export interface Guarantee {
   readonly drop: number;
   /** 0.95: at most one choice in twenty breaks the guarantee. */
   readonly confidence: number;
+  /** How the choices are tested; `exact` by default. */
+  readonly method?: GuaranteeMethod;
 }
+
+/**
+ * `exact`: the p-value of `dropPValue`. `betting`: that of a bet against the hypothesis, which saves more where few images
+ * test. `conformal`: conformal risk control, which promises the drop on average over the draws of the choosing images, without
+ * a confidence.
+ */
+export const guaranteeMethods = ['exact', 'betting', 'conformal'] as const;
+export type GuaranteeMethod = (typeof guaranteeMethods)[number];
 
 /** Thresholds for which a guarantee was certified, and the evidence. */
 export interface Certified {
@@ -69,9 +79,10 @@ export function certify(
     testedOn: testing.length,
     tested: 0,
   };
-  for (const thresholds of proposePath(scores, costs, proposing, promised, testing.length)) {
-    const { lost, gained } = changes(scores, thresholds, testing);
-    const pValue = dropPValue(lost, gained, testing.length, promised.drop, 1 - promised.confidence);
+  const path = proposePath(scores, costs, proposing, promised, testing.length);
+  if (promised.method === 'conformal') return { ...certified, ...controlled(scores, path, testing, promised.drop) };
+  for (const thresholds of path) {
+    const pValue = pValueOf(scores, thresholds, testing, promised);
     const tested = certified.tested + 1;
     if (!(pValue <= 1 - promised.confidence)) return { ...certified, tested };
     certified = { ...certified, thresholds, open: true, pValue, tested };
@@ -79,13 +90,46 @@ export function certify(
   return certified;
 }
 
+/** 1 where only the gated network is right, -1 where only the original is, otherwise 0. */
+function gainAt(scores: Scores, thresholds: Thresholds, image: number): number {
+  const exit = exitOf(scores, thresholds, image);
+  return exit === thresholds.length ? 0 : gainOf(scores, exit, image);
+}
+
+function pValueOf(scores: Scores, thresholds: Thresholds, images: Int32Array, promised: Guarantee): number {
+  const level = 1 - promised.confidence;
+  if (promised.method === 'betting') {
+    const losses = Int8Array.from(images, (image) => -gainAt(scores, thresholds, image));
+    return bettingPValue(losses, promised.drop, level);
+  }
+  const { lost, gained } = changes(scores, thresholds, images);
+  return dropPValue(lost, gained, images.length, promised.drop, level);
+}
+
+/**
+ * Conformal risk control (Angelopoulos et al. 2022, arXiv 2208.02814, equation 4): the last step of the path at which the
+ * share of images lost at it or at a step before, with one image more that is lost, is at most `drop`. Counting losses
+ * before makes the loss grow along the path, which the method needs; images gained count for nothing.
+ */
+function controlled(scores: Scores, path: readonly Thresholds[], images: Int32Array, drop: number): Partial<Certified> {
+  const isLost = new Uint8Array(images.length);
+  let passed: Partial<Certified> = {};
+  for (const [step, thresholds] of path.entries()) {
+    images.forEach((image, i) => {
+      if (gainAt(scores, thresholds, image) < 0) isLost[i] = 1;
+    });
+    const lost = isLost.reduce((sum, one) => sum + one, 0);
+    if (!((lost + 1) / (images.length + 1) <= drop)) return { ...passed, tested: step + 1 };
+    passed = { thresholds, open: true, pValue: Number.NaN, tested: step + 1 };
+  }
+  return passed;
+}
+
 /** Numbers of images that only the original classifier gets right, and that only these thresholds get right. */
 export function changes(scores: Scores, thresholds: Thresholds, images: ArrayLike<number>) {
   let [lost, gained] = [0, 0];
   for (let i = 0; i < images.length; i++) {
-    const exit = exitOf(scores, thresholds, images[i]!);
-    if (exit === thresholds.length) continue;
-    const gain = gainOf(scores, exit, images[i]!);
+    const gain = gainAt(scores, thresholds, images[i]!);
     if (gain < 0) lost++;
     else if (gain > 0) gained++;
   }

@@ -71,3 +71,26 @@ export function differenceCdf(t: number, count: number, changed: number, drop: n
   }
   return Math.min(1, sum);
 }
+
+/**
+ * p-value of the hypothesis that the expected loss is `drop` or more, by betting against it (Waudby-Smith and Ramdas 2024,
+ * JRSS B 86, section 4; predictable plug-in bets): one over the largest capital on the way, by Ville's inequality.
+ *
+ * @param losses of the images in a random order, -1, 0 or 1 each
+ * @param level that the p-value is compared with: the bets are made for it
+ */
+export function bettingPValue(losses: Int8Array, drop: number, level: number): number {
+  // Losses and their bound from -1 .. 1 to 0 .. 1.
+  const bound = (drop + 1) / 2;
+  const most = 0.75 / (1 - bound); // a bet that no loss can ruin
+  let [logCapital, largest, sum, squares] = [0, 0, 0.5, 0.25];
+  losses.forEach((loss, i) => {
+    const bet = Math.min(most, Math.sqrt((2 * Math.log(1 / level) * (i + 1)) / (losses.length * squares)));
+    const value = (loss + 1) / 2;
+    logCapital += Math.log1p(bet * (bound - value));
+    largest = Math.max(largest, logCapital);
+    sum += value;
+    squares += (value - sum / (i + 2)) ** 2;
+  });
+  return Math.exp(-largest);
+}

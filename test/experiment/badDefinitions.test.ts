@@ -128,11 +128,14 @@ const fields: Readonly<Record<string, Field>> = {
   thresholds: object(),
   'thresholds.margins': list([2], [1], [-0.6], ['1 %'], [Number.POSITIVE_INFINITY]),
   'thresholds.resamples': list(0, 1.5, -1, 'many'),
+  'thresholds.disagreements': list([-0.1], [1], ['none'], 0.01),
   'thresholds.budgets': list([0], [1.5], [-1], ['half'], [Number.NaN]),
   'thresholds.fixed': list([1, 2], [[1]], [[1, 2, 3]], [['1', 1]], [[Number.NaN, 1]], [[null, 1]]),
   'thresholds.search': { type: 'text or list', wrong: ['best', [], ['best'], [1]] },
   'thresholds.guarantee': object({ drop: 0.1, confidence: 0.95, risk: 1 }),
   'thresholds.guarantee.drop': number(0, 1, 5),
+  'thresholds.guarantee.disagreement': number(0, 1, 5),
+  'thresholds.guarantee.method': text('bets', 'Exact'),
   'thresholds.guarantee.confidence': number(0, 1, 95),
   'thresholds.validation': object({ kind: 'kfold' }, { kind: 'held-out', folds: 2 }),
   'thresholds.validation.kind': text('kfold'),
@@ -234,6 +237,7 @@ function withField(path: string): Definition[] {
   }
   if (/^network\.(networks|confidence)/.test(path)) return [oneAfterTheOther];
   if (/^(network|dataset)\./.test(path)) return [own];
+  if (path === 'thresholds.guarantee.disagreement') return [at('thresholds.guarantee', right, { disagreement: 0.01 })];
   if (path.startsWith('thresholds.guarantee')) return [at('thresholds.guarantee', right, { drop: 0.01 })];
   if (path === 'thresholds.validation.folds') return [at('thresholds.validation', right, { kind: 'cross-fit' })];
   return [right];

@@ -98,7 +98,7 @@ describe('an experiment', () => {
       'seeds: []; valid: a list of seeds: [0, 1, 2]',
       'thresholds.search: ["best"]; valid: sequential, lookahead, coordinate, joint, or a list of several',
       'thresholds.guarantee.drop: 5; valid: a share between 0 and 1: 0.005 is half a point',
-      'thresholds.guarantee.risk: unknown key; valid: drop, confidence',
+      'thresholds.guarantee.risk: unknown key; valid: drop, disagreement, confidence, method',
     ]);
   });
 
@@ -144,7 +144,7 @@ describe('a preset', () => {
         'trainImages, testImages, gates, thresholds, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
-      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, resamples, fixed, search, guarantee, validation',
+      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, resamples, disagreements, fixed, search, guarantee, validation',
     ]);
   });
 
@@ -231,7 +231,7 @@ describe('a bad definition', () => {
     [
       'a misspelt key of thresholds',
       { thresholds: { margins: [0], fix: [] } },
-      'thresholds.fix: unknown key; valid: margins, budgets, resamples, fixed, search, guarantee, validation',
+      'thresholds.fix: unknown key; valid: margins, budgets, resamples, disagreements, fixed, search, guarantee, validation',
     ],
     [
       'a misspelt key of validation',

@@ -47,6 +47,8 @@ describe('renderCsv', () => {
       'flops_reduction_high_fraction',
       'seeds',
       'budget_fraction',
+      'allowed_disagreement_fraction',
+      'guarantee_of',
       'disagreement_fraction',
       'worst_class_drop_fraction',
     ]);
@@ -71,7 +73,8 @@ describe('renderCsv', () => {
       budget: 0.5,
     });
     const [first, last] = parse([precise, original]).records;
-    const { model, search, ...numbers } = first!;
+    const { model, search, guarantee_of: of, ...numbers } = first!;
+    expect(of).to.equal('accuracy');
     expect(search).to.equal('joint');
     expect(model).to.equal('dg(1.25, 2.00)');
     expect(Object.values(numbers).map(Number)).to.deep.equal([
@@ -91,6 +94,7 @@ describe('renderCsv', () => {
       ...[0.1, 0.2, -0.5, 1 / 9, 3, 4.5, 0.25, 0.75],
       5,
       0.5,
+      0,
       0.03,
       0.02,
     ]);
@@ -122,6 +126,8 @@ describe('renderCsv', () => {
       flops_reduction_high_fraction: '',
       seeds: '0',
       budget_fraction: '',
+      allowed_disagreement_fraction: '',
+      guarantee_of: '',
       disagreement_fraction: '0',
       worst_class_drop_fraction: '0',
     });

@@ -128,8 +128,62 @@ describe('the parts of a test set', () => {
     };
     const facts = thresholdFacts(basis).map(([, fact]) => fact);
     expect(facts.join('\n')).to.match(/<= 1 points: with 95 % confidence, each fold's thresholds lose at most that/);
-    expect(facts).to.include('nothing could be promised in fold 1, 2: all gates are closed there');
+    expect(facts).to.include('no thresholds could be certified for fold 1, 2; all gates stay closed there');
+    expect(facts).to.include('all 2 folds together with 90 % confidence');
     expect(tableRows(basis)[0]!.guarantee!.parts).to.have.length(2);
+  });
+
+  it('keep to the answers of the original where that is asked for, whatever the labels are', () => {
+    const scores = randomScores(600);
+    // The gates know the original's answer, the surer the better.
+    const random = new Random(3, 'agreement');
+    const classes = scores.confidences.map((of) =>
+      of.map((c, i) => (random.uniform() < c ** 0.2 ? scores.original[i]! : 9 - scores.original[i]!)),
+    );
+    const wanted = [set('thresholds.margins', []), set('thresholds.disagreements', [0.1])];
+    const experiment = tinyExperiment(
+      at,
+      ...wanted,
+      set('thresholds.guarantee', { disagreement: 0.2, confidence: 0.9 }),
+    );
+    const known = { ...scores, classes: classes.map((of) => Int32Array.from(of)) };
+    const rowsOf = (labels: Int32Array) =>
+      searchAndEvaluate(
+        experiment,
+        [{ ...all({ ...known, labels }), evaluation: all({ ...known, labels }).selection }],
+        costs,
+      );
+    const all = (of: Scores) => ({
+      selection: { scores: of, images: Int32Array.from({ length: of.count }, (_, i) => i) },
+    });
+    const [searched, promised] = rowsOf(known.labels).filter(({ kind }) => kind !== 'fixed');
+    const shuffled = rowsOf(random.shuffle(Int32Array.from(known.labels))).slice(0, 2);
+    expect(shuffled.map(({ thresholds }) => thresholds)).to.deep.equal([searched!.thresholds, promised!.thresholds]);
+    expect(searched!.changes.disagreement).to.be.within(0.05, 0.1);
+    expect(promised!.guarantee!.parts[0]!.open).to.equal(true);
+    expect(promised!.changes.disagreement).to.be.within(0.05, 0.2);
+    expect(promised!.guarantee!.of).to.equal('agreement');
+  });
+
+  it('say where the images that chose are easier or harder than the reported ones, as far as the original shows', () => {
+    const experiment = tinyExperiment(at, heldOut);
+    const basis = {
+      rows: searchAndEvaluate(experiment, partsOf(crossFit(2), randomScores(50), undefined, 10), costs),
+      experiment,
+      original: { accuracy: 0.8967, flops: 29, count: 10_000 },
+      exitCosts: costs,
+      published: [],
+    };
+    const said = (accuracy: number): string =>
+      thresholdFacts({ ...basis, choosing: { accuracy, count: 5000 } })
+        .map(([, fact]) => fact)
+        .join('\n');
+    // Shares of 0.9068 and 0.8967: z = 1.95; of 0.9074: 2.07.
+    expect(said(0.9068)).not.to.include('not alike');
+    expect(said(0.9074)).to.include(
+      '90.74 % of the choosing images and 89.67 % of the reported ones (z = 2.1): they are not alike',
+    );
+    expect(said(0.88)).to.include('z = -3.1');
   });
 
   it('keep a budget of FLOPs on the images that chose, with the most right answers that it allows', () => {
@@ -322,7 +376,7 @@ describe('the rows of a run', () => {
         'flops_reduction_fraction speed_ms speed_up_fraction efficiency_fraction exit1_fraction exit2_fraction ' +
         'exit3_fraction accuracy_low_fraction accuracy_high_fraction accuracy_drop_low_fraction ' +
         'accuracy_drop_high_fraction flops_low_per_image flops_high_per_image flops_reduction_low_fraction ' +
-        'flops_reduction_high_fraction seeds budget_fraction disagreement_fraction worst_class_drop_fraction'
+        'flops_reduction_high_fraction seeds budget_fraction allowed_disagreement_fraction guarantee_of disagreement_fraction worst_class_drop_fraction'
       ).split(' '),
     );
     const rows = tableRows(finished.outcome);

@@ -3,7 +3,7 @@ import { Random } from '../../src/random.js';
 import { binomialMass } from '../../src/statistics/binomial.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { certify, changes } from '../../src/thresholds/guarantee.js';
-import { differenceCdf, dropPValue } from '../../src/thresholds/risk.js';
+import { bettingPValue, differenceCdf, dropPValue } from '../../src/thresholds/risk.js';
 
 /** Probability of so many lost and gained images, each image alone. */
 const mass = (lost: number, gained: number, n: number, pLost: number, pGained: number): number =>
@@ -135,6 +135,33 @@ describe('dropPValue', () => {
   });
 });
 
+describe('bettingPValue', () => {
+  it('is at most the level in at most that share of draws where the loss is as large as the limit', () => {
+    const random = new Random(9, 'betting');
+    for (const [drop, changed] of [
+      [0.02, 0.02],
+      [0.02, 0.1],
+      [0.3, 1],
+    ] as const) {
+      let rejected = 0;
+      for (let draw = 0; draw < 1500; draw++) {
+        const losses = Int8Array.from({ length: 300 }, () => {
+          const at = random.uniform();
+          return at < (changed + drop) / 2 ? 1 : at < changed ? -1 : 0;
+        });
+        rejected += Number(bettingPValue(losses, drop, 0.05) <= 0.05);
+      }
+      expect(rejected, `${drop}, ${changed}`).to.be.at.most(105); // P(more than 105 of 1500 at 5 %) < 0.05 %
+    }
+  });
+
+  it('is between 0 and 1, small where nothing is lost, 1 where all is', () => {
+    expect(bettingPValue(new Int8Array(3000), 0.01, 0.05)).to.be.within(0, 0.01);
+    expect(bettingPValue(new Int8Array(300).fill(1), 0.01, 0.05)).to.equal(1);
+    expect(bettingPValue(new Int8Array(0), 0.01, 0.05)).to.equal(1);
+  });
+});
+
 describe('certify', () => {
   const costs = [1, 4, 10];
   /** Gates are more often right on confident images. The true drop of any thresholds is known. */
@@ -168,6 +195,26 @@ describe('certify', () => {
     expect(broken).to.be.at.most(12); // P(more than 12 of 60 at 10 %) < 0.5 %
     expect(opened).to.be.above(50);
     expect(saved / 60).to.be.above(0.2);
+  });
+
+  it('by betting breaks it as rarely; conformal risk control keeps it on average', () => {
+    const random = new Random(55, 'methods');
+    const population = draw(random, 50_000);
+    for (const method of ['betting', 'conformal'] as const) {
+      let [broken, sum, opened] = [0, 0, 0];
+      for (let trial = 0; trial < 60; trial++) {
+        const images = Int32Array.from({ length: 1500 }, () => random.below(population.count));
+        const found = certify(population, costs, images, { drop: 0.01, confidence: 0.9, method }, trial);
+        const { lost, gained } = changes(population, found.thresholds, all(population));
+        const drop = (lost - gained) / population.count;
+        broken += Number(drop > 0.01);
+        sum += drop;
+        opened += Number(found.open);
+      }
+      if (method === 'betting') expect(broken).to.be.at.most(12);
+      expect(sum / 60, method).to.be.at.most(0.01);
+      expect(opened, method).to.be.above(20);
+    }
   });
 
   it('breaks it no more often where every answer changes', () => {
