@@ -162,7 +162,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
   return {
     format: 1,
     usage:
-      'input images: uint8 [batch, 3, height, width], pixels 0-255 as they come; input thresholds: float32 ' +
+      `input images: uint8 [batch, ${test.channels}, height, width], pixels 0-255 as they come; input thresholds: float32 ` +
       '[gates], those of dgate.thresholds or others, +inf closes a gate; output class: int64, index into classes; output exit: int64, 0 for the first gate, ' +
       'the number of gates for the original classifier; output confidence: float32, what that exit held against its ' +
       'threshold; output distances, where it was asked for: float32 [batch, classes], what that exit holds for every ' +
@@ -197,7 +197,7 @@ function describePixels(
   return {
     height,
     width,
-    order: order ?? 'rgb',
+    order: mean.length === 1 ? 'grey' : (order ?? 'rgb'),
     mean: [...mean],
     std: [...std],
     resize: Math.max(resize ?? 0, height, width),

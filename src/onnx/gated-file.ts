@@ -26,9 +26,9 @@ const aboutSchema = z.strictObject({
   preprocessing: z.strictObject({
     height: side,
     width: side,
-    order: z.enum(['rgb', 'bgr']),
-    mean: z.array(z.number()).length(3),
-    std: z.array(z.number().positive()).length(3),
+    order: z.enum(['rgb', 'bgr', 'grey']),
+    mean: z.array(z.number()).min(1).max(3),
+    std: z.array(z.number().positive()).min(1).max(3),
     /** Size that images of other sizes are resized to. */
     resize: side,
     interpolation: z.enum(['bilinear', 'bicubic']),

@@ -111,7 +111,13 @@ function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, prepr
   const side = preprocessing.crop ?? dataset.input.height;
   const { channels, height, width } = input;
   if (dataset.input.channels !== channels || preprocessing.mean.length !== channels) {
-    problems.push(`${name}: takes ${channels} channels, images of ${dataset.name} have ${dataset.input.channels}`);
+    const valid =
+      channels === 1
+        ? '; valid: preprocess { mean: [m], std: [s], resize, crop }: one number each makes images grey'
+        : '';
+    problems.push(
+      `${name}: takes ${channels} channels, images of ${dataset.name} have ${dataset.input.channels}${valid}`,
+    );
   }
   if (height !== side || width !== side) {
     const resize = Math.round((height * 8) / 7);

@@ -33,7 +33,7 @@ export const exportCommand = defineCommand({
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
       .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
       .epilogue(
-        'In the graph: input images, uint8 [batch, 3, height, width], pixels as they come; input thresholds, ' +
+        'In the graph: input images, uint8 [batch, 3 (grey: 1), height, width], pixels as they come; input thresholds, ' +
           'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
           'preprocessing, thresholds, where it came from and what to expect of it stand in its metadata (dgate.*).',
       ),

@@ -2,7 +2,7 @@ import sharp, { type Sharp } from 'sharp';
 import { messageOf } from '../../errors.js';
 import { withoutExtras } from '../png.js';
 import { isOrdinary, resizeJpeg } from './fast-jpeg.js';
-import { type Geometry, type Placement, placementOf } from './geometry.js';
+import { channelsIn, type Geometry, type Placement, placementOf } from './geometry.js';
 import { type JpegHeader, jpegHeader } from './jpeg-header.js';
 import { type Pixels, resample } from './resample.js';
 
@@ -43,13 +43,13 @@ interface Kind {
  * on pixels of the first two kinds happens in libuv's threads.
  *
  * @param into takes the result where given
- * @returns (3, crop, crop) bytes
+ * @returns (3, crop, crop) bytes; (1, crop, crop) of grey, by PIL's formula of `convert('L')`
  * @throws Error where it cannot be decoded
  */
 export async function decodeImage(
   file: Uint8Array,
   geometry: Geometry,
-  into: Uint8Array = new Uint8Array(3 * geometry.crop ** 2),
+  into: Uint8Array = new Uint8Array(channelsIn(geometry) * geometry.crop ** 2),
 ): Promise<Uint8Array> {
   const bytes = withoutExtras(file);
   const kind = await kindOf(bytes);
@@ -132,6 +132,13 @@ const littleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 /** (height, width, channels) to (3, height, width); a grey image is repeated. */
 function channelsFirst({ data, width, height, channels }: Pixels, order: Geometry['order'], into: Uint8Array): void {
   const size = width * height;
+  if (order === 'grey') {
+    for (let i = 0, at = 0; i < size; i++, at += channels) {
+      const [red, green, blue] = channels < 3 ? [at, at, at] : [at, at + 1, at + 2];
+      into[i] = (19595 * data[red]! + 38470 * data[green]! + 7471 * data[blue]! + 32768) >> 16;
+    }
+    return;
+  }
   const [second, third] = channels < 3 ? [0, 0] : [1, 2];
   const [red, blue] = order === 'rgb' ? [0, third] : [third, 0];
   if (channels === 4 && data.byteOffset % 4 === 0 && littleEndian) {

@@ -11,9 +11,15 @@ export interface Geometry {
   readonly interpolation: 'bilinear' | 'bicubic';
   /** Whether both sides become `resize` pixels long (Keras), instead of the shorter one only. */
   readonly squash: boolean;
-  /** Channels red, green, blue (the default) or blue, green, red (Caffe's order, Keras' older networks). */
-  readonly order: 'rgb' | 'bgr';
+  /**
+   * Channels red, green, blue (the default) or blue, green, red (Caffe's order, Keras' older networks); `grey`: one channel,
+   * for networks whose preprocessing has one mean.
+   */
+  readonly order: 'rgb' | 'bgr' | 'grey';
 }
+
+/** Channels of an image. */
+export const channelsIn = ({ order }: Pick<Geometry, 'order'>): number => (order === 'grey' ? 1 : 3);
 
 /** ImageNet's usual: shorter side 256, centre 224. */
 export const usualGeometry: Geometry = {
@@ -38,13 +44,16 @@ export interface Placement {
  * @throws InputError if the sizes are invalid
  */
 export function geometryOf(preprocessing: Partial<Preprocessing>, otherwise: Geometry): Geometry {
-  const { resize, crop, interpolation, squash, order } = preprocessing;
+  const { resize, crop, interpolation, squash, order, mean } = preprocessing;
   const geometry: Geometry = {
     resize: resize ?? (crop === undefined ? otherwise.resize : Math.max(crop, otherwise.resize)),
     crop: crop ?? (resize === undefined ? otherwise.crop : Math.min(resize, otherwise.crop)),
     interpolation: interpolation ?? otherwise.interpolation,
     squash: squash ?? otherwise.squash,
-    order: order ?? otherwise.order,
+    order:
+      mean?.length === 1
+        ? 'grey'
+        : (order ?? (mean !== undefined && otherwise.order === 'grey' ? 'rgb' : otherwise.order)),
   };
   const valid = (side: number): boolean => Number.isInteger(side) && side >= 1 && side <= 4096;
   if (!valid(geometry.resize) || !valid(geometry.crop) || geometry.crop > geometry.resize) {

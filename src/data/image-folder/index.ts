@@ -4,7 +4,7 @@ import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../datase
 import { selectImages } from '../images.js';
 import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
 import { classCounts, holdOut } from '../splits.js';
-import { type Geometry, geometryOf, usualGeometry } from './geometry.js';
+import { channelsIn, type Geometry, geometryOf, usualGeometry } from './geometry.js';
 import { type FolderLayout, filesOf, imagesOf, layoutOf, type SplitFolder } from './layout.js';
 import { FileList } from './listing.js';
 import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
@@ -68,7 +68,7 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   return {
     name,
     description: `${classes.length} classes of images in ${directory}`,
-    input: { channels: 3, height: geometry.crop, width: geometry.crop },
+    input: { channels: channelsIn(geometry), height: geometry.crop, width: geometry.crop },
     classes,
     ...(classIds && { classIds }),
     notes,

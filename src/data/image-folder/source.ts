@@ -7,7 +7,7 @@ import { canonicalJson, sha256 } from '../../store/files.js';
 import { openInputSync } from '../../store/input.js';
 import type { ImageSource } from '../dataset.js';
 import { decodeImage } from './decode.js';
-import type { Geometry } from './geometry.js';
+import { channelsIn, type Geometry } from './geometry.js';
 import type { FileList } from './listing.js';
 
 const readAt = promisify(read);
@@ -50,7 +50,8 @@ class FileBuffers {
  */
 export function folderSource(list: FileList, classes: readonly string[], geometry: Geometry): ImageSource {
   const { crop } = geometry;
-  const imageBytes = 3 * crop * crop;
+  const channels = channelsIn(geometry);
+  const imageBytes = channels * crop * crop;
   const unreadable = new Map<number, string>();
   const buffers = new FileBuffers();
   const decode = async (index: number, out: Uint8Array): Promise<void> => {
@@ -77,7 +78,7 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
     }
   };
   return {
-    channels: 3,
+    channels,
     height: crop,
     width: crop,
     count: list.count,

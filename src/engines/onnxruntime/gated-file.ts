@@ -1,3 +1,4 @@
+import { channelsIn } from '../../data/image-folder/geometry.js';
 import { InputError } from '../../errors.js';
 import type { GatedBatch } from '../../gates/contracts.js';
 import { floatThresholds, gatedGraphNames } from '../../onnx/gated-exits.js';
@@ -25,9 +26,9 @@ export async function loadGatedFile({ about, model }: GatedFile, path: string, o
   const { images, thresholds: name, classes, exits, confidences } = gatedGraphNames;
   return {
     async run(pixels, count, thresholds) {
-      const { height, width } = about.preprocessing;
+      const { height, width, order } = about.preprocessing;
       const feeds = {
-        [images]: { type: 'uint8', data: pixels, dims: [count, 3, height, width] },
+        [images]: { type: 'uint8', data: pixels, dims: [count, channelsIn({ order }), height, width] },
         [name]: { type: 'float32', data: floatThresholds(thresholds), dims: [thresholds.length] },
       } as const;
       const { values, ms } = await session.run(feeds, [classes, exits, confidences]);

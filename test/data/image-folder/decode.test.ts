@@ -74,6 +74,17 @@ describe('decodeImage', () => {
     expect(plane(rgb, 0)).to.not.deep.equal(plane(rgb, 2));
   });
 
+  it("gives one channel by PIL's formula where the preprocessing has one mean", async () => {
+    const content = readFileSync(join(fixtures, 'colour.jpg'));
+    const geometry = geometryOf({ mean: [0.5], std: [0.5] }, small);
+    const [rgb, grey] = await Promise.all([decodeImage(content, small), decodeImage(content, geometry)]);
+    const wanted = Array.from({ length: 784 }, (_, i) => {
+      return Math.floor((19595 * rgb[i]! + 38470 * rgb[784 + i]! + 7471 * rgb[2 * 784 + i]! + 32768) / 65536);
+    });
+    expect([...grey]).to.deep.equal(wanted);
+    expect(geometryOf({ mean: [0, 0, 0] }, geometry).order).to.equal('rgb');
+  });
+
   it('differs from torchvision by less than 0.5 of 255 on real photographs, 0.25 on average', async function () {
     if (!existsSync(sample) || !hasTorchvision()) return this.skip();
     const names = readdirSync(sample).filter((name) => name.endsWith('.JPEG'));
