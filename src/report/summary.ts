@@ -44,7 +44,9 @@ export function renderSummary(results: readonly ExperimentSummary[], resultsRoot
     renderColumns(['Experiment', 'State', ...verdicts.map(capitalised), 'Seconds', 'Folder'], rows, 'text'),
     ...(failed.length > 0 ? ['Failed'] : []),
     ...failed.map(({ experiment, problem }) => visible(`${experiment}: ${problem}`)),
-    ...(differing.length > 0 ? ['What differs from the paper'] : ['Nothing differs from the paper']),
+    ...(differing.length > 0
+      ? ['What differs from the paper']
+      : ['Nothing that could be checked differs from the paper']),
     ...claimLines(differing),
   ].join('\n');
 }
