@@ -23,6 +23,7 @@ export default defineExperiment({
   },
   presets: {
     paper: {},
+    laptop: { baselines: [{ network: 'resnet32-cifar10', checkpoint: 'akamaster-resnet32-cifar10' }] },
     smoke: {
       title: 'Cascade, smoke: two networks that ship, a small subset',
       network: cascade([

@@ -28,6 +28,12 @@ export default defineExperiment({
   },
   presets: {
     paper: {},
+    laptop: {
+      baselines: [
+        { network: 'resnet20-cifar10', checkpoint: 'akamaster-resnet20-cifar10' },
+        { network: 'resnet32-cifar10', checkpoint: 'akamaster-resnet32-cifar10' },
+      ],
+    },
     smoke: { trainImages: 1000, testImages: 500, gates: { epochs: 10 } },
   },
 });

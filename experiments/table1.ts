@@ -40,6 +40,9 @@ export default defineExperiment({
       network: 'resnet101-width0.5-blocks1.1.7.1-cifar10',
       checkpoint: 'dgate-resnet101-small-cifar10',
       gates: { pooling: ['4x4', '4x4', 'gap'] },
+      baselines: [
+        { network: 'resnet101-width0.25-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-narrow-cifar10' },
+      ],
     },
     quick: {
       ...narrow,

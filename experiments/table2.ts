@@ -45,6 +45,9 @@ export default defineExperiment({
       network: 'densenet201-growth32-blocks1.2.16.8-cifar10',
       checkpoint: 'dgate-densenet201-small-cifar10',
       gates: { pooling: ['4x4', '4x4', 'gap'] },
+      baselines: [
+        { network: 'densenet201-growth16-blocks1.2.16.8-cifar10', checkpoint: 'dgate-densenet201-narrow-cifar10' },
+      ],
     },
     quick: {
       title: 'Table 2, quick: a narrow DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',

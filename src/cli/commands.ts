@@ -7,6 +7,7 @@ import { dataCommand } from './commands/data.js';
 import { doctorCommand } from './commands/doctor.js';
 import { exportCommand } from './commands/export.js';
 import { flopsCommand } from './commands/flops.js';
+import { frontierCommand } from './commands/frontier.js';
 import { listCommand } from './commands/list.js';
 import { modelCommand } from './commands/model.js';
 import { predictCommand } from './commands/predict.js';
@@ -33,6 +34,7 @@ export const commands: readonly Command[] = [
   compareCommand,
   submitCommand,
   taskCommand,
+  frontierCommand,
   listCommand,
   flopsCommand,
   dataCommand,

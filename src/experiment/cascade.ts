@@ -7,6 +7,17 @@ import { choice, type DeepReadonly, list, text } from './rules.js';
 const network = "<architecture>-<dataset>, see: dgate list networks; or onnxNetwork('model.onnx')";
 const networks = "at least two networks: [{ network: 'resnet20-cifar10' }, { network: 'resnet56-cifar10' }]";
 
+/** A network with its weights. */
+export const memberSchema = z.strictObject(
+  {
+    /** `<architecture>-<dataset>`, or `onnxNetwork('model.onnx')`. */
+    network: z.union([text(network, /^\S+$/), onnxNetworkSchema], { error: network }),
+    /** Id of a known checkpoint or the path of a file; the one that ships if absent. */
+    checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
+  },
+  { error: "an object: { network: 'resnet20-cifar10', checkpoint }" },
+);
+
 /**
  * Networks on the same classes, one after the other: an image leaves after the first network whose confidence reaches its
  * threshold; the last network answers the rest. Nothing is trained.
@@ -14,18 +25,7 @@ const networks = "at least two networks: [{ network: 'resnet20-cifar10' }, { net
 export const cascadeSchema = z.strictObject({
   kind: z.literal('cascade'),
   /** From the cheapest to the dearest; each prepares its pixels itself. */
-  networks: list(
-    z.strictObject(
-      {
-        /** `<architecture>-<dataset>`, or `onnxNetwork('model.onnx')`. */
-        network: z.union([text(network, /^\S+$/), onnxNetworkSchema], { error: network }),
-        /** Id of a known checkpoint or the path of a file; the one that ships if absent. */
-        checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
-      },
-      { error: "an object: { network: 'resnet20-cifar10', checkpoint }" },
-    ),
-    networks,
-  ).min(2, { error: networks }),
+  networks: list(memberSchema, networks).min(2, { error: networks }),
   /** What is held against the thresholds. */
   confidence: choice(confidenceKinds).default('softmax'),
 });

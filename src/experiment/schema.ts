@@ -5,7 +5,7 @@ import { solvers, withDefaults } from '../gates/solvers.js';
 import type { Pooling } from '../networks/pooling.js';
 import { guaranteeMethods } from '../thresholds/guarantee.js';
 import { searchMethods } from '../thresholds/methods.js';
-import { cascadeSchema, isCascade, withCascadeGates } from './cascade.js';
+import { cascadeSchema, isCascade, memberSchema, withCascadeGates } from './cascade.js';
 import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
 import { presetNames } from './presets.js';
 import { choice, list, real, text, whole } from './rules.js';
@@ -178,6 +178,11 @@ const base = z.strictObject({
   testImages: whole(1).optional(),
   gates,
   thresholds,
+  /**
+   * Networks on the same classes that stand beside the rows, `[{ network, checkpoint }]`; with a list, also an empty one, what
+   * each exit would be alone stands there too, and each system that a cheaper one dominates says by which.
+   */
+  baselines: list(memberSchema, "a list of networks: [{ network: 'resnet20-cifar10', checkpoint }]").optional(),
 });
 
 /** What an experiment studies besides its table; `paper` declares the kinds. */

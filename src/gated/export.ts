@@ -12,6 +12,7 @@ import type { RunContext } from '../run/context.js';
 import type { Row } from '../run/search.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
+import type { Guarantee } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 import { type OpenGated, openGated } from './open.js';
 import { comparePixels, describeVerification, type Verification } from './verify.js';
@@ -29,6 +30,8 @@ export interface RowChoice {
 
 /** What is written, and where. */
 export interface ExportForm {
+  /** What is promised of its thresholds, where the row does not say it. */
+  readonly promise?: Guarantee;
   readonly out: string;
   readonly preset: PresetName;
   /** Whether the graph has a fourth output: what the exit holds for every class. */
@@ -71,14 +74,14 @@ const BATCH = 32;
 export async function exportGated(
   context: RunContext,
   experiment: Experiment,
-  { out, preset, distances, ...choice }: RowChoice & ExportForm,
+  { out, preset, distances, promise, ...choice }: RowChoice & ExportForm,
 ): Promise<Exported> {
   checkChoice(experiment, choice);
   const opened = await openGated(context, experiment);
   const index = chosenRow(opened.rows, choice);
   const row = opened.rows[index]!;
   const thresholds = row.thresholds[0]!;
-  const about = describe(opened, row, preset);
+  const about = describe(opened, row, preset, promise ?? row.guarantee);
   const bytes = gatedModel(await opened.lowered(), opened.gates, {
     confidence: experiment.gates.confidence,
     preprocessing: opened.source.preprocessing,
@@ -154,7 +157,7 @@ async function verify(
 }
 
 /** Everything that the file says of itself. */
-function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
+function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Guarantee | undefined): AboutGated {
   const { experiment, source, gates, test, flops, parts, costs } = opened;
   const thresholds = row.thresholds[0]!;
   const { scores, images } = parts[0]!.evaluation;
@@ -181,6 +184,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName): AboutGated {
       network: source.network.name,
       checkpoint: { sha256: checkpoint.sha256, id: checkpoint.known?.id ?? null },
       row: { kind: row.kind, margin: row.margin ?? null, search: row.search ?? null },
+      ...(promise && { promise: { drop: promise.drop, confidence: promise.confidence } }),
       validation: experiment.thresholds.validation,
       splits: { expected: parts.length > 1 ? `fold 1 of ${parts.length} of the test images` : 'the test images' },
       loss: experiment.gates.loss,

@@ -6,6 +6,7 @@ import type { Analyses } from '../run/analyses.js';
 import { accuracyFlops } from './accuracyFlops.js';
 import type { Analysis } from './analysis.js';
 import { classDistribution } from './classDistribution.js';
+import { frontier } from './frontier.js';
 import { lossComparison } from './lossComparison.js';
 import { publishedComparison } from './publishedComparison.js';
 import { shallowErrors } from './shallowErrors.js';
@@ -19,6 +20,7 @@ export const analyses = [
   classDistribution,
   accuracyFlops,
   publishedComparison,
+  frontier,
 ] as const satisfies readonly Analysis[];
 
 /** What an experiment studies besides its table of thresholds, as a user writes it. */

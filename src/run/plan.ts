@@ -98,19 +98,13 @@ export function membersOf(experiment: Experiment): Experiment[] {
 function cascadePlan(members: readonly Plan[]): Plan {
   const networks = members.map(({ network }) => network);
   const last = members.at(-1)!;
+  sameClasses(networks, 'cascade');
   const problems = members.slice(1).flatMap(({ network, flops }, i): string[] => {
     const before = members[i]!;
-    const pair = `cascade: ${before.network.name}, then ${network.name}`;
-    const [a, b] = [before.network, network].map((one) => ({ classes: classCount(one), dataset: one.dataset }));
-    if (a!.classes !== b!.classes || a!.dataset !== b!.dataset) {
-      return [
-        `${pair}: ${a!.classes} classes of ${a!.dataset}, ${b!.classes} of ${b!.dataset}; valid: networks on the same classes`,
-      ];
-    }
     if (before.flops.flops < flops.flops) return [];
-    return [
-      `${pair}: ${before.flops.flops} FLOPs, then ${flops.flops}; valid: each network dearer than the one before`,
-    ];
+    const costs = `${before.flops.flops} FLOPs, then ${flops.flops}`;
+    const valid = 'valid: each network dearer than the one before';
+    return [`cascade: ${before.network.name}, then ${network.name}: ${costs}; ${valid}`];
   });
   if (problems.length > 0) throw new InputError(problems);
   const costsOf = (gates: readonly number[]): number[] => {
@@ -121,6 +115,17 @@ function cascadePlan(members: readonly Plan[]): Plan {
     });
   };
   return { ...last, members, places: [], costs: costsOf([...members.keys()].slice(0, -1)), costsOf };
+}
+
+/** @throws InputError where networks tell different classes apart. @param where they stand in the definition */
+export function sameClasses(networks: readonly AnyNetwork[], where: string): void {
+  const last = networks.at(-1)!;
+  const classes = (one: AnyNetwork): string => `${classCount(one)} classes of ${one.dataset}`;
+  const other = networks.find((one) => classes(one) !== classes(last));
+  if (other === undefined) return;
+  throw new InputError(
+    `${where}: ${other.name} and ${last.name}: ${classes(other)}, ${classes(last)}; valid: networks on the same classes`,
+  );
 }
 
 /** A cascade as the source of its last network, whose answers are the original's. @param members in order */

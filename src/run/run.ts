@@ -12,6 +12,7 @@ import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
 import { mapSplits } from './splits.js';
 import { openStages, type SplitFeatures, type Stages, setsIn } from './stages.js';
+import { comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
@@ -66,12 +67,13 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 
   // The analysis of the scores.
   const findings = await context.analyses.analyse(found);
-  const tables = [...searchTables(found), ...gateTable(found), ...findings.tables];
+  const compared = await comparedSystems(stages, scores, rows);
+  const tables = [...searchTables(found), ...compared.tables, ...gateTable(found), ...findings.tables];
   const origins = await originsOf(stages, gates);
   return {
     experiment,
     rows,
-    findings: { ...findings, tables },
+    findings: { ...findings, tables, figures: [...compared.figures, ...findings.figures] },
     judge: await context.analyses.judge(experiment.published ?? experiment.name),
     original: found.original,
     ...(found.choosing !== undefined && { choosing: found.choosing }),

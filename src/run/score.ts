@@ -96,8 +96,8 @@ export async function computeScores(
   };
 }
 
-/** What a network before the last one of a cascade says of each image. @param labels of the same images */
-async function answersOf(set: FeatureSet, labels: Int32Array, kind: ConfidenceKind): Promise<Decisions> {
+/** What a network alone says of each image. @param labels of the same images */
+export async function answersOf(set: FeatureSet, labels: Int32Array, kind: ConfidenceKind): Promise<Decisions> {
   const [classes, confidences] = [new Int32Array(labels.length), new Float32Array(labels.length)];
   let start = 0;
   for await (const shard of set.shards()) {

@@ -68,24 +68,48 @@ export function certify(
   promised: Guarantee,
   seed: number,
 ): Certified {
+  const { system: _, ...certified } = certifyAmong([{ scores, costs }], images, promised, seed);
+  return certified;
+}
+
+/** Exits with their costs. `original` in the scores is the same for all systems that are chosen among: the reference. */
+export interface Choosable {
+  readonly scores: Scores;
+  readonly costs: ExitCosts;
+}
+
+/**
+ * The same where several systems are to choose from: one path over all of them is proposed and tested, so that the
+ * guarantee covers the choice among them.
+ *
+ * @param systems the first one is the reference where nothing can be certified: all its gates closed
+ * @returns the certified thresholds, and the position of their system
+ */
+export function certifyAmong(
+  systems: readonly Choosable[],
+  images: ArrayLike<number>,
+  promised: Guarantee,
+  seed: number,
+): Certified & { readonly system: number } {
   const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
   const proposing = shuffled.slice(0, Math.round(PROPOSING_SHARE * shuffled.length));
   const testing = shuffled.slice(proposing.length);
-  let certified: Certified = {
-    thresholds: costs.slice(1).map(() => Number.POSITIVE_INFINITY),
+  let certified: Certified & { readonly system: number } = {
+    system: 0,
+    thresholds: systems[0]!.costs.slice(1).map(() => Number.POSITIVE_INFINITY),
     open: false,
     pValue: 0, // with all gates closed no accuracy is lost
     proposedOn: proposing.length,
     testedOn: testing.length,
     tested: 0,
   };
-  const path = proposePath(scores, costs, proposing, promised, testing.length);
-  if (promised.method === 'conformal') return { ...certified, ...controlled(scores, path, testing, promised.drop) };
-  for (const thresholds of path) {
-    const pValue = pValueOf(scores, thresholds, testing, promised);
+  const path = proposePath(systems, proposing, promised, testing.length);
+  if (promised.method === 'conformal') return { ...certified, ...controlled(systems, path, testing, promised.drop) };
+  for (const { system, thresholds } of path) {
+    const pValue = pValueOf(systems[system]!.scores, thresholds, testing, promised);
     const tested = certified.tested + 1;
     if (!(pValue <= 1 - promised.confidence)) return { ...certified, tested };
-    certified = { ...certified, thresholds, open: true, pValue, tested };
+    certified = { ...certified, system, thresholds, open: true, pValue, tested };
   }
   return certified;
 }
@@ -111,16 +135,21 @@ function pValueOf(scores: Scores, thresholds: Thresholds, images: Int32Array, pr
  * share of images lost at it or at a step before, with one image more that is lost, is at most `drop`. Counting losses
  * before makes the loss grow along the path, which the method needs; images gained count for nothing.
  */
-function controlled(scores: Scores, path: readonly Thresholds[], images: Int32Array, drop: number): Partial<Certified> {
+function controlled(
+  systems: readonly Choosable[],
+  path: readonly Proposed[],
+  images: Int32Array,
+  drop: number,
+): Partial<Certified & Proposed> {
   const isLost = new Uint8Array(images.length);
-  let passed: Partial<Certified> = {};
-  for (const [step, thresholds] of path.entries()) {
+  let passed: Partial<Certified & Proposed> = {};
+  for (const [step, { system, thresholds }] of path.entries()) {
     images.forEach((image, i) => {
-      if (gainAt(scores, thresholds, image) < 0) isLost[i] = 1;
+      if (gainAt(systems[system]!.scores, thresholds, image) < 0) isLost[i] = 1;
     });
     const lost = isLost.reduce((sum, one) => sum + one, 0);
     if (!((lost + 1) / (images.length + 1) <= drop)) return { ...passed, tested: step + 1 };
-    passed = { thresholds, open: true, pValue: Number.NaN, tested: step + 1 };
+    passed = { system, thresholds, open: true, pValue: Number.NaN, tested: step + 1 };
   }
   return passed;
 }
@@ -141,12 +170,47 @@ export function changes(scores: Scores, thresholds: Thresholds, images: ArrayLik
  * more FLOPs than the one before. Any path is valid; a good path saves more before it fails.
  */
 function proposePath(
-  scores: Scores,
-  costs: ExitCosts,
+  systems: readonly Choosable[],
+  images: Int32Array,
+  promised: Guarantee,
+  testing: number,
+): Proposed[] {
+  const most = Math.min(...systems.map(({ costs }) => costs.at(-1)!));
+  const best = new Array<Step | undefined>(PATH_LENGTH).fill(undefined);
+  for (const [system, choosable] of systems.entries()) {
+    if (choosable.costs.length === 1) continue; // the reference alone: nothing to open
+    for (const [at, step] of stepsOf(choosable, images, promised, testing).entries()) {
+      if (step !== undefined && step.flops < (best[at]?.flops ?? most)) best[at] = { ...step, system };
+    }
+  }
+  let least = most;
+  return best.flatMap((step) => {
+    if (step === undefined || step.flops >= least) return [];
+    least = step.flops;
+    return [{ system: step.system!, thresholds: step.thresholds }];
+  });
+}
+
+/** A step of the path: the position of its system, and its thresholds. */
+interface Proposed {
+  readonly system: number;
+  readonly thresholds: Thresholds;
+}
+
+interface Step {
+  readonly thresholds: Thresholds;
+  /** Average FLOPs per image. */
+  readonly flops: number;
+  readonly system?: number;
+}
+
+/** Of all choices of one system with about the same limit, the one that saves most; a limit above twice the drop would not pass. */
+function stepsOf(
+  { scores, costs }: Choosable,
   images: Int32Array,
   { drop, confidence }: Guarantee,
   testing: number,
-): Thresholds[] {
+): (Step | undefined)[] {
   const gates = costs.length - 1;
   const each = Math.max(2, Math.floor(PROPOSED_COMBINATIONS ** (1 / gates)));
   const levels = scores.confidences.slice(0, gates).map((confidences) => {
@@ -156,7 +220,6 @@ function proposePath(
   const gained = grid.sum((gate, i) => gainOf(scores, gate, images[i]!));
   const changed = grid.sum((gate, i) => Math.abs(gainOf(scores, gate, images[i]!)));
   const saved = grid.sum((gate) => savingOf(costs, gate));
-  // Of all choices with about the same limit, the one that saves most; a limit above twice the drop would not pass.
   const z = normalQuantile(confidence);
   const best = new Int32Array(PATH_LENGTH).fill(-1);
   for (let i = 0; i < grid.combinations; i++) {
@@ -169,10 +232,7 @@ function proposePath(
     if (!(step < PATH_LENGTH && saved[i]! > 0)) continue;
     if (best[step]! < 0 || saved[i]! > saved[best[step]!]!) best[step] = i;
   }
-  let most = 0;
-  return [...best].flatMap((i) => {
-    if (i < 0 || !(saved[i]! > most)) return [];
-    most = saved[i]!;
-    return [grid.thresholds(i)];
-  });
+  return Array.from(best, (i) =>
+    i < 0 ? undefined : { thresholds: grid.thresholds(i), flops: costs.at(-1)! - saved[i]! / images.length },
+  );
 }

@@ -182,7 +182,9 @@ describe('a cascade', () => {
     expect(await refused({ of: [a] })).to.match(/network\.networks: .*at least two networks/);
     expect(await refused({ of: [b, a] })).to.match(/valid: each network dearer than the one before/);
     expect(await refused({ of: [a, a] })).to.match(/valid: each network dearer than the one before/);
-    expect(await refused({ of: [a, ['resnet32-cifar100', 'x']] })).to.match(/10 classes of cifar10, 100 of cifar100/);
+    expect(await refused({ of: [a, ['resnet32-cifar100', 'x']] })).to.match(
+      /10 classes of cifar10, 100 classes of cifar100/,
+    );
     expect(await refused({ of: [a, ['nonsense', 'x']] })).to.match(/nonsense/);
     expect(await refused({ confidence: 'mood' })).to.match(/confidence: "mood"; valid: max, softmax/);
     expect(await refused({ more: { gates: { after: [1] } } })).to.match(/^c: gates: .*valid: left out/);

@@ -1,0 +1,36 @@
+/**
+ * The cheapest system for each accuracy on CIFAR-10: every network at hand alone, and all cascades of two and three of them.
+ *
+ * Command   npx dgate run frontier            (or: npx dgate frontier frontier --margin 0.005 --out best.onnx)
+ *
+ * Losses are counted from ResNet-56, the most accurate network. Thresholds and systems are chosen on one half of the test
+ * images and reported on the other, and the other way round.
+ */
+import { cascade, defineExperiment } from '../src/index.js';
+
+export default defineExperiment({
+  name: 'frontier',
+  title: 'The cheapest of all networks and cascades at hand, CIFAR-10',
+  network: cascade([
+    { network: 'resnet20-cifar10', checkpoint: 'akamaster-resnet20-cifar10' },
+    { network: 'densenet201-growth16-blocks1.2.16.8-cifar10', checkpoint: 'dgate-densenet201-narrow-cifar10' },
+    { network: 'resnet101-width0.25-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-narrow-cifar10' },
+    { network: 'resnet32-cifar10', checkpoint: 'akamaster-resnet32-cifar10' },
+    { network: 'resnet56-cifar10', checkpoint: 'akamaster-resnet56-cifar10' },
+    { network: 'densenet201-growth32-blocks1.2.16.8-cifar10', checkpoint: 'dgate-densenet201-small-cifar10' },
+    { network: 'resnet101-width0.5-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-small-cifar10' },
+  ]),
+  thresholds: {},
+  analysis: { kind: 'frontier', reference: 5 },
+  presets: {
+    smoke: {
+      title: 'Frontier, smoke: two networks that ship, a small subset',
+      network: cascade([
+        { network: 'densenet201-growth16-blocks1.2.16.8-cifar10', checkpoint: 'dgate-densenet201-narrow-cifar10' },
+        { network: 'resnet101-width0.25-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-narrow-cifar10' },
+      ]),
+      testImages: 500,
+      analysis: { reference: 2 },
+    },
+  },
+});

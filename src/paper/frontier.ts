@@ -1,0 +1,185 @@
+import { z } from 'zod';
+import { list, real, whole } from '../experiment/rules.js';
+import type { Findings } from '../report/findings.js';
+import type { ScoredRun } from '../run/analyses.js';
+import { originalAccuracy, type Part, partsOf } from '../run/search.js';
+import { costsOfExits, exitSystems, type System, systemFindings } from '../run/systems.js';
+import { evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
+import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
+import { countOutcomes, outcomeIntervals } from '../thresholds/outcomes.js';
+import { defineAnalysis } from './analysis.js';
+
+/** Most exits of a system: pairs of thresholds are searched exactly. */
+const MOST_EXITS = 3;
+
+const share = 'a share of accuracy from 0 to 0.5: 0.005 is half a point';
+const options = z.strictObject({
+  kind: z.literal('frontier'),
+  /** Accuracies to reach, as margins below the reference's. */
+  margins: list(real(0, 0.5, share), 'a list of margins: [0, 0.005]').default([0, 0.0025, 0.005, 0.01, 0.02, 0.03]),
+  /** The exit that losses are counted from, counted from 1; the last one, the original, if absent. */
+  reference: whole(1, 1000).optional(),
+  /** The largest loss of the system that comes with a promise. */
+  drop: real(1e-6, 0.5, share).default(0.005),
+  confidence: real(0.5, 0.9999).default(0.95),
+});
+export type FrontierOptions = z.output<typeof options>;
+
+/**
+ * The cheapest system for each accuracy, among each exit alone and all choices of up to three exits: networks and cascades
+ * of a cascade, cut and gated networks of a network with gates. Chosen on the choosing images, reported on the others.
+ */
+export const frontier = defineAnalysis({
+  options,
+  problems: ({ reference }, { gates }) => {
+    const count = gates.after.length + 1;
+    if (reference === undefined || reference <= count) return [];
+    return [{ path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
+  },
+  async compute(run, asked): Promise<Findings> {
+    const { experiment, scores, features, plan } = run;
+    const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+    const reference = referenceOf(plan, asked);
+    const frontiers = parts.map(({ selection }) => frontierOfAll(plan, selection));
+    const searched = asked.margins.map((margin) => {
+      const chosen = parts.map(({ selection }, i) => cheapest(frontiers[i]!, selection, reference, margin));
+      return reported(`margin ${margin}`, run, parts, reference, chosen);
+    });
+    const promised = parts.map(({ selection }, i) => choosePromised(plan, selection, asked, experiment.seed + i));
+    const all = [
+      ...searched,
+      reported(`at most ${asked.drop} at ${asked.confidence}`, run, parts, reference, promised),
+      ...exitSystems(run, scores.test, answersAt(scores.test, reference)),
+    ];
+    return {
+      ...systemFindings('frontier', 'The cheapest system for each accuracy, and each exit alone', all),
+      sheets: [],
+    };
+  },
+});
+
+type ExitPlan = Pick<ScoredRun['plan'], 'costs' | 'costsOf'>;
+
+/** Some exits, ascending, with thresholds for all but the last, which takes what stays. */
+export interface ChosenSystem {
+  readonly exits: readonly number[];
+  readonly thresholds: Thresholds;
+}
+
+/** The system that saves most with a promise, on choosing images. The promise covers the choice among systems. */
+export function choosePromised(
+  plan: ExitPlan,
+  { scores, images }: Part['selection'],
+  promised: Pick<FrontierOptions, 'drop' | 'confidence' | 'reference'>,
+  seed: number,
+): ChosenSystem {
+  const reference = referenceOf(plan, promised);
+  const choices = [[reference], ...choicesOf(plan.costs.length)];
+  const systems = choices.map((exits) => against(scores, exits, plan, reference));
+  const { system, thresholds } = certifyAmong(systems, images, promised, seed);
+  const exits = choices[system]!;
+  return { exits, thresholds: thresholds.slice(0, exits.length - 1) };
+}
+
+/** Position of the reference, from 0. */
+const referenceOf = ({ costs }: ExitPlan, { reference = costs.length }: Pick<FrontierOptions, 'reference'>): number =>
+  reference - 1;
+
+/** Every choice of one to three exits, ascending. */
+function choicesOf(count: number): number[][] {
+  const longer = (choice: readonly number[]): number[][] =>
+    Array.from({ length: count - 1 - (choice.at(-1) ?? -1) }, (_, i) => [...choice, (choice.at(-1) ?? -1) + 1 + i]);
+  let last: number[][] = [[]];
+  return Array.from({ length: MOST_EXITS }, () => {
+    last = last.flatMap(longer);
+    return last;
+  }).flat();
+}
+
+const answersAt = (scores: Scores, exit: number): Int32Array => scores.classes[exit] ?? scores.original;
+
+/** A system compared with the reference: where it ends elsewhere, its last exit takes every image that comes. */
+function against(scores: Scores, exits: readonly number[], plan: ExitPlan, reference: number): Choosable {
+  const costs = costsOfExits(plan, exits);
+  const endsElsewhere = exits.at(-1) !== reference;
+  const asked = endsElsewhere ? exits : exits.slice(0, -1);
+  const everything = new Float32Array(scores.count).fill(Number.POSITIVE_INFINITY);
+  return {
+    scores: {
+      ...scores,
+      original: answersAt(scores, reference),
+      classes: asked.map((exit) => answersAt(scores, exit)),
+      confidences: asked.map((exit) => (exit === exits.at(-1) ? everything : scores.confidences[exit]!)),
+    },
+    costs: endsElsewhere ? [...costs, Math.max(costsOfExits(plan, [reference])[0]!, costs.at(-1)!)] : costs,
+  };
+}
+
+interface Candidate extends ChosenSystem {
+  readonly point: FrontierPoint;
+}
+
+/** The Pareto frontiers of all systems on some choosing images. */
+export function frontierOfAll(plan: ExitPlan, { scores, images }: Part['selection']): Candidate[] {
+  return choicesOf(plan.costs.length).flatMap((exits) => {
+    const asked = exits.slice(0, -1);
+    const own: Scores = {
+      ...scores,
+      classes: asked.map((exit) => scores.classes[exit]!),
+      confidences: asked.map((exit) => scores.confidences[exit]!),
+      original: answersAt(scores, exits.at(-1)!),
+    };
+    const costs = costsOfExits(plan, exits);
+    const points =
+      asked.length === 0
+        ? [{ thresholds: [], ...evaluate(own, [], costs, images) }]
+        : paretoFrontier(own, costs, images).points;
+    return points.map((point) => ({ exits, thresholds: point.thresholds, point }));
+  });
+}
+
+/** The cheapest system at a margin; the reference alone is one that reaches it. */
+export function cheapest(
+  candidates: readonly Candidate[],
+  { scores, images }: Part['selection'],
+  reference: number,
+  margin: number,
+): ChosenSystem {
+  const original = originalAccuracy({ ...scores, original: answersAt(scores, reference) }, images);
+  const points = candidates.map(({ point }) => point);
+  const best = choosePoint(points, images.length, { kind: 'accuracy', required: original - margin }, [1]);
+  return candidates[points.indexOf(best!)]!;
+}
+
+/** A system chosen for each part, on the images that the part reports. */
+function reported(
+  asked: string,
+  { plan }: ScoredRun,
+  parts: readonly Part[],
+  reference: number,
+  chosen: readonly ChosenSystem[],
+): System {
+  const found = parts.map(({ evaluation: { scores, images } }, i) => {
+    const { exits, thresholds } = chosen[i]!;
+    const system = against(scores, exits, plan, reference);
+    const all = system.scores.classes.map((_, k) => thresholds[k] ?? Number.NEGATIVE_INFINITY);
+    const counts = countOutcomes(system.scores, all, images);
+    return { counts, costs: system.costs, evaluation: evaluate(system.scores, all, system.costs, images) };
+  });
+  const sum = (of: (part: (typeof found)[number]['evaluation']) => number): number =>
+    found.reduce((total, { evaluation }) => total + of(evaluation), 0);
+  // Exits by their numbers, each with its threshold.
+  const label = ({ exits, thresholds }: ChosenSystem): string =>
+    exits.map((exit, i) => `${exit + 1}${i < thresholds.length ? ` (${thresholds[i]!.toFixed(2)})` : ''}`).join(' > ');
+  // The folds may have chosen different systems: their exits stand one behind the other.
+  const counts = Int32Array.from(found.flatMap((part) => [...part.counts]));
+  const costs = found.flatMap((part) => part.costs);
+  return {
+    name: `${asked}: ${[...new Set(chosen.map(label))].join(' | ')}`,
+    kind: 'dynamic',
+    accuracy: sum(({ correct }) => correct) / sum(({ count }) => count),
+    flops: sum(({ flops, count }) => flops * count) / sum(({ count }) => count),
+    intervals: outcomeIntervals(counts, costs),
+  };
+}
