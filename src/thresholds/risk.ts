@@ -49,7 +49,6 @@ export function differenceCdf(t: number, count: number, changed: number, drop: n
   if (changed >= 1) return binomialCdf(Math.floor((t + count) / 2), count, share);
   const spread = Math.sqrt(count * changed * (1 - changed));
   const first = Math.max(Math.abs(t), Math.floor(count * changed - 9 * spread - 9), 0);
-  if (first > count) return t < 0 ? 0 : 1;
   // With fewer changes than `first` the difference is at most t (t >= 0), or they are too rare to matter.
   let sum = t < 0 && first === -t ? 0 : binomialCdf(first - 1, count, changed);
   let k = Math.floor((t + first) / 2); // most lost images for a difference of at most t
