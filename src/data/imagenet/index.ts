@@ -23,5 +23,5 @@ export const imagenet: Dataset = {
   fetch: async (options) => (await import('./register.js')).registerImageNet(options),
   verify: async (root, progress) => (await import('./verify.js')).verifyImageNet(root, progress),
   load: async (root, split, preprocessing) =>
-    (await import('./load.js')).loadImageNet(root, split, preprocessing ?? imagenet.preprocessing),
+    (await import('./register.js')).loadImageNet(root, split, preprocessing ?? imagenet.preprocessing),
 };
