@@ -2,7 +2,16 @@
 // TEXT is a part of `src/room/file.ts:LINE`. The sources that are changed are a copy; the tests of a mutant are those of its
 // room, which import its file first. Printed: every mutant that all of them pass. Exit status 1 if there is one.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,7 +95,8 @@ function copy(project: string): string {
     cwd: project,
     encoding: 'utf8',
   });
-  for (const file of files.split('\0').filter(Boolean)) cpSync(join(project, file), join(root, file));
+  for (const file of files.split('\0').filter((name) => existsSync(join(project, name))))
+    cpSync(join(project, file), join(root, file));
   symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'));
   return root;
 }
@@ -108,6 +118,9 @@ function main(): number {
     const order = asked.map((mutant) => ({ mutant, at: random.uniform() })).sort((a, b) => a.at - b.at);
     const chosen = order.slice(0, Number(values.sample ?? asked.length)).map(({ mutant }) => mutant);
     process.stdout.write(`${chosen.length} of ${all.length} mutants\n`);
+    const used = new Set(chosen.map(({ file }) => dirname(file).split('/')[1]!));
+    const broken = [...used].filter((room) => !passes(root, testsOf(root, `src/${room}/none.ts`)));
+    if (broken.length > 0) throw new Error(`tests of ${broken.join(', ')} fail without a change`);
     let survived = 0;
     for (const { file, line, before, after } of chosen) {
       const source = readFileSync(join(root, file), 'utf8');

@@ -4,7 +4,7 @@ import { InputError, messageOf } from '../errors.js';
 export type Plain = Readonly<Record<string, unknown>>;
 
 /** More than any experiment needs, and little enough that nothing takes a second. */
-const limits = { depth: 20, values: 100_000 };
+const limits = { depth: 20, values: 20_000 };
 
 /**
  * A copy of what a definition file exports, in which there are only null, booleans, numbers, texts, lists and objects
@@ -18,7 +18,8 @@ export function plainCopy(value: unknown, where: string): unknown {
   const above = new Set<object>();
   let values = 0;
   const copy = (item: unknown): unknown => {
-    if (++values > limits.values) {
+    // A list as a whole, before room is made for it: one without values can be of any length.
+    if (++values + (Array.isArray(item) ? item.length : 0) > limits.values) {
       throw new InputError(`${where}: holds more than ${limits.values} values; valid: an experiment`);
     }
     if (typeof item !== 'object' || item === null) return isPlainLeaf(item) ? item : Symbol(oddText(item));

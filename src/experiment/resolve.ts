@@ -123,8 +123,8 @@ function merge(base: Plain, change: Plain): Plain {
   return result;
 }
 
-/** With more problems than this there is enough to mend: each would be a copy of the definition. */
-const MOST_PATCHED = 1000;
+/** With more problems than are reported, no hidden ones are looked for: each takes a copy of what is around it. */
+const MOST_PATCHED = 100;
 
 /** The experiment, or all that is wrong with it: a line each, of path, value and what would be valid. */
 export function checkExperiment(
@@ -133,8 +133,7 @@ export function checkExperiment(
 ): { experiment: Experiment | undefined; problems: string[] } {
   const checked = schema.safeParse(definition, { reportInput: true });
   if (checked.success) return { experiment: checked.data, problems: [] };
-  const { issues: found } = checked.error;
-  const issues = found.length > MOST_PATCHED ? found : [...found, ...hiddenIssues(definition, found, schema)];
+  const issues = [...checked.error.issues, ...hiddenIssues(definition, checked.error.issues, schema)];
   return { experiment: undefined, problems: describe(issues, definition, [], schema) };
 }
 
@@ -152,10 +151,11 @@ type Issue = z.core.$ZodIssue;
  */
 function hiddenIssues(definition: Plain, issues: readonly Issue[], schema: ExperimentSchema): Issue[] {
   let patched: Plain = { name: 'x', title: 'x', network: 'x', ...definition };
-  for (const issue of issues) {
-    const extra = issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-    for (const path of extra) patched = replaced(patched, path.map(String)) as Plain;
-  }
+  const paths = issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path],
+  );
+  if (paths.length > MOST_PATCHED) return [];
+  for (const path of paths) patched = replaced(patched, path.map(String)) as Plain;
   const again = schema.safeParse(patched, { reportInput: true }).error?.issues ?? [];
   const said = issues.map(({ path }) => path.map(String));
   const isNew = ({ code, path }: Issue): boolean =>

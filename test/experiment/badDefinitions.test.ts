@@ -384,7 +384,12 @@ describe('a definition that its types did not check', () => {
     let wide: unknown = 1;
     for (let i = 0; i < 20; i++) wide = [wide, wide, wide];
     const ms = await processorMs(() => {
-      expect(problems({ ...right, seed: wide })).to.deep.equal(['holds more than 100000 values; valid: an experiment']);
+      for (const seed of [wide, new Array(30_000_000), new Array(2 ** 32 - 1)]) {
+        expect(problems({ ...right, seed })).to.deep.equal(['holds more than 20000 values; valid: an experiment']);
+      }
+      expect(problems(at('thresholds.margins', right, new Array(15_000).fill('x')))).to.have.length(101);
+      const keys = Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, i]));
+      expect(problems({ ...right, presets: { smoke: { thresholds: keys } } })).to.have.length(101);
     });
     expect(ms).to.be.below(1000);
   });

@@ -96,7 +96,7 @@ const much: fc.Arbitrary<unknown> = fc.oneof(
   upTo(5000).map((levels) => Array.from({ length: levels }).reduce<unknown>((inner) => [inner], 1)),
   fc.nat(40).map((levels) => Array.from({ length: levels }).reduce<unknown>((inner) => [inner, inner], 1)),
   fc.nat(40).map((levels) => Array.from({ length: levels }).reduce<unknown>((inner) => ({ a: inner, b: inner }), 1)),
-  upTo(2 ** 32 - 1).map((length) => new Array<unknown>(length)),
+  upTo(2 ** 24).map((length) => new Array<unknown>(length)),
 );
 
 /** Definitions of the project in which one value, or each preset's, is much. */
