@@ -2,7 +2,9 @@ import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { studentQuantile } from '../../src/statistics/student.js';
 import { type Estimate, estimate, type PairTimes } from '../../src/timing/estimate.js';
-import { poolEstimates } from '../../src/timing/repeats.js';
+import type { RowTiming } from '../../src/timing/record.js';
+import { poolEstimates, poolRows, type RepeatedRow } from '../../src/timing/repeats.js';
+import { summarise } from '../../src/timing/summary.js';
 
 const normal = (random: Random): number =>
   Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
@@ -67,5 +69,22 @@ describe('several processes that time a row', () => {
     };
     const { speedUp, flopsReduction, efficiency } = poolEstimates([run(0.5), run(0.6)]);
     expect([speedUp, flopsReduction, efficiency].map((value) => +value!.toFixed(9))).to.deep.equal([0.45, 0.5, 0.9]);
+  });
+
+  it('add up the images of each exit, and keep the worst agreement', () => {
+    const run = (exits: number[], differing: number): RepeatedRow => {
+      const { estimate, pairs } = process(0.5);
+      const ms = summarise([1]);
+      const timing: RowTiming = {
+        ...estimate,
+        ...{ date: '', model: 'm', thresholds: [], rule: '', batchesPerTurn: 1, warnings: [] },
+        ...{ speedUps: [0.5], pairs: 1, images: 8, originalMs: ms, gatedMs: ms },
+        ...{ originalImagesPerSecond: 1, gatedImagesPerSecond: 1, exits },
+        agreement: { images: 8, nearThreshold: 0, differing },
+      };
+      return { timing, pairs };
+    };
+    const { exits, agreement, images } = poolRows([run([5, 2, 1], 1), run([3, 4, 1], 0)]);
+    expect([exits, agreement.differing, images]).to.deep.equal([[8, 6, 2], 1, 16]);
   });
 });
