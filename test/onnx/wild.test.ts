@@ -194,6 +194,19 @@ describe('graphs of one image', () => {
         gemm(g, builder.node('ReduceMean', [same], { axes: [0], keepdims: 0 }));
       },
     ],
+    [
+      'as_strided: every number of a row',
+      'Reshape',
+      (g, v) => {
+        const row = g.builder.node('Reshape', [flat(g, v), ints(g, [-1])]);
+        const all = g.builder.constant(
+          'all',
+          BigInt64Array.from({ length: 8 }, (_, i) => BigInt(i)),
+          [1, 8, 1, 1],
+        );
+        gemm(g, g.builder.node('Reshape', [g.builder.node('Gather', [row, all]), ints(g, [1, 8])]));
+      },
+    ],
   ]; // prettier-ignore
   for (const [name, operator, tail] of cases) {
     it(`${name}: works for any number`, async () => {
@@ -260,6 +273,17 @@ describe('the number of images, read once from the input', () => {
         const rows = g.builder.node('Concat', [g.builder.node('Mul', [n, ints(g, [8])]), ints(g, [64])], { axis: 0 });
         const back = g.builder.node('Concat', [n, ints(g, [8, 8, 8])], { axis: 0 });
         return g.builder.node('Reshape', [g.builder.node('Reshape', [v, rows]), back]);
+      }),
+    ],
+    [
+      'as_strided: Gather of every number',
+      counted(vector, (g, v, n) => {
+        const row = g.builder.node('Reshape', [v, ints(g, [-1])]);
+        const last = g.builder.node('Mul', [n, ints(g, [512])]);
+        const [none, one] = [0n, 1n].map((value) => g.builder.constant(`s${value}`, BigInt64Array.of(value), []));
+        const all = g.builder.node('Range', [none!, g.builder.node('Squeeze', [last]), one!]);
+        const target = g.builder.node('Concat', [n, ints(g, [8, 8, 8])], { axis: 0 });
+        return g.builder.node('Gather', [row, g.builder.node('Reshape', [all, target])]);
       }),
     ],
     [

@@ -1,5 +1,5 @@
 import { Rewriter } from '../builder.js';
-import type { NodeMessage, TensorMessage } from '../proto.js';
+import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
 import { asConstant, type Probed, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
 import { inputsOf, intOf, intsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
@@ -35,9 +35,10 @@ export function countLocally(
       to.copy(node);
       continue;
     }
-    const target = node.op_type === 'Reshape' ? fixedTarget(to, shapes.get(node.output[0]!)!) : undefined;
+    const isReshape = node.op_type === 'Reshape' || takesAll(node, values.get(node.input[1] ?? '')?.[1].data, shapes);
+    const target = isReshape ? fixedTarget(to, shapes.get(node.output[0]!)!) : undefined;
     if (target !== undefined) {
-      to.copy({ ...node, input: [node.input[0]!, target] });
+      to.copy(asReshape(node, target));
       continue;
     }
     const source = inputsOf(node).find(
@@ -57,6 +58,28 @@ export function countLocally(
 }
 
 const rewritten = (to: Rewriter): Rewritten => ({ nodes: to.graph().node, constants: to.graph().initializer });
+
+const asReshape = (node: NodeMessage, target: string): NodeMessage => {
+  const attribute = node.op_type === 'Reshape' ? node.attribute : [];
+  return { ...node, op_type: 'Reshape', input: [node.input[0]!, target], attribute };
+};
+
+/** The numbers of an int64 constant. */
+function wholeNumbersOf(tensor: TensorMessage | undefined): BigInt64Array | undefined {
+  const bytes = Uint8Array.from(tensor?.raw_data ?? []);
+  return tensor?.data_type === dataTypes.int64 && bytes.length % 8 === 0 ? new BigInt64Array(bytes.buffer) : undefined;
+}
+
+/** Whether a node takes every number of a row, in order: PyTorch's `as_strided`. */
+function takesAll(
+  { op_type, input }: NodeMessage,
+  taken: RunValue['data'] | undefined,
+  shapes: Probed['shapes'],
+): boolean {
+  const sizes = shapes.get(input[0] ?? '')?.[1] ?? [];
+  if (op_type !== 'Gather' || sizes.length !== 1 || taken?.length !== sizes[0]) return false;
+  return taken!.every((index: number | bigint, i: number) => Number(index) === i);
+}
 
 /** The axis that has twice the size for two images, if all others have the same. */
 export function batchAxis(sizes: Sizes | undefined): number | undefined {
@@ -155,7 +178,10 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes }: Probed, { file
   const changed = new Map<string, number>();
   let lost: NodeMessage | undefined;
   const sizesOf = (name: string): readonly number[] => shapes.get(name)?.[0] ?? [];
-  for (const node of nodes) {
+  const constants = new Map(file.model.graph.initializer.map((tensor) => [tensor.name, tensor]));
+  for (const given of nodes) {
+    const taken = given.op_type === 'Gather' ? wholeNumbersOf(constants.get(given.input[1] ?? '')) : undefined;
+    const node = takesAll(given, taken, shapes) ? asReshape(given, given.input[1]!) : given;
     const source = inputsOf(node).find((name) => axes.has(name));
     const output = node.output[0] ?? '';
     if (source === undefined || kinds.get(output) !== 'data') {
@@ -194,9 +220,9 @@ function axisAfter(
     const found = after.findIndex((_, i) => product(after.slice(0, i)) === outer);
     return found < 0 ? undefined : found;
   }
-  if (op === 'Gather' && after.length < before.length) {
+  if (op === 'Gather') {
     const of = (intOf(node, 'axis', 0) + before.length) % before.length;
-    return of === axis ? undefined : axis - (of < axis ? 1 : 0);
+    return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
   }
   if (/^Reduce/.test(op) || op === 'Squeeze') return after[0] === before[0] && axis === 0 ? 0 : undefined;
   if (op === 'Unsqueeze') return axis === 0 && after[0] === before[0] ? 0 : undefined;
@@ -229,7 +255,9 @@ function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | un
   const [first = ''] = node.input;
   switch (node.op_type) {
     case 'Reshape':
-      return isFixed(node.input[1]) && !after.includes(0) ? { ...node, input: [first, sizes(-1)] } : undefined;
+      return kinds.get(node.input[1] ?? '') !== 'data' && !after.includes(0)
+        ? { ...node, input: [first, sizes(-1)] }
+        : undefined;
     case 'Flatten':
       if (intOf(node, 'axis', 1) !== 0) return undefined;
       return { ...node, op_type: 'Reshape', input: [first, sizes(-1)], attribute: [] };
