@@ -103,7 +103,7 @@ export function changedSince(build: CodeModules, root: string): string | undefin
 function readModule(id: string, text: string): CodeModule {
   // Type imports do not affect what a module does; child processes are started by their module's URL.
   const pattern =
-    /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\('([^']+)'\)|new URL\(['`](\.[^'`$]+)(?:(?<=\.js)'|\$\{extname\()/gm;
+    /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\(\s*'([^']+)',?\s*\)|new URL\(['`](\.[^'`$]+)(?:(?<=\.js)'|\$\{extname\()/gm;
   // Packages that are loaded through `require` are known by their names.
   const named = [...text.matchAll(/'(@[\w-]+\/[\w.-]+)'/g)].flatMap(([, name]) =>
     text.includes('createRequire') ? [name!] : [],
