@@ -78,11 +78,13 @@ function testsOf(root: string, file: string): string[] {
   return [...paths.filter(imports), ...paths.filter((path) => !imports(path))];
 }
 
-/** Whether all tests pass. What never ends is ended after two minutes of processor time. */
+/** Whether all tests pass. What never ends is ended after two minutes of processor time, what waits for ever after ten. */
 function passes(root: string, tests: readonly string[]): boolean {
   const mocha = ['node_modules/.bin/mocha', '--no-config', '--node-option', 'import=tsx', '--bail', '--timeout', '0'];
   const { status } = spawnSync('sh', ['-c', 'ulimit -t 120; exec "$@"', 'sh', ...mocha, ...tests], {
     cwd: root,
+    timeout: 600_000,
+    killSignal: 'SIGKILL',
     stdio: 'ignore',
   });
   return status === 0;
@@ -95,7 +97,7 @@ function copy(project: string): string {
     cwd: project,
     encoding: 'utf8',
   });
-  for (const file of files.split('\0').filter((name) => existsSync(join(project, name))))
+  for (const file of files.split('\0').filter((name) => name !== '' && existsSync(join(project, name))))
     cpSync(join(project, file), join(root, file));
   symlinkSync(join(project, 'node_modules'), join(root, 'node_modules'));
   return root;

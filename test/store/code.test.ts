@@ -113,6 +113,9 @@ describe('the identity of code', () => {
           "import './effects.js';",
           "export { three } from '../three.js';",
           "const later = () => import('./later.js');",
+          'const last = () => import(',
+          "  './last.js'",
+          ');',
           "const child = new URL('./child.js', import.meta.url);",
           'const other = new URL(`./other-child$' + '{extname(here)}`, import.meta.url);',
           "export const words = 'import from here';",
@@ -121,6 +124,7 @@ describe('the identity of code', () => {
       expect(readModules(root)['a/one']!.imports).to.deep.equal([
         './a/child',
         './a/effects',
+        './a/last',
         './a/later',
         './a/other-child',
         './a/two',
