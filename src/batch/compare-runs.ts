@@ -5,15 +5,15 @@ import type { RunRecord } from '../run/record.js';
 import { exists, namesIn } from '../store/files.js';
 import { flatten, readSealed } from '../store/sealed.js';
 
-/** A finished run, of one seed or of several, as its folder has it. */
+/** A finished run of one or several seeds, read from its folder. */
 export interface ComparedRun {
   readonly folder: string;
-  /** What it rests on, by path; of several seeds, of the first. */
+  /** Definition, data and code by path; those of the first seed. */
   readonly basis: ReadonlyMap<string, number | string>;
   readonly seeds: readonly number[];
   /** Rows of each seed, in the order of `seeds`. */
   readonly rows: readonly (readonly TableRow[])[];
-  /** The rows as its table shows them. */
+  /** The rows of its table. */
   readonly table: readonly TableRow[];
 }
 
@@ -33,7 +33,7 @@ export async function openRun(nameOrPath: string, resultsRoot: string): Promise<
   if (record.runs === undefined) return runOf(folder, record, [record]);
   const seeds: RecordedRun[] = [];
   for (const run of record.runs) {
-    // The folders of the seeds lie where they lay when the table was made: <results>/<experiment>/<run>.
+    // The folders of the seeds are named relative to the folder of results: <experiment>/<run>.
     const path = join(folder, '..', '..', run, 'record.json');
     const found = (await exists(path)) ? await readRecord(path) : undefined;
     if (found?.rows === undefined) throw new InputError(`${path}: missing; ${folder} is a table of it`);
@@ -42,7 +42,7 @@ export async function openRun(nameOrPath: string, resultsRoot: string): Promise<
   return runOf(folder, record, seeds);
 }
 
-/** @throws InputError where somebody or something has changed the record */
+/** @throws InputError if the record was changed */
 export async function readRecord(path: string): Promise<RecordedRun> {
   const stored = await readSealed(path);
   if (stored !== undefined && 'found' in stored) return stored.found as RecordedRun;

@@ -4,24 +4,24 @@ import { mean } from '../statistics/moments.js';
 import { pairedInterval, welchInterval } from '../statistics/student.js';
 import type { ComparedRun } from './compare-runs.js';
 
-/** A part of the basis that two runs do not share. */
+/** A difference between the definitions, data or code of two runs. */
 export interface BasisDifference {
   readonly path: string;
   readonly a: number | string | null;
   readonly b: number | string | null;
 }
 
-/** A result that two runs do not share. */
+/** A difference between the results of two runs. */
 export interface ResultDifference {
   readonly row: string;
   /** With its unit. */
   readonly quantity: string;
-  /** Mean over the seeds; null where the run has no such row. */
+  /** Mean over the seeds; null if the run has no such row. */
   readonly a: number | null;
   readonly b: number | null;
   /** b - a. */
   readonly difference: number | null;
-  /** 95 % interval of the difference over seeds; null where a run has one seed only. */
+  /** 95 % interval of the difference over seeds; null if a run has one seed only. */
   readonly interval: IntervalEnds | null;
 }
 
@@ -30,9 +30,11 @@ export interface Comparison {
   readonly b: string;
   readonly basis: readonly BasisDifference[];
   readonly results: readonly ResultDifference[];
-  /** Rows that both have and that are equal in everything. */
+  /** Rows that are equal in both runs. */
   readonly equalRows: number;
-  /** Seed by seed where both have the same ones, otherwise as independent samples; absent where a run has one seed only. */
+  /**
+   * Paired by seed if both have the same seeds, otherwise of independent samples; absent if a run has one seed only.
+   */
   readonly intervals?: 'paired' | 'independent';
 }
 
@@ -44,7 +46,7 @@ const quantities: readonly (readonly [name: string, of: (row: TableRow) => numbe
   ['speed_ms', (row) => row.speedMs],
 ];
 
-/** Only what differs between two runs: what they rest on, and what came out. */
+/** The differences between two runs: in definition, data and code, and in the results. */
 export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
   const paths = [...new Set([...a.basis.keys(), ...b.basis.keys()])];
   const basis = paths.flatMap((path): BasisDifference[] => {
@@ -92,7 +94,7 @@ function measuresOf(a: readonly TableRow[], b: readonly TableRow[]) {
   ];
 }
 
-/** One number for each seed; none where a seed was not measured. */
+/** One number for each seed; empty if a seed was not measured. */
 function valuesOf(rows: readonly TableRow[], of: (row: TableRow) => number | null): number[] {
   const values = rows.map(of);
   return values.every((value) => value !== null) ? values : [];
@@ -100,7 +102,7 @@ function valuesOf(rows: readonly TableRow[], of: (row: TableRow) => number | nul
 
 const meanOf = (values: readonly number[]): number | null => (values.length === 0 ? null : mean(values));
 
-/** The rows of a run by what was asked for, one for each seed: what was found may differ. */
+/** The rows of a run by their targets (margin, guarantee, thresholds), one for each seed. */
 function byName({ rows }: ComparedRun): Map<string, TableRow[]> {
   const named = new Map<string, TableRow[]>();
   for (const table of rows) {
@@ -109,7 +111,7 @@ function byName({ rows }: ComparedRun): Map<string, TableRow[]> {
   return named;
 }
 
-/** `margin 0.01, joint`; rows of fixed thresholds are called by them. */
+/** `margin 0.01, joint`; rows of fixed thresholds are named by these. */
 function rowName({ model, margin, search, budget, allowedDisagreement, guarantee }: TableRow): string {
   if (guarantee !== null) {
     const { drop, confidence, of, method } = guarantee;

@@ -7,15 +7,15 @@ import type { RunDocument, RunRecord } from '../run/record.js';
 import { exists } from '../store/files.js';
 import { readSealed } from '../store/sealed.js';
 
-/** A run whose folder is whole. */
+/** A finished run with all its files. */
 export interface FinishedRun {
   readonly folder: string;
   readonly document: RunDocument;
 }
 
 /**
- * What this code found from these inputs before, where its folder is whole and nobody has changed its record. The record is
- * written last: where it is, all files before it are. Says why a record that is there does not count.
+ * The finished run of this code on these inputs, if its files are complete and its record unchanged. The record is
+ * written last, after all other files. Reports why an existing record does not count.
  */
 export async function finishedRun(
   context: RunContext,

@@ -9,7 +9,7 @@ import type { RunDocument } from '../run/record.js';
 import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
 import { readableJson, writeSealed } from '../store/sealed.js';
 
-/** What became of one combination of a grid. */
+/** The result of one combination of a grid. */
 export type CombinationResult = {
   /** Path and value of each setting that varies. */
   readonly settings: Readonly<Record<string, string>>;
@@ -26,7 +26,7 @@ export interface Grid {
   readonly combinations: readonly CombinationResult[];
 }
 
-/** All combinations that were run in one table, what varies first; means and spread where there are several seeds. */
+/** One table of all finished combinations, the varying settings first; means and spread over several seeds. */
 export function renderGrid(grid: Grid): string {
   const { title, experiment, preset, combinations } = grid;
   const done = doneOf(grid);
@@ -62,7 +62,10 @@ const pathsOf = ({ combinations }: Grid): string[] => [
   ...new Set(combinations.flatMap(({ settings }) => Object.keys(settings))),
 ];
 
-/** The merged table as CSV: what varies, then the columns of `table.csv`; empty where a combination has no such column. */
+/**
+ * The merged table as CSV: the varying settings, then the columns of `table.csv`; empty if a combination has no such
+ * column.
+ */
 export function renderGridCsv(grid: Grid): string {
   const records = doneOf(grid).flatMap(({ settings, document }) => {
     const own = parseCsv(renderCsv(document.rows), 'table.csv');
@@ -72,7 +75,7 @@ export function renderGridCsv(grid: Grid): string {
   return csvOf([columns, ...records.map((record) => columns.map((column) => record[column] ?? ''))]);
 }
 
-/** The folder of a grid: named after everything that was asked for. */
+/** The folder of a grid, named by a hash of its definitions. */
 export function gridFolder(grid: Pick<Grid, 'experiment' | 'preset'>, asked: unknown, resultsRoot: string): string {
   const key = sha256(canonicalJson(JSON.parse(readableJson(asked)))).slice(0, 8);
   return join(resultsRoot, grid.experiment, `${grid.preset}-grid-${key}`);

@@ -9,7 +9,7 @@ import { variance } from '../statistics/moments.js';
 import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
 import { writeSealed } from '../store/sealed.js';
 
-/** The experiment once for each of its seeds, as if it had been written with that one alone. */
+/** The experiment once for each of its seeds, each as a definition with one seed. */
 export function perSeed(experiment: Experiment): Experiment[] {
   const { seeds, ...alone } = experiment;
   return [...new Set(seeds ?? [experiment.seed])].map((seed) => ({ ...alone, seed }));
@@ -19,7 +19,7 @@ const measures = ['accuracy', 'accuracyDrop', 'flops', 'flopsReduction'] as cons
 
 /**
  * The rows of one experiment run with several seeds as one table: means over the seeds, how the seeds differ, and
- * intervals that hold those of every seed (from the lowest lower end to the highest upper end).
+ * intervals that contain those of every seed (from the lowest lower end to the highest upper end).
  *
  * @param tables the rows of each seed, in the same order
  */
@@ -86,7 +86,7 @@ function spreadOf(values: readonly number[]): Spread {
   return { lowest: Math.min(...values), highest: Math.max(...values), deviation: Math.sqrt(variance(values)) };
 }
 
-/** The documents of several seeds as one. */
+/** Merges the documents of several seeds. */
 export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
   if (documents.length === 1) return documents[0]!;
   const { claims: _, ...first } = documents[0]!; // a claim is judged for one seed, in its own folder

@@ -12,9 +12,9 @@ import { mapSplits } from '../run/splits.js';
 import { openStages } from '../run/stages.js';
 import { untrainedGates } from '../run/train.js';
 
-// The stages of a run, one at a time, for tasks that share nothing but the cache: on a cluster, or in other terminals.
+// The stages of a run as separate tasks that share only the cache: on a cluster, or in several terminals.
 
-/** What an experiment extracts, split by split, opened as a run opens it. */
+/** The extractions of an experiment, one for each split, as in a run. */
 interface Opened {
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
@@ -42,18 +42,18 @@ async function open(context: RunContext, experiment: Experiment): Promise<Opened
   return { source, engine, splits };
 }
 
-/** Gets data and checkpoint where they are missing, and checks them. */
+/** Fetches missing data and checkpoints, and checks them. */
 export async function prepare(context: RunContext, experiment: Experiment): Promise<void> {
   const { source } = await open(context, experiment);
   for (const each of [...(source.earlier ?? []), source]) await each.lowered();
 }
 
-/** Extracts a share of an experiment's images; the task that sees the last shard written finishes the features. */
+/** Extracts a share of an experiment's images; the task that finds all shards finishes the features. */
 export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
   await withRepair(context, async () => {
     const { engine, splits } = await open(context, experiment);
     for (const [i, { extraction }] of splits.entries()) {
-      // Each split's shares begin with another task, or the last one would get what remains of all of them.
+      // Each split's slices begin at another task; otherwise the last task would get all remainders.
       if (!(await extraction.entry.isComplete())) {
         await extractShards(context, extraction, { index: (index + i) % of, of });
       }
@@ -65,7 +65,7 @@ export async function extractPart(context: RunContext, experiment: Experiment, {
   });
 }
 
-/** Trains one gate (from 0) on features that are in the cache. @throws InputError where they are not */
+/** Trains one gate (from 0) on cached features. @throws InputError if they are not cached */
 export async function trainOne(context: RunContext, experiment: Experiment, gate: number): Promise<void> {
   await assertExtracted(context, experiment);
   await withRepair(context, async () => (await openStages(context, experiment)).train(experiment, [gate]));

@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { CHANNEL, SUPERVISOR, supervisorId } from '../store/supervised.js';
 
 /**
- * Runs this very command in a fresh process, with more arguments. It ends with this one, reports to the same supervisor
- * what an interruption must remove, and has no standard output.
+ * Runs this very command in a fresh process, with more arguments. It ends with this process, reports to the same
+ * supervisor what an interruption must remove, and has no standard output.
  *
- * @throws Error where it fails; it has said why
+ * @throws Error if it fails; it has reported why
  */
 export async function runAgain(more: readonly string[]): Promise<void> {
   const channel = supervisorId === undefined ? 'ignore' : CHANNEL;

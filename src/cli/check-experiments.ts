@@ -30,7 +30,7 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
   const checked: Checked[] = [];
   for (const [i, { experiment, path, baseline }] of baselines.entries()) {
     const began = performance.now();
-    // An update chooses the thresholds that it keeps anew.
+    // An update chooses new thresholds and stores them.
     const measures = await measure(context, experiment, options.update ? undefined : givenThresholds(baseline ?? []));
     const moved = baseline === undefined ? [] : whatMoved(baseline, measures);
     const seconds = (performance.now() - began) / 1000;
@@ -58,7 +58,7 @@ async function namesWithBaseline(folder: string): Promise<string[]> {
 interface WithBaseline {
   readonly experiment: Experiment;
   readonly path: string;
-  /** Undefined where an update makes the first one. */
+  /** Undefined if an update makes the first one. */
   readonly baseline: Measure[] | undefined;
 }
 
@@ -124,7 +124,7 @@ function share(difference: number, from: number | string | undefined): string {
   return ` (${percent > 0 ? '+' : ''}${+percent.toPrecision(3)} %)`;
 }
 
-/** Enough to recognise it by; files have every digit. */
+/** Enough digits to recognise a value; files have all. */
 function short(value: number | string | undefined): string {
   if (value === undefined) return 'not there';
   if (typeof value === 'number')
@@ -142,7 +142,7 @@ function documentOf({ experiment, measures, moved, seconds }: Checked) {
   };
 }
 
-/** What became of one experiment's check. */
+/** The result of one experiment's check. */
 interface Checked {
   readonly experiment: string;
   readonly measures: readonly Measure[];

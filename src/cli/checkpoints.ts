@@ -89,7 +89,7 @@ async function readHeldOut(path: string): Promise<Int32Array> {
   return parseHeldOut(new TextDecoder().decode(await readInput(path, MOST_TEXT)), path);
 }
 
-/** Resizing and cropping that were asked for. */
+/** The resizing and cropping that the options request. */
 function givenSizes({ resize, crop, interpolation }: ImportOptions): Partial<Preprocessing> {
   return {
     ...(resize !== undefined && { resize }),
@@ -98,7 +98,7 @@ function givenSizes({ resize, crop, interpolation }: ImportOptions): Partial<Pre
   };
 }
 
-/** @throws InputError where sizes are given for images that are used as they are, or one of --mean and --std is missing */
+/** @throws InputError if sizes are given for images that are never resized, or one of --mean and --std is missing */
 function checkGiven(options: ImportOptions, network: Network): void {
   const [size] = Object.entries(givenSizes(options));
   if (size !== undefined && datasetNamed(network.dataset).preprocessing.resize === undefined) {
@@ -117,10 +117,10 @@ function checkGiven(options: ImportOptions, network: Network): void {
 }
 
 /**
- * What the options say of the preprocessing, on top of what is known of the file; where only sizes are given and nothing
- * is known, mean and standard deviation are the dataset's.
+ * The preprocessing of the options, completed from what is known of the file. If only sizes are given and nothing is
+ * known, mean and standard deviation are the dataset's.
  *
- * @throws InputError where it makes no sense
+ * @throws InputError if the values do not fit together
  */
 function withGiven(
   options: ImportOptions,

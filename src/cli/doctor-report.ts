@@ -25,7 +25,7 @@ function nvidiaGpus(): string[] {
   return status === 0 ? stdout.trim().split('\n').filter(Boolean) : [];
 }
 
-/** The report for people: a table of all engines; under it, why those that do not work do not, and what would change it. */
+/** The console report: a table of all engines; below it, why engines do not work and the command that helps. */
 export function renderReport(machine: Machine, engines: readonly Diagnosis[]): string {
   const rows = engines.map((engine) =>
     engine.works

@@ -1,7 +1,7 @@
 import { visible } from '../escape.js';
 import type { Exported } from '../gated/export.js';
 
-/** What was exported, for people. */
+/** The console report of an export. */
 export function renderExported({
   file,
   bytes,

@@ -3,10 +3,10 @@ import { asSystemProblem } from '../system-error.js';
 import { say } from './output.js';
 
 /**
- * Says on stderr what went wrong: bad input and errors of the operating system a line for each problem; anything else is
- * a defect of dgate and is said with its stack.
+ * Reports an error on stderr: bad input and errors of the operating system in one line for each problem; anything else
+ * is a defect of dgate, reported with its stack.
  *
- * @param where what it was found in, said first: `table1: `
+ * @param where the place of the error, a prefix of each line: `table1: `
  * @returns the exit status: 2 bad input, 1 anything else
  */
 export function reportFailure(error: unknown, where = ''): 1 | 2 {

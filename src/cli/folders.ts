@@ -6,7 +6,7 @@ export interface GlobalOptions {
   readonly results?: string | undefined;
 }
 
-/** The folder of everything that commands keep. */
+/** The folder of data, models and cached results. */
 export function cacheFolder({ cache }: GlobalOptions): string {
   return resolve(cache ?? (process.env['DGATE_CACHE'] || '.cache'));
 }

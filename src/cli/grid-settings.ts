@@ -1,7 +1,7 @@
 import { InputError } from '../errors.js';
 import { type Override, parseSetting } from '../experiment/resolve.js';
 
-/** One `--set`: a path and the values that it takes, one after the other. */
+/** One `--set`: a path and its values, one for each combination. */
 export interface Axis {
   readonly path: string;
   readonly values: readonly unknown[];
@@ -16,7 +16,7 @@ export interface Combination {
 }
 
 /**
- * `gates.loss=hinge,cross-entropy` as two values. Commas inside brackets, braces and quotes divide nothing, so that
+ * `gates.loss=hinge,cross-entropy` as two values. Commas inside brackets, braces and quotes do not separate values:
  * `thresholds.margins=[0.01,0.02]` is one list and `title="a, b"` one text.
  *
  * @throws InputError
@@ -66,7 +66,7 @@ export function combinations(set: readonly string[]): Combination[] {
   });
 }
 
-/** The settings of a combination that others have otherwise. */
+/** The settings of a combination that differ between combinations. */
 export function variedSettings(all: readonly Combination[], { settings }: Combination): Record<string, string> {
   const others = (index: number, text: string): boolean =>
     all.some((one) => valueText(one.settings[index]!.value) !== text);

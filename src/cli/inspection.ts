@@ -74,7 +74,7 @@ function missingNotes({ missing }: Cuts): string | null {
   return notes.length === 0 ? null : notes.join('; ');
 }
 
-/** Places in the table; a table of thousands takes minutes to lay out, and nobody reads it. */
+/** Most places in the table: laying out thousands takes minutes. */
 const MOST_ROWS = 200;
 
 function render(found: Inspection): string {

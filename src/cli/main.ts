@@ -19,19 +19,19 @@ export async function main(args: readonly string[]): Promise<number> {
   if (supervisorId === undefined) {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted(signal));
   } else {
-    endWithParent(supervisorId); // which hears the signals, and a signal ends this process at once
+    endWithParent(supervisorId); // it receives the signals, and a signal ends this process at once
   }
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0); // the reader (head, less) has seen enough
     process.exit(reportFailure(asFileProblem(error, 'standard output')));
   });
-  process.stderr.on('error', () => {}); // nobody can be told; the exit status still says it
+  process.stderr.on('error', () => {}); // there is no place to report it; the exit status still tells
   let status: 0 | 1 | 2 = 0;
   process.on('uncaughtException', (error) => process.exit(status === 0 ? reportFailure(error) : status));
   try {
     await parser(args).parseAsync();
   } catch (error) {
-    status = reportFailure(error); // what fails on the way out was not the reason
+    status = reportFailure(error); // a later failure is not the cause
   }
   return status;
 }
@@ -42,9 +42,9 @@ function parser(args: readonly string[]) {
     .usage('$0 <command>\n\nPuts decision gates on trained networks and measures what leaving early costs and saves.')
     .version(version())
     .alias('help', 'h')
-    .locale('en') // not the machine's: every other message is English
+    .locale('en') // not the machine's language: all other messages are English
     .updateStrings(wordings)
-    .exitProcess(false) // what is still being written is waited for, and reported where it fails
+    .exitProcess(false) // pending writes are awaited, and their failures reported
     .strict()
     .check(assertGivenOnce, true)
     .demandCommand(1, 'no command')
@@ -68,14 +68,14 @@ function parser(args: readonly string[]) {
     .example('$0 flops resnet101-cifar10', 'what a network costs, stage by stage')
     .example('$0 data fetch cifar10', 'get CIFAR-10')
     .fail((message, error) => {
-      // What yargs itself finds wrong comes as a message, sometimes with an error of its own.
+      // Problems that yargs finds come as a message, sometimes with an error of class YError.
       if (error !== undefined && error.name !== 'YError') throw error;
       throw new InputError(`${message.trim().replaceAll(/\s+/g, ' ')} (dgate --help)`);
     });
   return commands.reduce<Argv<GlobalOptions>>((all, add) => add(all), base);
 }
 
-/** yargs' wordings where dgate's say more: what, and what would be valid. */
+/** Messages that replace those of yargs: the problem and what would be valid. */
 const wordings = {
   'Not enough non-option arguments: got %s, need at least %s': {
     one: 'something is missing after the command: %s given, %s needed',
@@ -85,7 +85,7 @@ const wordings = {
   'Missing required argument: %s': { one: '--%s is missing', other: 'missing: %s' },
   'Unknown argument: %s': { one: 'unknown option or argument: %s', other: 'unknown options or arguments: %s' },
   'Did you mean %s?': 'unknown command; did you mean %s?',
-  'Invalid values:': ' ', // an empty one would not be taken
+  'Invalid values:': ' ', // yargs ignores an empty text
   'Argument: %s, Given: %s, Choices: %s': '%s: %s; valid: %s',
 };
 
@@ -98,7 +98,7 @@ function assertGivenOnce(options: Record<string, unknown>): true {
   return true;
 }
 
-/** Everything finished is in the cache already; nothing half-written stays. */
+/** Finished work is in the cache already; temporary files are removed. */
 function interrupted(signal: 'SIGINT' | 'SIGTERM'): void {
   say(`\ndgate: ${interruptionMessage()}`);
   process.exit(signal === 'SIGINT' ? 130 : 143);

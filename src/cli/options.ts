@@ -8,7 +8,7 @@ import type { GlobalOptions } from './folders.js';
 /** `train-images` as `trainImages`. */
 type CamelCase<K> = K extends `${infer Word}-${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest> & string>}` : K;
 
-/** What yargs makes of options: their values, by name in camel case. */
+/** The values that yargs parses from options, by name in camel case. */
 type Given<O extends Readonly<Record<string, Options>>> = {
   readonly [K in keyof InferredOptionTypes<O> as CamelCase<K> & string]: InferredOptionTypes<O>[K];
 };
@@ -24,16 +24,16 @@ export const listOption = (describe: string) => {
   return { type: 'string', array: true, nargs: 1, default: [] as string[], describe } as const;
 };
 
-/** Read as text, which yargs would make a number of in its own way; shown as a number in the help. */
+/** Parsed here from the text, not by yargs' own rules for numbers; shown as a number in the help. */
 function numeric(describe: string, parse: (text: string) => number | undefined) {
   const coerce = (given: unknown): number => {
     if (typeof given === 'string') return parse(given) ?? Number.NaN;
-    return given as number; // a default; or a list where it was given twice, which is refused afterwards
+    return given as number; // a default; or a list if it was given twice, which is refused afterwards
   };
   return { string: true, number: true, requiresArg: true, describe, coerce } as const;
 }
 
-/** Options of every command that resolves a definition. @param preset where none is named */
+/** Options of every command that resolves a definition. @param preset the default */
 export const definitionOptions = (preset: PresetName = 'laptop') =>
   ({
     preset: { choices: presetNames, default: preset as PresetName, describe: 'size of the run' },
@@ -43,7 +43,7 @@ export const definitionOptions = (preset: PresetName = 'laptop') =>
     json: flag('one JSON document on stdout, nothing else'),
   }) as const;
 
-/** Options of those that choose seed and images, too. */
+/** Options of commands that also choose seed and images. */
 export const runOptions = {
   ...definitionOptions(),
   seed: numberOption('seed of image choice, folds and training'),
@@ -122,7 +122,7 @@ export const trainOptions = {
 
 export type TrainCommandOptions = GlobalOptions & Given<typeof trainOptions> & { readonly network: string };
 
-/** The options of a run that stand for a part of its definition; some commands take one seed only. */
+/** The options of a run that override a part of its definition; some commands take one seed only. */
 type Overriding = Pick<RunOptions, 'checkpoint' | 'engine' | 'seed' | 'trainImages' | 'testImages'> &
   Partial<Pick<RunOptions, 'seeds'>>;
 

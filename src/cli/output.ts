@@ -1,6 +1,6 @@
 import { jsonText, visibleLines } from '../escape.js';
 
-/** Results, on stdout: text of one or more lines; the last line break is added where it is missing. */
+/** Results, on stdout: text of one or more lines; a missing last line break is added. */
 export function print(text: string): void {
   process.stdout.write(visibleLines(text.endsWith('\n') ? text : `${text}\n`));
 }
@@ -10,7 +10,7 @@ export function printJson(document: unknown): void {
   process.stdout.write(`${jsonText(document)}\n`);
 }
 
-/** Whatever is not a result, on stderr: progress, warnings, what went wrong. */
+/** All other output, on stderr: progress, warnings, errors. */
 export function say(text: string): void {
   process.stderr.write(`${visibleLines(text)}\n`);
 }

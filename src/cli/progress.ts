@@ -3,11 +3,11 @@ import { visible } from '../escape.js';
 import type { Progress, ProgressTask } from '../progress.js';
 import { say } from './output.js';
 
-/** Without a terminal, a line of progress at most this often. */
+/** Least time between two lines of progress without a terminal. */
 const LOG_INTERVAL_MS = 10_000;
 const REDRAW_INTERVAL_MS = 100;
 
-/** Progress on stderr: a spinner on a terminal, a line now and then elsewhere (logs of batch runs). */
+/** Progress on stderr: a spinner on a terminal, otherwise a line every ten seconds (logs of batch runs). */
 export function consoleProgress(now: () => number = () => performance.now()): Progress {
   const interactive = process.stderr.isTTY === true;
   const line = (text: string): void => say(visible(text));
@@ -17,7 +17,7 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
     begin(label, total, unit): ProgressTask {
       const started = now();
       let shown = started;
-      // Discarding what is typed would put the terminal into raw mode, in which Ctrl-C is a letter and no signal.
+      // Discarding typed input would put the terminal into raw mode, in which Ctrl-C is a character, not a signal.
       const spinner: Ora | undefined = interactive
         ? ora({ stream: process.stderr, text: visible(label), discardStdin: false }).start()
         : undefined;

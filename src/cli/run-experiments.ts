@@ -39,7 +39,9 @@ interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
   readonly error: string;
 }
 
-/** `dgate run`: every definition is checked before the first one runs; of several, one that fails stops no other. */
+/**
+ * `dgate run`: every definition is checked before the first one runs; a failing experiment does not stop the others.
+ */
 export async function runExperiments(options: RunOptions, overrides: readonly Override[]): Promise<void> {
   const settings = [...options.set.map(parseSetting), ...overrides];
   const experiments = await resolveAll(options.experiment, options.preset, settings);
@@ -56,7 +58,7 @@ export async function runExperiments(options: RunOptions, overrides: readonly Ov
   if (options.json) printJson(document);
 }
 
-/** An experiment and what makes it again. */
+/** An experiment and the command that runs it. */
 export interface Named {
   readonly experiment: Experiment;
   readonly command: string;
@@ -68,7 +70,7 @@ export interface Finished {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** An experiment with each of its seeds; where there are several, a table of all of them at the end. */
+/** An experiment with each of its seeds, and a table of all seeds if there are several. */
 async function runOne(context: AnalysisContext, named: Named, options: RunOptions): Promise<Finished> {
   const runs: Finished[] = [];
   for (const experiment of perSeed(named.experiment)) {
@@ -84,7 +86,7 @@ async function runOne(context: AnalysisContext, named: Named, options: RunOption
   return { document, folder, versions: runs[0]!.versions };
 }
 
-/** An experiment to its files; its tables on stdout, unless that is for JSON. */
+/** Runs an experiment and writes its files; its tables go to stdout, unless JSON does. */
 export async function runSeed(
   context: AnalysisContext,
   { experiment, command }: Named,
@@ -99,7 +101,10 @@ export async function runSeed(
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
 
-/** One after the other; a failure is said where it happens and again at the end, and makes the exit status 1. */
+/**
+ * Runs experiments one after the other. A failure is reported when it happens and in the summary, and makes the exit
+ * status 1.
+ */
 async function runSeveral(context: AnalysisContext, several: readonly Named[], options: RunOptions): Promise<void> {
   const documents: (RunDocument | FailedDocument)[] = [];
   const results: ExperimentSummary[] = [];
@@ -129,7 +134,7 @@ async function runSeveral(context: AnalysisContext, several: readonly Named[], o
   if (results.some(({ state }) => state === 'failed')) process.exitCode = 1;
 }
 
-/** `results/README.md`; a preset other than the default one has a file of its own and does not replace it. */
+/** `results/README.md`; other presets than the default write to separate files. */
 async function writeReadme(
   context: AnalysisContext,
   results: readonly ExperimentSummary[],
@@ -157,7 +162,7 @@ async function writeReadme(
   context.progress.note(`every claim of the paper: ${path}`);
 }
 
-/** The command that gives the same results again, wherever its cache and its results lie. */
+/** The command that repeats a run, without the folders of cache and results. */
 export function commandLine(
   experiments: readonly string[],
   options: Omit<RunOptions, 'experiment' | 'json' | 'dryRun'>,
@@ -171,12 +176,12 @@ export function commandLine(
   return words.map(shellWord).join(' ');
 }
 
-/** Names or files of the experiments that are asked for. */
+/** Names or files of the requested experiments. */
 export async function namesOf(experiment: readonly string[]): Promise<readonly string[]> {
   return experiment.includes('all') ? await experimentNames() : experiment;
 }
 
-/** Does some work; what it finds wrong is said of a definition. */
+/** Does some work on a definition, whose name precedes every problem. */
 async function checked(where: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -217,9 +222,9 @@ export async function resolveAll(
 const WORTH_SAYING = 1e12;
 
 /**
- * Says how long the extractions of these experiments will take here, where nothing is in the cache: their FLOPs, and the
- * pace of each network on its engine, measured for a second with random weights. Users' ONNX networks and other engines are
- * left out.
+ * Reports how long the extractions of these experiments will take on this machine if nothing is cached: their FLOPs
+ * over the speed of each network on its engine, measured for a second with random weights. Users' ONNX networks and
+ * other engines are left out.
  */
 export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
   if ((await context.store.list()).length > 0) return;
@@ -255,13 +260,13 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
   );
 }
 
-/** Where there is none, the run says so at once. */
+/** Without one, the run reports it at once. */
 async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
   if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
   return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;
 }
 
-/** FLOPs of all features of an experiment; images held out are counted as training images. */
+/** FLOPs of all features of an experiment; held-out images are counted as training images. */
 function extractionFlops({ datasets }: RunContext, experiment: Experiment, { network, flops }: Plan): number {
   const { splits } = datasetNamed(networkByName(network.name).dataset, datasets);
   const { trainImages = splits.train, testImages = splits.test } = experiment;

@@ -16,7 +16,7 @@ import type { RunOptions } from './options.js';
 import { print, printJson } from './output.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
-/** One combination of a grid: an experiment, and what tells it from the others. */
+/** One combination of a grid: an experiment, and the settings that differ between combinations. */
 export interface PlannedCombination {
   readonly settings: Readonly<Record<string, string>>;
   readonly experiment: Experiment;
@@ -24,7 +24,7 @@ export interface PlannedCombination {
 
 /** The combinations of one experiment. */
 export interface PlannedGrid {
-  /** How it was named on the command line. */
+  /** The name on the command line. */
   readonly name: string;
   readonly cells: readonly PlannedCombination[];
 }
@@ -45,8 +45,8 @@ export async function planGrids(options: RunOptions, overrides: readonly Overrid
 }
 
 /**
- * `dgate run --set path=value,value`: every definition is checked before the first one runs. A combination that fails
- * leaves a log, stops no other and makes the exit status 1; one that was finished before is not run again.
+ * `dgate run --set path=value,value`: every definition is checked before the first one runs. A failing combination
+ * leaves a log, does not stop the others and makes the exit status 1; a finished one is not run again.
  */
 export async function runGrids(options: RunOptions, overrides: readonly Override[]): Promise<void> {
   const planned = await planGrids(options, overrides);
@@ -93,12 +93,12 @@ export function settingsOf(set: readonly string[], { settings }: PlannedCombinat
 
 interface CombinationOptions {
   readonly command: string;
-  /** Where its log goes if it fails. */
+  /** The file for its log if it fails. */
   readonly log: string;
   readonly options: RunOptions;
 }
 
-/** All seeds of a combination; the ones that are finished are read. */
+/** Runs all seeds of a combination; finished ones are read from their folders. */
 async function runCombination(
   context: AnalysisContext,
   { experiment, settings }: PlannedCombination,
@@ -124,7 +124,7 @@ async function runCombination(
   }
 }
 
-/** Progress that also keeps every line that stays. */
+/** Progress that also records its lines for the log. */
 function recorded(progress: Progress, said: string[]): Progress {
   const keep = (message: string): void => {
     said.push(`${new Date().toISOString()} ${message}`);

@@ -12,7 +12,7 @@ import { reportFailure } from './failure.js';
 import { print } from './output.js';
 import { runSeed } from './run-experiments.js';
 
-/** Does one task of a submission, and says on the shared file system what became of it. */
+/** Does one task of a submission and writes its state to the shared file system. */
 export async function runTask(folder: string, id: string): Promise<void> {
   const submission = await Submission.open(folder);
   const task = submission.file.tasks.find((one) => one.id === id);
@@ -57,8 +57,8 @@ async function work(context: AnalysisContext, submission: Submission, task: Task
 }
 
 /**
- * Where a task lacks what another makes: the one that failed first on the way to it, and why. The merged table says itself
- * which runs it lacks.
+ * If a task lacks the results of another one: the first failed task that it depends on, and why that failed. The merged
+ * table itself names the runs that it lacks.
  */
 async function failedNeed(submission: Submission, task: Task, error: unknown): Promise<string | undefined> {
   if (!(error instanceof InputError) || task.stage === 'table') return undefined;
@@ -71,7 +71,7 @@ async function failedNeed(submission: Submission, task: Task, error: unknown): P
   return undefined;
 }
 
-/** The table of all combinations and seeds, of those that are finished. */
+/** The table of all finished combinations and seeds. */
 async function makeTable(context: AnalysisContext, submission: Submission, task: Task): Promise<void> {
   const { preset, tables } = submission.file;
   const { cells, runs, command } = tables[task.grid!]!;

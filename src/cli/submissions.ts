@@ -124,7 +124,7 @@ async function submitNew(plan: SubmissionPlan, resources: Resources, options: Ne
       jobs.push({ stage, job, tasks: Array.from({ length: tasks }, (_, i) => i) });
     }
   } catch (error) {
-    await scancel(jobs.map(({ job }) => job)).catch(() => {}); // what refused one refuses the other too
+    await scancel(jobs.map(({ job }) => job)).catch(() => {}); // if sbatch fails, scancel may fail too
     throw error;
   }
   await submission.addJobs(jobs);
@@ -143,7 +143,7 @@ function sayJobs(submission: Submission, jobs: readonly SubmittedJob[], { json }
   );
 }
 
-/** The submission that is asked for, or the newest. @throws InputError */
+/** The requested submission, or the newest. @throws InputError */
 async function openSubmission(options: SubmitOptions): Promise<Submission> {
   const cache = cacheFolder(options);
   const { submission: id } = options;
@@ -179,7 +179,7 @@ async function showStatus(options: SubmitOptions): Promise<void> {
   );
 }
 
-/** Submits tasks that failed once more, each stage after the one before, as the first time. */
+/** Resubmits failed tasks; each stage waits for the one before, as in the first submission. */
 async function submitAgain(options: SubmitOptions): Promise<void> {
   const submission = await openSubmission(options);
   const all = await statusOf(submission);

@@ -10,25 +10,27 @@ import { CHANNEL, SUPERVISOR, supervisorId } from '../store/supervised.js';
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
 type Interruption = (typeof interruptions)[number];
 
-/** Time for the work to end of a signal by itself; a library that listens to signals keeps it from that while it computes. */
+/**
+ * Time for the child process to end by the signal; a library that handles signals can prevent that while it computes.
+ */
 const GRACE_MS = 500;
 
-/** Commands that are over at once and make nothing. */
+/** Commands that take no time and write nothing. */
 const brief = ['list', 'flops'];
 const asked = ['--help', '-h', '--version'];
 
-/** Runs a command, in a process of its own unless it is brief. @returns the exit status */
+/** Runs a command, in a child process unless it is brief. @returns the exit status */
 export async function start(args: readonly string[]): Promise<number> {
   const isBrief = args.length === 0 || brief.includes(args[0]!) || args.some((word) => asked.includes(word));
-  const isDebugged = process.execArgv.some((word) => word.startsWith('--inspect')); // the process that was started is wanted
+  const isDebugged = process.execArgv.some((word) => word.startsWith('--inspect')); // the debugger wants the process that was started
   if (supervisorId === undefined && !isBrief && !isDebugged) return supervise();
   return (await import('./main.js')).main(args);
 }
 
 /**
- * Runs this very command in a process of its own and watches over it. JavaScript hears a signal between two steps only, and a
- * step (a batch on an engine, a loop over a hostile file) may take minutes: so the work listens to none and a signal ends it
- * at once, whatever it computes. What it made and did not finish is removed from here, and what there is to say is said.
+ * Runs this command again in a child process and supervises it. JavaScript handles a signal only between two steps, and
+ * a step (a batch on an engine, a loop over a hostile file) may take minutes. Therefore the child handles no signals,
+ * and a signal ends it at once. This process then removes its temporary files and reports its message.
  *
  * @returns the exit status: the work's, or 130 (SIGINT) or 143 (SIGTERM)
  */
@@ -57,14 +59,14 @@ async function supervise(): Promise<number> {
 }
 
 function stop(work: ChildProcess, signal: Interruption): void {
-  work.kill(signal); // from a terminal it has had it already
+  work.kill(signal); // a terminal has sent it to the child already
   setTimeout(() => work.kill('SIGKILL'), GRACE_MS).unref();
 }
 
-/** Hears what the work tells, up to its end. */
+/** Receives the child's notices until it ends. */
 function listen(work: ChildProcess): PendingCleanup {
   const pending = new PendingCleanup();
-  if (work.pid === undefined) return pending; // it could not be started, which its 'error' says
+  if (work.pid === undefined) return pending; // the child could not be started; its 'error' event reports that
   const channel = work.stdio[CHANNEL] as Readable;
   let rest = '';
   channel.setEncoding('utf8').on('data', (text: string) => {
@@ -72,7 +74,7 @@ function listen(work: ChildProcess): PendingCleanup {
     rest = lines.pop()!;
     for (const line of lines) pending.receive(JSON.parse(line) as CleanupNotice);
   });
-  channel.on('error', () => {}); // its end is the work's
+  channel.on('error', () => {}); // the child has ended
   return pending;
 }
 

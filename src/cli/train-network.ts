@@ -67,7 +67,7 @@ interface CheckedTraining {
   readonly plan: TrainingPlan;
 }
 
-/** The rest, while no other process writes the same files. */
+/** Trains while no other process writes the same files. */
 async function trainLocked(
   options: TrainCommandOptions,
   { network, engineId, files, plan }: CheckedTraining,
@@ -102,7 +102,7 @@ async function trainLocked(
   if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
 }
 
-/** What a command does with the files that exist. @throws InputError where they do not fit what it asks for */
+/** The kind of training for the existing files. @throws InputError if they do not fit the options */
 async function kindOf(files: TrainingFiles, resume: boolean): Promise<'new' | 'resumed' | 'finished'> {
   const [state, checkpoint] = [await exists(files.state), await exists(files.checkpoint)];
   if (resume && state) return 'resumed';
@@ -144,7 +144,7 @@ interface OpenTraining {
   readonly checkpointEvery?: number | undefined;
 }
 
-/** Trains and saves states; undefined where it diverged, which is reported. */
+/** Trains and saves states; undefined if it diverged, which is reported. */
 async function trainSaving(context: RunContext, training: OpenTraining): Promise<TrainingOutcome | undefined> {
   const { network, engine, images, start, files, checkpointEvery } = training;
   const { progress } = context;
@@ -183,20 +183,20 @@ async function trainSaving(context: RunContext, training: OpenTraining): Promise
   }
 }
 
-/** Reads the test images: another engine than trained, the one that experiments run on. */
+/** The engine that classifies the test images: the one of experiments, not the one of training. */
 const TEST_ENGINE = 'ort-cpu';
 
 /** Files of a training. */
 interface TrainingFiles {
   readonly checkpoint: string;
-  /** All that is needed to go on after an interruption; removed when the checkpoint is there. */
+  /** The state to resume from after an interruption; removed when the checkpoint is written. */
   readonly state: string;
   readonly curve: string;
   /** Held by the process that writes them. */
   readonly lock: string;
 }
 
-/** What a training came to. */
+/** The result of a training. */
 interface TrainingOutcome {
   readonly engine: TrainingEngine;
   readonly images: TrainingImages;
@@ -205,7 +205,7 @@ interface TrainingOutcome {
   readonly curve: Position['curve'];
 }
 
-/** @throws InputError where the name is not that of a safetensors file */
+/** @throws InputError if the name does not end in .safetensors */
 export function trainingFiles(out: string): TrainingFiles {
   const stem = /^(.*[^/])\.safetensors$/.exec(out)?.[1];
   if (stem === undefined) throw new InputError(`--out ${out}; valid: a file whose name ends in .safetensors`);

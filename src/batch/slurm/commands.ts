@@ -4,20 +4,20 @@ import { InputError } from '../../errors.js';
 
 const run = promisify(execFile);
 
-/** A task as Slurm sees it. */
+/** A task in Slurm's queue. */
 export interface QueuedTask {
   /** Job id of the array. */
   readonly job: string;
   /** Position in it. */
   readonly index: number;
-  /** Slurm's word: PENDING, RUNNING, FAILED... */
+  /** Slurm's state: PENDING, RUNNING, FAILED... */
   readonly state: string;
-  /** Why it waits, in Slurm's word: Dependency, Resources... */
+  /** Slurm's reason for waiting: Dependency, Resources... */
   readonly reason: string;
   readonly nodes: string;
 }
 
-/** Submits a script. @returns the job id @throws InputError with Slurm's own words where it refuses */
+/** Submits a script. @returns the job id @throws InputError with Slurm's message if it refuses */
 export async function sbatch(script: string, after: readonly string[], array?: string): Promise<string> {
   const dependency = after.length > 0 ? [`--dependency=afterany:${after.join(':')}`] : [];
   const tasks = array === undefined ? [] : [`--array=${array}`];
@@ -25,14 +25,14 @@ export async function sbatch(script: string, after: readonly string[], array?: s
   return stdout.trim().split(';')[0]!;
 }
 
-/** Takes back jobs that were submitted. */
+/** Cancels submitted jobs. */
 export async function scancel(jobs: readonly string[]): Promise<void> {
   if (jobs.length > 0) await slurm('scancel', jobs);
 }
 
-/** Every task of these jobs that Slurm still knows of; it forgets those that ended some minutes ago. */
+/** Every task of these jobs in Slurm's queue, which drops tasks some minutes after their end. */
 export async function queued(jobs: readonly string[]): Promise<QueuedTask[]> {
-  // All of the user's: asked for one that it has forgotten, squeue fails.
+  // All jobs of the user: squeue fails when asked for a job that it has dropped.
   const format = '%i|%T|%r|%N';
   const stdout = await slurm('squeue', ['--noheader', '--array', '--states=all', '--me', `--format=${format}`]);
   return stdout.split('\n').flatMap((line) => {
@@ -57,9 +57,9 @@ async function slurm(program: string, args: readonly string[]): Promise<string> 
 }
 
 /**
- * Slurm's words as one line: it says `sbatch: error: ` before each, and ends with what they come to.
+ * Slurm's error messages in one line, without `sbatch: error: ` before each; the last one summarises.
  *
- * @param said what a command of Slurm wrote as it failed
+ * @param said the error output of a Slurm command
  */
 export function refusalOf(said: string): string {
   const lines = said

@@ -6,12 +6,12 @@ import type { Experiment } from '../../experiment/schema.js';
 export const stageNames = ['data', 'extract', 'gate', 'run', 'table'] as const;
 export type StageName = (typeof stageNames)[number];
 
-/** One task of an array: what one process does. */
+/** One task of an array, done by one process. */
 export interface Task {
   /** `extract-2`: stage and position in its array. */
   readonly id: string;
   readonly stage: StageName;
-  /** What it does, for people. */
+  /** A description for the console. */
   readonly label: string;
   /** The experiment in `experiments` whose stage it is; of `table`, the first of its grid. */
   readonly experiment: number;
@@ -21,18 +21,18 @@ export interface Task {
   readonly gate?: number;
   /** Of `table`: the grid in `grids`. */
   readonly grid?: number;
-  /** Tasks whose results it stands on. */
+  /** Tasks whose results it needs. */
   readonly needs: readonly string[];
 }
 
-/** One combination and seed: what one `run` task makes. */
+/** One combination and seed, the work of one `run` task. */
 export interface PlannedRun {
   readonly experiment: Experiment;
-  /** What makes it without a cluster. */
+  /** The command that does the same without a cluster. */
   readonly command: string;
 }
 
-/** An experiment with all its combinations and seeds: what one table shows. */
+/** An experiment with all its combinations and seeds, shown in one table. */
 export interface PlannedTable {
   readonly command: string;
   readonly cells: readonly { readonly settings: Readonly<Record<string, string>>; readonly experiment: Experiment }[];
@@ -40,7 +40,7 @@ export interface PlannedTable {
   readonly runs: readonly (readonly number[])[];
 }
 
-/** Everything that the tasks of a submission have to know. */
+/** The plan of a submission, read by its tasks. */
 export interface SubmissionPlan {
   readonly preset: PresetName;
   readonly runs: readonly PlannedRun[];
@@ -49,8 +49,8 @@ export interface SubmissionPlan {
 }
 
 /**
- * The tasks of some runs: what several of them share (a network's data, an extraction, a gate) is one task. A table has
- * a task of its own where it stands on several runs.
+ * The tasks of some runs. Work that several runs share (a network's data, an extraction, a gate) is one task. A table
+ * of several runs is a separate task.
  *
  * @param shards tasks that one extraction is divided into
  */
@@ -62,7 +62,7 @@ export function planTasks(
 ): SubmissionPlan {
   const tasks: Task[] = [];
   const known = new Map<string, string[]>();
-  /** Adds what is not planned yet. @returns the ids of the tasks that make it */
+  /** Adds tasks that are not planned yet. @returns the ids of the tasks */
   const once = (key: unknown, make: () => (Omit<Task, 'id'> & { readonly stage: StageName })[]): string[] => {
     const text = JSON.stringify(key);
     const ids = known.get(text) ?? make().map((task) => add(task));
@@ -116,7 +116,7 @@ function sameButSeed(a: Experiment, b: Experiment): boolean {
   return without(a) === without(b);
 }
 
-/** What decides which images are extracted and how. */
+/** The part of a definition that determines an extraction. */
 function extractionKey(experiment: Experiment): unknown {
   const {
     name: _,

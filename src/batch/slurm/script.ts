@@ -3,7 +3,7 @@ import { InputError } from '../../errors.js';
 import { shellWord, visible } from '../../escape.js';
 import type { StageName } from './plan.js';
 
-/** What a cluster is asked for; what is absent is left to its defaults. */
+/** Requested resources; the cluster's defaults apply to absent ones. */
 export interface Resources {
   readonly partition?: string;
   readonly account?: string;
@@ -14,7 +14,7 @@ export interface Resources {
   readonly cpus?: number;
   /** As Slurm takes it: `16G`. */
   readonly memory?: string;
-  /** Tasks of an array at a time. */
+  /** Most tasks of an array that run at once. */
   readonly atOnce?: number;
   /** Further arguments of `sbatch`, unchanged. */
   readonly sbatch: readonly string[];
@@ -28,14 +28,14 @@ export interface ScriptOptions {
   readonly folder: string;
   readonly workingFolder: string;
   readonly resources: Resources;
-  /** What starts dgate: node, its options, the program. */
+  /** The command that starts dgate: node, its options, the program. */
   readonly program: readonly string[];
   readonly jobName: string;
 }
 
 const onDevice: readonly StageName[] = ['extract', 'gate', 'run'];
 
-/** The batch script of one stage: an array, each task one process that knows its position. */
+/** The batch script of one stage: an array, one process for each task, which receives its position. */
 export function stageScript(options: ScriptOptions): string {
   const { stage, tasks, folder, workingFolder, resources, program, jobName } = options;
   const { partition, account, time, gpus, cpus, memory, sbatch } = resources;
@@ -70,9 +70,9 @@ export function arraySpec(tasks: string, { atOnce }: Pick<Resources, 'atOnce'>):
 }
 
 /**
- * A line that sbatch reads as one of its options.
+ * An option of sbatch as a line of the script.
  *
- * @throws InputError where the value has a control character: a line break would begin a command
+ * @throws InputError if the value has a control character: a line break would start a command
  */
 function directive(name: string, value: string): string {
   if (visible(value) !== value) {
@@ -82,7 +82,7 @@ function directive(name: string, value: string): string {
   return `#SBATCH --${name}=${word}`;
 }
 
-/** A further argument of `sbatch`, unchanged. @throws InputError where it is more than one line, or no option */
+/** A further argument of `sbatch`, unchanged. @throws InputError if it has several lines or is no option */
 function verbatimDirective(argument: string): string {
   if (visible(argument) !== argument || !/^-/.test(argument)) {
     throw new InputError(`--sbatch ${argument}; valid: one option of sbatch on one line: --sbatch=--qos=long`);

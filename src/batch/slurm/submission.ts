@@ -9,13 +9,13 @@ import { queued } from './commands.js';
 import { type StageName, type SubmissionPlan, stageNames, type Task } from './plan.js';
 import type { Resources } from './script.js';
 
-/** Where the tasks of a submission find everything; absolute paths on the shared file system. */
+/** A submission with its folders: absolute paths on the shared file system. */
 export interface Places {
   readonly cache: string;
   readonly results: string;
 }
 
-/** An array that was submitted: all tasks of a stage, or some of them again. */
+/** A submitted array: all tasks of a stage, or some of them resubmitted. */
 export interface SubmittedJob {
   readonly stage: StageName;
   readonly job: string;
@@ -30,7 +30,7 @@ interface SubmissionFile extends SubmissionPlan, Places {
   readonly resources: Resources;
 }
 
-/** What a task says of itself: written when it begins and when it ends, on the shared file system. */
+/** A task's state on the shared file system, written by the task when it begins and when it ends. */
 export interface TaskState {
   readonly state: 'running' | 'done' | 'failed';
   /** One line: what went wrong. */
@@ -38,13 +38,13 @@ export interface TaskState {
   readonly host: string;
   readonly began: string;
   readonly seconds?: number;
-  /** How often Slurm has started it anew. */
+  /** How often Slurm has restarted it. */
   readonly restarts: number;
 }
 
 /**
- * A submission: a folder `<cache>/submissions/<id>/` with the plan, scripts, logs and a state file for each task. Nothing
- * runs beside Slurm; what coordinates the tasks is the cache.
+ * A submission: a folder `<cache>/submissions/<id>/` with the plan, scripts, logs and a state file for each task. There
+ * is no coordinating process: the cache coordinates the tasks.
  */
 export class Submission {
   private constructor(
@@ -65,14 +65,14 @@ export class Submission {
     return submission;
   }
 
-  /** @throws InputError where the folder is no submission */
+  /** @throws InputError if the folder is no submission */
   static async open(folder: string): Promise<Submission> {
     const file = (await readJson(join(folder, 'submission.json'))) as SubmissionFile | undefined;
     if (file?.tasks === undefined) {
       throw new InputError(`${folder}: no submission; valid: a folder that dgate submit made`);
     }
     const infinite = (experiment: Experiment): Experiment => {
-      const fixed = experiment.thresholds.fixed.map((row) => row.map(Number)); // Infinity stands as text
+      const fixed = experiment.thresholds.fixed.map((row) => row.map(Number)); // JSON holds Infinity as text
       return { ...experiment, thresholds: { ...experiment.thresholds, fixed } };
     };
     return new Submission(folder, {
@@ -150,13 +150,13 @@ export class Submission {
   }
 }
 
-/** Where a task stands. */
+/** The state of a task. */
 export interface TaskStatus {
   readonly task: Task;
   readonly state: 'waits' | 'runs' | 'done' | 'failed';
-  /** Slurm's name of it: `12_3`. */
+  /** Slurm's id: `12_3`. */
   readonly job: string;
-  /** Why it waits or has failed; where it runs. */
+  /** Why it waits or failed; the host if it runs. */
   readonly why: string;
   readonly seconds?: number;
 }
@@ -165,8 +165,8 @@ const waiting = ['PENDING', 'REQUEUED', 'REQUEUE_HOLD', 'REQUEUE_FED', 'SPECIAL_
 const running = ['RUNNING', 'COMPLETING', 'CONFIGURING', 'SUSPENDED', 'STOPPED', 'SIGNALING', 'STAGE_OUT'];
 
 /**
- * Every task of a submission: what it says of itself, and for those that are silent what Slurm says. A task that has begun
- * and that Slurm no longer runs was killed.
+ * Every task of a submission: its own state file, or else Slurm's state. A task that has begun and that Slurm no longer
+ * runs was killed.
  */
 export async function statusOf(submission: Submission): Promise<TaskStatus[]> {
   const jobs = await submission.jobs();
