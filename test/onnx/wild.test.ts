@@ -195,6 +195,21 @@ describe('graphs of one image', () => {
       },
     ],
     [
+      'Squeeze and Unsqueeze around the images',
+      'Reshape',
+      (g, v) => {
+        const { builder } = g;
+        const parts = builder.node('Transpose', [builder.node('Reshape', [flat(g, v), ints(g, [1, 2, 4])])], {
+          perm: [1, 0, 2],
+        });
+        const [one, two] = ['one', 'two'];
+        builder.nodes('Split', [parts], { axis: 0 }, [one, two]);
+        const rows = [one, two].map((part) => builder.node('Squeeze', [part, ints(g, [0])]));
+        const wide = rows.map((row) => builder.node('Unsqueeze', [row, ints(g, [1])]));
+        gemm(g, builder.node('Reshape', [builder.node('Concat', wide, { axis: 1 }), ints(g, [1, 8])]));
+      },
+    ],
+    [
       'as_strided: every number of a row',
       'Reshape',
       (g, v) => {

@@ -172,7 +172,7 @@ export interface Opened extends Rewritten {
  *
  * @param shapes sizes of every value for one image
  */
-export function openBatch({ nodes, kinds }: ValueMap, { shapes }: Probed, { file, input }: UserModel): Opened {
+export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed, { file, input }: UserModel): Opened {
   const to = new Rewriter('batch');
   const axes = new Map<string, number>([[input.value, 0]]);
   const changed = new Map<string, number>();
@@ -180,7 +180,9 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes }: Probed, { file
   const sizesOf = (name: string): readonly number[] => shapes.get(name)?.[0] ?? [];
   const constants = new Map(file.model.graph.initializer.map((tensor) => [tensor.name, tensor]));
   for (const given of nodes) {
-    const taken = given.op_type === 'Gather' ? wholeNumbersOf(constants.get(given.input[1] ?? '')) : undefined;
+    const index = given.op_type === 'Gather' ? constants.get(given.input[1] ?? '') : undefined;
+    file.budget.bytes(index?.raw_data?.length ?? 0, given.name);
+    const taken = wholeNumbersOf(index);
     const node = takesAll(given, taken, shapes) ? asReshape(given, given.input[1]!) : given;
     const source = inputsOf(node).find((name) => axes.has(name));
     const output = node.output[0] ?? '';
@@ -190,7 +192,8 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes }: Probed, { file
     }
     file.budget.steps(8);
     const [axis, before, after] = [axes.get(source)!, sizesOf(source), sizesOf(output)];
-    const next = axisAfter(node, axis, before, after);
+    const listed = listedAxes(node, constants, values, sizesOf(node.input[1] ?? ''));
+    const next = axisAfter(node, axis, before, after, listed);
     if (next === undefined) lost ??= node;
     else for (const name of outputsOf(node)) axes.set(name, next);
     const open = next === undefined ? undefined : opened(to, node, { source, axis, next, after, sizesOf, kinds });
@@ -200,15 +203,29 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes }: Probed, { file
   return { ...rewritten(to), changed, lost };
 }
 
+/** The axes that a `Squeeze` or `Unsqueeze` lists in a constant. @param sizes of that constant */
+function listedAxes(
+  { op_type, input }: NodeMessage,
+  constants: ReadonlyMap<string, TensorMessage>,
+  values: Probed['values'],
+  sizes: readonly number[],
+): number[] | undefined {
+  const [, name = ''] = input;
+  if (!/^(Sq|Unsq)ueeze$/.test(op_type) || name === '' || (sizes[0] ?? 1) > 8) return undefined;
+  const numbers = wholeNumbersOf(constants.get(name)) ?? values.get(name)?.[0].data;
+  return numbers && Array.from(numbers, Number);
+}
+
 const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 const reshaping = new Set(['Reshape', 'Flatten']);
 
-/** Where the axis of the images goes; undefined if it is lost. */
+/** Where the axis of the images goes; undefined if it is lost. @param listed the second input's whole numbers, if constant */
 function axisAfter(
   node: NodeMessage,
   axis: number,
   before: readonly number[],
   after: readonly number[],
+  listed: readonly number[] | undefined,
 ): number | undefined {
   const { op_type: op } = node;
   if (op === 'Transpose') {
@@ -224,8 +241,17 @@ function axisAfter(
     const of = (intOf(node, 'axis', 0) + before.length) % before.length;
     return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
   }
-  if (/^Reduce/.test(op) || op === 'Squeeze') return after[0] === before[0] && axis === 0 ? 0 : undefined;
-  if (op === 'Unsqueeze') return axis === 0 && after[0] === before[0] ? 0 : undefined;
+  if (/^Reduce/.test(op)) return after[0] === before[0] && axis === 0 ? 0 : undefined;
+  if (op === 'Squeeze') {
+    const gone =
+      listed?.map((each) => (each + before.length) % before.length) ??
+      before.flatMap((size, i) => (size === 1 ? [i] : []));
+    return gone.includes(axis) ? undefined : axis - gone.filter((each) => each < axis).length;
+  }
+  if (op === 'Unsqueeze') {
+    const added = new Set(listed?.map((each) => (each + after.length) % after.length));
+    return after.flatMap((_, i) => (added.has(i) ? [] : [i]))[axis];
+  }
   if (after.length === before.length) return axis;
   // Sizes are aligned at the last axis.
   return after.length > before.length ? axis + after.length - before.length : undefined;
