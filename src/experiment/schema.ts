@@ -4,7 +4,7 @@ import { lossNames } from '../gates/loss.js';
 import { solvers, withDefaults } from '../gates/solvers.js';
 import type { Pooling } from '../networks/pooling.js';
 import { guaranteeMethods } from '../thresholds/guarantee.js';
-import { searchMethods } from '../thresholds/methods.js';
+import { searchMethods } from '../thresholds/names.js';
 import { cascadeSchema, isCascade, memberSchema, withCascadeGates } from './cascade.js';
 import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
 import { presetNames } from './presets.js';

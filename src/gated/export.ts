@@ -13,7 +13,7 @@ import type { Row } from '../run/search.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import type { Guarantee } from '../thresholds/guarantee.js';
-import type { SearchMethod } from '../thresholds/methods.js';
+import type { SearchMethod } from '../thresholds/names.js';
 import { type OpenGated, openGated } from './open.js';
 import { comparePixels, describeVerification, type Verification } from './verify.js';
 

@@ -1,5 +1,5 @@
 import type { PublishedRow } from '../report/rows.js';
-import { searchMethods } from '../thresholds/methods.js';
+import { searchMethods } from '../thresholds/names.js';
 import { type Evidence, type Files, measure, numberIn, type Records, ruleOf } from './evidence.js';
 import type { PrintedClaim } from './published.js';
 import type { Part } from './verdict.js';

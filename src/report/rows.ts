@@ -1,7 +1,7 @@
 import type { IntervalEnds } from '../statistics/interval.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { GuaranteeMethod } from '../thresholds/guarantee.js';
-import type { SearchMethod } from '../thresholds/methods.js';
+import type { SearchMethod } from '../thresholds/names.js';
 
 /** A row of the paper, shares as fractions. */
 export interface PublishedRow {

@@ -14,7 +14,8 @@ import {
 } from '../thresholds/evaluate.js';
 import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
 import { jointSearch } from '../thresholds/joint.js';
-import { type SearchMethod, searches, searchMethods } from '../thresholds/methods.js';
+import { searches } from '../thresholds/methods.js';
+import { type SearchMethod, searchMethods } from '../thresholds/names.js';
 import {
   type Changes,
   changesOf,

@@ -1,4 +1,4 @@
-import { searchMethods } from '../../thresholds/methods.js';
+import { searchMethods } from '../../thresholds/names.js';
 import { defineCommand } from '../command.js';
 import { decimalOption, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
