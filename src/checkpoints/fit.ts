@@ -120,8 +120,9 @@ function keyOf({ dictionary: { path }, prefix }: Pairing): string {
   return [path, prefix.slice(0, -1)].filter((part) => part !== '').join('.') || '.';
 }
 
+/** Of sets that do not fit: the one with more of the names, whatever their shapes. */
 const isBetter = (a: Pairing, b: Pairing): boolean =>
-  a.fitting === b.fitting ? a.names.size > b.names.size : a.fitting > b.fitting;
+  a.names.size === b.names.size ? a.fitting > b.fitting : a.names.size > b.names.size;
 
 /** Those whose numbers differ; the one that the user named alone. */
 function distinct(whole: readonly Pairing[], { key }: WeightsChoice): readonly Pairing[] {
