@@ -64,7 +64,7 @@ describe('bad input', () => {
     ['a missing option', 'model eval', /^--network is missing/],
     ['an option given twice', 'model eval --network a --network b', /^--network: given more than once; valid: once$/],
     ['an unknown kind', 'list engine', /^kind: "engine"; valid: "experiments", "networks", .*"engines"/],
-    ['an unknown preset', 'run resnet56 --preset huge', /^preset: "huge"; valid: "paper", "laptop", "smoke"/],
+    ['an unknown preset', 'run resnet56 --preset huge', /^preset: "huge"; valid: "paper", "laptop", "quick", "smoke"/],
     ['a preset that is not there', 'run ./number.ts --preset smoke', /^\.\/number\.ts: its default export is 42/],
     ['an unknown experiment', 'run resnet57', /^experiment resnet57: unknown; valid: .*resnet56.*, a file such as/],
     ['a definition that is not there', 'run ./nowhere.ts', /^\.\/nowhere\.ts: no such file$/],
@@ -232,7 +232,7 @@ describe('bad input', () => {
     it("ResNet-20's file for ResNet-56 names both", async () => {
       const checkpoint = real.checkpoint('resnet20-12fca82f.th');
       const lines = await refusal(['run', 'resnet56', '--preset', 'smoke', '--checkpoint', checkpoint]);
-      expect(lines[0]).to.match(/resnet20-12fca82f\.th for resnet56-cifar10: 97 of 277 tensors fit; .*another network/);
+      expect(lines[0]).to.match(/resnet20-12fca82f\.th for resnet56-cifar10: 97 of 277 tensors fit; these fit resnet20-cifar10/);
       expect(lines.at(-1)).to.equal('  and 160 more are missing');
     });
 

@@ -2,7 +2,7 @@ import { copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path';
 import { list } from 'tar';
 import { InputError, messageOf, Problems } from '../../errors.js';
-import type { Progress } from '../../progress.js';
+import type { Progress, ProgressTask } from '../../progress.js';
 import { asFileProblem, exists } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
 import { ifThere } from '../../system-error.js';
@@ -138,13 +138,17 @@ async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolea
   const sheets = [...layout.files.map(sheetOf), ...Object.values(labelFiles)];
   const withSheets = layout.npm && (await folderWith(sheets, folders));
   const images = layout.files.reduce((sum, file) => sum + file.images, 0);
-  const task = progress.begin(`decoding ${layout.title}`, images, 'images');
+  let task: ProgressTask | undefined; // begun with the first image
+  const begin = (): ProgressTask => {
+    task ??= progress.begin(`decoding ${layout.title}`, images, 'images');
+    return task;
+  };
   try {
-    if (withSheets === undefined) return await convertForms(folders, made, layout, (done) => task.update(done));
-    await convertSheets(withSheets, made, layout, task);
+    if (withSheets === undefined) return await convertForms(folders, made, layout, (done) => begin().update(done));
+    await convertSheets(withSheets, made, layout, begin());
     return true;
   } finally {
-    task.end();
+    task?.end();
   }
 }
 
