@@ -1,7 +1,7 @@
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
 import type { Cuts } from '../onnx/graph/cuts.js';
-import { layoutOf, whyNone } from '../onnx/graph/describe.js';
+import { mapLayoutOf, whyNone } from '../onnx/graph/describe.js';
 import type { PreparedGraph } from '../onnx/graph/prepare.js';
 import { renderColumns } from '../report/columns.js';
 import { inspectFile } from '../run/user-network.js';
@@ -51,7 +51,7 @@ function inspection(file: string, graph: PreparedGraph, found: Cuts) {
       tensor: cut.tensor,
       operator: cut.op,
       shape: cut.shape,
-      layout: layoutOf(cut).layout,
+      layout: mapLayoutOf(cut).layout,
       flops: cut.flops,
       flops8Bit: cut.flops8,
       share: cut.flops / flops.total,

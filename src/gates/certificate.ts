@@ -25,7 +25,7 @@ export type DualPoint = (image: number, c: number, slack: number) => number;
  *
  * @param dualOf a of the hinge
  */
-export async function certify(
+export async function certifyGate(
   data: TrainingData,
   gate: Gate,
   scaling: Scaling,

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import type { Progress, ProgressTask } from '../progress.js';
-import { type Certificate, certify, type DualPoint } from './certificate.js';
+import { type Certificate, certifyGate, type DualPoint } from './certificate.js';
 import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
 import type { Gate } from './gate.js';
 import type { Loss } from './loss.js';
@@ -102,7 +102,7 @@ export async function trainGate(
   };
   const found = await finish(start, problem, loss);
   const gate = foldScaling(found.weights, found.bias, scaling);
-  const reached = await certify(data, gate, scaling, training, found.dualOf);
+  const reached = await certifyGate(data, gate, scaling, training, found.dualOf);
   task.end(`${label}: ${loss} objective ${reached.objective.toFixed(5)}, gap ${reached.worstGap.toExponential(1)}`);
   return { gate, ...reached };
 }

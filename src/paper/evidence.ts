@@ -2,7 +2,7 @@ import { wilson } from '../statistics/binomial.js';
 import type { Interval } from '../statistics/interval.js';
 import { normalQuantile } from '../statistics/normal.js';
 import type { PrintedClaim } from './published.js';
-import type { Part } from './verdict.js';
+import type { ClaimPart } from './verdict.js';
 import { counted, listed, percent } from './words.js';
 
 /** Rows of a CSV file of a run, by column. */
@@ -16,7 +16,7 @@ export interface Evidence {
   /** Suffix of the claim's id, and of its statement, where it is measured in several ways. */
   readonly variant?: string;
   readonly detail?: string;
-  readonly parts: readonly Part[];
+  readonly parts: readonly ClaimPart[];
   /** Whether one part is enough: "some classes". */
   readonly some?: boolean;
   /** Instead of the list of all parts. */
@@ -40,7 +40,7 @@ export const numberIn = (record: Readonly<Record<string, string>> | undefined, c
 };
 
 /** A quantity with its interval from three columns. */
-export function measure(record: Readonly<Record<string, string>> | undefined, stem: string, ends = stem) {
+export function measuredIn(record: Readonly<Record<string, string>> | undefined, stem: string, ends = stem) {
   const [value, low, high] = [`${stem}_fraction`, `${ends}_low_fraction`, `${ends}_high_fraction`].map((column) =>
     numberIn(record, column),
   ) as [number, number, number];
@@ -61,7 +61,7 @@ const from =
 const errors = from('errors', (claim, records) => {
   const all = records.find((record) => record['true_class'] === 'all');
   const bound = Math.max(numberIn(all, 'chance_uniform_fraction'), numberIn(all, 'chance_by_predictions_fraction'));
-  const share = measure(all, 'within_category', 'wilson95');
+  const share = measuredIn(all, 'within_category', 'wilson95');
   return [
     {
       parts: [{ what: 'of the errors within the category', unit: 'percent', ...share, ...ruleOf(claim), bound }],
@@ -80,13 +80,13 @@ const confidences: Readonly<Record<string, string>> = {
 };
 
 /** Differences of the paper's hinge gates to cross-entropy gates with one confidence, by share of FLOPs saved. */
-function gapParts(claim: PrintedClaim, records: Records, other: string): Part[] {
+function gapParts(claim: PrintedClaim, records: Records, other: string): ClaimPart[] {
   return records
     .filter((record) => record['hinge_confidence'] === 'max' && record['cross_entropy_confidence'] === other)
     .map((record) => ({
       what: `at ${percent(numberIn(record, 'flops_reduction_fraction'), 0)} fewer FLOPs`,
       unit: 'points',
-      ...measure(record, 'difference', 'simultaneous95'),
+      ...measuredIn(record, 'difference', 'simultaneous95'),
       ...ruleOf(claim),
     }));
 }
@@ -118,7 +118,10 @@ const widening = from('differences', (claim, records) =>
     const wider = { what: 'wider there than at the smallest share', unit: 'points' } as const;
     return {
       ...variantOf(other),
-      parts: [...gapParts(claim, records, other).slice(-1), { ...wider, ...measure(last, 'growth'), ...ruleOf(claim) }],
+      parts: [
+        ...gapParts(claim, records, other).slice(-1),
+        { ...wider, ...measuredIn(last, 'growth'), ...ruleOf(claim) },
+      ],
       rule: 'a gap above 0 at the largest share, and wider there than at the smallest',
       file: 'differences.csv',
       note: 'growth is tested, exponential growth is not',
@@ -127,26 +130,26 @@ const widening = from('differences', (claim, records) =>
 );
 
 /** A claim at both thresholds `t` of Figure 5. */
-const point = (t: string, read: (claim: PrintedClaim, record: Records[number]) => Part): Reader =>
+const point = (t: string, read: (claim: PrintedClaim, record: Records[number]) => ClaimPart): Reader =>
   from('points', (claim, records) => {
     const record = records.find((one) => one['t1'] === t && one['t2'] === t) ?? {};
     return [{ parts: [read(claim, record)], file: 'points.csv', row: `t1 = ${t}, t2 = ${t}` }];
   });
 
-const lost = (claim: PrintedClaim, record: Records[number]): Part => ({
+const lost = (claim: PrintedClaim, record: Records[number]): ClaimPart => ({
   what: 'lost',
   unit: 'points',
-  ...measure(record, 'accuracy_drop'),
+  ...measuredIn(record, 'accuracy_drop'),
   ...ruleOf(claim),
 });
-const saved = (claim: PrintedClaim, record: Records[number]): Part => ({
+const saved = (claim: PrintedClaim, record: Records[number]): ClaimPart => ({
   what: 'FLOPs saved',
   unit: 'percent',
-  ...measure(record, 'flops_reduction'),
+  ...measuredIn(record, 'flops_reduction'),
   ...ruleOf(claim),
 });
-const divided = (claim: PrintedClaim, record: Records[number]): Part => {
-  const { value, interval } = measure(record, 'flops_reduction');
+const divided = (claim: PrintedClaim, record: Records[number]): ClaimPart => {
+  const { value, interval } = measuredIn(record, 'flops_reduction');
   const factor = (share: number): number => 1 / (1 - share);
   const ends = { low: factor(interval.low), high: factor(interval.high) };
   return { what: 'fewer FLOPs', unit: 'factor', value: factor(value), interval: ends, ...ruleOf(claim) };
@@ -168,7 +171,7 @@ const monotone = from('steps', (claim, records) => {
         {
           what: 'largest fall of accuracy in a step',
           unit: 'points',
-          ...measure(records[0], 'largest_fall'),
+          ...measuredIn(records[0], 'largest_fall'),
           ...ruleOf(claim),
         },
       ],
@@ -188,7 +191,7 @@ function withoutImages(records: Records): string | undefined {
 /** One class is enough; the interval of each is simultaneous with those of all others (Bonferroni). */
 const someClass = (
   rule: string,
-  read: (claim: PrintedClaim, record: Records[number], interval: (count: number) => Interval) => Part,
+  read: (claim: PrintedClaim, record: Records[number], interval: (count: number) => Interval) => ClaimPart,
 ): Reader =>
   from('classes', (claim, records) => {
     const z = normalQuantile(1 - 0.025 / records.length);

@@ -1,8 +1,8 @@
 import type { PublishedRow } from '../report/rows.js';
 import { searchMethods } from '../thresholds/names.js';
-import { type Evidence, type Files, measure, numberIn, type Records, ruleOf } from './evidence.js';
+import { type Evidence, type Files, measuredIn, numberIn, type Records, ruleOf } from './evidence.js';
 import type { PrintedClaim } from './published.js';
-import type { Part } from './verdict.js';
+import type { ClaimPart } from './verdict.js';
 
 /** A claim of a table, or of the text about it, with what a run's CSV files say of it. */
 interface Found {
@@ -80,15 +80,19 @@ export function tableEvidence(
   return [...rows, ...originalRow(records, texts)];
 }
 
-const inTable = (row: Row, parts: readonly Part[]): Evidence => ({ parts, file: 'table.csv', row: row['model'] ?? '' });
+const inTable = (row: Row, parts: readonly ClaimPart[]): Evidence => ({
+  parts,
+  file: 'table.csv',
+  row: row['model'] ?? '',
+});
 
 /** With the interval that takes in the choice of thresholds, where the run has it. */
 function rowMeasure(row: Row, stem: string) {
   const again = `${stem}_chosen_again`;
-  return measure(row, stem, (row[`${again}_low_fraction`] ?? '') === '' ? stem : again);
+  return measuredIn(row, stem, (row[`${again}_low_fraction`] ?? '') === '' ? stem : again);
 }
 
-const lossPart = (row: Row, drop: number): Part => ({
+const lossPart = (row: Row, drop: number): ClaimPart => ({
   what: 'lost',
   unit: 'points',
   ...rowMeasure(row, 'accuracy_drop'),
@@ -97,7 +101,7 @@ const lossPart = (row: Row, drop: number): Part => ({
   margin: PRINTED,
 });
 
-const savingPart = (row: Row, bound: number, margin: number): Part => ({
+const savingPart = (row: Row, bound: number, margin: number): ClaimPart => ({
   what: 'FLOPs saved',
   unit: 'percent',
   ...rowMeasure(row, 'flops_reduction'),
@@ -126,13 +130,13 @@ function originalRow(records: Records, texts: readonly PrintedClaim[]): Found[] 
   const row = records.find((record) => record['model'] === 'Original');
   return texts.flatMap((text) => {
     if (row === undefined || !text.id.endsWith('-original')) return [];
-    const accuracy = { what: 'right', unit: 'percent', ...measure(row, 'accuracy'), ...ruleOf(text) } as const;
+    const accuracy = { what: 'right', unit: 'percent', ...measuredIn(row, 'accuracy'), ...ruleOf(text) } as const;
     const note = `${(numberIn(row, 'flops_per_image') / 1e9).toPrecision(3)} GFLOPs; the paper's weights are not public`;
     return [{ claim: text, evidence: { ...inTable(row, [accuracy]), note, ownNetwork: true } }];
   });
 }
 
-function textEvidence(name: string, text: PrintedClaim, files: Files, row: Row, loss: Part): Evidence {
+function textEvidence(name: string, text: PrintedClaim, files: Files, row: Row, loss: ClaimPart): Evidence {
   const { quantity, value, margin } = text;
   if (quantity === 'speed_up_fraction') return speedEvidence(name, files, row, { bound: value, margin }, loss);
   if (quantity === 'flops_reduction_fraction') return inTable(row, [savingPart(row, value, margin), loss]);
@@ -148,11 +152,11 @@ function speedEvidence(
   name: string,
   files: Files,
   row: Row,
-  rule: Pick<Part, 'bound' | 'margin'>,
-  loss: Part,
+  rule: Pick<ClaimPart, 'bound' | 'margin'>,
+  loss: ClaimPart,
 ): Evidence {
   const timed = files('timing')?.find((one) => one['batch_images'] === '1' && one['model'] === row['model']);
-  const speed = { what: 'speed-up', unit: 'percent', ...measure(timed, 'speed_up'), relation: 'at least' } as const;
+  const speed = { what: 'speed-up', unit: 'percent', ...measuredIn(timed, 'speed_up'), relation: 'at least' } as const;
   const found = { ...inTable(row, [{ ...speed, ...rule }, loss]), file: 'timing.csv' };
   if (timed === undefined) {
     const impossible = `the run is not timed; to time it: dgate time ${name}`;

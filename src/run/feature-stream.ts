@@ -27,7 +27,7 @@ export interface ShardedFeatures {
   checkedShards(): Promise<CheckedShard[]>;
 }
 
-/** Bytes of features that are shuffled among each other; twice as much is held, as the next lot is read meanwhile. */
+/** Bytes of features that are shuffled among each other; twice as much is held, as the next chunk is read meanwhile. */
 const WINDOW_BYTES = 256 * 2 ** 20;
 
 /** Some shards' features read into one array. */
@@ -75,15 +75,15 @@ interface Stream {
 async function* windows(stream: Stream, order: readonly number[]): AsyncGenerator<Window> {
   const { features } = stream;
   const shards = order.map((index) => stream.shards[index]!);
-  const lots = lotsOf(shards, Math.max(1, Math.floor(stream.windowBytes / (4 * features))));
-  const rows = Math.max(0, ...lots.map((lot) => lot.reduce((sum, { labels }) => sum + labels.length, 0)));
-  const buffers = lots.slice(0, 2).map(() => new Float32Array(rows * features));
+  const chunks = chunksOf(shards, Math.max(1, Math.floor(stream.windowBytes / (4 * features))));
+  const rows = Math.max(0, ...chunks.map((chunk) => chunk.reduce((sum, { labels }) => sum + labels.length, 0)));
+  const buffers = chunks.slice(0, 2).map(() => new Float32Array(rows * features));
   const fill = async (number: number): Promise<Window> => {
     const x = buffers[number % 2]!;
     const labels = new Int32Array(rows);
     const reads: Promise<void>[] = [];
     let filled = 0;
-    for (const shard of lots[number]!) {
+    for (const shard of chunks[number]!) {
       labels.set(shard.labels, filled);
       const start = filled;
       filled += shard.labels.length;
@@ -92,11 +92,11 @@ async function* windows(stream: Stream, order: readonly number[]): AsyncGenerato
     await Promise.all(reads);
     return { x: x.subarray(0, filled * features), labels: labels.subarray(0, filled) };
   };
-  let next = lots.length > 0 ? fill(0) : undefined;
+  let next = chunks.length > 0 ? fill(0) : undefined;
   try {
     for (let number = 0; next !== undefined; number++) {
       const window = await next;
-      next = number + 1 < lots.length ? fill(number + 1) : undefined;
+      next = number + 1 < chunks.length ? fill(number + 1) : undefined;
       next?.catch(() => {}); // thrown where it is awaited
       yield window;
     }
@@ -105,20 +105,20 @@ async function* windows(stream: Stream, order: readonly number[]): AsyncGenerato
   }
 }
 
-/** Consecutive shards of at most `rows` images together; a larger shard is a lot of its own. */
-function lotsOf(shards: readonly CheckedShard[], rows: number): CheckedShard[][] {
-  const lots: CheckedShard[][] = [];
+/** Consecutive shards of at most `rows` images together; a larger shard is a chunk of its own. */
+function chunksOf(shards: readonly CheckedShard[], rows: number): CheckedShard[][] {
+  const chunks: CheckedShard[][] = [];
   let room = 0;
   for (const shard of shards) {
     const { length } = shard.labels;
-    if (lots.length === 0 || length > room) {
-      lots.push([]);
+    if (chunks.length === 0 || length > room) {
+      chunks.push([]);
       room = rows;
     }
-    lots.at(-1)!.push(shard);
+    chunks.at(-1)!.push(shard);
     room -= length;
   }
-  return lots;
+  return chunks;
 }
 
 /** Reads a gate's features of a shard into an array of their size. @throws CorruptEntryError where the file is not what it was */

@@ -5,7 +5,7 @@ import { selectImages } from '../images.js';
 import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
 import { classCounts, holdOut } from '../splits.js';
 import { channelsIn, type Geometry, geometryOf, usualGeometry } from './geometry.js';
-import { type FolderLayout, filesOf, imagesOf, layoutOf, type SplitFolder } from './layout.js';
+import { type FolderLayout, folderFiles, folderLayout, imagesOf, type SplitFolder } from './layout.js';
 import { FileList } from './listing.js';
 import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
 import { imagesBelow, isFolder, sizeOf } from './scan.js';
@@ -41,7 +41,7 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   const preprocessing = preprocessingNamed(options.preprocess);
   checkPreprocessing(preprocessing);
   const geometry = geometryOf(preprocessing, usualGeometry);
-  const layout = layoutOf(directory, options.outputs);
+  const layout = folderLayout(directory, options.outputs);
   const { classes, classIds, notes } = layout;
   const { testShare = 0.2, seed = 0, name = basename(directory) } = options;
   if (!(testShare > 0 && testShare < 1))
@@ -112,7 +112,7 @@ function countsOf({ train, test }: FolderLayout, testShare: number): Dataset['sp
 }
 
 async function listFolder(split: SplitFolder): Promise<FileList> {
-  const files = await filesOf(split);
+  const files = await folderFiles(split);
   if (files.length < 2) {
     throw new InputError(`${split.directory}: ${files.length} images in ${split.folders.length} class folders`);
   }

@@ -49,7 +49,7 @@ const ANNOTATIONS = 'val_annotations.txt';
  * @param outputs of the network, if known: 1000 make the classes of folders named by ImageNet's ids (imagenette) ImageNet's
  * @throws InputError if there is no such folder, there are no classes, or no other split with labels beside the training images
  */
-export function layoutOf(given: string, outputs?: number): FolderLayout {
+export function folderLayout(given: string, outputs?: number): FolderLayout {
   if (!isFolder(given)) throw new InputError(`${given}: no such folder; valid: a folder of class folders`);
   const root = innermost(given);
   const named = (split: keyof typeof splitNames): string | undefined => {
@@ -92,7 +92,7 @@ export function layoutOf(given: string, outputs?: number): FolderLayout {
 }
 
 /** The images of a split. */
-export async function filesOf({ directory, folders, table }: SplitFolder): Promise<ListedFile[]> {
+export async function folderFiles({ directory, folders, table }: SplitFolder): Promise<ListedFile[]> {
   if (table === undefined) return scanClassFolders(directory, folders);
   return imagesOf({ directory, folders, table }).map((path) => ({
     path,

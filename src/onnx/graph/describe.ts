@@ -71,11 +71,14 @@ export function whyNone({ cuts, missing, flops }: Cuts): string {
 const share = ({ flops, tensor }: Cut, total: number): string => `${tensor} (${((100 * flops) / total).toFixed(1)} %)`;
 
 function stageOf(cut: Place): OnnxStage {
-  return { name: cut.tensor, ...layoutOf(cut), cumulativeFlops: cut.flops };
+  return { name: cut.tensor, ...mapLayoutOf(cut), cumulativeFlops: cut.flops };
 }
 
 /** How one image lies in a tensor. */
-export function layoutOf({ shape, channels }: Pick<Place, 'shape' | 'channels'>): MapShape & Pick<OnnxStage, 'layout'> {
+export function mapLayoutOf({
+  shape,
+  channels,
+}: Pick<Place, 'shape' | 'channels'>): MapShape & Pick<OnnxStage, 'layout'> {
   const [a, b, c] = shape as [number, number, number];
   if (shape.length === 1) return { channels: a, height: 1, width: 1, layout: 'row' };
   if (shape.length === 2) {
