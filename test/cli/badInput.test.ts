@@ -232,7 +232,9 @@ describe('bad input', () => {
     it("ResNet-20's file for ResNet-56 names both", async () => {
       const checkpoint = real.checkpoint('resnet20-12fca82f.th');
       const lines = await refusal(['run', 'resnet56', '--preset', 'smoke', '--checkpoint', checkpoint]);
-      expect(lines[0]).to.match(/resnet20-12fca82f\.th for resnet56-cifar10: 97 of 277 tensors fit; these fit resnet20-cifar10/);
+      expect(lines[0]).to.match(
+        /resnet20-12fca82f\.th for resnet56-cifar10: 97 of 277 tensors fit; these fit resnet20-cifar10/,
+      );
       expect(lines.at(-1)).to.equal('  and 160 more are missing');
     });
 
