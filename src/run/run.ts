@@ -68,7 +68,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   // The analysis of the scores.
   const findings = await context.analyses.analyse(found);
   const compared = await comparedSystems(stages, scores, rows);
-  const tables = [...searchTables(found), ...compared.tables, ...gateTable(found), ...findings.tables];
+  const tables = [...searchTables(found), ...compared.tables, ...findings.tables, ...gateTable(found)];
   const origins = await originsOf(stages, gates);
   return {
     experiment,

@@ -141,7 +141,7 @@ describe('a preset', () => {
     expect(problems({ ...least, presets })).to.have.members([
       'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, solver, gap, epochs, batchSize',
       'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, checkpoint, seed, seeds, engine, published, ' +
-        'trainImages, testImages, gates, thresholds, analysis',
+        'trainImages, testImages, gates, thresholds, baselines, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
       'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, resamples, disagreements, fixed, search, guarantee, validation',
