@@ -139,7 +139,7 @@ function pictureOf(name: string, title: string, systems: readonly System[]): Fig
       },
     ],
   };
-  return { name, title, caption: 'Bars: 95 % intervals over the reported images', spec };
+  return { name, title, caption: 'Bars: 95 % intervals over the reported test images', spec };
 }
 
 /** FLOPs of each exit of a system that uses some exits only (ascending; the original may be the last of them). */

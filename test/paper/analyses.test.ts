@@ -124,6 +124,7 @@ const small: Readonly<Record<string, object>> = {
   'class-distribution': { groups },
   'accuracy-flops': { reductions: [0.05, 0.2] },
   'published-comparison': { published: 'imagenet', dataset: 'imagenet' },
+  frontier: { margins: [0.01] },
 };
 
 describe('every analysis of the registry', () => {
