@@ -41,11 +41,11 @@ describe('CSV of others', () => {
     ['rows of one cell', `model\n${'"",\n'.replace(',', '').repeat(300_000)}`],
     ['cells of two rows', `${lines(100_000).join()}\n${`${','.repeat(99_999)}\n`.repeat(5)}`],
   ] as const) {
-    it(`a megabyte of ${what} as a published table is refused, in a second`, async () => {
+    it(`a megabyte of ${what} as a published table is refused, in seconds`, async () => {
       const ms = await processorMs(() =>
         refusal(() => parsePublished(text, 't.csv'), /^t\.csv: (takes more than|row 1: )/),
       );
-      expect(ms).to.be.below(1000);
+      expect(ms).to.be.below(3000);
     });
   }
 
