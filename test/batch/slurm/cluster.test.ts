@@ -44,11 +44,12 @@ describe('submissions to a Slurm cluster', () => {
     return runCli([...args, ...folders], { generated: true, cwd: place.folder, env });
   };
 
-  /** Where the tasks stand once none waits or runs. */
-  const ended = async (cache: string): Promise<TaskStatus[]> => {
+  /** Where the tasks stand once none waits or runs. @param meanwhile done each time before they are looked at */
+  const ended = async (cache: string, meanwhile = (): unknown => undefined): Promise<TaskStatus[]> => {
     const [folder] = await Submission.list(join(place.folder, cache));
     const submission = await Submission.open(folder!);
     for (;;) {
+      meanwhile();
       const tasks = await statusOf(submission);
       if (tasks.every(({ state }) => state === 'done' || state === 'failed')) return tasks;
       await delay(500);
@@ -80,11 +81,9 @@ describe('submissions to a Slurm cluster', () => {
     while (!(await begun())) await delay(50);
     execFileSync('scontrol', ['requeue', `${extract}_3`]);
 
-    // Slurm lets a requeued task wait for two minutes, unless it is told otherwise once the killed one is gone.
-    const now = ['update', `jobid=${extract}_3`, 'starttime=now'];
-    while (!succeeds('scontrol', now)) await delay(500);
-
-    expect(failedOf(await ended('cluster'))).to.deep.equal({});
+    // Slurm lets a requeued task wait for two minutes, unless it is told otherwise once the killed one is gone: again and again.
+    const hurry = (): unknown => succeeds('scontrol', ['update', `jobid=${extract}_3`, 'starttime=now']);
+    expect(failedOf(await ended('cluster', hurry))).to.deep.equal({});
     expect(await readFile(join(log, id!, 'logs', 'extract-3.log'), 'utf8')).to.match(/interrupted|CANCELLED|requeue/i);
     expect((await local).status).to.equal(0);
     expect(await csvIn('cluster')).to.equal(await csvIn('local'));
