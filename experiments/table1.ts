@@ -24,7 +24,7 @@ export default defineExperiment({
   thresholds: {
     search: ['sequential', 'joint'],
     margins: [0.027, 0.017, 0.007, 0],
-    // The paper's thresholds as they stand.
+    // The paper's thresholds, unchanged.
     fixed: [
       [1, 0.6, 1.5],
       [1, 1.8, 1.5],

@@ -29,7 +29,7 @@ export default defineExperiment({
   thresholds: {
     search: ['sequential', 'joint'],
     margins: [0.031, 0.021, 0.011, 0.001],
-    // The paper's thresholds as they stand.
+    // The paper's thresholds, unchanged.
     fixed: [
       [1, 1, 1],
       [1.1, 1.7, 1],

@@ -49,9 +49,9 @@ export interface Downloaded {
 }
 
 /**
- * Downloads a file, once: an intact file that is there already is kept, an interrupted download is resumed (HTTP Range,
- * if the server says by ETag or date that the file is still the same), stalls and errors are retried with growing
- * pauses, and the file gets its name only after its size and hash were checked.
+ * Downloads a file. Keeps an intact file that exists. Resumes an interrupted download (HTTP Range) if the server's ETag or
+ * date shows the same file. Retries stalls and errors with growing pauses. Renames the file into place only after its size
+ * and hash are checked.
  *
  * A file without a known hash is taken as it comes; its hash is said, and recorded in `<to>.json` for the next time.
  *

@@ -76,7 +76,7 @@ export type CheckOptions = GlobalOptions &
 export const submitOptions = {
   ...runOptions,
   seeds: textOption('several seeds: 0..4, or 0,2,5'),
-  set: listOption('override anything in the definition: path=value; path=value,value for every combination'),
+  set: listOption('override the definition: path=value; path=value,value submits every combination'),
   shards: { ...numberOption('tasks of one extraction'), default: 1 },
   'at-once': numberOption('tasks of a stage at a time'),
   partition: textOption("Slurm's --partition"),

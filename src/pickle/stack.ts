@@ -75,7 +75,7 @@ export class PickleStack<Value> {
 
   recall(key: number): true {
     const value = this.#memo.get(key);
-    if (value === undefined) throw this.#problem(`memo ${key} was never set`);
+    if (value === undefined) throw this.#problem(`memo ${key} is not set`);
     return this.push(value);
   }
 

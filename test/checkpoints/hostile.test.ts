@@ -153,7 +153,7 @@ describe('hostile PyTorch files', () => {
     ['a text of 2^63 bytes', `\x80\x04\x8d${'\xff'.repeat(7)}\x7f.`, /size 9223372036854776000; valid: at most/],
     ['bytes of 2^64 - 1', `\x80\x04\x8e${'\xff'.repeat(8)}.`, /size 18446744073709552000; valid: at most/],
     ['an integer of 2 GB', '\x80\x02\x8b\xff\xff\xff\x7f.', /size 2147483647; valid: at most 1024/],
-    ['a memo far out', `\x80\x02]r\xff\xff\xff\xff0h\x00.`, /memo 0 was never set/],
+    ['a memo far out', `\x80\x02]r\xff\xff\xff\xff0h\x00.`, /memo 0 is not set/],
   ];
   for (const [what, pickle, message] of sizes) {
     it(`${what}, declared and not there, is refused`, async () => {

@@ -56,7 +56,7 @@ describe('pickle', () => {
     ['a pickle without an end', 'K\x01', /truncated/],
     ['a text longer than the file', 'X\xff\xff\xff\xff', /byte 1: size 4294967295/],
     ['a huge integer', '\x8b\xff\xff\xff\x7f', /size 2147483647; valid: at most 1024/],
-    ['a missing memo entry', 'h\x05.', /memo 5 was never set/],
+    ['a missing memo entry', 'h\x05.', /memo 5 is not set/],
     ['a call of data', 'K\x01)R.', /calls something that is not a function/],
     ['a state on data', ']}b.', /sets the state of plain data/],
     ['append to a number', 'K\x01K\x02a.', /appends to something other than a list/],

@@ -27,7 +27,7 @@ export const exportCommand = defineCommand({
       .option('distances', {
         type: 'boolean',
         default: false,
-        describe: 'a fourth output, distances: what the exit holds for every class, the logits at the end',
+        describe: "add an output `distances`: the exit's value for each class (logits at the last exit)",
       })
       .options({ ...runOptions, engine: textOption('what computes what is missing (dgate list engines)') })
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')

@@ -1,9 +1,10 @@
 import { InputError, messageOf } from '../../errors.js';
 import type { NodeMessage, TensorMessage } from '../proto.js';
-import { countLocally, openBatch } from './batch.js';
+import { countLocally } from './batch.js';
 import { floatLogits } from './ends.js';
 import { foldBatchNorms } from './fold.js';
 import { type Format, formatsOf } from './formats.js';
+import { openBatch } from './one-image.js';
 import { asConstant, type Probed, probe, type RunModel, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
 import { inputsOf, mapValues, outputsOf, type ValueMap } from './values.js';
