@@ -78,15 +78,23 @@ async function find(nameOrPath: string, resultsRoot: string): Promise<string> {
   const isRun = (folder: string): Promise<boolean> => exists(join(folder, 'record.json'));
   const below = join(resultsRoot, nameOrPath);
   for (const folder of [resolve(nameOrPath), below]) if (await isRun(folder)) return folder;
-  const runs: string[] = [];
-  for (const name of (await namesIn(below)).sort()) {
-    if ((await isRun(join(below, name))) && !name.includes('-grid-')) runs.push(name);
-  }
+  const runsIn = async (folder: string): Promise<string[]> => {
+    const found: string[] = [];
+    for (const name of (await namesIn(folder)).sort()) {
+      if (!name.includes('-grid-') && (await isRun(join(folder, name)))) found.push(name);
+    }
+    return found;
+  };
+  const runs = await runsIn(below);
   if (runs.length === 1) return join(below, runs[0]!);
   const valid = runs.map((name) => `${nameOrPath}/${name}`).join(', ');
   if (runs.length > 1) throw new InputError(`${nameOrPath}: ${runs.length} runs; valid: ${valid}`);
-  const known = (await namesIn(resultsRoot)).join(', ') || 'nothing';
+  const known: string[] = [];
+  for (const name of (await namesIn(resultsRoot)).sort()) {
+    if ((await runsIn(join(resultsRoot, name))).length > 0) known.push(name);
+  }
+  const there = known.join(', ') || 'none';
   throw new InputError(
-    `${nameOrPath}: no run; valid: the folder of a run, or its name below ${resultsRoot}, where there is ${known}`,
+    `${nameOrPath}: no run; valid: the folder of a run, or its name below ${resultsRoot}; runs there: ${there}`,
   );
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
@@ -100,7 +100,8 @@ describe('dgate compare', () => {
       expect(error).to.be.instanceOf(InputError);
       return (error as InputError).message;
     };
-    expect(await problem('nobody')).to.match(/^nobody: no run; valid: .* mine, other$/);
+    await mkdir(join(results, 'baseline')); // no run: not offered
+    expect(await problem('nobody')).to.match(/^nobody: no run; valid: .*; runs there: mine, other$/);
     expect(await problem('mine')).to.match(/^mine: 8 runs; valid: mine\/smoke-a0, /);
   });
 
