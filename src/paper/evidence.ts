@@ -193,12 +193,13 @@ const someClass = (
   rule: string,
   read: (claim: PrintedClaim, record: Records[number], interval: (count: number) => Interval) => ClaimPart,
 ): Reader =>
-  from('classes', (claim, records) => {
+  from('classes', (claim, all) => {
+    const impossible = withoutImages(all);
+    const records = all.filter((record) => numberIn(record, 'images') > 0);
     const z = normalQuantile(1 - 0.025 / records.length);
     const parts = records.map((record) => {
       return read(claim, record, (count) => wilson(count, numberIn(record, 'images'), z));
     });
-    const impossible = withoutImages(records);
     const sign = claim.relation === 'at most' ? -1 : 1;
     const best = parts.reduce((a, b) => (sign * b.value > sign * a.value ? b : a));
     const found = records.filter((_, i) => {

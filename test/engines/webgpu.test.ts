@@ -41,7 +41,9 @@ async function runAlone(id: string): Promise<ChildRun> {
   );
   const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
   const reporter = ['--reporter', 'json', '--reporter-option', `output=${file}`];
-  const args = [mocha, '--no-config', '--node-option', 'import=tsx', ...reporter, ...tests];
+  // Without a configuration each test would have mocha's 2 s.
+  const options = ['--no-config', '--node-option', 'import=tsx', '--timeout', String(LIMIT_MS)];
+  const args = [mocha, ...options, ...reporter, ...tests];
   const env = { ...process.env, DGATE_TEST_ENGINE: id };
   const output = await new Promise<string>((done) => {
     execFile(process.execPath, args, { env, timeout: LIMIT_MS }, (_, stdout, stderr) => done(`${stdout}${stderr}`));
