@@ -34,7 +34,7 @@ export async function scoresOf(name: string, checkpoint?: string): Promise<Exper
   const images = await openImages(context, experiment, source);
   const engine = new LazyEngine(experiment.engine);
   const train = await extract(context, source, images.train!, places, engine, 'training');
-  const gates = await trainGates(context, experiment, train, engine);
+  const gates = await trainGates(context, experiment, [train], engine);
   const score = async (split: typeof images.test, label: Split): Promise<Scores> => {
     const features = await extract(context, source, split, places, engine, label);
     return scoreImages(context, [features], gates, experiment.gates.confidence, label);

@@ -3,13 +3,13 @@ import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { LazyEngine, type RunContext } from '../run/context.js';
 import { extract, extractionOf, type Split } from '../run/extract.js';
-import { openImages } from '../run/images.js';
+import { openMembers } from '../run/images.js';
 import { openSource, plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
 import { type Extraction, extractShards, missingShards, type Share } from '../run/shards.js';
-import type { NetworkSource } from '../run/source.js';
+import { type NetworkSource, networksOf } from '../run/source.js';
 import { mapSplits } from '../run/splits.js';
-import { openStages } from '../run/stages.js';
+import { openStages, trainingSets } from '../run/stages.js';
 import { untrainedGates } from '../run/train.js';
 
 // The stages of a run as separate tasks that share only the cache: on a cluster, or in several terminals.
@@ -29,13 +29,12 @@ interface Opened {
 
 async function open(context: RunContext, experiment: Experiment): Promise<Opened> {
   const planned = await plan(experiment);
-  const { places } = planned;
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const splits: Opened['splits'][number][] = [];
-  for (const each of [...(source.earlier ?? []), source]) {
-    await mapSplits(await openImages(context, experiment, each), (images, label) => {
-      const extraction = extractionOf(context, each, images, places, engine, label);
+  for (const { source: each, plan: own, images: of } of await openMembers(context, experiment, planned, source)) {
+    await mapSplits(of, (images, label) => {
+      const extraction = extractionOf(context, each, images, own.places, engine, label);
       splits.push({ source: each, label, images, extraction });
     });
   }
@@ -45,7 +44,7 @@ async function open(context: RunContext, experiment: Experiment): Promise<Opened
 /** Fetches missing data and checkpoints, and checks them. */
 export async function prepare(context: RunContext, experiment: Experiment): Promise<void> {
   const { source } = await open(context, experiment);
-  for (const each of [...(source.earlier ?? []), source]) await each.lowered();
+  for (const each of networksOf(source)) await each.lowered();
 }
 
 /** Extracts a share of an experiment's images; the task that finds all shards finishes the features. */
@@ -86,8 +85,8 @@ export async function assertExtracted(context: RunContext, experiment: Experimen
 export async function assertTrained(context: RunContext, experiment: Experiment): Promise<void> {
   await assertExtracted(context, experiment);
   const missing = await withRepair(context, async () => {
-    const { features, engine } = await openStages(context, experiment);
-    return features.train === undefined ? [] : untrainedGates(context, experiment, features.train, engine);
+    const { sets, engine } = await openStages(context, experiment);
+    return untrainedGates(context, experiment, trainingSets(sets), engine);
   });
   if (missing.length > 0) {
     throw new InputError(`gate${missing.length > 1 ? 's' : ''} ${missing.map((gate) => gate + 1).join(', ')}: missing`);

@@ -6,6 +6,7 @@ import type { FeatureSet } from '../run/features.js';
 import { withRepair } from '../run/run.js';
 import { computeScores } from '../run/score.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
+import { networksOf } from '../run/source.js';
 import { openStages, type Stages } from '../run/stages.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import { flatten } from '../store/sealed.js';
@@ -71,7 +72,7 @@ export function measure(
       exact('network', 'flops_per_image', plan.flops.flops),
       ...plan.costs.map((flops, i) => exact(exitName(i, plan.costs), 'flops_per_image', flops)),
       ...(await Promise.all(
-        [...(source.earlier ?? []), source].map(async (each, i, all) =>
+        networksOf(source).map(async (each, i, all) =>
           exact(
             i === all.length - 1 ? 'weights' : `weights of network ${i + 1}`,
             'sha256',
@@ -89,11 +90,11 @@ export function measure(
           sets.map(({ test }, i) => featureMeasures(test, i === sets.length - 1 ? 'original' : `network ${i + 1}`)),
         )
       ).flat(),
-      ...gates.map(({ index, reached }) =>
+      ...gates.map(({ reached }, index) =>
         relative(`gate ${index + 1}`, 'objective', reached.objective, tolerances.objective),
       ),
       accuracyOf('original', everyImageRight(scores.test), scores.test.count),
-      ...(features.train === undefined
+      ...(features.train === undefined || plan.members !== undefined
         ? []
         : probeRows(
             await computeScores([features.test], probeGates(features.train), experiment.gates.confidence),
@@ -133,7 +134,9 @@ const everyImageRight = (scores: Scores): number =>
 /** Every value of the definition, so that the table of differences shows their cause. */
 function definitionMeasures(experiment: Experiment, { engine, source }: Stages): Measure[] {
   const { title: _, checkpoint: __, name: ___, ...rest } = experiment;
-  const checkpoint = [...(source.earlier ?? []), source].map((each) => each.checkpoint.sha256).join(', ');
+  const checkpoint = networksOf(source)
+    .map((each) => each.checkpoint.sha256)
+    .join(', ');
   const noted = { ...rest, engine: engine.entry.id, checkpoint };
   return flatten(noted).map(([quantity, value]) => ({ item: 'definition', quantity, value, tolerance: 'note' }));
 }

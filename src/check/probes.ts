@@ -11,8 +11,8 @@ import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../thres
  *
  * @param features of the training images
  */
-export function probeGates(features: FeatureSet): Pick<CachedGate, 'index' | 'load'>[] {
-  return features.widths.map((_, index) => ({ index, load: () => nearestMean(features, index) }));
+export function probeGates(features: FeatureSet): Pick<CachedGate, 'network' | 'index' | 'load'>[] {
+  return features.widths.map((_, index) => ({ network: 0, index, load: () => nearestMean(features, index) }));
 }
 
 /**

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
+import { insideGatesSchema } from './gates.js';
 import { type OnnxNetworkChoice, onnxNetworkSchema } from './own-network.js';
 import { isPlain, type Plain } from './plain.js';
 import { choice, type DeepReadonly, list, text } from './rules.js';
@@ -18,14 +19,17 @@ export const memberSchema = z.strictObject(
   { error: "an object: { network: 'resnet20-cifar10', checkpoint }" },
 );
 
+/** A network of a cascade; with gates inside, an image can leave at each of them as well. */
+const cascadeMemberSchema = memberSchema.extend({ gates: insideGatesSchema.optional() });
+
 /**
  * Networks on the same classes, one after the other: an image leaves after the first network whose confidence reaches its
- * threshold; the last network answers the rest. Nothing is trained.
+ * threshold, or at a gate inside; the last network answers the rest. Nothing but such gates is trained.
  */
 export const cascadeSchema = z.strictObject({
   kind: z.literal('cascade'),
   /** From the cheapest to the dearest; each prepares its pixels itself. */
-  networks: list(memberSchema, networks).min(2, { error: networks }),
+  networks: list(cascadeMemberSchema, networks).min(2, { error: networks }),
   /** What is held against the thresholds. */
   confidence: choice(confidenceKinds).default('softmax'),
 });
@@ -47,6 +51,10 @@ type NetworkChoice = string | OnnxNetworkChoice | CascadeChoice;
 export const isCascade = (network: NetworkChoice): network is CascadeChoice =>
   typeof network !== 'string' && network.kind === 'cascade';
 
+/** Whether gates are trained: of a cascade those inside its networks, if there are any. */
+export const learns = (network: NetworkChoice): boolean =>
+  !isCascade(network) || network.networks.some(({ gates }) => gates !== undefined);
+
 /** What a choice of thresholds is called: `dg(1.25)`, or `cascade(0.93)`. */
 export const systemName = (chosen: NetworkChoice): 'cascade' | 'dg' => (isCascade(chosen) ? 'cascade' : 'dg');
 
@@ -56,12 +64,18 @@ export function networkLabel(chosen: NetworkChoice): string {
   return typeof chosen === 'string' ? chosen : chosen.file;
 }
 
-/** The definition with the exits of its cascade as gates, one after each network but the last; others unchanged. */
+/** The definition with the exits of its cascade as gates, in the order of their cost; others unchanged. */
 export function withCascadeGates(definition: Plain): Plain {
   const { network: chosen, gates } = definition;
   if (!isPlain(chosen) || chosen['kind'] !== 'cascade' || gates !== undefined) return definition;
-  const members: unknown = chosen['networks'];
-  const count = Array.isArray(members) ? Math.max(2, members.length) : 2;
-  const after = Array.from({ length: count - 1 }, (_, i) => i + 1);
+  const given: unknown = chosen['networks'];
+  const members: readonly unknown[] = Array.isArray(given) ? given : [];
+  const inside = members.map((member) => {
+    const own = isPlain(member) && isPlain(member['gates']) ? member['gates']['after'] : undefined;
+    return Array.isArray(own) ? own.length : 0;
+  });
+  // One exit behind each network but the last, and the gates inside.
+  const count = inside.reduce((sum, own) => sum + own, Math.max(2, members.length) - 1);
+  const after = Array.from({ length: count }, (_, i) => i + 1);
   return { ...definition, gates: { after, confidence: chosen['confidence'] ?? 'softmax' } };
 }

@@ -1,59 +1,11 @@
 import { z } from 'zod';
-import { confidenceKinds } from '../gates/confidence.js';
-import { lossNames } from '../gates/loss.js';
-import { solvers, withDefaults } from '../gates/solvers.js';
-import type { Pooling } from '../networks/pooling.js';
 import { guaranteeMethods } from '../thresholds/guarantee.js';
 import { searchMethods } from '../thresholds/names.js';
-import { cascadeSchema, isCascade, memberSchema, withCascadeGates } from './cascade.js';
+import { cascadeSchema, isCascade, learns, memberSchema, withCascadeGates } from './cascade.js';
+import { gatesSchema } from './gates.js';
 import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
 import { presetNames } from './presets.js';
 import { choice, list, real, text, whole } from './rules.js';
-
-/**
- * `gap`: the average of each channel; `NxN`: averages of N x N cells of each channel; `class-token`: the first of a
- * transformer's tokens.
- */
-export type PoolingName = 'gap' | 'class-token' | '2x2' | '4x4' | '8x8' | `${number}x${number}`;
-
-const poolings = 'gap, a grid such as 2x2 or 4x4, or class-token; one for all gates or a list with one for each';
-const isPoolingName = (value: unknown): boolean =>
-  typeof value === 'string' && /^(gap|class-token|([1-9]\d?)x\2)$/.test(value);
-const pooling = z.custom<PoolingName>(isPoolingName, { error: poolings }).transform((value): Pooling => {
-  if (value === 'class-token') return { kind: 'class-token' };
-  return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
-});
-
-const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').min(1, { error: 'at least one stage' });
-
-const gates = z
-  .strictObject(
-    {
-      /** Stages, counted from 1, after which a gate sits; never the last stage. */
-      after: stages,
-      /** One for all gates, or a list with one for each. Default `gap`. */
-      pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
-      /** Default `hinge`. */
-      loss: choice(lossNames).default('hinge'),
-      /** What is held against the threshold. Default `max`: the largest distance (the paper's). */
-      confidence: choice(confidenceKinds).default('max'),
-      /** lambda of lambda/2 |w|^2. Default 0.002. */
-      l2: real(1e-12, 1e3).default(0.002),
-      /**
-       * `optimum`: until the objective is shown to be within `gap` of its lowest value; `sgd`: stochastic steps alone, the
-       * paper's plain procedure. By default `sgd` for the hinge, `optimum` for cross-entropy.
-       */
-      solver: choice(solvers).optional(),
-      /** Relative duality gap that `optimum` reaches, hinge: in every class. Default 0.001. */
-      gap: real(1e-9, 1).default(0.001),
-      /** Passes over the training images, with `optimum` at most so many. By default 20; hinge to its `optimum`: 300. */
-      epochs: whole(1, 100_000).optional(),
-      /** Images of a stochastic step. Default 512. */
-      batchSize: whole(1, 1_000_000).default(512),
-    },
-    { error: 'an object: { after: [1, 2] }' },
-  )
-  .transform(withDefaults);
 
 const validation = z.discriminatedUnion(
   'kind',
@@ -155,7 +107,7 @@ const base = z.strictObject({
   title: text('one line of text', /^[^\n]+$/),
   /**
    * `<architecture>-<dataset>`, see `dgate list networks`; an ONNX file: `onnxNetwork('model.onnx')`; or several networks,
-   * one after the other, without `gates`: `cascade([{ network, checkpoint }, ...])`.
+   * one after the other, with gates inside or without: `cascade([{ network, checkpoint, gates }, ...])`.
    */
   network: z.union([text(networks, /^\S+$/), onnxNetworkSchema, cascadeSchema], { error: networks }),
   /** Images of a user's ONNX network: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
@@ -176,7 +128,7 @@ const base = z.strictObject({
   trainImages: whole(1).optional(),
   /** Number of test images, a stratified choice; all by default. */
   testImages: whole(1).optional(),
-  gates,
+  gates: gatesSchema,
   thresholds,
   /**
    * Networks on the same classes that stand beside the rows, `[{ network, checkpoint }]`; with a list, also an empty one, what
@@ -236,27 +188,54 @@ export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 /** What does not fit between a cascade and the rest of its experiment. */
 function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: given }: Experiment): OptionProblem[] {
   if (!isCascade(network)) return [];
-  const derived = gates.parse(withCascadeGates({ network })['gates']);
+  const derived = gatesSchema.parse(withCascadeGates({ network })['gates']);
   const onnxOnly = network.networks.every((member) => typeof member.network !== 'string');
-  const exits = 'left out: an image can leave after each network of a cascade';
+  const exits =
+    'left out: an image can leave after each network of a cascade, and at the gates that a network has itself';
   const named = "left out: the networks' names say it; with ONNX files only";
   const all: [wrong: boolean, path: string, input: unknown, message: string][] = [
     [JSON.stringify(given) !== JSON.stringify(derived), 'gates', given, exits],
     [checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: each network of a cascade has its own'],
-    [trainImages !== undefined, 'trainImages', trainImages, 'left out: a cascade trains nothing'],
+    [
+      trainImages !== undefined && !learns(network),
+      'trainImages',
+      trainImages,
+      'left out: a cascade without gates trains nothing',
+    ],
     [onnxOnly && dataset === undefined, 'dataset', dataset, images],
     [!onnxOnly && dataset !== undefined, 'dataset', dataset, named],
   ];
-  return all.flatMap(([wrong, path, input, message]) => (wrong ? [{ path: [path], message, input }] : []));
+  return [
+    ...all.flatMap(([wrong, path, input, message]) => (wrong ? [{ path: [path], message, input }] : [])),
+    ...network.networks.flatMap(({ gates: own }, i) =>
+      own === undefined ? [] : gateProblems(['network', 'networks', i, 'gates'], own),
+    ),
+  ];
+}
+
+/** What does not fit between the values of some gates. @param path where they stand in the definition */
+function gateProblems(
+  path: readonly PropertyKey[],
+  { after, pooling }: Pick<Experiment['gates'], 'after' | 'pooling'>,
+) {
+  const ascending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
+  const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
+  const misfit = Array.isArray(pooling) && pooling.length !== after.length;
+  return [
+    ...(ascending
+      ? []
+      : [{ path: [...path, 'after'], message: 'stages in their order, none twice: [1, 2]', input: after }]),
+    ...(misfit ? [{ path: [...path, 'pooling'], message: poolings, input: pooling }] : []),
+  ];
 }
 
 /** What does not fit between the values of an experiment. */
 function problemsOf(experiment: Experiment): OptionProblem[] {
   const { network, dataset, checkpoint, gates, thresholds, analysis } = experiment;
-  const { after, pooling } = gates;
+  const { after } = gates;
   const { fixed, margins, budgets = [], disagreements = [], guarantee } = thresholds;
   const isOwn = typeof network !== 'string' && !isCascade(network);
-  const problems = cascadeProblems(experiment);
+  const problems: OptionProblem[] = [...cascadeProblems(experiment), ...gateProblems(['gates'], gates)];
   const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {
     if (wrong) problems.push({ path: path.split('.'), message, input });
   };
@@ -264,14 +243,10 @@ function problemsOf(experiment: Experiment): OptionProblem[] {
     const valid = `${after.length === 1 ? 'one threshold' : `${after.length} thresholds`}, one for each gate`;
     refuse(row.length !== after.length, `thresholds.fixed.${index}`, row, valid);
   });
-  const ascending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
-  refuse(!ascending, 'gates.after', after, 'stages in their order, none twice: [1, 2]');
   refuse(isOwn && dataset === undefined, 'dataset', undefined, images);
   const named = "left out: the network's name says it; with onnxNetwork(...) only";
   refuse(typeof network === 'string' && dataset !== undefined, 'dataset', dataset, named);
   refuse(isOwn && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights');
-  const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
-  refuse(Array.isArray(pooling) && pooling.length !== after.length, 'gates.pooling', pooling, poolings);
   const rows =
     fixed.length + margins.length + budgets.length + disagreements.length + (guarantee === undefined ? 0 : 1);
   const oneRow = 'at least one margin, budget or row of fixed thresholds, or an analysis';

@@ -10,6 +10,7 @@ import { type AboutGated, gatedMetadata, readGatedFile } from '../onnx/gated-fil
 import { version } from '../project.js';
 import type { RunContext } from '../run/context.js';
 import type { Row } from '../run/search.js';
+import { networksOf } from '../run/source.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import type { Guarantee } from '../thresholds/guarantee.js';
@@ -158,7 +159,7 @@ async function verify(
 
 /** Everything that the file says of itself. */
 function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Guarantee | undefined): AboutGated {
-  const { experiment, source, gates, test, flops, parts, costs } = opened;
+  const { experiment, source, gates, exits, test, flops, parts, costs } = opened;
   const thresholds = row.thresholds[0]!;
   const { scores, images } = parts[0]!.evaluation;
   const { checkpoint } = source;
@@ -172,8 +173,11 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Guar
       'class; an image leaves where the confidence is >= the threshold',
     classes: [...test.classes],
     preprocessing: describePixels(source.preprocessing, test),
-    gates: gates.map(({ place, gate }) => ({ stage: place.stage, features: gate.features })),
-    ...(source.earlier && { networks: [...source.earlier, source].map(({ network }) => network.name) }),
+    gates: gates.map(({ gate: { features } }, i) => {
+      const { network, place } = exits[i]!;
+      return { ...(source.earlier && { network: network + 1 }), ...(place && { stage: place.stage }), features };
+    }),
+    ...(source.earlier && { networks: networksOf(source).map(({ network }) => network.name) }),
     confidence: experiment.gates.confidence,
     thresholds: [...floatThresholds(thresholds)],
     expected: expectedOf(evaluate(scores, thresholds, costs, images), opened, flops.flops),

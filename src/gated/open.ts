@@ -3,12 +3,13 @@ import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/flops.js';
-import type { GatedSource } from '../onnx/loaded.js';
+import type { GatedSource, LoadedMember } from '../onnx/loaded.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
+import type { Exit, Plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
-import type { NetworkSource } from '../run/source.js';
-import { openStages, type Stages } from '../run/stages.js';
+import { type NetworkSource, networksOf } from '../run/source.js';
+import { openStages, type SplitFeatures } from '../run/stages.js';
 import { canonicalJson } from '../store/files.js';
 import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
 
@@ -18,8 +19,10 @@ export interface OpenGated {
   readonly source: NetworkSource;
   /** The network with its weights; of a cascade all its networks. @throws InputError where their pixels differ */
   readonly lowered: () => Promise<GatedSource>;
-  /** Gates in the order of their stages, weights read; of a cascade one, without weights, for each network but the last. */
+  /** One for each exit but the last, weights read; without weights where a network of a cascade ends. */
   readonly gates: readonly PlacedGate[];
+  /** What each exit is, the last included. */
+  readonly exits: readonly Exit[];
   readonly flops: NetworkFlops;
   /** FLOPs of an image by the exit that it takes, the original classifier last. */
   readonly costs: ExitCosts;
@@ -52,12 +55,16 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
   const cached = await stages.train();
   const scores = await stages.score(cached, experiment.gates.confidence);
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const gates = await Promise.all(cached.map(async ({ load }, i) => ({ place: plan.places[i]!, gate: await load() })));
+  const trained = await Promise.all(cached.map(({ load }) => load()));
+  const gates = plan.exits.slice(0, -1).map((exit): PlacedGate => {
+    return exit.place === undefined ? endOf(exit, features) : { place: exit.place, gate: trained.shift()! };
+  });
   return {
     experiment,
     source,
-    lowered: () => loadedFrom(source),
-    gates: [...exitsOfCascade(stages), ...gates],
+    lowered: () => loadedFrom(source, plan, gates),
+    gates,
+    exits: plan.exits,
     flops: plan.flops,
     costs: plan.costs,
     test: stages.testImages,
@@ -69,17 +76,16 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
   };
 }
 
-/** The exits of a cascade, as gates that have nothing to compute. */
-function exitsOfCascade({ source, features }: Stages): PlacedGate[] {
-  const { classes } = features.test;
+/** The end of a network of a cascade, as a gate that has nothing to compute. */
+function endOf({ network }: Exit, { test: { classes } }: SplitFeatures): PlacedGate {
   const gate = { features: classes, classes, weights: new Float32Array(), bias: new Float32Array() };
-  return (source.earlier ?? []).map((_, i) => ({ place: { stage: i + 1, pooling: { kind: 'gap' } }, gate }));
+  return { place: { stage: network + 1, pooling: { kind: 'gap' } }, gate };
 }
 
-async function loadedFrom(source: NetworkSource): Promise<GatedSource> {
+async function loadedFrom(source: NetworkSource, { exits }: Plan, all: readonly PlacedGate[]): Promise<GatedSource> {
   if (source.earlier === undefined) return source.lowered();
-  const members = [];
-  for (const { network, preprocessing, lowered } of [...source.earlier, source]) {
+  const members: LoadedMember[] = [];
+  for (const [i, { network, preprocessing, lowered }] of networksOf(source).entries()) {
     const pixels = ({ network: { input }, preprocessing: { mean: _, std: __, ...geometry } }: PixelsOf): string =>
       canonicalJson([input, geometry]);
     if (pixels({ network, preprocessing }) !== pixels(source)) {
@@ -89,7 +95,8 @@ async function loadedFrom(source: NetworkSource): Promise<GatedSource> {
           'valid in one graph: the same size, crop and order of channels',
       );
     }
-    members.push({ loaded: await lowered(), preprocessing });
+    const gates = all.filter((_, k) => exits[k]!.network === i && exits[k]!.place !== undefined);
+    members.push({ loaded: await lowered(), preprocessing, gates, isCut: false });
   }
   return { network: source.network, members };
 }

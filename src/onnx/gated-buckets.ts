@@ -106,7 +106,7 @@ function writeNextPart(
   const origins = at.origins === undefined ? positions : builder.node('Gather', [at.origins, positions], { axis: 0 });
   const padding = builder.ints('padding', new Array<number>(spec.sizes.at(-1)!).fill(0));
   const padded = builder.node('Concat', [positions, padding], { axis: 0 });
-  const values = part === spec.parts.count - 1 ? 1 : 1 + at.next.length;
+  const values = part === spec.parts.count - 1 ? 1 : 1 + (spec.parts.handsOn?.(part) ?? 1);
   const [found, ...next] = writeForBucket(builder, { remaining, values }, spec.sizes, (branch, size) => {
     const rows = branch.node('Slice', [padded, branch.ints('none', [0]), branch.ints(`size${size}`, [size])]);
     const gathered = at.next.map((value) => branch.node('Gather', [value, rows], { axis: 0 }));

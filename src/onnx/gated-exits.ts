@@ -21,6 +21,8 @@ export const gatedGraphNames = {
 /** A gated network in parts, one for each exit: from the previous exit (the first: from the image) to this one. */
 export interface Parts {
   readonly count: number;
+  /** How many values a part that is not the last hands on; one, where this is left out. */
+  readonly handsOn?: (part: number) => number;
   /**
    * Writes one part. A part can be written several times, into several branches.
    *
@@ -111,6 +113,7 @@ export function inputThresholds(builder: GraphBuilder, gates: number): string[] 
 export function splitThresholds(builder: GraphBuilder, gates: number): string[] {
   const { thresholds } = gatedGraphNames;
   if (gates === 1) return [thresholds];
+  if (gates === 0) return [];
   const names = Array.from({ length: gates }, (_, gate) => thresholdName(gate));
   const sizes = builder.ints('one_each', new Array<number>(gates).fill(1));
   builder.nodes('Split', [thresholds, sizes], { axis: 0 }, names);

@@ -12,6 +12,7 @@ const FORMAT = 1;
 const PREFIX = 'dgate.';
 
 const share = z.number().min(0).max(1);
+const counted = z.number().int().min(1);
 const side = z.number().int().min(1).max(4096);
 const threshold = z.union([z.number(), z.literal('Infinity').transform(() => Number.POSITIVE_INFINITY)]);
 
@@ -34,13 +35,16 @@ const aboutSchema = z.strictObject({
     interpolation: z.enum(['bilinear', 'bicubic']),
     squash: z.boolean(),
   }),
-  gates: z.array(z.strictObject({ stage: z.number().int().min(1), features: z.number().int().min(1) })).min(1),
-  /** Of a cascade its networks; `gates` are then the exits behind them, `stage` counts networks. */
+  /** Every exit but the last. Of a cascade each has its network, counted from 1; without a stage it is that network's classifier. */
+  gates: z.array(
+    z.strictObject({ network: counted.optional(), stage: counted.optional(), features: z.number().int().min(1) }),
+  ),
+  /** Of a cascade its networks. */
   networks: z.array(z.string()).min(2).optional(),
   /** The confidence that is compared with the thresholds. */
   confidence: z.enum(confidenceKinds),
   /** Thresholds of the row that was exported, exact as float32. */
-  thresholds: z.array(threshold).min(1),
+  thresholds: z.array(threshold),
   /** Results of these thresholds on images that they were not chosen on. */
   expected: z.strictObject({
     images: z.number().int().min(1),

@@ -58,22 +58,34 @@ export function gatedModel(
 }
 
 /**
- * The parts of a cascade: its networks, each from the pixels of an image to its logits.
+ * The parts of a cascade: those of its networks, one behind the other. Each network begins with the pixels of an image, which
+ * its parts hand on to the networks behind it.
  *
  * @param type of the pixels: bytes 0-255, or floats that are normalised for the last network
  */
 function cascadeParts({ members }: LoadedCascade, type: 'uint8' | 'float'): Parts {
-  const parts = members.map(({ loaded }) => networkParts(loaded, []));
   const given = members.at(-1)!.preprocessing;
+  const write = type === 'uint8' ? writeNormalisation : writeRenormalisation(given);
+  const networks = members.map(({ loaded, gates }) => networkParts(loaded, gates));
+  const all = networks.flatMap(({ count }, network) => {
+    const exits = members[network]!.isCut ? count - 1 : count;
+    return Array.from({ length: exits }, (_, part) => ({ network, part, isLast: part === exits - 1 }));
+  });
   return {
-    count: members.length,
-    write(builder, part, [pixels]) {
-      const { preprocessing } = members[part]!;
-      const write = type === 'uint8' ? writeNormalisation : writeRenormalisation(given);
-      const written = builder.prefixed(`network${part + 1}/`, () =>
-        parts[part]!.write(builder, 0, [write(builder, pixels!, preprocessing)]),
-      );
-      return { distances: written.distances, next: [pixels!] };
+    count: all.length,
+    handsOn: (position) => {
+      const { network, isLast } = all[position]!;
+      return isLast || network === members.length - 1 ? 1 : 2;
+    },
+    write(builder, position, inputs) {
+      const { network, part, isLast } = all[position]!;
+      const pixels = inputs.at(-1)!;
+      const { distances, next } = builder.prefixed(`network${network + 1}/`, () => {
+        const start = part === 0 ? write(builder, pixels, members[network]!.preprocessing) : inputs[0]!;
+        return networks[network]!.write(builder, part, [start]);
+      });
+      if (network === members.length - 1) return { distances, next };
+      return { distances, next: [...(isLast ? [] : next), pixels] };
     },
   };
 }

@@ -1,5 +1,6 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
+import type { PlacedGate } from '../gates/contracts.js';
 import type { LoweredNetwork } from '../networks/lower.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
 import type { Dialect } from './builder.js';
@@ -17,11 +18,20 @@ export type LoadedNetwork = LoweredNetwork | UserNetwork;
 /** Requested outputs of a network: only the features of its gates, or also its logits (the default). */
 export type NetworkOutputs = 'features' | 'features and logits';
 
-/** Networks one after the other, with the same classes and pixels; the counterpart of one network with gates. */
+/** Networks one after the other, on the same classes; the counterpart of one network with gates. */
 export interface LoadedCascade {
   /** The last one. */
   readonly network: LoadedNetwork['network'];
-  readonly members: readonly { readonly loaded: LoadedNetwork; readonly preprocessing: Preprocessing }[];
+  readonly members: readonly LoadedMember[];
+}
+
+/** A network of a cascade with the gates inside it. */
+export interface LoadedMember {
+  readonly loaded: LoadedNetwork;
+  readonly preprocessing: Preprocessing;
+  readonly gates: readonly PlacedGate[];
+  /** Whether it ends at the last of its gates, which takes the place of its classifier. */
+  readonly isCut: boolean;
 }
 
 /** What a graph with exits is written from. */

@@ -8,11 +8,11 @@ import { flatten } from '../store/sealed.js';
 import type { Entry, Manifest, Store } from '../store/store.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extractionOf, extractLater } from './extract.js';
-import { openImages } from './images.js';
+import { openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
 import { scoresEntry } from './score.js';
 import { mapSplits } from './splits.js';
-import { setsIn } from './stages.js';
+import { setsIn, trainingSets } from './stages.js';
 import { gateEntries } from './train.js';
 
 /** A stage of a run that has not begun. */
@@ -40,12 +40,11 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   const source = await openSource(context, experiment, planned);
   const past = await manifestsOf(context.store);
   const stages: PlannedStage[] = [];
-  const sets = await eachInTurn([...(source.earlier ?? []), source], async (one, i) => {
-    const { flops, network } = planned.members?.[i] ?? planned;
-    const { places } = planned;
+  const members = await openMembers(context, experiment, planned, source);
+  const sets = await eachInTurn(members, ({ source: one, images, plan: { flops, places, network } }) => {
     const width = gateFeatureCounts(network, places).reduce((sum, count) => sum + count, 0);
-    const last = flops.stages[Math.max(...experiment.gates.after) - 1] ?? { cumulativeFlops: 0 };
-    return mapSplits(await openImages(context, experiment, one), async (split, label) => {
+    const last = flops.stages[(places.at(-1)?.stage ?? 0) - 1] ?? { cumulativeFlops: 0 };
+    return mapSplits(images, async (split, label) => {
       const { entry, name, wanted } = extractionOf(context, one, split, places, engine, label);
       const perImage = wanted === 'features' ? last.cumulativeFlops : flops.flops;
       const bytes = split.count * 4 * (width + split.classes.length);
@@ -54,11 +53,10 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
       return extractLater(context, one, split, places, engine, label);
     });
   });
-  const { train } = sets.at(-1)!;
-  const gates = train === undefined ? [] : gateEntries(context, experiment, train, engine);
-  for (const [index, { entry }] of gates.entries()) {
-    const stage = `gate ${index + 1} (stage ${experiment.gates.after[index]})`;
-    stages.push(await stageOf(stage, entry, past, { images: train!.count }));
+  const trains = trainingSets(sets);
+  const gates = gateEntries(context, experiment, trains, engine);
+  for (const { entry, label, network } of gates) {
+    stages.push(await stageOf(label, entry, past, { images: trains[network]!.count }));
   }
   for (const [split, label] of [['heldOut', 'held-out'] as const, ['test', 'test'] as const]) {
     const of = setsIn(sets, split);

@@ -6,7 +6,7 @@ import { codeOf, hashesIn } from '../store/code.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import { readableJson } from '../store/sealed.js';
 import { LazyEngine, type RunContext } from './context.js';
-import { hashesOf, openImages } from './images.js';
+import { hashesOf, imagesOfAll, openMembers } from './images.js';
 import { openSource, plan } from './plan.js';
 import type { NetworkSource } from './source.js';
 
@@ -56,13 +56,17 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
 /** Where checkpoints lie does not count, only what is in them. */
 function withoutCheckpoints(network: Experiment['network']): unknown {
   if (!isCascade(network)) return network;
-  return { ...network, networks: network.networks.map((member) => member.network) };
+  const networks = network.networks.map(({ network: one, gates }) =>
+    gates === undefined ? one : { network: one, gates },
+  );
+  return { ...network, networks };
 }
 
 /** What decides the result of a run that has not begun. Opens its network and its images, and computes nothing. */
 export async function openBasis(context: RunContext, experiment: Experiment): Promise<RunBasis> {
-  const source = await openSource(context, experiment, await plan(experiment));
-  const imageHashes = hashesOf(await openImages(context, experiment, source));
+  const planned = await plan(experiment);
+  const source = await openSource(context, experiment, planned);
+  const imageHashes = hashesOf(imagesOfAll(await openMembers(context, experiment, planned, source)));
   return { experiment, source, engine: new LazyEngine(experiment.engine), imageHashes };
 }
 

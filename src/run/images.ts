@@ -3,11 +3,12 @@ import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
-import { isCascade } from '../experiment/cascade.js';
+import { learns } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { classCount } from '../networks/onnx.js';
 import type { RunContext } from './context.js';
-import type { NetworkSource } from './source.js';
+import { eachInTurn, type Plan } from './plan.js';
+import { type NetworkSource, networksOf } from './source.js';
 import type { BySplit } from './splits.js';
 
 /** The images of a run; no image is in two of them. */
@@ -35,12 +36,38 @@ export async function openSplit(
   return dataset.load(dataRoot, split, source.preprocessing);
 }
 
-/** Opens the images of a run. */
+/** A network of an experiment with its images: of a cascade one of several, else the only one. */
+export interface Member {
+  readonly source: NetworkSource;
+  readonly plan: Plan;
+  readonly images: Images;
+}
+
+/** Every network of an experiment, in order, with the images that it is run on: training images only where it has gates. */
+export function openMembers(
+  context: RunContext,
+  experiment: Experiment,
+  planned: Plan,
+  source: NetworkSource,
+): Promise<Member[]> {
+  return eachInTurn(networksOf(source), async (each, i) => {
+    const own = planned.members?.[i] ?? planned;
+    const { train, ...others } = await openImages(context, experiment, each);
+    const learnt = own.places.length > 0 && train !== undefined ? { train } : {};
+    return { source: each, plan: own, images: { ...learnt, ...others } };
+  });
+}
+
+/** The images of all networks of a cascade: the last one's, and those that gates inside others learn from. */
+export const imagesOfAll = (members: readonly Member[]): Images =>
+  Object.assign({}, ...members.map(({ images }) => images)) as Images;
+
+/** Opens the images of a run, as one of its networks wants them. */
 export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
   const { seed, trainImages, testImages } = experiment;
   const { validation } = experiment.thresholds;
-  const learns = !isCascade(experiment.network);
-  const train = learns || validation.kind === 'held-out' ? await openSplit(context, source, 'train') : undefined;
+  const isLearning = learns(experiment.network);
+  const train = isLearning || validation.kind === 'held-out' ? await openSplit(context, source, 'train') : undefined;
   const test = subset(await openSplit(context, source, 'test'), testImages, seed, 'testImages');
   if (validation.kind === 'cross-fit') {
     const least = validation.folds;
@@ -53,7 +80,7 @@ export async function openImages(context: RunContext, experiment: Experiment, so
   const held = await source.heldOut();
   const others = selectImages(train, allBut(held, train.count, source));
   return {
-    ...(learns && { train: subset(others, trainImages, seed, 'trainImages') }),
+    ...(isLearning && { train: subset(others, trainImages, seed, 'trainImages') }),
     heldOut: selectImages(train, held),
     test,
   };

@@ -19,11 +19,22 @@ export interface Plan {
   readonly members?: readonly Plan[];
   /** The network itself, where it is a user's ONNX file. */
   readonly user?: UserNetwork;
+  /** Where its gates sit; of a cascade `members` say it. */
   readonly places: readonly GatePlace[];
+  /** Every way out in the order of its cost, the original classifier last. */
+  readonly exits: readonly Exit[];
   readonly flops: NetworkFlops;
   readonly costs: ExitCosts;
-  /** FLOPs of each exit where only some gates (of a cascade, networks) are used (positions from 0, ascending), the original classifier last. */
-  readonly costsOf: (gates: readonly number[]) => ExitCosts;
+  /** FLOPs of each exit where only some are used besides the last, the original classifier (positions from 0, ascending). */
+  readonly costsOf: (exits: readonly number[]) => ExitCosts;
+}
+
+/** A way out of a network, or of one of a cascade's. */
+export interface Exit {
+  /** Position of the network in the cascade, from 0. */
+  readonly network: number;
+  /** Where the gate sits; absent for the network's own classifier. */
+  readonly place?: GatePlace;
 }
 
 /**
@@ -47,7 +58,14 @@ export async function plan(experiment: Experiment): Promise<Plan> {
     const chosen = (of: readonly number[]): number[] => gates.map((gate) => of[gate]!);
     return exitCosts(chosen(cumulative), chosen(gateFlops), flops.flops);
   };
-  return { network, ...(user && { user }), places, flops, costs: costsOf([...places.keys()]), costsOf };
+  const exits = [...places.map((place) => ({ network: 0, place })), { network: 0 }];
+  return { network, ...(user && { user }), places, exits, flops, costs: costsOf([...places.keys()]), costsOf };
+}
+
+/** FLOPs of each exit of a system that uses some exits only (ascending; the original may be the last of them). */
+export function costsOfExits({ costsOf, costs }: Pick<Plan, 'costs' | 'costsOf'>, exits: readonly number[]): ExitCosts {
+  const original = costs.length - 1;
+  return exits.at(-1) === original ? costsOf(exits.slice(0, -1)) : costsOf(exits).slice(0, -1);
 }
 
 /** Only a user's ONNX file needs its readers, and ONNX Runtime before anything runs. */
@@ -73,32 +91,35 @@ export async function openSource(context: RunContext, experiment: Experiment, pl
   return openNetwork(networkByName(planned.network.name), experiment.checkpoint, modelsRoot, progress);
 }
 
-/** An experiment of each network of a cascade alone, without gates; of another network the experiment itself. */
+/** An experiment of each network of a cascade alone, with the gates inside it; of another network the experiment itself. */
 export function membersOf(experiment: Experiment): Experiment[] {
   const { network: chosen, gates } = experiment;
   if (!isCascade(chosen)) return [experiment];
   const named = chosen.networks.find(({ network }) => typeof network === 'string')?.network;
   const dataset = typeof named === 'string' ? networkByName(named).dataset : experiment.dataset;
-  return chosen.networks.map(({ network, checkpoint }) => ({
+  return chosen.networks.map(({ network, checkpoint, gates: inside }) => ({
     ...experiment,
-    // A network of a cascade needs no place for a gate.
-    network: typeof network === 'string' ? network : { ...network, gatesAfter: [] },
+    // A network without gates needs no place for one.
+    network: typeof network === 'string' || inside !== undefined ? network : { ...network, gatesAfter: [] },
     checkpoint,
     dataset: typeof network === 'string' ? undefined : dataset,
-    gates: { ...gates, after: [] },
+    gates: inside === undefined ? { ...gates, after: [] } : { ...inside, confidence: gates.confidence },
   }));
 }
 
 /**
- * The plan of a cascade: its exits are its networks, and an image has cost all networks that it has been through.
+ * The plan of a cascade: its exits are those of its networks, and an image has cost all networks that it has been through,
+ * each up to the last exit that is used there.
  *
  * @param members each network alone, in order
  * @throws InputError where they tell different classes apart, or one is no dearer than the one before
  */
 function cascadePlan(members: readonly Plan[]): Plan {
-  const networks = members.map(({ network }) => network);
   const last = members.at(-1)!;
-  sameClasses(networks, 'cascade');
+  sameClasses(
+    members.map(({ network }) => network),
+    'cascade',
+  );
   const problems = members.slice(1).flatMap(({ network, flops }, i): string[] => {
     const before = members[i]!;
     if (before.flops.flops < flops.flops) return [];
@@ -107,14 +128,24 @@ function cascadePlan(members: readonly Plan[]): Plan {
     return [`cascade: ${before.network.name}, then ${network.name}: ${costs}; ${valid}`];
   });
   if (problems.length > 0) throw new InputError(problems);
-  const costsOf = (gates: readonly number[]): number[] => {
-    let sum = 0;
-    return [...gates, networks.length - 1].map((position) => {
-      sum += members[position]!.flops.flops;
-      return sum;
+  const exits = members.flatMap((member, network) => member.exits.map((exit) => ({ ...exit, network })));
+  const costsOf = (asked: readonly number[]): number[] => {
+    const used = [...asked, exits.length - 1];
+    let spent = 0;
+    return members.flatMap((member, network) => {
+      const first = exits.findIndex((exit) => exit.network === network);
+      const own = used.filter((position) => exits[position]!.network === network);
+      if (own.length === 0) return [];
+      const before = spent;
+      const costs = costsOfExits(
+        member,
+        own.map((position) => position - first),
+      ).map((cost) => before + cost);
+      spent = costs.at(-1)!;
+      return costs;
     });
   };
-  return { ...last, members, places: [], costs: costsOf([...members.keys()].slice(0, -1)), costsOf };
+  return { ...last, members, places: [], exits, costs: costsOf([...exits.keys()].slice(0, -1)), costsOf };
 }
 
 /** @throws InputError where networks tell different classes apart. @param where they stand in the definition */

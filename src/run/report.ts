@@ -16,9 +16,10 @@ import { readableJson, readSealed, writeSealed } from '../store/sealed.js';
 import { sweep } from '../store/sweep.js';
 import { runFolder } from './identity.js';
 import type { RunOutcome } from './outcome.js';
+import { membersOf } from './plan.js';
 import { type RunRecord, runDocument, runRecord } from './record.js';
 import { tableRows, thresholdFacts } from './rows.js';
-import type { NetworkSource } from './source.js';
+import { type NetworkSource, networksOf } from './source.js';
 import { speedSource } from './speeds.js';
 
 /** The console report: title, tables, what became of the paper's claims, and what the numbers rest on. */
@@ -49,7 +50,7 @@ function runFacts(outcome: RunOutcome): [name: string, value: string][] {
   const { experiment, splits, source, engine, timing } = outcome;
   const speed = speedSource(timing);
   return [
-    ...(source.earlier === undefined ? gateFacts(outcome) : cascadeFacts(outcome, [...source.earlier, source])),
+    ...(source.earlier === undefined ? gateFacts(outcome) : cascadeFacts(outcome, networksOf(source))),
     ['Validation', splits.validation],
     ...thresholdFacts(outcome),
     ['Test', `${splits.test.toLocaleString('en')} images`],
@@ -63,20 +64,43 @@ function networkFact({ network, checkpoint: { known, path, sha256 } }: NetworkSo
   return `${network.name}, checkpoint ${known?.id ?? basename(path)} (sha256 ${sha256.slice(0, 12)})`;
 }
 
-function cascadeFacts({ experiment, exitCosts }: RunOutcome, sources: readonly NetworkSource[]): [string, string][] {
-  const costs = exitCosts.map((cost, i) => cost - (exitCosts[i - 1] ?? 0));
-  const line = (source: NetworkSource, i: number): [string, string] => {
-    return [i === 0 ? 'Networks' : '', `${networkFact(source)}, ${(costs[i]! / 1e9).toPrecision(3)} GFLOPs`];
-  };
+function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): [string, string][] {
+  const { experiment, exitCosts, gates, splits } = outcome;
+  const members = membersOf(experiment);
+  // Where each network's own classifier stands among the exits: behind its gates.
+  const ends = members.map((_, i) =>
+    members.slice(0, i + 1).reduce((sum, { gates }) => sum + gates.after.length + 1, -1),
+  );
   return [
-    ...sources.map(line),
-    ['', `one after the other; confidence ${experiment.gates.confidence}; nothing is trained`],
+    ...sources.flatMap((source, i): [string, string][] => {
+      const cost = exitCosts[ends[i]!]! - (exitCosts[ends[i - 1] ?? -1] ?? 0);
+      const own = gates.filter(({ network }) => network === i);
+      const fact = `${networkFact(source)}, ${(cost / 1e9).toPrecision(3)} GFLOPs`;
+      const inside = own.length === 0 ? [] : [`with gates ${gateWords(own, members[i]!.gates)}`];
+      return [[i === 0 ? 'Networks' : '', fact], ...inside.map((words): [string, string] => ['', words])];
+    }),
+    [
+      '',
+      `one after the other; confidence ${experiment.gates.confidence}${gates.length === 0 ? '; nothing is trained' : ''}`,
+    ],
+    ...(gates.length === 0 ? [] : [trainFact(splits.train)]),
   ];
 }
 
-function gateFacts(outcome: RunOutcome): [string, string][] {
-  const { experiment, splits, source, gates } = outcome;
-  const { loss, l2, confidence } = experiment.gates;
+const trainFact = (images: number): [string, string] => ['Train', `${images.toLocaleString('en')} images`];
+
+function gateFacts({ experiment, splits, source, gates }: RunOutcome): [string, string][] {
+  const [where, how] = gateWords(gates, experiment.gates).split('; ');
+  return [
+    ['Network', networkFact(source)],
+    ['Gates', where!],
+    ['', `${how}, confidence ${experiment.gates.confidence}`],
+    trainFact(splits.train),
+  ];
+}
+
+/** Where the gates of one network sit; how they were trained. */
+function gateWords(gates: RunOutcome['gates'], asked: InsideGates): string {
   const places = gates.map(({ stage, pooling, features, objective, worstGap }) => {
     const cells =
       pooling.kind === 'grid'
@@ -87,17 +111,13 @@ function gateFacts(outcome: RunOutcome): [string, string][] {
     const shown = worstGap === undefined ? '' : `, gap ${percentOf(worstGap)}`;
     return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)}${shown})`;
   });
-  return [
-    ['Network', networkFact(source)],
-    ['Gates', `after stages ${places.join(', ')}`],
-    ['', `${loss}, lambda ${l2}, ${trainingFact(outcome)}, confidence ${confidence}`],
-    ['Train', `${splits.train.toLocaleString('en')} images`],
-  ];
+  return `after stages ${places.join(', ')}; ${asked.loss}, lambda ${asked.l2}, ${trainingFact(gates, asked)}`;
 }
 
-/** How the gates were trained, and which of them are not as near to the optimum as asked. */
-function trainingFact({ experiment, gates }: RunOutcome): string {
-  const { solver, epochs, gap } = experiment.gates;
+type InsideGates = Omit<RunOutcome['experiment']['gates'], 'confidence'>;
+
+/** How gates were trained, and which of them are not as near to the optimum as asked. */
+function trainingFact(gates: RunOutcome['gates'], { solver, epochs, gap }: InsideGates): string {
   if (solver === 'sgd') return `${epochs} epochs`;
   const missed = gates.flatMap(({ worstGap }, i) => {
     if (worstGap !== undefined && worstGap <= gap) return [];

@@ -7,6 +7,7 @@ import { searches } from '../thresholds/methods.js';
 import { searchMethods } from '../thresholds/names.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import type { RunOutcome } from './outcome.js';
+import { membersOf } from './plan.js';
 import type { ChosenAgain, Row } from './search.js';
 import { originalSpeed, speedOf } from './speeds.js';
 
@@ -170,13 +171,14 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
 
 /** What the training of each gate reached; written to `gates.csv`. */
 export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' | 'gates'>): FindingTable[] {
-  const { loss, l2, solver, gap } = experiment.gates;
-  if (gates.length === 0) return []; // a cascade trains none
+  if (gates.length === 0) return []; // a cascade without gates trains none
+  const members = membersOf(experiment);
   return [
     {
       name: 'gates',
       title: 'Gates: objectives, and bounds of their distance to the lowest (relative duality gaps)',
       columns: [
+        ...(members.length > 1 ? ['network'] : []),
         'gate',
         'stage',
         'features',
@@ -188,8 +190,10 @@ export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' |
         'worst_class_gap',
         'asked_gap',
       ],
-      rows: gates.map(({ stage, features, objective, gap: reached, worstGap }, i) => {
+      rows: gates.map(({ network = 0, stage, features, objective, gap: reached, worstGap }, i) => {
+        const { loss, l2, solver, gap } = members[network]!.gates;
         return [
+          ...(members.length > 1 ? [network + 1] : []),
           i + 1,
           stage,
           features,

@@ -57,7 +57,10 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   };
   const found = {
     ...stages,
-    gates: gates.map(({ reached }, i) => ({ ...plan.places[i]!, features: features.train!.widths[i]!, ...reached })),
+    gates: gates.map(({ network, index, width, reached }) => {
+      const place = (plan.members?.[network] ?? plan).places[index]!;
+      return { ...place, features: width, ...reached, ...(plan.members && { network }) };
+    }),
     scores,
     rows,
     original: { ...accuracyOf(scores.test), flops: plan.flops.flops },
@@ -113,14 +116,16 @@ async function originsOf(
   const { confidence } = experiment.gates;
   const kept = async (set: FeatureSet, entry: Entry | undefined): Promise<Origin | undefined> =>
     (await set.origin()) ?? ((await entry?.manifest())?.notes['features'] as Origin | undefined);
-  const { train, heldOut } = features;
+  const { heldOut } = features;
   const ofSplit = (split: 'heldOut' | 'test') => {
     const all = setsIn(sets, split);
     const entry = scoresEntry(context, all, gates, confidence);
     return all.map((set) => kept(set, set === all.at(-1) ? entry : undefined));
   };
   return Promise.all([
-    ...(train === undefined ? [] : [kept(train, gates[0]?.entry)]),
+    ...sets.flatMap(({ train }, i) =>
+      train === undefined ? [] : [kept(train, gates.find(({ network }) => network === i)?.entry)],
+    ),
     ...(heldOut === undefined ? [] : ofSplit('heldOut')),
     ...ofSplit('test'),
   ]);

@@ -55,62 +55,72 @@ export function scoresEntry(
   });
 }
 
-/** Class and confidence of each image at each of these gates, not cached. */
+/** The weights of a gate, and which one it is. */
+type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load'>;
+
+/** Class and confidence of each image at each exit of these networks, not cached. */
 export async function computeScores(
   sets: readonly FeatureSet[],
-  gates: readonly Pick<CachedGate, 'index' | 'load'>[],
+  gates: readonly ScoringGate[],
   confidence: ConfidenceKind,
 ): Promise<Scores> {
-  const features = sets.at(-1)!;
-  const { count, classes } = features;
-  const loaded = await Promise.all(gates.map((gate) => gate.load()));
-  const scores = {
-    count,
-    classes: loaded.map(() => new Int32Array(count)),
-    confidences: loaded.map(() => new Float32Array(count)),
-    original: new Int32Array(count),
-    labels: new Int32Array(count),
-  };
-  let start = 0;
-  for await (const shard of features.shards()) {
-    scores.labels.set(shard.labels, start);
-    assertFinite(shard.logits, classes, start, "the network's logits");
-    scores.original.set(decide(shard.logits, classes, 'max').classes, start);
-    loaded.forEach((gate, index) => {
-      const x = shard.features(gates[index]!.index);
-      const d = distances(gate, x);
-      assertFinite(d, classes, start, `the distances of gate ${index + 1}`);
-      const decisions = decide(d, classes, confidence);
-      scores.classes[index]!.set(decisions.classes, start);
-      scores.confidences[index]!.set(decisions.confidences, start);
-    });
-    start += shard.count;
+  const all: Decisions[] = [];
+  let labels: Int32Array | undefined;
+  for (const [network, set] of sets.entries()) {
+    const own = gates.filter((gate) => gate.network === network);
+    const found = await answersOf(set, own, confidence, labels);
+    labels = found.labels;
+    all.push(...found.exits);
   }
-  if (sets.length === 1) return scores;
-  const earlier: Decisions[] = [];
-  for (const set of sets.slice(0, -1)) earlier.push(await answersOf(set, scores.labels, confidence));
+  const original = all.pop()!;
   return {
-    ...scores,
-    classes: [...earlier.flatMap((answers) => answers.classes), ...scores.classes],
-    confidences: [...earlier.flatMap((answers) => answers.confidences), ...scores.confidences],
+    count: original.classes.length,
+    classes: all.map(({ classes }) => classes),
+    confidences: all.map(({ confidences }) => confidences),
+    original: original.classes,
+    labels: labels!,
   };
 }
 
-/** What a network alone says of each image. @param labels of the same images */
-export async function answersOf(set: FeatureSet, labels: Int32Array, kind: ConfidenceKind): Promise<Decisions> {
-  const [classes, confidences] = [new Int32Array(labels.length), new Float32Array(labels.length)];
+/**
+ * What a network says of each image: at each of these gates of its own, and at the end.
+ *
+ * @param expected labels of the same images, as other networks of a cascade have them
+ */
+export async function answersOf(
+  set: FeatureSet,
+  gates: readonly ScoringGate[],
+  kind: ConfidenceKind,
+  expected?: Int32Array,
+): Promise<{ readonly labels: Int32Array; readonly exits: readonly Decisions[] }> {
+  const { count, classes } = set;
+  const loaded = await Promise.all(gates.map((gate) => gate.load()));
+  const labels = new Int32Array(count);
+  const exits = [...gates, undefined].map(() => ({
+    classes: new Int32Array(count),
+    confidences: new Float32Array(count),
+  }));
   let start = 0;
   for await (const shard of set.shards()) {
-    if (shard.labels.some((label, i) => label !== labels[start + i])) {
-      throw new Error('the networks of a cascade were run on different images');
+    labels.set(shard.labels, start);
+    const atGates = loaded.map((gate, i) => distances(gate, shard.features(gates[i]!.index)));
+    for (const [exit, d] of [...atGates, shard.logits].entries()) {
+      assertFinite(
+        d,
+        classes,
+        start,
+        exit < gates.length ? `the distances of gate ${exit + 1}` : "the network's logits",
+      );
+      const decisions = decide(d, classes, kind);
+      exits[exit]!.classes.set(decisions.classes, start);
+      exits[exit]!.confidences.set(decisions.confidences, start);
     }
-    assertFinite(shard.logits, set.classes, start, "a network's logits");
-    const decisions = decide(shard.logits, set.classes, kind);
-    classes.set(decisions.classes, start);
-    confidences.set(decisions.confidences, start);
     start += shard.count;
   }
-  return { classes, confidences };
+  if (expected !== undefined && (expected.length !== count || expected.some((label, i) => label !== labels[i]))) {
+    throw new Error('the networks of a cascade were run on different images');
+  }
+  return { labels, exits };
 }
 
 /** Nothing can be said of an image whose answer is no number: it would neither leave nor stay. @throws InputError */

@@ -45,6 +45,9 @@ export interface NetworkSource {
   readonly lowered: () => Promise<LoadedNetwork>;
 }
 
+/** A network with those before it in a cascade, in order. */
+export const networksOf = (source: NetworkSource): NetworkSource[] => [...(source.earlier ?? []), source];
+
 export interface CheckpointFile {
   readonly path: string;
   readonly sha256: string;

@@ -6,7 +6,7 @@ import type { Scores } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract, extractLater } from './extract.js';
 import type { FeatureSet } from './features.js';
-import { hashesOf, type Images, openImages } from './images.js';
+import { hashesOf, type Images, imagesOfAll, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
 import { scoreImages, scoresEntry } from './score.js';
 import type { NetworkSource } from './source.js';
@@ -60,21 +60,20 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const { seconds, timed } = stopwatch();
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  const sources = [...(source.earlier ?? []), source];
-  const opened = await timed('data', () => eachInTurn(sources, (each) => openImages(context, experiment, each)));
-  const images = opened.at(-1)!;
+  const opened = await timed('data', () => openMembers(context, experiment, planned, source));
+  const images = imagesOfAll(opened);
   const setsOf = (make: (...all: Parameters<typeof extract>) => FeatureSet | Promise<FeatureSet>) =>
-    eachInTurn(opened, (splits, i) =>
-      mapSplits(splits, (split, label) => make(context, sources[i]!, split, planned.places, engine, label)),
+    eachInTurn(opened, (one) =>
+      mapSplits(one.images, (split, label) => make(context, one.source, split, one.plan.places, engine, label)),
     );
   const lazy = await setsOf(extractLater);
   const sets = (await canWait(context, experiment, images, lazy, engine))
     ? lazy
     : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
-  const { train, heldOut } = features;
+  const { heldOut } = features;
   // Without the images that could not be decoded, so that positions mean the same in images, features and scores.
-  const usable: Images = await mapSplits(features, (set, _label, key) => set.imagesOf(images[key]!));
+  const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
   return {
     context,
     experiment,
@@ -87,7 +86,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     testImages: usable.test,
     engine,
     train: (as = experiment, wanted, within = context) =>
-      timed('train', () => (train === undefined ? [] : trainGates(within, as, train, engine, wanted))),
+      timed('train', () => trainGates(within, as, trainingSets(sets), engine, wanted)),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
         const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
@@ -114,8 +113,8 @@ async function canWait(
   // The features record which images cannot be decoded.
   if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
   if (await allComplete(sets.flatMap(everySplit))) return false;
-  const { train, heldOut } = sets.at(-1)!;
-  const gates = train === undefined ? [] : gateEntries(context, experiment, train, engine);
+  const { heldOut } = sets.at(-1)!;
+  const gates = gateEntries(context, experiment, trainingSets(sets), engine);
   const scored = [...(heldOut === undefined ? [] : ['heldOut' as const]), 'test' as const];
   const scores = scored.map((split) => scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence));
   if (!(await allComplete([...gates, ...scores.map((entry) => ({ entry }))]))) return false;
@@ -126,6 +125,10 @@ async function canWait(
 /** One split's features, of each network. */
 export const setsIn = (sets: readonly SplitFeatures[], split: 'heldOut' | 'test'): FeatureSet[] =>
   sets.map((features) => features[split]).filter((set) => set !== undefined);
+
+/** The features that each network's gates learn from; undefined for a network without gates. */
+export const trainingSets = (sets: readonly SplitFeatures[]): (FeatureSet | undefined)[] =>
+  sets.map(({ train }) => train);
 
 async function allComplete(results: readonly { readonly entry: Entry }[]): Promise<boolean> {
   for (const { entry } of results) if (!(await entry.isComplete())) return false;

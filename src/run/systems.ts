@@ -3,11 +3,11 @@ import { systemName } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { modelName } from '../report/rows.js';
-import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import type { Scores } from '../thresholds/evaluate.js';
 import { countOutcomes, type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import { extract } from './extract.js';
 import { openImages } from './images.js';
-import { membersOf, openSource, plan, sameClasses } from './plan.js';
+import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';
 import { answersOf } from './score.js';
 import type { Row } from './search.js';
 import type { SplitScores, Stages } from './stages.js';
@@ -41,7 +41,7 @@ export function staticSystem(name: string, answers: Int32Array, flops: number, s
 export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Array = scores.original): System[] {
   return [...scores.classes, scores.original].map((answers, exit) => {
     const [flops] = costsOfExits(plan, [exit]);
-    return staticSystem(exitName(plan.members, exit, scores.classes.length), answers, flops!, {
+    return staticSystem(exitName(plan, exit), answers, flops!, {
       ...scores,
       original: reference,
     });
@@ -49,9 +49,12 @@ export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Ar
 }
 
 /** What an exit is called alone, with its number. */
-function exitName(members: Stages['plan']['members'], exit: number, original: number): string {
-  const gate = exit === original ? 'Original' : `cut at gate ${exit + 1}`;
-  return members === undefined ? gate : `${exit + 1}: ${members[exit]!.network.name}`;
+function exitName({ members, exits }: Plan, position: number): string {
+  const { network, place } = exits[position]!;
+  const gate = position - exits.findIndex((exit) => exit.network === network) + 1;
+  const cut = place === undefined ? undefined : `cut at gate ${gate}`;
+  if (members === undefined) return cut ?? 'Original';
+  return [`${position + 1}: ${members[network]!.network.name}`, ...(cut === undefined ? [] : [cut])].join(' ');
 }
 
 /** The networks that an experiment compares itself with: each run on the reported images, from the cache or into it. */
@@ -73,8 +76,8 @@ async function comparedNetworks(
     const source = await openSource(context, member, own);
     const { test } = await openImages(context, as, source);
     const set = await extract(context, source, test, [], engine, 'test');
-    const { classes } = await answersOf(set, scores.labels, 'max');
-    systems.push(staticSystem(own.network.name, classes, own.flops.flops, scores));
+    const { exits } = await answersOf(set, [], 'max', scores.labels);
+    systems.push(staticSystem(own.network.name, exits[0]!.classes, own.flops.flops, scores));
   }
   return systems;
 }
@@ -140,13 +143,4 @@ function pictureOf(name: string, title: string, systems: readonly System[]): Fig
     ],
   };
   return { name, title, caption: 'Bars: 95 % intervals over the reported test images', spec };
-}
-
-/** FLOPs of each exit of a system that uses some exits only (ascending; the original may be the last of them). */
-export function costsOfExits(
-  { costsOf, costs }: Pick<Stages['plan'], 'costs' | 'costsOf'>,
-  exits: readonly number[],
-): ExitCosts {
-  const original = costs.length - 1;
-  return exits.at(-1) === original ? costsOf(exits.slice(0, -1)) : costsOf(exits).slice(0, -1);
 }

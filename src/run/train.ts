@@ -9,84 +9,94 @@ import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 import { makeAll, type Wanted } from './make.js';
+import { membersOf } from './plan.js';
 
 const FILE = 'gate.safetensors';
 
 /** Where a gate sits, how many features it reads, and what its training reached. */
-export type TrainedPlace = GatePlace & Certificate & { readonly features: number };
+export type TrainedPlace = GatePlace & Certificate & { readonly features: number; readonly network?: number };
 
 /** A trained gate and where it is cached. */
 export interface CachedGate {
   readonly entry: Entry;
-  /** Position among the gates of the features, from 0. */
+  /** Position of its network in a cascade, from 0. */
+  readonly network: number;
+  /** Position among the gates of its network and their features, from 0. */
   readonly index: number;
+  /** How many features it reads. */
+  readonly width: number;
   /** What training reached on the training images. */
   readonly reached: Certificate;
   /** Reads the weights. @throws CorruptEntryError */
   readonly load: () => Promise<Gate>;
 }
 
+/** Features that the gates of each network learn from, in the order of the networks; undefined for one without gates. */
+type TrainingSets = readonly (FeatureSet | undefined)[];
+
 /**
  * Every gate of the experiment, each alone on all training images: from the cache, or trained into it.
  *
- * @param wanted positions of the gates to train, from 0; all by default
+ * @param wanted positions of the gates to train, from 0, those of a cascade's networks one behind the other; all by default
  */
 export async function trainGates(
   context: RunContext,
   experiment: Experiment,
-  features: FeatureSet,
+  sets: TrainingSets,
   engine: LazyEngine,
   wanted?: readonly number[],
 ): Promise<CachedGate[]> {
-  const gates = gatesWanted(context, experiment, features, engine, wanted);
+  const gates = gatesWanted(context, experiment, sets, engine).filter((_, i) => wanted?.includes(i) !== false);
   await makeAll(context.progress, gates);
   return Promise.all(
-    gates.map(async ({ entry, index }): Promise<CachedGate> => {
+    gates.map(async ({ entry, index, network }): Promise<CachedGate> => {
+      const features = sets[network]!;
       const shape = { features: features.widths[index]!, classes: features.classes };
       const notes = (await entry.manifest())?.notes ?? {};
       const { objective, gap, worstGap } = notes as unknown as Certificate;
       const reached = { objective, ...(gap !== undefined && { gap, worstGap }) };
-      return { entry, index, reached, load: () => readGate(entry, shape) };
+      return { entry, network, index, width: shape.features, reached, load: () => readGate(entry, shape) };
     }),
   );
 }
 
 /** Positions, from 0, of the gates that are not in the cache. */
-export async function untrainedGates(
-  context: RunContext,
-  experiment: Experiment,
-  features: FeatureSet,
-  engine: LazyEngine,
-): Promise<number[]> {
+export async function untrainedGates(...all: Parameters<typeof gateEntries>): Promise<number[]> {
   const missing: number[] = [];
-  for (const [index, { entry }] of gateEntries(context, experiment, features, engine).entries()) {
+  for (const [index, { entry }] of gateEntries(...all).entries()) {
     if (!(await entry.isComplete())) missing.push(index);
   }
   return missing;
 }
 
-/** Where every gate of the experiment is cached, or would be. */
+/** Where every gate of the experiment is cached, or would be, and what it is called. */
 export function gateEntries(
   context: RunContext,
   experiment: Experiment,
-  features: FeatureSet,
+  sets: TrainingSets,
   engine: LazyEngine,
-): { readonly entry: Entry }[] {
-  return gatesWanted(context, experiment, features, engine);
+): { readonly entry: Entry; readonly label: string; readonly network: number }[] {
+  return gatesWanted(context, experiment, sets, engine);
 }
+
+type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index'>;
 
 function gatesWanted(
   context: RunContext,
   experiment: Experiment,
-  features: FeatureSet,
+  sets: TrainingSets,
   engine: LazyEngine,
-  wanted?: readonly number[],
-): (Wanted & { readonly index: number })[] {
-  const { loss, l2, solver, gap, epochs, batchSize } = experiment.gates;
-  const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: experiment.seed };
-  const stages = [...experiment.gates.after.entries()].filter(([index]) => wanted?.includes(index) !== false);
-  return stages.map(([index, stage]) => {
-    return gateWanted(context, features, index, training, engine, `gate ${index + 1} (stage ${stage})`);
+): WantedGate[] {
+  return membersOf(experiment).flatMap(({ gates, seed }, network) => {
+    const features = sets[network];
+    if (features === undefined) return [];
+    const { after, loss, l2, solver, gap, epochs, batchSize } = gates;
+    const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed };
+    const of = sets.length > 1 ? `network ${network + 1}, ` : '';
+    return after.map((stage, index) => {
+      const label = `${of}gate ${index + 1} (stage ${stage})`;
+      return { ...gateWanted(context, features, index, training, engine, label), network };
+    });
   });
 }
 

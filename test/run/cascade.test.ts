@@ -21,6 +21,8 @@ interface Choice {
   readonly of?: readonly (readonly [network: string, checkpoint: string])[];
   readonly confidence?: string;
   readonly more?: Record<string, unknown>;
+  /** Gates inside each network; undefined for none. */
+  readonly inside?: readonly (Record<string, unknown> | undefined)[];
 }
 
 describe('a cascade', () => {
@@ -28,10 +30,15 @@ describe('a cascade', () => {
   const file = (i: number): string => join(place.folder, `network${i}.safetensors`);
   const all = (): [string, string][] => names.map((name, i) => [name, file(i)]);
 
-  function experimentOf({ of = all().slice(0, 2), confidence, more }: Choice = {}): Experiment {
-    const networks = of.map(([network, checkpoint]) => ({ network, checkpoint }));
+  function experimentOf({ of = all().slice(0, 2), confidence, more, inside = [] }: Choice = {}): Experiment {
+    const networks = of.map(([network, checkpoint], i) => ({
+      network,
+      checkpoint,
+      ...(inside[i] && { gates: inside[i] }),
+    }));
     const network = { kind: 'cascade', networks, ...(confidence && { confidence }) };
-    const thresholds = { margins: [0, 0.02], fixed: [of.slice(1).map(() => 0.2)] };
+    const exits = of.length - 1 + inside.reduce((sum, gates) => sum + ((gates?.['after'] as number[])?.length ?? 0), 0);
+    const thresholds = { margins: [0, 0.02], fixed: [Array.from({ length: exits }, () => 0.2)] };
     return resolveExperiment(
       { name: 'c', title: 'A cascade', network, thresholds, ...more },
       'c',
@@ -40,6 +47,11 @@ describe('a cascade', () => {
       paperExperiments,
     );
   }
+
+  const scoresOf = async (experiment: Experiment) => {
+    const stages = await openStages(place.context, experiment);
+    return stages.score(await stages.train(), experiment.gates.confidence);
+  };
 
   before(async () => {
     place = await makeWorkplace(small);
@@ -76,6 +88,75 @@ describe('a cascade', () => {
       expect(scores.confidences).to.have.length(2);
       for (const { size } of scores.confidences.map((values) => new Set(values))) expect(size, kind).to.be.above(50);
     }
+  });
+
+  const inside = [{ after: [1, 2], epochs: 2, pooling: '4x4' }, undefined, { after: [2], epochs: 3 }];
+
+  it('has the gates inside its networks as exits, each of which costs what it costs there and all networks before', async () => {
+    const { costs, costsOf, exits } = await plan(experimentOf({ of: all(), inside }));
+    const own = await Promise.all(
+      names.map(async (network, i) => {
+        if (inside[i] === undefined) return [flops[i]!];
+        const definition = { name: 's', title: 's', network, gates: inside[i], thresholds: { margins: [0] } };
+        return (await plan(resolveExperiment(definition, 's', 'laptop'))).costs;
+      }),
+    );
+    const [first, second, third] = own as [number[], number[], number[]];
+    const two = first[2]! + second[0]!;
+    expect(costs).to.deep.equal([...first, two, ...third.map((cost) => two + cost)]);
+    expect(costs).to.deep.equal(costs.toSorted((a, b) => a - b));
+    expect(exits.map(({ network, place }) => [network, place?.stage])).to.deep.equal([
+      ...[1, 2, undefined].map((stage) => [0, stage]),
+      [1, undefined],
+      ...[2, undefined].map((stage) => [2, stage]),
+    ]);
+    // A network is run up to the last of its exits that is used: the first one's gate 1, then the last network.
+    expect(costsOf([0])).to.deep.equal([first[0], first[0]! + flops[2]!]);
+    const { costsOf: alone } = await plan(experimentOf({ inside: [{ ...inside[0], after: [2] }] }));
+    const upToGate2 = alone([0])[0]!;
+    expect(costsOf([1, 3])).to.deep.equal([upToGate2, upToGate2 + flops[1]!, upToGate2 + flops[1]! + flops[2]!]);
+  });
+
+  it('scores the gates inside as the network alone does, learns from training images only there, and reports them', async () => {
+    const outcome = await runExperiment(place.context, experimentOf({ of: all(), inside, confidence: 'max' }));
+    const { test } = await scoresOf(experimentOf({ of: all(), inside, confidence: 'max' }));
+    const alone = (i: number) => {
+      const definition = { name: 's', title: 's', network: names[i], checkpoint: file(i), gates: inside[i] };
+      return scoresOf(resolveExperiment({ ...definition, thresholds: { margins: [0] } }, 's', 'laptop'));
+    };
+    const [first, last] = [(await alone(0)).test, (await alone(2)).test];
+    expect(test.classes.slice(0, 3)).to.deep.equal([...first.classes, first.original]);
+    expect(test.confidences.slice(0, 2)).to.deep.equal(first.confidences);
+    expect([test.classes[4], test.confidences[4], test.original]).to.deep.equal([
+      last.classes[0],
+      last.confidences[0],
+      last.original,
+    ]);
+    expect(outcome.splits.train).to.equal(200);
+    expect(outcome.gates.map(({ network, stage }) => [network, stage])).to.deep.equal([
+      [0, 1],
+      [0, 2],
+      [2, 2],
+    ]);
+    expect(renderRun(outcome, 'laptop')).to.match(
+      /Networks +resnet20-width0\.25.*\n +with gates after stages 1 \(4 x 4/,
+    );
+    const lazy = workplaceAt(place.folder, { ...small, onBatch: () => expect.fail('asks for images') });
+    await runExperiment(lazy.context, experimentOf({ of: all(), inside, confidence: 'max' }));
+    expect(lazy.notes.filter((note) => !/: in the cache/.test(note))).to.deep.equal([]);
+  });
+
+  it('is another run with other gates inside, and names what is wrong with them', async () => {
+    const identity = async (choice: Choice) => runIdentity(await openBasis(place.context, experimentOf(choice))).inputs;
+    const other = [{ ...inside[0], epochs: 3 }, undefined, inside[2]];
+    expect(await identity({ of: all(), inside })).not.to.equal(await identity({ of: all(), inside: other }));
+    const refused = (gates: Record<string, unknown>) => () => experimentOf({ inside: [undefined, gates] });
+    expect(refused({ after: [2, 1] })).to.throw(/network\.networks\.1\.gates\.after: .*stages in their order/);
+    expect(refused({ after: [1], pooling: ['gap', '2x2'] })).to.throw(/networks\.1\.gates\.pooling: .*a list of 1/);
+    expect(refused({ after: [1], confidence: 'max' })).to.throw(/networks\.1\.gates\.confidence: unknown key/);
+    expect(refused({ after: [] })).to.throw(/at least one stage/);
+    expect(await plan(experimentOf({ inside: [{ after: [3] }] })).catch(String)).to.match(/stage 3/);
+    expect(experimentOf({ inside: [{ after: [1] }], more: { trainImages: 20 } }).trainImages).to.equal(20);
   });
 
   it('searches thresholds that brute force does not beat, with two and with three networks', async () => {

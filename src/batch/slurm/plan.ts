@@ -85,7 +85,7 @@ export function planTasks(
         return { stage: 'extract', ...about, label, share: { index, of: shards }, needs: data };
       }),
     );
-    const gates = (isCascade(network) ? [] : experiment.gates.after).flatMap((stage, gate) =>
+    const gates = gatesTrained(experiment).flatMap((stage, gate) =>
       once(['gate', gateKey(experiment), gate], () => [
         { stage: 'gate', ...about, label: `${name}, gate ${gate + 1} (stage ${stage})`, gate, needs: extract },
       ]),
@@ -104,6 +104,10 @@ export function planTasks(
   });
   return { preset, runs, tables, tasks };
 }
+
+/** Stages of all gates that are trained, those inside a cascade's networks one behind the other. */
+const gatesTrained = ({ network, gates }: Experiment): readonly number[] =>
+  isCascade(network) ? network.networks.flatMap((one) => one.gates?.after ?? []) : gates.after;
 
 function runLabel(experiment: Experiment, tables: readonly PlannedTable[]): string {
   const cell = tables.flatMap(({ cells }) => cells).find((one) => sameButSeed(one.experiment, experiment));
