@@ -25,8 +25,7 @@ import { type GatePlace, gateFeatureCounts } from '../src/networks/pooling.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { exitCosts } from '../src/thresholds/evaluate.js';
-import { monotonicClock, timed } from '../src/timing/clock.js';
-import { batchesPerTurn } from '../src/timing/pairs.js';
+import { batchesPerTurn, monotonicClock, timed } from '../src/timing/pairs.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';
 
 /** Networks of the laptop preset, by table. */

@@ -7,7 +7,7 @@
  */
 import { csvOf } from '../src/csv.js';
 import { Random } from '../src/random.js';
-import { upperLimit } from '../src/statistics/binomial.js';
+import { upperLimit } from '../src/statistics/intervals.js';
 import { type ExitCosts, evaluate, exitOf, type Scores } from '../src/thresholds/evaluate.js';
 import { certify, changes, guaranteeMethods } from '../src/thresholds/guarantee.js';
 

@@ -30,7 +30,7 @@ import { networkTensors } from '../src/networks/tensors.js';
 import { silent } from '../src/progress.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
-import { mean } from '../src/statistics/moments.js';
+import { mean } from '../src/statistics/samples.js';
 import { exists } from '../src/store/files.js';
 import type { TensorMap } from '../src/tensor.js';
 import { generatedTensors } from '../test/parity.js';

@@ -27,7 +27,7 @@ import { extract } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openSource, plan } from '../../src/run/plan.js';
-import { median } from '../../src/statistics/moments.js';
+import { median } from '../../src/statistics/samples.js';
 import { inTurn, ratioOf } from '../runner/pairs.js';
 import { startScript } from '../runner/python-script.js';
 import type { Bench, Ratio } from '../runner/types.js';

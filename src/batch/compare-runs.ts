@@ -2,8 +2,7 @@ import { join, resolve } from 'node:path';
 import { InputError } from '../errors.js';
 import type { TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
-import { exists, namesIn } from '../store/files.js';
-import { flatten, readSealed } from '../store/sealed.js';
+import { exists, flatten, namesIn, readSealed } from '../store/files.js';
 
 /** A finished run of one or several seeds, read from its folder. */
 export interface ComparedRun {

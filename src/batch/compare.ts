@@ -1,7 +1,6 @@
 import type { TableRow } from '../report/rows.js';
-import { endsOf, type IntervalEnds } from '../statistics/interval.js';
-import { mean } from '../statistics/moments.js';
-import { pairedInterval, welchInterval } from '../statistics/student.js';
+import { pairedInterval, welchInterval } from '../statistics/intervals.js';
+import { endsOf, type IntervalEnds, mean } from '../statistics/samples.js';
 import type { ComparedRun } from './compare-runs.js';
 
 /** A difference between the definitions, data or code of two runs. */

@@ -4,8 +4,7 @@ import type { Experiment } from '../experiment/schema.js';
 import type { RunContext } from '../run/context.js';
 import { openBasis, runFolder, runIdentity } from '../run/identity.js';
 import type { RunDocument, RunRecord } from '../run/record.js';
-import { exists } from '../store/files.js';
-import { readSealed } from '../store/sealed.js';
+import { exists, readSealed } from '../store/files.js';
 
 /** A finished run with all its files. */
 export interface FinishedRun {

@@ -6,8 +6,7 @@ import { renderColumns } from '../report/columns.js';
 import { renderCsv } from '../report/csv.js';
 import { tableCells } from '../report/table.js';
 import type { RunDocument } from '../run/record.js';
-import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
-import { readableJson, writeSealed } from '../store/sealed.js';
+import { canonicalJson, readableJson, sha256, writeFileAtomic, writeSealed } from '../store/files.js';
 
 /** The result of one combination of a grid. */
 export type CombinationResult = {

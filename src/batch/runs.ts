@@ -4,7 +4,7 @@ import { tabulate } from '../csv.js';
 import { InputError } from '../errors.js';
 import type { Figure, FindingCell, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
-import { flatten, readSealed } from '../store/sealed.js';
+import { flatten, readSealed } from '../store/files.js';
 import { ifThere } from '../system-error.js';
 import type { RecordedRun } from './compare-runs.js';
 

@@ -5,9 +5,8 @@ import { renderCsv } from '../report/csv.js';
 import type { RowIntervals, RowSpread, Spread, TableRow } from '../report/rows.js';
 import { renderTable } from '../report/table.js';
 import type { RunDocument } from '../run/record.js';
-import { variance } from '../statistics/moments.js';
-import { canonicalJson, sha256, writeFileAtomic } from '../store/files.js';
-import { writeSealed } from '../store/sealed.js';
+import { variance } from '../statistics/samples.js';
+import { canonicalJson, sha256, writeFileAtomic, writeSealed } from '../store/files.js';
 
 /** The experiment once for each of its seeds, each as a definition with one seed. */
 export function perSeed(experiment: Experiment): Experiment[] {

@@ -8,8 +8,7 @@ import { computeScores } from '../run/score.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { networksOf } from '../run/source.js';
 import { openStages, type Stages } from '../run/stages.js';
-import { canonicalJson, sha256 } from '../store/files.js';
-import { flatten } from '../store/sealed.js';
+import { canonicalJson, flatten, sha256 } from '../store/files.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { nearThreshold, probeGates, shares, thresholdsAtRanks, thresholdsInGaps } from './probes.js';
 

@@ -1,9 +1,8 @@
 import yargs, { type Argv } from 'yargs';
 import { InputError } from '../errors.js';
 import { version } from '../project.js';
-import { interruptionMessage, removeTemporaryFiles } from '../store/cleanup.js';
 import { asFileProblem } from '../store/files.js';
-import { endWithParent, supervisorId } from '../store/supervised.js';
+import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/supervised.js';
 import { commands } from './commands.js';
 import { reportFailure } from './failure.js';
 import type { GlobalOptions } from './folders.js';

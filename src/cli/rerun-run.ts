@@ -8,7 +8,7 @@ import { paperExperiments } from '../paper/index.js';
 import { plan } from '../run/plan.js';
 import { runRecord } from '../run/record.js';
 import { runExperiment } from '../run/run.js';
-import { readableJson } from '../store/sealed.js';
+import { readableJson } from '../store/files.js';
 import { openContext } from './context.js';
 import type { GlobalOptions } from './folders.js';
 

@@ -4,8 +4,7 @@ import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { visibleLines } from '../escape.js';
-import { type CleanupNotice, PendingCleanup } from '../store/cleanup.js';
-import { CHANNEL, SUPERVISOR, supervisorId } from '../store/supervised.js';
+import { CHANNEL, type CleanupNotice, PendingCleanup, SUPERVISOR, supervisorId } from '../store/supervised.js';
 
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
 type Interruption = (typeof interruptions)[number];

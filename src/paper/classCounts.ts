@@ -1,7 +1,7 @@
 import type { ImageSource } from '../data/dataset.js';
 import type { FindingTable } from '../report/findings.js';
-import { wilson } from '../statistics/binomial.js';
-import type { Interval } from '../statistics/interval.js';
+import { wilson } from '../statistics/intervals.js';
+import type { Interval } from '../statistics/samples.js';
 import { exitOf, type Scores } from '../thresholds/evaluate.js';
 import type { Grouping } from './groups.js';
 

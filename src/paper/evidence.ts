@@ -1,6 +1,5 @@
-import { wilson } from '../statistics/binomial.js';
-import type { Interval } from '../statistics/interval.js';
-import { normalQuantile } from '../statistics/normal.js';
+import { normalQuantile, wilson } from '../statistics/intervals.js';
+import type { Interval } from '../statistics/samples.js';
 import type { PrintedClaim } from './published.js';
 import type { ClaimPart } from './verdict.js';
 import { counted, listed, percent } from './words.js';

@@ -6,7 +6,7 @@ import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import type { RunContext } from '../run/context.js';
 import { scoreImages } from '../run/score.js';
-import { mean } from '../statistics/moments.js';
+import { mean } from '../statistics/samples.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import { defineAnalysis, orderProblems, pairProblems, reductions, twoGates } from './analysis.js';
 import {

@@ -1,9 +1,7 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Loss } from '../gates/loss.js';
-import { percentileInterval } from '../statistics/bootstrap.js';
-import type { Interval } from '../statistics/interval.js';
-import { mean } from '../statistics/moments.js';
-import { meanInterval } from '../statistics/normal.js';
+import { meanInterval } from '../statistics/intervals.js';
+import { type Interval, mean, percentileInterval } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
 

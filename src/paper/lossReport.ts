@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { mean } from '../statistics/moments.js';
+import { mean } from '../statistics/samples.js';
 import {
   accuracyOf,
   type ComparedLosses,

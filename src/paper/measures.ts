@@ -1,6 +1,5 @@
-import type { Interval } from '../statistics/interval.js';
-import { mean } from '../statistics/moments.js';
-import { meanInterval } from '../statistics/normal.js';
+import { meanInterval } from '../statistics/intervals.js';
+import { type Interval, mean } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 
 /** FLOPs and accuracy drop of thresholds, with 95 % intervals over the test images. */

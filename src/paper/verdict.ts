@@ -1,5 +1,5 @@
 import type { Verdict } from '../report/findings.js';
-import type { Interval } from '../statistics/interval.js';
+import type { Interval } from '../statistics/samples.js';
 
 export const relations = ['at least', 'at most', 'about'] as const;
 export type Relation = (typeof relations)[number];

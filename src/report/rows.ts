@@ -1,4 +1,4 @@
-import type { IntervalEnds } from '../statistics/interval.js';
+import type { IntervalEnds } from '../statistics/samples.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { GuaranteeMethod } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/names.js';

@@ -1,4 +1,4 @@
-import type { IntervalEnds } from '../statistics/interval.js';
+import type { IntervalEnds } from '../statistics/samples.js';
 import { searches as kinds } from '../thresholds/methods.js';
 import { renderColumns } from './columns.js';
 import type { PublishedRow, TableRow } from './rows.js';

@@ -1,6 +1,6 @@
 import { type Column, csvOf, tabulate } from '../csv.js';
 import { visible } from '../escape.js';
-import type { Interval } from '../statistics/interval.js';
+import type { Interval } from '../statistics/samples.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
 import { renderColumns } from './columns.js';
 

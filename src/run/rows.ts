@@ -1,8 +1,8 @@
 import { systemName } from '../experiment/cascade.js';
 import type { FindingTable } from '../report/findings.js';
 import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
-import { endsOf, type IntervalEnds } from '../statistics/interval.js';
-import { Z95 } from '../statistics/normal.js';
+import { Z95 } from '../statistics/intervals.js';
+import { endsOf, type IntervalEnds } from '../statistics/samples.js';
 import { searches } from '../thresholds/methods.js';
 import { searchMethods } from '../thresholds/names.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';

@@ -2,8 +2,7 @@ import { stratifiedFolds } from '../data/splits.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { Random } from '../random.js';
-import { percentileInterval } from '../statistics/bootstrap.js';
-import type { Interval } from '../statistics/interval.js';
+import { type Interval, percentileInterval } from '../statistics/samples.js';
 import {
   combine,
   type Evaluation,

@@ -2,9 +2,8 @@ import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js'
 import type { ImageSource } from '../data/dataset.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import type { NetworkOutputs } from '../onnx/loaded.js';
-import { canonicalJson } from '../store/files.js';
+import { assertSpace, canonicalJson } from '../store/files.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
-import { assertSpace } from '../store/space.js';
 import type { Entry } from '../store/store.js';
 import type { EngineDescription } from '../timing/machine.js';
 import { type ImageRange, type NetworkBatch, runBatches } from './batches.js';

@@ -1,5 +1,5 @@
 import type { TableRow } from '../report/rows.js';
-import { mean } from '../statistics/moments.js';
+import { mean } from '../statistics/samples.js';
 import type { RowTiming, TimingRecord } from '../timing/record.js';
 
 /** The columns of a table row that a timing fills; null where it was not timed. */

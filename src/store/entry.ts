@@ -5,8 +5,7 @@ import { basename, extname, join } from 'node:path';
 import { ifThere } from '../system-error.js';
 import { asFileProblem, hashFile, namesIn, readIfThere, sha256, writeFileAtomic } from './files.js';
 import { MOST_TEXT } from './input.js';
-import { isHeld, Lock } from './lock.js';
-import { sweep } from './sweep.js';
+import { isHeld, Lock, sweep } from './lock.js';
 import { seal, unseal } from './text.js';
 
 /** The inputs of a cached result: every value that can change it. */

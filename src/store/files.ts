@@ -1,14 +1,16 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { asSystemProblem, ifThere, systemCode } from '../system-error.js';
-import { removeOnExit } from './cleanup.js';
 import { assertReplaceable, MOST_TEXT, openInput, readRegular } from './input.js';
 import { thisProcess } from './processes.js';
+import { removeOnExit } from './supervised.js';
+import { seal, unseal } from './text.js';
 
-export { removeOnExit, removeTemporaryFiles } from './cleanup.js';
+export { removeOnExit, removeTemporaryFiles } from './supervised.js';
 export { canonicalJson, sha256 } from './text.js';
 
 type Bytes = Uint8Array | string;
@@ -73,7 +75,7 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** A temporary name beside a file. It names its process, so that leftovers of killed processes are recognised (`sweep.ts`). */
+/** A temporary name beside a file. It names its process, so that leftovers of killed processes are recognised (`abandonedIn`). */
 export function temporaryName(path: string): string {
   const { machine, pid } = thisProcess();
   return `${path}.${machine}-${pid}-${randomBytes(4).toString('hex')}.tmp`;
@@ -115,4 +117,71 @@ export async function namesIn(folder: string): Promise<string[]> {
 export async function readJson(path: string): Promise<unknown> {
   const text = await readTextIfThere(path);
   return text === undefined ? undefined : parseJson(text, path);
+}
+
+/** For `JSON.stringify`: a closed gate's threshold is the text `Infinity`. */
+export const infinityAsText = (_key: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
+
+/** JSON that people read. */
+export function readableJson(value: unknown): string {
+  return JSON.stringify(value, infinityAsText, 2);
+}
+
+/** Writes a sealed record: every later change is detected. */
+export async function writeSealed(path: string, value: object): Promise<void> {
+  await writeFileAtomic(path, seal(JSON.parse(readableJson(value)) as object));
+}
+
+/** The content of a sealed file, or why it cannot be trusted; undefined if it does not exist. */
+export async function readSealed(
+  path: string,
+): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
+  const text = await readTextIfThere(path);
+  if (text === undefined) return undefined;
+  const found = unseal(text);
+  if (found !== undefined) return { found };
+  return { why: `${path}: not as dgate wrote it: edited, damaged, or of an older version` };
+}
+
+/** The values of a tree by their paths; a list is one value. */
+export function flatten(value: unknown, path = ''): [path: string, value: number | string][] {
+  if (value === undefined) return [];
+  if (typeof value === 'number') return [[path, value]];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return [[path, typeof value === 'string' ? value : JSON.stringify(value, infinityAsText)]];
+  }
+  return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
+}
+
+/** Kept free in addition: for manifests, gates and the rest of the system. */
+const RESERVE_BYTES = 64 * 2 ** 20;
+
+/**
+ * Checks the disk space before hours of work.
+ *
+ * @param path a file or folder that will be made
+ * @param freeBytes free bytes on a folder's file system; asks the file system by default
+ * @throws InputError with both numbers if there is too little
+ */
+export async function assertSpace(
+  path: string,
+  bytes: number,
+  what: string,
+  freeBytes: (folder: string) => Promise<number> = freeAt,
+): Promise<void> {
+  let folder = path;
+  while (!(await exists(folder)) && dirname(folder) !== folder) folder = dirname(folder);
+  const free = await freeBytes(folder);
+  if (bytes + RESERVE_BYTES <= free) return;
+  const gigabytes = (value: number): string => `${(value / 1e9).toFixed(2)} GB`;
+  throw new InputError(
+    `${what}: need ${gigabytes(bytes + RESERVE_BYTES)} in ${folder}, ${gigabytes(free)} are free; valid: make space, or ` +
+      'another place (--cache)',
+  );
+}
+
+async function freeAt(folder: string): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
 }

@@ -1,9 +1,9 @@
 import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { rm, stat, utimes } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ifThere, isAbsent, systemCode } from '../system-error.js';
-import { asFileProblem, makeFolder, removeOnExit, temporaryName } from './files.js';
+import { asFileProblem, makeFolder, namesIn, removeOnExit, temporaryName } from './files.js';
 import { readRegularSync, readText } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
 import { seal, unseal } from './text.js';
@@ -186,4 +186,36 @@ async function isDead(path: string, text: string, silentMs: number): Promise<boo
 /** Text of a lock; undefined if it is gone. One that cannot be read has no holder that is known, and counts by its age. */
 function textOf(path: string): Promise<string | undefined> {
   return readText(path).catch((error: unknown) => (isAbsent(error) ? undefined : ''));
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * Abandoned temporary files in a folder: those of ended processes of this machine, and those unchanged for a day (the only
+ * sign for processes of other machines).
+ */
+export async function abandonedIn(folder: string): Promise<string[]> {
+  const abandoned: string[] = [];
+  for (const name of await namesIn(folder)) {
+    const [, machine, pid] = /\.([0-9a-f]{12})-(\d+)-[0-9a-f]{8}\.tmp$/.exec(name) ?? [];
+    if (machine === undefined) continue;
+    const path = join(folder, name);
+    const changed = (await ifThere(path, stat(path)))?.mtimeMs ?? Date.now();
+    // A reused process id must not keep a file forever: a day is enough.
+    if (hasEnded({ machine, pid: Number(pid), started: '' }) || Date.now() - changed > DAY_MS) abandoned.push(path);
+  }
+  return abandoned;
+}
+
+/** Locks in a folder whose holders are dead. */
+export async function deadLocksIn(folder: string): Promise<string[]> {
+  const locks = (await namesIn(folder)).filter((name) => name.endsWith('.lock'));
+  const paths = locks.map((name) => join(folder, name));
+  const held = await Promise.all(paths.map((path) => isHeld(path)));
+  return paths.filter((_, i) => !held[i]);
+}
+
+/** Removes leftovers of killed processes in a folder. Failures are ignored: leftovers do no harm. */
+export async function sweep(folder: string): Promise<void> {
+  for (const path of await abandonedIn(folder)) await rm(path, { force: true }).catch(() => {});
 }

@@ -1,4 +1,4 @@
-import { leastCount } from '../statistics/quantiles.js';
+import { leastCount } from '../statistics/samples.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
 import { achievableLevels, type Levels, levelsOf, quantileLevels } from './levels.js';

@@ -1,5 +1,5 @@
 import { Random } from '../random.js';
-import { normalQuantile } from '../statistics/normal.js';
+import { normalQuantile } from '../statistics/intervals.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 import { gainOf, makeGrid, savingOf } from './grid.js';
 import { achievableLevels, quantileLevels } from './levels.js';

@@ -1,6 +1,5 @@
-import { wilson } from '../statistics/binomial.js';
-import { meanOfCounts, pairedDifference } from '../statistics/counts.js';
-import type { Interval } from '../statistics/interval.js';
+import { meanOfCounts, pairedDifference, wilson } from '../statistics/intervals.js';
+import type { Interval } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 
 /** Intervals of the results that thresholds give. */

@@ -1,4 +1,4 @@
-import { binomialCdf, binomialMass, upperLimit } from '../statistics/binomial.js';
+import { binomialCdf, binomialMass, upperLimit } from '../statistics/intervals.js';
 
 /** Points at which the tail probability is maximised. */
 const NUISANCE_POINTS = 40;

@@ -1,4 +1,4 @@
-import { leastCount } from '../statistics/quantiles.js';
+import { leastCount } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 
 /**

@@ -1,5 +1,89 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Clock, timed } from './clock.js';
+import { median } from '../statistics/samples.js';
+
+/** Milliseconds since some fixed moment; never decreases. Tests inject a fake. */
+export type Clock = () => number;
+
+const origin = process.hrtime.bigint();
+
+/**
+ * The machine's monotonic clock, read in nanoseconds and returned in milliseconds; unaffected by changes of the time of
+ * day.
+ */
+export const monotonicClock: Clock = () => Number(process.hrtime.bigint() - origin) / 1e6;
+
+/** Times some work. Its promise must resolve only when the work has ended, on the device too. */
+export async function timed<T>(
+  clock: Clock,
+  work: () => Promise<T>,
+): Promise<{ readonly ms: number; readonly result: T }> {
+  const start = clock();
+  const result = await work();
+  return { ms: clock() - start, result };
+}
+
+/** When a warm-up ends. */
+interface WarmUpBounds {
+  /** Runs whose median is compared with that of the previous window; fewer if two windows do not fit into `maxMs`. */
+  readonly window: number;
+  /** Fewest runs of a window, for long runs. */
+  readonly leastWindow: number;
+  /** Times are stable if the medians of two windows differ by at most this share. */
+  readonly tolerance: number;
+  readonly maxRuns: number;
+  readonly maxMs: number;
+}
+
+const warmUpBounds: WarmUpBounds = { window: 10, leastWindow: 3, tolerance: 0.05, maxRuns: 200, maxMs: 10_000 };
+
+export interface WarmUp {
+  /** Fewest runs of any work. */
+  readonly runs: number;
+  readonly ms: number;
+  /** Whether the times were stable at the end; if not, a bound ended the warm-up. */
+  readonly stable: boolean;
+  /** Median of each work's last runs. */
+  readonly medianMs: readonly number[];
+}
+
+/**
+ * Runs every work, a window of runs of each in turn, until all times are stable or a bound is reached; each runs at
+ * least once. A first run may open a session and compile: its time beyond the second run's does not count towards
+ * `maxMs`, and the second run of the first work decides the length of a window.
+ */
+export async function warmUp(
+  clock: Clock,
+  works: readonly (() => Promise<unknown>)[],
+  bounds: WarmUpBounds = warmUpBounds,
+): Promise<WarmUp> {
+  const { tolerance, maxRuns, maxMs } = bounds;
+  let { window } = bounds;
+  const times: number[][] = works.map(() => []);
+  const start = clock();
+  const latest = (list: readonly number[], before = 0): number =>
+    median(list.slice(Math.max(0, list.length - before - window), list.length - before));
+  const settled = (list: readonly number[]): boolean => Math.abs(latest(list) / latest(list, window) - 1) <= tolerance;
+  const opening = (): number => times.reduce((sum, list) => sum + Math.max(0, list[0]! - list[1]! || 0), 0);
+  const isOver = (): boolean => !(clock() - start - opening() < maxMs);
+  let stable = false;
+  for (let windows = 1; !stable && windows * window <= maxRuns && !(windows > 1 && isOver()); windows++) {
+    for (const [index, work] of works.entries()) {
+      const list = times[index]!;
+      while (list.length < windows * window && !(list.length > 0 && isOver())) {
+        list.push((await timed(clock, work)).ms);
+        if (index === 0 && list.length === 2) window = windowOf(list[1]!, works.length, bounds);
+      }
+    }
+    stable = windows > 1 && !isOver() && times.every(settled);
+  }
+  const runs = Math.min(...times.map((list) => list.length));
+  return { runs, ms: clock() - start, stable, medianMs: times.map((list) => latest(list)) };
+}
+
+/** Runs of a window, so that two windows of each work fit into `maxMs`; within the bounds. */
+function windowOf(ms: number, works: number, { window, leastWindow, maxMs }: WarmUpBounds): number {
+  return Math.max(Math.min(leastWindow, window), Math.min(window, Math.floor(maxMs / (2 * works * ms))));
+}
 
 /** Images of one run, prepared outside the timed interval. */
 export interface TimedBatch {
@@ -129,4 +213,61 @@ async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerat
 function firstImages({ images, input, thresholds }: TimedBatch): TimedBatch {
   const values = input.length / images.length;
   return { images: images.subarray(0, 2), input: input.subarray(0, 2 * values), thresholds };
+}
+
+export const ruleNames = ['default', 'mlperf'] as const;
+export type RuleName = (typeof ruleNames)[number];
+
+/** A stopping rule: how long a row is timed. */
+export interface Rule {
+  /** The choice and its reason, for the console and the record. */
+  readonly description: string;
+  /** Fewest pairs. */
+  readonly leastPairs: number;
+  readonly isEnough: (soFar: TimingProgress) => boolean;
+  /** Progress, 0 to 1. */
+  readonly done: (soFar: TimingProgress) => number;
+}
+
+/** Default time of a row. */
+const ROW_MS = 15_000;
+/** Fewest pairs for a useful estimate of t/t0. */
+const leastPairs = (batch: number): number => (batch === 1 ? 400 : 60);
+
+/**
+ * As many pairs as fit into about 15 s, at most every image once, but at least 400 pairs (batch 1) or 60; if there are
+ * fewer images, they are repeated.
+ *
+ * @param pairMs expected time of a pair
+ * @param available pairs of distinct images
+ */
+export function chosenPairs(batch: number, pairMs: number, available: number): Rule {
+  const least = leastPairs(batch);
+  const fitting = Math.floor(ROW_MS / pairMs);
+  const pairs = fitting > least ? Math.max(least, Math.min(fitting, available)) : least;
+  let why = `about ${ROW_MS / 1000} s`;
+  if (pairs === available) why = 'every image once';
+  else if (pairs === least) why = 'the fewest for an estimate';
+  return exactly(pairs, `${pairs.toLocaleString('en')} pairs (${why})`);
+}
+
+/** A fixed number of pairs. */
+export function exactly(pairs: number, description = `${pairs.toLocaleString('en')} pairs`): Rule {
+  const isEnough = (soFar: TimingProgress): boolean => soFar.pairs >= pairs;
+  return { description, leastPairs: pairs, isEnough, done: (soFar) => soFar.pairs / pairs };
+}
+
+/**
+ * The shortest valid run of MLPerf Inference (mlcommons/inference, mlperf.conf): single-stream, one image per query, at
+ * least 1,024 queries and 600 s, judged by the 90th percentile of the latency; offline, at least 24,576 images and 600
+ * s, judged by images per second. Each of the two networks must reach both. Images come in their order, not at random.
+ */
+export function mlperf(batch: number): Rule {
+  const leastImages = batch === 1 ? 1024 : 24_576;
+  const leastMs = 600_000;
+  const done = ({ images, originalMs, gatedMs }: TimingProgress): number =>
+    Math.min(1, images / leastImages, originalMs / leastMs, gatedMs / leastMs);
+  const scenario = batch === 1 ? 'single-stream: at least 1,024 queries' : 'offline: at least 24,576 images';
+  const description = `MLPerf ${scenario} and 600 s of each network`;
+  return { description, leastPairs: Math.ceil(leastImages / batch), isEnough: (soFar) => done(soFar) >= 1, done };
 }

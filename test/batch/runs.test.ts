@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { filterRuns, type ListedRun, listRuns, paretoRows, runOrders, runsTable } from '../../src/batch/runs.js';
 import { InputError } from '../../src/errors.js';
 import type { TableRow } from '../../src/report/rows.js';
-import { writeSealed } from '../../src/store/sealed.js';
+import { writeSealed } from '../../src/store/files.js';
 
 const row = (own: Partial<TableRow>): TableRow =>
   ({ model: 'dg(1)', margin: null, accuracy: 0.9, flops: 100, flopsReduction: 0, ...own }) as TableRow;

@@ -6,8 +6,8 @@ import { compareRuns } from '../../src/batch/compare.js';
 import { openRun } from '../../src/batch/compare-runs.js';
 import { renderComparison } from '../../src/cli/comparison.js';
 import { InputError } from '../../src/errors.js';
-import { pairedInterval } from '../../src/statistics/student.js';
-import { writeSealed } from '../../src/store/sealed.js';
+import { pairedInterval } from '../../src/statistics/intervals.js';
+import { writeSealed } from '../../src/store/files.js';
 
 /** A run's record, as far as a comparison reads it. */
 const record = (loss: string, seed: number, accuracy: number) => ({

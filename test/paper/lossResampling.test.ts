@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { ScoredGates } from '../../src/paper/lossCurves.js';
 import { type Resampled, resampleDifferences } from '../../src/paper/lossResampling.js';
 import { Random } from '../../src/random.js';
-import { variance } from '../../src/statistics/moments.js';
+import { variance } from '../../src/statistics/samples.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 /** Two gates; a more confident gate is more often right. @param sharpness how much more */

@@ -2,10 +2,9 @@ import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { isHeld, Lock, locked } from '../../src/store/lock.js';
+import { abandonedIn, isHeld, Lock, locked } from '../../src/store/lock.js';
 import { thisProcess } from '../../src/store/processes.js';
-import { prune } from '../../src/store/prune.js';
-import { type Entry, Store } from '../../src/store/store.js';
+import { type Entry, prune, Store } from '../../src/store/store.js';
 import { seal } from '../../src/store/text.js';
 import { inFolder } from '../checkpoints/helpers.js';
 import { rejection } from '../data/smallCifar10.js';
@@ -178,5 +177,21 @@ describe('pruning', () => {
       expect(await readdir(join(cache, 'data'))).to.deep.equal([busy.slice(join(cache, 'data').length + 1)]);
       expect((await readdir(entry.directory)).sort()).to.have.length(2);
       expect((await entry.read('a')).length).to.equal(1000);
+    }));
+});
+
+describe('temporary files of another machine', () => {
+  it('are abandoned once they have not changed for a day', () =>
+    inFolder(async (folder) => {
+      const aged = async (name: string, hours: number): Promise<string> => {
+        const path = join(folder, `${name}.0123456789ab-1-01234567.tmp`);
+        await writeFile(path, '');
+        const then = new Date(Date.now() - hours * 3_600_000);
+        await utimes(path, then, then);
+        return path;
+      };
+      await aged('young', 23);
+      const old = await aged('old', 25);
+      expect(await abandonedIn(folder)).to.deep.equal([old]);
     }));
 });

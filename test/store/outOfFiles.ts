@@ -4,12 +4,9 @@ import { recordedHash } from '../../src/checkpoints/fetch.js';
 import { messageOf } from '../../src/errors.js';
 import { experimentNames } from '../../src/experiment/load.js';
 import { readPublished } from '../../src/paper/published.js';
-import { inUseSince } from '../../src/store/active-processes.js';
-import { readJson } from '../../src/store/files.js';
-import { isHeld } from '../../src/store/lock.js';
-import { readSealed } from '../../src/store/sealed.js';
-import { Store } from '../../src/store/store.js';
-import { abandonedIn, deadLocksIn } from '../../src/store/sweep.js';
+import { readJson, readSealed } from '../../src/store/files.js';
+import { abandonedIn, deadLocksIn, isHeld } from '../../src/store/lock.js';
+import { inUseSince, Store } from '../../src/store/store.js';
 
 // What is read while this process can open no more files: `outOfFiles.ts FOLDER`, with a store, a lock and JSON in it.
 const [folder = ''] = process.argv.slice(2);

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { binomialMass } from '../../src/statistics/binomial.js';
+import { binomialMass } from '../../src/statistics/intervals.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { certify, changes } from '../../src/thresholds/guarantee.js';
 import { bettingPValue, differenceCdf, dropPValue } from '../../src/thresholds/risk.js';

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/timing/clock.js';
+import type { Clock } from '../../src/timing/pairs.js';
 
 /** A clock that advances only by `pass`. */
 export interface FakeClock {

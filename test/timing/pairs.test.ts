@@ -1,7 +1,116 @@
 import { expect } from 'chai';
-import { batchesPerTurn, measurePairs, type TimedBatch } from '../../src/timing/pairs.js';
-import { exactly } from '../../src/timing/rules.js';
+import {
+  batchesPerTurn,
+  chosenPairs,
+  exactly,
+  measurePairs,
+  mlperf,
+  type Rule,
+  type TimedBatch,
+  type TimingProgress,
+  warmUp,
+} from '../../src/timing/pairs.js';
 import { fakeClock } from './fakeClock.js';
+
+const bounds = { window: 5, leastWindow: 2, tolerance: 0.05, maxRuns: 100, maxMs: 10_000 };
+
+describe('warm-up', () => {
+  /** Works whose n-th run takes the n-th of `times`. */
+  function works(...times: ((run: number) => number)[]) {
+    const { clock, pass } = fakeClock();
+    const order: number[] = [];
+    const list = times.map((ms, index) => {
+      let run = 0;
+      return async () => {
+        order.push(index);
+        pass(ms(run++));
+      };
+    });
+    return { clock, list, order };
+  }
+
+  it('ends when the medians of two windows agree, at the earliest after two windows', async () => {
+    const { clock, list } = works(() => 4);
+    expect(await warmUp(clock, list, bounds)).to.deep.equal({ runs: 10, ms: 40, stable: true, medianMs: [4] });
+  });
+
+  it('continues while the first runs are slower', async () => {
+    // Medians of windows of 5: 50, 20 and 4 are none like the one before; then 4 again.
+    const { clock, list } = works((run) => (run < 5 ? 50 : run < 10 ? 20 : 4));
+    const { runs, stable, medianMs } = await warmUp(clock, list, bounds);
+    expect([runs, stable, medianMs]).to.deep.equal([20, true, [4]]);
+  });
+
+  it('waits for every work, a window of each in turn', async () => {
+    const { clock, list, order } = works(
+      () => 2,
+      (run) => (run < 5 ? 9 : 3),
+    );
+    const { runs, stable, medianMs } = await warmUp(clock, list, bounds);
+    expect([runs, stable, medianMs]).to.deep.equal([15, true, [2, 3]]);
+    expect(order.join('')).to.equal('000001111100000111110000011111');
+  });
+
+  it('is not prolonged by a single outlier', async () => {
+    const { clock, list } = works((run) => (run === 7 ? 500 : 4));
+    expect(await warmUp(clock, list, bounds)).to.include({ runs: 10, stable: true });
+  });
+
+  it('ends unstable at the bound of its runs', async () => {
+    const { clock, list } = works((run) => 1 + run);
+    expect(await warmUp(clock, list, { ...bounds, tolerance: 0.01, maxRuns: 30 })).to.include({
+      runs: 30,
+      stable: false,
+    });
+  });
+
+  it('takes smaller windows if two of the usual size do not fit into its time', async () => {
+    // Two windows of 3 runs of each of two works: 9.6 s. The first run, which compiles, does not count.
+    const { clock, list, order } = works(
+      (run) => (run === 0 ? 1400 : 800),
+      () => 700,
+    );
+    const { runs, stable, medianMs } = await warmUp(clock, list, bounds);
+    expect([runs, stable, medianMs]).to.deep.equal([6, true, [800, 700]]);
+    expect(order.join('')).to.equal('000111000111');
+  });
+
+  it('does not count the time of first runs that open sessions and compile', async () => {
+    const { clock, list } = works(
+      (run) => (run === 0 ? 3500 : 800),
+      (run) => (run === 0 ? 4000 : 700),
+    );
+    expect(await warmUp(clock, list, bounds)).to.deep.equal({
+      runs: 6,
+      ms: 15_000,
+      stable: true,
+      medianMs: [800, 700],
+    });
+  });
+
+  it('takes no window below the minimum', async () => {
+    const { clock, list } = works(() => 2400);
+    expect(await warmUp(clock, list, bounds)).to.include({ runs: 4, stable: true });
+    const long = works(() => 2600);
+    expect(await warmUp(long.clock, long.list, bounds)).to.include({ runs: 4, stable: false });
+  });
+
+  it('ends unstable if times are NaN', async () => {
+    const { clock, list } = works(() => Number.NaN);
+    expect(await warmUp(clock, list, bounds)).to.include({ runs: 1, stable: false });
+  });
+
+  it('ends unstable at the bound of its time, but never without a run', async () => {
+    const slow = works(() => 4000);
+    expect(await warmUp(slow.clock, slow.list, bounds)).to.include({ runs: 3, stable: false });
+    const slower = works(
+      () => 60_000,
+      () => 30_000,
+    );
+    const { runs, medianMs, stable } = await warmUp(slower.clock, slower.list, bounds);
+    expect([runs, medianMs, stable]).to.deep.equal([1, [60_000, 30_000], false]);
+  });
+});
 
 describe('paired measurement', () => {
   /** Three images a batch, two values an image; the values say which image it is. */
@@ -121,4 +230,78 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];
   for await (const item of items) list.push(item);
   return list;
+}
+
+describe('how long a row is timed', () => {
+  it('fits pairs into about 15 s', () => {
+    const rule = chosenPairs(1, 10, 10_000);
+    expect(rule.description).to.equal('1,500 pairs (about 15 s)');
+    expect(rule.isEnough(having(1499))).to.equal(false);
+    expect(rule.isEnough(having(1500))).to.equal(true);
+    expect(rule.done(having(750))).to.equal(0.5);
+  });
+
+  it('repeats no image if there are enough', () => {
+    expect(chosenPairs(1, 0.5, 10_000).description).to.equal('10,000 pairs (every image once)');
+    expect(chosenPairs(32, 1, 312).description).to.equal('312 pairs (every image once)');
+  });
+
+  it('never takes fewer than an estimate needs', () => {
+    expect(chosenPairs(1, 500, 10_000).description).to.equal('400 pairs (the fewest for an estimate)');
+    expect(chosenPairs(32, 2000, 312).description).to.equal('60 pairs (the fewest for an estimate)');
+    expect(chosenPairs(32, 1, 15).description).to.equal('60 pairs (the fewest for an estimate)');
+    expect(chosenPairs(1, Number.NaN, 10_000).description).to.equal('400 pairs (the fewest for an estimate)');
+  });
+
+  it('takes the requested number', () => {
+    expect(exactly(1).isEnough(having(1))).to.equal(true);
+    expect(exactly(2).isEnough(having(1))).to.equal(false);
+  });
+});
+
+describe('the rules of MLPerf', () => {
+  const batches = (size: number) =>
+    async function* (): AsyncGenerator<TimedBatch> {
+      const images = new Int32Array(size);
+      for (;;) yield { images, input: new Float32Array(0), thresholds: [] };
+    };
+
+  /** Pairs until the rule ends the timing, with networks of these times. */
+  async function count(rule: Rule, size: number, originalMs: number, gatedMs: number): Promise<number> {
+    const { clock, pass } = fakeClock();
+    const contest = { original: async () => pass(originalMs), gated: async () => pass(gatedMs), rest: async () => {} };
+    let pairs = 0;
+    for await (const _ of measurePairs(clock, contest, batches(size)(), 1, rule.isEnough)) pairs++;
+    return pairs;
+  }
+
+  it('single-stream: at least 600 s of each network, so the faster one decides', async () => {
+    expect(await count(mlperf(1), 1, 200, 100)).to.equal(6000);
+    expect(await count(mlperf(1), 1, 50, 100)).to.equal(12_000);
+  });
+
+  it('single-stream: at least 1,024 queries, however long each takes', async () => {
+    expect(await count(mlperf(1), 1, 3000, 1000)).to.equal(1024);
+  });
+
+  it('offline: at least 24,576 images', async () => {
+    expect(await count(mlperf(32), 32, 3000, 1500)).to.equal(768);
+    expect(await count(mlperf(64), 64, 3000, 1800)).to.equal(384);
+    expect(await count(mlperf(100), 100, 60_000, 60_000)).to.equal(246); // 245 would be 24,500
+  });
+
+  it('offline: and at least 600 s', async () => {
+    expect(await count(mlperf(32), 32, 200, 300)).to.equal(3000);
+  });
+
+  it('describes its requirement and its progress', () => {
+    expect(mlperf(1).description).to.equal('MLPerf single-stream: at least 1,024 queries and 600 s of each network');
+    expect(mlperf(32).description).to.equal('MLPerf offline: at least 24,576 images and 600 s of each network');
+    expect(mlperf(1).done({ pairs: 512, images: 512, originalMs: 1e6, gatedMs: 450_000 })).to.equal(0.5);
+    expect(mlperf(1).done({ pairs: 2048, images: 2048, originalMs: 1e6, gatedMs: 450_000 })).to.equal(0.75);
+  });
+});
+
+function having(pairs: number): TimingProgress {
+  return { pairs, images: pairs, originalMs: pairs, gatedMs: pairs };
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
-import type { Pruned, PruneLimits } from '../../store/prune.js';
-import type { Store } from '../../store/store.js';
+import type { Pruned, PruneLimits, Store } from '../../store/store.js';
 import { defineCommand, defineGroup } from '../command.js';
 import { cacheFolder, type GlobalOptions } from '../folders.js';
 import { flag, textOption } from '../options.js';
@@ -56,7 +55,7 @@ const pruneCommand = defineCommand({
       .example('$0 cache prune --keep-bytes 5GB', 'the last used 5 GB stay'),
   run: async ({ olderThan, keepBytes, dryRun, json, ...options }) => {
     const limits = limitsOf(olderThan, keepBytes);
-    const { prune } = await import('../../store/prune.js');
+    const { prune } = await import('../../store/store.js');
     const { cache, store } = await openCache(options);
     const pruned = await prune(cache, store, limits, dryRun);
     if (json) printJson(pruned);

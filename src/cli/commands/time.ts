@@ -1,6 +1,6 @@
 import { InputError } from '../../errors.js';
+import { type RuleName, ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
-import { type RuleName, ruleNames } from '../../timing/rules.js';
 import { defineCommand } from '../command.js';
 import { flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { removeOnExit } from '../../store/cleanup.js';
+import { removeOnExit } from '../../store/supervised.js';
 import { isAbsent, systemCode } from '../../system-error.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
 import { fail, lockSetup, settingUp } from '../setup/fail.js';

@@ -1,8 +1,7 @@
 import type { PresetName } from '../../experiment/presets.js';
-import type { Clock } from '../../timing/clock.js';
 import type { PairTimes } from '../../timing/estimate.js';
+import type { Clock, RuleName } from '../../timing/pairs.js';
 import type { RowTiming, TimingRecord } from '../../timing/record.js';
-import type { RuleName } from '../../timing/rules.js';
 
 export interface TimingOptions {
   readonly preset: PresetName;

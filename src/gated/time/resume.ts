@@ -1,8 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { canonicalJson } from '../../store/files.js';
-import { readSealed, writeSealed } from '../../store/sealed.js';
+import { canonicalJson, readSealed, writeSealed } from '../../store/files.js';
 import type { RowTiming } from '../../timing/record.js';
 import type { ResumableRows, TimedRow, TimingOutcome } from './outcome.js';
 

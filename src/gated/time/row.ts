@@ -4,14 +4,20 @@ import type { GatedBatch } from '../../gates/contracts.js';
 import type { ProgressTask } from '../../progress.js';
 import { modelName } from '../../report/rows.js';
 import type { Row } from '../../run/search.js';
-import type { Clock } from '../../timing/clock.js';
-import { estimate } from '../../timing/estimate.js';
-import { noiseWarnings } from '../../timing/noise.js';
-import { batchesPerTurn, measurePairs, type TimedNetworks, threadsSleep } from '../../timing/pairs.js';
+import { estimate, noiseWarnings, summarise } from '../../timing/estimate.js';
+import {
+  batchesPerTurn,
+  type Clock,
+  chosenPairs,
+  exactly,
+  measurePairs,
+  mlperf,
+  type Rule,
+  type TimedNetworks,
+  threadsSleep,
+  type WarmUp,
+} from '../../timing/pairs.js';
 import type { Agreement, RowTiming } from '../../timing/record.js';
-import { chosenPairs, exactly, mlperf, type Rule } from '../../timing/rules.js';
-import { summarise } from '../../timing/summary.js';
-import type { WarmUp } from '../../timing/warm-up.js';
 import type { OpenGated } from '../open.js';
 import { compareBatch, emptyVerification, type Verification } from '../verify.js';
 import { schedule } from './batches.js';

@@ -5,10 +5,9 @@ import { version } from '../../project.js';
 import { modelName } from '../../report/rows.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
 import type { RunContext } from '../../run/context.js';
-import { monotonicClock } from '../../timing/clock.js';
+import { surroundingsWarnings } from '../../timing/estimate.js';
 import { describeMachine, watchSurroundings } from '../../timing/machine.js';
-import { surroundingsWarnings } from '../../timing/noise.js';
-import type { TimedBatch } from '../../timing/pairs.js';
+import { monotonicClock, type TimedBatch, type WarmUp, warmUp } from '../../timing/pairs.js';
 import {
   type Agreement,
   type BatchTiming,
@@ -16,7 +15,6 @@ import {
   type RowTiming,
   type TimingRecord,
 } from '../../timing/record.js';
-import { type WarmUp, warmUp } from '../../timing/warm-up.js';
 import type { OpenGated } from '../open.js';
 import { compareDynamic, describeVerification } from '../verify.js';
 import { schedule } from './batches.js';

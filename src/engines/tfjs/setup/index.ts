@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { removeOnExit } from '../../../store/cleanup.js';
+import { removeOnExit } from '../../../store/supervised.js';
 import { systemCode } from '../../../system-error.js';
 import { fail, lockSetup, oneLine, settingUp } from '../../setup/fail.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage, type Smoke, smokeTest } from './machine.js';

@@ -1,10 +1,8 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { studentQuantile } from '../../src/statistics/student.js';
-import { type Estimate, estimate, type PairTimes } from '../../src/timing/estimate.js';
-import type { RowTiming } from '../../src/timing/record.js';
-import { poolEstimates, poolRows, type RepeatedRow } from '../../src/timing/repeats.js';
-import { summarise } from '../../src/timing/summary.js';
+import { studentQuantile } from '../../src/statistics/intervals.js';
+import { type Estimate, estimate, type PairTimes, summarise } from '../../src/timing/estimate.js';
+import { poolEstimates, poolRows, type RepeatedRow, type RowTiming } from '../../src/timing/record.js';
 
 const normal = (random: Random): number =>
   Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform());
