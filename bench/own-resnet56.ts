@@ -7,7 +7,7 @@
  * CIFAR-10 and results lie in DGATE_CACHE. Four minutes on two cores for all images, half a minute with --preset smoke.
  */
 import resnet56 from '../experiments/resnet56.js';
-import { findCheckpoint } from '../src/checkpoints/registry.js';
+import { findCheckpoint } from '../src/checkpoints/known.js';
 import { openContext } from '../src/cli/context.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import { onnxNetwork } from '../src/index.js';

@@ -18,7 +18,7 @@ if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
 
 /** The program's own files cannot be read, as with a limit on open files. */
 function reportUnloaded(error: unknown): number | PromiseLike<number> {
-  return import('../src/cli/failure.js').then(
+  return import('../src/cli/output.js').then(
     ({ reportFailure }) => reportFailure(error),
     () => {
       process.stderr.write(

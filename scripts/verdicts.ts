@@ -4,7 +4,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { claimsOnRecord, runsOnRecord } from '../src/paper/onRecord.js';
-import { renderVerdicts, VERDICTS } from '../src/report/readme.js';
+import { renderVerdicts, VERDICTS } from '../src/report/claims.js';
 
 const results = fileURLToPath(new URL('../results', import.meta.url));
 

@@ -9,10 +9,10 @@ import { renderComparison } from '../src/cli/comparison.js';
 import { csvOf } from '../src/csv.js';
 import { InputError } from '../src/errors.js';
 import * as escapes from '../src/escape.js';
+import { renderReadme } from '../src/report/claims.js';
 import { renderColumns } from '../src/report/columns.js';
 import { renderSvg } from '../src/report/figures.js';
 import { html } from '../src/report/page.js';
-import { renderReadme } from '../src/report/readme.js';
 import { hostileText, noCommands, oneLine } from './hostile.js';
 
 describe('text of others', () => {

@@ -7,8 +7,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Where the sources rely on one system, and what happens on the others. */
 const assumptions: Readonly<Record<string, string>> = {
-  'src/cli/doctor-report.ts': 'platform is printed; nvidia-smi may be missing',
-  'src/cli/failure.ts': 'platform is printed',
+  'src/cli/commands/doctor.ts': 'platform is printed; nvidia-smi may be missing',
+  'src/cli/output.ts': 'platform is printed',
   'src/cli/supervisor.ts': 'SIGKILL ends a process on Windows too',
   'src/data/records/npm.ts': 'npm is a batch file on Windows, started by its shell',
   'src/engines/doctor/diagnose.ts': 'SIGKILL ends a process on Windows too',

@@ -9,7 +9,7 @@ import { asFileProblem, exists, hashFile, readTextIfThere, writeFileAtomic } fro
 import { readInput } from '../store/input.js';
 import { locked, sweep } from '../store/lock.js';
 import { seal, unseal } from '../store/text.js';
-import type { KnownCheckpoint } from './known-checkpoint.js';
+import type { KnownCheckpoint } from './known.js';
 import { type Transfer, transfer } from './transfer.js';
 
 export interface DownloadOptions {
@@ -21,7 +21,7 @@ export interface DownloadOptions {
   readonly sha256?: string | undefined;
   /** Size in bytes, where known; another size is an error before the hash is looked at. */
   readonly sizeBytes?: number | undefined;
-  /** Most bytes that it may have, where its size is not known; 1 GB if absent. */
+  /** Most bytes of a file of unknown size; 1 GB if absent. */
   readonly mostBytes?: number | undefined;
   /** What the progress line calls it; the file's name if absent. */
   readonly label?: string;
@@ -43,7 +43,7 @@ export interface Downloaded {
   readonly bytes: number;
   /** Whether the hash was compared with one that was known before. */
   readonly verified: boolean;
-  /** Whether the file was there already. */
+  /** Whether the file existed before. */
   readonly cached: boolean;
 }
 
@@ -52,7 +52,7 @@ export interface Downloaded {
  * date shows the same file. Retries stalls and errors with growing pauses. Renames the file into place only after its size
  * and hash are checked.
  *
- * A file without a known hash is taken as it comes; its hash is said, and recorded in `<to>.json` for the next time.
+ * A file without a known hash is accepted; its hash is reported, and recorded in `<to>.json` for the next time.
  *
  * @throws InputError where no mirror has it (a line for each), or its content is not the expected one
  */
@@ -85,7 +85,7 @@ async function fromMirrors(options: DownloadOptions, progress: Progress): Promis
   ]);
 }
 
-/** Where a known checkpoint lies once it is fetched. @param folder of all checkpoints */
+/** Path of a fetched checkpoint. @param folder of all checkpoints */
 export const checkpointPath = ({ id, urls }: KnownCheckpoint, folder: string): string =>
   join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
 
@@ -99,7 +99,7 @@ export async function fetchCheckpoint(known: KnownCheckpoint, folder: string, pr
 }
 
 /**
- * Takes a known checkpoint from a file that somebody brought, as if it had been fetched.
+ * Installs a known checkpoint from a local file, as if it had been fetched.
  *
  * @throws InputError where it is not that file, by its size or hash
  */
@@ -151,7 +151,7 @@ export async function recordedHash(path: string): Promise<string | 'damaged' | u
   return typeof record?.sha256 === 'string' ? record.sha256 : 'damaged';
 }
 
-/** The file as it stands, if it is whole; a damaged one is said and fetched again. */
+/** The present file, if it is intact; a damaged one is reported and fetched again. */
 async function keepPresent(options: DownloadOptions, progress: Progress): Promise<Downloaded | undefined> {
   if (!(await exists(options.to))) return undefined;
   const record = await recordedHash(options.to);
@@ -160,7 +160,7 @@ async function keepPresent(options: DownloadOptions, progress: Progress): Promis
     return undefined;
   }
   const known = record === 'damaged' ? undefined : record;
-  // What was downloaded is known by its whole hash; a registry may have a part of it only.
+  // The record has the whole hash; a registry may have a part of it only.
   const expected = known?.startsWith(options.sha256 ?? '') === false ? options.sha256 : (known ?? options.sha256);
   const hash = await hashFile(options.to);
   if (record === 'damaged' && hash.startsWith(options.sha256 ?? '')) {
@@ -178,7 +178,7 @@ async function keepPresent(options: DownloadOptions, progress: Progress): Promis
   return undefined;
 }
 
-/** One mirror with its retries; a text says why it failed. */
+/** Downloads from one mirror, with retries. @returns why it failed, as text */
 async function fromMirror(url: string, options: DownloadOptions, progress: Progress): Promise<Downloaded | string> {
   const part = `${options.to}.part`;
   const most = options.attempts ?? 4;

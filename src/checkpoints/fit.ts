@@ -2,18 +2,27 @@ import { InputError, Problems } from '../errors.js';
 import { listNetworks, networkByName } from '../networks/catalogue.js';
 import { networkTensors } from '../networks/tensors.js';
 import type { Tensor, TensorMap } from '../tensor.js';
-import { type Dictionary, dictionaryOf } from './dictionaries.js';
-import { type ExpectedTensor, isCounter, type Pairing, pair, prefixesIn, sameShape, spelled } from './names.js';
+import {
+  type Dictionary,
+  dictionaryOf,
+  type ExpectedTensor,
+  isCounter,
+  type Pairing,
+  pair,
+  prefixesIn,
+  sameShape,
+  spelled,
+} from './names.js';
 
-/** What the user says of a file with several sets of weights, or with more than weights. */
+/** Which tensors to take from a file with several sets of weights, or with more than weights. */
 export interface WeightsChoice {
   /** Keys and prefix that lead to the weights, with a dot between them; `.` for the top. */
   readonly key?: string | undefined;
-  /** Names that are left out; `*` stands for any letters. */
+  /** Names to leave out; `*` stands for any letters. */
   readonly ignore?: string | undefined;
 }
 
-/** A network's weights, out of a file. */
+/** A network's weights from a file. */
 export interface Weights {
   /** Under the network's names, in its order. */
   readonly tensors: TensorMap;
@@ -25,7 +34,7 @@ export interface Weights {
   readonly normalisation: { readonly mean: readonly number[]; readonly std: readonly number[] } | undefined;
 }
 
-/** Problems of one kind that are listed one by one; the rest is counted. */
+/** Most problems of one kind that are listed; the rest is counted. */
 const MOST_LISTED = 20;
 
 /** Parts of a saved module that are no layers: losses, metrics, counters, normalisation; by a part of their name. */
@@ -33,8 +42,8 @@ const beside =
   /(?:^|\.)(?:\w*(?:criterion|loss|metrics?|accuracy|acc|auroc|f1|confmat|normali[sz]e\w*|normali[sz]ation)\w*)\.|(?:^|\.)(?:n_averaged|mean|std)$/i;
 
 /**
- * The tensors that a network needs: of every dictionary of the file and every prefix, those that fit. What a training script
- * saved beside them, outside the prefix, is left out and said.
+ * The tensors that a network needs: those that fit, from every dictionary of the file and every prefix. Other tensors of the
+ * training script, outside the prefix, are left out and reported.
  *
  * @param where the file and the network, for messages: `weights.pth for resnet20-cifar10`
  * @throws InputError where no set of weights fits (every missing, unexpected, mis-shaped and non-finite tensor, at most 20 of
@@ -79,7 +88,7 @@ export function weightsOf(
   };
 }
 
-/** The tensors that are needed, of some that are at hand. @throws InputError as {@link weightsOf} does */
+/** The needed ones of some tensors in memory. @throws InputError as {@link weightsOf} does */
 export function matchTensors(expected: readonly ExpectedTensor[], found: TensorMap, where: string): TensorMap {
   return weightsOf(expected, [dictionaryOf(found)], where).tensors;
 }
@@ -124,7 +133,7 @@ function keyOf({ dictionary: { path }, prefix }: Pairing): string {
 const isBetter = (a: Pairing, b: Pairing): boolean =>
   a.names.size === b.names.size ? a.fitting > b.fitting : a.names.size > b.names.size;
 
-/** Those whose numbers differ; the one that the user named alone. */
+/** Those whose numbers differ; only the named one where the user names one. */
 function distinct(whole: readonly Pairing[], { key }: WeightsChoice): readonly Pairing[] {
   const named = whole.find((pairing) => keyOf(pairing) === key);
   if (named !== undefined) return [named];
@@ -138,7 +147,7 @@ const sameNumbers = (a: readonly Tensor[], b: readonly Tensor[]): boolean =>
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
 
-/** What is not taken: below the prefix it belongs to a network and is unexpected, unless it is known to be no layer. */
+/** The tensors that are not taken: those below the prefix are unexpected, unless they are known to be no layers. */
 function restOf(
   { dictionary, prefix, names }: Pairing,
   others: readonly Pairing[],
@@ -289,7 +298,7 @@ function listed(problems: readonly string[], rest: string): string[] {
   return new Problems(problems, MOST_LISTED, `more ${rest}`).lines().map((problem) => `  ${problem}`);
 }
 
-/** A loop, since `every` takes ten times as long, which shows with 45 million weights. */
+/** A loop: `every` takes ten times as long on 45 million weights. */
 function allFinite(values: Float32Array): boolean {
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return false;
   return true;

@@ -1,5 +1,33 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import type { KnownCheckpoint } from './known-checkpoint.js';
+import { InputError } from '../errors.js';
+
+/** A public checkpoint, and what must travel with its weights. */
+export interface KnownCheckpoint {
+  /** What the command line calls it. */
+  readonly id: string;
+  /** The network that it fits, `<architecture>-<dataset>`. */
+  readonly network: string;
+  readonly dataset: 'cifar10' | 'imagenet';
+  /** File in `experiments/checkpoints`, for a network that ships with the project; it has no urls. */
+  readonly shipped?: string;
+  /** Mirrors of one file. */
+  readonly urls: readonly string[];
+  /** undefined: not measured. */
+  readonly sizeBytes: number | undefined;
+  /** Full sha256, or the first 8 digits that PyTorch's file names carry; undefined where none is published. */
+  readonly sha256: string | undefined;
+  /** Whether the file itself was hashed for this list. Otherwise the hash is only what its publisher says. */
+  readonly hashChecked: boolean;
+  /** SPDX identifier. */
+  readonly licence: string;
+  /** Top-1 accuracy on the test split (CIFAR-10) or validation images (ImageNet), as published; a fraction. */
+  readonly reportedAccuracy: number;
+  readonly preprocessing: Preprocessing;
+  /** Where the numbers come from. */
+  readonly reference: string;
+  /** What to know before using it. */
+  readonly note?: string;
+}
 
 /** ImageNet's channel statistics. akamaster's CIFAR-10 networks were trained with them too. */
 const imagenetStatistics: Preprocessing = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
@@ -7,10 +35,10 @@ const imagenetStatistics: Preprocessing = { mean: [0.485, 0.456, 0.406], std: [0
 /** CIFAR-10's, with the standard deviations that spread from kuangliu/pytorch-cifar (means over images, hence small). */
 const cifar10Statistics: Preprocessing = { mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.201] };
 
-/** What a publisher's page does not say, and nobody could measure here. */
+/** What a publisher's page does not state and was not measured here. */
 const unmeasured = { sizeBytes: undefined, sha256: undefined, hashChecked: false } as const;
 
-/** A file that was there to be hashed. Others have the hash digits that PyTorch's file names carry. */
+/** A file that was hashed here. The others have the hash digits in PyTorch's file names. */
 const hashed = (sizeBytes: number, sha256: string) => ({ sizeBytes, sha256, hashChecked: true });
 
 type Varying = Partial<Pick<KnownCheckpoint, 'sizeBytes' | 'sha256' | 'hashChecked' | 'note'>>;
@@ -134,8 +162,8 @@ const shipped: readonly KnownCheckpoint[] = [
 /**
  * Checkpoints of networks that dgate describes, those that ship and public ones, the preferred one of each network first.
  *
- * No download was possible where this list was written. `hashChecked` marks those that ship and the files that were there to be hashed;
- * all else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards say.
+ * No download was possible where this list was written. `hashChecked` marks those that ship and the files that were hashed
+ * here; everything else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards state.
  */
 export const knownCheckpoints: readonly KnownCheckpoint[] = [
   ...shipped,
@@ -194,3 +222,20 @@ export const knownCheckpoints: readonly KnownCheckpoint[] = [
     note: "torchvision's first weights (resnet101-5d3b4d8f.pth) as safetensors; the accuracy is torchvision's",
   },
 ];
+
+/** A known checkpoint by its id. @throws InputError naming the valid ones */
+export function findCheckpoint(id: string): KnownCheckpoint {
+  const found = knownCheckpoints.find((checkpoint) => checkpoint.id === id);
+  if (found !== undefined) return found;
+  throw new InputError(`checkpoint ${id}: unknown; valid: a file, or ${knownCheckpoints.map((c) => c.id).join(', ')}`);
+}
+
+/** The known checkpoints that fit a network, the preferred one first. */
+export function checkpointsFor(network: string): readonly KnownCheckpoint[] {
+  return knownCheckpoints.filter((checkpoint) => checkpoint.network === network);
+}
+
+/** The checkpoint of a network that ships with the project: the default. */
+export function shippedFor(network: string): KnownCheckpoint | undefined {
+  return checkpointsFor(network).find(({ shipped }) => shipped !== undefined);
+}

@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import { sha256 } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import type { TensorMap } from '../tensor.js';
-import { type Dictionary, largestOf } from './dictionaries.js';
+import { type Dictionary, largestOf } from './names.js';
 import { readTorch, type TorchFormat, torchFormatOf } from './pytorch.js';
 import { safetensorsDictionary } from './safetensors.js';
 
@@ -24,7 +24,7 @@ export interface Checkpoint {
 }
 
 /**
- * Reads a checkpoint of any format that dgate knows, told apart by content and not by the file's name.
+ * Reads a checkpoint of any format that dgate knows, recognised by content and not by the file's name.
  *
  * @throws InputError, one line, where the file is missing, damaged, hostile, or of another format
  */
@@ -49,14 +49,14 @@ function checkpointOf(content: Omit<Checkpoint, 'tensors'>): Checkpoint {
   };
 }
 
-/** An 8-byte length below 2^32, then JSON. Its low byte may be a pickle's first, so this is asked before that. */
+/** An 8-byte length below 2^32, then JSON. Tested before pickles, whose first byte may be the length's low byte. */
 function looksLikeSafetensors(bytes: Uint8Array): boolean {
   return bytes.byteLength >= 9 && bytes[8] === 0x7b && bytes.subarray(4, 8).every((byte) => byte === 0);
 }
 
 const ONNX = 'an ONNX file; see: dgate model inspect FILE, and docs/own-network.md';
 
-/** Files that are given for checkpoints, by how they begin (latin1, blanks left out). */
+/** Other files, by their first characters (latin1, without leading blanks). */
 const others: readonly (readonly [string, string])[] = [
   ['\x89HDF', 'an HDF5 file (Keras); valid: an ONNX file, see docs/own-network.md'],
   ['\x93NUMPY', 'an array of NumPy; valid: a dict of tensors, saved with torch.save'],

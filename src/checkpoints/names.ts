@@ -1,4 +1,27 @@
-import type { Dictionary } from './dictionaries.js';
+import type { Tensor, TensorMap } from '../tensor.js';
+
+/** Named tensors in a file. */
+export interface Dictionary {
+  /** Keys that lead to it from the top, with a dot between them; empty where it is the top itself. */
+  readonly path: string;
+  readonly shapes: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  /** Reads some of its tensors. @throws InputError where the file lacks them */
+  read(names: Iterable<string>): Map<string, Tensor>;
+}
+
+/** Tensors in memory as a dictionary. */
+export function dictionaryOf(tensors: TensorMap): Dictionary {
+  return {
+    path: '',
+    shapes: tensors,
+    read: (names) => new Map([...names].map((name) => [name, tensors.get(name)!])),
+  };
+}
+
+/** The dictionary with the most tensors. */
+export function largestOf(dictionaries: readonly Dictionary[]): Dictionary {
+  return dictionaries.reduce((a, b) => (b.shapes.size > a.shapes.size ? b : a));
+}
 
 /** A tensor that a network needs. */
 export interface ExpectedTensor {
@@ -34,7 +57,7 @@ const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => 
   [/(denselayer\d+\.(?:norm|conv))\.(\d\.)/, '$1$2'],
 ];
 
-/** No network's tensor has a longer name, in letters and in parts. */
+/** Longest name of a tensor of a network, in letters and in parts. */
 const [LONGEST, MOST_PARTS] = [120, 14];
 
 /** The one spelling of a name. */
@@ -85,8 +108,8 @@ export function prefixesIn(dictionary: Dictionary, needed: readonly ExpectedTens
 }
 
 /**
- * Pairs a network's tensors with those below a prefix; what is not there (`backbone.`) may stand below a shorter one, as a
- * classifier does (`head.fc.`). Of two names that mean the same the network's own is taken, otherwise the first.
+ * Pairs a network's tensors with those below a prefix (`backbone.`). The classifier may stand below a shorter prefix
+ * (`head.fc.`). Of two names with one meaning it takes the network's own, otherwise the first.
  */
 export function pair(dictionary: Dictionary, prefix: string, needed: readonly ExpectedTensor[]): Pairing {
   const { shapes } = dictionary;

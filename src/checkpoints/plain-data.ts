@@ -1,6 +1,6 @@
 import { PickleGlobal, type PickleValue, Rebuilt } from '../pickle/reader.js';
 
-/** A value that a program keeps beside its weights: only its name is kept, whatever it is made of and whatever its state. */
+/** A value that a program saved beside its weights: only its name is kept, not its arguments or state. */
 class Inert extends Rebuilt {
   constructor(private readonly name: string) {
     super();
@@ -58,7 +58,7 @@ const inert: Readonly<Record<string, string>> = {
   'mmengine.logging.history_buffer': 'HistoryBuffer',
 };
 
-/** Dicts with a behaviour of their own; read as dicts. */
+/** Subclasses of dict; read as dicts. */
 const dicts = [
   'addict.addict.Dict',
   'collections.Counter',

@@ -50,7 +50,7 @@ const torchDtypes: Readonly<Record<string, Dtype>> = {
   bool: 'BOOL',
 };
 
-/** The names that a torch.save file may ask for, and what they are here. None of them can do more than build data. */
+/** Stand-ins for the names that a torch.save file may use. They only build data. */
 const globals = new Map<string, PickleGlobal>();
 
 function allow(name: string, call: PickleGlobal['call']): PickleGlobal {
@@ -66,7 +66,7 @@ for (const [name, dtype] of Object.entries(storageTypes)) {
 for (const [name, dtype] of Object.entries(torchDtypes))
   globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
 
-/** What makes a tensor of a storage. */
+/** Builders of a tensor from a storage. */
 const makers = [
   // (storage, offset, shape, stride)
   allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args.slice(0, 4), undefined, args.slice(4), where)),
@@ -124,7 +124,7 @@ export function findTorchGlobal(qualifiedName: string, where: string): PickleGlo
   return globals.get(qualifiedName) ?? plainData.get(qualifiedName);
 }
 
-/** Tensors that are no rows of real numbers, by the names that make them; what they are; and how to save others. */
+/** Tensors that are not dense and real: the names that build them, what they are, and what to save instead. */
 const others: readonly (readonly [RegExp, string, string])[] = [
   [/^torch\._utils\._rebuild_sparse/, 'a sparse tensor', 'save tensor.to_dense()'],
   [/^torch\._utils\._rebuild_nested/, 'a nested tensor', 'save tensor.to_padded_tensor(0)'],
@@ -203,7 +203,7 @@ function assertNoHooks(grad: PickleValue | undefined, hooks: PickleValue | undef
   refuse('a tensor with backward hooks', where);
 }
 
-/** What PyTorch says of a tensor whose numbers are not what lies in its storage: `neg`, to be negated. */
+/** Whether the metadata say that the values of the storage are to be negated (`neg`). */
 function isNegated(metadata: PickleValue | undefined, where: string): boolean {
   if (metadata == null) return false;
   if (!(metadata instanceof Map)) refuse('a tensor whose metadata is no dict', where);
@@ -216,10 +216,10 @@ function isNegated(metadata: PickleValue | undefined, where: string): boolean {
   return metadata.size > 0;
 }
 
-/** Attributes that put other numbers in a tensor's place. */
+/** Attributes that replace a tensor's values. */
 const replacing = ['data', 'real', 'imag', '__class__'];
 
-/** A tensor with the attributes that a program gave it: a dict, or a dict and one of slots. Others are no part of its numbers. */
+/** A tensor with the attributes that a program gave it: a dict, or a dict and one of slots. Other attributes do not change its values. */
 function withAttributes(
   tensor: PickleValue | undefined,
   [state, ...more]: readonly (PickleValue | undefined)[],

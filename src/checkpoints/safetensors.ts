@@ -3,9 +3,16 @@ import { findDuplicateKey, findOddNumber, parseJson } from '../json.js';
 import { writeFileAtomic } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
-import type { Dictionary } from './dictionaries.js';
-import { type Dtype, dtypeBytes, isDtype, type RawTensor, type StoredArray } from './dtypes.js';
-import { toTensors, withoutScales } from './int8.js';
+import {
+  type Dtype,
+  dtypeBytes,
+  isDtype,
+  type RawTensor,
+  type StoredArray,
+  toTensors,
+  withoutScales,
+} from './dtypes.js';
+import type { Dictionary } from './names.js';
 
 /** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
 export type Storable = StoredArray | Tensor;

@@ -32,7 +32,7 @@ export class TensorRef extends Rebuilt {
     readonly offset: number,
     readonly shape: readonly number[],
     readonly stride: readonly number[],
-    /** The numbers are those of the storage with the other sign (`torch.Tensor.is_neg`). */
+    /** The values are those of the storage with the opposite sign (`torch.Tensor.is_neg`). */
     readonly isNegated = false,
   ) {
     super();
@@ -48,11 +48,11 @@ export interface TorchFile {
   readonly storages: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Elements that are gathered one by one in the time of a step. */
+/** Elements gathered one by one that count as one step. */
 const ELEMENTS_PER_STEP = 64;
 
 /**
- * Makes the tensors dense: views of one storage become tensors of their own, everything float32. Contiguous float32
+ * Makes the tensors dense: views of one storage become separate tensors, all float32. Contiguous float32
  * tensors share the file's memory.
  *
  * @throws InputError where a view goes beyond its storage, a storage is missing, or the views are far larger than the file

@@ -13,20 +13,20 @@ export interface TransferOptions {
   readonly stallMs: number;
   /** What the file must measure, where known; a server that announces another size is refused at once. */
   readonly sizeBytes: number | undefined;
-  /** Most bytes that it may have: a server decides on no more of the disk. */
+  /** Most bytes of the file: limits what a server can write to the disk. */
   readonly mostBytes: number;
   readonly onResume: (bytes: number) => void;
   readonly onBytes: (done: number, total: number | undefined) => void;
 }
 
-/** Kept beside the part: what it is a part of. `validator` is an ETag or a date, for If-Range. */
+/** Stored beside the part: what it is a part of. `validator` is an ETag or a date, for If-Range. */
 interface PartRecord {
   readonly url: string;
   readonly validator: string;
 }
 
 /**
- * One HTTP request that begins `part` or goes on with it.
+ * One HTTP request that starts or resumes `part`.
  *
  * @throws InputError where the file cannot be written; anything that went wrong on the network is returned
  */
@@ -70,7 +70,7 @@ export async function transfer(url: string, part: string, options: TransferOptio
   }
 }
 
-/** A part that can be gone on with: its bytes, and what tells that the file is still the same. */
+/** A part that can be resumed: its bytes, and the validator of the file that it is a part of. */
 interface Part {
   readonly have: number;
   readonly validator: string;
@@ -83,7 +83,7 @@ interface Plan {
   readonly total: number | undefined;
 }
 
-/** What the response is good for. 200 to a Range request means that the file changed or ranges are unknown: begin anew. */
+/** How to use the response. 200 to a Range request means that the file changed or ranges are unknown: start over. */
 function planOf(
   response: Response,
   record: Part | undefined,
@@ -114,7 +114,7 @@ function planOf(
   return { start: status === 206 ? record!.have : 0, total };
 }
 
-/** The bytes that are there, if it is known what they are a part of. */
+/** The bytes of an earlier attempt, if the record tells what they are a part of. */
 async function resumable(url: string, part: string): Promise<Part | undefined> {
   const record = (await readJson(`${part}.json`).catch((error: unknown) => {
     if (systemCode(error) !== undefined) throw error; // a damaged record is none
@@ -127,7 +127,7 @@ async function resumable(url: string, part: string): Promise<Part | undefined> {
   return { have, validator: record.validator };
 }
 
-/** Empties the part and notes what it will be a part of; without a strong validator it cannot be resumed. */
+/** Empties the part and records what it will be a part of; without a strong validator it cannot be resumed. */
 async function begin(url: string, part: string, response: Response): Promise<void> {
   await rm(part, { force: true });
   await rm(`${part}.json`, { force: true });
@@ -137,7 +137,7 @@ async function begin(url: string, part: string, response: Response): Promise<voi
     await writeFileAtomic(`${part}.json`, JSON.stringify({ url, validator } satisfies PartRecord));
 }
 
-/** Writes the body behind the part's bytes. Returns the part's size. */
+/** Appends the body to the part. @returns the part's size */
 async function append(
   response: Response,
   part: string,
@@ -167,7 +167,7 @@ async function append(
   }
 }
 
-/** `fetch failed` says nothing; its cause does. */
+/** The cause says more than `fetch failed`. */
 function causeOf(error: unknown): string {
   return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
 }

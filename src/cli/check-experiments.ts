@@ -7,6 +7,7 @@ import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
+import { counted } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { openContext } from './context.js';
@@ -127,8 +128,7 @@ function share(difference: number, from: number | string | undefined): string {
 /** Enough digits to recognise a value; files have all. */
 function short(value: number | string | undefined): string {
   if (value === undefined) return 'not there';
-  if (typeof value === 'number')
-    return Number.isInteger(value) ? value.toLocaleString('en') : String(+value.toPrecision(6));
+  if (typeof value === 'number') return Number.isInteger(value) ? counted(value) : String(+value.toPrecision(6));
   return /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value;
 }
 

@@ -1,5 +1,5 @@
+import { resolve } from 'node:path';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
-import type { GlobalOptions } from './folders.js';
 
 /** Adds a command to a command line. */
 export type Command = (yargs: Argv<GlobalOptions>) => Argv<GlobalOptions>;
@@ -43,3 +43,17 @@ export function defineGroup({ command, describe, commands, examples }: GroupDefi
     run: () => {},
   });
 }
+
+/** Options that every command has. */
+export interface GlobalOptions {
+  readonly cache?: string | undefined;
+  readonly results?: string | undefined;
+}
+
+/** The folder of data, models and cached results. */
+export function cacheFolder({ cache }: GlobalOptions): string {
+  return resolve(cache ?? (process.env['DGATE_CACHE'] || '.cache'));
+}
+
+/** The folder of tables. */
+export const resultsFolder = ({ results }: GlobalOptions): string => resolve(results ?? 'results');

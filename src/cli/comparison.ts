@@ -2,8 +2,7 @@ import { relative } from 'node:path';
 import type { Comparison, ResultDifference } from '../batch/compare.js';
 import { csvOf } from '../csv.js';
 import { latexText, markdownText, visible } from '../escape.js';
-import { renderColumns } from '../report/columns.js';
-import { cellText, heading } from '../report/format.js';
+import { cellText, heading, renderColumns } from '../report/columns.js';
 
 /** A comparison as CSV: one row for each difference. */
 export function comparisonCsv({ basis, results }: Comparison): string {

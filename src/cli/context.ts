@@ -10,7 +10,7 @@ import type { AnalysisContext } from '../run/analyses.js';
 import { type CodeModules, changedSince } from '../store/code.js';
 import { readJson } from '../store/files.js';
 import { ensureFolder, Store } from '../store/store.js';
-import { cacheFolder, type GlobalOptions, resultsFolder } from './folders.js';
+import { cacheFolder, type GlobalOptions, resultsFolder } from './command.js';
 import { consoleProgress } from './progress.js';
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */

@@ -3,10 +3,27 @@ import { InputError } from '../errors.js';
 import { version } from '../project.js';
 import { asFileProblem } from '../store/files.js';
 import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/supervised.js';
-import { commands } from './commands.js';
-import { reportFailure } from './failure.js';
-import type { GlobalOptions } from './folders.js';
-import { say } from './output.js';
+import type { Command, GlobalOptions } from './command.js';
+import { cacheCommand } from './commands/cache.js';
+import { checkCommand } from './commands/check.js';
+import { compareCommand } from './commands/compare.js';
+import { completionCommand } from './commands/completion.js';
+import { dataCommand } from './commands/data.js';
+import { doctorCommand } from './commands/doctor.js';
+import { exportCommand } from './commands/export.js';
+import { flopsCommand } from './commands/flops.js';
+import { frontierCommand } from './commands/frontier.js';
+import { listCommand } from './commands/list.js';
+import { modelCommand } from './commands/model.js';
+import { predictCommand } from './commands/predict.js';
+import { rerunCommand } from './commands/rerun.js';
+import { runCommand } from './commands/run.js';
+import { runsCommand } from './commands/runs.js';
+import { submitCommand, taskCommand } from './commands/submit.js';
+import { timeCommand } from './commands/time.js';
+import { trainCommand } from './commands/train.js';
+import { textOption } from './options.js';
+import { reportFailure, say } from './output.js';
 
 /**
  * Runs the command line.
@@ -50,19 +67,11 @@ function parser(args: readonly string[]) {
     .recommendCommands()
     .wrap(Math.min(80, process.stdout.columns ?? 80))
     .option('cache', {
-      type: 'string',
+      ...textOption('folder of data, models and everything computed (or DGATE_CACHE)'),
       global: true,
-      requiresArg: true,
-      describe: 'folder of data, models and everything computed (or DGATE_CACHE)',
       defaultDescription: '.cache',
     })
-    .option('results', {
-      type: 'string',
-      global: true,
-      requiresArg: true,
-      describe: 'folder of tables',
-      defaultDescription: 'results',
-    })
+    .option('results', { ...textOption('folder of tables'), global: true, defaultDescription: 'results' })
     .example('$0 run resnet56', 'the whole pipeline on a pretrained ResNet-56')
     .example('$0 flops resnet101-cifar10', 'what a network costs, stage by stage')
     .example('$0 data fetch cifar10', 'get CIFAR-10')
@@ -73,6 +82,32 @@ function parser(args: readonly string[]) {
     });
   return commands.reduce<Argv<GlobalOptions>>((all, add) => add(all), base);
 }
+
+/**
+ * Every command. These modules hold names and options only; what a command needs to do its work it imports when it
+ * runs, so that `dgate --help` loads no engine, no image library and no schema.
+ */
+const commands: readonly Command[] = [
+  runCommand,
+  timeCommand,
+  exportCommand,
+  predictCommand,
+  checkCommand,
+  runsCommand,
+  rerunCommand,
+  compareCommand,
+  submitCommand,
+  taskCommand,
+  frontierCommand,
+  listCommand,
+  flopsCommand,
+  dataCommand,
+  modelCommand,
+  trainCommand,
+  cacheCommand,
+  doctorCommand,
+  completionCommand,
+];
 
 /** Messages that replace those of yargs: the problem and what would be valid. */
 const wordings = {
@@ -95,6 +130,15 @@ function assertGivenOnce(options: Record<string, unknown>): true {
   const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));
   if (twice.length > 0) throw new InputError(twice.map((key) => `--${key}: given more than once; valid: once`));
   return true;
+}
+
+declare module 'yargs' {
+  interface Argv<T> {
+    /** Its own type has no plural forms. */
+    updateStrings(
+      strings: Readonly<Record<string, string | { readonly one: string; readonly other: string }>>,
+    ): Argv<T>;
+  }
 }
 
 /** Finished work is in the cache already; temporary files are removed. */

@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import { type PresetName, presetNames } from '../experiment/presets.js';
 import { decimalNumber, wholeNumber } from '../numbers.js';
 import { recipeNames } from '../training/recipe.js';
-import type { GlobalOptions } from './folders.js';
+import type { GlobalOptions } from './command.js';
 
 /** `train-images` as `trainImages`. */
 type CamelCase<K> = K extends `${infer Word}-${infer Rest}` ? `${Word}${Capitalize<CamelCase<Rest> & string>}` : K;

@@ -1,5 +1,6 @@
 import ora, { type Ora } from 'ora';
 import { visible } from '../escape.js';
+import { counted } from '../numbers.js';
 import type { Progress, ProgressTask } from '../progress.js';
 import { say } from './output.js';
 
@@ -51,7 +52,7 @@ export function describeProgress(
   detail?: string,
 ): string {
   const rate = done / Math.max(seconds, 1e-9);
-  const number = (value: number): string => Math.round(value).toLocaleString('en');
+  const number = (value: number): string => counted(Math.round(value));
   const speed = rate >= 10 ? number(rate) : rate.toPrecision(2);
   const parts =
     total > 0

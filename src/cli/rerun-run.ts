@@ -9,8 +9,8 @@ import { plan } from '../run/plan.js';
 import { runRecord } from '../run/record.js';
 import { runExperiment } from '../run/run.js';
 import { readableJson } from '../store/files.js';
+import type { GlobalOptions } from './command.js';
 import { openContext } from './context.js';
-import type { GlobalOptions } from './folders.js';
 
 /**
  * Runs the definitions of an earlier run again, seed after seed, with its checkpoints and engines, and compares: A is the

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
-import { knownCheckpoints } from '../checkpoints/registry.js';
+import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
 import { measureEngine } from '../engines/doctor/measure.js';
 import { createEngine, engineNamed } from '../engines/registry.js';
@@ -17,8 +17,7 @@ import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
 import { claimsOnRecord, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
 import { version } from '../project.js';
-import { renderReadme } from '../report/readme.js';
-import { type ExperimentSummary, renderSummary } from '../report/summary.js';
+import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import type { RunContext } from '../run/context.js';
 import { membersOf, type Plan, plan } from '../run/plan.js';
@@ -29,9 +28,8 @@ import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { ifThere } from '../system-error.js';
 import { openContext } from './context.js';
-import { reportFailure } from './failure.js';
 import type { RunOptions } from './options.js';
-import { print, printJson } from './output.js';
+import { print, printJson, reportFailure } from './output.js';
 import { duration } from './progress.js';
 
 /** An experiment that could not be run, in `--json`. */
@@ -70,8 +68,14 @@ export interface Finished {
   readonly versions: Readonly<Record<string, string>>;
 }
 
+interface OneRun extends Pick<RunOptions, 'preset' | 'json'> {
+  /** Prints nothing. */
+  readonly quiet?: boolean;
+  readonly isOneOfSeveral?: boolean;
+}
+
 /** An experiment with each of its seeds, and a table of all seeds if there are several. */
-async function runOne(context: AnalysisContext, named: Named, options: RunOptions): Promise<Finished> {
+async function runOne(context: AnalysisContext, named: Named, options: OneRun): Promise<Finished> {
   const runs: Finished[] = [];
   for (const experiment of perSeed(named.experiment)) {
     runs.push(await runSeed(context, { experiment, command: named.command }, options));
@@ -90,13 +94,14 @@ async function runOne(context: AnalysisContext, named: Named, options: RunOption
 export async function runSeed(
   context: AnalysisContext,
   { experiment, command }: Named,
-  options: Pick<RunOptions, 'preset' | 'json'> & { readonly quiet?: boolean },
+  options: OneRun,
 ): Promise<Finished> {
-  const { preset, json, quiet = json } = options;
+  const { preset, json, quiet = json, isOneOfSeveral = false } = options;
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
   const warn = (message: string): void => context.progress.warn(message);
   const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn });
-  if (!quiet) print(renderRun(outcome, preset));
+  // The summary of several experiments ends with their verdicts.
+  if (!quiet) print(renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
   context.progress.note(`written to ${folder}: ${runFiles(outcome).join(', ')}`);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
@@ -116,7 +121,7 @@ async function runSeveral(context: AnalysisContext, several: readonly Named[], o
       return { experiment: name, command: named.command, seconds: (performance.now() - started) / 1000 };
     };
     try {
-      const finished = await runOne(context, named, options);
+      const finished = await runOne(context, named, { ...options, isOneOfSeveral: true });
       documents.push(finished.document);
       versions = { ...versions, ...finished.versions };
       const folder = relative(context.resultsRoot, finished.folder).replaceAll('\\', '/');

@@ -1,6 +1,5 @@
 import { hostname } from 'node:os';
-import { finishedRun } from '../batch/finished.js';
-import { type CombinationResult, type Grid, gridFolder, renderGrid, writeGrid } from '../batch/grid.js';
+import { type CombinationResult, finishedRun, type Grid, gridFolder, renderGrid, writeGrid } from '../batch/grid.js';
 import { mergeDocuments, renderSeeds, writeSeeds } from '../batch/seeds.js';
 import type { Task } from '../batch/slurm/plan.js';
 import { Submission } from '../batch/slurm/submission.js';
@@ -8,8 +7,7 @@ import { assertTrained, extractPart, prepare, trainOne } from '../batch/tasks.js
 import { InputError, messageOf } from '../errors.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import { openContext } from './context.js';
-import { reportFailure } from './failure.js';
-import { print } from './output.js';
+import { print, reportFailure } from './output.js';
 import { runSeed } from './run-experiments.js';
 
 /** Does one task of a submission and writes its state to the shared file system. */

@@ -1,6 +1,5 @@
 import { join, resolve } from 'node:path';
 import { perSeed } from '../batch/seeds.js';
-import { sbatch, scancel } from '../batch/slurm/commands.js';
 import {
   type PlannedRun,
   type PlannedTable,
@@ -8,15 +7,14 @@ import {
   type StageName,
   type SubmissionPlan,
 } from '../batch/slurm/plan.js';
-import { arraySpec, type Resources, stageScript } from '../batch/slurm/script.js';
+import { arraySpec, type Resources, sbatch, scancel, stageScript } from '../batch/slurm/script.js';
 import { Submission, type SubmittedJob, statusOf, type TaskStatus } from '../batch/slurm/submission.js';
 import { InputError } from '../errors.js';
 import { renderColumns } from '../report/columns.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
-import { cacheFolder, resultsFolder } from './folders.js';
-import type { SubmitOptions } from './options.js';
-import { optionOverrides } from './options.js';
+import { cacheFolder, resultsFolder } from './command.js';
+import { optionOverrides, type SubmitOptions } from './options.js';
 import { print, printJson } from './output.js';
 import { duration } from './progress.js';
 import { commandLine } from './run-experiments.js';
@@ -164,10 +162,7 @@ async function showStatus(options: SubmitOptions): Promise<void> {
   });
   const count = (state: TaskStatus['state']): number => tasks.filter((one) => one.state === state).length;
   const counts = { waits: count('waits'), runs: count('runs'), done: count('done'), failed: failed.length };
-  if (options.json) {
-    printJson({ submission: submission.id, ...counts, tasks: shown });
-    return;
-  }
+  if (options.json) return printJson({ submission: submission.id, ...counts, tasks: shown });
   const rows = shown.map(({ task, what, state, job, why, seconds }) => {
     return [task, what, state, job, seconds === undefined ? '' : duration(seconds), why];
   });

@@ -8,6 +8,7 @@ import { networkByName } from '../networks/catalogue.js';
 import { lowerNetwork } from '../networks/lower.js';
 import type { Network } from '../networks/network.js';
 import { networkTensors } from '../networks/tensors.js';
+import { counted, percent } from '../numbers.js';
 import { version } from '../project.js';
 import type { RunContext } from '../run/context.js';
 import { evaluateOriginal } from '../run/evaluate.js';
@@ -128,8 +129,8 @@ async function openImages(
   const train = await openSplit(context, source, 'train');
   const images = divideImages(train, preprocessing, recipe, seed);
   context.progress.note(
-    `${network.name}: learning from ${images.learn.count.toLocaleString('en')} images, ` +
-      `${images.heldOut.length.toLocaleString('en')} held out for validation`,
+    `${network.name}: learning from ${counted(images.learn.count)} images, ` +
+      `${counted(images.heldOut.length)} held out for validation`,
   );
   return images;
 }
@@ -268,12 +269,11 @@ async function finishTraining(
     seconds: last.seconds,
     engine: training.engine,
   };
-  const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
   if (json) printJson(document);
   else
     print(
-      `${files.checkpoint}: ${network.name}, ${percent(test.accuracy)} of ${test.images.toLocaleString('en')} test ` +
-        `images (${test.engine}), ${percent(last.validationAccuracy)} of ${images.heldOut.length.toLocaleString('en')} ` +
+      `${files.checkpoint}: ${network.name}, ${percent(test.accuracy, 2)} of ${counted(test.images)} test ` +
+        `images (${test.engine}), ${percent(last.validationAccuracy, 2)} of ${counted(images.heldOut.length)} ` +
         `held out; ${last.epoch} epochs, ${last.seconds.toFixed(0)} s on ${training.engine}\ncurve: ${files.curve}\n`,
     );
 }

@@ -1,12 +1,11 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
+import type { Column } from '../csv.js';
+import { counted } from '../numbers.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { partsOf, type Row, reportOn } from '../run/search.js';
-import { paretoFrontier } from '../thresholds/frontier.js';
-import { jointSearch } from '../thresholds/joint.js';
-import { defineAnalysis, orderProblems, reductions } from './analysis.js';
-import { counted } from './words.js';
+import { type Row, reportOn } from '../run/search.js';
+import { axis, defineAnalysis, ends, orderProblems, reductions, searchedParts, tableOf } from './analysis.js';
 
 /** The most accurate thresholds that save at least the requested share of FLOPs on the selection images. */
 interface Point extends Pick<Row, 'thresholds' | 'evaluation' | 'intervals'> {
@@ -28,69 +27,55 @@ export const accuracyFlops = defineAnalysis({
   problems: ({ reductions }) => orderProblems(reductions),
   async compute(run, { reductions }): Promise<Findings> {
     const points = curveOf(run, reductions);
-    return { tables: [tableOf(points, run)], figures: [figureOf(points, run)], sheets: [] };
+    return { tables: [curveTable(points, run)], figures: [curveFigure(points, run)], sheets: [] };
   },
 });
 
 /** A point for each requested share of FLOPs that can be saved. */
-function curveOf({ experiment, scores, features, plan, original }: ScoredRun, reductions: readonly number[]): Point[] {
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));
+function curveOf(run: ScoredRun, reductions: readonly number[]): Point[] {
+  const { parts, choose } = searchedParts(run);
   const tried = new Set<string>(); // several shares may lead to the same thresholds
   return reductions.flatMap((asked): Point[] => {
-    const budget = (1 - asked) * original.flops;
-    const found = parts.map(({ selection }, i) =>
-      jointSearch(selection.scores, plan.costs, selection.images, { kind: 'flops', budget }, frontiers[i]),
-    );
-    const thresholds = found.flatMap((point) => (point === undefined ? [] : [point.thresholds]));
+    const thresholds = choose({ kind: 'flops', budget: (1 - asked) * run.original.flops });
     const key = JSON.stringify(thresholds);
-    if (thresholds.length < parts.length || tried.has(key)) return [];
+    if (thresholds === undefined || tried.has(key)) return [];
     tried.add(key);
-    return [{ asked, thresholds, ...reportOn(parts, thresholds, plan.costs) }];
+    return [{ asked, thresholds, ...reportOn(parts, thresholds, run.plan.costs) }];
   });
 }
 
-function tableOf(points: readonly Point[], { original }: ScoredRun): FindingTable {
+function curveTable(points: readonly Point[], { original }: ScoredRun): FindingTable {
+  const title = 'Accuracy against FLOPs: the most accurate thresholds for each share of FLOPs saved';
   const exits = points[0]?.evaluation.exits ?? [];
-  return {
-    name: 'curve',
-    title: 'Accuracy against FLOPs: the most accurate thresholds for each share of FLOPs saved',
-    columns: [
-      ...['asked_fraction', 'flops_reduction_fraction', 'flops_per_image', 'accuracy_fraction'],
-      ...['accuracy_low_fraction', 'accuracy_high_fraction', 'accuracy_drop_fraction'],
-      ...exits.map((_, exit) => (exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction')),
-    ],
-    rows: points.map(({ asked, evaluation: { flops, accuracy, exits: numbers, count }, intervals }) => [
-      ...[asked, 1 - flops / original.flops, flops, accuracy, intervals.accuracy.low, intervals.accuracy.high],
-      ...[original.accuracy - accuracy, ...numbers.map((number) => number / count)],
-    ]),
-    consoleRows: points.length,
-  };
+  return tableOf({ name: 'curve', title, consoleRows: points.length }, points, [
+    ['asked_fraction', ({ asked }) => asked],
+    ['flops_reduction_fraction', ({ evaluation }) => 1 - evaluation.flops / original.flops],
+    ['flops_per_image', ({ evaluation }) => evaluation.flops],
+    ['accuracy_fraction', ({ evaluation }) => evaluation.accuracy],
+    ...ends('accuracy', ({ intervals }: Point) => intervals.accuracy),
+    ['accuracy_drop_fraction', ({ evaluation }) => original.accuracy - evaluation.accuracy],
+    ...exits.map((_, exit): Column<Point, number> => {
+      const name = exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction';
+      return [name, ({ evaluation }) => evaluation.exits[exit]! / evaluation.count];
+    }),
+  ]);
 }
 
-function figureOf(points: readonly Point[], { source, original, experiment, gates }: ScoredRun): Figure {
+function curveFigure(points: readonly Point[], { source, original, experiment, gates }: ScoredRun): Figure {
   const values = points.map(({ evaluation, intervals }) => ({
     flops_percent: (100 * evaluation.flops) / original.flops,
     accuracy_percent: 100 * evaluation.accuracy,
     low: 100 * intervals.accuracy.low,
     high: 100 * intervals.accuracy.high,
   }));
-  const x = {
-    field: 'flops_percent',
-    type: 'quantitative',
-    title: 'FLOPs (% of original)',
-    scale: { zero: false },
-  } as const;
-  const y = { type: 'quantitative', title: 'Accuracy (%)', scale: { zero: false } } as const;
+  const x = axis('flops_percent', 'FLOPs (% of original)');
+  const [y, low] = [axis('accuracy_percent', 'Accuracy (%)'), axis('low', 'Accuracy (%)')];
   const spec: TopLevelSpec = {
     data: { values },
     layer: [
       { mark: { type: 'rule', strokeDash: [4, 4] }, encoding: { y: { datum: 100 * original.accuracy } } },
-      {
-        mark: { type: 'area', opacity: 0.15 },
-        encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' } },
-      },
-      { mark: { type: 'line', point: true }, encoding: { x, y: { ...y, field: 'accuracy_percent' } } },
+      { mark: { type: 'area', opacity: 0.15 }, encoding: { x, y: low, y2: { field: 'high' } } },
+      { mark: { type: 'line', point: true }, encoding: { x, y } },
     ],
   };
   const chosen =

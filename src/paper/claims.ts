@@ -1,11 +1,11 @@
 import { networkByName } from '../networks/catalogue.js';
+import { listed } from '../numbers.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { Judge } from '../run/analyses.js';
-import { type Evidence, figureReaders } from './evidence.js';
+import { figureReaders } from './figureEvidence.js';
 import { type PrintedClaim, printedClaims, readPublished } from './published.js';
 import { tableEvidence } from './tableEvidence.js';
-import { chanceOf, measuredText, ruleText, verdictOn, verdictOnParts } from './verdict.js';
-import { listed } from './words.js';
+import { chanceOf, type Evidence, measuredText, ruleText, verdictOn, verdictOnParts } from './verdict.js';
 
 /** A run whose claims are judged. */
 interface Judged {

@@ -1,25 +1,25 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
+import type { Column } from '../csv.js';
+import type { ImageSource } from '../data/dataset.js';
 import { choice, real, whole } from '../experiment/rules.js';
-import type { Figure, Findings, ImageSheet } from '../report/findings.js';
+import { counted, listed, percent } from '../numbers.js';
+import type { Figure, FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { exitOf } from '../thresholds/evaluate.js';
-import { defineAnalysis, groups } from './analysis.js';
+import { wilson } from '../statistics/intervals.js';
+import { exitOf, type Scores } from '../thresholds/evaluate.js';
 import {
-  byEarlyShare,
-  byExit,
-  type ClassCounts,
-  classTable,
-  countByClass,
-  earlyExits,
-  exitName,
-  extremesTable,
-  groupTable,
-  MOST_NAMED,
-} from './classCounts.js';
-import { groupClasses } from './groups.js';
-import { drawn, sheetRow } from './sheets.js';
-import { counted, listed, percent } from './words.js';
+  axis,
+  defineAnalysis,
+  drawn,
+  ends,
+  type Grouping,
+  groupClasses,
+  groups,
+  isRightAt,
+  sheetRow,
+  tableOf,
+} from './analysis.js';
 
 const options = z.strictObject({
   kind: z.literal('class-distribution'),
@@ -58,6 +58,158 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   };
 }
 
+/** Exits and answers of the images of one class. */
+export interface ClassCounts {
+  readonly label: number;
+  readonly images: number;
+  /** Per gate, images that it classifies right with at least the distance, at whichever exit they leave (Figure 7). */
+  readonly able: readonly number[];
+  /**
+   * Per exit, the original classifier last: images that leave there right, with the distance as the threshold of all
+   * gates.
+   */
+  readonly taken: readonly number[];
+  /** Images that leave wrong, at any exit. */
+  readonly wrong: number;
+  /** The exit where most of them leave right, from 0; the earliest of equal ones; one past the last if none does. */
+  readonly exit: number;
+  /** Share of the images that leave right before the last gate. */
+  readonly earlyShare: number;
+}
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+
+/** Number of early exits: all gates except the last one; a single gate is early. */
+const earlyExits = (gates: number): number => Math.max(1, gates - 1);
+
+/** Counts of all classes, in the order of the labels. @param distance threshold of every gate */
+export function countByClass(scores: Scores, classes: number, distance: number): ClassCounts[] {
+  const gates = scores.classes.length;
+  const thresholds = new Array<number>(gates).fill(distance);
+  const rows = (columns: number): number[][] =>
+    Array.from({ length: classes }, () => new Array<number>(columns).fill(0));
+  const [images, able, taken] = [new Array<number>(classes).fill(0), rows(gates), rows(gates + 1)];
+  for (let image = 0; image < scores.count; image++) {
+    const label = scores.labels[image]!;
+    images[label]!++;
+    for (let gate = 0; gate < gates; gate++) {
+      if (isRightAt(scores, gate, image) && scores.confidences[gate]![image]! >= distance) able[label]![gate]!++;
+    }
+    const exit = exitOf(scores, thresholds, image);
+    if (isRightAt(scores, exit, image)) taken[label]![exit]!++;
+  }
+  return images.map((count, label): ClassCounts => {
+    const left = taken[label]!;
+    const [right, early] = [sumOf(left), sumOf(left.slice(0, earlyExits(gates)))];
+    return {
+      label,
+      images: count,
+      able: able[label]!,
+      taken: left,
+      wrong: count - right,
+      exit: right === 0 ? left.length : left.indexOf(Math.max(...left)),
+      earlyShare: count === 0 ? 0 : early / count,
+    };
+  });
+}
+
+/** Classes by the exit of most of their images; those with the same exit by descending early share. */
+export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
+  return [...counts].sort((a, b) => a.exit - b.exit || b.earlyShare - a.earlyShare || a.label - b.label);
+}
+
+/**
+ * Classes by descending early share. Among equal ones, those with more images that leave right come later: images that
+ * leave wrong do not count as late.
+ */
+function byEarlyShare(classes: readonly ClassCounts[]): ClassCounts[] {
+  const right = ({ images, wrong }: ClassCounts): number => images - wrong;
+  return [...classes].sort((a, b) => b.earlyShare - a.earlyShare || right(a) - right(b) || a.label - b.label);
+}
+
+/** Most classes whose names fit in a figure or on the console. */
+const MOST_NAMED = 40;
+
+/** Classes shown at each end of the order. */
+const MOST_EXTREME = 10;
+
+type Named = Pick<ImageSource, 'classes' | 'classIds'>;
+type ClassColumn = Column<ClassCounts, FindingCell>;
+
+/** Name of an exit; `none` past the last one. */
+const exitName = (exit: number, gates: number): string =>
+  exit < gates ? `gate ${exit + 1}` : exit === gates ? 'original' : 'none';
+
+function nameColumns({ classes, classIds }: Named): ClassColumn[] {
+  const wnid: ClassColumn = ['wnid', ({ label }) => classIds![label]!];
+  return [['class', ({ label }) => classes[label]!], ...(classIds ? [wnid] : []), ['label', ({ label }) => label]];
+}
+
+const shares: ClassColumn[] = [
+  ['leave_right_early_fraction', ({ earlyShare }) => earlyShare],
+  ...ends('wilson95', ({ earlyShare, images }: ClassCounts) => wilson(Math.round(earlyShare * images), images)),
+];
+/** Shares of early images with their 95 % interval; empty for a class without images. */
+const shareColumns = shares.map(([name, of]): ClassColumn => [name, (row) => (row.images === 0 ? null : of(row))]);
+
+const mainExit = ({ images, exit, able }: ClassCounts) => (images === 0 ? null : exitName(exit, able.length));
+
+/** All classes of the dataset; those without images come last and have no shares. */
+function classTable(sorted: readonly ClassCounts[], test: Named, grouping?: Grouping): FindingTable {
+  const title = 'Images of each class by gate; classes sorted by the exit that takes most of them';
+  const consoleRows = sorted.length <= MOST_NAMED ? sorted.length : 0;
+  const gates = sorted[0]?.able ?? [];
+  const category: ClassColumn = ['category', ({ label }) => grouping!.names[grouping!.of[label]!]!];
+  return tableOf({ name: 'classes', title, consoleRows }, sorted, [
+    ...nameColumns(test),
+    ...(grouping ? [category] : []),
+    ['images', ({ images }) => images],
+    ...gates.map((_, i): ClassColumn => [`gate${i + 1}_right_with_distance_images`, ({ able }) => able[i]!]),
+    ...gates.map((_, i): ClassColumn => [`leave_right_at_gate${i + 1}_images`, ({ taken }) => taken[i]!]),
+    ['leave_right_at_original_images', ({ taken }) => taken.at(-1)!],
+    ['leave_wrong_images', ({ wrong }) => wrong],
+    ['main_exit', mainExit],
+    ...shareColumns,
+  ]);
+}
+
+/** The classes with the largest and the smallest share of images that leave right at an early gate. */
+export function extremesTable(present: readonly ClassCounts[], test: Named): FindingTable {
+  const byShare = byEarlyShare(present);
+  const most = Math.min(MOST_EXTREME, Math.floor(byShare.length / 2));
+  const ends = { first: byShare.slice(0, most), last: byShare.slice(byShare.length - most).reverse() };
+  const rows = Object.entries(ends).flatMap(([leaves, chosen]) => {
+    return chosen.map((row, i) => ({ leaves, rank: i + 1, ...row }));
+  });
+  const consoleRows = present.length <= MOST_NAMED ? 0 : 2 * most;
+  return tableOf({ name: 'first-and-last', title: 'The classes that leave first and last', consoleRows }, rows, [
+    ['leaves', ({ leaves }) => leaves],
+    ['rank', ({ rank }) => rank],
+    ...nameColumns(test),
+    ['images', ({ images }) => images],
+    ...shareColumns,
+    ['main_exit', mainExit],
+  ]);
+}
+
+function groupTable(counts: readonly ClassCounts[], { names, of }: Grouping): FindingTable {
+  const exits =
+    counts[0]?.taken.map((_, exit, all) => (exit === all.length - 1 ? 'original' : `gate${exit + 1}`)) ?? [];
+  const rows = names.map((name, group) => {
+    const members = counts.filter(({ label }) => of[label] === group);
+    const images = sumOf(members.map((member) => member.images));
+    const shares = exits.map((_, exit) => sumOf(members.map(({ taken }) => taken[exit]!)) / images);
+    return [name, images, ...shares.map((share) => (images === 0 ? null : share))];
+  });
+  return {
+    name: 'categories',
+    title: 'Images of each superordinate category that leave right, by exit',
+    columns: ['category', 'images', ...exits.map((exit) => `leave_right_at_${exit}_fraction`)],
+    rows,
+    consoleRows: names.length,
+  };
+}
+
 function countsFigure(
   present: readonly ClassCounts[],
   { testImages, experiment }: ScoredRun,
@@ -68,7 +220,7 @@ function countsFigure(
   const values = present.flatMap(({ label, able }, rank) =>
     able.map((number, gate) => ({ class: classes[label]!, rank: rank + 1, gate: `gate ${gate + 1}`, images: number })),
   );
-  const most = Math.max(1, ...values.map(({ images }) => images));
+  const tickCount = Math.min(5, Math.max(1, ...values.map(({ images }) => images)));
   const spec: TopLevelSpec = {
     data: { values },
     mark: named ? { type: 'bar', tooltip: true } : { type: 'area', interpolate: 'step', tooltip: true },
@@ -78,18 +230,11 @@ function countsFigure(
       x: named
         ? { field: 'class', type: 'nominal', sort: null, title: 'class, by the exit that takes most of its images' }
         : {
-            field: 'rank',
-            type: 'quantitative',
-            title: 'class, in the order of classes.csv',
+            ...axis('rank', 'class, in the order of classes.csv'),
             scale: { domain: [1, present.length], nice: false },
           },
       // Images are counted: no ticks between whole numbers.
-      y: {
-        field: 'images',
-        type: 'quantitative',
-        title: 'images',
-        axis: { tickCount: Math.min(5, most), format: 'd' },
-      },
+      y: { field: 'images', type: 'quantitative', title: 'images', axis: { tickCount, format: 'd' } },
       color: { field: 'gate', type: 'nominal', legend: null },
     },
   };
@@ -123,14 +268,14 @@ async function sheetOf(
   const gates = scores.test.classes.length;
   const thresholds = new Array<number>(gates).fill(distance);
   const exits = [...test.labels.keys()].map((image) => exitOf(scores.test, thresholds, image));
-  const right = (image: number): boolean =>
-    (scores.test.classes[exits[image]!] ?? scores.test.original)[image] === test.labels[image];
   const ofClass = new Map<number, number[]>();
   for (const [image, label] of test.labels.entries()) {
-    if (exits[image]! < earlyExits(gates) !== (show === 'early') || !right(image)) continue;
+    const exit = exits[image]!;
+    if (exit < earlyExits(gates) !== (show === 'early') || !isRightAt(scores.test, exit, image)) continue;
     ofClass.set(label, [...(ofClass.get(label) ?? []), image]);
   }
-  const chosen = chosenClasses(present, show).filter(({ label }) => ofClass.has(label));
+  const ordered = show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
+  const chosen = ordered.filter(({ label }) => ofClass.has(label));
   const rows = [];
   for (const { label, earlyShare } of chosen.slice(0, classes)) {
     const name = test.classes[label]!;
@@ -154,9 +299,4 @@ async function sheetOf(
       'captions: the exit of each image',
     rows,
   };
-}
-
-/** Classes in the order of the sheet: earliest or latest first. */
-function chosenClasses(present: readonly ClassCounts[], show: 'early' | 'late'): readonly ClassCounts[] {
-  return show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
 }

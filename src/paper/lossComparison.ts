@@ -89,11 +89,6 @@ const steps = (step: number, most: number): number[] =>
 
 const sameVariant = (a: Variant, b: Variant): boolean => a.loss === b.loss && a.confidence === b.confidence;
 
-/** The experiment with the gates of a variant. */
-function withGates(experiment: Experiment, { loss }: Variant, l2: number, seed: number): Experiment {
-  return { ...experiment, seed, gates: { ...experiment.gates, loss, l2 } };
-}
-
 /** Progress of dozens of small steps: long tasks are shown with their variant, cached results are not. */
 function quietly(context: RunContext, what: string): RunContext {
   const { progress } = context;
@@ -126,30 +121,25 @@ async function chooseRegularisation(
   return rows;
 }
 
-async function heldOutScores(
-  run: ScoredRun,
-  variant: Variant,
-  l2: number,
-  seed: number,
-  gates: readonly number[],
-): Promise<Scores> {
-  const context = quietly(run.context, `${variant.loss}, lambda ${l2}, seed ${seed}`);
-  const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
-  return run.timed('score', () =>
-    scoreImages(context, [run.features.heldOut!], trained, variant.confidence, 'held-out'),
-  );
+type VariantGates = [variant: Variant, l2: number, seed: number, gates: readonly number[]];
+
+/** Trains the gates of a variant. */
+async function trainVariant(run: ScoredRun, ...[variant, l2, seed, gates]: VariantGates) {
+  const { experiment } = run;
+  const context = quietly(run.context, `${variantName(variant)}, lambda ${l2}, seed ${seed}`);
+  const own: Experiment = { ...experiment, seed, gates: { ...experiment.gates, loss: variant.loss, l2 } };
+  return { trained: await run.train(own, gates, context), context };
 }
 
-async function scoredGates(
-  run: ScoredRun,
-  variant: Variant,
-  l2: number,
-  seed: number,
-  gates: readonly number[],
-): Promise<ScoredGates> {
-  const context = quietly(run.context, `${variantName(variant)}, lambda ${l2}, seed ${seed}`);
-  const trained = await run.train(withGates(run.experiment, variant, l2, seed), gates, context);
-  const { heldOut, test } = await run.score(trained, variant.confidence, context);
+async function heldOutScores(run: ScoredRun, ...gates: VariantGates): Promise<Scores> {
+  const { trained, context } = await trainVariant(run, ...gates);
+  const [{ confidence }] = gates;
+  return run.timed('score', () => scoreImages(context, [run.features.heldOut!], trained, confidence, 'held-out'));
+}
+
+async function scoredGates(run: ScoredRun, ...gates: VariantGates): Promise<ScoredGates> {
+  const { trained, context } = await trainVariant(run, ...gates);
+  const { heldOut, test } = await run.score(trained, gates[0].confidence, context);
   return { held: heldOut!, test };
 }
 
@@ -175,6 +165,6 @@ function compareLosses(
   return pairs.map(([a, b], i) => {
     const [hinge, other] = [compared[a]!, compared[b]!];
     const names = { hinge: hinge.variant.confidence, other: other.variant.confidence };
-    return { ...names, ...compareCurves(at(hinge), at(other), deviations[i]!, reductions) };
+    return { ...names, differences: compareCurves(at(hinge), at(other), deviations[i]!, reductions) };
   });
 }

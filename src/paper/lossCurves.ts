@@ -4,6 +4,7 @@ import { meanInterval } from '../statistics/intervals.js';
 import { type Interval, mean, percentileInterval } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
+import { isRightAt } from './analysis.js';
 
 /** A loss to train gates with and a confidence to read from them. */
 export interface Variant {
@@ -31,7 +32,7 @@ export interface ScoredGates {
 }
 
 /** Thresholds chosen on validation images for a budget of FLOPs. */
-export interface Choice {
+interface Choice {
   /** Least share of the original's FLOPs to save, on the validation images. */
   readonly budget: number;
   readonly thresholds: Thresholds;
@@ -68,7 +69,7 @@ export function testChoice(scores: Scores, costs: ExitCosts, total: number, choi
   for (let image = 0; image < scores.count; image++) {
     const exit = exitOf(scores, choice.thresholds, image);
     flops += costs[exit]!;
-    right[image] = Number((scores.classes[exit] ?? scores.original)[image] === scores.labels[image]);
+    right[image] = Number(isRightAt(scores, exit, image));
   }
   return { ...choice, reduction: 1 - flops / scores.count / total, right };
 }
@@ -127,7 +128,7 @@ export function accuracyOf({ right, bySeed }: AccuracyPoint) {
   };
 }
 
-export type Winner = 'hinge' | 'cross-entropy' | 'neither shown';
+type Winner = 'hinge' | 'cross-entropy' | 'neither shown';
 
 /** Hinge minus cross-entropy at one share of FLOPs saved, on the same images. */
 export interface Difference {
@@ -144,11 +145,6 @@ export interface Difference {
   readonly winner: Winner;
 }
 
-/** All differences between two curves. */
-export interface CurveComparison {
-  readonly differences: readonly Difference[];
-}
-
 /**
  * Compares two curves image by image at their common shares: the mean over the seeds, simultaneous intervals (Bonferroni)
  * from how it varies with the images.
@@ -162,7 +158,7 @@ export function compareCurves(
   other: readonly AccuracyPoint[],
   deviations: Float64Array,
   reductions: readonly number[],
-): CurveComparison {
+): Difference[] {
   const pairs = hinge.flatMap((a) => {
     const b = other.find(({ reduction }) => reduction === a.reduction);
     return b === undefined ? [] : [{ a, b, column: reductions.indexOf(a.reduction) }];
@@ -171,7 +167,7 @@ export function compareCurves(
   const width = reductions.length;
   const around = (middle: number, of: (row: number) => number): Float64Array =>
     Float64Array.from({ length: deviations.length / width }, (_, replicate) => middle + of(replicate * width));
-  const differences = pairs.map(({ a, b, column }): Difference => {
+  return pairs.map(({ a, b, column }): Difference => {
     const perSeed = a.bySeed.map((of, i) => mean(of) - mean(b.bySeed[i]!));
     const difference = mean(a.right) - mean(b.right);
     const replicates = around(difference, (row) => deviations[row + column]!);
@@ -190,7 +186,6 @@ export function compareCurves(
       winner: winnerOf(interval, least, most),
     };
   });
-  return { differences };
 }
 
 /** One loss is better if the interval excludes zero and every seed agrees. */
@@ -221,7 +216,8 @@ export interface ComparedVariant {
 }
 
 /** Hinge with one confidence against cross-entropy with another. */
-export interface ComparedLosses extends CurveComparison {
+export interface ComparedLosses {
   readonly hinge: ConfidenceKind;
   readonly other: ConfidenceKind;
+  readonly differences: readonly Difference[];
 }

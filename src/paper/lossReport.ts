@@ -1,24 +1,26 @@
 import type { TopLevelSpec } from 'vega-lite';
+import { counted } from '../numbers.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { mean } from '../statistics/samples.js';
+import { axis, ends, tableOf } from './analysis.js';
 import {
   accuracyOf,
   type ComparedLosses,
   type ComparedVariant,
+  type Difference,
   type Regularisation,
   variantName,
 } from './lossCurves.js';
-import { counted } from './words.js';
 
 /** Tables and figures of Figure 4. */
-export async function lossReport(
+export function lossReport(
   run: ScoredRun,
   seeds: number,
   regularisation: readonly Regularisation[],
   compared: readonly ComparedVariant[],
   comparisons: readonly ComparedLosses[],
-): Promise<Findings> {
+): Findings {
   return {
     tables: [
       differenceTable(comparisons),
@@ -32,128 +34,69 @@ export async function lossReport(
 }
 
 function differenceTable(comparisons: readonly ComparedLosses[]): FindingTable {
-  return {
-    name: 'differences',
-    title: 'Accuracy with hinge minus accuracy with cross-entropy, at equal FLOPs on the same test images',
-    columns: [
-      'hinge_confidence',
-      'cross_entropy_confidence',
-      'flops_reduction_fraction',
-      'difference_fraction',
-      'simultaneous95_low_fraction',
-      'simultaneous95_high_fraction',
-      'growth_fraction',
-      'growth_low_fraction',
-      'growth_high_fraction',
-      'least_of_seeds_fraction',
-      'most_of_seeds_fraction',
-      'better',
-    ],
-    rows: comparisons.flatMap(({ hinge, other, differences }) =>
-      differences.map(({ reduction, difference, interval, growth, least, most, winner }) => {
-        const found = [
-          difference,
-          interval.low,
-          interval.high,
-          growth.value,
-          growth.interval.low,
-          growth.interval.high,
-        ];
-        return [hinge, other, reduction, ...found, least, most, winner];
-      }),
-    ),
-    consoleRows: comparisons
-      .filter(({ hinge }) => hinge === 'max')
-      .reduce((sum, { differences }) => sum + differences.length, 0),
-  };
+  const title = 'Accuracy with hinge minus accuracy with cross-entropy, at equal FLOPs on the same test images';
+  const rows = comparisons.flatMap(({ differences, ...pair }) => differences.map((found) => ({ ...pair, ...found })));
+  const consoleRows = rows.filter(({ hinge }) => hinge === 'max').length;
+  return tableOf({ name: 'differences', title, consoleRows }, rows, [
+    ['hinge_confidence', ({ hinge }) => hinge],
+    ['cross_entropy_confidence', ({ other }) => other],
+    ['flops_reduction_fraction', ({ reduction }) => reduction],
+    ['difference_fraction', ({ difference }) => difference],
+    ...ends('simultaneous95', ({ interval }: Difference) => interval),
+    ['growth_fraction', ({ growth }) => growth.value],
+    ...ends('growth', ({ growth }: Difference) => growth.interval),
+    ['least_of_seeds_fraction', ({ least }) => least],
+    ['most_of_seeds_fraction', ({ most }) => most],
+    ['better', ({ winner }) => winner],
+  ]);
 }
 
 function curveTable(compared: readonly ComparedVariant[], total: number): FindingTable {
-  return {
-    name: 'curves',
-    title: 'Accuracy against FLOPs',
-    columns: [
-      'loss',
-      'confidence',
-      'l2',
-      'flops_reduction_fraction',
-      'flops_per_image',
-      'accuracy_fraction',
-      'interval95_low_fraction',
-      'interval95_high_fraction',
-      'least_of_seeds_fraction',
-      'most_of_seeds_fraction',
-    ],
-    rows: compared.flatMap(({ variant, l2, curve }) =>
-      curve.map((point) => {
-        const { accuracy, interval, least, most } = accuracyOf(point);
-        const { reduction } = point;
-        const flops = (1 - reduction) * total;
-        return [
-          variant.loss,
-          variant.confidence,
-          l2,
-          reduction,
-          flops,
-          accuracy,
-          interval.low,
-          interval.high,
-          least,
-          most,
-        ];
-      }),
-    ),
-  };
+  const rows = compared.flatMap(({ variant, l2, curve }) =>
+    curve.map((point) => ({ ...variant, l2, reduction: point.reduction, ...accuracyOf(point) })),
+  );
+  return tableOf({ name: 'curves', title: 'Accuracy against FLOPs' }, rows, [
+    ['loss', ({ loss }) => loss],
+    ['confidence', ({ confidence }) => confidence],
+    ['l2', ({ l2 }) => l2],
+    ['flops_reduction_fraction', ({ reduction }) => reduction],
+    ['flops_per_image', ({ reduction }) => (1 - reduction) * total],
+    ['accuracy_fraction', ({ accuracy }) => accuracy],
+    ...ends('interval95', ({ interval }: (typeof rows)[number]) => interval),
+    ['least_of_seeds_fraction', ({ least }) => least],
+    ['most_of_seeds_fraction', ({ most }) => most],
+  ]);
 }
 
 function regularisationTable(rows: readonly Regularisation[]): FindingTable {
-  return {
-    name: 'regularisation',
-    title: 'Choice of lambda on the validation images, first seed',
-    columns: ['loss', 'confidence', 'l2', 'validation_accuracy_fraction', 'chosen'],
-    rows: rows.map(({ loss, confidence, l2, accuracy, chosen }) => [
-      loss,
-      confidence,
-      l2,
-      accuracy,
-      chosen ? 'yes' : 'no',
-    ]),
-  };
+  return tableOf({ name: 'regularisation', title: 'Choice of lambda on the validation images, first seed' }, rows, [
+    ['loss', ({ loss }) => loss],
+    ['confidence', ({ confidence }) => confidence],
+    ['l2', ({ l2 }) => l2],
+    ['validation_accuracy_fraction', ({ accuracy }) => accuracy],
+    ['chosen', ({ chosen }) => (chosen ? 'yes' : 'no')],
+  ]);
 }
 
 function thresholdTable(compared: readonly ComparedVariant[], total: number): FindingTable {
-  return {
-    name: 'thresholds',
-    title: 'Thresholds chosen on the validation images for each budget, evaluated on the test images',
-    columns: [
-      'loss',
-      'confidence',
-      'l2',
-      'seed',
-      'budget_flops_reduction_fraction',
-      't1',
-      't2',
-      'validation_accuracy_fraction',
-      'accuracy_fraction',
-      'flops_per_image',
-    ],
-    rows: compared.flatMap(({ variant, l2, seeds, tested }) =>
-      tested.flatMap((choices, i) =>
-        choices.map(({ budget, thresholds, accuracy, right, reduction }) => [
-          variant.loss,
-          variant.confidence,
-          l2,
-          seeds[i]!,
-          budget,
-          // JSON has no Infinity, the threshold of a closed gate.
-          ...thresholds.map((t) => (Number.isFinite(t) ? t : 'Infinity')),
-          accuracy,
-          mean(right),
-          (1 - reduction) * total,
-        ]),
-      ),
-    ),
-  };
+  const title = 'Thresholds chosen on the validation images for each budget, evaluated on the test images';
+  const rows = compared.flatMap(({ variant, l2, seeds, tested }) =>
+    tested.flatMap((choices, i) => choices.map((choice) => ({ ...variant, l2, seed: seeds[i]!, choice }))),
+  );
+  // JSON has no Infinity, the threshold of a closed gate.
+  const finite = (threshold: number): number | string => (Number.isFinite(threshold) ? threshold : 'Infinity');
+  return tableOf({ name: 'thresholds', title }, rows, [
+    ['loss', ({ loss }) => loss],
+    ['confidence', ({ confidence }) => confidence],
+    ['l2', ({ l2 }) => l2],
+    ['seed', ({ seed }) => seed],
+    ['budget_flops_reduction_fraction', ({ choice }) => choice.budget],
+    ['t1', ({ choice }) => finite(choice.thresholds[0]!)],
+    ['t2', ({ choice }) => finite(choice.thresholds[1]!)],
+    ['validation_accuracy_fraction', ({ choice }) => choice.accuracy],
+    ['accuracy_fraction', ({ choice }) => mean(choice.right)],
+    ['flops_per_image', ({ choice }) => (1 - choice.reduction) * total],
+  ]);
 }
 
 const basis = ({ scores }: ScoredRun, seeds: number): string =>
@@ -175,39 +118,17 @@ function curveFigure(compared: readonly ComparedVariant[], run: ScoredRun, seeds
       };
     }),
   );
-  const color = {
-    field: 'gates',
-    type: 'nominal' as const,
-    sort: compared.map(({ variant }) => variantName(variant)),
-    title: 'loss, confidence',
-  };
-  const x = {
-    field: 'flops_percent',
-    type: 'quantitative' as const,
-    title: 'FLOPs (% of original)',
-    scale: { zero: false },
-  };
+  const sort = compared.map(({ variant }) => variantName(variant));
+  const color = { field: 'gates', type: 'nominal', sort, title: 'loss, confidence' } as const;
+  const x = axis('flops_percent', 'FLOPs (% of original)');
+  const [y, low] = [axis('accuracy_percent', 'Accuracy (%)'), axis('low', 'Accuracy (%)')];
+  const sortLoss = ['hinge', 'cross-entropy'];
+  const strokeDash = { field: 'loss', type: 'nominal', sort: sortLoss, title: 'loss' } as const;
   const spec: TopLevelSpec = {
     data: { values },
     layer: [
-      {
-        mark: { type: 'area', opacity: 0.12 },
-        encoding: {
-          x,
-          y: { field: 'low', type: 'quantitative', scale: { zero: false }, title: 'Accuracy (%)' },
-          y2: { field: 'high' },
-          color,
-        },
-      },
-      {
-        mark: { type: 'line', point: true, tooltip: true },
-        encoding: {
-          x,
-          y: { field: 'accuracy_percent', type: 'quantitative', scale: { zero: false }, title: 'Accuracy (%)' },
-          color,
-          strokeDash: { field: 'loss', type: 'nominal', sort: ['hinge', 'cross-entropy'], title: 'loss' },
-        },
-      },
+      { mark: { type: 'area', opacity: 0.12 }, encoding: { x, y: low, y2: { field: 'high' }, color } },
+      { mark: { type: 'line', point: true, tooltip: true }, encoding: { x, y, color, strokeDash } },
     ],
   };
   return {
@@ -230,38 +151,18 @@ function differenceFigure(comparisons: readonly ComparedLosses[], run: ScoredRun
       high: 100 * interval.high,
     })),
   );
-  const x = {
-    field: 'reduction_percent',
-    type: 'ordinal' as const,
-    title: 'FLOPs saved (% of original)',
-    axis: { labelAngle: 0 },
-  };
-  const shared = {
-    x,
-    xOffset: { field: 'confidence', type: 'nominal' as const, sort: ofPaper.map(({ other }) => other) },
-    color: {
-      field: 'confidence',
-      type: 'nominal' as const,
-      sort: ofPaper.map(({ other }) => other),
-      title: 'cross-entropy confidence',
-    },
-  };
+  const title = 'FLOPs saved (% of original)';
+  const x = { field: 'reduction_percent', type: 'ordinal', title, axis: { labelAngle: 0 } } as const;
+  const confidence = { field: 'confidence', type: 'nominal', sort: ofPaper.map(({ other }) => other) } as const;
+  const shared = { x, xOffset: confidence, color: { ...confidence, title: 'cross-entropy confidence' } };
+  const low = { field: 'low', type: 'quantitative', title: 'hinge - cross-entropy (points)' } as const;
+  const y = { field: 'difference_points', type: 'quantitative' } as const;
   const spec: TopLevelSpec = {
     data: { values },
     layer: [
       { mark: { type: 'rule', strokeDash: [4, 4] }, encoding: { y: { datum: 0 } } },
-      {
-        mark: { type: 'rule', strokeWidth: 2 },
-        encoding: {
-          ...shared,
-          y: { field: 'low', type: 'quantitative', title: 'hinge - cross-entropy (points)' },
-          y2: { field: 'high' },
-        },
-      },
-      {
-        mark: { type: 'point', filled: true, size: 50, tooltip: true },
-        encoding: { ...shared, y: { field: 'difference_points', type: 'quantitative' } },
-      },
+      { mark: { type: 'rule', strokeWidth: 2 }, encoding: { ...shared, y: low, y2: { field: 'high' } } },
+      { mark: { type: 'point', filled: true, size: 50, tooltip: true }, encoding: { ...shared, y } },
     ],
   };
   return {

@@ -6,12 +6,12 @@ import type { PresetName } from '../experiment/presets.js';
 import { resolveExperiment } from '../experiment/resolve.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/flops.js';
-import type { ClaimOnRecord } from '../report/readme.js';
+import type { ClaimOnRecord } from '../report/claims.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
 import { openJudge } from './claims.js';
-import { numberIn, type Records } from './evidence.js';
 import { paperExperiments } from './index.js';
 import { printedClaims } from './published.js';
+import { numberIn, type Records } from './verdict.js';
 
 /** A run's folder, `<experiment>/<preset>-<hash>`, below the folder of all results. */
 export interface RunOnRecord {

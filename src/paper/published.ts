@@ -6,7 +6,6 @@ import { projectRoot } from '../project.js';
 import type { PublishedRow } from '../report/rows.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
 import { readText } from '../store/input.js';
-import type { Relation } from './verdict.js';
 
 const folder = new URL('results/published/', projectRoot);
 
@@ -53,6 +52,9 @@ export function parsePublished(text: string, where: string): PublishedRow[] {
   return rows;
 }
 
+/** How a measured quantity compares with the printed value. */
+export const relations = ['at least', 'at most', 'about'] as const;
+
 /** A claim of the paper: a row of `results/published/claims.csv`. */
 export interface PrintedClaim {
   readonly id: string;
@@ -64,7 +66,7 @@ export interface PrintedClaim {
   readonly quantity: string;
   /** What the measured quantity is compared with, in its unit; NaN if nothing can be. */
   readonly value: number;
-  readonly relation: Relation;
+  readonly relation: (typeof relations)[number];
   /** Half of the last printed digit, or what counts as equal: chosen before a run. */
   readonly margin: number;
   /** Row of the table that the claim restates, from 1; NaN if it restates none. */
@@ -90,7 +92,7 @@ async function readClaims(): Promise<PrintedClaim[]> {
     printed: record['printed'] ?? '',
     quantity: record['quantity'] ?? '',
     value: number(record['value']),
-    relation: (record['relation'] ?? '') as Relation,
+    relation: (record['relation'] ?? '') as PrintedClaim['relation'],
     margin: number(record['margin']),
     tableRow: number(record['table_row']),
   }));

@@ -1,15 +1,12 @@
 import { z } from 'zod';
 import { text } from '../experiment/rules.js';
+import { counted, listed, percent, points } from '../numbers.js';
 import type { FindingCell, Findings } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { partsOf } from '../run/search.js';
-import { combine, type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
-import { paretoFrontier } from '../thresholds/frontier.js';
-import { jointSearch } from '../thresholds/joint.js';
-import { defineAnalysis } from './analysis.js';
+import { type Row, reportOn } from '../run/search.js';
+import { defineAnalysis, searchedParts } from './analysis.js';
 import { readPublished } from './published.js';
-import { listed, percent, points } from './words.js';
 
 const options = z.strictObject({
   kind: z.literal('published-comparison'),
@@ -50,16 +47,8 @@ async function findingsOf(run: ScoredRun, { published, dataset }: z.output<typeo
         name: 'comparison',
         title: titleOf(run, dataset, incomparable),
         columns: [
-          'method',
-          'at',
-          'dataset',
-          'network',
-          'accuracy_fraction',
-          'accuracy_change_fraction',
-          'flops_per_image',
-          'flops_reduction_fraction',
-          'published',
-          'not_comparable',
+          ...['method', 'at', 'dataset', 'network', 'accuracy_fraction', 'accuracy_change_fraction'],
+          ...['flops_per_image', 'flops_reduction_fraction', 'published', 'not_comparable'],
         ],
         rows: [
           ...printed.map((row) => [...printedRow(row, printed.at(-1)!, dataset), null]),
@@ -81,7 +70,7 @@ function missingClasses({ testImages }: ScoredRun): string | undefined {
   const { classes, labels } = testImages;
   const present = new Set(labels).size;
   if (present === classes.length) return undefined;
-  return `the test images are of ${present} of the ${classes.length.toLocaleString('en')} classes`;
+  return `the test images are of ${present} of the ${counted(classes.length)} classes`;
 }
 
 const HERE = 'measured here';
@@ -98,17 +87,8 @@ const where = ({ source }: ScoredRun): FindingCell[] => [source.network.dataset,
 function printedRow(row: PublishedRow, base: PublishedRow, dataset: string): FindingCell[] {
   const change = changeOf(row, base);
   const reduction = row.flopsReduction ?? Number((1 - row.flops / base.flops).toPrecision(6));
-  return [
-    row.model,
-    'as printed',
-    dataset,
-    `resnet101-${dataset}`,
-    row.accuracy,
-    change,
-    row.flops,
-    reduction,
-    'published',
-  ];
+  const shown = [row.accuracy, change, row.flops, reduction];
+  return [row.model, 'as printed', dataset, `resnet101-${dataset}`, ...shown, 'published'];
 }
 
 const changeOf = (row: PublishedRow, base: PublishedRow): number =>
@@ -117,12 +97,13 @@ const changeOf = (row: PublishedRow, base: PublishedRow): number =>
 /** The fewest FLOPs at each printed accuracy, as an absolute number. */
 function atPublishedAccuracies(run: ScoredRun, printed: readonly PublishedRow[]): FindingCell[][] {
   const accuracies = [...new Set(printed.map(({ accuracy }) => accuracy))].sort((a, b) => a - b);
-  return reachAccuracies(run, accuracies).map((reached, i): FindingCell[] => {
-    const accuracy = accuracies[i]!;
-    const models = printed.filter((row) => row.accuracy === accuracy).map(({ model }) => model);
-    const at = `${percent(accuracy, 1)}, as ${listed(models)}`;
-    if (reached === undefined) return ['none reaches it', at, ...where(run), null, null, null, null, HERE];
-    return measuredRow(run, reached, at);
+  const { parts, choose } = searchedParts(run);
+  return accuracies.map((required): FindingCell[] => {
+    const models = printed.filter(({ accuracy }) => accuracy === required).map(({ model }) => model);
+    const at = `${percent(required, 1)}, as ${listed(models)}`;
+    const thresholds = choose({ kind: 'accuracy', required });
+    if (thresholds === undefined) return ['none reaches it', at, ...where(run), null, null, null, null, HERE];
+    return measuredRow(run, { thresholds, ...reportOn(parts, thresholds, run.plan.costs) }, at);
   });
 }
 
@@ -136,39 +117,8 @@ function changeLabel(margin: number, printed: readonly PublishedRow[]): string {
     : `${points(Math.abs(margin), 1)} ${margin < 0 ? 'more' : 'less'}${as}`;
 }
 
-function measuredRow({ source, original }: ScoredRun, { thresholds, evaluation }: Reached, at: string): FindingCell[] {
-  const { accuracy, flops } = evaluation;
-  const [change, reduction] = [accuracy - original.accuracy, 1 - flops / original.flops];
-  const { dataset, name } = source.network;
-  return [modelName(thresholds), at, dataset, name, accuracy, change, flops, reduction, HERE];
-}
-
-/** Thresholds chosen for an accuracy, one choice for each part, evaluated on the test images. */
-interface Reached {
-  readonly thresholds: readonly Thresholds[];
-  readonly evaluation: Evaluation;
-}
-
-/**
- * Searches the fewest FLOPs for each accuracy, all gates together, on the selection images.
- *
- * @param accuracies shares of images classified right, independent of the original network's
- * @returns one for each accuracy; undefined if no thresholds reach it on the selection images
- */
-function reachAccuracies(run: ScoredRun, accuracies: readonly number[]): (Reached | undefined)[] {
-  const { experiment, scores, features, plan } = run;
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  const frontiers = parts.map(({ selection }) => paretoFrontier(selection.scores, plan.costs, selection.images));
-  return accuracies.map((required) => {
-    const found = parts.map(({ selection }, i) => {
-      const target = { kind: 'accuracy', required } as const;
-      return jointSearch(selection.scores, plan.costs, selection.images, target, frontiers[i]);
-    });
-    const thresholds = found.flatMap((choice) => (choice === undefined ? [] : [choice.thresholds]));
-    if (thresholds.length < parts.length) return undefined;
-    const evaluations = parts.map(({ evaluation }, i) =>
-      evaluate(evaluation.scores, thresholds[i]!, plan.costs, evaluation.images),
-    );
-    return { thresholds, evaluation: combine(evaluations) };
-  });
+function measuredRow(run: ScoredRun, row: Pick<Row, 'thresholds' | 'evaluation'>, at: string): FindingCell[] {
+  const { accuracy, flops } = row.evaluation;
+  const [change, reduction] = [accuracy - run.original.accuracy, 1 - flops / run.original.flops];
+  return [modelName(row.thresholds), at, ...where(run), accuracy, change, flops, reduction, HERE];
 }

@@ -1,13 +1,23 @@
 import { z } from 'zod';
 import { whole } from '../experiment/rules.js';
-import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import { counted, listed } from '../numbers.js';
+import type { Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { wilson } from '../statistics/intervals.js';
 import type { Interval } from '../statistics/samples.js';
-import { classNames, defineAnalysis, gateNumber, groups } from './analysis.js';
-import { classIndices, type Grouping, groupClasses } from './groups.js';
-import { drawn, sheetRow } from './sheets.js';
-import { counted, listed } from './words.js';
+import {
+  classIndices,
+  classNames,
+  defineAnalysis,
+  drawn,
+  ends,
+  type Grouping,
+  gateNumber,
+  groupClasses,
+  groups,
+  sheetRow,
+  tableOf,
+} from './analysis.js';
 
 /** Numbers of images by true class (row) and predicted class (column). */
 type Confusion = readonly (readonly number[])[];
@@ -91,57 +101,40 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const shown = classIndices(classes, options.classes, 'analysis.classes');
   const predicted = run.scores.test.classes[options.gate - 1]!;
   const confusion = confusionOf(labels, predicted, classes.length);
-  const every = classes.map((_, label) => label);
-  const all = groupErrors(confusion, grouping, every);
-  const errors = errorTable(confusion, grouping, classes, all);
   const stage = run.gates[options.gate - 1]!.stage;
   const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
   return {
-    tables: [errors, confusionTable(confusion, classes, where)],
+    tables: [errorTable(confusion, grouping, classes), confusionTable(confusion, classes, where)],
     figures: [],
     sheets: [await sheetOf(run, options, shown, predicted, where)],
   };
 }
 
-function errorTable(
-  confusion: Confusion,
-  grouping: Grouping,
-  classes: readonly string[],
-  all: GroupErrors,
-): FindingTable {
-  const row = (name: string, found: GroupErrors): FindingCell[] => [
-    name,
-    found.images,
-    found.errors,
-    found.inGroup,
-    found.errors === 0 ? null : found.share,
-    found.interval.low,
-    found.interval.high,
-    found.errors === 0 ? null : found.uniformChance,
-    found.errors === 0 ? null : found.marginalChance,
+function errorTable(confusion: Confusion, grouping: Grouping, classes: readonly string[]): FindingTable {
+  const every = classes.map((_, label) => label);
+  const named = (name: string, labels: readonly number[]) => ({ name, ...groupErrors(confusion, grouping, labels) });
+  const rows = [
+    named('all', every),
+    ...grouping.names.map((name, group) =>
+      named(
+        name,
+        every.filter((label) => grouping.of[label] === group),
+      ),
+    ),
+    ...classes.map((name, label) => named(name, [label])),
   ];
-  const members = (group: number): number[] => classes.flatMap((_, i) => (grouping.of[i] === group ? [i] : []));
-  return {
-    name: 'errors',
-    title: 'Errors that stay within the superordinate category',
-    columns: [
-      'true_class',
-      'images',
-      'errors',
-      'errors_within_category',
-      'within_category_fraction',
-      'wilson95_low_fraction',
-      'wilson95_high_fraction',
-      'chance_uniform_fraction',
-      'chance_by_predictions_fraction',
-    ],
-    rows: [
-      row('all', all),
-      ...grouping.names.map((name, group) => row(name, groupErrors(confusion, grouping, members(group)))),
-      ...classes.map((name, label) => row(name, groupErrors(confusion, grouping, [label]))),
-    ],
-    consoleRows: 1 + grouping.names.length + (classes.length > 20 ? 0 : classes.length),
-  };
+  const consoleRows = 1 + grouping.names.length + (classes.length > 20 ? 0 : classes.length);
+  const title = 'Errors that stay within the superordinate category';
+  return tableOf({ name: 'errors', title, consoleRows }, rows, [
+    ['true_class', ({ name }) => name],
+    ['images', ({ images }) => images],
+    ['errors', ({ errors }) => errors],
+    ['errors_within_category', ({ inGroup }) => inGroup],
+    ['within_category_fraction', ({ errors, share }) => (errors === 0 ? null : share)],
+    ...ends('wilson95', ({ interval }: GroupErrors) => interval),
+    ['chance_uniform_fraction', ({ errors, uniformChance }) => (errors === 0 ? null : uniformChance)],
+    ['chance_by_predictions_fraction', ({ errors, marginalChance }) => (errors === 0 ? null : marginalChance)],
+  ]);
 }
 
 function confusionTable(confusion: Confusion, classes: readonly string[], where: string): FindingTable {

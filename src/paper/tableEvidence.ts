@@ -1,8 +1,19 @@
+import { percent, points } from '../numbers.js';
 import type { PublishedRow } from '../report/rows.js';
 import { searchMethods } from '../thresholds/names.js';
-import { type Evidence, type Files, measuredIn, numberIn, type Records, ruleOf } from './evidence.js';
 import type { PrintedClaim } from './published.js';
-import type { ClaimPart } from './verdict.js';
+import {
+  type ClaimPart,
+  dividedPart,
+  type Evidence,
+  type Files,
+  lostPart,
+  measuredIn,
+  numberIn,
+  type Records,
+  ruleOf,
+  savedPart,
+} from './verdict.js';
 
 /** A claim of a table, or of the text about it, with what a run's CSV files say of it. */
 interface Found {
@@ -14,9 +25,6 @@ interface Found {
 const SAME_MARGIN = 0.001;
 /** Half of the last digit of the tables: 0.01 %. */
 const PRINTED = 5e-5;
-
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
-const points = (share: number): string => `${(100 * share).toFixed(2)} points`;
 
 type Row = Records[number];
 
@@ -41,7 +49,7 @@ export function tableEvidence(
   const rows = published.slice(0, -1).flatMap((printed, i): Found[] => {
     const drop = Number((original.accuracy - printed.accuracy).toFixed(6));
     const id = `${name}-row${i + 1}`;
-    const asPrinted = `${percent(printed.flopsReduction ?? 0)} fewer FLOPs at ${points(drop)}`;
+    const asPrinted = `${percent(printed.flopsReduction ?? 0, 2)} fewer FLOPs at ${points(drop)}`;
     const restated = texts.filter(({ tableRow }) => tableRow === i + 1);
     const searched = searchMethods.flatMap((search): Found[] => {
       const row = records.find((record) => {
@@ -64,7 +72,7 @@ export function tableEvidence(
                   ...about,
                   id: `${id}-${search}-speed`,
                   statement: `${chosen} much time`,
-                  printed: `${percent(printed.speedUp)} speed-up (${printed.speedMs} ms)`,
+                  printed: `${percent(printed.speedUp, 2)} speed-up (${printed.speedMs} ms)`,
                 },
                 evidence: speedEvidence(name, files, row, { bound: printed.speedUp, margin: PRINTED }, loss),
               },
@@ -92,23 +100,11 @@ function rowMeasure(row: Row, stem: string) {
   return measuredIn(row, stem, (row[`${again}_low_fraction`] ?? '') === '' ? stem : again);
 }
 
-const lossPart = (row: Row, drop: number): ClaimPart => ({
-  what: 'lost',
-  unit: 'points',
-  ...rowMeasure(row, 'accuracy_drop'),
-  relation: 'at most',
-  bound: drop,
-  margin: PRINTED,
-});
+const lossPart = (row: Row, bound: number): ClaimPart =>
+  lostPart(rowMeasure(row, 'accuracy_drop'), { relation: 'at most', bound, margin: PRINTED });
 
-const savingPart = (row: Row, bound: number, margin: number): ClaimPart => ({
-  what: 'FLOPs saved',
-  unit: 'percent',
-  ...rowMeasure(row, 'flops_reduction'),
-  relation: 'at least',
-  bound,
-  margin,
-});
+const savingPart = (row: Row, bound: number, margin: number): ClaimPart =>
+  savedPart(rowMeasure(row, 'flops_reduction'), { relation: 'at least', bound, margin });
 
 /** The published thresholds, unchanged. */
 function fixedRow(
@@ -140,11 +136,8 @@ function textEvidence(name: string, text: PrintedClaim, files: Files, row: Row, 
   const { quantity, value, margin } = text;
   if (quantity === 'speed_up_fraction') return speedEvidence(name, files, row, { bound: value, margin }, loss);
   if (quantity === 'flops_reduction_fraction') return inTable(row, [savingPart(row, value, margin), loss]);
-  const saving = savingPart(row, value, margin);
-  const factor = (share: number): number => 1 / (1 - share);
-  const interval = { low: factor(saving.interval.low), high: factor(saving.interval.high) };
-  const divided = { ...saving, what: 'fewer FLOPs', unit: 'factor', value: factor(saving.value), interval } as const;
-  return inTable(row, [divided, loss]);
+  const rule = { relation: 'at least', bound: value, margin } as const;
+  return inTable(row, [dividedPart(rowMeasure(row, 'flops_reduction'), rule), loss]);
 }
 
 /** Judged by the interval of the timing at batch 1, and not at all where the timing warned. */

@@ -2,12 +2,13 @@ import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { real } from '../experiment/rules.js';
 import type { OptionProblem } from '../experiment/schema.js';
+import { counted, percent } from '../numbers.js';
 import type { Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
-import { defineAnalysis, pairProblems, twoGates } from './analysis.js';
-import { flopsReductionOf, type Measures, measureThresholds } from './measures.js';
-import { counted, percent } from './words.js';
+import { meanInterval } from '../statistics/intervals.js';
+import { type Interval, mean } from '../statistics/samples.js';
+import { type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { axis, defineAnalysis, ends, isRightAt, pairProblems, tableOf, twoGates } from './analysis.js';
 
 /** One point of the plane of two thresholds. */
 export interface PlanePoint {
@@ -52,6 +53,34 @@ export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[
   );
 }
 
+/** FLOPs and accuracy drop of thresholds, with 95 % intervals over the test images. */
+interface Measures {
+  /** Average FLOPs per image. */
+  readonly flops: number;
+  /** Share of the original network's FLOPs saved. */
+  readonly saved: number;
+  readonly savedInterval: Interval;
+  /** The original's accuracy minus this one's, image by image. */
+  readonly drop: number;
+  readonly dropInterval: Interval;
+}
+
+/** Measures over all images. @param total FLOPs of the original network */
+export function measureThresholds(scores: Scores, thresholds: Thresholds, costs: ExitCosts, total: number): Measures {
+  const last = thresholds.length;
+  const exits = Array.from({ length: scores.count }, (_, image) => exitOf(scores, thresholds, image));
+  const flops = exits.map((exit) => costs[exit]!);
+  const drops = exits.map((exit, i) => Number(isRightAt(scores, last, i)) - Number(isRightAt(scores, exit, i)));
+  const { low, high } = meanInterval(flops);
+  return {
+    flops: mean(flops),
+    saved: 1 - mean(flops) / total,
+    savedInterval: { low: 1 - high / total, high: 1 - low / total },
+    drop: mean(drops),
+    dropInterval: meanInterval(drops),
+  };
+}
+
 /** Cells that a plane may have at most: as many evaluations of all test images. */
 const MOST_CELLS = 40_000;
 
@@ -76,9 +105,11 @@ export const thresholdPlane = defineAnalysis({
     const scores = scoresOf(run.scores.test, gates);
     const costs = run.plan.costsOf(gates);
     const plane = planeOf(scores, costs, axisOf(chosen.from, chosen.to, chosen.step));
-    const measures = claimed.map((thresholds) => measureThresholds([{ scores, thresholds }], costs));
+    const measures = claimed.map(([t1, t2]) => {
+      return { t1, t2, ...measureThresholds(scores, [t1, t2], costs, run.original.flops) };
+    });
     return {
-      tables: [pointTable(measures, run.original.flops), stepTable(plane, scores.count), tableOf(plane, run.original)],
+      tables: [pointTable(measures), stepTable(plane, scores.count), planeTable(plane, run.original)],
       figures: figuresOf(plane, run, chosen),
       sheets: [],
     };
@@ -93,37 +124,17 @@ function gridProblems({ from, to, step }: Options): OptionProblem[] {
   return [{ path: ['step'], message, input: step }];
 }
 
-function pointTable(measures: readonly Measures[], total: number): FindingTable {
-  return {
-    name: 'points',
-    title: 'FLOPs and accuracy at the thresholds of the paper, with 95 % intervals over the test images',
-    columns: [
-      't1',
-      't2',
-      'flops_per_image',
-      'flops_reduction_fraction',
-      'flops_reduction_low_fraction',
-      'flops_reduction_high_fraction',
-      'accuracy_drop_fraction',
-      'accuracy_drop_low_fraction',
-      'accuracy_drop_high_fraction',
-    ],
-    rows: measures.map((found, i) => {
-      const { share, interval } = flopsReductionOf(found, total);
-      const { drop, dropInterval } = found;
-      return [
-        ...claimed[i]!,
-        found.flops,
-        share,
-        interval.low,
-        interval.high,
-        drop,
-        dropInterval.low,
-        dropInterval.high,
-      ];
-    }),
-    consoleRows: measures.length,
-  };
+function pointTable(points: readonly (Measures & Pick<PlanePoint, 't1' | 't2'>)[]): FindingTable {
+  const title = 'FLOPs and accuracy at the thresholds of the paper, with 95 % intervals over the test images';
+  return tableOf({ name: 'points', title, consoleRows: points.length }, points, [
+    ['t1', ({ t1 }) => t1],
+    ['t2', ({ t2 }) => t2],
+    ['flops_per_image', ({ flops }) => flops],
+    ['flops_reduction_fraction', ({ saved }) => saved],
+    ...ends('flops_reduction', ({ savedInterval }: Measures) => savedInterval),
+    ['accuracy_drop_fraction', ({ drop }) => drop],
+    ...ends('accuracy_drop', ({ dropInterval }: Measures) => dropInterval),
+  ]);
 }
 
 /** Standard deviations on either side of the largest fall: there are thousands of steps. */
@@ -153,52 +164,34 @@ export function stepTable(plane: readonly PlanePoint[], images: number): Finding
     title:
       'Steps to the next higher threshold at which FLOPs or accuracy fall; simultaneous interval of the largest fall',
     columns: [
-      'steps',
-      'flops_falls_fraction',
-      'accuracy_falls_fraction',
-      'largest_fall_fraction',
-      'largest_fall_low_fraction',
-      'largest_fall_high_fraction',
+      ...['steps', 'flops_falls_fraction', 'accuracy_falls_fraction'],
+      ...['largest_fall_fraction', 'largest_fall_low_fraction', 'largest_fall_high_fraction'],
     ],
     rows: [[steps, flopsFalls / steps, falls / steps, worst, low, high]],
     consoleRows: 1,
   };
 }
 
-function tableOf(plane: readonly PlanePoint[], original: ScoredRun['original']): FindingTable {
-  return {
-    name: 'plane',
-    title: 'FLOPs and accuracy by the two thresholds',
-    columns: [
-      't1',
-      't2',
-      'accuracy_fraction',
-      'accuracy_drop_fraction',
-      'flops_per_image',
-      'flops_reduction_fraction',
-      'exit1_fraction',
-      'exit2_fraction',
-      'exit3_fraction',
-    ],
-    rows: plane.map(({ t1, t2, accuracy, flops, exits }) => [
-      t1,
-      t2,
-      accuracy,
-      original.accuracy - accuracy,
-      flops,
-      1 - flops / original.flops,
-      ...exits,
-    ]),
-  };
+function planeTable(plane: readonly PlanePoint[], original: ScoredRun['original']): FindingTable {
+  return tableOf({ name: 'plane', title: 'FLOPs and accuracy by the two thresholds' }, plane, [
+    ['t1', ({ t1 }) => t1],
+    ['t2', ({ t2 }) => t2],
+    ['accuracy_fraction', ({ accuracy }) => accuracy],
+    ['accuracy_drop_fraction', ({ accuracy }) => original.accuracy - accuracy],
+    ['flops_per_image', ({ flops }) => flops],
+    ['flops_reduction_fraction', ({ flops }) => 1 - flops / original.flops],
+    ['exit1_fraction', ({ exits }) => exits[0]!],
+    ['exit2_fraction', ({ exits }) => exits[1]!],
+    ['exit3_fraction', ({ exits }) => exits[2]!],
+  ]);
 }
 
 function figuresOf(plane: readonly PlanePoint[], run: ScoredRun, { step, gates }: Options) {
   const { original, scores } = run;
   const on = `${counted(scores.test.count)} test images, seed ${run.experiment.seed}, gates ${gates.join(' and ')}`;
+  const threshold = (field: string, title: string) => ({ ...axis(field, title), scale: { zero: false, nice: false } });
   const drawn = (field: string, title: string, value: (point: PlanePoint) => number): TopLevelSpec => ({
-    data: {
-      values: plane.map((point) => ({ t1: point.t1, t2: point.t2, [field]: value(point) })),
-    },
+    data: { values: plane.map((point) => ({ t1: point.t1, t2: point.t2, [field]: value(point) })) },
     // Cells one step wide, centred on the grid points.
     transform: (['t1', 't2'] as const).flatMap((axis) => [
       { calculate: `datum.${axis} - ${step / 2}`, as: `${axis}_low` },
@@ -206,21 +199,11 @@ function figuresOf(plane: readonly PlanePoint[], run: ScoredRun, { step, gates }
     ]),
     mark: { type: 'rect', tooltip: true },
     encoding: {
-      x: {
-        field: 't1_low',
-        type: 'quantitative',
-        title: 'threshold t1 of the first gate',
-        scale: { zero: false, nice: false },
-      },
+      x: threshold('t1_low', 'threshold t1 of the first gate'),
       x2: { field: 't1_high' },
-      y: {
-        field: 't2_low',
-        type: 'quantitative',
-        title: 'threshold t2 of the second gate',
-        scale: { zero: false, nice: false },
-      },
+      y: threshold('t2_low', 'threshold t2 of the second gate'),
       y2: { field: 't2_high' },
-      color: { field, type: 'quantitative', title, scale: { scheme: 'viridis', zero: false } },
+      color: { ...axis(field, title), scale: { scheme: 'viridis', zero: false } },
     },
   });
   return [

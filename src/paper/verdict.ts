@@ -1,8 +1,7 @@
+import { hundredths, unsignedZero } from '../numbers.js';
 import type { Verdict } from '../report/findings.js';
 import type { Interval } from '../statistics/samples.js';
-
-export const relations = ['at least', 'at most', 'about'] as const;
-export type Relation = (typeof relations)[number];
+import type { PrintedClaim } from './published.js';
 
 /** What a claim says of one measured quantity: shares, or a factor. */
 export interface ClaimPart {
@@ -12,10 +11,36 @@ export interface ClaimPart {
   readonly value: number;
   /** 95 %, or simultaneous with the other parts; value twice where it is exact. */
   readonly interval: Interval;
-  readonly relation: Relation;
+  readonly relation: PrintedClaim['relation'];
   readonly bound: number;
   /** Half of the last printed digit, or what counts as equal (`claims.csv`). */
   readonly margin: number;
+}
+
+/** Rows of a CSV file of a run, by column. */
+export type Records = readonly Readonly<Record<string, string>>[];
+
+/** CSV files of a run by name without extension; undefined where the run has none. */
+export type Files = (name: string) => Records | undefined;
+
+/** What the CSV files of a run say of a claim. */
+export interface Evidence {
+  /** Suffix of the claim's id, and of its statement, where it is measured in several ways. */
+  readonly variant?: string;
+  readonly detail?: string;
+  readonly parts: readonly ClaimPart[];
+  /** Whether one part is enough: "some classes". */
+  readonly some?: boolean;
+  /** Instead of the list of all parts. */
+  readonly measured?: string;
+  readonly rule?: string;
+  readonly file: string;
+  readonly row: string;
+  readonly note?: string;
+  /** Whether it is a claim about the paper's network itself, of which no other says anything. */
+  readonly ownNetwork?: boolean;
+  /** Why nothing can be concluded, whatever the parts say. */
+  readonly impossible?: string;
 }
 
 const ROUNDING = 1e-12;
@@ -52,23 +77,66 @@ export function chanceOf(verdict: Verdict, parts: readonly ClaimPart[], some = f
 }
 
 const shown: Readonly<Record<ClaimPart['unit'], (value: number) => string>> = {
-  percent: (value) => (100 * value).toFixed(2),
-  points: (value) => (100 * value).toFixed(2),
-  factor: (value) => value.toFixed(2),
+  percent: (share) => hundredths(share, 2),
+  points: (share) => hundredths(share, 2),
+  factor: (value) => unsignedZero(value.toFixed(2)),
 };
 const units: Readonly<Record<ClaimPart['unit'], string>> = { percent: ' %', points: ' points', factor: ' x' };
 
-const plain = (text: string): string => text.replace(/^-(0\.?0*)$/, '$1');
-
 /** `55.61 % [54.86, 56.38] FLOPs saved` */
 export function measuredText({ what, unit, value, interval }: ClaimPart): string {
-  const [low, high] = [interval.low, interval.high].map((end) => plain(shown[unit](end)));
+  const [low, high] = [interval.low, interval.high].map((end) => shown[unit](end));
   const within = low === high ? '' : ` [${low}, ${high}]`;
-  return `${plain(shown[unit](value))}${units[unit]}${within} ${what}`;
+  return `${shown[unit](value)}${units[unit]}${within} ${what}`;
 }
 
 /** `at least 55.77 % FLOPs saved`, with the margin where it is more than rounding of the last of two decimals. */
 export function ruleText({ what, unit, relation, bound, margin }: ClaimPart): string {
   const granted = margin > 5.1e-5 ? ` (margin ${shown[unit](margin)})` : '';
-  return `${relation} ${plain(shown[unit](bound))}${units[unit]}${granted} ${what}`;
+  return `${relation} ${shown[unit](bound)}${units[unit]}${granted} ${what}`;
+}
+
+// What the CSV files of a run say.
+
+type Measured = Pick<ClaimPart, 'value' | 'interval'>;
+type Rule = Pick<ClaimPart, 'relation' | 'bound' | 'margin'>;
+
+/** A column as a number; NaN, which decides nothing, where it is missing. */
+export const numberIn = (record: Readonly<Record<string, string>> | undefined, column: string): number => {
+  const text = record?.[column];
+  return text === undefined || text === '' ? Number.NaN : Number(text);
+};
+
+/** A quantity with its interval from three columns. */
+export function measuredIn(record: Readonly<Record<string, string>> | undefined, stem: string, ends = stem): Measured {
+  const [value, low, high] = [`${stem}_fraction`, `${ends}_low_fraction`, `${ends}_high_fraction`].map((column) =>
+    numberIn(record, column),
+  ) as [number, number, number];
+  return { value, interval: { low, high } };
+}
+
+/** The rule of a claim as `claims.csv` has it. */
+export const ruleOf = ({ relation, value, margin }: PrintedClaim): Rule => ({ relation, bound: value, margin });
+
+/** How much accuracy was lost. */
+export const lostPart = (measured: Measured, rule: Rule): ClaimPart => ({
+  what: 'lost',
+  unit: 'points',
+  ...measured,
+  ...rule,
+});
+
+/** How many FLOPs were saved. */
+export const savedPart = (measured: Measured, rule: Rule): ClaimPart => ({
+  what: 'FLOPs saved',
+  unit: 'percent',
+  ...measured,
+  ...rule,
+});
+
+/** How many times fewer the FLOPs are. @param saved share of FLOPs saved */
+export function dividedPart(saved: Measured, rule: Rule): ClaimPart {
+  const factor = (share: number): number => 1 / (1 - share);
+  const interval = { low: factor(saved.interval.low), high: factor(saved.interval.high) };
+  return { what: 'fewer FLOPs', unit: 'factor', value: factor(saved.value), interval, ...rule };
 }

@@ -1,7 +1,6 @@
 import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
-import { ByteReader } from './bytes.js';
-import { type PickleLiteral, readLiteral } from './literals.js';
+import { ByteReader, type PickleLiteral, readLiteral } from './bytes.js';
 import { PickleStack } from './stack.js';
 
 /**

@@ -1,18 +1,20 @@
-import { visible } from '../escape.js';
+import { markdownAddress, markdownCode, markdownText, visible } from '../escape.js';
+import { counted } from '../numbers.js';
+import { renderColumns } from './columns.js';
 import type { Claim, Verdict } from './findings.js';
 
 /** All verdicts, in the order of summaries. */
-export const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'cannot be checked here'];
+const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'cannot be checked here'];
 
 /** The verdict of several runs: theirs if all that could check agree, otherwise undecided. */
-export function agreedVerdict(found: readonly Verdict[]): Verdict {
+function agreedVerdict(found: readonly Verdict[]): Verdict {
   const checked = new Set(found.filter((verdict) => verdict !== 'cannot be checked here'));
   if (checked.size === 0) return 'cannot be checked here';
   return checked.size === 1 ? [...checked][0]! : 'undecided';
 }
 
 /** Numbers of claims by verdict. */
-export function countVerdicts(claims: readonly Pick<Claim, 'verdict'>[]): ReadonlyMap<Verdict, number> {
+function countVerdicts(claims: readonly Pick<Claim, 'verdict'>[]): ReadonlyMap<Verdict, number> {
   return new Map(verdicts.map((verdict) => [verdict, claims.filter((claim) => claim.verdict === verdict).length]));
 }
 
@@ -23,4 +25,164 @@ export function claimLines(claims: readonly Claim[]): string[] {
     const parts = [`${source}: ${statement}`, `paper: ${printed}`, `here: ${measured}`, ...(why ? [why] : [])];
     return `${verdict.padEnd(widest)}  ${visible(parts.join('; '))}`;
   });
+}
+
+/** For the console: a line for each verdict, and one for all claims that cannot be checked here. */
+export const briefClaimLines = (claims: readonly Claim[]): string[] => [
+  ...claimLines(claims.filter(({ verdict }) => verdict !== 'cannot be checked here')),
+  ...uncheckedLine(claims, 'report.html and table.txt'),
+];
+
+/** How many claims cannot be checked, and where they are listed; no line if all can. */
+function uncheckedLine(claims: readonly Claim[], place: string): string[] {
+  const unchecked = countVerdicts(claims).get('cannot be checked here')!;
+  if (unchecked === 0) return [];
+  const which =
+    unchecked === 1
+      ? '1 claim of the paper cannot be checked here; it is'
+      : `${counted(unchecked)} claims of the paper cannot be checked here; they are`;
+  return [`${which} listed, with the reason, in ${place}`];
+}
+
+/** The outcome of one of several experiments. */
+export type ExperimentSummary = {
+  readonly experiment: string;
+  /** Command that repeats it: `dgate run table1 --preset laptop`. */
+  readonly command: string;
+  readonly seconds: number;
+  /** The paper's claims; unchecked if it failed. */
+  readonly claims: readonly Claim[];
+} & (
+  | { readonly state: 'done' /** Relative to the folder of all results. */; readonly folder: string }
+  | { readonly state: 'failed' /** One line: the error. */; readonly problem: string }
+);
+
+/** The summary of `dgate run all`: results, failures with their reasons, and differences from the paper. */
+export function renderSummary(results: readonly ExperimentSummary[], resultsRoot: string): string {
+  const failed = results.flatMap((result) => (result.state === 'failed' ? [result] : []));
+  const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
+  const rows = results.map((result) => [
+    result.experiment,
+    result.state,
+    ...[...countVerdicts(result.claims).values()].map((count) => (count === 0 ? '' : String(count))),
+    result.seconds.toFixed(1),
+    result.state === 'done' ? result.folder : '',
+  ]);
+  const differing = results.flatMap(({ claims }) => claims.filter(({ verdict }) => differs.includes(verdict)));
+  return [
+    `Summary: ${results.length - failed.length} of ${results.length} experiments done in ${seconds.toFixed(1)} s; ` +
+      `folders below ${resultsRoot}`,
+    renderColumns(['Experiment', 'State', ...verdicts.map(capitalised), 'Seconds', 'Folder'], rows, 'text'),
+    ...(failed.length > 0 ? ['Failed'] : []),
+    ...failed.map(({ experiment, problem }) => visible(`${experiment}: ${problem}`)),
+    ...(differing.length > 0
+      ? ['What differs from the paper']
+      : ['Nothing that could be checked differs from the paper']),
+    ...claimLines(differing),
+    ...uncheckedLine(
+      results.flatMap(({ claims }) => claims),
+      'the report.html of each run',
+    ),
+  ].join('\n');
+}
+
+const differs: readonly Claim['verdict'][] = ['does not hold', 'undecided'];
+
+const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** A claim as a run on record decides it. */
+export interface ClaimOnRecord extends Claim {
+  readonly experiment: string;
+  /** The run's folder, with `/`, from the folder of the text. */
+  readonly folder: string;
+  /** Whether the run is of the paper's network. */
+  readonly isPaper: boolean;
+}
+
+/** Header of the table of claims. */
+interface ReadmeHeader {
+  readonly command: string;
+  readonly preset: string;
+  /** `2026-11-22` */
+  readonly date: string;
+  readonly machine: string;
+  readonly versions: string;
+}
+
+/** Where the part begins that follows from the CSV files alone. */
+export const VERDICTS = '## Verdicts';
+
+/** `results/README.md`: where it comes from, what failed, and the verdicts. */
+export function renderReadme(
+  results: readonly ExperimentSummary[],
+  claims: readonly ClaimOnRecord[],
+  origin: ReadmeHeader,
+): string {
+  const failed = results.flatMap((result) => (result.state === 'failed' ? [result] : []));
+  return `# Verdicts on the paper's claims
+
+Written by the command below; a later run of it replaces this file. \`npx tsx scripts/verdicts.ts\` derives all verdicts
+again from the CSV files alone.
+
+| | |
+|---|---|
+| Command | ${markdownCode(origin.command)} |
+| Date | ${markdownText(origin.date)} |
+| Preset | ${markdownText(origin.preset)} |
+| Machine | ${markdownText(origin.machine)} |
+| Versions | ${markdownText(origin.versions)} |
+
+${failed.map((result) => `**${markdownText(result.experiment)} failed:** ${markdownText(result.problem)}\n\n`).join('')}${renderVerdicts(claims)}`;
+}
+
+/** The verdicts: how many, how many would be wrong by chance, and a line for each claim. */
+export function renderVerdicts(claims: readonly ClaimOnRecord[]): string {
+  const ids = [...new Set(claims.map(({ experiment, id }) => `${experiment} ${id}`))];
+  const rows = ids.map((id) => rowOf(claims.filter((claim) => `${claim.experiment} ${claim.id}` === id)));
+  const count = (of: 'paper' | 'small'): string => {
+    const numbers = countVerdicts(rows.map((row) => ({ verdict: row[of].verdict })));
+    return [...numbers].map(([verdict, number]) => `${number} ${verdict}`).join(', ');
+  };
+  const chance = (isPaper: boolean): string =>
+    claims.reduce((sum, claim) => sum + (claim.isPaper === isPaper ? claim.chance : 0), 0).toFixed(1);
+  return `${VERDICTS}
+
+The rule: a claim _holds_ where the whole interval lies on the claimed side of the bound (the printed number, less half of
+its last digit, or the margin in [claims.csv](published/claims.csv)), _does not hold_ where the whole interval lies on the
+other side, and is _undecided_ otherwise; of several parts all must hold. Runs of the paper's networks decide about the
+paper (if several disagree: undecided); small networks have columns of their own. A claim about ImageNet is not judged on
+CIFAR-10, nor a speed where its timing warned.
+
+| | |
+|---|---|
+| On the paper's networks | ${count('paper')} |
+| On small networks | ${count('small')} |
+| Wrong by chance | at most ${chance(true)} and ${chance(false)} of these verdicts are expected to be (2.5 % for each interval that decides, if every true value lay at its bound; verdicts on the same images go together) |
+
+| Where | Claim | Printed | Rule | The paper's network | On the paper | A small network | There |
+|---|---|---|---|---|---|---|---|
+${rows.map(({ text }) => text).join('')}`;
+}
+
+/** The line of a claim. @param claims what each run says of it */
+function rowOf(claims: readonly ClaimOnRecord[]) {
+  const { source, statement, printed, rule } = claims[0]!;
+  const [paper, small] = [true, false].map((isPaper) => cellsOf(claims.filter((claim) => claim.isPaper === isPaper)));
+  const cells = [...[source, statement, printed, rule].map(markdownText), ...paper!.cells, ...small!.cells];
+  return { paper: paper!, small: small!, text: `| ${cells.join(' | ')} |\n` };
+}
+
+/** Measurements of these runs, and their verdict. */
+function cellsOf(claims: readonly ClaimOnRecord[]): { cells: string[]; verdict: Verdict } {
+  const verdict = agreedVerdict(claims.map((claim) => claim.verdict));
+  if (claims.length === 0) return { cells: ['no run on record', `**${verdict}**`], verdict };
+  const each = claims.map(({ verdict: own }) => (own === verdict ? '' : ` (${own})`));
+  const measured = claims.map((claim, i) => `${markdownText(claim.measured)}${each[i]}${trace(claim)}`);
+  const why = [...new Set(claims.flatMap((claim) => claim.why ?? []))].map(markdownText);
+  return { cells: [measured.join('; '), `**${verdict}**${why.length === 0 ? '' : `: ${why.join('; ')}`}`], verdict };
+}
+
+function trace({ trace: { file, row }, folder }: ClaimOnRecord): string {
+  if (file === '') return '';
+  return ` ([${markdownText(file)}](${markdownAddress(`${folder}/${file}`)}), ${markdownText(row)})`;
 }

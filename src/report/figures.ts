@@ -1,8 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { markupText, visibleLines } from '../escape.js';
 import type { Figure } from './findings.js';
-import { type Font, loadFont, wrapText } from './font.js';
-import { theme } from './theme.js';
+import { type Font, loadFont, theme, wrapText } from './theme.js';
 
 /** Upper bound of the width of a bold letter relative to a plain one. */
 const BOLD = 1.14;

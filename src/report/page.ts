@@ -1,6 +1,6 @@
 import { markupText } from '../escape.js';
+import { findingCells } from './columns.js';
 import type { Claim, Figure, FindingTable, ImageSheet, Verdict } from './findings.js';
-import { findingCells } from './format.js';
 import { SHEET_DENSITY } from './sheets.js';
 import type { TableLine } from './table.js';
 import { colours, fontFamily } from './theme.js';

@@ -1,6 +1,5 @@
 import type { ImageSheet } from './findings.js';
-import { type Font, loadFont, wrapText } from './font.js';
-import { colours } from './theme.js';
+import { colours, type Font, loadFont, wrapText } from './theme.js';
 
 type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];

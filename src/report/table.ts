@@ -1,6 +1,6 @@
 import type { IntervalEnds } from '../statistics/samples.js';
 import { searches as kinds } from '../thresholds/methods.js';
-import { renderColumns } from './columns.js';
+import { gigaFlops, renderColumns } from './columns.js';
 import type { PublishedRow, TableRow } from './rows.js';
 
 const percent = (share: number | null, digits = 2): string =>
@@ -13,12 +13,6 @@ function percentWithin(share: number, interval: IntervalEnds | undefined): strin
 }
 
 const milliseconds = (value: number | null): string => value?.toFixed(2) ?? '';
-
-/** FLOPs in G, with more digits for small networks: the paper's 5.02, but 0.0812. */
-export function gigaFlops(flops: number): string {
-  const giga = flops / 1e9;
-  return giga >= 1 ? giga.toFixed(2) : giga.toPrecision(3);
-}
 
 /** The optional columns of a table. */
 interface TableColumns {

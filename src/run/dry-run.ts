@@ -1,5 +1,5 @@
 import { checkpointPath } from '../checkpoints/fetch.js';
-import { knownCheckpoints } from '../checkpoints/registry.js';
+import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gateFeatureCounts } from '../networks/pooling.js';

@@ -3,11 +3,10 @@ import { basename, join } from 'node:path';
 import { visible } from '../escape.js';
 import type { PresetName } from '../experiment/presets.js';
 import { claimLines } from '../report/claims.js';
-import { renderColumns } from '../report/columns.js';
+import { findingCells, renderColumns } from '../report/columns.js';
 import { renderCsv, renderFindingCsv } from '../report/csv.js';
 import { renderSvg } from '../report/figures.js';
 import type { FindingTable } from '../report/findings.js';
-import { findingCells } from '../report/format.js';
 import { type Page, renderPage } from '../report/page.js';
 import { renderPng } from '../report/sheets.js';
 import { renderTable, tableCells } from '../report/table.js';
@@ -21,15 +20,19 @@ import { tableRows, thresholdFacts } from './rows.js';
 import { type NetworkSource, networksOf } from './source.js';
 import { speedSource } from './speeds.js';
 
-/** The console report: title, tables, what became of the paper's claims, and what the numbers rest on. */
-export function renderRun(outcome: RunOutcome, preset: PresetName): string {
+/**
+ * The report as text: title, tables, what became of the paper's claims, and what the numbers rest on.
+ *
+ * @param verdictLines the lines on the claims; the default has one for each
+ */
+export function renderRun(outcome: RunOutcome, preset: PresetName, verdictLines = claimLines): string {
   const { experiment, findings, rows } = outcome;
   const { claims = [] } = runDocument(outcome, preset);
   return [
     visible(`${experiment.title} [${experiment.name}, preset ${preset}]`),
     ...(rows.length > 0 ? [renderTable(tableRows(outcome))] : []),
     ...findings.tables.map(renderFinding),
-    ...claimLines(claims),
+    ...verdictLines(claims),
     ...runFacts(outcome).map(([name, value]) => visible(`${name.padEnd(11)} ${value}`)),
   ].join('\n');
 }

@@ -1,14 +1,14 @@
 import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
-import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
 import {
   checkpointsFor,
   findCheckpoint,
   type KnownCheckpoint,
   knownCheckpoints,
   shippedFor,
-} from '../checkpoints/registry.js';
+} from '../checkpoints/known.js';
+import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
 import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { recordedHash } from '../checkpoints/fetch.js';
-import { knownCheckpoints } from '../checkpoints/registry.js';
+import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { dictionariesIn } from '../../src/checkpoints/dictionaries.js';
+import { dictionariesIn } from '../../src/checkpoints/pytorch.js';
 import { StorageRef, TensorRef } from '../../src/checkpoints/storages.js';
 import type { PickleValue } from '../../src/pickle/reader.js';
 import { budgetOf, refusal } from './helpers.js';

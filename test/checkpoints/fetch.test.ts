@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type Downloaded, type DownloadOptions, download, fetchCheckpoint } from '../../src/checkpoints/fetch.js';
-import { findCheckpoint } from '../../src/checkpoints/registry.js';
+import { findCheckpoint } from '../../src/checkpoints/known.js';
 import { type Progress, silent } from '../../src/progress.js';
 import { sha256 } from '../../src/store/files.js';
 import { inFolder, refusal } from './helpers.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { Budget } from '../../src/budget.js';
-import { largestOf } from '../../src/checkpoints/dictionaries.js';
+import { largestOf } from '../../src/checkpoints/names.js';
 import { readTorch as dictionariesOf } from '../../src/checkpoints/pytorch.js';
 import { InputError } from '../../src/errors.js';
 import type { Tensor } from '../../src/tensor.js';

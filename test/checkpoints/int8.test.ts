@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { toFloat16Bits } from '../../src/checkpoints/dtypes.js';
-import { asInt8 } from '../../src/checkpoints/int8.js';
+import { asInt8, toFloat16Bits } from '../../src/checkpoints/dtypes.js';
 import { matchTensors } from '../../src/checkpoints/load.js';
 import { encodeSafetensors, readSafetensors, type Storable } from '../../src/checkpoints/safetensors.js';
 import { InputError } from '../../src/errors.js';

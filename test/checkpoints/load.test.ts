@@ -1,8 +1,8 @@
 import { copyFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { checkpointsFor, findCheckpoint, knownCheckpoints } from '../../src/checkpoints/known.js';
 import { matchTensors, readCheckpoint } from '../../src/checkpoints/load.js';
-import { checkpointsFor, findCheckpoint, knownCheckpoints } from '../../src/checkpoints/registry.js';
 import type { Tensor, TensorMap } from '../../src/tensor.js';
 import { fixtures, inFolder, refusal } from './helpers.js';
 

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { expect } from 'chai';
-import { knownCheckpoints } from '../../src/checkpoints/registry.js';
+import { knownCheckpoints } from '../../src/checkpoints/known.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops } from '../../src/networks/flops.js';
 import { silent } from '../../src/progress.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { takeCheckpoint } from '../../src/checkpoints/fetch.js';
-import { findCheckpoint, type KnownCheckpoint } from '../../src/checkpoints/registry.js';
+import { findCheckpoint, type KnownCheckpoint } from '../../src/checkpoints/known.js';
 import { silent } from '../../src/progress.js';
 import { sha256 } from '../../src/store/files.js';
 

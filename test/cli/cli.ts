@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { cacheFolder } from '../../src/cli/folders.js';
+import { cacheFolder } from '../../src/cli/command.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type Machine, renderReport } from '../../src/cli/doctor-report.js';
+import { type Machine, renderReport } from '../../src/cli/commands/doctor.js';
 import type { Diagnosis } from '../../src/engines/doctor/diagnose.js';
 import { listEngines } from '../../src/engines/registry.js';
 import { makePlace, type Place, runCli } from './cli.js';
@@ -79,8 +79,8 @@ describe("the doctor's report", () => {
     { works: false, id: 'ort-cuda', reason: 'no CUDA libraries', command: 'install them' },
   ];
 
-  it('has a row for every engine, and under the table why some do not work and what would change it', () => {
-    const lines = renderReport(machine, engines).split('\n');
+  it('has a row for every engine, and under the table why some do not work and what would change it', async () => {
+    const lines = (await renderReport(machine, engines)).split('\n');
     expect(lines[0]).to.equal('A Processor, 2 cores; NVIDIA GPUs: none; linux x64, Node 20.19.0');
     const rows = lines.filter((line) => line.startsWith('│')).map((line) => line.split('│').map((cell) => cell.trim()));
     expect(rows.map((row) => row.slice(1, -1))).to.deep.equal([
@@ -92,8 +92,8 @@ describe("the doctor's report", () => {
     expect(lines.slice(-3)).to.deep.equal(['ort-cuda: no CUDA libraries', '  run: install them', '']);
   });
 
-  it('names the GPUs that there are', () => {
-    const text = renderReport({ ...machine, nvidiaGpus: ['H100, 80 GB, 550', 'H100, 80 GB, 550'] }, engines);
+  it('names the GPUs that there are', async () => {
+    const text = await renderReport({ ...machine, nvidiaGpus: ['H100, 80 GB, 550', 'H100, 80 GB, 550'] }, engines);
     expect(text).to.contain('NVIDIA GPUs: H100, 80 GB, 550; H100, 80 GB, 550;');
   });
 });

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { combinations, parseAxis } from '../../src/cli/grid-settings.js';
+import { combinations, parseAxis } from '../../src/cli/run-grid.js';
 import { InputError } from '../../src/errors.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { makePlace, type Place, type Result, runCli } from './cli.js';

@@ -3,9 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { openJudge } from '../../src/paper/claims.js';
-import type { Records } from '../../src/paper/evidence.js';
-import { printedClaims, readPublished } from '../../src/paper/published.js';
-import { relations } from '../../src/paper/verdict.js';
+import { printedClaims, readPublished, relations } from '../../src/paper/published.js';
+import type { Records } from '../../src/paper/verdict.js';
 import type { Claim } from '../../src/report/findings.js';
 
 describe("the paper's claims", () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { classIndices, groupClasses } from '../../src/paper/groups.js';
+import { classIndices, groupClasses } from '../../src/paper/analysis.js';
 import { confusionOf, groupErrors } from '../../src/paper/shallowErrors.js';
 import { thrown } from './thrown.js';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { renderColumns } from '../../src/report/columns.js';
+import { gigaFlops, renderColumns } from '../../src/report/columns.js';
 import { modelName, type TableRow } from '../../src/report/rows.js';
-import { gigaFlops, renderTable, tableCells } from '../../src/report/table.js';
+import { renderTable, tableCells } from '../../src/report/table.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { tableRows } from '../../src/run/rows.js';
 import { original, row } from './rows.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { finishedRun } from '../../src/batch/finished.js';
+import { finishedRun } from '../../src/batch/grid.js';
 import { imagenet } from '../../src/data/imagenet/index.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperAnalyses } from '../../src/paper/index.js';

@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { infinityAsText, namesIn, readJson, readTextIfThere, writeFileAtomic } from '../../store/files.js';
-import { queued } from './commands.js';
 import { type StageName, type SubmissionPlan, stageNames, type Task } from './plan.js';
-import type { Resources } from './script.js';
+import { queued, type Resources } from './script.js';
 
 /** A submission with its folders: absolute paths on the shared file system. */
 export interface Places {

@@ -1,8 +1,7 @@
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Pruned, PruneLimits, Store } from '../../store/store.js';
-import { defineCommand, defineGroup } from '../command.js';
-import { cacheFolder, type GlobalOptions } from '../folders.js';
+import { cacheFolder, defineCommand, defineGroup, type GlobalOptions } from '../command.js';
 import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
@@ -14,10 +13,7 @@ const listCommand = defineCommand({
   run: async (options) => {
     const { store } = await openCache(options);
     const rows = await rowsOf(store);
-    if (options.json) {
-      printJson(rows);
-      return;
-    }
+    if (options.json) return printJson(rows);
     const { renderColumns } = await import('../../report/columns.js');
     const shown = rows.map(({ stage, key, state, files, bytes, used }) => {
       return [stage, key, state, String(files), megabytes(bytes), minutesOf(used)];
@@ -30,7 +26,7 @@ const verifyCommand = defineCommand({
   command: 'verify',
   describe: 'read every file of results, data and checkpoints and check its hash; exit status 1 where one is damaged',
   builder: (yargs) =>
-    yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run makes again what is damaged'),
+    yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run computes damaged results again'),
   run: async (options) => {
     const { verifyAll } = await import('../../run/verify-cache.js');
     const { consoleProgress } = await import('../progress.js');
@@ -44,15 +40,15 @@ const verifyCommand = defineCommand({
 
 const pruneCommand = defineCommand({
   command: 'prune',
-  describe: 'remove results that were not used for long; never data, checkpoints, or what is in use',
+  describe: 'remove results unused for a time, or beyond a size; never data, checkpoints, or what is in use',
   builder: (yargs) =>
     yargs
-      .option('older-than', textOption('results unused for so long: 30d, 12h'))
-      .option('keep-bytes', textOption('results, the longest unused first, until the rest takes at most so much: 5GB'))
-      .option('dry-run', flag('only says what would go'))
+      .option('older-than', textOption('remove results unused for this long: 30d, 12h'))
+      .option('keep-bytes', textOption('remove the least recently used results until the rest takes at most this: 5GB'))
+      .option('dry-run', flag('only print what would be removed'))
       .option('json', flag('as JSON'))
-      .example('$0 cache prune --older-than 30d --dry-run', 'what nobody has used for a month')
-      .example('$0 cache prune --keep-bytes 5GB', 'the last used 5 GB stay'),
+      .example('$0 cache prune --older-than 30d --dry-run', 'results unused for a month')
+      .example('$0 cache prune --keep-bytes 5GB', 'keep the most recently used 5 GB'),
   run: async ({ olderThan, keepBytes, dryRun, json, ...options }) => {
     const limits = limitsOf(olderThan, keepBytes);
     const { prune } = await import('../../store/store.js');
@@ -122,12 +118,8 @@ function renderPruned({ removed, temporary, kept }: Pruned, dryRun: boolean): st
   ].join('\n');
 }
 
-const units = {
-  m: 60e3,
-  h: 3600e3,
-  d: 24 * 3600e3,
-  w: 7 * 24 * 3600e3,
-} as const;
+/** Milliseconds. */
+const units = { m: 60e3, h: 3600e3, d: 24 * 3600e3, w: 7 * 24 * 3600e3 } as const;
 
 function limitsOf(olderThan: string | undefined, keepBytes: string | undefined): PruneLimits {
   if (olderThan === undefined && keepBytes === undefined) {

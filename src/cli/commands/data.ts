@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { DataReport } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
+import { counted } from '../../numbers.js';
 import { defineCommand, defineGroup } from '../command.js';
 import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
@@ -40,7 +41,7 @@ const verifyCommand = defineCommand({
   run: async (options) => {
     const { datasetNamed } = await import('../../data/registry.js');
     const { exists } = await import('../../store/files.js');
-    const { cacheFolder } = await import('../folders.js');
+    const { cacheFolder } = await import('../command.js');
     const { consoleProgress } = await import('../progress.js');
     const dataset = datasetNamed(options.dataset);
     const cache = cacheFolder(options);
@@ -69,7 +70,7 @@ function show(report: DataReport, json: boolean): void {
     return;
   }
   const { train, test } = report.imagesPerClass;
-  const count = (numbers: readonly number[]): string => numbers.reduce((a, b) => a + b, 0).toLocaleString('en');
+  const count = (numbers: readonly number[]): string => counted(numbers.reduce((a, b) => a + b, 0));
   const files = report.files.map((file) => `  ${file.sha256}  ${visible(file.name)}`);
   print(
     `${report.dataset}: ${count(train)} training and ${count(test)} test images in ${train.length} classes, ` +

@@ -1,6 +1,9 @@
+import { visible } from '../../escape.js';
+import type { Exported } from '../../gated/export.js';
+import { counted, percent } from '../../numbers.js';
 import { searchMethods } from '../../thresholds/names.js';
 import { defineCommand } from '../command.js';
-import { decimalOption, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
+import { decimalOption, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const exportCommand = defineCommand({
@@ -24,11 +27,7 @@ export const exportCommand = defineCommand({
         describe: 'which of the rows of --margin; the joint one never costs more on the images that chose',
         defaultDescription: 'joint where both were made',
       })
-      .option('distances', {
-        type: 'boolean',
-        default: false,
-        describe: "add an output `distances`: the exit's value for each class (logits at the last exit)",
-      })
+      .option('distances', flag("add an output `distances`: the exit's value for each class (logits at the last exit)"))
       .options({ ...runOptions, engine: textOption('what computes what is missing (dgate list engines)') })
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
       .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
@@ -41,7 +40,6 @@ export const exportCommand = defineCommand({
     const { parseSetting } = await import('../../experiment/resolve.js');
     const { checkChoice, exportGated } = await import('../../gated/export.js');
     const { openContext } = await import('../context.js');
-    const { renderExported } = await import('../export-report.js');
     const { resolveAll } = await import('../run-experiments.js');
     const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
     const [experiment] = await resolveAll([options.experiment], options.preset, settings);
@@ -51,3 +49,20 @@ export const exportCommand = defineCommand({
     else print(renderExported(exported));
   },
 });
+
+/** The console report of an export. */
+export function renderExported(exported: Exported): string {
+  const { file, bytes, sha256, experiment, preset, row, margin, search, kind } = exported;
+  const { thresholds, expected, verified } = exported;
+  return [
+    `${visible(file)}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
+    `From        ${visible(experiment)}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}, ${search} search`})`,
+    `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ')}`,
+    `Expected    accuracy ${percent(expected.accuracy, 2)} (original ${percent(expected.originalAccuracy, 2)}), ` +
+      `${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction, 2)} fewer), ` +
+      `exits ${expected.exits.map((share) => percent(share, 2)).join(', ')}; on ${counted(expected.images)} images`,
+    `Verified    ${verified.same} of ${verified.images} test images the same class and exit as in the evaluation` +
+      `${verified.near > 0 ? `, ${verified.near} within rounding of a threshold` : ''}`,
+    '',
+  ].join('\n');
+}

@@ -1,10 +1,12 @@
+import { percent } from '../../numbers.js';
 import { defineCommand } from '../command.js';
+import { flag } from '../options.js';
 import { print, printJson } from '../output.js';
 
 const kinds = ['experiments', 'networks', 'datasets', 'checkpoints', 'engines'] as const;
 type Kind = (typeof kinds)[number];
 
-/** One thing that can be named on the command line. */
+/** An item that the command line takes by name. */
 interface Listed {
   readonly name: string;
   readonly description: string;
@@ -24,11 +26,11 @@ const readers: Readonly<Record<Kind, () => Promise<readonly Listed[]>>> = {
   networks: async () => (await import('../../networks/catalogue.js')).listNetworks(),
   datasets: async () => (await import('../../data/registry.js')).datasets,
   checkpoints: async () => {
-    const { knownCheckpoints } = await import('../../checkpoints/registry.js');
+    const { knownCheckpoints } = await import('../../checkpoints/known.js');
     return knownCheckpoints.map(({ id, network, reportedAccuracy, licence, hashChecked }) => ({
       name: id,
       description:
-        `${network}, ${(100 * reportedAccuracy).toFixed(2)} % reported, licence ${licence}, ` +
+        `${network}, ${percent(reportedAccuracy, 2)} reported, licence ${licence}, ` +
         `hash ${hashChecked ? 'checked' : 'not checked here'}`,
     }));
   },
@@ -44,7 +46,7 @@ export const listCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('kind', { choices: kinds, describe: 'one kind only' })
-      .option('json', { type: 'boolean', default: false, describe: 'as JSON' })
+      .option('json', flag('as JSON'))
       .example('$0 list networks', 'names that an experiment can use'),
   run: async ({ kind, json }) => {
     const chosen = kind === undefined ? kinds : [kind];
@@ -54,11 +56,7 @@ export const listCommand = defineCommand({
         return [name, items.map((item) => ({ name: item.name, description: item.description }))];
       }),
     );
-    if (json) {
-      const document = kind === undefined ? Object.fromEntries(lists) : lists[0]![1];
-      printJson(document);
-      return;
-    }
+    if (json) return printJson(kind === undefined ? Object.fromEntries(lists) : lists[0]![1]);
     for (const [name, items] of lists) {
       const width = Math.max(...items.map((item) => item.name.length));
       const lines = items.map((item) => `  ${item.name.padEnd(width)}  ${item.description}`);

@@ -18,7 +18,7 @@ const fetchCommand = defineCommand({
       .option('from', textOption('the file itself, brought by other means; checked by its hash'))
       .example('$0 model fetch akamaster-resnet56-cifar10', '')
       .example('$0 model fetch akamaster-resnet56-cifar10 --from resnet56-4bfd9763.th', 'without a network'),
-  run: async (options) => (await import('../checkpoints.js')).fetchModel(options),
+  run: async (options) => (await import('../models.js')).fetchModel(options),
 });
 
 const importCommand = defineCommand({
@@ -50,7 +50,7 @@ const importCommand = defineCommand({
       .option('half', flag('store weights in half precision'))
       .option('int8', flag('store weights as 8-bit integers with a scale for each output channel, the rest as --half'))
       .example('$0 model import resnet56.th --network resnet56-cifar10 --out resnet56.safetensors', ''),
-  run: async (options) => (await import('../checkpoints.js')).importModel(options),
+  run: async (options) => (await import('../models.js')).importModel(options),
 });
 
 const infoCommand = defineCommand({
@@ -61,7 +61,7 @@ const infoCommand = defineCommand({
       .positional('file', { type: 'string', demandOption: true, describe: 'a checkpoint' })
       .option('json', flag('as JSON'))
       .example('$0 model info resnet56.th', 'format, hash, and name and shape of each tensor'),
-  run: async (options) => (await import('../checkpoints.js')).describeModel(options),
+  run: async (options) => (await import('../models.js')).describeModel(options),
 });
 
 const inspectCommand = defineCommand({
@@ -74,7 +74,7 @@ const inspectCommand = defineCommand({
       .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
       .option('json', flag('as JSON'))
       .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
-  run: async (options) => (await import('../inspection.js')).inspectModel(options),
+  run: async (options) => (await import('../models.js')).inspectModel(options),
 });
 
 const evalCommand = defineCommand({
@@ -90,7 +90,7 @@ const evalCommand = defineCommand({
       .option('engine', { ...textOption('what executes it'), default: 'auto' })
       .option('json', flag('as JSON'))
       .example('$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', ''),
-  run: async (options) => (await import('../checkpoints.js')).evaluateModel(options),
+  run: async (options) => (await import('../models.js')).evaluateModel(options),
 });
 
 export const modelCommand = defineGroup({

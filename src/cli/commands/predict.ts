@@ -3,6 +3,7 @@ import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
 import { decimalNumber } from '../../numbers.js';
 import { defineCommand } from '../command.js';
+import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const predictCommand = defineCommand({
@@ -11,19 +12,12 @@ export const predictCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('image', { type: 'string', array: true, demandOption: true, describe: 'image files' })
-      .option('model', {
-        type: 'string',
-        requiresArg: true,
-        demandOption: true,
-        describe: 'a file of dgate export; nothing else is needed',
-      })
+      .option('model', { ...textOption('a file of dgate export; nothing else is needed'), demandOption: true })
       .option('thresholds', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'one for each gate, comma between; inf closes a gate',
+        ...textOption('one for each gate, comma between; inf closes a gate'),
         defaultDescription: "the file's own",
       })
-      .option('json', { type: 'boolean', default: false, describe: 'one JSON document on stdout, nothing else' })
+      .option('json', flag('one JSON document on stdout, nothing else'))
       .example('$0 predict --model r.onnx cat.png dog.jpg', 'a table; images of other sizes are resized and cropped')
       .example('$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json', 'other thresholds, as JSON'),
   run: async ({ model, image, thresholds, json }) => {

@@ -1,5 +1,4 @@
-import { defineCommand } from '../command.js';
-import { resultsFolder } from '../folders.js';
+import { defineCommand, resultsFolder } from '../command.js';
 import { flag } from '../options.js';
 import { print, printJson } from '../output.js';
 

@@ -23,7 +23,7 @@ export const runCommand = defineCommand({
       .example('$0 run table1 --set gates.l2=0.02 --dry-run', 'what would be computed, why, and how long it takes')
       .example('$0 run ./mine.ts --preset smoke --json', 'a definition of your own'),
   run: async (options) => {
-    const { isGrid } = await import('../grid-settings.js');
+    const { isGrid } = await import('../run-grid.js');
     const overrides = optionOverrides(options);
     if (options.dryRun) await (await import('../dry-run.js')).dryRun(options, overrides);
     else if (isGrid(options.set)) await (await import('../run-grid.js')).runGrids(options, overrides);

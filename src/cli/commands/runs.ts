@@ -1,6 +1,5 @@
 import { InputError } from '../../errors.js';
-import { defineCommand } from '../command.js';
-import { resultsFolder } from '../folders.js';
+import { defineCommand, resultsFolder } from '../command.js';
 import { decimalOption, flag, listOption, textOption } from '../options.js';
 import { print, printJson, say } from '../output.js';
 
@@ -37,7 +36,7 @@ export const runsCommand = defineCommand({
     else {
       const table = pareto ? paretoTable(best) : runsTable(runs);
       const { renderFindingCsv } = await import('../../report/csv.js');
-      const { findingCells } = await import('../../report/format.js');
+      const { findingCells } = await import('../../report/columns.js');
       const { renderColumns } = await import('../../report/columns.js');
       const { head, lines } = findingCells(table, table.rows.length);
       if (csv) print(renderFindingCsv(table));

@@ -14,3 +14,14 @@ export const submitCommand = defineCommand({
       .example('$0 submit --resubmit --only gate-1', 'one task again; it resumes from the cache'),
   run: async (options) => (await import('../submissions.js')).submit(options),
 });
+
+/** What the scripts of `dgate submit` call; not shown in `dgate --help`. */
+export const taskCommand = defineCommand({
+  command: 'task <submission> <task>',
+  describe: false,
+  builder: (yargs) =>
+    yargs
+      .positional('submission', { type: 'string', demandOption: true, describe: 'folder of the submission' })
+      .positional('task', { type: 'string', demandOption: true, describe: 'stage and position: extract-2' }),
+  run: async ({ submission, task }) => (await import('../run-task.js')).runTask(submission, task),
+});

@@ -1,4 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { InputError } from '../../errors.js';
+import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/supervised.js';
 import { type RuleName, ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
 import { defineCommand } from '../command.js';
@@ -76,7 +79,6 @@ export const timeCommand = defineCommand({
       await timeRepeat(context, outcome, { ...options, ...started, batches, repeats });
       return;
     }
-    const { runAgain } = await import('../again.js');
     for (const [run, { experiment, i }] of seeds.entries()) {
       const timing = { ...options, repeat: 1, batches, repeats };
       const fresh = (repeat: number) => runAgain(['--repeat', `${run},${repeat}`]);
@@ -94,9 +96,7 @@ export const timeCommand = defineCommand({
       context.progress.note(`written to ${folder}: ${timingFiles.join(', ')}, and the speeds of its tables`);
       if (isWrong(record)) process.exitCode = 1;
     }
-    if (options.json) {
-      printJson(records.length === 1 ? records[0] : records);
-    }
+    if (options.json) printJson(records.length === 1 ? records[0] : records);
   },
 });
 
@@ -123,4 +123,23 @@ export function parseBatches(text: string): number[] {
     throw new InputError(`--batch ${text}; valid: whole numbers from 1, none twice, for example 1,32`);
   }
   return sizes;
+}
+
+/**
+ * Runs this command again in a new process, with more arguments. The process ends with this one, tells the same supervisor
+ * what an interruption must remove, and has no standard output.
+ *
+ * @throws Error if it fails; it has reported why
+ */
+async function runAgain(more: readonly string[]): Promise<void> {
+  const channel = supervisorId === undefined ? 'ignore' : CHANNEL;
+  const work = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1), ...more], {
+    stdio: ['ignore', 'ignore', 'inherit', channel],
+    env: { ...process.env, [SUPERVISOR]: String(process.pid) },
+  });
+  const [status, signal] = (await once(work, 'close')) as [number | null, NodeJS.Signals | null];
+  if (status === 0) return;
+  throw new Error(
+    `a process of this command ended with ${signal ?? `status ${status}`}; run the command again to go on`,
+  );
 }

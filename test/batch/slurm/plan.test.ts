@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import { refusalOf } from '../../../src/batch/slurm/commands.js';
 import { type PlannedRun, planTasks } from '../../../src/batch/slurm/plan.js';
-import { stageScript } from '../../../src/batch/slurm/script.js';
+import { refusalOf, stageScript } from '../../../src/batch/slurm/script.js';
 import { resolveExperiment } from '../../../src/experiment/resolve.js';
 import type { Experiment } from '../../../src/experiment/schema.js';
 

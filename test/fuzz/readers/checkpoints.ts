@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { Budget } from '../../../src/budget.js';
-import type { Dictionary } from '../../../src/checkpoints/dictionaries.js';
 import { matchTensors } from '../../../src/checkpoints/load.js';
+import type { Dictionary } from '../../../src/checkpoints/names.js';
 import { readTorch } from '../../../src/checkpoints/pytorch.js';
 import { findTorchGlobal, storageOf } from '../../../src/checkpoints/pytorch-globals.js';
 import { encodeSafetensors, readSafetensors } from '../../../src/checkpoints/safetensors.js';

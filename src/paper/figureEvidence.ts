@@ -1,53 +1,21 @@
+import { counted, listed, percent } from '../numbers.js';
 import { normalQuantile, wilson } from '../statistics/intervals.js';
 import type { Interval } from '../statistics/samples.js';
 import type { PrintedClaim } from './published.js';
-import type { ClaimPart } from './verdict.js';
-import { counted, listed, percent } from './words.js';
-
-/** Rows of a CSV file of a run, by column. */
-export type Records = readonly Readonly<Record<string, string>>[];
-
-/** CSV files of a run by name without extension; undefined where the run has none. */
-export type Files = (name: string) => Records | undefined;
-
-/** What the CSV files of a run say of a claim. */
-export interface Evidence {
-  /** Suffix of the claim's id, and of its statement, where it is measured in several ways. */
-  readonly variant?: string;
-  readonly detail?: string;
-  readonly parts: readonly ClaimPart[];
-  /** Whether one part is enough: "some classes". */
-  readonly some?: boolean;
-  /** Instead of the list of all parts. */
-  readonly measured?: string;
-  readonly rule?: string;
-  readonly file: string;
-  readonly row: string;
-  readonly note?: string;
-  /** Whether it is a claim about the paper's network itself, of which no other says anything. */
-  readonly ownNetwork?: boolean;
-  /** Why nothing can be concluded, whatever the parts say. */
-  readonly impossible?: string;
-}
+import {
+  type ClaimPart,
+  dividedPart,
+  type Evidence,
+  type Files,
+  lostPart,
+  measuredIn,
+  numberIn,
+  type Records,
+  ruleOf,
+  savedPart,
+} from './verdict.js';
 
 type Reader = (claim: PrintedClaim, files: Files) => readonly Evidence[];
-
-/** A column as a number; NaN, which decides nothing, where it is missing. */
-export const numberIn = (record: Readonly<Record<string, string>> | undefined, column: string): number => {
-  const text = record?.[column];
-  return text === undefined || text === '' ? Number.NaN : Number(text);
-};
-
-/** A quantity with its interval from three columns. */
-export function measuredIn(record: Readonly<Record<string, string>> | undefined, stem: string, ends = stem) {
-  const [value, low, high] = [`${stem}_fraction`, `${ends}_low_fraction`, `${ends}_high_fraction`].map((column) =>
-    numberIn(record, column),
-  ) as [number, number, number];
-  return { value, interval: { low, high } };
-}
-
-/** The rule of a claim as `claims.csv` has it. */
-export const ruleOf = ({ relation, value, margin }: PrintedClaim) => ({ relation, bound: value, margin });
 
 /** Reads the records of a file; without it nothing is measured. */
 const from =
@@ -71,7 +39,7 @@ const errors = from('errors', (claim, records) => {
   ];
 });
 
-const confidences: Readonly<Record<string, string>> = {
+const confidenceNames: Readonly<Record<string, string>> = {
   max: 'the largest logit',
   softmax: 'the largest softmax probability',
   entropy: 'the entropy',
@@ -79,54 +47,45 @@ const confidences: Readonly<Record<string, string>> = {
 };
 
 /** Differences of the paper's hinge gates to cross-entropy gates with one confidence, by share of FLOPs saved. */
-function gapParts(claim: PrintedClaim, records: Records, other: string): ClaimPart[] {
-  return records
-    .filter((record) => record['hinge_confidence'] === 'max' && record['cross_entropy_confidence'] === other)
-    .map((record) => ({
-      what: `at ${percent(numberIn(record, 'flops_reduction_fraction'), 0)} fewer FLOPs`,
-      unit: 'points',
-      ...measuredIn(record, 'difference', 'simultaneous95'),
-      ...ruleOf(claim),
-    }));
+function gapParts(claim: PrintedClaim, records: Records): ClaimPart[] {
+  return records.map((record) => ({
+    what: `at ${percent(numberIn(record, 'flops_reduction_fraction'), 0)} fewer FLOPs`,
+    unit: 'points',
+    ...measuredIn(record, 'difference', 'simultaneous95'),
+    ...ruleOf(claim),
+  }));
 }
 
-const others = (records: Records): string[] => [
-  ...new Set(records.map((record) => record['cross_entropy_confidence'] ?? '')),
-];
+/** A claim about the paper's hinge gates against cross-entropy gates with each confidence. */
+const against = (read: (claim: PrintedClaim, records: Records) => Pick<Evidence, 'parts' | 'rule' | 'note'>): Reader =>
+  from('differences', (claim, records) =>
+    [...new Set(records.map((record) => record['cross_entropy_confidence'] ?? ''))].map((other) => {
+      const isPair = (one: Records[number]): boolean =>
+        one['hinge_confidence'] === 'max' && one['cross_entropy_confidence'] === other;
+      return {
+        variant: other,
+        detail: `largest distance against ${confidenceNames[other] ?? other}`,
+        row: `hinge max, cross-entropy ${other}`,
+        file: 'differences.csv',
+        ...read(claim, records.filter(isPair)),
+      };
+    }),
+  );
 
-const variantOf = (other: string) => ({
-  variant: other,
-  detail: `largest distance against ${confidences[other] ?? other}`,
-  row: `hinge max, cross-entropy ${other}`,
+const gap = against((claim, records) => ({
+  parts: gapParts(claim, records),
+  rule: 'above 0 at every share of FLOPs, simultaneous intervals',
+}));
+
+const widening = against((claim, records) => {
+  const wider = { what: 'wider there than at the smallest share', unit: 'points' } as const;
+  const growth: ClaimPart = { ...wider, ...measuredIn(records.at(-1), 'growth'), ...ruleOf(claim) };
+  return {
+    parts: [...gapParts(claim, records).slice(-1), growth],
+    rule: 'a gap above 0 at the largest share, and wider there than at the smallest',
+    note: 'growth is tested, exponential growth is not',
+  };
 });
-
-const gap = from('differences', (claim, records) =>
-  others(records).map((other) => ({
-    ...variantOf(other),
-    parts: gapParts(claim, records, other),
-    rule: 'above 0 at every share of FLOPs, simultaneous intervals',
-    file: 'differences.csv',
-  })),
-);
-
-const widening = from('differences', (claim, records) =>
-  others(records).map((other): Evidence => {
-    const last = records.findLast(
-      (one) => one['hinge_confidence'] === 'max' && one['cross_entropy_confidence'] === other,
-    );
-    const wider = { what: 'wider there than at the smallest share', unit: 'points' } as const;
-    return {
-      ...variantOf(other),
-      parts: [
-        ...gapParts(claim, records, other).slice(-1),
-        { ...wider, ...measuredIn(last, 'growth'), ...ruleOf(claim) },
-      ],
-      rule: 'a gap above 0 at the largest share, and wider there than at the smallest',
-      file: 'differences.csv',
-      note: 'growth is tested, exponential growth is not',
-    };
-  }),
-);
 
 /** A claim at both thresholds `t` of Figure 5. */
 const point = (t: string, read: (claim: PrintedClaim, record: Records[number]) => ClaimPart): Reader =>
@@ -135,49 +94,27 @@ const point = (t: string, read: (claim: PrintedClaim, record: Records[number]) =
     return [{ parts: [read(claim, record)], file: 'points.csv', row: `t1 = ${t}, t2 = ${t}` }];
   });
 
-const lost = (claim: PrintedClaim, record: Records[number]): ClaimPart => ({
-  what: 'lost',
-  unit: 'points',
-  ...measuredIn(record, 'accuracy_drop'),
-  ...ruleOf(claim),
-});
-const saved = (claim: PrintedClaim, record: Records[number]): ClaimPart => ({
-  what: 'FLOPs saved',
-  unit: 'percent',
-  ...measuredIn(record, 'flops_reduction'),
-  ...ruleOf(claim),
-});
-const divided = (claim: PrintedClaim, record: Records[number]): ClaimPart => {
-  const { value, interval } = measuredIn(record, 'flops_reduction');
-  const factor = (share: number): number => 1 / (1 - share);
-  const ends = { low: factor(interval.low), high: factor(interval.high) };
-  return { what: 'fewer FLOPs', unit: 'factor', value: factor(value), interval: ends, ...ruleOf(claim) };
-};
+const lost = (claim: PrintedClaim, record: Records[number]): ClaimPart =>
+  lostPart(measuredIn(record, 'accuracy_drop'), ruleOf(claim));
+const saved = (claim: PrintedClaim, record: Records[number]): ClaimPart =>
+  savedPart(measuredIn(record, 'flops_reduction'), ruleOf(claim));
+const divided = (claim: PrintedClaim, record: Records[number]): ClaimPart =>
+  dividedPart(measuredIn(record, 'flops_reduction'), ruleOf(claim));
 
-const monotone = from('steps', (claim, records) => {
-  const falls = numberIn(records[0], 'flops_falls_fraction');
-  const exact = {
-    value: falls,
-    interval: { low: falls, high: falls },
-    relation: 'at most',
-    bound: 0,
-    margin: 0,
-  } as const;
-  return [
+const monotone = from('steps', (claim, [record]) => {
+  const falls = numberIn(record, 'flops_falls_fraction');
+  const exact = { value: falls, interval: { low: falls, high: falls } };
+  const none = { relation: 'at most', bound: 0, margin: 0 } as const;
+  const parts: ClaimPart[] = [
+    { what: 'of the steps to a higher threshold with fewer FLOPs', unit: 'percent', ...exact, ...none },
     {
-      parts: [
-        { what: 'of the steps to a higher threshold with fewer FLOPs', unit: 'percent', ...exact },
-        {
-          what: 'largest fall of accuracy in a step',
-          unit: 'points',
-          ...measuredIn(records[0], 'largest_fall'),
-          ...ruleOf(claim),
-        },
-      ],
-      file: 'steps.csv',
-      row: 'all steps',
+      what: 'largest fall of accuracy in a step',
+      unit: 'points',
+      ...measuredIn(record, 'largest_fall'),
+      ...ruleOf(claim),
     },
   ];
+  return [{ parts, file: 'steps.csv', row: 'all steps' }];
 });
 
 /** Why claims about all classes cannot be checked: some have no test images. */
@@ -262,7 +199,7 @@ const atMargin =
     const noLoss = { relation: 'at most', bound: margin, margin: 0.0009 } as const;
     return [
       {
-        parts: [saved(claim, record), { ...lost(claim, record), ...noLoss }],
+        parts: [saved(claim, record), lostPart(measuredIn(record, 'accuracy_drop'), noLoss)],
         file: 'table.csv',
         row: `margin_fraction = ${margin}`,
         ...(why === undefined ? {} : { impossible: why }),

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { byExit, type ClassCounts, countByClass, extremesTable } from '../../src/paper/classCounts.js';
+import { byExit, type ClassCounts, countByClass, extremesTable } from '../../src/paper/classDistribution.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 describe('images of each class by gate (Figures 6, 7, 8)', () => {

@@ -1,9 +1,14 @@
 import { expect } from 'chai';
-import { claimLines } from '../../src/report/claims.js';
+import {
+  briefClaimLines,
+  type ClaimOnRecord,
+  claimLines,
+  type ExperimentSummary,
+  renderReadme,
+  renderSummary,
+} from '../../src/report/claims.js';
+import { cellText, heading } from '../../src/report/columns.js';
 import type { Claim } from '../../src/report/findings.js';
-import { cellText, heading } from '../../src/report/format.js';
-import { type ClaimOnRecord, renderReadme } from '../../src/report/readme.js';
-import { type ExperimentSummary, renderSummary } from '../../src/report/summary.js';
 
 const claim = (change: Partial<Claim> = {}): Claim => ({
   id: 'figure5-flops',
@@ -51,6 +56,7 @@ describe('renderSummary', () => {
       'imagenet: no checkpoint',
       'What differs from the paper',
       'does not hold  Figure 5: Nothing is lost; paper: 6 x; here: 2.2 x | [2.1, 2.3]; a narrow network',
+      '1 claim of the paper cannot be checked here; it is listed, with the reason, in the report.html of each run',
     ]);
   });
 });
@@ -118,6 +124,13 @@ describe('findings for people', () => {
   });
 
   it('have a line for each claim', () => {
+    const unchecked = claim({ verdict: 'cannot be checked here' });
+    expect(claimLines([claim(), unchecked])).to.have.length(2);
+    expect(briefClaimLines([claim(), ...Array(1001).fill(unchecked)])).to.deep.equal([
+      ...claimLines([claim()]),
+      '1,001 claims of the paper cannot be checked here; they are listed, with the reason, in report.html and table.txt',
+    ]);
+    expect(briefClaimLines([claim()])).to.deep.equal(claimLines([claim()]));
     expect(claimLines([claim(), claim({ verdict: 'does not hold' })])[0]).to.equal(
       'holds          Figure 5: Thresholds (0, 0) divide the FLOPs; paper: 6 x; here: 2.2 x | [2.1, 2.3]',
     );
