@@ -12,6 +12,8 @@ export interface OnnxStage extends MapShape {
    * [channels].
    */
   readonly layout: 'maps-first' | 'maps-last' | 'tokens-first' | 'tokens-last' | 'row';
+  /** The tensor's axis of the images, where that is not the first. */
+  readonly images?: number;
   /** FLOPs from the image to here. */
   readonly cumulativeFlops: number;
 }
@@ -51,7 +53,7 @@ export function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly
 export function flopsOf(network: AnyNetwork): NetworkFlops {
   if (!isOnnx(network)) return networkFlops(network);
   const { name, input, parameters, flops } = network;
-  const stages = network.stages.map(({ layout: _, ...stage }, index) => {
+  const stages = network.stages.map(({ layout: _, images: __, ...stage }, index) => {
     return { ...stage, flops: stage.cumulativeFlops - (network.stages[index - 1]?.cumulativeFlops ?? 0) };
   });
   return { network: name, input, parameters, flops, stages };

@@ -29,8 +29,10 @@ export interface Inspected {
 
 /** @throws InputError where the file cannot be read or holds what is not supported */
 export async function inspectFile(path: string, options: ModelOptions = {}): Promise<Inspected> {
-  const graph = await prepareGraph(checkUserModel(await readUserFile(path), options), runModelOf(path));
-  return { graph, cuts: findCuts(graph) };
+  const run = runModelOf(path);
+  const graph = await prepareGraph(checkUserModel(await readUserFile(path), options), run);
+  const cuts = await findCuts(graph, run);
+  return { graph: { ...graph, notes: [...graph.notes, ...cuts.notes] }, cuts };
 }
 
 /** The last file looked at: a command checks its experiment first and runs it then, and seeds follow each other. */
@@ -71,6 +73,7 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
   checkFit(network, dataset, preprocessing);
   checkBytes(graph.model, preprocessing);
   const { path, sha256 } = graph.model.file;
+  if (graph.notes.length > 0) context.progress.note(`${path}: changed on reading: ${graph.notes.join('; ')}`);
   return {
     network,
     dataset,

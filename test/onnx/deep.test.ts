@@ -43,7 +43,7 @@ describe('graphs of very many nodes', () => {
     it(`asks ONNX Runtime for no more sizes where 2,000 ${op} follow each other, and finds all places`, async () => {
       const [short, long] = [await prepare(2, op), await prepare(2000, op)];
       expect(long.outputs).to.equal(short.outputs);
-      const { cuts } = findCuts(long.graph);
+      const { cuts } = await findCuts(long.graph, runModelOf('long'));
       const maps = cuts[0]!.alike.filter(({ shape, channels }) => shape.join() === '4,6,6' && channels === 'first');
       expect(maps).to.have.length(2001);
       expect(cuts.reduce((sum, { alike }) => sum + 1 + alike.length, 0)).to.equal(2003);
@@ -63,7 +63,7 @@ describe('graphs of very many nodes', () => {
             },
           }),
       );
-      findCuts({ ...graph, nodes });
+      await findCuts({ ...graph, nodes }, runModelOf('visits'));
       return count;
     };
     const [few, many] = [await visits(500), await visits(5000)];

@@ -82,11 +82,9 @@ export interface Opened {
 }
 
 export async function open(path: string, options: ModelOptions = {}): Promise<Opened> {
-  const graph = await prepareGraph(
-    checkUserModel(await readUserFile(path), options),
-    runModelOf(path, openInProcess(path)),
-  );
-  return { graph, cuts: findCuts(graph) };
+  const run = runModelOf(path, openInProcess(path));
+  const graph = await prepareGraph(checkUserModel(await readUserFile(path), options), run);
+  return { graph, cuts: await findCuts(graph, run) };
 }
 
 export function asNetwork({ graph, cuts }: Opened, gatesAfter: readonly string[] | 'auto'): UserNetwork {

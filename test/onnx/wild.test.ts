@@ -1,12 +1,16 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
+import { Budget } from '../../src/budget.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
+import { InputError } from '../../src/errors.js';
 import { gateFeatureCounts } from '../../src/networks/pooling.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { decidedAnswer } from '../../src/onnx/gated-exits.js';
 import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
+import { takesAll } from '../../src/onnx/graph/batch.js';
+import { type ChannelAxis, chosenAxis } from '../../src/onnx/graph/channels.js';
 import { decodeModel, encodeModel, type ModelMessage, type NodeMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { about } from './about.js';
@@ -106,6 +110,11 @@ async function expectSame(
   const gated = await engine.loadGated(user, gates, 'max');
   const { exits } = await gated.run(images, IMAGES, new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY));
   expect([...exits]).to.deep.equal(new Array(IMAGES).fill(gates.length));
+  const far = new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY);
+  const first = await gated.run(images, IMAGES, far.with(0, Number.NEGATIVE_INFINITY));
+  const most = Math.max(...first.confidences); // one image leaves, the others go on
+  const left = await gated.run(images, IMAGES, far.with(0, most));
+  expect([...left.exits]).to.deep.equal([...first.confidences].map((value) => (value >= most ? 0 : gates.length)));
   await gated.close();
 }
 
@@ -320,6 +329,15 @@ describe('the number of images, read once from the input', () => {
       await expectSame(opened, path, { dims: [1, 3, 8, 8] });
     });
   }
+
+  it('a list that many nodes compare is paid for by each', () => {
+    const node: NodeMessage = { op_type: 'Gather', name: 'g', input: ['row', 'all'], output: ['y'], attribute: [] };
+    const all = BigInt64Array.from({ length: 1_000_000 }, (_, i) => BigInt(i));
+    const shapes = new Map([['row', [[all.length], [all.length]] as const]]);
+    const budget = new Budget('m.onnx', 1000, 'a model');
+    const compare = () => Array.from({ length: 10 }, () => takesAll(node, all, shapes, budget));
+    expect(compare).to.throw(InputError, /m.onnx: g: takes more than/);
+  });
 });
 
 describe('images and numbers in other forms', () => {
@@ -613,7 +631,7 @@ describe('the axis of the channels', () => {
     expect(layouts(opened, 'deep')).to.equal('first');
   });
 
-  it('is not guessed where inputs disagree, or where images lie along another axis: no gate, and why', async () => {
+  it('is not guessed where inputs disagree and a change of the image tells nothing', async () => {
     const square = images('square', {
       tail: (g, v) => {
         const pooled = g.builder.node('MaxPool', [v], { kernel_shape: [2, 4], strides: [2, 4] }); // 8 tokens of 8
@@ -629,18 +647,74 @@ describe('the axis of the channels', () => {
       },
     });
     expect(layouts(await open(await write(square)), 'both')).to.equal(undefined);
-    const sequence = images('sequence', {
+  });
+
+  const rowOf = (g: UserGraph, tokens: string, axis: number): UserGraph => {
+    const row = g.builder.node('ReduceMean', [tokens], { axes: [axis], keepdims: 0 });
+    g.builder.node('MatMul', [row, g.weight([8, 5])], {}, 'logits');
+    return g.output('logits', 5);
+  };
+
+  it('images along another axis than the first: gates read them in their place', async () => {
+    const path = await write(
+      images('sequence', {
+        tail: (g, v) => {
+          const rows = g.builder.node('Reshape', [v, ints(g, [0, 8, 64])]);
+          let tokens = g.builder.node('Transpose', [rows], { perm: [2, 0, 1] }); // [tokens, images, channels]
+          for (let i = 0; i < 10; i++) tokens = g.relu(g.builder.node('MatMul', [tokens, g.weight([8, 8])]), `t${i}`);
+          rowOf(g, tokens, 0);
+        },
+      }),
+    );
+    const opened = await open(path);
+    const [cut] = opened.cuts.cuts.filter(({ tensor }) => tensor === 't3');
+    expect(cut).to.include({ channels: 'last', images: 1 });
+    expect(cut!.shape).to.deep.equal([64, 8]);
+    expect(opened.cuts.notes).to.deep.equal([]);
+    await expectSame(opened, path, { dims: [1, 3, 8, 8], executed: true });
+  });
+
+  /** Tokens [n, 64, 8] mixed by a convolution whose channels they are, as some MLP-Mixers do. */
+  const mixedBy = (last: (g: UserGraph, tokens: string, mixed: string) => string) =>
+    images('convmixer', {
       tail: (g, v) => {
-        let tokens = g.builder.node('Transpose', [g.builder.node('Reshape', [v, ints(g, [0, 8, 64])])], {
-          perm: [2, 0, 1],
-        });
-        for (let i = 0; i < 40; i++) tokens = g.builder.node('MatMul', [tokens, g.weight([8, 8])], {}, `t${i}`);
-        const row = g.builder.node('ReduceMean', [tokens], { axes: [0], keepdims: 0 });
-        g.builder.node('MatMul', [row, g.weight([8, 5])], {}, 'logits');
-        g.output('logits', 5);
+        const tokens = g.builder.node('MatMul', [tokensOf(g, v), g.weight([8, 8])]);
+        const mixed = g.builder.node('Conv', [tokens, g.weight([64, 64, 1])], { kernel_shape: [1] });
+        rowOf(g, last(g, tokens, mixed), 1);
       },
     });
-    const { missing } = (await open(await write(sequence))).cuts;
-    expect(missing.map(({ why }) => why).join()).to.match(/t\d+ has the images along its axis 1/);
+
+  it('tokens that a convolution mixes are not read as channels: the run of changed images decides, and says so', async () => {
+    const small = (g: UserGraph, x: string) =>
+      g.builder.node('Mul', [x, g.builder.constant('s', Float32Array.of(0.1), [])]);
+    const opened = await open(
+      await write(mixedBy((g, tokens, mixed) => g.builder.node('Add', [tokens, small(g, mixed)], {}, 'sum'))),
+    );
+    expect(layouts(opened, 'sum')).to.equal('last');
+    expect(opened.cuts.notes.join()).to.match(/channels of sum \(the last of 64 x 8\)/);
+  });
+
+  it('a followed axis along which changes lie apart is refused or corrected', () => {
+    const cases: [followed: ChannelAxis | undefined, likeness: number[], wanted: ChannelAxis | undefined][] = [
+      ['first', [0.1, 0.9], 'last'],
+      ['last', [0.1, 0.9], 'last'],
+      [undefined, [0.1, 0.9], 'last'],
+      ['first', [0.9, 1, 1], 'first'], // small maps: changes arrive everywhere
+      [undefined, [0.9, 1, 1], undefined],
+      ['first', [0.1, 0.9, 0.8], undefined],
+      ['first', [0.1, 0.2], 'first'], // nothing speaks for another axis
+      ['first', [Number.NaN, Number.NaN], 'first'], // nothing changed
+    ];
+    for (const [followed, likeness, wanted] of cases) {
+      expect(
+        chosenAxis(
+          followed,
+          likeness.map(() => 8),
+          likeness,
+        ),
+        `${followed} ${likeness}`,
+      ).to.equal(wanted);
+    }
+    expect(chosenAxis(undefined, [1, 8, 8], [1, 0.1, 0.9])).to.equal('last');
   });
 });

@@ -9,6 +9,7 @@ import { classCount } from '../../networks/onnx.js';
 import { gatedModel } from '../../onnx/gated.js';
 import { branchModel, straightModel } from '../../onnx/gated-branches.js';
 import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
+import { turnsImages } from '../../onnx/graph/parts.js';
 import type { GatedSource } from '../../onnx/loaded.js';
 import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/nchwc.js';
 import { decodeModel } from '../../onnx/proto.js';
@@ -36,6 +37,9 @@ export function loadOnCpu(
 ): GatedNetwork {
   const classes = classCount(lowered.network);
   const load = async (images: 'one' | 'any') => {
+    // The optimiser removes turns between parts, and images could not be gathered along the first axis.
+    if (images === 'any' && turnsImages(lowered, gates))
+      return wholeGraph(createSession, lowered, gates, confidence, forBatches);
     const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));
     const channelBlock = liesInBlocks(optimised) ? await channelBlockOn(createSession) : undefined;
     const model = branchModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
@@ -60,13 +64,24 @@ export async function loadOnDevice(
   confidence: ConfidenceKind,
 ): Promise<GatedNetwork> {
   const classes = classCount(lowered.network);
-  const model = gatedModel(lowered, gates, { confidence, answer: plainAnswer(classes), withoutCopies: true });
-  const session = await createSession(model, sleepsSoon);
-  const run = runnerOf(session, lowered, gates.length);
+  const { session, run } = await wholeGraph(createSession, lowered, gates, confidence, sleepsSoon);
   return {
     run: async (images, count, thresholds) => answerOf(await run(images, count, thresholds), classes, confidence),
     close: () => session.release(),
   };
+}
+
+/** One session for any number of images, whose later parts are branches as they are written. */
+async function wholeGraph(
+  createSession: CreateSession,
+  lowered: GatedSource,
+  gates: readonly PlacedGate[],
+  confidence: ConfidenceKind,
+  options: ort.InferenceSession.SessionOptions,
+) {
+  const answer = plainAnswer(classCount(lowered.network));
+  const session = await createSession(gatedModel(lowered, gates, { confidence, answer, withoutCopies: true }), options);
+  return { session, run: runnerOf(session, lowered, gates.length) };
 }
 
 /** Feeds thresholds to a graph's inputs. */

@@ -1,3 +1,4 @@
+import type { Budget } from '../../budget.js';
 import { Rewriter } from '../builder.js';
 import type { NodeMessage, TensorMessage } from '../proto.js';
 import { asConstant, type Probed, type RunValue } from './probe.js';
@@ -35,7 +36,8 @@ export function countLocally(
       to.copy(node);
       continue;
     }
-    const isReshape = node.op_type === 'Reshape' || takesAll(node, values.get(node.input[1] ?? '')?.[1].data, shapes);
+    const isReshape =
+      node.op_type === 'Reshape' || takesAll(node, values.get(node.input[1] ?? '')?.[1].data, shapes, file.budget);
     const target = isReshape ? fixedTarget(to, shapes.get(node.output[0]!)!) : undefined;
     if (target !== undefined) {
       to.copy(asReshape(node, target));
@@ -66,12 +68,14 @@ export const asReshape = (node: NodeMessage, target: string): NodeMessage => {
 
 /** Whether a node takes every number of a row, in order: PyTorch's `as_strided`. */
 export function takesAll(
-  { op_type, input }: NodeMessage,
+  { op_type, name, input }: NodeMessage,
   taken: RunValue['data'] | undefined,
   shapes: Probed['shapes'],
+  budget: Budget,
 ): boolean {
   const sizes = shapes.get(input[0] ?? '')?.[1] ?? [];
   if (op_type !== 'Gather' || sizes.length !== 1 || taken?.length !== sizes[0]) return false;
+  budget.bytes(8 * taken!.length, name); // many nodes may share one list
   return taken!.every((index: number | bigint, i: number) => Number(index) === i);
 }
 

@@ -1,6 +1,9 @@
-import type { NodeMessage } from '../proto.js';
+import { Rewriter } from '../builder.js';
+import { dataTypes, encodeModel, type GraphMessage, type NodeMessage, type ValueInfoMessage } from '../proto.js';
+import { batchAxis } from './batch.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
-import { inputsOf, intsOf, outputsOf } from './values.js';
+import { isSized, noise, openInput, type RunModel } from './probe.js';
+import { inputsOf, intsOf, neededNodes, outputsOf, producersOf } from './values.js';
 
 /** The channel axis of one image's features: the first or the last; a row has only one axis. */
 export type ChannelAxis = 'first' | 'last';
@@ -31,9 +34,16 @@ export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAx
   return (tensor) => {
     const [axis, rank] = [axes.get(tensor), shapes.get(tensor)![0].length];
     if (rank === 2) return 'last';
-    return axis === 1 ? 'first' : axis === rank - 1 ? 'last' : undefined;
+    return axis === undefined ? undefined : named(axis - (axis > imagesAxis(graph, tensor) ? 1 : 0), rank - 1);
   };
 }
+
+/** The axis of the images; 0 where it cannot be told. */
+const imagesAxis = ({ shapes }: PreparedGraph, tensor: string): number => batchAxis(shapes.get(tensor)) ?? 0;
+
+/** @param axis of one image, which has so many axes */
+const named = (axis: number, axes: number): ChannelAxis | undefined =>
+  axis === 0 ? 'first' : axis === axes - 1 ? 'last' : undefined;
 
 /** The channel axis of a node's results, with the batch as axis 0; undefined if unknown. */
 function axisBehind(node: NodeMessage, graph: PreparedGraph, axes: ReadonlyMap<string, number>): number | undefined {
@@ -68,4 +78,131 @@ function axisReshaped(axis: number, before: readonly number[], after: readonly n
     all *= size;
   }
   return undefined;
+}
+
+/** Likeness of two profiles below which an axis is one of positions, and above which it may be the channels'. */
+const [APART, ALIKE] = [0.4, 0.6];
+
+/**
+ * Looks at where two changes of an image arrive: the same patch is put in one corner of it and in the opposite one. Along an
+ * axis of positions the changes lie apart; along the axis of the channels they are alike wherever the patch is.
+ *
+ * @param tensors with two axes or more besides that of the images
+ * @returns of each the likeness along each axis of one image, in order: the cosine between the two changes' sizes, each
+ *   summed over all other axes. Behind operators that move no axis it is that of their input.
+ */
+export async function likenesses(
+  graph: PreparedGraph,
+  tensors: readonly string[],
+  run: RunModel,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const producers = producersOf(graph.nodes);
+  const found = new Map<string, readonly number[]>();
+  const sameAs = new Map<string, string>();
+  for (const tensor of tensors) {
+    const node = producers.get(tensor);
+    const sources = node === undefined ? [] : inputsOf(node).filter((name) => !isConstant(graph, name));
+    const [source = ''] = sources;
+    const follows = node !== undefined && isSized(node) && sources.length === 1 && sameAs.has(source);
+    sameAs.set(tensor, follows ? sameAs.get(source)! : tensor);
+  }
+  const measured = [...new Set(sameAs.values())];
+  if (measured.length === 0) return found;
+  const { channels, height, width, value: name } = graph.model.input;
+  const data = patchedImages(graph.model.input);
+  const [result] = await run(likenessGraph(graph, measured), [{ name, dims: [3, channels, height, width], data }]);
+  for (const [tensor, source] of sameAs) {
+    const axes = graph.shapes.get(tensor)![0].length - 1;
+    const of = (axis: number): number => Number(result!.get(likenessOf(source, axis))!.data[0]);
+    found.set(
+      tensor,
+      Array.from({ length: axes }, (_, axis) => of(axis)),
+    );
+  }
+  return found;
+}
+
+/**
+ * The axis of the channels: what was followed through the operators, unless the changes of an image speak against it.
+ *
+ * @param followed undefined if it was lost
+ * @param sizes of one image
+ * @returns undefined where it cannot be told
+ */
+export function chosenAxis(
+  followed: ChannelAxis | undefined,
+  sizes: readonly number[],
+  likeness: readonly number[] | undefined,
+): ChannelAxis | undefined {
+  if (likeness === undefined) return followed;
+  const index = followed === 'first' ? 0 : sizes.length - 1;
+  if (followed !== undefined && (sizes[index] === 1 || !(likeness[index]! < APART))) return followed;
+  const open = sizes.flatMap((size, axis) => (size === 1 || likeness[axis]! < APART ? [] : [axis]));
+  const [only] = open;
+  if (open.length === 1 && likeness[only!]! > ALIKE) return named(only!, sizes.length);
+  return open.length === 0 ? followed : undefined;
+}
+
+const likenessOf = (tensor: string, axis: number): string => `likeness along ${axis} of ${tensor}`;
+
+/** An image, and the same with a patch in its upper left and in its lower right part, a quarter of its sides long. */
+function patchedImages({ channels, height, width, type }: PreparedGraph['model']['input']): Float32Array {
+  const size = channels * height * width;
+  const [plain, patch] = [1, 2].map((seed) => noise(size, type === dataTypes.uint8, seed)) as [
+    Float32Array,
+    Float32Array,
+  ];
+  const images = Float32Array.from({ length: 3 * size }, (_, i) => plain[i % size]!);
+  const [rows, columns] = [height, width].map((side) => Math.ceil(side / 4)) as [number, number];
+  for (const [image, top, left] of [
+    [1, height >> 3, width >> 3],
+    [2, height - rows - (height >> 3), width - columns - (width >> 3)],
+  ] as const) {
+    for (let row = 0; row < channels * rows; row++) {
+      const from = Math.floor(row / rows) * height * width + (row % rows) * width;
+      images.set(patch.subarray(from, from + columns), image * size + from + top * width + left);
+    }
+  }
+  return images;
+}
+
+function likenessGraph(graph: PreparedGraph, tensors: readonly string[]): Uint8Array {
+  const { constants, constantNodes, model } = graph;
+  const to = new Rewriter('likeness');
+  for (const tensor of tensors) {
+    const images = imagesAxis(graph, tensor);
+    const all = graph.shapes.get(tensor)![0].map((_, axis) => axis);
+    const values = to.node('Cast', [tensor], { to: dataTypes.float });
+    const at = (of: string, image: number, axis: number): string =>
+      to.node('Gather', [of, to.ints(`dgate/image${image}`, [image])], { axis });
+    const change = to.node('Abs', [to.node('Sub', [values, at(values, 0, images)])]);
+    all
+      .filter((axis) => axis !== images)
+      .forEach((axis, position) => {
+        const others = all.filter((each) => each !== axis && each !== images);
+        const profile = to.node('ReduceSum', [change, to.ints(`dgate/over${others.join('_')}`, others)], {
+          keepdims: 0,
+        });
+        const [a, b] = [1, 2].map((image) => at(profile, image, images < axis ? 0 : 1)) as [string, string];
+        const product = (x: string, y: string): string =>
+          to.node('ReduceSum', [to.node('Mul', [x, y])], { keepdims: 0 });
+        const lengths = to.node('Sqrt', [to.node('Mul', [product(a, a), product(b, b)])]);
+        to.node('Div', [product(a, b), lengths], {}, likenessOf(tensor, position));
+      });
+  }
+  const added = to.graph();
+  const given = new Map<string, unknown>([...constants, [model.input.value, model.input]]);
+  const nodes = neededNodes([...new Set(constantNodes.values()), ...graph.nodes], given, tensors, model.file.path);
+  const used = new Set(nodes.flatMap(inputsOf));
+  const input = model.file.model.graph.input.find(({ name }) => name === model.input.value)!;
+  const whole: GraphMessage = {
+    name: 'likeness',
+    node: [...nodes, ...added.node],
+    initializer: [...[...constants.values()].filter(({ name }) => used.has(name)), ...added.initializer],
+    input: [openInput(input, model.input)],
+    output: added.node.flatMap(({ output }) =>
+      output[0]!.startsWith('likeness') ? [{ name: output[0]! } as ValueInfoMessage] : [],
+    ),
+  };
+  return encodeModel({ ...model.file.model, graph: whole, metadata_props: [] });
 }

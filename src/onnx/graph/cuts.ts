@@ -1,9 +1,10 @@
 import type { NodeMessage } from '../proto.js';
 import { batchAxis } from './batch.js';
-import { type ChannelAxis, channelAxes } from './channels.js';
+import { type ChannelAxis, channelAxes, chosenAxis, likenesses } from './channels.js';
 import { type GraphFlops, graphFlops } from './flops.js';
 import { formatTypes } from './formats.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
+import type { RunModel } from './probe.js';
 import { inputsOf, outputsOf } from './values.js';
 
 /** A tensor that all paths pass through: the graph can be cut there, and a gate can read it. */
@@ -14,6 +15,8 @@ export interface Place {
   /** Sizes for one image, without the batch axis. */
   readonly shape: readonly number[];
   readonly channels: ChannelAxis;
+  /** The axis of the images, where that is not the first. */
+  readonly images?: number;
   /** FLOPs of one image up to here. */
   readonly flops: number;
   /** Those among them that multiply 8-bit numbers. */
@@ -39,6 +42,8 @@ export interface Cuts {
   readonly proposed: readonly number[];
   /** Shares without a proposal nearby, and the values that prevent one. */
   readonly missing: readonly Crossing[];
+  /** What was decided about the axes of channels by running images, in words. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -46,10 +51,11 @@ export interface Cuts {
  *
  * Nodes are visited in topological order. After each node, some values are needed by later nodes; if it is a single value, it
  * is such a tensor. Any topological order gives the same ones, because every node lies before or behind such a tensor.
+ * Which axis of it is the channels' is followed through the nodes, and checked by running changed images.
  */
-export function findCuts(graph: PreparedGraph): Cuts {
+export async function findCuts(graph: PreparedGraph, run: RunModel): Promise<Cuts> {
   const flops = graphFlops(graph);
-  const axisOf = channelAxes(graph);
+  const { axisOf, notes } = await checkedAxes(graph, flops, run);
   const cuts: Cut[] = [];
   let alike: Place[] = [];
   for (const { live, spent, spent8, node } of walk(graph, flops)) {
@@ -74,7 +80,7 @@ export function findCuts(graph: PreparedGraph): Cuts {
       cuts.push({ ...place, alike });
     }
   }
-  return { flops, cuts, ...propose(cuts, flops.total, (share) => crossing(graph, flops, axisOf, share)) };
+  return { flops, cuts, notes, ...propose(cuts, flops.total, (share) => crossing(graph, flops, axisOf, share)) };
 }
 
 /** The state of the graph after one of its nodes. */
@@ -108,6 +114,31 @@ function* walk(graph: PreparedGraph, { perNode, widths }: GraphFlops): Generator
 
 type AxisOf = ReturnType<typeof channelAxes>;
 
+/** The axes of the channels of the tensors that everything passes through. */
+async function checkedAxes(graph: PreparedGraph, flops: GraphFlops, run: RunModel) {
+  const followed = channelAxes(graph);
+  const sizes = new Map<string, readonly number[]>();
+  for (const { live } of walk(graph, flops)) {
+    const [tensor = ''] = live;
+    const found = live.size === 1 ? featuresIn(graph, tensor, () => 'last') : '';
+    if (typeof found !== 'string') sizes.set(tensor, found.shape);
+  }
+  const maps = [...sizes].flatMap(([tensor, { length }]) => (length > 1 ? [tensor] : []));
+  const likeness = await likenesses(graph, maps, run);
+  const axes = new Map<string, ChannelAxis | undefined>();
+  const changed: string[] = [];
+  for (const [tensor, shape] of sizes) {
+    const axis = chosenAxis(followed(tensor), shape, likeness.get(tensor));
+    axes.set(tensor, axis);
+    if (axis !== undefined && axis !== followed(tensor))
+      changed.push(`${tensor} (the ${axis} of ${shape.join(' x ')})`);
+  }
+  const shown = `${changed.slice(0, 3).join(', ')}${changed.length > 3 ? ` and ${changed.length - 3} more` : ''}`;
+  const why = 'changes of an image at two places arrive at two places along the others';
+  const notes = changed.length === 0 ? [] : [`channels of ${shown} are those that a run of images shows: ${why}`];
+  return { axisOf: (tensor: string) => axes.get(tensor), notes };
+}
+
 /** Why there is no place at the point where a share of the FLOPs is spent. */
 function crossing(graph: PreparedGraph, flops: GraphFlops, axisOf: AxisOf, share: number): Crossing {
   for (const { live, spent } of walk(graph, flops)) {
@@ -127,7 +158,11 @@ function crossing(graph: PreparedGraph, flops: GraphFlops, axisOf: AxisOf, share
 }
 
 /** One image's part of a value, [channels, ...] or [..., channels]; or why no gate can read it. */
-function featuresIn(graph: PreparedGraph, tensor: string, axisOf: AxisOf): Pick<Place, 'shape' | 'channels'> | string {
+function featuresIn(
+  graph: PreparedGraph,
+  tensor: string,
+  axisOf: AxisOf,
+): Pick<Place, 'shape' | 'channels' | 'images'> | string {
   const { shapes, formats, constants } = graph;
   const { type, quantised, isBlocked } = formats.get(tensor) ?? { type: formatTypes.float };
   if (isBlocked === true) return "lies in blocks of channels, ONNX Runtime's own layout for one processor";
@@ -136,13 +171,12 @@ function featuresIn(graph: PreparedGraph, tensor: string, axisOf: AxisOf): Pick<
   if (!(isReal || isScaled)) return 'holds whole numbers of a scale that each image sets anew, or of none';
   const [one, two] = shapes.get(tensor) ?? [[], []];
   const axis = batchAxis([one, two]);
-  if (axis !== 0 || one[0] !== 1)
-    return axis === undefined || axis === 0 ? 'has no axis of images' : `has the images along its axis ${axis}`;
+  if (axis === undefined || one[axis] !== 1) return 'has no axis of images alone';
   if (one.length < 2 || one.length > 4) return `has ${one.length} axes`;
   const channels = axisOf(tensor);
   if (channels === undefined)
-    return 'has channels along an axis that cannot be told: what goes into it disagrees, or was reshaped';
-  return { shape: one.slice(1), channels };
+    return 'has channels along an axis that cannot be told: what goes into it disagrees, was reshaped, or mixes places';
+  return { shape: one.toSpliced(axis, 1), channels, ...(axis > 0 && { images: axis }) };
 }
 
 /** Shares of the FLOPs at which gates are proposed, and the tolerance. */

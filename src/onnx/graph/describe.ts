@@ -71,7 +71,8 @@ export function whyNone({ cuts, missing, flops }: Cuts): string {
 const share = ({ flops, tensor }: Cut, total: number): string => `${tensor} (${((100 * flops) / total).toFixed(1)} %)`;
 
 function stageOf(cut: Place): OnnxStage {
-  return { name: cut.tensor, ...mapLayoutOf(cut), cumulativeFlops: cut.flops };
+  const { tensor, images, flops } = cut;
+  return { name: tensor, ...mapLayoutOf(cut), ...(images !== undefined && { images }), cumulativeFlops: flops };
 }
 
 /** How one image lies in a tensor. */

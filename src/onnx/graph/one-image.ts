@@ -30,7 +30,7 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
     const index = given.op_type === 'Gather' ? constants.get(given.input[1] ?? '') : undefined;
     file.budget.bytes(index?.raw_data?.length ?? 0, given.name);
     const taken = wholeNumbersOf(index);
-    const node = takesAll(given, taken, shapes) ? asReshape(given, given.input[1]!) : given;
+    const node = takesAll(given, taken, shapes, file.budget) ? asReshape(given, given.input[1]!) : given;
     const source = inputsOf(node).find((name) => axes.has(name));
     const output = node.output[0] ?? '';
     if (source === undefined || kinds.get(output) !== 'data') {

@@ -3,7 +3,7 @@ import type { OnnxStage } from '../../networks/onnx.js';
 import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
 import { GraphBuilder } from '../builder.js';
 import type { Parts } from '../gated-exits.js';
-import { dialectOf, type NetworkOutputs, type UserNetwork } from '../loaded.js';
+import { dialectOf, type GatedSource, isUser, type NetworkOutputs, type UserNetwork } from '../loaded.js';
 import { featureGraphNames, writePooling } from '../network.js';
 import type { NodeMessage, TensorMessage } from '../proto.js';
 import { writeAsFloat } from './ends.js';
@@ -27,12 +27,14 @@ export function userParts(
   return {
     count: gates.length + 1,
     write(builder, part, [input]) {
-      const value = copyNodes(builder, graph, pieces[part]!, starts[part]!, input!, ends[part]!);
+      const from = turned(builder, input!, stages[part - 1], 'back');
+      const value = copyNodes(builder, graph, pieces[part]!, starts[part]!, from, ends[part]!);
       const placed = gates[part];
       if (placed === undefined) return { distances: value, next: [] };
       const features = builder.fresh('features');
-      writeFeatures(builder, graph, value, stages[part]!, placed.place.pooling, features);
-      return { distances: writeGate(builder, part, placed, features), next: [value] };
+      const images = turned(builder, value, stages[part]);
+      writeFeatures(builder, graph, images, stages[part]!, placed.place.pooling, features);
+      return { distances: writeGate(builder, part, placed, features), next: [images] };
     },
   };
 }
@@ -58,13 +60,26 @@ export function userFeatureGraph(
     if (stage === undefined) break;
     const { pooling } = places[index]!;
     const name = featureGraphNames.gate(index);
-    writeFeatures(builder, graph, value, stage, pooling, name);
+    writeFeatures(builder, graph, turned(builder, value, stage), stage, pooling, name);
     builder.output(name, 'float', ['batch', featureCount(stage, pooling)]);
   }
   if (wanted === 'features') return builder.encode({ network: network.name });
   builder.node('Identity', [value], {}, featureGraphNames.logits);
   builder.output(featureGraphNames.logits, 'float', ['batch', network.classes]);
   return builder.encode({ network: network.name });
+}
+
+/** Whether a gate reads a tensor whose images do not lie along the first axis. */
+export const turnsImages = (source: GatedSource, gates: readonly PlacedGate[]): boolean =>
+  isUser(source) && gates.some(({ place }) => source.network.stages[place.stage - 1]!.images !== undefined);
+
+/** A tensor with the images along its first axis, since images are taken out along it; or `back` as the network has it. */
+function turned(builder: GraphBuilder, value: string, stage: OnnxStage | undefined, back?: 'back'): string {
+  if (stage?.images === undefined) return value;
+  const axes = { row: 1, 'tokens-first': 2, 'tokens-last': 2, 'maps-first': 3, 'maps-last': 3 }[stage.layout];
+  const others = Array.from({ length: axes + 1 }, (_, axis) => axis).filter((axis) => axis !== stage.images);
+  const perm = [stage.images, ...others];
+  return builder.node('Transpose', [value], { perm: back === undefined ? perm : perm.map((_, i) => perm.indexOf(i)) });
 }
 
 /** The nodes from one tensor to the next, in order, behind those that compute their constants. */
@@ -126,20 +141,20 @@ function writeFeatures(
   const value = writeAsFloat(builder, tensor, formats.get(stage.name)!, (name) =>
     addWeight(builder, constants.get(name)!),
   );
-  const gap = (channelsFirst: string): string =>
-    builder.node('Flatten', [builder.node('GlobalAveragePool', [channelsFirst])], { axis: 1 }, output);
-  const turned = (perm: readonly number[]): string => builder.node('Transpose', [value], { perm });
+  const gap = (map: string): string =>
+    builder.node('Flatten', [builder.node('GlobalAveragePool', [map])], { axis: 1 }, output);
+  const channelsFirst = (perm: readonly number[]): string => builder.node('Transpose', [value], { perm });
   switch (stage.layout) {
     case 'maps-first':
       writePooling(builder, value, pooling, stage, output);
       return;
     case 'maps-last':
-      writePooling(builder, turned([0, 3, 1, 2]), pooling, stage, output);
+      writePooling(builder, channelsFirst([0, 3, 1, 2]), pooling, stage, output);
       return;
     case 'tokens-first':
     case 'tokens-last': {
       const isLast = stage.layout === 'tokens-last';
-      if (pooling.kind !== 'class-token') gap(isLast ? turned([0, 2, 1]) : value);
+      if (pooling.kind !== 'class-token') gap(isLast ? channelsFirst([0, 2, 1]) : value);
       else {
         const first = builder.node('Gather', [value, builder.ints('class_token', [0])], { axis: isLast ? 1 : 2 });
         builder.node('Flatten', [first], { axis: 1 }, output);

@@ -53,7 +53,7 @@ const broadcasting = new Set([
 ]);
 
 /** Whether the sizes of a node's first output follow from those of its inputs. */
-const isSized = ({ op_type }: NodeMessage): boolean => shapeKeeping.has(op_type) || broadcasting.has(op_type);
+export const isSized = ({ op_type }: NodeMessage): boolean => shapeKeeping.has(op_type) || broadcasting.has(op_type);
 
 /** Sizes of a node's first output, from those of its inputs. */
 function sizesBehind(node: NodeMessage, sizes: ReadonlyMap<string, Sizes>, budget: Budget): Sizes {
@@ -157,15 +157,15 @@ function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<stri
 }
 
 /** The input with an open number of images, even if the file fixes it. */
-function openInput(info: ValueInfoMessage, { channels, height, width }: UserModel['input']): ValueInfoMessage {
+export function openInput(info: ValueInfoMessage, { channels, height, width }: UserModel['input']): ValueInfoMessage {
   const { elem_type } = info.type.tensor_type;
   const dim = [{ dim_param: 'batch' }, ...[channels, height, width].map((dim_value) => ({ dim_value }))];
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
 }
 
 /** Deterministic numbers in the range of normalised images, or bytes. */
-function noise(count: number, bytes: boolean): Float32Array {
-  let state = 12345;
+export function noise(count: number, bytes: boolean, seed = 12345): Float32Array {
+  let state = seed;
   return Float32Array.from({ length: count }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return bytes ? state >>> 24 : (state / 2 ** 32) * 4 - 2;

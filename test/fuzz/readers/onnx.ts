@@ -79,8 +79,9 @@ async function inspected(bytes: Uint8Array): Promise<void> {
   }
   const path = join(folder, 'own.onnx');
   await writeFile(path, bytes);
-  const graph = await prepareGraph(checkUserModel(await readUserFile(path)), runModelOf(path, openShared));
-  describeGraph(graph, findCuts(graph), { name: 'own', dataset: 'generated', gatesAfter: 'auto' });
+  const run = runModelOf(path, openShared);
+  const graph = await prepareGraph(checkUserModel(await readUserFile(path)), run);
+  describeGraph(graph, await findCuts(graph, run), { name: 'own', dataset: 'generated', gatesAfter: 'auto' });
 }
 
 const numbers = [
