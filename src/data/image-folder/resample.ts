@@ -1,4 +1,4 @@
-import type { Geometry, Placement } from './geometry.js';
+import type { Placement } from './geometry.js';
 
 /** Pixels of an image, (height, width, channels) bytes. */
 export interface Pixels {
@@ -27,7 +27,11 @@ const HALF = 1 << (PRECISION - 1);
  *
  * @returns (crop, crop, channels) bytes
  */
-export function resample(image: Pixels, to: Placement, { crop, interpolation }: Geometry): Pixels {
+export function resample(
+  image: Pixels,
+  to: Placement,
+  { crop, interpolation }: { readonly crop: number; readonly interpolation: keyof typeof kernels },
+): Pixels {
   const { channels } = image;
   const across = tapsOf(image.width, to.width, to.left, crop, interpolation);
   const down = tapsOf(image.height, to.height, to.top, crop, interpolation);
@@ -72,7 +76,7 @@ function filter(
 }
 
 /** Weights of outputs `start` to `start + count` of a line that goes from `from` to `to` pixels (precompute_coeffs). */
-function tapsOf(from: number, to: number, start: number, count: number, kind: Geometry['interpolation']): Taps {
+function tapsOf(from: number, to: number, start: number, count: number, kind: keyof typeof kernels): Taps {
   const kernel = kernels[kind];
   const scale = from / to;
   const stretch = Math.max(scale, 1);
@@ -95,8 +99,9 @@ function tapsOf(from: number, to: number, start: number, count: number, kind: Ge
   return { ...taps, most };
 }
 
-/** PIL's filters: the triangle, and Keys' cubic with a = -0.5. */
+/** PIL's filters: the box, the triangle, and Keys' cubic with a = -0.5. */
 const kernels = {
+  box: { support: 0.5, at: (x: number): number => Number(x > -0.5 && x <= 0.5) },
   bilinear: { support: 1, at: (x: number): number => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
     support: 2,
