@@ -10,6 +10,7 @@ import { frontier } from './frontier.js';
 import { lossComparison } from './lossComparison.js';
 import { publishedComparison } from './publishedComparison.js';
 import { shallowErrors } from './shallowErrors.js';
+import { shift } from './shift.js';
 import { thresholdPlane } from './thresholdPlane.js';
 
 /** Every analysis; a new one is a file and its name here. */
@@ -21,6 +22,7 @@ export const analyses = [
   accuracyFlops,
   publishedComparison,
   frontier,
+  shift,
 ] as const satisfies readonly Analysis[];
 
 /** What an experiment studies besides its table of thresholds, as a user writes it. */

@@ -11,7 +11,7 @@ import { type Extraction, extractShards } from './shards.js';
 import type { NetworkSource } from './source.js';
 
 /** Which images. Training images are only learnt from, by gates: what is behind the last gate is not computed for them. */
-export type Split = 'training' | 'held-out' | 'test';
+export type Split = 'training' | 'held-out' | 'test' | `${string} test`;
 
 /** What is extracted, under the key of everything that it depends on. */
 export function extractionOf(

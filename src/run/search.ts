@@ -163,7 +163,7 @@ export function searchAndEvaluate(
 }
 
 /** Scores with the original's answers in the place of the labels: what is lost then is agreement with it. */
-const withoutLabels = (scores: Scores): Scores => ({ ...scores, labels: scores.original });
+export const withoutLabels = (scores: Scores): Scores => ({ ...scores, labels: scores.original });
 
 /** The rows of margins and budgets with intervals over both samples: percentiles of as many replicates as asked for. */
 export function withChosenAgain(

@@ -48,6 +48,12 @@ export interface Stages {
     confidence: ConfidenceKind,
     context?: RunContext,
   ) => Promise<SplitScores>;
+  /** The same of the test images after a change to them, such as a corruption. @param what the change in words */
+  readonly scoreChanged: (
+    change: (images: ImageSource) => ImageSource,
+    gates: readonly CachedGate[],
+    what: string,
+  ) => Promise<Scores>;
   /** Seconds that each stage took so far. */
   readonly seconds: Readonly<Record<string, number>>;
   /** Does some work and adds its time to a stage. */
@@ -93,6 +99,18 @@ export async function openStages(context: RunContext, experiment: Experiment): P
           scoreImages(within, setsIn(sets, split), gates, confidence, label);
         const held = heldOut && (await scoresOf('heldOut', 'held-out'));
         return { ...(held && { heldOut: held }), test: await scoresOf('test', 'test') };
+      }),
+    scoreChanged: (change, gates, what) =>
+      timed('score', async () => {
+        const label = `${what} test` as const;
+        const changed = await eachInTurn(sets, async ({ test }, i) => {
+          const images = change(await test.imagesOf(opened[i]!.test));
+          return extractLater(context, sources[i]!, images, planned.places, engine, label);
+        });
+        const scores = await scoreImages(context, changed, gates, experiment.gates.confidence, label);
+        // Gates have large features, and those of changed images serve no other gates.
+        if (gates.length > 0) for (const { entry } of changed) await entry.remove();
+        return scores;
       }),
     seconds,
     timed,

@@ -80,6 +80,18 @@ describe('an analysis', () => {
       /^mine: analysis\.reductions: \[0\.2,0\.2\]; valid: at least two shares of FLOPs, ascending/,
     ],
     [
+      'a corruption and a severity that do not exist',
+      { kind: 'shift', corruptions: ['fog'], severities: [6] },
+      { thresholds: { margins: [0.01] } },
+      /^mine: analysis\.corruptions\.0: "fog"; valid: gaussian-noise, .*\nmine: analysis\.severities\.0: 6; valid: a whole number from 1 to 5$/,
+    ],
+    [
+      'a shift of no thresholds',
+      { kind: 'shift' },
+      {},
+      /^mine: analysis\.kind: "shift"; valid: with margins, a guarantee or fixed thresholds$/,
+    ],
+    [
       'a comparison without margins',
       { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
       {},
@@ -125,6 +137,7 @@ const small: Readonly<Record<string, object>> = {
   'accuracy-flops': { reductions: [0.05, 0.2] },
   'published-comparison': { published: 'imagenet', dataset: 'imagenet' },
   frontier: { margins: [0.01] },
+  shift: { corruptions: ['contrast', 'shot-noise'], severities: [1, 5], images: 60, anew: [20] },
 };
 
 describe('every analysis of the registry', () => {

@@ -1,0 +1,253 @@
+import type { TopLevelSpec } from 'vega-lite';
+import { z } from 'zod';
+import { type CorruptionName, corrupted, corruptionNames, severities } from '../data/corruptions.js';
+import type { ImageSource } from '../data/dataset.js';
+import { selectImages } from '../data/images.js';
+import { stratifiedSubset } from '../data/splits.js';
+import { choice, list, whole } from '../experiment/rules.js';
+import type { Figure, FindingCell, Findings, FindingTable } from '../report/findings.js';
+import type { ScoredRun } from '../run/analyses.js';
+import { originalAccuracy, type Part, partsOf, type Row, reportOn, withoutLabels } from '../run/search.js';
+import type { Scores } from '../thresholds/evaluate.js';
+import { certify } from '../thresholds/guarantee.js';
+import { defineAnalysis } from './analysis.js';
+import { counted, points } from './words.js';
+
+const names = choice(corruptionNames);
+const corruptionList = `a list of corruptions: ${corruptionNames.join(', ')}`;
+const severityList = 'a list of severities, 1 to 5: [1, 3, 5]';
+const options = z.strictObject({
+  kind: z.literal('shift'),
+  /** Default: all eight. */
+  corruptions: list(names, corruptionList)
+    .min(1, { error: corruptionList })
+    .default([...corruptionNames]),
+  /** Default: all five. */
+  severities: list(whole(1, 5), severityList)
+    .min(1, { error: severityList })
+    .default([...severities]),
+  /** Test images that are corrupted, a stratified choice; all by default. */
+  images: whole(10).optional(),
+  /** The promise is also made anew, on so many images of the new kind; the others report. Default 200. */
+  anew: list(whole(10), 'a list of numbers of images: [200]').default([200]),
+});
+type Options = z.output<typeof options>;
+
+/** Images of one kind, and what the network and all gates say of them. */
+interface Kind {
+  readonly corruption: CorruptionName | 'none';
+  /** 0 for the images as they are. */
+  readonly severity: number;
+  readonly scores: Scores;
+  /** Positions of the images among the test images. */
+  readonly positions: Int32Array;
+}
+
+/** What thresholds do on images of one kind. */
+interface Shifted extends Pick<Row, 'evaluation' | 'intervals'> {
+  readonly thresholds: string;
+  readonly kind: Kind;
+  readonly original: number;
+  /** Of rows that promise something: what became of it. */
+  readonly promise: 'kept' | 'broken' | 'undecided' | null;
+}
+
+/**
+ * The rows of an experiment on corrupted images, thresholds as they were chosen on clean ones. A promise is for new images
+ * of the same distribution: it promises nothing here, and this shows what is lost.
+ */
+export const shift = defineAnalysis({
+  options,
+  problems({ kind }, { thresholds: { margins, guarantee, fixed } }) {
+    if (margins.length > 0 || guarantee !== undefined || fixed.length > 0) return [];
+    return [{ path: ['kind'], message: 'with margins, a guarantee or fixed thresholds', input: kind }];
+  },
+  async compute(run, asked): Promise<Findings> {
+    const parts = partsOf(run.experiment, run.scores.test, run.scores.heldOut, run.features.test.classes);
+    const found: Shifted[] = [];
+    for (const kind of await kindsOf(run, asked)) {
+      found.push(...run.rows.map((row) => asChosen(run, parts, row, kind)));
+      for (const number of asked.anew) found.push(...chosenAnew(run, kind, number));
+    }
+    return { tables: [summaryOf(found, run), tableOf(found, run)], figures: [figureOf(found, run)], sheets: [] };
+  },
+});
+
+/** The test images as they are, then each corruption at each severity. */
+async function kindsOf(run: ScoredRun, asked: Options): Promise<Kind[]> {
+  const gates = await run.train();
+  const { labels, classes, count } = run.testImages;
+  const { seed } = run.experiment;
+  const all = Int32Array.from({ length: count }, (_, i) => i);
+  const positions =
+    (asked.images ?? count) < count ? stratifiedSubset(labels, classes.length, asked.images!, seed) : all;
+  const kinds: Kind[] = [{ corruption: 'none', severity: 0, scores: run.scores.test, positions: all }];
+  for (const corruption of asked.corruptions) {
+    for (const severity of asked.severities) {
+      const change = (images: ImageSource): ImageSource =>
+        corrupted(positions === all ? images : selectImages(images, positions), corruption, severity, seed);
+      const scores = await run.scoreChanged(change, gates, `${corruption} ${severity}`);
+      kinds.push({ corruption, severity, scores, positions });
+    }
+  }
+  return kinds;
+}
+
+/** A row's thresholds, each part's on the images that it reports, after they became of this kind. */
+function asChosen({ plan }: ScoredRun, parts: readonly Part[], row: Row, kind: Kind): Shifted {
+  const at = new Map([...kind.positions].map((position, i) => [position, i]));
+  const shifted = parts.map(({ evaluation }) => {
+    const there = evaluation.images.filter((image) => at.has(image));
+    return { scores: kind.scores, images: there.map((image) => at.get(image)!) };
+  });
+  return shiftedRow(row, nameOf(row), kind, shifted, row.thresholds, plan.costs);
+}
+
+/** The promised row once more, its thresholds chosen on some images of this kind; nothing where none are left to report. */
+function chosenAnew({ rows, plan, experiment }: ScoredRun, kind: Kind, number: number): Shifted[] {
+  const row = rows.find(({ guarantee }) => guarantee?.of === 'accuracy');
+  const { scores } = kind;
+  if (row === undefined || number >= scores.count) return [];
+  const classes = 1 + scores.labels.reduce((most, label) => Math.max(most, label), 0);
+  const choosing = new Set(stratifiedSubset(scores.labels, classes, number, experiment.seed));
+  const images = Int32Array.from({ length: scores.count }, (_, i) => i).filter((i) => !choosing.has(i));
+  const { thresholds } = certify(scores, plan.costs, [...choosing], row.guarantee!, experiment.seed);
+  const name = `${nameOf(row)}, anew on ${counted(number)} images`;
+  return [shiftedRow(row, name, kind, [{ scores, images }], [thresholds], plan.costs)];
+}
+
+function shiftedRow(
+  { guarantee }: Row,
+  thresholds: string,
+  kind: Kind,
+  reported: readonly Part['evaluation'][],
+  chosen: Row['thresholds'],
+  costs: ScoredRun['plan']['costs'],
+): Shifted {
+  const reportedAs = (scores: Scores) =>
+    reportOn(
+      reported.map(({ images }) => ({ selection: { scores, images }, evaluation: { scores, images } })),
+      chosen,
+      costs,
+    );
+  const images = Int32Array.from(reported.flatMap((part) => [...part.images]));
+  const original = originalAccuracy(kind.scores, images);
+  const asked = guarantee?.of === 'agreement' ? withoutLabels(kind.scores) : kind.scores;
+  const { low, high } = reportedAs(asked).intervals.accuracyDrop;
+  const outcome = (drop: number) => (low > drop ? 'broken' : high <= drop ? 'kept' : 'undecided');
+  return {
+    ...reportedAs(kind.scores),
+    thresholds,
+    kind,
+    original,
+    promise: guarantee === undefined ? null : outcome(guarantee.drop),
+  };
+}
+
+/** A choice of thresholds in words. */
+function nameOf({ kind, margin, search, budget, disagreement, guarantee, thresholds }: Row): string {
+  if (kind === 'guarantee')
+    return `promised ${guarantee!.drop}${guarantee!.of === 'accuracy' ? '' : ' of the answers'}`;
+  if (kind === 'fixed') return thresholds[0]!.join(', ');
+  return [kind, margin ?? budget ?? disagreement, ...(kind === 'margin' ? [search] : [])].join(' ');
+}
+
+function tableOf(found: readonly Shifted[], { original }: ScoredRun): FindingTable {
+  const exits = found[0]!.evaluation.exits;
+  return {
+    name: 'shift',
+    title: 'On corrupted images, thresholds chosen on clean ones: nothing is promised here',
+    columns: [
+      ...['thresholds', 'corruption', 'severity', 'images', 'original_accuracy_fraction', 'accuracy_fraction'],
+      ...['accuracy_drop_fraction', 'accuracy_drop_low_fraction', 'accuracy_drop_high_fraction', 'flops_per_image'],
+      ...['flops_reduction_fraction', 'promise'],
+      ...exits.map((_, exit) => (exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction')),
+    ],
+    rows: found.map(({ thresholds, kind, original: before, evaluation, intervals, promise }): FindingCell[] => {
+      const { count, accuracy, flops } = evaluation;
+      const { low, high } = intervals.accuracyDrop;
+      return [
+        ...[thresholds, kind.corruption, kind.severity, count, before, accuracy, before - accuracy, low, high, flops],
+        ...[1 - flops / original.flops, promise, ...evaluation.exits.map((number) => number / count)],
+      ];
+    }),
+  };
+}
+
+/** The row that is drawn and summed up: the promised one, or the first. */
+const drawnRow = ({ rows }: ScoredRun): Row => rows.find(({ kind }) => kind === 'guarantee') ?? rows[0]!;
+
+/** That row's drops, and what it saves, a line for each corruption. */
+function summaryOf(found: readonly Shifted[], run: ScoredRun): FindingTable {
+  const name = nameOf(drawnRow(run));
+  const own = found.filter(({ thresholds }) => thresholds === name);
+  const levels = [...new Set(own.map(({ kind }) => kind.severity))];
+  const cells = (corruption: string, of: (row: Shifted) => number): FindingCell[] =>
+    levels.map((level) => {
+      const row = own.find(({ kind }) => kind.severity === level && (level === 0 || kind.corruption === corruption));
+      return row === undefined ? null : of(row);
+    });
+  const corruptions = [...new Set(own.map(({ kind }) => kind.corruption))].slice(1);
+  return {
+    name: 'shift-summary',
+    title: `${name}, on clean images (0) and by severity of a corruption, where nothing is promised`,
+    columns: [
+      'corruption',
+      ...levels.map((severity) => `drop_${severity}_fraction`),
+      ...levels.map((severity) => `saved_${severity}_fraction`),
+    ],
+    rows: corruptions.map((corruption) => [
+      corruption,
+      ...cells(corruption, ({ original, evaluation }) => original - evaluation.accuracy),
+      ...cells(corruption, ({ evaluation }) => 1 - evaluation.flops / run.original.flops),
+    ]),
+    consoleRows: corruptions.length,
+  };
+}
+
+/** The promised row, or the first one, and the same chosen anew: points lost and FLOPs saved by severity. */
+function figureOf(found: readonly Shifted[], run: ScoredRun): Figure {
+  const { original, source, experiment } = run;
+  const row = drawnRow(run);
+  const drawn = found.filter(({ thresholds }) => thresholds.startsWith(nameOf(row)));
+  const kinds = [...new Set(drawn.map(({ kind }) => kind.corruption))].filter((name) => name !== 'none');
+  const values = drawn.flatMap(({ thresholds, kind, original: before, evaluation, intervals }) => {
+    const lost = 100 * (before - evaluation.accuracy);
+    const { low, high } = intervals.accuracyDrop;
+    const saved = 100 * (1 - evaluation.flops / original.flops);
+    const value = { chosen: thresholds, severity: kind.severity, lost, low: 100 * low, high: 100 * high, saved };
+    // Clean images are where the line of each corruption begins.
+    return (kind.corruption === 'none' ? kinds : [kind.corruption]).map((corruption) => ({ corruption, ...value }));
+  });
+  const axis = { values: [0, 1, 2, 3, 4, 5], format: 'd' };
+  const x = { field: 'severity', type: 'quantitative' as const, title: 'severity', axis };
+  const color = { field: 'chosen', type: 'nominal', title: 'thresholds', legend: { orient: 'bottom' } } as const;
+  const line = { mark: { type: 'line', point: true }, strokeDash: { field: 'chosen', type: 'nominal' } } as const;
+  const panel = (field: 'lost' | 'saved', title: string) => {
+    const y = { field, type: 'quantitative', title } as const;
+    const curve = { mark: line.mark, encoding: { x, y, color, strokeDash: line.strokeDash } };
+    const band = {
+      mark: { type: 'area', opacity: 0.15 },
+      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+    } as const;
+    const promised = { mark: { type: 'rule' }, encoding: { y: { datum: 100 * (row.guarantee?.drop ?? 0) } } } as const;
+    return {
+      facet: { column: { field: 'corruption', type: 'nominal', sort: kinds, title: null } },
+      spec: { width: 90, height: 130, layer: field === 'lost' ? [band, promised, curve] : [curve] },
+    } as const;
+  };
+  const spec: TopLevelSpec = {
+    data: { values },
+    vconcat: [panel('lost', 'points lost'), panel('saved', 'FLOPs saved (%)')],
+  };
+  const promise =
+    row.guarantee === undefined ? '' : ` (line: ${points(row.guarantee.drop, 1)}, promised for clean images only)`;
+  return {
+    name: 'shift',
+    title: `Thresholds of clean images on corrupted ones: ${source.network.name}`,
+    caption:
+      `Accuracy below the original's on the same images${promise} and FLOPs saved; severity 0: clean. Bands: 95 % intervals over ` +
+      `${counted(original.count)} test images, seed ${experiment.seed}. Nothing is promised on corrupted images`,
+    spec,
+  };
+}
