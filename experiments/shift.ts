@@ -23,7 +23,7 @@ export default defineExperiment({
   analysis: { kind: 'shift', anew: [200, 1000] },
   presets: {
     paper: {},
-    laptop: { analysis: { images: 2500 } },
+    laptop: { analysis: { images: 1000 } },
     smoke: {
       title: 'Shift, smoke: two networks that ship, a small subset',
       network: cascade([

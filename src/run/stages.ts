@@ -103,9 +103,9 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     scoreChanged: (change, gates, what) =>
       timed('score', async () => {
         const label = `${what} test` as const;
-        const changed = await eachInTurn(sets, async ({ test }, i) => {
-          const images = change(await test.imagesOf(opened[i]!.test));
-          return extractLater(context, sources[i]!, images, planned.places, engine, label);
+        const changed = await eachInTurn(opened, async ({ source, plan, images }, i) => {
+          const usableTest = await sets[i]!.test.imagesOf(images.test);
+          return extractLater(context, source, change(usableTest), plan.places, engine, label);
         });
         const scores = await scoreImages(context, changed, gates, experiment.gates.confidence, label);
         // Gates have large features, and those of changed images serve no other gates.
