@@ -3,8 +3,8 @@
  * images; and what the promise costs where it is made anew on 200 or 1,000 corrupted ones.
  *
  * Command   npx dgate run shift             (fetches data and checkpoints; dgate model fetch ID --from FILE takes a file)
- * Machine   TODO
- * Expected  TODO
+ * Machine   two cores of an AMD EPYC, shared, 2026-11-28, Node 20.20.2, onnxruntime-node 1.30.0; seed 0.
+ * Expected  docs/thresholds.md, Under shift.
  * Eight corruptions of CIFAR-10-C at five severities, computed by its recipe (src/data/corruptions.ts).
  */
 import { cascade, defineExperiment } from '../src/index.js';

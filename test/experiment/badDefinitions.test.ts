@@ -52,6 +52,7 @@ const analyses = {
   'threshold-plane': { kind: 'threshold-plane' },
   'class-distribution': { kind: 'class-distribution', groups },
   frontier: { kind: 'frontier' },
+  shift: { kind: 'shift', images: 100 },
   'accuracy-flops': { kind: 'accuracy-flops' },
   'published-comparison': { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
 } as const;
@@ -160,6 +161,9 @@ const fields: Readonly<Record<string, Field>> = {
   'analysis.reference': whole(0, 4),
   'analysis.drop': number(0, 0.9),
   'analysis.confidence': number(0, 1, 95),
+  'analysis.corruptions': list([], ['fog'], 'jpeg'),
+  'analysis.severities': list([], [0], [6], [0.5]),
+  'analysis.anew': list([0], [0.5], 200),
   'analysis.distance': number(Number.POSITIVE_INFINITY),
   'analysis.published': text('../imagenet'),
   'analysis.dataset': text('two words'),
