@@ -5,13 +5,13 @@ import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { choice, list, whole } from '../experiment/rules.js';
+import { counted, points } from '../numbers.js';
 import type { Figure, FindingCell, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { originalAccuracy, type Part, partsOf, type Row, reportOn, withoutLabels } from '../run/search.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import { certify } from '../thresholds/guarantee.js';
 import { defineAnalysis } from './analysis.js';
-import { counted, points } from './words.js';
 
 const names = choice(corruptionNames);
 const corruptionList = `a list of corruptions: ${corruptionNames.join(', ')}`;
