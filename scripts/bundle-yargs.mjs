@@ -38,6 +38,10 @@ const bundled = compiled.replace("from 'yargs'", "from '../../vendor/yargs.js'")
 if (bundled === compiled) throw new Error(`${main}: does not import yargs`);
 await writeFile(main, bundled);
 
+// The script of a run's page.
+const { bundleExplorer } = await import('../dist/src/report/explorer.js');
+await writeFile('dist/vendor/explorer.js', await bundleExplorer());
+
 // What each module is, so that compiled code and sources find each other's cached results: src/store/code.ts.
 const { readModules } = await import('../dist/src/store/code.js');
 await writeFile('dist/code.json', `${JSON.stringify(readModules('.'))}\n`);

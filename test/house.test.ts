@@ -17,6 +17,7 @@ const openers = [
   'src/engines/tfjs/webgpu.ts',
   'src/experiment/load.ts',
   'src/project.ts',
+  'src/report/explorer.ts',
   'src/report/theme.ts',
   'src/store/code.ts',
   'src/store/files.ts',

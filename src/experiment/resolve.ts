@@ -97,9 +97,10 @@ export function parseSetting(setting: string): Override {
       `--set ${setting}; valid: path=value, for example gates.epochs=10 or thresholds.margins=[0.01]`,
     );
   }
-  if (/^-?Infinity$/.test(value)) return { path, value: Number(value) };
+  // JSON has no Infinity; as a number or in lists of numbers it closes gates.
+  const numbers = /^[[\-I]/.test(value) ? value.replaceAll('Infinity', '1e999') : value;
   try {
-    return { path, value: parseJson(value, path) };
+    return { path, value: parseJson(numbers, path) };
   } catch {
     return { path, value };
   }

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { markupText } from '../escape.js';
 import { findingCells } from './columns.js';
+import type { ExplorerData } from './explorer.js';
 import type { Claim, Figure, FindingTable, ImageSheet, Verdict } from './findings.js';
 import { SHEET_DENSITY } from './sheets.js';
 import type { TableLine } from './table.js';
@@ -26,6 +28,8 @@ export interface Page {
   readonly stages: readonly { readonly name: string; readonly now: number; readonly computed: number | null }[];
   /** The resolved definition as JSON text. */
   readonly definition: string;
+  /** Scores and script with which a reader moves the thresholds. */
+  readonly explorer?: { readonly data: ExplorerData; readonly script: string };
 }
 
 /** Most rows of a table on a page; the CSV has all. */
@@ -33,13 +37,18 @@ const MOST_ROWS = 60;
 /** Tables with more columns have smaller text. */
 const MANY_COLUMNS = 10;
 
-/** The page may not load anything. */
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+/** The page may not load anything, nor run anything but this script. */
+function policy(script: string | undefined): string {
+  const only =
+    script === undefined ? '' : `; script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'`;
+  return `default-src 'none'; style-src 'unsafe-inline'; img-src data:${only}`;
+}
 
 /** A run as one self-contained HTML page. */
 export function renderPage(page: Page): string {
   const sections = [
     resultsSection(page),
+    explorerSection(page),
     claimsSection(page.claims),
     figuresSection(page),
     sheetsSection(page),
@@ -57,7 +66,7 @@ ${content}</section>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta http-equiv="Content-Security-Policy" content="${policy(page.explorer?.script)}">
 <title>${page.title}</title>
 <style>${markup(style)}</style>
 </head>
@@ -68,7 +77,7 @@ ${content}</section>
 <p><code>${page.command}</code></p>
 <nav>${links}</nav>
 </header>
-${body}</body>
+${body}${scripts(page)}</body>
 </html>
 `.html;
 }
@@ -126,6 +135,30 @@ ${rows}</tbody></table></div>
 <p class="dim">All digits: <code>table.csv</code>.</p>
 `,
   };
+}
+
+function explorerSection({ explorer }: Page): Section | undefined {
+  if (explorer === undefined) return undefined;
+  return {
+    id: 'thresholds',
+    title: 'Move the thresholds',
+    content: html`<noscript><p class="dim">Needs scripts, which this browser does not run.</p></noscript>
+<div id="explore" hidden>
+<p>These are the ${explorer.data.count.toLocaleString('en')} images that the table reports on. Thresholds picked here are chosen on them, so
+the accuracy shown is too good: to report numbers, choose on other images (<code>thresholds.margins</code>).</p>
+<div class="explorer"></div>
+</div>
+`,
+  };
+}
+
+/** Data and script at the end of the page. JSON holds no `<`, which could end its element. */
+function scripts({ explorer }: Page): Html {
+  if (explorer === undefined) return markup('');
+  const json = JSON.stringify(explorer.data).replaceAll('<', '\\u003c');
+  return markup(`<script type="application/json" id="explorer-data">${json}</script>
+<script>${explorer.script}</script>
+`);
 }
 
 function figuresSection({ figures }: Page): Section | undefined {
@@ -226,18 +259,39 @@ function text(value: Value): string {
 
 /** Readable on a laptop and in print; verdicts differ in sign and words, not only in colour. */
 const style = `
-:root { color-scheme: light; --ink: #1c1c1c; --dim: #595959; --rule: #d4d4d4; --shade: #f5f6f8; }
+:root { color-scheme: light dark; --ink: #1c1c1c; --dim: #595959; --rule: #d4d4d4; --shade: #f5f6f8; --paper: white; --link: ${colours.blue}; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --ink: #e8e8e8; --dim: #a8a8a8; --rule: #444; --shade: #24262a; --paper: #17181b; --link: ${colours.sky}; }
+  figure svg, figure img { background: white; }
+}
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 2.5rem 4rem; max-width: 1240px; color: var(--ink); background: white;
+body { margin: 0 auto; padding: 2rem 2.5rem 4rem; max-width: 1240px; color: var(--ink); background: var(--paper);
   font: 15px/1.5 ${fontFamily}; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .35rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .7rem; padding-top: .5rem; border-top: 1px solid var(--rule); }
 h3 { font-size: 1rem; margin: 1.6rem 0 .5rem; }
 p { margin: .4rem 0; max-width: 85ch; }
 .dim, figcaption { color: var(--dim); }
+.gate { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .8rem; margin: .3rem 0; }
+.gate > span { min-width: 5.5rem; } .gate input[type=range] { flex: 1 1 12rem; min-width: 9rem; } .gate output { min-width: 7rem; }
+.gate input[type=number] { width: 8rem; } #explorer-lost { width: 5rem; }
+.explorer select, .explorer input, .explorer button { font: inherit; color: inherit; background: var(--paper); border: 1px solid #8a8a8a;
+  border-radius: 4px; padding: .15rem .4rem; max-width: 100%; }
+.explorer .result { font-weight: 600; } .message { overflow-wrap: anywhere; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; align-items: flex-start; } .pictures > div { flex: 1 1 20rem; min-width: 0; }
+.pictures svg { width: 100%; max-width: 480px; font-size: 12px; fill: var(--ink); }
+.grid { stroke: var(--rule); } .frontier { fill: none; stroke: ${colours.blue}; stroke-width: 2; }
+.original { stroke: var(--ink); stroke-width: 2; } .here { fill: ${colours.vermilion}; stroke: var(--paper); stroke-width: 2; }
+.confusion { font-size: .74rem; } .confusion th, .confusion td { padding: .1rem .35rem; border: 1px solid var(--rule); }
+.confusion td { background: rgb(213 94 0 / calc(var(--share, 0) * .6)); } .confusion td.right { background: rgb(0 158 115 / .2); }
+.sides { display: grid; grid-template-columns: 5.5rem 1fr 1fr; gap: .2rem .8rem; align-items: center; margin: .4rem 0; }
+.side { display: flex; flex-wrap: wrap; gap: .25rem; align-items: center; } .side > .dim { width: 100%; font-size: .85em; }
+.shown { display: inline-flex; flex-direction: column; align-items: center; font-size: .75em; line-height: 1.1; }
+.thumb { display: inline-block; background-image: var(--sheet); border: 2px solid; border-radius: 2px; }
+.thumb.right { border-color: ${colours.green}; } .thumb.wrong { border-color: ${colours.vermilion}; }
 .summary { margin: .9rem 0 0; padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; }
 nav { margin-top: .8rem; font-size: .9rem; }
-nav a { color: ${colours.blue}; margin-right: 1.1rem; }
+nav a { color: var(--link); margin-right: 1.1rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .65rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--rule); }
@@ -266,7 +320,9 @@ pre { padding: .8rem 1rem; overflow-x: auto; background: var(--shade); border: 1
 pre code { overflow-wrap: normal; }
 .facts { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .25rem 1.4rem; margin: 0; }
 .facts dt { font-weight: 600; } .facts dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 600px) { body { padding: 1rem 1rem 3rem; } .facts, .sides { grid-template-columns: minmax(0, 1fr); } }
 @media print {
+  section:has(#thresholds) { display: none; }
   @page { size: A4; margin: 14mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   nav { display: none; }

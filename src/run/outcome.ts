@@ -1,8 +1,9 @@
+import type { ImageSource } from '../data/dataset.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { NetworkFlops } from '../networks/flops.js';
 import type { Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
-import type { ExitCosts } from '../thresholds/evaluate.js';
+import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { EngineDescription } from '../timing/machine.js';
 import type { TimingRecord } from '../timing/record.js';
 import type { Judge } from './analyses.js';
@@ -42,6 +43,8 @@ export interface RunOutcome {
   readonly seconds: Readonly<Record<string, number>>;
   /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
+  /** The reported images and their scores, for the page on which a reader moves the thresholds. */
+  readonly reported?: { readonly images: ImageSource; readonly scores: Scores };
   /** The timed evaluation that the speeds of the table come from. */
   readonly timing?: TimingRecord;
 }

@@ -5,6 +5,7 @@ import type { PresetName } from '../experiment/presets.js';
 import { claimLines } from '../report/claims.js';
 import { findingCells, renderColumns } from '../report/columns.js';
 import { renderCsv, renderFindingCsv } from '../report/csv.js';
+import { explorerData, explorerScript } from '../report/explorer.js';
 import { renderSvg } from '../report/figures.js';
 import type { FindingTable } from '../report/findings.js';
 import { type Page, renderPage } from '../report/page.js';
@@ -202,10 +203,42 @@ export async function writeRun(
     await write(`${sheet.name}.png`, png);
     sheets.push({ sheet, png });
   }
-  await write('report.html', renderPage({ ...pageOf(outcome, record), figures, sheets }));
+  const explorer = await explorerOf(outcome, record);
+  await write(
+    'report.html',
+    renderPage({ ...pageOf(outcome, record), figures, sheets, ...(explorer && { explorer }) }),
+  );
   await writeSealed(join(folder, 'record.json'), record);
   if (before !== undefined && 'found' in before) await removeStale(folder, before.found, files);
   return folder;
+}
+
+/** What lets a reader of the page move the thresholds; where there are rows to start from. */
+async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page['explorer']> {
+  const { reported, rows, exitCosts, original, gates, source } = outcome;
+  if (reported === undefined || rows.length === 0) return undefined;
+  const data = await explorerData(reported.scores, reported.images, {
+    exits: [
+      ...(source.earlier ?? []).map(({ network }) => network.name),
+      ...gates.map((_, i) => `gate ${i + 1}`),
+      gates.length === 0 ? source.network.name : 'last exit',
+    ],
+    costs: exitCosts,
+    originalFlops: original.flops,
+    rows: record.rows.slice(0, -1).flatMap(({ model, margin, search, thresholds }) =>
+      thresholds.map((of, fold) => ({
+        name: [
+          model,
+          ...(margin === null ? [] : [`margin ${+(100 * margin).toFixed(4)} %`]),
+          ...(search === null ? [] : [search]),
+          ...(thresholds.length > 1 ? [`fold ${fold + 1}`] : []),
+        ].join(', '),
+        thresholds: of,
+      })),
+    ),
+    command: record.command,
+  });
+  return data && { data, script: await explorerScript() };
 }
 
 /** Files that the folder's earlier record names; others (a timed evaluation's) are not this command's to remove. */

@@ -169,6 +169,8 @@ describe('--set', () => {
     expect(parseSetting('gates.epochs=5')).to.deep.equal({ path: 'gates.epochs', value: 5 });
     expect(parseSetting('gates.loss=cross-entropy')).to.deep.equal({ path: 'gates.loss', value: 'cross-entropy' });
     expect(parseSetting('thresholds.fixed=[[1,2]]').value).to.deep.equal([[1, 2]]);
+    expect(parseSetting('thresholds.fixed=[[1,Infinity]]').value).to.deep.equal([[1, Number.POSITIVE_INFINITY]]);
+    expect(parseSetting('title=to Infinity').value).to.equal('to Infinity');
     expect(parseSetting('title=a=b "c"').value).to.equal('a=b "c"');
     expect(parseSetting('checkpoint=').value).to.equal('');
   });

@@ -1,0 +1,193 @@
+/** The part of a run's page that lets a reader move the thresholds. It runs in a browser, without network. */
+import { type Evaluation, evaluate, exitOf, type Scores, type Thresholds } from '../../thresholds/evaluate.js';
+import { defaultLevels, paretoFrontier } from '../../thresholds/frontier.js';
+import { jointSearch } from '../../thresholds/joint.js';
+import { achievableLevels, levelOf } from '../../thresholds/levels.js';
+import type { ExplorerData } from '../explorer.js';
+import { type Chart, openChart } from './chart.js';
+import { confusions, element, thumbnailsAt } from './parts.js';
+
+const data = JSON.parse(document.getElementById('explorer-data')!.textContent!) as ExplorerData;
+const { costs, count } = data;
+const scores = decodeScores();
+const images = Int32Array.from({ length: count }, (_, i) => i);
+/** Every distinct threshold of each gate, closed first. */
+const levels = scores.confidences.map((of) => achievableLevels(of, images));
+const original = evaluate(
+  scores,
+  scores.confidences.map(() => Number.POSITIVE_INFINITY),
+  costs,
+);
+const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(digits)} %`;
+const saved = (flops: number): number => 1 - flops / data.originalFlops;
+
+function decodeScores(): Scores {
+  const bytes = (text: string): ArrayBuffer => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer;
+  const classes = (text: string): Int32Array => Int32Array.from(new Uint16Array(bytes(text)));
+  return {
+    count: data.count,
+    classes: data.classes.map(classes),
+    confidences: data.confidences.map((text) => new Float32Array(bytes(text))),
+    original: classes(data.original),
+    labels: classes(data.labels),
+  };
+}
+
+/**
+ * The shortest number that sends the same images on as a level does: above the next lower confidence, and not above the
+ * level's own.
+ */
+function shortest(gate: number, level: number): number {
+  const [value, below] = [levels[gate]![level]!, levels[gate]![level + 1] ?? Number.NEGATIVE_INFINITY];
+  if (!Number.isFinite(value)) return value;
+  for (let digits = 2; digits < 17; digits++) {
+    const candidate = Number(value.toPrecision(digits));
+    if (candidate <= value && candidate > below) return candidate;
+  }
+  return value;
+}
+
+/** One gate's controls. */
+interface Gate {
+  readonly slider: HTMLInputElement;
+  readonly number: HTMLInputElement;
+  readonly share: HTMLOutputElement;
+}
+
+const gates = scores.confidences.map((_, gate): Gate => {
+  const name = data.exits[gate]!;
+  const slider = element('input', { type: 'range', min: '0', step: '1', max: String(levels[gate]!.length - 1) });
+  slider.setAttribute('aria-label', `${name}: images that may leave, from none to all`);
+  const number = element('input', { type: 'number', step: 'any', placeholder: 'closed' });
+  number.setAttribute('aria-label', `${name}: threshold; empty closes the exit`);
+  slider.addEventListener('input', () => {
+    showThreshold(gate, shortest(gate, Number(slider.value)));
+    changed();
+  });
+  number.addEventListener('input', () => {
+    slider.value = String(levelAt(gate, thresholdAt(gate)));
+    changed();
+  });
+  return { slider, number, share: element('output', {}) };
+});
+
+/** The lowest level at or above a threshold: the same images leave at both. */
+function levelAt(gate: number, threshold: number): number {
+  const level = levelOf(levels[gate]!, threshold);
+  return levels[gate]![level] === threshold ? level : Math.max(0, level - 1);
+}
+
+/** What the number field of a gate says: the threshold that counts; the slider follows it. */
+function thresholdAt(gate: number): number {
+  const { value } = gates[gate]!.number;
+  return value === '' ? Number.POSITIVE_INFINITY : Number(value);
+}
+
+function showThreshold(gate: number, threshold: number): void {
+  gates[gate]!.number.value = Number.isFinite(threshold) ? String(threshold) : '';
+}
+
+const thresholdsNow = (): number[] => gates.map((_, gate) => thresholdAt(gate));
+
+function setThresholds(thresholds: Thresholds): void {
+  thresholds.forEach((threshold, gate) => {
+    const level = levelAt(gate, threshold);
+    gates[gate]!.slider.value = String(level);
+    showThreshold(gate, threshold === levels[gate]![level] ? shortest(gate, level) : threshold);
+  });
+  changed();
+}
+
+const start = element('select', { id: 'explorer-row' });
+for (const [i, { name }] of data.rows.entries()) start.append(element('option', { value: String(i) }, name));
+start.addEventListener('change', () => {
+  setThresholds(data.rows[Number(start.value)]!.thresholds.map((t) => t ?? Number.POSITIVE_INFINITY));
+});
+
+const lost = element('input', { type: 'number', id: 'explorer-lost', step: '0.1', value: '0.5' });
+const find = element('button', { type: 'button' }, 'Find the cheapest');
+find.addEventListener('click', () => {
+  const required = original.accuracy - Number(lost.value) / 100;
+  const found = jointSearch(scores, costs, images, { kind: 'accuracy', required }, frontier());
+  if (found === undefined) message.textContent = 'No thresholds lose so little; try more points.';
+  else setThresholds(found.thresholds);
+});
+
+const copy = element('button', { type: 'button' }, 'Copy as a command');
+copy.addEventListener('click', () => {
+  const command = `${data.command} --set "thresholds.fixed=[[${thresholdsNow().join(',')}]]"`;
+  message.textContent = command;
+  navigator.clipboard?.writeText(command).catch(() => {}); // the command stands on the page too
+});
+
+const message = element('output', { className: 'message', id: 'explorer-message' });
+const result = element('output', { id: 'explorer-result' });
+const confusion = element('div', { id: 'explorer-confusion' });
+const sides = element('div', { id: 'explorer-sides' });
+let chart: Chart | undefined;
+let known: ReturnType<typeof paretoFrontier> | undefined;
+
+/** The frontier on these images, over a grid of thresholds where there are many. */
+function frontier(): ReturnType<typeof paretoFrontier> {
+  known ??= paretoFrontier(scores, costs, images, defaultLevels(gates.length));
+  return known;
+}
+
+let asked = false;
+/** Draws once for a frame, however often a slider moves meanwhile. */
+function changed(): void {
+  if (asked) return;
+  asked = true;
+  requestAnimationFrame(() => {
+    asked = false;
+    draw();
+  });
+}
+
+function draw(): void {
+  const thresholds = thresholdsNow();
+  const evaluation = evaluate(scores, thresholds, costs);
+  gates.forEach(({ share }, gate) => {
+    share.textContent = `${evaluation.exits[gate]!.toLocaleString('en')} leave`;
+  });
+  result.textContent = summary(evaluation);
+  const exits = images.map((image) => exitOf(scores, thresholds, image));
+  confusion.replaceChildren(confusions(data, scores, exits));
+  sides.replaceChildren(...gates.map((_, gate) => thumbnailsAt(data, scores, exits, gate, thresholds[gate]!)));
+  chart?.move(saved(evaluation.flops), evaluation.accuracy);
+}
+
+function summary({ correct, accuracy, flops, exits }: Evaluation): string {
+  const points = 100 * (original.accuracy - accuracy);
+  return [
+    `${percent(accuracy)} right (${correct} of ${count}), ${points.toFixed(2)} points lost`,
+    `${percent(saved(flops), 1)} of the FLOPs saved (${(flops / 1e6).toPrecision(4)} MFLOPs an image)`,
+    `${data.exits.at(-1)}: ${exits.at(-1)!.toLocaleString('en')}`,
+  ].join('; ');
+}
+
+const place = document.getElementById('explore')!;
+place
+  .querySelector('.explorer')!
+  .append(
+    element('p', {}, element('label', { htmlFor: start.id }, 'Start from '), start),
+    ...gates.map(({ slider, number, share }, gate) =>
+      element('p', { className: 'gate' }, element('span', {}, data.exits[gate]!), slider, number, share),
+    ),
+    element('p', {}, element('label', { htmlFor: lost.id }, 'At most '), lost, ' points lost: ', find, ' ', copy),
+    element('p', {}, message),
+    element('p', { className: 'result' }, result),
+  );
+const pictures = element('div', { className: 'pictures' });
+place.querySelector('.explorer')!.append(pictures, element('h3', {}, 'On either side of each threshold'), sides);
+pictures.append(element('div', { id: 'explorer-chart' }), confusion);
+place.hidden = false;
+if (data.thumbnails !== undefined) place.style.setProperty('--sheet', `url(${data.thumbnails.url})`);
+const first = data.rows[0];
+setThresholds(first?.thresholds.map((t) => t ?? Number.POSITIVE_INFINITY) ?? gates.map(() => Number.POSITIVE_INFINITY));
+// The frontier takes a second at most; the page is there before it.
+setTimeout(() => {
+  const curve = frontier().points.map(({ flops, accuracy }): [number, number] => [saved(flops), accuracy]);
+  chart = openChart(document.getElementById('explorer-chart')!, curve, original.accuracy);
+  draw();
+});

@@ -1,0 +1,111 @@
+import type { Scores } from '../../thresholds/evaluate.js';
+import type { ExplorerData } from '../explorer.js';
+
+/** Classes of a whole table; of more, the most frequent confusions are listed. */
+const MOST_CLASSES = 20;
+const MOST_LISTED = 12;
+/** Images on each side of a threshold. */
+const BESIDE = 8;
+
+/** An element with these properties and children. */
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  properties: Partial<HTMLElementTagNameMap[K]>,
+  ...children: readonly (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const answerOf = (scores: Scores, exits: Int32Array, image: number): number =>
+  (scores.classes[exits[image]!] ?? scores.original)[image]!;
+
+/** True against predicted classes: a table, or the most frequent confusions. @param exits of each image, [images] */
+export function confusions({ classNames }: ExplorerData, scores: Scores, exits: Int32Array): HTMLElement {
+  const size = classNames.length;
+  const counts = new Map<number, number>();
+  for (let image = 0; image < scores.count; image++) {
+    const cell = scores.labels[image]! * size + answerOf(scores, exits, image);
+    counts.set(cell, (counts.get(cell) ?? 0) + 1);
+  }
+  const title = element('h3', {}, 'True class (rows) and answer (columns)');
+  if (size > MOST_CLASSES) {
+    const wrong = [...counts].filter(([cell]) => Math.floor(cell / size) !== cell % size);
+    const most = wrong.sort((a, b) => b[1] - a[1]).slice(0, MOST_LISTED);
+    const line = ([cell, number]: [number, number]): HTMLElement =>
+      element('li', {}, `${number} ${classNames[Math.floor(cell / size)]} answered as ${classNames[cell % size]}`);
+    return element('div', {}, element('h3', {}, 'Most frequent confusions'), element('ul', {}, ...most.map(line)));
+  }
+  const largest = Math.max(
+    1,
+    ...[...counts].filter(([cell]) => Math.floor(cell / size) !== cell % size).map(([, n]) => n),
+  );
+  const rows = classNames.map((name, row) => {
+    const cells = classNames.map((_, column) => {
+      const number = counts.get(row * size + column) ?? 0;
+      const cell = element('td', {}, number === 0 ? '' : String(number));
+      if (row === column) cell.className = 'right';
+      else cell.style.setProperty('--share', String(number / largest));
+      return cell;
+    });
+    return element('tr', {}, element('th', { scope: 'row' }, name), ...cells);
+  });
+  const head = classNames.map((name) => element('th', { title: name }, name.slice(0, 4)));
+  const table = element('table', { className: 'confusion' }, element('tr', {}, element('th', {}), ...head), ...rows);
+  return element('div', {}, title, element('div', { className: 'wide' }, table));
+}
+
+/** The images nearest to a gate's threshold among those that reach the gate: what just leaves, and what just stays. */
+export function thumbnailsAt(
+  data: ExplorerData,
+  scores: Scores,
+  exits: Int32Array,
+  gate: number,
+  threshold: number,
+): HTMLElement {
+  const confidences = scores.confidences[gate]!;
+  const { thumbnails } = data;
+  const every = thumbnails?.every ?? 1;
+  const [leave, stay]: [number[], number[]] = [[], []];
+  for (let image = 0; image < scores.count; image += every) {
+    if (exits[image]! < gate || Number.isNaN(confidences[image]!)) continue;
+    (confidences[image]! >= threshold ? leave : stay).push(image);
+  }
+  leave.sort((a, b) => confidences[a]! - confidences[b]!);
+  stay.sort((a, b) => confidences[b]! - confidences[a]!);
+  const side = (words: string, list: readonly number[]): HTMLElement =>
+    element(
+      'div',
+      { className: 'side' },
+      element('span', { className: 'dim' }, words),
+      ...list.slice(0, BESIDE).map(shown),
+    );
+  const shown = (image: number): HTMLElement => {
+    const [answer, label] = [scores.classes[gate]![image]!, scores.labels[image]!];
+    const right = answer === label;
+    const words = `image ${image}: ${data.classNames[label]}${right ? '' : `, answered as ${data.classNames[answer]}`}`;
+    const about = `${words}; confidence ${confidences[image]!.toPrecision(3)}`;
+    const picture = element('span', {
+      className: right ? 'thumb right' : 'thumb wrong',
+      title: about,
+      role: 'img',
+      ariaLabel: about,
+    });
+    if (thumbnails === undefined) picture.textContent = String(image);
+    else {
+      const { size, columns } = thumbnails;
+      const at = image / every;
+      const [x, y] = [at % columns, Math.floor(at / columns)];
+      picture.style.cssText = `width:${size}px;height:${size}px;background-position:-${x * size}px -${y * size}px`;
+    }
+    return element('span', { className: 'shown' }, picture, right ? '✓' : '✗');
+  };
+  return element(
+    'div',
+    { className: 'sides' },
+    element('span', { className: 'name' }, data.exits[gate]!),
+    side('just leave', leave),
+    side('just stay', stay),
+  );
+}
