@@ -215,14 +215,15 @@ export async function writeRun(
 
 /** What lets a reader of the page move the thresholds; where there are rows to start from. */
 async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page['explorer']> {
-  const { reported, rows, exitCosts, original, gates, source } = outcome;
+  const { experiment, reported, rows, exitCosts, original, source } = outcome;
   if (reported === undefined || rows.length === 0) return undefined;
+  const sources = [...(source.earlier ?? []), source];
+  const exits = membersOf(experiment).flatMap(({ gates }, i) => {
+    const name = sources.length === 1 ? '' : sources[i]!.network.name;
+    return [...gates.after.map((_, gate) => `${name} gate ${gate + 1}`.trim()), name || 'last exit'];
+  });
   const data = await explorerData(reported.scores, reported.images, {
-    exits: [
-      ...(source.earlier ?? []).map(({ network }) => network.name),
-      ...gates.map((_, i) => `gate ${i + 1}`),
-      gates.length === 0 ? source.network.name : 'last exit',
-    ],
+    exits,
     costs: exitCosts,
     originalFlops: original.flops,
     rows: record.rows.slice(0, -1).flatMap(({ model, margin, search, thresholds }) =>
