@@ -132,15 +132,6 @@ function assertGivenOnce(options: Record<string, unknown>): true {
   return true;
 }
 
-declare module 'yargs' {
-  interface Argv<T> {
-    /** Its own type has no plural forms. */
-    updateStrings(
-      strings: Readonly<Record<string, string | { readonly one: string; readonly other: string }>>,
-    ): Argv<T>;
-  }
-}
-
 /** Finished work is in the cache already; temporary files are removed. */
 function interrupted(signal: 'SIGINT' | 'SIGTERM'): void {
   say(`\ndgate: ${interruptionMessage()}`);
