@@ -4,7 +4,7 @@ import type { ExperimentInput } from './experiment/schema.js';
 import type { AnalysisDefinition } from './paper/index.js';
 
 export { cascade } from './experiment/cascade.js';
-export { imageFolder, onnxNetwork } from './experiment/own-network.js';
+export { imageFolder, onnxNetwork, scores } from './experiment/own-network.js';
 export type { PresetName };
 
 /** What an experiment is, as a user writes it. Everything but name, title, network, gates and thresholds has a default. */

@@ -156,13 +156,15 @@ export async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<T
   return { root, storages };
 }
 
-interface Archive {
+/** A zip archive whose entries are read one at a time. */
+export interface Archive {
   readonly entries: ReadonlyMap<string, Entry>;
   /** Content of an entry, checked against its CRC where the archive has them. @throws InputError where it is damaged, or the budget is spent */
   read(name: string): Promise<Uint8Array>;
 }
 
-async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> {
+/** Opens a zip archive. @throws InputError where it is damaged, or lists more than the budget */
+export async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const zip = await new Promise<ZipFile>((resolve, reject) => {
     fromBuffer(buffer, { lazyEntries: true, decodeStrings: false }, (error, opened) =>
@@ -170,7 +172,7 @@ async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> 
     );
   }).catch((error: unknown) => {
     throw new InputError(
-      `${budget.where}: damaged or truncated zip archive (${messageOf(error)}); valid: a whole torch.save file`,
+      `${budget.where}: damaged or truncated zip archive (${messageOf(error)}); valid: a whole file`,
     );
   });
   const entries = await listEntries(zip, budget);
@@ -209,7 +211,7 @@ async function listEntries(zip: ZipFile, budget: Budget): Promise<Map<string, En
 }
 
 async function content(zip: ZipFile, entry: Entry, bytes: Uint8Array, at: string): Promise<Uint8Array> {
-  if (entry.isEncrypted()) throw new InputError(`${at}: encrypted; valid: a plain torch.save file`);
+  if (entry.isEncrypted()) throw new InputError(`${at}: encrypted; valid: a plain file`);
   const start = await new Promise<number>((resolve, reject) => {
     zip.readLocalFileHeader(entry, { minimal: true }, (error, header) =>
       error === null ? resolve(header.fileDataStart) : reject(error),

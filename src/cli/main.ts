@@ -124,7 +124,7 @@ const wordings = {
 };
 
 /** Options that may be given several times. */
-const lists = ['filter', '_', 'experiment', 'set', 'image', 'sbatch', 'only'];
+const lists = ['filter', 'scores', '_', 'experiment', 'set', 'image', 'sbatch', 'only'];
 
 function assertGivenOnce(options: Record<string, unknown>): true {
   const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));

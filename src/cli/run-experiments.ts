@@ -237,7 +237,8 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
   for (const experiment of experiments.flatMap(membersOf)) {
     if (engineNamed(experiment.engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
     const planned = await plan(experiment);
-    if (planned.user === undefined) known.push({ experiment, flops: extractionFlops(context, experiment, planned) });
+    if (planned.user === undefined && planned.given === undefined)
+      known.push({ experiment, flops: extractionFlops(context, experiment, planned) });
   }
   if (known.reduce((sum, { flops }) => sum + flops, 0) < WORTH_SAYING) return;
   // Experiments on the same network share their features.

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
 import { insideGatesSchema } from './gates.js';
-import { type OnnxNetworkChoice, onnxNetworkSchema } from './own-network.js';
+import { type OnnxNetworkChoice, onnxNetworkSchema, type ScoresChoice } from './own-network.js';
 import { isPlain, type Plain } from './plain.js';
 import { choice, type DeepReadonly, list, text } from './rules.js';
 
@@ -45,15 +45,19 @@ export function cascade(
   return { kind: 'cascade', networks, ...options };
 }
 
-type NetworkChoice = string | OnnxNetworkChoice | CascadeChoice;
+type NetworkChoice = string | OnnxNetworkChoice | ScoresChoice | CascadeChoice;
 
 /** Whether the network of an experiment is a cascade. */
 export const isCascade = (network: NetworkChoice): network is CascadeChoice =>
   typeof network !== 'string' && network.kind === 'cascade';
 
-/** Whether gates are trained: of a cascade those inside its networks, if there are any. */
+/** Whether the network of an experiment is a file of scores. */
+export const isScores = (network: NetworkChoice): network is ScoresChoice =>
+  typeof network !== 'string' && network.kind === 'scores';
+
+/** Whether gates are trained: of a cascade those inside its networks, if there are any; of a file of scores none. */
 export const learns = (network: NetworkChoice): boolean =>
-  !isCascade(network) || network.networks.some(({ gates }) => gates !== undefined);
+  !isScores(network) && (!isCascade(network) || network.networks.some(({ gates }) => gates !== undefined));
 
 /** What a choice of thresholds is called: `dg(1.25)`, or `cascade(0.93)`. */
 export const systemName = (chosen: NetworkChoice): 'cascade' | 'dg' => (isCascade(chosen) ? 'cascade' : 'dg');
@@ -64,10 +68,15 @@ export function networkLabel(chosen: NetworkChoice): string {
   return typeof chosen === 'string' ? chosen : chosen.file;
 }
 
-/** The definition with the exits of its cascade as gates, in the order of their cost; others unchanged. */
-export function withCascadeGates(definition: Plain): Plain {
+/**
+ * The definition with the exits of its cascade as gates, in the order of their cost. How many exits a file of scores has is
+ * known once it is read: one stands for them all. Other definitions are unchanged.
+ */
+export function withDerivedGates(definition: Plain): Plain {
   const { network: chosen, gates } = definition;
-  if (!isPlain(chosen) || chosen['kind'] !== 'cascade' || gates !== undefined) return definition;
+  if (!isPlain(chosen) || (chosen['kind'] !== 'cascade' && chosen['kind'] !== 'scores') || gates !== undefined) {
+    return definition;
+  }
   const given: unknown = chosen['networks'];
   const members: readonly unknown[] = Array.isArray(given) ? given : [];
   const inside = members.map((member) => {

@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
 import Module from 'node:module';
-import { extname, resolve } from 'node:path';
+import { basename, extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { InputError, messageOf } from '../errors.js';
 import { visible } from '../escape.js';
 import { exists, namesIn } from '../store/files.js';
 import { assertInput } from '../store/input.js';
 import { asSystemProblem } from '../system-error.js';
+import { scores } from './own-network.js';
+import { definitionFolder } from './resolve.js';
 
 /** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
 const folder = new URL('../../experiments/', import.meta.url);
@@ -23,14 +25,16 @@ export async function experimentNames(): Promise<string[]> {
 
 /**
  * Loads what a definition file exports by default: an experiment of the project by its name, or any .ts, .js or .mjs
- * file by its path. Such a file may import from `dgate` wherever it lies.
+ * file by its path. Such a file may import from `dgate` wherever it lies. A file of scores is a definition as it is.
  *
  * @returns the export, still unchecked, and how to call it in messages
  * @throws InputError where there is no such experiment or the file cannot be loaded
  */
 export async function loadDefinition(nameOrPath: string): Promise<{ exported: unknown; where: string }> {
-  const isPath = /[\\/]|\.[cm]?[jt]s$/.test(nameOrPath);
-  if (!isPath) {
+  if (/\.(?:npz|safetensors|csv)$/i.test(nameOrPath)) {
+    return { exported: scoresDefinition(basename(nameOrPath)), where: nameOrPath };
+  }
+  if (definitionFolder(nameOrPath) === undefined) {
     const names = await experimentNames();
     if (!names.includes(nameOrPath)) {
       const valid = [...names, 'a file such as ./mine.ts'].join(', ');
@@ -46,6 +50,13 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
   await assertInput(path, nameOrPath);
   await makePackageKnown();
   return { exported: await importDefault(pathToFileURL(path).href, nameOrPath), where: nameOrPath };
+}
+
+/** The experiment of a file of scores: thresholds at some margins and with a promise, and every system of its exits. */
+function scoresDefinition(file: string) {
+  const name = `scores-${file.replace(/\.\w+$/, '').replaceAll(/[^A-Za-z0-9]+/g, '-')}`.slice(0, 64);
+  const thresholds = { margins: [0, 0.005, 0.01, 0.02], guarantee: { drop: 0.01 } };
+  return { name, title: `Scores of ${file}`, network: scores(file), thresholds, analysis: { kind: 'frontier' } };
 }
 
 /** Definitions that are being loaded: their code may end the program, which would otherwise look like success. */

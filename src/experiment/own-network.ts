@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/image-folder/preprocessings.js';
+import { confidenceKinds } from '../gates/confidence.js';
 import { choice, type DeepReadonly, list, real, text, whole } from './rules.js';
 
 const names = Object.keys(preprocessings) as [PreprocessingName, ...PreprocessingName[]];
@@ -36,7 +37,7 @@ const tensors = "a list of tensors (dgate model inspect FILE), or 'auto'";
 /** A user's network: an ONNX file, one image in, a number for each class out. */
 export const onnxNetworkSchema = z.strictObject({
   kind: z.literal('onnx'),
-  /** Path of the file, as seen from where dgate runs. */
+  /** Path of the file, as seen from the definition's file. */
   file: text('the path of an ONNX file', /./),
   /**
    * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
@@ -58,7 +59,7 @@ export const onnxNetworkSchema = z.strictObject({
 /** A user's images: `<folder>/<class>/<image>`, or `<folder>/train/<class>/` next to `<folder>/test/<class>/`. */
 export const imageFolderSchema = z.strictObject({
   kind: z.literal('image-folder'),
-  /** Path of the folder, as seen from where dgate runs. */
+  /** Path of the folder, as seen from the definition's file. */
   folder: text('the path of a folder of class folders', /./),
   preprocess,
   /** Share of the images that become the test split, with every class's share; for a folder without splits. Default 0.2. */
@@ -67,6 +68,22 @@ export const imageFolderSchema = z.strictObject({
   seed: whole(0, 2 ** 31).default(0),
 });
 
+/**
+ * A network of which there is nothing but what each of its exits said of each image: a file of scores (docs/scores.md). It
+ * needs no images, no weights and no engine.
+ */
+export const scoresSchema = z.strictObject({
+  kind: z.literal('scores'),
+  /** Path of the .npz, .safetensors or .csv file of the reported images, as seen from the definition's file. */
+  file: text('the path of a .npz, .safetensors or .csv file', /./),
+  /** The same of other images, on which thresholds are then chosen. Without it they are chosen by cross-fit. */
+  choosing: text('the path of a .npz, .safetensors or .csv file', /./).optional(),
+  /** What of an exit's logits is held against its threshold, where the files have logits. */
+  confidence: choice(confidenceKinds).default('softmax'),
+});
+
+export type ScoresDefinition = DeepReadonly<z.input<typeof scoresSchema>>;
+export type ScoresChoice = z.output<typeof scoresSchema>;
 export type OnnxNetworkDefinition = DeepReadonly<z.input<typeof onnxNetworkSchema>>;
 export type ImageFolderDefinition = DeepReadonly<z.input<typeof imageFolderSchema>>;
 export type OnnxNetworkChoice = z.output<typeof onnxNetworkSchema>;
@@ -86,4 +103,9 @@ export function imageFolder(
   options: Omit<ImageFolderDefinition, 'kind' | 'folder'>,
 ): ImageFolderDefinition {
   return { kind: 'image-folder', folder, ...options };
+}
+
+/** A file of scores as an experiment's `network`. */
+export function scores(file: string, options: Omit<ScoresDefinition, 'kind' | 'file'> = {}): ScoresDefinition {
+  return { kind: 'scores', file, ...options };
 }

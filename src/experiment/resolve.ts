@@ -1,7 +1,9 @@
+import { dirname, isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
+import { knownCheckpoints } from '../checkpoints/known.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
-import { withCascadeGates } from './cascade.js';
+import { withDerivedGates } from './cascade.js';
 import { isPlain, type Plain, plainCopy, put, show, showKey } from './plain.js';
 import { type PresetName, presetNames } from './presets.js';
 import { type Experiment, type ExperimentSchema, experimentSchemaOf, presetsSchema } from './schema.js';
@@ -32,7 +34,7 @@ export function resolveExperiment(
   overrides: readonly Override[] = [],
   schema: ExperimentSchema = withoutAnalyses,
 ): Experiment {
-  const definition = plainCopy(exported, where);
+  const definition = seenFrom(definitionFolder(where), plainCopy(exported, where));
   if (!isPlain(definition)) {
     throw new InputError(
       `${where}: its default export is ${show(definition)}; valid: export default defineExperiment({...})`,
@@ -69,14 +71,42 @@ function sizesIn(presets: unknown): Sizes {
 const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
 
 /** The definition with what follows from what it says. */
-const completed = (definition: Plain): Plain => withCascadeGates(withValidationKind(definition));
+const completed = (definition: Plain): Plain => withDerivedGates(withValidationKind(definition));
 
-/** A validation that says its folds and not its kind is of the default one: `--set thresholds.validation.folds=5`. */
+/**
+ * A validation that says its folds and not its kind is of the default one: `--set thresholds.validation.folds=5`. Scores of
+ * other images to choose on are there to be chosen on.
+ */
 function withValidationKind(definition: Plain): Plain {
-  const { thresholds } = definition;
-  const validation = isPlain(thresholds) ? thresholds['validation'] : undefined;
-  if (!isPlain(thresholds) || !isPlain(validation) || validation['kind'] !== undefined) return definition;
-  return { ...definition, thresholds: { ...thresholds, validation: { ...validation, kind: 'cross-fit' } } };
+  const { thresholds, network } = definition;
+  if (!isPlain(thresholds)) return definition;
+  const choosing = isPlain(network) && network['kind'] === 'scores' && network['choosing'] !== undefined;
+  const { validation = choosing ? {} : undefined } = thresholds;
+  if (!isPlain(validation) || validation['kind'] !== undefined) return definition;
+  const kind = choosing ? 'held-out' : 'cross-fit';
+  return { ...definition, thresholds: { ...thresholds, validation: { ...validation, kind } } };
+}
+
+/** The folder of a definition's file; undefined for a name. @param nameOrPath what the command line has */
+export function definitionFolder(nameOrPath: string): string | undefined {
+  return /[\\/]|\.(?:[cm]?[jt]s|npz|safetensors|csv)$/i.test(nameOrPath) ? dirname(resolve(nameOrPath)) : undefined;
+}
+
+/** Keys of a definition whose texts are paths; a checkpoint may be the id of a known one. */
+const pathKeys = ['file', 'folder', 'choosing', 'checkpoint'];
+
+/** A definition with whole paths in the place of relative ones, which are seen from its own file. */
+function seenFrom(folder: string | undefined, value: unknown): unknown {
+  if (folder === undefined) return value;
+  if (Array.isArray(value)) return value.map((item: unknown) => seenFrom(folder, item));
+  if (!isPlain(value)) return value;
+  const result: Record<string, unknown> = {};
+  for (const [key, item] of Object.entries(value)) {
+    const isPath = pathKeys.includes(key) && typeof item === 'string' && item !== '' && !isAbsolute(item);
+    const isKnown = key === 'checkpoint' && knownCheckpoints.some(({ id }) => id === item);
+    put(result, key, isPath && !isKnown ? resolve(folder, item) : seenFrom(folder, item));
+  }
+  return result;
 }
 
 /** What is wrong with the presets that do not run now, as far as nothing else is to blame: no mistake waits for later. */

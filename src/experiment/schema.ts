@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { guaranteeMethods } from '../thresholds/guarantee.js';
 import { searchMethods } from '../thresholds/names.js';
-import { cascadeSchema, isCascade, learns, memberSchema, withCascadeGates } from './cascade.js';
+import { cascadeSchema, isCascade, isScores, learns, memberSchema, withDerivedGates } from './cascade.js';
 import { gatesSchema } from './gates.js';
-import { imageFolderSchema, onnxNetworkSchema } from './own-network.js';
+import { imageFolderSchema, onnxNetworkSchema, scoresSchema } from './own-network.js';
 import { presetNames } from './presets.js';
 import { choice, list, real, text, whole } from './rules.js';
 
@@ -94,7 +94,8 @@ const thresholds = z.strictObject(
   { error: 'an object: { margins: [0.01] }' },
 );
 
-const networks = "<architecture>-<dataset>, see: dgate list networks; onnxNetwork('model.onnx'), or cascade([...])";
+const networks =
+  "<architecture>-<dataset>, see: dgate list networks; onnxNetwork('model.onnx'), cascade([...]), or scores('scores.npz')";
 const images = "imageFolder('dir', { preprocess }), or a dataset, see: dgate list datasets";
 
 const seedList = 'a list of seeds: [0, 1, 2]';
@@ -107,9 +108,10 @@ const base = z.strictObject({
   title: text('one line of text', /^[^\n]+$/),
   /**
    * `<architecture>-<dataset>`, see `dgate list networks`; an ONNX file: `onnxNetwork('model.onnx')`; or several networks,
-   * one after the other, with gates inside or without: `cascade([{ network, checkpoint, gates }, ...])`.
+   * one after the other, with gates inside or without: `cascade([{ network, checkpoint, gates }, ...])`; or what the exits of
+   * any network said, without `gates` and `dataset`: `scores('scores.npz')`.
    */
-  network: z.union([text(networks, /^\S+$/), onnxNetworkSchema, cascadeSchema], { error: networks }),
+  network: z.union([text(networks, /^\S+$/), onnxNetworkSchema, cascadeSchema, scoresSchema], { error: networks }),
   /** Images of a user's ONNX network: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
   dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
   /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
@@ -188,7 +190,7 @@ export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 /** What does not fit between a cascade and the rest of its experiment. */
 function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: given }: Experiment): OptionProblem[] {
   if (!isCascade(network)) return [];
-  const derived = gatesSchema.parse(withCascadeGates({ network })['gates']);
+  const derived = gatesSchema.parse(withDerivedGates({ network })['gates']);
   const onnxOnly = network.networks.every((member) => typeof member.network !== 'string');
   const exits =
     'left out: an image can leave after each network of a cascade, and at the gates that a network has itself';
@@ -229,19 +231,48 @@ function gateProblems(
   ];
 }
 
+/** What does not fit between a file of scores and the rest of its experiment. */
+function scoresProblems(experiment: Experiment): OptionProblem[] {
+  const { network, gates: given, thresholds, analysis, baselines = [] } = experiment;
+  if (!isScores(network)) return [];
+  const derived = gatesSchema.parse(withDerivedGates({ network })['gates']);
+  const none = (['dataset', 'checkpoint', 'trainImages', 'testImages'] as const).map(
+    (key) => [experiment[key] !== undefined, key, experiment[key], 'left out: the file of scores is all'] as const,
+  );
+  const { kind } = thresholds.validation;
+  const all: (readonly [wrong: boolean, path: string, input: unknown, message: string])[] = [
+    ...none,
+    [JSON.stringify(given) !== JSON.stringify(derived), 'gates', given, 'left out: exits and costs are in the file'],
+    [baselines.length > 0, 'baselines', baselines, 'left out, or []: there are no images to run networks on'],
+    [analysis !== undefined && analysis.kind !== 'frontier', 'analysis', analysis, "{ kind: 'frontier' }, or left out"],
+    [
+      (kind === 'held-out') !== (network.choosing !== undefined),
+      'thresholds.validation',
+      thresholds.validation,
+      "{ kind: 'held-out' } with scores(file, { choosing }), { kind: 'cross-fit' } without",
+    ],
+  ];
+  return all.flatMap(([wrong, path, input, message]) => (wrong ? [{ path: path.split('.'), message, input }] : []));
+}
+
 /** What does not fit between the values of an experiment. */
 function problemsOf(experiment: Experiment): OptionProblem[] {
   const { network, dataset, checkpoint, gates, thresholds, analysis } = experiment;
   const { after } = gates;
   const { fixed, margins, budgets = [], disagreements = [], guarantee } = thresholds;
-  const isOwn = typeof network !== 'string' && !isCascade(network);
-  const problems: OptionProblem[] = [...cascadeProblems(experiment), ...gateProblems(['gates'], gates)];
+  const isOwn = typeof network !== 'string' && network.kind === 'onnx';
+  const problems: OptionProblem[] = [
+    ...cascadeProblems(experiment),
+    ...scoresProblems(experiment),
+    ...gateProblems(['gates'], gates),
+  ];
   const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {
     if (wrong) problems.push({ path: path.split('.'), message, input });
   };
   fixed.forEach((row, index) => {
     const valid = `${after.length === 1 ? 'one threshold' : `${after.length} thresholds`}, one for each gate`;
-    refuse(row.length !== after.length, `thresholds.fixed.${index}`, row, valid);
+    // How many exits a file of scores has is known once it is read.
+    refuse(row.length !== after.length && !isScores(network), `thresholds.fixed.${index}`, row, valid);
   });
   refuse(isOwn && dataset === undefined, 'dataset', undefined, images);
   const named = "left out: the network's name says it; with onnxNetwork(...) only";

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { InputError } from '../errors.js';
+import { isScores } from '../experiment/cascade.js';
 import { list, real, whole } from '../experiment/rules.js';
 import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
@@ -33,15 +35,17 @@ export type FrontierOptions = z.output<typeof options>;
  */
 export const frontier = defineAnalysis({
   options,
-  problems: ({ reference }, { gates }) => {
+  problems: ({ reference }, { gates, network }) => {
     const count = gates.after.length + 1;
-    if (reference === undefined || reference <= count) return [];
+    if (reference === undefined || reference <= count || isScores(network)) return [];
     return [{ path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
   },
   async compute(run, asked): Promise<Findings> {
     const { experiment, scores, features, plan } = run;
     const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
     const reference = referenceOf(plan, asked);
+    if (reference >= plan.costs.length)
+      throw new InputError(`analysis.reference: ${reference + 1}; valid: an exit, 1 to ${plan.costs.length}`);
     const frontiers = parts.map(({ selection }) => frontierOfAll(plan, selection));
     const searched = asked.margins.map((margin) => {
       const chosen = parts.map(({ selection }, i) => cheapest(frontiers[i]!, selection, reference, margin));

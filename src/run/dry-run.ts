@@ -33,6 +33,7 @@ export interface PlannedStage {
 /** What a run would compute and why. Opens checkpoint and images where they are here; fetches and computes nothing. */
 export async function plannedStages(context: RunContext, experiment: Experiment): Promise<PlannedStage[]> {
   const planned = await plan(experiment);
+  if (planned.given !== undefined) return []; // nothing of it takes long enough to be cached
   const missing = planned.user === undefined ? await missingInputs(context, experiment, planned) : [];
   if (missing.length > 0) return missing;
   const engine = new LazyEngine(experiment.engine);

@@ -36,7 +36,7 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
   const inputs = {
     experiment: {
       ...experiment,
-      network: withoutCheckpoints(experiment.network),
+      ...withoutPaths(experiment),
       checkpoint: undefined,
       engine: engine.entry.id,
     },
@@ -52,13 +52,22 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
   };
 }
 
-/** Where checkpoints lie does not count, only what is in them. */
-function withoutCheckpoints(network: Experiment['network']): unknown {
-  if (!isCascade(network)) return network;
-  const networks = network.networks.map(({ network: one, gates }) =>
-    gates === undefined ? one : { network: one, gates },
-  );
-  return { ...network, networks };
+/** Where files lie does not count, only what is in them. */
+function withoutPaths({ network, dataset, baselines }: Experiment) {
+  const left = <T extends object>(item: T | string, ...paths: readonly string[]): unknown =>
+    typeof item === 'string' ? item : { ...item, ...Object.fromEntries(paths.map((path) => [path, undefined])) };
+  const of = (one: Experiment['network']): unknown => {
+    if (!isCascade(one)) return left(one, 'file', 'choosing');
+    const networks = one.networks.map(({ network: member, gates }) =>
+      gates === undefined ? of(member) : { network: of(member), gates },
+    );
+    return { ...one, networks };
+  };
+  return {
+    network: of(network),
+    dataset: dataset && left(dataset, 'folder'),
+    baselines: baselines?.map((member) => ({ ...member, network: of(member.network) })),
+  };
 }
 
 /** What decides the result of a run that has not begun. Opens its network and its images, and computes nothing. */

@@ -3,7 +3,7 @@ import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
-import { learns } from '../experiment/cascade.js';
+import { isScores, learns } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { classCount } from '../networks/onnx.js';
 import type { RunContext } from './context.js';
@@ -77,6 +77,7 @@ export async function openImages(context: RunContext, experiment: Experiment, so
   }
   if (train === undefined) return { test };
   if (validation.kind === 'cross-fit') return { train: subset(train, trainImages, seed, 'trainImages'), test };
+  if (isScores(experiment.network)) return { heldOut: train, test };
   const held = await source.heldOut();
   const others = selectImages(train, allBut(held, train.count, source));
   return {

@@ -1,6 +1,6 @@
 import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
-import { isCascade } from '../experiment/cascade.js';
+import { isCascade, isScores } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops } from '../networks/flops.js';
@@ -9,6 +9,7 @@ import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pool
 import type { UserNetwork } from '../onnx/loaded.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
+import type { GivenScores } from './given-scores.js';
 import { type NetworkSource, openNetwork } from './source.js';
 
 /** An experiment checked against its network, with what each exit costs. */
@@ -19,6 +20,8 @@ export interface Plan {
   readonly members?: readonly Plan[];
   /** The network itself, where it is a user's ONNX file. */
   readonly user?: UserNetwork;
+  /** What its exits said, where there is no network but a file of scores. */
+  readonly given?: GivenScores;
   /** Where its gates sit; of a cascade `members` say it. */
   readonly places: readonly GatePlace[];
   /** Every way out in the order of its cost, the original classifier last. */
@@ -44,6 +47,7 @@ export interface Exit {
 export async function plan(experiment: Experiment): Promise<Plan> {
   const members = membersOf(experiment);
   if (members.length > 1) return cascadePlan(await eachInTurn(members, plan));
+  if (isScores(experiment.network)) return (await givenScores()).scoresPlan(experiment, experiment.network);
   const user = await userNetworkOf(experiment);
   const network = user?.network ?? networkByName(experiment.network as string);
   const { after, pooling } = experiment.gates;
@@ -70,9 +74,10 @@ export function costsOfExits({ costsOf, costs }: Pick<Plan, 'costs' | 'costsOf'>
 
 /** Only a user's ONNX file needs its readers, and ONNX Runtime before anything runs. */
 const userNetworks = () => import('./user-network.js');
+const givenScores = () => import('./given-scores.js');
 
 async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<UserNetwork | undefined> {
-  if (typeof network === 'string' || isCascade(network)) return undefined;
+  if (typeof network === 'string' || network.kind !== 'onnx') return undefined;
   const { id } = engineNamed(engine);
   if (!id.startsWith('ort-'))
     throw new InputError(`engine ${id}: runs no ONNX file; valid: ort-cpu, ort-webgpu, ort-cuda`);
@@ -86,6 +91,7 @@ export async function openSource(context: RunContext, experiment: Experiment, pl
     const members = membersOf(experiment);
     return cascadeSource(await eachInTurn(planned.members, (one, i) => openSource(context, members[i]!, one)));
   }
+  if (planned.given !== undefined) return (await givenScores()).scoresSource(planned.network, planned.given);
   if (planned.user !== undefined) return (await userNetworks()).userSource(planned.user, experiment, context);
   const { modelsRoot, progress } = context;
   return openNetwork(networkByName(planned.network.name), experiment.checkpoint, modelsRoot, progress);

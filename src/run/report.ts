@@ -1,6 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { visible } from '../escape.js';
+import { isScores } from '../experiment/cascade.js';
+import type { ScoresChoice } from '../experiment/own-network.js';
 import type { PresetName } from '../experiment/presets.js';
 import { claimLines } from '../report/claims.js';
 import { findingCells, renderColumns } from '../report/columns.js';
@@ -53,12 +55,16 @@ function runFacts(outcome: RunOutcome): [name: string, value: string][] {
   const { experiment, splits, source, engine, timing } = outcome;
   const speed = speedSource(timing);
   return [
-    ...(source.earlier === undefined ? gateFacts(outcome) : cascadeFacts(outcome, networksOf(source))),
+    ...(isScores(experiment.network)
+      ? scoresFacts(outcome, experiment.network)
+      : source.earlier === undefined
+        ? gateFacts(outcome)
+        : cascadeFacts(outcome, networksOf(source))),
     ['Validation', splits.validation],
     ...thresholdFacts(outcome),
     ['Test', `${splits.test.toLocaleString('en')} images`],
     ...leftOutFacts(outcome),
-    ['Seed', `${experiment.seed}; engine ${engine.entry.id}`],
+    ['Seed', `${experiment.seed}${isScores(experiment.network) ? '' : `; engine ${engine.entry.id}`}`],
     ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
   ];
 }
@@ -87,6 +93,17 @@ function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): [
       `one after the other; confidence ${experiment.gates.confidence}${gates.length === 0 ? '; nothing is trained' : ''}`,
     ],
     ...(gates.length === 0 ? [] : [trainFact(splits.train)]),
+  ];
+}
+
+function scoresFacts({ source, exitCosts, flops }: RunOutcome, { confidence }: ScoresChoice): [string, string][] {
+  const costs = exitCosts.map((cost) => `${+(100 * (cost / flops.flops)).toFixed(2)} %`).join(', ');
+  return [
+    [
+      'Scores',
+      `${source.network.name} (sha256 ${source.checkpoint.sha256.slice(0, 12)}), exits that cost ${costs} of the last`,
+    ],
+    ['', `confidence as given, or ${confidence} of logits; nothing is trained and no network is run`],
   ];
 }
 

@@ -1,4 +1,4 @@
-import { isCascade } from '../experiment/cascade.js';
+import { isCascade, isScores } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
@@ -140,11 +140,14 @@ async function secondsOf(results: readonly ({ readonly entry: Entry } | undefine
 
 function describeSplits(experiment: Experiment, images: Images): Splits {
   const { validation } = experiment.thresholds;
+  const { network } = experiment;
   return {
     train: images.train?.count ?? 0,
     validation:
       validation.kind === 'held-out'
-        ? `${images.heldOut?.count} training images that ${isCascade(experiment.network) ? 'no network has learnt from, named by their checkpoints' : 'the network has not learnt from, named by its checkpoint'}`
+        ? isScores(network)
+          ? `${images.heldOut?.count} images of ${network.choosing}`
+          : `${images.heldOut?.count} training images that ${isCascade(network) ? 'no network has learnt from, named by their checkpoints' : 'the network has not learnt from, named by its checkpoint'}`
         : `cross-fit, ${validation.folds} folds of the test images: each fold is reported with thresholds chosen on ` +
           `the other${validation.folds > 2 ? 's' : ''} (seed ${experiment.seed})`,
     test: images.test.count,

@@ -5,7 +5,7 @@ import type { Entry } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract, extractLater } from './extract.js';
-import type { FeatureSet } from './features.js';
+import { FeatureSet } from './features.js';
 import { hashesOf, type Images, imagesOfAll, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
 import { scoreImages, scoresEntry } from './score.js';
@@ -72,10 +72,15 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     eachInTurn(opened, (one) =>
       mapSplits(one.images, (split, label) => make(context, one.source, split, one.plan.places, engine, label)),
     );
-  const lazy = await setsOf(extractLater);
-  const sets = (await canWait(context, experiment, images, lazy, engine))
-    ? lazy
-    : await timed('extract', () => setsOf(extract));
+  const { given } = planned;
+  const lazy =
+    given === undefined
+      ? await setsOf(extractLater)
+      : [await mapSplits(images, (split) => givenFeatures(context, split))];
+  const sets =
+    given !== undefined || (await canWait(context, experiment, images, lazy, engine))
+      ? lazy
+      : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
   const { heldOut } = features;
   // Without the images that could not be decoded, so that positions mean the same in images, features and scores.
@@ -95,6 +100,8 @@ export async function openStages(context: RunContext, experiment: Experiment): P
       timed('train', () => trainGates(within, as, trainingSets(sets), engine, wanted)),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
+        if (given !== undefined)
+          return { test: given.test.scores, ...(given.heldOut && { heldOut: given.heldOut.scores }) };
         const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
           scoreImages(within, setsIn(sets, split), gates, confidence, label);
         const held = heldOut && (await scoresOf('heldOut', 'held-out'));
@@ -116,6 +123,10 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     timed,
   };
 }
+
+/** Of images whose scores are given: there are no features, only their number and classes. */
+const givenFeatures = ({ store }: RunContext, { sha256, count, classes }: ImageSource): FeatureSet =>
+  new FeatureSet(store.entry('features', { scores: sha256 }), count, classes.length, []);
 
 /**
  * Whether extraction can wait: some features are not in the cache, but the gates that were trained on them and all

@@ -45,6 +45,10 @@ const oneAfterTheOther = {
   network: { kind: 'cascade', networks: two, confidence: 'entropy' },
   thresholds: right.thresholds,
 };
+const ofScores = {
+  ...oneAfterTheOther,
+  network: { kind: 'scores', file: 'a.npz', choosing: 'b.npz', confidence: 'entropy' },
+};
 const groups = { animal: ['cat'], vehicle: ['truck'] };
 const analyses = {
   'shallow-errors': { kind: 'shallow-errors', classes: ['cat'], groups },
@@ -105,6 +109,7 @@ const fields: Readonly<Record<string, Field>> = {
   ...preprocessing('network'),
   'network.networks': list([], [two[0]], ['resnet20-cifar10', 'resnet56-cifar10'], [{ ...two[0], seed: 1 }, two[1]]),
   'network.confidence': text('margin', 'MAX'),
+  'network.choosing': text(),
   'dataset.kind': text('folder', 'onnx'),
   'dataset.folder': text(),
   ...preprocessing('dataset'),
@@ -245,7 +250,9 @@ function withField(path: string): Definition[] {
     );
     return kinds.map((analysis) => ({ ...right, analysis }));
   }
-  if (/^network\.(networks|confidence)/.test(path)) return [oneAfterTheOther];
+  if (path === 'network.choosing') return [ofScores];
+  if (path === 'network.confidence') return [oneAfterTheOther, ofScores];
+  if (path === 'network.networks') return [oneAfterTheOther];
   if (/^(network|dataset)\./.test(path)) return [own];
   if (path === 'thresholds.guarantee.disagreement') return [at('thresholds.guarantee', right, { disagreement: 0.01 })];
   if (path.startsWith('thresholds.guarantee')) return [at('thresholds.guarantee', right, { drop: 0.01 })];
@@ -410,7 +417,7 @@ describe('a definition that its types did not check', () => {
 
   it("everything wrong at once in a user's network and images is one message too", () => {
     const inside = Object.keys(fields).filter((path) =>
-      /^(network|dataset)\.(?!kind$|preprocess$|networks$|confidence$)/.test(path),
+      /^(network|dataset)\.(?!kind$|preprocess$|networks$|confidence$|choosing$)/.test(path),
     );
     const all = inside.reduce<Definition>((definition, path) => at(path, definition, null), own);
     const found = problems(all);

@@ -50,6 +50,36 @@ describe('loadDefinition', () => {
     }
   });
 
+  it('sees paths from the file that has them, and names the whole path that was tried', async () => {
+    await mkdir(join(folder, 'deep'), { recursive: true });
+    const network = {
+      kind: 'cascade',
+      networks: [{ network: { kind: 'onnx', file: 'a.onnx' } }, { network: 'resnet56-cifar10', checkpoint: './b.th' }],
+    };
+    const all = {
+      name: 'mine',
+      title: 'Mine',
+      network,
+      thresholds: { margins: [0.01] },
+      baselines: [{ network: 'resnet20-cifar10', checkpoint: 'akamaster-resnet20-cifar10' }],
+    };
+    const { exported, where } = await loadDefinition(
+      await write('deep/paths.mjs', `export default ${JSON.stringify(all)};`),
+    );
+    const override = {
+      path: 'network.networks',
+      value: [network.networks[0], { network: 'resnet56-cifar10', checkpoint: './b.th' }],
+    };
+    const found = JSON.parse(JSON.stringify(resolveExperiment(exported, where, 'laptop')));
+    expect(found.network.networks[0].network.file).to.equal(join(folder, 'deep', 'a.onnx'));
+    expect(found.network.networks[1].checkpoint).to.equal(join(folder, 'deep', 'b.th'));
+    expect(found.baselines[0].checkpoint).to.equal('akamaster-resnet20-cifar10'); // a known one
+    const given = JSON.parse(JSON.stringify(resolveExperiment(exported, where, 'laptop', [override])));
+    expect(given.network.networks[1].checkpoint).to.equal('./b.th'); // of the command line: as seen from where it runs
+    const error = await rejection(plan(resolveExperiment(exported, where, 'laptop')));
+    expect(error.message).to.contain(`${join(folder, 'deep', 'a.onnx')}: no such file`);
+  });
+
   const typed = `import { defineExperiment } from 'dgate';\nexport default defineExperiment(${definition});`;
   for (const name of ['own.ts', 'own.mts', 'own.mjs', 'esm/own.ts', 'esm/own.js']) {
     it(`${name}, which no package surrounds, may import from dgate`, async () => {
