@@ -10,7 +10,6 @@ import { withRepair } from '../run/run.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { type NetworkSource, networksOf } from '../run/source.js';
 import { openStages, type SplitFeatures } from '../run/stages.js';
-import { canonicalJson } from '../store/files.js';
 import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
@@ -85,23 +84,13 @@ function endOf({ network }: Exit, { test: { classes } }: SplitFeatures): PlacedG
 async function loadedFrom(source: NetworkSource, { exits }: Plan, all: readonly PlacedGate[]): Promise<GatedSource> {
   if (source.earlier === undefined) return source.lowered();
   const members: LoadedMember[] = [];
-  for (const [i, { network, preprocessing, lowered }] of networksOf(source).entries()) {
-    const pixels = ({ network: { input }, preprocessing: { mean: _, std: __, ...geometry } }: PixelsOf): string =>
-      canonicalJson([input, geometry]);
-    if (pixels({ network, preprocessing }) !== pixels(source)) {
-      const size = ({ input: { width, height } }: PixelsOf['network']): string => `${width} x ${height}`;
-      throw new InputError(
-        `cascade: ${network.name} (${size(network)}) and ${source.network.name} (${size(source.network)}) prepare their pixels differently; ` +
-          'valid in one graph: the same size, crop and order of channels',
-      );
-    }
+  for (const [i, { preprocessing, resizing, misfit, lowered }] of networksOf(source).entries()) {
+    if (misfit !== undefined) throw new InputError(misfit);
     const gates = all.filter((_, k) => exits[k]!.network === i && exits[k]!.place !== undefined);
-    members.push({ loaded: await lowered(), preprocessing, gates, isCut: false });
+    members.push({ loaded: await lowered(), preprocessing, gates, isCut: false, ...(resizing && { resizing }) });
   }
-  return { network: source.network, members };
+  return { network: source.network, given: source.preprocessing, members };
 }
-
-type PixelsOf = Pick<NetworkSource, 'network' | 'preprocessing'>;
 
 function everyImage({ count }: Scores): Int32Array {
   return Int32Array.from({ length: count }, (_, i) => i);

@@ -128,7 +128,7 @@ const operators = new Set([
   ...knownOperators,
   ...(
     'Add ArgMax AveragePool BatchNormalization Cast Concat Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
-    'GreaterOrEqual Identity If LogSoftmax MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
+    'Floor GreaterOrEqual Identity If LogSoftmax MatMul MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
     'Shape Size Slice Softmax Split Sub TopK'
   ).split(' '),
 ]);

@@ -1,4 +1,5 @@
 import type { Preprocessing } from '../data/preprocess.js';
+import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resized.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { stageShapes } from '../networks/network.js';
@@ -12,7 +13,7 @@ import {
   writeExits,
 } from './gated-exits.js';
 import { userParts } from './graph/parts.js';
-import { dialectOf, type GatedSource, isUser, type LoadedCascade } from './loaded.js';
+import { dialectOf, type GatedSource, isUser, type LoadedCascade, type LoadedMember } from './loaded.js';
 import { writeClassifier, writeLayers, writePooling } from './network.js';
 import { dataTypes } from './proto.js';
 
@@ -63,9 +64,15 @@ export function gatedModel(
  *
  * @param type of the pixels: bytes 0-255, or floats that are normalised for the last network
  */
-function cascadeParts({ members }: LoadedCascade, type: 'uint8' | 'float'): Parts {
-  const given = members.at(-1)!.preprocessing;
-  const write = type === 'uint8' ? writeNormalisation : writeRenormalisation(given);
+function cascadeParts({ members, given }: LoadedCascade, type: 'uint8' | 'float'): Parts {
+  const write = (builder: GraphBuilder, pixels: string, { preprocessing, resizing }: LoadedMember): string => {
+    if (resizing === undefined) {
+      if (type === 'uint8') return writeNormalisation(builder, pixels, preprocessing);
+      return writeRenormalisation(builder, pixels, given, preprocessing);
+    }
+    const bytes = type === 'uint8' ? pixels : writeBytes(builder, pixels, given);
+    return writeNormalisation(builder, writeResized(builder, bytes, resizing), preprocessing);
+  };
   const networks = members.map(({ loaded, gates }) => networkParts(loaded, gates));
   const all = networks.flatMap(({ count }, network) => {
     const exits = members[network]!.isCut ? count - 1 : count;
@@ -81,7 +88,7 @@ function cascadeParts({ members }: LoadedCascade, type: 'uint8' | 'float'): Part
       const { network, part, isLast } = all[position]!;
       const pixels = inputs.at(-1)!;
       const { distances, next } = builder.prefixed(`network${network + 1}/`, () => {
-        const start = part === 0 ? write(builder, pixels, members[network]!.preprocessing) : inputs[0]!;
+        const start = part === 0 ? write(builder, pixels, members[network]!) : inputs[0]!;
         return networks[network]!.write(builder, part, [start]);
       });
       if (network === members.length - 1) return { distances, next };
@@ -144,15 +151,47 @@ function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }
 }
 
 /** Pixels that were normalised in one way, normalised in another; nothing where both are the same. */
-const writeRenormalisation =
-  (from: Preprocessing) =>
-  (builder: GraphBuilder, pixels: string, to: Preprocessing): string => {
-    if (from.mean.join() === to.mean.join() && from.std.join() === to.std.join()) return pixels;
-    const factor = from.std.map((std, i) => std / to.std[i]!);
-    const shift = from.mean.map((mean, i) => (mean - to.mean[i]!) / to.std[i]!);
-    const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', factor)]);
-    return builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)]);
+function writeRenormalisation(builder: GraphBuilder, pixels: string, from: Preprocessing, to: Preprocessing): string {
+  if (from.mean.join() === to.mean.join() && from.std.join() === to.std.join()) return pixels;
+  const factor = from.std.map((std, i) => std / to.std[i]!);
+  const shift = from.mean.map((mean, i) => (mean - to.mean[i]!) / to.std[i]!);
+  const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', factor)]);
+  return builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)]);
+}
+
+/** The bytes that normalised pixels were made of: the nearest whole numbers, as floats. */
+function writeBytes(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
+  const ofByte = (values: readonly number[]): number[] => values.map((value) => 255 * value);
+  const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', ofByte(std))]);
+  const added = builder.node('Add', [
+    scaled,
+    perChannel(
+      builder,
+      'pixel_shift',
+      ofByte(mean).map((mean) => mean + 0.5),
+    ),
+  ]);
+  return builder.node('Floor', [added]);
+}
+
+/** What `resizedImages` does. Every number is exact in float32: whole ones below 2^24, and those divided by a power of two. */
+function writeResized(builder: GraphBuilder, pixels: string, { from, to, field, isReversed }: Resizing): string {
+  const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
+  const ordered = isReversed
+    ? builder.node('Gather', [floats, builder.ints('reversed', [2, 1, 0])], { axis: 1 })
+    : floats;
+  const average = (name: string, inputs: (weights: string) => string[], length: number, size: number): string => {
+    const down = sideWeights(length, size, field);
+    // The width is multiplied from the right, with the weights transposed.
+    const weights = name === 'across' ? down.map((_, k) => down[(k % size) * length + Math.floor(k / size)]!) : down;
+    const dims = name === 'across' ? [length, size] : [size, length];
+    const sums = builder.node('MatMul', inputs(builder.constant(`resize_${name}`, weights, dims)));
+    const scaled = builder.node('Mul', [sums, builder.constant('resize_scale', Float32Array.of(1 / WEIGHT_SUM), [])]);
+    return builder.node('Floor', [builder.node('Add', [scaled, builder.constant('half', Float32Array.of(0.5), [])])]);
   };
+  const narrowed = average('across', (weights) => [ordered, weights], from.width, to.width);
+  return average('down', (weights) => [weights, narrowed], from.height, to.height);
+}
 
 const perChannel = (builder: GraphBuilder, name: string, values: readonly number[]): string =>
   builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);

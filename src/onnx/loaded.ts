@@ -1,4 +1,5 @@
 import type { Preprocessing } from '../data/preprocess.js';
+import type { Resizing } from '../data/resized.js';
 import { InputError } from '../errors.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { LoweredNetwork } from '../networks/lower.js';
@@ -22,6 +23,8 @@ export type NetworkOutputs = 'features' | 'features and logits';
 export interface LoadedCascade {
   /** The last one. */
   readonly network: LoadedNetwork['network'];
+  /** How images are prepared where they are not given as bytes: the last one's way. */
+  readonly given: Preprocessing;
   readonly members: readonly LoadedMember[];
 }
 
@@ -29,6 +32,8 @@ export interface LoadedCascade {
 export interface LoadedMember {
   readonly loaded: LoadedNetwork;
   readonly preprocessing: Preprocessing;
+  /** From the pixels that the graph takes to its own; absent where they are the same. */
+  readonly resizing?: Resizing;
   readonly gates: readonly PlacedGate[];
   /** Whether it ends at the last of its gates, which takes the place of its classifier. */
   readonly isCut: boolean;

@@ -1,6 +1,7 @@
 import type { ImageSource, PublishedSplit } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
+import { resizedImages } from '../data/resized.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
 import { isScores, learns } from '../experiment/cascade.js';
@@ -33,7 +34,9 @@ export async function openSplit(
     progress.note(`${dataset.name}: not in the cache; fetching it from ${dataset.sources[0]}`);
     await dataset.fetch({ root: dataRoot, from: dataset.sources[0]!, progress, download });
   }
-  return dataset.load(dataRoot, split, source.preprocessing);
+  const { resizing } = source;
+  if (resizing === undefined) return dataset.load(dataRoot, split, source.preprocessing);
+  return resizedImages(await dataset.load(dataRoot, split, resizing.preprocessing), resizing);
 }
 
 /** A network of an experiment with its images: of a cascade one of several, else the only one. */

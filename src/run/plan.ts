@@ -1,3 +1,5 @@
+import { type Geometry, geometryOf, usualGeometry } from '../data/image-folder/geometry.js';
+import { datasetNamed } from '../data/registry.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
 import { isCascade, isScores } from '../experiment/cascade.js';
@@ -7,6 +9,7 @@ import { linearFlops, type NetworkFlops } from '../networks/flops.js';
 import { type AnyNetwork, classCount, flopsOf } from '../networks/onnx.js';
 import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
 import type { UserNetwork } from '../onnx/loaded.js';
+import { canonicalJson } from '../store/files.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { GivenScores } from './given-scores.js';
@@ -89,8 +92,15 @@ async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<
 export async function openSource(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
   if (planned.members !== undefined) {
     const members = membersOf(experiment);
-    return cascadeSource(await eachInTurn(planned.members, (one, i) => openSource(context, members[i]!, one)));
+    const sources = await eachInTurn(planned.members, (one, i) => openAlone(context, members[i]!, one));
+    return cascadeSource(sources, geometryIn(context, members));
   }
+  const source = await openAlone(context, experiment, planned);
+  if (source.misfit !== undefined) throw new InputError(source.misfit);
+  return source;
+}
+
+async function openAlone(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
   if (planned.given !== undefined) return (await givenScores()).scoresSource(planned.network, planned.given);
   if (planned.user !== undefined) return (await userNetworks()).userSource(planned.user, experiment, context);
   const { modelsRoot, progress } = context;
@@ -165,9 +175,11 @@ export function sameClasses(networks: readonly AnyNetwork[], where: string): voi
   );
 }
 
-/** A cascade as the source of its last network, whose answers are the original's. @param members in order */
-function cascadeSource(members: readonly NetworkSource[]): NetworkSource {
-  const last = members.at(-1)!;
+/** A cascade as the source of its last network, whose answers are the original's. @param given its networks, in order */
+function cascadeSource(given: readonly NetworkSource[], geometryOf: GeometryOf): NetworkSource {
+  const last = given.at(-1)!;
+  if (last.misfit !== undefined) throw new InputError(last.misfit);
+  const members = given.map((member) => withPixelsOf(last, member, geometryOf));
   let held: Promise<Int32Array> | undefined;
   const heldOut = (): Promise<Int32Array> => {
     held ??= sharedHeldOut(members);
@@ -175,6 +187,44 @@ function cascadeSource(members: readonly NetworkSource[]): NetworkSource {
   };
   const modules = [...new Set(members.flatMap((member) => member.modules))];
   return { ...last, modules, heldOut, earlier: members.slice(0, -1).map((member) => ({ ...member, heldOut })) };
+}
+
+/**
+ * A network of a cascade that takes pixels of another size, crop or order of channels: it sees those of the last network, its own
+ * share of them, brought to its size.
+ *
+ * @param geometryOf how a network's images are cut; undefined where they are of one size
+ * @throws InputError where its own images do not fit it and those cannot be made to
+ */
+function withPixelsOf(last: NetworkSource, given: NetworkSource, geometryOf: GeometryOf): NetworkSource {
+  const { misfit, ...member } = given;
+  const [base, own] = [geometryOf(last), geometryOf(given)];
+  const [from, to] = [last.network.input, member.network.input];
+  if (canonicalJson([from, base ?? null]) === canonicalJson([to, own ?? null])) return given;
+  if (from.channels !== to.channels || base?.squash !== own?.squash) {
+    if (misfit !== undefined) throw new InputError(misfit);
+    const differ = `${member.network.name} and ${last.network.name} prepare their pixels differently`;
+    return { ...member, misfit: `cascade: ${differ}; valid in one graph: as many channels, and both squash or crop` };
+  }
+  const seen = (geometry: Geometry | undefined): number =>
+    geometry === undefined ? 1 : geometry.crop / geometry.resize;
+  const size = ({ height, width }: AnyNetwork['input']) => ({ height, width });
+  const field = misfit === undefined ? Math.min(1, seen(own) / seen(base)) : 1;
+  const isReversed = base?.order !== own?.order;
+  const resizing = { from: size(from), to: size(to), field, isReversed, preprocessing: last.preprocessing };
+  return { ...member, resizing, modules: [...member.modules, 'data/resized'] };
+}
+
+type GeometryOf = (source: NetworkSource) => Geometry | undefined;
+
+/** How images are cut: those of folders and of ImageNet, which differ in size. */
+function geometryIn({ datasets }: RunContext, members: readonly Experiment[]): GeometryOf {
+  const isFolder = members.some(({ dataset }) => typeof dataset === 'object');
+  return ({ dataset, network, preprocessing }) => {
+    const { preprocessing: usual } = dataset ?? datasetNamed(network.dataset, datasets);
+    if (!isFolder && usual.crop === undefined) return undefined;
+    return geometryOf(preprocessing, geometryOf(usual, usualGeometry));
+  };
 }
 
 /** Positions of the training images that none of these networks has learnt from. @throws InputError where there is none */

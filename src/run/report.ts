@@ -84,7 +84,10 @@ function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): [
     ...sources.flatMap((source, i): [string, string][] => {
       const cost = exitCosts[ends[i]!]! - (exitCosts[ends[i - 1] ?? -1] ?? 0);
       const own = gates.filter(({ network }) => network === i);
-      const fact = `${networkFact(source)}, ${(cost / 1e9).toPrecision(3)} GFLOPs`;
+      const { to, from } = source.resizing ?? {};
+      const resized =
+        to && from && `, sees ${from.width} x ${from.height} pixels brought to ${to.width} x ${to.height}`;
+      const fact = `${networkFact(source)}, ${(cost / 1e9).toPrecision(3)} GFLOPs${resized ?? ''}`;
       const inside = own.length === 0 ? [] : [`with gates ${gateWords(own, members[i]!.gates)}`];
       return [[i === 0 ? 'Networks' : '', fact], ...inside.map((words): [string, string] => ['', words])];
     }),

@@ -12,6 +12,7 @@ import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../
 import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
+import type { Resizing } from '../data/resized.js';
 import { InputError } from '../errors.js';
 import { findOddNumber, parseJson } from '../json.js';
 import { lowerNetwork } from '../networks/lower.js';
@@ -33,6 +34,10 @@ export interface NetworkSource {
   readonly dataset?: Dataset;
   readonly checkpoint: CheckpointFile;
   readonly preprocessing: Preprocessing;
+  /** In a cascade, where its pixels are made of those of the last network, so that one graph can do the same. */
+  readonly resizing?: Resizing & { readonly preprocessing: Preprocessing };
+  /** Why it cannot take the images of its dataset; in a cascade, why not the pixels of the last network. */
+  readonly misfit?: string;
   /** Modules below `src` that read its weights and its images: part of the identity of its features. */
   readonly modules: readonly string[];
   /**

@@ -70,7 +70,7 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
       ? dataset.preprocessing
       : preprocessingNamed(choice.preprocess as string | Preprocessing);
   checkPreprocessing(preprocessing);
-  checkFit(network, dataset, preprocessing);
+  const misfit = checkFit(network, dataset, preprocessing);
   checkBytes(graph.model, preprocessing);
   const { path, sha256 } = graph.model.file;
   if (graph.notes.length > 0) context.progress.note(`${path}: changed on reading: ${graph.notes.join('; ')}`);
@@ -80,6 +80,7 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
     checkpoint: { path, sha256, known: undefined },
     modules: ['run/user-network'],
     preprocessing,
+    ...(misfit !== undefined && { misfit }),
     heldOut: () => {
       const valid = "valid: thresholds.validation { kind: 'cross-fit' }";
       return Promise.reject(
@@ -104,7 +105,12 @@ function checkBytes({ input, file }: UserModel, { mean, std }: Preprocessing): v
   throw new InputError(`${file.path}: takes bytes and normalises them itself; ${valid}`);
 }
 
-function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, preprocessing: Preprocessing): void {
+/** @returns what is wrong with the size. @throws InputError where classes or channels do not fit */
+function checkFit(
+  { name, input, classes }: OnnxNetwork,
+  dataset: Dataset,
+  preprocessing: Preprocessing,
+): string | undefined {
   const problems: string[] = [];
   if (dataset.classes.length !== classes) {
     problems.push(
@@ -122,11 +128,8 @@ function checkFit({ name, input, classes }: OnnxNetwork, dataset: Dataset, prepr
       `${name}: takes ${channels} channels, images of ${dataset.name} have ${dataset.input.channels}${valid}`,
     );
   }
-  if (height !== side || width !== side) {
-    const resize = Math.round((height * 8) / 7);
-    problems.push(
-      `${name}: takes ${height} x ${width} pixels, ${dataset.name} gives ${side} x ${side}; valid: preprocess { mean, std, resize: ${resize}, crop: ${height} }, or an export for ${side} x ${side}`,
-    );
-  }
   if (problems.length > 0) throw new InputError(problems);
+  if (height === side && width === side) return undefined;
+  const resize = Math.round((height * 8) / 7);
+  return `${name}: takes ${height} x ${width} pixels, ${dataset.name} gives ${side} x ${side}; valid: preprocess { mean, std, resize: ${resize}, crop: ${height} }, or an export for ${side} x ${side}`;
 }

@@ -1,6 +1,7 @@
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import sharp from 'sharp';
 import { loadInBuckets } from '../../src/engines/onnxruntime/cuda-buckets.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { loadGatedFile } from '../../src/engines/onnxruntime/gated-file.js';
@@ -14,6 +15,7 @@ import { networkByName } from '../../src/networks/catalogue.js';
 import { readGatedFile } from '../../src/onnx/gated-file.js';
 import { decodeModel } from '../../src/onnx/proto.js';
 import { silent } from '../../src/progress.js';
+import { Random } from '../../src/random.js';
 import { writeExported } from '../onnx/exported-graph.js';
 import { generatedTensors } from '../parity.js';
 import { makeWorkplace, type Workplace, writeTinyCheckpoint } from '../run/workplace.js';
@@ -123,5 +125,98 @@ describe('a cascade as one graph', () => {
         prefix,
       ).to.have.length.above(20);
     }
+  });
+
+  describe('with networks that take other pixels', () => {
+    const stored = { mean: [0.45, 0.5, 0.4], std: [0.3, 0.25, 0.2] };
+    const files: string[] = [];
+    /** ResNet-20's layers on images of another size. */
+    async function sized(name: string, height: number, width = height): Promise<string> {
+      const network = networkByName(name);
+      const input = { ...network.input, height, width };
+      files.push(await writeExported({ ...network, input }, generatedTensors(network)));
+      return files.at(-1)!;
+    }
+    after(() => Promise.all(files.map((file) => rm(dirname(file), { recursive: true }))));
+
+    async function agree(definition: Record<string, unknown>, images: number, name: string): Promise<void> {
+      const experiment = resolveExperiment(
+        { name: 'c', title: 'c', thresholds: { margins: [0.05, 0.3] }, ...definition },
+        'c',
+        'laptop',
+      );
+      const out = join(place.folder, `${name}.onnx`);
+      await exportGated(place.context, experiment, { out, preset: 'laptop', row: 2 });
+      const opened = await openGated(place.context, experiment);
+      const file = await loadGatedFile(readGatedFile(await readFile(out), out), out, openInProcess(out));
+      const gated = await (await OnnxRuntimeCpu.create(1)).loadGated(await opened.lowered(), opened.gates, 'softmax');
+      const somewhere = opened.scores.confidences.map((of) => of.toSorted()[Math.round(of.length / 2)]!);
+      for (const batch of [1, 5]) {
+        const found = await comparePixels(opened, file, somewhere, { batch });
+        // The pixels are the same, bit for bit: what differs is the rounding of convolutions.
+        expect(found.largestDifference, name).to.be.below(1e-4);
+        expect([found.same + found.near, found.different], name).to.deep.equal([images, []]);
+        const row = { ...opened.rows[0]!, thresholds: opened.parts.map(() => somewhere) };
+        const dynamic = await compareDynamic(opened, gated, row, { batch, progress: silent });
+        expect([dynamic.same + dynamic.near, dynamic.different], name).to.deep.equal([images, []]);
+      }
+      await gated.close();
+      await file.close();
+    }
+
+    it('brings images of one size to the size of each, smaller, larger and not square, as the cache has them', async () => {
+      const networks = [
+        { network: { kind: 'onnx', file: await sized(small!, 20, 17), preprocess: stored } },
+        {
+          network: { kind: 'onnx', file: await sized(small!, 40), preprocess: stored },
+          gates: { after: [1], epochs: 1 },
+        },
+        { network: large, checkpoint: join(place.folder, 'large') },
+      ];
+      await agree({ network: { kind: 'cascade', networks } }, 40, 'one size');
+      // The last network's images must fit it: the others' are made of them.
+      const turned = {
+        kind: 'cascade',
+        networks: [{ network: small, checkpoint: join(place.folder, 'small') }, networks[1]!],
+      };
+      const refused = resolveExperiment(
+        { name: 'c', title: 'c', thresholds: { margins: [0] }, network: turned },
+        'c',
+        'laptop',
+      );
+      expect(String(await openGated(place.context, refused).catch(String))).to.match(
+        /takes 40 x 40 pixels, cifar10 gives 32 x 32/,
+      );
+    });
+
+    it('sees of photographs what each network sees of them, in its own order of channels', async () => {
+      const folder = join(place.folder, 'photographs');
+      const random = new Random(4, 'photographs');
+      for (let c = 0; c < 10; c++) {
+        await mkdir(join(folder, `class${c}`), { recursive: true });
+        for (let i = 0; i < 8; i++) {
+          const [width, height] = [30 + random.below(40), 30 + random.below(40)];
+          const raw = Buffer.from(Uint8Array.from({ length: width * height * 3 }, () => random.below(256)));
+          const image = sharp(raw, { raw: { width, height, channels: 3 } }).blur(2);
+          await image.png().toFile(join(folder, `class${c}`, `${i}.png`));
+        }
+      }
+      const [first, second] = [await sized(small!, 16), await sized(large!, 28)];
+      const networks = [
+        { network: { kind: 'onnx', file: first, preprocess: { ...stored, resize: 20, crop: 16, order: 'bgr' } } },
+        { network: { kind: 'onnx', file: second, preprocess: { ...stored, resize: 32, crop: 28 } } },
+      ];
+      const dataset = { kind: 'image-folder', folder, preprocess: { ...stored, resize: 32, crop: 28 }, testShare: 0.5 };
+      await agree({ network: { kind: 'cascade', networks }, dataset }, 40, 'photographs');
+      const squashed = { ...networks[0]!.network, preprocess: { ...stored, resize: 16, crop: 16, squash: true } };
+      const network = { kind: 'cascade', networks: [{ network: squashed }, networks[1]!] };
+      const definition = { name: 'c', title: 'c', thresholds: { margins: [0] }, network, dataset };
+      const out = join(place.folder, 'squashed.onnx');
+      const refused = exportGated(place.context, resolveExperiment(definition, 'c', 'laptop'), {
+        out,
+        preset: 'laptop',
+      });
+      expect(String(await refused.catch(String))).to.match(/prepare their pixels differently; valid in one graph/);
+    });
   });
 });
