@@ -64,8 +64,7 @@ export function weightsOf(
   if (whole.length > 1) {
     const keys = whole.map(keyOf);
     throw new InputError(
-      `${where}: ${whole.length} sets of weights fit: ${keys.join(', ')}; choose one: ` +
-        `dgate model import FILE --key ${keys[0]} --network ... --out ...`,
+      `${where}: ${whole.length} sets of weights fit: ${keys.join(', ')}; choose one: --key ${keys[0]}`,
     );
   }
   const best = whole[0] ?? pairings.reduce((a, b) => (isBetter(b, a) ? b : a));

@@ -11,7 +11,7 @@ import { counted } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { openContext } from './context.js';
-import type { CheckOptions } from './options.js';
+import { type CheckOptions, optionOverrides } from './options.js';
 import { print, printJson } from './output.js';
 import { resolveAll } from './run-experiments.js';
 
@@ -19,11 +19,8 @@ import { resolveAll } from './run-experiments.js';
 export async function checkExperiments(options: CheckOptions): Promise<void> {
   const folder = resolve(options.baseline ?? join(options.results ?? 'results', 'baseline'));
   const names = options.experiment?.length ? options.experiment : await namesWithBaseline(folder);
-  const { preset, set, json, checkpoint, engine } = options;
-  const overrides = Object.entries({ checkpoint, engine }).flatMap(([path, value]) =>
-    value === undefined ? [] : [{ path, value }],
-  );
-  const settings = [...set.map(parseSetting), ...overrides];
+  const { preset, set, json } = options;
+  const settings = [...set.map(parseSetting), ...optionOverrides(options)];
   const experiments = await resolveAll(names, preset, settings);
   const baselines = await readAll(experiments, folder, options.update);
   const context = await openContext(options);

@@ -33,11 +33,18 @@ function numeric(describe: string, parse: (text: string) => number | undefined) 
   return { string: true, number: true, requiresArg: true, describe, coerce } as const;
 }
 
+/** Which weights of a file are taken, and what of it is left out. */
+export const weightsOptions = {
+  key: textOption('where in the file the weights are, if several fit: state_dict.teacher'),
+  ignore: textOption("names in the file that are left out: '*total_ops,*total_params'"),
+} as const;
+
 /** Options of every command that resolves a definition. @param preset the default */
 export const definitionOptions = (preset: PresetName = 'laptop') =>
   ({
     preset: { choices: presetNames, default: preset as PresetName, describe: 'size of the run' },
     checkpoint: textOption('weights: a file, or a known id'),
+    ...weightsOptions,
     engine: textOption('what executes the network (dgate list engines)'),
     set: listOption('override anything in the definition: path=value'),
     json: flag('one JSON document on stdout, nothing else'),
@@ -123,15 +130,16 @@ export const trainOptions = {
 export type TrainCommandOptions = GlobalOptions & Given<typeof trainOptions> & { readonly network: string };
 
 /** The options of a run that override a part of its definition; some commands take one seed only. */
-type Overriding = Pick<RunOptions, 'checkpoint' | 'engine' | 'seed' | 'trainImages' | 'testImages'> &
-  Partial<Pick<RunOptions, 'seeds'>>;
+type Overriding = Pick<RunOptions, 'checkpoint' | 'key' | 'ignore' | 'engine'> &
+  Partial<Pick<RunOptions, 'seed' | 'seeds' | 'trainImages' | 'testImages'>>;
 
 /** Options that override a part of the definition, applied after `--set`. */
 export function optionOverrides(options: Overriding): { path: string; value: unknown }[] {
-  const { checkpoint, engine, seed, trainImages, testImages } = options;
+  const { checkpoint, key, ignore, engine, seed, trainImages, testImages } = options;
   if (seed !== undefined && options.seeds !== undefined) throw new InputError('--seed and --seeds: give one of them');
   const seeds = options.seeds === undefined ? undefined : seedsFrom(options.seeds);
-  return Object.entries({ checkpoint, engine, seed, seeds, trainImages, testImages })
+  const weights = { 'weights.key': key, 'weights.ignore': ignore };
+  return Object.entries({ checkpoint, ...weights, engine, seed, seeds, trainImages, testImages })
     .filter(([, value]) => value !== undefined)
     .map(([path, value]) => ({ path, value }));
 }

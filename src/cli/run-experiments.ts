@@ -172,8 +172,18 @@ export function commandLine(
   experiments: readonly string[],
   options: Omit<RunOptions, 'experiment' | 'json' | 'dryRun'>,
 ): string {
-  const { preset, checkpoint, engine, seed, seeds, trainImages, testImages, set } = options;
-  const named = { preset, checkpoint, engine, seed, seeds, 'train-images': trainImages, 'test-images': testImages };
+  const { preset, checkpoint, key, ignore, engine, seed, seeds, trainImages, testImages, set } = options;
+  const named = {
+    preset,
+    checkpoint,
+    key,
+    ignore,
+    engine,
+    seed,
+    seeds,
+    'train-images': trainImages,
+    'test-images': testImages,
+  };
   const given = Object.entries(named).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );

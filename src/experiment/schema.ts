@@ -98,6 +98,8 @@ const networks =
   "<architecture>-<dataset>, see: dgate list networks; onnxNetwork('model.onnx'), cascade([...]), or scores('scores.npz')";
 const images = "imageFolder('dir', { preprocess }), or a dataset, see: dgate list datasets";
 
+const weightsKey = 'keys and prefix of the weights in the file: state_dict.teacher';
+
 const seedList = 'a list of seeds: [0, 1, 2]';
 
 /** A definition without its analysis, after its preset and all overrides, checked, with every default filled in. */
@@ -116,6 +118,13 @@ const base = z.strictObject({
   dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
   /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
   checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
+  /** Which weights of the checkpoint's file are taken, where several fit, and what of it is left out; `--key` and `--ignore`. */
+  weights: z
+    .strictObject(
+      { key: text(weightsKey, /./).optional(), ignore: text("names: '*total_ops,*total_params'", /./).optional() },
+      { error: "an object: { key: 'state_dict_ema' }" },
+    )
+    .optional(),
   /** Seeds the choice of images, the folds and the order of training. Default 0. */
   seed: whole(0, 2 ** 31).default(0),
   /** The experiment is run once for each of these seeds, and a table of all of them made; `--seeds 0..4` overrides it. */
@@ -188,7 +197,14 @@ export type ExperimentInput = z.input<typeof base>;
 export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 
 /** What does not fit between a cascade and the rest of its experiment. */
-function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: given }: Experiment): OptionProblem[] {
+function cascadeProblems({
+  network,
+  dataset,
+  checkpoint,
+  weights,
+  trainImages,
+  gates: given,
+}: Experiment): OptionProblem[] {
   if (!isCascade(network)) return [];
   const derived = gatesSchema.parse(withDerivedGates({ network })['gates']);
   const onnxOnly = network.networks.every((member) => typeof member.network !== 'string');
@@ -198,6 +214,12 @@ function cascadeProblems({ network, dataset, checkpoint, trainImages, gates: giv
   const all: [wrong: boolean, path: string, input: unknown, message: string][] = [
     [JSON.stringify(given) !== JSON.stringify(derived), 'gates', given, exits],
     [checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: each network of a cascade has its own'],
+    [
+      weights !== undefined,
+      'weights',
+      weights,
+      'left out: dgate model import takes the weights of one network from a file',
+    ],
     [
       trainImages !== undefined && !learns(network),
       'trainImages',
@@ -257,7 +279,7 @@ function scoresProblems(experiment: Experiment): OptionProblem[] {
 
 /** What does not fit between the values of an experiment. */
 function problemsOf(experiment: Experiment): OptionProblem[] {
-  const { network, dataset, checkpoint, gates, thresholds, analysis } = experiment;
+  const { network, dataset, checkpoint, weights, gates, thresholds, analysis } = experiment;
   const { after } = gates;
   const { fixed, margins, budgets = [], disagreements = [], guarantee } = thresholds;
   const isOwn = typeof network !== 'string' && network.kind === 'onnx';
@@ -278,6 +300,7 @@ function problemsOf(experiment: Experiment): OptionProblem[] {
   const named = "left out: the network's name says it; with onnxNetwork(...) only";
   refuse(typeof network === 'string' && dataset !== undefined, 'dataset', dataset, named);
   refuse(isOwn && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights');
+  refuse(isOwn && weights !== undefined, 'weights', weights, 'left out: an ONNX file holds one set of weights');
   const rows =
     fixed.length + margins.length + budgets.length + disagreements.length + (guarantee === undefined ? 0 : 1);
   const oneRow = 'at least one margin, budget or row of fixed thresholds, or an analysis';

@@ -30,6 +30,7 @@ export function extractionOf(
     preprocessing: source.preprocessing,
     network: sha256(canonicalJson(network)),
     checkpoint: source.checkpoint.sha256,
+    ...(source.weights && { weights: source.weights }),
     gates: places,
     ...(wanted === 'features' && { wanted }),
     engine: { id: engine.entry.id, precision: engine.entry.precision },

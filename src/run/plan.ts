@@ -104,7 +104,13 @@ async function openAlone(context: RunContext, experiment: Experiment, planned: P
   if (planned.given !== undefined) return (await givenScores()).scoresSource(planned.network, planned.given);
   if (planned.user !== undefined) return (await userNetworks()).userSource(planned.user, experiment, context);
   const { modelsRoot, progress } = context;
-  return openNetwork(networkByName(planned.network.name), experiment.checkpoint, modelsRoot, progress);
+  return openNetwork(
+    networkByName(planned.network.name),
+    experiment.checkpoint,
+    modelsRoot,
+    progress,
+    experiment.weights,
+  );
 }
 
 /** An experiment of each network of a cascade alone, with the gates inside it; of another network the experiment itself. */
@@ -118,6 +124,7 @@ export function membersOf(experiment: Experiment): Experiment[] {
     // A network without gates needs no place for one.
     network: typeof network === 'string' || inside !== undefined ? network : { ...network, gatesAfter: [] },
     checkpoint,
+    weights: undefined,
     dataset: typeof network === 'string' ? undefined : dataset,
     gates: inside === undefined ? { ...gates, after: [] } : { ...inside, confidence: gates.confidence },
   }));

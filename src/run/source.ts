@@ -33,6 +33,8 @@ export interface NetworkSource {
   /** Its images, where its name does not say them. */
   readonly dataset?: Dataset;
   readonly checkpoint: CheckpointFile;
+  /** Which weights of the checkpoint's file; absent where it was left to their fit. */
+  readonly weights?: WeightsChoice;
   readonly preprocessing: Preprocessing;
   /** In a cascade, where its pixels are made of those of the last network, so that one graph can do the same. */
   readonly resizing?: Resizing & { readonly preprocessing: Preprocessing };
@@ -71,8 +73,9 @@ export async function openNetwork(
   idOrPath: string | undefined,
   modelsRoot: string,
   progress: Progress,
-  choice: WeightsChoice = {},
+  { key, ignore }: WeightsChoice = {},
 ): Promise<NetworkSource> {
+  const weightsChoice: WeightsChoice = { key, ignore };
   const path = await locate(network, idOrPath, modelsRoot, progress);
   const sha256 = await hashFile(path);
   const known = knownCheckpoints.find((entry) => entry.sha256 !== undefined && sha256.startsWith(entry.sha256));
@@ -83,7 +86,7 @@ export async function openNetwork(
   });
   const weights = once(async () => {
     const { dictionaries } = await content();
-    const found = weightsOf(networkTensors(network), dictionaries, `${path} for ${network.name}`, choice);
+    const found = weightsOf(networkTensors(network), dictionaries, `${path} for ${network.name}`, weightsChoice);
     if (found.taken !== undefined) progress.note(`${path}: ${found.taken}`);
     if (found.doubt !== undefined && known === undefined) progress.warn(`${path}: ${found.doubt}`);
     return found;
@@ -97,6 +100,7 @@ export async function openNetwork(
   return {
     network,
     checkpoint: { path, sha256, known },
+    ...(Object.values(weightsChoice).some((part) => part !== undefined) && { weights: weightsChoice }),
     modules: ['checkpoints/load', 'networks/lower', 'data/registry'],
     preprocessing: known?.preprocessing ?? (await recorded()),
     heldOut: async () => parseHeldOut((await content()).metadata['held_out'], path),

@@ -115,10 +115,7 @@ describe('files as torch, Lightning, timm, transformers and training scripts wri
   }
 
   const refused: [string, RegExp][] = [
-    [
-      'two.pth',
-      /2 sets of weights fit: state_dict, state_dict_ema; choose one: dgate model import FILE --key state_dict /,
-    ],
+    ['two.pth', /2 sets of weights fit: state_dict, state_dict_ema; choose one: --key state_dict$/m],
     ['teacher.pth', /2 sets of weights fit: student, teacher; choose one/],
     ['teacher.safetensors', /2 sets of weights fit: student, teacher; choose one/],
     ['thop.pth', /62 of 62 tensors fit; .*--ignore '\*total_ops'/],

@@ -116,6 +116,9 @@ const fields: Readonly<Record<string, Field>> = {
   'dataset.testShare': number(0, 1, 20, Number.POSITIVE_INFINITY),
   'dataset.seed': whole(2 ** 32),
   checkpoint: text(),
+  weights: object({ key: '' }),
+  'weights.key': text(),
+  'weights.ignore': text(),
   seed: whole(2 ** 32),
   seeds: list([], [-1], [0.5], ['0']),
   engine: text('two words'),
@@ -409,7 +412,7 @@ describe('a definition that its types did not check', () => {
     const top = Object.keys(fields).filter(
       (path) =>
         !/^(presets|analysis)|^(network|dataset)\.|validation|guarantee\./.test(path) &&
-        !/^(gates|thresholds)$/.test(path),
+        !/^(gates|thresholds|weights)$/.test(path),
     );
     const all = top.reduce<Definition>((definition, path) => at(path, definition, null), right);
     expect(problems(all).map((line) => line.split(':')[0])).to.have.members(top);

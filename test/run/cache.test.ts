@@ -1,7 +1,8 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
+import { parseSafetensors, writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { optionOverrides } from '../../src/cli/options.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { LazyEngine } from '../../src/run/context.js';
@@ -12,12 +13,15 @@ import { openNetwork } from '../../src/run/source.js';
 import { openStages } from '../../src/run/stages.js';
 import type { Manifest } from '../../src/store/store.js';
 import { unseal } from '../../src/store/text.js';
+import { refusal } from '../checkpoints/helpers.js';
+import { generatedTensors } from '../parity.js';
 import {
   type Finished,
   filesBelow,
   makeWorkplace,
   run,
   tinyExperiment,
+  tinyNetwork,
   type Workplace,
   workplaceAt,
   writeTinyCheckpoint,
@@ -25,6 +29,9 @@ import {
 
 const small = { train: 200, test: 100 };
 const set = (path: string, value: unknown): Override => ({ path, value });
+/** What the command line makes of its options. */
+const overrides = (weights: { key: string; ignore: string }): Override[] =>
+  optionOverrides({ checkpoint: undefined, engine: undefined, ...weights });
 
 describe('the cache of a run', () => {
   let first: Workplace;
@@ -46,6 +53,25 @@ describe('the cache of a run', () => {
     };
     return { ...workplaceAt(at.folder, { ...small, onBatch }), asked };
   }
+
+  it('keeps the results of two sets of weights in one file apart', async () => {
+    const both = join(first.folder, 'both.safetensors');
+    const tensors = [...generatedTensors(networkByName(tinyNetwork))];
+    const student = tensors.map(([name, tensor]) => [`student.${name}`, tensor] as const);
+    const teacher = tensors.map(([name, tensor]) => {
+      return [`teacher.${name}`, { ...tensor, data: tensor.data.map((value) => value * 1.1) }] as const;
+    });
+    await writeSafetensors(both, new Map([...student, ...teacher]));
+    const file = set('checkpoint', both);
+    await refusal(() => run(later(), file), /2 sets of weights fit: student, teacher; choose one: --key student$/);
+    const drops = [];
+    for (const key of ['student', 'teacher']) {
+      const { outcome, folder } = await run(later(), file, ...overrides({ key, ignore: '*total_ops' }));
+      drops.push([outcome.original.accuracy, folder]);
+      expect(outcome.engine.loaded, key).to.equal(true);
+    }
+    expect(drops[0]).not.to.deep.equal(drops[1]);
+  });
 
   it('gives a second run the same table byte for byte, without an engine or an image', async () => {
     const warm = later();

@@ -1,13 +1,7 @@
 import { defineCommand, defineGroup } from '../command.js';
-import { flag, numberOption, textOption } from '../options.js';
+import { flag, numberOption, textOption, weightsOptions } from '../options.js';
 
 const networkOption = { ...textOption('a name (dgate list networks)'), demandOption: true } as const;
-
-/** Which weights of a file are taken, and what of it is left out. */
-const choiceOptions = {
-  key: textOption('where in the file the weights are, if several fit: state_dict.teacher'),
-  ignore: textOption("names in the file that are left out: '*total_ops,*total_params'"),
-} as const;
 
 const fetchCommand = defineCommand({
   command: 'fetch <id>',
@@ -32,7 +26,7 @@ const importCommand = defineCommand({
         describe: 'PyTorch (.pt, .pth, .th) or safetensors',
       })
       .option('network', networkOption)
-      .options(choiceOptions)
+      .options(weightsOptions)
       .option('out', { ...textOption('file to write'), demandOption: true })
       .option('mean', textOption('mean of each channel: 0.49,0.48,0.45'))
       .option('std', textOption('standard deviation of each channel'))
@@ -84,7 +78,7 @@ const evalCommand = defineCommand({
     yargs
       .option('network', networkOption)
       .option('checkpoint', textOption('weights: a file, or a known id'))
-      .options(choiceOptions)
+      .options(weightsOptions)
       .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
       .option('limit', numberOption('only the first images'))
       .option('engine', { ...textOption('what executes it'), default: 'auto' })
