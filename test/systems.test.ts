@@ -13,10 +13,9 @@ const assumptions: Readonly<Record<string, string>> = {
   'src/data/records/npm.ts': 'npm is a batch file on Windows, started by its shell',
   'src/engines/doctor/diagnose.ts': 'SIGKILL ends a process on Windows too',
   'src/engines/onnxruntime/gpu.ts': 'ort-cuda is refused off Linux x64 in one line',
-  'src/engines/onnxruntime/isolated-runtime.ts':
-    'a limit on memory needs /bin/sh: none on Windows, where time alone is limited',
+  'src/engines/onnxruntime/session.ts': 'a limit on memory needs /bin/sh: none on Windows, where time alone is limited',
   'src/engines/onnxruntime/loads.ts': 'a library that is missing for this system is one line',
-  'src/engines/setup/pip.ts': 'python3 may be missing; the set-ups are for Linux and refused elsewhere',
+  'src/engines/setup.ts': 'python3 may be missing; the set-ups are for Linux and refused elsewhere',
   'src/engines/tfjs/setup/index.ts': 'compilers and nm of Linux; machine.ts has refused other systems before',
   'src/engines/tfjs/setup/machine.ts': 'tfjs-node is set up on Linux only, refused elsewhere in one line',
   'src/experiment/load.ts': 'without /proc a limit on memory is not named in a message',

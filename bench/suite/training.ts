@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { normalise } from '../../src/data/preprocess.js';
-import { trainingEngine } from '../../src/engines/training.js';
+import { trainingEngine } from '../../src/engines/registry.js';
 import { InputError, messageOf } from '../../src/errors.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import type { Network } from '../../src/networks/network.js';

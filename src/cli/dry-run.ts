@@ -1,6 +1,6 @@
 import { labelOf } from '../batch/grid.js';
 import { perSeed } from '../batch/seeds.js';
-import { measureEngine } from '../engines/doctor/measure.js';
+import { measureEngine } from '../engines/doctor/diagnose.js';
 import { createEngine } from '../engines/registry.js';
 import type { Override } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';

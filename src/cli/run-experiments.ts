@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
-import { measureEngine } from '../engines/doctor/measure.js';
+import { measureEngine } from '../engines/doctor/diagnose.js';
 import { createEngine, engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';

@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { writeSafetensors } from '../checkpoints/safetensors.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
-import { checkTrainingEngine, trainingEngine } from '../engines/training.js';
+import { checkTrainingEngine, trainingEngine } from '../engines/registry.js';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { lowerNetwork } from '../networks/lower.js';

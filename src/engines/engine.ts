@@ -1,3 +1,4 @@
+import { InputError } from '../errors.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { GatedBatch, GateTrainer, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/pooling.js';
@@ -47,4 +48,45 @@ export interface Engine extends GateTrainer {
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
   /** @param gates in the order of their stages, places checked with `checkPlaces` */
   loadGated(network: GatedSource, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
+}
+
+/** An engine does not work on this machine. */
+export class EngineUnavailable extends InputError {
+  /**
+   * @param reason why it does not work
+   * @param command what fixes it
+   */
+  constructor(
+    readonly engine: string,
+    readonly reason: string,
+    readonly command: string,
+  ) {
+    super(`engine ${engine}: ${reason}; run: ${command}`);
+  }
+}
+
+/** The error for a machine without a WebGPU adapter. */
+export function noGraphicsDriver(engine: string): EngineUnavailable {
+  return new EngineUnavailable(
+    engine,
+    "no graphics driver (Vulkan, Metal or D3D) was found; the GPU's is needed, or a software one",
+    'apt-get install chromium-common libvulkan1 && export VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json',
+  );
+}
+
+/**
+ * Makes NVIDIA's libraries compute in true float32, in engines that are loaded from now on. By default cuDNN and cuBLAS use
+ * TF32, with 10 bits of mantissa, for float32 convolutions and products: confidences would be those of a slightly different
+ * network, and results that one engine has cached would not be valid for another.
+ */
+export function computeInFloat32(): void {
+  process.env['NVIDIA_TF32_OVERRIDE'] = '0';
+}
+
+/** Node options that let this process load TypeScript, for a child process; others (`-e`, `--inspect`) are not passed on. */
+export function loaders(): string[] {
+  return process.execArgv.flatMap((argument, at) => {
+    if (!/^(--import|--require|-r|--loader)(=|$)/.test(argument)) return [];
+    return argument.includes('=') ? [argument] : [argument, process.execArgv[at + 1]!];
+  });
 }

@@ -1,4 +1,6 @@
 import { InputError } from '../errors.js';
+import type { Progress } from '../progress.js';
+import type { TrainingEngine } from '../training/trainer.js';
 import type { Engine } from './engine.js';
 import type { TfjsId } from './tfjs/backend.js';
 
@@ -14,73 +16,65 @@ export interface EngineEntry {
   readonly module: string;
 }
 
+interface KnownEngine extends EngineEntry {
+  readonly create: () => Promise<Engine>;
+  /** Why it trains no networks. */
+  readonly cannotTrain?: string;
+}
+
+const onnxRuntime = { precision: 'float32', cannotTrain: 'ONNX Runtime in Node only runs networks' } as const;
+
+const tensorFlow = (id: TfjsId, device: 'cpu' | 'gpu', description: string): KnownEngine => ({
+  id,
+  description,
+  precision: 'float32',
+  device,
+  module: 'engines/tfjs/engine',
+  create: async () => (await import('./tfjs/engine.js')).TensorFlowEngine.create(id),
+});
+
 /**
  * `auto` is always the first: ONNX Runtime on the CPU works on every machine, while probing the others costs seconds and can
  * end the process. It is not always the fastest: `dgate doctor` and bench/engines.ts measure all of them. On a machine with
  * a GPU, or with tfjs-node set up, name the engine.
  */
-const engines: readonly (EngineEntry & { readonly create: () => Promise<Engine> })[] = [
+const engines: readonly KnownEngine[] = [
   {
+    ...onnxRuntime,
     id: 'ort-cpu',
     description: 'ONNX Runtime on the CPU, all cores',
-    precision: 'float32',
     device: 'cpu',
     module: 'engines/onnxruntime/engine',
     create: async () => (await import('./onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
   },
   {
+    ...onnxRuntime,
     id: 'ort-webgpu',
     description: 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver',
-    precision: 'float32',
     device: 'gpu',
     module: 'engines/onnxruntime/gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeWebGpu.create(),
   },
   {
+    ...onnxRuntime,
     id: 'ort-cuda',
     description: 'ONNX Runtime on CUDA 12 or 13, its libraries installed separately',
-    precision: 'float32',
     device: 'gpu',
     module: 'engines/onnxruntime/gpu',
     create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeCuda.create(),
   },
+  tensorFlow(
+    'tfjs-node',
+    'gpu',
+    "TensorFlow's own kernels: CUDA where there is a GPU, otherwise CPU (dgate doctor --setup tfjs-node)",
+  ),
+  tensorFlow('tfjs-webgpu', 'gpu', 'TensorFlow.js on any GPU with a Vulkan, Metal or D3D driver'),
   {
-    id: 'tfjs-node',
-    description: "TensorFlow's own kernels: CUDA where there is a GPU, otherwise CPU (dgate doctor --setup tfjs-node)",
-    precision: 'float32',
-    device: 'gpu',
-    module: 'engines/tfjs/engine',
-    create: () => tensorFlow('tfjs-node'),
+    ...tensorFlow('tfjs-wasm', 'cpu', 'TensorFlow.js in WebAssembly, one thread'),
+    cannotTrain: "TensorFlow.js's WASM backend has no gradient of a convolution (Conv2DBackpropFilter)",
   },
-  {
-    id: 'tfjs-webgpu',
-    description: 'TensorFlow.js on any GPU with a Vulkan, Metal or D3D driver',
-    precision: 'float32',
-    device: 'gpu',
-    module: 'engines/tfjs/engine',
-    create: () => tensorFlow('tfjs-webgpu'),
-  },
-  {
-    id: 'tfjs-wasm',
-    description: 'TensorFlow.js in WebAssembly, one thread',
-    precision: 'float32',
-    device: 'cpu',
-    module: 'engines/tfjs/engine',
-    create: () => tensorFlow('tfjs-wasm'),
-  },
-  {
-    id: 'tfjs-cpu',
-    description: 'TensorFlow.js in plain JavaScript: slow, needs nothing',
-    precision: 'float32',
-    device: 'cpu',
-    module: 'engines/tfjs/engine',
-    create: () => tensorFlow('tfjs-cpu'),
-  },
+  tensorFlow('tfjs-cpu', 'cpu', 'TensorFlow.js in plain JavaScript: slow, needs nothing'),
 ];
-
-async function tensorFlow(id: TfjsId): Promise<Engine> {
-  return (await import('./tfjs/engine.js')).TensorFlowEngine.create(id);
-}
 
 /** Every engine. */
 export function listEngines(): readonly EngineEntry[] {
@@ -89,16 +83,61 @@ export function listEngines(): readonly EngineEntry[] {
 
 /** The engine of this id; `auto` is `ort-cpu`. @throws InputError with the valid ids */
 export function engineNamed(id: string): EngineEntry {
-  const engine = engines.find((candidate) => id === 'auto' || candidate.id === id);
-  if (engine === undefined) {
-    const valid = ['auto', ...engines.map((known) => known.id)];
-    throw new InputError(`engine ${id}: unknown; valid: ${valid.join(', ')}`);
-  }
-  return engine;
+  return find(id);
 }
 
 /** Loads an engine. @throws InputError with the valid ids */
 export async function createEngine(id: string): Promise<Engine> {
-  const { id: known } = engineNamed(id);
-  return engines.find((engine) => engine.id === known)!.create();
+  return find(id).create();
+}
+
+function find(id: string): KnownEngine {
+  const engine = engines.find((candidate) => id === 'auto' || candidate.id === id);
+  if (engine !== undefined) return engine;
+  throw new InputError(`engine ${id}: unknown; valid: ${['auto', ...engines.map((known) => known.id)].join(', ')}`);
+}
+
+const trainable = ['tfjs-node', 'tfjs-webgpu', 'tfjs-cpu'] as const;
+type Trainable = (typeof trainable)[number];
+
+/** Checks an engine's name before any work is done. @throws InputError if it cannot train */
+export function checkTrainingEngine(id: string): 'auto' | Trainable {
+  const found = (['auto', ...trainable] as const).find((name) => name === id);
+  if (found !== undefined) return found;
+  const reason = engines.find((engine) => engine.id === id)?.cannotTrain;
+  const why = reason === undefined ? 'unknown' : `cannot train: ${reason}`;
+  throw new InputError(`engine ${id}: ${why}; valid: auto, ${trainable.join(', ')}`);
+}
+
+/**
+ * The engine of this id; `auto` is the first of tfjs-node, tfjs-webgpu and tfjs-cpu that works on this machine. Reports
+ * which one, and why earlier ones do not work.
+ *
+ * @throws InputError if it does not work on this machine
+ */
+export async function trainingEngine(id: 'auto' | Trainable, progress: Progress): Promise<TrainingEngine> {
+  const reasons: string[] = [];
+  for (const candidate of id === 'auto' ? trainable : [id]) {
+    try {
+      const engine = await load(candidate);
+      const { device, threads, versions } = engine.describe();
+      const version = Object.entries(versions).map(([name, value]) => `${name} ${value}`);
+      for (const reason of reasons) progress.note(reason);
+      progress.note(
+        `engine: ${candidate} on ${device}, ${threads} thread${threads === 1 ? '' : 's'} (${version.join(', ')})`,
+      );
+      if (candidate === 'tfjs-cpu') progress.warn('tfjs-cpu is plain JavaScript, for tests and the smallest networks');
+      return engine;
+    } catch (error) {
+      if (!(error instanceof InputError) || id !== 'auto') throw error;
+      reasons.push(`not ${error.problems.join('; ')}`);
+    }
+  }
+  throw new InputError(reasons);
+}
+
+async function load(id: Trainable): Promise<TrainingEngine> {
+  const { loadTensorFlow } = await import('./tfjs/backend.js');
+  const { tfjsTraining } = await import('./tfjs/training/trainer.js');
+  return tfjsTraining(await loadTensorFlow(id));
 }

@@ -1,6 +1,5 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import { loadGatedFile } from '../engines/onnxruntime/gated-file.js';
-import { openInProcess } from '../engines/onnxruntime/in-process.js';
+import { openInProcess } from '../engines/onnxruntime/gated.js';
 import { InputError } from '../errors.js';
 import type { PresetName } from '../experiment/presets.js';
 import type { Experiment } from '../experiment/schema.js';
@@ -16,6 +15,7 @@ import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evalua
 import type { Guarantee } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/names.js';
 import { type OpenGated, openGated } from './open.js';
+import { loadGatedFile } from './predict.js';
 import { comparePixels, describeVerification, type Verification } from './verify.js';
 
 /**

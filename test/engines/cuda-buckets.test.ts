@@ -1,8 +1,6 @@
 import { expect } from 'chai';
-import { loadInBuckets } from '../../src/engines/onnxruntime/cuda-buckets.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import type { CreateSession } from '../../src/engines/onnxruntime/gated.js';
-import { SessionPool } from '../../src/engines/onnxruntime/session-pool.js';
+import { type CreateSession, loadInBuckets, SessionPool } from '../../src/engines/onnxruntime/gated.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
 import { bucketModel, bucketSizes } from '../../src/onnx/gated-buckets.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { diagnose } from '../../src/engines/doctor/diagnose.js';
-import { EngineUnavailable } from '../../src/engines/unavailable.js';
+import { EngineUnavailable } from '../../src/engines/engine.js';
 
 describe('diagnose', () => {
   it('measures an engine that works', async () => {

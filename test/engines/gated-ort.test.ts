@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { GatedNetwork } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import { type LoadedFile, loadGatedFile } from '../../src/engines/onnxruntime/gated-file.js';
-import { openInProcess } from '../../src/engines/onnxruntime/in-process.js';
+import { openInProcess } from '../../src/engines/onnxruntime/gated.js';
+import { type LoadedFile, loadGatedFile } from '../../src/gated/predict.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/pooling.js';
 import { gatedModel } from '../../src/onnx/gated.js';

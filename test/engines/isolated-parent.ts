@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { IsolatedRuntime } from '../../src/engines/onnxruntime/isolated-runtime.js';
+import { IsolatedRuntime } from '../../src/engines/onnxruntime/session.js';
 
 // Opens and runs the model that comes on stdin in a process of its own and prints that process's id; killed by the test meanwhile.
 const runtime = new IsolatedRuntime({ seconds: 600, memoryMb: 2000, outputMb: 10 }, 'another');

@@ -8,9 +8,9 @@ import {
   IsolatedRuntime,
   type Limits,
   limitsFor,
+  type OpenSession,
   openIsolated,
-} from '../../src/engines/onnxruntime/isolated-runtime.js';
-import type { OpenSession } from '../../src/engines/onnxruntime/session.js';
+} from '../../src/engines/onnxruntime/session.js';
 import { InputError } from '../../src/errors.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { decodeModel } from '../../src/onnx/proto.js';

@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openInProcess } from '../../src/engines/onnxruntime/in-process.js';
+import { openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { runModelOf } from '../../src/engines/onnxruntime/probe.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { type Cuts, findCuts } from '../../src/onnx/graph/cuts.js';

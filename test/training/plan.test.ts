@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { trainingFiles } from '../../src/cli/train-network.js';
-import { checkTrainingEngine } from '../../src/engines/training.js';
+import { checkTrainingEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';
 import { checkResumed, planTraining } from '../../src/training/plan.js';
 import { learningRateAt, type Recipe, recipes } from '../../src/training/recipe.js';

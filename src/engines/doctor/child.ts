@@ -1,11 +1,9 @@
 /** Checks one engine in a separate process: `diagnose.ts` starts it with the engine's id. */
 import { messageOf } from '../../errors.js';
 import { endWithParent } from '../../store/supervised.js';
-import type { Engine } from '../engine.js';
+import { type Engine, EngineUnavailable } from '../engine.js';
 import { createEngine } from '../registry.js';
-import { EngineUnavailable } from '../unavailable.js';
-import type { Diagnosis, Report } from './diagnose.js';
-import { measureEngine } from './measure.js';
+import { type Diagnosis, measureEngine, type Report } from './diagnose.js';
 
 endWithParent(process.ppid);
 const id = process.argv[2] ?? '';

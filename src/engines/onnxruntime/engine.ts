@@ -17,12 +17,10 @@ import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } fro
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
-import { loadInBuckets } from './cuda-buckets.js';
-import { type CreateSession, loadOnCpu, loadOnDevice } from './gated.js';
+import { type CreateSession, loadGatedOn, oneOrMore, onlyOne, release, SessionPool, type Sessions } from './gated.js';
 import * as ort from './ort.js';
 import { tryIsolated } from './probe.js';
 import { forBatches, sessionOptions, sleepsSoon } from './session.js';
-import { oneOrMore, SessionPool } from './session-pool.js';
 
 // The warnings concern nodes that dgate writes on purpose.
 ort.env.logLevel = 'error';
@@ -90,7 +88,7 @@ export class OnnxRuntime implements Engine {
     lowered: LoadedNetwork,
     places: readonly GatePlace[],
     wanted: NetworkOutputs,
-  ): Promise<FeatureSessions> {
+  ): Promise<Sessions> {
     const open = (options: ort.InferenceSession.SessionOptions) =>
       this.createSession(
         isUser(lowered) ? userFeatureGraph(lowered, places, wanted) : featureGraph(lowered, places, wanted),
@@ -99,7 +97,7 @@ export class OnnxRuntime implements Engine {
     const { provider } = this.#execution;
     if (provider === 'cuda') return new SessionPool(() => open(sleepsSoon), release);
     if (provider === 'cpu' && places.length === 0) {
-      return oneOrMore((images) => open(images === 'any' ? forBatches : sleepsSoon), release);
+      return oneOrMore((images) => open(images === 'any' ? forBatches : sleepsSoon));
     }
     return onlyOne(await open(sleepsSoon));
   }
@@ -113,8 +111,7 @@ export class OnnxRuntime implements Engine {
       if (isUser(loaded)) await tryIsolated(loaded);
     }
     const create: CreateSession = (model, options) => this.createSession(model, options);
-    const load = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice }[this.#execution.provider];
-    return load(create, lowered, gates, confidence);
+    return loadGatedOn[this.#execution.provider](create, lowered, gates, confidence);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {
@@ -154,16 +151,6 @@ export class OnnxRuntime implements Engine {
     };
   }
 }
-
-/** The sessions of one graph, by the number of images. */
-type FeatureSessions = Pick<SessionPool<ort.InferenceSession>, 'get' | 'closeAll'>;
-
-const release = (session: ort.InferenceSession): Promise<void> => session.release();
-
-const onlyOne = (session: ort.InferenceSession): FeatureSessions => ({
-  get: () => Promise.resolve(session),
-  closeAll: () => release(session),
-});
 
 /** ONNX Runtime on the CPU. */
 export class OnnxRuntimeCpu extends OnnxRuntime {

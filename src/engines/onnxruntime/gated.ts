@@ -8,8 +8,10 @@ import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
 import { gatedModel } from '../../onnx/gated.js';
 import { branchModel, straightModel } from '../../onnx/gated-branches.js';
+import { bucketModel, bucketSizes } from '../../onnx/gated-buckets.js';
 import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
 import { turnsImages } from '../../onnx/graph/parts.js';
+import type { RunValue } from '../../onnx/graph/probe.js';
 import type { GatedSource } from '../../onnx/loaded.js';
 import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/nchwc.js';
 import { decodeModel } from '../../onnx/proto.js';
@@ -17,8 +19,7 @@ import { removeOnExit } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
 import type { GatedNetwork } from '../engine.js';
 import * as ort from './ort.js';
-import { forBatches, sleepsSoon } from './session.js';
-import { oneOrMore } from './session-pool.js';
+import { forBatches, type OpenSession, refusedBy, sessionOptions, sleepsSoon } from './session.js';
 
 /** Opens sessions of one engine; `options` are added to the engine's. */
 export type CreateSession = (
@@ -26,105 +27,111 @@ export type CreateSession = (
   options?: ort.InferenceSession.SessionOptions,
 ) => Promise<ort.InferenceSession>;
 
-/**
- * A gated network on ONNX Runtime's CPU: a session for single images and one for batches, each opened on first use.
- */
-export function loadOnCpu(
+/** Loads a gated network: with the sessions and the graphs that suit a kind of device. */
+type LoadGated = (
   createSession: CreateSession,
   lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
-): GatedNetwork {
+) => GatedNetwork | Promise<GatedNetwork>;
+
+/** On the CPU: a session for single images and one for batches, each opened on first use. */
+const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence) => {
   const classes = classCount(lowered.network);
-  const load = async (images: 'one' | 'any') => {
+  const open = async (images: 'one' | 'any') => {
     // The optimiser removes turns between parts, and images could not be gathered along the first axis.
-    if (images === 'any' && turnsImages(lowered, gates))
-      return wholeGraph(createSession, lowered, gates, confidence, forBatches);
+    if (images === 'any' && turnsImages(lowered, gates)) {
+      return createSession(wholeGraph(lowered, gates, confidence), forBatches);
+    }
     const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));
     const channelBlock = liesInBlocks(optimised) ? await channelBlockOn(createSession) : undefined;
     const model = branchModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
-    const session = await createSession(model, images === 'any' ? forBatches : sleepsSoon);
-    return { session, run: runnerOf(session, lowered, gates.length, oneByOne) };
+    return createSession(model, images === 'any' ? forBatches : sleepsSoon);
   };
-  const sessions = oneOrMore(load, ({ session }) => session.release());
+  return runGraphs(oneOrMore(open), lowered, gates, confidence);
+};
+
+/** On WebGPU: one session for any number of images. */
+const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence) => {
+  const session = await createSession(wholeGraph(lowered, gates, confidence), sleepsSoon);
+  return runGraphs(onlyOne(session), lowered, gates, confidence);
+};
+
+/** One graph for any number of images, whose later parts are branches as they are written. */
+function wholeGraph(lowered: GatedSource, gates: readonly PlacedGate[], confidence: ConfidenceKind): Uint8Array {
+  const answer = plainAnswer(classCount(lowered.network));
+  return gatedModel(lowered, gates, { confidence, answer, withoutCopies: true });
+}
+
+/**
+ * On CUDA, where every convolution is planned again whenever the number of images changes (7 ms each; ONNX Runtime keeps one
+ * plan per convolution, and Node cannot make it choose without measuring). Each session therefore sees batches of one size
+ * only, and the later parts of a gated network see a few sizes, the buckets (`bucketSizes`).
+ */
+export function loadInBuckets(...[createSession, lowered, gates, confidence]: Parameters<LoadGated>): GatedNetwork {
+  const open = (count: number) => createSession(bucketModel(lowered, gates, confidence, count), sleepsSoon);
+  const network = runGraphs(new SessionPool(open, release), lowered, gates, confidence);
+  return { ...network, prepare: (count) => runEverySize(network.run, lowered, gates.length, count) };
+}
+
+export const loadGatedOn = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice };
+
+/** The thresholds as a graph takes them: all in one input, or one in each. */
+function thresholdFeeds({ inputNames }: ort.InferenceSession, thresholds: Float32Array): Record<string, ort.Tensor> {
+  const { thresholds: name } = gatedGraphNames;
+  if (inputNames.includes(name)) return { [name]: new ort.Tensor('float32', thresholds, [thresholds.length]) };
+  const one = (i: number): ort.Tensor => new ort.Tensor('float32', thresholds.subarray(i, i + 1), [1]);
+  return Object.fromEntries(Array.from(thresholds, (_, i) => [thresholdName(i), one(i)]));
+}
+
+/** A gated network on sessions of graphs that were written with `plainAnswer`. */
+function runGraphs(
+  sessions: Sessions,
+  { network }: GatedSource,
+  gates: readonly PlacedGate[],
+  confidence: ConfidenceKind,
+): GatedNetwork {
+  const { channels, height, width } = network.input;
+  const classes = classCount(network);
+  const stride = classes + 1;
   return {
     async run(images, count, thresholds): Promise<GatedBatch> {
-      const { run } = await sessions.get(count);
-      return answerOf(await run(images, count, thresholds), classes, confidence);
+      if (thresholds.length !== gates.length) {
+        throw new RangeError(`${thresholds.length} thresholds for ${gates.length} gates`);
+      }
+      const session = await sessions.get(count);
+      const results = await session.run({
+        [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
+        ...thresholdFeeds(session, floatThresholds(thresholds)),
+      });
+      const answers = results[gatedGraphNames.distances]!.data as Float32Array;
+      const exits = Int32Array.from({ length: answers.length / stride }, (_, i) => answers[i * stride + classes]!);
+      return { exits, ...decide(answers, classes, confidence, stride) };
     },
     close: () => sessions.closeAll(),
   };
 }
 
-/** A gated network on WebGPU: one session, one graph for any number of images, whose later parts are branches. */
-export async function loadOnDevice(
-  createSession: CreateSession,
-  lowered: GatedSource,
-  gates: readonly PlacedGate[],
-  confidence: ConfidenceKind,
-): Promise<GatedNetwork> {
-  const classes = classCount(lowered.network);
-  const { session, run } = await wholeGraph(createSession, lowered, gates, confidence, sleepsSoon);
-  return {
-    run: async (images, count, thresholds) => answerOf(await run(images, count, thresholds), classes, confidence),
-    close: () => session.release(),
-  };
-}
-
-/** One session for any number of images, whose later parts are branches as they are written. */
-async function wholeGraph(
-  createSession: CreateSession,
-  lowered: GatedSource,
-  gates: readonly PlacedGate[],
-  confidence: ConfidenceKind,
-  options: ort.InferenceSession.SessionOptions,
-) {
-  const answer = plainAnswer(classCount(lowered.network));
-  const session = await createSession(gatedModel(lowered, gates, { confidence, answer, withoutCopies: true }), options);
-  return { session, run: runnerOf(session, lowered, gates.length) };
-}
-
-/** Feeds thresholds to a graph's inputs. */
-type ThresholdFeeds = (thresholds: Float32Array) => Record<string, ort.Tensor>;
-
-const allAtOnce: ThresholdFeeds = (thresholds) => ({
-  [gatedGraphNames.thresholds]: new ort.Tensor('float32', thresholds, [thresholds.length]),
-});
-
-const oneByOne: ThresholdFeeds = (thresholds) =>
-  Object.fromEntries(
-    Array.from(thresholds, (_, i) => [thresholdName(i), new ort.Tensor('float32', thresholds.subarray(i, i + 1), [1])]),
-  );
-
-/** Runs a graph on images and thresholds. */
-export function runnerOf(
-  session: ort.InferenceSession,
+/**
+ * Runs every part in every bucket once. Images of NaN pass every gate: NaN reaches no threshold, and neither does the lowest
+ * float32, which some devices return as the maximum of NaNs.
+ */
+async function runEverySize(
+  run: GatedNetwork['run'],
   { network }: GatedSource,
   gates: number,
-  feedsOf: ThresholdFeeds = allAtOnce,
-) {
+  count: number,
+): Promise<void> {
   const { channels, height, width } = network.input;
-  return (images: Float32Array, count: number, thresholds: readonly number[]) => {
-    if (thresholds.length !== gates) throw new RangeError(`${thresholds.length} thresholds for ${gates} gates`);
-    return session.run({
-      [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
-      ...feedsOf(floatThresholds(thresholds)),
-    });
-  };
+  const pixels = channels * height * width;
+  const thresholds = [LOW, ...new Array<number>(gates - 1).fill(Infinity)];
+  for (const size of bucketSizes(count)) {
+    await run(new Float32Array(count * pixels).fill(Number.NaN, 0, size * pixels), count, thresholds);
+  }
 }
 
-/** The answers of a graph that was written with `plainAnswer`. */
-export function answerOf(
-  results: ort.InferenceSession.OnnxValueMapType,
-  classes: number,
-  confidence: ConfidenceKind,
-): GatedBatch {
-  const answers = results[gatedGraphNames.distances]!.data as Float32Array;
-  const stride = classes + 1;
-  const exits = new Int32Array(answers.length / stride);
-  for (let image = 0; image < exits.length; image++) exits[image] = answers[image * stride + classes]!;
-  return { exits, ...decide(answers, classes, confidence, stride) };
-}
+/** A threshold that every confidence reaches, and the lowest float32 does not. */
+const LOW = -1e38;
 
 /** Channels per block of ONNX Runtime's NCHWc layout on this machine. */
 async function channelBlockOn(createSession: CreateSession): Promise<number | undefined> {
@@ -149,4 +156,85 @@ async function optimise(createSession: CreateSession, model: Uint8Array): Promis
     await rm(folder, { recursive: true, force: true });
     keep();
   }
+}
+
+/** Batch sizes whose sessions are kept open; each session holds the weights on the device. */
+const MOST_SIZES = 4;
+
+/** Sessions by batch size, opened on first use; the least recently used one is closed. */
+export class SessionPool<Opened> {
+  readonly #opened = new Map<number, Promise<Opened>>();
+
+  constructor(
+    readonly open: (size: number) => Promise<Opened>,
+    readonly close: (opened: Opened) => Promise<void>,
+  ) {}
+
+  /** The session for a batch size. Calls may overlap, for at most four sizes at a time. @throws whatever `open` throws */
+  get(size: number): Promise<Opened> {
+    const known = this.#opened.get(size);
+    if (known !== undefined) {
+      this.#opened.delete(size);
+      this.#opened.set(size, known); // the most recently used one is last
+      return known;
+    }
+    const closed = this.#opened.size >= MOST_SIZES ? this.#closeOne() : Promise.resolve();
+    const opening = closed.then(() => this.open(size));
+    this.#opened.set(size, opening);
+    opening.catch(() => {
+      if (this.#opened.get(size) === opening) this.#opened.delete(size);
+    });
+    return opening;
+  }
+
+  /** Closes everything that is open. */
+  async closeAll(): Promise<void> {
+    while (this.#opened.size > 0) await this.#closeOne();
+  }
+
+  async #closeOne(): Promise<void> {
+    const [size, opened] = [...this.#opened][0]!;
+    this.#opened.delete(size);
+    await opened.then(this.close, () => undefined); // `get` has reported a failure to open
+  }
+}
+
+/** The sessions of one graph, by the number of images. */
+export type Sessions = Pick<SessionPool<ort.InferenceSession>, 'get' | 'closeAll'>;
+
+export const release = (session: ort.InferenceSession): Promise<void> => session.release();
+
+/** One session for single images and one for batches, each opened on first use. @param open for `one` image or for `any` number */
+export function oneOrMore(open: (images: 'one' | 'any') => Promise<ort.InferenceSession>): Sessions {
+  const sizes = new SessionPool((size) => open(size === 1 ? 'one' : 'any'), release);
+  return { get: (count) => sizes.get(Math.min(count, 2)), closeAll: () => sizes.closeAll() };
+}
+
+/** One session for any number of images. */
+export const onlyOne = (session: ort.InferenceSession): Sessions => ({
+  get: () => Promise.resolve(session),
+  closeAll: () => release(session),
+});
+
+/**
+ * Opens models in this process, which a malicious or corrupt graph can crash or block: only for models that dgate has just
+ * written.
+ *
+ * @param path the model's name in messages
+ */
+export function openInProcess(path: string): OpenSession {
+  const refused = (error: unknown): never => {
+    throw refusedBy(path, error);
+  };
+  return async (model, options) => {
+    const all = { ...sessionOptions('cpu'), ...options };
+    const session = await ort.InferenceSession.create(model, all).catch(refused);
+    return {
+      async run(feeds, outputs) {
+        const { found, ms } = await ort.runFeeds(session, feeds, outputs).catch(refused);
+        return { values: new Map(Object.entries(found) as unknown as [string, RunValue][]), ms };
+      },
+      close: () => session.release(),
+    };
+  };
 }

@@ -3,8 +3,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../../errors.js';
-import { computeInFloat32 } from '../float32.js';
-import { EngineUnavailable, noGraphicsDriver } from '../unavailable.js';
+import { computeInFloat32, EngineUnavailable, noGraphicsDriver } from '../engine.js';
 import { OnnxRuntime, packageVersion } from './engine.js';
 
 /** ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver; its WebGPU binary ships inside the npm package. */

@@ -1,9 +1,9 @@
-/** The isolated process: opens and runs one model after another, as `isolated-runtime.ts` requests. */
+/** The isolated process: opens and runs one model after another, as `IsolatedRuntime` requests. */
 import { readSync } from 'node:fs';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { endWithParent } from '../../store/supervised.js';
-import { type Answer, type Ask, MODEL_PIPE } from './isolated-runtime.js';
 import * as ort from './ort.js';
+import { type Answer, type Ask, MODEL_PIPE } from './session.js';
 
 let session: ort.InferenceSession | undefined;
 
@@ -15,14 +15,7 @@ async function answer(ask: Ask): Promise<Answer> {
     session = await ort.InferenceSession.create(model, ask.options);
     return { opened: true };
   }
-  const feeds = Object.entries(ask.feeds).map(([name, { type, data, dims }]) => [
-    name,
-    new ort.Tensor(type, data, dims),
-  ]);
-  const outputs = ask.outputs ?? session!.outputNames;
-  const start = performance.now();
-  const found = await session!.run(Object.fromEntries(feeds), outputs);
-  const ms = performance.now() - start;
+  const { found, ms } = await ort.runFeeds(session!, ask.feeds, ask.outputs);
   const values = Object.entries(found).map(([name, tensor]) => {
     const { type, dims, data } = tensor;
     if (!ArrayBuffer.isView(data)) throw new Error(`output ${name} is of type ${type}`);

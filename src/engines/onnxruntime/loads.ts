@@ -1,6 +1,9 @@
 import { createRequire } from 'node:module';
 import { messageOf } from '../../errors.js';
-import { EngineUnavailable } from '../unavailable.js';
+import { EngineUnavailable } from '../engine.js';
+
+// Node passes this on to the native environment (`setenv`), where ONNX Runtime reads it.
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 /**
  * Loads ONNX Runtime's native library before anything uses it. If the package has none for this system (macOS on Intel,

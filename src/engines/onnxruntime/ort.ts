@@ -3,7 +3,26 @@
  * native library writes a device id below HOME and a log into the temporary folder, and looks up a telemetry host, unless
  * the process's environment forbids it before the library is loaded.
  */
-import './no-telemetry.js'; // stays first: it is evaluated before the native library is loaded
-import './loads.js';
+import './loads.js'; // stays first: it is evaluated before the native library is loaded
+import { type InferenceSession, Tensor } from 'onnxruntime-node';
 
 export * from 'onnxruntime-node';
+
+/** A value that goes into a run. */
+export interface Feed {
+  readonly type: 'float32' | 'uint8';
+  readonly dims: readonly number[];
+  readonly data: Float32Array | Uint8Array;
+}
+
+/** Runs a graph. @param outputs all by default @returns them by name, and the time of the run alone */
+export async function runFeeds(
+  session: InferenceSession,
+  feeds: Readonly<Record<string, Feed>>,
+  outputs = session.outputNames,
+): Promise<{ readonly found: InferenceSession.OnnxValueMapType; readonly ms: number }> {
+  const tensors = Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims)]);
+  const start = performance.now();
+  const found = await session.run(Object.fromEntries(tensors), outputs);
+  return { found, ms: performance.now() - start };
+}

@@ -3,8 +3,7 @@ import type { PreparedGraph } from '../../onnx/graph/prepare.js';
 import type { RunModel } from '../../onnx/graph/probe.js';
 import type { UserNetwork } from '../../onnx/loaded.js';
 import { featureGraphNames } from '../../onnx/network.js';
-import { openIsolated } from './isolated-runtime.js';
-import type { OpenSession } from './session.js';
+import { type OpenSession, openIsolated } from './session.js';
 
 const VALID = 'an ONNX model that ONNX Runtime runs';
 

@@ -1,12 +1,18 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { removeOnExit } from '../../store/supervised.js';
 import { isAbsent, systemCode } from '../../system-error.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
-import { fail, lockSetup, settingUp } from '../setup/fail.js';
-import { fetchWheel, glibcMinorVersion } from '../setup/pip.js';
-import { extractEntry, readRecords, withWheel } from '../setup/wheel.js';
+import {
+  extractEntry,
+  fail,
+  fetchWheel,
+  glibcMinorVersion,
+  inWorkFolder,
+  readRecords,
+  settingUp,
+  withWheel,
+} from '../setup.js';
 import { packageVersion } from './engine.js';
 import { cudaLibraries, libraryFolder } from './gpu.js';
 
@@ -82,11 +88,7 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
     log(`the libraries of ${stamp.source} are in place`);
     return { needs: stamp.needs, changed: false };
   }
-  const lock = await lockSetup(folder);
-  const work = join(folder, `.setup-ort-cuda-${process.pid}`);
-  const keep = removeOnExit(work);
-  try {
-    mkdirSync(work, { recursive: true });
+  return inWorkFolder(folder, 'ort-cuda', async (work) => {
     const file = wheel === undefined ? fetch(version, work, log) : resolve(wheel);
     const needs = await extractLibraries(file, version, work, log);
     writeFileSync(join(work, STAMP), `${JSON.stringify({ version, source: basename(file), needs }, null, 2)}\n`);
@@ -94,11 +96,7 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
     rmSync(join(folder, STAMP), { force: true });
     for (const name of [...cudaLibraries, STAMP]) renameSync(join(work, name), join(folder, name));
     return { needs, changed: true };
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-    keep();
-    await lock.release();
-  }
+  });
 }
 
 function readStamp(folder: string): z.infer<typeof stampSchema> | undefined {

@@ -1,10 +1,10 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
+import util from 'node:util';
 import type * as tfjs from '@tensorflow/tfjs';
 import { messageOf } from '../../errors.js';
-import { EngineUnavailable } from '../unavailable.js';
-import { loadNodeBackend } from './node.js';
-import { openWebGpu } from './webgpu.js';
+import { computeInFloat32, EngineUnavailable, noGraphicsDriver } from '../engine.js';
 
 export const tfjsIds = ['tfjs-node', 'tfjs-webgpu', 'tfjs-wasm', 'tfjs-cpu'] as const;
 export type TfjsId = (typeof tfjsIds)[number];
@@ -102,4 +102,135 @@ function requireBackend(id: TfjsId, name: string): void {
 
 function cpuName(): string {
   return cpus()[0]?.model.trim() ?? 'CPU';
+}
+
+/** TensorFlow.js on TensorFlow's own kernels. */
+export interface NodeBackend {
+  readonly tf: typeof tfjs;
+  readonly versions: Readonly<Record<string, string>>;
+  /** Whether TensorFlow found a GPU that it can use. */
+  isGpu(): boolean;
+}
+
+/** The part of tfjs-node's backend that TensorFlow.js' interface lacks. */
+interface NodeKernelBackend {
+  readonly isUsingGpuDevice: boolean;
+  readonly binding: { readonly TF_Version: string };
+}
+
+/** The optional dependency first; a tfjs-node that the user installed works too. */
+export const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
+
+const SETUP = 'dgate doctor --setup tfjs-node';
+
+/** Loads tfjs-node-gpu or tfjs-node. @throws EngineUnavailable */
+function loadNodeBackend(): NodeBackend {
+  const installed = nodePackages.filter((name) => resolves(`${name}/package.json`));
+  if (installed.length === 0) {
+    throw new EngineUnavailable(
+      'tfjs-node',
+      `${nodePackages.join(' or ')} is not installed`,
+      `npm install --ignore-scripts ${nodePackages[0]}@4.22.0`,
+    );
+  }
+  // The user cannot act on TensorFlow's messages about the processor and missing CUDA libraries.
+  process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
+  computeInFloat32();
+  const reasons: string[] = [];
+  for (const name of installed) {
+    const binding = addonPath(name);
+    if (!existsSync(binding)) {
+      reasons.push(`${name} has no compiled addon`);
+      continue;
+    }
+    try {
+      restoreRemovedUtil();
+      const tf = require(name) as typeof tfjs;
+      const backend = tf.backend() as unknown as NodeKernelBackend;
+      return {
+        tf,
+        versions: { [name]: versionOf(name), libtensorflow: backend.binding.TF_Version },
+        isGpu: () => backend.isUsingGpuDevice,
+      };
+    } catch (error) {
+      reasons.push(`${name} does not load: ${messageOf(error).trim().split('\n')[0]}`);
+    }
+  }
+  throw new EngineUnavailable('tfjs-node', reasons.join('; '), SETUP);
+}
+
+function resolves(path: string): boolean {
+  try {
+    require.resolve(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Where a package looks for its addon. */
+function addonPath(name: string): string {
+  const file = require.resolve(`${name}/package.json`);
+  const { find } = createRequire(file)('@mapbox/node-pre-gyp') as { find(packageFile: string): string };
+  return find(file);
+}
+
+function versionOf(name: string): string {
+  return (require(`${name}/package.json`) as { version: string }).version;
+}
+
+/** Functions that tfjs-node 4.22 calls and Node 23 removed from `util`. */
+const removed = {
+  isArray: Array.isArray,
+  isNullOrUndefined: (value: unknown): value is null | undefined => value === null || value === undefined,
+};
+
+/** Restores missing ones before tfjs-node is loaded. @param into in tests, another object */
+export function restoreRemovedUtil(into: object = util): void {
+  for (const [name, value] of Object.entries(removed)) {
+    if (!(name in into)) Object.defineProperty(into, name, { value, configurable: true });
+  }
+}
+
+/** Kept for the life of the process: garbage-collecting these native objects while the device works can crash it. */
+const alive: unknown[] = [];
+
+/**
+ * Gives this process a `navigator.gpu`, which TensorFlow.js' WebGPU backend looks for, from the npm package `webgpu`.
+ * Requests an adapter first: without one, TensorFlow.js would silently use another backend.
+ *
+ * @throws EngineUnavailable
+ */
+async function openWebGpu(): Promise<{ device: () => string; version: string }> {
+  const { create, globals } = await importWebGpu();
+  Object.assign(globalThis, globals); // GPUBufferUsage, GPUMapMode, ...
+  const gpu = create([]);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  alive.push(gpu, adapter);
+  if (adapter === null) throw noGraphicsDriver('tfjs-webgpu');
+  // Node 20 has no navigator; later ones have it read-only.
+  const scope = globalThis as { navigator?: object };
+  if (scope.navigator === undefined) Object.defineProperty(scope, 'navigator', { value: {}, configurable: true });
+  Object.defineProperty(scope.navigator, 'gpu', { value: gpu, configurable: true });
+  const { vendor, architecture, description } = adapter.info;
+  return { device: () => [vendor, architecture, description].filter(Boolean).join(' '), version: webGpuVersion() };
+}
+
+async function importWebGpu(): Promise<typeof import('webgpu')> {
+  try {
+    return await import('webgpu');
+  } catch (error) {
+    throw new EngineUnavailable(
+      'tfjs-webgpu',
+      `the npm package webgpu does not load: ${messageOf(error).split('\n')[0]}`,
+      'npm ci',
+    );
+  }
+}
+
+function webGpuVersion(): string {
+  const file = createRequire(import.meta.url)
+    .resolve('webgpu')
+    .replace(/index\.js$/, 'package.json');
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

@@ -1,6 +1,6 @@
 import util from 'node:util';
 import { expect } from 'chai';
-import { restoreRemovedUtil } from '../../../src/engines/tfjs/node.js';
+import { restoreRemovedUtil } from '../../../src/engines/tfjs/backend.js';
 
 describe('functions that left util', () => {
   it('are there again for tfjs-node, and what Node has stays', () => {

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readdirSync, realpathSync, utimesSync, writeFile
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { lockSetup, oneLine } from '../../../src/engines/setup/fail.js';
+import { lockSetup, oneLine } from '../../../src/engines/setup.js';
 import { checkSymbols, compileAddon, functionsIn } from '../../../src/engines/tfjs/setup/index.js';
 import { type AddonPackage, findPackage, smokeTest } from '../../../src/engines/tfjs/setup/machine.js';
 import { thisProcess } from '../../../src/store/processes.js';

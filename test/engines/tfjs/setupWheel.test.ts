@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { entryText, withWheel } from '../../../src/engines/setup/wheel.js';
-import { extractWheel, isWantedHeader, readWheel } from '../../../src/engines/tfjs/setup/wheel.js';
+import { entryText, withWheel } from '../../../src/engines/setup.js';
+import { extractWheel, isWantedHeader, readWheel } from '../../../src/engines/tfjs/setup/tensorflow.js';
 import {
   type Entry,
   problemOf,

@@ -1,10 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { loadGatedFile } from '../../../src/engines/onnxruntime/gated-file.js';
-import { IsolatedRuntime, type Limits } from '../../../src/engines/onnxruntime/isolated-runtime.js';
 import { runModelOf } from '../../../src/engines/onnxruntime/probe.js';
-import type { OpenSession } from '../../../src/engines/onnxruntime/session.js';
+import { IsolatedRuntime, type Limits, type OpenSession } from '../../../src/engines/onnxruntime/session.js';
+import { loadGatedFile } from '../../../src/gated/predict.js';
 import { gatedModel } from '../../../src/onnx/gated.js';
 import { gatedMetadata, readGatedFile } from '../../../src/onnx/gated-file.js';
 import { findCuts } from '../../../src/onnx/graph/cuts.js';

@@ -17,12 +17,10 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { removeOnExit } from '../../../store/supervised.js';
 import { systemCode } from '../../../system-error.js';
-import { fail, lockSetup, oneLine, settingUp } from '../../setup/fail.js';
+import { fail, inWorkFolder, oneLine, settingUp } from '../../setup.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage, type Smoke, smokeTest } from './machine.js';
-import { placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';
-import { libraries } from './wheel.js';
+import { libraries, placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';
 
 export interface SetupResult {
   readonly package: string;
@@ -51,10 +49,7 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
   if (before.works && (!options.gpu || before.gpu || wasSetUpForGpu(addon))) return resultOf(addon, before, false);
   if (options.gpu && process.arch !== 'x64') fail('the wheels for arm64 have no CUDA; leave out --gpu');
 
-  const lock = await lockSetup(addon.folder);
-  const work = join(addon.folder, `.setup-tfjs-node-${process.pid}`);
-  const keep = removeOnExit(work);
-  try {
+  return inWorkFolder(addon.folder, 'tfjs-node', async (work) => {
     const deps = join(work, 'deps');
     mkdirSync(join(deps, 'lib'), { recursive: true });
     const source = await placeTensorFlow({ ...options, deps, work, glibcMinor, folder: addon.folder });
@@ -62,11 +57,7 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
     const smoke = swapIn(addon, deps, built, work, before.works);
     if (options.gpu && !smoke.gpu) options.log('TensorFlow sees no GPU here and will use the CPU; check nvidia-smi');
     return resultOf(addon, smoke, true);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-    keep();
-    await lock.release();
-  }
+  });
 }
 
 type Working = Extract<Smoke, { works: true }>;

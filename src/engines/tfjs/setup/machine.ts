@@ -2,9 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fail, oneLine } from '../../setup/fail.js';
-import { glibcMinorVersion } from '../../setup/pip.js';
-import { nodePackages } from '../node.js';
+import { fail, glibcMinorVersion, oneLine } from '../../setup.js';
+import { nodePackages } from '../backend.js';
 
 /** File name of tfjs-node's addon. */
 export const ADDON = 'tfjs_binding.node';

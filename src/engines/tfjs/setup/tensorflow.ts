@@ -13,9 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fail } from '../../setup/fail.js';
-import { fetchCuda, fetchWheel } from '../../setup/pip.js';
-import { extractWheel, isWantedHeader, libraries, readWheel } from './wheel.js';
+import { extractEntry, fail, fetchCuda, fetchWheel, readRecords, withWheel } from '../../setup.js';
 
 /** Options of the set-up. */
 export interface SetupOptions {
@@ -98,7 +96,7 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
 }
 
 /** A wheel on PyPI. */
-export interface WheelChoice {
+interface WheelChoice {
   readonly distribution: string;
   readonly version: string;
 }
@@ -189,4 +187,61 @@ function copyHeaders(tensorflow: string, to: string, folder = 'include'): void {
       copyFileSync(join(tensorflow, name), target);
     }
   }
+}
+
+/** TensorFlow's libraries in its Python package. */
+export const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
+
+/** What a wheel of TensorFlow states about itself. */
+interface TensorFlowWheel {
+  /** Base64url SHA-256 of each file. */
+  readonly hashes: ReadonlyMap<string, string>;
+  /** The CUDA packages that its extra `and-cuda` asks pip for. */
+  readonly cuda: readonly string[];
+}
+
+/** Whether the addon includes this header of the wheel. */
+export function isWantedHeader(name: string): boolean {
+  return (
+    name.endsWith('.h') &&
+    (name.startsWith('tensorflow/include/tensorflow/c/') ||
+      /^tensorflow\/include\/(tensorflow\/core|.*\btsl)\/platform\/ctstring[^/]*$/.test(name) ||
+      /^tensorflow\/include\/.*\btsl\/c\/[^/]*$/.test(name))
+  );
+}
+
+/** Reads a wheel's records. @throws InputError if it is not a Linux wheel of TensorFlow */
+export function readWheel(path: string): Promise<TensorFlowWheel> {
+  return withWheel(path, async (wheel) => {
+    const records = await readRecords(wheel, 'tensorflow');
+    if (records === undefined || !wheel.entries.has(`tensorflow/${libraries[0]}`)) {
+      return fail(
+        `${path} holds no tensorflow/${libraries[0]}; give a Linux wheel of tensorflow-cpu or tensorflow, 2.13 or newer`,
+      );
+    }
+    const { hashes, metadata } = records;
+    const needs = /^Requires-Dist: ([\w.-]+)[ \t]*(?:\(?([<>=!~][^;)\n]*)\)?)?[ \t]*;[ \t]*extra == ['"]and-cuda['"]/gm;
+    const cuda = [...metadata.matchAll(needs)].map(
+      ([, name, versions = '']) => `${name}${versions.replace(/\s+/g, '')}`,
+    );
+    return { hashes, cuda };
+  });
+}
+
+/** Extracts the libraries to `lib` and the headers to `include`, each compared with the wheel's record. */
+export function extractWheel(path: string, { hashes }: TensorFlowWheel, to: string): Promise<void> {
+  return withWheel(path, async (zip) => {
+    for (const name of zip.entries.keys()) {
+      const target = targetOf(name);
+      if (target === undefined) continue;
+      if (name.split('/').includes('..')) fail(`${basename(path)} has an unsafe path ${name}; fetch it from PyPI`);
+      await extractEntry(zip, name, hashes.get(name), join(to, target));
+    }
+  });
+}
+
+function targetOf(name: string): string | undefined {
+  const library = libraries.find((candidate) => name === `tensorflow/${candidate}`);
+  if (library !== undefined) return join('lib', library);
+  return isWantedHeader(name) ? name.slice('tensorflow/'.length) : undefined;
 }

@@ -2,13 +2,20 @@ import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { Network } from '../../../networks/network.js';
 import { networkTensors } from '../../../networks/tensors.js';
-import { elementCount, type Tensor as StoredTensor, type TensorMap } from '../../../tensor.js';
+import type { Tensor as StoredTensor, TensorMap } from '../../../tensor.js';
 import type { EngineDescription } from '../../../timing/machine.js';
 import type { Recipe } from '../../../training/recipe.js';
 import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/trainer.js';
 import type { TensorFlow, TensorFlowBackend } from '../backend.js';
-import { type ForwardMode, forward, normaliseByRunningStatistics } from './forward.js';
-import { EPSILON, type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
+import {
+  EPSILON,
+  type ForwardMode,
+  forward,
+  type Normalised,
+  normaliseByRunningStatistics,
+  type TrainingKernels,
+  trainingKernels,
+} from './forward.js';
 
 /** Share of a batch's statistics in the running ones: PyTorch's momentum of batch norm. */
 const RUNNING_SHARE = 0.1;
@@ -92,7 +99,8 @@ class TfjsTrainer implements Trainer {
   }
 
   async tensors(): Promise<TrainingTensors> {
-    return { weights: await download(this.#weights), momenta: await download(this.#sgd.momenta) };
+    await this.#loaded.activate();
+    return { weights: await download(this.#tf, this.#weights), momenta: await download(this.#tf, this.#sgd.momenta) };
   }
 
   async close(): Promise<void> {
@@ -161,20 +169,22 @@ function decayed(network: Network, { decayBatchNorm }: Recipe): Set<string> {
   );
 }
 
+/** PyTorch's tensors on the device: convolutions (out, in, height, width) as (height, width, in, out). */
 function upload(tf: TensorFlow, tensors: TensorMap): Map<string, Tensor> {
-  return new Map(
-    [...tensors].map(([name, tensor]) => {
-      const { shape, data } = toTensorFlow(tensor);
-      // A copy: TensorFlow.js may go on reading the array that it was given.
-      return [name, tf.keep(tf.tensor(data.slice(), [...shape], 'float32'))];
-    }),
-  );
+  const onDevice = ({ shape, data }: StoredTensor): Tensor => {
+    const values = tf.tensor(data.slice(), [...shape], 'float32'); // a copy: TensorFlow.js may go on reading the array
+    return shape.length === 4 ? tf.transpose(values, [2, 3, 1, 0]) : values;
+  };
+  return new Map([...tensors].map(([name, tensor]) => [name, tf.keep(tf.tidy(() => onDevice(tensor)))]));
 }
 
-async function download(tensors: ReadonlyMap<string, Tensor>): Promise<TensorMap> {
+/** The inverse of {@link upload}. */
+async function download(tf: TensorFlow, tensors: ReadonlyMap<string, Tensor>): Promise<TensorMap> {
   const entries = [...tensors].map(async ([name, tensor]) => {
-    const data = (await tensor.data()) as Float32Array;
-    return [name, toPyTorch({ shape: tensor.shape, data: data.slice() })] as const;
+    const values = tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tf.clone(tensor);
+    const data = (await values.data()) as Float32Array;
+    values.dispose();
+    return [name, { shape: values.shape, data: data.slice() }] as const;
   });
   return new Map(await Promise.all(entries));
 }
@@ -187,37 +197,6 @@ function countCorrect(logits: Float32Array, labels: Int32Array): number {
     if (row.every((value) => value <= row[label]!)) correct++;
   });
   return correct;
-}
-
-/** Source axes of each layout in the other, for convolutions; all other tensors are the same in both. */
-const hwioFromOihw = [2, 3, 1, 0] as const;
-const oihwFromHwio = [3, 2, 0, 1] as const;
-
-/** A tensor in TensorFlow's layout: convolutions from (out, in, height, width) to (height, width, in, out). */
-function toTensorFlow(tensor: StoredTensor): StoredTensor {
-  return tensor.shape.length === 4 ? permute(tensor, hwioFromOihw) : tensor;
-}
-
-/** A tensor in PyTorch's layout: the inverse of {@link toTensorFlow}. */
-function toPyTorch(tensor: StoredTensor): StoredTensor {
-  return tensor.shape.length === 4 ? permute(tensor, oihwFromHwio) : tensor;
-}
-
-function permute({ shape, data }: StoredTensor, order: readonly [number, number, number, number]): StoredTensor {
-  const strides = shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
-  const sizes = order.map((axis) => shape[axis]!) as [number, number, number, number];
-  const [s0, s1, s2, s3] = order.map((axis) => strides[axis]!) as [number, number, number, number];
-  const out = new Float32Array(data.length);
-  let to = 0;
-  for (let a = 0; a < sizes[0]; a++) {
-    for (let b = 0; b < sizes[1]; b++) {
-      for (let c = 0; c < sizes[2]; c++) {
-        let from = a * s0 + b * s1 + c * s2;
-        for (let d = 0; d < sizes[3]; d++, from += s3) out[to++] = data[from]!;
-      }
-    }
-  }
-  return { shape: sizes, data: out };
 }
 
 /** Stochastic gradient descent with momentum and weight decay as `torch.optim.SGD` does it. */
