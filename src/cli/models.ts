@@ -12,13 +12,9 @@ import { networkByName } from '../networks/catalogue.js';
 import type { Network } from '../networks/network.js';
 import { networkTensors } from '../networks/tensors.js';
 import { counted, decimalNumber, percent } from '../numbers.js';
-import type { Cuts } from '../onnx/graph/cuts.js';
-import { mapLayoutOf, whyNone } from '../onnx/graph/describe.js';
-import type { PreparedGraph } from '../onnx/graph/prepare.js';
 import { renderColumns } from '../report/columns.js';
 import { evaluateOriginal } from '../run/evaluate.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
-import { inspectFile } from '../run/user-network.js';
 import { MOST_TEXT, readInput } from '../store/input.js';
 import { elementCount, type Tensor } from '../tensor.js';
 import type { GlobalOptions } from './command.js';
@@ -196,110 +192,4 @@ export async function evaluateModel(options: EvalOptions): Promise<void> {
   const what = `${percent(accuracy, 2)} of ${counted(images)} ${options.split} images`;
   if (options.json) printJson(result);
   else print(`${network.name}: ${what}, ${seconds.toFixed(1)} s on ${engine}`);
-}
-
-interface InspectOptions {
-  readonly file: string;
-  readonly logits: string | undefined;
-  readonly inputSize: string | undefined;
-  readonly json: boolean;
-}
-
-/** `dgate model inspect` */
-export async function inspectModel({ file, logits, inputSize: text, json }: InspectOptions): Promise<void> {
-  const sides = text?.split('x').map(Number) ?? [];
-  const [height, width = height] = sides;
-  if (
-    text !== undefined &&
-    (sides.length > 2 || ![height, width].every((side) => Number.isInteger(side) && side! > 0))
-  ) {
-    throw new InputError(`--input-size ${text}; valid: HEIGHTxWIDTH in pixels, 224x224 for example`);
-  }
-  const inputSize = text === undefined ? undefined : ([height!, width!] as const);
-  const { graph, cuts } = await inspectFile(file, { logits, inputSize });
-  const document = inspection(file, graph, cuts);
-  if (json) printJson(document);
-  else print(renderInspection(document));
-}
-
-/** What `dgate model inspect --json` prints. */
-function inspection(file: string, graph: PreparedGraph, found: Cuts) {
-  const { model, shapes } = graph;
-  const { flops, cuts, proposed } = found;
-  const { channels, height, width, order, name } = model.input;
-  return {
-    file,
-    sha256: model.file.sha256,
-    opset: model.opset,
-    input: { name, channels, height, width, order },
-    output: { name: model.logits, classes: shapes.get(graph.logits)![0][1]! },
-    parameters: graph.parameters,
-    flops: flops.total,
-    flopsByBits: Object.fromEntries([8, 16, 32].map((bits) => [bits, flopsOfWidth(flops, bits)])),
-    notCounted: flops.notCounted,
-    unknownCost: flops.unknown,
-    cuts: cuts.map((cut, index) => ({
-      tensor: cut.tensor,
-      operator: cut.op,
-      shape: cut.shape,
-      layout: mapLayoutOf(cut).layout,
-      flops: cut.flops,
-      flops8Bit: cut.flops8,
-      share: cut.flops / flops.total,
-      proposed: proposed.includes(index),
-      alike: cut.alike.map(({ tensor }) => tensor),
-    })),
-    notes: graph.notes,
-    why: proposed.length === 0 ? whyNone(found) : missingNotes(found),
-  };
-}
-
-const flopsOfWidth = ({ perNode, widths }: Cuts['flops'], bits: number): number =>
-  perNode.reduce((sum, flops, i) => sum + (widths[i] === bits ? flops : 0), 0);
-
-type Inspection = ReturnType<typeof inspection>;
-
-/** Why there are fewer than four; null where there are four. */
-function missingNotes({ missing }: Cuts): string | null {
-  const notes = missing.map(({ share, why }) => `none at ${Math.round(100 * share)} % of the FLOPs: ${why}`);
-  return notes.length === 0 ? null : notes.join('; ');
-}
-
-/** Most places in the table: laying out thousands takes minutes. */
-const MOST_ROWS = 200;
-
-function renderInspection(found: Inspection): string {
-  const { input, output, flops, notCounted, unknownCost, cuts, why } = found;
-  const every = Math.ceil(cuts.length / MOST_ROWS);
-  const shown = cuts.filter((cut, i) => cut.proposed || i % every === 0);
-  const has8Bit = found.flopsByBits[8] !== 0;
-  const rows = shown.map((cut) => [
-    cut.proposed ? '*' : '',
-    cut.tensor,
-    cut.operator,
-    cut.shape.join(' x '),
-    cut.layout,
-    counted(cut.flops),
-    ...(has8Bit ? [counted(cut.flops8Bit)] : []),
-    percent(cut.share),
-  ]);
-  const proposed = cuts.filter((cut) => cut.proposed).map(({ tensor }) => `'${tensor}'`);
-  const above = [
-    `${found.file}: ${counted(flops)} FLOPs, ${counted(found.parameters)} parameters, opset ${found.opset}`,
-    `input ${input.name}: ${input.order}, ${input.channels} channels, ${input.height} x ${input.width}; output ${output.name}: ${output.classes} classes`,
-    `Not counted: ${notCounted.map(({ op, count }) => `${op} ${count}`).join(', ') || 'nothing'}`,
-    ...(unknownCost.length > 0 ? [`Of unknown cost, so that the FLOPs are too few: ${unknownCost.join(', ')}`] : []),
-  ];
-  const table = renderColumns(
-    ['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', ...(has8Bit ? ['Of 8 bits'] : []), 'Share'],
-    rows,
-  );
-  const below = [
-    ...found.notes.map((note) => `Changed on reading: ${note}`),
-    ...(every > 1 ? [`${counted(shown.length)} of ${counted(cuts.length)} places; all of them: --json`] : []),
-    'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
-    ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
-    ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
-  ];
-  return [...above.map(visible), table, ...below.map(visible)].join('\n');
 }

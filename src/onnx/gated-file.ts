@@ -87,8 +87,8 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
     if (error instanceof InputError) throw error;
     throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}`);
   }
-  const properties = (model.metadata_props ?? []).filter(({ key }) => key.startsWith(PREFIX));
-  if (properties.length === 0) throw new InputError(`${path}: not written by dgate export; ${VALID}`);
+  const isOwn = (model.metadata_props ?? []).some(({ key }) => key.startsWith(PREFIX));
+  if (!isOwn) throw new InputError(`${path}: not written by dgate export; ${VALID}`);
   if (model.graph === undefined || model.graph === null) throw new InputError(`${path}: holds no graph; ${VALID}`);
   if (refersOutside(model.graph)) {
     throw new InputError(`${path}: names data outside of the file, which dgate export never does; ${VALID}`);
@@ -99,10 +99,16 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   }
   const misfit = misfitKernel(model.graph, kernelSizes(model.graph));
   if (misfit !== undefined) throw new InputError(`${path}: ${misfit}; ${VALID}`);
-  return { about: parseAbout(properties, path), model: encodeModel(model) };
+  return { about: aboutOf(model, path)!, model: encodeModel(model) };
 }
 
 const VALID = 'valid: a file of dgate export';
+
+/** What a model says of itself, if `dgate export` wrote it. @throws InputError where that is damaged */
+export function aboutOf({ metadata_props: all }: ModelMessage, path: string): AboutGated | undefined {
+  const properties = (all ?? []).filter(({ key }) => key.startsWith(PREFIX));
+  return properties.length === 0 ? undefined : parseAbout(properties, path);
+}
 
 function parseAbout(properties: ModelMessage['metadata_props'], path: string): AboutGated {
   const values = properties.map(({ key, value }): [string, unknown] => [key.slice(PREFIX.length), parsed(value)]);

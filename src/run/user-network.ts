@@ -12,6 +12,9 @@ import type { Experiment } from '../experiment/schema.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
 import { type Cuts, findCuts } from '../onnx/graph/cuts.js';
 import { describeGraph } from '../onnx/graph/describe.js';
+import { describe, exitPaths, withPassedExits } from '../onnx/graph/exits.js';
+import { graphFlops } from '../onnx/graph/flops.js';
+import { inCurrentOpset } from '../onnx/graph/opsets.js';
 import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
 import { checkUserModel, type ModelOptions, type UserModel } from '../onnx/graph/user-model.js';
@@ -23,8 +26,34 @@ import type { NetworkSource } from './source.js';
 
 /** An ONNX file, read, tried and searched for places where it can be cut. */
 export interface Inspected {
+  /** Past the exits that the file has, if any. */
   readonly graph: PreparedGraph;
   readonly cuts: Cuts;
+}
+
+/** An exit that a file has, in words, and what an image costs that leaves there; the last one is the end. */
+export interface CostedExit {
+  readonly leaves: string;
+  readonly threshold?: number;
+  readonly flops: number;
+}
+
+/** The exits that a file has already; none for other files. @throws InputError */
+export async function inspectExits(path: string, options: ModelOptions = {}): Promise<CostedExit[]> {
+  const { file } = inCurrentOpset(await readUserFile(path));
+  const paths = exitPaths(file) ?? [];
+  const { passed } = paths.at(-1) ?? { passed: [] };
+  const found: CostedExit[] = [];
+  for (const [exit, way] of paths.entries()) {
+    const graph = withPassedExits(way, options.logits);
+    const model = checkUserModel({ ...file, model: { ...file.model, graph } }, { inputSize: options.inputSize });
+    const { total } = graphFlops(await prepareGraph(model, runModelOf(path)));
+    const left = passed[exit];
+    const threshold = left?.threshold;
+    const leaves = left === undefined ? 'all others' : describe(left);
+    found.push({ leaves, ...(threshold !== undefined && { threshold }), flops: total });
+  }
+  return found;
 }
 
 /** @throws InputError where the file cannot be read or holds what is not supported */

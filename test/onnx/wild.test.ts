@@ -13,6 +13,7 @@ import { takesAll } from '../../src/onnx/graph/batch.js';
 import { type ChannelAxis, chosenAxis } from '../../src/onnx/graph/channels.js';
 import { decodeModel, encodeModel, type ModelMessage, type NodeMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
+import { inspectExits } from '../../src/run/user-network.js';
 import { about } from './about.js';
 import { asNetwork, type Opened, open, UserGraph } from './user-graphs.js';
 
@@ -716,5 +717,66 @@ describe('the axis of the channels', () => {
       ).to.equal(wanted);
     }
     expect(chosenAxis(undefined, [1, 8, 8], [1, 0.1, 0.9])).to.equal('last');
+  });
+});
+
+describe('graphs that have exits', () => {
+  const file = (name: string): string => `test/fixtures/exits/${name}.onnx`;
+  // A convolution and its head, the next, the last: 2 x multiply-accumulates.
+  const [first, second, third] = [55_296 + 40, 36_864 + 80, 18_432 + 80] as const;
+  const cases: [name: string, leaves: string[], thresholds: (number | undefined)[], flops: number[]][] = [
+    [
+      'nested',
+      ['Softmax, ReduceMax > 0.9', 'Softmax, Mul, ReduceSum, Neg < 0.5', 'all others'],
+      [0.9, 0.5, undefined],
+      [first, first + second, first + second + third],
+    ],
+    [
+      'sequential',
+      ['Softmax, ReduceMax > 0.9', 'Softmax, ReduceMax > 0.8', 'all others'],
+      [0.9, 0.8, undefined],
+      [first, first + second, first + second + third],
+    ],
+    ['input', ['Softmax, ReduceMax > an input', 'all others'], [undefined, undefined], [first, first + second]],
+  ];
+  for (const [name, leaves, thresholds, flops] of cases) {
+    it(`${name}: its exits, their thresholds and costs`, async () => {
+      const exits = await inspectExits(file(name));
+      expect(exits.map((exit) => exit.leaves)).to.deep.equal(leaves);
+      expect(exits.map(({ threshold }) => threshold && Math.round(threshold * 1000) / 1000)).to.deep.equal(thresholds);
+      expect(exits.map((exit) => exit.flops)).to.deep.equal(flops);
+    });
+  }
+
+  for (const name of ['nested', 'sequential']) {
+    it(`${name}: the network past its exits gets gates like any other`, async () => {
+      const opened = await open(file(name));
+      expect(opened.graph.notes.join()).to.match(/its own exits are left out \(Softmax, ReduceMax > 0.9; /);
+      expect(opened.cuts.proposed).to.have.length(2);
+      // No generated image is as sure as the exits demand.
+      await expectSame(opened, file(name), { dims: [1, 3, 16, 16] });
+    });
+  }
+
+  it('branches that cost the same are no exit, and a file of dgate export names what is wanted', async () => {
+    const even = new UserGraph('even');
+    const x = even.conv(even.input(['batch', 3, 8, 8]), 3, 8);
+    const most = even.builder.node('ReduceMax', [x], { keepdims: 0 });
+    const sure = even.builder.node('Greater', [most, even.builder.constant('t', Float32Array.of(1), [])]);
+    const branch = (name: string, op: string) => {
+      const of = even.builder.branch(name);
+      of.output(of.node(op, [x]), 'float');
+      return { graph: of.graph() };
+    };
+    const both = { then_branch: branch('yes', 'Relu'), else_branch: branch('no', 'Tanh') };
+    const path = await write(even.classify(even.builder.node('If', [sure], both), 8, 5));
+    expect(await open(path).catch(String)).to.match(/is control flow/);
+    const exported = await write(images('plain'), (model) => ({
+      ...model,
+      metadata_props: [{ key: 'dgate.format', value: '1' }],
+    }));
+    expect(await open(exported).catch(String)).to.match(
+      /a file of dgate export; valid: the network that it was made of/,
+    );
   });
 });

@@ -68,7 +68,7 @@ const inspectCommand = defineCommand({
       .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
       .option('json', flag('as JSON'))
       .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
-  run: async (options) => (await import('../models.js')).inspectModel(options),
+  run: async (options) => (await import('../inspection.js')).inspectModel(options),
 });
 
 const evalCommand = defineCommand({

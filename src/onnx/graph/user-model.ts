@@ -2,6 +2,7 @@ import { InputError } from '../../errors.js';
 import { dataTypes, type NodeMessage, type ValueInfoMessage } from '../proto.js';
 import { quantisedImageByImage } from './dynamic-quantisation.js';
 import { beforeSoftmax, type ImageInput, withFloatImages } from './ends.js';
+import { pastExits } from './exits.js';
 import { inFloat32 } from './floats.js';
 import { domains } from './formats.js';
 import { inCurrentOpset } from './opsets.js';
@@ -43,9 +44,12 @@ const random = /^(Random|Bernoulli|Multinomial)/;
  */
 export function checkUserModel(read: UserFile, options: ModelOptions = {}): UserModel {
   const notes: string[] = [];
+  if (read.model.metadata_props?.some(({ key }) => key.startsWith('dgate.'))) {
+    throw new InputError(`${read.path}: a file of dgate export; valid: the network that it was made of`);
+  }
   const { file: current, opset } = inCurrentOpset(read);
   if (current.model.graph !== read.model.graph) notes.push(`opset ${opset} is brought to 17`);
-  const file = quantisedImageByImage(inFloat32(current, notes), notes);
+  const file = quantisedImageByImage(inFloat32(pastExits(current, notes), notes), notes);
   const { model, path } = file;
   const problem = model.graph.node.map(unsupported).find((found) => found !== undefined);
   if (problem !== undefined) throw new InputError(`${path}: ${problem}`);
