@@ -76,7 +76,7 @@ const pathsOf = ({ combinations }: Grid): string[] => [
  * The merged table as CSV: the varying settings, then the columns of `table.csv`; empty if a combination has no such
  * column.
  */
-export function renderGridCsv(grid: Grid): string {
+function renderGridCsv(grid: Grid): string {
   const records = doneOf(grid).flatMap(({ settings, document }) => {
     const own = parseCsv(renderCsv(document.rows), 'table.csv');
     return own.map((record): Record<string, string> => ({ ...settings, ...record }));
@@ -106,7 +106,7 @@ export async function writeGrid(grid: Grid, folder: string, resultsRoot: string)
 }
 
 /** A finished run with all its files. */
-export interface FinishedRun {
+interface FinishedRun {
   readonly folder: string;
   readonly document: RunDocument;
 }

@@ -71,7 +71,7 @@ export async function trainOne(context: RunContext, experiment: Experiment, gate
 }
 
 /** @throws InputError with the shards that are missing: other tasks make them */
-export async function assertExtracted(context: RunContext, experiment: Experiment): Promise<void> {
+async function assertExtracted(context: RunContext, experiment: Experiment): Promise<void> {
   const { splits } = await open(context, experiment);
   const problems: string[] = [];
   for (const { extraction } of splits) {

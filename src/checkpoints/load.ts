@@ -9,9 +9,9 @@ import { safetensorsDictionary } from './safetensors.js';
 export { fittingNetworks, matchTensors, type Weights, type WeightsChoice, weightsOf } from './fit.js';
 export type { ExpectedTensor } from './names.js';
 
-export type CheckpointFormat = 'safetensors' | TorchFormat;
+type CheckpointFormat = 'safetensors' | TorchFormat;
 
-export interface Checkpoint {
+interface Checkpoint {
   /** Every dictionary of tensors in the file, at least one. */
   readonly dictionaries: readonly Dictionary[];
   /** All of the largest dictionary, float32, under the file's names. */

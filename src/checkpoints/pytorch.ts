@@ -125,7 +125,7 @@ const otherArchives: readonly (readonly [RegExp, string])[] = [
  *
  * @throws InputError where it is cut off, damaged, expands beyond measure or holds anything but tensors and plain data
  */
-export async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFile> {
+async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFile> {
   const { where } = budget;
   const archive = await openArchive(bytes, budget);
   const other = otherArchives.find(([pattern]) => [...archive.entries.keys()].some((name) => pattern.test(name)));

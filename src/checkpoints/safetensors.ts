@@ -17,7 +17,7 @@ import type { Dictionary } from './names.js';
 /** What can be written under a name: a {@link StoredArray}, or a plain tensor, which is stored as F32. */
 export type Storable = StoredArray | Tensor;
 
-export interface SafetensorsContent {
+interface SafetensorsContent {
   /** In the order of the data. */
   readonly tensors: ReadonlyMap<string, RawTensor>;
   readonly metadata: Readonly<Record<string, string>>;

@@ -8,7 +8,7 @@ import { systemCode } from '../system-error.js';
 /** How one attempt ended: the part is whole, another attempt may help (failed), or none will (refused). */
 export type Transfer = { readonly kind: 'whole' } | { readonly kind: 'failed' | 'refused'; readonly reason: string };
 
-export interface TransferOptions {
+interface TransferOptions {
   /** Longest time without a byte. */
   readonly stallMs: number;
   /** What the file must measure, where known; a server that announces another size is refused at once. */

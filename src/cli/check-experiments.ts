@@ -91,8 +91,8 @@ interface Described extends Pick<CheckOptions, 'update' | 'preset'> {
 }
 
 function describe(result: Checked, { path, isNew, update, preset }: Described, name: string): string {
-  const { experiment, measures, seconds, moved } = result;
-  const count = measures.filter(({ tolerance }) => typeof tolerance === 'number').length;
+  const { experiment, seconds, moved } = result;
+  const count = comparedNumbers(result).length;
   const about = visible(`${experiment} [preset ${preset}]`);
   const time = `${seconds.toFixed(1)} s`;
   if (isNew) return `${about}: ${count} numbers written to ${path} (${time})`;
@@ -129,14 +129,13 @@ function short(value: number | string | undefined): string {
   return /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value;
 }
 
-function documentOf({ experiment, measures, moved, seconds }: Checked) {
-  const compared = measures.filter(({ tolerance }) => typeof tolerance === 'number').length;
-  return {
-    experiment,
-    state: isRegression({ experiment, measures, moved, seconds }) ? 'moved' : 'same',
-    compared,
-    moved,
-  };
+const comparedNumbers = ({ measures }: Checked): Measure[] =>
+  measures.filter(({ tolerance }) => typeof tolerance === 'number');
+
+function documentOf(result: Checked) {
+  const { experiment, moved } = result;
+  const state = isRegression(result) ? 'moved' : 'same';
+  return { experiment, state, compared: comparedNumbers(result).length, moved };
 }
 
 /** The result of one experiment's check. */
@@ -149,12 +148,11 @@ interface Checked {
 
 /** A JUnit report: a suite for each experiment, a case for each number; the form that Jenkins and GitLab read. */
 export function renderJunit(checked: readonly Checked[]): string {
-  const suites = checked.map(({ experiment, measures, moved, seconds }) => {
+  const suites = checked.map((result) => {
+    const { experiment, moved, seconds } = result;
     const failed = moved.filter(({ isRegression }) => isRegression);
-    const same = measures.filter(
-      (measure) =>
-        typeof measure.tolerance === 'number' &&
-        !failed.some(({ item, quantity }) => item === measure.item && quantity === measure.quantity),
+    const same = comparedNumbers(result).filter(
+      (one) => !failed.some(({ item, quantity }) => item === one.item && quantity === one.quantity),
     );
     const open = (item: string, quantity: string): string =>
       `<testcase classname="dgate.${markupText(experiment)}" name="${markupText(`${item}: ${quantity}`)}" time="0"`;
@@ -167,9 +165,8 @@ export function renderJunit(checked: readonly Checked[]): string {
       ...same.map(({ item, quantity }) => `    ${open(item, quantity)}/>`),
     ];
     const counts = `tests="${cases.length}" failures="${failed.length}" errors="0" time="${seconds.toFixed(3)}"`;
-    return [`  <testsuite name="dgate check ${markupText(experiment)}" ${counts}>`, ...cases, '  </testsuite>'].join(
-      '\n',
-    );
+    const suite = `  <testsuite name="dgate check ${markupText(experiment)}" ${counts}>`;
+    return [suite, ...cases, '  </testsuite>'].join('\n');
   });
   return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites>', ...suites, '</testsuites>', ''].join('\n');
 }

@@ -1,18 +1,15 @@
 import { labelOf } from '../batch/grid.js';
 import { perSeed } from '../batch/seeds.js';
-import { measureEngine } from '../engines/doctor/diagnose.js';
-import { createEngine } from '../engines/registry.js';
 import type { Override } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
-import { networkByName } from '../networks/catalogue.js';
 import { renderColumns } from '../report/columns.js';
 import type { RunContext } from '../run/context.js';
 import { type PlannedStage, plannedStages } from '../run/dry-run.js';
-import { membersOf } from '../run/plan.js';
 import { openContext } from './context.js';
 import type { RunOptions } from './options.js';
 import { print, printJson } from './output.js';
 import { duration } from './progress.js';
+import { flopsPerSecond } from './run-experiments.js';
 import { planGrids } from './run-grid.js';
 
 interface PlannedRun {
@@ -44,28 +41,21 @@ export async function dryRun(options: RunOptions, overrides: readonly Override[]
   else print(runs.map(render).join('\n'));
 }
 
-/** Stages with the time of extractions that nothing in the cache tells. A stage of an earlier run is not counted twice. */
+/** Stages, with the measured time of extractions that nothing in the cache resembles. A stage counts for its first run only. */
 async function estimated(context: RunContext, experiment: Experiment, seen: Set<string>): Promise<PlannedStage[]> {
   const stages: PlannedStage[] = [];
-  let flopsPerSecond: number | undefined;
+  let pace: number | undefined;
   for (const stage of await plannedStages(context, experiment)) {
     const isShared = !stage.cached && seen.has(stage.key ?? '');
     if (stage.key !== null) seen.add(stage.key);
     if (isShared) stages.push({ ...stage, why: 'computed by a run above', seconds: 0, bytes: 0 });
     else if (stage.cached || stage.seconds !== null || stage.flops === null) stages.push(stage);
     else {
-      flopsPerSecond ??= await paceOf(experiment);
-      stages.push({ ...stage, seconds: flopsPerSecond === undefined ? null : stage.flops / flopsPerSecond });
+      pace ??= await flopsPerSecond(experiment);
+      stages.push({ ...stage, seconds: pace === undefined ? null : stage.flops / pace });
     }
   }
   return stages;
-}
-
-/** FLOPs in a second on this machine; of a user's ONNX file not measured, of a cascade its last network's. */
-async function paceOf(experiment: Experiment): Promise<number | undefined> {
-  const { network, engine } = membersOf(experiment).at(-1)!;
-  if (typeof network !== 'string') return undefined;
-  return 1e9 * (await measureEngine(await createEngine(engine), networkByName(network))).gflopsPerSecond;
 }
 
 function render({ experiment, settings, stages }: PlannedRun): string {

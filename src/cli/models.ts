@@ -1,7 +1,7 @@
 import { asFloat16, asInt8 } from '../checkpoints/dtypes.js';
 import { takeCheckpoint } from '../checkpoints/fetch.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/known.js';
-import { fittingNetworks, readCheckpoint, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
+import { type WeightsChoice, fittingNetworks, readCheckpoint, weightsOf } from '../checkpoints/load.js';
 import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
 import { geometryOf, usualGeometry } from '../data/image-folder/geometry.js';
 import type { Preprocessing } from '../data/preprocess.js';
@@ -15,10 +15,11 @@ import { counted, decimalNumber, percent } from '../numbers.js';
 import { renderColumns } from '../report/columns.js';
 import { evaluateOriginal } from '../run/evaluate.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
-import { MOST_TEXT, readInput } from '../store/input.js';
-import { elementCount, type Tensor } from '../tensor.js';
+import { readText } from '../store/input.js';
+import { elementCount } from '../tensor.js';
 import type { GlobalOptions } from './command.js';
 import { openContext } from './context.js';
+import { assertWhole } from './options.js';
 import { print, printJson } from './output.js';
 
 /** `dgate model fetch` */
@@ -62,9 +63,12 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const own = normalisation && { ...datasetNamed(network.dataset).preprocessing, ...normalisation };
   const found = recorded ? parsePreprocessing(recorded, file) : (known?.preprocessing ?? own);
   const preprocessing = withGiven(options, network, found);
-  const heldOut = options.heldOut === undefined ? undefined : await readHeldOut(options.heldOut);
-  const stored = new Map([...tensors].flatMap(([name, tensor]) => storedAs(name, tensor, options)));
-  await writeSafetensors(out, stored, {
+  const heldOut =
+    options.heldOut === undefined ? undefined : parseHeldOut(await readText(options.heldOut), options.heldOut);
+  const stored = [...tensors].flatMap(([name, tensor]): [string, Storable][] =>
+    options.int8 ? asInt8(name, tensor) : [[name, options.half ? asFloat16(tensor) : tensor]],
+  );
+  await writeSafetensors(out, new Map(stored), {
     ...checkpoint.metadata,
     network: network.name,
     source_sha256: checkpoint.sha256,
@@ -79,23 +83,12 @@ export async function importModel(options: ImportOptions): Promise<void> {
   if (doubt !== undefined && known === undefined) print(`${file}: ${doubt}`);
 }
 
-function storedAs(name: string, tensor: Tensor, { half, int8 }: ImportOptions): [string, Storable][] {
-  if (int8) return asInt8(name, tensor);
-  return [[name, half ? asFloat16(tensor) : tensor]];
-}
-
-async function readHeldOut(path: string): Promise<Int32Array> {
-  return parseHeldOut(new TextDecoder().decode(await readInput(path, MOST_TEXT)), path);
-}
-
 /** The resizing and cropping that the options request. */
-function givenSizes({ resize, crop, interpolation }: ImportOptions): Partial<Preprocessing> {
-  return {
-    ...(resize !== undefined && { resize }),
-    ...(crop !== undefined && { crop }),
-    ...(interpolation && { interpolation }),
-  };
-}
+const givenSizes = ({ resize, crop, interpolation }: ImportOptions): Partial<Preprocessing> => ({
+  ...(resize !== undefined && { resize }),
+  ...(crop !== undefined && { crop }),
+  ...(interpolation && { interpolation }),
+});
 
 /** @throws InputError if sizes are given for images that are never resized, or one of --mean and --std is missing */
 function checkGiven(options: ImportOptions, network: Network): void {
@@ -106,9 +99,7 @@ function checkGiven(options: ImportOptions, network: Network): void {
     );
   }
   for (const name of ['resize', 'crop'] as const) {
-    const side = options[name];
-    if (side === undefined || (Number.isInteger(side) && side >= 1 && side <= 4096)) continue;
-    throw new InputError(`--${name} ${side}; valid: a whole number of pixels from 1 to 4096`);
+    assertWhole(name, options[name], 'a whole number of pixels from 1 to 4096', 4096);
   }
   if ((options.mean === undefined) !== (options.std === undefined)) {
     throw new InputError(`--${options.mean === undefined ? 'std' : 'mean'} alone; valid: --mean and --std together`);
@@ -121,11 +112,7 @@ function checkGiven(options: ImportOptions, network: Network): void {
  *
  * @throws InputError if the values do not fit together
  */
-function withGiven(
-  options: ImportOptions,
-  network: Network,
-  known: Preprocessing | undefined,
-): Preprocessing | undefined {
+function withGiven(options: ImportOptions, network: Network, known: Preprocessing | undefined) {
   const { mean, std } = options;
   const sizes = givenSizes(options);
   const hasSizes = Object.keys(sizes).length > 0;

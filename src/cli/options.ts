@@ -15,7 +15,7 @@ type Given<O extends Readonly<Record<string, Options>>> = {
 
 /** Kinds of options, as yargs takes them. */
 export const textOption = (describe: string) => ({ type: 'string', requiresArg: true, describe }) as const;
-/** A whole number in plain digits; everything else (`0x10`, `1e3`) is NaN, which the command refuses. */
+/** A whole number in plain digits; anything else (`0x10`, `1e3`) is NaN, which the command refuses. */
 export const numberOption = (describe: string) => numeric(describe, wholeNumber);
 /** A decimal number; everything else is NaN. */
 export const decimalOption = (describe: string) => numeric(describe, decimalNumber);
@@ -24,7 +24,7 @@ export const listOption = (describe: string) => {
   return { type: 'string', array: true, nargs: 1, default: [] as string[], describe } as const;
 };
 
-/** Parsed here from the text, not by yargs' own rules for numbers; shown as a number in the help. */
+/** Parsed from the text, not by yargs' rules for numbers; the help shows a number. */
 function numeric(describe: string, parse: (text: string) => number | undefined) {
   const coerce = (given: unknown): number => {
     if (typeof given === 'string') return parse(given) ?? Number.NaN;
@@ -40,7 +40,7 @@ export const weightsOptions = {
 } as const;
 
 /** Options of every command that resolves a definition. @param preset the default */
-export const definitionOptions = (preset: PresetName = 'laptop') =>
+const definitionOptions = (preset: PresetName = 'laptop') =>
   ({
     preset: { choices: presetNames, default: preset as PresetName, describe: 'size of the run' },
     checkpoint: textOption('weights: a file, or a known id'),
@@ -63,7 +63,7 @@ export const experimentOptions = {
   ...runOptions,
   seeds: textOption('several seeds and a table of their means: 0..4, or 0,2,5'),
   set: listOption('override anything in the definition: path=value; path=value,value runs every combination'),
-  'dry-run': flag('only says what would be computed and why, with time and disk space'),
+  'dry-run': flag('only print what would be computed and why, with time and disk space'),
 } as const;
 
 export type RunOptions = GlobalOptions & Given<typeof experimentOptions> & { readonly experiment: readonly string[] };
@@ -71,7 +71,7 @@ export type RunOptions = GlobalOptions & Given<typeof experimentOptions> & { rea
 /** Options of `dgate check`. */
 export const checkOptions = {
   baseline: { ...textOption('folder of baselines, a CSV for each experiment'), defaultDescription: 'results/baseline' },
-  update: flag('write the baseline anew, and show what changes'),
+  update: flag('replace the baseline, and show what changes'),
   junit: textOption('also write a JUnit report, for CI servers'),
   ...definitionOptions('smoke'),
 } as const;
@@ -94,7 +94,7 @@ export const submitOptions = {
   mem: textOption("Slurm's --mem of a task: 16G"),
   sbatch: listOption('further arguments of sbatch, unchanged: --sbatch=--qos=long'),
   'dry-run': flag('print the scripts; submit nothing'),
-  status: flag('what waits, runs, is done, or failed and why'),
+  status: flag('tasks that wait, run, are done, or failed and why'),
   resubmit: flag('resubmit failed tasks and those that depend on them'),
   only: listOption('with --resubmit: this task alone (extract-2)'),
   submission: { ...textOption('which one, for --status and --resubmit'), defaultDescription: 'the newest' },
@@ -120,7 +120,7 @@ export const trainOptions = {
     ...textOption('checkpoint to write; its curve is written next to it as .csv'),
     defaultDescription: '<network>.safetensors',
   },
-  resume: flag('go on with the interrupted training of --out'),
+  resume: flag('resume the interrupted training of --out'),
   'checkpoint-every': numberOption(
     'steps between two states to resume from; otherwise after each epoch and every 5 minutes',
   ),
@@ -142,6 +142,17 @@ export function optionOverrides(options: Overriding): { path: string; value: unk
   return Object.entries({ checkpoint, ...weights, engine, seed, seeds, trainImages, testImages })
     .filter(([, value]) => value !== undefined)
     .map(([path, value]) => ({ path, value }));
+}
+
+/** @param valid what the message asks for: `a whole number from 1` @throws InputError unless the option is absent or a whole number from 1 */
+export function assertWhole(
+  name: string,
+  value: number | undefined,
+  valid: string,
+  most = Number.MAX_SAFE_INTEGER,
+): void {
+  if (value === undefined || (Number.isInteger(value) && value >= 1 && value <= most)) return;
+  throw new InputError(`--${name} ${value}; valid: ${valid}`);
 }
 
 /** `0..4` or `0,2,5` as a list. @throws InputError */

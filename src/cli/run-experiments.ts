@@ -15,13 +15,13 @@ import { withLastTiming } from '../gated/time/run.js';
 import { networkByName } from '../networks/catalogue.js';
 import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
-import { claimsOnRecord, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
+import { type RunOnRecord, claimsOnRecord, runsOnRecord } from '../paper/onRecord.js';
 import { version } from '../project.js';
-import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
+import { type ExperimentSummary, briefClaimLines, renderReadme, renderSummary } from '../report/claims.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import type { RunContext } from '../run/context.js';
-import { membersOf, type Plan, plan } from '../run/plan.js';
-import { machineNote, type RunDocument, runDocument } from '../run/record.js';
+import { type Plan, membersOf, plan } from '../run/plan.js';
+import { type RunDocument, machineNote, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { runExperiment } from '../run/run.js';
 import { writeFileAtomic } from '../store/files.js';
@@ -148,7 +148,7 @@ async function writeReadme(
 ): Promise<void> {
   const { processor, cores, memoryBytes, system } = machineNote();
   const named = Object.entries({ dgate: version(), node: process.versions.node, ...versions });
-  // The paper's networks decide about the paper: what is on record of them, beside what has just run.
+  // The paper's networks decide about the paper: their runs on record count beside those of this command.
   const done = results.flatMap((result): RunOnRecord[] =>
     result.state === 'done' ? [{ experiment: result.experiment, preset: options.preset, folder: result.folder }] : [],
   );
@@ -243,40 +243,40 @@ const WORTH_SAYING = 1e12;
  */
 export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
   if ((await context.store.list()).length > 0) return;
-  const known: { readonly experiment: Experiment; readonly flops: number }[] = [];
+  // Experiments on the same network share their features: the largest of each.
+  const largest = new Map<string, { readonly experiment: Experiment; readonly flops: number }>();
   for (const experiment of experiments.flatMap(membersOf)) {
-    if (engineNamed(experiment.engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
+    const { network, checkpoint, gates, engine } = experiment;
+    if (engineNamed(engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
     const planned = await plan(experiment);
-    if (planned.user === undefined && planned.given === undefined)
-      known.push({ experiment, flops: extractionFlops(context, experiment, planned) });
-  }
-  if (known.reduce((sum, { flops }) => sum + flops, 0) < WORTH_SAYING) return;
-  // Experiments on the same network share their features.
-  const largest = new Map<string, (typeof known)[number]>();
-  for (const one of known) {
-    const { network, checkpoint, gates, engine } = one.experiment;
+    if (planned.user !== undefined || planned.given !== undefined) continue;
+    const flops = extractionFlops(context, experiment, planned);
     const same = JSON.stringify([network, checkpoint, gates.after, gates.pooling, engine]);
-    if ((largest.get(same)?.flops ?? 0) < one.flops) largest.set(same, one);
+    if ((largest.get(same)?.flops ?? 0) < flops) largest.set(same, { experiment, flops });
   }
+  const known = [...largest.values()];
+  if (known.reduce((sum, { flops }) => sum + flops, 0) < WORTH_SAYING) return;
   let seconds = 0;
   const parts: string[] = [];
-  for (const { experiment, flops } of largest.values()) {
-    const { gflopsPerSecond } = await measureEngine(
-      await createEngine(experiment.engine),
-      networkByName(experiment.network as string),
-    );
-    const takes = flops / (1e9 * gflopsPerSecond);
-    seconds += takes;
-    parts.push(
-      `${experiment.name} ${duration(takes)} (${(flops / 1e12).toFixed(1)} TFLOPs at ${Math.round(gflopsPerSecond)} GFLOPs/s)`,
-    );
+  for (const { experiment, flops } of known) {
+    const pace = (await flopsPerSecond(experiment))!;
+    seconds += flops / pace;
+    const work = `${(flops / 1e12).toFixed(1)} TFLOPs at ${Math.round(pace / 1e9)} GFLOPs/s`;
+    parts.push(`${experiment.name} ${duration(flops / pace)} (${work})`);
   }
   context.progress.note(
     `nothing is in the cache: features take about ${duration(seconds)} on this processor: ${parts.join(', ')}; downloads and gates come on top`,
   );
 }
 
-/** Without one, the run reports it at once. */
+/** FLOPs in a second on this machine; of a user's ONNX file not measured, of a cascade its last network's. */
+export async function flopsPerSecond(experiment: Experiment): Promise<number | undefined> {
+  const { network, engine } = membersOf(experiment).at(-1)!;
+  if (typeof network !== 'string') return undefined;
+  return 1e9 * (await measureEngine(await createEngine(engine), networkByName(network))).gflopsPerSecond;
+}
+
+/** Without a checkpoint, the run reports so at once. */
 async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
   if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
   return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;

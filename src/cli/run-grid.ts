@@ -22,13 +22,13 @@ import { print, printJson, reportFailure } from './output.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
 /** One combination of a grid: an experiment, and the settings that differ between combinations. */
-export interface PlannedCombination {
+interface PlannedCombination {
   readonly settings: Readonly<Record<string, string>>;
   readonly experiment: Experiment;
 }
 
 /** The combinations of one experiment. */
-export interface PlannedGrid {
+interface PlannedGrid {
   /** The name on the command line. */
   readonly name: string;
   readonly cells: readonly PlannedCombination[];
@@ -158,13 +158,13 @@ function recorded(progress: Progress, said: string[]): Progress {
 }
 
 /** One `--set`: a path and its values, one for each combination. */
-export interface Axis {
+interface Axis {
   readonly path: string;
   readonly values: readonly unknown[];
 }
 
 /** The values of all axes that vary, in one combination. */
-export interface Combination {
+interface Combination {
   /** One for each axis, in the order of the command line. */
   readonly settings: readonly Override[];
   /** `gates.loss=hinge, gates.epochs=5`: the axes that vary. */
@@ -223,7 +223,7 @@ export function combinations(set: readonly string[]): Combination[] {
 }
 
 /** The settings of a combination that differ between combinations. */
-export function variedSettings(all: readonly Combination[], { settings }: Combination): Record<string, string> {
+function variedSettings(all: readonly Combination[], { settings }: Combination): Record<string, string> {
   const others = (index: number, text: string): boolean =>
     all.some((one) => valueText(one.settings[index]!.value) !== text);
   return Object.fromEntries(
@@ -235,7 +235,7 @@ const distinct = (values: readonly unknown[]): unknown[] =>
   values.filter((value, i) => values.findIndex((other) => valueText(other) === valueText(value)) === i);
 
 /** A value as `--set` reads it back. */
-export function valueText(value: unknown): string {
+function valueText(value: unknown): string {
   if (typeof value === 'string') return /[",]/.test(value) ? JSON.stringify(value) : value;
   return typeof value === 'number' ? String(value) : JSON.stringify(value);
 }

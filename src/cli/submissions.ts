@@ -6,6 +6,7 @@ import {
   planTasks,
   type StageName,
   type SubmissionPlan,
+  stageNames,
 } from '../batch/slurm/plan.js';
 import { arraySpec, type Resources, sbatch, scancel, stageScript } from '../batch/slurm/script.js';
 import { Submission, type SubmittedJob, statusOf, type TaskStatus } from '../batch/slurm/submission.js';
@@ -14,7 +15,7 @@ import { renderColumns } from '../report/columns.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { cacheFolder, resultsFolder } from './command.js';
-import { optionOverrides, type SubmitOptions } from './options.js';
+import { assertWhole, optionOverrides, type SubmitOptions } from './options.js';
 import { print, printJson } from './output.js';
 import { duration } from './progress.js';
 import { commandLine } from './run-experiments.js';
@@ -38,9 +39,7 @@ export async function submit(options: SubmitOptions): Promise<void> {
 type NewOptions = SubmitOptions & { readonly experiment: readonly string[] };
 
 async function planOf(options: NewOptions): Promise<SubmissionPlan> {
-  if (!Number.isInteger(options.shards) || options.shards < 1 || options.shards > 1000) {
-    throw new InputError(`--shards ${options.shards}; valid: a whole number from 1 to 1000`);
-  }
+  assertWhole('shards', options.shards, 'a whole number from 1 to 1000', 1000);
   const runs: PlannedRun[] = [];
   const tables: PlannedTable[] = [];
   for (const { name, cells } of await planGrids(options, optionOverrides(options))) {
@@ -55,21 +54,13 @@ async function planOf(options: NewOptions): Promise<SubmissionPlan> {
 
 function resourcesOf(options: SubmitOptions): Resources {
   const { partition, account, time, gpus, cpus, mem: memory, atOnce, sbatch } = options;
-  for (const [name, value] of Object.entries({ 'at-once': atOnce, cpus })) {
-    if (value !== undefined && !(Number.isInteger(value) && value >= 1)) {
-      throw new InputError(`--${name} ${value}; valid: a whole number from 1`);
-    }
-  }
+  for (const [name, value] of Object.entries({ 'at-once': atOnce, cpus }))
+    assertWhole(name, value, 'a whole number from 1');
   const given = Object.entries({ partition, account, time, gpus, cpus, memory, atOnce });
   return { ...Object.fromEntries(given.filter(([, value]) => value !== undefined)), sbatch };
 }
 
-function scriptFor(
-  plan: SubmissionPlan,
-  stage: StageName,
-  folder: string,
-  resources: Resources,
-): { readonly text: string; readonly tasks: number } {
+function scriptFor(plan: SubmissionPlan, stage: StageName, folder: string, resources: Resources) {
   const tasks = plan.tasks.filter((task) => task.stage === stage).length;
   const names = [...new Set(plan.runs.map(({ experiment }) => experiment.name))];
   const text = stageScript({
@@ -84,15 +75,11 @@ function scriptFor(
   return { text, tasks };
 }
 
-const stagesOf = (plan: SubmissionPlan): StageName[] =>
-  [...new Set(plan.tasks.map(({ stage }) => stage))].sort(byOrder);
-const order: readonly StageName[] = ['data', 'extract', 'gate', 'run', 'table'];
-const byOrder = (a: StageName, b: StageName): number => order.indexOf(a) - order.indexOf(b);
-
 /** `--dry-run`: what would be submitted, in order. */
 function printScripts(plan: SubmissionPlan, resources: Resources, options: SubmitOptions): void {
   const folder = join(cacheFolder(options), 'submissions', '<id>');
-  const scripts = stagesOf(plan).map((stage) => ({ stage, ...scriptFor(plan, stage, folder, resources) }));
+  const stages = stageNames.filter((name) => plan.tasks.some(({ stage }) => stage === name));
+  const scripts = stages.map((stage) => ({ stage, ...scriptFor(plan, stage, folder, resources) }));
   if (options.json) {
     printJson({ scripts, tasks: plan.tasks });
     return;
@@ -115,10 +102,8 @@ async function submitNew(plan: SubmissionPlan, resources: Resources, options: Ne
     for (const stage of submission.stages) {
       const { text, tasks } = scriptFor(plan, stage, submission.folder, resources);
       await writeFileAtomic(submission.scriptOf(stage), text);
-      const job = await sbatch(
-        submission.scriptOf(stage),
-        jobs.slice(-1).map((before) => before.job),
-      );
+      const before = jobs.slice(-1).map(({ job }) => job);
+      const job = await sbatch(submission.scriptOf(stage), before);
       jobs.push({ stage, job, tasks: Array.from({ length: tasks }, (_, i) => i) });
     }
   } catch (error) {
@@ -192,7 +177,9 @@ async function submitAgain(options: SubmitOptions): Promise<void> {
   for (const stage of submission.stages) {
     const tasks = [...submission.tasksOf(stage).entries()].flatMap(([i, { id }]) => (wanted.includes(id) ? [i] : []));
     if (tasks.length === 0) continue;
-    const earlier = alive.filter(({ task }) => byOrder(task.stage, stage) < 0).map(({ job }) => job.split('_')[0]!);
+    const earlier = alive
+      .filter(({ task }) => stageNames.indexOf(task.stage) < stageNames.indexOf(stage))
+      .map(({ job }) => job.split('_')[0]!);
     const after = [...new Set([...earlier, ...jobs.map(({ job }) => job)])];
     for (const task of tasks) await submission.forgetState(submission.tasksOf(stage)[task]!.id);
     const array = arraySpec(tasks.join(','), submission.file.resources);

@@ -35,43 +35,35 @@ import {
 import { Diverged, train } from '../training/train.js';
 import type { TrainingEngine } from '../training/trainer.js';
 import { openContext } from './context.js';
-import type { TrainCommandOptions } from './options.js';
+import { assertWhole, type TrainCommandOptions } from './options.js';
 import { print, printJson, say } from './output.js';
 
 /** `dgate train` */
 export async function trainNetwork(options: TrainCommandOptions): Promise<void> {
   const network = networkByName(options.network);
-  const engineId = checkTrainingEngine(options.engine);
+  checkTrainingEngine(options.engine); // refused before a lock is taken, as what follows
   const files = trainingFiles(options.out ?? `${network.name}.safetensors`);
-  const { checkpointEvery } = options;
-  if (checkpointEvery !== undefined && !(Number.isInteger(checkpointEvery) && checkpointEvery >= 1)) {
-    throw new InputError(`--checkpoint-every ${checkpointEvery}; valid: a whole number of steps from 1`);
-  }
+  assertWhole('checkpoint-every', options.checkpointEvery, 'a whole number of steps from 1');
   const plan = planTraining(options);
-  await kindOf(files, options.resume); // refused before a lock is taken
+  await kindOf(files, options.resume);
   const lock = await Lock.tryTake(files.lock);
   if (lock === undefined) {
     const holder = await describeHolder(files.lock);
     throw new InputError(`${files.checkpoint}: ${holder} is training it; choose another --out, or wait until it ends`);
   }
   try {
-    await trainLocked(options, { network, engineId, files, plan });
+    await trainLocked(options, network, plan, files);
   } finally {
     await lock.release();
   }
 }
 
-interface CheckedTraining {
-  readonly network: Network;
-  readonly engineId: ReturnType<typeof checkTrainingEngine>;
-  readonly files: TrainingFiles;
-  readonly plan: TrainingPlan;
-}
-
 /** Trains while no other process writes the same files. */
 async function trainLocked(
   options: TrainCommandOptions,
-  { network, engineId, files, plan }: CheckedTraining,
+  network: Network,
+  plan: TrainingPlan,
+  files: TrainingFiles,
 ): Promise<void> {
   const { checkpointEvery } = options;
   const kind = await kindOf(files, options.resume);
@@ -88,18 +80,16 @@ async function trainLocked(
     checkResumed(begun.training, { ...options, network: network.name, dataSha256: images.dataSha256 }, files.state);
     checkState(begun, network, stepsPerEpoch(images, recipe), files.state);
   }
-  const engine = await trainingEngine(
-    begun === undefined ? engineId : checkTrainingEngine(begun.training.engine),
-    context.progress,
-  );
+  const engineId = checkTrainingEngine(begun?.training.engine ?? options.engine);
+  const engine = await trainingEngine(engineId, context.progress);
   const start = begun ?? {
     training: { ...plan, network: network.name, engine: engine.describe().id, dataSha256: images.dataSha256 },
     position: { epoch: 0, step: 0, lossSum: 0, correct: 0, seconds: 0, curve: [] },
     tensors: { weights: initialTensors(network, seed, recipe.zeroInitResidual), momenta: new Map() },
   };
   await removeLeftovers(files.state);
-  const resumed = begun !== undefined;
-  const outcome = await trainSaving(context, { network, engine, images, start, resumed, files, checkpointEvery });
+  const isResumed = begun !== undefined;
+  const outcome = await trainSaving(context, { network, engine, images, start, isResumed, files, checkpointEvery });
   if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
 }
 
@@ -140,7 +130,7 @@ interface OpenTraining {
   readonly engine: TrainingEngine;
   readonly images: TrainingImages;
   readonly start: TrainingState;
-  readonly resumed: boolean;
+  readonly isResumed: boolean;
   readonly files: TrainingFiles;
   readonly checkpointEvery?: number | undefined;
 }
@@ -162,7 +152,7 @@ async function trainSaving(context: RunContext, training: OpenTraining): Promise
     keep(state.position);
     if (state.position.curve.length > 0) await writeFileAtomic(files.curve, curveCsv(state.position.curve));
   };
-  if (training.resumed) {
+  if (training.isResumed) {
     progress.note(`going on at ${describePosition(saved)}`);
     keep(saved);
   } else {

@@ -67,7 +67,7 @@ export const frontier = defineAnalysis({
 type ExitPlan = Pick<ScoredRun['plan'], 'costs' | 'costsOf'>;
 
 /** Some exits, ascending, with thresholds for all but the last, which takes what stays. */
-export interface ChosenSystem {
+interface ChosenSystem {
   readonly exits: readonly number[];
   readonly thresholds: Thresholds;
 }

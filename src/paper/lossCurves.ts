@@ -98,7 +98,7 @@ export function curveAt(tested: readonly Tested[], reduction: number): Float32Ar
 }
 
 /** A variant at one share of FLOPs saved. */
-export interface AccuracyPoint {
+interface AccuracyPoint {
   readonly reduction: number;
   /** Per seed, the probability that each test image is classified right. */
   readonly bySeed: readonly Float32Array[];

@@ -11,7 +11,7 @@ import { type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from '
 import { axis, defineAnalysis, ends, isRightAt, pairProblems, tableOf, twoGates } from './analysis.js';
 
 /** One point of the plane of two thresholds. */
-export interface PlanePoint {
+interface PlanePoint {
   readonly t1: number;
   readonly t2: number;
   readonly accuracy: number;

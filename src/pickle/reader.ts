@@ -32,7 +32,7 @@ export class PickleGlobal extends Rebuilt {
 /** Python data: tuples and lists are arrays, dicts (also ordered) are maps, sets are sets, bytes are Uint8Array. */
 export type PickleValue = PickleLiteral | Rebuilt | PickleValue[] | Map<PickleValue, PickleValue> | Set<PickleValue>;
 
-export interface PickleOptions {
+interface PickleOptions {
   /** Of the file: each operation is a step, and what its bytes do not bound is spent where it is taken. */
   readonly budget: Budget;
   /** The stand-in for a global, or undefined to have the file refused. */

@@ -289,7 +289,6 @@ p { margin: .4rem 0; max-width: 85ch; }
 .shown { display: inline-flex; flex-direction: column; align-items: center; font-size: .75em; line-height: 1.1; }
 .thumb { display: inline-block; background-image: var(--sheet); border: 2px solid; border-radius: 2px; }
 .thumb.right { border-color: ${colours.green}; } .thumb.wrong { border-color: ${colours.vermilion}; }
-.summary { margin: .9rem 0 0; padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: .4rem 1.2rem; }
 nav { margin-top: .8rem; font-size: .9rem; }
 nav a { color: var(--link); margin-right: 1.1rem; }
 .wide { overflow-x: auto; }

@@ -93,7 +93,7 @@ export function planTasks(
     return add({
       stage: 'run',
       ...about,
-      label: runLabel(experiment, tables),
+      label: runLabel(experiment, number, tables),
       needs: gates.length > 0 ? gates : extract,
     });
   });
@@ -109,33 +109,21 @@ export function planTasks(
 const gatesTrained = ({ network, gates }: Experiment): readonly number[] =>
   isCascade(network) ? network.networks.flatMap((one) => one.gates?.after ?? []) : gates.after;
 
-function runLabel(experiment: Experiment, tables: readonly PlannedTable[]): string {
-  const cell = tables.flatMap(({ cells }) => cells).find((one) => sameButSeed(one.experiment, experiment));
-  const settings = Object.entries(cell?.settings ?? {}).map(([path, value]) => `${path}=${value}`);
-  return [experiment.name, ...settings, `seed ${experiment.seed}`].join(', ');
-}
-
-function sameButSeed(a: Experiment, b: Experiment): boolean {
-  const without = ({ seed: _, seeds: __, ...rest }: Experiment): string => JSON.stringify(rest);
-  return without(a) === without(b);
+/** @param number position in the runs of the submission */
+function runLabel({ name, seed }: Experiment, number: number, tables: readonly PlannedTable[]): string {
+  const [settings = {}] = tables.flatMap(({ cells, runs }) =>
+    cells.flatMap((cell, i) => (runs[i]!.includes(number) ? [cell.settings] : [])),
+  );
+  return [name, ...Object.entries(settings).map(([path, value]) => `${path}=${value}`), `seed ${seed}`].join(', ');
 }
 
 /** The part of a definition that determines an extraction. */
 function extractionKey(experiment: Experiment): unknown {
-  const {
-    name: _,
-    title: __,
-    published: ___,
-    analysis: ____,
-    seed,
-    seeds: _____,
-    thresholds,
-    gates,
-    ...rest
-  } = experiment;
+  const { seed, thresholds, gates, ...rest } = experiment;
   const isSubset = experiment.trainImages !== undefined || experiment.testImages !== undefined;
   const { after, pooling } = gates;
-  return { ...rest, validation: thresholds.validation.kind, after, pooling, ...(isSubset && { seed }) };
+  const others = { name: undefined, title: undefined, published: undefined, analysis: undefined, seeds: undefined };
+  return { ...rest, ...others, validation: thresholds.validation.kind, after, pooling, ...(isSubset && { seed }) };
 }
 
 function gateKey(experiment: Experiment): unknown {

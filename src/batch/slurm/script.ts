@@ -22,7 +22,7 @@ export interface Resources {
   readonly sbatch: readonly string[];
 }
 
-export interface ScriptOptions {
+interface ScriptOptions {
   readonly stage: StageName;
   /** Tasks in the array. */
   readonly tasks: number;
@@ -95,7 +95,7 @@ function verbatimDirective(argument: string): string {
 const run = promisify(execFile);
 
 /** A task in Slurm's queue. */
-export interface QueuedTask {
+interface QueuedTask {
   /** Job id of the array. */
   readonly job: string;
   /** Position in it. */

@@ -29,7 +29,7 @@ interface SubmissionFile extends SubmissionPlan, Places {
 }
 
 /** A task's state on the shared file system, written by the task when it begins and when it ends. */
-export interface TaskState {
+interface TaskState {
   readonly state: 'running' | 'done' | 'failed';
   /** One line: what went wrong. */
   readonly why?: string;

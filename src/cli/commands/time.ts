@@ -5,7 +5,7 @@ import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/supervised.js';
 import { type RuleName, ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
 import { defineCommand } from '../command.js';
-import { flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
+import { assertWhole, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
@@ -46,16 +46,12 @@ export const timeCommand = defineCommand({
   run: async (options) => {
     const batches = parseBatches(options.batch);
     const { images } = options;
-    if (images !== undefined && (!Number.isInteger(images) || images < 1)) {
-      throw new InputError(`--images ${images}; valid: a whole number, at least 1`);
-    }
+    assertWhole('images', images, 'a whole number, at least 1');
     if (images !== undefined && options.rules === 'mlperf') {
       throw new InputError('--images with --rules mlperf: the rules say how many; valid: one of the two');
     }
     const { repeats = options.rules === 'mlperf' ? 1 : 3 } = options;
-    if (!Number.isInteger(repeats) || repeats < 1 || repeats > MOST_REPEATS) {
-      throw new InputError(`--repeats ${repeats}; valid: a whole number from 1 to ${MOST_REPEATS}`);
-    }
+    assertWhole('repeats', repeats, `a whole number from 1 to ${MOST_REPEATS}`, MOST_REPEATS);
     const { perSeed } = await import('../../batch/seeds.js');
     const { parseSetting } = await import('../../experiment/resolve.js');
     const { timingFiles } = await import('../../gated/time/files.js');
