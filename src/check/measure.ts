@@ -92,7 +92,14 @@ export function measure(
       ...gates.map(({ reached }, index) =>
         relative(`gate ${index + 1}`, 'objective', reached.objective, tolerances.objective),
       ),
-      accuracyOf('original', everyImageRight(scores.test), scores.test.count),
+      accuracyOf(
+        'original',
+        originalAccuracy(
+          scores.test,
+          scores.test.labels.map((_, i) => i),
+        ),
+        scores.test.count,
+      ),
       ...(features.train === undefined || plan.members !== undefined
         ? []
         : probeRows(
@@ -123,12 +130,6 @@ const exitName = (exit: number, costs: ExitCosts): string =>
   exit === costs.length - 1 ? 'last exit' : `exit ${exit + 1}`;
 
 const splitName = (split: string): string => `${split === 'heldOut' ? 'held-out' : split} images`;
-
-const everyImageRight = (scores: Scores): number =>
-  originalAccuracy(
-    scores,
-    Int32Array.from({ length: scores.count }, (_, i) => i),
-  );
 
 /** Every value of the definition, so that the table of differences shows their cause. */
 function definitionMeasures(experiment: Experiment, { engine, source }: Stages): Measure[] {

@@ -10,7 +10,7 @@ import { readInput } from '../store/input.js';
 import { locked, sweep } from '../store/lock.js';
 import { seal, unseal } from '../store/text.js';
 import type { KnownCheckpoint } from './known.js';
-import { type Transfer, transfer } from './transfer.js';
+import { sizeOf, type Transfer, transfer } from './transfer.js';
 
 export interface DownloadOptions {
   /** Mirrors of one file, tried in order. */
@@ -248,12 +248,4 @@ async function finish(
   const checked = expected === undefined ? 'no hash known to check it with; recorded' : 'as expected';
   progress.note(`${options.to}: ${bytes} bytes, sha256 ${hash} (${checked})`);
   return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: false };
-}
-
-/** Size in bytes; 0 where there is no file. */
-async function sizeOf(path: string): Promise<number> {
-  return stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
 }

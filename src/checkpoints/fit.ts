@@ -199,18 +199,15 @@ function problemsOf(
       `${name} has shape [${dictionary.shapes.get(given)!.shape.join(', ')}]; the network needs [${shape.join(', ')}]`,
     ];
   });
-  const notFinite = [...tensors].filter(([, { data }]) => !allFinite(data));
+  const notFinite = [...tensors].flatMap(([name, { data }]) =>
+    allFinite(data) ? [] : [`${name} holds values that are not finite`],
+  );
+  const others = unexpected.map((name) => `${name} is not in the network`);
   return [
     ...listed(missing, 'are missing'),
-    ...listed(
-      unexpected.map((name) => `${name} is not in the network`),
-      'are not in the network',
-    ),
+    ...listed(others, 'are not in the network'),
     ...listed(misshaped, 'have other shapes'),
-    ...listed(
-      notFinite.map(([name]) => `${name} holds values that are not finite`),
-      'are not finite',
-    ),
+    ...listed(notFinite, 'are not finite'),
   ];
 }
 

@@ -91,12 +91,9 @@ export async function readSafetensors(
 }
 
 /** A safetensors file as a dictionary whose tensors become float32 when they are read. @throws InputError as `parseSafetensors` */
-export function safetensorsDictionary(
-  bytes: Uint8Array,
-  where: string,
-): { readonly dictionary: Dictionary; readonly metadata: Readonly<Record<string, string>> } {
+export function safetensorsDictionary(bytes: Uint8Array, where: string) {
   const { tensors: raw, metadata } = parseSafetensors(bytes, where);
-  const read = (names: Iterable<string>) => toTensors(raw, where, names);
+  const read: Dictionary['read'] = (names) => toTensors(raw, where, names);
   return { dictionary: { path: '', shapes: withoutScales(raw), read }, metadata };
 }
 
@@ -111,7 +108,7 @@ export function safetensorsDictionary(
 export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsContent {
   const { header, text, dataStart } = readHeader(bytes, where);
   const metadata: Record<string, string> = Object.create(null) as Record<string, string>;
-  const entries: (RawTensor & { name: string; begin: number; end: number })[] = [];
+  const entries: PlacedTensor[] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') Object.assign(metadata, asMetadata(value, where));
     else entries.push(readEntry(name, value, bytes.subarray(dataStart), where));
@@ -139,10 +136,7 @@ export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsC
   };
 }
 
-function readHeader(
-  bytes: Uint8Array,
-  where: string,
-): { header: Record<string, unknown>; text: string; dataStart: number } {
+function readHeader(bytes: Uint8Array, where: string) {
   if (bytes.byteLength < 10) throw new InputError(`${where}: ${bytes.byteLength} bytes are too few for safetensors`);
   const length = new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
   const limit = Math.min(maxHeaderBytes, bytes.byteLength - 8);
@@ -165,12 +159,10 @@ function readHeader(
   return { header, text, dataStart };
 }
 
-function readEntry(
-  name: string,
-  value: unknown,
-  data: Uint8Array,
-  where: string,
-): RawTensor & { name: string; begin: number; end: number } {
+/** A tensor of the header and the bytes that it takes of the data. */
+type PlacedTensor = RawTensor & { readonly name: string; readonly begin: number; readonly end: number };
+
+function readEntry(name: string, value: unknown, data: Uint8Array, where: string): PlacedTensor {
   const at = `${where}: ${name}`;
   if (!isRecord(value)) throw new InputError(`${at}: not an object; valid: {dtype, shape, data_offsets}`);
   const { dtype, shape, data_offsets: offsets } = value as { dtype: unknown; shape: unknown; data_offsets: unknown };

@@ -119,10 +119,7 @@ async function resumable(url: string, part: string): Promise<Part | undefined> {
   const record = (await readJson(`${part}.json`).catch((error: unknown) => {
     if (systemCode(error) !== undefined) throw error; // a damaged record is none
   })) as Partial<PartRecord> | undefined;
-  const have = await stat(part).then(
-    ({ size }) => size,
-    () => 0,
-  );
+  const have = await sizeOf(part);
   if (have === 0 || record?.url !== url || typeof record.validator !== 'string') return undefined;
   return { have, validator: record.validator };
 }
@@ -166,6 +163,13 @@ async function append(
     await file.close();
   }
 }
+
+/** Size of a file in bytes; 0 if it does not exist. */
+export const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 
 /** The cause says more than `fetch failed`. */
 function causeOf(error: unknown): string {

@@ -2,9 +2,7 @@ import { existsSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { download } from '../checkpoints/fetch.js';
-import type { Download } from '../data/dataset.js';
 import { paperAnalyses } from '../paper/index.js';
-import type { Progress } from '../progress.js';
 import { projectRoot } from '../project.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import { type CodeModules, changedSince } from '../store/code.js';
@@ -27,14 +25,10 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
     resultsRoot: resultsFolder(options),
     analyses: paperAnalyses,
     progress,
-    download: datasetDownload(progress),
-  };
-}
-
-/** Downloads for datasets, by the same code as for checkpoints. */
-function datasetDownload(progress: Progress): Download {
-  return async ({ url, to, bytes, sha256 }) => {
-    await download({ urls: [url], to, sizeBytes: bytes, sha256, progress });
+    // Datasets are downloaded by the same code as checkpoints.
+    download: async ({ url, to, bytes, sha256 }) => {
+      await download({ urls: [url], to, sizeBytes: bytes, sha256, progress });
+    },
   };
 }
 

@@ -129,7 +129,6 @@ function byEarlyShare(classes: readonly ClassCounts[]): ClassCounts[] {
 
 /** Most classes whose names fit in a figure or on the console. */
 const MOST_NAMED = 40;
-
 /** Classes shown at each end of the order. */
 const MOST_EXTREME = 10;
 

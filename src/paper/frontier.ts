@@ -7,7 +7,7 @@ import type { ScoredRun } from '../run/analyses.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part, partsOf } from '../run/search.js';
 import { exitSystems, type System, systemFindings } from '../run/systems.js';
-import { evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { combine, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
 import { countOutcomes, outcomeIntervals } from '../thresholds/outcomes.js';
@@ -172,8 +172,7 @@ function reported(
     const counts = countOutcomes(system.scores, all, images);
     return { counts, costs: system.costs, evaluation: evaluate(system.scores, all, system.costs, images) };
   });
-  const sum = (of: (part: (typeof found)[number]['evaluation']) => number): number =>
-    found.reduce((total, { evaluation }) => total + of(evaluation), 0);
+  const { accuracy, flops } = combine(found.map(({ evaluation }) => evaluation));
   // Exits by their numbers, each with its threshold.
   const label = ({ exits, thresholds }: ChosenSystem): string =>
     exits.map((exit, i) => `${exit + 1}${i < thresholds.length ? ` (${thresholds[i]!.toFixed(2)})` : ''}`).join(' > ');
@@ -183,8 +182,8 @@ function reported(
   return {
     name: `${asked}: ${[...new Set(chosen.map(label))].join(' | ')}`,
     kind: 'dynamic',
-    accuracy: sum(({ correct }) => correct) / sum(({ count }) => count),
-    flops: sum(({ flops, count }) => flops * count) / sum(({ count }) => count),
+    accuracy,
+    flops,
     intervals: outcomeIntervals(counts, costs),
   };
 }

@@ -45,7 +45,7 @@ export function tableEvidence(
   const original = published.at(-1);
   if (original === undefined || texts.length === 0) return [];
   const source = `Table ${/\d+$/.exec(name)?.[0] ?? name}`;
-  const about = { source, network: texts[0]!.network };
+  const { network } = texts[0]!;
   const rows = published.slice(0, -1).flatMap((printed, i): Found[] => {
     const drop = Number((original.accuracy - printed.accuracy).toFixed(6));
     const id = `${name}-row${i + 1}`;
@@ -59,31 +59,30 @@ export function tableEvidence(
       if (row === undefined) return [];
       const chosen = `${search} search: thresholds chosen to lose at most ${points(drop)} save as`;
       const loss = lossPart(row, drop);
+      const about = { source, network, id: `${id}-${search}` };
+      const saving = { ...about, statement: `${chosen} many FLOPs`, printed: asPrinted };
+      const found: Found[] = [
+        { claim: saving, evidence: inTable(row, [savingPart(row, printed.flopsReduction ?? 0, PRINTED), loss]) },
+      ];
+      if (printed.speedUp !== null) {
+        const speed = `${percent(printed.speedUp, 2)} speed-up (${printed.speedMs} ms)`;
+        found.push({
+          claim: { ...about, id: `${about.id}-speed`, statement: `${chosen} much time`, printed: speed },
+          evidence: speedEvidence(name, files, row, { bound: printed.speedUp, margin: PRINTED }, loss),
+        });
+      }
       return [
-        {
-          claim: { ...about, id: `${id}-${search}`, statement: `${chosen} many FLOPs`, printed: asPrinted },
-          evidence: inTable(row, [savingPart(row, printed.flopsReduction ?? 0, PRINTED), loss]),
-        },
-        ...(printed.speedUp === null
-          ? []
-          : [
-              {
-                claim: {
-                  ...about,
-                  id: `${id}-${search}-speed`,
-                  statement: `${chosen} much time`,
-                  printed: `${percent(printed.speedUp, 2)} speed-up (${printed.speedMs} ms)`,
-                },
-                evidence: speedEvidence(name, files, row, { bound: printed.speedUp, margin: PRINTED }, loss),
-              },
-            ]),
+        ...found,
         ...restated.map((text) => ({
           claim: { ...text, id: `${text.id}-${search}`, statement: `${search} search: ${text.statement}` },
           evidence: textEvidence(name, text, files, row, loss),
         })),
       ];
     });
-    return [...searched, ...fixedRow(records, printed, drop, { ...about, id: `${id}-fixed`, printed: asPrinted })];
+    return [
+      ...searched,
+      ...fixedRow(records, printed, drop, { source, network, id: `${id}-fixed`, printed: asPrinted }),
+    ];
   });
   return [...rows, ...originalRow(records, texts)];
 }

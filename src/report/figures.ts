@@ -18,8 +18,10 @@ export async function renderSvg(figure: Figure, warn: (message: string) => void 
   // Loaded on use: both are large, and most commands draw nothing.
   const [{ compile }, vega, font] = await Promise.all([import('vega-lite'), import('vega'), loadFont()]);
   textMetrics(vega).width = (item, text) => textWidth(font, item, text);
-  const onWarning = (...messages: readonly unknown[]): void => warn(`figure ${figure.name}: ${messages.join(' ')}`);
-  const logger = new QuietLogger(onWarning);
+  // Warnings and errors are forwarded, the rest is dropped.
+  const logger = vega.logger(vega.Warn, undefined, (_method, _level, messages) => {
+    warn(`figure ${figure.name}: ${Array.from(messages).join(' ')}`);
+  });
   const { spec } = compile(withTitle(figure, font), { config: theme, logger });
   const asked: string[] = [];
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logger, loader: closedLoader(asked) });
@@ -83,24 +85,4 @@ function closedLoader(asked: string[]) {
     return Promise.reject(new Error('external data are not loaded'));
   };
   return { load: refuse, sanitize: refuse, http: refuse, file: refuse };
-}
-
-/** Vega's logger: forwards warnings and errors, drops the rest. */
-class QuietLogger {
-  constructor(private readonly forward: (...messages: readonly unknown[]) => void) {}
-
-  level(): number;
-  level(level: number): this;
-  level(level?: number): number | this {
-    return level === undefined ? 0 : this;
-  }
-
-  // Vega also calls these without their object.
-  error = (...messages: readonly unknown[]): this => {
-    this.forward(...messages);
-    return this;
-  };
-  warn = this.error;
-  info = (): this => this;
-  debug = (): this => this;
 }
