@@ -1,7 +1,7 @@
 import { asFloat16, asInt8 } from '../checkpoints/dtypes.js';
 import { takeCheckpoint } from '../checkpoints/fetch.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/known.js';
-import { type WeightsChoice, fittingNetworks, readCheckpoint, weightsOf } from '../checkpoints/load.js';
+import { fittingNetworks, readCheckpoint, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
 import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
 import { geometryOf, usualGeometry } from '../data/image-folder/geometry.js';
 import type { Preprocessing } from '../data/preprocess.js';
