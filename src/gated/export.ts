@@ -29,10 +29,13 @@ export interface RowChoice {
   readonly search?: SearchMethod | undefined;
 }
 
+/** A guarantee, and what it is about: accuracy, where this is left out. */
+type Promised = Guarantee & { readonly of?: 'accuracy' | 'agreement' };
+
 /** What is written, and where. */
 export interface ExportForm {
   /** What is promised of its thresholds, where the row does not say it. */
-  readonly promise?: Guarantee;
+  readonly promise?: Promised;
   readonly out: string;
   readonly preset: PresetName;
   /** Whether the graph has a fourth output: what the exit holds for every class. */
@@ -79,7 +82,18 @@ export async function exportGated(
 ): Promise<Exported> {
   checkChoice(experiment, choice);
   const opened = await openGated(context, experiment);
-  const index = chosenRow(opened.rows, choice);
+  const form = { out, preset, distances, ...(promise && { promise }) };
+  return exportOpened(context, opened, chosenRow(opened.rows, choice), form);
+}
+
+/** The same of what is open already. @param index of the row, from 0 */
+export async function exportOpened(
+  context: RunContext,
+  opened: OpenGated,
+  index: number,
+  { out, preset, distances, promise }: ExportForm,
+): Promise<Exported> {
+  const { experiment } = opened;
   const row = opened.rows[index]!;
   const thresholds = row.thresholds[0]!;
   const about = describe(opened, row, preset, promise ?? row.guarantee);
@@ -158,8 +172,12 @@ async function verify(
 }
 
 /** Everything that the file says of itself. */
-function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Guarantee | undefined): AboutGated {
-  const { experiment, source, gates, exits, test, flops, parts, costs } = opened;
+function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Promised | undefined): AboutGated {
+  const { experiment, gates, exits, test, parts, costs } = opened;
+  const all = networksOf(opened.source);
+  // The networks that are in the file, by their positions in the cascade.
+  const used = [...new Set(exits.map(({ network }) => network))];
+  const source = all[used.at(-1)!]!;
   const thresholds = row.thresholds[0]!;
   const { scores, images } = parts[0]!.evaluation;
   const { checkpoint } = source;
@@ -172,15 +190,19 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Guar
       'threshold; output distances, where it was asked for: float32 [batch, classes], what that exit holds for every ' +
       'class; an image leaves where the confidence is >= the threshold',
     classes: [...test.classes],
-    preprocessing: describePixels(source.preprocessing, test),
+    preprocessing: describePixels(opened.source.preprocessing, test),
     gates: gates.map(({ gate: { features } }, i) => {
       const { network, place } = exits[i]!;
-      return { ...(source.earlier && { network: network + 1 }), ...(place && { stage: place.stage }), features };
+      return {
+        ...(used.length > 1 && { network: used.indexOf(network) + 1 }),
+        ...(place && { stage: place.stage }),
+        features,
+      };
     }),
-    ...(source.earlier && { networks: networksOf(source).map(({ network }) => network.name) }),
+    ...(used.length > 1 && { networks: used.map((one) => all[one]!.network.name) }),
     confidence: experiment.gates.confidence,
     thresholds: [...floatThresholds(thresholds)],
-    expected: expectedOf(evaluate(scores, thresholds, costs, images), opened, flops.flops),
+    expected: expectedOf(evaluate(scores, thresholds, costs, images), opened),
     provenance: {
       dgate: version(),
       experiment: experiment.name,
@@ -188,7 +210,12 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Guar
       network: source.network.name,
       checkpoint: { sha256: checkpoint.sha256, id: checkpoint.known?.id ?? null },
       row: { kind: row.kind, margin: row.margin ?? null, search: row.search ?? null },
-      ...(promise && { promise: { drop: promise.drop, confidence: promise.confidence } }),
+      ...(promise && {
+        promise: {
+          [promise.of === 'agreement' ? 'disagreement' : 'drop']: promise.drop,
+          confidence: promise.confidence,
+        },
+      }),
       validation: experiment.thresholds.validation,
       splits: { expected: parts.length > 1 ? `fold 1 of ${parts.length} of the test images` : 'the test images' },
       loss: experiment.gates.loss,
@@ -214,16 +241,16 @@ function describePixels(
   };
 }
 
-function expectedOf(evaluation: Evaluation, opened: OpenGated, originalFlops: number): AboutGated['expected'] {
-  const { scores, images } = opened.parts[0]!.evaluation;
-  const right = images.reduce((sum, i) => sum + (scores.original[i] === scores.labels[i] ? 1 : 0), 0);
+function expectedOf(evaluation: Evaluation, { parts, reference }: OpenGated): AboutGated['expected'] {
+  const { scores, images } = parts[0]!.evaluation;
+  const right = images.reduce((sum, i) => sum + (reference.answers[i] === scores.labels[i] ? 1 : 0), 0);
   return {
     images: evaluation.count,
     accuracy: evaluation.accuracy,
     originalAccuracy: right / images.length,
     flops: evaluation.flops,
-    originalFlops,
-    flopsReduction: 1 - evaluation.flops / originalFlops,
+    originalFlops: reference.flops,
+    flopsReduction: 1 - evaluation.flops / reference.flops,
     exits: evaluation.exits.map((number) => number / evaluation.count),
   };
 }

@@ -5,11 +5,12 @@ import type { PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/flops.js';
 import type { GatedSource, LoadedMember } from '../onnx/loaded.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
-import type { Exit, Plan } from '../run/plan.js';
+import { costsOfExits, type Exit, type Plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
 import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
 import { type NetworkSource, networksOf } from '../run/source.js';
 import { openStages, type SplitFeatures } from '../run/stages.js';
+import type { ChosenSystem } from '../run/systems.js';
 import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
@@ -18,6 +19,7 @@ export interface OpenGated {
   readonly source: NetworkSource;
   /** The network with its weights; of a cascade all its networks. @throws InputError where their pixels differ */
   readonly lowered: () => Promise<GatedSource>;
+  readonly plan: Plan;
   /** One for each exit but the last, weights read; without weights where a network of a cascade ends. */
   readonly gates: readonly PlacedGate[];
   /** What each exit is, the last included. */
@@ -34,6 +36,8 @@ export interface OpenGated {
   readonly parts: readonly Part[];
   /** Accuracy of the original network on the test images, 0 to 1. */
   readonly originalAccuracy: number;
+  /** What results are compared with: answers to the test images, by position, and FLOPs; the original's by default. */
+  readonly reference: { readonly answers: Int32Array; readonly flops: number };
   /** What extracted the features that the rows rest on. */
   readonly engine: LazyEngine;
 }
@@ -61,7 +65,8 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
   return {
     experiment,
     source,
-    lowered: () => loadedFrom(source, plan, gates),
+    plan,
+    lowered: () => loadedFrom(source, plan, gates, [...plan.exits.keys()]),
     gates,
     exits: plan.exits,
     flops: plan.flops,
@@ -71,7 +76,47 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops),
     parts,
     originalAccuracy: originalAccuracy(scores.test, everyImage(scores.test)),
+    reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
     engine: stages.engine,
+  };
+}
+
+/**
+ * The same with some exits only: a network alone or cut at a gate, a smaller cascade. What no exit needs is not run.
+ *
+ * @param reference the exit that it is compared with, from 0
+ */
+export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem, reference: number): OpenGated {
+  const { plan, experiment, source } = opened;
+  const asked = exits.slice(0, -1);
+  const answersAt = (of: Scores, exit: number): Int32Array => of.classes[exit] ?? of.original;
+  const only = (of: Scores): Scores => ({
+    ...of,
+    classes: asked.map((exit) => of.classes[exit]!),
+    confidences: asked.map((exit) => of.confidences[exit]!),
+    original: answersAt(of, exits.at(-1)!),
+  });
+  const parts = opened.parts.map(({ selection, evaluation }) => ({
+    selection: { ...selection, scores: only(selection.scores) },
+    evaluation: { ...evaluation, scores: only(evaluation.scores) },
+  }));
+  const { validation, search } = experiment.thresholds;
+  const as = { ...experiment, thresholds: { validation, search, margins: [], fixed: [[...thresholds]] } };
+  const costs = costsOfExits(plan, exits);
+  return {
+    ...opened,
+    experiment: as,
+    lowered: () => loadedFrom(source, plan, opened.gates, exits),
+    gates: asked.map((exit) => opened.gates[exit]!),
+    exits: exits.map((exit) => plan.exits[exit]!),
+    costs,
+    scores: only(opened.scores),
+    parts,
+    rows: searchAndEvaluate(as, parts, costs, plan.flops.flops),
+    reference: {
+      answers: answersAt(opened.parts[0]!.evaluation.scores, reference),
+      flops: costsOfExits(plan, [reference])[0]!,
+    },
   };
 }
 
@@ -81,13 +126,23 @@ function endOf({ network }: Exit, { test: { classes } }: SplitFeatures): PlacedG
   return { place: { stage: network + 1, pooling: { kind: 'gap' } }, gate };
 }
 
-async function loadedFrom(source: NetworkSource, { exits }: Plan, all: readonly PlacedGate[]): Promise<GatedSource> {
-  if (source.earlier === undefined) return source.lowered();
+/** The networks that some exits need, with the gates among these exits. @param gates of all exits but the last */
+async function loadedFrom(
+  source: NetworkSource,
+  plan: Plan,
+  gates: readonly PlacedGate[],
+  wanted: readonly number[],
+): Promise<GatedSource> {
+  if (source.earlier === undefined && wanted.length === plan.exits.length) return source.lowered();
   const members: LoadedMember[] = [];
   for (const [i, { preprocessing, resizing, misfit, lowered }] of networksOf(source).entries()) {
+    const own = wanted.filter((exit) => plan.exits[exit]!.network === i);
+    if (own.length === 0) continue;
     if (misfit !== undefined) throw new InputError(misfit);
-    const gates = all.filter((_, k) => exits[k]!.network === i && exits[k]!.place !== undefined);
-    members.push({ loaded: await lowered(), preprocessing, gates, isCut: false, ...(resizing && { resizing }) });
+    const atGates = own.filter((exit) => plan.exits[exit]!.place !== undefined);
+    const isCut = atGates.length === own.length;
+    const inside = atGates.map((exit) => gates[exit]!);
+    members.push({ loaded: await lowered(), preprocessing, gates: inside, isCut, ...(resizing && { resizing }) });
   }
   return { network: source.network, given: source.preprocessing, members };
 }

@@ -6,8 +6,8 @@ import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part, partsOf } from '../run/search.js';
-import { exitSystems, type System, systemFindings } from '../run/systems.js';
-import { combine, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { type ChosenSystem, exitSystems, type System, systemFindings, weightsOf } from '../run/systems.js';
+import { combine, evaluate, type Scores } from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
 import { countOutcomes, outcomeIntervals } from '../thresholds/outcomes.js';
@@ -26,6 +26,8 @@ const options = z.strictObject({
   /** The largest loss of the system that comes with a promise. */
   drop: real(1e-6, 0.5, share).default(0.005),
   confidence: real(0.5, 0.9999).default(0.95),
+  /** `false`: no label is used. Margins, the drop and what is reported are then agreement with the reference's answers. */
+  labels: z.boolean({ error: 'true or false' }).default(true),
 });
 export type FrontierOptions = z.output<typeof options>;
 
@@ -41,11 +43,15 @@ export const frontier = defineAnalysis({
     return [{ path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
   },
   async compute(run, asked): Promise<Findings> {
-    const { experiment, scores, features, plan } = run;
-    const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+    const { experiment, features, plan } = run;
     const reference = referenceOf(plan, asked);
-    if (reference >= plan.costs.length)
-      throw new InputError(`analysis.reference: ${reference + 1}; valid: an exit, 1 to ${plan.costs.length}`);
+    const test = judged(run.scores.test, plan, asked);
+    // The folds are the same with and without labels.
+    const parts = partsOf(experiment, run.scores.test, run.scores.heldOut, features.test.classes).map((part) => {
+      const { selection, evaluation } = part;
+      const own = ({ scores, images }: Part['selection']) => ({ scores: judged(scores, plan, asked), images });
+      return { selection: own(selection), evaluation: own(evaluation) };
+    });
     const frontiers = parts.map(({ selection }) => frontierOfAll(plan, selection));
     const searched = asked.margins.map((margin) => {
       const chosen = parts.map(({ selection }, i) => cheapest(frontiers[i]!, selection, reference, margin));
@@ -55,22 +61,15 @@ export const frontier = defineAnalysis({
     const all = [
       ...searched,
       reported(`at most ${asked.drop} at ${asked.confidence}`, run, parts, reference, promised),
-      ...exitSystems(run, scores.test, answersAt(scores.test, reference)),
+      ...exitSystems(run, test, answersAt(test, reference)),
     ];
-    return {
-      ...systemFindings('frontier', 'The cheapest system for each accuracy, and each exit alone', all),
-      sheets: [],
-    };
+    const title = 'The cheapest system for each accuracy, and each exit alone';
+    const agreeing = `The cheapest system for each agreement with exit ${reference + 1}, and each exit alone`;
+    return { ...systemFindings('frontier', asked.labels ? title : agreeing, all, !asked.labels), sheets: [] };
   },
 });
 
 type ExitPlan = Pick<ScoredRun['plan'], 'costs' | 'costsOf'>;
-
-/** Some exits, ascending, with thresholds for all but the last, which takes what stays. */
-interface ChosenSystem {
-  readonly exits: readonly number[];
-  readonly thresholds: Thresholds;
-}
 
 /** The system that saves most with a promise, on choosing images. The promise covers the choice among systems. */
 export function choosePromised(
@@ -87,9 +86,19 @@ export function choosePromised(
   return { exits, thresholds: thresholds.slice(0, exits.length - 1) };
 }
 
-/** Position of the reference, from 0. */
-const referenceOf = ({ costs }: ExitPlan, { reference = costs.length }: Pick<FrontierOptions, 'reference'>): number =>
-  reference - 1;
+/** Scores with the reference's answers in the place of the labels where no label is to be used. */
+export function judged(scores: Scores, plan: ExitPlan, asked: Pick<FrontierOptions, 'labels' | 'reference'>): Scores {
+  return asked.labels ? scores : { ...scores, labels: answersAt(scores, referenceOf(plan, asked)) };
+}
+
+/** Position of the reference, from 0. @throws InputError where there is no such exit */
+export function referenceOf(
+  { costs: { length } }: ExitPlan,
+  { reference = length }: Pick<FrontierOptions, 'reference'>,
+): number {
+  if (reference <= length) return reference - 1;
+  throw new InputError(`analysis.reference: ${reference}; valid: an exit, 1 to ${length}`);
+}
 
 /** Every choice of one to three exits, ascending. */
 function choicesOf(count: number): number[][] {
@@ -179,7 +188,9 @@ function reported(
   // The folds may have chosen different systems: their exits stand one behind the other.
   const counts = Int32Array.from(found.flatMap((part) => [...part.counts]));
   const costs = found.flatMap((part) => part.costs);
+  const weights = chosen.map(({ exits }) => weightsOf(plan, exits));
   return {
+    weightsBytes: weights.includes(undefined) ? undefined : Math.max(...weights.map((bytes) => bytes!)),
     name: `${asked}: ${[...new Set(chosen.map(label))].join(' | ')}`,
     kind: 'dynamic',
     accuracy,

@@ -1,9 +1,11 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { systemName } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
+import { classCount } from '../networks/onnx.js';
+import { gateFeatureCounts } from '../networks/pooling.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { modelName } from '../report/rows.js';
-import type { Scores } from '../thresholds/evaluate.js';
+import type { Scores, Thresholds } from '../thresholds/evaluate.js';
 import { countOutcomes, type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import { extract } from './extract.js';
 import { openImages } from './images.js';
@@ -21,6 +23,28 @@ export interface System {
   /** Average FLOPs per image. */
   readonly flops: number;
   readonly intervals: Intervals;
+  /** Of all networks and gates that it runs, 4 bytes for each parameter; undefined where a network is cut off. */
+  readonly weightsBytes?: number | undefined;
+}
+
+/** Some exits, ascending, with thresholds for all but the last, which answers whatever comes. */
+export interface ChosenSystem {
+  readonly exits: readonly number[];
+  readonly thresholds: Thresholds;
+}
+
+/** Bytes of the weights that some exits need. @returns undefined where a network is cut off behind a gate, or unknown */
+export function weightsOf({ members, exits, ...plan }: Plan, used: readonly number[]): number | undefined {
+  const networks = new Set(used.map((exit) => exits[exit]!.network));
+  const sizes = [...networks].map((network) => {
+    const own = used.map((exit) => exits[exit]!).filter((exit) => exit.network === network);
+    const { network: of, flops } = members?.[network] ?? plan;
+    if (own.at(-1)!.place !== undefined || flops.parameters === 0) return undefined;
+    const places = own.flatMap(({ place }) => place ?? []);
+    const gates = gateFeatureCounts(of, places).map((features) => (features + 1) * classCount(of));
+    return 4 * [flops.parameters, ...gates].reduce((sum, each) => sum + each, 0);
+  });
+  return sizes.some((size) => size === undefined) ? undefined : sizes.reduce<number>((sum, size) => sum + size!, 0);
 }
 
 /** A system without thresholds. @param answers class of each reported image */
@@ -41,10 +65,8 @@ export function staticSystem(name: string, answers: Int32Array, flops: number, s
 export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Array = scores.original): System[] {
   return [...scores.classes, scores.original].map((answers, exit) => {
     const [flops] = costsOfExits(plan, [exit]);
-    return staticSystem(exitName(plan, exit), answers, flops!, {
-      ...scores,
-      original: reference,
-    });
+    const alone = staticSystem(exitName(plan, exit), answers, flops!, { ...scores, original: reference });
+    return { ...alone, weightsBytes: weightsOf(plan, [exit]) };
   });
 }
 
@@ -52,9 +74,8 @@ export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Ar
 function exitName({ members, exits }: Plan, position: number): string {
   const { network, place } = exits[position]!;
   const gate = position - exits.findIndex((exit) => exit.network === network) + 1;
-  const cut = place === undefined ? undefined : `cut at gate ${gate}`;
-  if (members === undefined) return cut ?? 'Original';
-  return [`${position + 1}: ${members[network]!.network.name}`, ...(cut === undefined ? [] : [cut])].join(' ');
+  if (members === undefined) return position === exits.length - 1 ? 'Original' : `cut at gate ${gate}`;
+  return `${position + 1}: ${members[network]!.network.name}${place === undefined ? '' : ` cut at gate ${gate}`}`;
 }
 
 /** The networks that an experiment compares itself with: each run on the reported images, from the cache or into it. */
@@ -77,7 +98,8 @@ async function comparedNetworks(
     const { test } = await openImages(context, as, source);
     const set = await extract(context, source, test, [], engine, 'test');
     const { exits } = await answersOf(set, [], 'max', scores.labels);
-    systems.push(staticSystem(own.network.name, exits[0]!.classes, own.flops.flops, scores));
+    const alone = staticSystem(own.network.name, exits[0]!.classes, own.flops.flops, scores);
+    systems.push({ ...alone, weightsBytes: weightsOf(own, [0]) });
   }
   return systems;
 }
@@ -86,18 +108,24 @@ async function comparedNetworks(
 export async function comparedSystems(stages: Stages, { test }: SplitScores, rows: readonly Row[]) {
   const { experiment } = stages;
   if (experiment.baselines === undefined) return { tables: [], figures: [] };
+  const weightsBytes = weightsOf(stages.plan, [...stages.plan.exits.keys()]);
   const dynamic = rows.map(({ thresholds, evaluation: { accuracy, flops }, intervals, ...row }): System => {
     const target =
       row.kind === 'margin' ? `, margin ${row.margin} ${row.search}` : row.kind === 'guarantee' ? ', promised' : '';
     const name = `${modelName(thresholds, systemName(experiment.network))}${target}`;
-    return { name, kind: 'dynamic', accuracy, flops, intervals };
+    return { name, kind: 'dynamic', accuracy, flops, intervals, weightsBytes };
   });
   const systems = [...dynamic, ...exitSystems(stages, test), ...(await comparedNetworks(stages, test))];
   return systemFindings('systems', 'Every system, the cheapest first, networks alone included', systems);
 }
 
-/** Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a picture. */
-export function systemFindings(name: string, title: string, systems: readonly System[]) {
+/**
+ * Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a picture.
+ *
+ * @param isAgreement the systems' accuracy is agreement with the answers of one of them
+ */
+export function systemFindings(name: string, title: string, systems: readonly System[], isAgreement = false) {
+  const measured = isAgreement ? 'agreement' : 'accuracy';
   const sorted = systems.toSorted((a, b) => a.flops - b.flops || b.accuracy - a.accuracy);
   const beats = (a: System, b: System): boolean =>
     a.accuracy >= b.accuracy && a.flops <= b.flops && (a.accuracy > b.accuracy || a.flops < b.flops);
@@ -105,27 +133,33 @@ export function systemFindings(name: string, title: string, systems: readonly Sy
     name,
     title,
     columns: [
-      ...['system', 'kind', 'accuracy_fraction', 'accuracy_low_fraction', 'accuracy_high_fraction'],
-      ...['accuracy_drop_low_fraction', 'accuracy_drop_high_fraction', 'flops_per_image', 'dominated_by'],
+      ...['system', 'kind', `${measured}_fraction`, `${measured}_low_fraction`, `${measured}_high_fraction`],
+      ...[
+        `${measured}_drop_low_fraction`,
+        `${measured}_drop_high_fraction`,
+        'flops_per_image',
+        'weights_bytes',
+        'dominated_by',
+      ],
     ],
     rows: sorted.map((system) => {
       const { accuracy, accuracyDrop } = system.intervals;
       const ends = [accuracy.low, accuracy.high, accuracyDrop.low, accuracyDrop.high];
       const by = sorted.find((other) => beats(other, system))?.name ?? null;
-      return [system.name, system.kind, system.accuracy, ...ends, system.flops, by];
+      return [system.name, system.kind, system.accuracy, ...ends, system.flops, system.weightsBytes ?? null, by];
     }),
     consoleRows: sorted.length,
   };
-  return { tables: [table], figures: [pictureOf(name, title, sorted)] };
+  return { tables: [table], figures: [pictureOf(name, title, sorted, isAgreement ? 'Agreement (%)' : 'Accuracy (%)')] };
 }
 
-function pictureOf(name: string, title: string, systems: readonly System[]): Figure {
+function pictureOf(name: string, title: string, systems: readonly System[], measured: string): Figure {
   const values = systems.map(({ name, kind, accuracy, flops, intervals }) => {
     const [low, high] = [100 * intervals.accuracy.low, 100 * intervals.accuracy.high];
     return { name, kind, accuracy: 100 * accuracy, low, high, flops: flops / 1e9 };
   });
   const x = { field: 'flops', type: 'quantitative', title: 'FLOPs per image (G)' } as const;
-  const y = { field: 'accuracy', type: 'quantitative', title: 'Accuracy (%)', scale: { zero: false } } as const;
+  const y = { field: 'accuracy', type: 'quantitative', title: measured, scale: { zero: false } } as const;
   const [color, shape] = [{ field: 'kind', type: 'nominal' } as const, { field: 'kind', type: 'nominal' } as const];
   const spec: TopLevelSpec = {
     data: { values },

@@ -6,8 +6,8 @@ import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { loadInBuckets, openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
-import { exportGated } from '../../src/gated/export.js';
-import { openGated } from '../../src/gated/open.js';
+import { exportGated, exportOpened } from '../../src/gated/export.js';
+import { onlyExits, openGated } from '../../src/gated/open.js';
 import { loadGatedFile } from '../../src/gated/predict.js';
 import { compareDynamic, comparePixels } from '../../src/gated/verify.js';
 import { networkByName } from '../../src/networks/catalogue.js';
@@ -15,6 +15,9 @@ import { readGatedFile } from '../../src/onnx/gated-file.js';
 import { decodeModel } from '../../src/onnx/proto.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
+import { costsOfExits } from '../../src/run/plan.js';
+import type { Part } from '../../src/run/search.js';
+import { evaluate } from '../../src/thresholds/evaluate.js';
 import { writeExported } from '../onnx/exported-graph.js';
 import { generatedTensors } from '../parity.js';
 import { makeWorkplace, type Workplace, writeTinyCheckpoint } from '../run/workplace.js';
@@ -123,6 +126,38 @@ describe('a cascade as one graph', () => {
         names.filter((name) => name.startsWith(prefix)),
         prefix,
       ).to.have.length.above(20);
+    }
+  });
+
+  it('is written with some of its exits only: a network alone, one cut at a gate, a smaller cascade', async () => {
+    const single = { name: 's', title: 's', network: small, checkpoint: join(place.folder, 'small') };
+    const gates = { after: [1, 2], epochs: 2 };
+    const alone = resolveExperiment({ ...single, gates, thresholds: { margins: [0] } }, 's', 'laptop');
+    const cases: [Experiment, number[][]][] = [
+      [experimentOf('max', true), [[0], [2], [6], [0, 2], [1, 4], [0, 5], [3, 5, 6]]],
+      [alone, [[0], [2], [0, 1], [1, 2]]],
+    ];
+    for (const [experiment, choices] of cases) {
+      const opened = await openGated(place.context, experiment);
+      const whole = await readFile(join(place.folder, 'max, gates inside.onnx'));
+      for (const exits of choices) {
+        const name = exits.join(' ');
+        const thresholds = exits.slice(0, -1).map((exit) => opened.scores.confidences[exit]!.toSorted()[20]!);
+        const some = onlyExits(opened, { exits, thresholds }, 0);
+        const out = join(place.folder, `${name}.onnx`);
+        const written = await exportOpened(place.context, some, 0, { out, preset: 'laptop' });
+        expect(written.verified.same + written.verified.near, name).to.equal(40);
+        expect(written.expected.originalFlops, name).to.equal(opened.costs[0]);
+        const { about } = readGatedFile(await readFile(out), out);
+        const networks = new Set(exits.map((exit) => opened.plan.exits[exit]!.network)).size;
+        expect([about.gates.length, about.networks?.length ?? 1], name).to.deep.equal([exits.length - 1, networks]);
+        if (experiment !== alone && networks < 3) expect(written.bytes, name).to.be.below(whole.length);
+        // What the file costs is what the frontier says that it costs.
+        const costs = costsOfExits(opened.plan, exits);
+        const [{ evaluation }] = some.parts as [Part];
+        const { flops } = evaluate(evaluation.scores, thresholds, costs, evaluation.images);
+        expect(written.expected.flops, name).to.equal(flops);
+      }
     }
   });
 

@@ -12,6 +12,10 @@ export const frontierCommand = defineCommand({
         describe: 'a name (dgate list experiments) or a file (./mine.ts), with a cascade or gates',
       })
       .option('margin', decimalOption('the largest loss of the system that comes with a promise: 0.005'))
+      .option('agreement', {
+        type: 'boolean',
+        describe: 'no labels: margins and promise are agreement with the network that losses are counted from',
+      })
       .option('out', textOption('file for that system, as one ONNX graph'))
       .options(runOptions)
       .example('$0 frontier ./mine.ts', 'one table, frontier.csv and frontier.svg')
