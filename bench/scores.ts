@@ -3,12 +3,7 @@ import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import type { Experiment } from '../src/experiment/schema.js';
 import { paperExperiments } from '../src/paper/index.js';
-import { LazyEngine } from '../src/run/context.js';
-import { extract, type Split } from '../src/run/extract.js';
-import { openImages } from '../src/run/images.js';
-import { openSource, plan } from '../src/run/plan.js';
-import { scoreImages } from '../src/run/score.js';
-import { trainGates } from '../src/run/train.js';
+import { openStages } from '../src/run/stages.js';
 import type { ExitCosts, Scores } from '../src/thresholds/evaluate.js';
 
 /** What thresholds are chosen and reported on in an experiment, from the cache where it is there. */
@@ -28,23 +23,8 @@ export async function scoresOf(name: string, checkpoint?: string): Promise<Exper
   const { exported, where } = await loadDefinition(name);
   const overrides = checkpoint === undefined ? [] : [{ path: 'checkpoint', value: checkpoint }];
   const experiment = resolveExperiment(exported, where, 'laptop', overrides, paperExperiments);
-  const planned = await plan(experiment);
-  const { places, costs, flops } = planned;
-  const source = await openSource(context, experiment, planned);
-  const images = await openImages(context, experiment, source);
-  const engine = new LazyEngine(experiment.engine);
-  const train = await extract(context, source, images.train!, places, engine, 'training');
-  const gates = await trainGates(context, experiment, [train], engine);
-  const score = async (split: typeof images.test, label: Split): Promise<Scores> => {
-    const features = await extract(context, source, split, places, engine, label);
-    return scoreImages(context, [features], gates, experiment.gates.confidence, label);
-  };
-  return {
-    experiment,
-    costs,
-    flops: flops.flops,
-    classes: train.classes,
-    test: await score(images.test, 'test'),
-    heldOut: images.heldOut && (await score(images.heldOut, 'held-out')),
-  };
+  const stages = await openStages(context, experiment);
+  const { plan, features } = stages;
+  const { test, heldOut } = await stages.score(await stages.train(), experiment.gates.confidence);
+  return { experiment, costs: plan.costs, flops: plan.flops.flops, classes: features.test.classes, test, heldOut };
 }

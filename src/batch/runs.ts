@@ -99,7 +99,7 @@ async function foldersIn(folder: string): Promise<string[]> {
 export const runOrders = {
   date: (a: ListedRun, b: ListedRun) => b.date.localeCompare(a.date),
   name: (a: ListedRun, b: ListedRun) => a.run.localeCompare(b.run),
-  accuracy: (a: ListedRun, b: ListedRun) => b.best.accuracy - a.best.accuracy,
+  accuracy: (a: ListedRun, b: ListedRun) => (b.best.accuracy ?? 0) - (a.best.accuracy ?? 0),
   flops: (a: ListedRun, b: ListedRun) => a.best.flops - b.best.flops,
   seconds: (a: ListedRun, b: ListedRun) => (a.seconds ?? Infinity) - (b.seconds ?? Infinity),
 } as const;
@@ -151,12 +151,19 @@ export function runsTable(runs: readonly ListedRun[]): FindingTable {
 /** A row of some run that no other row beats: fewer or as many FLOPs and at least the accuracy, one of them better. */
 export interface ParetoRow {
   readonly run: string;
-  readonly row: TableRow;
+  readonly row: TableRow & { readonly accuracy: number };
+}
+
+/** All rows but those of images without labels. */
+function rowsWithAccuracy(runs: readonly ListedRun[]): ParetoRow[] {
+  return runs.flatMap(({ run, rows }) =>
+    rows.flatMap((row) => (row.accuracy === null ? [] : [{ run, row: { ...row, accuracy: row.accuracy } }])),
+  );
 }
 
 /** The rows of all runs that are not dominated, cheapest first; of equal ones the first. */
 export function paretoRows(runs: readonly ListedRun[]): ParetoRow[] {
-  const all = runs.flatMap(({ run, rows }) => rows.map((row) => ({ run, row })));
+  const all = rowsWithAccuracy(runs);
   all.sort((a, b) => a.row.flops - b.row.flops || b.row.accuracy - a.row.accuracy);
   let best = Number.NEGATIVE_INFINITY;
   return all.filter(({ row }) => {
@@ -191,7 +198,7 @@ export function paretoFigure(runs: readonly ListedRun[]): Figure {
     flops: row.flops / 1e9,
     accuracy: 100 * row.accuracy,
   });
-  const all = runs.flatMap(({ run, rows }) => rows.map((row) => point({ run, row })));
+  const all = rowsWithAccuracy(runs).map(point);
   const x = { field: 'flops', type: 'quantitative', title: 'FLOPs per image (G)' } as const;
   const y = { field: 'accuracy', type: 'quantitative', title: 'Accuracy (%)', scale: { zero: false } } as const;
   return {

@@ -32,6 +32,9 @@ export function mergeRows(tables: readonly (readonly TableRow[])[]): TableRow[] 
 function mergeRow(rows: readonly TableRow[]): TableRow {
   const { chosenAgain: _, ...first } = rows[0]!; // of one seed alone
   const mean = (of: (row: TableRow) => number): number => rows.reduce((sum, row) => sum + of(row), 0) / rows.length;
+  // Without labels these are not.
+  const known = (key: 'accuracy' | 'accuracyDrop' | 'worstClassDrop') =>
+    first[key] === null ? null : mean((row) => row[key]!);
   const thresholds = rows.flatMap((row) => row.thresholds);
   return {
     ...first,
@@ -43,8 +46,8 @@ function mergeRow(rows: readonly TableRow[]): TableRow {
       ...first.guarantee,
       parts: rows.flatMap(({ guarantee }) => guarantee?.parts ?? []),
     },
-    accuracy: mean((row) => row.accuracy),
-    accuracyDrop: mean((row) => row.accuracyDrop),
+    accuracy: known('accuracy'),
+    accuracyDrop: known('accuracyDrop'),
     flops: mean((row) => row.flops),
     flopsReduction: mean((row) => row.flopsReduction),
     speedMs: null, // times belong to the gates of one seed
@@ -54,7 +57,7 @@ function mergeRow(rows: readonly TableRow[]): TableRow {
     intervals: hull(rows),
     seeds: rows.flatMap(({ seeds }) => seeds),
     disagreement: mean((row) => row.disagreement),
-    worstClassDrop: mean((row) => row.worstClassDrop),
+    worstClassDrop: known('worstClassDrop'),
     spread: Object.fromEntries(measures.map((key) => [key, spreadOf(rows.map((row) => row[key]))])) as {
       [K in keyof RowSpread]: Spread;
     },
@@ -74,14 +77,19 @@ function rangeName(system: string, thresholds: TableRow['thresholds']): string {
 function hull(rows: readonly TableRow[]): RowIntervals | null {
   const all = rows.flatMap(({ intervals }) => intervals ?? []);
   if (all.length < rows.length) return null;
-  const ends = measures.map((key) => {
-    const [lows, highs] = [all.map((intervals) => intervals[key][0]), all.map((intervals) => intervals[key][1])];
-    return [key, [Math.min(...lows), Math.max(...highs)]] as const;
+  const ends = [...measures, 'disagreement' as const].flatMap((key) => {
+    const given = all.map((intervals) => intervals[key]);
+    if (given[0] === undefined) return [];
+    const known = given.filter((interval) => interval != null);
+    const [lows, highs] = [known.map(([low]) => low), known.map(([, high]) => high)];
+    return [[key, known.length === 0 ? null : [Math.min(...lows), Math.max(...highs)]] as const];
   });
   return Object.fromEntries(ends) as unknown as RowIntervals;
 }
 
-function spreadOf(values: readonly number[]): Spread {
+function spreadOf(given: readonly (number | null)[]): Spread | null {
+  const values = given.filter((value) => value !== null);
+  if (values.length === 0) return null;
   return { lowest: Math.min(...values), highest: Math.max(...values), deviation: Math.sqrt(variance(values)) };
 }
 
@@ -102,7 +110,7 @@ export function renderSeeds(document: RunDocument, title: string): string {
   return [
     visible(`${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`),
     renderTable(rows),
-    `Means over ${seeds.length} seeds, and the lowest and highest accuracy of one; ± half of what holds all their 95 % intervals`,
+    `Means over ${seeds.length} seeds${rows[0]?.accuracy === null ? '' : ', and the lowest and highest accuracy of one'}; ± half of what holds all their 95 % intervals`,
     `Engine      ${engine}`,
   ].join('\n');
 }

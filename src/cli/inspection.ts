@@ -52,13 +52,14 @@ function renderExport(file: string, about: AboutGated): string {
     return [`${exit + 1}`, where, leaves, percent(share)];
   });
   const { images, accuracy, originalAccuracy, flops, originalFlops } = expected;
+  const right = accuracy === null ? '' : ` ${percent(accuracy)} right (the original: ${percent(originalAccuracy!)}),`;
   const costs = `${counted(Math.round(flops))} FLOPs an image (${counted(originalFlops)})`;
   return [
     visible(
       `${file}: a file of dgate export, ${classes.length} classes, ${preprocessing.height} x ${preprocessing.width} pixels`,
     ),
     renderColumns(['Exit', 'Behind', 'Leaves where', 'Images'], rows, 'text'),
-    `On ${counted(images)} images ${percent(accuracy)} right (the original: ${percent(originalAccuracy)}), ${costs}.`,
+    `On ${counted(images)} images${right} ${costs}.`,
     'dgate predict runs it; dgate time --verify takes the experiment that it was exported from.',
   ].join('\n');
 }

@@ -93,7 +93,7 @@ export function definitionFolder(nameOrPath: string): string | undefined {
 }
 
 /** Keys of a definition whose texts are paths; a checkpoint may be the id of a known one. */
-const pathKeys = ['file', 'folder', 'choosing', 'checkpoint'];
+const pathKeys = ['file', 'folder', 'choosing', 'checkpoint', 'unlabelled'];
 
 /** A definition with whole paths in the place of relative ones, which are seen from its own file. */
 function seenFrom(folder: string | undefined, value: unknown): unknown {

@@ -116,6 +116,11 @@ const base = z.strictObject({
   network: z.union([text(networks, /^\S+$/), onnxNetworkSchema, cascadeSchema, scoresSchema], { error: networks }),
   /** Images of a user's ONNX network: `imageFolder('dir', { preprocess })`, or a name of `dgate list datasets`. */
   dataset: z.union([text(images, /^\S+$/), imageFolderSchema], { error: images }).optional(),
+  /**
+   * A folder of images without labels, in the place of the test images: thresholds are chosen and reported on them. Nothing
+   * but agreement with the original network can be asked for: disagreements, budgets, a guarantee of a disagreement.
+   */
+  unlabelled: text('the path of a folder of images', /./).optional(),
   /** Id of a known checkpoint (`dgate list checkpoints`) or the path of a file; `--checkpoint` overrides it. */
   checkpoint: text('a checkpoint id (dgate list checkpoints) or the path of a file', /./).optional(),
   /** Which weights of the checkpoint's file are taken, where several fit, and what of it is left out; `--key` and `--ignore`. */
@@ -197,15 +202,10 @@ export type ExperimentInput = z.input<typeof base>;
 export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
 
 /** What does not fit between a cascade and the rest of its experiment. */
-function cascadeProblems({
-  network,
-  dataset,
-  checkpoint,
-  weights,
-  trainImages,
-  gates: given,
-}: Experiment): OptionProblem[] {
+function cascadeProblems(experiment: Experiment): OptionProblem[] {
+  const { network, dataset, unlabelled, checkpoint, weights, trainImages, gates: given } = experiment;
   if (!isCascade(network)) return [];
+  const needsImages = unlabelled === undefined || learns(network);
   const derived = gatesSchema.parse(withDerivedGates({ network })['gates']);
   const onnxOnly = network.networks.every((member) => typeof member.network !== 'string');
   const exits =
@@ -226,7 +226,7 @@ function cascadeProblems({
       trainImages,
       'left out: a cascade without gates trains nothing',
     ],
-    [onnxOnly && dataset === undefined, 'dataset', dataset, images],
+    [onnxOnly && dataset === undefined && needsImages, 'dataset', dataset, images],
     [!onnxOnly && dataset !== undefined, 'dataset', dataset, named],
   ];
   return [
@@ -235,6 +235,23 @@ function cascadeProblems({
       own === undefined ? [] : gateProblems(['network', 'networks', i, 'gates'], own),
     ),
   ];
+}
+
+/** What asks for the labels of images that have none. */
+function unlabelledProblems({ unlabelled, thresholds, ...others }: Experiment): OptionProblem[] {
+  if (unlabelled === undefined) return [];
+  const { margins, guarantee, validation } = thresholds;
+  const drop = guarantee?.drop;
+  const own = "{ kind: 'cross-fit' }: images without labels choose thresholds for each other";
+  const all: (readonly [wrong: boolean, path: string, input: unknown, message: string])[] = [
+    [margins.length > 0, 'thresholds.margins', margins, 'left out: accuracy needs labels, disagreements: [0.01] none'],
+    [drop !== undefined, 'thresholds.guarantee.drop', drop, 'disagreement: accuracy needs labels'],
+    [validation.kind !== 'cross-fit', 'thresholds.validation', validation, own],
+    ...(['analysis', 'baselines', 'published'] as const).map((key) => {
+      return [others[key] !== undefined, key, others[key], 'left out: accuracy needs labels'] as const;
+    }),
+  ];
+  return all.flatMap(([wrong, path, input, message]) => (wrong ? [{ path: path.split('.'), message, input }] : []));
 }
 
 /** What does not fit between the values of some gates. @param path where they stand in the definition */
@@ -258,7 +275,7 @@ function scoresProblems(experiment: Experiment): OptionProblem[] {
   const { network, gates: given, thresholds, analysis, baselines = [] } = experiment;
   if (!isScores(network)) return [];
   const derived = gatesSchema.parse(withDerivedGates({ network })['gates']);
-  const none = (['dataset', 'checkpoint', 'trainImages', 'testImages'] as const).map(
+  const none = (['dataset', 'unlabelled', 'checkpoint', 'trainImages', 'testImages'] as const).map(
     (key) => [experiment[key] !== undefined, key, experiment[key], 'left out: the file of scores is all'] as const,
   );
   const { kind } = thresholds.validation;
@@ -286,6 +303,7 @@ function problemsOf(experiment: Experiment): OptionProblem[] {
   const problems: OptionProblem[] = [
     ...cascadeProblems(experiment),
     ...scoresProblems(experiment),
+    ...unlabelledProblems(experiment),
     ...gateProblems(['gates'], gates),
   ];
   const refuse = (wrong: boolean, path: string, input: unknown, message: string): void => {

@@ -241,13 +241,14 @@ function describePixels(
   };
 }
 
-function expectedOf(evaluation: Evaluation, { parts, reference }: OpenGated): AboutGated['expected'] {
+function expectedOf(evaluation: Evaluation, { parts, reference, experiment }: OpenGated): AboutGated['expected'] {
   const { scores, images } = parts[0]!.evaluation;
+  const isKnown = experiment.unlabelled === undefined;
   const right = images.reduce((sum, i) => sum + (reference.answers[i] === scores.labels[i] ? 1 : 0), 0);
   return {
     images: evaluation.count,
-    accuracy: evaluation.accuracy,
-    originalAccuracy: right / images.length,
+    accuracy: isKnown ? evaluation.accuracy : null,
+    originalAccuracy: isKnown ? right / images.length : null,
     flops: evaluation.flops,
     originalFlops: reference.flops,
     flopsReduction: 1 - evaluation.flops / reference.flops,

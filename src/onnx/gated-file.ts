@@ -48,8 +48,9 @@ const aboutSchema = z.strictObject({
   /** Results of these thresholds on images that they were not chosen on. */
   expected: z.strictObject({
     images: z.number().int().min(1),
-    accuracy: share,
-    originalAccuracy: share,
+    /** Null where the images had no labels. */
+    accuracy: share.nullable(),
+    originalAccuracy: share.nullable(),
     flops: z.number().positive(),
     originalFlops: z.number().positive(),
     flopsReduction: z.number(),

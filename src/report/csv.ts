@@ -11,6 +11,8 @@ export function renderCsv(rows: readonly TableRow[]): string {
   const gates = Math.max(0, ...rows.map((row) => row.exits.length - 1));
   const spread = rows.some((row) => row.spread !== null);
   const published = rows.some((row) => row.published !== undefined);
+  const labelled = rows.every((row) => row.accuracy !== null);
+  const shown = measures.filter(({ key }) => (labelled ? key !== 'disagreement' : !key.startsWith('accuracy')));
   const thresholds = partNames(rows[0]?.seeds ?? [], parts).flatMap((name, part) =>
     Array.from({ length: gates }, (_, gate): TableColumn => {
       return [`t${gate + 1}${name}`, (row) => thresholdText(row.thresholds[part], gate)];
@@ -23,8 +25,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
     ['guaranteed_drop_fraction', (row) => row.guarantee?.drop],
     ['guarantee_confidence_fraction', (row) => row.guarantee?.confidence],
     ...thresholds,
-    ['accuracy_fraction', (row) => row.accuracy],
-    ['accuracy_drop_fraction', (row) => row.accuracyDrop],
+    ...(labelled ? accuracyColumns : [agreementColumn]),
     ['flops_per_image', (row) => row.flops],
     ['flops_reduction_fraction', (row) => row.flopsReduction],
     ['speed_ms', (row) => row.speedMs],
@@ -33,15 +34,15 @@ export function renderCsv(rows: readonly TableRow[]): string {
     ...Array.from({ length: gates + 1 }, (_, exit): TableColumn => {
       return [`exit${exit + 1}_fraction`, (row) => row.exits[exit]];
     }),
-    ...intervalColumns,
+    ...intervalColumns(shown),
     ['seeds', (row) => row.seeds.join(' ')],
     ['budget_fraction', (row) => row.budget],
     ['allowed_disagreement_fraction', (row) => row.allowedDisagreement],
     ['guarantee_of', (row) => (row.guarantee === null ? null : (row.guarantee.of ?? 'accuracy'))],
     ['disagreement_fraction', (row) => row.disagreement],
-    ['worst_class_drop_fraction', (row) => row.worstClassDrop],
-    ...(rows.some((row) => row.chosenAgain !== undefined) ? chosenAgainColumns : []),
-    ...(spread ? spreadColumns : []),
+    ...(labelled ? [worstClassColumn] : []),
+    ...(rows.some((row) => row.chosenAgain !== undefined) ? chosenAgainColumns(labelled) : []),
+    ...(spread ? spreadColumns(shown) : []),
     ...(published ? publishedColumns : []),
   ]);
   return csvOf([columns, ...records]);
@@ -72,30 +73,43 @@ const measures = [
   { key: 'accuracyDrop', column: (of: string) => `accuracy_drop_${of}_fraction` },
   { key: 'flops', column: (of: string) => `flops_${of}_per_image` },
   { key: 'flopsReduction', column: (of: string) => `flops_reduction_${of}_fraction` },
+  { key: 'disagreement', column: (of: string) => `disagreement_${of}_fraction` },
 ] as const;
 
 type Cell = string | number | null | undefined;
 type TableColumn = Column<TableRow, Cell>;
 
-/** Ends of the intervals that take in the choice of thresholds. */
-const chosenAgainColumns: readonly TableColumn[] = [
-  ['accuracy_drop_chosen_again_low_fraction', (row) => row.chosenAgain?.accuracyDrop[0]],
-  ['accuracy_drop_chosen_again_high_fraction', (row) => row.chosenAgain?.accuracyDrop[1]],
-  ['flops_reduction_chosen_again_low_fraction', (row) => row.chosenAgain?.flopsReduction[0]],
-  ['flops_reduction_chosen_again_high_fraction', (row) => row.chosenAgain?.flopsReduction[1]],
+const accuracyColumns: readonly TableColumn[] = [
+  ['accuracy_fraction', (row) => row.accuracy],
+  ['accuracy_drop_fraction', (row) => row.accuracyDrop],
 ];
+const agreementColumn: TableColumn = ['agreement_fraction', (row) => 1 - row.disagreement];
+const worstClassColumn: TableColumn = ['worst_class_drop_fraction', (row) => row.worstClassDrop];
+
+/** Ends of the intervals that take in the choice of thresholds. */
+function chosenAgainColumns(labelled: boolean): TableColumn[] {
+  const lost = labelled ? (['accuracyDrop', 'accuracy_drop'] as const) : (['disagreement', 'disagreement'] as const);
+  return [lost, ['flopsReduction', 'flops_reduction'] as const].flatMap(([key, name]): TableColumn[] => [
+    [`${name}_chosen_again_low_fraction`, (row) => row.chosenAgain?.[key]?.[0]],
+    [`${name}_chosen_again_high_fraction`, (row) => row.chosenAgain?.[key]?.[1]],
+  ]);
+}
+
+type Measure = (typeof measures)[number];
 
 /** Ends of the 95 % intervals. */
-const intervalColumns = measures.flatMap(({ key, column }): TableColumn[] => [
-  [column('low'), (row) => row.intervals?.[key][0]],
-  [column('high'), (row) => row.intervals?.[key][1]],
-]);
+const intervalColumns = (shown: readonly Measure[]): TableColumn[] =>
+  shown.flatMap(({ key, column }): TableColumn[] => [
+    [column('low'), (row) => row.intervals?.[key]?.[0]],
+    [column('high'), (row) => row.intervals?.[key]?.[1]],
+  ]);
 
-const spreadColumns = measures.flatMap(({ key, column }) =>
-  (['lowest', 'highest', 'deviation'] as const).map((of): TableColumn => {
-    return [column(`seeds_${of}`), (row) => row.spread?.[key][of]];
-  }),
-);
+const spreadColumns = (shown: readonly Measure[]): TableColumn[] =>
+  shown.flatMap(({ key, column }) =>
+    (['lowest', 'highest', 'deviation'] as const).map((of): TableColumn => {
+      return [column(`seeds_${of}`), (row) => (key === 'disagreement' ? null : row.spread?.[key]?.[of])];
+    }),
+  );
 
 const publishedColumns: readonly TableColumn[] = [
   ['published_model', ({ published }) => published?.model],

@@ -36,9 +36,10 @@ export interface TableRow {
    * the original.
    */
   readonly thresholds: readonly (readonly (number | null)[])[];
-  readonly accuracy: number;
-  /** The original's accuracy minus this one's. */
-  readonly accuracyDrop: number;
+  /** Null where the images have no labels. */
+  readonly accuracy: number | null;
+  /** The original's accuracy minus this one's; null without labels. */
+  readonly accuracyDrop: number | null;
   /** Average FLOPs per image, gates included. */
   readonly flops: number;
   /** 1 - flops / the original's flops. */
@@ -58,25 +59,27 @@ export interface TableRow {
    * 95 % intervals with thresholds searched again on choosing images drawn anew, reported images too; absent where they were
    * not asked for.
    */
-  readonly chosenAgain?: Pick<RowIntervals, 'accuracyDrop' | 'flopsReduction'>;
+  readonly chosenAgain?: Pick<RowIntervals, 'accuracyDrop' | 'flopsReduction' | 'disagreement'>;
   /** Seeds of the row, which is their mean. */
   readonly seeds: readonly number[];
   /** Spread over the seeds; null for a single seed. */
   readonly spread: RowSpread | null;
   /** Share of images whose answer differs from the original's, whether right or wrong. */
   readonly disagreement: number;
-  /** Largest drop of accuracy of a class, on its images. */
-  readonly worstClassDrop: number;
+  /** Largest drop of accuracy of a class, on its images; null without labels. */
+  readonly worstClassDrop: number | null;
   /** The paper's row for the same margin, if the experiment reproduces a table of the paper. */
   readonly published?: PublishedRow;
 }
 
 /** Ends of intervals, in the units of the row. */
 export interface RowIntervals {
-  readonly accuracy: IntervalEnds;
-  readonly accuracyDrop: IntervalEnds;
+  readonly accuracy: IntervalEnds | null;
+  readonly accuracyDrop: IntervalEnds | null;
   readonly flops: IntervalEnds;
   readonly flopsReduction: IntervalEnds;
+  /** Of images without labels only. */
+  readonly disagreement?: IntervalEnds;
 }
 
 /**
@@ -102,8 +105,8 @@ export interface Spread {
 }
 
 export interface RowSpread {
-  readonly accuracy: Spread;
-  readonly accuracyDrop: Spread;
+  readonly accuracy: Spread | null;
+  readonly accuracyDrop: Spread | null;
   readonly flops: Spread;
   readonly flopsReduction: Spread;
 }
@@ -117,4 +120,19 @@ export function modelName(thresholds: readonly Thresholds[], system: 'dg' | 'cas
     return part.map((t) => (Number.isFinite(t) ? t.toFixed(DIGITS) : 'closed')).join(', ');
   });
   return `${system}(${[...new Set(shown)].join(' | ')})`;
+}
+
+/** A row of images without labels: what is lost against the original's answers is agreement, and no accuracy is known. */
+export function withoutAccuracy(row: TableRow): TableRow {
+  const none = { accuracy: null, accuracyDrop: null };
+  const ofAgreement = <T extends { accuracyDrop: IntervalEnds | null }>({ accuracyDrop, ...ends }: T) => {
+    return { ...ends, accuracyDrop: null, ...(accuracyDrop && { disagreement: accuracyDrop }) };
+  };
+  return {
+    ...row,
+    ...none,
+    worstClassDrop: null,
+    intervals: row.intervals && { ...ofAgreement(row.intervals), accuracy: null },
+    ...(row.chosenAgain && { chosenAgain: ofAgreement(row.chosenAgain) }),
+  };
 }

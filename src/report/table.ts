@@ -7,8 +7,8 @@ const percent = (share: number | null, digits = 2): string =>
   share === null ? '' : `${(100 * share).toFixed(digits)}%`;
 
 /** A percentage and half the width of its 95 % interval: `44.11 ±0.67%`. Files have both ends. */
-function percentWithin(share: number, interval: IntervalEnds | undefined): string {
-  const half = interval === undefined ? '' : ` ±${(50 * (interval[1] - interval[0])).toFixed(2)}`;
+function percentWithin(share: number, interval: IntervalEnds | null | undefined): string {
+  const half = interval == null ? '' : ` ±${(50 * (interval[1] - interval[0])).toFixed(2)}`;
   return `${(100 * share).toFixed(2)}${half}%`;
 }
 
@@ -16,6 +16,8 @@ const milliseconds = (value: number | null): string => value?.toFixed(2) ?? '';
 
 /** The optional columns of a table. */
 interface TableColumns {
+  /** Whether accuracy is known; else agreement with the original stands in its place. */
+  readonly labelled: boolean;
   readonly searched: boolean;
   /** Whether there is more than one search method. */
   readonly searches: boolean;
@@ -44,9 +46,10 @@ export interface TableLine {
 /** The table's headings and lines, for the console and for the page. @param wide also changed answers and the worst class */
 export function tableCells(rows: readonly TableRow[], wide = false): { head: string[]; lines: TableLine[] } {
   const columns: TableColumns = {
+    labelled: rows.every((row) => row.accuracy !== null),
     searched: rows.some((row) => row.margin !== null || row.guarantee !== null || hasLimit(row)),
     searches: new Set(rows.flatMap((row) => row.search ?? [])).size > 1,
-    spread: rows.some((row) => row.spread !== null),
+    spread: rows.some((row) => row.spread !== null && row.accuracy !== null),
     timed: rows.some((row) => row.speedMs !== null || row.published !== undefined),
     exits: rows[0]?.exits.length ?? 0,
     wide,
@@ -54,9 +57,7 @@ export function tableCells(rows: readonly TableRow[], wide = false): { head: str
   const head = [
     'Model',
     ...(columns.searched ? ['Margin'] : []),
-    'ACC.',
-    ...(columns.spread ? ['of seeds'] : []),
-    'Drop',
+    ...(columns.labelled ? ['ACC.', ...(columns.spread ? ['of seeds'] : []), 'Drop'] : ['Agreement']),
     'FLOPs (G)',
     'FLOPs Reduction',
     ...(columns.timed ? ['Speed (ms)', 'Speed-up', 'Efficiency'] : []),
@@ -84,15 +85,17 @@ function exitsHead(exits: number): string {
   return `Exits ${names.join(', ')} (%)`;
 }
 
-function ownCells(row: TableRow, { searched, searches, spread, timed, wide }: TableColumns): string[] {
+function ownCells(row: TableRow, { labelled, searched, searches, spread, timed, wide }: TableColumns): string[] {
   const gated = !isOriginal(row);
   const { lowest, highest } = row.spread?.accuracy ?? {};
   return [
     row.model,
     ...(searched ? [targetOf(row, searches)] : []),
-    percent(row.accuracy),
+    ...(labelled
+      ? [percent(row.accuracy)]
+      : [gated ? percentWithin(1 - row.disagreement, row.intervals?.disagreement) : '']),
     ...(spread ? [lowest === undefined ? '' : `${(100 * lowest).toFixed(2)}..${(100 * highest!).toFixed(2)}%`] : []),
-    gated ? percentWithin(row.accuracyDrop, row.intervals?.accuracyDrop) : '',
+    ...(labelled ? [gated ? percentWithin(row.accuracyDrop!, row.intervals?.accuracyDrop) : ''] : []),
     gigaFlops(row.flops),
     gated ? percentWithin(row.flopsReduction, row.intervals?.flopsReduction) : '',
     ...(timed ? [milliseconds(row.speedMs), percent(row.speedUp), row.efficiency?.toFixed(2) ?? ''] : []),

@@ -1,6 +1,7 @@
 import { checkpointPath } from '../checkpoints/fetch.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
+import { learns } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gateFeatureCounts } from '../networks/pooling.js';
 import { exists, flatten } from '../store/files.js';
@@ -85,8 +86,9 @@ async function missingInputs(context: RunContext, experiment: Experiment, { netw
     const [why, bytes] = [`not here; fetched from ${known.urls[0]}`, known.sizeBytes ?? null];
     missing.push({ stage: `checkpoint ${known.id}`, why, ...nothing, bytes });
   }
+  const needsImages = experiment.unlabelled === undefined || learns(experiment.network);
   const images = datasetNamed(network.dataset, context.datasets);
-  if (!(await images.isThere(context.dataRoot))) {
+  if (needsImages && !(await images.isThere(context.dataRoot))) {
     const why = `not here; fetched from ${images.sources[0]}`;
     missing.push({ stage: `images of ${images.name}`, why, ...nothing, bytes: null });
   }

@@ -1,4 +1,5 @@
-import type { ImageSource, PublishedSplit } from '../data/dataset.js';
+import type { ImageShape, ImageSource, PublishedSplit } from '../data/dataset.js';
+import { unlabelledImages } from '../data/image-folder/index.js';
 import { selectImages } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
 import { resizedImages } from '../data/resized.js';
@@ -39,6 +40,25 @@ export async function openSplit(
   return resizedImages(await dataset.load(dataRoot, split, resizing.preprocessing), resizing);
 }
 
+/** Images without labels, as the network wants them. @throws InputError where it takes others */
+async function openUnlabelled({ datasets }: RunContext, source: NetworkSource, folder: string): Promise<ImageSource> {
+  const { network, dataset, preprocessing } = source;
+  const { channels, height, width } = network.input;
+  // The networks of a cascade may name no dataset: then classes are numbers.
+  const { classes } =
+    dataset ??
+    (network.dataset === '' ? { classes: numbers(classCount(network)) } : datasetNamed(network.dataset, datasets));
+  const images = unlabelledImages(folder, preprocessing, height, classes);
+  const sizeOf = (of: ImageShape): string => `${of.channels} x ${of.height} x ${of.width}`;
+  if (sizeOf(images) === sizeOf(network.input)) return images;
+  const valid = `preprocess { mean, std, resize, crop: ${height} } for ${channels} x ${height} x ${width}`;
+  throw new InputError(
+    `${network.name}: takes ${sizeOf(network.input)}, ${folder} gives ${sizeOf(images)}; valid: ${valid}`,
+  );
+}
+
+const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
+
 /** A network of an experiment with its images: of a cascade one of several, else the only one. */
 export interface Member {
   readonly source: NetworkSource;
@@ -67,11 +87,13 @@ export const imagesOfAll = (members: readonly Member[]): Images =>
 
 /** Opens the images of a run, as one of its networks wants them. */
 export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
-  const { seed, trainImages, testImages } = experiment;
+  const { seed, trainImages, testImages, unlabelled } = experiment;
   const { validation } = experiment.thresholds;
   const isLearning = learns(experiment.network);
   const train = isLearning || validation.kind === 'held-out' ? await openSplit(context, source, 'train') : undefined;
-  const test = subset(await openSplit(context, source, 'test'), testImages, seed, 'testImages');
+  const reported =
+    unlabelled === undefined ? openSplit(context, source, 'test') : openUnlabelled(context, source, unlabelled);
+  const test = subset(await reported, testImages, seed, 'testImages');
   if (validation.kind === 'cross-fit') {
     const least = validation.folds;
     if (testImages !== undefined && testImages < least) {
@@ -108,5 +130,6 @@ function allBut(held: Int32Array, count: number, { checkpoint }: NetworkSource):
 function subset(images: ImageSource, count: number | undefined, seed: number, option: string): ImageSource {
   if (count === undefined || count === images.count) return images;
   if (count > images.count) throw new InputError(`${option}: ${count}; valid: 1 to ${images.count}`);
-  return selectImages(images, stratifiedSubset(images.labels, images.classes.length, count, seed));
+  const strata = images.labels.map((label) => Math.max(0, label)); // images without labels are one
+  return selectImages(images, stratifiedSubset(strata, images.classes.length, count, seed));
 }

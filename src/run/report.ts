@@ -54,6 +54,9 @@ function renderFinding(table: FindingTable): string {
 function runFacts(outcome: RunOutcome): [name: string, value: string][] {
   const { experiment, splits, source, engine, timing } = outcome;
   const speed = speedSource(timing);
+  const { unlabelled: folder } = experiment;
+  const unlabelled =
+    folder === undefined ? '' : ` of ${folder}, without labels: agreement with the original is known, accuracy is not`;
   return [
     ...(isScores(experiment.network)
       ? scoresFacts(outcome, experiment.network)
@@ -62,7 +65,7 @@ function runFacts(outcome: RunOutcome): [name: string, value: string][] {
         : cascadeFacts(outcome, networksOf(source))),
     ['Validation', splits.validation],
     ...thresholdFacts(outcome),
-    ['Test', `${splits.test.toLocaleString('en')} images`],
+    ['Test', `${splits.test.toLocaleString('en')} images${unlabelled}`],
     ...leftOutFacts(outcome),
     ['Seed', `${experiment.seed}${isScores(experiment.network) ? '' : `; engine ${engine.entry.id}`}`],
     ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),

@@ -1,6 +1,6 @@
 import { systemName } from '../experiment/cascade.js';
 import type { FindingTable } from '../report/findings.js';
-import { modelName, type PublishedRow, type RowIntervals, type TableRow } from '../report/rows.js';
+import { modelName, type PublishedRow, type RowIntervals, type TableRow, withoutAccuracy } from '../report/rows.js';
 import { Z95 } from '../statistics/intervals.js';
 import { endsOf, type IntervalEnds } from '../statistics/samples.js';
 import { searches } from '../thresholds/methods.js';
@@ -43,7 +43,8 @@ export function tableRows(outcome: TableBasis): TableRow[] {
     const printed = publishedRow(row, outcome);
     return { ...tableRow(row, outcome), ...publishedFor(printed) };
   });
-  return [...gated, last];
+  const rows = [...gated, last];
+  return experiment.unlabelled === undefined ? rows : rows.map(withoutAccuracy);
 }
 
 /**

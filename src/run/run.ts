@@ -91,7 +91,8 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     extractedOn: origins.at(-1)?.engine,
     imageHashes: stages.imageHashes,
     seconds: stages.seconds,
-    reported: { images: images.test, scores: scores.test },
+    // The page's script counts right answers.
+    ...(experiment.unlabelled === undefined && { reported: { images: images.test, scores: scores.test } }),
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),

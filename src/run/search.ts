@@ -73,11 +73,19 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
     if (heldOut === undefined) throw new Error('held-out validation without scores');
     return [{ selection: all(heldOut), evaluation: all(test) }];
   }
-  const folds = stratifiedFolds(test.labels, classes, validation.folds, experiment.seed);
+  const folds = stratifiedFolds(strataOf(experiment, test), classes, validation.folds, experiment.seed);
   return folds.map((fold, index) => ({
     selection: { scores: test, images: concatenate(folds.filter((_, other) => other !== index)) },
     evaluation: { scores: test, images: fold },
   }));
+}
+
+/** The classes that folds have equal shares of: by the labels; by the original's answers where nothing asks for a label. */
+function strataOf({ thresholds }: Experiment, test: Scores): Int32Array {
+  const { margins, budgets = [], disagreements = [], fixed, guarantee } = thresholds;
+  const ofAgreement = disagreements.length > 0 || guarantee?.disagreement !== undefined;
+  const ofAccuracy = margins.length + budgets.length + fixed.length > 0 || guarantee?.drop !== undefined;
+  return ofAgreement && !ofAccuracy ? test.original : test.labels;
 }
 
 /**

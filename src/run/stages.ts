@@ -9,6 +9,7 @@ import { FeatureSet } from './features.js';
 import { hashesOf, type Images, imagesOfAll, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
 import { scoreImages, scoresEntry } from './score.js';
+import { withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type BySplit, everySplit, mapSplits } from './splits.js';
 import { type CachedGate, gateEntries, trainGates } from './train.js';
@@ -42,7 +43,7 @@ export interface Stages {
   readonly engine: LazyEngine;
   /** Gates as the experiment describes them, each alone on all training images. @param wanted positions from 0 */
   readonly train: (as?: Experiment, wanted?: readonly number[], context?: RunContext) => Promise<CachedGate[]>;
-  /** What those gates say of every image they have not learnt from. */
+  /** What those gates say of every image they have not learnt from; of images without labels, the original's answer is the label. */
   readonly score: (
     gates: readonly CachedGate[],
     confidence: ConfidenceKind,
@@ -105,7 +106,11 @@ export async function openStages(context: RunContext, experiment: Experiment): P
         const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
           scoreImages(within, setsIn(sets, split), gates, confidence, label);
         const held = heldOut && (await scoresOf('heldOut', 'held-out'));
-        return { ...(held && { heldOut: held }), test: await scoresOf('test', 'test') };
+        const test = await scoresOf('test', 'test');
+        return {
+          ...(held && { heldOut: held }),
+          test: experiment.unlabelled === undefined ? test : withoutLabels(test),
+        };
       }),
     scoreChanged: (change, gates, what) =>
       timed('score', async () => {

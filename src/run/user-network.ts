@@ -92,20 +92,20 @@ export function datasetLabel(dataset: Experiment['dataset']): string {
 export function userSource(user: UserNetwork, experiment: Experiment, context: RunContext): NetworkSource {
   const { network, graph } = user;
   const choice = experiment.network as OnnxNetworkChoice;
-  const dataset = openDataset(experiment.dataset!, context, network.classes);
-  for (const note of dataset.notes ?? []) context.progress.note(note);
+  const dataset = experiment.dataset ? openDataset(experiment.dataset, context, network.classes) : undefined;
+  for (const note of dataset?.notes ?? []) context.progress.note(note);
   const preprocessing =
     choice.preprocess === undefined
-      ? dataset.preprocessing
+      ? (dataset?.preprocessing ?? missingPreprocessing(choice))
       : preprocessingNamed(choice.preprocess as string | Preprocessing);
   checkPreprocessing(preprocessing);
-  const misfit = checkFit(network, dataset, preprocessing);
+  const misfit = dataset && checkFit(network, dataset, preprocessing);
   checkBytes(graph.model, preprocessing);
   const { path, sha256 } = graph.model.file;
   if (graph.notes.length > 0) context.progress.note(`${path}: changed on reading: ${graph.notes.join('; ')}`);
   return {
     network,
-    dataset,
+    ...(dataset && { dataset }),
     checkpoint: { path, sha256, known: undefined },
     modules: ['run/user-network'],
     preprocessing,
@@ -118,6 +118,11 @@ export function userSource(user: UserNetwork, experiment: Experiment, context: R
     },
     lowered: async () => user,
   };
+}
+
+function missingPreprocessing({ file }: OnnxNetworkChoice): never {
+  const valid = "onnxNetwork('model.onnx', { preprocess: 'torchvision-v2' }), or a dataset that says it";
+  throw new InputError(`${file}: nothing says how it wants its pixels; valid: ${valid}`);
 }
 
 function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunContext, outputs: number): Dataset {

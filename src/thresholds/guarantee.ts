@@ -91,21 +91,33 @@ export function certifyAmong(
   promised: Guarantee,
   seed: number,
 ): Certified & { readonly system: number } {
-  const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
-  const proposing = shuffled.slice(0, Math.round(PROPOSING_SHARE * shuffled.length));
-  const testing = shuffled.slice(proposing.length);
+  return certifyPath(systems, proposePath(systems, images, promised, seed), promised);
+}
+
+/** Choices to be tested in this order, and the images that did not propose them. */
+interface Path {
+  readonly steps: readonly Proposed[];
+  readonly proposedOn: number;
+  readonly testing: Int32Array;
+}
+
+/** Tests the choices of a path, by any method. */
+export function certifyPath(
+  systems: readonly Choosable[],
+  { steps, proposedOn, testing }: Path,
+  promised: Guarantee,
+): Certified & { readonly system: number } {
   let certified: Certified & { readonly system: number } = {
     system: 0,
     thresholds: systems[0]!.costs.slice(1).map(() => Number.POSITIVE_INFINITY),
     open: false,
     pValue: 0, // with all gates closed no accuracy is lost
-    proposedOn: proposing.length,
+    proposedOn,
     testedOn: testing.length,
     tested: 0,
   };
-  const path = proposePath(systems, proposing, promised, testing.length);
-  if (promised.method === 'conformal') return { ...certified, ...controlled(systems, path, testing, promised.drop) };
-  for (const { system, thresholds } of path) {
+  if (promised.method === 'conformal') return { ...certified, ...controlled(systems, steps, testing, promised.drop) };
+  for (const { system, thresholds } of steps) {
     const pValue = pValueOf(systems[system]!.scores, thresholds, testing, promised);
     const tested = certified.tested + 1;
     if (!(pValue <= 1 - promised.confidence)) return { ...certified, tested };
@@ -167,28 +179,35 @@ export function changes(scores: Scores, thresholds: Thresholds, images: ArrayLik
 
 /**
  * The path to test: choices in the order of the upper limit of the drop expected on the testing images, each saving
- * more FLOPs than the one before. Any path is valid; a good path saves more before it fails.
+ * more FLOPs than the one before. Any path is valid; a good path saves more before it fails. The method of the test has no
+ * part in it.
+ *
+ * @param seed decides which of the images propose
  */
-function proposePath(
+export function proposePath(
   systems: readonly Choosable[],
-  images: Int32Array,
+  images: ArrayLike<number>,
   promised: Guarantee,
-  testing: number,
-): Proposed[] {
+  seed: number,
+): Path {
+  const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
+  const proposing = shuffled.slice(0, Math.round(PROPOSING_SHARE * shuffled.length));
+  const testing = shuffled.slice(proposing.length);
   const most = Math.min(...systems.map(({ costs }) => costs.at(-1)!));
   const best = new Array<Step | undefined>(PATH_LENGTH).fill(undefined);
   for (const [system, choosable] of systems.entries()) {
     if (choosable.costs.length === 1) continue; // the reference alone: nothing to open
-    for (const [at, step] of stepsOf(choosable, images, promised, testing).entries()) {
+    for (const [at, step] of stepsOf(choosable, proposing, promised, testing.length).entries()) {
       if (step !== undefined && step.flops < (best[at]?.flops ?? most)) best[at] = { ...step, system };
     }
   }
   let least = most;
-  return best.flatMap((step) => {
+  const steps = best.flatMap((step): Proposed[] => {
     if (step === undefined || step.flops >= least) return [];
     least = step.flops;
     return [{ system: step.system!, thresholds: step.thresholds }];
   });
+  return { steps, proposedOn: proposing.length, testing };
 }
 
 /** A step of the path: the position of its system, and its thresholds. */
@@ -221,16 +240,19 @@ function stepsOf(
   const changed = grid.sum((gate, i) => Math.abs(gainOf(scores, gate, images[i]!)));
   const saved = grid.sum((gate) => savingOf(costs, gate));
   const z = normalQuantile(confidence);
+  // By the number of changed answers: one change is added to those observed, since few images may show none by chance.
+  const above = Float64Array.from({ length: images.length + 1 }, (_, number) => {
+    return z * Math.sqrt((number + 1) / images.length / testing);
+  });
   const best = new Int32Array(PATH_LENGTH).fill(-1);
   for (let i = 0; i < grid.combinations; i++) {
-    // The best of many has gains by luck: half of them count. One change is added to those observed: few images may show
-    // none by chance.
+    if (!(saved[i]! > 0)) continue;
+    // The best of many has gains by luck: half of them count.
     const broken = (changed[i]! - gained[i]!) / 2;
     const fixed = (changed[i]! + gained[i]!) / 2;
-    const limit = (broken - fixed / 2) / images.length + z * Math.sqrt((changed[i]! + 1) / images.length / testing);
+    const limit = (broken - fixed / 2) / images.length + above[changed[i]!]!;
     const step = Math.max(0, Math.ceil((limit / (2 * drop)) * PATH_LENGTH) - 1);
-    if (!(step < PATH_LENGTH && saved[i]! > 0)) continue;
-    if (best[step]! < 0 || saved[i]! > saved[best[step]!]!) best[step] = i;
+    if (step < PATH_LENGTH && (best[step]! < 0 || saved[i]! > saved[best[step]!]!)) best[step] = i;
   }
   return Array.from(best, (i) =>
     i < 0 ? undefined : { thresholds: grid.thresholds(i), flops: costs.at(-1)! - saved[i]! / images.length },

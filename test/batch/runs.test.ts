@@ -88,8 +88,8 @@ describe('the list of runs', () => {
         rows.some(
           (two) =>
             two.flops <= one.flops &&
-            two.accuracy >= one.accuracy &&
-            (two.flops < one.flops || two.accuracy > one.accuracy),
+            two.accuracy! >= one.accuracy! &&
+            (two.flops < one.flops || two.accuracy! > one.accuracy!),
         );
       const wanted = rows.filter((one) => !beaten(one)).map(({ flops, accuracy }) => [flops, accuracy] as const);
       const unique = [...new Map(wanted.map((pair) => [pair.join(), pair])).values()].sort((a, b) => a[0] - b[0]);

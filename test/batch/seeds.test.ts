@@ -47,7 +47,7 @@ describe('several seeds', () => {
     ]);
     expect(merged!.spread!.flops).to.deep.equal({ lowest: 100, highest: 200, deviation: Math.sqrt(5000) });
     expect(last).to.deep.include({ model: 'Original', thresholds: [], seeds: [0, 4] });
-    expect(last!.accuracy).to.be.closeTo(original.accuracy, 1e-12);
+    expect(last!.accuracy).to.be.closeTo(original.accuracy!, 1e-12);
   });
 
   it('are each run as if alone; one seed is left as it is', () => {

@@ -119,6 +119,7 @@ const fields: Readonly<Record<string, Field>> = {
   weights: object({ key: '' }),
   'weights.key': text(),
   'weights.ignore': text(),
+  unlabelled: text(),
   seed: whole(2 ** 32),
   seeds: list([], [-1], [0.5], ['0']),
   engine: text('two words'),

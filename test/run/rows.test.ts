@@ -279,8 +279,8 @@ describe('the rows of a run', () => {
     for (const row of rows) {
       expect(row.exits.reduce((sum, share) => sum + share, 0)).to.be.closeTo(1, 1e-12);
       expect(row.flopsReduction).to.be.closeTo(1 - row.flops / outcome.original.flops, 1e-12);
-      expect(row.accuracyDrop).to.be.closeTo(outcome.original.accuracy - row.accuracy, 1e-12);
-      expect(row.accuracy * 300).to.be.closeTo(Math.round(row.accuracy * 300), 1e-9);
+      expect(row.accuracyDrop).to.be.closeTo(outcome.original.accuracy - row.accuracy!, 1e-12);
+      expect(row.accuracy! * 300).to.be.closeTo(Math.round(row.accuracy! * 300), 1e-9);
       expect([row.speedMs, row.speedUp]).to.deep.equal([null, null]);
       if (row.model === 'Original') continue;
       const flops = row.exits.reduce((sum, share, exit) => sum + share * outcome.exitCosts[exit]!, 0);

@@ -58,7 +58,7 @@ export function renderExported(exported: Exported): string {
     `${visible(file)}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
     `From        ${visible(experiment)}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}, ${search} search`})`,
     `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ') || 'none: one exit'}`,
-    `Expected    accuracy ${percent(expected.accuracy, 2)} (original ${percent(expected.originalAccuracy, 2)}), ` +
+    `Expected    ${expected.accuracy === null ? '' : `accuracy ${percent(expected.accuracy, 2)} (original ${percent(expected.originalAccuracy!, 2)}), `}` +
       `${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction, 2)} fewer), ` +
       `exits ${expected.exits.map((share) => percent(share, 2)).join(', ')}; on ${counted(expected.images)} images`,
     `Verified    ${verified.same} of ${verified.images} test images the same class and exit as in the evaluation` +

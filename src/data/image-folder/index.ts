@@ -119,10 +119,22 @@ async function listFolder(split: SplitFolder): Promise<FileList> {
   return FileList.of(split.directory, files, ORDER_SEED);
 }
 
-/** All images in a folder and below it, without labels (each is -1): for what only compares answers. */
-export function unlabelledImages(directory: string, preprocessing: Preprocessing): ImageSource {
+/**
+ * All images in a folder and below it, without labels (each is -1): for what only compares answers.
+ *
+ * @param side of the network's input in pixels, where the preprocessing has no crop
+ * @param classes that the network tells apart
+ * @throws InputError if there are no images
+ */
+export function unlabelledImages(
+  directory: string,
+  preprocessing: Preprocessing,
+  side = usualGeometry.crop,
+  classes: readonly string[] = [],
+): ImageSource {
   if (!isFolder(directory)) throw new InputError(`${directory}: no such folder; valid: a folder of images`);
   const files = imagesBelow(directory).map((path) => ({ path, label: -1, bytes: sizeOf(join(directory, path)) }));
   if (files.length === 0) throw new InputError(`${directory}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`);
-  return folderSource(FileList.of(directory, files, ORDER_SEED), [], geometryOf(preprocessing, usualGeometry));
+  const usual = side === usualGeometry.crop ? usualGeometry : { ...usualGeometry, resize: side, crop: side };
+  return folderSource(FileList.of(directory, files, ORDER_SEED), classes, geometryOf(preprocessing, usual));
 }
