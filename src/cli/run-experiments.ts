@@ -20,7 +20,7 @@ import { version } from '../project.js';
 import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import type { RunContext } from '../run/context.js';
-import { membersOf, type Plan, plan } from '../run/plan.js';
+import { membersOf, type Plan, plan, withFoundPlaces } from '../run/plan.js';
 import { machineNote, type RunDocument, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { runExperiment } from '../run/run.js';
@@ -218,12 +218,13 @@ export async function resolveAll(
   for (const name of names) {
     try {
       const { exported, where } = await loadDefinition(name);
-      const experiment = resolveExperiment(exported, where, preset, settings, paperExperiments);
+      const resolved = resolveExperiment(exported, where, preset, settings, paperExperiments);
       await checked(where, async () => {
+        engineNamed(resolved.engine);
+        const experiment = await withFoundPlaces(resolved);
         await plan(experiment);
-        engineNamed(experiment.engine);
+        experiments.push(experiment);
       });
-      experiments.push(experiment);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       problems.push(...error.problems);

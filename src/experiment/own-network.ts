@@ -32,7 +32,7 @@ function preprocessingSchema() {
   });
 }
 
-const tensors = "a list of tensors (dgate model inspect FILE), or 'auto'";
+const tensors = "a list of tensors (dgate model inspect FILE), 'auto' or 'spread'";
 
 /** A user's network: an ONNX file, one image in, a number for each class out. */
 export const onnxNetworkSchema = z.strictObject({
@@ -41,10 +41,10 @@ export const onnxNetworkSchema = z.strictObject({
   file: text('the path of an ONNX file', /./),
   /**
    * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
-   * in this list. Default `auto`: those that `inspect` proposes.
+   * in this list. Default `auto`: those that `inspect` proposes; `spread`: one near each tenth of the FLOPs.
    */
   gatesAfter: z
-    .union([z.literal('auto'), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], {
+    .union([z.enum(['auto', 'spread']), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], {
       error: tensors,
     })
     .default('auto'),

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
+import { networkByName } from '../networks/catalogue.js';
 import { withDerivedGates } from './cascade.js';
 import { isPlain, type Plain, plainCopy, put, show, showKey } from './plain.js';
 import { type PresetName, presetNames } from './presets.js';
@@ -71,7 +72,40 @@ function sizesIn(presets: unknown): Sizes {
 const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
 
 /** The definition with what follows from what it says. */
-const completed = (definition: Plain): Plain => withDerivedGates(withValidationKind(definition));
+const completed = (definition: Plain): Plain => withDerivedGates(withPlaces(withValidationKind(definition)));
+
+/** The places of a definition's gates are searched: all of a network, or nine of an ONNX file, by the analysis `places`. */
+function withPlaces(definition: Plain): Plain {
+  const { gates, network, analysis = { kind: 'places' }, thresholds = {} } = definition;
+  const given = gates === SEARCH ? { after: SEARCH } : gates;
+  if (!isPlain(given) || given['after'] !== SEARCH) return definition;
+  const count = (stages: number) => ({
+    ...definition,
+    gates: { ...given, after: upTo(stages) },
+    analysis,
+    thresholds,
+  });
+  if (typeof network === 'string') return count(stageCount(network) - 1);
+  if (!isPlain(network) || network['kind'] !== 'onnx') return definition;
+  const { gatesAfter = 'spread' } = network;
+  // How many places a file has is known once it is read (`withFoundPlaces`).
+  return { ...count(Array.isArray(gatesAfter) ? gatesAfter.length : MOST_PLACES), network: { ...network, gatesAfter } };
+}
+
+const SEARCH = 'search';
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
+/** Most places of an ONNX file that are tried: one near each tenth of its FLOPs. */
+const MOST_PLACES = 9;
+
+/** Stages of a network; two for an unknown name, which is reported elsewhere. */
+function stageCount(name: string): number {
+  try {
+    return networkByName(name).stages.length;
+  } catch (error) {
+    if (error instanceof InputError) return 2;
+    throw error;
+  }
+}
 
 /**
  * A validation that says its folds and not its kind is of the default one: `--set thresholds.validation.folds=5`. Scores of

@@ -8,6 +8,7 @@ import type { Analysis } from './analysis.js';
 import { classDistribution } from './classDistribution.js';
 import { frontier } from './frontier.js';
 import { lossComparison } from './lossComparison.js';
+import { places } from './places.js';
 import { publishedComparison } from './publishedComparison.js';
 import { shallowErrors } from './shallowErrors.js';
 import { shift } from './shift.js';
@@ -23,6 +24,7 @@ export const analyses = [
   publishedComparison,
   frontier,
   shift,
+  places,
 ] as const satisfies readonly Analysis[];
 
 /** What an experiment studies besides its table of thresholds, as a user writes it. */

@@ -88,6 +88,15 @@ async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<
   return openUserNetwork(network, datasetLabel(dataset));
 }
 
+/** The experiment with the places that its ONNX file has, where they are searched: `gates: 'search'`. @throws InputError */
+export async function withFoundPlaces(experiment: Experiment): Promise<Experiment> {
+  const { network, gates } = experiment;
+  if (typeof network === 'string' || network.kind !== 'onnx' || network.gatesAfter !== 'spread') return experiment;
+  const gatesAfter = (await userNetworkOf(experiment))!.network.stages.map(({ name }) => name);
+  const after = gates.after.filter((stage) => stage <= gatesAfter.length);
+  return { ...experiment, network: { ...network, gatesAfter }, gates: { ...gates, after } };
+}
+
 /** A planned experiment's network with its weights and images. */
 export async function openSource(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
   if (planned.members !== undefined) {

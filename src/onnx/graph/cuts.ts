@@ -40,6 +40,8 @@ export interface Cuts {
   readonly cuts: readonly Cut[];
   /** Proposed gates: indices of `cuts` at about one fifth, two fifths, ... of the FLOPs. */
   readonly proposed: readonly number[];
+  /** The same at about one tenth, two tenths, ...: where the places of gates are searched. */
+  readonly spread: readonly number[];
   /** Shares without a proposal nearby, and the values that prevent one. */
   readonly missing: readonly Crossing[];
   /** What was decided about the axes of channels by running images, in words. */
@@ -80,7 +82,10 @@ export async function findCuts(graph: PreparedGraph, run: RunModel): Promise<Cut
       cuts.push({ ...place, alike });
     }
   }
-  return { flops, cuts, notes, ...propose(cuts, flops.total, (share) => crossing(graph, flops, axisOf, share)) };
+  const { total } = flops;
+  const { proposed, missed } = propose(cuts, total, 5);
+  const missing = missed.map((share) => crossing(graph, flops, axisOf, share));
+  return { flops, cuts, notes, proposed, missing, spread: propose(cuts, total, 10).proposed };
 }
 
 /** The state of the graph after one of its nodes. */
@@ -179,23 +184,16 @@ function featuresIn(
   return { shape: one.toSpliced(axis, 1), channels, ...(axis > 0 && { images: axis }) };
 }
 
-/** Shares of the FLOPs at which gates are proposed, and the tolerance. */
-const targets = [0.2, 0.4, 0.6, 0.8];
-const TOLERANCE = 0.1;
-
-function propose(
-  cuts: readonly Cut[],
-  total: number,
-  crossingAt: (share: number) => Crossing,
-): Pick<Cuts, 'proposed' | 'missing'> {
+/** The cuts nearest to 1/n, 2/n, ... of the FLOPs, half of 1/n away at most, in order; and the shares that have none. */
+function propose(cuts: readonly Cut[], total: number, n: number) {
   const proposed = new Set<number>();
-  const missing: Crossing[] = [];
-  for (const share of targets) {
+  const missed: number[] = [];
+  for (const share of Array.from({ length: n - 1 }, (_, i) => (i + 1) / n)) {
     const away = (cut: Cut): number => Math.abs(cut.flops / total - share);
-    const free = cuts.flatMap((cut, index) => (away(cut) > TOLERANCE || proposed.has(index) ? [] : [index]));
+    const free = cuts.flatMap((cut, index) => (away(cut) > 0.5 / n || proposed.has(index) ? [] : [index]));
     const nearest = free.sort((a, b) => away(cuts[a]!) - away(cuts[b]!))[0];
     if (nearest !== undefined) proposed.add(nearest);
-    else missing.push(crossingAt(share));
+    else missed.push(share);
   }
-  return { proposed: [...proposed].sort((a, b) => a - b), missing };
+  return { proposed: [...proposed].sort((a, b) => a - b), missed };
 }

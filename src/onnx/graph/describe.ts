@@ -17,15 +17,15 @@ export function describeGraph(
     name,
     dataset,
     gatesAfter,
-  }: { readonly name: string; readonly dataset: string; readonly gatesAfter: readonly string[] | 'auto' },
+  }: { readonly name: string; readonly dataset: string; readonly gatesAfter: readonly string[] | 'auto' | 'spread' },
 ): OnnxNetwork {
   const { logits } = graph;
   const { input, file } = graph.model;
   const cuts =
-    gatesAfter === 'auto'
-      ? found.proposed.map((index) => found.cuts[index]!)
+    typeof gatesAfter === 'string'
+      ? found[gatesAfter === 'auto' ? 'proposed' : 'spread'].map((index) => found.cuts[index]!)
       : chosenCuts(gatesAfter, found, file.path);
-  if (gatesAfter === 'auto' && cuts.length === 0) throw new InputError(`${file.path}: ${whyNone(found)}`);
+  if (typeof gatesAfter === 'string' && cuts.length === 0) throw new InputError(`${file.path}: ${whyNone(found)}`);
   return {
     format: 'onnx',
     name,
