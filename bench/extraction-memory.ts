@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { datasets } from '../src/data/registry.js';
 import { networkByName } from '../src/networks/catalogue.js';
 import { lowerNetwork } from '../src/networks/lower.js';
-import type { GatePlace } from '../src/networks/pooling.js';
+import type { GatePlace } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
 import { LazyEngine, type RunContext } from '../src/run/context.js';
 import { extract } from '../src/run/extract.js';

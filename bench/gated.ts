@@ -21,7 +21,7 @@ import type { PlacedGate } from '../src/gates/contracts.js';
 import { networkByName } from '../src/networks/catalogue.js';
 import { linearFlops, networkFlops } from '../src/networks/flops.js';
 import { lowerNetwork } from '../src/networks/lower.js';
-import { type GatePlace, gateFeatureCounts } from '../src/networks/pooling.js';
+import { type GatePlace, gateFeatureCounts } from '../src/networks/onnx.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';
 import { exitCosts } from '../src/thresholds/evaluate.js';

@@ -16,7 +16,7 @@ import { createEngine } from '../src/engines/registry.js';
 import { decide } from '../src/gates/confidence.js';
 import type { PlacedGate } from '../src/gates/contracts.js';
 import { distances } from '../src/gates/gate.js';
-import { gateFeatureCounts } from '../src/networks/pooling.js';
+import { gateFeatureCounts } from '../src/networks/onnx.js';
 import { gatedModel } from '../src/onnx/gated.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/columns.js';

@@ -14,7 +14,7 @@ import { distances } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';
 import { networkByName } from '../src/networks/catalogue.js';
 import { stageShapes } from '../src/networks/network.js';
-import { featureCount, type GatePlace, type Pooling } from '../src/networks/pooling.js';
+import { featureCount, type GatePlace, type Pooling } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
 import { renderColumns } from '../src/report/columns.js';
 import { LazyEngine } from '../src/run/context.js';

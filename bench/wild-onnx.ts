@@ -16,7 +16,7 @@ import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
 import * as ort from '../src/engines/onnxruntime/ort.js';
 import { InputError } from '../src/errors.js';
 import type { PlacedGate } from '../src/gates/contracts.js';
-import { gateFeatureCounts } from '../src/networks/pooling.js';
+import { gateFeatureCounts } from '../src/networks/onnx.js';
 import { gatedModel } from '../src/onnx/gated.js';
 import { decidedAnswer } from '../src/onnx/gated-exits.js';
 import { describeGraph } from '../src/onnx/graph/describe.js';

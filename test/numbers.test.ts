@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { decimalNumber, wholeNumber } from '../src/numbers.js';
+import { decimalNumber, wholeNumber } from '../src/json.js';
 
 describe('numbers in texts of others', () => {
   const none = [

@@ -1,5 +1,4 @@
-import type { Network } from '../src/networks/network.js';
-import { networkTensors } from '../src/networks/tensors.js';
+import { type Network, networkTensors } from '../src/networks/network.js';
 import type { Tensor } from '../src/tensor.js';
 
 /**

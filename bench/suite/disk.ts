@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import { gateFeatureCounts } from '../../src/networks/pooling.js';
+import { gateFeatureCounts } from '../../src/networks/onnx.js';
 import { LazyEngine } from '../../src/run/context.js';
 import { extract } from '../../src/run/extract.js';
 import { plan } from '../../src/run/plan.js';

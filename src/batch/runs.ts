@@ -1,11 +1,10 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tabulate } from '../csv.js';
-import { InputError } from '../errors.js';
+import { InputError, ifThere } from '../errors.js';
 import type { Figure, FindingCell, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
 import { flatten, readSealed } from '../store/files.js';
-import { ifThere } from '../system-error.js';
 import type { RecordedRun } from './compare-runs.js';
 
 /** A run in the folder of results, with its best row at a margin. */

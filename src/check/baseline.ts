@@ -1,7 +1,7 @@
 import { csvOf, parseCsv } from '../csv.js';
 import { InputError } from '../errors.js';
 import { csvCell } from '../escape.js';
-import { decimalNumber } from '../numbers.js';
+import { decimalNumber } from '../json.js';
 import { readTextIfThere } from '../store/files.js';
 import type { BaselineThresholds, Measure, Tolerance } from './measure.js';
 

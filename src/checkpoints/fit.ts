@@ -1,6 +1,6 @@
 import { InputError, Problems } from '../errors.js';
 import { listNetworks, networkByName } from '../networks/catalogue.js';
-import { networkTensors } from '../networks/tensors.js';
+import { networkTensors } from '../networks/network.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 import {
   type Dictionary,

@@ -1,9 +1,8 @@
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { messageOf } from '../errors.js';
-import { wholeNumber } from '../numbers.js';
+import { messageOf, systemCode } from '../errors.js';
+import { wholeNumber } from '../json.js';
 import { asFileProblem, readJson, writeFileAtomic } from '../store/files.js';
-import { systemCode } from '../system-error.js';
 
 /** How one attempt ended: the part is whole, another attempt may help (failed), or none will (refused). */
 export type Transfer = { readonly kind: 'whole' } | { readonly kind: 'failed' | 'refused'; readonly reason: string };

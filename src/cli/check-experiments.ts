@@ -7,7 +7,7 @@ import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
-import { counted } from '../numbers.js';
+import { counted } from '../json.js';
 import { renderColumns } from '../report/columns.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { openContext } from './context.js';

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
-import { counted, percent } from '../numbers.js';
+import { counted, percent } from '../json.js';
 import { type AboutGated, aboutOf } from '../onnx/gated-file.js';
 import type { Cuts } from '../onnx/graph/cuts.js';
 import { mapLayoutOf, whyNone } from '../onnx/graph/describe.js';

@@ -1,7 +1,7 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import { InputError } from '../errors.js';
 import { type PresetName, presetNames } from '../experiment/presets.js';
-import { decimalNumber, wholeNumber } from '../numbers.js';
+import { decimalNumber, wholeNumber } from '../json.js';
 import { recipeNames } from '../training/recipe.js';
 import type { GlobalOptions } from './command.js';
 

@@ -1,6 +1,6 @@
+import { asSystemProblem } from '../errors.js';
 import { jsonText, visibleLines } from '../escape.js';
 import { version } from '../project.js';
-import { asSystemProblem } from '../system-error.js';
 
 /** Results, on stdout: text of one or more lines; a missing last line break is added. */
 export function print(text: string): void {

@@ -1,6 +1,6 @@
 import ora, { type Ora } from 'ora';
 import { visible } from '../escape.js';
-import { counted } from '../numbers.js';
+import { counted } from '../json.js';
 import type { Progress, ProgressTask } from '../progress.js';
 import { say } from './output.js';
 

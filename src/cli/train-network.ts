@@ -4,11 +4,10 @@ import type { Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { checkTrainingEngine, trainingEngine } from '../engines/registry.js';
 import { InputError } from '../errors.js';
+import { counted, percent } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { lowerNetwork } from '../networks/lower.js';
-import type { Network } from '../networks/network.js';
-import { networkTensors } from '../networks/tensors.js';
-import { counted, percent } from '../numbers.js';
+import { type Network, networkTensors } from '../networks/network.js';
 import { version } from '../project.js';
 import type { RunContext } from '../run/context.js';
 import { evaluateOriginal } from '../run/evaluate.js';
@@ -18,22 +17,20 @@ import { canonicalJson, exists, writeFileAtomic } from '../store/files.js';
 import { describeHolder, Lock } from '../store/lock.js';
 import { sayWhenInterrupted } from '../store/supervised.js';
 import type { TensorMap } from '../tensor.js';
-import { curveCsv } from '../training/curve.js';
 import { divideImages, stepsPerEpoch, type TrainingImages } from '../training/images.js';
-import { initialTensors } from '../training/initialise.js';
-import { checkResumed, planTraining, type TrainingPlan } from '../training/plan.js';
 import {
   checkState,
+  curveCsv,
   describePosition,
   type Position,
   readState,
   removeLeftovers,
   type Training,
+  type TrainingEngine,
   type TrainingState,
   writeState,
 } from '../training/state.js';
-import { Diverged, train } from '../training/train.js';
-import type { TrainingEngine } from '../training/trainer.js';
+import { checkResumed, Diverged, initialTensors, planTraining, type TrainingPlan, train } from '../training/train.js';
 import { openContext } from './context.js';
 import { assertWhole, type TrainCommandOptions } from './options.js';
 import { print, printJson, say } from './output.js';

@@ -1,7 +1,7 @@
 import { InputError } from '../errors.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { GatedBatch, GateTrainer, PlacedGate } from '../gates/contracts.js';
-import type { GatePlace } from '../networks/pooling.js';
+import type { GatePlace } from '../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
 import type { EngineDescription } from '../timing/machine.js';
 

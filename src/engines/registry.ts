@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import type { Progress } from '../progress.js';
-import type { TrainingEngine } from '../training/trainer.js';
+import type { TrainingEngine } from '../training/state.js';
 import type { Engine } from './engine.js';
 import type { TfjsId } from './tfjs/backend.js';
 

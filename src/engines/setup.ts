@@ -7,11 +7,10 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
 import { Budget } from '../budget.js';
-import { InputError, messageOf } from '../errors.js';
+import { InputError, messageOf, systemCode } from '../errors.js';
 import { openInputSync } from '../store/input.js';
 import { describeHolder, Lock } from '../store/lock.js';
 import { removeOnExit } from '../store/supervised.js';
-import { systemCode } from '../system-error.js';
 
 /** Ends a set-up with one line: what is wrong and how to fix it. @throws InputError */
 export function fail(message: string): never {

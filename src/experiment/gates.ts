@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
 import { solvers, withDefaults } from '../gates/solvers.js';
-import type { Pooling } from '../networks/pooling.js';
+import type { Pooling } from '../networks/onnx.js';
 import { choice, list, real, whole } from './rules.js';
 
 /**

@@ -2,11 +2,10 @@ import { readFileSync } from 'node:fs';
 import Module from 'node:module';
 import { basename, extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { InputError, messageOf } from '../errors.js';
+import { asSystemProblem, InputError, messageOf } from '../errors.js';
 import { visible } from '../escape.js';
 import { exists, namesIn } from '../store/files.js';
 import { assertInput } from '../store/input.js';
-import { asSystemProblem } from '../system-error.js';
 import { scores } from './own-network.js';
 import { definitionFolder } from './resolve.js';
 

@@ -1,4 +1,4 @@
-import type { GatePlace } from '../networks/pooling.js';
+import type { GatePlace } from '../networks/onnx.js';
 import type { Gate } from './gate.js';
 import type { Loss } from './loss.js';
 

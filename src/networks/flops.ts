@@ -1,5 +1,4 @@
-import { type Layer, type MapShape, type Network, shapeAfter, stageShapes } from './network.js';
-import { networkTensors } from './tensors.js';
+import { type Layer, type MapShape, type Network, networkTensors, shapeAfter, stageShapes } from './network.js';
 
 /** The cost of one stage. FLOPs are 2 x multiply-accumulates of convolutions and linear layers for one image. */
 export interface StageFlops extends MapShape {

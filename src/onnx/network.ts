@@ -1,6 +1,6 @@
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
 import { type MapShape, stageShapes } from '../networks/network.js';
-import { featureCount, type GatePlace, type Pooling } from '../networks/pooling.js';
+import { featureCount, type GatePlace, type Pooling } from '../networks/onnx.js';
 import { float, GraphBuilder } from './builder.js';
 import type { NetworkOutputs } from './loaded.js';
 

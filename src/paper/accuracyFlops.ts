@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import type { Column } from '../csv.js';
-import { counted } from '../numbers.js';
+import { counted } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { type Row, reportOn } from '../run/search.js';

@@ -1,5 +1,5 @@
+import { listed } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
-import { listed } from '../numbers.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { Judge } from '../run/analyses.js';
 import { figureReaders } from './figureEvidence.js';

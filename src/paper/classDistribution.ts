@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Column } from '../csv.js';
 import type { ImageSource } from '../data/dataset.js';
 import { choice, real, whole } from '../experiment/rules.js';
-import { counted, listed, percent } from '../numbers.js';
+import { counted, listed, percent } from '../json.js';
 import type { Figure, FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { wilson } from '../statistics/intervals.js';

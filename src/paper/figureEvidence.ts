@@ -1,4 +1,4 @@
-import { counted, listed, percent } from '../numbers.js';
+import { counted, listed, percent } from '../json.js';
 import { normalQuantile, wilson } from '../statistics/intervals.js';
 import type { Interval } from '../statistics/samples.js';
 import type { PrintedClaim } from './published.js';

@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { counted } from '../numbers.js';
+import { counted } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { mean } from '../statistics/samples.js';

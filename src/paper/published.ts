@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseCsv } from '../csv.js';
 import { InputError, Problems } from '../errors.js';
-import { decimalNumber } from '../numbers.js';
+import { decimalNumber } from '../json.js';
 import { projectRoot } from '../project.js';
 import type { PublishedRow } from '../report/rows.js';
 import { namesIn, readTextIfThere } from '../store/files.js';

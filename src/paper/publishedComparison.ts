@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { text } from '../experiment/rules.js';
-import { counted, listed, percent, points } from '../numbers.js';
+import { counted, listed, percent, points } from '../json.js';
 import type { FindingCell, Findings } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
 import type { ScoredRun } from '../run/analyses.js';

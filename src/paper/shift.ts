@@ -5,7 +5,7 @@ import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { choice, list, whole } from '../experiment/rules.js';
-import { counted, points } from '../numbers.js';
+import { counted, points } from '../json.js';
 import type { Figure, FindingCell, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { originalAccuracy, type Part, partsOf, type Row, reportOn, withoutLabels } from '../run/search.js';

@@ -1,4 +1,4 @@
-import { percent, points } from '../numbers.js';
+import { percent, points } from '../json.js';
 import type { PublishedRow } from '../report/rows.js';
 import { searchMethods } from '../thresholds/names.js';
 import type { PrintedClaim } from './published.js';

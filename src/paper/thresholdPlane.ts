@@ -2,7 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { real } from '../experiment/rules.js';
 import type { OptionProblem } from '../experiment/schema.js';
-import { counted, percent } from '../numbers.js';
+import { counted, percent } from '../json.js';
 import type { Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { meanInterval } from '../statistics/intervals.js';

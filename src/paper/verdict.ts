@@ -1,4 +1,4 @@
-import { hundredths, unsignedZero } from '../numbers.js';
+import { hundredths, unsignedZero } from '../json.js';
 import type { Verdict } from '../report/findings.js';
 import type { Interval } from '../statistics/samples.js';
 import type { PrintedClaim } from './published.js';

@@ -1,4 +1,4 @@
-import { wholeNumber } from '../numbers.js';
+import { wholeNumber } from '../json.js';
 import type { ByteReader } from './bytes.js';
 
 /** Marks that may be open. */

@@ -1,5 +1,5 @@
 import { markdownAddress, markdownCode, markdownText, visible } from '../escape.js';
-import { counted } from '../numbers.js';
+import { counted } from '../json.js';
 import { renderColumns } from './columns.js';
 import type { Claim, Verdict } from './findings.js';
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { markupText } from '../escape.js';
-import { counted } from '../numbers.js';
+import { counted } from '../json.js';
 import { findingCells } from './columns.js';
 import type { ExplorerData } from './explorer.js';
 import type { Claim, Figure, FindingTable, ImageSheet, Verdict } from './findings.js';

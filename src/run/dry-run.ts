@@ -3,7 +3,7 @@ import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
 import { learns } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
-import { gateFeatureCounts } from '../networks/pooling.js';
+import { gateFeatureCounts } from '../networks/onnx.js';
 import { exists, flatten } from '../store/files.js';
 import type { Entry, Manifest, Store } from '../store/store.js';
 import { LazyEngine, type RunContext } from './context.js';

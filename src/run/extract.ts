@@ -1,6 +1,6 @@
 import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
-import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import { type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
 import { codeOf } from '../store/code.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import type { Entry } from '../store/store.js';

@@ -1,11 +1,11 @@
 import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
+import { isAbsent } from '../errors.js';
 import type { GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import { asFileProblem } from '../store/files.js';
 import { openInputSync } from '../store/input.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
-import { isAbsent } from '../system-error.js';
 
 const readAt = promisify(read);
 

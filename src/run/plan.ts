@@ -6,8 +6,14 @@ import { isCascade, isScores } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops } from '../networks/flops.js';
-import { type AnyNetwork, classCount, flopsOf } from '../networks/onnx.js';
-import { checkPlaces, type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import {
+  type AnyNetwork,
+  checkPlaces,
+  classCount,
+  flopsOf,
+  type GatePlace,
+  gateFeatureCounts,
+} from '../networks/onnx.js';
 import type { UserNetwork } from '../onnx/loaded.js';
 import { canonicalJson } from '../store/files.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';

@@ -1,6 +1,6 @@
 import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
-import { type GatePlace, gateFeatureCounts } from '../networks/pooling.js';
+import { type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
 import type { NetworkOutputs } from '../onnx/loaded.js';
 import { assertSpace, canonicalJson } from '../store/files.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';

@@ -13,17 +13,15 @@ import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import type { Resizing } from '../data/resized.js';
-import { InputError } from '../errors.js';
+import { InputError, ifThere } from '../errors.js';
 import { findOddNumber, parseJson } from '../json.js';
 import { lowerNetwork } from '../networks/lower.js';
-import type { Network } from '../networks/network.js';
+import { type Network, networkTensors } from '../networks/network.js';
 import type { AnyNetwork } from '../networks/onnx.js';
-import { networkTensors } from '../networks/tensors.js';
 import type { LoadedNetwork } from '../onnx/loaded.js';
 import type { Progress } from '../progress.js';
 import { projectRoot } from '../project.js';
 import { hashFile } from '../store/files.js';
-import { ifThere } from '../system-error.js';
 
 /** A network with a checkpoint. The weights are read only where something must be computed. */
 export interface NetworkSource {

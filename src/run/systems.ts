@@ -1,8 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { systemName } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
-import { classCount } from '../networks/onnx.js';
-import { gateFeatureCounts } from '../networks/pooling.js';
+import { classCount, gateFeatureCounts } from '../networks/onnx.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { modelName } from '../report/rows.js';
 import type { Scores, Thresholds } from '../thresholds/evaluate.js';

@@ -3,7 +3,7 @@ import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
 import type { Gate } from '../gates/gate.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
-import type { GatePlace } from '../networks/pooling.js';
+import type { GatePlace } from '../networks/onnx.js';
 import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
 import type { LazyEngine, RunContext } from './context.js';

@@ -6,7 +6,7 @@ import { preprocessingNamed } from '../data/image-folder/preprocessings.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { runModelOf } from '../engines/onnxruntime/probe.js';
-import { InputError } from '../errors.js';
+import { InputError, ifThere } from '../errors.js';
 import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
@@ -20,7 +20,6 @@ import { readUserFile } from '../onnx/graph/read.js';
 import { checkUserModel, type ModelOptions, type UserModel } from '../onnx/graph/user-model.js';
 import type { UserNetwork } from '../onnx/loaded.js';
 import { dataTypes } from '../onnx/proto.js';
-import { ifThere } from '../system-error.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
 

@@ -3,12 +3,11 @@ import { join } from 'node:path';
 import { recordedHash } from '../checkpoints/fetch.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasets } from '../data/registry.js';
-import { InputError } from '../errors.js';
+import { InputError, ifThere } from '../errors.js';
 import type { Progress } from '../progress.js';
 import { hashFile, namesIn, readTextIfThere } from '../store/files.js';
 import { holderIn } from '../store/lock.js';
 import { CorruptEntryError, type Store } from '../store/store.js';
-import { ifThere } from '../system-error.js';
 
 export interface Verified {
   readonly files: number;

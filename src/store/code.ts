@@ -18,8 +18,7 @@ export type CodeModules = Readonly<Record<string, CodeModule>>;
  * Modules that only transport results: a changed lock, message or download of files with known hashes does not change a
  * cached result.
  */
-const carriers =
-  /^(?:store\/|(?:errors|escape|csv|progress|project|system-error|checkpoints\/fetch|data\/records\/fetch)$)/;
+const carriers = /^(?:store\/|(?:errors|escape|csv|progress|project|checkpoints\/fetch|data\/records\/fetch)$)/;
 
 /** The registry imports all engines; a stage names the one that it uses. */
 const registry = 'engines/registry';

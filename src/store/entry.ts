@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
 import { rm, stat, utimes } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { ifThere } from '../system-error.js';
+import { ifThere } from '../errors.js';
 import { asFileProblem, hashFile, namesIn, readIfThere, sha256, writeFileAtomic } from './files.js';
 import { MOST_TEXT } from './input.js';
 import { isHeld, Lock, sweep } from './lock.js';

@@ -1,8 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, normalize, relative, sep } from 'node:path';
-import { InputError } from '../errors.js';
-import { asSystemProblem, systemCode } from '../system-error.js';
+import { asSystemProblem, InputError, systemCode } from '../errors.js';
 
 /**
  * Every file that is read is opened here: files that users name, files that other files name, and cached files. Only regular

@@ -2,7 +2,7 @@ import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ifThere, isAbsent, systemCode } from '../system-error.js';
+import { ifThere, isAbsent, systemCode } from '../errors.js';
 import { asFileProblem, makeFolder, namesIn, removeOnExit, temporaryName } from './files.js';
 import { readRegularSync, readText } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';

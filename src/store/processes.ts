@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { systemCode } from '../system-error.js';
+import { systemCode } from '../errors.js';
 import { supervisorId } from './supervised.js';
 import { sha256 } from './text.js';
 

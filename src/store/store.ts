@@ -1,7 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { InputError } from '../errors.js';
-import { ifThere, systemCode } from '../system-error.js';
+import { InputError, ifThere, systemCode } from '../errors.js';
 import { CorruptEntryError, Entry, type KeyInputs } from './entry.js';
 import { asFileProblem, canonicalJson, makeFolder, namesIn, sha256, temporaryName } from './files.js';
 import { readText } from './input.js';

@@ -3,39 +3,131 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
 import { writeSafetensors } from '../checkpoints/safetensors.js';
+import { csvOf } from '../csv.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
-import type { Network } from '../networks/network.js';
-import { networkTensors } from '../networks/tensors.js';
+import { type Network, networkTensors } from '../networks/network.js';
 import { canonicalJson, namesIn } from '../store/files.js';
-import type { Tensor } from '../tensor.js';
-import type { CurvePoint } from './curve.js';
-import { type Recipe, type RecipeName, recipeNames } from './recipe.js';
-import type { TrainingTensors } from './trainer.js';
+import type { Tensor, TensorMap } from '../tensor.js';
+import type { EngineDescription } from '../timing/machine.js';
+import { type Recipe, recipeNames } from './recipe.js';
+
+/** All tensors of a training, with PyTorch's names, shapes and orders. */
+export interface TrainingTensors {
+  /** The tensors of `networkTensors(network)`, running statistics included. */
+  readonly weights: TensorMap;
+  /** SGD's velocity of each trainable tensor, under its name. */
+  readonly momenta: TensorMap;
+}
+
+/** The result of a step. */
+export interface StepResult {
+  /** Mean loss of the batch, label smoothing included, before the step. */
+  readonly loss: number;
+  /** Number of the batch's images that were classified correctly. */
+  readonly correct: number;
+}
+
+/** A network on an engine that can train it. */
+export interface Trainer {
+  /** @param images (labels.length, channels, height, width), normalised */
+  step(images: Float32Array, labels: Int32Array, learningRate: number): Promise<StepResult>;
+  /** Logits in evaluation mode, (count, classes). @param images (count, channels, height, width), normalised */
+  logits(images: Float32Array, count: number): Promise<Float32Array>;
+  /** Exact copies of all tensors. */
+  tensors(): Promise<TrainingTensors>;
+  close(): Promise<void>;
+}
+
+/** An engine that trains. */
+export interface TrainingEngine {
+  describe(): EngineDescription;
+  /** Loads a network. @param tensors missing momenta are 0 */
+  load(network: Network, recipe: Recipe, tensors: TrainingTensors): Promise<Trainer>;
+}
+
+const columns: readonly (readonly [string, keyof CurvePoint])[] = [
+  ['epoch', 'epoch'],
+  ['step', 'step'],
+  ['learning_rate', 'learningRate'],
+  ['train_loss', 'trainLoss'],
+  ['train_accuracy', 'trainAccuracy'],
+  ['validation_accuracy', 'validationAccuracy'],
+  ['seconds', 'seconds'],
+];
+
+/** The curve as CSV: a line for each epoch, fractions, not percent. */
+export function curveCsv(points: readonly CurvePoint[]): string {
+  return csvOf([
+    columns.map(([name]) => name),
+    ...points.map((point) => columns.map(([, key]) => (key === 'seconds' ? point[key].toFixed(1) : point[key]))),
+  ]);
+}
+
+// A state is read from a file that is not trusted, even with the right format: the schemas check every value.
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const positive = z.number().positive();
 
 /** Everything that the outcome of a training depends on, except the machine. */
-export interface Training {
-  readonly network: string;
-  readonly preset: RecipeName;
-  readonly recipe: Recipe;
-  readonly seed: number;
+const trainingSchema = z.strictObject({
+  network: z.string(),
+  preset: z.enum(recipeNames),
+  recipe: z.strictObject({
+    epochs: count.min(1),
+    batchSize: count.min(1),
+    learningRate: positive,
+    warmUpFraction: share,
+    momentum: share,
+    nesterov: z.boolean(),
+    weightDecay: z.number().min(0),
+    decayBatchNorm: z.boolean(),
+    labelSmoothing: share,
+    zeroInitResidual: z.boolean(),
+    cropPadding: count.max(64),
+    flip: z.boolean(),
+    heldOutFraction: z.number().min(0.001).max(0.999),
+    trainImages: count.min(1).exactOptional(),
+  }),
+  seed: count,
   /** Id of the engine. */
-  readonly engine: string;
-  readonly dataSha256: string;
-}
+  engine: z.string(),
+  dataSha256: z.string(),
+});
+
+export type Training = Readonly<z.infer<typeof trainingSchema>>;
+
+/** Results of an epoch. */
+const curvePointSchema = z.strictObject({
+  /** Epochs done, from 1. */
+  epoch: count,
+  /** Steps since the beginning of the training. */
+  step: count,
+  /** Rate of the epoch's last step. */
+  learningRate: z.number(),
+  /** Mean over the epoch's augmented images, during training. */
+  trainLoss: z.number(),
+  trainAccuracy: share,
+  /** On the held-out images, at the epoch's end. */
+  validationAccuracy: share,
+  /** Seconds of training and validation so far, without interruptions. */
+  seconds: z.number(),
+});
+export type CurvePoint = Readonly<z.infer<typeof curvePointSchema>>;
 
 /** Progress of a training. */
-export interface Position {
+const positionSchema = z.strictObject({
   /** Current epoch, from 0. */
-  readonly epoch: number;
+  epoch: count,
   /** Completed steps of the epoch. */
-  readonly step: number;
+  step: count,
   /** Sum of the losses of the epoch's completed steps, and number of correctly classified images. */
-  readonly lossSum: number;
-  readonly correct: number;
-  readonly seconds: number;
-  readonly curve: readonly CurvePoint[];
-}
+  lossSum: z.number(),
+  correct: count,
+  seconds: z.number().min(0),
+  curve: z.array(curvePointSchema).readonly(),
+});
+export type Position = Readonly<z.infer<typeof positionSchema>>;
 
 /** An interrupted training: its settings, progress and tensors. */
 export interface TrainingState {
@@ -91,54 +183,6 @@ export function checkState(state: TrainingState, network: Network, stepsPerEpoch
   const moved = expected.filter(({ name }) => tensors.momenta.has(name));
   matchTensors(moved, tensors.momenta, `${where}: momenta`);
 }
-
-const share = z.number().min(0).max(1);
-const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const positive = z.number().positive();
-
-/** The file is not trusted, even with the right format: every value is checked. */
-const trainingSchema = z.strictObject({
-  network: z.string(),
-  preset: z.enum(recipeNames),
-  recipe: z.strictObject({
-    epochs: count.min(1),
-    batchSize: count.min(1),
-    learningRate: positive,
-    warmUpFraction: share,
-    momentum: share,
-    nesterov: z.boolean(),
-    weightDecay: z.number().min(0),
-    decayBatchNorm: z.boolean(),
-    labelSmoothing: share,
-    zeroInitResidual: z.boolean(),
-    cropPadding: count.max(64),
-    flip: z.boolean(),
-    heldOutFraction: z.number().min(0.001).max(0.999),
-    trainImages: count.min(1).exactOptional(),
-  }),
-  seed: count,
-  engine: z.string(),
-  dataSha256: z.string(),
-});
-
-const positionSchema = z.strictObject({
-  epoch: count,
-  step: count,
-  lossSum: z.number(),
-  correct: count,
-  seconds: z.number().min(0),
-  curve: z.array(
-    z.strictObject({
-      epoch: count,
-      step: count,
-      learningRate: z.number(),
-      trainLoss: z.number(),
-      trainAccuracy: share,
-      validationAccuracy: share,
-      seconds: z.number().min(0),
-    }),
-  ),
-});
 
 function parsed<T>(
   schema: z.ZodType<T>,

@@ -1,15 +1,24 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { batchesOf } from '../data/images.js';
 import { normalise } from '../data/preprocess.js';
+import { InputError } from '../errors.js';
 import { decide } from '../gates/confidence.js';
-import type { Network } from '../networks/network.js';
+import { type Layer, type Network, networkTensors } from '../networks/network.js';
 import type { Progress } from '../progress.js';
-import type { TensorMap } from '../tensor.js';
-import type { CurvePoint } from './curve.js';
+import { Random } from '../random.js';
+import type { Tensor, TensorMap } from '../tensor.js';
 import { epochBatches, stepsPerEpoch, type TrainingImages } from './images.js';
-import { learningRateAt } from './recipe.js';
-import { describePosition, type Position, type TrainingState } from './state.js';
-import type { StepResult, Trainer, TrainingEngine } from './trainer.js';
+import { learningRateAt, type Recipe, type RecipeName, type RecipeOverrides, recipeWith } from './recipe.js';
+import {
+  type CurvePoint,
+  describePosition,
+  type Position,
+  type StepResult,
+  type Trainer,
+  type Training,
+  type TrainingEngine,
+  type TrainingState,
+} from './state.js';
 
 /** Number of images in a validation batch. */
 const VALIDATION_BATCH = 100;
@@ -22,7 +31,7 @@ export class Diverged extends Error {
 }
 
 /** The environment of a training. */
-export interface TrainOptions {
+interface TrainOptions {
   readonly network: Network;
   readonly engine: TrainingEngine;
   readonly images: TrainingImages;
@@ -162,4 +171,116 @@ function startClock(already: number): () => number {
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(2)} %`;
+}
+
+/**
+ * Tensors of an untrained network. Convolutions: normal with variance 2 / fan-in (He et al. 2015, as akamaster's and
+ * torchvision's DenseNets do); the classifier: uniform within 1 / sqrt(fan-in), PyTorch's default; batch norm: the
+ * identity.
+ *
+ * Each tensor has its own random sequence: the same seed and name give the same values in any network.
+ *
+ * @param zeroInitResidual whether the last batch norm of each residual block's body starts with weight 0
+ */
+export function initialTensors(network: Network, seed: number, zeroInitResidual: boolean): Map<string, Tensor> {
+  const zeroed = zeroInitResidual ? lastNormsOfResiduals(network) : new Set<string>();
+  const { name: classifier, in: inputs } = network.classifier;
+  return new Map(
+    networkTensors(network).map(({ name, shape, count }): [string, Tensor] => {
+      const random = new Random(seed, `initial ${name}`);
+      const data = new Float32Array(count);
+      if (shape.length === 4) fillNormal(data, Math.sqrt(2 / (count / shape[0]!)), random);
+      else if (name.startsWith(`${classifier}.`)) fillUniform(data, 1 / Math.sqrt(inputs), random);
+      else if (name.endsWith('.weight')) data.fill(zeroed.has(name) ? 0 : 1);
+      else if (name.endsWith('.running_var')) data.fill(1);
+      return [name, { shape, data }];
+    }),
+  );
+}
+
+/** Names of the weights of the last batch norm in each residual block. */
+function lastNormsOfResiduals(network: Network): Set<string> {
+  const layers: Layer[] = network.stages.flatMap((stage) => stage.layers);
+  return new Set(
+    layers.flatMap((layer) => {
+      const last = layer.op === 'residual' ? layer.body.at(-1) : undefined;
+      return last?.op === 'batchNorm' ? [`${last.name}.weight`] : [];
+    }),
+  );
+}
+
+function fillUniform(data: Float32Array, limit: number, random: Random): void {
+  for (let i = 0; i < data.length; i++) data[i] = limit * (2 * random.uniform() - 1);
+}
+
+/** Box and Muller (1958); two numbers at a time. */
+function fillNormal(data: Float32Array, deviation: number, random: Random): void {
+  for (let i = 0; i < data.length; i += 2) {
+    const radius = deviation * Math.sqrt(-2 * Math.log(1 - random.uniform()));
+    const angle = 2 * Math.PI * random.uniform();
+    data[i] = radius * Math.cos(angle);
+    if (i + 1 < data.length) data[i + 1] = radius * Math.sin(angle);
+  }
+}
+
+/** Options of a command. Absent ones have a default or, when resuming, their earlier value. */
+interface TrainingWish extends RecipeOverrides {
+  readonly preset?: RecipeName | undefined;
+  readonly seed?: number | undefined;
+}
+
+/** The settings of a new training. */
+export interface TrainingPlan {
+  readonly preset: RecipeName;
+  readonly recipe: Recipe;
+  readonly seed: number;
+}
+
+/** The plan of a new training. @throws InputError naming every invalid value */
+export function planTraining(wish: TrainingWish): TrainingPlan {
+  const { preset = 'laptop', seed = 0, epochs, batchSize, learningRate, trainImages } = wish;
+  const overrides = { epochs, batchSize, learningRate, trainImages };
+  if (!Number.isSafeInteger(seed) || seed < 0) throw new InputError(`--seed ${seed}; valid: a whole number from 0`);
+  return { preset, recipe: recipeWith(preset, overrides), seed };
+}
+
+/**
+ * Checks that a command may resume a training.
+ *
+ * @throws InputError naming every option that differs from the interrupted training's
+ */
+export function checkResumed(
+  begun: Training,
+  wish: TrainingWish & { readonly network: string; readonly engine: string; readonly dataSha256: string },
+  where: string,
+): void {
+  const { recipe } = begun;
+  const was: Readonly<Record<string, string | number | undefined>> = {
+    network: begun.network,
+    '--preset': begun.preset,
+    '--seed': begun.seed,
+    '--epochs': recipe.epochs,
+    '--batch-size': recipe.batchSize,
+    '--learning-rate': recipe.learningRate,
+    '--train-images': recipe.trainImages ?? 'all',
+    '--engine': begun.engine,
+    'the training images': begun.dataSha256,
+  };
+  const asked: typeof was = {
+    network: wish.network,
+    '--preset': wish.preset,
+    '--seed': wish.seed,
+    '--epochs': wish.epochs,
+    '--batch-size': wish.batchSize,
+    '--learning-rate': wish.learningRate,
+    '--train-images': wish.trainImages,
+    '--engine': wish.engine === 'auto' ? undefined : wish.engine,
+    'the training images': wish.dataSha256,
+  };
+  const problems = Object.keys(was)
+    .filter((key) => asked[key] !== undefined && asked[key] !== was[key])
+    .map(
+      (key) => `${where}: was started with ${key} ${was[key]}, not ${asked[key]}; valid: the same, or another --out`,
+    );
+  if (problems.length > 0) throw new InputError(problems);
 }

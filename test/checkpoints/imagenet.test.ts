@@ -6,7 +6,7 @@ import { findCheckpoint } from '../../src/checkpoints/known.js';
 import { matchTensors, readCheckpoint } from '../../src/checkpoints/load.js';
 import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors } from '../../src/networks/network.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { generatedTensors } from '../parity.js';
 

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { extract } from 'tar';
 import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../../src/checkpoints/load.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors } from '../../src/networks/network.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { fixtures, refusal } from './helpers.js';
 

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { readCheckpoint } from '../../src/checkpoints/load.js';
 import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors } from '../../src/networks/network.js';
 import { Random } from '../../src/random.js';
 import { elementCount, type Tensor } from '../../src/tensor.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';

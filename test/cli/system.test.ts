@@ -1,7 +1,7 @@
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { asSystemProblem } from '../../src/system-error.js';
+import { asSystemProblem } from '../../src/errors.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { distIsFresh, makePlace, type Place, runCli } from './cli.js';
 

@@ -6,7 +6,7 @@ import type { LinearProblem, Scaling } from '../../src/gates/contracts.js';
 import { type Loss, lossNames } from '../../src/gates/loss.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
-import type { GatePlace } from '../../src/networks/pooling.js';
+import type { GatePlace } from '../../src/networks/onnx.js';
 import { Random } from '../../src/random.js';
 import { randomTensors } from '../networks/direct.js';
 import { engineOrSkip, testedEngines } from './available.js';

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type CreateSession, loadInBuckets, SessionPool } from '../../src/engines/onnxruntime/gated.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
-import type { GatePlace } from '../../src/networks/pooling.js';
+import type { GatePlace } from '../../src/networks/onnx.js';
 import { bucketModel, bucketSizes } from '../../src/onnx/gated-buckets.js';
 import { decodeModel, type GraphMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';

@@ -4,7 +4,7 @@ import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { type LoadedFile, loadGatedFile } from '../../src/gated/predict.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
-import type { GatePlace } from '../../src/networks/pooling.js';
+import type { GatePlace } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
 import { Random } from '../../src/random.js';

@@ -7,7 +7,7 @@ import type { GatedBatch, PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
-import { type GatePlace, gateFeatureCounts } from '../../src/networks/pooling.js';
+import { type GatePlace, gateFeatureCounts } from '../../src/networks/onnx.js';
 import { Random } from '../../src/random.js';
 import { randomTensors } from '../networks/direct.js';
 import { engineOrSkip, testedEngines } from './available.js';

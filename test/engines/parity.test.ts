@@ -3,8 +3,7 @@ import { expect } from 'chai';
 import type { Engine, FeatureBatch } from '../../src/engines/engine.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
-import { stageShapes } from '../../src/networks/network.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors, stageShapes } from '../../src/networks/network.js';
 import { generatedImages, generatedTensors } from '../parity.js';
 import { engineOrSkip, testedEngines } from './available.js';
 

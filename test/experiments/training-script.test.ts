@@ -9,7 +9,7 @@ import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
 import type { ImageSet } from '../../src/data/dataset.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops } from '../../src/networks/flops.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors } from '../../src/networks/network.js';
 import { makePlace, type Place, runCli } from '../cli/cli.js';
 import { generatedDataset } from '../run/generatedDataset.js';
 

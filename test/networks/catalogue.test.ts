@@ -1,8 +1,7 @@
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
 import { listNetworks, networkByName } from '../../src/networks/catalogue.js';
-import { stageShapes } from '../../src/networks/network.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors, stageShapes } from '../../src/networks/network.js';
 
 const channelsOf = (name: string): number[] => stageShapes(networkByName(name)).map((shape) => shape.channels);
 

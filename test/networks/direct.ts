@@ -1,5 +1,4 @@
-import type { Layer, MapShape, Network } from '../../src/networks/network.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { type Layer, type MapShape, type Network, networkTensors } from '../../src/networks/network.js';
 import type { Random } from '../../src/random.js';
 import type { Tensor, TensorMap } from '../../src/tensor.js';
 

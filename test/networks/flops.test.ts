@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { listNetworks, networkByName } from '../../src/networks/catalogue.js';
 import { linearFlops, networkFlops } from '../../src/networks/flops.js';
-import { type Layer, type Network, stageShapes } from '../../src/networks/network.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { type Layer, type Network, networkTensors, stageShapes } from '../../src/networks/network.js';
 
 /**
  * What PyTorch says of every network: trainable scalars; FLOPs, as 2 x multiply-accumulates counted by a forward hook on

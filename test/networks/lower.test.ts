@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import { type Lowered, lowerNetwork } from '../../src/networks/lower.js';
-import type { Layer, Network } from '../../src/networks/network.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { type Layer, type Network, networkTensors } from '../../src/networks/network.js';
 import { Random } from '../../src/random.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { applyLayers, at, convolve, mapOf, randomTensors } from './direct.js';

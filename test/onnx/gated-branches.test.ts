@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { GatePlace } from '../../src/networks/pooling.js';
+import type { GatePlace } from '../../src/networks/onnx.js';
 import { branchModel, straightModel } from '../../src/onnx/gated-branches.js';
 import { decodeModel, type GraphMessage, type NodeMessage } from '../../src/onnx/proto.js';
 import { CLASSES, type GatedCase, gatedCase } from './gated-networks.js';

@@ -5,7 +5,7 @@ import type { GatedBatch, PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';
-import { type GatePlace, gateFeatureCounts } from '../../src/networks/pooling.js';
+import { type GatePlace, gateFeatureCounts } from '../../src/networks/onnx.js';
 import { Random } from '../../src/random.js';
 import { generatedTensors } from '../parity.js';
 

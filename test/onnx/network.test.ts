@@ -3,7 +3,7 @@ import type { FeatureBatch } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
-import type { GatePlace } from '../../src/networks/pooling.js';
+import type { GatePlace } from '../../src/networks/onnx.js';
 import { featureGraph } from '../../src/onnx/network.js';
 import { Random } from '../../src/random.js';
 import type { TensorMap } from '../../src/tensor.js';

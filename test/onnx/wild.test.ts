@@ -5,7 +5,7 @@ import { Budget } from '../../src/budget.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { InputError } from '../../src/errors.js';
-import { gateFeatureCounts } from '../../src/networks/pooling.js';
+import { gateFeatureCounts } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { decidedAnswer } from '../../src/onnx/gated-exits.js';
 import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';

@@ -4,10 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { InputError } from '../../src/errors.js';
+import { asSystemProblem, InputError, ifThere, isAbsent } from '../../src/errors.js';
 import { exists, namesIn, readTextIfThere } from '../../src/store/files.js';
 import { Store } from '../../src/store/store.js';
-import { asSystemProblem, ifThere, isAbsent } from '../../src/system-error.js';
 
 const failure = (code: string): Error => Object.assign(new Error(`${code}: x`), { code });
 

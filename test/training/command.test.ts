@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { readSafetensors } from '../../src/checkpoints/safetensors.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors } from '../../src/networks/network.js';
 import { smallest, startDgate, startTraining } from './child.js';
 
 const cpu = '--engine tfjs-cpu';

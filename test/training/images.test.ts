@@ -1,7 +1,14 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { augment, epochOrder, stepRandom } from '../../src/training/augment.js';
-import { divideImages, epochBatches, stepsPerEpoch, type TrainingBatch } from '../../src/training/images.js';
+import {
+  augment,
+  divideImages,
+  epochBatches,
+  epochOrder,
+  stepRandom,
+  stepsPerEpoch,
+  type TrainingBatch,
+} from '../../src/training/images.js';
 import { recipes } from '../../src/training/recipe.js';
 import { generatedDataset } from '../run/generatedDataset.js';
 

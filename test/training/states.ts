@@ -1,7 +1,7 @@
 import { networkByName } from '../../src/networks/catalogue.js';
-import { initialTensors } from '../../src/training/initialise.js';
 import { recipes } from '../../src/training/recipe.js';
 import type { TrainingState } from '../../src/training/state.js';
+import { initialTensors } from '../../src/training/train.js';
 import { smallest } from './child.js';
 
 export const network = networkByName(smallest);

@@ -5,10 +5,10 @@ import { loadTensorFlow, type TfjsId } from '../../src/engines/tfjs/backend.js';
 import { tfjsTraining } from '../../src/engines/tfjs/training/trainer.js';
 import { InputError } from '../../src/errors.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
-import { networkTensors } from '../../src/networks/tensors.js';
+import { networkTensors } from '../../src/networks/network.js';
 import type { TensorMap } from '../../src/tensor.js';
-import { initialTensors } from '../../src/training/initialise.js';
-import type { Trainer, TrainingEngine } from '../../src/training/trainer.js';
+import type { Trainer, TrainingEngine } from '../../src/training/state.js';
+import { initialTensors } from '../../src/training/train.js';
 import { IMAGES, LEARNING_RATES, type TrainingCase, trainingCases } from './cases.js';
 
 interface Reference {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { DataReport } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
-import { counted } from '../../numbers.js';
+import { counted } from '../../json.js';
 import { defineCommand, defineGroup } from '../command.js';
 import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';

@@ -1,6 +1,6 @@
 import { visible } from '../../escape.js';
 import type { Exported } from '../../gated/export.js';
-import { counted, percent } from '../../numbers.js';
+import { counted, percent } from '../../json.js';
 import { searchMethods } from '../../thresholds/names.js';
 import { defineCommand } from '../command.js';
 import { decimalOption, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';

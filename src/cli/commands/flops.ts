@@ -1,4 +1,4 @@
-import { counted, percent } from '../../numbers.js';
+import { counted, percent } from '../../json.js';
 import { defineCommand } from '../command.js';
 import { flag } from '../options.js';
 import { print, printJson } from '../output.js';

@@ -1,4 +1,4 @@
-import { percent } from '../../numbers.js';
+import { percent } from '../../json.js';
 import { defineCommand } from '../command.js';
 import { flag } from '../options.js';
 import { print, printJson } from '../output.js';

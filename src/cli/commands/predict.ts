@@ -1,7 +1,7 @@
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
-import { decimalNumber } from '../../numbers.js';
+import { decimalNumber } from '../../json.js';
 import { defineCommand } from '../command.js';
 import { flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';

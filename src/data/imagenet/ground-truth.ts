@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
-import { wholeNumber } from '../../numbers.js';
+import { wholeNumber } from '../../json.js';
 import { MOST_TEXT, readRegularSync } from '../../store/input.js';
 import { wnids } from './classes.js';
 import { readMat } from './mat.js';

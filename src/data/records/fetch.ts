@@ -1,12 +1,11 @@
 import { mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { InputError } from '../../errors.js';
+import { InputError, ifThere } from '../../errors.js';
 import { asFileProblem, exists, removeOnExit } from '../../store/files.js';
 import { locked, sweep } from '../../store/lock.js';
 import { isRunning } from '../../store/processes.js';
 import { ensureFolder } from '../../store/store.js';
-import { ifThere } from '../../system-error.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
 import { classesText, directoryOf, type RecordLayout } from './layout.js';
 import { makeFrom } from './sources.js';

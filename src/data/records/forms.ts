@@ -4,7 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
 import { InputError, messageOf } from '../../errors.js';
-import { wholeNumber } from '../../numbers.js';
+import { wholeNumber } from '../../json.js';
 import { exists, readTextIfThere, sha256, writeFileAtomic } from '../../store/files.js';
 import { readInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import { InputError } from '../../errors.js';
+import { InputError, systemCode } from '../../errors.js';
 import { asFileProblem, exists } from '../../store/files.js';
 import { openInput } from '../../store/input.js';
-import { systemCode } from '../../system-error.js';
 import type { ImageSet, PublishedSplit } from '../dataset.js';
 import { imageSet } from '../images.js';
 import {

@@ -1,11 +1,10 @@
 import { copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { list } from 'tar';
-import { InputError, messageOf, Problems } from '../../errors.js';
+import { InputError, ifThere, messageOf, Problems } from '../../errors.js';
 import type { Progress, ProgressTask } from '../../progress.js';
 import { asFileProblem, exists } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
-import { ifThere } from '../../system-error.js';
 import type { Download } from '../dataset.js';
 import { foldersIn } from '../image-folder/scan.js';
 import { convertForms, pickleOf } from './forms.js';

@@ -10,7 +10,7 @@ import type {
   PlacedGate,
   Scaling,
 } from '../../gates/contracts.js';
-import type { GatePlace } from '../../networks/pooling.js';
+import type { GatePlace } from '../../networks/onnx.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
 import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { z } from 'zod';
-import { isAbsent, systemCode } from '../../system-error.js';
+import { isAbsent, systemCode } from '../../errors.js';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.js';
 import {
   extractEntry,

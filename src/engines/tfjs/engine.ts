@@ -12,8 +12,7 @@ import type {
 } from '../../gates/contracts.js';
 import type { LossAlgebra } from '../../gates/definitions.js';
 import { lossNamed } from '../../gates/loss.js';
-import { described } from '../../networks/onnx.js';
-import type { GatePlace } from '../../networks/pooling.js';
+import { described, type GatePlace } from '../../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
 import type { EngineDescription } from '../../timing/machine.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';

@@ -3,7 +3,7 @@ import { type ConfidenceKind, type Decisions, decide } from '../../gates/confide
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import type { LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
-import { gateFeatureCounts } from '../../networks/pooling.js';
+import { gateFeatureCounts } from '../../networks/onnx.js';
 import type { GatedNetwork } from '../engine.js';
 import type { TensorFlow, TensorFlowBackend } from './backend.js';
 import { type DeviceParts, deviceParts, type Keep, replace, type Step } from './network.js';

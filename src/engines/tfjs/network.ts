@@ -1,7 +1,7 @@
 import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
-import type { GatePlace, Pooling } from '../../networks/pooling.js';
+import type { GatePlace, Pooling } from '../../networks/onnx.js';
 import type { NetworkOutputs } from '../../onnx/loaded.js';
 import type { TensorFlow } from './backend.js';
 

@@ -1,13 +1,69 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { csvOf } from '../../csv.js';
 import { engineNamed } from '../../engines/registry.js';
+import type { PresetName } from '../../experiment/presets.js';
 import { renderTiming, timingCsv } from '../../report/timing.js';
 import { codeOf } from '../../store/code.js';
-import { readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';
+import { canonicalJson, readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';
+import type { PairTimes } from '../../timing/estimate.js';
 import { isSameMachine, type MachineDescription } from '../../timing/machine.js';
-import { RECORD_VERSION, type TimingRecord } from '../../timing/record.js';
-import type { RawPair, TimingOutcome } from './outcome.js';
+import type { Clock, RuleName } from '../../timing/pairs.js';
+import { RECORD_VERSION, type RowTiming, type TimingRecord } from '../../timing/record.js';
+
+export interface TimingOptions {
+  readonly preset: PresetName;
+  /** Batch sizes; 1 is the latency of the paper's tables. */
+  readonly batches: readonly number[];
+  /** Times this many test images, the first ones, each once; chosen by what a run takes if absent. */
+  readonly images?: number | undefined;
+  readonly rules: RuleName;
+  /** First compares class and exit of all test images with the cached evaluation. */
+  readonly verify?: boolean;
+  readonly clock?: Clock;
+  /** Rest before each turn; tests, whose networks have no threads, take none. */
+  readonly rest?: () => Promise<void>;
+  /** Processes that time every row, one after the other; 1 if absent. */
+  readonly repeats?: number;
+  /** Which of them this is, from 1. */
+  readonly repeat?: number;
+  /** Keeps every row as it comes, and has those of an interrupted timing. */
+  readonly resume?: ResumableRows;
+}
+
+/** A row that has been timed. */
+export interface TimedRow {
+  readonly timing: RowTiming;
+  readonly pairs: readonly RawPair[];
+}
+
+/** Where the rows of a process that has not ended are kept. */
+export interface ResumableRows {
+  /** @returns the row of an interrupted timing, if it was measured as it would be now */
+  find(batch: number, index: number, thresholds: RowTiming['thresholds']): Promise<TimedRow | undefined>;
+  keep(batch: number, index: number, row: TimedRow): Promise<void>;
+}
+
+export interface TimingOutcome {
+  readonly record: TimingRecord;
+  readonly pairs: readonly RawPair[];
+}
+
+/** One measured pair in the raw times. */
+export interface RawPair extends PairTimes {
+  /** Process that measured it, counted from 1. */
+  readonly repeat: number;
+  readonly batch: number;
+  /** Row of the table, counted from 1. */
+  readonly row: number;
+  readonly index: number;
+  /** Position of the batch's first image in the test set. */
+  readonly image: number;
+  readonly first: 'original' | 'gated';
+  /** Images of the batch by exit, the original classifier last. */
+  readonly exits: readonly number[];
+}
 
 const FILE = 'timing.json';
 
@@ -62,7 +118,7 @@ const recordSchema = z.looseObject({
 });
 
 /** The last timing of a run, or why there is none that its table may show. */
-export type FoundTiming = { readonly record: TimingRecord } | { readonly why: string } | undefined;
+type FoundTiming = { readonly record: TimingRecord } | { readonly why: string } | undefined;
 
 /**
  * The last timing in a run's folder. The folder's name stands for everything that decides the result, the engine
@@ -90,4 +146,80 @@ export async function findTiming(folder: string, machine: MachineDescription, co
 /** Identity of all code between images and times. @param engine id of the engine that runs the networks */
 export function timedCode(engine: string): string {
   return codeOf('gated/time/time', 'gated/open', 'run/run', engineNamed(engine).module);
+}
+
+const FOLDER = 'timing-partial';
+
+/** What of a kept row is looked at before it is taken. */
+const rowSchema = z.looseObject({
+  key: z.unknown(),
+  timing: z.looseObject({ thresholds: z.array(z.array(z.number().nullable())), date: z.string() }),
+  pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), turn: z.number() })).min(1),
+});
+
+/** What of a finished repeat is looked at before it is taken. */
+const repeatSchema = z.looseObject({
+  key: z.unknown(),
+  batches: z.array(z.number()),
+  record: z.looseObject({ batches: z.array(z.looseObject({ rows: z.array(z.looseObject({})) })) }),
+  pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), row: z.number() })).min(1),
+});
+
+/** One repeat of a timing, kept until all are there. */
+interface ResumableRepeat extends ResumableRows {
+  /** The whole repeat, where it has ended with these batch sizes. */
+  finished(batches: readonly number[]): Promise<TimingOutcome | undefined>;
+  finish(outcome: TimingOutcome): Promise<void>;
+}
+
+/** Removes what a finished timing no longer needs. */
+export const clearPartial = (folder: string): Promise<void> =>
+  rm(join(folder, FOLDER), { recursive: true, force: true });
+
+/**
+ * A repeat of a timing: each row in a file of its own, then the whole repeat, in `timing-partial/` of the run's folder.
+ * A row or repeat is taken from there only where everything that the times depend on is the same.
+ *
+ * @param key everything that the times of all rows depend on and the run's folder does not stand for
+ * @param repeat from 1
+ */
+export function resumableRows(folder: string, key: unknown, note: (line: string) => void, repeat = 1): ResumableRepeat {
+  const wanted = canonicalJson(key);
+  const named = (name: string): string => join(folder, FOLDER, `repeat${repeat}${name}.json`);
+  const fileOf = (batch: number, index: number): string => named(`-batch${batch}-row${index + 1}`);
+  return {
+    async finished(batches) {
+      const stored = await readSealed(named(''));
+      if (stored === undefined || 'why' in stored || !repeatSchema.safeParse(stored.found).success) return undefined;
+      const { found } = stored as { found: TimingOutcome & { key: unknown; batches: readonly number[] } };
+      return canonicalJson(found.key) === wanted && String(found.batches) === String(batches) ? found : undefined;
+    },
+    finish: ({ record, pairs }) =>
+      writeSealed(named(''), { key, batches: record.batches.map(({ batch }) => batch), record, pairs }),
+    async find(batch, index, thresholds): Promise<TimedRow | undefined> {
+      const path = fileOf(batch, index);
+      const found = await readSaved(path);
+      if (found === undefined) return undefined;
+      if ('why' in found) {
+        note(`${found.why}; timed again`);
+        return undefined;
+      }
+      if (canonicalJson(found.key) !== wanted) {
+        note(`${path}: measured with other options, versions or on another machine; timed again`);
+        return undefined;
+      }
+      if (JSON.stringify(found.row.timing.thresholds) !== JSON.stringify(thresholds)) return undefined;
+      note(`batch ${batch}, ${found.row.timing.model}: timed before the interruption, ${found.row.timing.date}`);
+      return found.row;
+    },
+    keep: (batch, index, row) => writeSealed(fileOf(batch, index), { key, ...row }),
+  };
+}
+
+async function readSaved(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
+  const stored = await readSealed(path);
+  if (stored === undefined || 'why' in stored) return stored;
+  if (!rowSchema.safeParse(stored.found).success) return { why: `${path}: damaged` };
+  const { key, timing, pairs } = stored.found as { key: unknown; timing: RowTiming; pairs: TimedRow['pairs'] };
+  return { key, row: { timing, pairs } };
 }

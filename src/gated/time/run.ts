@@ -7,9 +7,16 @@ import { speedSource } from '../../run/speeds.js';
 import { describeMachine, lastingPart } from '../../timing/machine.js';
 import { poolRecords, RECORD_VERSION } from '../../timing/record.js';
 import { openGated } from '../open.js';
-import { findTiming, timedCode, writeTiming } from './files.js';
-import type { RawPair, TimingOptions, TimingOutcome } from './outcome.js';
-import { clearPartial, resumableRows } from './resume.js';
+import {
+  clearPartial,
+  findTiming,
+  type RawPair,
+  resumableRows,
+  type TimingOptions,
+  type TimingOutcome,
+  timedCode,
+  writeTiming,
+} from './files.js';
 import { checkImages, timeGated } from './time.js';
 
 /** Times a repeat in a process of its own, which keeps it in the run's folder. @param repeat from 1 */

@@ -17,9 +17,7 @@ import {
 } from '../../timing/record.js';
 import type { OpenGated } from '../open.js';
 import { compareDynamic, describeVerification } from '../verify.js';
-import { schedule } from './batches.js';
-import { timedCode } from './files.js';
-import type { RawPair, TimedRow, TimingOptions, TimingOutcome } from './outcome.js';
+import { type RawPair, type TimedRow, type TimingOptions, type TimingOutcome, timedCode } from './files.js';
 import {
   agreementOf,
   type Bench,
@@ -27,6 +25,7 @@ import {
   type Networks,
   plainThresholds,
   type RowPlan,
+  schedule,
   timedNetworks,
   timeRow,
 } from './row.js';

@@ -1,6 +1,5 @@
 import type { PlacedGate } from '../../gates/contracts.js';
-import type { OnnxStage } from '../../networks/onnx.js';
-import { featureCount, type GatePlace, type Pooling } from '../../networks/pooling.js';
+import { featureCount, type GatePlace, type OnnxStage, type Pooling } from '../../networks/onnx.js';
 import { GraphBuilder } from '../builder.js';
 import type { Parts } from '../gated-exits.js';
 import { dialectOf, type GatedSource, isUser, type NetworkOutputs, type UserNetwork } from '../loaded.js';

@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import protobuf from 'protobufjs';
 import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
-import { wholeNumber } from '../../numbers.js';
+import { wholeNumber } from '../../json.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
 import { asInputProblem, type InputFile, openBelow, openInput, readPart } from '../../store/input.js';
 import { decodeModel, type ModelMessage, type TensorMessage } from '../proto.js';

@@ -4,11 +4,17 @@ import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import type { Engine } from '../../../src/engines/engine.js';
 import { type OpenGated, openGated, thresholdsByImage } from '../../../src/gated/open.js';
-import { schedule } from '../../../src/gated/time/batches.js';
-import { findTiming, writeTiming } from '../../../src/gated/time/files.js';
-import type { ResumableRows, TimedRow, TimingOptions, TimingOutcome } from '../../../src/gated/time/outcome.js';
-import { clearPartial, resumableRows } from '../../../src/gated/time/resume.js';
-import { plainThresholds } from '../../../src/gated/time/row.js';
+import {
+  clearPartial,
+  findTiming,
+  type ResumableRows,
+  resumableRows,
+  type TimedRow,
+  type TimingOptions,
+  type TimingOutcome,
+  writeTiming,
+} from '../../../src/gated/time/files.js';
+import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
 import { withLastTiming } from '../../../src/gated/time/run.js';
 import { timeGated } from '../../../src/gated/time/time.js';
 import type { GatedBatch } from '../../../src/gates/contracts.js';

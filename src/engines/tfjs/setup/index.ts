@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { systemCode } from '../../../system-error.js';
+import { systemCode } from '../../../errors.js';
 import { fail, inWorkFolder, oneLine, settingUp } from '../../setup.js';
 import { ADDON, type AddonPackage, checkMachine, findPackage, type Smoke, smokeTest } from './machine.js';
 import { libraries, placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';

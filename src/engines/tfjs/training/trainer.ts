@@ -1,11 +1,10 @@
 import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
-import type { Network } from '../../../networks/network.js';
-import { networkTensors } from '../../../networks/tensors.js';
+import { type Network, networkTensors } from '../../../networks/network.js';
 import type { Tensor as StoredTensor, TensorMap } from '../../../tensor.js';
 import type { EngineDescription } from '../../../timing/machine.js';
 import type { Recipe } from '../../../training/recipe.js';
-import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/trainer.js';
+import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/state.js';
 import type { TensorFlow, TensorFlowBackend } from '../backend.js';
 import {
   EPSILON,
