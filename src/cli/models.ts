@@ -8,7 +8,7 @@ import type { Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
-import { counted, counted, decimalNumber, decimalNumber, percent, percent } from '../json.js';
+import { counted, decimalNumber, percent } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type Network, networkTensors } from '../networks/network.js';
 import { renderColumns } from '../report/columns.js';
