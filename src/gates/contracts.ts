@@ -75,8 +75,22 @@ export interface BlockCovariance {
   close(): Promise<void>;
 }
 
+/** Products of matrices, row-major. */
+export interface MatrixProduct {
+  /** @returns a b, a^T b or a b^T */
+  run(
+    a: Float32Array,
+    shapeOfA: readonly [rows: number, columns: number],
+    b: Float32Array,
+    shapeOfB: readonly [rows: number, columns: number],
+    transposed?: 'first transposed' | 'second transposed',
+  ): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
 /** The part of an engine that trains gates: its linear algebra. */
 export interface GateTrainer {
+  loadProduct(): Promise<MatrixProduct>;
   loadLinearGradient(problem: LinearProblem): Promise<LinearGradient>;
   /** @param blocks sizes of the blocks, adding up to the features */
   loadCovariance(scaling: Scaling, blocks: readonly number[]): Promise<BlockCovariance>;

@@ -74,6 +74,15 @@ export function covarianceGraph(scaling: Scaling, sizes: readonly number[]): Uin
   return builder.encode();
 }
 
+/** The product of matrices a and b, either of which may be transposed, as `product`. */
+export function productGraph(transA: 0 | 1, transB: 0 | 1): Uint8Array {
+  const builder = new GraphBuilder('product');
+  const inputs = [builder.input('a', 'float', ['m', 'k']), builder.input('b', 'float', ['p', 'n'])];
+  builder.node('Gemm', inputs, { transA, transB }, 'product');
+  builder.output('product', 'float', ['rows', 'columns']);
+  return builder.encode();
+}
+
 function writeScaling(builder: GraphBuilder, x: string, { mean, inverse }: Scaling): string {
   const centred = builder.node('Sub', [x, builder.constant('mean', mean, [mean.length])]);
   return builder.node('Mul', [centred, builder.constant('inverse', inverse, [inverse.length])]);

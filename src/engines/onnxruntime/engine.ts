@@ -7,12 +7,13 @@ import type {
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
+  MatrixProduct,
   PlacedGate,
   Scaling,
 } from '../../gates/contracts.js';
 import type { GatePlace } from '../../networks/onnx.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
-import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames } from '../../onnx/linear.js';
+import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames, productGraph } from '../../onnx/linear.js';
 import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
@@ -135,6 +136,24 @@ export class OnnxRuntime implements Engine {
         };
       },
       close: () => session.release(),
+    };
+  }
+
+  async loadProduct(): Promise<MatrixProduct> {
+    const plain = await this.createSession(productGraph(0, 0));
+    const sessions = {
+      'first transposed': await this.createSession(productGraph(1, 0)),
+      'second transposed': await this.createSession(productGraph(0, 1)),
+    };
+    return {
+      async run(a, shapeOfA, b, shapeOfB, transposed): Promise<Float32Array> {
+        const session = transposed === undefined ? plain : sessions[transposed];
+        const feeds = { a: new ort.Tensor('float32', a, shapeOfA), b: new ort.Tensor('float32', b, shapeOfB) };
+        return floats(await session.run(feeds), 'product');
+      },
+      async close() {
+        for (const session of [plain, ...Object.values(sessions)]) await session.release();
+      },
     };
   }
 
