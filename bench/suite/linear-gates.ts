@@ -13,11 +13,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openContext } from '../../src/cli/context.js';
-import type { Engine } from '../../src/engines/engine.js';
-import { createEngine } from '../../src/engines/registry.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
-import type { Scaling, TrainingData } from '../../src/gates/contracts.js';
+import type { GateTrainer, Scaling, TrainingData } from '../../src/gates/contracts.js';
 import type { Loss } from '../../src/gates/loss.js';
 import { ScalingAccumulator } from '../../src/gates/standardise.js';
 import { type TrainedGate, trainGate } from '../../src/gates/train.js';
@@ -27,6 +25,7 @@ import { extract } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openSource, plan } from '../../src/run/plan.js';
+import { gateTrainer } from '../../src/run/train.js';
 import { median } from '../../src/statistics/samples.js';
 import { inTurn, ratioOf } from '../runner/pairs.js';
 import { startScript } from '../runner/python-script.js';
@@ -66,7 +65,7 @@ interface Fit {
 /** Every ratio of a loss. */
 export async function compareGates(bench: Bench, peer: LinearPeer): Promise<Ratio[]> {
   if (!bench.has('sklearn')) return [];
-  const engine = await createEngine('ort-cpu');
+  const engine = await gateTrainer.create();
   const features = await trainingFeatures();
   const ratios: Ratio[] = [];
   for (const gate of features.widths.keys()) {
@@ -122,7 +121,7 @@ async function compareOne(
   bench: Bench,
   peer: LinearPeer,
   subject: Subject,
-  engine: Engine,
+  engine: GateTrainer,
   folder: string,
 ): Promise<Ratio[]> {
   const { data, x, labels } = subject;
@@ -235,7 +234,7 @@ interface Trained {
   readonly objective: number;
 }
 
-async function trainTimed(subject: Subject, loss: Loss, epochs: number, engine: Engine): Promise<Trained> {
+async function trainTimed(subject: Subject, loss: Loss, epochs: number, engine: GateTrainer): Promise<Trained> {
   const solver = loss === 'hinge' ? 'sgd' : 'optimum';
   const training = { loss, l2, solver, gap: 1e-9, epochs, batchSize: BATCH_SIZE, seed: 0 } as const;
   const start = performance.now();

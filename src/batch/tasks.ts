@@ -85,8 +85,8 @@ async function assertExtracted(context: RunContext, experiment: Experiment): Pro
 export async function assertTrained(context: RunContext, experiment: Experiment): Promise<void> {
   await assertExtracted(context, experiment);
   const missing = await withRepair(context, async () => {
-    const { sets, engine } = await openStages(context, experiment);
-    return untrainedGates(context, experiment, trainingSets(sets), engine);
+    const { sets } = await openStages(context, experiment);
+    return untrainedGates(context, experiment, trainingSets(sets));
   });
   if (missing.length > 0) {
     throw new InputError(`gate${missing.length > 1 ? 's' : ''} ${missing.map((gate) => gate + 1).join(', ')}: missing`);

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
-import type { GatedBatch, GateTrainer, PlacedGate } from '../gates/contracts.js';
+import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
 import type { EngineDescription } from '../timing/machine.js';
@@ -38,7 +38,7 @@ export interface GatedNetwork {
 }
 
 /** Executes networks. Each engine is a folder in `src/engines`. */
-export interface Engine extends GateTrainer {
+export interface Engine {
   describe(): EngineDescription;
   /**
    * @param places gates whose features are requested, checked with `checkPlaces`

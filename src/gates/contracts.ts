@@ -77,13 +77,13 @@ export interface BlockCovariance {
 
 /** Products of matrices, row-major. */
 export interface MatrixProduct {
-  /** @returns a b, a^T b or a b^T */
+  /** @returns a b, or a^T b */
   run(
     a: Float32Array,
     shapeOfA: readonly [rows: number, columns: number],
     b: Float32Array,
     shapeOfB: readonly [rows: number, columns: number],
-    transposed?: 'first transposed' | 'second transposed',
+    transposed?: 'first transposed',
   ): Promise<Float32Array>;
   close(): Promise<void>;
 }

@@ -100,7 +100,12 @@ function identity(size: number): Float32Array {
 }
 
 /** The metric times V and a; a is the weight of a constant feature -1, whose S + lambda is 1 + lambda. */
-export function multiply(blocks: readonly Float32Array[], vector: Float64Array, classes: number, l2: number): Float64Array {
+export function multiply(
+  blocks: readonly Float32Array[],
+  vector: Float64Array,
+  classes: number,
+  l2: number,
+): Float64Array {
   const result = new Float64Array(vector.length);
   let start = 0;
   for (const block of blocks) {

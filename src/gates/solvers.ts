@@ -4,10 +4,7 @@ import type { Loss } from './loss.js';
 export const solvers = ['optimum', 'sgd'] as const;
 export type Solver = (typeof solvers)[number];
 
-/**
- * What an experiment does not say. Hinge gates take stochastic steps by default: with thousands of features the method that
- * shows the gap takes several times as long.
- */
+/** What an experiment does not say. Hinge gates take stochastic steps by default: the rows on record are of them. */
 export function withDefaults<T extends { loss: Loss; solver?: Solver | undefined; epochs?: number | undefined }>(
   gates: T,
 ): T & { readonly solver: Solver; readonly epochs: number } {

@@ -48,7 +48,7 @@ const FULL_STEPS = 50;
  * "- lambda |w|"; the convex form, which its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2. The bias is
  * regularised with the weights, as in liblinear, which makes the objective strongly convex.
  *
- * The objective is convex and has one minimum. Stochastic steps come near; semismooth Newton steps (hinge, `newton.ts`)
+ * The objective is convex and has one minimum. Stochastic steps come near; the method of multipliers (hinge, `newton.ts`)
  * or L-BFGS (cross-entropy, `refine.ts`) go on to a duality gap, so that the gate depends on nothing else but by that gap.
  * The solver `sgd` takes stochastic steps only; no gap is known then.
  *

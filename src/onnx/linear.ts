@@ -74,11 +74,11 @@ export function covarianceGraph(scaling: Scaling, sizes: readonly number[]): Uin
   return builder.encode();
 }
 
-/** The product of matrices a and b, either of which may be transposed, as `product`. */
-export function productGraph(transA: 0 | 1, transB: 0 | 1): Uint8Array {
+/** The product of matrices a, which may be transposed, and b, as `product`. */
+export function productGraph(transA: 0 | 1): Uint8Array {
   const builder = new GraphBuilder('product');
   const inputs = [builder.input('a', 'float', ['m', 'k']), builder.input('b', 'float', ['p', 'n'])];
-  builder.node('Gemm', inputs, { transA, transB }, 'product');
+  builder.node('Gemm', inputs, { transA }, 'product');
   builder.output('product', 'float', ['rows', 'columns']);
   return builder.encode();
 }

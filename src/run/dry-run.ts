@@ -55,7 +55,7 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
     });
   });
   const trains = trainingSets(sets);
-  const gates = gateEntries(context, experiment, trains, engine);
+  const gates = gateEntries(context, experiment, trains);
   for (const { entry, label, network } of gates) {
     stages.push(await stageOf(label, entry, past, { images: trains[network]!.count }));
   }

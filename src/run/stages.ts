@@ -79,7 +79,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
       ? await setsOf(extractLater)
       : [await mapSplits(images, (split) => givenFeatures(context, split))];
   const sets =
-    given !== undefined || (await canWait(context, experiment, images, lazy, engine))
+    given !== undefined || (await canWait(context, experiment, images, lazy))
       ? lazy
       : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
@@ -98,7 +98,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     testImages: usable.test,
     engine,
     train: (as = experiment, wanted, within = context) =>
-      timed('train', () => trainGates(within, as, trainingSets(sets), engine, wanted)),
+      timed('train', () => trainGates(within, as, trainingSets(sets), wanted)),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
         if (given !== undefined)
@@ -142,13 +142,12 @@ async function canWait(
   experiment: Experiment,
   images: Images,
   sets: readonly SplitFeatures[],
-  engine: LazyEngine,
 ): Promise<boolean> {
   // The features record which images cannot be decoded.
   if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
   if (await allComplete(sets.flatMap(everySplit))) return false;
   const { heldOut } = sets.at(-1)!;
-  const gates = gateEntries(context, experiment, trainingSets(sets), engine);
+  const gates = gateEntries(context, experiment, trainingSets(sets));
   const scored = [...(heldOut === undefined ? [] : ['heldOut' as const]), 'test' as const];
   const scores = scored.map((split) => scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence));
   if (!(await allComplete([...gates, ...scores.map((entry) => ({ entry }))]))) return false;

@@ -1,17 +1,25 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/safetensors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
+import type { GateTrainer } from '../gates/contracts.js';
 import type { Gate } from '../gates/gate.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
 import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
-import type { LazyEngine, RunContext } from './context.js';
+import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 import { makeAll, type Wanted } from './make.js';
 import { membersOf } from './plan.js';
 
 const FILE = 'gate.safetensors';
+
+/** What trains gates, whatever engine the network runs on: gates are then the same everywhere. */
+export const gateTrainer = {
+  id: 'ort-cpu',
+  module: 'engines/onnxruntime/engine',
+  create: async (): Promise<GateTrainer> => (await import('../engines/onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
+} as const;
 
 /** Where a gate sits, how many features it reads, and what its training reached. */
 export type TrainedPlace = GatePlace & Certificate & { readonly features: number; readonly network?: number };
@@ -43,10 +51,9 @@ export async function trainGates(
   context: RunContext,
   experiment: Experiment,
   sets: TrainingSets,
-  engine: LazyEngine,
   wanted?: readonly number[],
 ): Promise<CachedGate[]> {
-  const gates = gatesWanted(context, experiment, sets, engine).filter((_, i) => wanted?.includes(i) !== false);
+  const gates = gatesWanted(context, experiment, sets).filter((_, i) => wanted?.includes(i) !== false);
   await makeAll(context.progress, gates);
   return Promise.all(
     gates.map(async ({ entry, index, network }): Promise<CachedGate> => {
@@ -74,28 +81,23 @@ export function gateEntries(
   context: RunContext,
   experiment: Experiment,
   sets: TrainingSets,
-  engine: LazyEngine,
 ): { readonly entry: Entry; readonly label: string; readonly network: number }[] {
-  return gatesWanted(context, experiment, sets, engine);
+  return gatesWanted(context, experiment, sets);
 }
 
 type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index'>;
 
-function gatesWanted(
-  context: RunContext,
-  experiment: Experiment,
-  sets: TrainingSets,
-  engine: LazyEngine,
-): WantedGate[] {
+function gatesWanted(context: RunContext, experiment: Experiment, sets: TrainingSets): WantedGate[] {
   return membersOf(experiment).flatMap(({ gates, seed }, network) => {
     const features = sets[network];
     if (features === undefined) return [];
     const { after, loss, l2, solver, gap, epochs, batchSize } = gates;
-    const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed };
+    // The optimum is the same for every seed: the steps that training begins with are those of one of them.
+    const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
     return after.map((stage, index) => {
       const label = `${of}gate ${index + 1} (stage ${stage})`;
-      return { ...gateWanted(context, features, index, training, engine, label), network };
+      return { ...gateWanted(context, features, index, training, label), network };
     });
   });
 }
@@ -106,21 +108,20 @@ function gateWanted(
   features: FeatureSet,
   index: number,
   training: GateTraining,
-  engine: LazyEngine,
   label: string,
 ): Wanted & { readonly index: number } {
   const entry = context.store.entry('gates', {
     features: features.entry.key,
     gate: index,
     training,
-    engine: engine.entry.id,
-    code: codeOf('run/train', engine.entry.module),
+    engine: gateTrainer.id,
+    code: codeOf('run/train', gateTrainer.module),
   });
   const make = async (): Promise<void> => {
-    context.progress.note(`${label}: not in the cache; training on ${engine.entry.id}`);
+    context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
     const began = performance.now();
     const data = await features.gateData(index);
-    const { gate, ...reached } = await trainGate(data, training, await engine.get(), context.progress, label);
+    const { gate, ...reached } = await trainGate(data, training, await gateTrainer.create(), context.progress, label);
     await writeGate(entry, gate);
     const seconds = (performance.now() - began) / 1000;
     const origin = await features.origin();

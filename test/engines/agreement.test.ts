@@ -2,8 +2,6 @@ import { expect } from 'chai';
 import type { Engine, FeatureBatch } from '../../src/engines/engine.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { loadTensorFlow, type TfjsId, tfjsIds } from '../../src/engines/tfjs/backend.js';
-import type { LinearProblem, Scaling } from '../../src/gates/contracts.js';
-import { type Loss, lossNames } from '../../src/gates/loss.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
@@ -69,21 +67,6 @@ const random = new Random(5, 'engines');
 const floats = (length: number): Float32Array => Float32Array.from({ length }, () => 2 * random.uniform() - 1);
 const lowered = lowerNetwork(network, randomTensors(network, random));
 const images = floats(IMAGES * 3 * 48 * 32);
-const [FEATURES, CLASSES, ROWS] = [7, 3, 20];
-const scaling: Scaling = { mean: floats(FEATURES), inverse: floats(FEATURES).map((value) => 1 + Math.abs(value)) };
-const blocks = [4, 3];
-const problem = (loss: Loss): LinearProblem => ({
-  features: FEATURES,
-  classes: CLASSES,
-  loss,
-  scaling,
-  preconditioner: [floats(16), floats(9)],
-});
-const problems = lossNames.map((loss) => problem(loss));
-const x = floats(ROWS * FEATURES);
-const labels = Int32Array.from({ length: ROWS }, () => random.below(CLASSES));
-const [weights, bias] = [floats(FEATURES * CLASSES), floats(CLASSES)];
-
 /** Every vector that an engine computes from the inputs above. */
 async function everything(engine: Engine): Promise<Map<string, Float32Array>> {
   const found = new Map<string, Float32Array>();
@@ -97,17 +80,6 @@ async function everything(engine: Engine): Promise<Map<string, Float32Array>> {
   for (const [gate, values] of alone.features.entries()) found.set(`features of gate ${gate + 1} alone`, values);
   found.set('logits', logits);
   for (const [gate, values] of features.entries()) found.set(`features of gate ${gate + 1}`, values);
-  for (const linear of problems) {
-    const gradient = await engine.loadLinearGradient(linear);
-    const result = await gradient.run(x, labels, weights, bias, 0.3);
-    await gradient.close();
-    found.set(`${linear.loss}: gradient of the weights`, result.weights);
-    found.set(`${linear.loss}: gradient of the bias`, result.bias);
-    found.set(`${linear.loss}: loss`, Float32Array.of(result.loss));
-  }
-  const covariance = await engine.loadCovariance(scaling, blocks);
-  for (const [block, values] of (await covariance.run(x)).entries()) found.set(`covariance ${block + 1}`, values);
-  await covariance.close();
   return found;
 }
 
@@ -118,7 +90,7 @@ for (const { id } of testedEngines().filter((engine) => engine.id !== 'ort-cpu')
       engine = await engineOrSkip(this, id);
     });
 
-    it('on features, logits, gate-training gradients and covariances', async () => {
+    it('on features and logits', async () => {
       const expected = await everything(await createEngine('ort-cpu'));
       const found = await everything(engine);
       expect([...found.keys()]).to.deep.equal([...expected.keys()]);
@@ -135,19 +107,13 @@ for (const { id } of testedEngines().filter((engine) => engine.id !== 'ort-cpu')
       it('keeps its number of tensors over batches, and none after closing', async () => {
         const { tf } = await loadTensorFlow(id as TfjsId);
         const before = tf.memory().numTensors;
-        const [features, gradient, covariance] = [
-          await engine.loadFeatures(lowered, places),
-          await engine.loadLinearGradient(problems[0]!),
-          await engine.loadCovariance(scaling, blocks),
-        ];
+        const features = await engine.loadFeatures(lowered, places);
         const loaded = tf.memory().numTensors;
         for (let batch = 0; batch < 3; batch++) {
           await features.run(images, IMAGES);
-          await gradient.run(x, labels, weights, bias, 0);
-          await covariance.run(x);
           expect(tf.memory().numTensors).to.equal(loaded);
         }
-        for (const part of [features, gradient, covariance]) await part.close();
+        await features.close();
         expect(tf.memory().numTensors).to.equal(before);
       });
     }

@@ -1,5 +1,11 @@
-import type { Engine } from '../../src/engines/engine.js';
-import type { BlockCovariance, LinearGradient, LinearProblem, Scaling } from '../../src/gates/contracts.js';
+import type {
+  BlockCovariance,
+  GateTrainer,
+  LinearGradient,
+  LinearProblem,
+  MatrixProduct,
+  Scaling,
+} from '../../src/gates/contracts.js';
 import type { Loss } from '../../src/gates/loss.js';
 
 /** A linear classifier d = xW - b, and images with their classes. */
@@ -71,17 +77,12 @@ export function multiplyBlocks(blocks: readonly Float32Array[], matrix: ArrayLik
   return result;
 }
 
-/** A minimal engine: losses, gradients and covariances by their formulas. */
-export function directEngine(): Engine {
-  const unused = (): never => {
-    throw new Error('training gates needs no network');
-  };
+/** A minimal engine: losses, gradients, covariances and products by their formulas. */
+export function directEngine(): GateTrainer {
   return {
-    describe: unused,
-    loadFeatures: unused,
-    loadGated: unused,
     loadLinearGradient: (problem) => Promise.resolve(directGradient(problem)),
     loadCovariance: (scaling, blocks) => Promise.resolve(directCovariance(scaling, blocks)),
+    loadProduct: () => Promise.resolve({ run: directProduct, close: () => Promise.resolve() }),
   };
 }
 
@@ -132,3 +133,14 @@ function directCovariance(scaling: Scaling, blocks: readonly number[]): BlockCov
     close: () => Promise.resolve(),
   };
 }
+
+const directProduct: MatrixProduct['run'] = (a, [rows, inner], b, [, columns], transposed) => {
+  const [m, k] = transposed === undefined ? [rows, inner] : [inner, rows];
+  const product = Array.from({ length: m * columns }, (_, at) => {
+    const [i, j] = [Math.floor(at / columns), at % columns];
+    let sum = 0;
+    for (let l = 0; l < k; l++) sum += a[transposed === undefined ? i * k + l : l * m + i]! * b[l * columns + j]!;
+    return sum;
+  });
+  return Promise.resolve(Float32Array.from(product));
+};

@@ -1,7 +1,6 @@
 import { expect } from 'chai';
-import type { Engine } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import type { TrainingData } from '../../src/gates/contracts.js';
+import type { GateTrainer, TrainingData } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { type Loss, lossNames } from '../../src/gates/loss.js';
 import { type GateTraining, type TrainedGate, trainGate } from '../../src/gates/train.js';
@@ -54,7 +53,7 @@ const settings = (loss: Loss, change: Partial<GateTraining> = {}): GateTraining 
   seed: 5,
   ...change,
 });
-const train = (images: Images, training: GateTraining, engine: Engine = directEngine()): Promise<TrainedGate> =>
+const train = (images: Images, training: GateTraining, engine: GateTrainer = directEngine()): Promise<TrainedGate> =>
   trainGate(data(images), training, engine, silent, 'gate 1');
 
 /**
@@ -186,7 +185,7 @@ describe('trainGate', () => {
     for (const epochs of [1, 4, 6]) {
       let seen = 0;
       const sound = directEngine();
-      const counting: Engine = {
+      const counting: GateTrainer = {
         ...sound,
         loadLinearGradient: async (problem) => {
           const { run, close } = await sound.loadLinearGradient(problem);
@@ -212,7 +211,7 @@ describe('trainGate', () => {
   });
 
   describe('with ONNX Runtime', () => {
-    let engine: Engine;
+    let engine: GateTrainer;
     before(async () => {
       engine = await OnnxRuntimeCpu.create(1);
     });
@@ -271,7 +270,7 @@ describe('trainGate', () => {
     const sound = directEngine();
     const steps = (2 * COUNT) / 20;
     const iterates: Float32Array[] = [];
-    const watching: Engine = {
+    const watching: GateTrainer = {
       ...sound,
       loadLinearGradient: async (problem) => {
         const { run, close } = await sound.loadLinearGradient(problem);
@@ -313,7 +312,7 @@ describe('trainGate', () => {
 function failingAfter(sound: number, loss: number) {
   const direct = directEngine();
   const counts = { calls: 0, closed: 0 };
-  const engine: Engine = {
+  const engine: GateTrainer = {
     ...direct,
     loadLinearGradient: async (problem) => {
       const gradient = await direct.loadLinearGradient(problem);

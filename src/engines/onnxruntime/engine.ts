@@ -4,6 +4,7 @@ import { availableParallelism, cpus } from 'node:os';
 import type { ConfidenceKind } from '../../gates/confidence.js';
 import type {
   BlockCovariance,
+  GateTrainer,
   LinearGradient,
   LinearGradientResult,
   LinearProblem,
@@ -13,7 +14,13 @@ import type {
 } from '../../gates/contracts.js';
 import type { GatePlace } from '../../networks/onnx.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
-import { covarianceGraph, covarianceGraphNames, linearGradientGraph, linearGraphNames, productGraph } from '../../onnx/linear.js';
+import {
+  covarianceGraph,
+  covarianceGraphNames,
+  linearGradientGraph,
+  linearGraphNames,
+  productGraph,
+} from '../../onnx/linear.js';
 import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
@@ -37,7 +44,7 @@ export interface Execution {
 }
 
 /** ONNX Runtime through the binaries that ship inside the npm package onnxruntime-node. */
-export class OnnxRuntime implements Engine {
+export class OnnxRuntime implements Engine, GateTrainer {
   readonly #execution: Execution;
   readonly #version: string;
 
@@ -140,20 +147,14 @@ export class OnnxRuntime implements Engine {
   }
 
   async loadProduct(): Promise<MatrixProduct> {
-    const plain = await this.createSession(productGraph(0, 0));
-    const sessions = {
-      'first transposed': await this.createSession(productGraph(1, 0)),
-      'second transposed': await this.createSession(productGraph(0, 1)),
-    };
+    const [plain, turned] = [await this.createSession(productGraph(0)), await this.createSession(productGraph(1))];
     return {
       async run(a, shapeOfA, b, shapeOfB, transposed): Promise<Float32Array> {
-        const session = transposed === undefined ? plain : sessions[transposed];
+        const session = transposed === undefined ? plain : turned;
         const feeds = { a: new ort.Tensor('float32', a, shapeOfA), b: new ort.Tensor('float32', b, shapeOfB) };
         return floats(await session.run(feeds), 'product');
       },
-      async close() {
-        for (const session of [plain, ...Object.values(sessions)]) await session.release();
-      },
+      close: async () => void (await Promise.all([plain.release(), turned.release()])),
     };
   }
 
