@@ -15,8 +15,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { preprocessings } from '../src/data/image-folder/geometry.js';
 import { imageFolderDataset } from '../src/data/image-folder/index.js';
-import { preprocessings } from '../src/data/image-folder/preprocessings.js';
 import { wnids } from '../src/data/imagenet/classes.js';
 import { normalise } from '../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type PreprocessingName, preprocessings } from '../data/image-folder/preprocessings.js';
+import { type PreprocessingName, preprocessings } from '../data/image-folder/geometry.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { choice, type DeepReadonly, list, real, text, whole } from './rules.js';
 

@@ -69,7 +69,7 @@ export const shift = defineAnalysis({
       found.push(...run.rows.map((row) => asChosen(run, parts, row, kind)));
       for (const number of asked.anew) found.push(...chosenAnew(run, kind, number));
     }
-    return { tables: [summaryOf(found, run), tableOf(found, run)], figures: [figureOf(found, run)], sheets: [] };
+    return { tables: [tableOf(found, run)], figures: [figureOf(found, run)], sheets: [] };
   },
 });
 
@@ -152,8 +152,10 @@ function nameOf({ kind, margin, search, budget, disagreement, guarantee, thresho
   return [kind, margin ?? budget ?? disagreement, ...(kind === 'margin' ? [search] : [])].join(' ');
 }
 
-function tableOf(found: readonly Shifted[], { original }: ScoredRun): FindingTable {
+function tableOf(found: readonly Shifted[], run: ScoredRun): FindingTable {
   const exits = found[0]!.evaluation.exits;
+  const name = nameOf(drawnRow(run));
+  const first = found.filter(({ thresholds }) => thresholds === name);
   return {
     name: 'shift',
     title: 'On corrupted images, thresholds chosen on clean ones: nothing is promised here',
@@ -163,47 +165,21 @@ function tableOf(found: readonly Shifted[], { original }: ScoredRun): FindingTab
       ...['flops_reduction_fraction', 'promise'],
       ...exits.map((_, exit) => (exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction')),
     ],
-    rows: found.map(({ thresholds, kind, original: before, evaluation, intervals, promise }): FindingCell[] => {
+    rows: [...new Set([...first, ...found])].map((row): FindingCell[] => {
+      const { thresholds, kind, original: before, evaluation, intervals, promise } = row;
       const { count, accuracy, flops } = evaluation;
       const { low, high } = intervals.accuracyDrop;
       return [
         ...[thresholds, kind.corruption, kind.severity, count, before, accuracy, before - accuracy, low, high, flops],
-        ...[1 - flops / original.flops, promise, ...evaluation.exits.map((number) => number / count)],
+        ...[1 - flops / run.original.flops, promise, ...evaluation.exits.map((number) => number / count)],
       ];
     }),
+    consoleRows: first.length,
   };
 }
 
-/** The row that is drawn and summed up: the promised one, or the first. */
+/** The row that is drawn and printed first: the promised one, or the first. */
 const drawnRow = ({ rows }: ScoredRun): Row => rows.find(({ kind }) => kind === 'guarantee') ?? rows[0]!;
-
-/** That row's drops, and what it saves, a line for each corruption. */
-function summaryOf(found: readonly Shifted[], run: ScoredRun): FindingTable {
-  const name = nameOf(drawnRow(run));
-  const own = found.filter(({ thresholds }) => thresholds === name);
-  const levels = [...new Set(own.map(({ kind }) => kind.severity))];
-  const cells = (corruption: string, of: (row: Shifted) => number): FindingCell[] =>
-    levels.map((level) => {
-      const row = own.find(({ kind }) => kind.severity === level && (level === 0 || kind.corruption === corruption));
-      return row === undefined ? null : of(row);
-    });
-  const corruptions = [...new Set(own.map(({ kind }) => kind.corruption))].slice(1);
-  return {
-    name: 'shift-summary',
-    title: `${name}, on clean images (0) and by severity of a corruption, where nothing is promised`,
-    columns: [
-      'corruption',
-      ...levels.map((severity) => `drop_${severity}_fraction`),
-      ...levels.map((severity) => `saved_${severity}_fraction`),
-    ],
-    rows: corruptions.map((corruption) => [
-      corruption,
-      ...cells(corruption, ({ original, evaluation }) => original - evaluation.accuracy),
-      ...cells(corruption, ({ evaluation }) => 1 - evaluation.flops / run.original.flops),
-    ]),
-    consoleRows: corruptions.length,
-  };
-}
 
 /** The promised row, or the first one, and the same chosen anew: points lost and FLOPs saved by severity. */
 function figureOf(found: readonly Shifted[], run: ScoredRun): Figure {

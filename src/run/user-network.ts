@@ -1,8 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { Dataset } from '../data/dataset.js';
+import { preprocessingNamed } from '../data/image-folder/geometry.js';
 import { imageFolderDataset } from '../data/image-folder/index.js';
-import { preprocessingNamed } from '../data/image-folder/preprocessings.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { runModelOf } from '../engines/onnxruntime/probe.js';

@@ -1,9 +1,8 @@
 import sharp, { type Sharp } from 'sharp';
 import { messageOf } from '../../errors.js';
 import { withoutExtras } from '../png.js';
-import { isOrdinary, resizeJpeg } from './fast-jpeg.js';
+import { isOrdinary, type JpegHeader, jpegHeader, resizeJpeg } from './fast-jpeg.js';
 import { channelsIn, type Geometry, type Placement, placementOf } from './geometry.js';
-import { type JpegHeader, jpegHeader } from './jpeg-header.js';
 import { type Pixels, resample } from './resample.js';
 
 // libvips caches decoded images; no image is requested twice here, and memory must not grow.

@@ -4,18 +4,23 @@ import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../datase
 import { selectImages } from '../images.js';
 import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
 import { classCounts, holdOut } from '../splits.js';
-import { channelsIn, type Geometry, geometryOf, usualGeometry } from './geometry.js';
+import {
+  channelsIn,
+  type Geometry,
+  geometryOf,
+  type PreprocessingName,
+  preprocessingNamed,
+  usualGeometry,
+} from './geometry.js';
 import { type FolderLayout, folderFiles, folderLayout, imagesOf, type SplitFolder } from './layout.js';
-import { FileList } from './listing.js';
-import { type PreprocessingName, preprocessingNamed } from './preprocessings.js';
-import { imagesBelow, isFolder, sizeOf } from './scan.js';
+import { FileList, imagesBelow, isFolder, sizeOf } from './listing.js';
 import { folderSource } from './source.js';
 
 /** Seed of the order of training images: always the same, so that cached results are found again. */
 export const ORDER_SEED = 0;
 
 export interface ImageFolderOptions {
-  /** By name (`preprocessings.ts`) or as numbers. */
+  /** By name (`geometry.ts`) or as numbers. */
   readonly preprocess: PreprocessingName | Preprocessing;
   /** Share of the images that become the test split, with every class's share; for a folder without splits. 0.2. */
   readonly testShare?: number;

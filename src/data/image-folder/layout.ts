@@ -3,18 +3,19 @@ import { InputError } from '../../errors.js';
 import { MOST_TEXT, readRegularSync } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
 import { names as imagenetNames, wnids } from '../imagenet/classes.js';
-import { compareText, type ListedFile } from './listing.js';
 import {
+  compareText,
   foldersIn,
   imagesBelow,
   imagesIn,
   isFile,
   isFolder,
+  type ListedFile,
   MACOSX,
   otherPicturesIn,
   scanClassFolders,
   sizeOf,
-} from './scan.js';
+} from './listing.js';
 
 /** The images of a split: class folders with the class of each, or images whose classes a table beside them says. */
 export interface SplitFolder {

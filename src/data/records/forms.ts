@@ -8,7 +8,7 @@ import { wholeNumber } from '../../json.js';
 import { exists, readTextIfThere, sha256, writeFileAtomic } from '../../store/files.js';
 import { readInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
-import { foldersIn, imagesIn, isFolder } from '../image-folder/scan.js';
+import { foldersIn, imagesIn, isFolder } from '../image-folder/listing.js';
 import { withoutExtras } from '../png.js';
 import { filesOf, imageBytes, type RecordFile, type RecordLayout, recordBytes, shapeOf } from './layout.js';
 import { BlockOfRecords, recordsOfPickle } from './python-batch.js';

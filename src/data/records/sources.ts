@@ -6,7 +6,7 @@ import type { Progress, ProgressTask } from '../../progress.js';
 import { asFileProblem, exists } from '../../store/files.js';
 import { assertInput } from '../../store/input.js';
 import type { Download } from '../dataset.js';
-import { foldersIn } from '../image-folder/scan.js';
+import { foldersIn } from '../image-folder/listing.js';
 import { convertForms, pickleOf } from './forms.js';
 import { fetchCommand, type RecordLayout, recordBytes } from './layout.js';
 import { packFromNpm } from './npm.js';

@@ -8,7 +8,7 @@ import { create } from 'tar';
 import { Budget } from '../../../src/budget.js';
 import { cifar10Layout } from '../../../src/data/cifar10.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
-import { findGroundTruths } from '../../../src/data/imagenet/ground-truth.js';
+import { findGroundTruths } from '../../../src/data/imagenet/layout.js';
 import { readMat } from '../../../src/data/imagenet/mat.js';
 import { readList, writeList } from '../../../src/data/imagenet/register.js';
 import type { RecordLayout } from '../../../src/data/records/layout.js';

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { decodeImage } from '../../../src/data/image-folder/decode.js';
-import { jpegHeader } from '../../../src/data/image-folder/jpeg-header.js';
+import { jpegHeader } from '../../../src/data/image-folder/fast-jpeg.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
 import { folderSource } from '../../../src/data/image-folder/source.js';
 import type { Reader } from '../fuzz.js';
