@@ -10,23 +10,9 @@ import { readInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
 import { foldersIn, imagesIn, isFolder } from '../image-folder/listing.js';
 import { withoutExtras } from '../png.js';
-import { filesOf, imageBytes, type RecordFile, type RecordLayout, recordBytes, shapeOf } from './layout.js';
-import { BlockOfRecords, recordsOfPickle } from './python-batch.js';
-
-/** The split of a dataset as somebody has it: found in a folder, it gives its records in blocks of some order. */
-interface Form {
-  readonly name: string;
-  readonly find: (
-    folder: string,
-    split: PublishedSplit,
-    layout: RecordLayout,
-  ) => Promise<readonly string[] | undefined>;
-  readonly blocks: (
-    found: readonly string[],
-    split: PublishedSplit,
-    layout: RecordLayout,
-  ) => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-}
+import { filesOf, type RecordFile, type RecordLayout, recordBytes, shapeOf } from './layout.js';
+import { sheets } from './npm.js';
+import { BlockOfRecords, type Form, planesOf, recordsOfPickle } from './python-batch.js';
 
 /** Name of the pickle that holds the images of a record file, in the archives for Python. */
 export const pickleOf = ({ name }: RecordFile): string => name.replace(/\.bin$/, '');
@@ -132,7 +118,7 @@ const idx: Form = {
   },
 };
 
-const forms = [pickles, parquet, pictures, idx];
+const forms = [sheets, pickles, parquet, pictures, idx];
 
 /** Bytes of an idx file: 0, 0, 8 for bytes, the number of axes, each axis as 32 bits, then the elements. */
 async function idxData(path: string, shape: readonly number[]): Promise<Uint8Array> {
@@ -244,9 +230,7 @@ async function pixelsOfPng(file: Uint8Array, path: string): Promise<Uint8Array> 
       `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: 32 x 32 of 3`,
     );
   }
-  const planes = new Uint8Array(imageBytes);
-  for (let i = 0; i < imageBytes; i++) planes[i] = data[(i % 1024) * 3 + Math.floor(i / 1024)]!;
-  return planes;
+  return planesOf(data);
 }
 
 /** The number at the beginning of a file's name. */

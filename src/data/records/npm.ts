@@ -2,10 +2,18 @@ import { execFile } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import sharp from 'sharp';
 import { InputError, messageOf } from '../../errors.js';
-import { hashFile } from '../../store/files.js';
+import { exists, hashFile, readJson } from '../../store/files.js';
+import { readInput } from '../../store/input.js';
+import type { PublishedSplit } from '../dataset.js';
+import { withoutExtras } from '../png.js';
+import { countOf, filesOf, imageBytes, type RecordFile, recordBytes } from './layout.js';
+import { BlockOfRecords, type Form, planesOf } from './python-batch.js';
 
 const run = promisify(execFile);
+
+const pixels = 32 * 32;
 
 /** A package to take from npm and the `dist.integrity` that its registry states for it. */
 export interface NpmPackage {
@@ -87,4 +95,68 @@ function summaryIn(stdout: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The label files of the npm package (the names are theirs): a JSON list of the labels of a whole split. */
+export const labelFiles: Readonly<Record<PublishedSplit, string>> = {
+  train: 'train_lables.json',
+  test: 'test_lables.json',
+};
+
+/** The PNG sheet that holds the images of a record file: one image per row, its 32 x 32 pixels in row-major order. */
+export function sheetOf(file: RecordFile): string {
+  return file.name.replace(/\.bin$/, '.png');
+}
+
+/** The npm package's sheets and label files. */
+export const sheets: Form = {
+  name: 'PNG sheets',
+  async find(folder, split, layout) {
+    if (layout.npm === undefined) return undefined;
+    const names = [labelFiles[split], ...filesOf(layout, split).map(sheetOf)];
+    const paths = names.map((name) => join(folder, name));
+    const there = await Promise.all(paths.map(exists));
+    return there.every(Boolean) ? paths : undefined;
+  },
+  async *blocks([labelFile = '', ...paths], split, layout) {
+    const labels = await readLabels(labelFile, countOf(layout, split), layout.classes.length);
+    let next = 0;
+    for (const [i, path] of paths.entries()) {
+      const { images } = filesOf(layout, split)[i]!;
+      const sheet = await readSheet(path, images);
+      const block = new BlockOfRecords(images, layout);
+      while (!block.isFull)
+        block.add([labels[next++]!], planesOf(sheet, (block.records.length * imageBytes) / recordBytes(layout)));
+      yield block.records;
+    }
+  },
+};
+
+/** @returns (images, 1024 pixels, 3 colours) bytes */
+async function readSheet(path: string, images: number): Promise<Uint8Array> {
+  const file = withoutExtras(await readInput(path));
+  const decode = async () =>
+    sharp(file, { limitInputPixels: pixels * images })
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+  const { data, info } = await decode().catch((error: unknown) => {
+    throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
+  });
+  if (info.width !== pixels || info.height !== images || info.channels !== 3) {
+    throw new InputError(
+      `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: ${pixels} x ${images} of 3`,
+    );
+  }
+  return data;
+}
+
+async function readLabels(path: string, count: number, classes: number): Promise<readonly number[]> {
+  const found = await readJson(path);
+  if (found === undefined) throw new InputError(`${path}: missing`);
+  const isLabel = (label: unknown): label is number =>
+    Number.isInteger(label) && (label as number) >= 0 && (label as number) < classes;
+  if (!Array.isArray(found) || found.length !== count || !found.every(isLabel)) {
+    throw new InputError(`${path}: not a list of ${count} labels, each 0 to ${classes - 1}`);
+  }
+  return found;
 }

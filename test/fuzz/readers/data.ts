@@ -11,9 +11,9 @@ import { FileList } from '../../../src/data/image-folder/listing.js';
 import { findGroundTruths } from '../../../src/data/imagenet/layout.js';
 import { readMat } from '../../../src/data/imagenet/mat.js';
 import { readList, writeList } from '../../../src/data/imagenet/register.js';
+import { convertForms } from '../../../src/data/records/forms.js';
 import type { RecordLayout } from '../../../src/data/records/layout.js';
 import { loadRecords } from '../../../src/data/records/load.js';
-import { convertSheets } from '../../../src/data/records/sheets.js';
 import { extractFiles } from '../../../src/data/records/sources.js';
 import { verifyRecords } from '../../../src/data/records/verify.js';
 import type { InputError } from '../../../src/errors.js';
@@ -42,7 +42,6 @@ const layout: RecordLayout = {
   npm: { archive: '', spec: '', integrity: '' },
   official: { archive: '', url: '', bytes: 0, sha256: '' },
 };
-const task = { update() {}, end() {} };
 
 async function tarFiles(): Promise<Buffer[]> {
   const folder = scratchFolder();
@@ -166,7 +165,7 @@ export const dataReaders: readonly Reader[] = [
       return async ([sheet, labels]: [Uint8Array, string]) => {
         for (const name of ['data_batch_1.png', 'test_batch.png']) await writeFile(join(folder, name), sheet);
         for (const name of ['train_lables.json', 'test_lables.json']) await writeFile(join(folder, name), labels);
-        await convertSheets(folder, folder, layout, task);
+        await convertForms([folder], folder, layout, () => {});
       };
     })(),
   },
