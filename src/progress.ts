@@ -21,3 +21,19 @@ export const silent: Progress = {
   warn() {},
   begin: () => ({ update() {}, end() {} }),
 };
+
+let columns = Number.POSITIVE_INFINITY;
+
+/** Columns of the terminal that text is being rendered for; no limit for files. */
+export const columnsLeft = (): number => columns;
+
+/** Renders text whose tables fit so many columns of a terminal. */
+export function withinColumns(most: number, render: () => string): string {
+  const before = columns;
+  columns = most;
+  try {
+    return render();
+  } finally {
+    columns = before;
+  }
+}

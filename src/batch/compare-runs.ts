@@ -1,8 +1,11 @@
 import { join, resolve } from 'node:path';
+import { parseCsv } from '../csv.js';
 import { InputError } from '../errors.js';
-import type { TableRow } from '../report/rows.js';
+import type { RowIntervals, TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
 import { exists, flatten, namesIn, readSealed } from '../store/files.js';
+import { readText } from '../store/input.js';
+import { searchMethods } from '../thresholds/names.js';
 
 /** A finished run of one or several seeds, read from its folder. */
 export interface ComparedRun {
@@ -14,6 +17,9 @@ export interface ComparedRun {
   readonly rows: readonly (readonly TableRow[])[];
   /** The rows of its table. */
   readonly table: readonly TableRow[];
+  /** Its title and the number of reported images, where its record has them. */
+  readonly title?: string | undefined;
+  readonly images?: number | undefined;
 }
 
 /** `record.json` of a run, or of a table of several seeds. */
@@ -27,6 +33,7 @@ export type RecordedRun = Partial<RunRecord> & { readonly runs?: readonly string
  */
 export async function openRun(nameOrPath: string, resultsRoot: string): Promise<ComparedRun> {
   const folder = await find(nameOrPath, resultsRoot);
+  if (!(await exists(join(folder, 'record.json')))) return runOfCsv(folder);
   const record = await readRecord(join(folder, 'record.json'));
   if (!Array.isArray(record.rows)) throw new InputError(`${folder}: no run; valid: a folder that dgate run made`);
   if (record.runs === undefined) return runOf(folder, record, [record]);
@@ -46,6 +53,54 @@ export async function readRecord(path: string): Promise<RecordedRun> {
   const stored = await readSealed(path);
   if (stored !== undefined && 'found' in stored) return stored.found as RecordedRun;
   throw new InputError(`${stored?.why ?? `${path}: missing`}; run it again`);
+}
+
+/** A run of which there is nothing but its table: what it rests on is not known. */
+async function runOfCsv(folder: string): Promise<ComparedRun> {
+  const where = join(folder, 'table.csv');
+  const rows = parseCsv(await readText(where), where).map((cells): TableRow => {
+    const number = (column: string): number | null => ((cells[column] ?? '') === '' ? null : Number(cells[column]));
+    const { model = '', search = '' } = cells;
+    const [drop, confidence] = [number('guaranteed_drop_fraction'), number('guarantee_confidence_fraction')];
+    const [budget, allowedDisagreement] = [number('budget_fraction'), number('allowed_disagreement_fraction')];
+    const of = cells['guarantee_of'] === 'agreement' ? ({ of: 'agreement' } as const) : {};
+    return {
+      model,
+      margin: number('margin_fraction'),
+      search: searchMethods.find((method) => method === search) ?? null,
+      ...(budget !== null && { budget }),
+      ...(allowedDisagreement !== null && { allowedDisagreement }),
+      guarantee: drop === null || confidence === null ? null : { drop, confidence, ...of, parts: [] },
+      thresholds: model === 'Original' ? [] : [[]],
+      accuracy: number('accuracy_fraction') ?? Number.NaN,
+      accuracyDrop: number('accuracy_drop_fraction') ?? Number.NaN,
+      flops: number('flops_per_image') ?? Number.NaN,
+      flopsReduction: number('flops_reduction_fraction') ?? Number.NaN,
+      speedMs: number('speed_ms'),
+      speedUp: number('speed_up_fraction'),
+      efficiency: number('efficiency_fraction'),
+      exits: Object.keys(cells).flatMap((column) => (/^exit\d+_fraction$/.test(column) ? (number(column) ?? []) : [])),
+      intervals: intervalsOf(number),
+      seeds: [0],
+      spread: null,
+      disagreement: number('disagreement_fraction') ?? Number.NaN,
+      worstClassDrop: number('worst_class_drop_fraction') ?? Number.NaN,
+    };
+  });
+  return { folder, basis: new Map(), seeds: [0], rows: [rows], table: rows };
+}
+
+/** Ends of the intervals in a row of `table.csv`. */
+function intervalsOf(number: (column: string) => number | null): RowIntervals | null {
+  const ends = (of: (end: string) => string) =>
+    [number(of('low')) ?? Number.NaN, number(of('high')) ?? Number.NaN] as const;
+  if (number('accuracy_low_fraction') === null) return null;
+  return {
+    accuracy: ends((end) => `accuracy_${end}_fraction`),
+    accuracyDrop: ends((end) => `accuracy_drop_${end}_fraction`),
+    flops: ends((end) => `flops_${end}_per_image`),
+    flopsReduction: ends((end) => `flops_reduction_${end}_fraction`),
+  };
 }
 
 /** A run of one seed or of several. @param table the record of the table of all seeds */
@@ -70,11 +125,14 @@ export function runOf(folder: string, table: RecordedRun, seeds: readonly Record
     seeds: seeds.flatMap((one) => one.seeds ?? []),
     rows: seeds.map((one) => one.rows ?? []),
     table: table.rows ?? [],
+    title: first?.definition?.title,
+    images: first?.splits?.test,
   };
 }
 
 async function find(nameOrPath: string, resultsRoot: string): Promise<string> {
-  const isRun = (folder: string): Promise<boolean> => exists(join(folder, 'record.json'));
+  const isRun = async (folder: string): Promise<boolean> =>
+    (await exists(join(folder, 'record.json'))) || (await exists(join(folder, 'table.csv')));
   const below = join(resultsRoot, nameOrPath);
   for (const folder of [resolve(nameOrPath), below]) if (await isRun(folder)) return folder;
   const runsIn = async (folder: string): Promise<string[]> => {

@@ -28,6 +28,8 @@ export interface Comparison {
   readonly a: string;
   readonly b: string;
   readonly basis: readonly BasisDifference[];
+  /** There where one of them is nothing but its `table.csv`. */
+  readonly basisUnknown?: true;
   readonly results: readonly ResultDifference[];
   /** Rows that are equal in both runs. */
   readonly equalRows: number;
@@ -47,7 +49,9 @@ const quantities: readonly (readonly [name: string, of: (row: TableRow) => numbe
 
 /** The differences between two runs: in definition, data and code, and in the results. */
 export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
-  const paths = [...new Set([...a.basis.keys(), ...b.basis.keys()])];
+  // Of a run that is nothing but its table, what it rests on is not known.
+  const isKnown = a.basis.size > 0 && b.basis.size > 0;
+  const paths = isKnown ? [...new Set([...a.basis.keys(), ...b.basis.keys()])] : [];
   const basis = paths.flatMap((path): BasisDifference[] => {
     const [one, two] = [a.basis.get(path) ?? null, b.basis.get(path) ?? null];
     return one === two ? [] : [{ path, a: one, b: two }];
@@ -76,6 +80,7 @@ export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
     a: a.folder,
     b: b.folder,
     basis,
+    ...(!isKnown && { basisUnknown: true as const }),
     results,
     equalRows: names.filter((name) => !differing.has(name)).length,
     ...(isSpread && { intervals: isPaired ? ('paired' as const) : ('independent' as const) }),

@@ -1,13 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { download } from '../checkpoints/fetch.js';
 import { paperAnalyses } from '../paper/index.js';
 import { projectRoot } from '../project.js';
 import type { AnalysisContext } from '../run/analyses.js';
+import { contextIn } from '../run/context.js';
 import { type CodeModules, changedSince } from '../store/code.js';
 import { readJson } from '../store/files.js';
-import { ensureFolder, Store } from '../store/store.js';
+import { ensureFolder } from '../store/store.js';
 import { cacheFolder, type GlobalOptions, resultsFolder } from './command.js';
 import { consoleProgress } from './progress.js';
 
@@ -18,18 +18,7 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
   const progress = consoleProgress();
   const stale = await staleBuild();
   if (stale !== undefined) progress.warn(stale);
-  return {
-    store: new Store(join(cache, 'results')),
-    dataRoot: join(cache, 'data'),
-    modelsRoot: join(cache, 'models'),
-    resultsRoot: resultsFolder(options),
-    analyses: paperAnalyses,
-    progress,
-    // Datasets are downloaded by the same code as checkpoints.
-    download: async ({ url, to, bytes, sha256 }) => {
-      await download({ urls: [url], to, sizeBytes: bytes, sha256, progress });
-    },
-  };
+  return { ...contextIn(cache, resultsFolder(options), progress), analyses: paperAnalyses };
 }
 
 /**

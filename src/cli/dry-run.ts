@@ -38,7 +38,7 @@ export async function dryRun(options: RunOptions, overrides: readonly Override[]
     }
   }
   if (options.json) printJson(runs);
-  else print(runs.map(render).join('\n'));
+  else print(() => runs.map(render).join('\n'));
 }
 
 /** Stages, with the measured time of extractions that nothing in the cache resembles. A stage counts for its first run only. */

@@ -31,7 +31,7 @@ export async function inspectModel({ file, logits, inputSize: text, json }: Insp
   const about = aboutOf((await readUserFile(file)).model, file);
   if (about !== undefined) {
     if (json) printJson(about);
-    else print(renderExport(file, about));
+    else print(() => renderExport(file, about));
     return;
   }
   const options = { logits, inputSize };
@@ -39,7 +39,7 @@ export async function inspectModel({ file, logits, inputSize: text, json }: Insp
   const { graph, cuts } = await inspectFile(file, options);
   const document = inspection(file, graph, cuts, exits);
   if (json) printJson(document);
-  else print(renderInspection(document));
+  else print(() => renderInspection(document));
 }
 
 /** The exits of a file of `dgate export`, as it says itself. */

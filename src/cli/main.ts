@@ -20,10 +20,11 @@ import { rerunCommand } from './commands/rerun.js';
 import { runCommand } from './commands/run.js';
 import { runsCommand } from './commands/runs.js';
 import { submitCommand, taskCommand } from './commands/submit.js';
+import { tableCommand } from './commands/table.js';
 import { timeCommand } from './commands/time.js';
 import { trainCommand } from './commands/train.js';
-import { textOption } from './options.js';
-import { reportFailure, say } from './output.js';
+import { flag, textOption } from './options.js';
+import { reportFailure, say, setWide } from './output.js';
 
 /**
  * Runs the command line.
@@ -71,6 +72,8 @@ function parser(args: readonly string[]) {
       global: true,
       defaultDescription: '.cache',
     })
+    .option('wide', { ...flag('all columns of tables, however narrow the terminal'), global: true })
+    .middleware(({ wide }) => setWide(wide))
     .option('results', { ...textOption('folder of tables'), global: true, defaultDescription: 'results' })
     .example('$0 run resnet56', 'the whole pipeline on a pretrained ResNet-56')
     .example('$0 flops resnet101-cifar10', 'what a network costs, stage by stage')
@@ -96,6 +99,7 @@ const commands: readonly Command[] = [
   runsCommand,
   rerunCommand,
   compareCommand,
+  tableCommand,
   submitCommand,
   taskCommand,
   frontierCommand,
@@ -124,7 +128,7 @@ const wordings = {
 };
 
 /** Options that may be given several times. */
-const lists = ['filter', 'scores', '_', 'experiment', 'set', 'image', 'sbatch', 'only'];
+const lists = ['run', 'filter', 'scores', '_', 'experiment', 'set', 'image', 'sbatch', 'only'];
 
 function assertGivenOnce(options: Record<string, unknown>): true {
   const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));

@@ -156,7 +156,7 @@ export async function describeModel(options: { readonly file: string; readonly j
   }
   if (fits.length > 0) facts.push(`fits ${fits.join(', ')}`);
   facts.push(...Object.entries(metadata).map(([key, value]) => visible(`${key}: ${value}`)));
-  print(`${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}`);
+  print(() => `${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}`);
 }
 
 interface EvalOptions extends GlobalOptions, WeightsChoice {

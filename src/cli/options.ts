@@ -66,7 +66,12 @@ export const experimentOptions = {
   'dry-run': flag('only print what would be computed and why, with time and disk space'),
 } as const;
 
-export type RunOptions = GlobalOptions & Given<typeof experimentOptions> & { readonly experiment: readonly string[] };
+export type RunOptions = GlobalOptions &
+  Given<typeof experimentOptions> & {
+    readonly experiment: readonly string[];
+    /** `--log-images` of `dgate run`. */
+    readonly logImages?: boolean | undefined;
+  };
 
 /** Options of `dgate check`. */
 export const checkOptions = {

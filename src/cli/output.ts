@@ -1,16 +1,33 @@
 import { asSystemProblem } from '../errors.js';
 import { jsonText, visibleLines } from '../escape.js';
+import { withinColumns } from '../progress.js';
 import { version } from '../project.js';
 
-/** Results, on stdout: text of one or more lines; a missing last line break is added. */
-export function print(text: string): void {
+let isWide = false;
+
+/** Whether tables have all their columns, however wide the terminal (`--wide`). */
+export const setWide = (wide: boolean): void => {
+  isWide = wide;
+};
+
+/**
+ * Results, on stdout: text of one or more lines; a missing last line break is added.
+ *
+ * @param of the text, or what renders it: its tables then leave out the columns for which the terminal has no room
+ */
+export function print(of: string | (() => string)): void {
+  const room = process.stdout.isTTY && !isWide ? process.stdout.columns : Number.POSITIVE_INFINITY;
+  const text = typeof of === 'string' ? of : withinColumns(room, of);
   process.stdout.write(visibleLines(text.endsWith('\n') ? text : `${text}\n`));
 }
 
 /** Results of `--json`, on stdout. */
 export function printJson(document: unknown): void {
-  process.stdout.write(`${jsonText(document)}\n`);
+  process.stdout.write(`${jsonText(Array.isArray(document) ? document : versioned(document as object))}\n`);
 }
+
+/** A document with the version of its form (docs/json.md), which grows where a field changes its meaning or goes. */
+export const versioned = <T extends object>(document: T) => ({ version: 1, ...document });
 
 /** All other output, on stderr: progress, warnings, errors. */
 export function say(text: string): void {

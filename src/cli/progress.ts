@@ -7,6 +7,8 @@ import { say } from './output.js';
 /** Least time between two lines of progress without a terminal. */
 const LOG_INTERVAL_MS = 10_000;
 const REDRAW_INTERVAL_MS = 100;
+/** The time over which the pace is measured. */
+const PACE_MS = 60_000;
 
 /** Progress on stderr: a spinner on a terminal, otherwise a line every ten seconds (logs of batch runs). */
 export function consoleProgress(now: () => number = () => performance.now()): Progress {
@@ -18,6 +20,8 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
     begin(label, total, unit): ProgressTask {
       const started = now();
       let shown = started;
+      // When how much was done within the last minute: the pace that tells the time left.
+      const marks: [time: number, done: number][] = [[started, 0]];
       // Discarding typed input would put the terminal into raw mode, in which Ctrl-C is a character, not a signal.
       const spinner: Ora | undefined = interactive
         ? ora({ stream: process.stderr, text: visible(label), discardStdin: false }).start()
@@ -28,8 +32,12 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
           if (!spinner && total > 0 && done >= total) return; // `end` writes a line at once
           if (time - shown < (spinner ? REDRAW_INTERVAL_MS : LOG_INTERVAL_MS)) return;
           shown = time;
-          const text = describeProgress(label, done, total, unit, (time - started) / 1000, detail);
-          if (spinner) spinner.text = visible(text);
+          while (marks.length > 1 && time - marks[1]![0] >= PACE_MS) marks.shift();
+          const [from, before] = marks[0]!;
+          marks.push([time, done]);
+          const text = visible(describeProgress(label, done, total, unit, (time - from) / 1000, detail, before));
+          const most = (process.stderr.columns ?? 80) - 3; // beside the spinner
+          if (spinner) spinner.text = text.length > most ? `${text.slice(0, most - 1)}…` : text;
           else line(text);
         },
         end(message) {
@@ -42,7 +50,7 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
   };
 }
 
-/** `features: 2,048 of 10,000 images (20 %), 410 images/s, 19 s left` */
+/** `features: 2,048 of 10,000 images (20 %), 410 images/s, 19 s left`. @param before done `seconds` ago: what the pace is measured from */
 export function describeProgress(
   label: string,
   done: number,
@@ -50,8 +58,9 @@ export function describeProgress(
   unit: string,
   seconds: number,
   detail?: string,
+  before = 0,
 ): string {
-  const rate = done / Math.max(seconds, 1e-9);
+  const rate = (done - before) / Math.max(seconds, 1e-9);
   const number = (value: number): string => counted(Math.round(value));
   const speed = rate >= 10 ? number(rate) : rate.toPrecision(2);
   const parts =
@@ -59,7 +68,7 @@ export function describeProgress(
       ? [
           `${label}: ${number(done)} of ${number(total)} ${unit} (${Math.floor((100 * done) / total)} %)`,
           `${speed} ${unit}/s`,
-          done > 0 ? `${duration((total - done) / rate)} left` : 'time left unknown',
+          rate > 0 ? `${duration((total - done) / rate)} left` : 'time left unknown',
         ]
       : [`${label}: ${number(done)} ${unit}`, `${speed} ${unit}/s`];
   return [...parts, ...(detail === undefined ? [] : [detail])].join(', ');

@@ -28,7 +28,7 @@ import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import type { RunOptions } from './options.js';
-import { print, printJson, reportFailure } from './output.js';
+import { print, printJson, reportFailure, versioned } from './output.js';
 import { duration } from './progress.js';
 
 /** An experiment that could not be run, in `--json`. */
@@ -67,7 +67,7 @@ export interface Finished {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-interface OneRun extends Pick<RunOptions, 'preset' | 'json'> {
+interface OneRun extends Pick<RunOptions, 'preset' | 'json' | 'logImages'> {
   /** Prints nothing. */
   readonly quiet?: boolean;
   readonly isOneOfSeveral?: boolean;
@@ -84,7 +84,7 @@ async function runOne(context: AnalysisContext, named: Named, options: OneRun): 
   const { title } = named.experiment;
   const folders = runs.map((run) => run.folder);
   const folder = await writeSeeds(document, title, folders, context.resultsRoot);
-  if (!options.json) print(renderSeeds(document, title));
+  if (!options.json) print(() => renderSeeds(document, title));
   context.progress.note(`written to ${folder}: table.csv, table.txt, record.json`);
   return { document, folder, versions: runs[0]!.versions };
 }
@@ -95,13 +95,13 @@ export async function runSeed(
   { experiment, command }: Named,
   options: OneRun,
 ): Promise<Finished> {
-  const { preset, json, quiet = json, isOneOfSeveral = false } = options;
+  const { preset, json, logImages, quiet = json, isOneOfSeveral = false } = options;
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
   const warn = (message: string): void => context.progress.warn(message);
-  const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn });
+  const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn, logImages });
   // The summary of several experiments ends with their verdicts.
-  if (!quiet) print(renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
-  context.progress.note(`written to ${folder}: ${runFiles(outcome).join(', ')}`);
+  if (!quiet) print(() => renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
+  context.progress.note(`written to ${folder}: ${runFiles(outcome, logImages).join(', ')}`);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
 
@@ -132,8 +132,8 @@ async function runSeveral(context: AnalysisContext, several: readonly Named[], o
       results.push({ state: 'failed', ...about(), problem, claims: await uncheckedClaims(name, problem) });
     }
   }
-  if (options.json) printJson(documents);
-  else print(renderSummary(results, context.resultsRoot));
+  if (options.json) printJson(documents.map(versioned));
+  else print(() => renderSummary(results, context.resultsRoot));
   if (options.experiment.includes('all')) await writeReadme(context, results, versions, options);
   if (results.some(({ state }) => state === 'failed')) process.exitCode = 1;
 }
@@ -171,7 +171,7 @@ export function commandLine(
   experiments: readonly string[],
   options: Omit<RunOptions, 'experiment' | 'json' | 'dryRun'>,
 ): string {
-  const { preset, checkpoint, key, ignore, engine, seed, seeds, trainImages, testImages, set } = options;
+  const { preset, checkpoint, key, ignore, engine, seed, seeds, trainImages, testImages, set, logImages } = options;
   const named = {
     preset,
     checkpoint,
@@ -186,6 +186,7 @@ export function commandLine(
   const given = Object.entries(named).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
+  if (logImages) given.push('--log-images');
   const words = ['dgate', 'run', ...experiments, ...given, ...set.flatMap((setting) => ['--set', setting])];
   return words.map(shellWord).join(' ');
 }

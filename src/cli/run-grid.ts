@@ -18,7 +18,7 @@ import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import type { RunOptions } from './options.js';
-import { print, printJson, reportFailure } from './output.js';
+import { print, printJson, reportFailure, versioned } from './output.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
 /** One combination of a grid: an experiment, and the settings that differ between combinations. */
@@ -61,7 +61,7 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
   for (const { name, cells } of planned) grids.push(await runGrid(context, name, cells, options));
   if (options.json) {
     const documents = grids.map(({ command: _, ...grid }) => grid);
-    printJson(documents.length === 1 ? documents[0] : documents);
+    printJson(documents.length === 1 ? documents[0] : documents.map(versioned));
   }
   if (grids.some((grid) => grid.combinations.some(({ state }) => state === 'failed'))) process.exitCode = 1;
 }
@@ -83,7 +83,7 @@ async function runGrid(
   }
   const grid: Grid = { experiment, title, preset, command: commandLine([name], options), combinations: results };
   await writeGrid(grid, folder, context.resultsRoot);
-  if (!options.json) print(renderGrid(grid));
+  if (!options.json) print(() => renderGrid(grid));
   context.progress.note(`written to ${folder}: grid.csv, grid.txt, record.json`);
   return grid;
 }

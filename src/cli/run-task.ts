@@ -95,10 +95,10 @@ async function makeTable(context: AnalysisContext, submission: Submission, task:
   if (results.length > 1) {
     const grid: Grid = { experiment, title, preset, command, combinations: results };
     await writeGrid(grid, gridFolder(grid, cells, context.resultsRoot), context.resultsRoot);
-    print(renderGrid(grid));
+    print(() => renderGrid(grid));
   } else if (only?.state === 'done') {
     await writeSeeds(only.document, title, only.folders, context.resultsRoot);
-    print(renderSeeds(only.document, title));
+    print(() => renderSeeds(only.document, title));
   }
   if (failed.length > 0) throw new InputError(`${failed.length} of ${results.length} missing: ${failed.join('; ')}`);
 }

@@ -29,6 +29,8 @@ export interface ImageSource extends ImageShape {
    * Content id for cache keys, in hex: equal if images, labels and order are equal, from any source.
    */
   readonly sha256: string;
+  /** Of each image in the published split that it comes from; absent where all are there in its order. */
+  readonly positions?: Int32Array;
   /**
    * Images in the batches read so far that could not be decoded: the problem, by position. Their pixels are zeros, and their
    * results must not be used. Absent if images cannot be damaged.

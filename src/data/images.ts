@@ -53,6 +53,7 @@ export function selectImages(source: ImageSource, indices: Int32Array): ImageSou
     classes: source.classes,
     ...(source.classIds && { classIds: source.classIds }),
     count: chosen.length,
+    positions: chosen.map((index) => source.positions?.[index] ?? index),
     labels: chosen.map((_, i) => source.labels[checkedIndex(chosen, i, source.count)]!),
     sha256: sha256(canonicalJson({ source: source.sha256, chosen: sha256(new Uint8Array(chosen.buffer)) })),
     ...(source.unreadable && { unreadable }),

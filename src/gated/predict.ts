@@ -32,38 +32,72 @@ export interface Predictions {
   readonly predictions: readonly Prediction[];
 }
 
+/** A file of `dgate export`, opened: images go through it one by one. */
+export interface Predictor {
+  readonly classes: readonly string[];
+  /** Of its gates. */
+  readonly thresholds: readonly number[];
+  /**
+   * @param images paths of image files
+   * @param thresholds the file's own if absent
+   * @throws InputError naming everything that cannot be read
+   */
+  predict(images: readonly string[], thresholds?: readonly number[]): Promise<Predictions>;
+  close(): Promise<void>;
+}
+
 /**
- * Runs images through a file of `dgate export`, one by one. Nothing but that file and the images is read, and ONNX Runtime
- * opens the file in a process of its own: it may come from anywhere.
+ * Opens a file of `dgate export`. Nothing else is read, and ONNX Runtime opens it in a process of its own: it may come from
+ * anywhere.
  *
- * @param thresholds the file's own if absent
- * @throws InputError naming everything that cannot be read
+ * @throws InputError where it cannot be read or is none
  */
+export async function openPredictor(model: string): Promise<Predictor> {
+  const bytes = await readInput(model);
+  const runtime = new IsolatedRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while images are decoded
+  let loaded: LoadedFile | undefined;
+  try {
+    const file = readGatedFile(bytes, model);
+    const { about } = file;
+    return {
+      classes: about.classes,
+      thresholds: about.thresholds,
+      close: () => runtime.end(),
+      async predict(images, thresholds = about.thresholds) {
+        const gates = about.gates.length;
+        if (thresholds.length !== gates) {
+          const given = `${thresholds.length} given; valid: ${gates}, one for each gate of ${model}`;
+          throw new InputError(`--thresholds: ${given}`);
+        }
+        const decoded = await decodeAll(images, about);
+        if (loaded === undefined && decoded.length > 0) {
+          loaded = await loadGatedFile(file, model, (graph, options) => runtime.open(graph, model, options));
+          await loaded.run(decoded[0]!.pixels, 1, thresholds); // the first run allocates
+        }
+        const predictions: Prediction[] = [];
+        for (const image of decoded) predictions.push(await predictOne(loaded!, image, about, thresholds));
+        const { width, height } = about.preprocessing;
+        const shown = thresholds.map((value) => (Number.isFinite(value) ? value : null));
+        return { model, exits: gates + 1, thresholds: shown, input: { width, height }, predictions };
+      },
+    };
+  } catch (error) {
+    await runtime.end();
+    throw error;
+  }
+}
+
+/** Runs images through a file of `dgate export`, one by one. @throws InputError naming everything that cannot be read */
 export async function predict(
   model: string,
   images: readonly string[],
   thresholds?: readonly number[],
 ): Promise<Predictions> {
-  const bytes = await readInput(model);
-  const runtime = new IsolatedRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while the images are decoded
+  const predictor = await openPredictor(model);
   try {
-    const file = readGatedFile(bytes, model);
-    const { about } = file;
-    const gates = about.gates.length;
-    if (thresholds !== undefined && thresholds.length !== gates) {
-      throw new InputError(`--thresholds: ${thresholds.length} given; valid: ${gates}, one for each gate of ${model}`);
-    }
-    const applied = thresholds ?? about.thresholds;
-    const decoded = await decodeAll(images, about);
-    const loaded = await loadGatedFile(file, model, (graph, options) => runtime.open(graph, model, options));
-    await loaded.run(decoded[0]!.pixels, 1, applied); // the first run allocates
-    const predictions: Prediction[] = [];
-    for (const image of decoded) predictions.push(await predictOne(loaded, image, about, applied));
-    const { width, height } = about.preprocessing;
-    const shown = applied.map((value) => (Number.isFinite(value) ? value : null));
-    return { model, exits: gates + 1, thresholds: shown, input: { width, height }, predictions };
+    return await predictor.predict(images, thresholds);
   } finally {
-    await runtime.end();
+    await predictor.close();
   }
 }
 

@@ -93,8 +93,8 @@ interface RowGuarantee {
   readonly of?: 'agreement';
   /** How it was tested, unless by the exact test. */
   readonly method?: GuaranteeMethod;
-  /** Per part: whether open gates could be certified (otherwise all are closed), the p-value and the testing images. */
-  readonly parts: readonly { readonly open: boolean; readonly pValue: number; readonly testedOn: number }[];
+  /** Per part: whether open gates could be certified (otherwise all are closed), the p-value (null without a test), testing images. */
+  readonly parts: readonly { readonly open: boolean; readonly pValue: number | null; readonly testedOn: number }[];
 }
 
 /** Lowest and highest value over the seeds, and the standard deviation (n - 1). */

@@ -1,8 +1,10 @@
+import { join } from 'node:path';
+import { download } from '../checkpoints/fetch.js';
 import type { Dataset, Download } from '../data/dataset.js';
 import type { Engine } from '../engines/engine.js';
 import { createEngine, type EngineEntry, engineNamed } from '../engines/registry.js';
 import type { Progress } from '../progress.js';
-import type { Store } from '../store/store.js';
+import { Store } from '../store/store.js';
 
 /** What every stage of a run needs from its surroundings. */
 export interface RunContext {
@@ -16,6 +18,20 @@ export interface RunContext {
   readonly resultsRoot: string;
   readonly progress: Progress;
   readonly download: Download;
+}
+
+/** The surroundings of a run: what is fetched and computed lies in `cache`, tables in `resultsRoot`. */
+export function contextIn(cache: string, resultsRoot: string, progress: Progress): RunContext {
+  return {
+    store: new Store(join(cache, 'results')),
+    dataRoot: join(cache, 'data'),
+    modelsRoot: join(cache, 'models'),
+    resultsRoot,
+    progress,
+    download: async ({ url, to, bytes, sha256 }) => {
+      await download({ urls: [url], to, sizeBytes: bytes, sha256, progress });
+    },
+  };
 }
 
 /** An engine that is loaded when a stage first needs it: a run that finds all in the cache loads none. */

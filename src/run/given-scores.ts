@@ -6,7 +6,7 @@ import { InputError } from '../errors.js';
 import type { ScoresChoice } from '../experiment/own-network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { type ConfidenceKind, type Decisions, decide } from '../gates/confidence.js';
-import { type AnyNetwork, flopsOf, type OnnxNetwork } from '../networks/onnx.js';
+import { type AnyNetwork, flopsOf, type GatePlace, type OnnxNetwork } from '../networks/onnx.js';
 import { sha256 } from '../store/files.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { NetworkSource } from './source.js';
@@ -207,12 +207,16 @@ export async function scoresPlan({ thresholds }: Experiment, choice: ScoresChoic
   };
   // What an exit costs without the ones before it is not in the file: at most what it costs with them.
   const costsOf = (gates: readonly number[]): ExitCosts => [...gates.map((gate) => costs[gate]!), costs.at(-1)!];
+  const exits = costs.map((_, i) => {
+    const place: GatePlace = { stage: i + 1, pooling: { kind: 'gap' } };
+    return { network: 0, ...(i < costs.length - 1 && { place }) };
+  });
   const given: GivenScores = { test, ...(heldOut && { heldOut }) };
   return {
     network,
     given,
     places: [],
-    exits: costs.map(() => ({ network: 0 })),
+    exits,
     flops: flopsOf(network),
     costs,
     costsOf,
@@ -226,7 +230,7 @@ export function scoresSource(network: AnyNetwork, { test, heldOut }: GivenScores
       new InputError(`${test.path}: scores only, no ${what}; valid: the network as onnxNetwork('model.onnx')`),
     );
   const classes = Array.from({ length: test.classes }, (_, i) => String(i));
-  const input = { channels: 1, height: 1, width: 1 };
+  const input = { channels: 0, height: 0, width: 0 };
   const imagesOf = ({ scores: { labels, count }, sha256 }: ScoresFile): ImageSource => {
     return { ...input, count, classes, labels, sha256, batch: none('images to read') };
   };

@@ -8,7 +8,7 @@ import type { EngineDescription } from '../timing/machine.js';
 import type { TimingRecord } from '../timing/record.js';
 import type { Judge } from './analyses.js';
 import type { LazyEngine } from './context.js';
-import type { Row } from './search.js';
+import type { Part, Row } from './search.js';
 import type { NetworkSource } from './source.js';
 import type { TrainedPlace } from './train.js';
 
@@ -43,8 +43,8 @@ export interface RunOutcome {
   readonly seconds: Readonly<Record<string, number>>;
   /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
-  /** The reported images and their scores, for the page on which a reader moves the thresholds. */
-  readonly reported?: { readonly images: ImageSource; readonly scores: Scores };
+  /** The reported images, their scores, and which of them each part's thresholds belong to. */
+  readonly reported?: { readonly images: ImageSource; readonly scores: Scores; readonly parts: readonly Part[] };
   /** The timed evaluation that the speeds of the table come from. */
   readonly timing?: TimingRecord;
 }

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { csvOf } from '../csv.js';
 import { visible } from '../escape.js';
 import { isScores } from '../experiment/cascade.js';
 import type { ScoresChoice } from '../experiment/own-network.js';
@@ -15,6 +16,7 @@ import { renderPng } from '../report/sheets.js';
 import { renderTable, tableCells } from '../report/table.js';
 import { readableJson, readSealed, writeFileAtomic, writeSealed } from '../store/files.js';
 import { sweep } from '../store/lock.js';
+import { exitOf } from '../thresholds/evaluate.js';
 import { runFolder } from './identity.js';
 import type { RunOutcome } from './outcome.js';
 import { membersOf } from './plan.js';
@@ -167,7 +169,7 @@ function leftOutFacts({ leftOut }: RunOutcome): [name: string, value: string][] 
 }
 
 /** Names of the files that a run writes, what people open first. */
-export function runFiles({ findings }: RunOutcome): string[] {
+export function runFiles({ findings }: RunOutcome, logImages = false): string[] {
   const names = [
     'report.html',
     'table.csv',
@@ -175,6 +177,7 @@ export function runFiles({ findings }: RunOutcome): string[] {
     ...findings.tables.map(({ name }) => `${name}.csv`),
     ...findings.figures.map(({ name }) => `${name}.svg`),
     ...findings.sheets.map(({ name }) => `${name}.png`),
+    ...(logImages ? ['images.csv'] : []),
     'record.json',
   ];
   const wrong = names.find((name, i) => !/^[\w-]+\.\w+$/.test(name) || names.indexOf(name) !== i);
@@ -185,6 +188,8 @@ export function runFiles({ findings }: RunOutcome): string[] {
 export interface WriteOptions {
   /** What gives the same run again; by default its name and preset. */
   readonly command?: string;
+  /** Whether to write what happened to each image, `images.csv`. */
+  readonly logImages?: boolean | undefined;
   /** Told of what is doubtful in a figure. */
   readonly warn?: (message: string) => void;
 }
@@ -204,8 +209,8 @@ export async function writeRun(
 ): Promise<string> {
   const { experiment, findings } = outcome;
   const folder = runFolder(outcome, preset, resultsRoot);
-  const files = runFiles(outcome);
-  const { command = `dgate run ${experiment.name} --preset ${preset}`, warn } = options;
+  const { command = `dgate run ${experiment.name} --preset ${preset}`, warn, logImages = false } = options;
+  const files = runFiles(outcome, logImages);
   const record = runRecord(outcome, preset, command, files);
   const before = await readSealed(join(folder, 'record.json'));
   const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
@@ -214,6 +219,7 @@ export async function writeRun(
   await write('table.csv', renderCsv(record.rows));
   await write('table.txt', `${renderRun(outcome, preset)}\n`);
   for (const table of findings.tables) await write(`${table.name}.csv`, renderFindingCsv(table));
+  if (logImages) await write('images.csv', imagesCsv(outcome));
   const figures = [];
   for (const figure of findings.figures) {
     const svg = await renderSvg(figure, warn);
@@ -236,15 +242,51 @@ export async function writeRun(
   return folder;
 }
 
+/**
+ * What happened to each reported image: its position in its split, its class, class and confidence of each exit (the last
+ * decides by its class alone), then for each row of the table the exit taken and whether the answer was right. Classes and
+ * verdicts of unlabelled images are left open.
+ */
+function imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): string {
+  const { images, scores, parts } = reported!;
+  const last = exitCosts.length;
+  const partOf = new Int32Array(scores.count);
+  for (const [part, { evaluation }] of parts.entries()) for (const image of evaluation.images) partOf[image] = part;
+  const columns = [
+    ...['position', 'label'],
+    ...scores.classes.flatMap((_, i) => [`exit${i + 1}_class`, `exit${i + 1}_confidence`]),
+    `exit${last}_class`,
+    ...rows.flatMap((_, i) => [`row${i + 1}_exit`, `row${i + 1}_right`]),
+  ];
+  const records = Array.from({ length: scores.count }, (_, image) => {
+    const answers = [...scores.classes, scores.original].map((of) => of[image]!);
+    const label = experiment.unlabelled === undefined ? scores.labels[image]! : null;
+    return [
+      images.positions?.[image] ?? image,
+      label,
+      ...scores.confidences.flatMap((of, i) => [answers[i], of[image]]),
+      answers.at(-1),
+      ...rows.flatMap(({ thresholds }) => {
+        const exit = exitOf(scores, thresholds[partOf[image]!]!, image);
+        return [exit + 1, label === null ? null : String(answers[exit] === label)];
+      }),
+    ];
+  });
+  return csvOf([columns, ...records]);
+}
+
 /** What lets a reader of the page move the thresholds; where there are rows to start from. */
 async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page['explorer']> {
   const { experiment, reported, rows, exitCosts, original, source } = outcome;
-  if (reported === undefined || rows.length === 0) return undefined;
+  // The page's script counts right answers.
+  if (reported === undefined || rows.length === 0 || experiment.unlabelled !== undefined) return undefined;
   const sources = [...(source.earlier ?? []), source];
-  const exits = membersOf(experiment).flatMap(({ gates }, i) => {
-    const name = sources.length === 1 ? '' : sources[i]!.network.name;
-    return [...gates.after.map((_, gate) => `${name} gate ${gate + 1}`.trim()), name || 'last exit'];
-  });
+  const exits = isScores(experiment.network)
+    ? exitCosts.map((_, i) => `exit ${i + 1}`)
+    : membersOf(experiment).flatMap(({ gates }, i) => {
+        const name = sources.length === 1 ? '' : sources[i]!.network.name;
+        return [...gates.after.map((_, gate) => `${name} gate ${gate + 1}`.trim()), name || 'last exit'];
+      });
   const data = await explorerData(reported.scores, reported.images, {
     exits,
     costs: exitCosts,

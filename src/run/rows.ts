@@ -95,7 +95,9 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
 }
 
 function guaranteeOf({ drop, confidence, of, method, parts }: NonNullable<Row['guarantee']>): TableRow['guarantee'] {
-  const shown = parts.map(({ open, pValue, testedOn }) => ({ open, pValue, testedOn }));
+  const shown = parts.map(({ open, pValue, testedOn }) => {
+    return { open, pValue: Number.isNaN(pValue) ? null : pValue, testedOn };
+  });
   const more = { ...(of === 'agreement' && { of }), ...(method !== 'exact' && { method }) };
   return { drop, confidence, ...more, parts: shown };
 }

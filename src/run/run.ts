@@ -46,8 +46,8 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   const scores = await stages.score(gates, experiment.gates.confidence);
 
   // Thresholds chosen on validation images, rows reported on the others.
+  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
   const rows = await stages.timed('search', () => {
-    const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
     const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
     return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops);
   });
@@ -91,8 +91,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     extractedOn: origins.at(-1)?.engine,
     imageHashes: stages.imageHashes,
     seconds: stages.seconds,
-    // The page's script counts right answers.
-    ...(experiment.unlabelled === undefined && { reported: { images: images.test, scores: scores.test } }),
+    reported: { images: images.test, scores: scores.test, parts },
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),

@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { compareRuns } from '../../src/batch/compare.js';
 import { openRun } from '../../src/batch/compare-runs.js';
-import { renderComparison } from '../../src/cli/comparison.js';
+import { captioned, comparisonCsv, comparisonText, renderComparison } from '../../src/cli/comparison.js';
 import { InputError } from '../../src/errors.js';
 import { pairedInterval } from '../../src/statistics/intervals.js';
 import { writeSealed } from '../../src/store/files.js';
@@ -103,6 +104,63 @@ describe('dgate compare', () => {
     await mkdir(join(results, 'baseline')); // no run: not offered
     expect(await problem('nobody')).to.match(/^nobody: no run; valid: .*; runs there: mine, other$/);
     expect(await problem('mine')).to.match(/^mine: 8 runs; valid: mine\/smoke-a0, /);
+  });
+
+  it('compares several with the first, row by row, in one table', async () => {
+    const runs = await Promise.all(
+      ['mine/smoke-a0', 'mine/smoke-b0', 'mine/smoke-b1'].map((name) => openRun(name, results)),
+    );
+    const comparisons = runs.slice(1).map((other) => compareRuns(runs[0]!, other));
+    const lines = comparisonText(comparisons, results, 'markdown').split('\n');
+    expect(lines[0]).to.equal('A: mine/smoke-a0, B: mine/smoke-b0, C: mine/smoke-b1');
+    expect(lines).to.include('| definition.gates.loss | hinge | cross-entropy | cross-entropy |');
+    expect(lines).to.include('| margin 0.01, joint | accuracy (%) | 80.00 | 83.00 (+3.00) | 84.00 (+4.00) |');
+    const csv = comparisonCsv(comparisons).split('\n');
+    expect(csv[0]).to.match(/^b_run,kind,/);
+    expect(csv.slice(1).every((line) => line === '' || /smoke-b[01],/.test(line))).to.equal(true);
+  });
+
+  it('compares a run by its table.csv alone, rows by margin and search, across tables', async () => {
+    await mkdir(join(results, 'committed/laptop-1'), { recursive: true });
+    const head =
+      'model,margin_fraction,search,guaranteed_drop_fraction,guarantee_confidence_fraction,accuracy_fraction,accuracy_drop_fraction,flops_per_image,flops_reduction_fraction,speed_ms,exit1_fraction,exit2_fraction';
+    const table = [
+      head,
+      'cascade(0.9),0.01,joint,,,0.85,0,100,0,,0.5,0.5',
+      'cascade(0.9),0.02,joint,,,0.8,0.1,50,0.5,,0.9,0.1',
+      'Original,,,,,0.9,0,100,0,,0,1',
+    ];
+    await writeFile(join(results, 'committed/laptop-1/table.csv'), table.join('\n'));
+    const comparison = compareRuns(await openRun('mine/smoke-a0', results), await openRun('committed', results));
+    expect(comparison.basisUnknown).to.equal(true);
+    const both = comparison.results.filter(({ a, b }) => a !== null && b !== null);
+    expect(both.map(({ row: name, quantity, a, b }) => [name, quantity, a, b])).to.deep.equal([
+      ['margin 0.01, joint', 'accuracy_fraction', 0.8, 0.85],
+    ]);
+    const text = comparisonText([comparison], results, 'table');
+    expect(text).to.contain('in B, not in A: margin 0.02, joint').and.to.contain('table.csv alone');
+    await rm(join(results, 'committed'), { recursive: true });
+  });
+
+  it('a table of its own: caption and cells that no format takes for its own signs', () => {
+    const [head, rows] = [['Row', 'A'], [['a|b_c<i>', '5 ±1%']]];
+    expect(captioned('50 % & more', head, rows, 'latex'))
+      .to.contain('\\caption{50 \\% \\& more}')
+      .and.contain('a|b\\_c\\textless{}i');
+    expect(captioned('<b>', head, rows, 'html'))
+      .to.contain('<caption>&lt;b&gt;</caption>')
+      .and.contain('<td>a|b_c&lt;i&gt;</td>');
+    expect(captioned('x', head, rows, 'markdown')).to.contain('| a\\|b_c\\<i\\> | 5 ±1% |');
+  });
+
+  it('its LaTeX compiles (needs pdflatex)', async function () {
+    if (spawnSync('pdflatex', ['--version']).status !== 0) return this.skip();
+    const rows = [['dg(1.00 | closed)', '≤0.5% at 95%'.replace('≤', '<='), '5.00 ±0.10%']];
+    const table = captioned('Rows of a_b & c, 95 %', ['Model', 'Margin', 'Drop'], rows, 'latex');
+    const text = `\\documentclass{article}\\begin{document}\n${table}\n\\end{document}\n`;
+    await writeFile(join(results, 'table.tex'), text);
+    const run = spawnSync('pdflatex', ['-halt-on-error', 'table.tex'], { cwd: results, encoding: 'utf8' });
+    expect(run.status, run.stdout).to.equal(0);
   });
 
   it('prints Markdown and LaTeX that hold what a table would break on', () => {

@@ -46,6 +46,19 @@ describe('progress in a log', () => {
     ]);
   });
 
+  it('tells the time left by the pace of the last minute', () => {
+    const text = written((progress, at) => {
+      const task = progress.begin('features', 10_000, 'images');
+      for (let second = 10; second <= 200; second += 10) {
+        at(second);
+        task.update(second <= 100 ? 50 * second : 5000 + 5 * (second - 100)); // ten times slower from then on
+      }
+    });
+    const lines = text.trim().split('\n');
+    expect(lines[9]).to.match(/^features: 5,000 .*50 images\/s, 1 min 40 s left$/);
+    expect(lines.at(-1)).to.match(/^features: 5,500 .*5\.0 images\/s, 15 min 0 s left$/);
+  });
+
   it('ends with one line: that it is done', () => {
     const text = written((progress, at) => {
       const task = progress.begin('features', 100, 'images');

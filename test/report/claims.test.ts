@@ -49,8 +49,8 @@ describe('renderSummary', () => {
     const cells = lines
       .filter((line) => line.startsWith('│'))
       .map((line) => line.split('│').map((cell) => cell.trim()));
-    expect(cells[1]).to.deep.equal(['', 'figure5', 'done', '1', '1', '', '', '2.3', 'figure5/laptop-12ab', '']);
-    expect(cells[2]).to.deep.equal(['', 'imagenet', 'failed', '', '', '', '1', '0.1', '', '']);
+    expect(cells[1]).to.deep.equal(['', 'figure5', 'done', '1', '1', '', '2.3', 'figure5/laptop-12ab', '']);
+    expect(cells[2]).to.deep.equal(['', 'imagenet', 'failed', '', '', '1', '0.1', '', '']);
     expect(lines.slice(lines.indexOf('Failed'))).to.deep.equal([
       'Failed',
       'imagenet: no checkpoint',

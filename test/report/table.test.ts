@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { withinColumns } from '../../src/progress.js';
 import { gigaFlops, renderColumns } from '../../src/report/columns.js';
 import { modelName, type TableRow } from '../../src/report/rows.js';
 import { renderTable, tableCells } from '../../src/report/table.js';
@@ -198,6 +199,43 @@ describe('names and numbers', () => {
       ]),
     ).to.equal('dg(1.25, 2.00 | 1.31, 1.97)');
     expect(modelName([[Infinity, -0.5]])).to.equal('dg(closed, -0.50)');
+  });
+
+  it('tables take the width of the terminal: essential columns, then the first is cut; empty columns are left out', () => {
+    const head = [
+      'Model',
+      'Margin',
+      'ACC.',
+      'Drop',
+      'FLOPs\n(G)',
+      'FLOPs\nReduction',
+      'Speed\n(ms)',
+      'Exits\n1, last (%)',
+      'None',
+    ];
+    const rows = [
+      [
+        '  paper: dg(1.0, 0.6,1.5)',
+        '2.7% joint',
+        '87.20%',
+        '2.47 ±0.48%',
+        '0.193',
+        '55.61 ±0.75%',
+        '6.39',
+        '53.3 45.7',
+        '',
+      ],
+    ];
+    const wide = renderColumns(head, rows);
+    expect(wide).not.to.contain('None');
+    for (const columns of [80, 100, 120]) {
+      const text = withinColumns(columns, () => renderColumns(head, rows));
+      const lines = text.split('\n').filter((line) => /[│┌]/.test(line));
+      for (const line of lines) expect([...line].length, `${columns}`).to.be.at.most(columns);
+      for (const kept of ['ACC.', 'Drop', 'Reduction']) expect(text).to.contain(kept);
+      expect(text.includes('--wide')).to.equal(columns < 120);
+    }
+    expect(renderColumns(head, rows)).to.equal(wide); // files and pipes have everything
   });
 
   it('renderColumns: any table, text to the left on request', () => {

@@ -18,7 +18,7 @@ const listCommand = defineCommand({
     const shown = rows.map(({ stage, key, state, files, bytes, used }) => {
       return [stage, key, state, String(files), megabytes(bytes), minutesOf(used)];
     });
-    print(`${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB', 'Last used'], shown)}\n`);
+    print(() => `${store.root}\n${renderColumns(['Stage', 'Key', 'State', 'Files', 'MB', 'Last used'], shown)}\n`);
   },
 });
 

@@ -25,7 +25,10 @@ export const predictCommand = defineCommand({
     const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
     const predictions = await predict(model, image, given);
     if (json) printJson(predictions);
-    else print(await renderPredictions(predictions));
+    else {
+      const { renderColumns } = await import('../../report/columns.js');
+      print(() => renderPredictions(predictions, renderColumns));
+    }
   },
 });
 
@@ -41,8 +44,9 @@ export function parseThresholds(text: string): number[] {
   return numbers;
 }
 
-async function renderPredictions({ exits, predictions, input }: Predictions): Promise<string> {
-  const { renderColumns } = await import('../../report/columns.js');
+type Render = typeof import('../../report/columns.js').renderColumns;
+
+function renderPredictions({ exits, predictions, input }: Predictions, renderColumns: Render): string {
   const rows = predictions.map((found) => [
     found.image,
     found.class,

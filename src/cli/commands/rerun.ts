@@ -23,7 +23,7 @@ export const rerunCommand = defineCommand({
     else {
       const [moved, differs] = [comparison.results.length > 0, comparison.basis.length > 0];
       if (!moved) print(`identical: ${comparison.equalRows} rows${differs ? ', on another basis' : ''}`);
-      if (moved || differs) print(comparisonText(comparison, root, 'table'));
+      if (moved || differs) print(() => comparisonText([comparison], root, 'table'));
     }
     if (comparison.results.length > 0) process.exitCode = 1;
   },

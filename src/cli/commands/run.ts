@@ -1,6 +1,6 @@
 import { InputError } from '../../errors.js';
 import { defineCommand } from '../command.js';
-import { experimentOptions, listOption, optionOverrides } from '../options.js';
+import { experimentOptions, flag, listOption, optionOverrides } from '../options.js';
 
 export const runCommand = defineCommand({
   command: 'run [experiment...]',
@@ -13,6 +13,7 @@ export const runCommand = defineCommand({
         describe: 'names (dgate list experiments), files (./mine.ts), or all',
       })
       .options(experimentOptions)
+      .option('log-images', flag('also write images.csv: class, confidence and exit of each image'))
       .option(
         'scores',
         listOption('what the exits of any network said, without images or weights: .npz, .safetensors, .csv'),

@@ -42,10 +42,11 @@ export const runsCommand = defineCommand({
       if (csv) print(renderFindingCsv(table));
       else if (lines.length > 0)
         print(
-          `${table.title}\n${renderColumns(
-            head.map((name) => name.replace(' (', '\n(')),
-            lines,
-          )}`,
+          () =>
+            `${table.title}\n${renderColumns(
+              head.map((name) => name.replace(' (', '\n(')),
+              lines,
+            )}`,
         );
       else print(`no runs in ${root}${filter.length > 0 ? ' are like that' : ''}; dgate run makes some`);
     }

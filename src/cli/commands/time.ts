@@ -88,7 +88,7 @@ export const timeCommand = defineCommand({
         command: commandLine([named], options),
       });
       if (options.json) for (const warning of timingWarnings(record)) context.progress.warn(warning);
-      else print(renderTiming(record));
+      else print(() => renderTiming(record));
       context.progress.note(`written to ${folder}: ${timingFiles.join(', ')}, and the speeds of its tables`);
       if (isWrong(record)) process.exitCode = 1;
     }

@@ -1,0 +1,96 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { expect } from 'chai';
+import { documents, pageText, schemaText } from '../scripts/json-schema.js';
+import * as dgate from '../src/index.js';
+import { runCli } from './cli/cli.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const here = (path: string): string => join(root, path);
+
+describe('dgate as a library', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dgate-library-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  it('exports what the page names, and nothing else by any path', async () => {
+    const functions = ['certify', 'evaluate', 'loadScores', 'openPredictor', 'runExperiment', 'searchThresholds'];
+    const definitions = ['cascade', 'defineExperiment', 'imageFolder', 'onnxNetwork', 'scores'];
+    expect(Object.keys(dgate)).to.have.members([...functions, ...definitions, 'InputError']);
+    const { exports } = JSON.parse(await readFile(here('package.json'), 'utf8')) as { exports: object };
+    expect(Object.keys(exports)).to.deep.equal(['.', './schema.json', './package.json']);
+  });
+
+  it('runs the examples of its page as they stand', async () => {
+    const page = await readFile(here('docs/library.md'), 'utf8');
+    const blocks = [...page.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code]) => code!);
+    const runnable = blocks.slice(0, -1).join(''); // the last one needs a file of dgate export: predict.test.ts
+    const said: unknown[] = [];
+    const code = runnable
+      .replace("'dgate'", JSON.stringify(pathToFileURL(here('src/index.ts')).href))
+      .replaceAll("'test/fixtures", `'${root}test/fixtures`)
+      .replaceAll('console.log(', 'said.push(');
+    const path = join(folder, 'example.mts');
+    await writeFile(path, `${code.replace(/^(import .*)$/m, '$1\nexport const said: unknown[] = [];')}`);
+    const module = (await import(pathToFileURL(path).href)) as { said: unknown[] };
+    said.push(...module.said);
+    const [found, rows] = said as [
+      { thresholds: number[]; accuracy: number; saved: number; promised: boolean },
+      { model: string }[],
+    ];
+    expect(found.thresholds).to.have.length(2);
+    expect(found.accuracy).to.be.within(0.85, 0.96);
+    expect(found.saved).to.be.within(0.3, 0.8);
+    expect(rows).to.have.length(3);
+  });
+
+  it('refuses a definition with a line for each problem', async () => {
+    const wrong = {
+      name: 'x',
+      title: 'x',
+      network: { kind: 'scores', file: '/nowhere.npz' },
+      thresholds: {},
+      seed: -1,
+    };
+    const error: unknown = await dgate.runExperiment(wrong as dgate.ExperimentDefinition).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    expect((error as dgate.InputError).problems).to.have.length(2);
+  });
+
+  it('certifies with the seed and the images given', async () => {
+    const file = await dgate.loadScores(here('test/fixtures/scores/branchy.safetensors'));
+    const images = Int32Array.from({ length: 300 }, (_, i) => i);
+    const certified = dgate.certify(file, { drop: 0.2, seed: 3 }, images);
+    expect(certified.open).to.equal(true);
+    expect(certified.testedOn + certified.proposedOn).to.equal(300);
+  });
+});
+
+describe('what --json prints', () => {
+  it('is described by the schema that ships and by its page, as they were written', async () => {
+    const again = 'npx tsx scripts/json-schema.ts';
+    expect(await readFile(here('schema.json'), 'utf8'), again).to.equal(schemaText());
+    expect(await readFile(here('docs/json.md'), 'utf8'), again).to.equal(pageText());
+  });
+
+  it('fits: runs, comparisons, costs', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'dgate-json-'));
+    const json = async (...args: string[]): Promise<unknown> => {
+      const { stdout, stderr } = await runCli([...args, '--json', '--results', folder, '--cache', folder]);
+      expect(stdout, stderr).to.match(/^\{\n {2}"version": 1,|^\[/);
+      return JSON.parse(stdout);
+    };
+    const files = ['two-exits.npz', 'branchy.safetensors'].map((name) => here(`test/fixtures/scores/${name}`));
+    const runs = (await json('run', '--scores', files[0]!, '--scores', files[1]!)) as unknown[];
+    for (const one of runs) documents.run.of.parse(one);
+    documents.compare.of.parse(await json('compare', 'scores-two-exits', 'scores-branchy'));
+    documents.flops.of.parse(await json('flops', 'resnet20-cifar10'));
+    await rm(folder, { recursive: true, force: true });
+  });
+});
