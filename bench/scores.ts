@@ -17,11 +17,13 @@ export interface ExperimentScores {
   readonly heldOut: Scores | undefined;
 }
 
-/** Scores of an experiment (preset laptop), as `dgate run` makes them. */
-export async function scoresOf(name: string, checkpoint?: string): Promise<ExperimentScores> {
+/** Scores of an experiment (preset laptop), as `dgate run` makes them. @param trainImages fewer to train gates on: sooner there */
+export async function scoresOf(name: string, checkpoint?: string, trainImages?: number): Promise<ExperimentScores> {
   const context = await openContext({});
   const { exported, where } = await loadDefinition(name);
-  const overrides = checkpoint === undefined ? [] : [{ path: 'checkpoint', value: checkpoint }];
+  const overrides = Object.entries({ checkpoint, trainImages }).flatMap(([path, value]) =>
+    value === undefined ? [] : [{ path, value }],
+  );
   const experiment = resolveExperiment(exported, where, 'laptop', overrides, paperExperiments);
   const stages = await openStages(context, experiment);
   const { plan, features } = stages;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { visible } from '../escape.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderCsv } from '../report/csv.js';
-import type { RowIntervals, RowSpread, Spread, TableRow } from '../report/rows.js';
+import { areasOf, type RowIntervals, type RowSpread, type Spread, type TableRow } from '../report/rows.js';
 import { renderTable } from '../report/table.js';
 import type { RunDocument } from '../run/record.js';
 import { variance } from '../statistics/samples.js';
@@ -96,11 +96,14 @@ function spreadOf(given: readonly (number | null)[]): Spread | null {
 /** Merges the documents of several seeds. */
 export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
   if (documents.length === 1) return documents[0]!;
-  const { claims: _, ...first } = documents[0]!; // a claim is judged for one seed, in its own folder
+  const { claims: _, areas: __, ...first } = documents[0]!; // a claim is judged for one seed, in its own folder
+  const rows = mergeRows(documents.map((document) => document.rows));
+  const areas = areasOf(rows);
   return {
     ...first,
     seeds: documents.flatMap(({ seeds }) => seeds),
-    rows: mergeRows(documents.map(({ rows }) => rows)),
+    rows,
+    ...(areas.length > 0 && { areas }),
   };
 }
 

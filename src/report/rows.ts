@@ -136,3 +136,44 @@ export function withoutAccuracy(row: TableRow): TableRow {
     ...(row.chosenAgain && { chosenAgain: ofAgreement(row.chosenAgain) }),
   };
 }
+
+/** What several rows of one kind reach over a range of FLOPs, as one number. */
+export interface Area {
+  /** The search of margins, or `budget`, `disagreement`. */
+  readonly rows: SearchMethod | 'budget' | 'disagreement';
+  /** Share of the original's FLOPs where the range begins, the same for all; it ends at 1. */
+  readonly from: number;
+  /** Mean accuracy over the range; agreement with the original where accuracy is not known. */
+  readonly area: number;
+}
+
+/**
+ * The area under accuracy against FLOPs of each kind of rows with at least two of them, divided by the width of the range:
+ * straight lines between neighbouring rows and to the original, which sending a random share of the images to each reaches.
+ * The range begins where the dearest of the kinds' cheapest rows is, so that all are compared over the same FLOPs.
+ *
+ * @param rows of a table, the original last
+ */
+export function areasOf(rows: readonly TableRow[]): Area[] {
+  const kinds = new Map<Area['rows'], { share: number; value: number }[]>();
+  const pointOf = (row: TableRow) => ({ share: 1 - row.flopsReduction, value: row.accuracy ?? 1 - row.disagreement });
+  for (const row of rows) {
+    const kind =
+      row.budget !== undefined ? 'budget' : row.allowedDisagreement !== undefined ? 'disagreement' : row.search;
+    const point = pointOf(row);
+    if (kind !== null && point.share < 1) kinds.set(kind, [...(kinds.get(kind) ?? []), point]);
+  }
+  const curves = [...kinds].filter(([, points]) => points.length > 1);
+  const from = Math.max(...curves.map(([, points]) => Math.min(...points.map(({ share }) => share))));
+  return curves.map(([kind, points]) => {
+    const line = [...points.sort((a, b) => a.share - b.share), { ...pointOf(rows.at(-1)!), share: 1 }];
+    const area = line.slice(1).reduce((sum, b, i) => {
+      const a = line[i]!;
+      if (b.share <= from) return sum;
+      const begin = Math.max(a.share, from);
+      const atBegin = a.value + ((b.value - a.value) * (begin - a.share)) / (b.share - a.share);
+      return sum + ((b.share - begin) * (atBegin + b.value)) / 2;
+    }, 0);
+    return { rows: kind, from, area: area / (1 - from) };
+  });
+}

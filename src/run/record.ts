@@ -6,7 +6,7 @@ import type { PresetName } from '../experiment/presets.js';
 import { version } from '../project.js';
 import { renderCsv, renderFindingCsv } from '../report/csv.js';
 import type { Claim } from '../report/findings.js';
-import type { TableRow } from '../report/rows.js';
+import { type Area, areasOf, type TableRow } from '../report/rows.js';
 import { timingCsv } from '../report/timing.js';
 import { runIdentity } from './identity.js';
 import type { RunOutcome } from './outcome.js';
@@ -22,6 +22,8 @@ export interface RunDocument {
   readonly splits: RunOutcome['splits'];
   /** Gated rows in the order of the definition; `Original` last. */
   readonly rows: readonly TableRow[];
+  /** The area under accuracy against FLOPs of each kind of searched rows; absent where no kind has two. */
+  readonly areas?: readonly Area[];
   /** What became of the paper's claims; absent where the experiment checks none. */
   readonly claims?: readonly Claim[];
 }
@@ -31,6 +33,7 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
   const { experiment, engine, splits } = outcome;
   const rows = tableRows(outcome);
   const claims = claimsOf(outcome, preset, rows);
+  const areas = areasOf(rows);
   return {
     experiment: experiment.name,
     preset,
@@ -38,6 +41,7 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
     seeds: [experiment.seed],
     splits,
     rows,
+    ...(areas.length > 0 && { areas }),
     ...(claims.length > 0 && { claims }),
   };
 }

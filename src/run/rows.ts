@@ -1,6 +1,13 @@
 import { systemName } from '../experiment/cascade.js';
 import type { FindingTable } from '../report/findings.js';
-import { modelName, type PublishedRow, type RowIntervals, type TableRow, withoutAccuracy } from '../report/rows.js';
+import {
+  areasOf,
+  modelName,
+  type PublishedRow,
+  type RowIntervals,
+  type TableRow,
+  withoutAccuracy,
+} from '../report/rows.js';
 import { Z95 } from '../statistics/intervals.js';
 import { endsOf, type IntervalEnds } from '../statistics/samples.js';
 import { searches } from '../thresholds/methods.js';
@@ -168,6 +175,21 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
         ];
       }),
       consoleRows: margins.length,
+    },
+  ];
+}
+
+/** The area under accuracy against FLOPs of each kind of searched rows; written to `areas.csv`. */
+export function areaTable(basis: TableBasis): FindingTable[] {
+  const areas = areasOf(tableRows(basis));
+  if (areas.length === 0) return [];
+  return [
+    {
+      name: 'areas',
+      title: 'Area under accuracy against FLOPs: the mean between a share of the FLOPs and all of them',
+      columns: ['rows', 'from_flops_fraction', 'area_fraction'],
+      rows: areas.map(({ rows, from, area }) => [rows, from, area]),
+      consoleRows: areas.length,
     },
   ];
 }

@@ -7,7 +7,7 @@ import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import type { Images } from './images.js';
 import type { RunOutcome, Splits } from './outcome.js';
-import { gateTable, searchTables } from './rows.js';
+import { areaTable, gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
 import { mapSplits } from './splits.js';
@@ -71,7 +71,13 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   // The analysis of the scores.
   const findings = await context.analyses.analyse(found);
   const compared = await comparedSystems(stages, scores, rows);
-  const tables = [...searchTables(found), ...compared.tables, ...findings.tables, ...gateTable(found)];
+  const tables = [
+    ...searchTables(found),
+    ...areaTable({ ...found, exitCosts: plan.costs }),
+    ...compared.tables,
+    ...findings.tables,
+    ...gateTable(found),
+  ];
   const origins = await originsOf(stages, gates);
   return {
     experiment,

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { withinColumns } from '../../src/progress.js';
 import { gigaFlops, renderColumns } from '../../src/report/columns.js';
-import { modelName, type TableRow } from '../../src/report/rows.js';
+import { areasOf, modelName, type TableRow } from '../../src/report/rows.js';
 import { renderTable, tableCells } from '../../src/report/table.js';
 import type { RunOutcome } from '../../src/run/outcome.js';
 import { tableRows } from '../../src/run/rows.js';
@@ -262,5 +262,46 @@ describe('names and numbers', () => {
         'text',
       ),
     ).to.contain('│ 1   │');
+  });
+});
+
+describe('the area under accuracy against FLOPs', () => {
+  const at = (flopsReduction: number, accuracy: number, change: Partial<TableRow>) =>
+    row({ flopsReduction, accuracy, ...change });
+  const sequential = { margin: 0.01, search: 'sequential' } as const;
+  const joint = { margin: 0.01, search: 'joint' } as const;
+  const last = row({ thresholds: [], flopsReduction: 0, accuracy: 0.9 });
+
+  it('is the mean between the dearest of the cheapest rows and the original, by straight lines', () => {
+    // Sequential from half the FLOPs, joint from a quarter: compared from half on.
+    const rows = [
+      at(0.5, 0.8, sequential),
+      at(0.25, 0.9, sequential),
+      at(0.75, 0.7, joint),
+      at(0.25, 0.9, joint),
+      last,
+    ];
+    const [first, second] = areasOf(rows);
+    expect(first).to.deep.include({ rows: 'sequential', from: 0.5 });
+    expect(first!.area).to.be.closeTo((0.25 * 0.85 + 0.25 * 0.9) / 0.5, 1e-12);
+    expect(second).to.deep.include({ rows: 'joint', from: 0.5 });
+    expect(second!.area).to.be.closeTo((0.25 * (0.8 + 0.9) * 0.5 + 0.25 * 0.9) / 0.5, 1e-12);
+  });
+
+  it('knows budgets and disagreements apart, and agreement where there are no labels', () => {
+    const rows = [
+      at(0.5, 0.8, { search: 'joint', budget: 0.5 }),
+      at(0.25, 0.85, { search: 'joint', budget: 0.75 }),
+      at(0.5, 0.8, { search: 'joint', allowedDisagreement: 0.1 }),
+      last,
+    ];
+    expect(areasOf(rows).map((area) => area.rows)).to.deep.equal(['budget']);
+    const unlabelled = [...rows.slice(0, 2), { ...last, disagreement: 0 }].map((each) => ({ ...each, accuracy: null }));
+    expect(areasOf(unlabelled)[0]!.area).to.be.within(0.97, 1);
+  });
+
+  it('is not there for single rows, nor of rows as dear as the original', () => {
+    expect(areasOf([at(0.5, 0.8, joint), last])).to.deep.equal([]);
+    expect(areasOf([at(0, 0.9, joint), at(-0.01, 0.9, joint), last])).to.deep.equal([]);
   });
 });

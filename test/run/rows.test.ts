@@ -396,6 +396,7 @@ describe('the rows of a run', () => {
     const { folder, outcome } = finished;
     expect(folder).to.match(/tables\/tiny\/laptop-[0-9a-f]{8}$/);
     expect(await filesBelow(folder)).to.deep.equal([
+      'areas.csv',
       'gates.csv',
       'record.json',
       'report.html',
