@@ -156,7 +156,7 @@ async function keepPresent(options: DownloadOptions, progress: Progress): Promis
   if (!(await exists(options.to))) return undefined;
   const record = await recordedHash(options.to);
   if (record === 'damaged' && options.sha256 === undefined) {
-    progress.warn(`${options.to}.json: is not what was written there; fetching ${options.to} again`);
+    progress.warn(`${options.to}.json: damaged; fetching ${options.to} again`);
     return undefined;
   }
   const known = record === 'damaged' ? undefined : record;
@@ -164,13 +164,13 @@ async function keepPresent(options: DownloadOptions, progress: Progress): Promis
   const expected = known?.startsWith(options.sha256 ?? '') === false ? options.sha256 : (known ?? options.sha256);
   const hash = await hashFile(options.to);
   if (record === 'damaged' && hash.startsWith(options.sha256 ?? '')) {
-    progress.warn(`${options.to}.json: is not what was written there; written again`);
+    progress.warn(`${options.to}.json: damaged; written again`);
     await writeRecord(options.to, { bytes: (await stat(options.to)).size, sha256: hash }).catch(() => {});
   }
   const bytes = (await stat(options.to)).size;
   if (expected === undefined || hash.startsWith(expected)) {
     progress.note(
-      `${options.to}: there already, sha256 ${hash}${expected === undefined ? ' (nothing to check it with)' : ''}`,
+      `${options.to}: already there, sha256 ${hash}${expected === undefined ? ' (nothing to check it with)' : ''}`,
     );
     return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: true };
   }
@@ -207,7 +207,7 @@ async function attempt(url: string, part: string, options: DownloadOptions, prog
     stallMs: options.stallMs ?? 30_000,
     sizeBytes: options.sizeBytes,
     mostBytes: options.sizeBytes ?? options.mostBytes ?? MOST_BYTES,
-    onResume: (bytes) => progress.note(`${label}: going on at byte ${bytes}`),
+    onResume: (bytes) => progress.note(`${label}: resuming at byte ${bytes}`),
     onBytes: (done, total) => {
       task ??= progress.begin(label, (total ?? 0) / 1e6, 'MB');
       task.update(done / 1e6);

@@ -97,7 +97,7 @@ function describe(result: Checked, { path, isNew, update, preset }: Described, n
   const time = `${seconds.toFixed(1)} s`;
   if (isNew) return `${about}: ${count} numbers written to ${path} (${time})`;
   if (!isRegression(result)) {
-    return `${about}: all ${count} numbers as in ${path}${update ? ', written anew' : ''} (${time})`;
+    return `${about}: all ${count} numbers as in ${path}${update ? ', replaced' : ''} (${time})`;
   }
   const regressions = moved.filter((one) => one.isRegression).length;
   const after = update ? `written to ${path}` : `if this change is expected: dgate check ${name} --update`;

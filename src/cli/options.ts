@@ -19,6 +19,10 @@ export const textOption = (describe: string) => ({ type: 'string', requiresArg: 
 export const numberOption = (describe: string) => numeric(describe, wholeNumber);
 /** A decimal number; everything else is NaN. */
 export const decimalOption = (describe: string) => numeric(describe, decimalNumber);
+/** A positional argument that must be given. */
+export const argument = (describe: string) => ({ type: 'string', demandOption: true, describe }) as const;
+/** One or more positional arguments. */
+export const argumentList = (describe: string) => ({ ...argument(describe), array: true }) as const;
 export const flag = (describe: string) => ({ type: 'boolean', default: false, describe }) as const;
 export const listOption = (describe: string) => {
   return { type: 'string', array: true, nargs: 1, default: [] as string[], describe } as const;

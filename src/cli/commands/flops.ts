@@ -1,6 +1,6 @@
 import { counted, percent } from '../../json.js';
 import { defineCommand } from '../command.js';
-import { flag } from '../options.js';
+import { argument, flag } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const flopsCommand = defineCommand({
@@ -8,7 +8,7 @@ export const flopsCommand = defineCommand({
   describe: 'count what a network costs, stage by stage',
   builder: (yargs) =>
     yargs
-      .positional('network', { type: 'string', demandOption: true, describe: 'a name (dgate list networks)' })
+      .positional('network', argument('a name (dgate list networks)'))
       .option('json', flag('exact integers as JSON'))
       .example('$0 flops resnet101-cifar10', '5,019,967,488 FLOPs')
       .example('$0 flops densenet201-growth12-cifar10', 'a narrower variant'),

@@ -1,5 +1,5 @@
 import { defineCommand, defineGroup } from '../command.js';
-import { flag, numberOption, textOption, weightsOptions } from '../options.js';
+import { argument, flag, numberOption, textOption, weightsOptions } from '../options.js';
 
 const networkOption = { ...textOption('a name (dgate list networks)'), demandOption: true } as const;
 
@@ -8,8 +8,8 @@ const fetchCommand = defineCommand({
   describe: 'download a known checkpoint; resumed after an interruption, verified by its hash',
   builder: (yargs) =>
     yargs
-      .positional('id', { type: 'string', demandOption: true, describe: 'an id (dgate list checkpoints)' })
-      .option('from', textOption('the file itself, brought by other means; checked by its hash'))
+      .positional('id', argument('an id (dgate list checkpoints)'))
+      .option('from', textOption('a local copy of the file; checked by its hash'))
       .example('$0 model fetch akamaster-resnet56-cifar10', '')
       .example('$0 model fetch akamaster-resnet56-cifar10 --from resnet56-4bfd9763.th', 'without a network'),
   run: async (options) => (await import('../models.js')).fetchModel(options),
@@ -20,11 +20,7 @@ const importCommand = defineCommand({
   describe: 'check a checkpoint against a network and write it as safetensors',
   builder: (yargs) =>
     yargs
-      .positional('file', {
-        type: 'string',
-        demandOption: true,
-        describe: 'PyTorch (.pt, .pth, .th) or safetensors',
-      })
+      .positional('file', argument('PyTorch (.pt, .pth, .th) or safetensors'))
       .option('network', networkOption)
       .options(weightsOptions)
       .option('out', { ...textOption('file to write'), demandOption: true })
@@ -49,12 +45,12 @@ const importCommand = defineCommand({
 
 const infoCommand = defineCommand({
   command: 'info <file>',
-  describe: 'say what a checkpoint holds',
+  describe: 'describe a checkpoint: format, hash, tensors',
   builder: (yargs) =>
     yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'a checkpoint' })
+      .positional('file', argument('a checkpoint'))
       .option('json', flag('as JSON'))
-      .example('$0 model info resnet56.th', 'format, hash, and name and shape of each tensor'),
+      .example('$0 model info resnet56.th', 'also the name and shape of each tensor'),
   run: async (options) => (await import('../models.js')).describeModel(options),
 });
 
@@ -63,7 +59,7 @@ const inspectCommand = defineCommand({
   describe: 'what an ONNX file costs, and where gates can sit in it',
   builder: (yargs) =>
     yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'a trained classifier as ONNX' })
+      .positional('file', argument('a trained classifier as ONNX'))
       .option('logits', textOption('output with a number for each class'))
       .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
       .option('json', flag('as JSON'))

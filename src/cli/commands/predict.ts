@@ -3,15 +3,15 @@ import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
 import { decimalNumber } from '../../json.js';
 import { defineCommand } from '../command.js';
-import { flag, textOption } from '../options.js';
+import { argumentList, flag, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const predictCommand = defineCommand({
   command: 'predict <image...>',
-  describe: 'class, exit and confidence of images, by a file of dgate export',
+  describe: 'class, exit and confidence of images, from a file of dgate export',
   builder: (yargs) =>
     yargs
-      .positional('image', { type: 'string', array: true, demandOption: true, describe: 'image files' })
+      .positional('image', argumentList('image files'))
       .option('model', { ...textOption('a file of dgate export; nothing else is needed'), demandOption: true })
       .option('thresholds', {
         ...textOption('one for each gate, comma between; inf closes a gate'),

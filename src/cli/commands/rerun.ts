@@ -1,17 +1,13 @@
 import { defineCommand, resultsFolder } from '../command.js';
-import { flag } from '../options.js';
+import { argument, flag } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const rerunCommand = defineCommand({
   command: 'rerun <run>',
-  describe: 'run the definition of an earlier run again, and say whether the same comes out; writes no results',
+  describe: 'run the definition of an earlier run again and compare the results; writes none',
   builder: (yargs) =>
     yargs
-      .positional('run', {
-        type: 'string',
-        demandOption: true,
-        describe: 'folder of a run, or its name below --results (dgate runs)',
-      })
+      .positional('run', argument('folder of a run, or its name below --results (dgate runs)'))
       .option('json', flag('one JSON document on stdout, nothing else'))
       .example('$0 rerun table1/laptop-1a2b3c4d', '"identical", or what moved and by how much'),
   run: async (options) => {

@@ -4,7 +4,7 @@ import { experimentOptions, flag, listOption, optionOverrides } from '../options
 
 export const runCommand = defineCommand({
   command: 'run [experiment...]',
-  describe: 'run experiments from images to tables; what is in the cache is not computed again',
+  describe: 'run experiments from images to tables; cached results are not computed again',
   builder: (yargs) =>
     yargs
       .positional('experiment', {

@@ -1,5 +1,5 @@
 import { defineCommand } from '../command.js';
-import { submitOptions } from '../options.js';
+import { argument, submitOptions } from '../options.js';
 
 export const submitCommand = defineCommand({
   command: 'submit [experiment...]',
@@ -21,7 +21,7 @@ export const taskCommand = defineCommand({
   describe: false,
   builder: (yargs) =>
     yargs
-      .positional('submission', { type: 'string', demandOption: true, describe: 'folder of the submission' })
-      .positional('task', { type: 'string', demandOption: true, describe: 'stage and position: extract-2' }),
+      .positional('submission', argument('folder of the submission'))
+      .positional('task', argument('stage and position: extract-2')),
   run: async ({ submission, task }) => (await import('../run-task.js')).runTask(submission, task),
 });

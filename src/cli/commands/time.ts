@@ -5,7 +5,7 @@ import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/supervised.js';
 import { type RuleName, ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
 import { defineCommand } from '../command.js';
-import { assertWhole, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
+import { argumentList, assertWhole, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
@@ -13,12 +13,7 @@ export const timeCommand = defineCommand({
   describe: 'time the gated networks of a table against the original, pair by pair',
   builder: (yargs) =>
     yargs
-      .positional('experiment', {
-        type: 'string',
-        array: true,
-        demandOption: true,
-        describe: 'names (dgate list experiments), files (./mine.ts), or all',
-      })
+      .positional('experiment', argumentList('names (dgate list experiments), files (./mine.ts), or all'))
       .option('batch', { ...textOption('batch sizes, comma between'), default: '1,32' })
       .option('images', {
         ...numberOption('test images a row, the first ones, each once'),
@@ -136,6 +131,6 @@ async function runAgain(more: readonly string[]): Promise<void> {
   const [status, signal] = (await once(work, 'close')) as [number | null, NodeJS.Signals | null];
   if (status === 0) return;
   throw new Error(
-    `a process of this command ended with ${signal ?? `status ${status}`}; run the command again to go on`,
+    `a process of this command ended with ${signal ?? `status ${status}`}; run the command again to resume`,
   );
 }
