@@ -10,7 +10,7 @@ import { readInput } from '../store/input.js';
 import { locked, sweep } from '../store/lock.js';
 import { seal, unseal } from '../store/text.js';
 import type { KnownCheckpoint } from './known.js';
-import { sizeOf, type Transfer, transfer } from './transfer.js';
+import { fileSize, type Transfer, transfer } from './transfer.js';
 
 export interface DownloadOptions {
   /** Mirrors of one file, tried in order. */
@@ -183,13 +183,13 @@ async function fromMirror(url: string, options: DownloadOptions, progress: Progr
   const part = `${options.to}.part`;
   const most = options.attempts ?? 4;
   let reason = '';
-  let before = await sizeOf(part);
+  let before = await fileSize(part);
   for (let failed = 0; failed < most; ) {
     const outcome = await attempt(url, part, options, progress);
     if (outcome.kind === 'whole') return finish(url, part, options, progress);
     reason = outcome.reason;
     if (outcome.kind === 'refused') return reason;
-    const size = await sizeOf(part);
+    const size = await fileSize(part);
     failed = size > before ? 1 : failed + 1;
     before = Math.max(before, size);
     if (failed >= most) break;
@@ -226,7 +226,7 @@ async function finish(
   remedy = 'the download was removed: try again, or use another source',
 ): Promise<Downloaded> {
   const hash = await hashFile(part);
-  const bytes = await sizeOf(part);
+  const bytes = await fileSize(part);
   const expected = options.sha256?.toLowerCase();
   const wrong =
     options.sizeBytes !== undefined && bytes !== options.sizeBytes

@@ -57,10 +57,8 @@ export function weightsOf(
 ): Weights {
   const needed = expected.filter(({ name }) => !isCounter(name));
   const pairings = pairingsIn(needed, dictionaries, choice, where);
-  const whole = distinct(
-    pairings.filter(({ fitting }) => fitting === needed.length),
-    choice,
-  );
+  const complete = pairings.filter(({ fitting }) => fitting === needed.length);
+  const whole = distinct(complete, choice);
   if (whole.length > 1) {
     const keys = whole.map(keyOf);
     throw new InputError(

@@ -118,7 +118,7 @@ async function resumable(url: string, part: string): Promise<Part | undefined> {
   const record = (await readJson(`${part}.json`).catch((error: unknown) => {
     if (systemCode(error) !== undefined) throw error; // a damaged record is none
   })) as Partial<PartRecord> | undefined;
-  const have = await sizeOf(part);
+  const have = await fileSize(part);
   if (have === 0 || record?.url !== url || typeof record.validator !== 'string') return undefined;
   return { have, validator: record.validator };
 }
@@ -164,7 +164,7 @@ async function append(
 }
 
 /** Size of a file in bytes; 0 if it does not exist. */
-export const sizeOf = (path: string): Promise<number> =>
+export const fileSize = (path: string): Promise<number> =>
   stat(path).then(
     ({ size }) => size,
     () => 0,

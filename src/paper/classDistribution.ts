@@ -44,12 +44,11 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const grouping = options.groups && groupClasses(test.classes, options.groups);
   const counts = countByClass(run.scores.test, test.classes.length, options.distance);
   const present = byExit(counts.filter(({ images }) => images > 0));
-  const absent = counts.filter(({ images }) => images === 0);
   const { show } = options;
   const sheet = show === 'counts' ? undefined : await sheetOf(present, run, options, show);
   return {
     tables: [
-      classTable([...present, ...absent], test, grouping),
+      classTable([...present, ...counts.filter(({ images }) => images === 0)], test, grouping),
       extremesTable(present, test),
       ...(grouping ? [groupTable(counts, grouping)] : []),
     ],
