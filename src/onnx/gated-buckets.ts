@@ -1,17 +1,6 @@
-import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
-import type { PlacedGate } from '../gates/contracts.js';
-import { classCount } from '../networks/onnx.js';
-import { GraphBuilder } from './builder.js';
-import { networkParts } from './gated.js';
-import {
-  type ExitsSpec,
-  gatedGraphNames,
-  plainAnswer,
-  splitThresholds,
-  writeExitsOfOne,
-  writeIf,
-} from './gated-exits.js';
-import { dialectOf, type GatedSource } from './loaded.js';
+import { confidenceOf } from '../gates/confidence.js';
+import type { GraphBuilder } from './builder.js';
+import { type ExitsSpec, type ExitWriter, oneImage, writeIf } from './gated-exits.js';
 import { dataTypes } from './proto.js';
 
 /**
@@ -29,41 +18,22 @@ export function bucketSizes(count: number): number[] {
 }
 
 /**
- * The gated network for batches of one size, on a device that plans convolutions again for every number of images: cuDNN in
- * ONNX Runtime takes 7 ms per convolution whenever the number changes. Each part behind a gate is therefore written once for
- * each of `bucketSizes(count)`, so that each convolution sees one size only. The remaining images are padded to the next
- * bucket with copies of the first one, whose results are dropped. The answer is that of `plainAnswer`.
+ * For batches of one size, on a device that plans convolutions again for every number of images: cuDNN in ONNX Runtime takes
+ * 7 ms per convolution whenever the number changes. Each part behind a gate is therefore written once for each of
+ * `bucketSizes(count)`, so that each convolution sees one size only. The remaining images are padded to the next bucket with
+ * copies of the first one, whose results are dropped. The answer is that of `plainAnswer`.
  */
-export function bucketModel(
-  lowered: GatedSource,
-  gates: readonly PlacedGate[],
-  confidence: ConfidenceKind,
-  count: number,
-): Uint8Array {
-  const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
-  const { channels, height, width } = lowered.network.input;
-  const images = builder.input(gatedGraphNames.images, 'float', [count, channels, height, width]);
-  builder.input(gatedGraphNames.thresholds, 'float', [gates.length]);
-  const spec: BucketSpec = {
-    parts: networkParts(lowered, gates),
-    confidence,
-    thresholds: splitThresholds(builder, gates.length),
-    answer: plainAnswer(classCount(lowered.network)),
-    sizes: bucketSizes(count),
+export function inBuckets(count: number): ExitWriter {
+  if (count === 1) return oneImage;
+  return (builder, inputs, spec) => {
+    const { distances, next } = spec.parts.write(builder, 0, inputs);
+    const [answer] = spec.answer.write(builder, distances, 0);
+    const state = { distances, next, answer: answer! };
+    return [writeRemaining(builder, 0, state, { ...spec, sizes: bucketSizes(count) })];
   };
-  if (count === 1) {
-    writeExitsOfOne(builder, [images], spec);
-    return builder.encode();
-  }
-  const { distances, next } = spec.parts.write(builder, 0, [images]);
-  const [answer] = spec.answer.write(builder, distances, 0);
-  const [name, dims] = [spec.answer.outputs[0]!.name, spec.answer.outputs[0]!.dims];
-  builder.node('Identity', [writeRemaining(builder, 0, { distances, next, answer: answer! }, spec)], {}, name);
-  builder.output(name, 'float', [count, ...dims]);
-  return builder.encode();
 }
 
-type BucketSpec = Omit<ExitsSpec, 'withoutCopies'> & { readonly sizes: readonly number[] };
+type BucketSpec = ExitsSpec & { readonly sizes: readonly number[] };
 
 /** The state of a batch behind an exit. */
 interface AtExit {

@@ -1,5 +1,5 @@
 import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
-import type { GraphBuilder } from './builder.js';
+import { type Dialect, GraphBuilder } from './builder.js';
 import { type DataType, dataTypes } from './proto.js';
 
 /** Names of a gated graph's inputs and outputs. */
@@ -55,7 +55,48 @@ export interface ExitsSpec {
    * Whether images are passed on without a copy when none leaves. Every part is then written twice for each gate before it
    * (its weights once): for copied images and for passed-on ones.
    */
-  readonly withoutCopies: boolean;
+  readonly withoutCopies?: boolean;
+}
+
+/**
+ * The one interface of the writers of gated graphs, which differ in how images go on behind a gate: `manyImages`, `oneImage`,
+ * `inBuckets`.
+ *
+ * @param inputs inputs of the first part
+ * @returns values of the answer for all images, in the order of its outputs
+ */
+export type ExitWriter = (builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec) => string[];
+
+/** The inputs and outputs of a gated graph. */
+export interface GraphForm {
+  readonly name: string;
+  readonly dialect?: Dialect | undefined;
+  readonly images: number | 'batch';
+  /** Dimensions of an image. */
+  readonly image: readonly (number | string)[];
+  readonly type?: 'float' | 'uint8';
+  /** What comes before the first part. */
+  readonly prepare?: ((builder: GraphBuilder, images: string) => string) | undefined;
+  /** An input for all thresholds or, saving a node in graphs that only an engine runs, one for each (`thresholdName`). */
+  readonly thresholds: 'together' | 'separate';
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Writes a gated graph: the inputs, the exits by one of the writers, the outputs. @returns the ONNX file */
+export function writeGated(form: GraphForm, spec: Omit<ExitsSpec, 'thresholds'>, write: ExitWriter): Uint8Array {
+  const { name, dialect, images, image, type = 'float', prepare, metadata } = form;
+  const builder = new GraphBuilder(name, undefined, dialect);
+  const gates = spec.parts.count - 1;
+  const input = builder.input(gatedGraphNames.images, type, [images, ...image]);
+  if (form.thresholds === 'together') builder.input(gatedGraphNames.thresholds, 'float', [gates]);
+  const first = prepare?.(builder, input) ?? input;
+  const thresholds = form.thresholds === 'together' ? splitThresholds(builder, gates) : inputThresholds(builder, gates);
+  const values = write(builder, [first], { ...spec, thresholds });
+  for (const [i, { name, type, dims }] of spec.answer.outputs.entries()) {
+    builder.node('Identity', [values[i]!], {}, name);
+    builder.output(name, type, [images, ...dims]);
+  }
+  return builder.encode(metadata);
 }
 
 /**
@@ -104,13 +145,13 @@ export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): Ans
 /** The input with one gate's threshold, of graphs that have one for each. */
 export const thresholdName = (gate: number): string => `threshold${gate + 1}`;
 
-/** An input [1] for each gate's threshold: saves a node in graphs that only an engine runs. */
-export function inputThresholds(builder: GraphBuilder, gates: number): string[] {
+/** An input [1] for each gate's threshold. */
+function inputThresholds(builder: GraphBuilder, gates: number): string[] {
   return Array.from({ length: gates }, (_, gate) => builder.input(thresholdName(gate), 'float', [1]));
 }
 
 /** Each gate's threshold as a value [1], split from one input with all thresholds. */
-export function splitThresholds(builder: GraphBuilder, gates: number): string[] {
+function splitThresholds(builder: GraphBuilder, gates: number): string[] {
   const { thresholds } = gatedGraphNames;
   if (gates === 1) return [thresholds];
   if (gates === 0) return [];
@@ -120,27 +161,13 @@ export function splitThresholds(builder: GraphBuilder, gates: number): string[] 
   return names;
 }
 
-/** Writes all parts with their exits, and the graph's outputs. */
-export function writeExits(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec): void {
-  writeOutputs(builder, writePart(builder, 0, inputs, spec), spec.answer, 'batch');
-}
+/** For any number of images: those that stay are gathered and continue in a branch. */
+export const manyImages: ExitWriter = (builder, inputs, spec) => writePart(builder, 0, inputs, spec);
 
-/** The same for single images, with as few nodes as possible. */
-export function writeExitsOfOne(builder: GraphBuilder, inputs: readonly string[], spec: SpecOfOne): void {
-  writeOutputs(builder, writePartOfOne(builder, 0, inputs, spec), spec.answer, 1);
-}
+/** For single images, with as few nodes as possible. */
+export const oneImage: ExitWriter = (builder, inputs, spec) => writePartOfOne(builder, 0, inputs, spec);
 
-/** The ingredients of a graph for single images. */
-type SpecOfOne = Omit<ExitsSpec, 'withoutCopies'>;
-
-function writeOutputs(builder: GraphBuilder, values: readonly string[], { outputs }: AnswerForm, batch: 1 | 'batch') {
-  for (const [i, { name, type, dims }] of outputs.entries()) {
-    builder.node('Identity', [values[i]!], {}, name);
-    builder.output(name, type, [batch, ...dims]);
-  }
-}
-
-function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly string[], spec: SpecOfOne): string[] {
+function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
   if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
   // With one image, all distances can be reduced at once.

@@ -5,7 +5,14 @@ import { confidenceKinds } from '../gates/confidence.js';
 import { parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
 import { domains } from './graph/formats.js';
-import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from './proto.js';
+import {
+  decodeModel,
+  encodeModel,
+  type GraphMessage,
+  type ModelMessage,
+  type NodeMessage,
+  type TensorMessage,
+} from './proto.js';
 
 /** Increase when older files can no longer be read. */
 const FORMAT = 1;
@@ -98,7 +105,7 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   if (strange !== undefined) {
     throw new InputError(`${path}: uses ${JSON.stringify(strange)}, which dgate export never does; ${VALID}`);
   }
-  const misfit = misfitKernel(model.graph, kernelSizes(model.graph));
+  const misfit = misfitKernel(model.graph);
   if (misfit !== undefined) throw new InputError(`${path}: ${misfit}; ${VALID}`);
   return { about: aboutOf(model, path)!, model: encodeModel(model) };
 }
@@ -140,29 +147,30 @@ const operators = new Set([
   ).split(' '),
 ]);
 
+/** Nodes of a graph and of the graphs inside it. */
+function* nodesOf({ node: nodes }: GraphMessage): Generator<NodeMessage> {
+  for (const node of nodes) {
+    yield node;
+    for (const { g } of node.attribute) if (g != null) yield* nodesOf(g);
+  }
+}
+
 /** The first operator outside this list. */
 function strangeOperator(graph: GraphMessage): string | undefined {
-  for (const { op_type: operator, domain, attribute } of graph.node) {
+  for (const { op_type: operator, domain } of nodesOf(graph)) {
     if (!operators.has(operator)) return operator;
     if (!domains.has(domain)) return `${domain}.${operator}`;
-    for (const { g } of attribute) {
-      const inside = g == null ? undefined : strangeOperator(g);
-      if (inside !== undefined) return inside;
-    }
   }
   return undefined;
 }
-
-/** Height and width of each weight of a convolution, as text. */
-const kernelSizes = ({ initializer }: GraphMessage): Map<string, string> =>
-  new Map(initializer.map(({ name, dims }) => [name, dims.slice(2).map(Number).join()]));
 
 /**
  * A convolution whose kernel size differs from its weights'. If it is larger than the image, ONNX Runtime 1.30 crashes
  * instead of refusing it.
  */
-function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, string>): string | undefined {
-  for (const { op_type: operator, input, name, attribute } of graph.node) {
+function misfitKernel(graph: GraphMessage): string | undefined {
+  const sizes = new Map(graph.initializer.map(({ name, dims }) => [name, dims.slice(2).map(Number).join()]));
+  for (const { op_type: operator, input, name, attribute } of nodesOf(graph)) {
     const weights = sizes.get(input[1] ?? '');
     const kernel = attribute
       .find((each) => each.name === 'kernel_shape')
@@ -170,10 +178,6 @@ function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, string>): 
       .join();
     if (operator === 'Conv' && weights !== undefined && kernel !== undefined && kernel !== weights) {
       return `Conv ${name}: kernel ${kernel}, weights ${weights}`;
-    }
-    for (const { g } of attribute) {
-      const inside = g == null ? undefined : misfitKernel(g, sizes);
-      if (inside !== undefined) return inside;
     }
   }
   return undefined;
@@ -183,10 +187,9 @@ function misfitKernel(graph: GraphMessage, sizes: ReadonlyMap<string, string>): 
 const EXTERNAL = 1;
 
 function refersOutside(graph: GraphMessage): boolean {
+  const isOutside = (tensor: TensorMessage | null | undefined): boolean => tensor?.data_location === EXTERNAL;
+  const attributes = [...nodesOf(graph)].flatMap(({ attribute }) => attribute);
   return (
-    graph.initializer.some((tensor) => tensor.data_location === EXTERNAL) ||
-    graph.node.some(({ attribute }) =>
-      attribute.some(({ g, t }) => (g != null && refersOutside(g)) || t?.data_location === EXTERNAL),
-    )
+    graph.initializer.some(isOutside) || attributes.some(({ g, t }) => isOutside(t) || g?.initializer.some(isOutside))
   );
 }

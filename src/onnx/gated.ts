@@ -3,15 +3,9 @@ import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resized.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { stageShapes } from '../networks/network.js';
-import { GraphBuilder } from './builder.js';
-import {
-  type AnswerForm,
-  decidedAnswer,
-  gatedGraphNames,
-  type Parts,
-  splitThresholds,
-  writeExits,
-} from './gated-exits.js';
+import type { GraphBuilder } from './builder.js';
+import { inBuckets } from './gated-buckets.js';
+import { type AnswerForm, decidedAnswer, type GraphForm, manyImages, type Parts, writeGated } from './gated-exits.js';
 import { userParts } from './graph/parts.js';
 import { dialectOf, type GatedSource, isUser, type LoadedCascade, type LoadedMember } from './loaded.js';
 import { writeClassifier, writeLayers, writePooling } from './network.js';
@@ -35,27 +29,31 @@ export function gatedModel(
     /** By default class, exit and confidence. */
     readonly answer?: AnswerForm;
     readonly withoutCopies?: boolean;
+    /** For batches of this size only: `inBuckets`. */
+    readonly count?: number;
   },
 ): Uint8Array {
-  const builder = new GraphBuilder(lowered.network.name, undefined, dialectOf(lowered));
-  const { images, thresholds } = gatedGraphNames;
-  const { channels, height, width } = lowered.network.input;
-  const type = options.preprocessing === undefined ? 'float' : 'uint8';
-  const input = builder.input(images, type, ['batch', channels, height, width]);
-  builder.input(thresholds, 'float', [gates.length]);
+  const { confidence, preprocessing, metadata, answer = decidedAnswer(confidence), withoutCopies, count } = options;
+  const type = preprocessing === undefined ? 'float' : 'uint8';
   const isCascade = 'members' in lowered;
-  const normalised =
-    options.preprocessing === undefined || isCascade
-      ? input
-      : writeNormalisation(builder, input, options.preprocessing);
-  writeExits(builder, [normalised], {
-    parts: isCascade ? cascadeParts(lowered, type) : networkParts(lowered, gates),
-    confidence: options.confidence,
-    thresholds: splitThresholds(builder, gates.length),
-    answer: options.answer ?? decidedAnswer(options.confidence),
-    withoutCopies: options.withoutCopies ?? false,
-  });
-  return builder.encode(options.metadata);
+  const form: GraphForm = {
+    ...formOf(lowered),
+    images: count ?? 'batch',
+    type,
+    thresholds: 'together',
+    metadata,
+    ...(preprocessing &&
+      !isCascade && { prepare: (builder, pixels) => writeNormalisation(builder, pixels, preprocessing) }),
+  };
+  const parts = isCascade ? cascadeParts(lowered, type) : networkParts(lowered, gates);
+  const spec = { parts, confidence, answer, withoutCopies: withoutCopies ?? false };
+  return writeGated(form, spec, count === undefined ? manyImages : inBuckets(count));
+}
+
+/** What of a graph's form the network decides. */
+export function formOf(lowered: GatedSource): Pick<GraphForm, 'name' | 'dialect' | 'image'> {
+  const { name, input } = lowered.network;
+  return { name, dialect: dialectOf(lowered), image: [input.channels, input.height, input.width] };
 }
 
 /**

@@ -3,10 +3,12 @@ import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type CreateSession, loadInBuckets, SessionPool } from '../../src/engines/onnxruntime/gated.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
-import { bucketModel, bucketSizes } from '../../src/onnx/gated-buckets.js';
+import { gatedModel } from '../../src/onnx/gated.js';
+import { bucketSizes } from '../../src/onnx/gated-buckets.js';
+import { plainAnswer } from '../../src/onnx/gated-exits.js';
 import { decodeModel, type GraphMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
-import { algorithm1, type GatedCase, gatedCase, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
+import { algorithm1, CLASSES, type GatedCase, gatedCase, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
 
 const COUNT = 20; // parts of 1, 2, 3, 6, 9, 12, 15, 18, 20 images
 const PIXELS = 3072;
@@ -74,7 +76,9 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
       }
 
       it('every convolution behind a gate sees one number of images only', () => {
-        const { graph } = decodeModel(bucketModel(subject.lowered, subject.gates, 'max', COUNT));
+        const { graph } = decodeModel(
+          gatedModel(subject.lowered, subject.gates, { confidence: 'max', answer: plainAnswer(CLASSES), count: COUNT }),
+        );
         const parts = subject.gates.length;
         const sizes = branchesWithConvolutions(graph).map((branch) => cutSizes(branch, graph));
         expect(sizes).to.have.length(parts * bucketSizes(COUNT).length);

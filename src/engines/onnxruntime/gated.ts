@@ -7,13 +7,19 @@ import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
 import { gatedModel } from '../../onnx/gated.js';
-import { branchModel, straightModel } from '../../onnx/gated-branches.js';
-import { bucketModel, bucketSizes } from '../../onnx/gated-buckets.js';
+import {
+  branchModel,
+  channelBlockModel,
+  channelBlockOf,
+  channelBlockProbe,
+  liesInBlocks,
+  straightModel,
+} from '../../onnx/gated-branches.js';
+import { bucketSizes } from '../../onnx/gated-buckets.js';
 import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
 import { turnsImages } from '../../onnx/graph/parts.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import type { GatedSource } from '../../onnx/loaded.js';
-import { channelBlockModel, channelBlockOf, channelBlockProbe, liesInBlocks } from '../../onnx/nchwc.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
@@ -57,10 +63,15 @@ const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence
   return runGraphs(onlyOne(session), lowered, gates, confidence);
 };
 
-/** One graph for any number of images, whose later parts are branches as they are written. */
-function wholeGraph(lowered: GatedSource, gates: readonly PlacedGate[], confidence: ConfidenceKind): Uint8Array {
+/** One graph, for any number of images or for one number only, whose later parts are branches as they are written. */
+function wholeGraph(
+  lowered: GatedSource,
+  gates: readonly PlacedGate[],
+  confidence: ConfidenceKind,
+  count?: number,
+): Uint8Array {
   const answer = plainAnswer(classCount(lowered.network));
-  return gatedModel(lowered, gates, { confidence, answer, withoutCopies: true });
+  return gatedModel(lowered, gates, { confidence, answer, withoutCopies: true, ...(count !== undefined && { count }) });
 }
 
 /**
@@ -69,7 +80,7 @@ function wholeGraph(lowered: GatedSource, gates: readonly PlacedGate[], confiden
  * only, and the later parts of a gated network see a few sizes, the buckets (`bucketSizes`).
  */
 export function loadInBuckets(...[createSession, lowered, gates, confidence]: Parameters<LoadGated>): GatedNetwork {
-  const open = (count: number) => createSession(bucketModel(lowered, gates, confidence, count), sleepsSoon);
+  const open = (count: number) => createSession(wholeGraph(lowered, gates, confidence, count), sleepsSoon);
   const network = runGraphs(new SessionPool(open, release), lowered, gates, confidence);
   return { ...network, prepare: (count) => runEverySize(network.run, lowered, gates.length, count) };
 }
