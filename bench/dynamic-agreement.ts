@@ -18,7 +18,7 @@ const context = await openContext({});
 const { exported } = await loadDefinition(name);
 const opened = await openGated(context, resolveExperiment(exported, name, 'laptop', []));
 const engine = await createEngine(engineName);
-const gated = await engine.loadGated(await opened.source.lowered(), opened.gates, opened.experiment.gates.confidence);
+const gated = await engine.loadGated(await opened.lowered(), opened.gates, opened.experiment.gates.confidence);
 const started = performance.now();
 const found = await compareDynamic(opened, gated, opened.rows[0]!, {
   batch: Number(batch),
