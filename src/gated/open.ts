@@ -11,7 +11,7 @@ import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } fro
 import { type NetworkSource, networksOf } from '../run/source.js';
 import { openStages, type SplitFeatures } from '../run/stages.js';
 import type { ChosenSystem } from '../run/systems.js';
-import type { ExitCosts, Scores, Thresholds } from '../thresholds/evaluate.js';
+import { answersAt, type ExitCosts, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
 export interface OpenGated {
@@ -88,17 +88,13 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
  */
 export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem, reference: number): OpenGated {
   const { plan, experiment, source } = opened;
-  const asked = exits.slice(0, -1);
-  const answersAt = (of: Scores, exit: number): Int32Array => of.classes[exit] ?? of.original;
-  const only = (of: Scores): Scores => ({
+  const only = <T extends { readonly scores: Scores }>(of: T): T => ({
     ...of,
-    classes: asked.map((exit) => of.classes[exit]!),
-    confidences: asked.map((exit) => of.confidences[exit]!),
-    original: answersAt(of, exits.at(-1)!),
+    scores: scoresOfExits(of.scores, exits),
   });
   const parts = opened.parts.map(({ selection, evaluation }) => ({
-    selection: { ...selection, scores: only(selection.scores) },
-    evaluation: { ...evaluation, scores: only(evaluation.scores) },
+    selection: only(selection),
+    evaluation: only(evaluation),
   }));
   const { validation, search } = experiment.thresholds;
   const as = { ...experiment, thresholds: { validation, search, margins: [], fixed: [[...thresholds]] } };
@@ -107,10 +103,10 @@ export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem
     ...opened,
     experiment: as,
     lowered: () => loadedFrom(source, plan, opened.gates, exits),
-    gates: asked.map((exit) => opened.gates[exit]!),
+    gates: exits.slice(0, -1).map((exit) => opened.gates[exit]!),
     exits: exits.map((exit) => plan.exits[exit]!),
     costs,
-    scores: only(opened.scores),
+    scores: only(opened).scores,
     parts,
     rows: searchAndEvaluate(as, parts, costs, plan.flops.flops),
     reference: {

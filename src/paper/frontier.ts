@@ -7,7 +7,7 @@ import type { ScoredRun } from '../run/analyses.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part, partsOf } from '../run/search.js';
 import { type ChosenSystem, exitSystems, type System, systemFindings, weightsOf } from '../run/systems.js';
-import { combine, evaluate, type Scores } from '../thresholds/evaluate.js';
+import { answersAt, combine, evaluate, type Scores, scoresOfExits } from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
 import { countOutcomes, outcomeIntervals } from '../thresholds/outcomes.js';
@@ -111,8 +111,6 @@ function choicesOf(count: number): number[][] {
   }).flat();
 }
 
-const answersAt = (scores: Scores, exit: number): Int32Array => scores.classes[exit] ?? scores.original;
-
 /** A system compared with the reference: where it ends elsewhere, its last exit takes every image that comes. */
 function against(scores: Scores, exits: readonly number[], plan: ExitPlan, reference: number): Choosable {
   const costs = costsOfExits(plan, exits);
@@ -137,16 +135,10 @@ interface Candidate extends ChosenSystem {
 /** The Pareto frontiers of all systems on some choosing images. */
 export function frontierOfAll(plan: ExitPlan, { scores, images }: Part['selection']): Candidate[] {
   return choicesOf(plan.costs.length).flatMap((exits) => {
-    const asked = exits.slice(0, -1);
-    const own: Scores = {
-      ...scores,
-      classes: asked.map((exit) => scores.classes[exit]!),
-      confidences: asked.map((exit) => scores.confidences[exit]!),
-      original: answersAt(scores, exits.at(-1)!),
-    };
+    const own = scoresOfExits(scores, exits);
     const costs = costsOfExits(plan, exits);
     const points =
-      asked.length === 0
+      exits.length === 1
         ? [{ thresholds: [], ...evaluate(own, [], costs, images) }]
         : paretoFrontier(own, costs, images).points;
     return points.map((point) => ({ exits, thresholds: point.thresholds, point }));

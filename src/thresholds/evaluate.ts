@@ -11,6 +11,20 @@ export interface Scores {
   readonly labels: Int32Array;
 }
 
+/** What an exit answers, [count]: a gate, or behind the last of them the original classifier. */
+export const answersAt = (scores: Scores, exit: number): Int32Array => scores.classes[exit] ?? scores.original;
+
+/** The scores of a system that uses some exits only, ascending; the last of them stands for the original. */
+export function scoresOfExits(scores: Scores, exits: readonly number[]): Scores {
+  const asked = exits.slice(0, -1);
+  return {
+    ...scores,
+    classes: asked.map((exit) => scores.classes[exit]!),
+    confidences: asked.map((exit) => scores.confidences[exit]!),
+    original: answersAt(scores, exits.at(-1)!),
+  };
+}
+
 /** FLOPs of an image by its exit, the original classifier last; all gates up to the exit are included. */
 export type ExitCosts = readonly number[];
 
