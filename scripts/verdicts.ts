@@ -1,4 +1,4 @@
-// Derives every verdict of results/README.md again, from claims.csv and the CSV files of the runs on record alone, and
+// Derives every verdict of results/reference/README.md again, from claims.csv and the CSV files of the runs on record alone, and
 // replaces that part of the file: `npx tsx scripts/verdicts.ts [--check]`. --check changes nothing and exits with 1 where
 // the text differs from what the CSV files say.
 import { readFile, writeFile } from 'node:fs/promises';
@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { claimsOnRecord, runsOnRecord } from '../src/paper/onRecord.js';
 import { renderVerdicts, VERDICTS } from '../src/report/claims.js';
 
-const results = fileURLToPath(new URL('../results', import.meta.url));
+const results = fileURLToPath(new URL('../results/reference', import.meta.url));
 
-/** results/README.md as it is, and as the CSV files say. */
+/** results/reference/README.md as it is, and as the CSV files say. */
 export async function derived(): Promise<{ path: string; before: string; after: string }> {
   const path = `${results}/README.md`;
   const before = await readFile(path, 'utf8');

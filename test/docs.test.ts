@@ -7,7 +7,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
-  ...['bench', 'results', 'experiments/checkpoints'].map((folder) => `${folder}/README.md`),
+  ...['bench', 'results/reference', 'experiments/checkpoints'].map((folder) => `${folder}/README.md`),
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name.replaceAll('\\', '/')}`),

@@ -1,5 +1,5 @@
 /**
- * Two d-gates on a ResNet-56 that comes as an ONNX file, CIFAR-10; its table and curve stand in results/own-resnet56.
+ * Two d-gates on a ResNet-56 that comes as an ONNX file, CIFAR-10; its table and curve stand in results/reference/own-resnet56.
  *
  * Command   python3 bench/make-onnx.py resnet56 resnet56-4bfd9763.th resnet56.onnx   (PyTorch; akamaster's checkpoint)
  *           npx dgate run ./examples/own-network/resnet56.ts                          (resnet56.onnx in this folder)

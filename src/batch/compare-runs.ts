@@ -147,7 +147,11 @@ async function find(nameOrPath: string, resultsRoot: string): Promise<string> {
   const valid = runs.map((name) => `${nameOrPath}/${name}`).join(', ');
   if (runs.length > 1) throw new InputError(`${nameOrPath}: ${runs.length} runs; valid: ${valid}`);
   const known: string[] = [];
-  for (const name of (await namesIn(resultsRoot)).sort()) {
+  const names = [
+    ...(await namesIn(resultsRoot)),
+    ...(await namesIn(join(resultsRoot, 'reference'))).map((name) => `reference/${name}`),
+  ];
+  for (const name of names.sort()) {
     if ((await runsIn(join(resultsRoot, name))).length > 0) known.push(name);
   }
   const there = known.join(', ') || 'none';

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { compareRuns } from '../batch/compare.js';
+import { openRun } from '../batch/compare-runs.js';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
@@ -15,7 +17,7 @@ import { withLastTiming } from '../gated/time/run.js';
 import { networkByName } from '../networks/catalogue.js';
 import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
-import { claimsOnRecord, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
+import { claimsOnRecord, REFERENCE, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
 import { version } from '../project.js';
 import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
 import type { AnalysisContext } from '../run/analyses.js';
@@ -102,7 +104,28 @@ export async function runSeed(
   // The summary of several experiments ends with their verdicts.
   if (!quiet) print(() => renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
   context.progress.note(`written to ${folder}: ${runFiles(outcome, logImages).join(', ')}`);
+  await sayReference(context, folder, experiment.name, preset);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
+}
+
+/** How far a run is from what is committed of its experiment and preset, where there is that. */
+async function sayReference(context: AnalysisContext, folder: string, name: string, preset: PresetName): Promise<void> {
+  const runs = (await runsOnRecord(context.resultsRoot, [preset])).filter(
+    (run) => run.experiment === name && run.folder.startsWith(REFERENCE),
+  );
+  for (const { folder: reference } of runs) {
+    const { results } = compareRuns(
+      await openRun(join(context.resultsRoot, reference), context.resultsRoot),
+      await openRun(folder, context.resultsRoot),
+    );
+    const rows = new Set(results.map(({ row }) => row)).size;
+    const most = Math.max(
+      0,
+      ...results.map(({ quantity, difference }) => (quantity === 'accuracy_fraction' ? Math.abs(difference ?? 0) : 0)),
+    );
+    const far = `${rows} rows differ, accuracy by ${(100 * most).toFixed(2)} points at most; dgate compare shows them`;
+    context.progress.note(`beside ${reference}: ${rows === 0 ? 'every row is the same' : far}`);
+  }
 }
 
 /**
@@ -138,7 +161,7 @@ async function runSeveral(context: AnalysisContext, several: readonly Named[], o
   if (results.some(({ state }) => state === 'failed')) process.exitCode = 1;
 }
 
-/** `results/README.md`; other presets than the default write to separate files. */
+/** `README.md` in the folder of results; other presets than the default write to separate files. */
 async function writeReadme(
   context: AnalysisContext,
   results: readonly ExperimentSummary[],

@@ -21,17 +21,21 @@ export interface RunOnRecord {
   readonly folder: string;
 }
 
-/** Runs of the paper's experiments in a folder of results, in the order of their names. */
+/** What is committed as evidence, below the folder of results. */
+export const REFERENCE = 'reference/';
+
+/** Runs of the paper's experiments in a folder of results and its reference, in the order of their names. */
 export async function runsOnRecord(resultsRoot: string, presets: readonly PresetName[]): Promise<RunOnRecord[]> {
   const experiments = new Set((await printedClaims()).map(({ id }) => id.slice(0, id.indexOf('-'))));
   const found: RunOnRecord[] = [];
-  for (const experiment of [...experiments].sort()) {
+  for (const experiment of [...experiments].sort().flatMap((name) => [name, `${REFERENCE}${name}`])) {
     const folders = await namesIn(join(resultsRoot, experiment));
     for (const folder of folders.sort()) {
       const preset = presets.find(
         (name) => folder.startsWith(`${name}-`) && /^[0-9a-f]{8}$/.test(folder.slice(name.length + 1)),
       );
-      if (preset !== undefined) found.push({ experiment, preset, folder: `${experiment}/${folder}` });
+      if (preset === undefined) continue;
+      found.push({ experiment: experiment.replace(REFERENCE, ''), preset, folder: `${experiment}/${folder}` });
     }
   }
   return found;

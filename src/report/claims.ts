@@ -112,7 +112,7 @@ interface ReadmeHeader {
 /** Where the part begins that follows from the CSV files alone. */
 export const VERDICTS = '## Verdicts';
 
-/** `results/README.md`: where it comes from, what failed, and the verdicts. */
+/** `README.md` of a folder of results: where it comes from, what failed, and the verdicts. */
 export function renderReadme(
   results: readonly ExperimentSummary[],
   claims: readonly ClaimOnRecord[],
@@ -148,7 +148,7 @@ export function renderVerdicts(claims: readonly ClaimOnRecord[]): string {
   return `${VERDICTS}
 
 The rule: a claim _holds_ where the whole interval lies on the claimed side of the bound (the printed number, less half of
-its last digit, or the margin in [claims.csv](published/claims.csv)), _does not hold_ where the whole interval lies on the
+its last digit, or the margin in \`results/published/claims.csv\`), _does not hold_ where the whole interval lies on the
 other side, and is _undecided_ otherwise; of several parts all must hold. Runs of the paper's networks decide about the
 paper (if several disagree: undecided); small networks have columns of their own. A claim about ImageNet is not judged on
 CIFAR-10, nor a speed where its timing warned.

@@ -60,7 +60,7 @@ export interface ImageSheet {
 
 export type Verdict = 'holds' | 'does not hold' | 'undecided' | 'cannot be checked here';
 
-/** A claim of the paper and its verdict. One row of `results/README.md`. */
+/** A claim of the paper and its verdict. One row of the `README.md` of all results. */
 export interface Claim {
   /** Letters, digits and dashes, unique in the experiment. */
   readonly id: string;

@@ -5,9 +5,9 @@ import { derived } from '../../scripts/verdicts.js';
 import { projectRoot } from '../../src/project.js';
 import { exists } from '../../src/store/files.js';
 
-const readme = new URL('results/README.md', projectRoot);
+const readme = new URL('results/reference/README.md', projectRoot);
 
-describe('results/README.md (written by: dgate run all)', () => {
+describe('results/reference/README.md (written by: dgate run all)', () => {
   before(async function () {
     if (!(await exists(fileURLToPath(readme)))) this.skip();
   });
@@ -17,7 +17,7 @@ describe('results/README.md (written by: dgate run all)', () => {
     const links = [...text.matchAll(/\]\(([^)]+\.csv)\)/g)].map(([, link]) => link!);
     expect(links).not.to.be.empty;
     for (const link of new Set(links)) {
-      expect(await exists(fileURLToPath(new URL(link, readme))), `results/${link}`).to.equal(true);
+      expect(await exists(fileURLToPath(new URL(link, readme))), `results/reference/${link}`).to.equal(true);
     }
   });
 
