@@ -10,7 +10,7 @@ const WIDTH = 0.3;
 /** Share of what the smoothing leaves that the rest may take before the smoothing is moved. */
 const SHARE = 0.5;
 /** Conjugate gradients end at this share of the first residual, or after so many steps. */
-const [RESIDUAL, MOST_STEPS] = [0.1, 100];
+const [RESIDUAL, MOST_STEPS] = [0.2, 100];
 /** Bytes of rows that are held at a time, by classes that step together; a single class may take more. */
 const ROW_BYTES = 2 ** 28;
 
@@ -100,24 +100,25 @@ class Newton {
       const size = hinge.bandCount() * features;
       bytes += 4 * size;
       if (rows.size > 0 && bytes > ROW_BYTES) break;
-      rows.set(hinge, new Float32Array(size));
+      rows.set(hinge, new Float32Array(size + 3 * features)); // three rows more for `curvature`
     }
     await this.#readBands(rows);
     const directions = new Map<BinaryHinge, Float64Array>();
-    for (const [hinge, band] of rows) directions.set(hinge, await this.#direction(residuals.get(hinge)!, band));
+    for (const [hinge, band] of rows) directions.set(hinge, this.#direction(residuals.get(hinge)!, band));
     return directions;
   }
 
-  /** (lambda I + R^T R / (n g)) D = residual by conjugate gradients. @param band s of R = (s, -1), [images, features] */
-  async #direction(residual: Float64Array, band: Float32Array): Promise<Float64Array> {
+  /** (lambda I + R^T R / (n g)) D = residual by conjugate gradients. @param band s of R = (s, -1), [images + 3, features] */
+  #direction(residual: Float64Array, band: Float32Array): Float64Array {
     const { metric, l2, data } = this.problem;
+    const { features } = data;
     const result = new Float64Array(residual.length);
     let conditioned = multiply(metric, residual, 1, l2);
     const step = conditioned.slice();
     let square = dot(residual, conditioned);
     const enough = RESIDUAL ** 2 * dot(residual, residual);
     for (let k = 0; k < MOST_STEPS && dot(residual, residual) > enough; k++) {
-      const curved = await this.#curvature(band, step);
+      const curved = curvature(band, band.length / features - 3, step);
       const bent = step.map((value, f) => l2 * value + curved[f]! / (data.count * WIDTH));
       const length = square / dot(step, bent);
       for (let f = 0; f < step.length; f++) {
@@ -130,18 +131,6 @@ class Newton {
       square = next;
     }
     return result;
-  }
-
-  /** R^T (R v) */
-  async #curvature(band: Float32Array, v: Float64Array): Promise<Float64Array> {
-    const { features } = this.problem.data;
-    const count = band.length / features;
-    if (count === 0) return new Float64Array(v.length);
-    const shape = [count, features] as const;
-    const through = await this.product.run(band, shape, Float32Array.from(v.subarray(0, features)), [features, 1]);
-    for (let i = 0; i < count; i++) through[i]! -= v[features]!;
-    const result = await this.product.run(band, shape, through, [count, 1], 'first transposed');
-    return Float64Array.from([...result, -sum(through)]);
   }
 
   /** Standardised features of the bands' images. */
@@ -319,7 +308,33 @@ class BinaryHinge {
 
 const clip = (value: number): number => Math.min(1, Math.max(0, value));
 
-const sum = (values: Float32Array): number => values.reduce((total, value) => total + value, 0);
+/** R^T (R v) of rows R = (s, -1), four at a time; `band` has room for three more rows, of zeros. */
+function curvature(band: Float32Array, count: number, v: Float64Array): Float64Array {
+  const features = v.length - 1;
+  const result = new Float64Array(v.length);
+  for (let image = 0; image < count; image += 4) {
+    const [a, b, c, d] = [0, 1, 2, 3].map((i) => (image + i) * features) as [number, number, number, number];
+    let [p, q, r, s] = [0, 0, 0, 0];
+    for (let f = 0; f < features; f++) {
+      const value = v[f]!;
+      p += band[a + f]! * value;
+      q += band[b + f]! * value;
+      r += band[c + f]! * value;
+      s += band[d + f]! * value;
+    }
+    [p, q, r, s] = [p, q, r, s].map((sum, i) => (image + i < count ? sum - v[features]! : 0)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    for (let f = 0; f < features; f++) {
+      result[f]! += p * band[a + f]! + q * band[b + f]! + r * band[c + f]! + s * band[d + f]!;
+    }
+    result[features]! -= p + q + r + s;
+  }
+  return result;
+}
 
 function dot(a: Float64Array, b: Float64Array): number {
   let total = 0;

@@ -157,4 +157,27 @@ describe('linear graphs in ONNX Runtime', () => {
     // The feature that does not vary has no part in it.
     expect([...found[1]!].slice(6).map(Math.abs)).to.deep.equal([0, 0, 0]);
   });
+
+  it('products: a b and a^T b, of any number of rows, one included', async () => {
+    const random = new Random(7);
+    const [product, direct] = [await engine.loadProduct(), await directEngine().loadProduct()];
+    for (const [rows, columns, others] of [
+      [7, 5, 3],
+      [1, 5, 3],
+      [4, 1, 1],
+    ] as const) {
+      const [a, b] = [floats(random, rows * columns, -1, 1), floats(random, columns * others, -1, 1)];
+      const plain = [a, [rows, columns], b, [columns, others]] as const;
+      expectClose(await product.run(...plain), await direct.run(...plain), `${rows} rows`);
+      const turned = [
+        a,
+        [rows, columns],
+        floats(random, rows * others, -1, 1),
+        [rows, others],
+        'first transposed',
+      ] as const;
+      expectClose(await product.run(...turned), await direct.run(...turned), `${rows} rows, transposed`);
+    }
+    await product.close();
+  });
 });
