@@ -7,7 +7,7 @@ export interface KnownCheckpoint {
   readonly id: string;
   /** The network that it fits, `<architecture>-<dataset>`. */
   readonly network: string;
-  readonly dataset: 'cifar10' | 'imagenet';
+  readonly dataset: 'cifar10' | 'fashionmnist' | 'imagenet';
   /** File in `experiments/checkpoints`, for a network that ships with the project; it has no urls. */
   readonly shipped?: string;
   /** Mirrors of one file. */
@@ -149,13 +149,23 @@ const shipped: readonly KnownCheckpoint[] = [
     sha256: '934e2dc88ff17da64485abbc41eb0ace1dd197760a75b619e18100044f091e3f',
     reportedAccuracy: 0.9033,
   },
+  {
+    id: 'dgate-resnet101-narrow-fashionmnist',
+    network: 'resnet101-width0.125-blocks1.1.2.1-fashionmnist',
+    shipped: 'resnet101-narrow-fashionmnist.safetensors',
+    sizeBytes: 207_988,
+    sha256: '1cc2367456884a5fb19a7f6f00d65ceee1dd51514fb9a437158cc5c6a15e54c4',
+    reportedAccuracy: 0.92,
+    dataset: 'fashionmnist' as const,
+    preprocessing: { mean: [0.286], std: [0.353] },
+  },
 ].map((entry) => ({
-  ...entry,
   dataset: 'cifar10',
+  preprocessing: { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
+  ...entry,
   urls: [],
   hashChecked: true,
   licence: 'MIT',
-  preprocessing: { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
   reference: 'experiments/checkpoints/README.md',
 }));
 
