@@ -12,7 +12,7 @@ export default defineExperiment({
   title: 'Which classes each d-gate takes, narrow ResNet, Fashion-MNIST',
   network: 'resnet101-width0.125-blocks1.1.2.1-fashionmnist',
   checkpoint: 'dgate-resnet101-narrow-fashionmnist',
-  gates: { after: [1, 2, 3], pooling: ['4x4', '4x4', 'gap'] },
+  gates: { after: [1, 2, 3], pooling: ['4x4', '2x2', 'gap'] },
   thresholds: {
     validation: { kind: 'held-out' },
     margins: [0, 0.005, 0.01],
@@ -34,7 +34,7 @@ export default defineExperiment({
       title: 'Fashion-MNIST, smoke: a small subset',
       trainImages: 1000,
       testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
+      gates: { epochs: 5 },
     },
   },
 });
