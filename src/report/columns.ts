@@ -4,7 +4,7 @@ import { columnsLeft } from '../progress.js';
 import type { FindingCell, FindingTable } from './findings.js';
 
 /** Headings of columns that a narrow terminal can do without, the first ones first; after these the last columns go. */
-const spare = [/^efficiency/i, /^speed/i, /\b(?:low|high)\b|interval/i, /^exits/i, /^FLOPs\s\(G\)/];
+const spare = [/^efficiency/i, /^speed/i, /\b(?:low|high)\b|interval/i, /^row$/, /^exits/i, /^FLOPs\s\(G\)/];
 /** So many of the others stay; the first one is cut where they are still too wide. */
 const FEWEST = 5;
 
