@@ -19,7 +19,11 @@ const ends = (of: string) => z.tuple([z.number(), z.number()]).describe(`lower a
 const maybe = <T extends z.ZodType>(item: T, when: string) => z.exactOptional(item).describe(when);
 /** The compiler refuses a schema whose documents are no T. */
 const of = <T>() => ({ is: <S extends z.ZodType<T>>(schema: S): S => schema });
-const each = <T extends z.ZodType>(of: T) => ({ accuracy: of, accuracyDrop: of, flops: of, flopsReduction: of });
+const each = <T extends z.ZodType>(of: T) => ({
+  ...{ accuracy: of.nullable(), accuracyDrop: of.nullable() },
+  ...{ flops: of, flopsReduction: of },
+});
+const known = (item: z.ZodNumber) => item.nullable().describe(`${item.description}; null without labels`);
 
 const published: z.ZodType<PublishedRow> = z.strictObject({
   model: z.string(),
@@ -50,8 +54,8 @@ const row = z.strictObject({
   thresholds: z
     .array(z.array(z.number().nullable()))
     .describe('a list for each fold and seed, a number for each gate; null for a closed gate; empty for the original'),
-  accuracy: share('on the reported images'),
-  accuracyDrop: share("the original's accuracy minus this one's"),
+  accuracy: known(share('on the reported images')),
+  accuracyDrop: known(share("the original's accuracy minus this one's")),
   flops: number('average FLOPs per image, gates included'),
   flopsReduction: share("1 - flops / the original's"),
   speedMs: z.number().nullable().describe('milliseconds per image (`dgate time`); null where it was not timed'),
@@ -59,11 +63,18 @@ const row = z.strictObject({
   efficiency: z.number().nullable().describe('share of the FLOPs reduction that becomes speed-up'),
   exits: z.array(z.number()).describe('share of images that leave at each exit, the original classifier last'),
   intervals: z
-    .strictObject(each(ends('in the units of the row')))
+    .strictObject({
+      ...each(ends('in the units of the row')),
+      disagreement: z.exactOptional(ends('of images without labels only')),
+    })
     .nullable()
     .describe('95 % intervals over the reported images, thresholds as they are'),
   chosenAgain: maybe(
-    z.strictObject({ accuracyDrop: ends('a fraction'), flopsReduction: ends('a fraction') }),
+    z.strictObject({
+      accuracyDrop: ends('a fraction').nullable(),
+      flopsReduction: ends('a fraction'),
+      disagreement: z.exactOptional(ends('of images without labels only')),
+    }),
     '95 % intervals with thresholds searched again (`resamples`)',
   ),
   seeds: z.array(z.number()).describe('seeds whose mean the row is'),
@@ -72,7 +83,7 @@ const row = z.strictObject({
     .nullable()
     .describe('lowest, highest and deviation over the seeds; null for one'),
   disagreement: share("images with another answer than the original's"),
-  worstClassDrop: share('largest drop of accuracy of a class'),
+  worstClassDrop: known(share('largest drop of accuracy of a class')),
   published: maybe(published, "the paper's row for the same margin"),
 });
 const claim: z.ZodType<Claim> = z.strictObject({
@@ -101,6 +112,16 @@ const run = z.strictObject({
     .strictObject({ train: z.number(), validation: z.string(), test: z.number() })
     .describe('images that gates learn from, what thresholds are chosen on (in words), images that are reported'),
   rows: z.array(row).describe('in the order of the definition; `Original` last'),
+  areas: maybe(
+    z.array(
+      z.strictObject({
+        rows: z.enum([...searchMethods, 'budget', 'disagreement']),
+        from: z.number(),
+        area: z.number(),
+      }),
+    ),
+    'area under accuracy against FLOPs of each kind of rows: mean accuracy from a share of the FLOPs to all of them',
+  ),
   claims: maybe(z.array(claim), "what became of the paper's claims (docs/outputs.md)"),
 });
 const failed = z.strictObject({ ...version, ...about, error: z.string().describe('why it could not be run') });
