@@ -441,6 +441,7 @@ describe('the rows of a run', () => {
   });
 
   it('can rest on fewer images, each class with its share', async () => {
+    const before = { train: asked.train.length, test: asked.test.length };
     const { outcome } = await run(workplace, set('trainImages', 150), set('testImages', 60));
     expect(outcome.splits).to.include({ train: 150, test: 60 });
     expect(outcome.original.count).to.equal(60);
@@ -448,7 +449,8 @@ describe('the rows of a run', () => {
       ['train', 15],
       ['test', 6],
     ] as const) {
-      const chosen = asked[split].slice(split === 'train' ? 600 : 300);
+      // What is read first is extracted; the pictures of the page are read again.
+      const chosen = asked[split].slice(before[split], before[split] + 10 * count);
       expect(chosen).to.have.length(10 * count);
       const perClass = Array.from({ length: 10 }, (_, label) => chosen.filter((position) => position % 10 === label));
       expect(perClass.map((positions) => positions.length)).to.deep.equal(Array(10).fill(count));
