@@ -182,11 +182,12 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
 /** The area under accuracy against FLOPs of each kind of searched rows; written to `areas.csv`. */
 export function areaTable(basis: TableBasis): FindingTable[] {
   const areas = areasOf(tableRows(basis));
+  const what = basis.experiment.unlabelled === undefined ? 'accuracy' : 'agreement';
   if (areas.length === 0) return [];
   return [
     {
       name: 'areas',
-      title: 'Area under accuracy against FLOPs: the mean between a share of the FLOPs and all of them',
+      title: `Area under ${what} against FLOPs: the mean between a share of the FLOPs and all of them`,
       columns: ['rows', 'from_flops_fraction', 'area_fraction'],
       rows: areas.map(({ rows, from, area }) => [rows, from, area]),
       consoleRows: areas.length,
