@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -40,6 +41,12 @@ describe('the documentation', () => {
     const readme = textOf('README.md');
     for (const page of pages.filter((one) => /^docs\/[^/]+\.md$/.test(one)))
       expect(readme, page).to.contain(`(${page}`);
+  });
+
+  it('has its evidence in results/reference: what else lies in results is not of a run', () => {
+    const listed = spawnSync('git', ['ls-files', 'results'], { cwd: root, encoding: 'utf8' }).stdout ?? '';
+    const runs = listed.split('\n').filter((path) => /^results\/[^/]+\/[^/]+\//.test(path));
+    expect(runs.filter((path) => !path.startsWith('results/reference/'))).to.deep.equal([]);
   });
 
   it('has a README of at most 250 lines', () => {
