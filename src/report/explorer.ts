@@ -77,11 +77,11 @@ async function thumbnailsOf(images: ImageSource): Promise<ExplorerData['thumbnai
       for (let p = 0; p < plane; p++) {
         for (let c = 0; c < channels; c++) tile[p * channels + c] = pixels[(i * channels + c) * plane + p]!;
       }
-      const input = await sharp(tile, { raw: { width, height, channels } })
+      const { data: input, info } = await sharp(tile, { raw: { width, height, channels } })
         .resize(THUMBNAIL, THUMBNAIL, { kernel: height < THUMBNAIL ? 'nearest' : 'lanczos3' })
-        .png()
-        .toBuffer();
-      return { input, left: (i % COLUMNS) * THUMBNAIL, top: Math.floor(i / COLUMNS) * THUMBNAIL };
+        .raw() // not compressed only to be decompressed by `composite`
+        .toBuffer({ resolveWithObject: true });
+      return { input, raw: info, left: (i % COLUMNS) * THUMBNAIL, top: Math.floor(i / COLUMNS) * THUMBNAIL };
     }),
   );
   const size = { width: COLUMNS * THUMBNAIL, height: Math.ceil(chosen.length / COLUMNS) * THUMBNAIL };
