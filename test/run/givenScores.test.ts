@@ -46,7 +46,7 @@ describe('scores of any network', () => {
       npz.rows.map(({ exits, accuracy }) => [exits, accuracy]),
     );
     expect(npz.rows.every(({ intervals }) => intervals !== null)).to.equal(true);
-    expect(npz.outcome.findings.tables.map(({ name }) => name)).to.deep.equal(['frontier']);
+    expect(npz.outcome.findings.tables.map(({ name }) => name)).to.include('frontier');
     expect(place.notes.concat(place.warnings)).to.deep.equal([]); // nothing extracted, nothing cached
   });
 
