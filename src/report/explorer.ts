@@ -39,16 +39,21 @@ const MOST_PIXELS = 4e6;
 const THUMBNAIL = 32;
 const COLUMNS = 32;
 
-/** What a page holds for its reader's own thresholds; nothing where there are no exits, or too many images for a page. */
+/**
+ * What a page holds for its reader's own thresholds; nothing where there are no exits, or too many images for a page.
+ *
+ * @param sheet what {@link drawThumbnails} gives for the images; asked for where they can be shown
+ */
 export async function explorerData(
   scores: Scores,
   images: ImageSource,
   about: Pick<ExplorerData, 'exits' | 'costs' | 'originalFlops' | 'rows' | 'command'>,
+  sheet: () => Promise<Uint8Array>,
 ): Promise<ExplorerData | undefined> {
   if (scores.count > MOST_IMAGES || scores.confidences.length === 0) return undefined;
   const text = (array: Uint16Array | Float32Array): string =>
     Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64');
-  const thumbnails = images.count === scores.count ? await thumbnailsOf(images) : undefined;
+  const pictured = images.count === scores.count && (images.channels === 1 || images.channels === 3);
   return {
     ...about,
     count: scores.count,
@@ -57,16 +62,27 @@ export async function explorerData(
     confidences: scores.confidences.map((of) => text(of)),
     original: text(Uint16Array.from(scores.original)),
     labels: text(Uint16Array.from(scores.labels)),
-    ...(thumbnails && { thumbnails }),
+    ...(pictured && {
+      thumbnails: {
+        url: `data:image/webp;base64,${Buffer.from(await sheet()).toString('base64')}`,
+        size: THUMBNAIL,
+        columns: COLUMNS,
+        every: everyOf(images),
+      },
+    }),
   };
 }
 
+/** Every how many images have a thumbnail. */
+function everyOf({ count, height, width }: ImageSource): number {
+  return Math.ceil(count / Math.min(MOST_THUMBNAILS, Math.max(COLUMNS, Math.floor(MOST_PIXELS / (height * width)))));
+}
+
 /** One WebP picture of a part of the images, evenly over all of them. */
-async function thumbnailsOf(images: ImageSource): Promise<ExplorerData['thumbnails']> {
-  const { channels, height, width } = images;
-  if (channels !== 1 && channels !== 3) return undefined;
-  const most = Math.min(MOST_THUMBNAILS, Math.max(COLUMNS, Math.floor(MOST_PIXELS / (height * width))));
-  const every = Math.ceil(images.count / most);
+export async function drawThumbnails(images: ImageSource): Promise<Uint8Array> {
+  const { height, width } = images;
+  const channels = images.channels === 1 ? 1 : 3;
+  const every = everyOf(images);
   const chosen = Int32Array.from({ length: Math.ceil(images.count / every) }, (_, i) => i * every);
   const pixels = await images.batch(chosen);
   const { default: sharp } = await import('sharp');
@@ -85,11 +101,10 @@ async function thumbnailsOf(images: ImageSource): Promise<ExplorerData['thumbnai
     }),
   );
   const size = { width: COLUMNS * THUMBNAIL, height: Math.ceil(chosen.length / COLUMNS) * THUMBNAIL };
-  const sheet = await sharp({ create: { ...size, channels: 3, background: 'white' } })
+  return sharp({ create: { ...size, channels: 3, background: 'white' } })
     .composite(tiles)
     .webp({ quality: 60 })
     .toBuffer();
-  return { url: `data:image/webp;base64,${sheet.toString('base64')}`, size: THUMBNAIL, columns: COLUMNS, every };
 }
 
 /** The page's script in one piece: built with dgate, or from its sources where dgate runs from them. */

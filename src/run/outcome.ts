@@ -44,7 +44,13 @@ export interface RunOutcome {
   /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
   /** The reported images, their scores, and which of them each part's thresholds belong to. */
-  readonly reported?: { readonly images: ImageSource; readonly scores: Scores; readonly parts: readonly Part[] };
+  readonly reported?: {
+    readonly images: ImageSource;
+    readonly scores: Scores;
+    readonly parts: readonly Part[];
+    /** Small pictures of the images for the page, from the cache or into it. */
+    readonly thumbnails: () => Promise<Uint8Array>;
+  };
   /** The timed evaluation that the speeds of the table come from. */
   readonly timing?: TimingRecord;
 }

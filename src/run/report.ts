@@ -287,7 +287,7 @@ async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page[
         const name = sources.length === 1 ? '' : sources[i]!.network.name;
         return [...gates.after.map((_, gate) => `${name} gate ${gate + 1}`.trim()), name || 'last exit'];
       });
-  const data = await explorerData(reported.scores, reported.images, {
+  const about = {
     exits,
     costs: exitCosts,
     originalFlops: original.flops,
@@ -303,7 +303,8 @@ async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page[
       })),
     ),
     command: record.command,
-  });
+  };
+  const data = await explorerData(reported.scores, reported.images, about, reported.thumbnails);
   return data && { data, script: await explorerScript() };
 }
 

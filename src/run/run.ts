@@ -1,11 +1,16 @@
+import type { ImageSource } from '../data/dataset.js';
 import { isCascade, isScores } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
+import { silent } from '../progress.js';
+import { drawThumbnails } from '../report/explorer.js';
+import { codeOf } from '../store/code.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { AnalysisContext } from './analyses.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import type { Images } from './images.js';
+import { makeAll } from './make.js';
 import type { RunOutcome, Splits } from './outcome.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
@@ -14,6 +19,8 @@ import { mapSplits } from './splits.js';
 import { openStages, type SplitFeatures, type Stages, setsIn } from './stages.js';
 import { comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
+
+const THUMBNAILS = 'thumbnails.webp';
 
 /** Runs an experiment from images to rows, as the paper does. A damaged cache entry is removed and made again. */
 export function runExperiment(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
@@ -97,12 +104,25 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     extractedOn: origins.at(-1)?.engine,
     imageHashes: stages.imageHashes,
     seconds: stages.seconds,
-    reported: { images: images.test, scores: scores.test, parts },
+    reported: { images: images.test, scores: scores.test, parts, thumbnails: () => thumbnailsOf(context, images.test) },
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),
     },
   };
+}
+
+/** Thumbnails of these images, from the cache or into it: a run with everything in the cache reads no image. */
+async function thumbnailsOf({ store }: RunContext, images: ImageSource): Promise<Uint8Array> {
+  const entry = store.entry('thumbnails', { images: images.sha256, code: codeOf('report/explorer') });
+  let drawn: Uint8Array | undefined;
+  const make = async (): Promise<void> => {
+    drawn = await drawThumbnails(images);
+    await entry.write(THUMBNAILS, [drawn]);
+    await entry.finish({});
+  };
+  await makeAll(silent, [{ entry, label: 'thumbnails', make }]);
+  return drawn ?? entry.read(THUMBNAILS);
 }
 
 /** Images that could not be decoded, by split. */

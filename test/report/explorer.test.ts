@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { imageSet } from '../../src/data/images.js';
 import { Random } from '../../src/random.js';
-import { type ExplorerData, explorerData, explorerScript } from '../../src/report/explorer.js';
+import { drawThumbnails, type ExplorerData, explorerData, explorerScript } from '../../src/report/explorer.js';
 import { renderPage } from '../../src/report/page.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { jointSearch } from '../../src/thresholds/joint.js';
@@ -43,16 +43,21 @@ const images = () => {
 };
 
 const makeData = async (): Promise<ExplorerData> =>
-  (await explorerData(scores, images(), {
-    exits: ['gate 1', 'gate 2', 'gate 3', 'last exit'],
-    costs,
-    originalFlops: 100e6,
-    rows: [
-      { name: 'first', thresholds: [2.5, null, 1.21] },
-      { name: 'second', thresholds: [3, 2, 1] },
-    ],
-    command: 'dgate run mine.ts',
-  }))!;
+  (await explorerData(
+    scores,
+    images(),
+    {
+      exits: ['gate 1', 'gate 2', 'gate 3', 'last exit'],
+      costs,
+      originalFlops: 100e6,
+      rows: [
+        { name: 'first', thresholds: [2.5, null, 1.21] },
+        { name: 'second', thresholds: [3, 2, 1] },
+      ],
+      command: 'dgate run mine.ts',
+    },
+    () => drawThumbnails(images()),
+  ))!;
 
 async function makePage(): Promise<string> {
   const about = { title: 'T', experiment: 'mine', preset: 'laptop', command: 'c', date: '2026-11-22T21:00:00.000Z' };
@@ -153,7 +158,9 @@ describe('the page on which a reader moves the thresholds', () => {
 
   it('has none where there are no exits', async () => {
     const about = { exits: ['last exit'], costs: [1], originalFlops: 1, rows: [], command: '' };
-    expect(await explorerData({ ...scores, classes: [], confidences: [] }, images(), about)).to.equal(undefined);
+    expect(
+      await explorerData({ ...scores, classes: [], confidences: [] }, images(), about, () => drawThumbnails(images())),
+    ).to.equal(undefined);
   });
 
   describe('in Chromium', () => {
