@@ -42,18 +42,17 @@ const COLUMNS = 32;
 /**
  * What a page holds for its reader's own thresholds; nothing where there are no exits, or too many images for a page.
  *
- * @param sheet what {@link drawThumbnails} gives for the images; asked for where they can be shown
+ * @param sheet what {@link drawThumbnails} gives for the images
  */
 export async function explorerData(
   scores: Scores,
   images: ImageSource,
   about: Pick<ExplorerData, 'exits' | 'costs' | 'originalFlops' | 'rows' | 'command'>,
-  sheet: () => Promise<Uint8Array>,
+  sheet?: Uint8Array,
 ): Promise<ExplorerData | undefined> {
-  if (scores.count > MOST_IMAGES || scores.confidences.length === 0) return undefined;
+  if (!isExplorable(scores)) return undefined;
   const text = (array: Uint16Array | Float32Array): string =>
     Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64');
-  const pictured = images.count === scores.count && (images.channels === 1 || images.channels === 3);
   return {
     ...about,
     count: scores.count,
@@ -62,9 +61,9 @@ export async function explorerData(
     confidences: scores.confidences.map((of) => text(of)),
     original: text(Uint16Array.from(scores.original)),
     labels: text(Uint16Array.from(scores.labels)),
-    ...(pictured && {
+    ...(sheet && {
       thumbnails: {
-        url: `data:image/webp;base64,${Buffer.from(await sheet()).toString('base64')}`,
+        url: `data:image/webp;base64,${Buffer.from(sheet).toString('base64')}`,
         size: THUMBNAIL,
         columns: COLUMNS,
         every: everyOf(images),
@@ -72,6 +71,12 @@ export async function explorerData(
     }),
   };
 }
+
+const isExplorable = ({ count, confidences }: Scores): boolean => count <= MOST_IMAGES && confidences.length > 0;
+
+/** Whether a page with these scores shows thumbnails: of grey and colour images that could all be decoded. */
+export const canBeShown = ({ count, channels }: ImageSource, scores: Scores): boolean =>
+  isExplorable(scores) && count === scores.count && (channels === 1 || channels === 3);
 
 /** Every how many images have a thumbnail. */
 function everyOf({ count, height, width }: ImageSource): number {

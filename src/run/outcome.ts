@@ -48,8 +48,8 @@ export interface RunOutcome {
     readonly images: ImageSource;
     readonly scores: Scores;
     readonly parts: readonly Part[];
-    /** Small pictures of the images for the page, from the cache or into it. */
-    readonly thumbnails: () => Promise<Uint8Array>;
+    /** Small pictures of the images for the page; absent where there can be none. */
+    readonly thumbnails?: Uint8Array;
   };
   /** The timed evaluation that the speeds of the table come from. */
   readonly timing?: TimingRecord;

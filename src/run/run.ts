@@ -2,7 +2,7 @@ import type { ImageSource } from '../data/dataset.js';
 import { isCascade, isScores } from '../experiment/cascade.js';
 import type { Experiment } from '../experiment/schema.js';
 import { silent } from '../progress.js';
-import { drawThumbnails } from '../report/explorer.js';
+import { canBeShown, drawThumbnails } from '../report/explorer.js';
 import { codeOf } from '../store/code.js';
 import { CorruptEntryError, type Entry } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
@@ -86,6 +86,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     ...gateTable(found),
   ];
   const origins = await originsOf(stages, gates);
+  const thumbnails = rows.length > 0 ? await thumbnailsOf(context, images.test, scores.test) : undefined;
   return {
     experiment,
     rows,
@@ -104,7 +105,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     extractedOn: origins.at(-1)?.engine,
     imageHashes: stages.imageHashes,
     seconds: stages.seconds,
-    reported: { images: images.test, scores: scores.test, parts, thumbnails: () => thumbnailsOf(context, images.test) },
+    reported: { images: images.test, scores: scores.test, parts, ...(thumbnails && { thumbnails }) },
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),
@@ -113,7 +114,12 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 }
 
 /** Thumbnails of these images, from the cache or into it: a run with everything in the cache reads no image. */
-async function thumbnailsOf({ store }: RunContext, images: ImageSource): Promise<Uint8Array> {
+async function thumbnailsOf(
+  { store }: RunContext,
+  images: ImageSource,
+  scores: Scores,
+): Promise<Uint8Array | undefined> {
+  if (!canBeShown(images, scores)) return undefined;
   const entry = store.entry('thumbnails', { images: images.sha256, code: codeOf('report/explorer') });
   let drawn: Uint8Array | undefined;
   const make = async (): Promise<void> => {

@@ -24,7 +24,15 @@ describe('dgate run on generated images', () => {
     const { status, stdout, stderr } = await runCli(command, generated);
     expect(status, stderr).to.equal(0);
     const document = JSON.parse(stdout) as RunDocument;
-    expect(Object.keys(document)).to.deep.equal(['experiment', 'preset', 'engine', 'seeds', 'splits', 'rows']);
+    expect(Object.keys(document)).to.deep.equal([
+      'version',
+      'experiment',
+      'preset',
+      'engine',
+      'seeds',
+      'splits',
+      'rows',
+    ]);
     expect(document).to.deep.include({ experiment: 'mine', preset: 'smoke', engine: 'ort-cpu', seeds: [3] });
     expect(document.splits).to.include({ train: 100, test: 50 });
     expect(document.rows).to.have.length(3);
@@ -118,7 +126,9 @@ describe('dgate run on generated images', () => {
   it('lists and verifies the cache that it made', async () => {
     const list = await runCli(['cache', 'list', '--json', ...place.options]);
     const entries = JSON.parse(list.stdout) as { stage: string; complete: boolean; bytes: number; inputs: object }[];
-    expect(new Set(entries.map((entry) => entry.stage))).to.deep.equal(new Set(['features', 'gates', 'scores']));
+    expect(new Set(entries.map((entry) => entry.stage))).to.deep.equal(
+      new Set(['features', 'gates', 'scores', 'thumbnails']),
+    );
     for (const entry of entries.filter(({ complete }) => complete)) expect(entry.bytes).to.be.above(0);
     const sound = await runCli(['cache', 'verify', ...place.options]);
     expect([sound.status, sound.stdout]).to.deep.equal([0, sound.stdout.replace(/\d+ damaged/, '0 damaged')]);

@@ -56,7 +56,7 @@ const makeData = async (): Promise<ExplorerData> =>
       ],
       command: 'dgate run mine.ts',
     },
-    () => drawThumbnails(images()),
+    await drawThumbnails(images()),
   ))!;
 
 async function makePage(): Promise<string> {
@@ -158,9 +158,7 @@ describe('the page on which a reader moves the thresholds', () => {
 
   it('has none where there are no exits', async () => {
     const about = { exits: ['last exit'], costs: [1], originalFlops: 1, rows: [], command: '' };
-    expect(
-      await explorerData({ ...scores, classes: [], confidences: [] }, images(), about, () => drawThumbnails(images())),
-    ).to.equal(undefined);
+    expect(await explorerData({ ...scores, classes: [], confidences: [] }, images(), about)).to.equal(undefined);
   });
 
   describe('in Chromium', () => {

@@ -175,7 +175,8 @@ describe('the cache of a run', () => {
     ['the places of the gates', [set('gates.after', [2]), set('thresholds.fixed', [])], { train: 200, test: 100 }],
     ['the network', [set('network', 'resnet20-width0.25-blocks1.1.1-cifar10')], { train: 200, test: 100 }],
     ['the number of training images', [set('trainImages', 150)], { train: 150, test: 0 }],
-    ['the number of test images', [set('testImages', 50)], { train: 0, test: 50 }],
+    // Each image once more for its thumbnail.
+    ['the number of test images', [set('testImages', 50)], { train: 0, test: 100 }],
   ];
   for (const [what, overrides, expected] of costly) {
     it(`extracts again for ${what}`, async () => {

@@ -1,12 +1,9 @@
-import sharp, { type Sharp } from 'sharp';
+import type { Sharp } from 'sharp';
 import { messageOf } from '../../errors.js';
 import { withoutExtras } from '../png.js';
 import { isOrdinary, type JpegHeader, jpegHeader, resizeJpeg } from './fast-jpeg.js';
 import { channelsIn, type Geometry, type Placement, placementOf } from './geometry.js';
 import { type Pixels, resample } from './resample.js';
-
-// libvips caches decoded images; no image is requested twice here, and memory must not grow.
-sharp.cache(false);
 
 /**
  * First bytes of the accepted formats. The content decides the format, not the name, and libvips accepts more formats than are
@@ -63,8 +60,8 @@ export async function decodeImage(
 async function resized(bytes: Uint8Array, kind: Kind, to: Placement, geometry: Geometry): Promise<Pixels> {
   const shrinks = to.width <= kind.width && to.height <= kind.height;
   return shrinks && !kind.isCmyk && !kind.hasAlpha
-    ? await shrink(open(bytes), to, geometry)
-    : resample(await wholeImage(open(bytes), kind), to, geometry);
+    ? await shrink(await open(bytes), to, geometry)
+    : resample(await wholeImage(await open(bytes), kind), to, geometry);
 }
 
 /** Size of an image file's content in pixels. @throws Error if it is not an image */
@@ -80,14 +77,22 @@ async function kindOf(bytes: Uint8Array): Promise<Kind> {
   const jpeg = jpegHeader(bytes);
   const isPlain = jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4;
   if (isPlain) return { width: jpeg.width, height: jpeg.height, isCmyk: false, hasAlpha: false, jpeg };
-  const { width, height, space, hasAlpha } = await reasoned(open(bytes).metadata());
+  const { width, height, space, hasAlpha } = await reasoned((await open(bytes)).metadata());
   if (Math.max(width, height) > limits.side) {
     throw new Error(`${width} x ${height} pixels; valid: at most ${limits.side} on a side`);
   }
   return { width, height, isCmyk: space === 'cmyk', hasAlpha };
 }
 
-function open(bytes: Uint8Array): Sharp {
+/** Loaded with the first image: a run with everything in the cache decodes none. */
+let library: Promise<typeof import('sharp')> | undefined;
+
+async function open(bytes: Uint8Array): Promise<Sharp> {
+  library ??= import('sharp').then((loaded) => {
+    loaded.default.cache(false); // no image is asked for twice, and memory must not grow
+    return loaded;
+  });
+  const { default: sharp } = await library;
   // failOn 'error': what PIL refuses; bytes between segments, which some files of ImageNet have, are only a warning.
   return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: limits.pixels });
 }
