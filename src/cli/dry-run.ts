@@ -1,15 +1,13 @@
 import { labelOf } from '../batch/grid.js';
 import { perSeed } from '../batch/seeds.js';
 import type { Override } from '../experiment/resolve.js';
-import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
-import type { RunContext } from '../run/context.js';
-import { type PlannedStage, plannedStages } from '../run/dry-run.js';
+import type { PlannedStage } from '../run/dry-run.js';
 import { openContext } from './context.js';
+import { estimatedStages } from './estimates.js';
 import type { RunOptions } from './options.js';
 import { print, printJson } from './output.js';
 import { duration } from './progress.js';
-import { flopsPerSecond } from './run-experiments.js';
 import { planGrids } from './run-grid.js';
 
 interface PlannedRun {
@@ -32,30 +30,13 @@ export async function dryRun(options: RunOptions, overrides: readonly Override[]
       const seeds = perSeed(experiment);
       for (const one of seeds) {
         const named = { ...settings, ...(seeds.length > 1 && { seed: `${one.seed}` }) };
-        const stages = await estimated(context, one, seen);
+        const stages = await estimatedStages(context, one, seen);
         runs.push({ experiment: one.name, settings: labelOf(named), stages });
       }
     }
   }
   if (options.json) printJson(runs);
   else print(() => runs.map(render).join('\n'));
-}
-
-/** Stages, with the measured time of extractions that nothing in the cache resembles. A stage counts for its first run only. */
-async function estimated(context: RunContext, experiment: Experiment, seen: Set<string>): Promise<PlannedStage[]> {
-  const stages: PlannedStage[] = [];
-  let pace: number | undefined;
-  for (const stage of await plannedStages(context, experiment)) {
-    const isShared = !stage.cached && seen.has(stage.key ?? '');
-    if (stage.key !== null) seen.add(stage.key);
-    if (isShared) stages.push({ ...stage, why: 'computed by a run above', seconds: 0, bytes: 0 });
-    else if (stage.cached || stage.seconds !== null || stage.flops === null) stages.push(stage);
-    else {
-      pace ??= await flopsPerSecond(experiment);
-      stages.push({ ...stage, seconds: pace === undefined ? null : stage.flops / pace });
-    }
-  }
-  return stages;
 }
 
 function render({ experiment, settings, stages }: PlannedRun): string {

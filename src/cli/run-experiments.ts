@@ -1,37 +1,31 @@
-import { stat } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { compareRuns } from '../batch/compare.js';
 import { openRun } from '../batch/compare-runs.js';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
-import { knownCheckpoints } from '../checkpoints/known.js';
-import { datasetNamed } from '../data/registry.js';
-import { measureEngine } from '../engines/doctor/diagnose.js';
-import { createEngine, engineNamed } from '../engines/registry.js';
-import { InputError, ifThere, messageOf } from '../errors.js';
+import { engineNamed } from '../engines/registry.js';
+import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
 import type { PresetName } from '../experiment/presets.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { withLastTiming } from '../gated/time/run.js';
-import { networkByName } from '../networks/catalogue.js';
 import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
 import { claimsOnRecord, REFERENCE, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
 import { version } from '../project.js';
 import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
 import type { AnalysisContext } from '../run/analyses.js';
-import type { RunContext } from '../run/context.js';
-import { membersOf, type Plan, plan, withFoundPlaces } from '../run/plan.js';
+import { plan, withFoundPlaces } from '../run/plan.js';
 import { machineNote, type RunDocument, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { runExperiment } from '../run/run.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
+import { sayTime } from './estimates.js';
 import type { RunOptions } from './options.js';
 import { print, printJson, reportFailure, versioned } from './output.js';
-import { duration } from './progress.js';
 
 /** An experiment that could not be run, in `--json`. */
 interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
@@ -255,62 +249,4 @@ export async function resolveAll(
   }
   if (problems.length > 0) throw new InputError(problems);
   return experiments;
-}
-
-/** Fewer FLOPs than this take too little time to report. */
-const WORTH_SAYING = 1e12;
-
-/**
- * Reports how long the extractions of these experiments will take on this machine if nothing is cached: their FLOPs
- * over the speed of each network on its engine, measured for a second with random weights. Users' ONNX networks and
- * other engines are left out.
- */
-export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
-  if ((await context.store.list()).length > 0) return;
-  // Experiments on the same network share their features: the largest of each.
-  const largest = new Map<string, { readonly experiment: Experiment; readonly flops: number }>();
-  for (const experiment of experiments.flatMap(membersOf)) {
-    const { network, checkpoint, gates, engine } = experiment;
-    if (engineNamed(engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
-    const planned = await plan(experiment);
-    if (planned.user !== undefined || planned.given !== undefined) continue;
-    const flops = extractionFlops(context, experiment, planned);
-    const same = JSON.stringify([network, checkpoint, gates.after, gates.pooling, engine]);
-    if ((largest.get(same)?.flops ?? 0) < flops) largest.set(same, { experiment, flops });
-  }
-  const known = [...largest.values()];
-  if (known.reduce((sum, { flops }) => sum + flops, 0) < WORTH_SAYING) return;
-  let seconds = 0;
-  const parts: string[] = [];
-  for (const { experiment, flops } of known) {
-    const pace = (await flopsPerSecond(experiment))!;
-    seconds += flops / pace;
-    const work = `${(flops / 1e12).toFixed(1)} TFLOPs at ${Math.round(pace / 1e9)} GFLOPs/s`;
-    parts.push(`${experiment.name} ${duration(flops / pace)} (${work})`);
-  }
-  context.progress.note(
-    `nothing is in the cache: features take about ${duration(seconds)} on this processor: ${parts.join(', ')}; downloads and gates come on top`,
-  );
-}
-
-/** FLOPs in a second on this machine; of a user's ONNX file not measured, of a cascade its last network's. */
-export async function flopsPerSecond(experiment: Experiment): Promise<number | undefined> {
-  const { network, engine } = membersOf(experiment).at(-1)!;
-  if (typeof network !== 'string') return undefined;
-  return 1e9 * (await measureEngine(await createEngine(engine), networkByName(network))).gflopsPerSecond;
-}
-
-/** Without a checkpoint, the run reports so at once. */
-async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
-  if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
-  return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;
-}
-
-/** FLOPs of all features of an experiment; held-out images are counted as training images. */
-function extractionFlops({ datasets }: RunContext, experiment: Experiment, { network, flops }: Plan): number {
-  const { splits } = datasetNamed(networkByName(network.name).dataset, datasets);
-  const { trainImages = splits.train, testImages = splits.test } = experiment;
-  // Of a network in a cascade no training images are run.
-  const last = flops.stages[(experiment.gates.after.at(-1) ?? 0) - 1];
-  return trainImages * (last?.cumulativeFlops ?? 0) + testImages * flops.flops;
 }

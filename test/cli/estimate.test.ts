@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { sayTime } from '../../src/cli/run-experiments.js';
+import { sayTime } from '../../src/cli/estimates.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
@@ -7,9 +7,10 @@ import { paperExperiments } from '../../src/paper/index.js';
 import { makeWorkplace, run, tinyExperiment, type Workplace, workplaceAt } from '../run/workplace.js';
 
 describe('how long a run will take, said before it begins', () => {
+  const sizes = { train: 60, test: 30 };
   let place: Workplace;
   beforeEach(async () => {
-    place = await makeWorkplace({ train: 60, test: 30 });
+    place = await makeWorkplace(sizes);
   });
   afterEach(() => place.remove());
 
@@ -40,5 +41,29 @@ describe('how long a run will take, said before it begins', () => {
     expect(place.notes).to.deep.equal([]);
     await run(place);
     expect(await said(workplaceAt(place.folder), [await bundled('table1')])).to.deep.equal([]);
+  });
+
+  it('says in one line what is left where a part is in the cache, by what such stages took before', async () => {
+    await run(place);
+    const { context, notes } = workplaceAt(place.folder, sizes);
+    const { store } = context;
+    const slow = async () =>
+      (await store.list()).map((entry) => ({
+        manifest: async () => {
+          const manifest = (await entry.manifest())!;
+          return { ...manifest, notes: { ...manifest.notes, seconds: manifest.stage === 'features' ? 90 : 5 } };
+        },
+      }));
+    const patched = new Proxy(store, {
+      get: (target, name) => (name === 'list' ? slow : Reflect.get(target, name).bind?.(target)),
+    });
+    const more = { ...tinyExperiment(place), testImages: 20 };
+    await sayTime({ ...context, store: patched }, [more]);
+    // 20 images of a kind of which 30 took 90 s; their scores are read from them
+    expect(notes).to.have.length(1);
+    expect(notes[0]).to.match(
+      /^not in the cache: 2 stages, about 1 min 0 s and .* the longest is features of 20 test images \(1 min 0 s\); --dry-run lists all/,
+    );
+    expect(await said(workplaceAt(place.folder, sizes), [tinyExperiment(place)])).to.deep.equal([]);
   });
 });
