@@ -20,7 +20,7 @@ import { plan, withFoundPlaces } from '../run/plan.js';
 import { machineNote, type RunDocument, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { runExperiment } from '../run/run.js';
-import { writeFileAtomic } from '../store/files.js';
+import { namesIn, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';
 import { sayTime } from './estimates.js';
@@ -94,32 +94,35 @@ export async function runSeed(
   const { preset, json, logImages, quiet = json, isOneOfSeveral = false } = options;
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
   const warn = (message: string): void => context.progress.warn(message);
-  const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn, logImages });
+  const beside = await besideReferences(context, runDocument(outcome, preset));
+  const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn, logImages, beside });
   // The summary of several experiments ends with their verdicts.
   if (!quiet) print(() => renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
   context.progress.note(`written to ${folder}: ${runFiles(outcome, logImages).join(', ')}`);
-  await sayReference(context, folder, experiment.name, preset);
+  for (const line of beside) context.progress.note(line);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
 
-/** How far a run is from what is committed of its experiment and preset, where there is that. */
-async function sayReference(context: AnalysisContext, folder: string, name: string, preset: PresetName): Promise<void> {
-  const runs = (await runsOnRecord(context.resultsRoot, [preset])).filter(
-    (run) => run.experiment === name && run.folder.startsWith(REFERENCE),
+/** How far a run's rows are from those that are committed as evidence for its preset: a line for each such run. */
+async function besideReferences(
+  { resultsRoot }: AnalysisContext,
+  { experiment, preset, seeds, rows }: RunDocument,
+): Promise<string[]> {
+  const folders = (await namesIn(join(resultsRoot, REFERENCE, experiment)))
+    .filter((name) => name.startsWith(`${preset}-`))
+    .map((name) => `${REFERENCE}${experiment}/${name}`);
+  const own = { folder: experiment, basis: new Map(), seeds, rows: [rows], table: rows };
+  return Promise.all(
+    folders.sort().map(async (folder) => {
+      const { results } = compareRuns(await openRun(join(resultsRoot, folder), resultsRoot), own);
+      const differing = new Set(results.map(({ row }) => row)).size;
+      const points = results.map(({ quantity, difference }) => {
+        return quantity === 'accuracy_fraction' ? 100 * Math.abs(difference ?? 0) : 0;
+      });
+      const far = `${differing} rows differ, accuracy by ${Math.max(0, ...points).toFixed(2)} points at most; dgate compare shows them`;
+      return `beside ${folder}: ${differing === 0 ? 'every row is the same' : far}`;
+    }),
   );
-  for (const { folder: reference } of runs) {
-    const { results } = compareRuns(
-      await openRun(join(context.resultsRoot, reference), context.resultsRoot),
-      await openRun(folder, context.resultsRoot),
-    );
-    const rows = new Set(results.map(({ row }) => row)).size;
-    const most = Math.max(
-      0,
-      ...results.map(({ quantity, difference }) => (quantity === 'accuracy_fraction' ? Math.abs(difference ?? 0) : 0)),
-    );
-    const far = `${rows} rows differ, accuracy by ${(100 * most).toFixed(2)} points at most; dgate compare shows them`;
-    context.progress.note(`beside ${reference}: ${rows === 0 ? 'every row is the same' : far}`);
-  }
 }
 
 /**

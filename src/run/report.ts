@@ -190,6 +190,8 @@ export interface WriteOptions {
   readonly command?: string;
   /** Whether to write what happened to each image, `images.csv`. */
   readonly logImages?: boolean | undefined;
+  /** How far its rows are from committed ones; for the page. */
+  readonly beside?: readonly string[];
   /** Told of what is doubtful in a figure. */
   readonly warn?: (message: string) => void;
 }
@@ -235,7 +237,7 @@ export async function writeRun(
   const explorer = await explorerOf(outcome, record);
   await write(
     'report.html',
-    renderPage({ ...pageOf(outcome, record), figures, sheets, ...(explorer && { explorer }) }),
+    renderPage({ ...pageOf(outcome, record, options.beside ?? []), figures, sheets, ...(explorer && { explorer }) }),
   );
   await writeSealed(join(folder, 'record.json'), record);
   if (before !== undefined && 'found' in before) await removeStale(folder, before.found, files);
@@ -316,7 +318,7 @@ async function removeStale(folder: string, before: unknown, files: readonly stri
 }
 
 /** Everything of a run's page but its pictures. */
-function pageOf(outcome: RunOutcome, record: RunRecord): Omit<Page, 'figures' | 'sheets'> {
+function pageOf(outcome: RunOutcome, record: RunRecord, beside: readonly string[]): Omit<Page, 'figures' | 'sheets'> {
   const { experiment, findings, rows, seconds, computedSeconds } = outcome;
   const { machine, versions, images } = record;
   const facts = runFacts(outcome).reduce<[string, string][]>((all, [name, value]) => {
@@ -341,6 +343,7 @@ function pageOf(outcome: RunOutcome, record: RunRecord): Omit<Page, 'figures' | 
     tables: findings.tables,
     facts: [
       ...facts,
+      ...(beside.length === 0 ? [] : [['On record', beside.join('; ')] as const]),
       ['Images (sha256)', listed(images)],
       ['Machine', `${machine.processor}, ${machine.cores} cores, ${gigabytes} GiB, ${machine.system}`],
       ['Versions', listed(versions)],

@@ -99,7 +99,7 @@ describe('dgate list', () => {
     }
     const { stdout } = await runCli(['list', '--json']);
     const all = JSON.parse(stdout) as Record<string, Listed[]>;
-    expect(Object.keys(all)).to.deep.equal(Object.keys(known));
+    expect(Object.keys(all)).to.deep.equal(['version', ...Object.keys(known)]);
     for (const [kind, name] of Object.entries(known)) {
       expect(all[kind]!.map((item) => item.name)).to.include(name);
       for (const item of all[kind]!) expect(item.description.length).to.be.above(5);
@@ -124,7 +124,7 @@ describe('dgate flops', () => {
     });
     expect([status, stderr]).to.deep.equal([0, '']);
     const document = JSON.parse(stdout);
-    expect(Object.keys(document)).to.deep.equal(['network', 'input', 'parameters', 'flops', 'stages']);
+    expect(Object.keys(document)).to.deep.equal(['version', 'network', 'input', 'parameters', 'flops', 'stages']);
     expect(document).to.deep.include({
       network: 'resnet101-cifar10',
       input: { channels: 3, height: 32, width: 32 },

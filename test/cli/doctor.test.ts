@@ -16,7 +16,7 @@ describe('dgate doctor', () => {
     const { status, stdout, stderr } = await runCli(['doctor', '--json', ...place.options], { env });
     expect(status, stderr).to.equal(0);
     const document = JSON.parse(stdout) as { machine: Machine; auto: string; engines: Diagnosis[] };
-    expect(document).to.have.all.keys('machine', 'auto', 'engines');
+    expect(document).to.have.all.keys('version', 'machine', 'auto', 'engines');
     expect(document.auto).to.equal('ort-cpu');
     expect(document.machine).to.have.all.keys('cpu', 'cores', 'nvidiaGpus', 'platform', 'node');
     expect(document.machine).to.deep.include({

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
@@ -62,6 +62,32 @@ describe('dgate run on generated images', () => {
       'table.txt',
     ]);
     expect(await readFile(join(folder!, 'table.txt'), 'utf8')).to.equal(stdout);
+  });
+
+  it('says on the console and in the page how far it is from what is on record', async () => {
+    const command = ['run', definition, '--preset', 'smoke', '--seed', '3', ...place.options];
+    const [, folder] = /written to (\S+):/.exec((await runCli(command, generated)).stderr) ?? [];
+    const table = await readFile(join(folder!, 'table.csv'), 'utf8');
+    const reference = join(folder!, '../../reference/mine/smoke-0000abcd');
+    await mkdir(reference, { recursive: true });
+    const said = async (text: string): Promise<[string, string]> => {
+      await writeFile(join(reference, 'table.csv'), text);
+      const { stderr } = await runCli(command, generated);
+      const page = await readFile(join(folder!, 'report.html'), 'utf8');
+      return [
+        /\nbeside (.*)\n/.exec(stderr)?.[1] ?? stderr,
+        /<dt>On record<\/dt><dd>beside (.*?)<\/dd>/.exec(page)?.[1] ?? page,
+      ];
+    };
+    const same = 'reference/mine/smoke-0000abcd: every row is the same';
+    expect(await said(table)).to.deep.equal([same, same]);
+    const rows = table.trimEnd().split('\n');
+    const at = rows[0]!.split(',').indexOf('accuracy_fraction');
+    const cells = rows.pop()!.split(','); // the original's, in which no cell has a comma
+    cells[at] = String(Number(cells[at]) + 0.01);
+    const far = /: 1 rows differ, accuracy by 1\.00 points at most; dgate compare shows them$/;
+    for (const text of await said([...rows, cells.join(',')].join('\n'))) expect(text).to.match(far);
+    await rm(reference, { recursive: true });
   });
 
   it('removes what an earlier run left in its folder, but no file of others', async () => {
