@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { markupText } from '../escape.js';
+import { markupText, visibleLines } from '../escape.js';
 import { counted } from '../json.js';
 import { findingCells } from './columns.js';
 import type { ExplorerData } from './explorer.js';
@@ -156,7 +156,7 @@ the accuracy shown is too good: to report numbers, choose on other images (<code
 /** Data and script at the end of the page. JSON holds no `<`, which could end its element. */
 function scripts({ explorer }: Page): Html {
   if (explorer === undefined) return markup('');
-  const json = JSON.stringify(explorer.data).replaceAll('<', '\\u003c');
+  const json = visibleLines(JSON.stringify(explorer.data)).replaceAll('<', '\\u003c');
   return markup(`<script type="application/json" id="explorer-data">${json}</script>
 <script>${explorer.script}</script>
 `);
