@@ -57,6 +57,7 @@ const analyses = {
   'class-distribution': { kind: 'class-distribution', groups },
   frontier: { kind: 'frontier' },
   shift: { kind: 'shift', images: 100 },
+  places: { kind: 'places' },
   'accuracy-flops': { kind: 'accuracy-flops' },
   'published-comparison': { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
 } as const;
@@ -173,6 +174,8 @@ const fields: Readonly<Record<string, Field>> = {
   'analysis.corruptions': list([], ['fog'], 'jpeg'),
   'analysis.severities': list([], [0], [6], [0.5]),
   'analysis.anew': list([0], [0.5], 200),
+  'analysis.labels': { type: 'truth', wrong: ['false', 0, ''] },
+  'analysis.most': whole(0, 5),
   'analysis.distance': number(Number.POSITIVE_INFINITY),
   'analysis.published': text('../imagenet'),
   'analysis.dataset': text('two words'),

@@ -30,7 +30,8 @@ function problems(definition: unknown, settings: string[] = [], preset: PresetNa
 
 describe('an experiment', () => {
   it('has the defaults that its type documents', async () => {
-    const source = await readFile(new URL('../../src/experiment/schema.ts', import.meta.url), 'utf8');
+    const files = ['schema', 'gates'].map((name) => new URL(`../../src/experiment/${name}.ts`, import.meta.url));
+    const source = (await Promise.all(files.map((file) => readFile(file, 'utf8')))).join('\n');
     const documented = [...source.matchAll(/Default `?([\w-]+(?:\.\d+)?)`?[.:,][^*]*\*\/\s*(\w+):/g)];
     expect(documented.map(([, , key]) => key)).to.have.members(
       'seed engine pooling loss confidence l2 gap batchSize'.split(' '),
@@ -139,8 +140,8 @@ describe('a preset', () => {
       paper: { gates: { after: [] }, thresholds: { margin: [1], validation: { kind: 'cross-fit', fold: 2 } } },
     };
     expect(problems({ ...least, presets })).to.have.members([
-      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, solver, gap, epochs, batchSize',
-      'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, checkpoint, seed, seeds, engine, published, ' +
+      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, l2, solver, gap, epochs, batchSize, confidence',
+      'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, unlabelled, checkpoint, weights, seed, seeds, engine, published, ' +
         'trainImages, testImages, gates, thresholds, baselines, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
@@ -199,7 +200,7 @@ describe('--set', () => {
 
   it('cannot set what does not exist', () => {
     expect(problems(least, ['gates.epoch=3'])).to.deep.equal([
-      'gates.epoch: unknown key; valid: after, pooling, loss, confidence, l2, solver, gap, epochs, batchSize',
+      'gates.epoch: unknown key; valid: after, pooling, loss, l2, solver, gap, epochs, batchSize, confidence',
     ]);
     expect(problems(least, ['seed.x=3'])[0]).to.match(/^seed: \{"x":3\}; valid: a whole number/);
     expect(problems(least, ['presets.smoke=3'])[0]).to.match(/^presets: unknown key/);
@@ -227,7 +228,7 @@ describe('a bad definition', () => {
     [
       'a misspelt key',
       { titel: 'x' },
-      'titel: unknown key; valid: name, title, network, dataset, checkpoint, seed, seeds, engine, ',
+      'titel: unknown key; valid: name, title, network, dataset, unlabelled, checkpoint, weights, seed, seeds, engine, ',
     ],
     ['a misspelt key of gates', { gates: { after: [1], epoch: 3 } }, 'gates.epoch: unknown key; valid: after, pooling'],
     [
