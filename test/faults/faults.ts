@@ -121,7 +121,7 @@ export function watch(folder: string, source: Source): { stop(): Promise<{ looke
 }
 
 function isWhole(name: string, content: Buffer, { checkpoint, small }: Source): boolean {
-  const hash = /-([0-9a-f]{16})\.safetensors$/.exec(name)?.[1];
+  const hash = /-([0-9a-f]{16})\.(?:safetensors|webp)$/.exec(name)?.[1];
   if (hash !== undefined) return sha256(content).startsWith(hash);
   if (name.endsWith('manifest.json') || name.endsWith('tiny.safetensors.json') || name.endsWith('dataset.json')) {
     return unseal(content.toString()) !== undefined;
