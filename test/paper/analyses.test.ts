@@ -138,6 +138,7 @@ const small: Readonly<Record<string, object>> = {
   'published-comparison': { published: 'imagenet', dataset: 'imagenet' },
   frontier: { margins: [0.01] },
   shift: { corruptions: ['contrast', 'shot-noise'], severities: [1, 5], images: 60, anew: [20] },
+  places: { margins: [0.01], most: 2 },
 };
 
 describe('every analysis of the registry', () => {

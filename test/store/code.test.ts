@@ -24,7 +24,7 @@ describe('the identity of code', () => {
       'data/preprocess',
       'data/cifar100', // how many bytes of a record are labels
       'data/records/load',
-      'data/imagenet/ground-truth',
+      'data/imagenet/layout',
     ]);
     expect(features.modules).not.to.include('data/records/fetch');
     const gates = reachedFrom(['run/train', 'engines/onnxruntime/engine']);
