@@ -106,7 +106,9 @@ export function circles(imports: readonly Import[]): string[][] {
 /** Exported names that several files declare, with those files. */
 export function sharedNames(sources: readonly Source[]): Map<string, string[]> {
   const pattern = /^export (?:async )?(?:abstract )?(?:function\*?|class|interface|type|const|let|enum) (\w+)/gm;
-  const declared = sources.flatMap(({ path, text }) =>
+  // The library gives its functions the names of what they wrap.
+  const inside = sources.filter(({ path }) => path !== 'src/index.ts');
+  const declared = inside.flatMap(({ path, text }) =>
     [...text.matchAll(pattern)].map(([, name]) => [name!, path] as const),
   );
   const byName = groupBy(declared, ([name]) => name);

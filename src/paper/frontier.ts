@@ -6,7 +6,7 @@ import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part, partsOf } from '../run/search.js';
-import { type ChosenSystem, exitSystems, type System, systemFindings, weightsOf } from '../run/systems.js';
+import { type ChosenSystem, exitSystems, type System, systemFindings, weightBytesOf } from '../run/systems.js';
 import { answersAt, combine, evaluate, type Scores, scoresOfExits } from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
@@ -180,7 +180,7 @@ function reported(
   // The folds may have chosen different systems: their exits stand one behind the other.
   const counts = Int32Array.from(found.flatMap((part) => [...part.counts]));
   const costs = found.flatMap((part) => part.costs);
-  const weights = chosen.map(({ exits }) => weightsOf(plan, exits));
+  const weights = chosen.map(({ exits }) => weightBytesOf(plan, exits));
   return {
     weightsBytes: weights.includes(undefined) ? undefined : Math.max(...weights.map((bytes) => bytes!)),
     name: `${asked}: ${[...new Set(chosen.map(label))].join(' | ')}`,

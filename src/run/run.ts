@@ -14,7 +14,7 @@ import { makeAll } from './make.js';
 import type { RunOutcome, Splits } from './outcome.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
-import { originalAccuracy, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
+import { originalAccuracy, type Part, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
 import { mapSplits } from './splits.js';
 import { openStages, type SplitFeatures, type Stages, setsIn } from './stages.js';
 import { comparedSystems } from './systems.js';
@@ -86,7 +86,6 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     ...gateTable(found),
   ];
   const origins = await originsOf(stages, gates);
-  const thumbnails = rows.length > 0 ? await thumbnailsOf(context, images.test, scores.test) : undefined;
   return {
     experiment,
     rows,
@@ -105,7 +104,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     extractedOn: origins.at(-1)?.engine,
     imageHashes: stages.imageHashes,
     seconds: stages.seconds,
-    reported: { images: images.test, scores: scores.test, parts, ...(thumbnails && { thumbnails }) },
+    reported: await reportedOf(context, images.test, scores.test, parts),
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),
@@ -113,13 +112,9 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   };
 }
 
-/** Thumbnails of these images, from the cache or into it: a run with everything in the cache reads no image. */
-async function thumbnailsOf(
-  { store }: RunContext,
-  images: ImageSource,
-  scores: Scores,
-): Promise<Uint8Array | undefined> {
-  if (!canBeShown(images, scores)) return undefined;
+/** What a page shows of the images. Thumbnails come from the cache or go into it: a run with everything there reads no image. */
+async function reportedOf({ store }: RunContext, images: ImageSource, scores: Scores, parts: readonly Part[]) {
+  if (!canBeShown(images, scores)) return { images, scores, parts };
   const entry = store.entry('thumbnails', { images: images.sha256, code: codeOf('report/explorer') });
   let drawn: Uint8Array | undefined;
   const make = async (): Promise<void> => {
@@ -128,7 +123,7 @@ async function thumbnailsOf(
     await entry.finish({});
   };
   await makeAll(silent, [{ entry, label: 'thumbnails', make }]);
-  return drawn ?? entry.read(THUMBNAILS);
+  return { images, scores, parts, thumbnails: drawn ?? (await entry.read(THUMBNAILS)) };
 }
 
 /** Images that could not be decoded, by split. */

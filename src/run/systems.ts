@@ -33,7 +33,7 @@ export interface ChosenSystem {
 }
 
 /** Bytes of the weights that some exits need. @returns undefined where a network is cut off behind a gate, or unknown */
-export function weightsOf({ members, exits, ...plan }: Plan, used: readonly number[]): number | undefined {
+export function weightBytesOf({ members, exits, ...plan }: Plan, used: readonly number[]): number | undefined {
   const networks = new Set(used.map((exit) => exits[exit]!.network));
   const sizes = [...networks].map((network) => {
     const own = used.map((exit) => exits[exit]!).filter((exit) => exit.network === network);
@@ -65,7 +65,7 @@ export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Ar
   return [...scores.classes, scores.original].map((answers, exit) => {
     const [flops] = costsOfExits(plan, [exit]);
     const alone = staticSystem(exitName(plan, exit), answers, flops!, { ...scores, original: reference });
-    return { ...alone, weightsBytes: weightsOf(plan, [exit]) };
+    return { ...alone, weightsBytes: weightBytesOf(plan, [exit]) };
   });
 }
 
@@ -98,7 +98,7 @@ async function comparedNetworks(
     const set = await extract(context, source, test, [], engine, 'test');
     const { exits } = await answersOf(set, [], 'max', scores.labels);
     const alone = staticSystem(own.network.name, exits[0]!.classes, own.flops.flops, scores);
-    systems.push({ ...alone, weightsBytes: weightsOf(own, [0]) });
+    systems.push({ ...alone, weightsBytes: weightBytesOf(own, [0]) });
   }
   return systems;
 }
@@ -107,7 +107,7 @@ async function comparedNetworks(
 export async function comparedSystems(stages: Stages, { test }: SplitScores, rows: readonly Row[]) {
   const { experiment } = stages;
   if (experiment.baselines === undefined) return { tables: [], figures: [] };
-  const weightsBytes = weightsOf(stages.plan, [...stages.plan.exits.keys()]);
+  const weightsBytes = weightBytesOf(stages.plan, [...stages.plan.exits.keys()]);
   const dynamic = rows.map(({ thresholds, evaluation: { accuracy, flops }, intervals, ...row }): System => {
     const target =
       row.kind === 'margin' ? `, margin ${row.margin} ${row.search}` : row.kind === 'guarantee' ? ', promised' : '';

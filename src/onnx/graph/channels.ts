@@ -2,7 +2,7 @@ import { Rewriter } from '../builder.js';
 import { dataTypes, encodeModel, type GraphMessage, type NodeMessage, type ValueInfoMessage } from '../proto.js';
 import { batchAxis } from './batch.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
-import { isSized, noise, openInput, type RunModel } from './probe.js';
+import { isSized, noise, type RunModel, withOpenSize } from './probe.js';
 import { inputsOf, intsOf, neededNodes, outputsOf, producersOf } from './values.js';
 
 /** The channel axis of one image's features: the first or the last; a row has only one axis. */
@@ -199,7 +199,7 @@ function likenessGraph(graph: PreparedGraph, tensors: readonly string[]): Uint8A
     name: 'likeness',
     node: [...nodes, ...added.node],
     initializer: [...[...constants.values()].filter(({ name }) => used.has(name)), ...added.initializer],
-    input: [openInput(input, model.input)],
+    input: [withOpenSize(input, model.input)],
     output: added.node.flatMap(({ output }) =>
       output[0]!.startsWith('likeness') ? [{ name: output[0]! } as ValueInfoMessage] : [],
     ),

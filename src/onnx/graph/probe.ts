@@ -135,7 +135,7 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
     name: 'probe',
     node: [...withoutIdentities(map.nodes, new Set([...outputs, logits])), ...shapeNodes, ...to.graph().node],
     initializer: graph.initializer.filter(({ name }) => used.has(name)),
-    input: [openInput(graph.input.find(({ name }) => name === input.value)!, input)],
+    input: [withOpenSize(graph.input.find(({ name }) => name === input.value)!, input)],
     // ONNX Runtime infers the types.
     output: [...outputs].map((name) => ({ name }) as ValueInfoMessage),
   };
@@ -157,7 +157,10 @@ function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<stri
 }
 
 /** The input with an open number of images, even if the file fixes it. */
-export function openInput(info: ValueInfoMessage, { channels, height, width }: UserModel['input']): ValueInfoMessage {
+export function withOpenSize(
+  info: ValueInfoMessage,
+  { channels, height, width }: UserModel['input'],
+): ValueInfoMessage {
   const { elem_type } = info.type.tensor_type;
   const dim = [{ dim_param: 'batch' }, ...[channels, height, width].map((dim_value) => ({ dim_value }))];
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
