@@ -35,10 +35,11 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
           while (marks.length > 1 && time - marks[1]![0] >= PACE_MS) marks.shift();
           const [from, before] = marks[0]!;
           marks.push([time, done]);
-          const text = visible(describeProgress(label, done, total, unit, (time - from) / 1000, detail, before));
-          const most = (process.stderr.columns ?? 80) - 3; // beside the spinner
-          if (spinner) spinner.text = text.length > most ? `${text.slice(0, most - 1)}…` : text;
-          else line(text);
+          const describe = (name: string): string =>
+            visible(describeProgress(name, done, total, unit, (time - from) / 1000, detail, before));
+          if (spinner)
+            spinner.text = fitted(label, describe, (process.stderr.columns ?? 80) - 3); // beside the spinner
+          else line(describe(label));
         },
         end(message) {
           const seconds = ((now() - started) / 1000).toFixed(1);
@@ -48,6 +49,17 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
       };
     },
   };
+}
+
+/** Least of a label that is kept. */
+const LEAST_LABEL = 8;
+
+/** A text of at most so many columns: its label is cut first, so that the time left stays. */
+export function fitted(label: string, describe: (label: string) => string, columns: number): string {
+  const over = describe(label).length - columns;
+  if (over <= 0) return describe(label);
+  const text = describe(`${label.slice(0, Math.max(LEAST_LABEL, label.length - over - 1))}…`);
+  return text.length > columns ? `${text.slice(0, columns - 1)}…` : text;
 }
 
 /** `features: 2,048 of 10,000 images (20 %), 410 images/s, 19 s left`. @param before done `seconds` ago: what the pace is measured from */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { consoleProgress, describeProgress, duration } from '../../src/cli/progress.js';
+import { consoleProgress, describeProgress, duration, fitted } from '../../src/cli/progress.js';
 
 describe('progress in a log', () => {
   /** What a piece of work writes to a stderr that is no terminal, the clock in seconds. */
@@ -85,6 +85,19 @@ describe('describeProgress', () => {
     expect(describeProgress('training', 2048, 10_000, 'images', 5, 'loss 1')).to.equal(
       'training: 2,048 of 10,000 images (20 %), 410 images/s, 20 s left, loss 1',
     );
+  });
+
+  it('fits the terminal by its label, so that the time left stays', () => {
+    const label = 'features of 45,000 training images';
+    const describe = (name: string): string => describeProgress(name, 2048, 45_000, 'images', 5);
+    const whole = describe(label);
+    expect(fitted(label, describe, whole.length)).to.equal(whole);
+    for (const columns of [whole.length - 1, whole.length - 20]) {
+      const text = fitted(label, describe, columns);
+      expect(text).to.have.length(columns);
+      expect(text).to.match(/^features.*…: 2,048 of 45,000 images \(4 %\), 410 images\/s, 1 min 45 s left$/);
+    }
+    expect(fitted(label, describe, 30)).to.match(/^features…: 2,048 of 45,000 im…$/);
   });
 
   it('has durations in the largest two units', () => {
