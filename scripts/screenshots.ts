@@ -42,8 +42,10 @@ for (const columns of [80, 120, 200]) {
   const command = `stty cols ${columns} rows 60; node dist/bin/dgate.js run ${experiment} --preset ${preset} --results ${scratch}/results 2>/dev/null`;
   const text = execFileSync('script', ['-qec', command, '/dev/null'], { encoding: 'utf8' }).replaceAll('\r', '');
   const lines = text.split('\n').slice(0, 40);
-  const style = 'margin:8px;font:13px/1.25 "DejaVu Sans Mono",monospace;color:#ddd;background:#111';
+  const height = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / columns)), 0) * 17 + 16;
+  const style =
+    'margin:8px;font:13px/1.25 "DejaVu Sans Mono",monospace;color:#ddd;background:#111;white-space:pre-wrap;word-break:break-all';
   const html = `<meta charset="utf-8"><body style="margin:0;background:#111"><pre style='${style}'>${markupText(lines.join('\n'))}</pre>`;
-  await shot(`console-${columns}`, html, Math.ceil(columns * 7.85) + 16, lines.length * 17 + 16);
+  await shot(`console-${columns}`, html, Math.ceil(columns * 7.85) + 16, height);
 }
 rmSync(scratch, { recursive: true });
