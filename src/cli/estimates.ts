@@ -49,8 +49,12 @@ const WORTH_SAYING = 1e12;
  * over the speed of each network on its engine, measured for a second with random weights. Users' ONNX networks and
  * other engines are left out.
  */
-export async function sayTime(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
-  if ((await context.store.list()).length > 0) return sayRest(context, experiments);
+export async function sayTime(
+  context: RunContext,
+  experiments: readonly Experiment[],
+  worthSaying = WORTH_SAYING,
+): Promise<void> {
+  if ((await context.store.list()).length > 0) return sayRest(context, experiments, worthSaying);
   // Experiments on the same network share their features: the largest of each.
   const largest = new Map<string, { readonly experiment: Experiment; readonly flops: number }>();
   for (const experiment of experiments.flatMap(membersOf)) {
@@ -63,7 +67,7 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
     if ((largest.get(same)?.flops ?? 0) < flops) largest.set(same, { experiment, flops });
   }
   const known = [...largest.values()];
-  if (known.reduce((sum, { flops }) => sum + flops, 0) < WORTH_SAYING) return;
+  if (known.reduce((sum, { flops }) => sum + flops, 0) < worthSaying) return;
   let seconds = 0;
   const parts: string[] = [];
   for (const { experiment, flops } of known) {
@@ -77,13 +81,25 @@ export async function sayTime(context: RunContext, experiments: readonly Experim
   );
 }
 
+/** FLOPs of all extractions of an experiment, cached or not; Infinity of networks whose images are not counted yet. */
+async function flopsOf(context: RunContext, experiment: Experiment): Promise<number> {
+  let flops = 0;
+  for (const member of membersOf(experiment)) {
+    const planned = await plan(member);
+    if (planned.user !== undefined || planned.given !== undefined) return Number.POSITIVE_INFINITY;
+    flops += extractionFlops(context, member, planned);
+  }
+  return flops;
+}
+
 /** One line where what is not cached takes a minute or more. What is wrong with an experiment its run says. */
-async function sayRest(context: RunContext, experiments: readonly Experiment[]): Promise<void> {
+async function sayRest(context: RunContext, experiments: readonly Experiment[], worthSaying: number): Promise<void> {
   const seen = new Set<string>();
   const open: PlannedStage[] = [];
   for (const experiment of experiments.flatMap((each) => perSeed(each))) {
     try {
-      const stages = await estimatedStages(context, experiment, seen, WORTH_SAYING);
+      if ((await flopsOf(context, experiment)) < worthSaying) continue;
+      const stages = await estimatedStages(context, experiment, seen, worthSaying);
       open.push(...stages.filter(({ cached }) => !cached));
     } catch (error) {
       if (!(error instanceof InputError)) throw error;

@@ -39,7 +39,12 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   if (missing.length > 0) return missing;
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  const past = await manifestsOf(context.store);
+  // Read where something is not cached.
+  let manifests: Promise<Manifest[]> | undefined;
+  const past = (): Promise<Manifest[]> => {
+    manifests ??= manifestsOf(context.store);
+    return manifests;
+  };
   const stages: PlannedStage[] = [];
   const members = await openMembers(context, experiment, planned, source);
   const sets = await eachInTurn(members, ({ source: one, images, plan: { flops, places, network } }) => {
@@ -109,12 +114,12 @@ async function manifestsOf(store: Store): Promise<Manifest[]> {
 async function stageOf(
   stage: string,
   entry: Entry,
-  past: readonly Manifest[],
+  past: () => Promise<readonly Manifest[]>,
   size: { readonly flops?: number; readonly bytes?: number; readonly images?: number } = {},
 ): Promise<PlannedStage> {
   const { flops = null, bytes = null, images } = size;
   if (await entry.isComplete()) return { stage, key: entry.key, cached: true, why: '', flops, seconds: 0, bytes: 0 };
-  const nearest = nearestOf(entry, past);
+  const nearest = nearestOf(entry, await past());
   const why = nearest === undefined ? 'nothing of its kind is in the cache' : changesOf(nearest.changes);
   const took = Number(nearest?.manifest.notes['seconds']);
   const before = Number(nearest?.manifest.notes['images'] ?? images);

@@ -58,7 +58,7 @@ describe('how long a run will take, said before it begins', () => {
       get: (target, name) => (name === 'list' ? slow : Reflect.get(target, name).bind?.(target)),
     });
     const more = { ...tinyExperiment(place), testImages: 20 };
-    await sayTime({ ...context, store: patched }, [more]);
+    await sayTime({ ...context, store: patched }, [more], 0);
     // 20 images of a kind of which 30 took 90 s; their scores are read from them
     expect(notes).to.have.length(1);
     expect(notes[0]).to.match(
