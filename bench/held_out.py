@@ -7,7 +7,7 @@ answer that no network's training and no held-out set has a part in.
     python3 bench/held_out.py .cache/data/cifar10/cifar-10-batches-bin > results/held-out.csv
     ... [SCORES.safetensors of held-out images] [of test images]    also a network's accuracy without near-duplicates
 
-Needs numpy and torch. The held-out images are those that experiments/checkpoints/*.safetensors name (all the same).
+Needs numpy and torch. The held-out images are those that experiments/checkpoints/*-cifar10.safetensors name (all the same).
 """
 
 import glob
@@ -72,7 +72,7 @@ folder, scores = sys.argv[1], sys.argv[2:]
 labels, images = zip(*[batch(f"{folder}/data_batch_{i}.bin") for i in range(1, 6)])
 labels, images = np.concatenate(labels), np.concatenate(images)
 test_labels, test_images = batch(f"{folder}/test_batch.bin")
-checkpoints = [header(path)["__metadata__"] for path in glob.glob("experiments/checkpoints/*.safetensors")]
+checkpoints = [header(path)["__metadata__"] for path in glob.glob("experiments/checkpoints/*-cifar10.safetensors")]
 found = {tuple(json.loads(one["held_out"])) for one in checkpoints}
 assert len(found) == 1, "the checkpoints name different images"
 held = np.array(found.pop())

@@ -37,6 +37,19 @@ describe('the documentation', () => {
     });
   }
 
+  it('names no table of results that is not committed', () => {
+    const { status, stdout } = spawnSync('git', ['ls-files', 'results'], { cwd: root, encoding: 'utf8' });
+    const kept = new Set(stdout.split('\n'));
+    for (const page of pages) {
+      for (const [file] of readFileSync(join(root, page), 'utf8').matchAll(/\bresults\/[\w./-]+\.(?:csv|svg)\b/g)) {
+        expect(
+          status === 0 && stdout !== '' ? kept.has(file) : existsSync(join(root, file)),
+          `${page}: ${file}`,
+        ).to.equal(true);
+      }
+    }
+  });
+
   it('can be reached from the README, page by page', () => {
     const readme = textOf('README.md');
     for (const page of pages.filter((one) => /^docs\/[^/]+\.md$/.test(one)))
