@@ -72,7 +72,7 @@ export function messageOf(error: unknown): string {
   }
 }
 
-/** Code of an error of the operating system (`ENOENT`); undefined for every other error. */
+/** The code of an operating-system error (`ENOENT`); undefined if it is not one. */
 export function systemCode(error: unknown): string | undefined {
   const own = error instanceof InputError ? error.cause : error;
   const code = own instanceof Error && 'code' in own ? own.code : undefined;
@@ -129,7 +129,7 @@ const outOfMemory = /out of memory|allocation failed|could not allocate memory|c
  * An error of the operating system, or of a process without memory, as one line: where, what, what to do.
  *
  * @param path what it is about, where the error itself does not say; its own path comes first otherwise
- * @returns undefined for every other error, which is a defect of the program
+ * @returns undefined if the error is a defect of the program
  */
 export function asSystemProblem(error: unknown, path?: string): InputError | undefined {
   if (error instanceof InputError) return error;

@@ -1,4 +1,4 @@
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { compareRuns } from '../batch/compare.js';
 import { openRun } from '../batch/compare-runs.js';
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
@@ -222,7 +222,10 @@ async function checked(where: string, work: () => Promise<void>): Promise<void> 
     await work();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    throw new InputError(error.problems.map((problem) => `${where}: ${problem}`));
+    // A file of scores is the definition, and its problems begin with it.
+    throw new InputError(
+      error.problems.map((text) => (text.startsWith(`${resolve(where)}: `) ? text : `${where}: ${text}`)),
+    );
   }
 }
 

@@ -206,7 +206,7 @@ function brighter({ values, width, height }: Image, more: number): Float64Array 
   });
 }
 
-/** Written and read by libjpeg, a colour for every 2 x 2 pixels, as Pillow writes. */
+/** Encodes and decodes with libjpeg at 4:2:0 (one colour value per 2 x 2 pixels), as Pillow does. */
 async function jpeg({ values, channels, width, height }: Image, quality: number): Promise<Uint8Array> {
   const { default: sharp } = await import('sharp');
   const size = width * height;

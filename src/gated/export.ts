@@ -38,7 +38,7 @@ export interface ExportForm {
   readonly promise?: Promised;
   readonly out: string;
   readonly preset: PresetName;
-  /** Whether the graph has a fourth output: what the exit holds for every class. */
+  /** Whether the graph has a fourth output: the scores of all classes at the exit that the image takes. */
   readonly distances?: boolean | undefined;
 }
 

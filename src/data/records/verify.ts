@@ -27,7 +27,7 @@ export interface Inspection {
 /**
  * Checks the size and sha256 of every file of a dataset and the number of images of each class.
  *
- * @throws InputError with a line for every problem
+ * @throws InputError with one line per problem
  */
 export async function verifyRecords(root: string, layout: RecordLayout): Promise<DataReport> {
   const directory = directoryOf(root, layout);

@@ -101,7 +101,7 @@ interface WheelChoice {
   readonly version: string;
 }
 
-/** The wheel for a machine. @throws InputError if its glibc is too old for every wheel */
+/** The wheel for a machine. @throws InputError if no wheel supports its glibc */
 export function chooseWheel({
   gpu,
   arch,
