@@ -1,4 +1,3 @@
-import { readFileSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Comparison } from '../src/batch/compare.js';
 import type { Predictions } from '../src/gated/predict.js';
@@ -10,8 +9,8 @@ import type { RunDocument } from '../src/run/record.js';
 import { guaranteeMethods } from '../src/thresholds/guarantee.js';
 import { searchMethods } from '../src/thresholds/names.js';
 
-// What --json prints: the compiler compares each schema with the type of what is printed. `npx tsx scripts/json-schema.ts`
-// writes schema.json, which ships (`dgate/schema.json`), and the tables of docs/json.md; --check compares.
+// What --json prints: the compiler compares each schema with the type of what is printed. `npm run docs` writes
+// schema.json, which ships (`dgate/schema.json`), and the tables of docs/json.md.
 
 const number = (text: string) => z.number().describe(text);
 const share = (text: string) => z.number().describe(`${text}; a fraction`);
@@ -230,20 +229,8 @@ export function pageText(): string {
 One JSON document on stdout, and nothing else. It begins with \`version\`, the version of its form: fields may come, and the
 version grows where one changes its meaning or goes. Shares are fractions, not percent; what was not measured is null. The
 schema ships with the package (\`dgate/schema.json\`, JSON Schema 2020-12, a definition for each document below); it and this page
-are written by \`npx tsx scripts/json-schema.ts\` from the schemas that the tests hold against what the commands print.
+are written by \`npm run docs\` from the schemas that the tests hold against what the commands print.
 Other commands' documents begin with \`version\` too and have no schema; lists (\`dgate list KIND --json\`, \`dgate runs --json\`) have none.
 
 ${tables.join('\n')}`;
-}
-
-if (process.argv[1]?.endsWith('json-schema.ts')) {
-  for (const [path, text] of [
-    ['schema.json', schemaText()],
-    ['docs/json.md', pageText()],
-  ] as const) {
-    const url = new URL(`../${path}`, import.meta.url);
-    if (!process.argv.includes('--check')) writeFileSync(url, text);
-    else if (readFileSync(url, 'utf8') !== text)
-      throw new Error(`${path}: not as its schemas say; run this without --check`);
-  }
 }

@@ -62,6 +62,15 @@ describe('the documentation', () => {
     expect(runs.filter((path) => !path.startsWith('results/reference/'))).to.deep.equal([]);
   });
 
+  it('is as npm run docs writes it: keys, commands, numbers', function () {
+    this.timeout(120_000);
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'scripts/docs.ts', '--check'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    expect(status, stdout + stderr).to.equal(0);
+  });
+
   it('has a README of at most 250 lines', () => {
     expect(readFileSync(join(root, 'README.md'), 'utf8').split('\n').length - 1).to.be.at.most(250);
   });

@@ -74,7 +74,7 @@ describe('dgate as a library', () => {
 
 describe('what --json prints', () => {
   it('is described by the schema that ships and by its page, as they were written', async () => {
-    const again = 'npx tsx scripts/json-schema.ts';
+    const again = 'npm run docs';
     expect(await readFile(here('schema.json'), 'utf8'), again).to.equal(schemaText());
     expect(await readFile(here('docs/json.md'), 'utf8'), again).to.equal(pageText());
   });

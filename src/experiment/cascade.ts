@@ -20,7 +20,10 @@ export const memberSchema = z.strictObject(
 );
 
 /** A network of a cascade; with gates inside, an image can leave at each of them as well. */
-const cascadeMemberSchema = memberSchema.extend({ gates: insideGatesSchema.optional() });
+const cascadeMemberSchema = memberSchema.extend({
+  /** Gates inside the network. */
+  gates: insideGatesSchema.optional(),
+});
 
 /**
  * Networks on the same classes, one after the other: an image leaves after the first network whose confidence reaches its

@@ -27,7 +27,7 @@ const inside = {
   after: stages,
   /** One for all gates, or a list with one for each. Default `gap`. */
   pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
-  /** Default `hinge`. */
+  /** What training minimises: the one-vs-all hinge (the paper's) or cross-entropy. Default `hinge`. */
   loss: choice(lossNames).default('hinge'),
   /** lambda of lambda/2 |w|^2. Default 0.002. */
   l2: real(1e-12, 1e3).default(0.002),

@@ -12,12 +12,19 @@ const preprocess = z.union([choice(names), preprocessingSchema()], { error: vali
 /** A preprocessing in numbers; pixels are scaled to 0 to 1 before. */
 function preprocessingSchema() {
   const schema = z.strictObject({
+    /** Subtracted from each channel of the scaled pixels. */
     mean: channels(real(-1000, 1000), 'one number for each of 1 or 3 channels'),
+    /** Each channel is divided by it. */
     std: channels(real(1e-6, 1e6), 'one number above 0 for each of 1 or 3 channels'),
+    /** The shorter side in pixels; both sides with `squash`. */
     resize: whole(1, 4096).optional(),
+    /** Side in pixels of the square that is cut from the centre. */
     crop: whole(1, 4096).optional(),
+    /** How pixels are resampled. Default `bilinear`. */
     interpolation: choice(['bilinear', 'bicubic']).optional(),
+    /** Resizes both sides, whatever the shape of the image. */
     squash: z.boolean({ error: 'true or false' }).optional(),
+    /** Order of the channels. Default `rgb`. */
     order: choice(['rgb', 'bgr']).optional(),
   });
   return schema.superRefine(({ mean, std, resize, crop }, context) => {
@@ -61,6 +68,7 @@ export const imageFolderSchema = z.strictObject({
   kind: z.literal('image-folder'),
   /** Path of the folder, as seen from the definition's file. */
   folder: text('the path of a folder of class folders', /./),
+  /** How the network wants its pixels: a name or numbers. */
   preprocess,
   /** Share of the images that become the test split, with every class's share; for a folder without splits. Default 0.2. */
   testShare: real(0.001, 0.999).default(0.2),

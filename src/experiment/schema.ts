@@ -10,7 +10,11 @@ import { choice, list, real, text, whole } from './rules.js';
 const validation = z.discriminatedUnion(
   'kind',
   [
-    z.strictObject({ kind: z.literal('cross-fit'), folds: whole(2, 1000).default(2) }),
+    z.strictObject({
+      kind: z.literal('cross-fit'),
+      /** Parts of the test images; each is reported with thresholds chosen on the others. */
+      folds: whole(2, 1000).default(2),
+    }),
     z.strictObject({ kind: z.literal('held-out') }),
   ],
   { error: "{ kind: 'cross-fit', folds } or { kind: 'held-out' }" },
@@ -37,6 +41,7 @@ const guarantee = z
       drop: real(1e-6, 0.999, share).optional(),
       /** Instead of `drop`: share of new images with another answer than the original's. No label is used. */
       disagreement: real(1e-6, 0.999, share).optional(),
+      /** Over the draw of the choosing images. */
       confidence: real(0.5, 0.9999).default(0.95),
       /** How it is tested, chosen before the images are seen (docs/thresholds.md): `exact` where it is left out. */
       method: choice(guaranteeMethods).optional(),
@@ -126,7 +131,12 @@ const base = z.strictObject({
   /** Which weights of the checkpoint's file are taken, where several fit, and what of it is left out; `--key` and `--ignore`. */
   weights: z
     .strictObject(
-      { key: text(weightsKey, /./).optional(), ignore: text("names: '*total_ops,*total_params'", /./).optional() },
+      {
+        /** Keys of the dictionary and prefix of the names, with dots between them. */
+        key: text(weightsKey, /./).optional(),
+        /** Names to leave out, with commas between them; `*` is any text. */
+        ignore: text("names: '*total_ops,*total_params'", /./).optional(),
+      },
       { error: "an object: { key: 'state_dict_ema' }" },
     )
     .optional(),
@@ -144,7 +154,9 @@ const base = z.strictObject({
   trainImages: whole(1).optional(),
   /** Number of test images, a stratified choice; all by default. */
   testImages: whole(1).optional(),
+  /** Where gates sit and how they are trained. */
   gates: gatesSchema,
+  /** Rows of the table, and how their thresholds are chosen. */
   thresholds,
   /**
    * Networks on the same classes that stand beside the rows, `[{ network, checkpoint }]`; with a list, also an empty one, what
@@ -187,15 +199,20 @@ export function experimentSchemaOf(kinds: readonly AnalysisKind[]) {
   const [first, ...others] = kinds.map(({ options }) => options);
   const analysis =
     first === undefined ? z.never({ error }) : z.discriminatedUnion('kind', [first, ...others], { error });
-  return base.extend({ analysis: analysis.optional() }).superRefine((experiment, context) => {
-    const kind = kinds.find(({ options }) => options.shape.kind.value === experiment.analysis?.kind);
-    for (const { path, message, input } of kind?.problems?.(experiment.analysis, experiment) ?? []) {
-      context.addIssue({ code: 'custom', path: ['analysis', ...path], message, input });
-    }
-    for (const { path, message, input } of problemsOf(experiment)) {
-      context.addIssue({ code: 'custom', path: [...path], message, input });
-    }
-  });
+  return base
+    .extend({
+      /** What is studied besides the table. */
+      analysis: analysis.optional(),
+    })
+    .superRefine((experiment, context) => {
+      const kind = kinds.find(({ options }) => options.shape.kind.value === experiment.analysis?.kind);
+      for (const { path, message, input } of kind?.problems?.(experiment.analysis, experiment) ?? []) {
+        context.addIssue({ code: 'custom', path: ['analysis', ...path], message, input });
+      }
+      for (const { path, message, input } of problemsOf(experiment)) {
+        context.addIssue({ code: 'custom', path: [...path], message, input });
+      }
+    });
 }
 /** An experiment without its analysis and presets, as a user writes it. */
 export type ExperimentInput = z.input<typeof base>;

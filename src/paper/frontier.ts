@@ -25,6 +25,7 @@ const options = z.strictObject({
   reference: whole(1, 1000).optional(),
   /** The largest loss of the system that comes with a promise. */
   drop: real(1e-6, 0.5, share).default(0.005),
+  /** Of the promise, over the draw of the choosing images. Default 0.95. */
   confidence: real(0.5, 0.9999).default(0.95),
   /** `false`: no label is used. Margins, the drop and what is reported are then agreement with the reference's answers. */
   labels: z.boolean({ error: 'true or false' }).default(true),

@@ -32,6 +32,7 @@ const DRAWN_STEP = 0.05;
 
 const options = z.strictObject({
   kind: z.literal('loss-comparison'),
+  /** Two of the gates, counted from 1. */
   gates: twoGates,
   /** Gates are trained with this many seeds, from the experiment's own on. Default 3. */
   seeds: whole(1, 100).default(3),

@@ -18,11 +18,11 @@ const corruptionList = `a list of corruptions: ${corruptionNames.join(', ')}`;
 const severityList = 'a list of severities, 1 to 5: [1, 3, 5]';
 const options = z.strictObject({
   kind: z.literal('shift'),
-  /** Default: all eight. */
+  /** Kinds of corruption. Default: all eight. */
   corruptions: list(names, corruptionList)
     .min(1, { error: corruptionList })
     .default([...corruptionNames]),
-  /** Default: all five. */
+  /** Strengths of each, as Hendrycks and Dietterich number them. Default: all five. */
   severities: list(whole(1, 5), severityList)
     .min(1, { error: severityList })
     .default([...severities]),

@@ -86,12 +86,13 @@ const MOST_CELLS = 40_000;
 
 const options = z.strictObject({
   kind: z.literal('threshold-plane'),
+  /** Two of the gates, counted from 1. */
   gates: twoGates,
-  /** Default -1. */
+  /** Lowest threshold of both axes. Default -1. */
   from: real(-1e6, 1e6).default(-1),
-  /** Default 3.5. */
+  /** Highest threshold of both axes. Default 3.5. */
   to: real(-1e6, 1e6).default(3.5),
-  /** Default 0.1. */
+  /** Distance of two thresholds of an axis. Default 0.1. */
   step: real(1e-6, 1e6).default(0.1),
 });
 type Options = z.output<typeof options>;

@@ -1,0 +1,100 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'csv-parse/sync';
+
+// A number:  <!--= FILE | column=value,... | COLUMN | FORMAT -->44.15<!--/-->
+// A table:   <!-- table FILE | column=value,... or all | Heading: COLUMN FORMAT; ... -->
+//            ...
+//            <!-- /table -->
+// FILE is a CSV file below results/, `*` for the hash of a run. FORMAT: %.2 (a fraction as percent, 2 digits), .2, G.3 (10^9),
+// M.1 (10^6), or nothing: as it stands. Of a table, several conditions with ` or ` between them are several rows in that order.
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+export const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+export const escaped = (text: string): string => text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ').trim();
+
+type Row = Readonly<Record<string, string>>;
+const tables = new Map<string, readonly Row[]>();
+
+const matches = (file: string, path: string): boolean => {
+  const [before = '', after = ''] = file.split('*');
+  return path.startsWith(before) && path.endsWith(after) && !path.slice(before.length, -after.length).includes('/');
+};
+
+/** The rows of a CSV file below results/. @throws Error where not exactly one file has this name */
+function rowsOf(file: string): readonly Row[] {
+  const found = readdirSync(join(root, 'results'), { recursive: true, encoding: 'utf8' })
+    .map((path) => path.replaceAll('\\', '/'))
+    .filter((path) => path === file || (file.includes('*') && matches(file, path)))
+    .map((path) => `results/${path}`);
+  if (found.length !== 1) throw new Error(`results/${file}: ${found.length} files; 1 is wanted`);
+  const known = tables.get(file);
+  if (known !== undefined) return known;
+  const rows = parse(read(found[0]!), { columns: true }) as Row[];
+  tables.set(file, rows);
+  return rows;
+}
+
+/** Rows where each column of `a=b,c=d` has its value. */
+function matching(file: string, where: string): readonly Row[] {
+  const conditions = where === 'all' ? [] : where.split(/,(?=\w+=)/).map((one) => one.trim().split(/=(.*)/s));
+  const rows = rowsOf(file);
+  for (const [column] of conditions) {
+    if (rows.length > 0 && rows[0]![column!] === undefined) throw new Error(`results/${file}: no column ${column}`);
+  }
+  return rows.filter((row) => conditions.every(([column, value]) => row[column!] === value));
+}
+
+function format(file: string, row: Row, column: string, form: string): string {
+  const value = row[column];
+  if (value === undefined) throw new Error(`results/${file}: no column ${column}`);
+  if (form === '' || value === '') return value;
+  const parts = /^(%|G|M|k|m)?\.(\d)$/.exec(form);
+  if (parts === null) throw new Error(`${form}: not a format; %.2, G.3, M.1, .2`);
+  const scale = { '%': 100, G: 1e-9, M: 1e-6, k: 1e-3, m: 1e3 }[parts[1] ?? ''] ?? 1;
+  const number = Number(value) * scale;
+  if (!Number.isFinite(number)) throw new Error(`results/${file}: ${column} is ${value}, not a number`);
+  return number.toFixed(Number(parts[2]));
+}
+
+/** A page with its numbers and tables as the files have them. */
+export function withNumbers(page: string, text: string): string {
+  const fill = (what: () => string): string => {
+    try {
+      return what();
+    } catch (error) {
+      throw new Error(`${page}: ${(error as Error).message}`);
+    }
+  };
+  return text
+    .replaceAll(/<!--= ([^>]*?) -->([^<]*)<!--\/-->/g, (_, source: string) =>
+      fill(() => {
+        const [file = '', where = '', column = '', form = ''] = source.split(' | ').map((part) => part.trim());
+        const rows = matching(file, where);
+        if (rows.length !== 1) throw new Error(`results/${file}: ${rows.length} rows with ${where}; 1 is wanted`);
+        return `<!--= ${source} -->${format(file, rows[0]!, column, form)}<!--/-->`;
+      }),
+    )
+    .replaceAll(/<!-- table ([^>]*?) -->\n.*?<!-- \/table -->/gs, (_, source: string) =>
+      fill(() => {
+        const [file = '', where = '', columns = ''] = source.split(' | ').map((part) => part.trim());
+        const rows = where.split(' or ').flatMap((one) => {
+          const found = matching(file, one);
+          if (found.length === 0) throw new Error(`results/${file}: no row with ${one}`);
+          return found;
+        });
+        const shown = columns.split(';').map((one) => {
+          const [heading = '', rest = ''] = one.trim().split(/: (.*)/s);
+          const [column = '', form = ''] = rest.split(' ');
+          return { heading, column, form };
+        });
+        const lines = [
+          shown.map(({ heading }) => heading),
+          shown.map(({ form }) => (form === '' ? '---' : '---:')),
+          ...rows.map((row) => shown.map(({ column, form }) => escaped(format(file, row, column, form)))),
+        ].map((cells) => `| ${cells.join(' | ')} |`);
+        return `<!-- table ${source} -->\n${lines.join('\n')}\n<!-- /table -->`;
+      }),
+    );
+}
