@@ -15,3 +15,9 @@ function findRoot(): URL {
 export function version(): string {
   return (JSON.parse(readFileSync(new URL('package.json', projectRoot), 'utf8')) as { version: string }).version;
 }
+
+/** The version and the commit that was built: `0.2.0 (commit 1a2b3c4)`; without a build of a git checkout, the version. */
+export function versionAndCommit(): string {
+  const file = new URL('dist/commit.txt', projectRoot);
+  return existsSync(file) ? `${version()} (commit ${readFileSync(file, 'utf8').trim()})` : version();
+}

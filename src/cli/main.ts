@@ -1,6 +1,6 @@
 import yargs, { type Argv } from 'yargs';
 import { InputError } from '../errors.js';
-import { version } from '../project.js';
+import { versionAndCommit } from '../project.js';
 import { asFileProblem } from '../store/files.js';
 import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/supervised.js';
 import type { Command, GlobalOptions } from './command.js';
@@ -57,7 +57,7 @@ function parser(args: readonly string[]) {
   const base = yargs([...args])
     .scriptName('dgate')
     .usage('$0 <command>\n\nPuts decision gates on trained networks and measures what leaving early costs and saves.')
-    .version(version())
+    .version(versionAndCommit())
     .alias('help', 'h')
     .locale('en') // not the machine's language: all other messages are English
     .updateStrings(wordings)

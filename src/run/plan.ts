@@ -243,6 +243,8 @@ type GeometryOf = (source: NetworkSource) => Geometry | undefined;
 function geometryIn({ datasets }: RunContext, members: readonly Experiment[]): GeometryOf {
   const isFolder = members.some(({ dataset }) => typeof dataset === 'object');
   return ({ dataset, network, preprocessing }) => {
+    // Files on images without labels need no dataset.
+    if (dataset === undefined && network.dataset === '') return geometryOf(preprocessing, usualGeometry);
     const { preprocessing: usual } = dataset ?? datasetNamed(network.dataset, datasets);
     if (!isFolder && usual.crop === undefined) return undefined;
     return geometryOf(preprocessing, geometryOf(usual, usualGeometry));

@@ -58,7 +58,7 @@ describe('dgate', () => {
   it('--version is that of the package', async () => {
     const { status, stdout } = await runCli(['--version'], noEngine);
     expect(status).to.equal(0);
-    expect(stdout).to.match(/^\d+\.\d+\.\d+\n$/);
+    expect(stdout).to.match(/^\d+\.\d+\.\d+( \(commit [0-9a-f]{7,}\+?\))?\n$/);
   });
 
   for (const command of commands) {
