@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import type { PresetName } from './experiment/presets.js';
-import type { DeepReadonly } from './experiment/rules.js';
+import type { DeepReadonly, PresetName } from './experiment/rules.js';
+
 import type { ExperimentInput } from './experiment/schema.js';
 import type { Predictor } from './gated/predict.js';
 import type { ConfidenceKind } from './gates/confidence.js';
@@ -14,8 +14,7 @@ import { searches } from './thresholds/methods.js';
 import type { SearchMethod } from './thresholds/names.js';
 
 export { InputError } from './errors.js';
-export { cascade } from './experiment/cascade.js';
-export { imageFolder, onnxNetwork, scores } from './experiment/own-network.js';
+export { cascade, imageFolder, onnxNetwork, scores } from './experiment/network.js';
 export type { TableRow } from './report/rows.js';
 export { evaluate } from './thresholds/evaluate.js';
 export type {

@@ -1,7 +1,7 @@
 import { join, relative } from 'node:path';
 import { csvOf, parseCsv } from '../csv.js';
 import { visible } from '../escape.js';
-import type { PresetName } from '../experiment/presets.js';
+import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/columns.js';
 import { renderCsv } from '../report/csv.js';

@@ -1,6 +1,6 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import { InputError } from '../errors.js';
-import { type PresetName, presetNames } from '../experiment/presets.js';
+import { type PresetName, presetNames } from '../experiment/rules.js';
 import { decimalNumber, wholeNumber } from '../json.js';
 import { recipeNames } from '../training/recipe.js';
 import type { GlobalOptions } from './command.js';

@@ -6,13 +6,13 @@ import { asSystemProblem, InputError, messageOf } from '../errors.js';
 import { visible } from '../escape.js';
 import { exists, namesIn } from '../store/files.js';
 import { assertInput } from '../store/input.js';
-import { scores } from './own-network.js';
+import { scores } from './network.js';
 import { definitionFolder } from './resolve.js';
 
-/** The project's own experiments: beside `src`, as TypeScript or as it was compiled. */
+/** The project's own experiments, as TypeScript or compiled. */
 const folder = new URL('../../experiments/', import.meta.url);
 
-// tsx would keep what it compiled in the temporary folder. Said before the thread of module hooks begins, which copies it.
+// Keeps tsx from caching in the temporary folder. Set before the thread of module hooks starts and copies the environment.
 process.env['TSX_DISABLE_CACHE'] = '1';
 
 /** Names of the project's experiments. */
@@ -23,11 +23,11 @@ export async function experimentNames(): Promise<string[]> {
 }
 
 /**
- * Loads what a definition file exports by default: an experiment of the project by its name, or any .ts, .js or .mjs
- * file by its path. Such a file may import from `dgate` wherever it lies. A file of scores is a definition as it is.
+ * Loads the default export of a definition: an experiment of the project by name, or a .ts, .js or .mjs file by path, which may
+ * import from `dgate` in any folder. For a file of scores, returns a definition that uses it.
  *
- * @returns the export, still unchecked, and how to call it in messages
- * @throws InputError where there is no such experiment or the file cannot be loaded
+ * @returns the unchecked export, and its name for messages
+ * @throws InputError for an unknown experiment or a file that cannot be loaded
  */
 export async function loadDefinition(nameOrPath: string): Promise<{ exported: unknown; where: string }> {
   if (/\.(?:npz|safetensors|csv)$/i.test(nameOrPath)) {
@@ -51,14 +51,14 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
   return { exported: await importDefault(pathToFileURL(path).href, nameOrPath), where: nameOrPath };
 }
 
-/** The experiment of a file of scores: thresholds at some margins and with a promise, and every system of its exits. */
+/** The experiment of a file of scores: thresholds at some margins and with a guarantee, and the frontier of its exits. */
 function scoresDefinition(file: string) {
   const name = `scores-${file.replace(/\.\w+$/, '').replaceAll(/[^A-Za-z0-9]+/g, '-')}`.slice(0, 64);
   const thresholds = { margins: [0, 0.005, 0.01, 0.02], guarantee: { drop: 0.01 } };
   return { name, title: `Scores of ${file}`, network: scores(file), thresholds, analysis: { kind: 'frontier' } };
 }
 
-/** Definitions that are being loaded: their code may end the program, which would otherwise look like success. */
+/** Definitions being loaded. Their code may end the process, which would look like success. */
 const loading = new Set<string>();
 
 function ended(status: number): void {
@@ -70,7 +70,7 @@ function ended(status: number): void {
   process.exitCode = 2;
 }
 
-/** A limit on this process's memory, which ends the worker that compiles TypeScript. */
+/** The memory limit of this process, which may end the worker that compiles TypeScript. */
 function memoryLimit(): string {
   try {
     const [, most] = /^Max address space +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
@@ -80,7 +80,7 @@ function memoryLimit(): string {
   }
 }
 
-/** What failed beside the definition is reported as what it is: the definition did not end the program. */
+/** Another error ended the process, not the definition. */
 function failed(): void {
   loading.clear();
 }
@@ -89,11 +89,10 @@ async function importDefault(url: string, where: string): Promise<unknown> {
   if (loading.size === 0) process.once('exit', ended).once('uncaughtExceptionMonitor', failed);
   loading.add(where);
   try {
-    // A user's TypeScript is compiled on the way in by tsx; the project's own is compiled already.
     const typescript = ['.ts', '.mts', '.cts'].includes(extname(url));
     const load = typescript ? await tsxImport() : (path: string) => import(path);
     const module = (await load(url)) as { default?: unknown };
-    // Awaited here: a promise that fails is a file that cannot be loaded.
+    // Awaited here, so that a rejected promise is reported as a file that cannot be loaded.
     return await (isModule(module.default) ? module.default.default : module.default);
   } catch (error) {
     const machine = asSystemProblem(error);
@@ -109,13 +108,13 @@ async function tsxImport(): Promise<(path: string) => Promise<unknown>> {
   return (path) => tsImport(path, import.meta.url) as Promise<unknown>;
 }
 
-/** The first line of a message; the second too where the first only announces it (esbuild's syntax errors). */
+/** The first line of a message, and the second after a colon (esbuild's syntax errors). */
 function firstLines(message: string): string {
   const [first = '', second = ''] = message.split('\n');
   return first.endsWith(':') ? `${first} ${second.trim()}` : first;
 }
 
-/** CommonJS output of a TypeScript file without `"type": "module"`: the default export, if any, sits one level deeper. */
+/** In CommonJS compiled from TypeScript, the default export sits one level deeper. */
 function isModule(value: unknown): value is { default?: unknown } {
   return typeof value === 'object' && value !== null && '__esModule' in value;
 }
@@ -125,7 +124,7 @@ const NAME = 'dgate';
 
 type Resolve = (name: string, context: unknown, next: (name: string, context: unknown) => unknown) => unknown;
 
-/** What Node's types of version 20 do not have: hooks of later Nodes, and the CommonJS resolver. */
+/** Hooks that the types of Node 20 lack. */
 interface Hooks {
   /** From Node 22.15 on, for imports and `require` alike. */
   registerHooks?(hooks: { resolve: Resolve }): void;
@@ -134,16 +133,13 @@ interface Hooks {
 
 let known: Promise<void> | undefined;
 
-/**
- * Makes the name `dgate` mean this package in every file that is loaded from now on, wherever the file lies: a
- * definition needs no package of its own around it. (An editor does, for completion.)
- */
+/** Resolves `dgate` to this package in all files loaded from now on, so that a definition needs no package around it. */
 function makePackageKnown(): Promise<void> {
   known ??= (async () => {
     const [built, source] = ['../index.js', '../index.ts'].map((file) => new URL(file, import.meta.url));
     const index = (await exists(fileURLToPath(built!))) ? built! : source!;
 
-    // What tsx appends to a name stands behind a question mark.
+    // tsx appends a query to names.
     const hooks = Module as unknown as Hooks;
     if (hooks.registerHooks !== undefined) {
       hooks.registerHooks({
@@ -152,13 +148,13 @@ function makePackageKnown(): Promise<void> {
       return;
     }
 
-    // Node 20. ES modules: a hook in the thread that resolves them.
+    // Node 20, ES modules: a hook in the thread that resolves them.
     const hook =
       'export const resolve = (name, context, next) => ' +
       `next(name.split('?')[0] === '${NAME}' ? ${JSON.stringify(index.href)} : name, context);`;
     Module.register(`data:text/javascript,${encodeURIComponent(hook)}`);
 
-    // CommonJS, to which a .ts file outside an ESM package is compiled: no public hook.
+    // Node 20, CommonJS (a .ts file outside an ESM package): there is no public hook.
     const resolve = hooks._resolveFilename;
     hooks._resolveFilename = function (request, ...rest) {
       return request === NAME ? fileURLToPath(index) : resolve.call(this, request, ...rest);

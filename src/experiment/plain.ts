@@ -3,22 +3,21 @@ import { InputError, messageOf } from '../errors.js';
 
 export type Plain = Readonly<Record<string, unknown>>;
 
-/** More than any experiment needs, and little enough that nothing takes a second. */
+/** Far more than an experiment needs. */
 const limits = { depth: 20, values: 20_000 };
 
 /**
- * A copy of what a definition file exports, in which there are only null, booleans, numbers, texts, lists and objects
- * without getters and prototypes; everything else is a symbol that says what it was. A definition is a program's value: what is checked
- * must be what is used, whatever its getters say the second time.
+ * A copy of what a definition file exports, of JSON's values only. Anything else becomes a symbol with its description. The copy
+ * ensures that the values checked are the values used: getters may change.
  *
  * @param where name of the file, for messages
- * @throws InputError where it holds more values than anybody writes
+ * @throws InputError for more than 20,000 values
  */
 export function plainCopy(value: unknown, where: string): unknown {
   const above = new Set<object>();
   let values = 0;
   const copy = (item: unknown): unknown => {
-    // A list as a whole, before room is made for it: one without values can be of any length.
+    // The whole length of a list counts before it is copied: a sparse list can have any length.
     if (++values + (Array.isArray(item) ? item.length : 0) > limits.values) {
       throw new InputError(`${where}: holds more than ${limits.values} values; valid: an experiment`);
     }
@@ -66,7 +65,7 @@ function oddText(value: unknown): string {
   return typeof value === 'symbol' ? String(value) : 'a function';
 }
 
-/** What an object is that is neither a list nor an object of named values. */
+/** A description of an object that is neither a list nor plain; undefined for others. */
 function oddObject(value: object): string | undefined {
   if (types.isProxy(value)) return 'a Proxy';
   if (types.isPromise(value)) return 'a promise';
@@ -82,19 +81,16 @@ function oddObject(value: object): string | undefined {
 /** Longest text of a value or a key in a message. */
 const LONGEST = 60;
 
-/** A value of a definition as it would be written, cut where it is long. */
+/** A value as it would be written in a definition, cut if it is long. */
 export function show(value: unknown): string {
   const text = textOf(value, LONGEST + 1);
   return text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
 }
 
-/** A key or a place in a list, as it is written in a path. */
-export function showKey(key: string): string {
-  if (/^[\w$-]{1,60}$/.test(key)) return key;
-  return show(key);
-}
+/** A key as it is written in a path. */
+export const showKey = (key: string): string => (/^[\w$-]{1,60}$/.test(key) ? key : show(key));
 
-/** @param room characters after which nobody looks */
+/** @param room most characters that are needed */
 function textOf(value: unknown, room: number): string {
   if (typeof value === 'symbol') return value.description ?? ''; // see plainCopy
   if (typeof value === 'string') return JSON.stringify(value.slice(0, LONGEST + 1));

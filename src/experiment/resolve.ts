@@ -4,15 +4,16 @@ import { knownCheckpoints } from '../checkpoints/known.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
-import { withDerivedGates } from './cascade.js';
+import { type ExperimentSchema, experimentSchemaOf } from './checks.js';
+import { withDerivedGates } from './network.js';
 import { isPlain, type Plain, plainCopy, put, show, showKey } from './plain.js';
-import { type PresetName, presetNames } from './presets.js';
-import { type Experiment, type ExperimentSchema, experimentSchemaOf, presetsSchema } from './schema.js';
+import { type PresetName, presetNames } from './rules.js';
+import { type Experiment, presetsSchema } from './schema.js';
 
-/** Keys in the path of a setting: more than any definition is deep. */
+/** Most keys in the path of a setting. */
 const DEEPEST = 10;
 
-/** One `--set path=value` or another option of the command line that overrides a definition. */
+/** An option of the command line that overrides a value of a definition: `--set path=value` and others. */
 export interface Override {
   /** Path in the definition: `gates.epochs`. */
   readonly path: string;
@@ -22,10 +23,10 @@ export interface Override {
 const withoutAnalyses = experimentSchemaOf([]);
 
 /**
- * A checked experiment from what a definition file exports.
+ * Checks what a definition file exports.
  *
  * @param where name of the file or experiment, for messages
- * @param schema says which analyses there are; none by default
+ * @param schema with the known analyses; none by default
  * @throws InputError with all problems of the definition at once: path, value, what would be valid
  */
 export function resolveExperiment(
@@ -63,7 +64,7 @@ export function resolveExperiment(
 
 type Sizes = Readonly<Partial<Record<PresetName, Plain>>>;
 
-/** The presets that can be read, whatever else is wrong. */
+/** The presets that are objects. */
 function sizesIn(presets: unknown): Sizes {
   if (!isPlain(presets)) return {};
   return Object.fromEntries(presetNames.flatMap((name) => (isPlain(presets[name]) ? [[name, presets[name]]] : [])));
@@ -71,33 +72,31 @@ function sizesIn(presets: unknown): Sizes {
 
 const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
 
-/** The definition with what follows from what it says. */
+/** The definition with the values that follow from others. */
 const completed = (definition: Plain): Plain => withDerivedGates(withPlaces(withValidationKind(definition)));
 
-/** The places of a definition's gates are searched: all of a network, or nine of an ONNX file, by the analysis `places`. */
+/** Expands `gates: 'search'`: gates at all stages of a network, or at nine places of an ONNX file, and the analysis `places`. */
 function withPlaces(definition: Plain): Plain {
   const { gates, network, analysis = { kind: 'places' }, thresholds = {} } = definition;
   const given = gates === SEARCH ? { after: SEARCH } : gates;
   if (!isPlain(given) || given['after'] !== SEARCH) return definition;
-  const count = (stages: number) => ({
-    ...definition,
-    gates: { ...given, after: upTo(stages) },
-    analysis,
-    thresholds,
-  });
-  if (typeof network === 'string') return count(stageCount(network) - 1);
+  const withGates = (count: number) => {
+    const after = Array.from({ length: count }, (_, i) => i + 1);
+    return { ...definition, gates: { ...given, after }, analysis, thresholds };
+  };
+  if (typeof network === 'string') return withGates(stageCount(network) - 1);
   if (!isPlain(network) || network['kind'] !== 'onnx') return definition;
   const { gatesAfter = 'spread' } = network;
-  // How many places a file has is known once it is read (`withFoundPlaces`).
-  return { ...count(Array.isArray(gatesAfter) ? gatesAfter.length : MOST_PLACES), network: { ...network, gatesAfter } };
+  // The number of places is known only after reading the file (`withFoundPlaces`).
+  const count = Array.isArray(gatesAfter) ? gatesAfter.length : MOST_PLACES;
+  return { ...withGates(count), network: { ...network, gatesAfter } };
 }
 
 const SEARCH = 'search';
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i + 1);
-/** Most places of an ONNX file that are tried: one near each tenth of its FLOPs. */
+/** Most places of an ONNX file: one near each tenth of its FLOPs. */
 const MOST_PLACES = 9;
 
-/** Stages of a network; two for an unknown name, which is reported elsewhere. */
+/** Stages of a network; two for an unknown name, which the schema reports. */
 function stageCount(name: string): number {
   try {
     return networkByName(name).stages.length;
@@ -107,10 +106,7 @@ function stageCount(name: string): number {
   }
 }
 
-/**
- * A validation that says its folds and not its kind is of the default one: `--set thresholds.validation.folds=5`. Scores of
- * other images to choose on are there to be chosen on.
- */
+/** The default kind of validation: `--set thresholds.validation.folds=5` needs no kind, nor do scores with `choosing`. */
 function withValidationKind(definition: Plain): Plain {
   const { thresholds, network } = definition;
   if (!isPlain(thresholds)) return definition;
@@ -121,15 +117,15 @@ function withValidationKind(definition: Plain): Plain {
   return { ...definition, thresholds: { ...thresholds, validation: { ...validation, kind } } };
 }
 
-/** The folder of a definition's file; undefined for a name. @param nameOrPath what the command line has */
+/** The folder of a definition's file; undefined for the name of an experiment. */
 export function definitionFolder(nameOrPath: string): string | undefined {
   return /[\\/]|\.(?:[cm]?[jt]s|npz|safetensors|csv)$/i.test(nameOrPath) ? dirname(resolve(nameOrPath)) : undefined;
 }
 
-/** Keys of a definition whose texts are paths; a checkpoint may be the id of a known one. */
+/** Keys of a definition whose texts are paths. */
 const pathKeys = ['file', 'folder', 'choosing', 'checkpoint', 'unlabelled'];
 
-/** A definition with whole paths in the place of relative ones, which are seen from its own file. */
+/** Makes paths absolute that are relative to the definition's file. */
 function seenFrom(folder: string | undefined, value: unknown): unknown {
   if (folder === undefined) return value;
   if (Array.isArray(value)) return value.map((item: unknown) => seenFrom(folder, item));
@@ -143,7 +139,7 @@ function seenFrom(folder: string | undefined, value: unknown): unknown {
   return result;
 }
 
-/** What is wrong with the presets that do not run now, as far as nothing else is to blame: no mistake waits for later. */
+/** Problems that only the presets cause, including those that do not run now. */
 function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[], schema: ExperimentSchema): string[] {
   const problemsOf = (definition: Plain): string[] => checkExperiment(completed(definition), schema).problems;
   const said = new Set([...own, ...problemsOf(base)]);
@@ -153,7 +149,7 @@ function eachPresetProblems(base: Plain, sizes: Sizes, own: readonly string[], s
   });
 }
 
-/** `gates.epochs=5` as an override; the value is read as JSON where it is JSON, otherwise as text. */
+/** Parses `gates.epochs=5`; a value that is not JSON is text. */
 export function parseSetting(setting: string): Override {
   const [, path, value] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(setting) ?? [];
   if (path === undefined || value === undefined || path.split('.').length > DEEPEST) {
@@ -161,7 +157,7 @@ export function parseSetting(setting: string): Override {
       `--set ${setting}; valid: path=value, for example gates.epochs=10 or thresholds.margins=[0.01]`,
     );
   }
-  // JSON has no Infinity; as a number or in lists of numbers it closes gates.
+  // JSON has no Infinity, the threshold of a closed gate.
   const numbers = /^[[\-I]/.test(value) ? value.replaceAll('Infinity', '1e999') : value;
   try {
     return { path, value: parseJson(numbers, path) };
@@ -177,7 +173,7 @@ function nest(path: readonly string[], value: unknown): Plain {
   return result;
 }
 
-/** Objects are merged key by key; an object whose `kind` changes, a list or a value replaces what stood there. */
+/** Merges objects key by key; an object of another `kind`, a list or a value replaces the old one. */
 function merge(base: Plain, change: Plain): Plain {
   const result: Record<string, unknown> = { ...base };
   for (const [key, value] of Object.entries(change)) {
@@ -188,10 +184,10 @@ function merge(base: Plain, change: Plain): Plain {
   return result;
 }
 
-/** With more problems than are reported, no hidden ones are looked for: each takes a copy of what is around it. */
+/** Beyond this many problems, hidden ones are not searched for. */
 const MOST_PATCHED = 100;
 
-/** The experiment, or all that is wrong with it: a line each, of path, value and what would be valid. */
+/** The experiment, or all its problems: a line for each, with path, value and what would be valid. */
 export function checkExperiment(
   definition: Plain,
   schema: ExperimentSchema,
@@ -202,7 +198,7 @@ export function checkExperiment(
   return { experiment: undefined, problems: describe(issues, definition, [], schema) };
 }
 
-/** What is wrong with the presets as such: their names, and that they are objects. */
+/** Unknown names of presets, and presets that are not objects. */
 function presetsProblems(presets: unknown): string[] {
   const { error } = presetsSchema.safeParse(presets ?? {});
   return error === undefined ? [] : describe(error.issues, presets, ['presets'], presetsSchema);
@@ -211,8 +207,8 @@ function presetsProblems(presets: unknown): string[] {
 type Issue = z.core.$ZodIssue;
 
 /**
- * Rules between several values are not looked at where one value has the wrong type. Here they are, with such values
- * replaced by some that pass; what such a replacement may have caused is left out.
+ * The schema skips rules between several values while one value has the wrong type. This replaces such values by valid ones and
+ * checks again, without problems that the replacements may cause.
  */
 function hiddenIssues(definition: Plain, issues: readonly Issue[], schema: ExperimentSchema): Issue[] {
   let patched: Plain = { name: 'x', title: 'x', network: 'x', ...definition };
@@ -228,7 +224,7 @@ function hiddenIssues(definition: Plain, issues: readonly Issue[], schema: Exper
   return again.filter(isNew);
 }
 
-/** Without the value at a path: what has a default takes it, an element of a list becomes 1, a needed text `x`. */
+/** Removes the value at a path. An element of a list becomes 1, a required text `x`. */
 function replaced(item: unknown, [key, ...rest]: readonly string[]): unknown {
   if (key === undefined) return undefined;
   if (Array.isArray(item)) {
@@ -253,19 +249,19 @@ function describe(issues: readonly Issue[], value: unknown, within: readonly str
       const valid = keysAt(schema, path, kind).join(', ');
       return issue.keys.map((key) => `${at([...path, key])}: unknown key; valid: ${valid}`);
     }
-    // Of an object that may be a text as well, what is wrong inside says more than that it is neither.
+    // Problems inside an object say more than that it matches no option of the union.
     const inside = issue.code === 'invalid_union' && isPlain(found) ? issue.errors.find(isOfObject) : undefined;
     if (inside !== undefined) {
       const issues = inside.map((problem) => ({ ...problem, path: [...issue.path, ...problem.path] }));
       return describe(issues, value, within, schema);
     }
-    // A rule between several values may name an absent one: then its default does not fit.
+    // A rule between several values may name an absent one, whose default does not fit.
     const shown = found === undefined && issue.code === 'custom' ? issue.input : found;
     return `${at(path)}: ${shown === undefined ? 'missing' : show(shown)}; valid: ${issue.message}`;
   });
 }
 
-/** Whether a union's option is of this kind of object: what it finds wrong lies inside. */
+/** Whether a union's option is this kind of object, so that its issues lie inside. */
 function isOfObject(issues: readonly Issue[]): boolean {
   return issues.every(({ code, path }) => (path.length > 0 && path[0] !== 'kind') || code === 'unrecognized_keys');
 }
@@ -274,11 +270,11 @@ function own(item: unknown, key: string): unknown {
   return typeof item === 'object' && item !== null && Object.hasOwn(item, key) ? (item as Plain)[key] : undefined;
 }
 
-/** Keys that the schema knows at a path; where there are several kinds of objects, those of this kind. */
+/** Keys of the schema at a path, for this kind of object if there are several. */
 function keysAt(schema: z.ZodType, path: readonly string[], kind: string | undefined): string[] {
   const objects = [schema].flatMap(objectsIn);
   const reached = path.reduce((candidates, key) => {
-    if (/^\d+$/.test(key)) return candidates; // an element of a list, whose objects were reached with the list
+    if (/^\d+$/.test(key)) return candidates; // an element of a list: `objectsIn` has unwrapped the list
     return candidates.flatMap((object) => objectsIn(object.shape[key] as z.ZodType | undefined));
   }, objects);
   const ofKind = reached.filter(({ shape }) => {

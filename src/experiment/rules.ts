@@ -1,7 +1,6 @@
 import { z } from 'zod';
 
-// What a value in a definition may be. Every message says what would be valid; `resolve.ts` puts the path and the value
-// before it.
+// What a value in a definition may be. Messages say what would be valid; `resolve.ts` puts path and value before them.
 
 export const text = (valid: string, pattern: RegExp) => z.string({ error: valid }).regex(pattern, { error: valid });
 
@@ -17,9 +16,13 @@ export const choice = <const T extends readonly string[]>(values: T) => z.enum(v
 
 export const list = <T extends z.ZodType>(item: T, valid: string) => z.array(item, { error: valid });
 
-/** What may be written in a definition: constant lists and objects too. */
+/** A type whose lists and objects may be constants. */
 export type DeepReadonly<T> = T extends readonly (infer Item)[]
   ? readonly DeepReadonly<Item>[]
   : T extends object
     ? { readonly [K in keyof T]: DeepReadonly<T[K]> }
     : T;
+
+/** Sizes of a run. `paper`: the paper's networks and data; `laptop`: minutes on two cores; `smoke`: seconds, for CI. */
+export const presetNames = ['paper', 'laptop', 'quick', 'smoke'] as const;
+export type PresetName = (typeof presetNames)[number];

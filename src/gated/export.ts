@@ -1,7 +1,7 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { openInProcess } from '../engines/onnxruntime/gated.js';
 import { InputError } from '../errors.js';
-import type { PresetName } from '../experiment/presets.js';
+import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gatedModel } from '../onnx/gated.js';
 import { decidedAnswer, floatThresholds } from '../onnx/gated-exits.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { InputError } from '../errors.js';
-import { isScores } from '../experiment/cascade.js';
+import { isScores } from '../experiment/network.js';
 import { list, real, whole } from '../experiment/rules.js';
 import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
+import { experimentSchemaOf } from '../experiment/checks.js';
 import type { DeepReadonly } from '../experiment/rules.js';
-import { experimentSchemaOf } from '../experiment/schema.js';
 import type { Findings } from '../report/findings.js';
 import type { Analyses } from '../run/analyses.js';
 import { accuracyFlops } from './accuracyFlops.js';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isCascade } from '../experiment/cascade.js';
+import { isCascade } from '../experiment/network.js';
 import { list, real, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Findings } from '../report/findings.js';

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { parseCsv } from '../csv.js';
-import { networkLabel } from '../experiment/cascade.js';
 import { loadDefinition } from '../experiment/load.js';
-import type { PresetName } from '../experiment/presets.js';
+import { networkLabel } from '../experiment/network.js';
 import { resolveExperiment } from '../experiment/resolve.js';
+import type { PresetName } from '../experiment/rules.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/flops.js';
 import type { ClaimOnRecord } from '../report/claims.js';

@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
+import type { OptionProblem } from '../experiment/checks.js';
 import { real } from '../experiment/rules.js';
-import type { OptionProblem } from '../experiment/schema.js';
 import { counted, percent } from '../json.js';
 import type { Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';

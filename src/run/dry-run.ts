@@ -1,7 +1,7 @@
 import { checkpointPath } from '../checkpoints/fetch.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
-import { learns } from '../experiment/cascade.js';
+import { learns } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gateFeatureCounts } from '../networks/onnx.js';
 import { exists, flatten } from '../store/files.js';

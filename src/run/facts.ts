@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { isScores } from '../experiment/cascade.js';
-import type { ScoresChoice } from '../experiment/own-network.js';
+import { isScores, type ScoresChoice } from '../experiment/network.js';
+
 import type { RunOutcome } from './outcome.js';
 import { membersOf } from './plan.js';
 import { thresholdFacts } from './rows.js';

@@ -3,7 +3,7 @@ import { type NamedArrays, numbersOf, readArrays } from '../checkpoints/arrays.j
 import { type RawTensor, toFloat32 } from '../checkpoints/dtypes.js';
 import type { Dataset, ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
-import type { ScoresChoice } from '../experiment/own-network.js';
+import type { ScoresChoice } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { type ConfidenceKind, type Decisions, decide } from '../gates/confidence.js';
 import { type AnyNetwork, flopsOf, type GatePlace, type OnnxNetwork } from '../networks/onnx.js';

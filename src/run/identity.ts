@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { isCascade } from '../experiment/cascade.js';
-import type { PresetName } from '../experiment/presets.js';
+import { isCascade } from '../experiment/network.js';
+import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { codeOf, hashesIn } from '../store/code.js';
 import { canonicalJson, readableJson, sha256 } from '../store/files.js';

@@ -5,7 +5,7 @@ import { datasetNamed } from '../data/registry.js';
 import { resizedImages } from '../data/resized.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
-import { isScores, learns } from '../experiment/cascade.js';
+import { isScores, learns } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { classCount } from '../networks/onnx.js';
 import type { RunContext } from './context.js';

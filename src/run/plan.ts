@@ -2,7 +2,7 @@ import { type Geometry, geometryOf, usualGeometry } from '../data/image-folder/g
 import { datasetNamed } from '../data/registry.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
-import { isCascade, isScores } from '../experiment/cascade.js';
+import { isCascade, isScores } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops } from '../networks/flops.js';

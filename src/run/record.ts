@@ -1,8 +1,8 @@
 import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { basename } from 'node:path';
 import { parseCsv } from '../csv.js';
-import { networkLabel } from '../experiment/cascade.js';
-import type { PresetName } from '../experiment/presets.js';
+import { networkLabel } from '../experiment/network.js';
+import type { PresetName } from '../experiment/rules.js';
 import { version } from '../project.js';
 import { renderCsv, renderFindingCsv } from '../report/csv.js';
 import type { Claim } from '../report/findings.js';

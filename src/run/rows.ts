@@ -1,4 +1,4 @@
-import { systemName } from '../experiment/cascade.js';
+import { systemName } from '../experiment/network.js';
 import type { FindingTable } from '../report/findings.js';
 import {
   areasOf,

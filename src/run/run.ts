@@ -1,5 +1,5 @@
 import type { ImageSource } from '../data/dataset.js';
-import { isCascade, isScores } from '../experiment/cascade.js';
+import { isCascade, isScores } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { silent } from '../progress.js';
 import { canBeShown, drawThumbnails } from '../report/explorer.js';

@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import { systemName } from '../experiment/cascade.js';
+import { systemName } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { classCount, gateFeatureCounts } from '../networks/onnx.js';
 import type { Figure, FindingTable } from '../report/findings.js';

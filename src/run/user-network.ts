@@ -7,7 +7,7 @@ import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { runModelOf } from '../engines/onnxruntime/probe.js';
 import { InputError, ifThere } from '../errors.js';
-import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/own-network.js';
+import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
 import { type Cuts, findCuts } from '../onnx/graph/cuts.js';

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { z } from 'zod';
 import { InputError } from '../../src/errors.js';
-import type { PresetName } from '../../src/experiment/presets.js';
 import { parseSetting, resolveExperiment } from '../../src/experiment/resolve.js';
+import type { PresetName } from '../../src/experiment/rules.js';
 import { paperExperiments } from '../../src/paper/index.js';
 import { processorMs } from '../processorTime.js';
 

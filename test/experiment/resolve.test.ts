@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
-import type { PresetName } from '../../src/experiment/presets.js';
 import { parseSetting, resolveExperiment } from '../../src/experiment/resolve.js';
+import type { PresetName } from '../../src/experiment/rules.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 
 const least = {

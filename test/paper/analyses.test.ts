@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { cascade } from '../../src/experiment/cascade.js';
+import { cascade } from '../../src/experiment/network.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { analyses, paperExperiments } from '../../src/paper/index.js';
 import { checkFindings } from '../experiments/findings.js';

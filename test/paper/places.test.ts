@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
-import { imageFolder, onnxNetwork } from '../../src/experiment/own-network.js';
+import { imageFolder, onnxNetwork } from '../../src/experiment/network.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperExperiments } from '../../src/paper/index.js';
 import { only, searchSets, setsOf } from '../../src/paper/places.js';

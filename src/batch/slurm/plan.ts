@@ -1,5 +1,5 @@
-import { isCascade, networkLabel } from '../../experiment/cascade.js';
-import type { PresetName } from '../../experiment/presets.js';
+import { isCascade, networkLabel } from '../../experiment/network.js';
+import type { PresetName } from '../../experiment/rules.js';
 import type { Experiment } from '../../experiment/schema.js';
 
 /** The stages of a submission, in order; each is one array of tasks. */

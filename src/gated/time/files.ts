@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { csvOf } from '../../csv.js';
 import { engineNamed } from '../../engines/registry.js';
-import type { PresetName } from '../../experiment/presets.js';
+import type { PresetName } from '../../experiment/rules.js';
 import { renderTiming, timingCsv } from '../../report/timing.js';
 import { codeOf } from '../../store/code.js';
 import { canonicalJson, readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';

@@ -1,7 +1,7 @@
 import { normalise } from '../../data/preprocess.js';
 import type { FeatureNetwork, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
-import { systemName } from '../../experiment/cascade.js';
+import { systemName } from '../../experiment/network.js';
 import type { GatedBatch } from '../../gates/contracts.js';
 import type { ProgressTask } from '../../progress.js';
 import { modelName } from '../../report/rows.js';

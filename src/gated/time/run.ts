@@ -1,5 +1,5 @@
 import { InputError } from '../../errors.js';
-import type { PresetName } from '../../experiment/presets.js';
+import type { PresetName } from '../../experiment/rules.js';
 import type { AnalysisContext } from '../../run/analyses.js';
 import { runFolder } from '../../run/identity.js';
 import type { RunOutcome } from '../../run/outcome.js';

@@ -1,6 +1,6 @@
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
-import { systemName } from '../../experiment/cascade.js';
+import { systemName } from '../../experiment/network.js';
 import { version } from '../../project.js';
 import { modelName } from '../../report/rows.js';
 import { BATCH_IMAGES } from '../../run/batches.js';

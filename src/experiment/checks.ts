@@ -1,0 +1,143 @@
+import { z } from 'zod';
+import { gatesSchema, isCascade, isScores, learns, withDerivedGates } from './network.js';
+import { definitionSchema, type Experiment, imagesText } from './schema.js';
+
+/** What is wrong with a value of a definition. */
+export interface OptionProblem {
+  /** Keys from the analysis on. */
+  readonly path: readonly PropertyKey[];
+  /** What would be valid. */
+  readonly message: string;
+  readonly input: unknown;
+}
+
+/** One kind of analysis: the schema of its options, and which of them do not fit the rest of the experiment. */
+export interface AnalysisKind {
+  readonly options: z.ZodObject<{ kind: z.ZodLiteral<string> }>;
+  problems?(options: unknown, experiment: Experiment): OptionProblem[];
+}
+
+/** The schema of experiments with these kinds of analyses. */
+export function experimentSchemaOf(kinds: readonly AnalysisKind[]) {
+  const named = kinds.map(({ options }) => `{ kind: '${options.shape.kind.value}' }`);
+  const error =
+    named.length === 0
+      ? 'left out: no analysis is known here'
+      : `${named.slice(0, -1).join(', ')} or ${named.at(-1)!}, with their options`;
+  const [first, ...others] = kinds.map(({ options }) => options);
+  const analysis =
+    first === undefined ? z.never({ error }) : z.discriminatedUnion('kind', [first, ...others], { error });
+  return definitionSchema
+    .extend({
+      /** What is studied besides the table. */
+      analysis: analysis.optional(),
+    })
+    .superRefine((experiment, context) => {
+      const kind = kinds.find(({ options }) => options.shape.kind.value === experiment.analysis?.kind);
+      for (const { path, message, input } of kind?.problems?.(experiment.analysis, experiment) ?? []) {
+        context.addIssue({ code: 'custom', path: ['analysis', ...path], message, input });
+      }
+      for (const [wrong, path, input, message] of checksOf(experiment)) {
+        if (wrong) context.addIssue({ code: 'custom', path: path.split('.'), message, input });
+      }
+    });
+}
+export type ExperimentSchema = ReturnType<typeof experimentSchemaOf>;
+
+/** A rule between several values of a definition. */
+type Check = readonly [wrong: boolean, path: string, input: unknown, valid: string];
+
+function checksOf(experiment: Experiment): Check[] {
+  const { network, dataset, checkpoint, weights, gates, thresholds, analysis } = experiment;
+  const { fixed, margins, budgets = [], disagreements = [], guarantee } = thresholds;
+  const isOnnx = typeof network !== 'string' && network.kind === 'onnx';
+  const count = gates.after.length;
+  const oneForEach = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
+  const rows = [fixed, margins, budgets, disagreements, guarantee === undefined ? [] : [guarantee]].flat();
+  const named = "left out: the network's name says it; with onnxNetwork(...) only";
+  const oneRow = 'at least one margin, budget or row of fixed thresholds, or an analysis';
+  return [
+    ...cascadeChecks(experiment),
+    ...scoresChecks(experiment),
+    ...unlabelledChecks(experiment),
+    ...gateChecks('gates', gates),
+    // The number of exits in a file of scores is known only after reading it.
+    ...fixed.map(
+      (row, i): Check => [row.length !== count && !isScores(network), `thresholds.fixed.${i}`, row, oneForEach],
+    ),
+    [isOnnx && dataset === undefined, 'dataset', undefined, imagesText],
+    [typeof network === 'string' && dataset !== undefined, 'dataset', dataset, named],
+    [isOnnx && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights'],
+    [isOnnx && weights !== undefined, 'weights', weights, 'left out: an ONNX file holds one set of weights'],
+    [rows.length === 0 && analysis === undefined, 'thresholds', thresholds, oneRow],
+  ];
+}
+
+/** Whether the gates are those that the exits of a cascade or a file of scores stand for. */
+const areDerived = ({ network, gates }: Experiment): boolean =>
+  JSON.stringify(gates) === JSON.stringify(gatesSchema.parse(withDerivedGates({ network })['gates']));
+
+function cascadeChecks(experiment: Experiment): Check[] {
+  const { network, dataset, unlabelled, checkpoint, weights, trainImages, gates } = experiment;
+  if (!isCascade(network)) return [];
+  const isOnnx = network.networks.every((member) => typeof member.network !== 'string');
+  const isWithoutImages = isOnnx && dataset === undefined && (unlabelled === undefined || learns(network));
+  const isTrained = trainImages === undefined || learns(network);
+  const exits =
+    'left out: an image can leave after each network of a cascade, and at the gates that a network has itself';
+  const oneOf = 'left out: dgate model import takes the weights of one network from a file';
+  const named = "left out: the networks' names say it; with ONNX files only";
+  return [
+    [!areDerived(experiment), 'gates', gates, exits],
+    [checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: each network of a cascade has its own'],
+    [weights !== undefined, 'weights', weights, oneOf],
+    [!isTrained, 'trainImages', trainImages, 'left out: a cascade without gates trains nothing'],
+    [isWithoutImages, 'dataset', dataset, imagesText],
+    [!isOnnx && dataset !== undefined, 'dataset', dataset, named],
+    ...network.networks.flatMap(({ gates: own }, i) =>
+      own === undefined ? [] : gateChecks(`network.networks.${i}.gates`, own),
+    ),
+  ];
+}
+
+/** Images without labels cannot answer what needs labels. */
+function unlabelledChecks({ unlabelled, thresholds, ...others }: Experiment): Check[] {
+  if (unlabelled === undefined) return [];
+  const { margins, guarantee, validation } = thresholds;
+  const drop = guarantee?.drop;
+  const own = "{ kind: 'cross-fit' }: images without labels choose thresholds for each other";
+  return [
+    [margins.length > 0, 'thresholds.margins', margins, 'left out: accuracy needs labels, disagreements: [0.01] none'],
+    [drop !== undefined, 'thresholds.guarantee.drop', drop, 'disagreement: accuracy needs labels'],
+    [validation.kind !== 'cross-fit', 'thresholds.validation', validation, own],
+    ...(['analysis', 'baselines', 'published'] as const).map((key): Check => {
+      return [others[key] !== undefined, key, others[key], 'left out: accuracy needs labels'];
+    }),
+  ];
+}
+
+/** @param path of the gates in the definition */
+function gateChecks(path: string, { after, pooling }: Pick<Experiment['gates'], 'after' | 'pooling'>): Check[] {
+  const isAscending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
+  const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
+  return [
+    [!isAscending, `${path}.after`, after, 'stages in their order, none twice: [1, 2]'],
+    [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
+  ];
+}
+
+function scoresChecks(experiment: Experiment): Check[] {
+  const { network, gates, thresholds, analysis, baselines = [] } = experiment;
+  if (!isScores(network)) return [];
+  const isFitting = (thresholds.validation.kind === 'held-out') === (network.choosing !== undefined);
+  const kinds = "{ kind: 'held-out' } with scores(file, { choosing }), { kind: 'cross-fit' } without";
+  return [
+    ...(['dataset', 'unlabelled', 'checkpoint', 'trainImages', 'testImages'] as const).map((key): Check => {
+      return [experiment[key] !== undefined, key, experiment[key], 'left out: the file of scores is all'];
+    }),
+    [!areDerived(experiment), 'gates', gates, 'left out: exits and costs are in the file'],
+    [baselines.length > 0, 'baselines', baselines, 'left out, or []: there are no images to run networks on'],
+    [analysis !== undefined && analysis.kind !== 'frontier', 'analysis', analysis, "{ kind: 'frontier' }, or left out"],
+    [!isFitting, 'thresholds.validation', thresholds.validation, kinds],
+  ];
+}
