@@ -13,7 +13,7 @@ const openers = [
   'src/engines/onnxruntime/setup.ts',
   'src/engines/setup.ts',
   'src/engines/tfjs/setup/index.ts',
-  'src/engines/tfjs/setup/machine.ts',
+  'src/engines/tfjs/setup/index.ts',
   'src/engines/tfjs/backend.ts',
   'src/experiment/load.ts',
   'src/project.ts',
@@ -72,7 +72,7 @@ describe('the structure of the sources', () => {
     expect(writers.map(({ path }) => path)).to.deep.equal([
       'bin/dgate.ts',
       'src/cli/output.ts',
-      'src/engines/tfjs/setup/machine.ts',
+      'src/engines/tfjs/setup/index.ts',
       'src/experiment/load.ts',
     ]);
   });

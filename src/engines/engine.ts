@@ -15,12 +15,12 @@ export interface FeatureBatch {
 
 /** A network loaded on an engine. */
 export interface FeatureNetwork {
-  /** Runs a batch: `images` is [count, channels, height, width], normalised. */
+  /** @param images [count, channels, height, width], normalised */
   run(images: Float32Array, count: number): Promise<FeatureBatch>;
   close(): Promise<void>;
 }
 
-/** A network with gates. It stops computing an image at the exit where the image leaves (Algorithm 1). */
+/** A network with gates. It stops computing an image at its exit (Algorithm 1). */
 export interface GatedNetwork {
   /**
    * Runs a batch. The device has finished when the promise resolves.
@@ -29,10 +29,7 @@ export interface GatedNetwork {
    * @param thresholds one for each gate; an image leaves if its confidence is >= the threshold; Infinity closes a gate
    */
   run(images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch>;
-  /**
-   * Does all work that the engine would do on the first batches of this size, for any number of images behind each gate, so
-   * that later runs are not delayed. Absent in engines without such work.
-   */
+  /** Does all one-time work for batches of this size. Absent in engines without such work. */
   prepare?(count: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -42,7 +39,7 @@ export interface Engine {
   describe(): EngineDescription;
   /**
    * @param places gates whose features are requested, checked with `checkPlaces`
-   * @param wanted `features`: the layers behind the last gate are not computed; there must be a gate
+   * @param wanted `features`: layers behind the last gate are not computed; there must be a gate
    * @throws InputError if the engine cannot run ONNX files of users
    */
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
@@ -52,10 +49,7 @@ export interface Engine {
 
 /** An engine does not work on this machine. */
 export class EngineUnavailable extends InputError {
-  /**
-   * @param reason why it does not work
-   * @param command what fixes it
-   */
+  /** @param command what fixes it */
   constructor(
     readonly engine: string,
     readonly reason: string,
@@ -75,15 +69,14 @@ export function noGraphicsDriver(engine: string): EngineUnavailable {
 }
 
 /**
- * Makes NVIDIA's libraries compute in true float32, in engines that are loaded from now on. By default cuDNN and cuBLAS use
- * TF32, with 10 bits of mantissa, for float32 convolutions and products: confidences would be those of a slightly different
- * network, and results that one engine has cached would not be valid for another.
+ * Makes cuDNN and cuBLAS compute in true float32 in engines loaded from now on. Their default for float32 is TF32, with a
+ * mantissa of 10 bits: results would differ from those that another engine has cached.
  */
 export function computeInFloat32(): void {
   process.env['NVIDIA_TF32_OVERRIDE'] = '0';
 }
 
-/** Node options that let this process load TypeScript, for a child process; others (`-e`, `--inspect`) are not passed on. */
+/** Node options with which a child process can load TypeScript as this one can. */
 export function loaders(): string[] {
   return process.execArgv.flatMap((argument, at) => {
     if (!/^(--import|--require|-r|--loader)(=|$)/.test(argument)) return [];

@@ -10,7 +10,7 @@ export interface EngineEntry {
   readonly description: string;
   /** Arithmetic of features and logits; part of the cache key. */
   readonly precision: 'float32';
-  /** The device it computes on, if the machine has one. A GPU needs larger batches to be busy. */
+  /** A GPU needs larger batches to be busy. */
   readonly device: 'cpu' | 'gpu';
   /** Its module below `src`: part of the identity of its results. */
   readonly module: string;
@@ -22,7 +22,17 @@ interface KnownEngine extends EngineEntry {
   readonly cannotTrain?: string;
 }
 
-const onnxRuntime = { precision: 'float32', cannotTrain: 'ONNX Runtime in Node only runs networks' } as const;
+type OnnxRuntimeClass = 'OnnxRuntimeCpu' | 'OnnxRuntimeWebGpu' | 'OnnxRuntimeCuda';
+
+const onnxRuntime = (id: string, name: OnnxRuntimeClass, device: 'cpu' | 'gpu', description: string): KnownEngine => ({
+  id,
+  description,
+  precision: 'float32',
+  device,
+  module: 'engines/onnxruntime/engine',
+  create: async () => (await import('./onnxruntime/engine.js'))[name].create(),
+  cannotTrain: 'ONNX Runtime in Node only runs networks',
+});
 
 const tensorFlow = (id: TfjsId, device: 'cpu' | 'gpu', description: string): KnownEngine => ({
   id,
@@ -34,35 +44,18 @@ const tensorFlow = (id: TfjsId, device: 'cpu' | 'gpu', description: string): Kno
 });
 
 /**
- * `auto` is always the first: ONNX Runtime on the CPU works on every machine, while probing the others costs seconds and can
- * end the process. It is not always the fastest: `dgate doctor` and bench/engines.ts measure all of them. On a machine with
- * a GPU, or with tfjs-node set up, name the engine.
+ * `auto` is always the first. It works on every machine; probing the others takes seconds and can crash the process. On a
+ * machine with a GPU, or with tfjs-node set up, others may be faster: `dgate doctor` and bench/engines.ts measure them.
  */
 const engines: readonly KnownEngine[] = [
-  {
-    ...onnxRuntime,
-    id: 'ort-cpu',
-    description: 'ONNX Runtime on the CPU, all cores',
-    device: 'cpu',
-    module: 'engines/onnxruntime/engine',
-    create: async () => (await import('./onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
-  },
-  {
-    ...onnxRuntime,
-    id: 'ort-webgpu',
-    description: 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver',
-    device: 'gpu',
-    module: 'engines/onnxruntime/gpu',
-    create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeWebGpu.create(),
-  },
-  {
-    ...onnxRuntime,
-    id: 'ort-cuda',
-    description: 'ONNX Runtime on CUDA 12 or 13, its libraries installed separately',
-    device: 'gpu',
-    module: 'engines/onnxruntime/gpu',
-    create: async () => (await import('./onnxruntime/gpu.js')).OnnxRuntimeCuda.create(),
-  },
+  onnxRuntime('ort-cpu', 'OnnxRuntimeCpu', 'cpu', 'ONNX Runtime on the CPU, all cores'),
+  onnxRuntime('ort-webgpu', 'OnnxRuntimeWebGpu', 'gpu', 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver'),
+  onnxRuntime(
+    'ort-cuda',
+    'OnnxRuntimeCuda',
+    'gpu',
+    'ONNX Runtime on CUDA 12 or 13, its libraries installed separately',
+  ),
   tensorFlow(
     'tfjs-node',
     'gpu',
@@ -110,8 +103,8 @@ export function checkTrainingEngine(id: string): 'auto' | Trainable {
 }
 
 /**
- * The engine of this id; `auto` is the first of tfjs-node, tfjs-webgpu and tfjs-cpu that works on this machine. Reports
- * which one, and why earlier ones do not work.
+ * Loads an engine that trains; `auto` is the first of tfjs-node, tfjs-webgpu and tfjs-cpu that works here. Reports which
+ * one, and why earlier ones do not work.
  *
  * @throws InputError if it does not work on this machine
  */
@@ -119,7 +112,9 @@ export async function trainingEngine(id: 'auto' | Trainable, progress: Progress)
   const reasons: string[] = [];
   for (const candidate of id === 'auto' ? trainable : [id]) {
     try {
-      const engine = await load(candidate);
+      const { loadTensorFlow } = await import('./tfjs/backend.js');
+      const { tfjsTraining } = await import('./tfjs/training/trainer.js');
+      const engine = tfjsTraining(await loadTensorFlow(candidate));
       const { device, threads, versions } = engine.describe();
       const version = Object.entries(versions).map(([name, value]) => `${name} ${value}`);
       for (const reason of reasons) progress.note(reason);
@@ -134,10 +129,4 @@ export async function trainingEngine(id: 'auto' | Trainable, progress: Progress)
     }
   }
   throw new InputError(reasons);
-}
-
-async function load(id: Trainable): Promise<TrainingEngine> {
-  const { loadTensorFlow } = await import('./tfjs/backend.js');
-  const { tfjsTraining } = await import('./tfjs/training/trainer.js');
-  return tfjsTraining(await loadTensorFlow(id));
 }

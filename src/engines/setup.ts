@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, createWriteStream, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { Transform } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
@@ -12,7 +11,7 @@ import { openInputSync } from '../store/input.js';
 import { describeHolder, Lock } from '../store/lock.js';
 import { removeOnExit } from '../store/supervised.js';
 
-/** Ends a set-up with one line: what is wrong and how to fix it. @throws InputError */
+/** Ends a set-up. @param message what is wrong and how to fix it @throws InputError */
 export function fail(message: string): never {
   throw new InputError(message);
 }
@@ -30,14 +29,10 @@ export async function settingUp<T>(engine: string, work: () => Promise<T>): Prom
   }
 }
 
-/**
- * Keeps a second set-up out of a folder. Compilers and pip block this process for minutes, so silence does not mean that
- * the holder is dead.
- *
- * @throws InputError if another set-up is running, or the folder is not writable
- */
+/** Keeps a second set-up out of a folder. @throws InputError if one is running, or the folder is not writable */
 export async function lockSetup(folder: string): Promise<Lock> {
   const file = join(folder, '.dgate-setup.lock');
+  // Compilers and pip block this process for minutes: a silent holder is not a dead one.
   const lock = await Lock.tryTake(file, Number.POSITIVE_INFINITY).catch((error: Error) => {
     if (!['EACCES', 'EPERM', 'EROFS'].includes(systemCode(error.cause) ?? '')) throw error;
     return fail(`${folder} is not writable; run as the owner of node_modules`);
@@ -45,11 +40,7 @@ export async function lockSetup(folder: string): Promise<Lock> {
   return lock ?? fail(`another set-up (${await describeHolder(file)}) is running; wait for it, or remove ${file}`);
 }
 
-/**
- * Sets up a package's folder: alone, with a folder below it for temporary files, which is removed afterwards.
- *
- * @param name of the folder for temporary files
- */
+/** Changes a package's folder under a lock. @param work gets a folder for temporary files, removed afterwards */
 export async function inWorkFolder<T>(folder: string, name: string, work: (path: string) => Promise<T>): Promise<T> {
   const lock = await lockSetup(folder);
   const path = join(folder, `.setup-${name}-${process.pid}`);
@@ -64,7 +55,7 @@ export async function inWorkFolder<T>(folder: string, name: string, work: (path:
   }
 }
 
-/** The most informative line of a program's output. */
+/** The first line of a program's output with an error, or the last line. */
 export function oneLine(text: string, max = 400): string {
   const lines = text
     .split('\n')
@@ -77,7 +68,7 @@ export function oneLine(text: string, max = 400): string {
 type Log = (line: string) => void;
 const options = ['--no-deps', '--only-binary=:all:', '--disable-pip-version-check', '-q'];
 
-/** Downloads the wheel of a version of a distribution. @returns its path. @throws InputError if pip fails */
+/** Downloads a wheel. @returns its path. @throws InputError if pip fails */
 export function fetchWheel(distribution: string, version: string, glibcMinor: number, into: string, log: Log): string {
   const what = `${distribution} ${version}`;
   pip(['download', ...options, '-d', into, ...platform(glibcMinor), `${distribution}==${version}`], what, log);
@@ -85,17 +76,16 @@ export function fetchWheel(distribution: string, version: string, glibcMinor: nu
   return wheel === undefined ? fail(`pip left no wheel of ${what}; give --wheel FILE`) : join(into, wheel);
 }
 
-/** Installs the CUDA libraries that a wheel names into a folder. @throws InputError if pip fails */
+/** Installs CUDA libraries into a folder. @throws InputError if pip fails */
 export function fetchCuda(packages: readonly string[], glibcMinor: number, into: string, log: Log): void {
   pip(['install', ...options, '--target', into, ...platform(glibcMinor), ...packages], 'the CUDA libraries', log);
 }
 
 function platform(glibcMinor: number): string[] {
   const arch = process.arch === 'x64' ? 'x86_64' : 'aarch64';
-  const tags: string[] = [];
-  for (let minor = glibcMinor; minor >= 17; minor--) tags.push('--platform', `manylinux_2_${minor}_${arch}`);
-  tags.push('--platform', `manylinux2014_${arch}`);
-  // The Python in the tags is only a label here: no Python code is used.
+  const minors = Array.from({ length: glibcMinor - 16 }, (_, i) => `manylinux_2_${glibcMinor - i}`);
+  const tags = [...minors, 'manylinux2014'].flatMap((tag) => ['--platform', `${tag}_${arch}`]);
+  // Any Python will do: none of its code is used.
   return [...tags, '--python-version', '3.11', '--implementation', 'cp', '--abi', 'cp311'];
 }
 
@@ -117,7 +107,7 @@ function pip(args: readonly string[], what: string, log: Log): void {
   }
 }
 
-/** The minor version of glibc 2, which Python wheels are built for. @throws InputError if this system has none */
+/** The minor version of glibc 2. @throws InputError on a system without it */
 export function glibcMinorVersion(): number {
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   const glibc = report.header?.glibcVersionRuntime;
@@ -125,22 +115,20 @@ export function glibcMinorVersion(): number {
   return Number(glibc.split('.')[1]);
 }
 
-/** An open Python wheel: a zip file. */
+/** A Python wheel, open as a zip file. */
 interface Wheel {
   readonly path: string;
   readonly zip: ZipFile;
   readonly entries: ReadonlyMap<string, Entry>;
 }
 
-/** What a wheel states about its content. */
 interface WheelRecords {
   /** Base64url SHA-256 of each file. */
   readonly hashes: ReadonlyMap<string, string>;
-  /** Text of its METADATA. */
   readonly metadata: string;
 }
 
-/** Keeps a wheel open while `use` works on it. @throws InputError if there is no such file, or it is not a zip file */
+/** Opens a wheel for `use`. @throws InputError if there is no such file, or it is not a zip file */
 export async function withWheel<T>(path: string, use: (wheel: Wheel) => Promise<T>): Promise<T> {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) fail(`${path} is not a file; give the path of a wheel`);
   const fd = openInputSync(path);
@@ -163,7 +151,7 @@ async function openWheel(fd: number, path: string): Promise<Wheel> {
   }
 }
 
-/** The records of a wheel whose distribution name starts with `distribution`; undefined if it has none. */
+/** The records of a wheel; undefined if its name does not start with `distribution`. */
 export async function readRecords(wheel: Wheel, distribution: string): Promise<WheelRecords | undefined> {
   const record = [...wheel.entries.keys()].find(
     (name) => name.startsWith(distribution) && /^[^/]*\.dist-info\/RECORD$/.test(name),
@@ -188,7 +176,7 @@ export async function entryText({ path, zip, entries }: Wheel, name: string): Pr
   }
 }
 
-/** Extracts one file and compares it with the wheel's record. @throws InputError if they differ, or the disk is full */
+/** Extracts one file and checks its hash. @throws InputError if it differs, or the disk is full */
 export async function extractEntry(
   { path, zip, entries }: Wheel,
   name: string,
@@ -198,15 +186,11 @@ export async function extractEntry(
   mkdirSync(dirname(target), { recursive: true });
   const entry = entries.get(name)!;
   const hash = createHash('sha256');
-  const hashing = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      done(null, chunk);
-    },
-  });
   const file = basename(path);
   try {
-    await pipeline(await zip.openReadStreamPromise(entry), hashing, createWriteStream(target));
+    const stream = await zip.openReadStreamPromise(entry);
+    stream.on('data', (chunk: Buffer) => hash.update(chunk));
+    await pipeline(stream, createWriteStream(target));
   } catch (error) {
     if (systemCode(error) === 'ENOSPC') {
       fail(`the disk of ${dirname(target)} is full; free ${Math.ceil(entry.uncompressedSize / 1e6)} MB more`);

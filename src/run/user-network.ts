@@ -5,7 +5,7 @@ import { preprocessingNamed } from '../data/image-folder/geometry.js';
 import { imageFolderDataset } from '../data/image-folder/index.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
-import { runModelOf } from '../engines/onnxruntime/probe.js';
+import { runModelOf } from '../engines/onnxruntime/session.js';
 import { InputError, ifThere } from '../errors.js';
 import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';

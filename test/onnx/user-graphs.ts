@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openInProcess } from '../../src/engines/onnxruntime/gated.js';
-import { runModelOf } from '../../src/engines/onnxruntime/probe.js';
+import { runModelOf } from '../../src/engines/onnxruntime/session.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { type Cuts, findCuts } from '../../src/onnx/graph/cuts.js';
 import { describeGraph } from '../../src/onnx/graph/describe.js';

@@ -20,10 +20,10 @@ interface Measurement {
 const NETWORK = 'resnet20-cifar10';
 const BATCH = 32;
 const SECONDS = 1;
-/** An engine that takes longer for one image is measured on single images. */
+/** An engine slower than this on one image is measured on single images. */
 const SLOW_SECONDS = 0.1;
 
-/** Measures an engine for about a second on a network (ResNet-20) with random weights, after a warm-up. */
+/** Measures an engine for about a second on ResNet-20 with random weights, after a warm-up. */
 export async function measureEngine(engine: Engine, network = networkByName(NETWORK)): Promise<Measurement> {
   const { flops } = networkFlops(network);
   const { channels, height, width } = network.input;
@@ -64,7 +64,7 @@ function randomNetwork(network: Network, random: Random): LoweredNetwork {
   return lowerNetwork(network, new Map(tensors));
 }
 
-/** Whether an engine works here. */
+/** Whether an engine works on this machine. */
 export type Diagnosis =
   | ({ readonly works: true } & EngineDescription & Measurement)
   | { readonly works: false; readonly id: string; readonly reason: string; readonly command: string };
@@ -75,11 +75,7 @@ export type Report = { readonly ready: EngineDescription } | { readonly diagnosi
 /** Software graphics drivers compile their shaders for half a minute. */
 const TIMEOUT_SECONDS = 120;
 
-/**
- * Loads and measures an engine in a separate process, so that one that crashes or hangs cannot take down the others.
- *
- * @param timeoutSeconds after which the process is ended
- */
+/** Loads and measures an engine in a separate process, which may crash or hang. @param timeoutSeconds until it is killed */
 export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<Diagnosis> {
   // .ts under tsx, .js when built
   const script = new URL(`./child${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
@@ -110,18 +106,14 @@ export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<
       clearTimeout(timer);
       const when = isReady ? 'while running a network' : 'while loading';
       const how = isLate ? `no answer within ${timeoutSeconds} s` : `its process ended with ${signal ?? status}`;
-      const said = isLate ? '' : lastLine(errors);
+      const said = isLate ? '' : (errors.trim().split('\n').at(-1)?.trim() ?? '');
       const reason = `${how} ${when}${said && `: ${said}`}`;
       resolve(diagnosis ?? { works: false, id, reason, command: isLate ? 'dgate doctor' : remedy(id) });
     });
   });
 }
 
-/** What puts an engine's native part back where it takes its process down. */
+/** Reinstalls an engine's native part. */
 function remedy(id: string): string {
   return id === 'tfjs-node' || id === 'ort-cuda' ? `dgate doctor --setup ${id}` : 'npm ci';
-}
-
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1)?.trim() ?? '';
 }

@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { messageOf } from '../../errors.js';
 import type { ConfidenceKind } from '../../gates/confidence.js';
 import type {
   BlockCovariance,
@@ -24,17 +27,24 @@ import {
 import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/machine.js';
-import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
-import { type CreateSession, loadGatedOn, oneOrMore, onlyOne, release, SessionPool, type Sessions } from './gated.js';
+import {
+  computeInFloat32,
+  type Engine,
+  EngineUnavailable,
+  type FeatureBatch,
+  type FeatureNetwork,
+  type GatedNetwork,
+  noGraphicsDriver,
+} from '../engine.js';
+import { loadGatedOn, oneOrMore, onlyOne, release, SessionPool, type Sessions } from './gated.js';
 import * as ort from './ort.js';
-import { tryIsolated } from './probe.js';
-import { forBatches, sessionOptions, sleepsSoon } from './session.js';
+import { forBatches, sessionOptions, sleepsSoon, tryIsolated } from './session.js';
 
-// The warnings concern nodes that dgate writes on purpose.
+// Its warnings concern nodes that dgate writes on purpose.
 ort.env.logLevel = 'error';
 
-/** One kind of device that ONNX Runtime executes on. */
-export interface Execution {
+/** A device that ONNX Runtime executes on. */
+interface Execution {
   readonly id: string;
   readonly device: string;
   /** ONNX Runtime's execution provider. */
@@ -43,12 +53,12 @@ export interface Execution {
   readonly threads: number;
 }
 
-/** ONNX Runtime through the binaries that ship inside the npm package onnxruntime-node. */
+/** ONNX Runtime, as the npm package onnxruntime-node brings it. */
 export class OnnxRuntime implements Engine, GateTrainer {
   readonly #execution: Execution;
   readonly #version: string;
 
-  protected constructor(execution: Execution, version: string) {
+  constructor(execution: Execution, version: string) {
     this.#execution = execution;
     this.#version = version;
   }
@@ -87,21 +97,19 @@ export class OnnxRuntime implements Engine, GateTrainer {
   }
 
   /**
-   * The sessions of a network. On CUDA: one for each batch size. On the CPU, for an original network (no places): one for
-   * single images and one for batches, each with its fastest options, like the gated networks that are timed against it.
-   * Otherwise one for all: without memory plans, an extraction took 18 % more per photograph for 10,000 photographs than
-   * for 100; with them, 10 to 12 %.
+   * On CUDA one session for each batch size. An original network (no places) on the CPU has one for single images and one
+   * for batches, like the gated networks that are timed against it. Otherwise one for all, with memory plans: without them
+   * extraction slows down more over 10,000 photographs (18 % instead of 10 to 12 %).
    */
   async #featureSessions(
     lowered: LoadedNetwork,
     places: readonly GatePlace[],
     wanted: NetworkOutputs,
   ): Promise<Sessions> {
-    const open = (options: ort.InferenceSession.SessionOptions) =>
-      this.createSession(
-        isUser(lowered) ? userFeatureGraph(lowered, places, wanted) : featureGraph(lowered, places, wanted),
-        options,
-      );
+    const open = (options: ort.InferenceSession.SessionOptions) => {
+      const graph = isUser(lowered) ? userFeatureGraph(lowered, places, wanted) : featureGraph(lowered, places, wanted);
+      return this.createSession(graph, options);
+    };
     const { provider } = this.#execution;
     if (provider === 'cuda') return new SessionPool(() => open(sleepsSoon), release);
     if (provider === 'cpu' && places.length === 0) {
@@ -118,8 +126,8 @@ export class OnnxRuntime implements Engine, GateTrainer {
     for (const { loaded } of 'members' in lowered ? lowered.members : [{ loaded: lowered }]) {
       if (isUser(loaded)) await tryIsolated(loaded);
     }
-    const create: CreateSession = (model, options) => this.createSession(model, options);
-    return loadGatedOn[this.#execution.provider](create, lowered, gates, confidence);
+    const load = loadGatedOn[this.#execution.provider];
+    return load((model, options) => this.createSession(model, options), lowered, gates, confidence);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {
@@ -179,6 +187,73 @@ export class OnnxRuntimeCpu extends OnnxRuntime {
     const device = cpus()[0]?.model.trim() ?? 'CPU';
     return new OnnxRuntimeCpu({ id: 'ort-cpu', device, provider: 'cpu', threads }, await packageVersion());
   }
+}
+
+/** ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver; its WebGPU binary ships inside the npm package. */
+export const OnnxRuntimeWebGpu = {
+  /** @throws EngineUnavailable */
+  create: (): Promise<OnnxRuntime> => {
+    const execution = { id: 'ort-webgpu', device: 'WebGPU (the first graphics device)', provider: 'webgpu' } as const;
+    return openGpu(execution, (message) =>
+      message.includes('WebGPU adapter')
+        ? noGraphicsDriver(execution.id)
+        : new EngineUnavailable(execution.id, `ONNX Runtime says: ${message}`, 'npm ci'),
+    );
+  },
+};
+
+/** Libraries that CUDA needs and that do not ship with onnxruntime-node. */
+export const cudaLibraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const;
+
+const CUDA_12 = 'ONNXRUNTIME_NODE_INSTALL=cuda12 node node_modules/onnxruntime-node/script/install.js';
+
+/** ONNX Runtime on CUDA 12 or 13; its libraries are not part of the npm package. */
+export const OnnxRuntimeCuda = {
+  /** @throws EngineUnavailable */
+  create: async (): Promise<OnnxRuntime> => {
+    const unavailable = (reason: string, command: string) => new EngineUnavailable('ort-cuda', reason, command);
+    const { platform, arch } = process;
+    if (platform !== 'linux' || arch !== 'x64') {
+      throw unavailable(`needs Linux on x64 (here: ${platform} ${arch})`, 'dgate doctor');
+    }
+    const libraries = cudaLibraries.map((name) => join(libraryFolder(), name));
+    if (!libraries.every((library) => existsSync(library))) {
+      const reason = `onnxruntime-node has no CUDA libraries (for CUDA 12: ${CUDA_12})`;
+      throw unavailable(reason, 'dgate doctor --setup ort-cuda');
+    }
+    computeInFloat32();
+    return openGpu({ id: 'ort-cuda', device: 'CUDA GPU', provider: 'cuda' }, (message) => {
+      if (!message.includes('Failed to load shared library')) {
+        // The line also names every function on the call stack.
+        const failure = /CUDA failure \d+: [^;]*[^; ]/.exec(message)?.[0] ?? message;
+        return unavailable(`ONNX Runtime says: ${failure}`, 'nvidia-smi');
+      }
+      const reason = `${cudaLibraries[1]} or a library that it needs cannot be loaded (CUDA, cuDNN 9, the driver)`;
+      return unavailable(reason, `ldd ${libraries[1]} | grep 'not found'`);
+    });
+  },
+};
+
+/** Multiplies two numbers on a new engine, which fails without its device or libraries. */
+async function openGpu(
+  execution: Omit<Execution, 'threads'>,
+  explain: (message: string) => EngineUnavailable,
+): Promise<OnnxRuntime> {
+  const engine = new OnnxRuntime({ ...execution, threads: availableParallelism() }, await packageVersion());
+  try {
+    const covariance = await engine.loadCovariance({ mean: Float32Array.of(0), inverse: Float32Array.of(1) }, [1]);
+    await covariance.run(Float32Array.of(2));
+    await covariance.close();
+    return engine;
+  } catch (error) {
+    throw explain(messageOf(error).trim().split('\n')[0] ?? '');
+  }
+}
+
+/** Where onnxruntime-node keeps its libraries for this machine. */
+export function libraryFolder(): string {
+  const root = dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
+  return join(root, 'bin', 'napi-v6', process.platform, process.arch);
 }
 
 /** The version of the npm package onnxruntime-node. */

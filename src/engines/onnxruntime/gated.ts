@@ -33,7 +33,7 @@ export type CreateSession = (
   options?: ort.InferenceSession.SessionOptions,
 ) => Promise<ort.InferenceSession>;
 
-/** Loads a gated network: with the sessions and the graphs that suit a kind of device. */
+/** Loads a gated network with the sessions and graphs that suit a device. */
 type LoadGated = (
   createSession: CreateSession,
   lowered: GatedSource,
@@ -45,7 +45,7 @@ type LoadGated = (
 const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence) => {
   const classes = classCount(lowered.network);
   const open = async (images: 'one' | 'any') => {
-    // The optimiser removes turns between parts, and images could not be gathered along the first axis.
+    // The optimiser would remove the transpositions that bring the images to the first axis.
     if (images === 'any' && turnsImages(lowered, gates)) {
       return createSession(wholeGraph(lowered, gates, confidence), forBatches);
     }
@@ -63,7 +63,7 @@ const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence
   return runGraphs(onlyOne(session), lowered, gates, confidence);
 };
 
-/** One graph, for any number of images or for one number only, whose later parts are branches as they are written. */
+/** One unoptimised graph with a branch for each later part. @param count the only batch size; any by default */
 function wholeGraph(
   lowered: GatedSource,
   gates: readonly PlacedGate[],
@@ -75,9 +75,8 @@ function wholeGraph(
 }
 
 /**
- * On CUDA, where every convolution is planned again whenever the number of images changes (7 ms each; ONNX Runtime keeps one
- * plan per convolution, and Node cannot make it choose without measuring). Each session therefore sees batches of one size
- * only, and the later parts of a gated network see a few sizes, the buckets (`bucketSizes`).
+ * On CUDA: a session for each batch size, whose later parts see a few sizes only, the buckets (`bucketSizes`). cuDNN plans a
+ * convolution again whenever its number of images changes, which takes 7 ms.
  */
 export function loadInBuckets(...[createSession, lowered, gates, confidence]: Parameters<LoadGated>): GatedNetwork {
   const open = (count: number) => createSession(wholeGraph(lowered, gates, confidence, count), sleepsSoon);
@@ -87,7 +86,7 @@ export function loadInBuckets(...[createSession, lowered, gates, confidence]: Pa
 
 export const loadGatedOn = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice };
 
-/** The thresholds as a graph takes them: all in one input, or one in each. */
+/** The thresholds in one input, or each in its own, whichever the graph has. */
 function thresholdFeeds({ inputNames }: ort.InferenceSession, thresholds: Float32Array): Record<string, ort.Tensor> {
   const { thresholds: name } = gatedGraphNames;
   if (inputNames.includes(name)) return { [name]: new ort.Tensor('float32', thresholds, [thresholds.length]) };
@@ -95,7 +94,7 @@ function thresholdFeeds({ inputNames }: ort.InferenceSession, thresholds: Float3
   return Object.fromEntries(Array.from(thresholds, (_, i) => [thresholdName(i), one(i)]));
 }
 
-/** A gated network on sessions of graphs that were written with `plainAnswer`. */
+/** A gated network on sessions of graphs with `plainAnswer`. */
 function runGraphs(
   sessions: Sessions,
   { network }: GatedSource,
@@ -123,9 +122,12 @@ function runGraphs(
   };
 }
 
+/** A threshold that every confidence reaches, and the lowest float32 does not. */
+const LOW = -1e38;
+
 /**
- * Runs every part in every bucket once. Images of NaN pass every gate: NaN reaches no threshold, and neither does the lowest
- * float32, which some devices return as the maximum of NaNs.
+ * Runs every part in every bucket once. Images of NaN pass every gate: NaN reaches no threshold, nor does the lowest float32,
+ * which some devices return as the maximum of NaNs.
  */
 async function runEverySize(
   run: GatedNetwork['run'],
@@ -141,9 +143,6 @@ async function runEverySize(
   }
 }
 
-/** A threshold that every confidence reaches, and the lowest float32 does not. */
-const LOW = -1e38;
-
 /** Channels per block of ONNX Runtime's NCHWc layout on this machine. */
 async function channelBlockOn(createSession: CreateSession): Promise<number | undefined> {
   const { input, output, dims } = channelBlockProbe;
@@ -154,7 +153,7 @@ async function channelBlockOn(createSession: CreateSession): Promise<number | un
   return channelBlockOf(results[output]!.data as Float32Array);
 }
 
-/** The model as ONNX Runtime optimises it. ONNX Runtime writes that to a file only, which is removed afterwards. */
+/** The model after ONNX Runtime's optimisation, which only a file can take. */
 async function optimise(createSession: CreateSession, model: Uint8Array): Promise<Uint8Array> {
   const folder = join(tmpdir(), `dgate-optimised-${randomBytes(8).toString('hex')}`);
   const keep = removeOnExit(folder);
@@ -169,10 +168,10 @@ async function optimise(createSession: CreateSession, model: Uint8Array): Promis
   }
 }
 
-/** Batch sizes whose sessions are kept open; each session holds the weights on the device. */
+/** Sessions kept open; each holds the weights on the device. */
 const MOST_SIZES = 4;
 
-/** Sessions by batch size, opened on first use; the least recently used one is closed. */
+/** Sessions by batch size, opened on first use. The least recently used one is closed. */
 export class SessionPool<Opened> {
   readonly #opened = new Map<number, Promise<Opened>>();
 
@@ -198,7 +197,6 @@ export class SessionPool<Opened> {
     return opening;
   }
 
-  /** Closes everything that is open. */
   async closeAll(): Promise<void> {
     while (this.#opened.size > 0) await this.#closeOne();
   }
@@ -210,12 +208,12 @@ export class SessionPool<Opened> {
   }
 }
 
-/** The sessions of one graph, by the number of images. */
+/** Sessions of one graph by the number of images. */
 export type Sessions = Pick<SessionPool<ort.InferenceSession>, 'get' | 'closeAll'>;
 
 export const release = (session: ort.InferenceSession): Promise<void> => session.release();
 
-/** One session for single images and one for batches, each opened on first use. @param open for `one` image or for `any` number */
+/** One session for single images and one for batches, each opened on first use. */
 export function oneOrMore(open: (images: 'one' | 'any') => Promise<ort.InferenceSession>): Sessions {
   const sizes = new SessionPool((size) => open(size === 1 ? 'one' : 'any'), release);
   return { get: (count) => sizes.get(Math.min(count, 2)), closeAll: () => sizes.closeAll() };
@@ -227,12 +225,7 @@ export const onlyOne = (session: ort.InferenceSession): Sessions => ({
   closeAll: () => release(session),
 });
 
-/**
- * Opens models in this process, which a malicious or corrupt graph can crash or block: only for models that dgate has just
- * written.
- *
- * @param path the model's name in messages
- */
+/** Opens models in this process, which a malicious graph can crash: only for models that dgate has just written. */
 export function openInProcess(path: string): OpenSession {
   const refused = (error: unknown): never => {
     throw refusedBy(path, error);

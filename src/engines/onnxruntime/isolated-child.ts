@@ -1,9 +1,10 @@
-/** The isolated process: opens and runs one model after another, as `IsolatedRuntime` requests. */
+/** The process of `IsolatedRuntime`: opens and runs one model after another. Its argument is the descriptor of models. */
 import { readSync } from 'node:fs';
+import { messageOf } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { endWithParent } from '../../store/supervised.js';
 import * as ort from './ort.js';
-import { type Answer, type Ask, MODEL_PIPE } from './session.js';
+import type { Answer, Ask } from './session.js';
 
 let session: ort.InferenceSession | undefined;
 
@@ -29,18 +30,16 @@ async function answer(ask: Ask): Promise<Answer> {
 function readModel(bytes: number): Uint8Array {
   const model = Buffer.allocUnsafe(bytes);
   for (let done = 0; done < bytes; ) {
-    const count = readSync(MODEL_PIPE, model, done, bytes - done, null);
+    const count = readSync(Number(process.argv[2]), model, done, bytes - done, null);
     if (count === 0) process.exit(1); // the parent has ended
     done += count;
   }
   return model;
 }
 
-const said = (error: unknown): Answer => ({ refused: error instanceof Error ? error.message : String(error) });
-
 process.on('message', (ask: Ask) => {
   answer(ask)
-    .catch(said)
+    .catch((error: unknown): Answer => ({ refused: messageOf(error) }))
     .then((found) => process.send!(found));
 });
 process.once('disconnect', () => process.exit(0)); // ONNX Runtime may leave threads behind

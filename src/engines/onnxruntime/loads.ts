@@ -2,15 +2,14 @@ import { createRequire } from 'node:module';
 import { messageOf } from '../../errors.js';
 import { EngineUnavailable } from '../engine.js';
 
-// Node passes this on to the native environment (`setenv`), where ONNX Runtime reads it.
+// Node calls `setenv`, so that native code reads it too.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
 /**
- * Loads ONNX Runtime's native library before anything uses it. If the package has none for this system (macOS on Intel,
- * musl, a node_modules from another machine), the error is one line.
+ * Loads ONNX Runtime's native library before anything uses it.
  *
  * @param load in tests, another loader
- * @throws EngineUnavailable
+ * @throws EngineUnavailable where the package has none for this system: macOS on Intel, musl, another machine's node_modules
  */
 export function assertLoads(load: (name: string) => unknown = createRequire(import.meta.url)): void {
   try {

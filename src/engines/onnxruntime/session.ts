@@ -4,7 +4,11 @@ import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { InputError, messageOf } from '../../errors.js';
-import type { RunValue } from '../../onnx/graph/probe.js';
+import { userFeatureGraph } from '../../onnx/graph/parts.js';
+import type { PreparedGraph } from '../../onnx/graph/prepare.js';
+import type { RunModel, RunValue } from '../../onnx/graph/probe.js';
+import type { UserNetwork } from '../../onnx/loaded.js';
+import { featureGraphNames } from '../../onnx/network.js';
 import { loaders } from '../engine.js';
 import type { Feed, InferenceSession } from './ort.js';
 
@@ -15,7 +19,7 @@ interface RunResult {
   readonly ms: number;
 }
 
-/** A session of ONNX Runtime on the CPU, in this process (`openInProcess`) or in an isolated one (`openIsolated`). */
+/** A session of ONNX Runtime on the CPU, opened by `openInProcess` or `openIsolated`. */
 interface Session {
   /** @param outputs names of the outputs to return; all by default */
   run(feeds: Readonly<Record<string, Feed>>, outputs?: readonly string[]): Promise<RunResult>;
@@ -37,18 +41,17 @@ export function sessionOptions(provider: string, threads = availableParallelism(
 }
 
 /**
- * A session whose threads sleep about a millisecond after a run. By default they spin for tens of milliseconds, waiting for
- * the next run, and take the processors from other work: another session, the decoding of images. (With two sessions of
- * 18 ms a run on two cores, a run of one right after a run of the other took 40 ms.) Back-to-back runs find them awake;
- * waking them costs a run some 20 microseconds.
+ * Lets a session's threads sleep about a millisecond after a run. By default they spin for tens of milliseconds and take the
+ * processors from other work. (With two sessions of 18 ms a run on two cores, a run of one right after a run of the other
+ * took 40 ms.) Back-to-back runs find them awake; waking them costs some 20 microseconds.
  */
 export const sleepsSoon: InferenceSession.SessionOptions = {
   extra: { session: { intra_op: { spin_duration_us: '500' } } },
 };
 
 /**
- * The same for batches on the CPU, without ONNX Runtime's memory plan for each shape: with it a DenseNet-201 is 4 % slower at
- * batch 32, a narrow one 10 %, and nothing is faster. A single image is not slower with it.
+ * The same for batches on the CPU, without a memory plan for each shape: the plans slow down a DenseNet-201 by 4 % at batch
+ * 32, a narrow one by 10 %, and speed up nothing.
  */
 export const forBatches: InferenceSession.SessionOptions = { ...sleepsSoon, enableMemPattern: false };
 
@@ -69,16 +72,13 @@ export interface Limits {
   readonly outputMb: number;
 }
 
-/**
- * Limits that a valid model of this size stays far below: opening it holds several copies of its bytes, and each thread has
- * a stack.
- */
+/** Limits far above what a valid model of this size needs: several copies of its bytes, and a stack for each thread. */
 export function limitsFor(modelBytes: number): Limits {
   const mb = modelBytes / 1e6;
   return { seconds: 60 + mb / 5, memoryMb: 2000 + 10 * mb + 16 * availableParallelism(), outputMb: 256 + 2 * mb };
 }
 
-/** A request to the process. A model's bytes are sent through {@link MODEL_PIPE}. */
+/** A request to the isolated process. A model's bytes are sent through {@link MODEL_PIPE}. */
 export type Ask =
   | { readonly modelBytes: number; readonly options: InferenceSession.SessionOptions }
   | {
@@ -87,18 +87,17 @@ export type Ask =
       readonly mostBytes: number;
     };
 
-/** The process's file descriptor that models are read from. */
-export const MODEL_PIPE = 4;
+/** The process's file descriptor for models; it gets it as its argument. */
+const MODEL_PIPE = 4;
 
-/** The process's answer. */
 export type Answer =
   | { readonly opened: true }
   | { readonly values: readonly (RunValue & { readonly name: string })[]; readonly ms: number }
   | { readonly refused: string };
 
 /**
- * ONNX Runtime in an isolated process. It is native code: a malicious or corrupt graph can crash its process, block it
- * forever, or use up all memory. Here that ends only the isolated process, and the error is one line.
+ * ONNX Runtime in an isolated process. A malicious or corrupt graph can crash native code, block it forever, or use up all
+ * memory. Here that ends only the isolated process, and the error is one line.
  */
 export class IsolatedRuntime {
   readonly #child: ChildProcess;
@@ -118,7 +117,7 @@ export class IsolatedRuntime {
     this.#child = startProcess(limits);
     process.once('exit', this.#kill);
     this.#models = this.#child.stdio[MODEL_PIPE] as Writable;
-    this.#models.on('error', () => {}); // nothing can be sent: the process has ended
+    this.#models.on('error', () => {}); // the process has ended
     let said = '';
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said = `${said}${text}`.slice(-4000);
@@ -137,7 +136,7 @@ export class IsolatedRuntime {
     return this.#child.pid;
   }
 
-  /** Whether the process has ended: it can open no other model. */
+  /** An ended process can open no other model. */
   get isEnded(): boolean {
     return this.#isEnded;
   }
@@ -201,7 +200,7 @@ export class IsolatedRuntime {
   }
 }
 
-/** Messages of native code, V8 and ONNX Runtime when the memory limit is reached. */
+/** What native code, V8 and ONNX Runtime say at the memory limit. */
 const outOfMemory = /bad.?alloc|out of memory|failed to allocate|allocation failed|cannot allocate/i;
 
 /** Opens each model in an isolated process, which ends with the session. @param path the model's name in messages */
@@ -221,8 +220,49 @@ export function openIsolated(path: string, valid: string, limits?: Limits): Open
 function startProcess({ memoryMb }: Limits): ChildProcess {
   // .ts under tsx, .js when built
   const script = fileURLToPath(new URL(`./isolated-child${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
-  const command = [process.execPath, ...loaders(), script];
+  const command = [process.execPath, ...loaders(), script, String(MODEL_PIPE)];
   const limited = ['/bin/sh', '-c', `ulimit -d ${Math.ceil(memoryMb * 1000)}; exec "$0" "$@"`];
   const [program, ...args] = process.platform === 'win32' ? command : [...limited, ...command];
   return spawn(program!, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc', 'pipe'], serialization: 'advanced' });
+}
+
+const VALID = 'an ONNX model that ONNX Runtime runs';
+
+/** Runs a user's models, unoptimised. @throws InputError if ONNX Runtime refuses a model or crashes on it */
+export function runModelOf(path: string, open: OpenSession = openIsolated(path, VALID)): RunModel {
+  return async (model, batches) => {
+    // A memory plan takes time quadratic in the number of nodes.
+    const options = { graphOptimizationLevel: 'disabled', enableMemPattern: false, logSeverityLevel: 4 } as const;
+    const session = await open(model, options);
+    try {
+      const results = [];
+      for (const { name, dims, data } of batches) {
+        results.push((await session.run({ [name]: { type: 'float32', data, dims } })).values);
+      }
+      return results;
+    } finally {
+      await session.close();
+    }
+  };
+}
+
+const tried = new WeakSet<PreparedGraph>();
+
+/**
+ * Runs one image through a user's network in an isolated process, once and optimised as in this one. A model that crashes
+ * ONNX Runtime is therefore never opened here.
+ *
+ * @throws InputError
+ */
+export async function tryIsolated(user: UserNetwork): Promise<void> {
+  if (tried.has(user.graph)) return;
+  const { channels, height, width } = user.network.input;
+  const session = await openIsolated(user.graph.model.file.path, VALID)(userFeatureGraph(user, []));
+  try {
+    const data = new Float32Array(channels * height * width);
+    await session.run({ [featureGraphNames.input]: { type: 'float32', dims: [1, channels, height, width], data } });
+  } finally {
+    await session.close();
+  }
+  tried.add(user.graph);
 }

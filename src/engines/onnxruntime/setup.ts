@@ -13,8 +13,7 @@ import {
   settingUp,
   withWheel,
 } from '../setup.js';
-import { packageVersion } from './engine.js';
-import { cudaLibraries, libraryFolder } from './gpu.js';
+import { cudaLibraries, libraryFolder, packageVersion } from './engine.js';
 
 export interface CudaSetupOptions {
   /** A wheel of onnxruntime-gpu; nothing is fetched. */
@@ -36,9 +35,8 @@ export interface CudaSetupResult {
 }
 
 /**
- * Sets up ONNX Runtime's CUDA libraries for onnxruntime-node, whose own installer fetches those for CUDA 12 from NuGet:
- * they are taken from the official Python wheel `onnxruntime-gpu` of the same version (1.30.0: built for CUDA 13). The
- * library that ships with onnxruntime-node loads them unchanged.
+ * Adds CUDA libraries to onnxruntime-node, from the Python wheel `onnxruntime-gpu` of the same version (1.30.0: for CUDA 13).
+ * The installer of onnxruntime-node itself fetches those for CUDA 12.
  *
  * @throws InputError with one line: what is missing and how to get it
  */
@@ -52,9 +50,8 @@ export function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<CudaSetu
     const placed = await placeCudaLibraries({ version, folder, wheel, log });
     const found = placed.changed ? await diagnose('ort-cuda') : before;
     if (!found.works && placed.needs.length > 0) {
-      log(
-        `needed: an NVIDIA driver and, as PyPI names them, ${placed.needs.join(', ')}, where the system's loader finds them`,
-      );
+      const packages = placed.needs.join(', ');
+      log(`needed: an NVIDIA driver and, as PyPI names them, ${packages}, where the system's loader finds them`);
     }
     return resultOf(version, folder, found, placed.changed);
   });
@@ -69,14 +66,13 @@ function resultOf(version: string, folder: string, found: Diagnosis, changed: bo
 const STAMP = 'setup-ort-cuda.json';
 const stampSchema = z.object({ version: z.string(), source: z.string(), needs: z.array(z.string()) });
 
-/** The target of the CUDA libraries. */
-export interface CudaPlacing extends CudaSetupOptions {
+interface CudaPlacing extends CudaSetupOptions {
   readonly version: string;
   readonly folder: string;
 }
 
 /**
- * Puts the libraries of a wheel in place, all at once. Libraries of an earlier set-up stay, unless a wheel is given.
+ * Puts the libraries of a wheel in place, all at once. Without a wheel, libraries of an earlier set-up stay.
  *
  * @returns the packages that they need, and whether anything changed
  * @throws InputError if there is no such wheel, or another set-up is running
@@ -89,7 +85,9 @@ export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPl
     return { needs: stamp.needs, changed: false };
   }
   return inWorkFolder(folder, 'ort-cuda', async (work) => {
-    const file = wheel === undefined ? fetch(version, work, log) : resolve(wheel);
+    if (wheel === undefined) log(`fetching onnxruntime-gpu ${version} with pip (about 250 MB)`);
+    const fetched = (): string => fetchWheel('onnxruntime-gpu', version, glibcMinorVersion(), join(work, 'wheel'), log);
+    const file = wheel === undefined ? fetched() : resolve(wheel);
     const needs = await extractLibraries(file, version, work, log);
     writeFileSync(join(work, STAMP), `${JSON.stringify({ version, source: basename(file), needs }, null, 2)}\n`);
     if (areThere && stamp === undefined) log('taking the place of CUDA libraries from elsewhere');
@@ -108,12 +106,7 @@ function readStamp(folder: string): z.infer<typeof stampSchema> | undefined {
   }
 }
 
-function fetch(version: string, work: string, log: (line: string) => void): string {
-  log(`fetching onnxruntime-gpu ${version} with pip (about 250 MB)`);
-  return fetchWheel('onnxruntime-gpu', version, glibcMinorVersion(), join(work, 'wheel'), log);
-}
-
-/** Extracts the libraries to a folder, each compared with the wheel's record. @returns the packages that they need */
+/** Extracts the libraries and checks their hashes. @returns the packages that they need */
 function extractLibraries(path: string, version: string, to: string, log: (line: string) => void): Promise<string[]> {
   return withWheel(path, async (wheel) => {
     const records = await readRecords(wheel, 'onnxruntime');
@@ -123,9 +116,8 @@ function extractLibraries(path: string, version: string, to: string, log: (line:
     }
     const found = /^Version: *(\S+)/m.exec(records.metadata)?.[1];
     if (found !== version) {
-      fail(
-        `${basename(path)} is version ${found ?? 'unknown'}; onnxruntime-node here is ${version}, give that version's`,
-      );
+      const is = `${basename(path)} is version ${found ?? 'unknown'}`;
+      fail(`${is}; onnxruntime-node here is ${version}, give that version's`);
     }
     log(`extracting ${basename(path)}`);
     for (const [i, name] of entries.entries()) {

@@ -4,8 +4,15 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { lockSetup, oneLine } from '../../../src/engines/setup.js';
-import { checkSymbols, compileAddon, functionsIn } from '../../../src/engines/tfjs/setup/index.js';
-import { type AddonPackage, findPackage, smokeTest } from '../../../src/engines/tfjs/setup/machine.js';
+import {
+  type AddonPackage,
+  checkSymbols,
+  compileAddon,
+  findPackage,
+  functionsIn,
+  smokeTest,
+} from '../../../src/engines/tfjs/setup/index.js';
+
 import { thisProcess } from '../../../src/store/processes.js';
 import { seal } from '../../../src/store/text.js';
 import { problemOf, temporaryFolder } from './wheels.js';

@@ -1,8 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { runModelOf } from '../../../src/engines/onnxruntime/probe.js';
-import { IsolatedRuntime, type Limits, type OpenSession } from '../../../src/engines/onnxruntime/session.js';
+import {
+  IsolatedRuntime,
+  type Limits,
+  type OpenSession,
+  runModelOf,
+} from '../../../src/engines/onnxruntime/session.js';
+
 import { loadGatedFile } from '../../../src/gated/predict.js';
 import { gatedModel } from '../../../src/onnx/gated.js';
 import { gatedMetadata, readGatedFile } from '../../../src/onnx/gated-file.js';

@@ -1,7 +1,7 @@
 /**
- * Sets up the native part of tfjs-node(-gpu) without its own download of libtensorflow, which fails for some and stops
- * at CUDA 11.2: the two TensorFlow libraries and the C headers are taken from the official Python wheel `tensorflow-cpu`
- * (for CUDA: `tensorflow`), and the package's own addon is compiled against them.
+ * Sets up the native part of tfjs-node(-gpu) without its own download of libtensorflow, which often fails and stops at CUDA
+ * 11.2. Takes the libraries and C headers from the Python wheel `tensorflow-cpu` (for CUDA: `tensorflow`), and compiles the
+ * package's own addon against them.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -15,12 +15,119 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { systemCode } from '../../../errors.js';
-import { fail, inWorkFolder, oneLine, settingUp } from '../../setup.js';
-import { ADDON, type AddonPackage, checkMachine, findPackage, type Smoke, smokeTest } from './machine.js';
+import { fail, glibcMinorVersion, inWorkFolder, oneLine, settingUp } from '../../setup.js';
+import { nodePackages } from '../backend.js';
 import { libraries, placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';
+
+type Log = SetupOptions['log'];
+
+/** tfjs-node's addon. */
+const ADDON = 'tfjs_binding.node';
+
+/** An installed tfjs-node or tfjs-node-gpu. */
+export interface AddonPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly folder: string;
+  /** Version of Node-API that the addon is built for. */
+  readonly napi: number;
+  readonly addonFolder: string;
+  readonly addon: string;
+}
+
+/** @returns the minor version of glibc 2. @throws InputError if no wheel of TensorFlow can run on this machine */
+function checkMachine(): number {
+  const { platform, arch } = process;
+  if (platform !== 'linux') {
+    fail(`for Linux only (here: ${platform}); on Windows use WSL 2, elsewhere the package's own installer`);
+  }
+  if (!['x64', 'arm64'].includes(arch)) fail(`no TensorFlow wheel for ${arch}; an x64 or arm64 machine is needed`);
+  const glibcMinor = glibcMinorVersion();
+  if (arch === 'x64') {
+    const cpu = readFileSync('/proc/cpuinfo', 'utf8');
+    if (/^flags/m.test(cpu) && !/^flags.*\bavx\b/m.test(cpu)) {
+      fail('this processor has no AVX, which TensorFlow wheels need; run on another machine');
+    }
+  }
+  return glibcMinor;
+}
+
+interface PackageJson {
+  readonly version: string;
+  readonly binary?: { readonly napi_versions?: readonly number[]; readonly module_path?: string };
+}
+
+/** The package that dgate would load. @throws InputError if none is installed */
+export function findPackage(): AddonPackage {
+  const require = createRequire(import.meta.url);
+  for (const name of nodePackages) {
+    let file: string;
+    try {
+      file = require.resolve(`${name}/package.json`);
+    } catch {
+      continue;
+    }
+    const { version, binary } = JSON.parse(readFileSync(file, 'utf8')) as PackageJson;
+    const folder = dirname(file);
+    if (!existsSync(join(folder, 'binding', 'tfjs_backend.cc'))) {
+      fail(`${folder} has no C++ sources of the addon; run: npm install --ignore-scripts ${name}@4.22.0`);
+    }
+    const supported = (binary?.napi_versions ?? [8]).filter((napi) => napi <= Number(process.versions['napi']));
+    if (supported.length === 0) fail(`${name} ${version} supports no Node-API version of Node ${process.version}`);
+    const napi = Math.max(...supported);
+    const path = binary?.module_path?.replace('{napi_build_version}', String(napi)) ?? `lib/napi-v${napi}`;
+    const addonFolder = join(folder, path);
+    return { name, version, folder, napi, addonFolder, addon: join(addonFolder, ADDON) };
+  }
+  return fail(`${nodePackages[0]} is not installed; run: npm install --ignore-scripts ${nodePackages[0]}@4.22.0`);
+}
+
+type Smoke =
+  | { readonly works: true; readonly tensorflow: string; readonly gpu: boolean }
+  | { readonly works: false; readonly why: string };
+
+const PROGRAM = `
+const util = require('node:util'); // as restoreRemovedUtil
+util.isNullOrUndefined ??= (value) => value == null;
+util.isArray ??= Array.isArray;
+const tf = require(process.argv[1]);
+(async () => {
+  await tf.ready();
+  if (tf.getBackend() !== 'tensorflow') throw new Error('backend is ' + tf.getBackend());
+  const x = tf.tensor4d([1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 3, 3, 1]), w = tf.ones([2, 2, 1, 1]);
+  const y = Array.from(tf.conv2d(x, w, 1, 'valid').dataSync());
+  const [dx, dw] = tf.grads((a, b) => tf.conv2d(a, b, 1, 'valid').sum())([x, w]);
+  const m = Array.from(tf.matMul([[1, 2], [3, 4]], [[5, 6], [7, 8]]).dataSync());
+  const got = JSON.stringify([y, Array.from(dw.dataSync()), Array.from(dx.dataSync()), m]);
+  const want = '[[12,16,24,28],[12,16,24,28],[1,2,1,2,4,2,1,2,1],[19,22,43,50]]';
+  if (got !== want) throw new Error('wrong results: ' + got);
+  const { binding, isUsingGpuDevice } = tf.backend();
+  process.stdout.write('SMOKE ' + JSON.stringify({ tensorflow: binding.TF_Version, gpu: isUsingGpuDevice }) + '\\n');
+})().catch((e) => { console.error('Error: ' + String(e?.message ?? e).split('\\n')[0]); process.exit(1); });
+`;
+
+/** Loads the package in a child process and checks some results, gradients of a convolution included. */
+export function smokeTest({ addon, folder }: AddonPackage): Smoke {
+  const fails = (why: string): Smoke => ({ works: false, why });
+  if (!existsSync(addon)) return fails(`${addon} does not exist`);
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, ['-e', PROGRAM, folder], {
+    encoding: 'utf8',
+    timeout: 300_000,
+    maxBuffer: 2 ** 26,
+    env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: process.env['TF_CPP_MIN_LOG_LEVEL'] ?? '2', NODE_OPTIONS: '' },
+  });
+  const line = /^SMOKE (.*)$/m.exec(stdout ?? '');
+  if (status === 0 && line?.[1] !== undefined) {
+    return { works: true, ...(JSON.parse(line[1]) as { tensorflow: string; gpu: boolean }) };
+  }
+  if (signal === 'SIGILL') return fails('this processor lacks an instruction that the wheel needs');
+  if (signal !== null) return fails(`ended by ${signal}${signal === 'SIGTERM' ? ' (no result in 300 s)' : ''}`);
+  return fails(oneLine(stderr || stdout || `exit ${status}`));
+}
 
 export interface SetupResult {
   readonly package: string;
@@ -34,10 +141,10 @@ export interface SetupResult {
 
 /** Written beside the libraries: their source. */
 const STAMP = 'setup-tfjs-node.json';
-/** Names that the addon links, and the libraries they mean. */
+/** The names that the addon links. */
 const linkNames = { 'libtensorflow.so': libraries[0], 'libtensorflow_framework.so': libraries[1] };
 
-/** @throws InputError with one line: what is missing and how to get it */
+/** Sets up tfjs-node. @throws InputError with one line: what is missing and how to get it */
 export function setupTfjsNode(options: SetupOptions): Promise<SetupResult> {
   return settingUp('tfjs-node', () => setUp(options));
 }
@@ -71,28 +178,20 @@ function wasSetUpForGpu(addon: AddonPackage): boolean {
   return existsSync(file) && (JSON.parse(readFileSync(file, 'utf8')) as Source).gpu;
 }
 
-function buildAddon(
-  addon: AddonPackage,
-  deps: string,
-  source: Source,
-  work: string,
-  log: (line: string) => void,
-): string {
+function buildAddon(addon: AddonPackage, deps: string, source: Source, work: string, log: Log): string {
   if (source.nvidia !== undefined) symlinkSync(source.nvidia, join(deps, 'nvidia'));
   for (const [link, library] of Object.entries(linkNames)) symlinkSync(library, join(deps, 'lib', link));
   const built = join(work, ADDON);
   compileAddon(addon, deps, built, work, log);
-  const called = checkSymbols(
-    built,
-    libraries.map((library) => join(deps, 'lib', library)),
-  );
+  const placed = libraries.map((library) => join(deps, 'lib', library));
+  const called = checkSymbols(built, placed);
   log(`the libraries export all ${called} C functions that the addon calls (nm -D)`);
   const stamp = { ...source, addon: addon.version, napi: addon.napi };
   writeFileSync(join(deps, STAMP), `${JSON.stringify(stamp, null, 2)}\n`);
   return built;
 }
 
-/** Puts the new files in place. If they do not work and the old ones did, restores the old ones. */
+/** Puts the new files in place. Restores the old ones if only these work. */
 function swapIn(addon: AddonPackage, deps: string, built: string, work: string, didWork: boolean): Working {
   const place = join(addon.folder, 'deps');
   const old = join(work, 'old');
@@ -112,30 +211,17 @@ function swapIn(addon: AddonPackage, deps: string, built: string, work: string, 
   return fail(`the addon compiled but does not load: ${smoke.why}; try another wheel with --wheel FILE`);
 }
 
-type Log = (line: string) => void;
-
 /** Compiles the addon's two C++ files against TensorFlow's headers and libraries in `deps`. */
 export function compileAddon(addon: AddonPackage, deps: string, output: string, work: string, log: Log): void {
   const compiler = process.env['CXX'] || 'c++';
   const [program = 'c++', ...first] = compiler.split(/\s+/);
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((file) => join(addon.folder, 'binding', file));
   const flags = ['-std=c++17', '-O2', '-fPIC', '-shared', '-w'];
-  const defines = ['NODE_GYP_MODULE_NAME=tfjs_binding', 'BUILDING_NODE_EXTENSION', `NAPI_VERSION=${addon.napi}`];
-  const args = [
-    ...first,
-    ...flags,
-    ...defines.map((define) => `-D${define}`),
-    `-I${nodeHeaders(work, log)}`,
-    `-I${join(deps, 'include')}`,
-    ...sources,
-    '-o',
-    output,
-    `-L${join(deps, 'lib')}`,
-    '-ltensorflow',
-    '-ltensorflow_framework',
-    '-Wl,-rpath,$ORIGIN/../../deps/lib',
-    '-Wl,--allow-shlib-undefined',
-  ];
+  const defines = ['-DNODE_GYP_MODULE_NAME=tfjs_binding', '-DBUILDING_NODE_EXTENSION', `-DNAPI_VERSION=${addon.napi}`];
+  const headers = [`-I${nodeHeaders(work, log)}`, `-I${join(deps, 'include')}`];
+  const linked = [`-L${join(deps, 'lib')}`, '-ltensorflow', '-ltensorflow_framework'];
+  const atRunTime = ['-Wl,-rpath,$ORIGIN/../../deps/lib', '-Wl,--allow-shlib-undefined'];
+  const args = [...first, ...flags, ...defines, ...headers, ...sources, '-o', output, ...linked, ...atRunTime];
   log(`compiling the addon with ${compiler}`);
   const { status, error, stderr } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 2 ** 26 });
   if (systemCode(error) === 'ENOENT') fail(`no C++ compiler (${compiler}); run: apt-get install g++ (or set CXX)`);
@@ -145,7 +231,7 @@ export function compileAddon(addon: AddonPackage, deps: string, output: string, 
   }
 }
 
-/** A folder with node_api.h, whose interface is stable: Node's, node-gyp's, or from npm. */
+/** A folder with node_api.h, of any version: Node's, node-gyp's, or from npm. */
 function nodeHeaders(work: string, log: Log): string {
   const prefix = dirname(dirname(realpathSync(process.execPath)));
   const configured = process.env['npm_config_nodedir'];
@@ -175,10 +261,10 @@ function nodeHeaders(work: string, log: Log): string {
 }
 
 /**
- * Compares the C functions of TensorFlow that a compiled addon calls with those that the libraries export.
+ * Checks that the libraries export all C functions of TensorFlow that an addon calls.
  *
- * @returns how many it calls
- * @throws InputError naming those that no library exports
+ * @returns their number
+ * @throws InputError naming the missing ones
  */
 export function checkSymbols(addon: string, libraries: readonly string[]): number {
   const needed = functionsIn(nm('--undefined-only', addon));
@@ -192,10 +278,7 @@ export function checkSymbols(addon: string, libraries: readonly string[]): numbe
   return needed.length;
 }
 
-/**
- * Names of TensorFlow's C functions in what `nm -D` prints, without their version: lines such as
- * `00000000017aca00 T TF_NewTensor@@tensorflow` and `                 U TFE_NewOp@tensorflow`.
- */
+/** TensorFlow's C functions in the output of `nm -D`: `00000000017aca00 T TF_NewTensor@@tensorflow`, `  U TFE_NewOp`. */
 export function functionsIn(output: string): string[] {
   return [...output.matchAll(/^[\da-f ]+ [TWUi] (TFE?_\w+)(?:@.*)?$/gm)].map(([, name]) => name!);
 }

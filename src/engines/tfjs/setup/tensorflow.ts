@@ -1,9 +1,7 @@
 import {
-  copyFileSync,
   cpSync,
   existsSync,
   linkSync,
-  mkdirSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -12,22 +10,21 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { extractEntry, fail, fetchCuda, fetchWheel, readRecords, withWheel } from '../../setup.js';
 
-/** Options of the set-up. */
 export interface SetupOptions {
   readonly gpu?: boolean | undefined;
   /** A wheel of tensorflow-cpu or tensorflow; nothing is fetched. */
   readonly wheel?: string | undefined;
   /** A Python folder with an installed TensorFlow; linked, not copied. */
   readonly sitePackages?: string | undefined;
-  /** Folder that keeps extracted libraries: `npm ci` removes those in node_modules. */
+  /** Folder for extracted libraries: `npm ci` removes those in node_modules. */
   readonly cache?: string | undefined;
   readonly log: (line: string) => void;
 }
 
-/** Newest versions of TensorFlow that the addon was tested with, by the oldest glibc 2 that they run on. */
+/** The newest tested versions of TensorFlow, by the oldest glibc 2 that they run on. */
 const tested = [
   { glibcMinor: 27, version: '2.21.0' },
   { glibcMinor: 17, version: '2.16.2' },
@@ -39,12 +36,12 @@ const COMPLETE = 'complete';
 export interface Source {
   readonly source: string;
   readonly gpu: boolean;
-  /** Folder of NVIDIA's libraries, which TensorFlow looks for in `../nvidia`. */
+  /** Folder of NVIDIA's libraries; TensorFlow looks for them in `../nvidia`. */
   readonly nvidia?: string;
 }
 
 export interface Placing extends SetupOptions {
-  /** Gets `lib` and `include`. */
+  /** For `lib` and `include`. */
   readonly deps: string;
   /** For temporary files. */
   readonly work: string;
@@ -53,7 +50,7 @@ export interface Placing extends SetupOptions {
   readonly folder: string;
 }
 
-/** Brings TensorFlow's libraries and headers to `deps`. */
+/** Puts TensorFlow's libraries and headers into `deps`. @throws InputError where the source lacks them */
 export async function placeTensorFlow(placing: Placing): Promise<Source> {
   return placing.sitePackages === undefined ? placeFromWheel(placing) : placeInstalled(placing, placing.sitePackages);
 }
@@ -65,13 +62,16 @@ function placeInstalled({ deps }: Placing, sitePackages: string): Source {
     fail(`${from} has no ${libraries[0]}; give the folder that \`pip show tensorflow\` calls Location`);
   }
   for (const library of libraries) linkFile(join(from, library), join(deps, 'lib', library));
-  copyHeaders(from, deps);
+  cpSync(join(from, 'include'), join(deps, 'include'), {
+    recursive: true,
+    filter: (path) => statSync(path).isDirectory() || isWantedHeader(`tensorflow/${relative(from, path)}`),
+  });
   const nvidia = join(site, 'nvidia');
   return existsSync(nvidia) ? { source: from, gpu: true, nvidia } : { source: from, gpu: false };
 }
 
 async function placeFromWheel(placing: Placing): Promise<Source> {
-  const { deps, gpu = false, wheel, glibcMinor, log } = placing;
+  const { deps, work, gpu = false, wheel, glibcMinor, log } = placing;
   checkDisk(placing.folder, gpu);
   const choice = chooseWheel({ gpu, arch: process.arch, glibcMinor });
   const cached = gpu || wheel ? undefined : cachedWheel(placing.cache, choice);
@@ -80,13 +80,19 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
     linkExtracted(cached, deps);
     return { source: basename(cached), gpu };
   }
-  const file = wheel === undefined ? fetch(placing, choice) : resolve(wheel);
-  if (!statSync(file, { throwIfNoEntry: false })?.isFile()) fail(`${file} is not a file; give the path of a wheel`);
+  if (wheel === undefined) {
+    log(`fetching ${choice.distribution} ${choice.version} with pip (about ${gpu ? 570 : 270} MB)`);
+  }
+  const file =
+    wheel === undefined
+      ? fetchWheel(choice.distribution, choice.version, glibcMinor, join(work, 'wheel'), log)
+      : resolve(wheel);
   const name = basename(file);
-  const { hashes, cuda } = await readWheel(file);
+  const records = await readWheel(file);
   if (gpu && !name.startsWith('tensorflow-')) fail(`${name} is a CPU build; for --gpu give a wheel of tensorflow`);
-  await extract(placing, file, { hashes, cuda });
+  await extract(placing, file, records);
   if (!gpu) return { source: name, gpu };
+  const { cuda } = records;
   if (cuda.length === 0) {
     fail(`${name} names no CUDA packages; pip install tensorflow[and-cuda] in a venv and give --site-packages DIR`);
   }
@@ -102,15 +108,8 @@ interface WheelChoice {
 }
 
 /** The wheel for a machine. @throws InputError if no wheel supports its glibc */
-export function chooseWheel({
-  gpu,
-  arch,
-  glibcMinor,
-}: {
-  gpu: boolean;
-  arch: string;
-  glibcMinor: number;
-}): WheelChoice {
+export function chooseWheel(machine: { gpu: boolean; arch: string; glibcMinor: number }): WheelChoice {
+  const { gpu, arch, glibcMinor } = machine;
   const version = tested.find((candidate) => glibcMinor >= candidate.glibcMinor)?.version;
   if (version === undefined) return fail(`glibc 2.${glibcMinor} is too old for TensorFlow; use a newer Linux`);
   // On arm64 the plain `tensorflow` wheel is the CPU build.
@@ -123,24 +122,18 @@ function checkDisk(folder: string, gpu: boolean): void {
   if (bavail * bsize < needed) fail(`${(needed / 1e9).toFixed(1)} GB of free disk are needed at ${folder}; free some`);
 }
 
-function fetch({ gpu = false, glibcMinor, work, log }: Placing, { distribution, version }: WheelChoice): string {
-  log(`fetching ${distribution} ${version} with pip (about ${gpu ? 570 : 270} MB)`);
-  return fetchWheel(distribution, version, glibcMinor, join(work, 'wheel'), log);
-}
-
 /** Extracts a wheel, into the cache where there is one. */
-async function extract(placing: Placing, file: string, wheel: Awaited<ReturnType<typeof readWheel>>): Promise<void> {
-  const { cache, deps, log } = placing;
+async function extract({ cache, deps, log }: Placing, file: string, records: TensorFlowWheel): Promise<void> {
   if (cache === undefined) {
     log(`extracting ${basename(file)}`);
-    return extractWheel(file, wheel, deps);
+    return extractWheel(file, records, deps);
   }
   const kept = join(resolve(cache), basename(file, '.whl'));
   if (!existsSync(join(kept, COMPLETE))) {
     log(`extracting ${basename(file)} to ${kept}`);
     const temporary = `${kept}.${process.pid}`;
     try {
-      await extractWheel(file, wheel, temporary);
+      await extractWheel(file, records, temporary);
       writeFileSync(join(temporary, COMPLETE), '');
       rmSync(kept, { recursive: true, force: true });
       renameSync(temporary, kept);
@@ -153,11 +146,10 @@ async function extract(placing: Placing, file: string, wheel: Awaited<ReturnType
 
 function linkExtracted(from: string, deps: string): void {
   for (const library of libraries) linkFile(join(from, 'lib', library), join(deps, 'lib', library));
-  mkdirSync(join(deps, 'include'), { recursive: true });
   cpSync(join(from, 'include'), join(deps, 'include'), { recursive: true });
 }
 
-/** The folder of such a wheel, completely extracted by an earlier set-up. */
+/** The folder of a completely extracted wheel. */
 function cachedWheel(cache: string | undefined, { distribution, version }: WheelChoice): string | undefined {
   if (cache === undefined || !existsSync(cache)) return undefined;
   const prefix = `${distribution.replace('-', '_')}-${version}-`;
@@ -175,28 +167,13 @@ function linkFile(from: string, to: string): void {
   }
 }
 
-/** Copies the few headers that the addon includes from an installed TensorFlow. */
-function copyHeaders(tensorflow: string, to: string, folder = 'include'): void {
-  for (const entry of readdirSync(join(tensorflow, folder), { withFileTypes: true })) {
-    const name = `${folder}/${entry.name}`;
-    if (entry.isDirectory()) {
-      copyHeaders(tensorflow, to, name);
-    } else if (isWantedHeader(`tensorflow/${name}`)) {
-      const target = join(to, name);
-      mkdirSync(dirname(target), { recursive: true });
-      copyFileSync(join(tensorflow, name), target);
-    }
-  }
-}
-
 /** TensorFlow's libraries in its Python package. */
 export const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
-/** What a wheel of TensorFlow states about itself. */
 interface TensorFlowWheel {
   /** Base64url SHA-256 of each file. */
   readonly hashes: ReadonlyMap<string, string>;
-  /** The CUDA packages that its extra `and-cuda` asks pip for. */
+  /** The CUDA packages of its extra `and-cuda`. */
   readonly cuda: readonly string[];
 }
 
@@ -219,29 +196,24 @@ export function readWheel(path: string): Promise<TensorFlowWheel> {
         `${path} holds no tensorflow/${libraries[0]}; give a Linux wheel of tensorflow-cpu or tensorflow, 2.13 or newer`,
       );
     }
-    const { hashes, metadata } = records;
     const needs = /^Requires-Dist: ([\w.-]+)[ \t]*(?:\(?([<>=!~][^;)\n]*)\)?)?[ \t]*;[ \t]*extra == ['"]and-cuda['"]/gm;
-    const cuda = [...metadata.matchAll(needs)].map(
-      ([, name, versions = '']) => `${name}${versions.replace(/\s+/g, '')}`,
-    );
-    return { hashes, cuda };
+    const found = [...records.metadata.matchAll(needs)];
+    return {
+      hashes: records.hashes,
+      cuda: found.map(([, name, versions = '']) => `${name}${versions.replace(/\s+/g, '')}`),
+    };
   });
 }
 
-/** Extracts the libraries to `lib` and the headers to `include`, each compared with the wheel's record. */
+/** Extracts the libraries to `lib` and the headers to `include`, and checks their hashes. */
 export function extractWheel(path: string, { hashes }: TensorFlowWheel, to: string): Promise<void> {
   return withWheel(path, async (zip) => {
     for (const name of zip.entries.keys()) {
-      const target = targetOf(name);
-      if (target === undefined) continue;
+      const library = libraries.find((candidate) => name === `tensorflow/${candidate}`);
+      if (library === undefined && !isWantedHeader(name)) continue;
       if (name.split('/').includes('..')) fail(`${basename(path)} has an unsafe path ${name}; fetch it from PyPI`);
+      const target = library === undefined ? name.slice('tensorflow/'.length) : join('lib', library);
       await extractEntry(zip, name, hashes.get(name), join(to, target));
     }
   });
-}
-
-function targetOf(name: string): string | undefined {
-  const library = libraries.find((candidate) => name === `tensorflow/${candidate}`);
-  if (library !== undefined) return join('lib', library);
-  return isWantedHeader(name) ? name.slice('tensorflow/'.length) : undefined;
 }
