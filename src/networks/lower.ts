@@ -46,8 +46,8 @@ export interface LoweredNetwork {
   readonly bias: Tensor;
 }
 
-/** PyTorch's default, used by all reference networks. */
-const EPSILON = 1e-5;
+/** Epsilon of batch norms: PyTorch's default, used by all reference networks. */
+export const EPSILON = 1e-5;
 
 /**
  * Joins a network's description with its weights.

@@ -9,7 +9,6 @@ import { computeInFloat32, EngineUnavailable, noGraphicsDriver } from '../engine
 export const tfjsIds = ['tfjs-node', 'tfjs-webgpu', 'tfjs-wasm', 'tfjs-cpu'] as const;
 export type TfjsId = (typeof tfjsIds)[number];
 
-/** TensorFlow.js, from whichever package. */
 export type TensorFlow = typeof tfjs;
 
 /** TensorFlow.js with one of its backends ready. */
@@ -20,11 +19,10 @@ export interface TensorFlowBackend {
   readonly versions: Readonly<Record<string, string>>;
   /** TensorFlow's own kernels, through tfjs-node-gpu or tfjs-node. */
   readonly isNode: boolean;
-  /** Makes this backend the current one: TensorFlow.js has one at a time in a process. */
+  /** Makes this backend the current one of the process. */
   activate(): Promise<void>;
 }
 
-/** A loaded backend. */
 interface Loaded {
   readonly tf: TensorFlow;
   /** The backend's name in TensorFlow.js. */
@@ -38,8 +36,8 @@ const require = createRequire(import.meta.url);
 const loading = new Map<TfjsId, Promise<TensorFlowBackend>>();
 
 /**
- * Loads TensorFlow.js, and of its backends only the one that the engine needs. All engines of a process share one
- * TensorFlow.js: with several loaded, call `activate()` before work that follows an `await`.
+ * Loads TensorFlow.js with the backend of an engine. All engines of a process share one TensorFlow.js: with several loaded,
+ * call `activate()` before work that follows an `await`.
  *
  * @throws EngineUnavailable with one line: why the engine does not work on this machine, and how to fix it
  */
@@ -65,51 +63,30 @@ async function start(id: TfjsId): Promise<TensorFlowBackend> {
   return { tf, id, device: device(), versions, isNode: id === 'tfjs-node', activate };
 }
 
-const load: Readonly<Record<TfjsId, () => Promise<Loaded>>> = {
-  'tfjs-node': async () => {
-    const { tf, versions, isGpu } = loadNodeBackend();
-    return { tf, backend: 'tensorflow', versions, device: () => (isGpu() ? 'CUDA GPU' : cpuName()) };
-  },
-  'tfjs-webgpu': async () => {
-    const { device, version } = await openWebGpu();
-    const tf = loadCore();
-    requireBackend('tfjs-webgpu', '@tensorflow/tfjs-backend-webgpu');
-    return { tf, backend: 'webgpu', versions: { '@tensorflow/tfjs': tf.version.tfjs, webgpu: version }, device };
-  },
-  'tfjs-wasm': async () => {
-    const tf = loadCore();
-    requireBackend('tfjs-wasm', '@tensorflow/tfjs-backend-wasm');
-    return { tf, backend: 'wasm', versions: { '@tensorflow/tfjs': tf.version.tfjs }, device: cpuName };
-  },
-  'tfjs-cpu': async () => {
-    const tf = loadCore();
-    return { tf, backend: 'cpu', versions: { '@tensorflow/tfjs': tf.version.tfjs }, device: cpuName };
-  },
-};
-
-/** The whole package, not only tfjs-core: it registers gradients and kernels. */
-function loadCore(): typeof tfjs {
-  return require('@tensorflow/tfjs') as typeof tfjs;
-}
-
-function requireBackend(id: TfjsId, name: string): void {
+/** Loads the whole package: tfjs-core alone registers no gradients and kernels. @param name of its backend's package */
+function loadCore(id: TfjsId, backend: string, name?: string): Omit<Loaded, 'device'> {
+  const tf = require('@tensorflow/tfjs') as TensorFlow;
   try {
-    require(name);
+    if (name !== undefined) require(name);
   } catch (error) {
     throw new EngineUnavailable(id, `${name} does not load: ${messageOf(error).split('\n')[0]}`, 'npm ci');
   }
+  return { tf, backend, versions: { '@tensorflow/tfjs': tf.version.tfjs } };
 }
+
+const load: Readonly<Record<TfjsId, () => Promise<Loaded>>> = {
+  'tfjs-node': async () => loadNodeBackend(),
+  'tfjs-webgpu': async () => {
+    const { device, version } = await openWebGpu();
+    const core = loadCore('tfjs-webgpu', 'webgpu', '@tensorflow/tfjs-backend-webgpu');
+    return { ...core, versions: { ...core.versions, webgpu: version }, device };
+  },
+  'tfjs-wasm': async () => ({ ...loadCore('tfjs-wasm', 'wasm', '@tensorflow/tfjs-backend-wasm'), device: cpuName }),
+  'tfjs-cpu': async () => ({ ...loadCore('tfjs-cpu', 'cpu'), device: cpuName }),
+};
 
 function cpuName(): string {
   return cpus()[0]?.model.trim() ?? 'CPU';
-}
-
-/** TensorFlow.js on TensorFlow's own kernels. */
-export interface NodeBackend {
-  readonly tf: typeof tfjs;
-  readonly versions: Readonly<Record<string, string>>;
-  /** Whether TensorFlow found a GPU that it can use. */
-  isGpu(): boolean;
 }
 
 /** The part of tfjs-node's backend that TensorFlow.js' interface lacks. */
@@ -118,22 +95,17 @@ interface NodeKernelBackend {
   readonly binding: { readonly TF_Version: string };
 }
 
-/** The optional dependency first; a tfjs-node that the user installed works too. */
+/** The optional dependency, and the one that a user may have installed instead. */
 export const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
-const SETUP = 'dgate doctor --setup tfjs-node';
-
 /** Loads tfjs-node-gpu or tfjs-node. @throws EngineUnavailable */
-function loadNodeBackend(): NodeBackend {
+function loadNodeBackend(): Loaded {
   const installed = nodePackages.filter((name) => resolves(`${name}/package.json`));
   if (installed.length === 0) {
-    throw new EngineUnavailable(
-      'tfjs-node',
-      `${nodePackages.join(' or ')} is not installed`,
-      `npm install --ignore-scripts ${nodePackages[0]}@4.22.0`,
-    );
+    const command = `npm install --ignore-scripts ${nodePackages[0]}@4.22.0`;
+    throw new EngineUnavailable('tfjs-node', `${nodePackages.join(' or ')} is not installed`, command);
   }
-  // The user cannot act on TensorFlow's messages about the processor and missing CUDA libraries.
+  // Hide messages about the processor and missing CUDA libraries.
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
   computeInFloat32();
   const reasons: string[] = [];
@@ -145,18 +117,20 @@ function loadNodeBackend(): NodeBackend {
     }
     try {
       restoreRemovedUtil();
-      const tf = require(name) as typeof tfjs;
+      const tf = require(name) as TensorFlow;
       const backend = tf.backend() as unknown as NodeKernelBackend;
+      const { version } = require(`${name}/package.json`) as { version: string };
       return {
         tf,
-        versions: { [name]: versionOf(name), libtensorflow: backend.binding.TF_Version },
-        isGpu: () => backend.isUsingGpuDevice,
+        backend: 'tensorflow',
+        versions: { [name]: version, libtensorflow: backend.binding.TF_Version },
+        device: () => (backend.isUsingGpuDevice ? 'CUDA GPU' : cpuName()),
       };
     } catch (error) {
       reasons.push(`${name} does not load: ${messageOf(error).trim().split('\n')[0]}`);
     }
   }
-  throw new EngineUnavailable('tfjs-node', reasons.join('; '), SETUP);
+  throw new EngineUnavailable('tfjs-node', reasons.join('; '), 'dgate doctor --setup tfjs-node');
 }
 
 function resolves(path: string): boolean {
@@ -168,36 +142,32 @@ function resolves(path: string): boolean {
   }
 }
 
-/** Where a package looks for its addon. */
+/** The file that a package loads as its addon. */
 function addonPath(name: string): string {
   const file = require.resolve(`${name}/package.json`);
   const { find } = createRequire(file)('@mapbox/node-pre-gyp') as { find(packageFile: string): string };
   return find(file);
 }
 
-function versionOf(name: string): string {
-  return (require(`${name}/package.json`) as { version: string }).version;
-}
-
-/** Functions that tfjs-node 4.22 calls and Node 23 removed from `util`. */
+/** Functions of `util` that tfjs-node 4.22 calls and Node 23 removed. */
 const removed = {
   isArray: Array.isArray,
   isNullOrUndefined: (value: unknown): value is null | undefined => value === null || value === undefined,
 };
 
-/** Restores missing ones before tfjs-node is loaded. @param into in tests, another object */
+/** Restores missing functions of `util` for tfjs-node. @param into in tests, another object */
 export function restoreRemovedUtil(into: object = util): void {
   for (const [name, value] of Object.entries(removed)) {
     if (!(name in into)) Object.defineProperty(into, name, { value, configurable: true });
   }
 }
 
-/** Kept for the life of the process: garbage-collecting these native objects while the device works can crash it. */
+/** Collecting these native objects while the device works can crash the process. */
 const alive: unknown[] = [];
 
 /**
- * Gives this process a `navigator.gpu`, which TensorFlow.js' WebGPU backend looks for, from the npm package `webgpu`.
- * Requests an adapter first: without one, TensorFlow.js would silently use another backend.
+ * Sets `navigator.gpu` for TensorFlow.js' WebGPU backend, from the npm package `webgpu`. Requests an adapter first: without
+ * one, TensorFlow.js would silently use another backend.
  *
  * @throws EngineUnavailable
  */
@@ -220,17 +190,12 @@ async function importWebGpu(): Promise<typeof import('webgpu')> {
   try {
     return await import('webgpu');
   } catch (error) {
-    throw new EngineUnavailable(
-      'tfjs-webgpu',
-      `the npm package webgpu does not load: ${messageOf(error).split('\n')[0]}`,
-      'npm ci',
-    );
+    const reason = `the npm package webgpu does not load: ${messageOf(error).split('\n')[0]}`;
+    throw new EngineUnavailable('tfjs-webgpu', reason, 'npm ci');
   }
 }
 
 function webGpuVersion(): string {
-  const file = createRequire(import.meta.url)
-    .resolve('webgpu')
-    .replace(/index\.js$/, 'package.json');
+  const file = require.resolve('webgpu').replace(/index\.js$/, 'package.json');
   return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

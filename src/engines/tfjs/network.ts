@@ -1,201 +1,212 @@
-import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
+import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
-import { type MapShape, stageShapes } from '../../networks/network.js';
+import { type BatchNorm, type Layer, type MapShape, type Pool, stageShapes } from '../../networks/network.js';
 import type { GatePlace, Pooling } from '../../networks/onnx.js';
 import type { NetworkOutputs } from '../../onnx/loaded.js';
 import type { TensorFlow } from './backend.js';
 
-/** [batch, height, width, channels] to the same; weights are on the device already. */
-export type Step = (x: Tensor4D) => Tensor4D;
-/** Makes a tensor that lives until the network is closed. */
-export type Keep = <R extends Rank>(make: () => Tensor<R>) => Tensor<R>;
-
-/** A network on the device, to be run part by part. */
-export interface DeviceParts {
-  /** @param images [batch, channels, height, width] */
-  readonly stem: (images: Tensor4D) => Tensor4D;
-  /** Without a transition, `transition` returns its argument. */
-  readonly stages: readonly { readonly layers: Step; readonly transition: Step }[];
-  /** The original classifier: from the last stage's output to logits [batch, classes]. */
-  readonly classifier: (x: Tensor4D) => Tensor2D;
-  /** For weights of gates. */
-  readonly keep: Keep;
-  dispose(): void;
+/** How layers are applied: lowered ones for inference, described ones for training. */
+export interface LayerMode {
+  /** A tensor by its name; convolutions as [kernel, kernel, in, out]. */
+  tensor(name: string): Tensor;
+  batchNorm(layer: BatchNorm, x: Tensor4D): Tensor4D;
+  relu(x: Tensor4D): Tensor4D;
+  /** Whether a map is freed once the next one is computed; gradients need all maps. */
+  readonly releasesMaps: boolean;
 }
 
-/** Puts a network's weights on the device, in TensorFlow's layout. */
-export function deviceParts(tf: TensorFlow, lowered: LoweredNetwork): DeviceParts {
-  const weights: Tensor[] = [];
-  const keep: Keep = (make) => {
-    const tensor = tf.keep(tf.tidy(make));
-    weights.push(tensor);
-    return tensor;
-  };
-  const prepare = (layers: readonly Lowered[]): Step => sequence(tf, layers, keep);
-  const stem = prepare(lowered.stem);
-  const stages = lowered.stages.map(({ layers, transition }) => ({
-    layers: prepare(layers),
-    transition: prepare(transition),
-  }));
-  const head = prepare(lowered.head);
-  const classify = linear(tf, lowered, keep);
-  return {
-    stem: (images) => stem(tf.transpose(images, [0, 2, 3, 1])),
-    stages,
-    classifier: (x) => classify(tf.mean(head(x), [1, 2])),
-    keep,
-    dispose: () => tf.dispose(weights),
-  };
+type AnyLayer = Layer | Lowered;
+type OfOp<Op extends AnyLayer['op']> = Extract<AnyLayer, { op: Op }>;
+type Sides = [number, number];
+const NONE: Sides = [0, 0];
+const CHANNELS = 3;
+
+/** Applies layers in sequence. @param x [batch, height, width, channels], not freed */
+export function applyLayers(tf: TensorFlow, layers: readonly AnyLayer[], mode: LayerMode, x: Tensor4D): Tensor4D {
+  let value = x;
+  for (const layer of layers) {
+    const next = mode.releasesMaps
+      ? tf.tidy(() => applyLayer(tf, layer, mode, value))
+      : applyLayer(tf, layer, mode, value);
+    if (mode.releasesMaps && value !== x) value.dispose();
+    value = next;
+  }
+  return value;
 }
 
-/** A network on the device, to be run batch by batch. */
-export interface DeviceNetwork {
-  /** @param images [batch, channels, height, width] */
-  run(images: Tensor4D): { readonly features: Tensor2D[]; readonly logits?: Tensor2D };
-  dispose(): void;
+function applyLayer(tf: TensorFlow, layer: AnyLayer, mode: LayerMode, x: Tensor4D): Tensor4D {
+  const within = (layers: readonly AnyLayer[]): Tensor4D => applyLayers(tf, layers, mode, x);
+  switch (layer.op) {
+    case 'conv':
+      return convolve(tf, layer, mode, x);
+    case 'batchNorm':
+      return mode.batchNorm(layer, x);
+    case 'scale': {
+      // x * scale + shift as a batch norm with mean 0 and variance 1: one kernel instead of two.
+      const parts = ['mean', 'variance', 'shift', 'scale'].map((part) => mode.tensor(`${layer.name}.${part}`));
+      const [mean, variance, shift, scale] = parts as [Tensor1D, Tensor1D, Tensor1D, Tensor1D];
+      const y = tf.batchNorm4d(x, mean, variance, shift, scale, 0);
+      return layer.relu ? mode.relu(y) : y;
+    }
+    case 'relu':
+      return mode.relu(x);
+    case 'residual': {
+      const sum = tf.add<Tensor4D>(within(layer.body), within(layer.shortcut));
+      return 'relu' in layer && layer.relu ? mode.relu(sum) : sum;
+    }
+    case 'denseConcat': {
+      const fresh = within(layer.body);
+      return tf.concat(layer.first === 'input' ? [x, fresh] : [fresh, x], CHANNELS);
+    }
+    case 'maxPool':
+    case 'avgPool':
+      return pool(tf, layer, x);
+    case 'subsamplePad': {
+      const { stride, before, after } = layer;
+      // `stridedSlice` has no gradient; a pooling over single cells is the same.
+      const rows = mode.releasesMaps
+        ? (tf.stridedSlice(x, [0, 0, 0, 0], x.shape, [1, stride, stride, 1]) as Tensor4D)
+        : tf.avgPool(x, 1, stride, 'valid');
+      return tf.pad(rows, [NONE, NONE, NONE, [before, after]]);
+    }
+  }
 }
 
-/** A network that returns the features of gates and, unless only features are requested, its logits. */
-export function deviceNetwork(
-  tf: TensorFlow,
-  lowered: LoweredNetwork,
-  places: readonly GatePlace[],
-  wanted: NetworkOutputs = 'features and logits',
-): DeviceNetwork {
-  const { stem, stages, classifier, dispose } = deviceParts(tf, lowered);
-  const shapes = stageShapes(lowered.network);
-  return {
-    run(images) {
-      const features: Tensor2D[] = [];
-      let value = stem(images);
-      const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : stages.length;
-      stages.slice(0, last).forEach(({ layers, transition }, index) => {
-        const end = replace(value, layers);
-        for (const { stage, pooling } of places) {
-          if (stage === index + 1) features.push(pool(tf, end, pooling, shapes[index]!));
-        }
-        value = replace(end, transition);
-      });
-      return wanted === 'features' ? { features } : { features, logits: classifier(value) };
-    },
-    dispose,
-  };
+/** PyTorch pads all sides alike; TensorFlow's "same" does so at stride 1 only. */
+function convolve(tf: TensorFlow, layer: OfOp<'conv'>, mode: LayerMode, x: Tensor4D): Tensor4D {
+  const { name, stride, padding } = layer;
+  const filter = mode.tensor(`${name}.weight`) as Tensor4D;
+  const isSame = stride === 1 && filter.shape[0] === 2 * padding + 1;
+  const simple = padding === 0 ? 'valid' : isSame ? 'same' : undefined;
+  if (!('weight' in layer)) {
+    return tf.conv2d(simple === undefined ? padSides(tf, x, padding, 0) : x, filter, stride, simple ?? 'valid');
+  }
+  const sides: Sides = [padding, padding];
+  const pad = simple ?? ([NONE, sides, sides, NONE] as [Sides, Sides, Sides, Sides]);
+  const bias = mode.tensor(`${name}.bias`);
+  const activation = layer.relu ? { activation: 'relu' as const } : {};
+  return tf.fused.conv2d({ x, filter, strides: stride, pad, bias, ...activation });
 }
 
-/** Applies a step and frees its input. */
-export function replace(x: Tensor4D, step: Step): Tensor4D {
+function pool(tf: TensorFlow, { op, kernel, stride, padding }: Pool, x: Tensor4D): Tensor4D {
+  if (op === 'avgPool') return tf.avgPool(padSides(tf, x, padding, 0), kernel, stride, 'valid');
+  // Padded here, since the backends' poolings take different paddings; with a finite number, since WebGPU has no infinities.
+  return tf.maxPool(padSides(tf, x, padding, -3e38), kernel, stride, 'valid');
+}
+
+function padSides(tf: TensorFlow, x: Tensor4D, padding: number, value: number): Tensor4D {
+  const sides: Sides = [padding, padding];
+  return padding === 0 ? x : tf.pad(x, [NONE, sides, sides, NONE], value);
+}
+
+/** Applies a function to a map and frees the map. */
+export function replace(x: Tensor4D, step: (x: Tensor4D) => Tensor4D): Tensor4D {
   const y = step(x);
   if (y !== x) x.dispose();
   return y;
 }
 
-/** Layers in sequence; intermediate values are freed at once, so that a deep network needs little memory. */
-function sequence(tf: TensorFlow, layers: readonly Lowered[], keep: Keep): Step {
-  const steps = layers.map((layer) => prepareLayer(tf, layer, keep));
-  return (x) => {
-    let value = x;
-    for (const step of steps) {
-      const next = tf.tidy(() => step(value));
-      if (value !== x) value.dispose();
-      value = next;
-    }
-    return value;
-  };
-}
+/** A network with its weights on the device, in TensorFlow's layout. */
+export class DeviceNetwork {
+  readonly #tensors = new Map<string, Tensor>();
+  readonly #mode: LayerMode;
+  readonly #weight: Tensor2D;
+  readonly #bias: Tensor1D;
+  readonly #kept: Tensor[] = [];
 
-function prepareLayer(tf: TensorFlow, layer: Lowered, keep: Keep): Step {
-  switch (layer.op) {
-    case 'conv':
-      return convolution(tf, layer, keep);
-    case 'scale':
-      return scale(tf, layer, keep);
-    case 'relu':
-      return (x) => tf.relu(x);
-    case 'maxPool':
-    case 'avgPool':
-      return pooling(tf, layer);
-    case 'residual': {
-      const [body, shortcut] = [sequence(tf, layer.body, keep), sequence(tf, layer.shortcut, keep)];
-      const sum: Step = (x) => tf.add(body(x), shortcut(x));
-      return layer.relu ? (x) => tf.relu(sum(x)) : sum;
-    }
-    case 'denseConcat': {
-      const body = sequence(tf, layer.body, keep);
-      return layer.first === 'input'
-        ? (x) => tf.concat([x, body(x)], CHANNELS)
-        : (x) => tf.concat([body(x), x], CHANNELS);
-    }
-    case 'subsamplePad': {
-      const { stride, before, after } = layer;
-      return (x) => {
-        const rows = tf.stridedSlice(x, [0, 0, 0, 0], x.shape, [1, stride, stride, 1]) as Tensor4D;
-        return tf.pad(rows, [NONE, NONE, NONE, [before, after]]);
-      };
+  constructor(
+    readonly tf: TensorFlow,
+    readonly lowered: LoweredNetwork,
+  ) {
+    const { stem, stages, head, weight, bias } = lowered;
+    this.#upload([...stem, ...stages.flatMap(({ layers, transition }) => [...layers, ...transition]), ...head]);
+    this.#weight = this.keep(() => tf.tensor2d(weight.data, weight.shape as [number, number])); // [classes, features]
+    this.#bias = this.keep(() => tf.tensor1d(bias.data));
+    this.#mode = {
+      tensor: (name) => this.#tensors.get(name)!,
+      relu: (x) => tf.relu(x),
+      batchNorm: ({ name }) => {
+        throw new Error(`${name}: not lowered`);
+      },
+      releasesMaps: true,
+    };
+  }
+
+  #upload(layers: readonly Lowered[]): void {
+    const { tf } = this;
+    const add = (name: string, make: () => Tensor): void => void this.#tensors.set(name, this.keep(make));
+    for (const layer of layers) {
+      if (layer.op === 'conv') {
+        const shape = layer.weight.shape as [number, number, number, number];
+        // [out, in, height, width] to [height, width, in, out]
+        add(`${layer.name}.weight`, () => tf.transpose(tf.tensor4d(layer.weight.data, shape), [2, 3, 1, 0]));
+        add(`${layer.name}.bias`, () => tf.tensor1d(layer.bias.data));
+      } else if (layer.op === 'scale') {
+        const { data } = layer.scale;
+        add(`${layer.name}.scale`, () => tf.tensor1d(data));
+        add(`${layer.name}.shift`, () => tf.tensor1d(layer.shift.data));
+        add(`${layer.name}.mean`, () => tf.zeros([data.length]));
+        add(`${layer.name}.variance`, () => tf.ones([data.length]));
+      }
+      if ('body' in layer) this.#upload(layer.body);
+      if ('shortcut' in layer) this.#upload(layer.shortcut);
     }
   }
-}
 
-const CHANNELS = 3;
-const NONE: Sides = [0, 0];
-
-type OfOp<Op extends Lowered['op']> = Extract<Lowered, { op: Op }>;
-
-function convolution(tf: TensorFlow, layer: OfOp<'conv'>, keep: Keep): Step {
-  const { stride, padding, relu } = layer;
-  const shape = layer.weight.shape as [number, number, number, number];
-  // [out, in, height, width] to [height, width, in, out]
-  const filter = keep(() => tf.transpose(tf.tensor4d(layer.weight.data, shape), [2, 3, 1, 0]));
-  const bias = keep(() => tf.tensor1d(layer.bias.data));
-  const pad = convolutionPadding(shape[2], stride, padding);
-  return (x) =>
-    tf.fused.conv2d({ x, filter, strides: stride, pad, bias, ...(relu && { activation: 'relu' as const }) });
-}
-
-type Sides = [number, number];
-
-/** PyTorch pads both sides alike; TensorFlow's "same" does so at stride 1 only. */
-function convolutionPadding(
-  kernel: number,
-  stride: number,
-  padding: number,
-): 'valid' | 'same' | [Sides, Sides, Sides, Sides] {
-  if (padding === 0) return 'valid';
-  if (stride === 1 && kernel === 2 * padding + 1) return 'same';
-  const sides: Sides = [padding, padding];
-  return [NONE, sides, sides, NONE];
-}
-
-/** x * scale + shift as a batch norm with mean 0 and variance 1: one kernel instead of two. */
-function scale(tf: TensorFlow, layer: OfOp<'scale'>, keep: Keep): Step {
-  const [factor, shift] = [keep(() => tf.tensor1d(layer.scale.data)), keep(() => tf.tensor1d(layer.shift.data))];
-  const [mean, variance] = [keep(() => tf.zerosLike(factor)), keep(() => tf.onesLike(factor))];
-  const norm: Step = (x) => tf.batchNorm4d(x, mean, variance, shift, factor, 0);
-  return layer.relu ? (x) => tf.relu(norm(x)) : norm;
-}
-
-function pooling(tf: TensorFlow, { op, kernel, stride, padding }: OfOp<'maxPool' | 'avgPool'>): Step {
-  if (op === 'avgPool') {
-    if (padding !== 0) throw new Error('average pooling with padding: in none of the families');
-    return (x) => tf.avgPool(x, kernel, stride, 'valid');
+  /** Makes a tensor that lives until the network is closed. */
+  keep<R extends Rank>(make: () => Tensor<R>): Tensor<R> {
+    const tensor = this.tf.keep(this.tf.tidy(make));
+    this.#kept.push(tensor);
+    return tensor;
   }
-  if (padding === 0) return (x) => tf.maxPool(x, kernel, stride, 'valid');
-  const sides: Sides = [padding, padding];
-  // The backends differ in the paddings that their poolings take; a finite number, as WebGPU has no infinities.
-  return (x) => tf.maxPool(tf.pad(x, [NONE, sides, sides, NONE], -3e38), kernel, stride, 'valid');
+
+  dispose(): void {
+    this.tf.dispose(this.#kept);
+  }
+
+  /** Images [count, channels, height, width] as a map [count, height, width, channels]. */
+  images(images: Float32Array, count: number): Tensor4D {
+    const { channels, height, width } = this.lowered.network.input;
+    return this.tf.tidy(() =>
+      this.tf.transpose(this.tf.tensor4d(images, [count, channels, height, width]), [0, 2, 3, 1]),
+    );
+  }
+
+  /** Applies layers to a map, which is not freed. */
+  apply(layers: readonly Lowered[], x: Tensor4D): Tensor4D {
+    return applyLayers(this.tf, layers, this.#mode, x);
+  }
+
+  /** Logits [batch, classes] of the last stage's map, which is not freed. */
+  classify(x: Tensor4D): Tensor2D {
+    const features = this.tf.mean<Tensor2D>(this.apply(this.lowered.head, x), [1, 2]);
+    return this.tf.add(this.tf.matMul(features, this.#weight, false, true), this.#bias);
+  }
+
+  /** The features of gates, [batch, features] each, then, unless only features are wanted, the logits. */
+  outputs(images: Tensor4D, places: readonly GatePlace[], wanted: NetworkOutputs): Tensor2D[] {
+    const { stem, stages, network } = this.lowered;
+    const shapes = stageShapes(network);
+    const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : stages.length;
+    const found: Tensor2D[] = [];
+    let value = replace(images, (x) => this.apply(stem, x));
+    stages.slice(0, last).forEach(({ layers, transition }, index) => {
+      const end = replace(value, (x) => this.apply(layers, x));
+      for (const { stage, pooling } of places) {
+        if (stage === index + 1) found.push(poolFeatures(this.tf, end, pooling, shapes[index]!));
+      }
+      value = replace(end, (x) => this.apply(transition, x));
+    });
+    return wanted === 'features' ? found : [...found, this.classify(value)];
+  }
 }
 
 /** A gate's features [batch, features], ordered channel, row, column as in the ONNX graph. */
-function pool(tf: TensorFlow, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
+function poolFeatures(tf: TensorFlow, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
   if (pooling.kind !== 'grid') return tf.mean(x, [1, 2]);
   const cell: [number, number] = [height / pooling.size, width / pooling.size];
   return tf.tidy(() => {
     const cells = tf.transpose(tf.avgPool(x, cell, cell, 'valid'), [0, 3, 1, 2]); // [batch, channels, rows, columns]
     return tf.reshape(cells, [x.shape[0], -1]);
   });
-}
-
-function linear(tf: TensorFlow, { weight, bias }: LoweredNetwork, keep: Keep): (x: Tensor2D) => Tensor2D {
-  const matrix = keep(() => tf.tensor2d(weight.data, weight.shape as [number, number])); // [classes, features]
-  const offset = keep(() => tf.tensor1d(bias.data));
-  return (x) => tf.add(tf.matMul(x, matrix, false, true), offset);
 }

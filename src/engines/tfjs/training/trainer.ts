@@ -1,33 +1,21 @@
-import { availableParallelism } from 'node:os';
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
+import { EPSILON } from '../../../networks/lower.js';
 import { type Network, networkTensors } from '../../../networks/network.js';
 import type { Tensor as StoredTensor, TensorMap } from '../../../tensor.js';
-import type { EngineDescription } from '../../../timing/machine.js';
 import type { Recipe } from '../../../training/recipe.js';
 import type { StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/state.js';
 import type { TensorFlow, TensorFlowBackend } from '../backend.js';
-import {
-  EPSILON,
-  type ForwardMode,
-  forward,
-  type Normalised,
-  normaliseByRunningStatistics,
-  type TrainingKernels,
-  trainingKernels,
-} from './forward.js';
+import { describeBackend } from '../engine.js';
+import { applyLayers, type LayerMode } from '../network.js';
+import { type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
 
-/** Share of a batch's statistics in the running ones: PyTorch's momentum of batch norm. */
+/** PyTorch's momentum of batch norm. */
 const RUNNING_SHARE = 0.1;
 
 /** TensorFlow.js as an engine that trains. */
 export function tfjsTraining(loaded: TensorFlowBackend): TrainingEngine {
   return {
-    describe: (): EngineDescription => ({
-      id: loaded.id,
-      device: loaded.device,
-      threads: loaded.isNode ? availableParallelism() : 1,
-      versions: loaded.versions,
-    }),
+    describe: () => describeBackend(loaded),
     load: async (network, recipe, tensors) => {
       await loaded.activate();
       return new TfjsTrainer(loaded, network, recipe, tensors);
@@ -42,7 +30,7 @@ class TfjsTrainer implements Trainer {
   readonly #network: Network;
   readonly #labelSmoothing: number;
   readonly #kernels: TrainingKernels;
-  /** Every tensor of the network, kept, convolutions as (kernel, kernel, in, out). */
+  /** All tensors of the network, kept; convolutions as [kernel, kernel, in, out]. */
   readonly #weights: Map<string, Tensor>;
   readonly #trainable: readonly string[];
   readonly #sgd: Sgd;
@@ -69,7 +57,7 @@ class TfjsTrainer implements Trainer {
       const targets = this.#targets(labels);
       const { value, grads } = tf.valueAndGrads((...parameters: Tensor[]) => {
         const byName = new Map(this.#trainable.map((name, i) => [name, parameters[i]!]));
-        logits = tf.keep(forward(tf, this.#network, this.#trainingMode(byName, statistics), x));
+        logits = tf.keep(this.#forward(this.#trainingMode(byName, statistics), x));
         return tf.neg(tf.mean(tf.sum(tf.mul(targets, tf.logSoftmax(logits)), 1)));
       })(this.#trainable.map((name) => this.#weights.get(name)!));
       this.#sgd.step(this.#weights, new Map(this.#trainable.map((name, i) => [name, grads[i]!])), learningRate);
@@ -85,13 +73,17 @@ class TfjsTrainer implements Trainer {
     const tf = this.#tf;
     await this.#loaded.activate();
     const tensor = (name: string): Tensor => this.#weights.get(name)!;
-    const mode: ForwardMode = {
+    const mode: LayerMode = {
       tensor,
-      batchNorm: (layer, x) => normaliseByRunningStatistics(tf, layer, tensor, x, EPSILON),
+      batchNorm({ name }, x) {
+        const parts = ['running_mean', 'running_var', 'bias', 'weight'].map((part) => tensor(`${name}.${part}`));
+        const [mean, variance, bias, weight] = parts as [Tensor1D, Tensor1D, Tensor1D, Tensor1D];
+        return tf.batchNorm4d(x, mean, variance, bias, weight, EPSILON);
+      },
       relu: (x) => tf.relu(x),
       releasesMaps: true,
     };
-    const logits = tf.tidy(() => forward(tf, this.#network, mode, this.#images(images, count)));
+    const logits = tf.tidy(() => this.#forward(mode, this.#images(images, count)));
     const data = await logits.data();
     logits.dispose();
     return data as Float32Array;
@@ -107,31 +99,38 @@ class TfjsTrainer implements Trainer {
     this.#sgd.close();
   }
 
-  #trainingMode(parameters: ReadonlyMap<string, Tensor>, statistics: Map<string, Normalised>): ForwardMode {
+  /** Runs the network's description; nothing is folded. @param x [count, height, width, channels] */
+  #forward(mode: LayerMode, x: Tensor4D): Tensor2D {
+    const tf = this.#tf;
+    const { stem, stages, classifier } = this.#network;
+    const layers = [...stem, ...stages.flatMap((stage) => [...stage.layers, ...stage.transition]), ...classifier.head];
+    const features = tf.mean<Tensor2D>(applyLayers(tf, layers, mode, x), [1, 2]);
+    const weight = mode.tensor(`${classifier.name}.weight`) as Tensor2D; // [classes, features]
+    return tf.add(tf.matMul(features, weight, false, true), mode.tensor(`${classifier.name}.bias`));
+  }
+
+  #trainingMode(parameters: ReadonlyMap<string, Tensor>, statistics: Map<string, Normalised>): LayerMode {
     const tensor = (name: string): Tensor => parameters.get(name)!;
     return {
       tensor,
       relu: (x) => this.#kernels.relu(x),
       releasesMaps: false,
       batchNorm: ({ name }, x) => {
-        const normalised = this.#kernels.batchNorm(
-          x,
-          tensor(`${name}.weight`) as Tensor1D,
-          tensor(`${name}.bias`) as Tensor1D,
-        );
+        const [gamma, beta] = [tensor(`${name}.weight`) as Tensor1D, tensor(`${name}.bias`) as Tensor1D];
+        const normalised = this.#kernels.batchNorm(x, gamma, beta);
         statistics.set(name, normalised);
         return normalised.y;
       },
     };
   }
 
-  /** (count, channels, height, width) -> (count, height, width, channels) */
+  /** [count, channels, height, width] to [count, height, width, channels] */
   #images(images: Float32Array, count: number): Tensor4D {
     const { channels, height, width } = this.#network.input;
     return this.#tf.transpose(this.#tf.tensor4d(images, [count, channels, height, width]), [0, 2, 3, 1]);
   }
 
-  /** One-hot targets, (count, classes), a share of each spread over all classes as PyTorch's cross-entropy does. */
+  /** One-hot targets [count, classes], smoothed as in PyTorch's cross-entropy. */
   #targets(labels: Int32Array): Tensor2D {
     const classes = this.#network.classifier.out;
     const spread = this.#labelSmoothing / classes;
@@ -168,7 +167,7 @@ function decayed(network: Network, { decayBatchNorm }: Recipe): Set<string> {
   );
 }
 
-/** PyTorch's tensors on the device: convolutions (out, in, height, width) as (height, width, in, out). */
+/** PyTorch's tensors on the device: convolutions [out, in, height, width] as [height, width, in, out]. */
 function upload(tf: TensorFlow, tensors: TensorMap): Map<string, Tensor> {
   const onDevice = ({ shape, data }: StoredTensor): Tensor => {
     const values = tf.tensor(data.slice(), [...shape], 'float32'); // a copy: TensorFlow.js may go on reading the array
@@ -198,7 +197,7 @@ function countCorrect(logits: Float32Array, labels: Int32Array): number {
   return correct;
 }
 
-/** Stochastic gradient descent with momentum and weight decay as `torch.optim.SGD` does it. */
+/** Stochastic gradient descent with momentum and weight decay, as in `torch.optim.SGD`. */
 class Sgd {
   readonly #tf: TensorFlow;
   readonly #nesterov: boolean;
