@@ -1,9 +1,8 @@
 import type { Dataset } from '../data/dataset.js';
 import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
-import { denseNet } from './densenet.js';
 import type { MapShape, Network } from './network.js';
-import { resNet } from './resnet.js';
+import { denseNet, resNet } from './resnet.js';
 
 /** Changes to an architecture that a name may contain: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
 interface Variant {
