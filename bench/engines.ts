@@ -15,8 +15,8 @@ import { fileURLToPath } from 'node:url';
 import { createEngine, listEngines } from '../src/engines/registry.js';
 import { InputError, messageOf } from '../src/errors.js';
 import { networkByName } from '../src/networks/catalogue.js';
-import { networkFlops } from '../src/networks/flops.js';
 import { lowerNetwork } from '../src/networks/lower.js';
+import { networkFlops } from '../src/networks/network.js';
 import { renderColumns } from '../src/report/columns.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Comparison } from '../src/batch/compare.js';
 import type { Predictions } from '../src/gated/predict.js';
-import type { NetworkFlops } from '../src/networks/flops.js';
+import type { NetworkFlops } from '../src/networks/network.js';
 import type { Claim } from '../src/report/findings.js';
 import type { PublishedRow, TableRow } from '../src/report/rows.js';
 import type { OriginalEvaluation } from '../src/run/evaluate.js';

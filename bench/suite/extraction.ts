@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { normalise } from '../../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
-import { networkFlops } from '../../src/networks/flops.js';
+import { networkFlops } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { featureGraph } from '../../src/onnx/network.js';

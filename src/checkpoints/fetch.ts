@@ -3,7 +3,7 @@ import { dirname, extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
-import { networkFlops } from '../networks/flops.js';
+import { networkFlops } from '../networks/network.js';
 import { type Progress, silent } from '../progress.js';
 import { asFileProblem, exists, hashFile, readTextIfThere, writeFileAtomic } from '../store/files.js';
 import { readInput } from '../store/input.js';

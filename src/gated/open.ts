@@ -2,7 +2,7 @@ import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { PlacedGate } from '../gates/contracts.js';
-import type { NetworkFlops } from '../networks/flops.js';
+import type { NetworkFlops } from '../networks/network.js';
 import type { GatedSource, LoadedMember } from '../onnx/loaded.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
 import { costsOfExits, type Exit, type Plan } from '../run/plan.js';

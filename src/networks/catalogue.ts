@@ -1,10 +1,10 @@
 import type { Dataset } from '../data/dataset.js';
 import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
+import { denseNet, resNet } from './families.js';
 import type { MapShape, Network } from './network.js';
-import { denseNet, resNet } from './resnet.js';
 
-/** Changes to an architecture that a name may contain: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
+/** Changes to an architecture in a name: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
 interface Variant {
   /** Factor on all channels of a ResNet (rounded, at least 1). */
   readonly width?: number;
@@ -19,7 +19,7 @@ interface Target {
   readonly dataset: string;
   readonly input: MapShape;
   readonly classes: number;
-  /** Images of CIFAR's size, on which the references leave out ImageNet's first convolution and pooling. */
+  /** Images of CIFAR's size: without ImageNet's first convolution and pooling. */
   readonly small: boolean;
 }
 
@@ -35,7 +35,7 @@ interface Architecture {
 const scaled = (widths: readonly number[], factor = 1): number[] =>
   widths.map((width) => Math.max(1, Math.round(width * factor)));
 
-/** kuangliu's ResNets on 32 x 32 images, torchvision's on ImageNet; the layers are the same but for the stem. */
+/** kuangliu's ResNets on 32 x 32 images, torchvision's on ImageNet; only the stems differ. */
 function resNetArchitecture(block: 'basic' | 'bottleneck', blocks: readonly number[]): Architecture {
   return {
     largeToo: true,
@@ -132,7 +132,7 @@ const isSmall = ({ input }: Dataset): boolean => input.height <= 64;
 
 const suits = ({ largeToo }: Architecture, dataset: Dataset): boolean => largeToo || isSmall(dataset);
 
-/** Every network by name, with a line on what it is. Variants (`-width0.25`, `-growth12`, `-blocks1.1.8.1`) come on top. */
+/** Every network, without its variants (`-width0.25`, `-growth12`, `-blocks1.1.8.1`). */
 export function listNetworks(): { readonly name: string; readonly description: string }[] {
   return Object.entries(architectures).flatMap(([name, architecture]) =>
     datasets.flatMap((dataset) =>
@@ -157,12 +157,8 @@ export function networkByName(name: string): Network {
         'see: dgate list networks',
     );
   }
-  const target = {
-    dataset: known.name,
-    input: known.input,
-    classes: known.classes.length,
-    small: isSmall(known),
-  };
+  const { input, classes } = known;
+  const target = { dataset, input, classes: classes.length, small: isSmall(known) };
   return architecture.build(name, target, parseVariant(name, rest, architecture));
 }
 
@@ -204,22 +200,18 @@ function isBlocks(value: string, stages: number): boolean {
   return counts.length === stages && counts.every((count) => /^\d{1,3}$/.test(count) && +count >= 1 && +count <= 200);
 }
 
-/**
- * Names similar to a misspelt one, by edit distance, ignoring case.
- *
- * @returns at most `most` names, nearest first, none with a third of its letters different
- */
-function nearestNames(name: string, names: readonly string[], most = 3): string[] {
+/** At most three names similar to a misspelt one, nearest first, with a third of their letters different at most. */
+function nearestNames(name: string, names: readonly string[]): string[] {
   const written = name.toLowerCase();
   return names
     .map((candidate) => ({ candidate, distance: editDistance(written, candidate.toLowerCase()) }))
     .filter(({ candidate, distance }) => distance <= candidate.length / 3)
     .sort((a, b) => a.distance - b.distance)
-    .slice(0, most)
+    .slice(0, 3)
     .map(({ candidate }) => candidate);
 }
 
-/** Letters to insert, delete or replace to turn one word into the other (Levenshtein 1965). */
+/** Levenshtein's edit distance (1965). */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {

@@ -1,10 +1,7 @@
 import type { Tensor, TensorMap } from '../tensor.js';
 import type { BatchNorm, Conv, Layer, Network, Pool, SubsamplePad } from './network.js';
 
-/**
- * A layer with its weights, ready to run: batch norm folded into the convolution before it, ReLU attached to the layer before
- * it. Every engine reads this form.
- */
+/** A layer with its weights, as engines read it: batch norm is folded into the convolution before it, ReLU attached. */
 export type Lowered =
   | {
       readonly op: 'conv';
@@ -17,7 +14,7 @@ export type Lowered =
       readonly padding: number;
       readonly relu: boolean;
     }
-  /** x * scale + shift per channel: a batch norm without a convolution before it. */
+  /** x * scale + shift for each channel: a batch norm that no convolution precedes. */
   | {
       readonly op: 'scale';
       readonly name: string;
@@ -49,11 +46,7 @@ export interface LoweredNetwork {
 /** Epsilon of batch norms: PyTorch's default, used by all reference networks. */
 export const EPSILON = 1e-5;
 
-/**
- * Joins a network's description with its weights.
- *
- * @param tensors the tensors of `networkTensors(network)` by name, shapes checked (`matchTensors`)
- */
+/** Joins a network with its weights. @param tensors those of `networkTensors(network)`, checked by `matchTensors` */
 export function lowerNetwork(network: Network, tensors: TensorMap): LoweredNetwork {
   const lower = (layers: readonly Layer[]): Lowered[] => lowerLayers(layers, tensors);
   return {
@@ -81,9 +74,10 @@ function lowerLayers(layers: readonly Layer[], tensors: TensorMap): Lowered[] {
       const previous = lowered.at(-1);
       if (previous !== undefined && 'relu' in previous) lowered[lowered.length - 1] = { ...previous, relu: true };
       else lowered.push(layer);
-    } else if (layer.op === 'conv' && next?.op === 'batchNorm') {
-      lowered.push(foldConv(layer, next, tensors));
-      index++;
+    } else if (layer.op === 'conv') {
+      const norm = next?.op === 'batchNorm' ? next : undefined;
+      lowered.push(lowerConv(layer, norm, tensors));
+      if (norm !== undefined) index++;
     } else {
       lowered.push(lowerLayer(layer, tensors));
     }
@@ -91,27 +85,26 @@ function lowerLayers(layers: readonly Layer[], tensors: TensorMap): Lowered[] {
   return lowered;
 }
 
-function lowerLayer(layer: Exclude<Layer, { op: 'relu' }>, tensors: TensorMap): Lowered {
+/** A convolution with the batch norm behind it. */
+function lowerConv({ name, out, stride, padding }: Conv, norm: BatchNorm | undefined, tensors: TensorMap): Lowered {
+  const weight = tensor(tensors, `${name}.weight`);
+  if (norm === undefined) {
+    const bias = { shape: [out], data: new Float32Array(out) };
+    return { op: 'conv', name, weight, bias, stride, padding, relu: false };
+  }
+  const { scale, shift: bias } = scaleAndShift(norm, tensors);
+  const scaled = { shape: weight.shape, data: scaledRows(weight.data, scale.data) };
+  return { op: 'conv', name, weight: scaled, bias, stride, padding, relu: false };
+}
+
+function lowerLayer(layer: Exclude<Layer, { op: 'relu' | 'conv' }>, tensors: TensorMap): Lowered {
   switch (layer.op) {
-    case 'conv':
-      return {
-        op: 'conv',
-        name: layer.name,
-        weight: tensor(tensors, `${layer.name}.weight`),
-        bias: { shape: [layer.out], data: new Float32Array(layer.out) },
-        stride: layer.stride,
-        padding: layer.padding,
-        relu: false,
-      };
     case 'batchNorm':
       return { op: 'scale', name: layer.name, ...scaleAndShift(layer, tensors), relu: false };
-    case 'residual':
-      return {
-        op: 'residual',
-        body: lowerLayers(layer.body, tensors),
-        shortcut: lowerLayers(layer.shortcut, tensors),
-        relu: false,
-      };
+    case 'residual': {
+      const [body, shortcut] = [lowerLayers(layer.body, tensors), lowerLayers(layer.shortcut, tensors)];
+      return { op: 'residual', body, shortcut, relu: false };
+    }
     case 'denseConcat':
       return { op: 'denseConcat', first: layer.first, body: lowerLayers(layer.body, tensors) };
     case 'maxPool':
@@ -129,21 +122,9 @@ function scaleAndShift(layer: BatchNorm, tensors: TensorMap): { scale: Tensor; s
   return { scale: { shape: [layer.channels], data: scale }, shift: { shape: [layer.channels], data: shift } };
 }
 
-/** A batch norm's parameters and statistics, a number for each channel. */
-interface NormNumbers {
-  readonly gamma: Float32Array;
-  readonly beta: Float32Array;
-  readonly mean: Float32Array;
-  readonly variance: Float32Array;
-}
-
-/**
- * A batch norm as x * scale + shift, computed in double precision.
- *
- * @param bias the bias of the layer before it
- */
+/** A batch norm as x * scale + shift, computed in double precision. @param bias of the layer before it */
 export function normScaleAndShift(
-  { gamma, beta, mean, variance }: NormNumbers,
+  { gamma, beta, mean, variance }: Readonly<Record<'gamma' | 'beta' | 'mean' | 'variance', Float32Array>>,
   epsilon: number,
   bias?: Float32Array,
 ): { scale: Float32Array; shift: Float32Array } {
@@ -157,7 +138,7 @@ export function normScaleAndShift(
   return { scale, shift };
 }
 
-/** Weights [out, ...] with the row of each output multiplied by its scale. */
+/** Weights [out, ...] times scale [out]. */
 export function scaledRows(weight: Float32Array, scale: Float32Array): Float32Array {
   const perRow = weight.length / scale.length;
   const scaled = new Float32Array(weight.length);
@@ -166,18 +147,4 @@ export function scaledRows(weight: Float32Array, scale: Float32Array): Float32Ar
     for (let i = row * perRow; i < (row + 1) * perRow; i++) scaled[i] = weight[i]! * factor;
   }
   return scaled;
-}
-
-function foldConv(layer: Conv, norm: BatchNorm, tensors: TensorMap): Lowered {
-  const { scale, shift } = scaleAndShift(norm, tensors);
-  const weight = tensor(tensors, `${layer.name}.weight`);
-  return {
-    op: 'conv',
-    name: layer.name,
-    weight: { shape: weight.shape, data: scaledRows(weight.data, scale.data) },
-    bias: shift,
-    stride: layer.stride,
-    padding: layer.padding,
-    relu: false,
-  };
 }

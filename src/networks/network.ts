@@ -1,10 +1,5 @@
 import { elementCount } from '../tensor.js';
 
-/**
- * A network described once, as data. Counting its FLOPs (`flops.ts`), naming its tensors (`networkTensors`) and running it
- * (`src/engines`) are readers of this one description.
- */
-
 /** Channels x height x width of one image or feature map (PyTorch's CHW). */
 export interface MapShape {
   readonly channels: number;
@@ -30,10 +25,6 @@ export interface BatchNorm {
   readonly channels: number;
 }
 
-export interface Relu {
-  readonly op: 'relu';
-}
-
 export interface Pool {
   readonly op: 'maxPool' | 'avgPool';
   readonly kernel: number;
@@ -48,10 +39,11 @@ export interface Residual {
   readonly shortcut: readonly Layer[];
 }
 
-/** Concatenates x and body(x) along the channels; implementations differ in which comes first. */
+/** Concatenates x and body(x) along the channels. */
 export interface DenseConcat {
   readonly op: 'denseConcat';
   readonly body: readonly Layer[];
+  /** What comes first: x, or body(x). */
   readonly first: 'input' | 'new';
 }
 
@@ -63,7 +55,7 @@ export interface SubsamplePad {
   readonly after: number;
 }
 
-export type Layer = Conv | BatchNorm | Relu | Pool | Residual | DenseConcat | SubsamplePad;
+export type Layer = Conv | BatchNorm | { readonly op: 'relu' } | Pool | Residual | DenseConcat | SubsamplePad;
 
 /** One main block. A d-gate sits at the end of `layers`, before the transition (paper, section 2.3). */
 export interface Stage {
@@ -81,6 +73,7 @@ export interface Classifier {
   readonly out: number;
 }
 
+/** A network as data, without weights. FLOPs, tensor names and the engines are derived from it. */
 export interface Network {
   /** `<architecture>-<dataset>`. */
   readonly name: string;
@@ -98,7 +91,7 @@ function outputSize(size: number, layer: { kernel: number; stride: number; paddi
 }
 
 /** Shape after a sequence of layers. @throws Error if a description is inconsistent (a defect of dgate) */
-export function shapeAfter(layers: readonly Layer[], input: MapShape): MapShape {
+function shapeAfter(layers: readonly Layer[], input: MapShape): MapShape {
   let shape = input;
   for (const layer of layers) shape = shapeAfterLayer(layer, shape);
   return shape;
@@ -108,11 +101,12 @@ function shapeAfterLayer(layer: Layer, input: MapShape): MapShape {
   const { channels, height, width } = input;
   switch (layer.op) {
     case 'conv':
-      if (layer.in !== channels)
-        throw new Error(`${layer.name}: ${layer.in} input channels declared, ${channels} come`);
+      if (layer.in !== channels) throw new Error(`${layer.name}: declared for ${layer.in} channels, gets ${channels}`);
       return { channels: layer.out, height: outputSize(height, layer), width: outputSize(width, layer) };
     case 'batchNorm':
-      if (layer.channels !== channels) throw new Error(`${layer.name}: ${layer.channels} channels, ${channels} come`);
+      if (layer.channels !== channels) {
+        throw new Error(`${layer.name}: declared for ${layer.channels} channels, gets ${channels}`);
+      }
       return input;
     case 'relu':
       return input;
@@ -147,7 +141,7 @@ export function stageShapes(network: Network): MapShape[] {
   });
 }
 
-export const relu: Relu = { op: 'relu' };
+export const relu: Layer = { op: 'relu' };
 
 /** A square convolution with the padding that keeps the size at stride 1. */
 export function conv(name: string, input: number, output: number, kernel: number, stride = 1): Conv {
@@ -158,8 +152,9 @@ export function batchNorm(name: string, channels: number): BatchNorm {
   return { op: 'batchNorm', name, channels };
 }
 
-/** A tensor of a network, with its name in the reference implementation's `state_dict()`. */
+/** A tensor of a network. */
 interface NetworkTensor {
+  /** As in the reference implementation's `state_dict()`. */
   readonly name: string;
   readonly shape: readonly number[];
   /** Number of elements. */
@@ -168,12 +163,9 @@ interface NetworkTensor {
   readonly trainable: boolean;
 }
 
-const expected = (name: string, shape: readonly number[], trainable = true): NetworkTensor => ({
-  name,
-  shape,
-  count: elementCount(shape),
-  trainable,
-});
+const expected = (name: string, shape: readonly number[], trainable = true): NetworkTensor => {
+  return { name, shape, count: elementCount(shape), trainable };
+};
 
 function* layerTensors(layers: readonly Layer[]): Generator<NetworkTensor> {
   for (const layer of layers) {
@@ -184,12 +176,9 @@ function* layerTensors(layers: readonly Layer[]): Generator<NetworkTensor> {
       yield expected(`${layer.name}.bias`, [layer.channels]);
       yield expected(`${layer.name}.running_mean`, [layer.channels], false);
       yield expected(`${layer.name}.running_var`, [layer.channels], false);
-    } else if (layer.op === 'residual') {
-      yield* layerTensors(layer.body);
-      yield* layerTensors(layer.shortcut);
-    } else if (layer.op === 'denseConcat') {
-      yield* layerTensors(layer.body);
     }
+    if ('body' in layer) yield* layerTensors(layer.body);
+    if ('shortcut' in layer) yield* layerTensors(layer.shortcut);
   }
 }
 
@@ -203,4 +192,72 @@ export function networkTensors(network: Network): NetworkTensor[] {
     expected(`${classifier.name}.weight`, [classifier.out, classifier.in]),
     expected(`${classifier.name}.bias`, [classifier.out]),
   ];
+}
+
+/** The cost of one stage for one image. FLOPs are 2 x multiply-accumulates of convolutions and linear layers. */
+export interface StageFlops extends MapShape {
+  readonly name: string;
+  /** FLOPs since the previous stage's end, with the stem or transition before this stage. */
+  readonly flops: number;
+  /** FLOPs from the image to this stage's end, gates not included. */
+  readonly cumulativeFlops: number;
+}
+
+export interface NetworkFlops {
+  readonly network: string;
+  readonly input: MapShape;
+  /** Trainable scalars: convolutions, batch-norm weight and bias, linear layers. */
+  readonly parameters: number;
+  /** Of the whole network. */
+  readonly flops: number;
+  readonly stages: readonly StageFlops[];
+}
+
+/** FLOPs of a sequence of layers on one image. */
+function layersFlops(layers: readonly Layer[], input: MapShape): number {
+  let shape = input;
+  let flops = 0;
+  for (const layer of layers) {
+    const output = shapeAfterLayer(layer, shape);
+    if (layer.op === 'conv') {
+      flops += 2 * layer.in * layer.out * layer.kernel ** 2 * output.height * output.width;
+    }
+    if ('body' in layer) flops += layersFlops(layer.body, shape);
+    if ('shortcut' in layer) flops += layersFlops(layer.shortcut, shape);
+    shape = output;
+  }
+  return flops;
+}
+
+/** FLOPs of a linear layer (a d-gate or the classifier) on one image. */
+export function linearFlops(inputs: number, outputs: number): number {
+  return 2 * inputs * outputs;
+}
+
+/** Exact FLOPs of a network, as the paper counts them (section 3.4: ResNet-101 5.02 G, DenseNet-201 2.72 G on CIFAR-10). */
+export function networkFlops(network: Network): NetworkFlops {
+  let shape = network.input;
+  let total = 0;
+  const spend = (layers: readonly Layer[]): void => {
+    total += layersFlops(layers, shape);
+    shape = shapeAfter(layers, shape);
+  };
+  spend(network.stem);
+  let previous = 0;
+  const shapes = stageShapes(network);
+  const stages = network.stages.map((stage, index): StageFlops => {
+    spend(stage.layers);
+    const entry = { name: stage.name, ...shapes[index]!, flops: total - previous, cumulativeFlops: total };
+    previous = total;
+    spend(stage.transition);
+    return entry;
+  });
+  spend(network.classifier.head);
+  return {
+    network: network.name,
+    input: network.input,
+    parameters: networkTensors(network).reduce((sum, tensor) => sum + (tensor.trainable ? tensor.count : 0), 0),
+    flops: total + linearFlops(network.classifier.in, network.classifier.out),
+    stages,
+  };
 }

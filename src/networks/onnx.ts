@@ -1,6 +1,5 @@
 import { InputError } from '../errors.js';
-import { type NetworkFlops, networkFlops } from './flops.js';
-import { type MapShape, type Network, stageShapes } from './network.js';
+import { type MapShape, type Network, type NetworkFlops, networkFlops, stageShapes } from './network.js';
 
 /** A tensor of a user's network that a gate can read. */
 export interface OnnxStage extends MapShape {
@@ -12,20 +11,20 @@ export interface OnnxStage extends MapShape {
    * [channels].
    */
   readonly layout: 'maps-first' | 'maps-last' | 'tokens-first' | 'tokens-last' | 'row';
-  /** The tensor's axis of the images, where that is not the first. */
+  /** The axis of the images, where that is not the first. */
   readonly images?: number;
   /** FLOPs from the image to here. */
   readonly cumulativeFlops: number;
 }
 
-/** A user's network, read from ONNX: the counterpart of `Network` for built-in networks. */
+/** A user's network, read from ONNX; built-in ones are a `Network`. */
 export interface OnnxNetwork {
   readonly format: 'onnx';
   /** The file's name without `.onnx`. */
   readonly name: string;
   readonly dataset: string;
   readonly input: MapShape;
-  /** Name of the value with a number for each class. */
+  /** Name of the logits. */
   readonly logits: string;
   readonly classes: number;
   readonly parameters: number;
@@ -44,7 +43,7 @@ export function classCount(network: AnyNetwork): number {
   return isOnnx(network) ? network.classes : network.classifier.out;
 }
 
-/** Shapes at each possible place of a gate: the ends of all stages but the last, or the tensors chosen in a file. */
+/** Shapes at the possible places of gates: the ends of all stages but the last, or the chosen tensors of a file. */
 function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly layout?: OnnxStage['layout'] })[] {
   return isOnnx(network) ? network.stages : stageShapes(network).slice(0, -1);
 }
@@ -59,7 +58,7 @@ export function flopsOf(network: AnyNetwork): NetworkFlops {
   return { network: name, input, parameters, flops, stages };
 }
 
-/** A built-in network. @throws InputError for an ONNX file, with the engines that run it */
+/** Narrows to a built-in network. @throws InputError for an ONNX file, with the engines that run it */
 export function described<T extends { readonly network: AnyNetwork }>(
   loaded: T,
   engine: string,
@@ -73,16 +72,15 @@ export function described<T extends { readonly network: AnyNetwork }>(
 }
 
 /**
- * How a stage's feature map becomes a gate's features: `gap`, the average of each channel, or `grid`, the averages of
- * `size` x `size` equal cells of each channel (features ordered channel, row, column). Of tokens, `gap` is their mean
- * and `class-token` the first one.
+ * How a stage's map becomes a gate's features. `gap`: the average of each channel. `grid`: the averages of `size` x `size`
+ * equal cells of each channel, ordered channel, row, column. `class-token`: the first of the tokens.
  */
 export type Pooling =
   | { readonly kind: 'gap' }
   | { readonly kind: 'grid'; readonly size: number }
   | { readonly kind: 'class-token' };
 
-/** A place for a d-gate: the end of a stage, counted from 1 as in the paper, and how its features are pooled. */
+/** A place for a d-gate: the end of a stage, counted from 1 as in the paper. */
 export interface GatePlace {
   readonly stage: number;
   readonly pooling: Pooling;
@@ -99,11 +97,7 @@ export function gateFeatureCounts(network: AnyNetwork, places: readonly GatePlac
   return places.map((place) => featureCount(shapes[place.stage - 1]!, place.pooling));
 }
 
-/**
- * Checks the places of gates.
- *
- * @throws InputError naming every invalid place, and the valid ones
- */
+/** @throws InputError naming every invalid place, and the valid ones */
 export function checkPlaces(network: AnyNetwork, places: readonly GatePlace[]): void {
   const shapes = gateShapes(network);
   const last = shapes.length;

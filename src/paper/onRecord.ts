@@ -5,7 +5,7 @@ import { networkLabel } from '../experiment/network.js';
 import { resolveExperiment } from '../experiment/resolve.js';
 import type { PresetName } from '../experiment/rules.js';
 import { networkByName } from '../networks/catalogue.js';
-import { networkFlops } from '../networks/flops.js';
+import { networkFlops } from '../networks/network.js';
 import type { ClaimOnRecord } from '../report/claims.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
 import { openJudge } from './claims.js';

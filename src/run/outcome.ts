@@ -1,6 +1,6 @@
 import type { ImageSource } from '../data/dataset.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { NetworkFlops } from '../networks/flops.js';
+import type { NetworkFlops } from '../networks/network.js';
 import type { Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';

@@ -5,7 +5,7 @@ import { InputError } from '../errors.js';
 import { isCascade, isScores } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
-import { linearFlops, type NetworkFlops } from '../networks/flops.js';
+import { linearFlops, type NetworkFlops } from '../networks/network.js';
 import {
   type AnyNetwork,
   checkPlaces,

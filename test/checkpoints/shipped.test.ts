@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { knownCheckpoints } from '../../src/checkpoints/known.js';
 import { datasetNamed } from '../../src/data/registry.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkFlops } from '../../src/networks/flops.js';
+import { networkFlops } from '../../src/networks/network.js';
 import { silent } from '../../src/progress.js';
 import { obtainCheckpoint, openNetwork } from '../../src/run/source.js';
 import { refusal } from './helpers.js';

@@ -8,8 +8,8 @@ import { readCheckpoint } from '../../src/checkpoints/load.js';
 import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
 import type { ImageSet } from '../../src/data/dataset.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkFlops } from '../../src/networks/flops.js';
-import { networkTensors } from '../../src/networks/network.js';
+import { networkFlops, networkTensors } from '../../src/networks/network.js';
+
 import { makePlace, type Place, runCli } from '../cli/cli.js';
 import { generatedDataset } from '../run/generatedDataset.js';
 

@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { listNetworks, networkByName } from '../../src/networks/catalogue.js';
-import { linearFlops, networkFlops } from '../../src/networks/flops.js';
-import { type Layer, type Network, networkTensors, stageShapes } from '../../src/networks/network.js';
+import {
+  type Layer,
+  linearFlops,
+  type Network,
+  networkFlops,
+  networkTensors,
+  stageShapes,
+} from '../../src/networks/network.js';
 
 /**
  * What PyTorch says of every network: trainable scalars; FLOPs, as 2 x multiply-accumulates counted by a forward hook on

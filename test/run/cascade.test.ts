@@ -4,7 +4,7 @@ import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import { networkFlops } from '../../src/networks/flops.js';
+import { networkFlops } from '../../src/networks/network.js';
 import { paperExperiments } from '../../src/paper/index.js';
 import { openBasis, runIdentity } from '../../src/run/identity.js';
 import { plan } from '../../src/run/plan.js';

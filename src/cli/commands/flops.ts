@@ -14,7 +14,7 @@ export const flopsCommand = defineCommand({
       .example('$0 flops densenet201-growth12-cifar10', 'a narrower variant'),
   run: async ({ network, json }) => {
     const { networkByName } = await import('../../networks/catalogue.js');
-    const { networkFlops } = await import('../../networks/flops.js');
+    const { networkFlops } = await import('../../networks/network.js');
     const flops = networkFlops(networkByName(network));
     if (json) return printJson(flops);
     const { renderColumns } = await import('../../report/columns.js');

@@ -2,9 +2,9 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { networkByName } from '../../networks/catalogue.js';
-import { networkFlops } from '../../networks/flops.js';
 import { type LoweredNetwork, lowerNetwork } from '../../networks/lower.js';
-import { type Network, networkTensors } from '../../networks/network.js';
+import { type Network, networkFlops, networkTensors } from '../../networks/network.js';
+
 import { Random } from '../../random.js';
 import type { Tensor } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/machine.js';
