@@ -24,7 +24,7 @@ const openers = [
   'src/store/input.ts',
   'src/store/processes.ts',
   'src/store/supervised.ts',
-  'src/timing/machine.ts',
+  'src/timing/record.ts',
 ];
 
 describe('the structure of the sources', () => {
@@ -62,7 +62,7 @@ describe('the structure of the sources', () => {
       /\b(?:l?stat|readdir|read(?:File|Regular|Text|Input|Json))\((?:[^()]|\([^()]*\))*\)\s*\.catch\(\(\) =>/;
     const found = sources.filter(({ text }) => looks.test(text)).map(({ path }) => path);
     // A process whose start cannot be read counts as an old one; writing reports other problems; a system may not say what its machine is like.
-    expect(found).to.deep.equal(['src/store/input.ts', 'src/store/store.ts', 'src/timing/machine.ts']);
+    expect(found).to.deep.equal(['src/store/input.ts', 'src/store/store.ts', 'src/timing/record.ts']);
     expect(looks.test("(await stat(join(a, 'b')).catch(() => undefined))")).to.equal(true);
   });
 

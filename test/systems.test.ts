@@ -20,7 +20,7 @@ const assumptions: Readonly<Record<string, string>> = {
   'src/experiment/load.ts': 'without /proc a limit on memory is not named in a message',
   'src/store/processes.ts': "without /proc a machine is its host's name, and a process its number alone",
   'src/store/supervised.ts': 'SIGKILL ends a process on Windows too',
-  'src/timing/machine.ts': 'without /sys the governor of the processor is not recorded',
+  'src/timing/record.ts': 'without /sys the governor of the processor is not recorded',
 };
 
 const SIGNS =

@@ -1,5 +1,5 @@
 import { packageVersion } from '../../src/engines/onnxruntime/engine.js';
-import { describeMachine } from '../../src/timing/machine.js';
+import { describeMachine } from '../../src/timing/record.js';
 import { type Conditions, saveRatios } from './csv.js';
 import { peerNames, peerVersions, python } from './peers.js';
 import { benchmarkNames } from './suite.js';

@@ -5,7 +5,7 @@ import { selectImages } from '../data/images.js';
 import type { GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import { Random } from '../random.js';
 import type { Entry } from '../store/store.js';
-import type { EngineDescription } from '../timing/machine.js';
+import type { EngineDescription } from '../timing/record.js';
 import { type CheckedShard, streamedData } from './feature-stream.js';
 
 /** Names of the arrays in a shard. */

@@ -4,8 +4,8 @@ import type { NetworkFlops } from '../networks/network.js';
 import type { Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
-import type { EngineDescription } from '../timing/machine.js';
-import type { TimingRecord } from '../timing/record.js';
+import type { EngineDescription, TimingRecord } from '../timing/record.js';
+
 import type { Judge } from './analyses.js';
 import type { LazyEngine } from './context.js';
 import type { Part, Row } from './search.js';

@@ -5,7 +5,7 @@ import type { NetworkOutputs } from '../onnx/loaded.js';
 import { assertSpace, canonicalJson } from '../store/files.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import type { Entry } from '../store/store.js';
-import type { EngineDescription } from '../timing/machine.js';
+import type { EngineDescription } from '../timing/record.js';
 import { type ImageRange, type NetworkBatch, runBatches } from './batches.js';
 import type { LazyEngine, RunContext } from './context.js';
 import { shardArrays, shardEngine } from './features.js';

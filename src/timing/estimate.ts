@@ -1,41 +1,37 @@
 import { Random } from '../random.js';
 import { type Interval, mean, median, nearestRank, percentileInterval } from '../statistics/samples.js';
-import type { Surroundings } from './machine.js';
+import type { Surroundings } from './record.js';
 
-/** One pair of runs on the same images, one after the other. */
+/** One run of each network on the same images. */
 export interface PairTimes {
   readonly originalMs: number;
   readonly gatedMs: number;
   /** FLOPs of the gated network on these images / the original's. */
   readonly flopsShare: number;
-  /** Turn of the pair: the pairs of a turn are measured together and are consecutive. */
+  /** Pairs of one turn are measured together, consecutively. */
   readonly turn: number;
 }
 
 /** Speed-up and efficiency of a gated network, estimated from pairs. */
 export interface Estimate {
-  /** 1 - t/t0, the paper's Speed-up; t and t0 are totals over the pairs. */
+  /** The paper's Speed-up, 1 - t/t0 with the totals over the pairs. */
   readonly speedUp: number;
   readonly speedUpInterval: Interval;
   /** 1 - F/F0 on the timed images. */
   readonly flopsReduction: number;
-  /** Share of the FLOPs reduction that becomes speed-up, (1 - t/t0) / (1 - F/F0); null if no FLOPs are saved. */
+  /** (1 - t/t0) / (1 - F/F0); null if no FLOPs are saved. */
   readonly efficiency: number | null;
   readonly efficiencyInterval: Interval | null;
 }
 
 const RESAMPLES = 2000;
-/**
- * Most blocks to resample: a block is a turn, or several consecutive turns of a longer run. Neighbouring times are
- * correlated; resampling single pairs would make the interval too narrow.
- */
+/** Most blocks to resample; a block is one turn, or several consecutive ones. */
 const BLOCKS = 500;
 
 /**
- * Speed-up and efficiency with 95 % intervals by a paired block bootstrap: whole turns are drawn with replacement, so
- * that disturbances of both runs of a pair, and the timed images, stay together.
+ * Speed-up and efficiency with 95 % intervals by a paired block bootstrap: whole turns are drawn with replacement, because
+ * neighbouring times are correlated.
  *
- * @param seed the same seed gives the same interval
  * @throws RangeError without pairs
  */
 export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
@@ -45,18 +41,16 @@ export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
   const random = new Random(seed, 'timing');
   const resampled = Array.from({ length: RESAMPLES }, () => ratios(blocks, () => random.below(blocks.count)));
   const efficiencies = resampled.map(({ efficiency }) => efficiency).filter((value) => value !== null);
+  const speedUps = resampled.map(({ speedUp }) => speedUp);
   return {
     ...whole,
-    speedUpInterval: percentileInterval(
-      resampled.map(({ speedUp }) => speedUp),
-      0.95,
-    ),
-    // An interval would mean nothing if some resamples save no FLOPs.
+    speedUpInterval: percentileInterval(speedUps, 0.95),
+    // Meaningless if some resamples save no FLOPs.
     efficiencyInterval: efficiencies.length === RESAMPLES ? percentileInterval(efficiencies, 0.95) : null,
   };
 }
 
-/** Sums over the pairs of each block: t0, t, F/F0 and the number of pairs. */
+/** Sums over the pairs of each block. */
 interface Blocks {
   readonly count: number;
   readonly originalMs: Float64Array;
@@ -80,17 +74,14 @@ function blocksOf(pairs: readonly PairTimes[]): Blocks {
   return blocks;
 }
 
-/** Speed-up, FLOPs reduction and efficiency by the totals of all pairs. */
+/** Speed-up, FLOPs reduction and efficiency over all pairs. */
 export function totalsOf(pairs: readonly PairTimes[]) {
   const sum = (of: (pair: PairTimes) => number): number => pairs.reduce((total, pair) => total + of(pair), 0);
-  return ratiosOf(
-    sum((pair) => pair.originalMs),
-    sum((pair) => pair.gatedMs),
-    sum((pair) => pair.flopsShare) / pairs.length,
-  );
+  const [originalMs, gatedMs] = [sum((pair) => pair.originalMs), sum((pair) => pair.gatedMs)];
+  return ratiosOf(originalMs, gatedMs, sum((pair) => pair.flopsShare) / pairs.length);
 }
 
-/** Speed-up, FLOPs reduction and efficiency of `blocks.count` blocks, chosen by `draw`. */
+/** The same over as many blocks, drawn by `draw`. */
 function ratios(blocks: Blocks, draw: (turn: number) => number) {
   let [originalMs, gatedMs, flopsShare, pairs] = [0, 0, 0, 0];
   for (let turn = 0; turn < blocks.count; turn++) {
@@ -110,7 +101,7 @@ function ratiosOf(originalMs: number, gatedMs: number, flopsShare: number) {
   return { speedUp, flopsReduction, efficiency: flopsReduction > 0 ? speedUp / flopsReduction : null };
 }
 
-/** Summary of a list of times, in milliseconds. */
+/** Summary of times, in milliseconds. */
 export interface TimeSummary {
   readonly mean: number;
   readonly median: number;
@@ -126,46 +117,38 @@ export function summarise(values: readonly number[]): TimeSummary {
   return { mean: mean(values), median: median(values), p90: nearestRank(sorted, 0.9), least: sorted[0]! };
 }
 
-/** Bounds of a trustworthy measurement; one outside them, or NaN, causes a warning. */
+/** A value above its bound, or NaN, causes a warning. */
 const noiseBounds = {
   /** Width of the 95 % interval of t/t0. */
   intervalWidth: 0.06,
-  /** 90th percentile over median of the original network, whose work is the same every time. */
+  /** 90th percentile over median of the original network. */
   spread: 1.25,
-  /** Difference of the original network's medians in the two halves of the run, as a share. */
+  /** Relative difference of the original network's medians in the two halves. */
   drift: 0.1,
-  /** Difference of t/t0 between the two halves that is ignored. */
+  /** Difference of t/t0 between the two halves. */
   halves: 0.02,
-  /** Share of the processors that other programs kept busy during the timing. */
+  /** Share of the processors that other programs kept busy. */
   others: 0.1,
-  /** Load over the number of cores: the networks keep all cores busy, so slightly more than 1 is expected. */
+  /** Load per core; the networks themselves cause about 1. */
   load: 1.25,
 };
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-/** Whether the speed-up is known well enough, all repeats together: a line if not. */
+/** A warning if the speed-up of all repeats together is known too roughly. */
 export function widthWarnings({ speedUpInterval: { low, high } }: Estimate): string[] {
   if (high - low <= noiseBounds.intervalWidth) return [];
   const known = `${(1 - high).toFixed(3)} and ${(1 - low).toFixed(3)}`;
   return [`t/t0 is only known between ${known}: time more images or repeats`];
 }
 
-/**
- * Reasons not to trust the times of one process, one line each; none if the machine was quiet enough.
- *
- * @param pairs in the order of measurement
- */
+/** Reasons not to trust the times of one process, one line each. @param pairs in the order of measurement */
 export function noiseWarnings(pairs: readonly PairTimes[], seed: number): string[] {
-  const warnings: string[] = [];
   const { p90, median: usual } = summarise(pairs.map(({ originalMs }) => originalMs));
-  if (!(p90 / usual <= noiseBounds.spread)) {
-    warnings.push(
-      `the machine is noisy: the original network does the same work every time, yet its 90th percentile ` +
-        `(${p90.toPrecision(3)} ms) is ${(p90 / usual).toFixed(2)} times its median (${usual.toPrecision(3)} ms)`,
-    );
-  }
-  return [...warnings, ...halvesWarnings(pairs, seed)];
+  const noisy =
+    `the machine is noisy: the original network does the same work every time, yet its 90th percentile ` +
+    `(${p90.toPrecision(3)} ms) is ${(p90 / usual).toFixed(2)} times its median (${usual.toPrecision(3)} ms)`;
+  return [...(p90 / usual <= noiseBounds.spread ? [] : [noisy]), ...halvesWarnings(pairs, seed)];
 }
 
 function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {

@@ -1,22 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { median } from '../statistics/samples.js';
 
-/** Milliseconds since some fixed moment; never decreases. Tests inject a fake. */
+/** Milliseconds since a fixed moment; never decreases. Tests inject a fake. */
 export type Clock = () => number;
 
 const origin = process.hrtime.bigint();
 
-/**
- * The machine's monotonic clock, read in nanoseconds and returned in milliseconds; unaffected by changes of the time of
- * day.
- */
 export const monotonicClock: Clock = () => Number(process.hrtime.bigint() - origin) / 1e6;
 
-/** Times some work. Its promise must resolve only when the work has ended, on the device too. */
-export async function timed<T>(
-  clock: Clock,
-  work: () => Promise<T>,
-): Promise<{ readonly ms: number; readonly result: T }> {
+/** Times work, whose promise must resolve when the device has finished. */
+export async function timed<T>(clock: Clock, work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const start = clock();
   const result = await work();
   return { ms: clock() - start, result };
@@ -24,11 +17,10 @@ export async function timed<T>(
 
 /** When a warm-up ends. */
 interface WarmUpBounds {
-  /** Runs whose median is compared with that of the previous window; fewer if two windows do not fit into `maxMs`. */
+  /** Runs of a window; fewer if two windows do not fit into `maxMs`, but at least `leastWindow`. */
   readonly window: number;
-  /** Fewest runs of a window, for long runs. */
   readonly leastWindow: number;
-  /** Times are stable if the medians of two windows differ by at most this share. */
+  /** Times are stable if the medians of two consecutive windows differ by at most this share. */
   readonly tolerance: number;
   readonly maxRuns: number;
   readonly maxMs: number;
@@ -40,16 +32,15 @@ export interface WarmUp {
   /** Fewest runs of any work. */
   readonly runs: number;
   readonly ms: number;
-  /** Whether the times were stable at the end; if not, a bound ended the warm-up. */
+  /** Whether the times were stable; if not, a bound ended the warm-up. */
   readonly stable: boolean;
   /** Median of each work's last runs. */
   readonly medianMs: readonly number[];
 }
 
 /**
- * Runs every work, a window of runs of each in turn, until all times are stable or a bound is reached; each runs at
- * least once. A first run may open a session and compile: its time beyond the second run's does not count towards
- * `maxMs`, and the second run of the first work decides the length of a window.
+ * Runs windows of each work in turn, at least once each, until all times are stable or a bound is reached. A first run may
+ * open a session and compile, which does not count towards `maxMs`; the second run of the first work sets the window.
  */
 export async function warmUp(
   clock: Clock,
@@ -80,7 +71,7 @@ export async function warmUp(
   return { runs, ms: clock() - start, stable, medianMs: times.map((list) => latest(list)) };
 }
 
-/** Runs of a window, so that two windows of each work fit into `maxMs`; within the bounds. */
+/** Runs of a window: two windows of each work fit into `maxMs`, within the bounds. */
 function windowOf(ms: number, works: number, { window, leastWindow, maxMs }: WarmUpBounds): number {
   return Math.max(Math.min(leastWindow, window), Math.min(window, Math.floor(maxMs / (2 * works * ms))));
 }
@@ -95,20 +86,16 @@ export interface TimedBatch {
   readonly thresholds: readonly number[];
 }
 
-/** The two networks that are compared on one engine. */
+/** The two networks to compare. */
 export interface TimedNetworks<Result> {
   readonly original: (batch: TimedBatch) => Promise<unknown>;
   readonly gated: (batch: TimedBatch) => Promise<Result>;
-  /** Waits until the worker threads of the other network are idle. */
+  /** Waits until the other network's worker threads are idle. */
   readonly rest: () => Promise<void>;
 }
 
-/** Worker threads of some engines spin for a while after a run and slow down other threads. */
-const REST_MS = 2;
-
-export const threadsSleep = async (): Promise<void> => {
-  await delay(REST_MS);
-};
+/** Waits until worker threads, which spin after a run, sleep. */
+export const threadsSleep = (): Promise<void> => delay(2);
 
 /** One measured pair. */
 interface MeasuredPair<Result> {
@@ -121,7 +108,7 @@ interface MeasuredPair<Result> {
   readonly result: Result;
 }
 
-/** Totals of the pairs measured so far; a rule decides whether they are enough. */
+/** Totals of the pairs measured so far. */
 export interface TimingProgress {
   readonly pairs: number;
   readonly images: number;
@@ -135,30 +122,23 @@ const MOST_BATCHES_A_TURN = 64;
 /** Fewest turns of each network: pairs of one turn are correlated. */
 const LEAST_TURNS = 20;
 
-/**
- * Batches that a network runs consecutively in a turn, before the other network runs the same ones.
- *
- * @param originalMs time of a batch
- * @param pairs number of pairs to measure
- */
+/** Batches in a turn. @param originalMs time of a batch @param pairs number of pairs to measure */
 export function batchesPerTurn(originalMs: number, pairs: number): number {
   const most = Math.min(MOST_BATCHES_A_TURN, Math.floor(pairs / LEAST_TURNS));
   return Math.max(1, Math.min(most, Math.round(TURN_MS / originalMs)));
 }
 
 /**
- * Times the original and the gated network on the same images in turn: one runs the batches of a turn, each timed
- * separately, then the other runs the same ones; which of the two starts alternates. A pair holds the two times of a
- * batch. Images are prepared between the turns and not timed.
+ * Times the original and the gated network on the same images. In each turn one network runs the turn's batches, each timed
+ * separately, then the other runs the same ones; the order alternates. Images are prepared between the turns.
  *
- * The measured time is that of a network that has the machine to itself and runs continuously. Therefore each turn
- * waits until the worker threads of the other network are idle, and starts with an untimed run on the first two images
- * of a batch (a single image may take another path through the engine, with threads that would interfere). A turn of a
- * small network has many batches, because the first run after a pause can take twice as long as the next ones.
+ * A network should have the machine to itself and run continuously. Each turn therefore waits until the other network's
+ * worker threads are idle, and begins with an untimed run, because the first run after a pause can take twice as long. That
+ * run has two images: a single one may take another path through the engine, with other threads.
  *
- * @param batches at least as many as needed; only those needed are read
- * @param perTurn batches per turn
- * @param isEnough called after every measured pair
+ * @param batches at least as many as needed; read on demand
+ * @param perTurn batches in a turn
+ * @param isEnough called after each measured pair
  * @returns pairs in the order of measurement
  * @throws Error if there are too few batches
  */
@@ -172,7 +152,7 @@ export async function* measurePairs<Result>(
   let soFar: TimingProgress = { pairs: 0, images: 0, originalMs: 0, gatedMs: 0 };
   let turn = 0;
   for await (const several of inGroups(batches, perTurn)) {
-    const measure = async <T>(network: (batch: TimedBatch) => Promise<T>): Promise<{ ms: number; result: T }[]> => {
+    const measure = async <T>(network: (batch: TimedBatch) => Promise<T>) => {
       await rest();
       await network(firstImages(several[0]!));
       const found: { ms: number; result: T }[] = [];
@@ -220,7 +200,7 @@ export type RuleName = (typeof ruleNames)[number];
 
 /** A stopping rule: how long a row is timed. */
 export interface Rule {
-  /** The choice and its reason, for the console and the record. */
+  /** The choice and its reason. */
   readonly description: string;
   /** Fewest pairs. */
   readonly leastPairs: number;
@@ -235,8 +215,7 @@ const ROW_MS = 15_000;
 const leastPairs = (batch: number): number => (batch === 1 ? 400 : 60);
 
 /**
- * As many pairs as fit into about 15 s, at most every image once, but at least 400 pairs (batch 1) or 60; if there are
- * fewer images, they are repeated.
+ * As many pairs as fit into about 15 s, each image at most once, but at least 400 pairs (batch 1) or 60.
  *
  * @param pairMs expected time of a pair
  * @param available pairs of distinct images
@@ -258,9 +237,9 @@ export function exactly(pairs: number, description = `${pairs.toLocaleString('en
 }
 
 /**
- * The shortest valid run of MLPerf Inference (mlcommons/inference, mlperf.conf): single-stream, one image per query, at
- * least 1,024 queries and 600 s, judged by the 90th percentile of the latency; offline, at least 24,576 images and 600
- * s, judged by images per second. Each of the two networks must reach both. Images come in their order, not at random.
+ * The shortest valid run of MLPerf Inference (mlcommons/inference, mlperf.conf). Single-stream: 1,024 queries of one image,
+ * judged by the 90th percentile of the latency. Offline: 24,576 images, judged by images per second. Each of the two
+ * networks also runs for 600 s. Images come in their order, not at random as in MLPerf.
  */
 export function mlperf(batch: number): Rule {
   const leastImages = batch === 1 ? 1024 : 24_576;

@@ -1,10 +1,13 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
+import { promisify } from 'node:util';
 import { studentQuantile } from '../statistics/intervals.js';
 import { type Interval, mean, variance } from '../statistics/samples.js';
 import { type Estimate, type PairTimes, summarise, type TimeSummary, totalsOf, widthWarnings } from './estimate.js';
-import type { EngineDescription, MachineDescription, Surroundings } from './machine.js';
 import type { RuleName } from './pairs.js';
 
-/** Version of the format below; files of other versions are not read. */
+/** Files of other versions are not read. */
 export const RECORD_VERSION = 4;
 
 /** The results of `dgate time`: `timing.json`. Times are milliseconds per run; a run is a batch of images. */
@@ -67,7 +70,7 @@ export interface RowTiming extends Estimate {
   readonly warnings: readonly string[];
 }
 
-/** Agreement of class and exit with the cached evaluation, which the table is computed from. */
+/** Agreement of class and exit with the cached evaluation. */
 export interface Agreement {
   /** Different images compared. */
   readonly images: number;
@@ -84,11 +87,10 @@ export interface RepeatedRow {
 }
 
 /**
- * Speed-up and efficiency over several processes. The interval has two parts, added in quadrature: the mean of the
- * processes' own intervals (timed images, noise within a process), and the variation between processes with Student's t
- * (what a process has throughout: where its memory lies, the pace of the machine).
+ * Speed-up and efficiency over several processes. The interval adds in quadrature the mean of the processes' own intervals
+ * and the variation between processes by Student's t (where their memory lies, the pace of the machine).
  *
- * @param runs one for each process; a single one keeps its interval, which then lacks the variation between processes
+ * @param runs one for each process; a single one keeps its interval, without variation between processes
  */
 export function poolEstimates(runs: readonly { readonly estimate: Estimate; readonly pairs: readonly PairTimes[] }[]) {
   const estimates = runs.map(({ estimate }) => estimate);
@@ -119,15 +121,13 @@ function pooledInterval(middle: number, found: readonly (readonly [value: number
   return { low: middle - Math.hypot(between, below), high: middle + Math.hypot(between, above) };
 }
 
-/** A row of all processes. */
+/** A row over all processes. */
 export function poolRows(runs: readonly RepeatedRow[]): RowTiming {
   const rows = runs.map(({ timing }) => timing);
   const pairs = runs.flatMap((run) => run.pairs);
   const estimate = poolEstimates(runs.map((run) => ({ estimate: run.timing, pairs: run.pairs })));
-  const [originalMs, gatedMs] = [
-    summarise(pairs.map((pair) => pair.originalMs)),
-    summarise(pairs.map((pair) => pair.gatedMs)),
-  ];
+  const originalMs = summarise(pairs.map((pair) => pair.originalMs));
+  const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
   const last = rows.at(-1)!;
   const batch = last.images / last.pairs;
   const worst = (of: (agreement: Agreement) => number): number => Math.max(...rows.map((row) => of(row.agreement)));
@@ -151,11 +151,7 @@ export function poolRows(runs: readonly RepeatedRow[]): RowTiming {
   };
 }
 
-/**
- * The record of all processes: the worst of what each says of its surroundings.
- *
- * @param pairsOf pairs of a row of a process
- */
+/** The record over all processes, with the busiest surroundings of any. @param pairsOf pairs of a process's row */
 export function poolRecords(
   records: readonly TimingRecord[],
   pairsOf: (repeat: number, batch: number, row: number) => readonly PairTimes[],
@@ -178,6 +174,107 @@ export function poolRecords(
   return { ...last, repeats: records.length, batches, verified };
 }
 
-/** The warnings of each process, with its number where there are several. */
+/** The warnings of all processes, numbered if there are several. */
 const ofRepeats = (all: readonly (readonly string[])[]): string[] =>
   all.flatMap((warnings, i) => warnings.map((text) => (all.length === 1 ? text : `repeat ${i + 1}: ${text}`)));
+
+/** An engine in a run record. */
+export interface EngineDescription {
+  readonly id: string;
+  readonly device: string;
+  /** Most CPU threads that it uses. */
+  readonly threads: number;
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** The machine of a timing; null for what cannot be read. */
+export interface MachineDescription {
+  readonly system: string;
+  readonly node: string;
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryBytes: number;
+  /** Lowest and highest clock of the cores at present. */
+  readonly clockMhz: readonly [number, number] | null;
+  /** Linux: the frequency governor (`performance`, `powersave`, ...). */
+  readonly governor: string | null;
+  /** NVIDIA GPUs: name, driver, current and highest clock of the multiprocessors, power limit. */
+  readonly gpus: readonly string[];
+}
+
+export async function describeMachine(): Promise<MachineDescription> {
+  const clocks = cpus().map(({ speed }) => speed);
+  const known = clocks.some((speed) => speed > 0);
+  return {
+    system: `${type()} ${release()}`,
+    node: process.versions.node,
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    clockMhz: known ? [Math.min(...clocks), Math.max(...clocks)] : null,
+    governor: await governor(),
+    gpus: await nvidiaGpus(),
+  };
+}
+
+async function governor(): Promise<string | null> {
+  const path = '/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor';
+  const text = await readFile(path, 'utf8').catch(() => null); // not on virtual machines, not outside Linux
+  return text?.trim() ?? null;
+}
+
+async function nvidiaGpus(): Promise<string[]> {
+  const query = '--query-gpu=name,driver_version,clocks.sm,clocks.max.sm,power.limit';
+  const asked = await promisify(execFile)('nvidia-smi', [query, '--format=csv,noheader'], { timeout: 10_000 }).catch(
+    () => undefined, // no NVIDIA driver
+  );
+  return asked?.stdout.trim().split('\n').filter(Boolean) ?? [];
+}
+
+/** The properties of a machine that stay from run to run. */
+export function lastingPart({ system, node, processor, cores, gpus }: MachineDescription) {
+  return { system, node, processor, cores, gpus: gpus.map((gpu) => gpu.split(', ').slice(0, 2)) };
+}
+
+/** Whether two descriptions agree in the lasting properties. */
+export function isSameMachine(a: MachineDescription, b: MachineDescription): boolean {
+  return JSON.stringify(lastingPart(a)) === JSON.stringify(lastingPart(b));
+}
+
+/** Load of the machine while the networks were timed. */
+export interface Surroundings {
+  readonly cores: number;
+  /** The machine's load average over one minute. */
+  readonly loadBefore: number;
+  readonly loadAfter: number;
+  /** Share of the processors that other programs kept busy; null if this process may not use all of them. */
+  readonly othersShare: number | null;
+}
+
+/** Starts to measure the machine's load. @returns a function that ends it */
+export function watchSurroundings(): () => Surroundings {
+  const loadBefore = loadavg()[0]!;
+  const before = spent();
+  return () => {
+    const after = spent();
+    const all = after.busyMs + after.idleMs - before.busyMs - before.idleMs;
+    const others = after.busyMs - before.busyMs - (after.ownMs - before.ownMs);
+    const isWhole = cpus().length === availableParallelism() && all > 0;
+    return {
+      cores: availableParallelism(),
+      loadBefore,
+      loadAfter: loadavg()[0]!,
+      othersShare: isWhole ? Math.max(0, others / all) : null,
+    };
+  };
+}
+
+function spent(): { busyMs: number; idleMs: number; ownMs: number } {
+  const times = cpus().map((cpu) => cpu.times);
+  const { user, system } = process.cpuUsage();
+  return {
+    busyMs: times.reduce((sum, time) => sum + time.user + time.nice + time.sys + time.irq, 0),
+    idleMs: times.reduce((sum, time) => sum + time.idle, 0),
+    ownMs: (user + system) / 1000,
+  };
+}

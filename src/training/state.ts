@@ -9,7 +9,7 @@ import { parseJson } from '../json.js';
 import { type Network, networkTensors } from '../networks/network.js';
 import { canonicalJson, namesIn } from '../store/files.js';
 import type { Tensor, TensorMap } from '../tensor.js';
-import type { EngineDescription } from '../timing/machine.js';
+import type { EngineDescription } from '../timing/record.js';
 import { type Recipe, recipeNames } from './recipe.js';
 
 /** All tensors of a training, with PyTorch's names, shapes and orders. */

@@ -335,9 +335,9 @@ describe('stageShapes', () => {
 
   it('refuses a description that does not fit itself', () => {
     const conv = { op: 'conv', name: 'c', in: 4, out: 4, kernel: 1, stride: 1, padding: 0 } as const;
-    expect(() => stageShapes(tinyNetwork([conv], 4))).to.throw('c: 4 input channels declared, 3 come');
+    expect(() => stageShapes(tinyNetwork([conv], 4))).to.throw('c: declared for 4 channels, gets 3');
     expect(() => stageShapes(tinyNetwork([{ op: 'batchNorm', name: 'b', channels: 2 }], 3))).to.throw(
-      'b: 2 channels, 3 come',
+      'b: declared for 2 channels, gets 3',
     );
     const body = [{ ...conv, in: 3 }];
     expect(() => stageShapes(tinyNetwork([{ op: 'residual', body, shortcut: [] }], 4))).to.throw('residual block');

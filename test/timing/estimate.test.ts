@@ -10,8 +10,8 @@ import {
   surroundingsWarnings,
   widthWarnings,
 } from '../../src/timing/estimate.js';
-import type { Surroundings } from '../../src/timing/machine.js';
 import { monotonicClock, timed } from '../../src/timing/pairs.js';
+import type { Surroundings } from '../../src/timing/record.js';
 import { fakeClock } from './fakeClock.js';
 
 type Times = Omit<PairTimes, 'turn'>;

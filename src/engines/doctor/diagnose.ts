@@ -7,7 +7,7 @@ import { type Network, networkFlops, networkTensors } from '../../networks/netwo
 
 import { Random } from '../../random.js';
 import type { Tensor } from '../../tensor.js';
-import type { EngineDescription } from '../../timing/machine.js';
+import type { EngineDescription } from '../../timing/record.js';
 import { type Engine, loaders } from '../engine.js';
 
 /** An engine's speed on the doctor's workload. */

@@ -26,7 +26,7 @@ import {
 } from '../../onnx/linear.js';
 import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
 import { featureGraph, featureGraphNames } from '../../onnx/network.js';
-import type { EngineDescription } from '../../timing/machine.js';
+import type { EngineDescription } from '../../timing/record.js';
 import {
   computeInFloat32,
   type Engine,

@@ -7,7 +7,7 @@ import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { described, type GatePlace, gateFeatureCounts } from '../../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
-import type { EngineDescription } from '../../timing/machine.js';
+import type { EngineDescription } from '../../timing/record.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
 import { DeviceNetwork, replace } from './network.js';

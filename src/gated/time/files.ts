@@ -8,9 +8,14 @@ import { renderTiming, timingCsv } from '../../report/timing.js';
 import { codeOf } from '../../store/code.js';
 import { canonicalJson, readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';
 import type { PairTimes } from '../../timing/estimate.js';
-import { isSameMachine, type MachineDescription } from '../../timing/machine.js';
 import type { Clock, RuleName } from '../../timing/pairs.js';
-import { RECORD_VERSION, type RowTiming, type TimingRecord } from '../../timing/record.js';
+import {
+  isSameMachine,
+  type MachineDescription,
+  RECORD_VERSION,
+  type RowTiming,
+  type TimingRecord,
+} from '../../timing/record.js';
 
 export interface TimingOptions {
   readonly preset: PresetName;

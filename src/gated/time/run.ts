@@ -4,8 +4,8 @@ import type { AnalysisContext } from '../../run/analyses.js';
 import { runFolder } from '../../run/identity.js';
 import type { RunOutcome } from '../../run/outcome.js';
 import { speedSource } from '../../run/speeds.js';
-import { describeMachine, lastingPart } from '../../timing/machine.js';
-import { poolRecords, RECORD_VERSION } from '../../timing/record.js';
+import { describeMachine, lastingPart, poolRecords, RECORD_VERSION } from '../../timing/record.js';
+
 import { openGated } from '../open.js';
 import {
   clearPartial,

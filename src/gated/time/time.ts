@@ -6,15 +6,17 @@ import { modelName } from '../../report/rows.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
 import type { RunContext } from '../../run/context.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
-import { describeMachine, watchSurroundings } from '../../timing/machine.js';
 import { monotonicClock, type TimedBatch, type WarmUp, warmUp } from '../../timing/pairs.js';
 import {
   type Agreement,
   type BatchTiming,
+  describeMachine,
   RECORD_VERSION,
   type RowTiming,
   type TimingRecord,
+  watchSurroundings,
 } from '../../timing/record.js';
+
 import type { OpenGated } from '../open.js';
 import { compareDynamic, describeVerification } from '../verify.js';
 import { type RawPair, type TimedRow, type TimingOptions, type TimingOutcome, timedCode } from './files.js';

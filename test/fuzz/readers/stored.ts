@@ -7,8 +7,8 @@ import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
 import { CorruptEntryError, Store } from '../../../src/store/store.js';
 import { seal } from '../../../src/store/text.js';
-import type { MachineDescription } from '../../../src/timing/machine.js';
-import { RECORD_VERSION } from '../../../src/timing/record.js';
+import { type MachineDescription, RECORD_VERSION } from '../../../src/timing/record.js';
+
 import { checkState, readState, writeState } from '../../../src/training/state.js';
 import { network, STEPS_PER_EPOCH, state } from '../../training/states.js';
 import type { Reader } from '../fuzz.js';

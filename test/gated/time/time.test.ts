@@ -25,7 +25,7 @@ import { renderRun } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';
 import { seal } from '../../../src/store/text.js';
 import { exitOf } from '../../../src/thresholds/evaluate.js';
-import { describeMachine } from '../../../src/timing/machine.js';
+import { describeMachine } from '../../../src/timing/record.js';
 import { makeWorkplace, tinyExperiment, type Workplace } from '../../run/workplace.js';
 import { type FakeClock, fakeClock } from '../../timing/fakeClock.js';
 
