@@ -1,6 +1,5 @@
 import { Random } from '../random.js';
 import { type Interval, mean, median, nearestRank, percentileInterval } from '../statistics/samples.js';
-import type { Surroundings } from './record.js';
 
 /** One run of each network on the same images. */
 export interface PairTimes {
@@ -171,6 +170,16 @@ function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {
     );
   }
   return warnings;
+}
+
+/** Load of the machine while the networks were timed. */
+export interface Surroundings {
+  readonly cores: number;
+  /** The machine's load average over one minute. */
+  readonly loadBefore: number;
+  readonly loadAfter: number;
+  /** Share of the processors that other programs kept busy; null if this process may not use all of them. */
+  readonly othersShare: number | null;
 }
 
 /** Signs that other programs used the machine, one line each. */

@@ -4,7 +4,15 @@ import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'no
 import { promisify } from 'node:util';
 import { studentQuantile } from '../statistics/intervals.js';
 import { type Interval, mean, variance } from '../statistics/samples.js';
-import { type Estimate, type PairTimes, summarise, type TimeSummary, totalsOf, widthWarnings } from './estimate.js';
+import {
+  type Estimate,
+  type PairTimes,
+  type Surroundings,
+  summarise,
+  type TimeSummary,
+  totalsOf,
+  widthWarnings,
+} from './estimate.js';
 import type { RuleName } from './pairs.js';
 
 /** Files of other versions are not read. */
@@ -239,16 +247,6 @@ export function lastingPart({ system, node, processor, cores, gpus }: MachineDes
 /** Whether two descriptions agree in the lasting properties. */
 export function isSameMachine(a: MachineDescription, b: MachineDescription): boolean {
   return JSON.stringify(lastingPart(a)) === JSON.stringify(lastingPart(b));
-}
-
-/** Load of the machine while the networks were timed. */
-export interface Surroundings {
-  readonly cores: number;
-  /** The machine's load average over one minute. */
-  readonly loadBefore: number;
-  readonly loadAfter: number;
-  /** Share of the processors that other programs kept busy; null if this process may not use all of them. */
-  readonly othersShare: number | null;
 }
 
 /** Starts to measure the machine's load. @returns a function that ends it */
