@@ -6,12 +6,12 @@ import {
   estimate,
   noiseWarnings,
   type PairTimes,
+  type Surroundings,
   summarise,
   surroundingsWarnings,
   widthWarnings,
 } from '../../src/timing/estimate.js';
 import { monotonicClock, timed } from '../../src/timing/pairs.js';
-import type { Surroundings } from '../../src/timing/record.js';
 import { fakeClock } from './fakeClock.js';
 
 type Times = Omit<PairTimes, 'turn'>;
