@@ -3,12 +3,12 @@ import { visible, visibleLines } from '../escape.js';
 import { columnsLeft } from '../progress.js';
 import type { FindingCell, FindingTable } from './findings.js';
 
-/** Headings of columns that a narrow terminal can do without, the first ones first; after these the last columns go. */
+/** Headings of the columns that a narrow terminal drops first, in this order. Then columns go from the right. */
 const spare = [/^efficiency/i, /^speed/i, /\b(?:low|high)\b|interval/i, /^row$/, /^exits/i, /^FLOPs\s\(G\)/];
-/** So many of the others stay; the first one is cut where they are still too wide. */
+/** The least number of columns shown; if they are still too wide, the first one is cut. */
 const FEWEST = 5;
 
-/** Positions of the columns that are shown: those with anything in them, as far as there is room. */
+/** Chooses the columns to show: those with content that fit the terminal. */
 function columnsWithin(
   head: readonly string[],
   rows: readonly (readonly string[])[],
@@ -26,7 +26,7 @@ function columnsWithin(
   return { shown, left, cut: Math.max(0, total() - columnsLeft()) };
 }
 
-/** A console table with cells escaped; the first column is aligned left, the others right by default. */
+/** A console table with escaped cells. The first column is aligned left, the others right by default. */
 export function renderColumns(
   head: readonly string[],
   rows: readonly (readonly string[])[],
@@ -52,61 +52,51 @@ export function renderColumns(
   return `${table.toString()}${left.length === 0 ? '' : `\nNot shown in ${columnsLeft()} columns: ${without}; --wide shows all`}`;
 }
 
-/** FLOPs in G, with more digits for small networks: the paper's 5.02, but 0.0812. */
+/** FLOPs in G; small networks with three digits: 5.02, 0.0812. */
 export function gigaFlops(flops: number): string {
   const giga = flops / 1e9;
   return giga >= 1 ? giga.toFixed(2) : giga.toPrecision(3);
 }
 
-/** Format of a column on the console and in pages: shares as percent, FLOPs in G; files keep plain numbers. */
-interface ColumnFormat {
-  readonly suffix: string;
-  readonly unit: string;
-  readonly show: (value: number) => string;
-}
-
-const formats: readonly ColumnFormat[] = [
-  { suffix: '_fraction', unit: '%', show: (value) => (100 * value).toFixed(2) },
-  { suffix: '_flops_per_image', unit: 'G', show: gigaFlops },
-  { suffix: '_ms', unit: 'ms', show: (value) => value.toPrecision(4) },
-  { suffix: '_images', unit: 'images', show: plainNumber },
-  { suffix: '_seconds', unit: 's', show: (value) => value.toPrecision(4) },
+/** Units on the console and in pages; files have plain numbers. */
+const formats: readonly (readonly [suffix: string, unit: string, show: (value: number) => string])[] = [
+  ['_fraction', '%', (value) => (100 * value).toFixed(2)],
+  ['_flops_per_image', 'G', gigaFlops],
+  ['_ms', 'ms', (value) => value.toPrecision(4)],
+  ['_images', 'images', plainNumber],
+  ['_seconds', 's', (value) => value.toPrecision(4)],
 ];
 
-function formatOf(column: string): ColumnFormat | undefined {
-  return formats.find(({ suffix }) => column !== 'images' && `_${column}`.endsWith(suffix));
-}
+const formatOf = (column: string) =>
+  formats.find(([suffix]) => column !== 'images' && `_${column}`.endsWith(suffix)) ?? [];
 
 /** `accuracy_fraction` as `accuracy (%)`, `flops_per_image` as `FLOPs per image (G)`. */
 export function heading(column: string): string {
-  const format = formatOf(column);
-  const perImage = format?.suffix === '_flops_per_image';
-  const name = format === undefined || perImage ? column : column.slice(0, -format.suffix.length);
+  const [suffix, unit] = formatOf(column);
+  const name = suffix === undefined || unit === 'G' ? column : column.slice(0, -suffix.length);
   const words = name
     .replaceAll('_', ' ')
     .trim()
     .replaceAll(/\bflops\b/g, 'FLOPs');
-  return format === undefined ? words : `${words === '' ? 'share' : words} (${format.unit})`;
+  return unit === undefined ? words : `${words || 'share'} (${unit})`;
 }
 
 /** A cell as text for a page or the console. */
 export function cellText(column: string, cell: FindingCell): string {
   if (cell === null) return '';
   if (typeof cell === 'string') return cell;
-  const format = formatOf(column);
-  if (format !== undefined && Number.isFinite(cell)) return format.show(cell);
-  return plainNumber(cell);
+  const [, , show = plainNumber] = formatOf(column);
+  return Number.isFinite(cell) ? show(cell) : String(cell);
 }
 
 /** Whole numbers with separators, others with four digits. */
 function plainNumber(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
   if (Number.isInteger(value)) return value.toLocaleString('en');
   const text = value.toPrecision(4);
   return text.includes('e') ? text : String(Number(text));
 }
 
-/** Headings and the first rows of a finding as text. */
+/** Headings and the first rows of a finding as text. @param most number of rows */
 export function findingCells({ columns, rows }: FindingTable, most: number): { head: string[]; lines: string[][] } {
   return {
     head: columns.map(heading),

@@ -2,56 +2,65 @@ import { type Column, csvOf, tabulate } from '../csv.js';
 import type { FindingTable } from './findings.js';
 import type { TableRow } from './rows.js';
 
+type TableColumn = Column<TableRow, string | number | null | undefined>;
+
+/** Quantities with an interval and, over several seeds, a spread: key in the row, column name before and after the end. */
+const measures = [
+  ['accuracy', 'accuracy', 'fraction'],
+  ['accuracyDrop', 'accuracy_drop', 'fraction'],
+  ['flops', 'flops', 'per_image'],
+  ['flopsReduction', 'flops_reduction', 'fraction'],
+  ['disagreement', 'disagreement', 'fraction'],
+] as const;
+
 /**
  * The table as CSV: plain numbers, units in the column names, a fixed order of columns. Thresholds have one column per
- * gate and part (`t1_fold1`, `t1_seed0_fold1`); a closed gate is `Infinity`; values that were not measured are empty.
+ * gate and part (`t1_fold1`, `t1_seed0_fold1`). A closed gate is `Infinity`; a value that was not measured is empty.
  */
 export function renderCsv(rows: readonly TableRow[]): string {
   const parts = Math.max(1, ...rows.map((row) => row.thresholds.length));
   const gates = Math.max(0, ...rows.map((row) => row.exits.length - 1));
-  const spread = rows.some((row) => row.spread !== null);
-  const published = rows.some((row) => row.published !== undefined);
   const labelled = rows.every((row) => row.accuracy !== null);
-  const shown = measures.filter(({ key }) => (labelled ? key !== 'disagreement' : !key.startsWith('accuracy')));
-  const thresholds = partNames(rows[0]?.seeds ?? [], parts).flatMap((name, part) =>
-    Array.from({ length: gates }, (_, gate): TableColumn => {
-      return [`t${gate + 1}${name}`, (row) => thresholdText(row.thresholds[part], gate)];
-    }),
-  );
-  const { columns, rows: records } = tabulate<TableRow, Cell>(rows, [
+  const shown = measures.filter(([key]) => (labelled ? key !== 'disagreement' : !key.startsWith('accuracy')));
+  const has = (key: 'chosenAgain' | 'spread' | 'published'): boolean => rows.some((row) => row[key] != null);
+  const each = (count: number, column: (i: number) => TableColumn): TableColumn[] =>
+    Array.from({ length: count }, (_, i) => column(i));
+  const { columns, rows: records } = tabulate(rows, [
     ['model', (row) => row.model],
     ['margin_fraction', (row) => row.margin],
     ['search', (row) => row.search],
     ['guaranteed_drop_fraction', (row) => row.guarantee?.drop],
     ['guarantee_confidence_fraction', (row) => row.guarantee?.confidence],
-    ...thresholds,
+    ...partNames(rows[0]?.seeds ?? [], parts).flatMap((name, part) =>
+      each(gates, (gate) => [`t${gate + 1}${name}`, (row) => thresholdText(row.thresholds[part], gate)]),
+    ),
     ...(labelled ? accuracyColumns : [agreementColumn]),
     ['flops_per_image', (row) => row.flops],
     ['flops_reduction_fraction', (row) => row.flopsReduction],
     ['speed_ms', (row) => row.speedMs],
     ['speed_up_fraction', (row) => row.speedUp],
     ['efficiency_fraction', (row) => row.efficiency],
-    ...Array.from({ length: gates + 1 }, (_, exit): TableColumn => {
-      return [`exit${exit + 1}_fraction`, (row) => row.exits[exit]];
-    }),
-    ...intervalColumns(shown),
+    ...each(gates + 1, (exit) => [`exit${exit + 1}_fraction`, (row) => row.exits[exit]]),
+    ...shown.flatMap(([key, name, unit]) =>
+      each(2, (end) => [`${name}_${['low', 'high'][end]}_${unit}`, (row) => row.intervals?.[key]?.[end]]),
+    ),
     ['seeds', (row) => row.seeds.join(' ')],
     ['budget_fraction', (row) => row.budget],
     ['allowed_disagreement_fraction', (row) => row.allowedDisagreement],
     ['guarantee_of', (row) => (row.guarantee === null ? null : (row.guarantee.of ?? 'accuracy'))],
     ['disagreement_fraction', (row) => row.disagreement],
     ...(labelled ? [worstClassColumn] : []),
-    ...(rows.some((row) => row.chosenAgain !== undefined) ? chosenAgainColumns(labelled) : []),
-    ...(spread ? spreadColumns(shown) : []),
-    ...(published ? publishedColumns : []),
+    ...(has('chosenAgain') ? chosenAgainColumns(labelled) : []),
+    ...(has('spread') ? spreadColumns(shown) : []),
+    ...(has('published') ? publishedColumns : []),
   ]);
   return csvOf([columns, ...records]);
 }
 
 /**
- * A table of an analysis as CSV: full precision, values that were not measured are empty.
+ * A table of an analysis as CSV: full precision; a value that was not measured is empty.
  *
- * @throws Error if the cells of a row do not match the columns
+ * @throws Error if a row has too many or too few cells
  */
 export function renderFindingCsv({ name, columns, rows }: FindingTable): string {
   const odd = rows.findIndex((row) => row.length !== columns.length);
@@ -67,18 +76,6 @@ function partNames(seeds: readonly number[], parts: number): string[] {
   return Array.from({ length: parts }, (_, part) => `${seed(Math.floor(part / folds))}${fold(part % folds)}`);
 }
 
-/** Quantities with an interval, and with a spread if there are several seeds. */
-const measures = [
-  { key: 'accuracy', column: (of: string) => `accuracy_${of}_fraction` },
-  { key: 'accuracyDrop', column: (of: string) => `accuracy_drop_${of}_fraction` },
-  { key: 'flops', column: (of: string) => `flops_${of}_per_image` },
-  { key: 'flopsReduction', column: (of: string) => `flops_reduction_${of}_fraction` },
-  { key: 'disagreement', column: (of: string) => `disagreement_${of}_fraction` },
-] as const;
-
-type Cell = string | number | null | undefined;
-type TableColumn = Column<TableRow, Cell>;
-
 const accuracyColumns: readonly TableColumn[] = [
   ['accuracy_fraction', (row) => row.accuracy],
   ['accuracy_drop_fraction', (row) => row.accuracyDrop],
@@ -86,7 +83,6 @@ const accuracyColumns: readonly TableColumn[] = [
 const agreementColumn: TableColumn = ['agreement_fraction', (row) => 1 - row.disagreement];
 const worstClassColumn: TableColumn = ['worst_class_drop_fraction', (row) => row.worstClassDrop];
 
-/** Ends of the intervals that take in the choice of thresholds. */
 function chosenAgainColumns(labelled: boolean): TableColumn[] {
   const lost = labelled ? (['accuracyDrop', 'accuracy_drop'] as const) : (['disagreement', 'disagreement'] as const);
   return [lost, ['flopsReduction', 'flops_reduction'] as const].flatMap(([key, name]): TableColumn[] => [
@@ -95,19 +91,10 @@ function chosenAgainColumns(labelled: boolean): TableColumn[] {
   ]);
 }
 
-type Measure = (typeof measures)[number];
-
-/** Ends of the 95 % intervals. */
-const intervalColumns = (shown: readonly Measure[]): TableColumn[] =>
-  shown.flatMap(({ key, column }): TableColumn[] => [
-    [column('low'), (row) => row.intervals?.[key]?.[0]],
-    [column('high'), (row) => row.intervals?.[key]?.[1]],
-  ]);
-
-const spreadColumns = (shown: readonly Measure[]): TableColumn[] =>
-  shown.flatMap(({ key, column }) =>
+const spreadColumns = (shown: readonly (typeof measures)[number][]): TableColumn[] =>
+  shown.flatMap(([key, name, unit]) =>
     (['lowest', 'highest', 'deviation'] as const).map((of): TableColumn => {
-      return [column(`seeds_${of}`), (row) => (key === 'disagreement' ? null : row.spread?.[key]?.[of])];
+      return [`${name}_seeds_${of}_${unit}`, (row) => (key === 'disagreement' ? null : row.spread?.[key]?.[of])];
     }),
   );
 
@@ -121,6 +108,5 @@ const publishedColumns: readonly TableColumn[] = [
 ];
 
 function thresholdText(part: readonly (number | null)[] | undefined, gate: number): string {
-  if (part === undefined) return '';
-  return String(part[gate] ?? Number.POSITIVE_INFINITY);
+  return part === undefined ? '' : String(part[gate] ?? Number.POSITIVE_INFINITY);
 }

@@ -3,17 +3,18 @@ import { fileURLToPath } from 'node:url';
 import type { ImageSource } from '../data/dataset.js';
 import { projectRoot } from '../project.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import { sharpImage } from './sheets.js';
 
-/** What the page's script reads: the scores of the reported images, and where a reader may start. */
+/** What the page's script reads: scores of the reported images, and thresholds to start from. */
 export interface ExplorerData {
   readonly count: number;
-  /** Names of the exits, the last one at the end. */
+  /** Names of the exits, in order. */
   readonly exits: readonly string[];
   /** FLOPs of an image by its exit. */
   readonly costs: ExitCosts;
   readonly originalFlops: number;
   readonly classNames: readonly string[];
-  /** Rows of the table: thresholds, null for a closed exit. In cross-fitting, each fold's are one. */
+  /** Rows of the table, one per fold: thresholds, null for a closed exit. */
   readonly rows: readonly { readonly name: string; readonly thresholds: readonly (number | null)[] }[];
   /** The run's command. */
   readonly command: string;
@@ -22,7 +23,7 @@ export interface ExplorerData {
   readonly confidences: readonly string[];
   readonly original: string;
   readonly labels: string;
-  /** Small pictures of every `every`-th image, `columns` in a line, each `size` pixels wide and high. */
+  /** Thumbnails of every `every`-th image, `columns` in a line, each `size` pixels wide and high. */
   readonly thumbnails?: {
     readonly url: string;
     readonly size: number;
@@ -31,18 +32,18 @@ export interface ExplorerData {
   };
 }
 
-/** Images with scores on a page, at most: 10 bytes each and exit. */
+/** Most images with scores on a page: each takes 10 bytes per exit. */
 const MOST_IMAGES = 50_000;
-/** Thumbnails on a page, at most, and pixels read for them. */
+/** Most thumbnails on a page, and most pixels read for them. */
 const MOST_THUMBNAILS = 1000;
 const MOST_PIXELS = 4e6;
 const THUMBNAIL = 32;
 const COLUMNS = 32;
 
 /**
- * What a page holds for its reader's own thresholds; nothing where there are no exits, or too many images for a page.
+ * The data of the page's script; undefined without exits, or with too many images for a page.
  *
- * @param sheet what {@link drawThumbnails} gives for the images
+ * @param sheet from {@link drawThumbnails}
  */
 export async function explorerData(
   scores: Scores,
@@ -51,8 +52,9 @@ export async function explorerData(
   sheet?: Uint8Array,
 ): Promise<ExplorerData | undefined> {
   if (!isExplorable(scores)) return undefined;
-  const text = (array: Uint16Array | Float32Array): string =>
+  const text = (array: Uint8Array | Uint16Array | Float32Array): string =>
     Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64');
+  const url = sheet && `data:image/webp;base64,${text(sheet)}`;
   return {
     ...about,
     count: scores.count,
@@ -61,64 +63,54 @@ export async function explorerData(
     confidences: scores.confidences.map((of) => text(of)),
     original: text(Uint16Array.from(scores.original)),
     labels: text(Uint16Array.from(scores.labels)),
-    ...(sheet && {
-      thumbnails: {
-        url: `data:image/webp;base64,${Buffer.from(sheet).toString('base64')}`,
-        size: THUMBNAIL,
-        columns: COLUMNS,
-        every: everyOf(images),
-      },
-    }),
+    ...(url && { thumbnails: { url, size: THUMBNAIL, columns: COLUMNS, every: everyOf(images) } }),
   };
 }
 
 const isExplorable = ({ count, confidences }: Scores): boolean => count <= MOST_IMAGES && confidences.length > 0;
 
-/** Whether a page with these scores shows thumbnails: of grey and colour images that could all be decoded. */
+/** Whether a page with these scores shows thumbnails: of grey and colour images, if all could be decoded. */
 export const canBeShown = ({ count, channels }: ImageSource, scores: Scores): boolean =>
   isExplorable(scores) && count === scores.count && (channels === 1 || channels === 3);
 
-/** Every how many images have a thumbnail. */
+/** The step between images with a thumbnail. */
 function everyOf({ count, height, width }: ImageSource): number {
   return Math.ceil(count / Math.min(MOST_THUMBNAILS, Math.max(COLUMNS, Math.floor(MOST_PIXELS / (height * width)))));
 }
 
-/** One WebP picture of a part of the images, evenly over all of them. */
+/** Draws some images, evenly spaced, as one WebP picture. */
 export async function drawThumbnails(images: ImageSource): Promise<Uint8Array> {
   const { height, width } = images;
   const channels = images.channels === 1 ? 1 : 3;
   const every = everyOf(images);
   const chosen = Int32Array.from({ length: Math.ceil(images.count / every) }, (_, i) => i * every);
-  const pixels = await images.batch(chosen);
+  const all = await images.batch(chosen);
+  const size = channels * height * width;
   const { default: sharp } = await import('sharp');
   const tiles = await Promise.all(
     Array.from(chosen, async (_, i) => {
-      const plane = height * width;
-      const tile = Buffer.alloc(plane * channels); // from planes to pixels
-      for (let p = 0; p < plane; p++) {
-        for (let c = 0; c < channels; c++) tile[p * channels + c] = pixels[(i * channels + c) * plane + p]!;
-      }
-      const { data: input, info } = await sharp(tile, { raw: { width, height, channels } })
+      const pixels = all.subarray(i * size, (i + 1) * size);
+      const { data: input, info } = await (await sharpImage({ pixels, channels, height, width }))
         .resize(THUMBNAIL, THUMBNAIL, { kernel: height < THUMBNAIL ? 'nearest' : 'lanczos3' })
-        .raw() // not compressed only to be decompressed by `composite`
+        .raw()
         .toBuffer({ resolveWithObject: true });
       return { input, raw: info, left: (i % COLUMNS) * THUMBNAIL, top: Math.floor(i / COLUMNS) * THUMBNAIL };
     }),
   );
-  const size = { width: COLUMNS * THUMBNAIL, height: Math.ceil(chosen.length / COLUMNS) * THUMBNAIL };
-  return sharp({ create: { ...size, channels: 3, background: 'white' } })
+  const sheet = { width: COLUMNS * THUMBNAIL, height: Math.ceil(chosen.length / COLUMNS) * THUMBNAIL };
+  return sharp({ create: { ...sheet, channels: 3, background: 'white' } })
     .composite(tiles)
     .webp({ quality: 60 })
     .toBuffer();
 }
 
-/** The page's script in one piece: built with dgate, or from its sources where dgate runs from them. */
+/** The page's script: the built one, or bundled from the sources if dgate runs from them. */
 export async function explorerScript(): Promise<string> {
   const fromSources = fileURLToPath(import.meta.url).endsWith('.ts');
   return fromSources ? bundleExplorer() : readFile(new URL('dist/vendor/explorer.js', projectRoot), 'utf8');
 }
 
-/** The script of `src/report/client` with the searches that it uses; a step of `npm run build`. */
+/** Bundles `src/report/client` with the searches that it uses; a step of `npm run build`. */
 export async function bundleExplorer(): Promise<string> {
   const { build } = await import('esbuild');
   const { outputFiles } = await build({

@@ -1,28 +1,27 @@
-import type { TopLevelSpec } from 'vega-lite';
 import { markupText, visibleLines } from '../escape.js';
 import type { Figure } from './findings.js';
 import { type Font, loadFont, theme, wrapText } from './theme.js';
 
-/** Upper bound of the width of a bold letter relative to a plain one. */
+/** A bold letter is at most so much wider than a plain one. */
 const BOLD = 1.14;
-/** Most pixels of a line of the title. */
+/** Most pixels in a line of the title. */
 const TITLE_WIDTH = 560;
 
 /**
- * Draws a figure as SVG, in the theme of the report, without a browser. The same figure gives the same bytes.
+ * Draws a figure as SVG in the theme of the report, without a browser. The same figure gives the same bytes.
  *
- * @param warn receives Vega's warnings about the specification (an unknown property, an empty scale)
+ * @param warn receives Vega's warnings
  * @throws Error if the specification refers to external data
  */
 export async function renderSvg(figure: Figure, warn: (message: string) => void = () => {}): Promise<string> {
-  // Loaded on use: both are large, and most commands draw nothing.
+  // Loaded on use: both are large.
   const [{ compile }, vega, font] = await Promise.all([import('vega-lite'), import('vega'), loadFont()]);
   textMetrics(vega).width = (item, text) => textWidth(font, item, text);
-  // Warnings and errors are forwarded, the rest is dropped.
   const logger = vega.logger(vega.Warn, undefined, (_method, _level, messages) => {
     warn(`figure ${figure.name}: ${Array.from(messages).join(' ')}`);
   });
-  const { spec } = compile(withTitle(figure, font), { config: theme, logger });
+  const title = { text: wrapText(font, figure.title, 15 * BOLD, TITLE_WIDTH) };
+  const { spec } = compile({ title, ...figure.spec }, { config: theme, logger });
   const asked: string[] = [];
   const view = new vega.View(vega.parse(spec), { renderer: 'none', logger, loader: closedLoader(asked) });
   try {
@@ -35,12 +34,7 @@ export async function renderSvg(figure: Figure, warn: (message: string) => void 
   }
 }
 
-function withTitle({ spec, title }: Figure, font: Font): TopLevelSpec {
-  if (spec.title !== undefined) return spec;
-  return { ...spec, title: { text: wrapText(font, title, 15 * BOLD, TITLE_WIDTH) } };
-}
-
-/** Width of a text mark; without a canvas, Vega's estimate is far off. */
+/** Width of a text mark. Without a canvas, Vega's own estimate is far off. */
 function textWidth(font: Font, item: TextItem, text?: unknown): number {
   const line = String(text ?? item.text ?? '');
   const weight = item.fontWeight === 'bold' || Number(item.fontWeight) >= 600 ? BOLD : 1;
@@ -57,16 +51,13 @@ interface TextItem {
   readonly text?: unknown;
   readonly fontSize?: number;
   readonly fontWeight?: string | number;
-  /** Most pixels; the rest of the text is cut off. */
+  /** Most pixels. */
   readonly limit?: number;
 }
 
-/**
- * Adds a title for screen readers, makes the names of clips and gradients unique on a page, and draws cells of a plane
- * and bars without seams.
- */
+/** Adds a title for screen readers, makes all ids unique on a page, and draws rectangles without seams. */
 function named(svg: string, { name, title }: Figure): string {
-  // Vega numbers its names across figures.
+  // Vega numbers ids across figures.
   const ids = [...new Set([...svg.matchAll(/\bid="([^"]+)"/g)].map(([, id]) => id!))];
   const unique = new Map(ids.map((id, i) => [id, `${name}-${i + 1}`]));
   return svg

@@ -1,8 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
 
-/**
- * Results of an analysis besides the table of thresholds: tables, figures and sheets of images. The analyses (`src/paper`) compute them; the report writes them to files.
- */
+/** Results of an analysis besides the table of thresholds. The analyses compute them; the report writes them to files. */
 export interface Findings {
   readonly tables: readonly FindingTable[];
   readonly figures: readonly Figure[];
@@ -13,28 +11,25 @@ export type FindingCell = string | number | null;
 
 /** Written to `<name>.csv` and as a table to `report.html`. */
 export interface FindingTable {
-  /** Name of the file, without extension. */
+  /** File name without extension. */
   readonly name: string;
   readonly title: string;
   /** Column names with units: `accuracy_fraction`, `flops_per_image`. */
   readonly columns: readonly string[];
   /** Full precision; null for values that were not measured. */
   readonly rows: readonly (readonly FindingCell[])[];
-  /** Most rows printed on the console; without it, a line names the file. */
+  /** Rows printed on the console at most; without it, a line names the file. */
   readonly consoleRows?: number;
 }
 
 /** Written to `<name>.svg`. */
 export interface Figure {
-  /** Name of the file, without extension: letters, digits and dashes, unique in the run. */
+  /** File name without extension: letters, digits and dashes, unique in the run. */
   readonly name: string;
   readonly title: string;
-  /** What is plotted, on which and how many images, with which seeds. */
+  /** What is plotted, the number of images, and the seeds. */
   readonly caption: string;
-  /**
-   * Vega-Lite with inline data; the report sets the theme (fonts, colours, sizes). Lines that differ in colour should
-   * differ in `strokeDash` too, and points in `shape`; axis titles name the unit.
-   */
+  /** Vega-Lite with inline data. Lines also differ in `strokeDash`, points in `shape`; axis titles name the unit. */
   readonly spec: TopLevelSpec;
 }
 
@@ -60,7 +55,7 @@ export interface ImageSheet {
 
 export type Verdict = 'holds' | 'does not hold' | 'undecided' | 'cannot be checked here';
 
-/** A claim of the paper and its verdict. One row of the `README.md` of all results. */
+/** A claim of the paper and its verdict: one row in the `README.md` of all results. */
 export interface Claim {
   /** Letters, digits and dashes, unique in the experiment. */
   readonly id: string;
@@ -70,14 +65,14 @@ export interface Claim {
   readonly statement: string;
   /** The value as printed: `44 % fewer FLOPs at 1.7 points`. */
   readonly printed: string;
-  /** What the verdict compares: `at least 55.77 % FLOPs saved`. */
+  /** The condition of the verdict: `at least 55.77 % FLOPs saved`. */
   readonly rule: string;
   /** The measured value, with its interval if there is one. */
   readonly measured: string;
   readonly verdict: Verdict;
   /** One line: the likely cause if it does not hold or is undecided. */
   readonly why?: string;
-  /** Upper bound of the probability that a decided verdict is wrong by chance; 0 for others. */
+  /** Upper bound of the probability that a decided verdict is wrong by chance; otherwise 0. */
   readonly chance: number;
   /** CSV file and row of the measured value. */
   readonly trace: { readonly file: string; readonly row: string };

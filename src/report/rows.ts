@@ -14,10 +14,7 @@ export interface PublishedRow {
   readonly speedUp: number | null;
 }
 
-/**
- * A row of a results table, with the columns of the paper's Tables 1 and 2. Shares are fractions, not percent; a
- * quantity that was not measured is null. `--json` prints rows in this form.
- */
+/** A row of a results table, as `--json` prints it. Shares are fractions; a quantity that was not measured is null. */
 export interface TableRow {
   /** `dg(t1, t2)`, `cascade(t1)`, or `Original`. */
   readonly model: string;
@@ -25,18 +22,15 @@ export interface TableRow {
   readonly margin: number | null;
   /** Search method; null without a margin. */
   readonly search: SearchMethod | null;
-  /** FLOPs that the thresholds were to keep, as a share of the original's; absent where none were asked for. */
+  /** Requested FLOPs, as a share of the original's; absent without such a request. */
   readonly budget?: number;
-  /** Share of answers other than the original's that the thresholds were to keep; absent where none was asked for. */
+  /** Requested share of answers that differ from the original's; absent without such a request. */
   readonly allowedDisagreement?: number;
   /** Guarantee of the thresholds; null without one. */
   readonly guarantee: RowGuarantee | null;
-  /**
-   * Thresholds of each part (one list per fold in cross-fitting, seed after seed), null for a closed gate; empty for
-   * the original.
-   */
+  /** One list per fold and seed, null for a closed gate; empty for the original. */
   readonly thresholds: readonly (readonly (number | null)[])[];
-  /** Null where the images have no labels. */
+  /** Null without labels. */
   readonly accuracy: number | null;
   /** The original's accuracy minus this one's; null without labels. */
   readonly accuracyDrop: number | null;
@@ -50,25 +44,19 @@ export interface TableRow {
   readonly efficiency: number | null;
   /** Share of images that leave at each exit, the original classifier last. */
   readonly exits: readonly number[];
-  /**
-   * 95 % score intervals over the evaluation images, paired with the original; thresholds and gates fixed. Null if
-   * only sums over images are known.
-   */
+  /** 95 % score intervals over the evaluation images, paired with the original, thresholds and gates fixed. */
   readonly intervals: RowIntervals | null;
-  /**
-   * 95 % intervals with thresholds searched again on choosing images drawn anew, reported images too; absent where they were
-   * not asked for.
-   */
+  /** 95 % bootstrap intervals over selection and evaluation images, thresholds searched again; absent unless requested. */
   readonly chosenAgain?: Pick<RowIntervals, 'accuracyDrop' | 'flopsReduction' | 'disagreement'>;
   /** Seeds of the row, which is their mean. */
   readonly seeds: readonly number[];
   /** Spread over the seeds; null for a single seed. */
   readonly spread: RowSpread | null;
-  /** Share of images whose answer differs from the original's, whether right or wrong. */
+  /** Share of images whose answer differs from the original's. */
   readonly disagreement: number;
-  /** Largest drop of accuracy of a class, on its images; null without labels. */
+  /** Largest accuracy drop of a class; null without labels. */
   readonly worstClassDrop: number | null;
-  /** The paper's row for the same margin, if the experiment reproduces a table of the paper. */
+  /** The paper's row for the same margin. */
   readonly published?: PublishedRow;
 }
 
@@ -83,17 +71,17 @@ export interface RowIntervals {
 }
 
 /**
- * With probability of at least `confidence` over the draw of the selection images, the expected accuracy on new images
- * of the same distribution is at most `drop` below the original's.
+ * With probability at least `confidence` over the draw of the selection images, the expected accuracy on new images is at
+ * most `drop` below the original's.
  */
 interface RowGuarantee {
   readonly drop: number;
   readonly confidence: number;
-  /** `agreement`: `drop` is a share of answers other than the original's; no label was used. */
+  /** `agreement`: `drop` is a share of answers that differ from the original's; no label was used. */
   readonly of?: 'agreement';
-  /** How it was tested, unless by the exact test. */
+  /** Absent: the exact test. */
   readonly method?: GuaranteeMethod;
-  /** Per part: whether open gates could be certified (otherwise all are closed), the p-value (null without a test), testing images. */
+  /** Per part: whether open gates could be certified, the p-value (null without a test), the number of test images. */
   readonly parts: readonly { readonly open: boolean; readonly pValue: number | null; readonly testedOn: number }[];
 }
 
@@ -111,46 +99,43 @@ export interface RowSpread {
   readonly flopsReduction: Spread;
 }
 
-/** Digits of a threshold in a console table; files have full precision. */
-const DIGITS = 2;
-
-/** `dg(1.25, 2.00)`; folds with different thresholds are separated by bars: `dg(1.25, 2.00 | 1.31, 1.97)`. */
+/** `dg(1.25, 2.00)`; different thresholds of folds as `dg(1.25, 2.00 | 1.31, 1.97)`. */
 export function modelName(thresholds: readonly Thresholds[], system: 'dg' | 'cascade' = 'dg'): string {
   const shown = thresholds.map((part) => {
-    return part.map((t) => (Number.isFinite(t) ? t.toFixed(DIGITS) : 'closed')).join(', ');
+    return part.map((t) => (Number.isFinite(t) ? t.toFixed(2) : 'closed')).join(', ');
   });
   return `${system}(${[...new Set(shown)].join(' | ')})`;
 }
 
-/** A row of images without labels: what is lost against the original's answers is agreement, and no accuracy is known. */
+/** The row without labels: no accuracy; the drop against the original's answers is disagreement. */
 export function withoutAccuracy(row: TableRow): TableRow {
-  const none = { accuracy: null, accuracyDrop: null };
   const ofAgreement = <T extends { accuracyDrop: IntervalEnds | null }>({ accuracyDrop, ...ends }: T) => {
     return { ...ends, accuracyDrop: null, ...(accuracyDrop && { disagreement: accuracyDrop }) };
   };
   return {
     ...row,
-    ...none,
+    accuracy: null,
+    accuracyDrop: null,
     worstClassDrop: null,
     intervals: row.intervals && { ...ofAgreement(row.intervals), accuracy: null },
     ...(row.chosenAgain && { chosenAgain: ofAgreement(row.chosenAgain) }),
   };
 }
 
-/** What several rows of one kind reach over a range of FLOPs, as one number. */
+/** The mean accuracy of one kind of rows over a range of FLOPs. */
 export interface Area {
   /** The search of margins, or `budget`, `disagreement`. */
   readonly rows: SearchMethod | 'budget' | 'disagreement';
-  /** Share of the original's FLOPs where the range begins, the same for all; it ends at 1. */
+  /** Where the range begins, as a share of the original's FLOPs; it ends at 1. */
   readonly from: number;
-  /** Mean accuracy over the range; agreement with the original where accuracy is not known. */
+  /** Mean accuracy over the range; without labels, mean agreement with the original. */
   readonly area: number;
 }
 
 /**
- * The area under accuracy against FLOPs of each kind of rows with at least two of them, divided by the width of the range:
- * straight lines between neighbouring rows and to the original, which sending a random share of the images to each reaches.
- * The range begins where the dearest of the kinds' cheapest rows is, so that all are compared over the same FLOPs.
+ * The area under accuracy against FLOPs of each kind with at least two rows, divided by the width of the range. Between
+ * neighbouring rows, and to the original, lie straight lines: a random mixture of two systems reaches them. All kinds have
+ * the same range; it begins at the largest of their lowest FLOPs.
  *
  * @param rows of a table, the original last
  */

@@ -3,9 +3,7 @@ import { createRequire } from 'node:module';
 import type { Glyph } from 'fontkitten';
 import type { Config } from 'vega-lite';
 
-/**
- * Colours of Okabe and Ito (2008), safe for colour-blind readers, without the yellow, which is too light on white.
- */
+/** Colours of Okabe and Ito (2008) for colour-blind readers, without yellow, which is too light on white. */
 export const colours = {
   blue: '#0072B2',
   vermilion: '#D55E00',
@@ -23,11 +21,11 @@ const rule = '#767676';
 const grid = '#e4e4e4';
 
 /**
- * The theme of all figures. Lines that differ in colour should differ in `strokeDash` too, and points in `shape`, so
- * that they are distinct in grey print. Continuous colour is cividis, designed for colour-blind readers.
+ * The theme of all figures. Lines also differ in `strokeDash`, points in `shape`, for grey print. Continuous colour is
+ * cividis, designed for colour-blind readers.
  */
 export const theme: Config = {
-  aria: false, // title and caption describe the figure; labels on thousands of marks would not help
+  aria: false, // title and caption describe the figure; labels on thousands of marks do not help
   background: 'white',
   padding: 12,
   font: fontFamily,
@@ -74,23 +72,23 @@ export const theme: Config = {
 };
 
 /**
- * A font from npm (DejaVu Sans): image sheets are drawn with it, so that they look the same on every machine, and text
- * in figures is measured with it. It is wider than the sans-serif fonts of browsers, so text that fits here fits there.
+ * DejaVu Sans from npm draws image sheets alike on all machines and measures text in figures. It is wider than browsers'
+ * sans-serif fonts: text that fits here fits there.
  */
 export interface Font {
   /** Width in pixels. */
   width(text: string, size: number): number;
-  /** The outlines as an SVG path that starts at x on the base line y. */
+  /** Outlines as an SVG path from x on the base line y. */
   path(text: string, size: number, x: number, y: number): string;
 }
 
 let loaded: Promise<Font> | undefined;
 
 /** The font, read on first use. */
-export function loadFont(): Promise<Font> {
+export const loadFont = (): Promise<Font> => {
   loaded ??= read();
   return loaded;
-}
+};
 
 async function read(): Promise<Font> {
   const { create } = await import('fontkitten');
@@ -123,7 +121,7 @@ async function read(): Promise<Font> {
   };
 }
 
-/** Breaks text between words into lines of at most `width` pixels; a longer word gets a separate line. */
+/** Breaks text between words into lines of at most `width` pixels; a longer word gets its own line. */
 export function wrapText(font: Font, text: string, size: number, width: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(/\s+/).filter((part) => part !== '')) {
@@ -134,7 +132,7 @@ export function wrapText(font: Font, text: string, size: number, width: number):
   return lines;
 }
 
-/** The style of pages: readable on a laptop and in print; verdicts differ in sign and words, not only in colour. */
+/** The style of pages, for screen and print. Verdicts differ in sign and words, not only in colour. */
 export const pageStyle = `
 :root { color-scheme: light dark; --ink: #1c1c1c; --dim: #595959; --rule: #d4d4d4; --shade: #f5f6f8; --paper: white; --link: ${colours.blue}; }
 @media screen and (prefers-color-scheme: dark) {

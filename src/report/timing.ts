@@ -1,5 +1,6 @@
 import { type Column, csvOf, tabulate } from '../csv.js';
 import { visible } from '../escape.js';
+import { counted } from '../json.js';
 import type { Interval } from '../statistics/samples.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
 import { renderColumns } from './columns.js';
@@ -10,7 +11,7 @@ const milliseconds = (ms: number): string => ms.toPrecision(4);
 const range = (interval: Interval | null, show: (value: number) => string): string =>
   interval === null ? '' : `${show(interval.low)} to ${show(interval.high)}`;
 
-/** The console report of `dgate time`: a table, the machine, and reasons not to trust the times. */
+/** The console report of `dgate time`: the table, the machine, the warnings. */
 export function renderTiming(record: TimingRecord): string {
   const { engine, machine } = record;
   const rows = record.batches.flatMap(({ batch, rows }) => rows.map((row) => ({ batch, ...row })));
@@ -55,30 +56,25 @@ function describeBatch({ batch, rows, warmUp }: BatchTiming): string {
   const rules = [...new Set(rows.map(({ rule }) => rule))].join('; ');
   const count = (name: 'images' | 'nearThreshold' | 'differing'): number =>
     rows.reduce((sum, { agreement }) => sum + agreement[name], 0);
-  const rates = rows.map((row) => row.gatedImagesPerSecond);
-  const originals = rows.map((row) => row.originalImagesPerSecond);
   const rate = (values: readonly number[]): string =>
-    [
-      ...new Set([Math.min(...values), Math.max(...values)].map((value) => Math.round(value).toLocaleString('en'))),
-    ].join(' to ');
+    [...new Set([Math.min(...values), Math.max(...values)].map((value) => counted(Math.round(value))))].join(' to ');
   return [
-    `Batch ${String(batch).padEnd(6)}${rules} a row and process, after ${warmUp.runs} warm-up runs; ${rate(originals)} images/s, gated ${rate(rates)}`,
+    `Batch ${String(batch).padEnd(6)}${rules} a row and process, after ${warmUp.runs} warm-up runs; ${rate(rows.map((row) => row.originalImagesPerSecond))} images/s, gated ${rate(rows.map((row) => row.gatedImagesPerSecond))}`,
     `            class and exit as in the cached evaluation: all but ${count('differing')} of ` +
-      `${count('images').toLocaleString('en')} timed images, and ${count('nearThreshold')} within 1e-4 of a threshold`,
+      `${counted(count('images'))} timed images, and ${count('nearThreshold')} within 1e-4 of a threshold`,
   ].join('\n');
 }
 
 function describeVerified({ verified }: TimingRecord): string[] {
   if (verified === null) return [];
-  const total = (name: keyof Agreement): string =>
-    verified.reduce((sum, row) => sum + row[name], 0).toLocaleString('en');
+  const total = (name: keyof Agreement): string => counted(verified.reduce((sum, row) => sum + row[name], 0));
   return [
     `Verified    class and exit as in the cached evaluation: all but ${total('differing')} of ${total('images')}, ` +
       `${verified.length} rows of all test images, and ${total('nearThreshold')} within 1e-4 of a threshold`,
   ];
 }
 
-/** Reasons not to trust the times, one line for each batch size and row that has some. */
+/** Warnings about the times: one line per batch size or row. */
 export function timingWarnings({ batches }: TimingRecord): string[] {
   return batches.flatMap(({ batch, rows, warnings: all }) => [
     ...(all.length > 0 ? [`batch ${batch}: ${all.join('; ')}`] : []),
@@ -88,14 +84,10 @@ export function timingWarnings({ batches }: TimingRecord): string[] {
   ]);
 }
 
-/** `timing.csv`: a line for each batch size and row, plain numbers, units in the column names. */
+/** `timing.csv`: one line per batch size and row, plain numbers, units in the column names. */
 export function timingCsv({ batches, engine, date }: TimingRecord): string {
-  interface Line {
-    readonly size: BatchTiming;
-    readonly row: RowTiming;
-  }
-  type LineColumn = Column<Line, string | number | null | undefined>;
-  const lines = batches.flatMap((size) => size.rows.map((row): Line => ({ size, row })));
+  const lines = batches.flatMap((size) => size.rows.map((row) => ({ size, row })));
+  type LineColumn = Column<(typeof lines)[number], string | number | null | undefined>;
   const times = ['mean', 'median', 'p90', 'least'] as const;
   const exits = batches[0]?.rows[0]?.exits ?? [];
   const { columns, rows } = tabulate(lines, [
