@@ -6,19 +6,18 @@ import type { Claim, Verdict } from './findings.js';
 /** All verdicts, in the order of summaries. */
 const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'cannot be checked here'];
 
-/** The verdict of several runs: theirs if all that could check agree, otherwise undecided. */
+/** The common verdict of all runs that could check the claim; undecided if they disagree. */
 function agreedVerdict(found: readonly Verdict[]): Verdict {
   const checked = new Set(found.filter((verdict) => verdict !== 'cannot be checked here'));
   if (checked.size === 0) return 'cannot be checked here';
   return checked.size === 1 ? [...checked][0]! : 'undecided';
 }
 
-/** Numbers of claims by verdict. */
 function countVerdicts(claims: readonly Pick<Claim, 'verdict'>[]): ReadonlyMap<Verdict, number> {
   return new Map(verdicts.map((verdict) => [verdict, claims.filter((claim) => claim.verdict === verdict).length]));
 }
 
-/** A line for each claim, below the table: the printed value, the measured one, and the reason for a difference. */
+/** One line per claim: the printed value, the measured one, and the reason for a difference. */
 export function claimLines(claims: readonly Claim[]): string[] {
   const widest = Math.max(0, ...claims.map(({ verdict }) => verdict.length));
   return claims.map(({ verdict, source, statement, printed, measured, why }) => {
@@ -27,27 +26,24 @@ export function claimLines(claims: readonly Claim[]): string[] {
   });
 }
 
-/** For the console: a line for each verdict, and one for all claims that cannot be checked here. */
+/** For the console: one line per checked claim, and one for all others. */
 export const briefClaimLines = (claims: readonly Claim[]): string[] => [
   ...claimLines(claims.filter(({ verdict }) => verdict !== 'cannot be checked here')),
   ...uncheckedLine(claims, 'report.html and table.txt'),
 ];
 
-/** How many claims cannot be checked, and where they are listed; no line if all can. */
+/** The number of unchecked claims and where they are listed; nothing if all were checked. */
 function uncheckedLine(claims: readonly Claim[], place: string): string[] {
   const unchecked = countVerdicts(claims).get('cannot be checked here')!;
   if (unchecked === 0) return [];
-  const which =
-    unchecked === 1
-      ? '1 claim of the paper cannot be checked here; it is'
-      : `${counted(unchecked)} claims of the paper cannot be checked here; they are`;
-  return [`${which} listed, with the reason, in ${place}`];
+  const which = unchecked === 1 ? '1 claim' : `${counted(unchecked)} claims`;
+  const they = unchecked === 1 ? 'it is' : 'they are';
+  return [`${which} of the paper cannot be checked here; ${they} listed, with the reason, in ${place}`];
 }
 
-/** The outcome of one of several experiments. */
 export type ExperimentSummary = {
   readonly experiment: string;
-  /** Command that repeats it: `dgate run table1 --preset laptop`. */
+  /** Repeats it: `dgate run table1 --preset laptop`. */
   readonly command: string;
   readonly seconds: number;
   /** The paper's claims; unchecked if it failed. */
@@ -57,9 +53,9 @@ export type ExperimentSummary = {
   | { readonly state: 'failed' /** One line: the error. */; readonly problem: string }
 );
 
-/** The summary of `dgate run all`: results, failures with their reasons, and differences from the paper. */
+/** The summary of `dgate run all`: results, failures, and differences from the paper. */
 export function renderSummary(results: readonly ExperimentSummary[], resultsRoot: string): string {
-  const failed = results.flatMap((result) => (result.state === 'failed' ? [result] : []));
+  const failed = failuresIn(results);
   const seconds = results.reduce((sum, result) => sum + result.seconds, 0);
   const rows = results.map((result) => [
     result.experiment,
@@ -68,7 +64,8 @@ export function renderSummary(results: readonly ExperimentSummary[], resultsRoot
     result.seconds.toFixed(1),
     result.state === 'done' ? result.folder : '',
   ]);
-  const differing = results.flatMap(({ claims }) => claims.filter(({ verdict }) => differs.includes(verdict)));
+  const all = results.flatMap(({ claims }) => claims);
+  const differing = all.filter(({ verdict }) => verdict === 'does not hold' || verdict === 'undecided');
   return [
     `Summary: ${results.length - failed.length} of ${results.length} experiments done in ${seconds.toFixed(1)} s; ` +
       `folders below ${resultsRoot}`,
@@ -79,46 +76,33 @@ export function renderSummary(results: readonly ExperimentSummary[], resultsRoot
       ? ['What differs from the paper']
       : ['Nothing that could be checked differs from the paper']),
     ...claimLines(differing),
-    ...uncheckedLine(
-      results.flatMap(({ claims }) => claims),
-      'the report.html of each run',
-    ),
+    ...uncheckedLine(all, 'the report.html of each run'),
   ].join('\n');
 }
 
-const differs: readonly Claim['verdict'][] = ['does not hold', 'undecided'];
+const failuresIn = (results: readonly ExperimentSummary[]) =>
+  results.flatMap((result) => (result.state === 'failed' ? [result] : []));
 
 const capitalised = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** A claim as a run on record decides it. */
+/** A claim and the verdict of a run on record. */
 export interface ClaimOnRecord extends Claim {
   readonly experiment: string;
-  /** The run's folder, with `/`, from the folder of the text. */
+  /** The run's folder relative to the text, with `/`. */
   readonly folder: string;
-  /** Whether the run is of the paper's network. */
+  /** Whether the run used the paper's network. */
   readonly isPaper: boolean;
 }
 
-/** Header of the table of claims. */
-interface ReadmeHeader {
-  readonly command: string;
-  readonly preset: string;
-  /** `2026-11-22` */
-  readonly date: string;
-  readonly machine: string;
-  readonly versions: string;
-}
-
-/** Where the part begins that follows from the CSV files alone. */
+/** The heading of the part that `scripts/verdicts.ts` derives from the CSV files alone. */
 export const VERDICTS = '## Verdicts';
 
-/** `README.md` of a folder of results: where it comes from, what failed, and the verdicts. */
+/** `README.md` of a folder of results: its origin, failures, and the verdicts. @param origin date as `2026-11-22` */
 export function renderReadme(
   results: readonly ExperimentSummary[],
   claims: readonly ClaimOnRecord[],
-  origin: ReadmeHeader,
+  origin: Readonly<Record<'command' | 'preset' | 'date' | 'machine' | 'versions', string>>,
 ): string {
-  const failed = results.flatMap((result) => (result.state === 'failed' ? [result] : []));
   return `# Verdicts on the paper's claims
 
 Written by the command below; a later run of it replaces this file. \`npx tsx scripts/verdicts.ts\` derives all verdicts
@@ -132,10 +116,12 @@ again from the CSV files alone.
 | Machine | ${markdownText(origin.machine)} |
 | Versions | ${markdownText(origin.versions)} |
 
-${failed.map((result) => `**${markdownText(result.experiment)} failed:** ${markdownText(result.problem)}\n\n`).join('')}${renderVerdicts(claims)}`;
+${failuresIn(results)
+  .map((result) => `**${markdownText(result.experiment)} failed:** ${markdownText(result.problem)}\n\n`)
+  .join('')}${renderVerdicts(claims)}`;
 }
 
-/** The verdicts: how many, how many would be wrong by chance, and a line for each claim. */
+/** The verdicts: their numbers, how many are expected to be wrong by chance, and one line per claim. */
 export function renderVerdicts(claims: readonly ClaimOnRecord[]): string {
   const ids = [...new Set(claims.map(({ experiment, id }) => `${experiment} ${id}`))];
   const rows = ids.map((id) => rowOf(claims.filter((claim) => `${claim.experiment} ${claim.id}` === id)));
@@ -164,7 +150,7 @@ CIFAR-10, nor a speed where its timing warned.
 ${rows.map(({ text }) => text).join('')}`;
 }
 
-/** The line of a claim. @param claims what each run says of it */
+/** The line of a claim. @param claims its verdicts, one per run */
 function rowOf(claims: readonly ClaimOnRecord[]) {
   const { source, statement, printed, rule } = claims[0]!;
   const [paper, small] = [true, false].map((isPaper) => cellsOf(claims.filter((claim) => claim.isPaper === isPaper)));

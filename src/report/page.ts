@@ -13,23 +13,21 @@ export interface Page {
   readonly title: string;
   readonly experiment: string;
   readonly preset: string;
-  /** Command that creates the page: `dgate run table1`. */
+  /** Creates the page: `dgate run table1`. */
   readonly command: string;
   /** Date and time, ISO 8601. */
   readonly date: string;
-  /** The table of thresholds, if the experiment has one. */
   readonly results?: { readonly head: readonly string[]; readonly lines: readonly TableLine[] };
   readonly claims: readonly Claim[];
   readonly figures: readonly { readonly figure: Figure; readonly svg: string }[];
   readonly sheets: readonly { readonly sheet: ImageSheet; readonly png: Uint8Array }[];
   readonly tables: readonly FindingTable[];
-  /** Splits, network, gates, seeds, machine, versions. */
   readonly facts: readonly (readonly [name: string, value: string])[];
-  /** Seconds of each stage, in this run and, if known, when its cached results were computed. */
+  /** Seconds of each stage: in this run, and when its cached results were computed. */
   readonly stages: readonly { readonly name: string; readonly now: number; readonly computed: number | null }[];
   /** The resolved definition as JSON text. */
   readonly definition: string;
-  /** Scores and script with which a reader moves the thresholds. */
+  /** Data and script for moving the thresholds. */
   readonly explorer?: { readonly data: ExplorerData; readonly script: string };
 }
 
@@ -38,7 +36,7 @@ const MOST_ROWS = 60;
 /** Tables with more columns have smaller text. */
 const MANY_COLUMNS = 10;
 
-/** The page may not load anything, nor run anything but this script. */
+/** The page loads nothing and runs only this script. */
 function policy(script: string | undefined): string {
   const only =
     script === undefined ? '' : `; script-src 'sha256-${createHash('sha256').update(script).digest('base64')}'`;
@@ -55,7 +53,7 @@ export function renderPage(page: Page): string {
     sheetsSection(page),
     tablesSection(page.tables),
     methodSection(page),
-  ].flatMap((section) => (section === undefined ? [] : [section]));
+  ].filter((section) => section !== undefined);
   const links = sections.map(({ id, title }) => html`<a href="#${id}">${title}</a>`);
   const body = sections.map(
     ({ id, title, content }) => html`<section><h2 id="${id}">${title}</h2>
@@ -89,7 +87,7 @@ interface Section {
   readonly content: Html;
 }
 
-/** Signs of verdicts, for print without colour. */
+/** Verdicts in print without colour. */
 const signs: Readonly<Record<Verdict, string>> = {
   holds: '✓',
   'does not hold': '✗',
@@ -153,7 +151,7 @@ the accuracy shown is too good: to report numbers, choose on other images (<code
   };
 }
 
-/** Data and script at the end of the page. JSON holds no `<`, which could end its element. */
+/** Data and script. `<` is escaped in the JSON: it could end the element. */
 function scripts({ explorer }: Page): Html {
   if (explorer === undefined) return markup('');
   const json = visibleLines(JSON.stringify(explorer.data)).replaceAll('<', '\\u003c');
@@ -189,7 +187,7 @@ function sheetsSection({ sheets }: Page): Section | undefined {
   return { id: 'images', title: 'Images', content: html`${shown}` };
 }
 
-/** Width and height have fixed offsets in a PNG's first chunk. */
+/** Size in pixels, from a PNG's first chunk. */
 function pngSize(png: Uint8Array): { width: number; height: number } {
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
   return { width: view.getUint32(16), height: view.getUint32(20) };
@@ -236,22 +234,20 @@ ${rows}</tbody></table>
   };
 }
 
-/** Markup that needs no escaping. */
+/** Escaped markup. */
 interface Html {
   readonly html: string;
 }
 
 type Value = string | number | Html | readonly Html[];
 
-/** A template whose values are escaped, except markup from this function or from {@link markup}. */
+/** A template that escapes its values, except markup from this function or from {@link markup}. */
 export function html(pieces: TemplateStringsArray, ...values: readonly Value[]): Html {
   return { html: pieces.map((piece, i) => piece + (i < values.length ? text(values[i]!) : '')).join('') };
 }
 
-/** Declares trusted text as markup: figures and styles of this project. */
-function markup(trusted: string): Html {
-  return { html: trusted };
-}
+/** Takes trusted text as markup: figures and styles of this project. */
+const markup = (trusted: string): Html => ({ html: trusted });
 
 function text(value: Value): string {
   if (typeof value === 'string' || typeof value === 'number') return markupText(String(value));

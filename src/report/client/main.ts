@@ -1,21 +1,22 @@
-/** The part of a run's page that lets a reader move the thresholds. It runs in a browser, without network. */
+/** Moves the thresholds on a run's page. It runs in a browser, without network. */
 import { type Evaluation, evaluate, exitOf, type Scores, type Thresholds } from '../../thresholds/evaluate.js';
 import { defaultLevels, paretoFrontier } from '../../thresholds/frontier.js';
 import { jointSearch } from '../../thresholds/joint.js';
 import { achievableLevels, levelOf } from '../../thresholds/levels.js';
 import type { ExplorerData } from '../explorer.js';
-import { type Chart, openChart } from './chart.js';
+import { type MovePoint, openChart } from './chart.js';
 import { confusions, element, thumbnailsAt } from './parts.js';
 
 const data = JSON.parse(document.getElementById('explorer-data')!.textContent!) as ExplorerData;
 const { costs, count } = data;
+const CLOSED = Number.POSITIVE_INFINITY;
 const scores = decodeScores();
 const images = Int32Array.from({ length: count }, (_, i) => i);
 /** Every distinct threshold of each gate, closed first. */
 const levels = scores.confidences.map((of) => achievableLevels(of, images));
 const original = evaluate(
   scores,
-  scores.confidences.map(() => Number.POSITIVE_INFINITY),
+  scores.confidences.map(() => CLOSED),
   costs,
 );
 const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(digits)} %`;
@@ -33,10 +34,7 @@ function decodeScores(): Scores {
   };
 }
 
-/**
- * The shortest number that sends the same images on as a level does: above the next lower confidence, and not above the
- * level's own.
- */
+/** The shortest number between the next lower confidence and the level's own: the same images leave. */
 function shortest(gate: number, level: number): number {
   const [value, below] = [levels[gate]![level]!, levels[gate]![level + 1] ?? Number.NEGATIVE_INFINITY];
   if (!Number.isFinite(value)) return value;
@@ -47,7 +45,6 @@ function shortest(gate: number, level: number): number {
   return value;
 }
 
-/** One gate's controls. */
 interface Gate {
   readonly slider: HTMLInputElement;
   readonly number: HTMLInputElement;
@@ -77,10 +74,10 @@ function levelAt(gate: number, threshold: number): number {
   return levels[gate]![level] === threshold ? level : Math.max(0, level - 1);
 }
 
-/** What the number field of a gate says: the threshold that counts; the slider follows it. */
+/** The threshold in a gate's number field; the slider follows it. */
 function thresholdAt(gate: number): number {
   const { value } = gates[gate]!.number;
-  return value === '' ? Number.POSITIVE_INFINITY : Number(value);
+  return value === '' ? CLOSED : Number(value);
 }
 
 function showThreshold(gate: number, threshold: number): void {
@@ -101,7 +98,7 @@ function setThresholds(thresholds: Thresholds): void {
 const start = element('select', { id: 'explorer-row' });
 for (const [i, { name }] of data.rows.entries()) start.append(element('option', { value: String(i) }, name));
 start.addEventListener('change', () => {
-  setThresholds(data.rows[Number(start.value)]!.thresholds.map((t) => t ?? Number.POSITIVE_INFINITY));
+  setThresholds(data.rows[Number(start.value)]!.thresholds.map((t) => t ?? CLOSED));
 });
 
 const lost = element('input', { type: 'number', id: 'explorer-lost', step: '0.1', value: '0.5' });
@@ -124,17 +121,16 @@ const message = element('output', { className: 'message', id: 'explorer-message'
 const result = element('output', { id: 'explorer-result' });
 const confusion = element('div', { id: 'explorer-confusion' });
 const sides = element('div', { id: 'explorer-sides' });
-let chart: Chart | undefined;
+let movePoint: MovePoint | undefined;
 let known: ReturnType<typeof paretoFrontier> | undefined;
 
-/** The frontier on these images, over a grid of thresholds where there are many. */
 function frontier(): ReturnType<typeof paretoFrontier> {
   known ??= paretoFrontier(scores, costs, images, defaultLevels(gates.length));
   return known;
 }
 
 let asked = false;
-/** Draws once for a frame, however often a slider moves meanwhile. */
+/** Draws at most once per frame. */
 function changed(): void {
   if (asked) return;
   asked = true;
@@ -154,7 +150,7 @@ function draw(): void {
   const exits = images.map((image) => exitOf(scores, thresholds, image));
   confusion.replaceChildren(confusions(data, scores, exits));
   sides.replaceChildren(...gates.map((_, gate) => thumbnailsAt(data, scores, exits, gate, thresholds[gate]!)));
-  chart?.move(saved(evaluation.flops), evaluation.accuracy);
+  movePoint?.(saved(evaluation.flops), evaluation.accuracy);
 }
 
 function summary({ correct, accuracy, flops, exits }: Evaluation): string {
@@ -184,10 +180,10 @@ pictures.append(element('div', { id: 'explorer-chart' }), confusion);
 place.hidden = false;
 if (data.thumbnails !== undefined) place.style.setProperty('--sheet', `url(${data.thumbnails.url})`);
 const first = data.rows[0];
-setThresholds(first?.thresholds.map((t) => t ?? Number.POSITIVE_INFINITY) ?? gates.map(() => Number.POSITIVE_INFINITY));
-// The frontier takes a second at most; the page is there before it.
+setThresholds(first?.thresholds.map((t) => t ?? CLOSED) ?? gates.map(() => CLOSED));
+// The frontier takes up to a second; the page is shown before.
 setTimeout(() => {
   const curve = frontier().points.map(({ flops, accuracy }): [number, number] => [saved(flops), accuracy]);
-  chart = openChart(document.getElementById('explorer-chart')!, curve, original.accuracy);
+  movePoint = openChart(document.getElementById('explorer-chart')!, curve, original.accuracy);
   draw();
 });

@@ -1,7 +1,7 @@
 import type { Scores } from '../../thresholds/evaluate.js';
 import type { ExplorerData } from '../explorer.js';
 
-/** Classes of a whole table; of more, the most frequent confusions are listed. */
+/** With more classes, only the most frequent confusions are listed. */
 const MOST_CLASSES = 20;
 const MOST_LISTED = 12;
 /** Images on each side of a threshold. */
@@ -29,18 +29,15 @@ export function confusions({ classNames }: ExplorerData, scores: Scores, exits: 
     const cell = scores.labels[image]! * size + answerOf(scores, exits, image);
     counts.set(cell, (counts.get(cell) ?? 0) + 1);
   }
-  const title = element('h3', {}, 'True class (rows) and answer (columns)');
+  const wrong = [...counts].filter(([cell]) => Math.floor(cell / size) !== cell % size).sort((a, b) => b[1] - a[1]);
   if (size > MOST_CLASSES) {
-    const wrong = [...counts].filter(([cell]) => Math.floor(cell / size) !== cell % size);
-    const most = wrong.sort((a, b) => b[1] - a[1]).slice(0, MOST_LISTED);
-    const line = ([cell, number]: [number, number]): HTMLElement =>
-      element('li', {}, `${number} ${classNames[Math.floor(cell / size)]} answered as ${classNames[cell % size]}`);
-    return element('div', {}, element('h3', {}, 'Most frequent confusions'), element('ul', {}, ...most.map(line)));
+    const lines = wrong.slice(0, MOST_LISTED).map(([cell, number]) => {
+      const [label, answer] = [classNames[Math.floor(cell / size)], classNames[cell % size]];
+      return element('li', {}, `${number} ${label} answered as ${answer}`);
+    });
+    return element('div', {}, element('h3', {}, 'Most frequent confusions'), element('ul', {}, ...lines));
   }
-  const largest = Math.max(
-    1,
-    ...[...counts].filter(([cell]) => Math.floor(cell / size) !== cell % size).map(([, n]) => n),
-  );
+  const largest = wrong[0]?.[1] ?? 1;
   const rows = classNames.map((name, row) => {
     const cells = classNames.map((_, column) => {
       const number = counts.get(row * size + column) ?? 0;
@@ -53,10 +50,11 @@ export function confusions({ classNames }: ExplorerData, scores: Scores, exits: 
   });
   const head = classNames.map((name) => element('th', { title: name }, name.slice(0, 4)));
   const table = element('table', { className: 'confusion' }, element('tr', {}, element('th', {}), ...head), ...rows);
+  const title = element('h3', {}, 'True class (rows) and answer (columns)');
   return element('div', {}, title, element('div', { className: 'wide' }, table));
 }
 
-/** The images nearest to a gate's threshold among those that reach the gate: what just leaves, and what just stays. */
+/** The images nearest to a gate's threshold on each side, of those that reach the gate. */
 export function thumbnailsAt(
   data: ExplorerData,
   scores: Scores,
@@ -65,8 +63,7 @@ export function thumbnailsAt(
   threshold: number,
 ): HTMLElement {
   const confidences = scores.confidences[gate]!;
-  const { thumbnails } = data;
-  const every = thumbnails?.every ?? 1;
+  const every = data.thumbnails?.every ?? 1;
   const [leave, stay]: [number[], number[]] = [[], []];
   for (let image = 0; image < scores.count; image += every) {
     if (exits[image]! < gate || Number.isNaN(confidences[image]!)) continue;
@@ -74,38 +71,28 @@ export function thumbnailsAt(
   }
   leave.sort((a, b) => confidences[a]! - confidences[b]!);
   stay.sort((a, b) => confidences[b]! - confidences[a]!);
-  const side = (words: string, list: readonly number[]): HTMLElement =>
-    element(
-      'div',
-      { className: 'side' },
-      element('span', { className: 'dim' }, words),
-      ...list.slice(0, BESIDE).map(shown),
-    );
-  const shown = (image: number): HTMLElement => {
-    const [answer, label] = [scores.classes[gate]![image]!, scores.labels[image]!];
-    const right = answer === label;
-    const words = `image ${image}: ${data.classNames[label]}${right ? '' : `, answered as ${data.classNames[answer]}`}`;
-    const about = `${words}; confidence ${confidences[image]!.toPrecision(3)}`;
-    const picture = element('span', {
-      className: right ? 'thumb right' : 'thumb wrong',
-      title: about,
-      role: 'img',
-      ariaLabel: about,
-    });
-    if (thumbnails === undefined) picture.textContent = String(image);
-    else {
-      const { size, columns } = thumbnails;
-      const at = image / every;
-      const [x, y] = [at % columns, Math.floor(at / columns)];
-      picture.style.cssText = `width:${size}px;height:${size}px;background-position:-${x * size}px -${y * size}px`;
-    }
-    return element('span', { className: 'shown' }, picture, right ? '✓' : '✗');
+  const side = (words: string, list: readonly number[]): HTMLElement => {
+    const shown = list.slice(0, BESIDE).map((image) => thumbnail(data, scores, gate, image));
+    return element('div', { className: 'side' }, element('span', { className: 'dim' }, words), ...shown);
   };
-  return element(
-    'div',
-    { className: 'sides' },
-    element('span', { className: 'name' }, data.exits[gate]!),
-    side('just leave', leave),
-    side('just stay', stay),
-  );
+  const name = element('span', { className: 'name' }, data.exits[gate]!);
+  return element('div', { className: 'sides' }, name, side('just leave', leave), side('just stay', stay));
+}
+
+/** An image with the answer of a gate. */
+function thumbnail({ classNames, thumbnails }: ExplorerData, scores: Scores, gate: number, image: number): HTMLElement {
+  const [answer, label] = [scores.classes[gate]![image]!, scores.labels[image]!];
+  const right = answer === label;
+  const words = `image ${image}: ${classNames[label]}${right ? '' : `, answered as ${classNames[answer]}`}`;
+  const title = `${words}; confidence ${scores.confidences[gate]![image]!.toPrecision(3)}`;
+  const className = right ? 'thumb right' : 'thumb wrong';
+  const picture = element('span', { className, title, role: 'img', ariaLabel: title });
+  if (thumbnails === undefined) picture.textContent = String(image);
+  else {
+    const { size, columns, every } = thumbnails;
+    const at = image / every;
+    const [x, y] = [at % columns, Math.floor(at / columns)];
+    picture.style.cssText = `width:${size}px;height:${size}px;background-position:-${x * size}px -${y * size}px`;
+  }
+  return element('span', { className: 'shown' }, picture, right ? '✓' : '✗');
 }
