@@ -17,7 +17,7 @@ import { InputError, messageOf } from '../src/errors.js';
 import { networkByName } from '../src/networks/catalogue.js';
 import { lowerNetwork } from '../src/networks/lower.js';
 import { networkFlops } from '../src/networks/network.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';
 
 const [name = 'resnet101-cifar10', batchesArgument = '1,32', only] = process.argv.slice(2);

@@ -23,7 +23,7 @@ import { lowerNetwork } from '../src/networks/lower.js';
 import { linearFlops, networkFlops } from '../src/networks/network.js';
 import { type GatePlace, gateFeatureCounts } from '../src/networks/onnx.js';
 import { Random } from '../src/random.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { exitCosts } from '../src/thresholds/evaluate.js';
 import { batchesPerTurn, monotonicClock, timed } from '../src/timing/pairs.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';

@@ -19,7 +19,7 @@ import { distances } from '../src/gates/gate.js';
 import { gateFeatureCounts } from '../src/networks/onnx.js';
 import { gatedModel } from '../src/onnx/gated.js';
 import { Random } from '../src/random.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { openUserNetwork } from '../src/run/user-network.js';
 
 const [folder, counts, engineId = 'ort-cpu'] = process.argv.slice(2);

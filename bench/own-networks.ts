@@ -22,7 +22,7 @@ import { normalise } from '../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
 import * as ort from '../src/engines/onnxruntime/ort.js';
 import { decide } from '../src/gates/confidence.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 
 const [folder, counts, photographs, ...chosen] = process.argv.slice(2);
 if (photographs === undefined) throw new Error('own-networks.ts FOLDER COUNTS.json IMAGES [NAME...]');

@@ -11,7 +11,7 @@ import { findCheckpoint } from '../src/checkpoints/known.js';
 import { openContext } from '../src/cli/context.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import { onnxNetwork } from '../src/index.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import type { FeatureSet } from '../src/run/features.js';
 import { type Part, partsOf, type Row, searchAndEvaluate } from '../src/run/search.js';
 import { openStages, type Stages } from '../src/run/stages.js';

@@ -16,7 +16,7 @@ import { networkByName } from '../src/networks/catalogue.js';
 import { stageShapes } from '../src/networks/network.js';
 import { featureCount, type GatePlace, type Pooling } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { LazyEngine } from '../src/run/context.js';
 import { extract } from '../src/run/extract.js';
 import { openSplit } from '../src/run/images.js';

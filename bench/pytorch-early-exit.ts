@@ -28,7 +28,7 @@ import { type Network, networkTensors } from '../src/networks/network.js';
 import { gateFeatureCounts } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
 import { Random } from '../src/random.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { mean } from '../src/statistics/samples.js';
 import { exists } from '../src/store/files.js';
 import type { TensorMap } from '../src/tensor.js';

@@ -19,7 +19,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { csvOf } from '../src/csv.js';
 import { Random } from '../src/random.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { originalAccuracy, partsOf } from '../src/run/search.js';
 import { evaluate, type Thresholds } from '../src/thresholds/evaluate.js';
 import { paretoFrontier } from '../src/thresholds/frontier.js';

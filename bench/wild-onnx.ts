@@ -23,7 +23,7 @@ import { describeGraph } from '../src/onnx/graph/describe.js';
 import type { UserModel } from '../src/onnx/graph/user-model.js';
 import type { UserNetwork } from '../src/onnx/loaded.js';
 import { Random } from '../src/random.js';
-import { renderColumns } from '../src/report/columns.js';
+import { renderColumns } from '../src/report/findings.js';
 import { inspectFile } from '../src/run/user-network.js';
 
 const IMAGES = 6;

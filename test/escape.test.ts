@@ -10,8 +10,8 @@ import { csvOf } from '../src/csv.js';
 import { InputError } from '../src/errors.js';
 import * as escapes from '../src/escape.js';
 import { renderReadme } from '../src/report/claims.js';
-import { renderColumns } from '../src/report/columns.js';
 import { renderSvg } from '../src/report/figures.js';
+import { renderColumns } from '../src/report/findings.js';
 import { html } from '../src/report/page.js';
 import { hostileText, noCommands, oneLine } from './hostile.js';
 

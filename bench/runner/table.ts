@@ -1,4 +1,4 @@
-import { renderColumns } from '../../src/report/columns.js';
+import { renderColumns } from '../../src/report/findings.js';
 import type { Ratio, Target } from './types.js';
 
 /** Whether the median ratio is what was asked for; undefined where nothing was. */

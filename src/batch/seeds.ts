@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { visible } from '../escape.js';
 import type { Experiment } from '../experiment/schema.js';
-import { renderCsv } from '../report/csv.js';
-import { areasOf, type RowIntervals, type RowSpread, type Spread, type TableRow } from '../report/rows.js';
+import { areasOf, type RowIntervals, type RowSpread, renderCsv, type Spread, type TableRow } from '../report/rows.js';
+
 import { renderTable } from '../report/table.js';
 import type { RunDocument } from '../run/record.js';
 import { variance } from '../statistics/samples.js';

@@ -8,7 +8,7 @@ import { experimentNames } from '../experiment/load.js';
 import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { counted } from '../json.js';
-import { renderColumns } from '../report/columns.js';
+import { renderColumns } from '../report/findings.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { openContext } from './context.js';
 import { type CheckOptions, optionOverrides } from './options.js';

@@ -2,7 +2,7 @@ import { relative } from 'node:path';
 import type { Comparison, ResultDifference } from '../batch/compare.js';
 import { csvOf } from '../csv.js';
 import { latexText, markdownText, markupText, visible } from '../escape.js';
-import { cellText, heading, renderColumns } from '../report/columns.js';
+import { cellText, heading, renderColumns } from '../report/findings.js';
 
 /** Comparisons of a run with others as CSV: one row for each difference. */
 export function comparisonCsv(comparisons: readonly Comparison[]): string {

@@ -1,7 +1,7 @@
 import { labelOf } from '../batch/grid.js';
 import { perSeed } from '../batch/seeds.js';
 import type { Override } from '../experiment/resolve.js';
-import { renderColumns } from '../report/columns.js';
+import { renderColumns } from '../report/findings.js';
 import type { PlannedStage } from '../run/dry-run.js';
 import { openContext } from './context.js';
 import { estimatedStages } from './estimates.js';

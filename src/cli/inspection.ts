@@ -6,7 +6,7 @@ import type { Cuts } from '../onnx/graph/cuts.js';
 import { mapLayoutOf, whyNone } from '../onnx/graph/describe.js';
 import type { PreparedGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
-import { renderColumns } from '../report/columns.js';
+import { renderColumns } from '../report/findings.js';
 import { type CostedExit, inspectExits, inspectFile } from '../run/user-network.js';
 import { print, printJson } from './output.js';
 

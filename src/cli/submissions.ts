@@ -11,7 +11,7 @@ import {
 import { arraySpec, type Resources, sbatch, scancel, stageScript } from '../batch/slurm/script.js';
 import { Submission, type SubmittedJob, statusOf, type TaskStatus } from '../batch/slurm/submission.js';
 import { InputError } from '../errors.js';
-import { renderColumns } from '../report/columns.js';
+import { renderColumns } from '../report/findings.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { cacheFolder, resultsFolder } from './command.js';

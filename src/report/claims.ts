@@ -1,7 +1,6 @@
 import { markdownAddress, markdownCode, markdownText, visible } from '../escape.js';
 import { counted } from '../json.js';
-import { renderColumns } from './columns.js';
-import type { Claim, Verdict } from './findings.js';
+import { type Claim, renderColumns, type Verdict } from './findings.js';
 
 /** All verdicts, in the order of summaries. */
 const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'cannot be checked here'];

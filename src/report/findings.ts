@@ -1,4 +1,7 @@
+import Table from 'cli-table3';
 import type { TopLevelSpec } from 'vega-lite';
+import { visible, visibleLines } from '../escape.js';
+import { columnsLeft } from '../progress.js';
 
 /** Results of an analysis besides the table of thresholds. The analyses compute them; the report writes them to files. */
 export interface Findings {
@@ -76,4 +79,105 @@ export interface Claim {
   readonly chance: number;
   /** CSV file and row of the measured value. */
   readonly trace: { readonly file: string; readonly row: string };
+}
+
+/** Headings of the columns that a narrow terminal drops first, in this order. Then columns go from the right. */
+const spare = [/^efficiency/i, /^speed/i, /\b(?:low|high)\b|interval/i, /^row$/, /^exits/i, /^FLOPs\s\(G\)/];
+/** The least number of columns shown; if they are still too wide, the first one is cut. */
+const FEWEST = 5;
+
+/** Chooses the columns to show: those with content that fit the terminal. */
+function columnsWithin(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  width: (column: number) => number,
+) {
+  const shown = head.map((_, i) => i).filter((i) => i === 0 || rows.length === 0 || rows.some((row) => row[i] !== ''));
+  const left: number[] = [];
+  const total = (): number => shown.reduce((sum, i) => sum + width(i) + 3, 1);
+  while (total() > columnsLeft()) {
+    const kind = spare.find((pattern) => shown.some((i) => i > 0 && pattern.test(head[i]!)));
+    if (kind === undefined && shown.length <= FEWEST) break;
+    const at = kind === undefined ? shown.length - 1 : shown.findLastIndex((i) => i > 0 && kind.test(head[i]!));
+    left.unshift(...shown.splice(at, 1));
+  }
+  return { shown, left, cut: Math.max(0, total() - columnsLeft()) };
+}
+
+/** A console table with escaped cells. The first column is aligned left, the others right by default. */
+export function renderColumns(
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  align: 'numbers' | 'text' = 'numbers',
+): string {
+  const names = head.map(visibleLines);
+  const cells = rows.map((row) => row.map(visible));
+  const width = (i: number): number =>
+    Math.max(...[...names[i]!.split('\n'), ...cells.map((row) => row[i] ?? '')].map((text) => [...text].length));
+  const { shown, left, cut } = columnsWithin(names, cells, width);
+  const first = (text: string): string => {
+    const most = Math.max(8, width(0) - cut);
+    return cut === 0 || text.length <= most ? text : `${text.slice(0, most - 1)}…`;
+  };
+  const picked = (row: readonly string[]): string[] => shown.map((i) => (i === 0 ? first(row[i]!) : row[i]!));
+  const table = new Table({
+    head: picked(names),
+    colAligns: shown.map((i) => (i === 0 || align === 'text' ? 'left' : 'right')),
+    style: { head: [], border: [], compact: true },
+  });
+  table.push(...cells.map(picked));
+  const without = left.map((i) => names[i]!.replaceAll('\n', ' ')).join(', ');
+  return `${table.toString()}${left.length === 0 ? '' : `\nNot shown in ${columnsLeft()} columns: ${without}; --wide shows all`}`;
+}
+
+/** FLOPs in G; small networks with three digits: 5.02, 0.0812. */
+export function gigaFlops(flops: number): string {
+  const giga = flops / 1e9;
+  return giga >= 1 ? giga.toFixed(2) : giga.toPrecision(3);
+}
+
+/** Units on the console and in pages; files have plain numbers. */
+const formats: readonly (readonly [suffix: string, unit: string, show: (value: number) => string])[] = [
+  ['_fraction', '%', (value) => (100 * value).toFixed(2)],
+  ['_flops_per_image', 'G', gigaFlops],
+  ['_ms', 'ms', (value) => value.toPrecision(4)],
+  ['_images', 'images', plainNumber],
+  ['_seconds', 's', (value) => value.toPrecision(4)],
+];
+
+const formatOf = (column: string) =>
+  formats.find(([suffix]) => column !== 'images' && `_${column}`.endsWith(suffix)) ?? [];
+
+/** `accuracy_fraction` as `accuracy (%)`, `flops_per_image` as `FLOPs per image (G)`. */
+export function heading(column: string): string {
+  const [suffix, unit] = formatOf(column);
+  const name = suffix === undefined || unit === 'G' ? column : column.slice(0, -suffix.length);
+  const words = name
+    .replaceAll('_', ' ')
+    .trim()
+    .replaceAll(/\bflops\b/g, 'FLOPs');
+  return unit === undefined ? words : `${words || 'share'} (${unit})`;
+}
+
+/** A cell as text for a page or the console. */
+export function cellText(column: string, cell: FindingCell): string {
+  if (cell === null) return '';
+  if (typeof cell === 'string') return cell;
+  const [, , show = plainNumber] = formatOf(column);
+  return Number.isFinite(cell) ? show(cell) : String(cell);
+}
+
+/** Whole numbers with separators, others with four digits. */
+function plainNumber(value: number): string {
+  if (Number.isInteger(value)) return value.toLocaleString('en');
+  const text = value.toPrecision(4);
+  return text.includes('e') ? text : String(Number(text));
+}
+
+/** Headings and the first rows of a finding as text. @param most number of rows */
+export function findingCells({ columns, rows }: FindingTable, most: number): { head: string[]; lines: string[][] } {
+  return {
+    head: columns.map(heading),
+    lines: rows.slice(0, most).map((row) => row.map((cell, i) => cellText(columns[i]!, cell))),
+  };
 }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { markupText, visibleLines } from '../escape.js';
 import { counted } from '../json.js';
-import { findingCells } from './columns.js';
 import type { ExplorerData } from './explorer.js';
-import type { Claim, Figure, FindingTable, ImageSheet, Verdict } from './findings.js';
+import { type Claim, type Figure, type FindingTable, findingCells, type ImageSheet, type Verdict } from './findings.js';
+
 import { SHEET_DENSITY } from './sheets.js';
 import type { TableLine } from './table.js';
 import { pageStyle } from './theme.js';

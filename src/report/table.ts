@@ -1,6 +1,6 @@
 import type { IntervalEnds } from '../statistics/samples.js';
 import { searches as kinds } from '../thresholds/methods.js';
-import { gigaFlops, renderColumns } from './columns.js';
+import { gigaFlops, renderColumns } from './findings.js';
 import type { PublishedRow, TableRow } from './rows.js';
 
 const percent = (share: number | null, digits = 2): string =>

@@ -3,10 +3,10 @@ import { visible } from '../escape.js';
 import { counted } from '../json.js';
 import type { Interval } from '../statistics/samples.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
-import { renderColumns } from './columns.js';
+import { renderColumns } from './findings.js';
 
-const percent = (share: number): string => `${(100 * share).toFixed(1)}%`;
-const milliseconds = (ms: number): string => ms.toPrecision(4);
+const tenths = (share: number): string => percent(share, 1);
+const fourDigits = (ms: number): string => ms.toPrecision(4);
 
 const range = (interval: Interval | null, show: (value: number) => string): string =>
   interval === null ? '' : `${show(interval.low)} to ${show(interval.high)}`;
@@ -15,7 +15,7 @@ const range = (interval: Interval | null, show: (value: number) => string): stri
 export function renderTiming(record: TimingRecord): string {
   const { engine, machine } = record;
   const rows = record.batches.flatMap(({ batch, rows }) => rows.map((row) => ({ batch, ...row })));
-  const table = tabulate(rows, columns);
+  const table = tabulate(rows, timingColumns);
   const clock =
     machine.clockMhz === null ? 'unknown' : `${[...new Set(machine.clockMhz.map(Math.round))].join(' to ')} MHz`;
   const versions = Object.entries({ dgate: record.dgate, node: machine.node, ...engine.versions });
@@ -38,16 +38,16 @@ export function renderTiming(record: TimingRecord): string {
   ].join('\n');
 }
 
-const columns: readonly Column<{ readonly batch: number } & RowTiming, string>[] = [
+const timingColumns: readonly Column<{ readonly batch: number } & RowTiming, string>[] = [
   ['Model', (row) => row.model],
   ['Batch', (row) => String(row.batch)],
-  ['t0 (ms)', (row) => milliseconds(row.originalMs.mean)],
-  ['t (ms)', (row) => milliseconds(row.gatedMs.mean)],
-  ['t0 p90', (row) => milliseconds(row.originalMs.p90)],
-  ['t p90', (row) => milliseconds(row.gatedMs.p90)],
-  ['Speed-up', (row) => percent(row.speedUp)],
-  ['95 %', (row) => range(row.speedUpInterval, percent)],
-  ['FLOPs Reduction', (row) => percent(row.flopsReduction)],
+  ['t0 (ms)', (row) => fourDigits(row.originalMs.mean)],
+  ['t (ms)', (row) => fourDigits(row.gatedMs.mean)],
+  ['t0 p90', (row) => fourDigits(row.originalMs.p90)],
+  ['t p90', (row) => fourDigits(row.gatedMs.p90)],
+  ['Speed-up', (row) => tenths(row.speedUp)],
+  ['95 %', (row) => range(row.speedUpInterval, tenths)],
+  ['FLOPs Reduction', (row) => tenths(row.flopsReduction)],
   ['Efficiency', (row) => row.efficiency?.toFixed(2) ?? ''],
   ['95 %', (row) => range(row.efficiencyInterval, (value) => value.toFixed(2))],
 ];

@@ -4,9 +4,9 @@ import { parseCsv } from '../csv.js';
 import { networkLabel } from '../experiment/network.js';
 import type { PresetName } from '../experiment/rules.js';
 import { version } from '../project.js';
-import { renderCsv, renderFindingCsv } from '../report/csv.js';
 import type { Claim } from '../report/findings.js';
-import { type Area, areasOf, type TableRow } from '../report/rows.js';
+import { type Area, areasOf, renderCsv, renderFindingCsv, type TableRow } from '../report/rows.js';
+
 import { timingCsv } from '../report/timing.js';
 import { runIdentity } from './identity.js';
 import type { RunOutcome } from './outcome.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { readPublished } from '../../src/paper/published.js';
-import { renderCsv } from '../../src/report/csv.js';
+import { renderCsv } from '../../src/report/rows.js';
 import { renderTable } from '../../src/report/table.js';
 import { rejection } from '../data/smallCifar10.js';
 import { original, row } from '../report/rows.js';

@@ -7,8 +7,7 @@ import {
   renderReadme,
   renderSummary,
 } from '../../src/report/claims.js';
-import { cellText, heading } from '../../src/report/columns.js';
-import type { Claim } from '../../src/report/findings.js';
+import { type Claim, cellText, heading } from '../../src/report/findings.js';
 
 const claim = (change: Partial<Claim> = {}): Claim => ({
   id: 'figure5-flops',

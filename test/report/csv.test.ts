@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { renderCsv } from '../../src/report/csv.js';
-import type { TableRow } from '../../src/report/rows.js';
+import { renderCsv, type TableRow } from '../../src/report/rows.js';
+
 import { original, row } from './rows.js';
 
 /** Records by column name. Cells may be quoted, as the commas of a model's name make them; none holds a line break. */

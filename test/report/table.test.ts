@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { withinColumns } from '../../src/progress.js';
-import { gigaFlops, renderColumns } from '../../src/report/columns.js';
+import { gigaFlops, renderColumns } from '../../src/report/findings.js';
 import { areasOf, modelName, type TableRow } from '../../src/report/rows.js';
 import { renderTable, tableCells } from '../../src/report/table.js';
 import type { RunOutcome } from '../../src/run/outcome.js';

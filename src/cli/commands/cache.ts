@@ -14,7 +14,7 @@ const listCommand = defineCommand({
     const { store } = await openCache(options);
     const rows = await rowsOf(store);
     if (options.json) return printJson(rows);
-    const { renderColumns } = await import('../../report/columns.js');
+    const { renderColumns } = await import('../../report/findings.js');
     const shown = rows.map(({ stage, key, state, files, bytes, used }) => {
       return [stage, key, state, String(files), megabytes(bytes), minutesOf(used)];
     });

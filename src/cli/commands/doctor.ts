@@ -114,7 +114,7 @@ function nvidiaGpus(): string[] {
 /** The console report: a table of all engines; below it, why engines do not work and the command that helps. */
 export async function renderReport(machine: Machine, engines: readonly Diagnosis[]): Promise<string> {
   const { engineNamed } = await import('../../engines/registry.js');
-  const { renderColumns } = await import('../../report/columns.js');
+  const { renderColumns } = await import('../../report/findings.js');
   const rows = engines.map((engine) =>
     engine.works
       ? [

@@ -17,7 +17,7 @@ export const flopsCommand = defineCommand({
     const { networkFlops } = await import('../../networks/network.js');
     const flops = networkFlops(networkByName(network));
     if (json) return printJson(flops);
-    const { renderColumns } = await import('../../report/columns.js');
+    const { renderColumns } = await import('../../report/findings.js');
     const rows = flops.stages.map((stage) => [
       stage.name,
       `${stage.channels} x ${stage.height} x ${stage.width}`,

@@ -26,7 +26,7 @@ export const predictCommand = defineCommand({
     const predictions = await predict(model, image, given);
     if (json) printJson(predictions);
     else {
-      const { renderColumns } = await import('../../report/columns.js');
+      const { renderColumns } = await import('../../report/findings.js');
       print(() => renderPredictions(predictions, renderColumns));
     }
   },
@@ -44,7 +44,7 @@ export function parseThresholds(text: string): number[] {
   return numbers;
 }
 
-type Render = typeof import('../../report/columns.js').renderColumns;
+type Render = typeof import('../../report/findings.js').renderColumns;
 
 function renderPredictions({ exits, predictions, input }: Predictions, renderColumns: Render): string {
   const rows = predictions.map((found) => [

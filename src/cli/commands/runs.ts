@@ -35,9 +35,9 @@ export const runsCommand = defineCommand({
     if (json) printJson(pareto ? best : runs.map(({ values: _, rows: __, ...run }) => run));
     else {
       const table = pareto ? paretoTable(best) : runsTable(runs);
-      const { renderFindingCsv } = await import('../../report/csv.js');
-      const { findingCells } = await import('../../report/columns.js');
-      const { renderColumns } = await import('../../report/columns.js');
+      const { renderFindingCsv } = await import('../../report/rows.js');
+      const { findingCells } = await import('../../report/findings.js');
+      const { renderColumns } = await import('../../report/findings.js');
       const { head, lines } = findingCells(table, table.rows.length);
       if (csv) print(renderFindingCsv(table));
       else if (lines.length > 0)
