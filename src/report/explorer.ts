@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { ImageSource } from '../data/dataset.js';
 import { projectRoot } from '../project.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
-import { sharpImage } from './sheets.js';
+import { sharpImage } from './figures.js';
 
 /** What the page's script reads: scores of the reported images, and thresholds to start from. */
 export interface ExplorerData {

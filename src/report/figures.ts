@@ -1,6 +1,6 @@
 import { markupText, visibleLines } from '../escape.js';
-import type { Figure } from './findings.js';
-import { type Font, loadFont, theme, wrapText } from './theme.js';
+import type { Figure, ImageSheet } from './findings.js';
+import { colours, type Font, loadFont, theme, wrapText } from './theme.js';
 
 /** A bold letter is at most so much wider than a plain one. */
 const BOLD = 1.14;
@@ -76,4 +76,123 @@ function closedLoader(asked: string[]) {
     return Promise.reject(new Error('external data are not loaded'));
   };
   return { load: refuse, sanitize: refuse, http: refuse, file: refuse };
+}
+
+type SheetImage = ImageSheet['rows'][number]['images'][number];
+
+/** Pixels of a sheet per pixel of the page, for sharp print. */
+export const SHEET_DENSITY = 2;
+
+// Pixels of the sheet.
+const IMAGE = 128;
+const MARGIN = 24;
+const GAP = 16;
+/** Longer lines of images continue below. */
+const WIDTH = 2000;
+const LABEL = { size: 26, line: 36 };
+const CAPTION = { size: 20, line: 26, lines: 3 };
+
+const tones: Readonly<Record<SheetImage['tone'], { readonly colour: string; readonly sign: string }>> = {
+  right: { colour: colours.blue, sign: '✓ ' },
+  wrong: { colour: colours.vermilion, sign: '✗ ' },
+  plain: { colour: '#222222', sign: '' },
+};
+
+/**
+ * Draws a sheet as PNG: a label above each row, and below each image its caption in the colour and with the sign of its
+ * tone. Small images are enlarged by whole factors without smoothing. The same sheet gives the same bytes.
+ */
+export async function renderPng(sheet: ImageSheet): Promise<Uint8Array> {
+  const { default: sharp } = await import('sharp');
+  const { width, height, images, text } = layOut(sheet, await loadFont());
+  const overlay = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${text}</svg>`;
+  const placed = await Promise.all(
+    images.map(async ({ x, y, image }) => ({ ...(await scaled(image)), left: x, top: y })),
+  );
+  return await sharp({ create: { width, height, channels: 3, background: 'white' } })
+    .composite([...placed, { input: Buffer.from(overlay) }])
+    .removeAlpha()
+    .png({ compressionLevel: 9, palette: false })
+    .toBuffer();
+}
+
+/** Positions of all images, and the SVG paths of all text. */
+function layOut(sheet: ImageSheet, font: Font) {
+  const images: { readonly x: number; readonly y: number; readonly image: SheetImage }[] = [];
+  const paths: string[] = [];
+  const write = (text: string, size: number, x: number, y: number, colour: string): void => {
+    paths.push(`<path fill="${colour}" d="${font.path(text, size, x, y)}"/>`);
+  };
+  const cell = Math.max(IMAGE, ...sheet.rows.flatMap((row) => row.images.map((image) => captionWidth(image, font))));
+  const perLine = Math.max(1, Math.floor((WIDTH - 2 * MARGIN + GAP) / (cell + GAP)));
+  let [width, y] = [2 * MARGIN + cell, MARGIN];
+  for (const row of sheet.rows) {
+    write(row.label, LABEL.size, MARGIN, y + LABEL.size, '#222222');
+    width = Math.max(width, 2 * MARGIN + font.width(row.label, LABEL.size));
+    y += LABEL.line;
+    for (let start = 0; start < row.images.length; start += perLine) {
+      const line = row.images.slice(start, start + perLine);
+      const captions = line.map((image) => captionLines(image, cell, font));
+      for (const [i, image] of line.entries()) {
+        const x = MARGIN + i * (cell + GAP);
+        images.push({ x, y, image });
+        captions[i]!.forEach((words, below) => {
+          write(words, CAPTION.size, x, y + IMAGE + CAPTION.line * (below + 1), tones[image.tone].colour);
+        });
+      }
+      width = Math.max(width, 2 * MARGIN + line.length * (cell + GAP) - GAP);
+      y += IMAGE + CAPTION.line * Math.max(...captions.map(({ length }) => length)) + GAP;
+    }
+    y += GAP;
+  }
+  return { width: Math.ceil(width), height: y + MARGIN - GAP, images, text: paths.join('') };
+}
+
+/** Width of the longest word of a caption, at most 1.5 times the width of an image. */
+function captionWidth({ caption, tone }: SheetImage, font: Font): number {
+  const words = `${tones[tone].sign.trim()}${caption}`.split(/\s+/);
+  const widest = Math.max(...words.map((word) => font.width(word, CAPTION.size)));
+  return Math.min(Math.ceil(widest + 12), 1.5 * IMAGE);
+}
+
+/** At most three lines; longer text ends in an ellipsis. */
+function captionLines({ caption, tone }: SheetImage, width: number, font: Font): string[] {
+  const lines = wrapText(font, `${tones[tone].sign}${caption}`, CAPTION.size, width);
+  const shown = lines.slice(0, CAPTION.lines).map((line) => shortened(font, line, width));
+  if (lines.length > CAPTION.lines) shown[CAPTION.lines - 1] = shortened(font, `${shown.at(-1)}…`, width);
+  return shown;
+}
+
+function shortened(font: Font, line: string, width: number): string {
+  if (font.width(line, CAPTION.size) <= width) return line;
+  let length = line.length - 1;
+  while (length > 0 && font.width(`${line.slice(0, length)}…`, CAPTION.size) > width) length--;
+  return `${line.slice(0, length)}…`;
+}
+
+/** An image enlarged by a whole factor, or reduced to its cell, for `composite`. */
+async function scaled(image: SheetImage) {
+  const longest = Math.max(image.width, image.height);
+  const isSmall = longest <= IMAGE;
+  const factor = isSmall ? Math.floor(IMAGE / longest) : IMAGE / longest;
+  const [width, height] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * factor)));
+  const source = await sharpImage(image);
+  const { data: input, info } = await source
+    .resize(width, height, { fit: 'fill', kernel: isSmall ? 'nearest' : 'lanczos3' })
+    .raw() // no compression: `composite` decodes it at once
+    .toBuffer({ resolveWithObject: true });
+  return { input, raw: info };
+}
+
+/** Opens an image in sharp. @param image pixels [channels, height, width], grey or RGB */
+export async function sharpImage(image: Pick<SheetImage, 'pixels' | 'channels' | 'height' | 'width'>) {
+  const { default: sharp } = await import('sharp');
+  const { pixels, height, width } = image;
+  const channels = image.channels === 1 ? 1 : 3;
+  const plane = height * width;
+  const interleaved = Buffer.alloc(plane * channels);
+  for (let p = 0; p < plane; p++) {
+    for (let c = 0; c < channels; c++) interleaved[p * channels + c] = pixels[c * plane + p]!;
+  }
+  return sharp(interleaved, { raw: { width, height, channels } });
 }

@@ -2,9 +2,8 @@ import { createHash } from 'node:crypto';
 import { markupText, visibleLines } from '../escape.js';
 import { counted } from '../json.js';
 import type { ExplorerData } from './explorer.js';
+import { SHEET_DENSITY } from './figures.js';
 import { type Claim, type Figure, type FindingTable, findingCells, type ImageSheet, type Verdict } from './findings.js';
-
-import { SHEET_DENSITY } from './sheets.js';
 import type { TableLine } from './table.js';
 import { pageStyle } from './theme.js';
 

@@ -7,7 +7,7 @@ import { version } from '../project.js';
 import type { Claim } from '../report/findings.js';
 import { type Area, areasOf, renderCsv, renderFindingCsv, type TableRow } from '../report/rows.js';
 
-import { timingCsv } from '../report/timing.js';
+import { timingCsv } from '../report/table.js';
 import { runIdentity } from './identity.js';
 import type { RunOutcome } from './outcome.js';
 import { tableRows } from './rows.js';

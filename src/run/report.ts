@@ -6,11 +6,11 @@ import { isScores } from '../experiment/network.js';
 import type { PresetName } from '../experiment/rules.js';
 import { claimLines } from '../report/claims.js';
 import { explorerData, explorerScript } from '../report/explorer.js';
-import { renderSvg } from '../report/figures.js';
+import { renderPng, renderSvg } from '../report/figures.js';
 import { type FindingTable, findingCells, renderColumns } from '../report/findings.js';
 import { type Page, renderPage } from '../report/page.js';
 import { renderCsv, renderFindingCsv } from '../report/rows.js';
-import { renderPng } from '../report/sheets.js';
+
 import { renderTable, tableCells } from '../report/table.js';
 import { readableJson, readSealed, writeFileAtomic, writeSealed } from '../store/files.js';
 import { sweep } from '../store/lock.js';

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
+import { renderPng } from '../../src/report/figures.js';
 import type { Claim } from '../../src/report/findings.js';
 import { type Page, renderPage } from '../../src/report/page.js';
-import { renderPng } from '../../src/report/sheets.js';
 
 const claim: Claim = {
   id: 'figure1-superordinate',

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import sharp from 'sharp';
+import { renderPng } from '../../src/report/figures.js';
 import type { ImageSheet } from '../../src/report/findings.js';
-import { renderPng } from '../../src/report/sheets.js';
 
 type Image = ImageSheet['rows'][number]['images'][number];
 

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { csvOf } from '../../csv.js';
 import { engineNamed } from '../../engines/registry.js';
 import type { PresetName } from '../../experiment/rules.js';
-import { renderTiming, timingCsv } from '../../report/timing.js';
+import { renderTiming, timingCsv } from '../../report/table.js';
 import { codeOf } from '../../store/code.js';
 import { canonicalJson, readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';
 import type { PairTimes } from '../../timing/estimate.js';

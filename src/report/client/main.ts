@@ -4,8 +4,7 @@ import { defaultLevels, paretoFrontier } from '../../thresholds/frontier.js';
 import { jointSearch } from '../../thresholds/joint.js';
 import { achievableLevels, levelOf } from '../../thresholds/levels.js';
 import type { ExplorerData } from '../explorer.js';
-import { type MovePoint, openChart } from './chart.js';
-import { confusions, element, thumbnailsAt } from './parts.js';
+import { confusions, element, type MovePoint, openChart, thumbnailsAt } from './parts.js';
 
 const data = JSON.parse(document.getElementById('explorer-data')!.textContent!) as ExplorerData;
 const { costs, count } = data;

@@ -18,7 +18,7 @@ import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
 import { withLastTiming } from '../../../src/gated/time/run.js';
 import { timeGated } from '../../../src/gated/time/time.js';
 import type { GatedBatch } from '../../../src/gates/contracts.js';
-import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/timing.js';
+import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/table.js';
 import { runFolder } from '../../../src/run/identity.js';
 import { runDocument } from '../../../src/run/record.js';
 import { renderRun } from '../../../src/run/report.js';
