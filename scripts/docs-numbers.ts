@@ -7,6 +7,7 @@ import { parse } from 'csv-parse/sync';
 // A table:   <!-- table FILE | column=value,... or all | Heading: COLUMN FORMAT; ... -->
 //            ...
 //            <!-- /table -->
+//            A cell of several columns: Heading: {COLUMN FORMAT} [{COLUMN FORMAT}, {COLUMN FORMAT}].
 // FILE is a CSV file below results/, `*` for the hash of a run. FORMAT: %.2 (a fraction as percent, 2 digits), .2, G.3 (10^9),
 // M.1 (10^6), or nothing: as it stands. Of a table, several conditions with ` or ` between them are several rows in that order.
 
@@ -23,7 +24,7 @@ const matches = (file: string, path: string): boolean => {
 };
 
 /** The rows of a CSV file below results/. @throws Error where not exactly one file has this name */
-function rowsOf(file: string): readonly Row[] {
+export function rowsOf(file: string): readonly Row[] {
   const found = readdirSync(join(root, 'results'), { recursive: true, encoding: 'utf8' })
     .map((path) => path.replaceAll('\\', '/'))
     .filter((path) => path === file || (file.includes('*') && matches(file, path)))
@@ -55,7 +56,7 @@ function format(file: string, row: Row, column: string, form: string): string {
   const scale = { '%': 100, G: 1e-9, M: 1e-6, k: 1e-3, m: 1e3 }[parts[1] ?? ''] ?? 1;
   const number = Number(value) * scale;
   if (!Number.isFinite(number)) throw new Error(`results/${file}: ${column} is ${value}, not a number`);
-  return number.toFixed(Number(parts[2]));
+  return number.toFixed(Number(parts[2])).replace(/^-(0(?:\.0+)?)$/, '$1');
 }
 
 /** A page with its numbers and tables as the files have them. */
@@ -85,14 +86,23 @@ export function withNumbers(page: string, text: string): string {
           return found;
         });
         const shown = columns.split(';').map((one) => {
-          const [heading = '', rest = ''] = one.trim().split(/: (.*)/s);
-          const [column = '', form = ''] = rest.split(' ');
-          return { heading, column, form };
+          const [heading = '', cell = ''] = one.trim().split(/: (.*)/s);
+          return { heading, cell: cell.includes('{') ? cell : `{${cell}}` };
         });
+        const cellOf = (row: Row, cell: string): string => {
+          let isEmpty = false;
+          const text = cell.replaceAll(/\{([^}]*)\}/g, (_, inside: string) => {
+            const [column = '', form = ''] = inside.split(' ');
+            const value = format(file, row, column, form);
+            isEmpty ||= value === '';
+            return value;
+          });
+          return isEmpty ? '' : text; // where a number is missing, its unit is too
+        };
         const lines = [
           shown.map(({ heading }) => heading),
-          shown.map(({ form }) => (form === '' ? '---' : '---:')),
-          ...rows.map((row) => shown.map(({ column, form }) => escaped(format(file, row, column, form)))),
+          shown.map(({ cell }) => (/\.\d\}/.test(cell) ? '---:' : '---')),
+          ...rows.map((row) => shown.map(({ cell }) => escaped(cellOf(row, cell)))),
         ].map((cells) => `| ${cells.join(' | ')} |`);
         return `<!-- table ${source} -->\n${lines.join('\n')}\n<!-- /table -->`;
       }),

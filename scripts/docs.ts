@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { main } from '../src/cli/main.js';
 import { experimentPage } from './docs-experiment.js';
 import { read, root, withNumbers } from './docs-numbers.js';
+import { picture } from './docs-picture.js';
 import { pageText, schemaText } from './json-schema.js';
 
 // `npm run docs` writes docs/experiment.md from the schema, docs/commands.md from the commands, docs/json.md and schema.json
@@ -79,6 +80,7 @@ export async function pages(): Promise<[path: string, text: string][]> {
     ['docs/experiment.md', experimentPage()],
     ['docs/json.md', pageText()],
     ['schema.json', schemaText()],
+    ['docs/images/systems.svg', await picture()],
     ['docs/commands.md', await commandsPage()],
   ];
   const names = whole.map(([name]) => name);
