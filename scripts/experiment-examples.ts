@@ -32,6 +32,7 @@ export const examples = [
       epochs: 20,
       batchSize: 512,
       confidence: 'max',
+      calibrate: false,
     },
     thresholds: {
       margins: [0.005, 0.01],
@@ -79,7 +80,7 @@ export const examples = [
         { network: 'resnet20-cifar10', checkpoint: 'akamaster-resnet20-cifar10' },
         { network: 'resnet56-cifar10', checkpoint: 'akamaster-resnet56-cifar10', gates: { after: [2] } },
       ],
-      { confidence: 'softmax' },
+      { confidence: 'softmax', calibrate: true },
     ),
     thresholds: { margins: [0.01] },
   }),

@@ -5,9 +5,9 @@ import type { AnalysisContext } from '../run/analyses.js';
 import type { FeatureSet } from '../run/features.js';
 import { withRepair } from '../run/run.js';
 import { computeScores } from '../run/score.js';
-import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
+import { originalAccuracy, type Part, type Row, searchAndEvaluate } from '../run/search.js';
 import { networksOf } from '../run/source.js';
-import { openStages, type Stages } from '../run/stages.js';
+import { openStages, type Stages, scoredParts } from '../run/stages.js';
 import { canonicalJson, flatten, sha256 } from '../store/files.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { nearThreshold, probeGates, shares, thresholdsAtRanks, thresholdsInGaps } from './probes.js';
@@ -62,9 +62,8 @@ export function measure(
   return withRepair(context, async () => {
     const stages = await openStages(context, experiment);
     const gates = await stages.train();
-    const scores = await stages.score(gates, experiment.gates.confidence);
+    const { scores, parts } = await scoredParts(stages, gates);
     const { plan, features, sets, images, source } = stages;
-    const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
     return [
       ...definitionMeasures(experiment, stages),
       exact('network', 'parameters', plan.flops.parameters),

@@ -44,11 +44,12 @@ export async function inspectModel({ file, logits, inputSize: text, json }: Insp
 
 /** The exits of a file of `dgate export`, as it says itself. */
 function renderExport(file: string, about: AboutGated): string {
-  const { gates, thresholds, confidence, expected, classes, preprocessing, networks } = about;
+  const { gates, thresholds, temperatures, confidence, expected, classes, preprocessing, networks } = about;
   const rows = expected.exits.map((share, exit) => {
     const gate = gates[exit];
     const where = networks?.[exit] ?? (gate === undefined ? 'the original classifier' : `stage ${gate.stage}`);
-    const leaves = gate === undefined ? 'all others' : `${confidence} >= ${thresholds[exit]}`;
+    const at = temperatures === undefined ? '' : ` at temperature ${temperatures[exit]?.toPrecision(4)}`;
+    const leaves = gate === undefined ? 'all others' : `${confidence}${at} >= ${thresholds[exit]}`;
     return [`${exit + 1}`, where, leaves, percent(share)];
   });
   const { images, accuracy, originalAccuracy, flops, originalFlops } = expected;

@@ -27,8 +27,14 @@ export interface GatedNetwork {
    *
    * @param images [count, channels, height, width], normalised
    * @param thresholds one for each gate; an image leaves if its confidence is >= the threshold; Infinity closes a gate
+   * @param temperatures one for each exit, if the network was loaded to take them
    */
-  run(images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch>;
+  run(
+    images: Float32Array,
+    count: number,
+    thresholds: readonly number[],
+    temperatures?: readonly number[],
+  ): Promise<GatedBatch>;
   /** Does all one-time work for batches of this size. Absent in engines without such work. */
   prepare?(count: number): Promise<void>;
   close(): Promise<void>;
@@ -43,8 +49,16 @@ export interface Engine {
    * @throws InputError if the engine cannot run ONNX files of users
    */
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
-  /** @param gates in the order of their stages, places checked with `checkPlaces` */
-  loadGated(network: GatedSource, gates: readonly PlacedGate[], confidence: ConfidenceKind): Promise<GatedNetwork>;
+  /**
+   * @param gates in the order of their stages, places checked with `checkPlaces`
+   * @param temperatures whether every run is told what to divide the numbers of each exit by
+   */
+  loadGated(
+    network: GatedSource,
+    gates: readonly PlacedGate[],
+    confidence: ConfidenceKind,
+    temperatures?: 'input',
+  ): Promise<GatedNetwork>;
 }
 
 /** An engine does not work on this machine. */

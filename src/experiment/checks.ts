@@ -61,6 +61,7 @@ function checksOf(experiment: Experiment): Check[] {
     ...scoresChecks(experiment),
     ...unlabelledChecks(experiment),
     ...gateChecks('gates', gates),
+    ...calibrationChecks(experiment),
     // The number of exits in a file of scores is known only after reading it.
     ...fixed.map(
       (row, i): Check => [row.length !== count && !isScores(network), `thresholds.fixed.${i}`, row, oneForEach],
@@ -113,6 +114,23 @@ function unlabelledChecks({ unlabelled, thresholds, ...others }: Experiment): Ch
     ...(['analysis', 'baselines', 'published'] as const).map((key): Check => {
       return [others[key] !== undefined, key, others[key], 'left out: accuracy needs labels'];
     }),
+  ];
+}
+
+/** Analyses that use the scores of each part; others would mix them with scores without temperatures. */
+const calibrated = ['frontier', 'places', 'accuracy-flops'];
+
+/** Temperatures change something for some confidences only, and are fitted to labels. */
+function calibrationChecks({ network, gates, unlabelled, analysis }: Experiment): Check[] {
+  if (gates.calibrate !== true) return [];
+  const path = isCascade(network) ? 'network.calibrate' : 'gates.calibrate';
+  const isScaled = gates.confidence === 'max' || gates.confidence === 'difference';
+  const scaled = `false with ${gates.confidence}, which a temperature only scales; true with softmax or entropy`;
+  const isOther = analysis !== undefined && !calibrated.includes(analysis.kind);
+  return [
+    [isScaled, path, true, scaled],
+    [unlabelled !== undefined, path, true, 'left out: a temperature is fitted to labels'],
+    [isOther, 'analysis.kind', analysis?.kind, `${calibrated.join(', ')} with ${path}`],
   ];
 }
 

@@ -45,6 +45,8 @@ const inside = {
 };
 const form = { error: 'an object: { after: [1, 2] }' };
 
+const calibrate = z.boolean({ error: 'true or false' }).optional();
+
 /** The gates of an experiment. */
 export const gatesSchema = z
   .strictObject(
@@ -52,6 +54,8 @@ export const gatesSchema = z
       ...inside,
       /** What is compared with the threshold. Default `max`: the largest distance (the paper's). */
       confidence: choice(confidenceKinds).default('max'),
+      /** Divides each exit's numbers by a temperature before the softmax, fitted on the choosing images; by default not. */
+      calibrate: calibrate,
     },
     form,
   )
@@ -202,6 +206,8 @@ const cascadeSchema = z.strictObject({
   networks: list(cascadeMemberSchema, networks).min(2, { error: networks }),
   /** What is compared with the thresholds. */
   confidence: choice(confidenceKinds).default('softmax'),
+  /** Divides each exit's numbers by a temperature before the softmax, fitted on the choosing images; by default not. */
+  calibrate: calibrate,
 });
 
 export type CascadeDefinition = DeepReadonly<z.input<typeof cascadeSchema>>;
@@ -258,5 +264,7 @@ export function withDerivedGates(definition: Plain): Plain {
   // One exit behind each network but the last, and the gates inside.
   const count = inside.reduce((sum, own) => sum + own, Math.max(2, members.length) - 1);
   const after = Array.from({ length: count }, (_, i) => i + 1);
-  return { ...definition, gates: { after, confidence: chosen['confidence'] ?? 'softmax' } };
+  const { confidence = 'softmax', calibrate } = chosen;
+  const isCalibrated = chosen['kind'] === 'cascade' && calibrate !== undefined;
+  return { ...definition, gates: { after, confidence, ...(isCalibrated && { calibrate }) } };
 }

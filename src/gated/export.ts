@@ -100,6 +100,7 @@ export async function exportOpened(
   const bytes = gatedModel(await opened.lowered(), opened.gates, {
     confidence: experiment.gates.confidence,
     preprocessing: opened.source.preprocessing,
+    temperatures: about.temperatures,
     metadata: gatedMetadata(about),
     answer: decidedAnswer(experiment.gates.confidence, distances === true ? opened.test.classes.length : undefined),
   });
@@ -188,7 +189,8 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
       '[gates], those of dgate.thresholds or others, +inf closes a gate; output class: int64, index into classes; output exit: int64, 0 for the first gate, ' +
       'the number of gates for the original classifier; output confidence: float32, what that exit held against its ' +
       'threshold; output distances, where it was asked for: float32 [batch, classes], what that exit holds for every ' +
-      'class; an image leaves where the confidence is >= the threshold',
+      'class, divided by its dgate.temperatures where there are any, as for the confidence; an image leaves where the ' +
+      'confidence is >= the threshold',
     classes: [...test.classes],
     preprocessing: describePixels(opened.source.preprocessing, test),
     gates: gates.map(({ gate: { features } }, i) => {
@@ -201,6 +203,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
     }),
     ...(used.length > 1 && { networks: used.map((one) => all[one]!.network.name) }),
     confidence: experiment.gates.confidence,
+    ...(opened.temperatures && { temperatures: [...opened.temperatures[0]!] }),
     thresholds: [...floatThresholds(thresholds)],
     expected: expectedOf(evaluate(scores, thresholds, costs, images), opened),
     provenance: {

@@ -7,11 +7,11 @@ import type { GatedSource, LoadedMember } from '../onnx/loaded.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
 import { costsOfExits, type Exit, type Plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
-import { originalAccuracy, type Part, partsOf, type Row, searchAndEvaluate } from '../run/search.js';
+import { originalAccuracy, type Part, type Row, searchAndEvaluate } from '../run/search.js';
 import { type NetworkSource, networksOf } from '../run/source.js';
-import { openStages, type SplitFeatures } from '../run/stages.js';
+import { openStages, type SplitFeatures, scoredParts } from '../run/stages.js';
 import type { ChosenSystem } from '../run/systems.js';
-import { answersAt, type ExitCosts, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
+import { answersAt, type ExitCosts, type Scores, scoresOfExits } from '../thresholds/evaluate.js';
 
 /** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
 export interface OpenGated {
@@ -34,6 +34,8 @@ export interface OpenGated {
   readonly rows: readonly Row[];
   /** What the rows' thresholds belong to: `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
   readonly parts: readonly Part[];
+  /** By part what each exit's numbers are divided by, the last one's included; absent unless the experiment calibrates. */
+  readonly temperatures?: readonly (readonly number[])[];
   /** Accuracy of the original network on the test images, 0 to 1. */
   readonly originalAccuracy: number;
   /** What results are compared with: answers to the test images, by position, and FLOPs; the original's by default. */
@@ -56,8 +58,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
   const stages = await openStages(context, experiment);
   const { plan, source, features } = stages;
   const cached = await stages.train();
-  const scores = await stages.score(cached, experiment.gates.confidence);
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+  const { scores, parts, calibration } = await scoredParts(stages, cached);
   const trained = await Promise.all(cached.map(({ load }) => load()));
   const gates = plan.exits.slice(0, -1).map((exit): PlacedGate => {
     return exit.place === undefined ? endOf(exit, features) : { place: exit.place, gate: trained.shift()! };
@@ -75,6 +76,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     scores: scores.test,
     rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops),
     parts,
+    ...(calibration && { temperatures: parts.map((_, part) => calibration.map((of) => of[part]!.temperature)) }),
     originalAccuracy: originalAccuracy(scores.test, everyImage(scores.test)),
     reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
     engine: stages.engine,
@@ -108,6 +110,7 @@ export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem
     costs,
     scores: only(opened).scores,
     parts,
+    ...(opened.temperatures && { temperatures: opened.temperatures.map((of) => exits.map((exit) => of[exit]!)) }),
     rows: searchAndEvaluate(as, parts, costs, plan.flops.flops),
     reference: {
       answers: answersAt(opened.parts[0]!.evaluation.scores, reference),
@@ -151,9 +154,8 @@ function everyImage({ count }: Scores): Int32Array {
  * The thresholds that a row holds against each test image, with the images' positions, ascending: one entry, or one for
  * each fold of a cross-fit, where every fold has thresholds chosen on the others.
  */
-export function thresholdsByImage(
-  { parts }: Pick<OpenGated, 'parts'>,
-  row: Row,
-): { readonly thresholds: Thresholds; readonly images: Int32Array }[] {
-  return parts.map(({ evaluation }, i) => ({ thresholds: row.thresholds[i]!, images: evaluation.images }));
+export function thresholdsByImage({ parts, temperatures }: Pick<OpenGated, 'parts' | 'temperatures'>, row: Row) {
+  return parts.map(({ evaluation: { images } }, i) => {
+    return { thresholds: row.thresholds[i]!, ...(temperatures && { temperatures: temperatures[i]! }), images };
+  });
 }

@@ -45,7 +45,7 @@ export async function compareDynamic(
   const total = parts.reduce((sum, { images }) => sum + images.length, 0);
   const task = progress.begin(`dynamic execution against the cached evaluation, batch ${batch}`, total, 'images');
   const found = emptyVerification();
-  for (const { thresholds, images } of parts) {
+  for (const { thresholds, temperatures, images } of parts) {
     for (let start = 0; start < images.length; start += batch) {
       const positions = images.subarray(start, start + batch);
       const input = normalise(
@@ -53,7 +53,8 @@ export async function compareDynamic(
         opened.source.preprocessing,
         opened.test.height * opened.test.width,
       );
-      compareBatch(found, opened.scores, thresholds, positions, await network.run(input, positions.length, thresholds));
+      const result = await network.run(input, positions.length, thresholds, temperatures);
+      compareBatch(found, opened.scores, thresholds, positions, result);
       task.update(found.images);
     }
   }
@@ -61,9 +62,9 @@ export async function compareDynamic(
   return found;
 }
 
-/** The same for a graph that takes pixels as they come. */
+/** The same for a graph that takes pixels as they come; with the first part's temperatures, where there are any. */
 export async function comparePixels(
-  { test, scores }: OpenGated,
+  { test, parts }: Pick<OpenGated, 'test' | 'parts'>,
   graph: { run(pixels: Uint8Array, count: number, thresholds: Thresholds): Promise<GatedBatch> },
   thresholds: Thresholds,
   { batch, limit = test.count }: ImageRange,
@@ -73,7 +74,7 @@ export async function comparePixels(
   for (let start = 0; start < images.length; start += batch) {
     const positions = images.subarray(start, start + batch);
     const result = await graph.run(await test.batch(positions), positions.length, thresholds);
-    compareBatch(found, scores, thresholds, positions, result);
+    compareBatch(found, parts[0]!.evaluation.scores, thresholds, positions, result);
   }
   return found;
 }

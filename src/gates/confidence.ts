@@ -29,12 +29,14 @@ export interface Decisions {
  *
  * @param distances [count, classes] row-major
  * @param stride from one image's numbers to the next one's, if they hold more than the distances
+ * @param temperature that the distances are divided by, in float32 as in a graph
  */
 export function decide(
   distances: Float32Array,
   classes: number,
   kind: ConfidenceKind,
   stride: number = classes,
+  temperature = 1,
 ): Decisions {
   const confidence = confidenceOf(kind);
   const count = distances.length / stride;
@@ -45,7 +47,70 @@ export function decide(
     let winner = 0;
     for (let c = 1; c < classes; c++) if (row[c]! > row[winner]!) winner = c;
     winners[image] = winner;
-    values[image] = confidence.of(row, winner);
+    values[image] = confidence.of(temperature === 1 ? row : row.map((value) => value / temperature), winner);
   }
   return { classes: winners, confidences: values };
+}
+
+/** Numbers of an exit for some images, [count, classes] row-major, and what is right. */
+export interface Judged {
+  readonly numbers: Float32Array;
+  readonly classes: number;
+  readonly labels: Int32Array;
+}
+
+/** Temperatures lie between its inverse and this. */
+const HOTTEST = 100;
+
+/**
+ * The temperature whose softmax gives the right classes the highest likelihood (Guo et al. 2017). The negative logarithm is
+ * convex in the inverse temperature: Newton's method, kept within bounds.
+ *
+ * @param images positions of those that it is fitted on
+ * @returns exact as float32
+ */
+export function fitTemperature({ numbers, classes, labels }: Judged, images: Int32Array): number {
+  let [low, high, inverse] = [1 / HOTTEST, HOTTEST, 1];
+  for (let step = 0; step < 60; step++) {
+    let [slope, curvature] = [0, 0];
+    for (const image of images) {
+      const row = numbers.subarray(image * classes, (image + 1) * classes);
+      const most = row.reduce((a, b) => Math.max(a, b));
+      let [sum, first, second] = [0, 0, 0];
+      for (const value of row) {
+        const power = Math.exp(inverse * (value - most));
+        sum += power;
+        first += power * (value - most);
+        second += power * (value - most) ** 2;
+      }
+      slope += first / sum - (row[labels[image]!]! - most);
+      curvature += second / sum - (first / sum) ** 2;
+    }
+    if (slope === 0) break;
+    if (slope > 0) high = inverse;
+    else low = inverse;
+    const newton = inverse - slope / curvature;
+    const next = newton > low && newton < high ? newton : Math.sqrt(low * high);
+    const isClose = Math.abs(next - inverse) <= 1e-7 * inverse;
+    inverse = next;
+    if (isClose) break;
+  }
+  return Math.fround(1 / inverse);
+}
+
+const BINS = 15;
+
+/**
+ * Expected calibration error: over 15 bins of the largest softmax probability, how far its mean is from the share of right
+ * answers, weighted by images.
+ */
+export function calibrationError(judged: Judged, images: Int32Array, temperature: number): number {
+  const { numbers, classes, labels } = judged;
+  const { classes: answers, confidences } = decide(numbers, classes, 'softmax', classes, temperature);
+  const gaps = new Float64Array(BINS);
+  for (const image of images) {
+    const bin = Math.min(BINS - 1, Math.floor(BINS * confidences[image]!));
+    gaps[bin]! += confidences[image]! - Number(answers[image] === labels[image]);
+  }
+  return gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / images.length;
 }

@@ -44,7 +44,7 @@ export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]
  * Values between parts keep the optimiser's layout. Each image is contiguous in it, so gathering images along the first axis
  * is correct in any layout.
  *
- * Each threshold is an input (`thresholdName`); the answer is that of `plainAnswer`.
+ * Each threshold is an input (`nameOfOne`); the answer is that of `plainAnswer`.
  *
  * @param optimised the model that ONNX Runtime wrote; it fits this machine and version only
  * @param images `one`: a graph for single images, with fewer nodes; `any`: for any number of images
@@ -52,7 +52,7 @@ export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]
 export function branchModel(
   optimised: ModelMessage,
   images: 'one' | 'any',
-  { gates, classes, confidence, channelBlock }: BranchOptions,
+  { gates, classes, confidence, temperatures, channelBlock }: BranchOptions,
 ): Uint8Array {
   const distances = Array.from({ length: gates }, (_, gate) => distancesName(gate));
   const model = channelBlock === undefined ? optimised : gatesInBlocks(optimised, distances, channelBlock);
@@ -62,6 +62,7 @@ export function branchModel(
     images: images === 'one' ? 1 : 'batch',
     image: imageDims(model),
     thresholds: 'separate',
+    temperatures,
   };
   const parts = branchParts(model, gates + 1, images);
   const spec = { parts, confidence, answer: plainAnswer(classes, images), withoutCopies: true };
@@ -72,6 +73,7 @@ interface BranchOptions {
   readonly gates: number;
   readonly classes: number;
   readonly confidence: ConfidenceKind;
+  readonly temperatures?: 'input' | undefined;
   /** Channels per block, if ONNX Runtime chose the NCHWc layout. */
   readonly channelBlock?: number | undefined;
 }

@@ -77,8 +77,10 @@ export interface GraphForm {
   readonly type?: 'float' | 'uint8';
   /** What comes before the first part. */
   readonly prepare?: ((builder: GraphBuilder, images: string) => string) | undefined;
-  /** An input for all thresholds or, saving a node in graphs that only an engine runs, one for each (`thresholdName`). */
+  /** An input for all thresholds or, saving a node in graphs that only an engine runs, one for each (`nameOfOne`). */
   readonly thresholds: 'together' | 'separate';
+  /** What the numbers of each exit are divided by: constants, or inputs like the thresholds; nothing if absent. */
+  readonly temperatures?: readonly number[] | 'input' | undefined;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
@@ -88,10 +90,14 @@ export function writeGated(form: GraphForm, spec: Omit<ExitsSpec, 'thresholds'>,
   const builder = new GraphBuilder(name, undefined, dialect);
   const gates = spec.parts.count - 1;
   const input = builder.input(gatedGraphNames.images, type, [images, ...image]);
-  if (form.thresholds === 'together') builder.input(gatedGraphNames.thresholds, 'float', [gates]);
+  const thresholds = inputNumbers(builder, 'thresholds', gates, form);
+  const temperatures =
+    form.temperatures === 'input'
+      ? inputNumbers(builder, 'temperatures', gates + 1, form)
+      : form.temperatures?.map((value, i) => builder.constant(`temperature${i + 1}`, Float32Array.of(value), []));
   const first = prepare?.(builder, input) ?? input;
-  const thresholds = form.thresholds === 'together' ? splitThresholds(builder, gates) : inputThresholds(builder, gates);
-  const values = write(builder, [first], { ...spec, thresholds });
+  const parts = temperatures === undefined ? spec.parts : scaledParts(spec.parts, temperatures);
+  const values = write(builder, [first], { ...spec, parts, thresholds });
   for (const [i, { name, type, dims }] of spec.answer.outputs.entries()) {
     builder.node('Identity', [values[i]!], {}, name);
     builder.output(name, type, [images, ...dims]);
@@ -142,24 +148,31 @@ export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): Ans
   };
 }
 
-/** The input with one gate's threshold, of graphs that have one for each. */
-export const thresholdName = (gate: number): string => `threshold${gate + 1}`;
+/** The numbers that a graph is told in every run. */
+export type NumbersName = 'thresholds' | 'temperatures';
 
-/** An input [1] for each gate's threshold. */
-function inputThresholds(builder: GraphBuilder, gates: number): string[] {
-  return Array.from({ length: gates }, (_, gate) => builder.input(thresholdName(gate), 'float', [1]));
-}
+/** The input with the number of one gate or exit, of graphs that have one for each: `threshold1`. */
+export const nameOfOne = (name: NumbersName, position: number): string => `${name.slice(0, -1)}${position + 1}`;
 
-/** Each gate's threshold as a value [1], split from one input with all thresholds. */
-function splitThresholds(builder: GraphBuilder, gates: number): string[] {
-  const { thresholds } = gatedGraphNames;
-  if (gates === 1) return [thresholds];
-  if (gates === 0) return [];
-  const names = Array.from({ length: gates }, (_, gate) => thresholdName(gate));
-  const sizes = builder.ints('one_each', new Array<number>(gates).fill(1));
-  builder.nodes('Split', [thresholds, sizes], { axis: 0 }, names);
+/** Values [1] of these numbers: an input each, or split from one input with all of them. */
+function inputNumbers(builder: GraphBuilder, name: NumbersName, count: number, form: GraphForm): string[] {
+  const names = Array.from({ length: count }, (_, position) => nameOfOne(name, position));
+  if (form.thresholds === 'separate') return names.map((one) => builder.input(one, 'float', [1]));
+  builder.input(name, 'float', [count]);
+  if (count < 2) return names.map(() => name);
+  const sizes = builder.ints(`one_each_${name}`, new Array<number>(count).fill(1));
+  builder.nodes('Split', [name, sizes], { axis: 0 }, names);
   return names;
 }
+
+/** The same parts, the numbers of each exit divided by its temperature. */
+const scaledParts = (parts: Parts, temperatures: readonly string[]): Parts => ({
+  ...parts,
+  write(builder, part, inputs) {
+    const { distances, next } = parts.write(builder, part, inputs);
+    return { distances: builder.node('Div', [distances, temperatures[part]!]), next };
+  },
+});
 
 /** For any number of images: those that stay are gathered and continue in a branch. */
 export const manyImages: ExitWriter = (builder, inputs, spec) => writePart(builder, 0, inputs, spec);

@@ -50,6 +50,8 @@ const aboutSchema = z.strictObject({
   networks: z.array(z.string()).min(2).optional(),
   /** The confidence that is compared with the thresholds. */
   confidence: z.enum(confidenceKinds),
+  /** What the numbers of each exit are divided by before the confidence, the last one's included; the graph does it. */
+  temperatures: z.array(z.number().positive()).min(1).optional(),
   /** Thresholds of the row that was exported, exact as float32. */
   thresholds: z.array(threshold),
   /** Results of these thresholds on images that they were not chosen on. */

@@ -26,6 +26,7 @@ export function gatedModel(
     /** Normalises inside: the graph takes bytes 0-255. Without it, the graph takes normalised floats. */
     readonly preprocessing?: Preprocessing;
     readonly metadata?: Readonly<Record<string, string>>;
+    readonly temperatures?: GraphForm['temperatures'];
     /** By default class, exit and confidence. */
     readonly answer?: AnswerForm;
     readonly withoutCopies?: boolean;
@@ -41,6 +42,7 @@ export function gatedModel(
     images: count ?? 'batch',
     type,
     thresholds: 'together',
+    temperatures: options.temperatures,
     metadata,
     ...(preprocessing &&
       !isCascade && { prepare: (builder, pixels) => writeNormalisation(builder, pixels, preprocessing) }),

@@ -7,7 +7,6 @@ import { list, real, text, whole } from '../experiment/rules.js';
 import { Random } from '../random.js';
 import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { partsOf } from '../run/search.js';
 import type { Interval } from '../statistics/samples.js';
 import type { Scores, Thresholds } from '../thresholds/evaluate.js';
 import { type Objective, paretoFrontier } from '../thresholds/frontier.js';
@@ -120,8 +119,7 @@ function addUnknown(problems: Problems, names: readonly string[], classes: reado
  *
  * @returns `choose`: thresholds for each part; undefined where one part has none that meet the objective
  */
-export function searchedParts({ experiment, scores, features, plan: { costs } }: ScoredRun) {
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+export function searchedParts({ parts, plan: { costs } }: ScoredRun) {
   const selections = parts.map(({ selection: { scores, images } }) => {
     return { scores, images, frontier: paretoFrontier(scores, costs, images) };
   });

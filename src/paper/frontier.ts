@@ -5,7 +5,7 @@ import { list, real, whole } from '../experiment/rules.js';
 import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { costsOfExits } from '../run/plan.js';
-import { originalAccuracy, type Part, partsOf } from '../run/search.js';
+import { originalAccuracy, type Part } from '../run/search.js';
 import { type ChosenSystem, exitSystems, type System, systemFindings, weightBytesOf } from '../run/systems.js';
 import { answersAt, combine, evaluate, type Scores, scoresOfExits } from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
@@ -38,18 +38,19 @@ export type FrontierOptions = z.output<typeof options>;
  */
 export const frontier = defineAnalysis({
   options,
-  problems: ({ reference }, { gates, network }) => {
+  problems: ({ reference, labels }, { gates, network }) => {
     const count = gates.after.length + 1;
-    if (reference === undefined || reference <= count || isScores(network)) return [];
-    return [{ path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
+    const withLabels = 'true with calibrate: a temperature is fitted to labels';
+    const unused = labels || gates.calibrate !== true ? [] : [{ path: ['labels'], message: withLabels, input: labels }];
+    if (reference === undefined || reference <= count || isScores(network)) return unused;
+    return [...unused, { path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
   },
   async compute(run, asked): Promise<Findings> {
-    const { experiment, features, plan } = run;
+    const { experiment, plan } = run;
     const reference = referenceOf(plan, asked);
     const test = judged(run.scores.test, plan, asked);
     // The folds are the same with and without labels.
-    const parts = partsOf(experiment, run.scores.test, run.scores.heldOut, features.test.classes).map((part) => {
-      const { selection, evaluation } = part;
+    const parts = run.parts.map(({ selection, evaluation }) => {
       const own = ({ scores, images }: Part['selection']) => ({ scores: judged(scores, plan, asked), images });
       return { selection: own(selection), evaluation: own(evaluation) };
     });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { list, real, whole } from '../experiment/rules.js';
 import type { Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { originalAccuracy, type Part, partsOf } from '../run/search.js';
+import { originalAccuracy, type Part } from '../run/search.js';
 import { combine, type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
 import { type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
@@ -32,8 +32,7 @@ export const places = defineAnalysis({
 
 /** Every set of gates with its thresholds, on each part's choosing images. */
 function searchPlaces(run: ScoredRun, { margins, most }: Options) {
-  const { experiment, scores, features, plan, original } = run;
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+  const { parts, plan, original } = run;
   const sets = setsOf(plan.costs.length - 1, most);
   const chosen = parts.map(({ selection }) => searchSets(selection, sets, margins, plan.costsOf));
   const reduction = (flops: number): number => 1 - flops / original.flops;

@@ -8,7 +8,7 @@ import { choice, list, whole } from '../experiment/rules.js';
 import { counted, points } from '../json.js';
 import type { Figure, FindingCell, Findings, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
-import { originalAccuracy, type Part, partsOf, type Row, reportOn, withoutLabels } from '../run/search.js';
+import { originalAccuracy, type Part, type Row, reportOn, withoutLabels } from '../run/search.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import { certify } from '../thresholds/guarantee.js';
 import { defineAnalysis } from './analysis.js';
@@ -63,10 +63,9 @@ export const shift = defineAnalysis({
     return [{ path: ['kind'], message: 'with margins, a guarantee or fixed thresholds', input: kind }];
   },
   async compute(run, asked): Promise<Findings> {
-    const parts = partsOf(run.experiment, run.scores.test, run.scores.heldOut, run.features.test.classes);
     const found: Shifted[] = [];
     for (const kind of await kindsOf(run, asked)) {
-      found.push(...run.rows.map((row) => asChosen(run, parts, row, kind)));
+      found.push(...run.rows.map((row) => asChosen(run, row, kind)));
       for (const number of asked.anew) found.push(...chosenAnew(run, kind, number));
     }
     return { tables: [tableOf(found, run)], figures: [figureOf(found, run)], sheets: [] };
@@ -94,7 +93,7 @@ async function kindsOf(run: ScoredRun, asked: Options): Promise<Kind[]> {
 }
 
 /** A row's thresholds, each part's on the images that it reports, after they became of this kind. */
-function asChosen({ plan }: ScoredRun, parts: readonly Part[], row: Row, kind: Kind): Shifted {
+function asChosen({ plan, parts }: ScoredRun, row: Row, kind: Kind): Shifted {
   const at = new Map([...kind.positions].map((position, i) => [position, i]));
   const shifted = parts.map(({ evaluation }) => {
     const there = evaluation.images.filter((image) => at.has(image));

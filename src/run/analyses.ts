@@ -1,7 +1,7 @@
 import type { Claim, Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { RunContext } from './context.js';
-import type { Row } from './search.js';
+import type { Part, Row } from './search.js';
 import type { SplitScores, Stages } from './stages.js';
 import type { TrainedPlace } from './train.js';
 
@@ -10,6 +10,8 @@ export interface ScoredRun extends Stages {
   readonly gates: readonly TrainedPlace[];
   /** Scores of all gates on the images that no gate was trained on. */
   readonly scores: SplitScores;
+  /** Where thresholds are chosen and where they are reported. */
+  readonly parts: readonly Part[];
   readonly rows: readonly Row[];
   /** Accuracy and FLOPs of the original network on the test images. */
   readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };

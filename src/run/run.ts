@@ -14,10 +14,10 @@ import { makeAll } from './make.js';
 import type { RunOutcome, Splits } from './outcome.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
-import { originalAccuracy, type Part, partsOf, searchAndEvaluate, withChosenAgain } from './search.js';
+import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
 import { mapSplits } from './splits.js';
-import { openStages, type SplitFeatures, type Stages, setsIn } from './stages.js';
-import { comparedSystems } from './systems.js';
+import { openStages, type SplitFeatures, type Stages, scoredParts, setsIn } from './stages.js';
+import { calibrationTable, comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
 
 const THUMBNAILS = 'thumbnails.webp';
@@ -50,10 +50,9 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 
   // Each gate alone on all training images; then class and confidence of every other image at every gate.
   const gates = await stages.train();
-  const scores = await stages.score(gates, experiment.gates.confidence);
+  const { scores, parts, calibration } = await scoredParts(stages, gates);
 
   // Thresholds chosen on validation images, rows reported on the others.
-  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
   const rows = await stages.timed('search', () => {
     const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
     return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops);
@@ -69,6 +68,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
       return { ...place, features: width, ...reached, ...(plan.members && { network }) };
     }),
     scores,
+    parts,
     rows,
     original: { ...accuracyOf(scores.test), flops: plan.flops.flops },
     ...(scores.heldOut !== undefined && { choosing: accuracyOf(scores.heldOut) }),
@@ -83,6 +83,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     ...areaTable({ ...found, exitCosts: plan.costs }),
     ...compared.tables,
     ...findings.tables,
+    ...calibrationTable(plan, calibration),
     ...gateTable(found),
   ];
   const origins = await originsOf(stages, gates);

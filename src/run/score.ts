@@ -1,7 +1,14 @@
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/safetensors.js';
 import { InputError } from '../errors.js';
-import { type ConfidenceKind, type Decisions, decide } from '../gates/confidence.js';
+import {
+  type ConfidenceKind,
+  calibrationError,
+  type Decisions,
+  decide,
+  fitTemperature,
+  type Judged,
+} from '../gates/confidence.js';
 import { distances } from '../gates/gate.js';
 import { codeOf } from '../store/code.js';
 import type { Entry } from '../store/store.js';
@@ -9,6 +16,7 @@ import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 import { makeAll } from './make.js';
+import type { Part } from './search.js';
 import type { CachedGate } from './train.js';
 
 const FILE = 'scores.safetensors';
@@ -94,17 +102,14 @@ export async function answersOf(
   expected?: Int32Array,
 ): Promise<{ readonly labels: Int32Array; readonly exits: readonly Decisions[] }> {
   const { count, classes } = set;
-  const loaded = await Promise.all(gates.map((gate) => gate.load()));
   const labels = new Int32Array(count);
   const exits = [...gates, undefined].map(() => ({
     classes: new Int32Array(count),
     confidences: new Float32Array(count),
   }));
-  let start = 0;
-  for await (const shard of set.shards()) {
+  for await (const { start, numbers, ...shard } of numbersIn(set, gates)) {
     labels.set(shard.labels, start);
-    const atGates = loaded.map((gate, i) => distances(gate, shard.features(gates[i]!.index)));
-    for (const [exit, d] of [...atGates, shard.logits].entries()) {
+    for (const [exit, d] of numbers.entries()) {
       assertFinite(
         d,
         classes,
@@ -115,12 +120,83 @@ export async function answersOf(
       exits[exit]!.classes.set(decisions.classes, start);
       exits[exit]!.confidences.set(decisions.confidences, start);
     }
-    start += shard.count;
   }
   if (expected !== undefined && (expected.length !== count || expected.some((label, i) => label !== labels[i]))) {
     throw new Error('the networks of a cascade were run on different images');
   }
   return { labels, exits };
+}
+
+/** The distances at each gate, then the logits, [count, classes] of the images of a shard, the first of which is `start`. */
+async function* numbersIn(set: FeatureSet, gates: readonly ScoringGate[]) {
+  const loaded = await Promise.all(gates.map((gate) => gate.load()));
+  let start = 0;
+  for await (const shard of set.shards()) {
+    const atGates = loaded.map((gate, i) => distances(gate, shard.features(gates[i]!.index)));
+    yield { start, labels: shard.labels, numbers: [...atGates, shard.logits] };
+    start += shard.count;
+  }
+}
+
+/** What became of an exit in a part. */
+export interface Calibration {
+  readonly temperature: number;
+  /** Expected calibration error on the reported images, without the temperature and with it. */
+  readonly errors: readonly [before: number, after: number];
+}
+
+/**
+ * Each exit with a temperature of its own for each part, fitted on the images that choose there.
+ *
+ * @param sets features of each network: of the images that choose, and of those that are reported; the same in a cross-fit
+ * @returns the parts with the confidences at these temperatures; by exit, the last included, and by part what was fitted
+ */
+export async function calibrateParts(
+  sets: readonly (readonly [choosing: FeatureSet, reported: FeatureSet])[],
+  gates: readonly ScoringGate[],
+  kind: ConfidenceKind,
+  parts: readonly Part[],
+): Promise<{ readonly parts: Part[]; readonly calibration: Calibration[][] }> {
+  const calibration: Calibration[][] = [];
+  const found = parts.map(() => ({ selection: [] as Float32Array[], evaluation: [] as Float32Array[] }));
+  for (const [network, [choosing, reported]] of sets.entries()) {
+    const own = gates.filter((gate) => gate.network === network);
+    const to = await allNumbers(reported, own);
+    const by = choosing === reported ? to : await allNumbers(choosing, own);
+    for (const exit of to.numbers.keys()) {
+      const [fitted, judged] = [by, to].map(({ labels, numbers }) => {
+        return { numbers: numbers[exit]!, labels, classes: reported.classes };
+      }) as [Judged, Judged];
+      const ofParts = parts.map(({ selection, evaluation }, part): Calibration => {
+        const temperature = fitTemperature(fitted, selection.images);
+        const at = ({ numbers, classes }: Judged) => decide(numbers, classes, kind, classes, temperature).confidences;
+        found[part]!.evaluation.push(at(judged));
+        found[part]!.selection.push(by === to ? found[part]!.evaluation.at(-1)! : at(fitted));
+        const error = (of: number): number => calibrationError(judged, evaluation.images, of);
+        return { temperature, errors: [error(1), error(temperature)] };
+      });
+      calibration.push(ofParts);
+    }
+  }
+  const withOwn = (of: Part['selection'], confidences: readonly Float32Array[]): Part['selection'] => {
+    return { ...of, scores: { ...of.scores, confidences: confidences.slice(0, -1) } };
+  };
+  const calibrated = parts.map(({ selection, evaluation }, part) => ({
+    selection: withOwn(selection, found[part]!.selection),
+    evaluation: withOwn(evaluation, found[part]!.evaluation),
+  }));
+  return { parts: calibrated, calibration };
+}
+
+/** The numbers of all images at each exit, [images, classes], and the labels. */
+async function allNumbers(set: FeatureSet, gates: readonly ScoringGate[]) {
+  const labels = new Int32Array(set.count);
+  const numbers = [...gates, undefined].map(() => new Float32Array(set.count * set.classes));
+  for await (const shard of numbersIn(set, gates)) {
+    labels.set(shard.labels, shard.start);
+    for (const [exit, own] of shard.numbers.entries()) numbers[exit]!.set(own, shard.start * set.classes);
+  }
+  return { labels, numbers };
 }
 
 /** Nothing can be said of an image whose answer is no number: it would neither leave nor stay. @throws InputError */

@@ -8,8 +8,8 @@ import { extract, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { hashesOf, type Images, imagesOfAll, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
-import { scoreImages, scoresEntry } from './score.js';
-import { withoutLabels } from './search.js';
+import { type Calibration, calibrateParts, scoreImages, scoresEntry } from './score.js';
+import { type Part, partsOf, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type BySplit, everySplit, mapSplits } from './splits.js';
 import { type CachedGate, gateEntries, trainGates } from './train.js';
@@ -143,6 +143,8 @@ async function canWait(
   images: Images,
   sets: readonly SplitFeatures[],
 ): Promise<boolean> {
+  // Temperatures are fitted to what the features give.
+  if (experiment.gates.calibrate === true) return false;
   // The features record which images cannot be decoded.
   if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
   if (await allComplete(sets.flatMap(everySplit))) return false;
@@ -153,6 +155,34 @@ async function canWait(
   if (!(await allComplete([...gates, ...scores.map((entry) => ({ entry }))]))) return false;
   context.progress.note('features: not cached, and not needed: gates and scores are');
   return true;
+}
+
+/** Scores of the images that no gate has learnt from, and the parts that choose thresholds on them and report. */
+export interface ScoredParts {
+  /** Where each exit has temperatures: of the test images, each with those of the part that reports it. */
+  readonly scores: SplitScores;
+  readonly parts: readonly Part[];
+  /** By exit, the last included, then by part; absent unless the experiment calibrates. */
+  readonly calibration?: readonly (readonly Calibration[])[];
+}
+
+/** Scores of an experiment, with temperatures where it calibrates, and its parts. */
+export async function scoredParts(stages: Stages, gates: readonly CachedGate[]): Promise<ScoredParts> {
+  const { experiment, features, sets } = stages;
+  const { confidence, calibrate = false } = experiment.gates;
+  const scores = await stages.score(gates, confidence);
+  const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
+  if (!calibrate) return { scores, parts };
+  const pairs = sets.map(({ heldOut, test }) => [heldOut ?? test, test] as const);
+  const found = await stages.timed('score', () => calibrateParts(pairs, gates, confidence, parts));
+  const confidences = scores.test.confidences.map((plain, exit) => {
+    const own = plain.slice();
+    for (const { evaluation } of found.parts) {
+      for (const image of evaluation.images) own[image] = evaluation.scores.confidences[exit]![image]!;
+    }
+    return own;
+  });
+  return { ...found, scores: { ...scores, test: { ...scores.test, confidences } } };
 }
 
 /** One split's features, of each network. */

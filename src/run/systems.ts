@@ -11,7 +11,7 @@ import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';
 import { answersOf } from './score.js';
 import type { Row } from './search.js';
-import type { SplitScores, Stages } from './stages.js';
+import type { ScoredParts, SplitScores, Stages } from './stages.js';
 
 /** Whatever answers: a network alone, one cut off at a gate, one with gates, a cascade. Measured on the reported images. */
 export interface System {
@@ -75,6 +75,24 @@ function exitName({ members, exits }: Plan, position: number): string {
   const gate = position - exits.findIndex((exit) => exit.network === network) + 1;
   if (members === undefined) return position === exits.length - 1 ? 'Original' : `cut at gate ${gate}`;
   return `${position + 1}: ${members[network]!.network.name}${place === undefined ? '' : ` cut at gate ${gate}`}`;
+}
+
+/** Each exit's temperatures, and the expected calibration error without and with them; written to `calibration.csv`. */
+export function calibrationTable(plan: Plan, calibration: ScoredParts['calibration'] = []): FindingTable[] {
+  if (calibration.length === 0) return [];
+  const rows = calibration.flatMap((parts, exit) =>
+    parts.map(({ temperature, errors }, part) => [exitName(plan, exit), part + 1, temperature, ...errors]),
+  );
+  return [
+    {
+      name: 'calibration',
+      title:
+        'Temperatures, fitted where thresholds are chosen; expected calibration error (15 bins) on the reported images',
+      columns: ['exit', 'part', 'temperature', 'error_before_fraction', 'error_after_fraction'],
+      rows,
+      consoleRows: rows.length,
+    },
+  ];
 }
 
 /** The networks that an experiment compares itself with: each run on the reported images, from the cache or into it. */

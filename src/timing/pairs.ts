@@ -84,6 +84,8 @@ export interface TimedBatch {
   readonly input: Float32Array;
   /** Thresholds of the gated network for these images. */
   readonly thresholds: readonly number[];
+  /** What each exit's numbers are divided by, where the network was loaded so. */
+  readonly temperatures?: readonly number[];
 }
 
 /** The two networks to compare. */
@@ -190,9 +192,9 @@ async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerat
   if (group.length > 0) yield group;
 }
 
-function firstImages({ images, input, thresholds }: TimedBatch): TimedBatch {
+function firstImages({ images, input, ...rest }: TimedBatch): TimedBatch {
   const values = input.length / images.length;
-  return { images: images.subarray(0, 2), input: input.subarray(0, 2 * values), thresholds };
+  return { ...rest, images: images.subarray(0, 2), input: input.subarray(0, 2 * values) };
 }
 
 export const ruleNames = ['default', 'mlperf'] as const;

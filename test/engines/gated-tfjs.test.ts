@@ -146,6 +146,22 @@ for (const { id } of testedEngines().filter((engine) => (tfjsIds as readonly str
       expect(taken.size).to.equal(gates.length + 1); // no exit was left untried
     });
 
+    it('divides the numbers of each exit by its temperature', async () => {
+      const temperatures = [2, 0.5, 3, 1.5];
+      const { features, logits } = references.get('ort-cpu')!;
+      const cooled = [...gates.map(({ gate }, i) => distances(gate, features[i]!)), logits].map((numbers, exit) =>
+        decide(
+          numbers.map((value) => value / temperatures[exit]!),
+          network.classifier.out,
+          'softmax',
+        ),
+      );
+      const gated = await open(gates, 'softmax');
+      const thresholds = gates.map((_, k) => clearThreshold(cooled[k]!.confidences));
+      const found = await gated.run(images, IMAGES, thresholds, temperatures);
+      expectSame(found, follow(cooled, thresholds, IMAGES), 'at temperatures');
+    });
+
     it('all leave, none leaves, one leaves or one stays, at each gate', async () => {
       const gated = await open(gates, 'max');
       const decisions = decisionsOf(references.get('ort-cpu')!, gates, 'max');

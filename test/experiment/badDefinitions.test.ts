@@ -110,6 +110,7 @@ const fields: Readonly<Record<string, Field>> = {
   ...preprocessing('network'),
   'network.networks': list([], [two[0]], ['resnet20-cifar10', 'resnet56-cifar10'], [{ ...two[0], seed: 1 }, two[1]]),
   'network.confidence': text('margin', 'MAX'),
+  'network.calibrate': { type: 'truth', wrong: [] },
   'network.choosing': text(),
   'dataset.kind': text('folder', 'onnx'),
   'dataset.folder': text(),
@@ -133,6 +134,7 @@ const fields: Readonly<Record<string, Field>> = {
   'gates.pooling': { type: 'text or list', wrong: ['4', '4x2', '0x0', 'GAP', ['4x4'], [4, 4], ['4x4', '4x4', '4x4']] },
   'gates.loss': text('logistic', 'Hinge'),
   'gates.confidence': text('margin', 'MAX'),
+  'gates.calibrate': { type: 'truth', wrong: [] },
   'gates.l2': number(0, -1, Number.POSITIVE_INFINITY),
   'gates.solver': text('newton', 'SGD'),
   'gates.gap': number(0, -1, 2, Number.POSITIVE_INFINITY),
@@ -259,7 +261,7 @@ function withField(path: string): Definition[] {
   }
   if (path === 'network.choosing') return [ofScores];
   if (path === 'network.confidence') return [oneAfterTheOther, ofScores];
-  if (path === 'network.networks') return [oneAfterTheOther];
+  if (path === 'network.networks' || path === 'network.calibrate') return [oneAfterTheOther];
   if (/^(network|dataset)\./.test(path)) return [own];
   if (path === 'thresholds.guarantee.disagreement') return [at('thresholds.guarantee', right, { disagreement: 0.01 })];
   if (path.startsWith('thresholds.guarantee')) return [at('thresholds.guarantee', right, { drop: 0.01 })];
@@ -424,7 +426,7 @@ describe('a definition that its types did not check', () => {
 
   it("everything wrong at once in a user's network and images is one message too", () => {
     const inside = Object.keys(fields).filter((path) =>
-      /^(network|dataset)\.(?!kind$|preprocess$|networks$|confidence$|choosing$)/.test(path),
+      /^(network|dataset)\.(?!kind$|preprocess$|networks$|confidence$|calibrate$|choosing$)/.test(path),
     );
     const all = inside.reduce<Definition>((definition, path) => at(path, definition, null), own);
     const found = problems(all);

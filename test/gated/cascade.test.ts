@@ -44,37 +44,39 @@ describe('a cascade as one graph', () => {
   });
 
   /** @param inside gates in all three networks */
-  function experimentOf(confidence: string, inside = false): Experiment {
+  function experimentOf(confidence: string, inside = false, calibrate = false): Experiment {
     const gates = (...after: number[]) => (inside ? { gates: { after, epochs: 2, loss: 'cross-entropy' } } : {});
     const networks = [
       { network: small, checkpoint: join(place.folder, 'small'), ...gates(1, 2) },
       { network: { kind: 'onnx', file: onnx }, ...gates(2) },
       { network: large, checkpoint: join(place.folder, 'large'), ...gates(2) },
     ];
-    const network = { kind: 'cascade', networks, confidence };
+    const network = { kind: 'cascade', networks, confidence, ...(calibrate && { calibrate }) };
     const thresholds = { margins: [0.02, 0.2], search: 'sequential' };
     return resolveExperiment({ name: 'c', title: 'A cascade', network, thresholds }, 'c', 'laptop');
   }
 
   // The nodes of each confidence are tested with gates: two kinds are enough here.
-  for (const [kind, inside] of [
-    ['softmax', false],
-    ['difference', false],
-    ['max', true],
+  for (const [kind, inside, calibrate] of [
+    ['softmax', false, false],
+    ['difference', false, false],
+    ['max', true, false],
+    ['entropy', true, true],
   ] as const) {
-    const name = inside ? `${kind}, gates inside` : kind;
+    const name = `${kind}${inside ? ', gates inside' : ''}${calibrate ? ', at temperatures' : ''}`;
     it(`${name}: class and exit of all images as in the cache, exported and on an engine, any batch`, async () => {
       const out = join(place.folder, `${name}.onnx`);
-      const { verified, thresholds } = await exportGated(place.context, experimentOf(kind, inside), {
+      const { verified, thresholds } = await exportGated(place.context, experimentOf(kind, inside, calibrate), {
         out,
         preset: 'laptop',
         row: 2,
       });
       expect(verified.same + verified.near).to.equal(40);
-      const opened = await openGated(place.context, experimentOf(kind, inside));
+      const opened = await openGated(place.context, experimentOf(kind, inside, calibrate));
       const file = await loadGatedFile(readGatedFile(await readFile(out), out), out, openInProcess(out));
       const engine = await OnnxRuntimeCpu.create(1);
-      const gated = await engine.loadGated(await opened.lowered(), opened.gates, kind);
+      const temperatures = calibrate ? ('input' as const) : undefined;
+      const gated = await engine.loadGated(await opened.lowered(), opened.gates, kind, temperatures);
       const quantiles = [0.3, 0.7].map((share) =>
         opened.scores.confidences.map((of) => of.toSorted()[Math.round(40 * share)]!),
       );
@@ -93,6 +95,7 @@ describe('a cascade as one graph', () => {
       }
       if (inside) {
         const { about } = readGatedFile(await readFile(out), out);
+        expect(about.temperatures?.length).to.equal(calibrate ? 7 : undefined);
         const own = about.gates.map(({ network, stage }) => [network, stage]);
         expect(own).to.deep.equal([
           [1, 1],
@@ -103,7 +106,7 @@ describe('a cascade as one graph', () => {
           [3, 2],
         ]);
         const create = (model: Uint8Array, options?: object) => engine.createSession(model, options);
-        const buckets = await loadInBuckets(create, await opened.lowered(), opened.gates, kind);
+        const buckets = await loadInBuckets(create, await opened.lowered(), opened.gates, kind, temperatures);
         const found = await compareDynamic(opened, buckets, opened.rows[1]!, { batch: 7, progress: silent });
         expect([found.same + found.near, found.different]).to.deep.equal([40, []]);
         await buckets.close();

@@ -1,5 +1,13 @@
 import { expect } from 'chai';
-import { type ConfidenceKind, confidenceKinds, confidenceOf, confidences, decide } from '../../src/gates/confidence.js';
+import {
+  type ConfidenceKind,
+  calibrationError,
+  confidenceKinds,
+  confidenceOf,
+  confidences,
+  decide,
+  fitTemperature,
+} from '../../src/gates/confidence.js';
 import { type Loss, losses, lossNamed, lossNames } from '../../src/gates/loss.js';
 import { Random } from '../../src/random.js';
 
@@ -91,5 +99,55 @@ describe('registries of gates', () => {
     expect(new Set(lossNames).size).to.equal(losses.length);
     expect(() => confidenceOf('margin' as ConfidenceKind)).to.throw('confidence margin: unknown; valid: max');
     expect(() => lossNamed('squares' as Loss)).to.throw('loss squares: unknown; valid: hinge');
+  });
+});
+
+describe('temperatures', () => {
+  const [count, classes] = [4000, 5];
+  const random = new Random(9, 'temperatures');
+  const logits = Float32Array.from({ length: count * classes }, () => 6 * random.uniform());
+  // Labels drawn from the softmax of the logits: their temperature is 1.
+  const labels = Int32Array.from({ length: count }, (_, image) => {
+    const shares = probabilities([...logits.subarray(image * classes, (image + 1) * classes)]);
+    const drawn = random.uniform();
+    const within = shares.findIndex((_, c) => shares.slice(0, c + 1).reduce((a, b) => a + b) > drawn);
+    return Math.max(0, within);
+  });
+  const every = Int32Array.from({ length: count }, (_, i) => i);
+  const scaled = (factor: number) => ({ numbers: logits.map((value) => factor * value), labels, classes });
+
+  it('are those of the lowest negative log-likelihood, on the images that are given', () => {
+    for (const factor of [0.2, 1, 7]) {
+      expect(fitTemperature(scaled(factor), every) / factor, String(factor)).to.be.closeTo(1, 0.05);
+    }
+    const few = every.subarray(0, 50);
+    const loss = (temperature: number): number =>
+      few.reduce((sum, image) => {
+        const row = [...logits.subarray(image * classes, (image + 1) * classes)].map((value) => value / temperature);
+        return sum - Math.log(probabilities(row)[labels[image]!]!);
+      }, 0);
+    const fitted = fitTemperature(scaled(1), few);
+    for (const other of [0.98, 1.02]) expect(loss(fitted)).to.be.below(loss(other * fitted));
+    expect(Math.fround(fitted)).to.equal(fitted);
+  });
+
+  it('stay finite where every answer is right, all are wrong, or all classes are equally likely', () => {
+    const best = decide(logits, classes, 'max').classes;
+    const wrong = best.map((label) => (label + 1) % classes);
+    expect(fitTemperature({ ...scaled(1), labels: best }, every)).to.be.within(0.01, 0.02);
+    expect(fitTemperature({ ...scaled(1), labels: wrong }, every)).to.be.within(1, 100);
+    expect(fitTemperature({ numbers: new Float32Array(20), labels, classes }, every.subarray(0, 4))).to.equal(1);
+  });
+
+  it('bring the expected calibration error down, which is that of its definition', () => {
+    // Two images in one bin: sure of 0.9 each, one right; one in another, sure of 0.6, right.
+    const numbers = Float32Array.from([0.9, 0.1, 0.1, 0.9, 0.6, 0.4], Math.log);
+    const judged = { numbers, labels: Int32Array.of(0, 0, 0), classes: 2 };
+    const error = (2 / 3) * 0.4 + (1 / 3) * 0.4;
+    expect(calibrationError(judged, Int32Array.of(0, 1, 2), 1)).to.be.closeTo(error, 1e-6);
+    expect(calibrationError(judged, Int32Array.of(0), 1)).to.be.closeTo(0.1, 1e-6);
+    const before = calibrationError(scaled(3), every, 1);
+    expect(before).to.be.above(0.1);
+    expect(calibrationError(scaled(3), every, fitTemperature(scaled(3), every))).to.be.below(0.02);
   });
 });

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
-import { confidenceKinds } from '../../src/gates/confidence.js';
+import { confidenceKinds, decide, fitTemperature } from '../../src/gates/confidence.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops } from '../../src/networks/network.js';
 import { paperExperiments } from '../../src/paper/index.js';
@@ -10,7 +10,7 @@ import { openBasis, runIdentity } from '../../src/run/identity.js';
 import { plan } from '../../src/run/plan.js';
 import { renderRun, writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
-import { openStages } from '../../src/run/stages.js';
+import { openStages, scoredParts } from '../../src/run/stages.js';
 import { makeWorkplace, type Workplace, workplaceAt, writeTinyCheckpoint } from './workplace.js';
 
 const names = ['resnet20-width0.25-cifar10', 'resnet20-width0.5-cifar10', 'resnet32-width0.5-cifar10'] as const;
@@ -194,6 +194,58 @@ describe('a cascade', () => {
         );
       }
     }
+  });
+
+  it('divides the logits by temperatures that were fitted where thresholds are chosen, and says what that changes', async () => {
+    const network = (more: Record<string, unknown>) => ({
+      of: all(),
+      more: { network: { ...(experimentOf({ of: all() }).network as object), ...more } },
+    });
+    const stages = await openStages(place.context, experimentOf(network({ calibrate: true })));
+    const { scores, parts, calibration } = await scoredParts(stages, []);
+    const plain = await stages.score([], 'softmax');
+    for (const [part, { selection, evaluation }] of parts.entries()) {
+      for (const [exit, { test }] of stages.sets.slice(0, -1).entries()) {
+        for await (const { logits, labels } of test.shards()) {
+          const judged = { numbers: logits, labels, classes: 10 };
+          const { temperature } = calibration![exit]![part]!;
+          expect(temperature).to.equal(fitTemperature(judged, selection.images)).and.not.equal(1);
+          const { confidences } = decide(
+            logits.map((value) => value / temperature),
+            10,
+            'softmax',
+          );
+          expect(selection.scores.confidences[exit]).to.deep.equal(confidences);
+          for (const image of evaluation.images) {
+            expect(scores.test.confidences[exit]![image]).to.equal(confidences[image]);
+          }
+        }
+      }
+    }
+    expect(calibration!.map((of) => of.length)).to.deep.equal([2, 2, 2]);
+    expect(scores.test.classes).to.deep.equal(plain.test.classes);
+    const text = renderRun(await runExperiment(place.context, experimentOf(network({ calibrate: true }))), 'laptop');
+    expect(text).to.match(/│ exit +│ part │ temperature │ error before \(%\) │ error after/);
+    expect(text.match(/│ 3: resnet32-width0.5-cifar10 /g)).to.have.length(2);
+    // Without it, nothing is another run than before.
+    const identity = async (choice: Choice) => runIdentity(await openBasis(place.context, experimentOf(choice))).inputs;
+    expect(await identity(network({ calibrate: true }))).not.to.equal(await identity({ of: all() }));
+    expect(await identity(network({}))).to.equal(await identity({ of: all() }));
+    const refused: [object, RegExp][] = [
+      [{ ...network({ calibrate: 1 }) }, /network.calibrate: 1; valid: true or false/],
+      [
+        network({ calibrate: true, confidence: 'max' }),
+        /network.calibrate: true; valid: false with max, which .* only scales/,
+      ],
+    ];
+    for (const [choice, message] of refused) expect(() => experimentOf(choice)).to.throw(message);
+    const { more } = network({ calibrate: true });
+    const ofAgreement = { of: all(), more: { ...more, analysis: { kind: 'frontier', labels: false } } };
+    expect(() => experimentOf(ofAgreement)).to.throw(/analysis.labels: false; valid: true with calibrate/);
+    const shift = { of: all(), more: { ...more, analysis: { kind: 'shift' } } };
+    expect(() => experimentOf(shift)).to.throw(/analysis.kind: "shift"; valid: frontier, .* with network.calibrate/);
+    const without = { of: all(), more: { ...more, unlabelled: 'x', thresholds: { disagreements: [0.1] } } };
+    expect(() => experimentOf(without)).to.throw(/network.calibrate: true; valid: left out: .* fitted to labels/);
   });
 
   it('runs no training image, and nothing again where it is cached', async () => {

@@ -170,6 +170,17 @@ describe('paired measurement', () => {
     ]);
   });
 
+  it('gives every run, the untimed ones too, all that belongs to its batch', async () => {
+    const { clock, batches, contest } = setting();
+    const seen: TimedBatch[] = [];
+    const gated = (batch: TimedBatch) => contest.gated(batch).finally(() => seen.push(batch));
+    async function* calibrated() {
+      for await (const batch of batches(2)) yield { ...batch, temperatures: [2, 3] };
+    }
+    await collect(measurePairs(clock, { ...contest, gated }, calibrated(), 1, exactly(2).isEnough));
+    expect(seen.map(({ temperatures }) => temperatures)).to.deep.equal(new Array(4).fill([2, 3]));
+  });
+
   it('times each run to its end, and nothing in between', async () => {
     const { clock, batches, contest } = setting();
     const pairs = await collect(measurePairs(clock, contest, batches(), 1, exactly(3).isEnough));

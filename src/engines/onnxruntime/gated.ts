@@ -16,7 +16,7 @@ import {
   straightModel,
 } from '../../onnx/gated-branches.js';
 import { bucketSizes } from '../../onnx/gated-buckets.js';
-import { floatThresholds, gatedGraphNames, plainAnswer, thresholdName } from '../../onnx/gated-exits.js';
+import { floatThresholds, gatedGraphNames, type NumbersName, nameOfOne, plainAnswer } from '../../onnx/gated-exits.js';
 import { turnsImages } from '../../onnx/graph/parts.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import type { GatedSource } from '../../onnx/loaded.js';
@@ -39,27 +39,30 @@ type LoadGated = (
   lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
+  temperatures?: 'input',
 ) => GatedNetwork | Promise<GatedNetwork>;
 
 /** On the CPU: a session for single images and one for batches, each opened on first use. */
-const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence) => {
+const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence, temperatures) => {
   const classes = classCount(lowered.network);
   const open = async (images: 'one' | 'any') => {
     // The optimiser would remove the transpositions that bring the images to the first axis.
     if (images === 'any' && turnsImages(lowered, gates)) {
-      return createSession(wholeGraph(lowered, gates, confidence), forBatches);
+      return createSession(wholeGraph(lowered, gates, { confidence, temperatures }), forBatches);
     }
     const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));
     const channelBlock = liesInBlocks(optimised) ? await channelBlockOn(createSession) : undefined;
-    const model = branchModel(optimised, images, { gates: gates.length, classes, confidence, channelBlock });
+    const model = branchModel(optimised, images, {
+      ...{ gates: gates.length, classes, confidence, temperatures, channelBlock },
+    });
     return createSession(model, images === 'any' ? forBatches : sleepsSoon);
   };
   return runGraphs(oneOrMore(open), lowered, gates, confidence);
 };
 
 /** On WebGPU: one session for any number of images. */
-const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence) => {
-  const session = await createSession(wholeGraph(lowered, gates, confidence), sleepsSoon);
+const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence, temperatures) => {
+  const session = await createSession(wholeGraph(lowered, gates, { confidence, temperatures }), sleepsSoon);
   return runGraphs(onlyOne(session), lowered, gates, confidence);
 };
 
@@ -67,31 +70,36 @@ const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence
 function wholeGraph(
   lowered: GatedSource,
   gates: readonly PlacedGate[],
-  confidence: ConfidenceKind,
-  count?: number,
+  form: { readonly confidence: ConfidenceKind; readonly temperatures?: 'input' | undefined; readonly count?: number },
 ): Uint8Array {
   const answer = plainAnswer(classCount(lowered.network));
-  return gatedModel(lowered, gates, { confidence, answer, withoutCopies: true, ...(count !== undefined && { count }) });
+  return gatedModel(lowered, gates, { ...form, answer, withoutCopies: true });
 }
 
 /**
  * On CUDA: a session for each batch size, whose later parts see a few sizes only, the buckets (`bucketSizes`). cuDNN plans a
  * convolution again whenever its number of images changes, which takes 7 ms.
  */
-export function loadInBuckets(...[createSession, lowered, gates, confidence]: Parameters<LoadGated>): GatedNetwork {
-  const open = (count: number) => createSession(wholeGraph(lowered, gates, confidence, count), sleepsSoon);
+export function loadInBuckets(
+  ...[createSession, lowered, gates, confidence, temperatures]: Parameters<LoadGated>
+): GatedNetwork {
+  const open = (count: number) =>
+    createSession(wholeGraph(lowered, gates, { confidence, temperatures, count }), sleepsSoon);
   const network = runGraphs(new SessionPool(open, release), lowered, gates, confidence);
   return { ...network, prepare: (count) => runEverySize(network.run, lowered, gates.length, count) };
 }
 
 export const loadGatedOn = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice };
 
-/** The thresholds in one input, or each in its own, whichever the graph has. */
-function thresholdFeeds({ inputNames }: ort.InferenceSession, thresholds: Float32Array): Record<string, ort.Tensor> {
-  const { thresholds: name } = gatedGraphNames;
-  if (inputNames.includes(name)) return { [name]: new ort.Tensor('float32', thresholds, [thresholds.length]) };
-  const one = (i: number): ort.Tensor => new ort.Tensor('float32', thresholds.subarray(i, i + 1), [1]);
-  return Object.fromEntries(Array.from(thresholds, (_, i) => [thresholdName(i), one(i)]));
+/** Thresholds or temperatures as a graph takes them: all in one input, or one in each. */
+function feedsOf(
+  { inputNames }: ort.InferenceSession,
+  name: NumbersName,
+  all: Float32Array,
+): Record<string, ort.Tensor> {
+  if (inputNames.includes(name)) return { [name]: new ort.Tensor('float32', all, [all.length]) };
+  const one = (i: number): ort.Tensor => new ort.Tensor('float32', all.subarray(i, i + 1), [1]);
+  return Object.fromEntries(Array.from(all, (_, i) => [nameOfOne(name, i), one(i)]));
 }
 
 /** A gated network on sessions of graphs with `plainAnswer`. */
@@ -105,14 +113,15 @@ function runGraphs(
   const classes = classCount(network);
   const stride = classes + 1;
   return {
-    async run(images, count, thresholds): Promise<GatedBatch> {
+    async run(images, count, thresholds, temperatures = []): Promise<GatedBatch> {
       if (thresholds.length !== gates.length) {
         throw new RangeError(`${thresholds.length} thresholds for ${gates.length} gates`);
       }
       const session = await sessions.get(count);
       const results = await session.run({
         [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
-        ...thresholdFeeds(session, floatThresholds(thresholds)),
+        ...feedsOf(session, 'thresholds', floatThresholds(thresholds)),
+        ...(temperatures.length > 0 && feedsOf(session, 'temperatures', Float32Array.from(temperatures))),
       });
       const answers = results[gatedGraphNames.distances]!.data as Float32Array;
       const exits = Int32Array.from({ length: answers.length / stride }, (_, i) => answers[i * stride + classes]!);

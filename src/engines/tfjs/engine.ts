@@ -98,7 +98,7 @@ function deviceGated(
   };
   let isClosed = false;
 
-  const run = async (images: Float32Array, count: number, thresholds: readonly number[]): Promise<GatedBatch> => {
+  const run: GatedNetwork['run'] = async (images, count, thresholds, temperatures) => {
     if (isClosed) throw new Error(`${name}: run after close`);
     if (thresholds.length !== gates.length) {
       throw new Error(`${name}: ${thresholds.length} thresholds for ${gates.length} gates`);
@@ -118,7 +118,8 @@ function deviceGated(
           return { end, seen: distances(end) };
         });
         value = end;
-        const decisions = decide(await readOnce(seen), classifier.out, kind);
+        const { out } = classifier;
+        const decisions = decide(await readOnce(seen), out, kind, out, temperatures?.[exit]);
         const rows = leave(answer, staying, decisions, exit, thresholds[exit]);
         if (rows.length === 0) break;
         await activate(); // another backend may have become the current one during the wait
@@ -133,7 +134,7 @@ function deviceGated(
     }
   };
   return {
-    run: (images, count, thresholds) => alone(() => run(images, count, thresholds)),
+    run: (...batch) => alone(() => run(...batch)),
     close: () =>
       alone(async () => {
         isClosed = true;

@@ -27,7 +27,7 @@ import type { RawPair, TimedRow, TimingOptions } from './files.js';
 
 /** Full batches of test images, in order, with the thresholds that a row holds against them. */
 interface Schedule {
-  readonly batches: readonly Pick<TimedBatch, 'images' | 'thresholds'>[];
+  readonly batches: readonly Omit<TimedBatch, 'input'>[];
   /** The batches with their pixels, again and again. */
   prepared(): AsyncGenerator<TimedBatch>;
 }
@@ -44,8 +44,8 @@ export function schedule(opened: OpenGated, row: Row, batch: number, images = op
     const positions = part.images.filter((position) => position < images);
     const full = Math.floor(positions.length / batch);
     return Array.from({ length: full }, (_, i) => ({
+      ...part,
       images: positions.subarray(i * batch, (i + 1) * batch),
-      thresholds: part.thresholds,
     }));
   });
   if (batches.length === 0) {
@@ -86,7 +86,7 @@ export function timedNetworks({ networks: { original, gated }, options }: Bench)
   return {
     rest: options.rest ?? threadsSleep,
     original: ({ input, images }) => original.run(input, images.length),
-    gated: ({ input, images, thresholds }) => gated.run(input, images.length, thresholds),
+    gated: ({ input, images, thresholds, temperatures }) => gated.run(input, images.length, thresholds, temperatures),
   };
 }
 

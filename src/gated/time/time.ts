@@ -49,7 +49,13 @@ export async function timeGated(
   const lowered = await opened.source.lowered();
   const original = await engine.loadFeatures(lowered, []);
   try {
-    const gated = await engine.loadGated(await opened.lowered(), opened.gates, opened.experiment.gates.confidence);
+    const { confidence, calibrate } = opened.experiment.gates;
+    const gated = await engine.loadGated(
+      await opened.lowered(),
+      opened.gates,
+      confidence,
+      calibrate ? 'input' : undefined,
+    );
     try {
       return await timeLoaded(context, opened, engine, options, { original, gated });
     } finally {
