@@ -146,6 +146,16 @@ describe('the documentation', () => {
     expect(status, stdout + stderr).to.equal(0);
   });
 
+  it('has no sentence of more than 25 words in the README', () => {
+    const text = textOf('README.md')
+      .replaceAll(/<!--.*?-->|^[|#].*$/gms, (found) => (found.startsWith('<') ? '' : '\n'))
+      .replaceAll(/`[^`]*`/g, 'code')
+      .replaceAll(/\]\([^)]*\)/g, ']');
+    const sentences = text.split(/\n\s*\n|\n- |(?<=[.!?:;])\s/).map((one) => one.trim().split(/\s+/));
+    const long = sentences.filter((words) => words.length > 25).map((words) => words.join(' '));
+    expect(long).to.deep.equal([]);
+  });
+
   it('has a README of at most 160 lines', () => {
     expect(readFileSync(join(root, 'README.md'), 'utf8').split('\n').length - 1).to.be.at.most(160);
   });
