@@ -10,8 +10,7 @@ import { openContext } from '../src/cli/context.js';
 import { createEngine } from '../src/engines/registry.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
-import { openGated } from '../src/gated/open.js';
-import { compareDynamic, describeVerification } from '../src/gated/verify.js';
+import { compareDynamic, describeVerification, openGated } from '../src/gated/open.js';
 
 const [engineName = 'ort-cpu', name = 'table1', images = '10000', batch = '32'] = process.argv.slice(2);
 const context = await openContext({});

@@ -11,8 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { openContext } from '../src/cli/context.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
-import { openGated } from '../src/gated/open.js';
-import { compareBatch, describeVerification, emptyVerification } from '../src/gated/verify.js';
+import { compareBatch, describeVerification, emptyVerification, openGated } from '../src/gated/open.js';
+
 import { readGatedFile } from '../src/onnx/gated-file.js';
 import { paperExperiments } from '../src/paper/index.js';
 

@@ -1,5 +1,5 @@
 import type { Experiment } from '../experiment/schema.js';
-import { isUser, type LoadedNetwork } from '../onnx/loaded.js';
+import { isUser, type LoadedNetwork } from '../onnx/network.js';
 import { modelName } from '../report/rows.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import type { FeatureSet } from '../run/features.js';

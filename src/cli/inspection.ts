@@ -2,8 +2,8 @@ import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
 import { counted, percent } from '../json.js';
 import { type AboutGated, aboutOf } from '../onnx/gated-file.js';
-import type { Cuts } from '../onnx/graph/cuts.js';
-import { mapLayoutOf, whyNone } from '../onnx/graph/describe.js';
+import { type Cuts, mapLayoutOf, whyNone } from '../onnx/graph/cuts.js';
+
 import type { PreparedGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
 import { renderColumns } from '../report/findings.js';

@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/onnx.js';
-import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/loaded.js';
+import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/network.js';
 import type { EngineDescription } from '../timing/record.js';
 
 /** A network's outputs for one batch of images. */

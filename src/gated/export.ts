@@ -14,14 +14,12 @@ import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import type { Guarantee } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/names.js';
-import { type OpenGated, openGated } from './open.js';
+import { comparePixels, describeVerification, type OpenGated, openGated, type Verification } from './open.js';
 import { loadGatedFile } from './predict.js';
-import { comparePixels, describeVerification, type Verification } from './verify.js';
 
 /**
- * Which row of an experiment's table: counted from 1, or by its margin and search; the first of all by default. Where a
- * margin was searched in both ways and neither is asked for, the joint one: on the images that chose the thresholds it
- * keeps the same margin and never costs more.
+ * A row of an experiment's table, counted from 1, or by its margin and search; by default the first. Without `search`, a
+ * margin means its joint row, which never costs more on the choosing images.
  */
 export interface RowChoice {
   readonly row?: number | undefined;
@@ -29,16 +27,16 @@ export interface RowChoice {
   readonly search?: SearchMethod | undefined;
 }
 
-/** A guarantee, and what it is about: accuracy, where this is left out. */
+/** A guarantee on accuracy (the default) or agreement. */
 type Promised = Guarantee & { readonly of?: 'accuracy' | 'agreement' };
 
 /** What is written, and where. */
-export interface ExportForm {
-  /** What is promised of its thresholds, where the row does not say it. */
+interface ExportForm {
+  /** The guarantee of its thresholds; that of the row by default. */
   readonly promise?: Promised;
   readonly out: string;
   readonly preset: PresetName;
-  /** Whether the graph has a fourth output: the scores of all classes at the exit that the image takes. */
+  /** Adds an output: the scores of all classes at the image's exit. */
   readonly distances?: boolean | undefined;
 }
 
@@ -49,31 +47,29 @@ export interface Exported {
   readonly sha256: string;
   readonly experiment: string;
   readonly preset: PresetName;
-  /** Counted from 1, as the table has them. */
+  /** Counted from 1. */
   readonly row: number;
   readonly margin: number | null;
-  /** null where the row was not searched. */
+  /** null for thresholds that were not searched. */
   readonly search: SearchMethod | null;
   readonly kind: Row['kind'];
-  /** null for a gate that is closed. */
+  /** null for a closed gate. */
   readonly thresholds: readonly (number | null)[];
   readonly expected: AboutGated['expected'];
   /** The written graph against the cached evaluation. */
   readonly verified: { readonly images: number; readonly same: number; readonly near: number };
 }
 
-/** Test images that a written graph is run on. */
+/** Test images that a graph is verified on. */
 const VERIFIED_IMAGES = 256;
 const BATCH = 32;
 
 /**
- * Writes an experiment's gated network as one ONNX file, with the thresholds of one row. What is missing is computed; the
- * graph is run on test images and compared with the cached evaluation before the file appears.
+ * Writes an experiment's gated network as one ONNX file, with the thresholds of one row. Computes what is not cached, and
+ * compares the graph with the cached evaluation before it writes the file. Of a cross-fit it takes the first fold: its
+ * thresholds, and the results on its images.
  *
- * In a cross-fit each fold of the test images has thresholds of its own: the first fold's are taken, and what is expected
- * of them is what they do on that fold, on which they were not chosen.
- *
- * @throws InputError where there is no such row; Error where the graph is not what was evaluated
+ * @throws InputError if there is no such row; Error if the graph differs from the evaluation
  */
 export async function exportGated(
   context: RunContext,
@@ -86,7 +82,7 @@ export async function exportGated(
   return exportOpened(context, opened, chosenRow(opened.rows, choice), form);
 }
 
-/** The same of what is open already. @param index of the row, from 0 */
+/** The same for an open network. @param index of the row, from 0 */
 export async function exportOpened(
   context: RunContext,
   opened: OpenGated,
@@ -126,12 +122,8 @@ export async function exportOpened(
 /** Checks a choice before anything is computed. @throws InputError */
 export function checkChoice({ thresholds, name }: Experiment, { row, margin, search: asked }: RowChoice): void {
   const { margins, budgets = [], disagreements = [], search, guarantee, fixed } = thresholds;
-  const count =
-    margins.length * search.length +
-    budgets.length +
-    disagreements.length +
-    (guarantee === undefined ? 0 : 1) +
-    fixed.length;
+  const chosen = margins.length * search.length + budgets.length + disagreements.length;
+  const count = chosen + (guarantee === undefined ? 0 : 1) + fixed.length;
   if (row !== undefined && margin !== undefined) throw new InputError('--row and --margin: valid: one of the two');
   if (row !== undefined && !(Number.isInteger(row) && row >= 1 && row <= count)) {
     throw new InputError(`--row ${row}: ${name} has no such row; valid: 1 to ${count}`);
@@ -147,7 +139,7 @@ export function checkChoice({ thresholds, name }: Experiment, { row, margin, sea
 }
 
 /** The position of the chosen row. */
-export function chosenRow(rows: readonly Row[], { row, margin, search }: RowChoice): number {
+function chosenRow(rows: readonly Row[], { row, margin, search }: RowChoice): number {
   if (margin === undefined) return (row ?? 1) - 1;
   const ofMargin = rows.filter((candidate) => candidate.margin === margin);
   const chosen = ofMargin.find((candidate) => candidate.search === (search ?? 'joint')) ?? ofMargin[0]!;
@@ -172,11 +164,11 @@ async function verify(
   }
 }
 
-/** Everything that the file says of itself. */
+/** The file's metadata. */
 function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Promised | undefined): AboutGated {
   const { experiment, gates, exits, test, parts, costs } = opened;
   const all = networksOf(opened.source);
-  // The networks that are in the file, by their positions in the cascade.
+  // Positions in the cascade of the networks in the file.
   const used = [...new Set(exits.map(({ network }) => network))];
   const source = all[used.at(-1)!]!;
   const thresholds = row.thresholds[0]!;

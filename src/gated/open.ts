@@ -1,9 +1,12 @@
 import type { ImageSource } from '../data/dataset.js';
+import { normalise } from '../data/preprocess.js';
+import type { GatedNetwork } from '../engines/engine.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { PlacedGate } from '../gates/contracts.js';
+import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/network.js';
-import type { GatedSource, LoadedMember } from '../onnx/loaded.js';
+import type { GatedSource, LoadedMember } from '../onnx/network.js';
+import type { Progress } from '../progress.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
 import { costsOfExits, type Exit, type Plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
@@ -11,44 +14,50 @@ import { originalAccuracy, type Part, type Row, searchAndEvaluate } from '../run
 import { type NetworkSource, networksOf } from '../run/source.js';
 import { openStages, type SplitFeatures, scoredParts } from '../run/stages.js';
 import type { ChosenSystem } from '../run/systems.js';
-import { answersAt, type ExitCosts, type Scores, scoresOfExits } from '../thresholds/evaluate.js';
+import {
+  answersAt,
+  type ExitCosts,
+  exitOf,
+  type Scores,
+  scoresOfExits,
+  type Thresholds,
+} from '../thresholds/evaluate.js';
 
-/** A network with its trained gates and the rows that a run reports: what is exported, timed and verified. */
+/** A network with trained gates and the rows that a run reports; it is exported, timed and verified. */
 export interface OpenGated {
   readonly experiment: Experiment;
   readonly source: NetworkSource;
-  /** The network with its weights; of a cascade all its networks. @throws InputError where their pixels differ */
+  /** Loads the weights of all networks. @throws InputError if the networks of a cascade take different pixels */
   readonly lowered: () => Promise<GatedSource>;
   readonly plan: Plan;
-  /** One for each exit but the last, weights read; without weights where a network of a cascade ends. */
+  /** One for each exit but the last; without weights at the end of a cascade's network. */
   readonly gates: readonly PlacedGate[];
-  /** What each exit is, the last included. */
+  /** All exits. */
   readonly exits: readonly Exit[];
   readonly flops: NetworkFlops;
-  /** FLOPs of an image by the exit that it takes, the original classifier last. */
+  /** FLOPs of an image by its exit, the original classifier last. */
   readonly costs: ExitCosts;
-  /** Test images in the order in which they are reported, and what is known of each. */
+  /** Test images in their reported order, and the scores of each. */
   readonly test: ImageSource;
   readonly scores: Scores;
-  /** Margins first, then fixed thresholds, as the table has them. */
+  /** In the order of the table. */
   readonly rows: readonly Row[];
-  /** What the rows' thresholds belong to: `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
+  /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
   readonly parts: readonly Part[];
   /** By part what each exit's numbers are divided by, the last one's included; absent unless the experiment calibrates. */
   readonly temperatures?: readonly (readonly number[])[];
   /** Accuracy of the original network on the test images, 0 to 1. */
   readonly originalAccuracy: number;
-  /** What results are compared with: answers to the test images, by position, and FLOPs; the original's by default. */
+  /** Answers (by position) and FLOPs that results are compared with; by default the original's. */
   readonly reference: { readonly answers: Int32Array; readonly flops: number };
-  /** What extracted the features that the rows rest on. */
+  /** The engine that extracted the features. */
   readonly engine: LazyEngine;
 }
 
 /**
- * Opens an experiment's gated network: from the cache, or computed into it, as a run does. A damaged cache entry is
- * removed and made again.
+ * Opens an experiment's gated network, and computes what is missing or damaged in the cache.
  *
- * @throws InputError where the experiment does not fit its network, checkpoint or data
+ * @throws InputError if the experiment does not fit its network, checkpoint or data
  */
 export function openGated(context: RunContext, experiment: Experiment): Promise<OpenGated> {
   return withRepair(context, () => openOnce(context, experiment));
@@ -77,17 +86,16 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops),
     parts,
     ...(calibration && { temperatures: parts.map((_, part) => calibration.map((of) => of[part]!.temperature)) }),
-    originalAccuracy: originalAccuracy(scores.test, everyImage(scores.test)),
+    originalAccuracy: originalAccuracy(
+      scores.test,
+      Int32Array.from({ length: scores.test.count }, (_, i) => i),
+    ),
     reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
     engine: stages.engine,
   };
 }
 
-/**
- * The same with some exits only: a network alone or cut at a gate, a smaller cascade. What no exit needs is not run.
- *
- * @param reference the exit that it is compared with, from 0
- */
+/** The same with some exits only: a network cut at a gate, a smaller cascade. @param reference exit to compare with, from 0 */
 export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem, reference: number): OpenGated {
   const { plan, experiment, source } = opened;
   const only = <T extends { readonly scores: Scores }>(of: T): T => ({
@@ -119,13 +127,13 @@ export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem
   };
 }
 
-/** The end of a network of a cascade, as a gate that has nothing to compute. */
+/** The end of a cascade's network, as a gate without weights. */
 function endOf({ network }: Exit, { test: { classes } }: SplitFeatures): PlacedGate {
   const gate = { features: classes, classes, weights: new Float32Array(), bias: new Float32Array() };
   return { place: { stage: network + 1, pooling: { kind: 'gap' } }, gate };
 }
 
-/** The networks that some exits need, with the gates among these exits. @param gates of all exits but the last */
+/** The networks that the wanted exits need, with their gates. @param gates of all exits but the last */
 async function loadedFrom(
   source: NetworkSource,
   plan: Plan,
@@ -146,16 +154,133 @@ async function loadedFrom(
   return { network: source.network, given: source.preprocessing, members };
 }
 
-function everyImage({ count }: Scores): Int32Array {
-  return Int32Array.from({ length: count }, (_, i) => i);
-}
-
-/**
- * The thresholds that a row holds against each test image, with the images' positions, ascending: one entry, or one for
- * each fold of a cross-fit, where every fold has thresholds chosen on the others.
- */
+/** A row's thresholds, with the ascending positions of the images that they are for; several in a cross-fit. */
 export function thresholdsByImage({ parts, temperatures }: Pick<OpenGated, 'parts' | 'temperatures'>, row: Row) {
   return parts.map(({ evaluation: { images } }, i) => {
     return { thresholds: row.thresholds[i]!, ...(temperatures && { temperatures: temperatures[i]! }), images };
   });
+}
+
+/** Engines round differently: a confidence this close to its threshold may fall on either side. */
+export const NEAR_THRESHOLD = 1e-4;
+
+/** Dynamic execution compared with the cached evaluation. */
+export interface Verification {
+  readonly images: number;
+  /** Class and exit are the same. */
+  readonly same: number;
+  /** One of them differs, and a confidence lies within 1e-4 of its threshold. */
+  readonly near: number;
+  /** Positions of the images that differ otherwise. A correct engine has none. */
+  readonly different: readonly number[];
+  /** Largest difference of confidences, over images that leave at the same gate. */
+  readonly largestDifference: number;
+}
+
+interface ImageRange {
+  readonly batch: number;
+  /** The first ones; all by default. */
+  readonly limit?: number;
+}
+
+/** Runs test images through a gated network and compares class and exit with the cached evaluation of a row. */
+export async function compareDynamic(
+  opened: OpenGated,
+  network: GatedNetwork,
+  row: Row,
+  { batch, limit = opened.test.count, progress }: ImageRange & { readonly progress: Progress },
+): Promise<Verification> {
+  const parts = thresholdsByImage(opened, row).map((part) => {
+    return { ...part, images: part.images.filter((position) => position < limit) };
+  });
+  const total = parts.reduce((sum, { images }) => sum + images.length, 0);
+  const task = progress.begin(`dynamic execution against the cached evaluation, batch ${batch}`, total, 'images');
+  const found = emptyVerification();
+  for (const { thresholds, temperatures, images } of parts) {
+    for (let start = 0; start < images.length; start += batch) {
+      const positions = images.subarray(start, start + batch);
+      const input = await networkInput(opened, positions);
+      const result = await network.run(input, positions.length, thresholds, temperatures);
+      compareBatch(found, opened.scores, thresholds, positions, result);
+      task.update(found.images);
+    }
+  }
+  task.end();
+  return found;
+}
+
+/** The pixels of test images as a network takes them. */
+export async function networkInput({ test, source }: OpenGated, positions: Int32Array): Promise<Float32Array> {
+  return normalise(await test.batch(positions), source.preprocessing, test.height * test.width);
+}
+
+/** The same for a graph that takes bytes, with the first part's temperatures, if any. */
+export async function comparePixels(
+  { test, parts }: Pick<OpenGated, 'test' | 'parts'>,
+  graph: { run(pixels: Uint8Array, count: number, thresholds: Thresholds): Promise<GatedBatch> },
+  thresholds: Thresholds,
+  { batch, limit = test.count }: ImageRange,
+): Promise<Verification> {
+  const found = emptyVerification();
+  const images = Int32Array.from({ length: Math.min(limit, test.count) }, (_, i) => i);
+  for (let start = 0; start < images.length; start += batch) {
+    const positions = images.subarray(start, start + batch);
+    const result = await graph.run(await test.batch(positions), positions.length, thresholds);
+    compareBatch(found, parts[0]!.evaluation.scores, thresholds, positions, result);
+  }
+  return found;
+}
+
+/** Running totals of a verification. */
+export interface RunningVerification extends Verification {
+  images: number;
+  same: number;
+  near: number;
+  different: number[];
+  largestDifference: number;
+}
+
+export function emptyVerification(): RunningVerification {
+  return { images: 0, same: 0, near: 0, different: [], largestDifference: 0 };
+}
+
+/** Adds a batch to the totals. @param positions of its images in the test set */
+export function compareBatch(
+  found: RunningVerification,
+  scores: Scores,
+  thresholds: Thresholds,
+  positions: Int32Array,
+  result: GatedBatch,
+): void {
+  for (const [position, image] of positions.entries()) {
+    found.images++;
+    const exit = exitOf(scores, thresholds, image);
+    const expected = (scores.classes[exit] ?? scores.original)[image];
+    const reached = Math.max(exit, result.exits[position]!);
+    if (exit === result.exits[position]) {
+      const cached = scores.confidences[exit]?.[image];
+      // The cache has no confidence of the original classifier.
+      const difference = cached === undefined ? 0 : Math.abs(cached - result.confidences[position]!);
+      found.largestDifference = Math.max(found.largestDifference, difference);
+      if (expected === result.classes[position] && !Number.isNaN(difference)) {
+        found.same++;
+        continue;
+      }
+    }
+    const isNear = thresholds.some(
+      (threshold, gate) => gate <= reached && Math.abs(scores.confidences[gate]![image]! - threshold) <= NEAR_THRESHOLD,
+    );
+    if (isNear) found.near++;
+    else found.different.push(image);
+  }
+}
+
+export function describeVerification({ images, same, near, different, largestDifference }: Verification): string {
+  const number = (value: number): string => value.toLocaleString('en');
+  return (
+    `${number(same)} of ${number(images)} images have the same class and exit; ${number(near)} differ with a ` +
+    `confidence within ${NEAR_THRESHOLD} of its threshold, ${number(different.length)} differ otherwise` +
+    `${different.length > 0 ? ` (images ${different.slice(0, 5).join(', ')}${different.length > 5 ? ', ...' : ''})` : ''}; ` +
+    `confidences differ by at most ${largestDifference.toExponential(1)}`
+  );
 }

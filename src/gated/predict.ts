@@ -7,17 +7,17 @@ import { floatThresholds, gatedGraphNames } from '../onnx/gated-exits.js';
 import { type AboutGated, type GatedFile, readGatedFile } from '../onnx/gated-file.js';
 import { readInput } from '../store/input.js';
 
-/** What a gated network says of one image. */
+/** A gated network's answer for one image. */
 interface Prediction {
   readonly image: string;
   readonly class: string;
   readonly classIndex: number;
-  /** Exit that it took, counted from 1; as many as there are exits for the original classifier. */
+  /** Counted from 1, the original classifier last. */
   readonly exit: number;
   readonly confidence: number;
-  /** Time of the graph on this image alone, after a warm-up; reading and decoding it not included. */
+  /** Time of the graph alone, after a warm-up. */
   readonly ms: number;
-  /** Its size before it was brought to the network's; absent where that was its size already. */
+  /** The file's size, if it is not the network's. */
   readonly resizedFrom?: { readonly width: number; readonly height: number };
 }
 
@@ -26,32 +26,28 @@ export interface Predictions {
   readonly model: string;
   /** Number of exits, the original classifier included. */
   readonly exits: number;
-  /** null for a gate that is closed. */
+  /** null for a closed gate. */
   readonly thresholds: readonly (number | null)[];
   readonly input: { readonly width: number; readonly height: number };
   readonly predictions: readonly Prediction[];
 }
 
-/** A file of `dgate export`, opened: images go through it one by one. */
+/** An open file of `dgate export`. */
 export interface Predictor {
   readonly classes: readonly string[];
-  /** Of its gates. */
   readonly thresholds: readonly number[];
   /**
+   * Runs images one by one.
+   *
    * @param images paths of image files
-   * @param thresholds the file's own if absent
+   * @param thresholds the file's own by default
    * @throws InputError naming everything that cannot be read
    */
   predict(images: readonly string[], thresholds?: readonly number[]): Promise<Predictions>;
   close(): Promise<void>;
 }
 
-/**
- * Opens a file of `dgate export`. Nothing else is read, and ONNX Runtime opens it in a process of its own: it may come from
- * anywhere.
- *
- * @throws InputError where it cannot be read or is none
- */
+/** Opens a file of `dgate export` of any origin, in an isolated process. @throws InputError if it cannot be read or is none */
 export async function openPredictor(model: string): Promise<Predictor> {
   const bytes = await readInput(model);
   const runtime = new IsolatedRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while images are decoded
@@ -66,8 +62,8 @@ export async function openPredictor(model: string): Promise<Predictor> {
       async predict(images, thresholds = about.thresholds) {
         const gates = about.gates.length;
         if (thresholds.length !== gates) {
-          const given = `${thresholds.length} given; valid: ${gates}, one for each gate of ${model}`;
-          throw new InputError(`--thresholds: ${given}`);
+          const valid = `valid: ${gates}, one for each gate of ${model}`;
+          throw new InputError(`--thresholds: ${thresholds.length} given; ${valid}`);
         }
         const decoded = await decodeAll(images, about);
         if (loaded === undefined && decoded.length > 0) {
@@ -124,12 +120,12 @@ interface Decoded {
   readonly path: string;
   /** Bytes [3, height, width] as the network takes them. */
   readonly pixels: Uint8Array;
-  /** Of the file. */
+  /** The file's size. */
   readonly width: number;
   readonly height: number;
 }
 
-/** @throws InputError naming every image that is missing or cannot be decoded */
+/** @throws InputError naming every image that cannot be read */
 async function decodeAll(paths: readonly string[], about: AboutGated): Promise<Decoded[]> {
   const decoded: Decoded[] = [];
   const problems: string[] = [];
@@ -149,7 +145,7 @@ async function decode(path: string, preprocessing: AboutGated['preprocessing']):
   const bytes = await readInput(path);
   const { width, height } = await imageSize(bytes);
   const { height: side, resize, interpolation, squash, order } = preprocessing;
-  // A file that has the network's size already is taken as it is.
+  // An image of the network's size is not resized.
   const fits = width === side && height === side;
   const geometry = { resize: fits ? side : resize, crop: side, interpolation, squash, order };
   return { path, pixels: await decodeImage(bytes, geometry), width, height };
@@ -157,20 +153,12 @@ async function decode(path: string, preprocessing: AboutGated['preprocessing']):
 
 /** A file of `dgate export` on ONNX Runtime's CPU. */
 export interface LoadedFile {
-  /**
-   * @param pixels bytes [count, 3, height, width], channels in the file's order
-   * @returns the answers, and the time of the graph alone
-   */
+  /** @param pixels bytes [count, 3, height, width], channels in the file's order @returns also the time of the graph alone */
   run(pixels: Uint8Array, count: number, thresholds: readonly number[]): Promise<GatedBatch & { readonly ms: number }>;
   close(): Promise<void>;
 }
 
-/**
- * Opens a file of `dgate export`.
- *
- * @param open in this process or, for a file of unknown origin, in an isolated one
- * @throws InputError if ONNX Runtime refuses the file
- */
+/** Loads a file of `dgate export`. @param open isolated for files of unknown origin @throws InputError if it is refused */
 export async function loadGatedFile({ about, model }: GatedFile, path: string, open: OpenSession): Promise<LoadedFile> {
   const session = await open(model, { logSeverityLevel: 4 });
   const { images, thresholds: name, classes, exits, confidences } = gatedGraphNames;
@@ -183,23 +171,19 @@ export async function loadGatedFile({ about, model }: GatedFile, path: string, o
       } as const;
       const { values, ms } = await session.run(feeds, [classes, exits, confidences]);
       const found = [classes, exits, confidences].map((output) => values.get(output)?.data);
-      const [winners, ways, confident] = found;
+      const [winners, taken, confident] = found;
       if (
-        !(winners instanceof BigInt64Array && ways instanceof BigInt64Array && confident instanceof Float32Array) ||
+        !(winners instanceof BigInt64Array && taken instanceof BigInt64Array && confident instanceof Float32Array) ||
         found.some((data) => data?.length !== count) ||
         winners.some((winner) => winner < 0 || winner >= about.classes.length) ||
-        ways.some((way) => way < 0 || way > about.gates.length)
+        taken.some((exit) => exit < 0 || exit > about.gates.length)
       ) {
         throw new InputError(
           `${path}: does not return a class, an exit and a confidence for each image; valid: a file of dgate export`,
         );
       }
-      return {
-        classes: Int32Array.from(winners, Number),
-        exits: Int32Array.from(ways, Number),
-        confidences: confident,
-        ms,
-      };
+      const [winner, exit] = [Int32Array.from(winners, Number), Int32Array.from(taken, Number)];
+      return { classes: winner, exits: exit, confidences: confident, ms };
     },
     close: () => session.close(),
   };

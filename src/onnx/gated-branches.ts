@@ -13,7 +13,7 @@ import {
   writeGated,
 } from './gated-exits.js';
 import { producersOf } from './graph/values.js';
-import type { GatedSource } from './loaded.js';
+import type { GatedSource } from './network.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
 
 const distancesName = (exit: number): string => `distances${exit + 1}`;

@@ -4,7 +4,7 @@ import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
-import { domains } from './graph/formats.js';
+import { domains } from './graph/values.js';
 import {
   decodeModel,
   encodeModel,

@@ -14,7 +14,7 @@ import {
   type GatePlace,
   gateFeatureCounts,
 } from '../networks/onnx.js';
-import type { UserNetwork } from '../onnx/loaded.js';
+import type { UserNetwork } from '../onnx/network.js';
 import { canonicalJson } from '../store/files.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';

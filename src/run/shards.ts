@@ -1,7 +1,7 @@
 import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js';
 import type { ImageSource } from '../data/dataset.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
-import type { NetworkOutputs } from '../onnx/loaded.js';
+import type { NetworkOutputs } from '../onnx/network.js';
 import { assertSpace, canonicalJson } from '../store/files.js';
 import { describeHolder, type Lock, pause } from '../store/lock.js';
 import type { Entry } from '../store/store.js';

@@ -18,7 +18,7 @@ import { findOddNumber, parseJson } from '../json.js';
 import { lowerNetwork } from '../networks/lower.js';
 import { type Network, networkTensors } from '../networks/network.js';
 import type { AnyNetwork } from '../networks/onnx.js';
-import type { LoadedNetwork } from '../onnx/loaded.js';
+import type { LoadedNetwork } from '../onnx/network.js';
 import type { Progress } from '../progress.js';
 import { projectRoot } from '../project.js';
 import { hashFile } from '../store/files.js';

@@ -10,15 +10,15 @@ import { InputError, ifThere } from '../errors.js';
 import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
-import { type Cuts, findCuts } from '../onnx/graph/cuts.js';
-import { describeGraph } from '../onnx/graph/describe.js';
+import { type Cuts, describeGraph, findCuts } from '../onnx/graph/cuts.js';
+
 import { describe, exitPaths, withPassedExits } from '../onnx/graph/exits.js';
 import { graphFlops } from '../onnx/graph/flops.js';
 import { inCurrentOpset } from '../onnx/graph/opsets.js';
 import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
 import { checkUserModel, type ModelOptions, type UserModel } from '../onnx/graph/user-model.js';
-import type { UserNetwork } from '../onnx/loaded.js';
+import type { UserNetwork } from '../onnx/network.js';
 import { dataTypes } from '../onnx/proto.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';

@@ -3,8 +3,8 @@ import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type CreateSession, loadInBuckets, SessionPool } from '../../src/engines/onnxruntime/gated.js';
 import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
-import { gatedModel } from '../../src/onnx/gated.js';
-import { bucketSizes } from '../../src/onnx/gated-buckets.js';
+import { bucketSizes, gatedModel } from '../../src/onnx/gated.js';
+
 import { plainAnswer } from '../../src/onnx/gated-exits.js';
 import { decodeModel, type GraphMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';

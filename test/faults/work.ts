@@ -6,7 +6,7 @@ import type { RecordLayout } from '../../src/data/records/layout.js';
 import { loadRecords } from '../../src/data/records/load.js';
 import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
-import { timeRun } from '../../src/gated/time/run.js';
+import { timeRun } from '../../src/gated/time/time.js';
 import type { Progress } from '../../src/progress.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';

@@ -7,9 +7,9 @@ import { loadInBuckets, openInProcess } from '../../src/engines/onnxruntime/gate
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { exportGated, exportOpened } from '../../src/gated/export.js';
-import { onlyExits, openGated } from '../../src/gated/open.js';
+import { compareDynamic, comparePixels, onlyExits, openGated } from '../../src/gated/open.js';
 import { loadGatedFile } from '../../src/gated/predict.js';
-import { compareDynamic, comparePixels } from '../../src/gated/verify.js';
+
 import { networkByName } from '../../src/networks/catalogue.js';
 import { readGatedFile } from '../../src/onnx/gated-file.js';
 import { decodeModel } from '../../src/onnx/proto.js';

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { compareBatch, emptyVerification } from '../../src/gated/verify.js';
+import { compareBatch, emptyVerification } from '../../src/gated/open.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 describe('answers against the cached evaluation', () => {

@@ -20,7 +20,7 @@ import {
   type Pooling,
 } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
-import type { UserNetwork } from '../../src/onnx/loaded.js';
+import type { UserNetwork } from '../../src/onnx/network.js';
 import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { algorithm1, randomThresholds, rowsOf } from '../onnx/gated-networks.js';

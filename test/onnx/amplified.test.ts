@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { Budget } from '../../src/budget.js';
-import { foldBatchNorms } from '../../src/onnx/graph/fold.js';
+import { foldBatchNorms } from '../../src/onnx/graph/prepare.js';
 import { readUserFile } from '../../src/onnx/graph/read.js';
 import { mapValues } from '../../src/onnx/graph/values.js';
 import { decodeModel, type NodeMessage, type TensorMessage } from '../../src/onnx/proto.js';

@@ -2,7 +2,7 @@ import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { InputError } from '../../src/errors.js';
-import { whyNone } from '../../src/onnx/graph/describe.js';
+import { whyNone } from '../../src/onnx/graph/cuts.js';
 import { decodeModel, encodeModel, type ModelMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { asNetwork, open, residualGraph, UserGraph } from './user-graphs.js';

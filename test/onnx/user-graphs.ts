@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { runModelOf } from '../../src/engines/onnxruntime/session.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
-import { type Cuts, findCuts } from '../../src/onnx/graph/cuts.js';
-import { describeGraph } from '../../src/onnx/graph/describe.js';
+import { type Cuts, describeGraph, findCuts } from '../../src/onnx/graph/cuts.js';
+
 import { type PreparedGraph, prepareGraph } from '../../src/onnx/graph/prepare.js';
 import { readUserFile } from '../../src/onnx/graph/read.js';
 import { checkUserModel, type ModelOptions } from '../../src/onnx/graph/user-model.js';
-import type { UserNetwork } from '../../src/onnx/loaded.js';
+import type { UserNetwork } from '../../src/onnx/network.js';
 import { Random } from '../../src/random.js';
 
 /** A graph as somebody's exporter might write it, with generated weights. */

@@ -24,8 +24,15 @@ import {
   linearGraphNames,
   productGraph,
 } from '../../onnx/linear.js';
-import { type GatedSource, isUser, type LoadedNetwork, type NetworkOutputs } from '../../onnx/loaded.js';
-import { featureGraph, featureGraphNames } from '../../onnx/network.js';
+import {
+  featureGraph,
+  featureGraphNames,
+  type GatedSource,
+  isUser,
+  type LoadedNetwork,
+  type NetworkOutputs,
+} from '../../onnx/network.js';
+
 import type { EngineDescription } from '../../timing/record.js';
 import {
   computeInFloat32,

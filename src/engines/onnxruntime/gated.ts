@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type ConfidenceKind, decide } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import { classCount } from '../../networks/onnx.js';
-import { gatedModel } from '../../onnx/gated.js';
+import { bucketSizes, gatedModel } from '../../onnx/gated.js';
 import {
   branchModel,
   channelBlockModel,
@@ -15,11 +15,10 @@ import {
   liesInBlocks,
   straightModel,
 } from '../../onnx/gated-branches.js';
-import { bucketSizes } from '../../onnx/gated-buckets.js';
 import { floatThresholds, gatedGraphNames, type NumbersName, nameOfOne, plainAnswer } from '../../onnx/gated-exits.js';
 import { turnsImages } from '../../onnx/graph/parts.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
-import type { GatedSource } from '../../onnx/loaded.js';
+import type { GatedSource } from '../../onnx/network.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';

@@ -7,8 +7,8 @@ import { InputError, messageOf } from '../../errors.js';
 import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import type { PreparedGraph } from '../../onnx/graph/prepare.js';
 import type { RunModel, RunValue } from '../../onnx/graph/probe.js';
-import type { UserNetwork } from '../../onnx/loaded.js';
-import { featureGraphNames } from '../../onnx/network.js';
+import { featureGraphNames, type UserNetwork } from '../../onnx/network.js';
+
 import { loaders } from '../engine.js';
 import type { Feed, InferenceSession } from './ort.js';
 

@@ -6,7 +6,7 @@ import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { described, type GatePlace, gateFeatureCounts } from '../../networks/onnx.js';
-import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../../onnx/loaded.js';
+import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../../onnx/network.js';
 import type { EngineDescription } from '../../timing/record.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';

@@ -2,7 +2,7 @@ import type { Rank, Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfj
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type BatchNorm, type Layer, type MapShape, type Pool, stageShapes } from '../../networks/network.js';
 import type { GatePlace, Pooling } from '../../networks/onnx.js';
-import type { NetworkOutputs } from '../../onnx/loaded.js';
+import type { NetworkOutputs } from '../../onnx/network.js';
 import type { TensorFlow } from './backend.js';
 
 /** How layers are applied: lowered ones for inference, described ones for training. */

@@ -21,19 +21,18 @@ export interface TimingOptions {
   readonly preset: PresetName;
   /** Batch sizes; 1 is the latency of the paper's tables. */
   readonly batches: readonly number[];
-  /** Times this many test images, the first ones, each once; chosen by what a run takes if absent. */
+  /** Times the first test images, each once; absent: as many as the rules ask for. */
   readonly images?: number | undefined;
   readonly rules: RuleName;
-  /** First compares class and exit of all test images with the cached evaluation. */
+  /** First compares all test images with the cached evaluation. */
   readonly verify?: boolean;
   readonly clock?: Clock;
-  /** Rest before each turn; tests, whose networks have no threads, take none. */
+  /** Rest before each turn. */
   readonly rest?: () => Promise<void>;
-  /** Processes that time every row, one after the other; 1 if absent. */
+  /** Number of processes; 1 by default. */
   readonly repeats?: number;
   /** Which of them this is, from 1. */
   readonly repeat?: number;
-  /** Keeps every row as it comes, and has those of an interrupted timing. */
   readonly resume?: ResumableRows;
 }
 
@@ -43,9 +42,9 @@ export interface TimedRow {
   readonly pairs: readonly RawPair[];
 }
 
-/** Where the rows of a process that has not ended are kept. */
+/** Keeps rows as they come, for a process that may be interrupted. */
 export interface ResumableRows {
-  /** @returns the row of an interrupted timing, if it was measured as it would be now */
+  /** @returns the row of an interrupted timing, if nothing that it depends on has changed */
   find(batch: number, index: number, thresholds: RowTiming['thresholds']): Promise<TimedRow | undefined>;
   keep(batch: number, index: number, row: TimedRow): Promise<void>;
 }
@@ -72,10 +71,10 @@ export interface RawPair extends PairTimes {
 
 const FILE = 'timing.json';
 
-/** What a timed evaluation leaves in the folder of its run. */
+/** The files that a timing writes to the folder of its run. */
 export const timingFiles = ['timing.txt', 'timing.csv', 'timing-pairs.csv', FILE];
 
-/** Writes the table, a line for each row, a line for each measured pair, and the record, which is what is read again. */
+/** Writes the pairs, the rows, the table, and the record; `findTiming` reads the record. */
 export async function writeTiming({ record, pairs }: TimingOutcome, folder: string): Promise<void> {
   await writeFileAtomic(join(folder, 'timing-pairs.csv'), pairLines(pairs));
   await writeFileAtomic(join(folder, 'timing.csv'), timingCsv(record));
@@ -83,36 +82,24 @@ export async function writeTiming({ record, pairs }: TimingOutcome, folder: stri
   await writeSealed(join(folder, FILE), record);
 }
 
-/** Lines of the raw times, some thousands at a time. */
+/** The raw times as CSV, some thousand lines at a time. */
 function* pairLines(pairs: readonly RawPair[]): Generator<string> {
-  const ways = pairs[0]?.exits.length ?? 0;
-  const exits = Array.from({ length: ways }, (_, exit) => `exit${exit + 1}_images`);
-  yield csvOf([
-    ['repeat', 'batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms', ...exits],
-  ]);
+  const exits = (pairs[0]?.exits ?? []).map((_, exit) => `exit${exit + 1}_images`);
+  const columns = ['repeat', 'batch_images', 'row', 'pair', 'image', 'turn', 'first', 'original_ms', 'gated_ms'];
+  yield csvOf([[...columns, ...exits]]);
   for (let start = 0; start < pairs.length; start += 4096) {
-    yield csvOf(
-      pairs
-        .slice(start, start + 4096)
-        .map((pair) => [
-          pair.repeat,
-          pair.batch,
-          pair.row,
-          pair.index,
-          pair.image,
-          pair.turn,
-          pair.first,
-          pair.originalMs.toFixed(6),
-          pair.gatedMs.toFixed(6),
-          ...pair.exits,
-        ]),
-    );
+    const lines = pairs.slice(start, start + 4096).map((pair) => {
+      const { repeat, batch, row, index, image, turn, first, originalMs, gatedMs } = pair;
+      const times = [originalMs.toFixed(6), gatedMs.toFixed(6)];
+      return [repeat, batch, row, index, image, turn, first, ...times, ...pair.exits];
+    });
+    yield csvOf(lines);
   }
 }
 
 const mean = z.looseObject({ mean: z.number() });
 
-/** What of a record is read again. */
+/** The fields of a record that are used after reading. */
 const recordSchema = z.looseObject({
   date: z.string(),
   engine: z.looseObject({ id: z.string(), device: z.string(), versions: z.record(z.string(), z.string()) }),
@@ -122,16 +109,17 @@ const recordSchema = z.looseObject({
   ),
 });
 
-/** The last timing of a run, or why there is none that its table may show. */
-type FoundTiming = { readonly record: TimingRecord } | { readonly why: string } | undefined;
-
 /**
- * The last timing in a run's folder. The folder's name stands for everything that decides the result, the engine
- * included; the machine it does not name, so that is compared.
+ * The last timing in a run's folder, or why it cannot be used. The folder's name covers all settings; the machine and the
+ * code are compared.
  *
- * @returns undefined where nothing was ever timed
+ * @returns undefined if nothing was ever timed
  */
-export async function findTiming(folder: string, machine: MachineDescription, code: string): Promise<FoundTiming> {
+export async function findTiming(
+  folder: string,
+  machine: MachineDescription,
+  code: string,
+): Promise<{ readonly record: TimingRecord } | { readonly why: string } | undefined> {
   const path = join(folder, FILE);
   const stored = await readSealed(path);
   if (stored === undefined || 'why' in stored) return stored;
@@ -148,21 +136,21 @@ export async function findTiming(folder: string, machine: MachineDescription, co
   return { record };
 }
 
-/** Identity of all code between images and times. @param engine id of the engine that runs the networks */
+/** Identity of the timed code. @param engine id of the engine that runs the networks */
 export function timedCode(engine: string): string {
   return codeOf('gated/time/time', 'gated/open', 'run/run', engineNamed(engine).module);
 }
 
 const FOLDER = 'timing-partial';
 
-/** What of a kept row is looked at before it is taken. */
+/** The fields of a kept row that are checked. */
 const rowSchema = z.looseObject({
   key: z.unknown(),
   timing: z.looseObject({ thresholds: z.array(z.array(z.number().nullable())), date: z.string() }),
   pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), turn: z.number() })).min(1),
 });
 
-/** What of a finished repeat is looked at before it is taken. */
+/** The fields of a finished repeat that are checked. */
 const repeatSchema = z.looseObject({
   key: z.unknown(),
   batches: z.array(z.number()),
@@ -172,20 +160,19 @@ const repeatSchema = z.looseObject({
 
 /** One repeat of a timing, kept until all are there. */
 interface ResumableRepeat extends ResumableRows {
-  /** The whole repeat, where it has ended with these batch sizes. */
+  /** The whole repeat, if it has ended with these batch sizes. */
   finished(batches: readonly number[]): Promise<TimingOutcome | undefined>;
   finish(outcome: TimingOutcome): Promise<void>;
 }
 
-/** Removes what a finished timing no longer needs. */
+/** Removes what `resumableRows` has kept. */
 export const clearPartial = (folder: string): Promise<void> =>
   rm(join(folder, FOLDER), { recursive: true, force: true });
 
 /**
- * A repeat of a timing: each row in a file of its own, then the whole repeat, in `timing-partial/` of the run's folder.
- * A row or repeat is taken from there only where everything that the times depend on is the same.
+ * Keeps the rows of a repeat, then the whole repeat, each in a file in `timing-partial/` of the run's folder.
  *
- * @param key everything that the times of all rows depend on and the run's folder does not stand for
+ * @param key all that the times depend on beyond the run's folder; rows with another key are not reused
  * @param repeat from 1
  */
 export function resumableRows(folder: string, key: unknown, note: (line: string) => void, repeat = 1): ResumableRepeat {

@@ -1,4 +1,3 @@
-import { normalise } from '../../data/preprocess.js';
 import type { FeatureNetwork, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
 import { systemName } from '../../experiment/network.js';
@@ -21,23 +20,29 @@ import {
   type WarmUp,
 } from '../../timing/pairs.js';
 import type { Agreement, RowTiming } from '../../timing/record.js';
-import { type OpenGated, thresholdsByImage } from '../open.js';
-import { compareBatch, emptyVerification, type Verification } from '../verify.js';
+import {
+  compareBatch,
+  emptyVerification,
+  networkInput,
+  type OpenGated,
+  thresholdsByImage,
+  type Verification,
+} from '../open.js';
+
 import type { RawPair, TimedRow, TimingOptions } from './files.js';
 
-/** Full batches of test images, in order, with the thresholds that a row holds against them. */
+/** Full batches of test images, in order, with a row's thresholds for them. */
 interface Schedule {
   readonly batches: readonly Omit<TimedBatch, 'input'>[];
-  /** The batches with their pixels, again and again. */
+  /** The batches with their pixels, repeated forever. */
   prepared(): AsyncGenerator<TimedBatch>;
 }
 
 /**
- * Divides the test images into batches, in their order. A batch has one list of thresholds, so in a cross-fit each fold
- * is divided on its own; the batches then come in the order of their first images. What fills no batch is left out.
+ * Divides the test images, or each fold of a cross-fit, into full batches, in the order of their first images.
  *
  * @param images how many of the test images, the first ones; all by default
- * @throws InputError where they fill no batch
+ * @throws InputError if they fill no batch
  */
 export function schedule(opened: OpenGated, row: Row, batch: number, images = opened.test.count): Schedule {
   const batches = thresholdsByImage(opened, row).flatMap((part) => {
@@ -56,16 +61,12 @@ export function schedule(opened: OpenGated, row: Row, batch: number, images = op
   return {
     batches,
     async *prepared() {
-      for (;;) for (const one of batches) yield { ...one, input: await pixels(opened, one.images) };
+      for (;;) for (const one of batches) yield { ...one, input: await networkInput(opened, one.images) };
     },
   };
 }
 
-async function pixels({ test, source }: OpenGated, images: Int32Array): Promise<Float32Array> {
-  return normalise(await test.batch(images), source.preprocessing, test.height * test.width);
-}
-
-/** Pairs of each row that are run and thrown away, after the warm-up. */
+/** Pairs of each row that are discarded after the warm-up. */
 export const DISCARDED_PAIRS = 5;
 
 export interface Networks {
@@ -81,7 +82,7 @@ export interface Bench {
   readonly task: ProgressTask;
 }
 
-/** The two networks as the clock sees them. */
+/** The two networks, ready to be timed. */
 export function timedNetworks({ networks: { original, gated }, options }: Bench): TimedNetworks<GatedBatch> {
   return {
     rest: options.rest ?? threadsSleep,
@@ -90,7 +91,7 @@ export function timedNetworks({ networks: { original, gated }, options }: Bench)
   };
 }
 
-/** Enough pairs for this row; a rest and an untimed run on two images (at batch 1: one) go before each turn. */
+/** How long a row is timed. Each turn also takes a rest and an untimed run on two images (at batch 1: one). */
 function ruleFor({ options, opened }: Bench, { batch, row, warm }: RowPlan, available: number): Rule {
   if (options.rules === 'mlperf') return mlperf(batch);
   if (options.images !== undefined) return exactly(available);
@@ -126,7 +127,7 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   };
   for await (const pair of measurePairs(clock, timedNetworks(bench), planned.prepared(), perTurn, isEnough)) {
     const { images, thresholds } = pair.batch;
-    // Each image once: after that they come again.
+    // Compare each image once: the batches repeat.
     if (pairs.length < planned.batches.length) {
       compareBatch(compared, opened.scores, thresholds, images, pair.result);
     }
@@ -156,7 +157,7 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   return { timing, pairs };
 }
 
-/** A row's thresholds as a table and its JSON have them; null for a closed gate. */
+/** A row's thresholds for JSON; null for a closed gate. */
 export function plainThresholds({ thresholds }: Row): RowTiming['thresholds'] {
   return thresholds.map((part) => part.map((t) => (Number.isFinite(t) ? t : null)));
 }
@@ -177,7 +178,7 @@ function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly R
   };
 }
 
-/** Speed-up and efficiency of the pairs, whether the answers were right, and what stands against trusting them. */
+/** Speed-up, efficiency, agreement with the evaluation, and warnings. */
 function verdict(pairs: readonly RawPair[], compared: Verification, { experiment }: OpenGated) {
   const found = estimate(pairs, experiment.seed);
   const agreement = agreementOf(compared);

@@ -1,25 +1,40 @@
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
 import { systemName } from '../../experiment/network.js';
+import type { PresetName } from '../../experiment/rules.js';
 import { version } from '../../project.js';
 import { modelName } from '../../report/rows.js';
+import type { AnalysisContext } from '../../run/analyses.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
 import type { RunContext } from '../../run/context.js';
+import { runFolder } from '../../run/identity.js';
+import type { RunOutcome } from '../../run/outcome.js';
+import { speedSource } from '../../run/speeds.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
 import { monotonicClock, type TimedBatch, type WarmUp, warmUp } from '../../timing/pairs.js';
 import {
   type Agreement,
   type BatchTiming,
   describeMachine,
+  lastingPart,
+  poolRecords,
   RECORD_VERSION,
   type RowTiming,
   type TimingRecord,
   watchSurroundings,
 } from '../../timing/record.js';
-
-import type { OpenGated } from '../open.js';
-import { compareDynamic, describeVerification } from '../verify.js';
-import { type RawPair, type TimedRow, type TimingOptions, type TimingOutcome, timedCode } from './files.js';
+import { compareDynamic, describeVerification, type OpenGated, openGated } from '../open.js';
+import {
+  clearPartial,
+  findTiming,
+  type RawPair,
+  resumableRows,
+  type TimedRow,
+  type TimingOptions,
+  type TimingOutcome,
+  timedCode,
+  writeTiming,
+} from './files.js';
 import {
   agreementOf,
   type Bench,
@@ -33,11 +48,10 @@ import {
 } from './row.js';
 
 /**
- * Times every row of an experiment's table against the original network on one engine in this process, on real test
- * images in their order. Of both networks everything from the images in memory to the answer in memory is timed: gates,
- * transfers and waiting for the device included; reading and normalising the images is not.
+ * Times every row of an experiment's table against the original network, in this process, on test images in their order. The
+ * time is that from normalised images in memory to answers in memory, transfers included.
  *
- * @throws InputError where there are no rows, or too few images
+ * @throws InputError if there are no rows, or too few images
  */
 export async function timeGated(
   context: RunContext,
@@ -67,7 +81,7 @@ export async function timeGated(
 }
 
 /** @throws InputError for more images than there are, or fewer than a batch */
-export function checkImages(opened: OpenGated, { images, batches }: TimingOptions): void {
+function checkImages(opened: OpenGated, { images, batches }: TimingOptions): void {
   const { count } = opened.test;
   if (images !== undefined && images > count) {
     throw new InputError(`--images ${images}; valid: 1 to ${count}, the test images`);
@@ -85,7 +99,7 @@ async function timeLoaded(
   const { experiment, rows, source } = opened;
   const verified = options.verify === true ? await verify(context, opened, networks.gated) : null;
   const { repeat = 1, repeats = 1 } = options;
-  // The time left is that of this and of all later repeats.
+  // The progress counts this and all later repeats.
   const total = (repeats - repeat + 1) * options.batches.length * rows.length;
   const which = repeats === 1 ? '' : `, repeat ${repeat} of ${repeats}`;
   const task = context.progress.begin(`timing ${experiment.name}${which}`, total, 'rows');
@@ -135,7 +149,7 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
   return { batch, warmUp: { runs, ms, stable }, rows, warnings, surroundings };
 }
 
-/** The row as an interrupted timing has left it, or timed now and kept. */
+/** The row of an interrupted timing, or timed now and kept. */
 async function resumedOrTimed(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   const { resume } = bench.options;
   const { batch, index, row } = plan;
@@ -146,7 +160,7 @@ async function resumedOrTimed(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   return timed;
 }
 
-/** Both networks until their times settle, with every gate closed; then every way out of the gated one. */
+/** Runs both networks with closed gates until their times settle, then each exit. */
 async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
   const { opened, options, clock } = bench;
   const { prepared } = schedule(opened, opened.rows[0]!, batch, options.images);
@@ -163,15 +177,99 @@ async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
   return warm;
 }
 
-/** Every test image through the gated network, row by row, before any is timed. */
+/** Compares all test images with the cached evaluation, row by row. */
 async function verify(context: RunContext, opened: OpenGated, gated: GatedNetwork): Promise<Agreement[]> {
   const found: Agreement[] = [];
   for (const row of opened.rows) {
     const compared = await compareDynamic(opened, gated, row, { batch: BATCH_IMAGES, progress: context.progress });
-    context.progress.note(
-      `${modelName(row.thresholds, systemName(opened.experiment.network))}: ${describeVerification(compared)}`,
-    );
+    const name = modelName(row.thresholds, systemName(opened.experiment.network));
+    context.progress.note(`${name}: ${describeVerification(compared)}`);
     found.push(agreementOf(compared));
   }
   return found;
+}
+
+/**
+ * Times the rows of a finished run and writes the times to its folder. Rows and repeats are kept there as they come, and an
+ * interrupted timing resumes after the last one.
+ *
+ * @param fresh times a repeat (from 1) in a new process, which keeps it in the folder; absent: in this process
+ * @returns the outcome with its speeds
+ * @throws InputError if it has no rows, or fewer images than a batch
+ */
+export async function timeRun(
+  context: AnalysisContext,
+  outcome: RunOutcome,
+  options: TimingOptions,
+  fresh?: (repeat: number) => Promise<void>,
+): Promise<RunOutcome> {
+  const { repeats = 1, batches } = options;
+  const opened = await openTiming(context, outcome, options);
+  checkImages(opened.gated, options);
+  const found: TimingOutcome[] = [];
+  for (let repeat = 1; repeat <= repeats; repeat++) {
+    const kept = await opened.repeat(repeat).finished(batches);
+    if (kept !== undefined)
+      context.progress.note(`repeat ${repeat}: timed before the interruption, ${kept.record.date}`);
+    else await (fresh?.(repeat) ?? timeRepeat(context, outcome, { ...options, repeat }));
+    const timed = kept ?? (await opened.repeat(repeat).finished(batches));
+    if (timed === undefined) throw new Error(`${outcome.experiment.name}: repeat ${repeat} left no times`);
+    found.push(timed);
+  }
+  const records = found.map((timed) => timed.record);
+  const record = poolRecords(records, (repeat, batch, row) =>
+    found[repeat]!.pairs.filter((pair) => pair.batch === batch && pair.row === row + 1),
+  );
+  await writeTiming({ record, pairs: found.flatMap(({ pairs }) => pairs) }, opened.folder);
+  await clearPartial(opened.folder);
+  return { ...outcome, timing: record };
+}
+
+/** Times one repeat in this process and keeps it in the run's folder. */
+export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, options: TimingOptions): Promise<void> {
+  const { gated, engine, repeat } = await openTiming(context, outcome, options);
+  const resume = repeat(options.repeat ?? 1);
+  const verify = options.verify === true && (options.repeat ?? 1) === 1; // the answers are the same in every process
+  await resume.finish(await timeGated(context, gated, engine, { ...options, verify, resume }));
+}
+
+/** What all repeats of a timing share. */
+async function openTiming(context: AnalysisContext, outcome: RunOutcome, options: TimingOptions) {
+  const { experiment, rows, engine } = outcome;
+  if (rows.length === 0) {
+    throw new InputError(`${experiment.name}: no rows to time; valid: an experiment with thresholds.margins or fixed`);
+  }
+  // The run has just noted the state of the cache.
+  const gated = await openGated({ ...context, progress: { ...context.progress, note() {} } }, experiment);
+  const folder = runFolder(outcome, options.preset, context.resultsRoot);
+  const opening = await engine.get();
+  const key = {
+    record: RECORD_VERSION,
+    code: timedCode(engine.entry.id),
+    engine: opening.describe(),
+    machine: lastingPart(await describeMachine()),
+    checkpoint: gated.source.checkpoint.sha256,
+    rules: options.rules,
+    images: options.images ?? null,
+    verify: options.verify ?? false,
+  };
+  const repeat = (number: number) => resumableRows(folder, key, context.progress.note, number);
+  return { gated, folder, engine: opening, repeat };
+}
+
+/** The outcome with the speeds of its last timing on this machine, if any; notes which, or why none. */
+export async function withLastTiming(
+  context: AnalysisContext,
+  outcome: RunOutcome,
+  preset: PresetName,
+): Promise<RunOutcome> {
+  const folder = runFolder(outcome, preset, context.resultsRoot);
+  const found = await findTiming(folder, await describeMachine(), timedCode(outcome.engine.entry.id));
+  if (found === undefined) return outcome;
+  if ('why' in found) {
+    context.progress.note(`speed: left empty: ${found.why}`);
+    return outcome;
+  }
+  context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
+  return { ...outcome, timing: found.record };
 }

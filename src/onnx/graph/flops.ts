@@ -1,8 +1,7 @@
 import type { NodeMessage } from '../proto.js';
-import { formatTypes } from './formats.js';
 import { isOwnDomain } from './opsets.js';
 import type { PreparedGraph } from './prepare.js';
-import { intOf, producersOf } from './values.js';
+import { formatTypes, intOf, producersOf } from './values.js';
 
 /** FLOPs of a graph on one image: 2 x multiply-accumulates of convolutions, linear layers and matrix products. */
 export interface GraphFlops {

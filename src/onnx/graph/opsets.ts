@@ -1,8 +1,15 @@
 import { InputError } from '../../errors.js';
 import { Rewriter } from '../builder.js';
-import type { GraphMessage, ModelMessage, NodeMessage, TensorMessage } from '../proto.js';
+import {
+  dataTypes,
+  type GraphMessage,
+  type ModelMessage,
+  type NodeMessage,
+  type TensorMessage,
+  type ValueInfoMessage,
+} from '../proto.js';
 import type { UserFile } from './read.js';
-import { attributeOf, floatsOf, intOf, intsOf, textOf } from './values.js';
+import { attributeOf, floatsOf, formatTypes, intOf, intsOf, producersOf, textOf } from './values.js';
 
 /** Opset versions that are read. */
 const [LEAST_OPSET, MOST_OPSET] = [7, 25];
@@ -192,4 +199,130 @@ function resize(node: NodeMessage, to: Rewriter, { opset, constants }: Source): 
     node.output[0],
   );
   return undefined;
+}
+
+/** Types that ONNX Runtime has no convolutions for on a CPU. */
+const names = new Map([
+  [formatTypes.double, 'float64'],
+  [formatTypes.bfloat16, 'bfloat16'],
+]);
+/** Attributes that name a type. */
+const naming = new Set(['to', 'dtype', 'output_dtype', 'stash_type']);
+
+/**
+ * Converts a network of float64 or bfloat16 numbers to float32. A network is one if its images or a weight of two axes are;
+ * others that compute a few sizes in float64 stay as they are.
+ */
+export function inFloat32(file: UserFile, notes: string[]): UserFile {
+  const { graph } = file.model;
+  const inside = graph.node.flatMap(({ attribute }) => (attribute ?? []).flatMap(({ t }) => (t == null ? [] : [t])));
+  const weight = [...graph.initializer, ...inside].find(
+    ({ data_type, dims }) => names.has(data_type) && dims.length > 1,
+  );
+  const input = graph.input.find(({ type }) => names.has(type?.tensor_type?.elem_type));
+  const found = names.get(weight?.data_type ?? input?.type.tensor_type.elem_type ?? 0);
+  if (found === undefined) return file;
+  notes.push(`${found} numbers are converted to float32`);
+  const tensor = (from: TensorMessage): TensorMessage => {
+    if (!names.has(from.data_type)) return from;
+    const data = numbersOf(from, (bytes) => file.budget.bytes(bytes, from.name));
+    const { name, dims } = from;
+    return { name, dims, data_type: dataTypes.float, raw_data: new Uint8Array(data.buffer) };
+  };
+  const node = ({ attribute, ...rest }: NodeMessage): NodeMessage => ({
+    ...rest,
+    attribute: (attribute ?? []).map((each) => {
+      if (each.t != null) return { ...each, t: tensor(each.t) };
+      return naming.has(each.name) && names.has(Number(each.i)) ? { ...each, i: dataTypes.float } : each;
+    }),
+  });
+  const value = (info: ValueInfoMessage): ValueInfoMessage => {
+    const tensor_type = info.type?.tensor_type;
+    if (!names.has(tensor_type?.elem_type)) return info;
+    return { ...info, type: { tensor_type: { ...tensor_type, elem_type: dataTypes.float } } };
+  };
+  const [initializer, nodes] = [graph.initializer.map(tensor), graph.node.map(node)];
+  const [inputs, output] = [graph.input.map(value), graph.output.map(value)];
+  const converted = { ...graph, initializer, node: nodes, input: inputs, output, value_info: [] };
+  return { ...file, model: { ...file.model, graph: converted } };
+}
+
+function numbersOf(tensor: TensorMessage, spend: (bytes: number) => void): Float32Array {
+  const { raw_data = new Uint8Array(), double_data = [], int32_data = [], data_type } = tensor;
+  const size = data_type === formatTypes.double ? 8 : 2;
+  const listed = size === 8 ? double_data : int32_data;
+  const count = listed.length > 0 ? listed.length : Math.floor(raw_data.length / size);
+  spend(4 * count);
+  const view = new DataView(raw_data.buffer, raw_data.byteOffset, raw_data.byteLength);
+  if (size === 8) return Float32Array.from({ length: count }, (_, i) => listed[i] ?? view.getFloat64(8 * i, true));
+  // The upper half of a float32.
+  const bits = Uint32Array.from({ length: count }, (_, i) => (listed[i] ?? view.getUint16(2 * i, true)) << 16);
+  return new Float32Array(bits.buffer);
+}
+
+/** Products of 8-bit numbers, and what they are of float32 ones; the weights' zero point follows that of the images. */
+const products: Readonly<Record<string, string>> = { ConvInteger: 'Conv', MatMulInteger: 'MatMul' };
+
+/**
+ * `DynamicQuantizeLinear` takes one scale for all images that come together, so that each depends on the others. Here each
+ * image gets its own, as if it came alone; its rounded numbers are multiplied as float32.
+ */
+export function quantisedImageByImage(file: UserFile, notes: string[]): UserFile {
+  const { graph } = file.model;
+  const producers = producersOf(graph.node);
+  if (!graph.node.some(({ op_type }) => op_type === 'DynamicQuantizeLinear')) return file;
+  const { opset_import: opsets, ir_version: irVersion } = file.model;
+  const to = new Rewriter('dynamic', undefined, { opsets, irVersion });
+  for (const node of graph.node) {
+    const source = producers.get(node.input[0] ?? '');
+    file.budget.steps(4);
+    if (node.op_type === 'DynamicQuantizeLinear') writeScales(to, node);
+    else if (Object.hasOwn(products, node.op_type) && source?.op_type === 'DynamicQuantizeLinear')
+      writeProduct(to, node);
+    else to.copy(node);
+  }
+  notes.push(
+    'dynamic quantisation rounds each image by itself, with float32 products: its operator rounds a batch together',
+  );
+  const { node, initializer } = to.graph();
+  const rewritten: GraphMessage = { ...graph, node, initializer: [...graph.initializer, ...initializer] };
+  return { ...file, model: { ...file.model, graph: rewritten } };
+}
+
+/** ONNX's definition over all axes but the first: whole numbers from 0 to 255 as float32, scales and zero points [n, 1, ...]. */
+function writeScales(to: Rewriter, { input, output }: NodeMessage): void {
+  const [images = ''] = input;
+  const number = (value: number): string => to.constant(`dgate/number${value}`, Float32Array.of(value), []);
+  const [zero, most] = [number(0), number(255)];
+  const [numbers, scale, start] = output as [string, string, string];
+  // Over rows, [n, 1] and then [n, 1, ...]: the number of axes is not known here.
+  const rows = to.node('Flatten', [images], { axis: 1 });
+  const sizes = to.node('Shape', [images]);
+  const rest = to.node('Slice', [
+    to.node('Div', [sizes, sizes]),
+    to.ints('dgate/from1', [1]),
+    to.ints('dgate/end', [2 ** 31]),
+  ]);
+  const each = to.node('Concat', [to.ints('dgate/rest', [-1]), rest], { axis: 0 });
+  const largestOf = (value: string): string => to.node('Reshape', [to.rowMaxima(to.node('Max', [value, zero])), each]);
+  const [largest, least] = [largestOf(rows), largestOf(to.node('Neg', [rows]))];
+  const range = to.node('Div', [to.node('Add', [largest, least]), most]);
+  to.node('Max', [range, number(1e-30)], {}, scale);
+  const clipped = to.node('Clip', [to.node('Div', [least, scale]), zero, most]);
+  to.node('Round', [clipped], {}, start);
+  const moved = to.node('Add', [to.node('Round', [to.node('Div', [images, scale])]), start]);
+  to.node('Clip', [moved, zero, most], {}, numbers);
+}
+
+function writeProduct(to: Rewriter, node: NodeMessage): void {
+  const [images = '', weights = '', start, zero] = node.input;
+  const shifted = start === undefined || start === '' ? images : to.node('Sub', [images, start]);
+  const one = to.constant('dgate/number1', Float32Array.of(1), []);
+  // The weights' zero point may have one number for each channel; scales have as many.
+  const whole = to.node('DequantizeLinear', [weights, one]);
+  const real =
+    zero === undefined || zero === ''
+      ? whole
+      : to.node('Sub', [whole, to.node('Cast', [zero], { to: dataTypes.float })]);
+  to.copy({ ...node, op_type: products[node.op_type]!, input: [shifted, real] });
 }

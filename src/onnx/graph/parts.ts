@@ -2,11 +2,19 @@ import type { PlacedGate } from '../../gates/contracts.js';
 import { featureCount, type GatePlace, type OnnxStage, type Pooling } from '../../networks/onnx.js';
 import { GraphBuilder } from '../builder.js';
 import type { Parts } from '../gated-exits.js';
-import { dialectOf, type GatedSource, isUser, type NetworkOutputs, type UserNetwork } from '../loaded.js';
-import { featureGraphNames, writePooling } from '../network.js';
+import {
+  dialectOf,
+  featureGraphNames,
+  type GatedSource,
+  isUser,
+  type NetworkOutputs,
+  type UserNetwork,
+  writePooling,
+} from '../network.js';
+
 import type { NodeMessage, TensorMessage } from '../proto.js';
-import { writeAsFloat } from './ends.js';
 import type { PreparedGraph } from './prepare.js';
+import { writeAsFloat } from './user-model.js';
 import { inputsOf, neededNodes, outputsOf } from './values.js';
 
 /**

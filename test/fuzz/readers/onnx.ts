@@ -11,8 +11,8 @@ import {
 import { loadGatedFile } from '../../../src/gated/predict.js';
 import { gatedModel } from '../../../src/onnx/gated.js';
 import { gatedMetadata, readGatedFile } from '../../../src/onnx/gated-file.js';
-import { findCuts } from '../../../src/onnx/graph/cuts.js';
-import { describeGraph } from '../../../src/onnx/graph/describe.js';
+import { describeGraph, findCuts } from '../../../src/onnx/graph/cuts.js';
+
 import { prepareGraph } from '../../../src/onnx/graph/prepare.js';
 import { readUserFile } from '../../../src/onnx/graph/read.js';
 import { checkUserModel } from '../../../src/onnx/graph/user-model.js';

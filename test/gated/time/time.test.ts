@@ -15,8 +15,8 @@ import {
   writeTiming,
 } from '../../../src/gated/time/files.js';
 import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
-import { withLastTiming } from '../../../src/gated/time/run.js';
-import { timeGated } from '../../../src/gated/time/time.js';
+import { timeGated, withLastTiming } from '../../../src/gated/time/time.js';
+
 import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/table.js';
 import { runFolder } from '../../../src/run/identity.js';
