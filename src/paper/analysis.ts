@@ -4,55 +4,51 @@ import type { ImageSource } from '../data/dataset.js';
 import { Problems } from '../errors.js';
 import type { AnalysisKind, OptionProblem } from '../experiment/checks.js';
 import { list, real, text, whole } from '../experiment/rules.js';
+import type { Experiment } from '../experiment/schema.js';
 import { Random } from '../random.js';
 import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import type { Interval } from '../statistics/samples.js';
-import type { Scores, Thresholds } from '../thresholds/evaluate.js';
+import { type Evaluation, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
 import { type Objective, paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
 
-/** One kind of analysis: its options as a schema, what does not fit the rest of its experiment, and what it finds. */
+/** One kind of analysis: the schema of its options, which of them do not fit the experiment, and what it finds. */
 export interface Analysis extends AnalysisKind {
-  compute(run: ScoredRun, options: unknown): Promise<Findings>;
+  compute(run: ScoredRun, options: unknown): Promise<Partial<Findings>>;
 }
 
 /** Declares an analysis; the registry is `index.ts`. */
 export function defineAnalysis<Options extends AnalysisKind['options']>(analysis: {
   readonly options: Options;
-  problems?(
-    options: z.output<Options>,
-    experiment: Parameters<NonNullable<AnalysisKind['problems']>>[1],
-  ): OptionProblem[];
-  compute(run: ScoredRun, options: z.output<Options>): Promise<Findings>;
+  problems?(options: z.output<Options>, experiment: Experiment): OptionProblem[];
+  compute(run: ScoredRun, options: z.output<Options>): Promise<Partial<Findings>>;
 }) {
   return analysis;
 }
 
-// Options that several analyses have.
+// Options.
 
 /** Names of classes. */
-const className = text('a class of the dataset', /^[^\n]+$/);
-const oneClass = { error: 'at least one class' };
-export const classNames = list(className, "a list of classes: ['cat', 'truck']").min(1, oneClass);
+export const classNames = list(text('a class of the dataset', /^[^\n]+$/), "a list of classes: ['cat', 'truck']").min(
+  1,
+  {
+    error: 'at least one class',
+  },
+);
 /** Classes by their superordinate category: `{ animal: ['cat', 'dog'], vehicle: ['truck'] }`. */
 export const groups = z.record(z.string(), classNames, {
   error: "an object of lists: { animal: ['cat'], vehicle: ['truck'] }",
 });
-type ClassGroups = Readonly<Record<string, readonly string[]>>;
 
 export const gateNumber = whole(1, 100);
 const twoGatesText = 'two gates, counted from 1, in their order: [1, 2]';
 /** Two gates, counted from 1. Default the first two. */
 export const twoGates = list(gateNumber, twoGatesText).length(2, { error: twoGatesText }).default([1, 2]);
 
-export function pairProblems(
-  pair: readonly number[],
-  { gates }: { gates: { after: readonly number[] } },
-): OptionProblem[] {
-  const [first, second] = [pair[0]!, pair[1]!];
+export function pairProblems(pair: readonly number[], { gates }: Pick<Experiment, 'gates'>): OptionProblem[] {
   const count = gates.after.length;
-  if (first < second && second <= count) return [];
+  if (pair[0]! < pair[1]! && pair[1]! <= count) return [];
   return [{ path: ['gates'], message: `two of the ${count} gates, counted from 1, in their order`, input: pair }];
 }
 
@@ -76,12 +72,11 @@ export interface Grouping {
   readonly of: readonly number[];
 }
 
-/**
- * The group of every class.
- *
- * @throws InputError that lists the classes that are unknown, in several groups or in none
- */
-export function groupClasses(classes: readonly string[], groups: ClassGroups): Grouping {
+/** The group of each class. @throws InputError that lists classes that are unknown, in several groups or in none */
+export function groupClasses(
+  classes: readonly string[],
+  groups: Readonly<Record<string, readonly string[]>>,
+): Grouping {
   const names = Object.keys(groups);
   const problems = new Problems();
   const of = classes.map((name) => {
@@ -112,47 +107,60 @@ function addUnknown(problems: Problems, names: readonly string[], classes: reado
   }
 }
 
-// What an analysis starts from.
+// Scores.
 
-/**
- * The parts of a run, and a joint search of all gates on the selection images of each.
- *
- * @returns `choose`: thresholds for each part; undefined where one part has none that meet the objective
- */
-export function searchedParts({ parts, plan: { costs } }: ScoredRun) {
-  const selections = parts.map(({ selection: { scores, images } }) => {
-    return { scores, images, frontier: paretoFrontier(scores, costs, images) };
-  });
-  const choose = (objective: Objective): Thresholds[] | undefined => {
-    const found = selections.flatMap(({ scores, images, frontier }) => {
-      const point = jointSearch(scores, costs, images, objective, frontier);
-      return point === undefined ? [] : [point.thresholds];
-    });
-    return found.length < parts.length ? undefined : found;
-  };
-  return { parts, choose };
-}
+/** Scores of some gates and the original. @param gates positions from 0, ascending */
+export const scoresOf = (scores: Scores, gates: readonly number[]): Scores =>
+  scoresOfExits(scores, [...gates, scores.classes.length]);
 
-/** Whether an image that leaves at an exit is classified right there. */
+/** Whether an exit classifies an image right. */
 export const isRightAt = ({ classes, original, labels }: Scores, exit: number, image: number): boolean =>
   (classes[exit] ?? original)[image] === labels[image];
 
-// What an analysis returns.
+/**
+ * Prepares a joint search of all gates on the selection images of each part.
+ *
+ * @returns finds thresholds for each part; undefined if some part has none that meet the objective
+ */
+export function searchOf({ parts, plan: { costs } }: ScoredRun): (objective: Objective) => Thresholds[] | undefined {
+  const selections = parts.map(({ selection: { scores, images } }) => {
+    return { scores, images, frontier: paretoFrontier(scores, costs, images) };
+  });
+  return (objective) => {
+    const found = selections.map((part) => jointSearch(part.scores, costs, part.images, objective, part.frontier));
+    return found.includes(undefined) ? undefined : found.map((point) => point!.thresholds);
+  };
+}
 
-/** A table with a row for each item; `columns` are names with the cell of an item. */
+// Tables, figures and sheets.
+
+/** A table with a row for each item. A column is a key of the items, or a name with the cell of an item. */
 export function tableOf<Item>(
   about: Pick<FindingTable, 'name' | 'title' | 'consoleRows'>,
   items: readonly Item[],
-  columns: readonly Column<Item, FindingCell>[],
+  columns: readonly (Column<Item, FindingCell> | (keyof Item & string))[],
 ): FindingTable {
-  return { ...about, ...tabulate(items, columns) };
+  const named = columns.map((column): Column<Item, FindingCell> => {
+    return typeof column === 'string' ? [column, (item) => item[column] as FindingCell] : column;
+  });
+  return { ...about, ...tabulate(items, named) };
 }
 
-/** The columns of the ends of an interval: `<stem>_low_fraction` and `<stem>_high_fraction`. */
+/** The columns of an interval: `<stem>_low_fraction` and `<stem>_high_fraction`. */
 export const ends = <Item>(stem: string, of: (item: Item) => Interval): Column<Item, number>[] => [
   [`${stem}_low_fraction`, (item) => of(item).low],
   [`${stem}_high_fraction`, (item) => of(item).high],
 ];
+
+/** The columns of the shares of images that leave at each of `count` exits. */
+export const exitColumns = (count: number): Column<{ readonly evaluation: Evaluation }, number>[] =>
+  Array.from({ length: count }, (_, exit) => [
+    `exit_${exit < count - 1 ? exit + 1 : 'last'}_fraction`,
+    ({ evaluation }) => evaluation.exits[exit]! / evaluation.count,
+  ]);
+
+/** The ends of an interval of shares in percent, as the fields of a figure's band. */
+export const percentEnds = ({ low, high }: Interval) => ({ low: 100 * low, high: 100 * high });
 
 /** A numeric axis of a figure that need not begin at zero. */
 export const axis = (field: string, title: string) =>
@@ -161,34 +169,25 @@ export const axis = (field: string, title: string) =>
 type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];
 
-/** The images of a row of a sheet. */
-interface SheetRowChoice {
-  readonly label: string;
-  /** Positions of the images. */
-  readonly images: readonly number[];
-  readonly caption: (image: number) => string;
-  readonly tone: SheetImage['tone'];
-}
-
-/** Reads the pixels of a row. */
+/** Reads the images of a row of a sheet. */
 export async function sheetRow(
   source: ImageSource,
-  { label, images, caption, tone }: SheetRowChoice,
+  row: {
+    readonly label: string;
+    /** Positions of the images. */
+    readonly images: readonly number[];
+    readonly caption: (image: number) => string;
+    readonly tone: SheetImage['tone'];
+  },
 ): Promise<SheetRow> {
   const { channels, height, width } = source;
   const size = channels * height * width;
-  const pixels = await source.batch(images);
-  return {
-    label,
-    images: images.map((image, i) => ({
-      pixels: pixels.slice(i * size, (i + 1) * size),
-      channels,
-      height,
-      width,
-      caption: caption(image),
-      tone,
-    })),
-  };
+  const all = await source.batch(row.images);
+  const images = row.images.map((image, i): SheetImage => {
+    const pixels = all.slice(i * size, (i + 1) * size);
+    return { pixels, channels, height, width, caption: row.caption(image), tone: row.tone };
+  });
+  return { label: row.label, images };
 }
 
 /** A random choice of candidates in random order, determined by seed and stream. */

@@ -1,23 +1,35 @@
-import { listed } from '../json.js';
+import { listed, percent, points } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import type { Claim, Verdict } from '../report/findings.js';
+import type { PublishedRow } from '../report/rows.js';
 import type { Judge } from '../run/analyses.js';
+import { searchMethods } from '../thresholds/names.js';
 import { figureReaders } from './figureEvidence.js';
-import { type PrintedClaim, printedClaims, readPublished } from './published.js';
-import { tableEvidence } from './tableEvidence.js';
-import { chanceOf, type Evidence, measuredText, ruleText, verdictOn, verdictOnParts } from './verdict.js';
-
-/** A run whose claims are judged. */
-interface Judged {
-  readonly preset: string;
-  /** Name of its network, and of its dataset. */
-  readonly network: string;
-  readonly dataset: string;
-}
+import {
+  type ClaimPart,
+  chanceOf,
+  dividedPart,
+  type Evidence,
+  type Files,
+  lostPart,
+  measuredIn,
+  measuredText,
+  numberIn,
+  type PrintedClaim,
+  partOf,
+  printedClaims,
+  type Records,
+  readPublished,
+  ruleOf,
+  ruleText,
+  savedPart,
+  verdictOn,
+  verdictOnParts,
+} from './published.js';
 
 /**
- * Prepares the judgement of an experiment's claims: those of `claims.csv` and of its published table whose ids begin with
- * its name. The judge sees nothing but the CSV files of the run.
+ * Prepares the verdicts on an experiment's claims: those of `claims.csv` and of its published table whose ids begin with its name.
+ * The judge reads only the CSV files of the run.
  *
  * @param name of the experiment, or of the published table that it reproduces
  */
@@ -25,20 +37,18 @@ export async function openJudge(name: string): Promise<Judge> {
   const claims = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
   const isTable = claims.some(({ id }) => id === `${name}-original`);
   const published = isTable ? await readPublished(name) : [];
-  return (files, run) =>
-    [
-      ...(isTable ? tableEvidence(name, claims, published, files) : []),
-      ...claims.flatMap((claim) =>
-        (figureReaders[claim.id]?.(claim, files) ?? []).map((evidence) => ({ claim, evidence })),
-      ),
-    ].map(({ claim, evidence }) => judged(claim, evidence, run));
+  return (files, run) => {
+    const found = claims.flatMap((claim) =>
+      (figureReaders[claim.id]?.(claim, files) ?? []).map((evidence) => ({ claim, evidence })),
+    );
+    const ofTable = isTable ? tableEvidence(name, claims, published, files) : [];
+    return [...ofTable, ...found].map((one) => judged(one, run));
+  };
 }
 
-function judged(
-  claim: Pick<PrintedClaim, 'id' | 'source' | 'network' | 'statement' | 'printed'>,
-  evidence: Evidence,
-  run: Judged,
-): Claim {
+type Judged = Parameters<Judge>[1];
+
+function judged({ claim, evidence }: Found, run: Judged): Claim {
   const { parts, some, variant, detail, file, row, note } = evidence;
   const another = evidence.ownNetwork === true && run.network !== claim.network;
   const unmeasured =
@@ -48,15 +58,14 @@ function judged(
     (another ? 'another network' : evidence.impossible) ??
     (unmeasured ? `not in ${file}: run the experiment again` : undefined);
   const verdict: Verdict = impossible === undefined ? verdictOnParts(parts, some) : 'cannot be checked here';
-  const elsewhere = `measured on ${run.network}, not the paper's ${claim.network}`;
+  const isOpen = verdict === 'undecided' || (verdict === 'does not hold' && parts.length > 1);
+  const isElsewhere = run.network !== claim.network;
   const why = [
-    ...(impossible === undefined ? [] : [impossible]),
-    ...(verdict === 'undecided' || (verdict === 'does not hold' && parts.length > 1)
-      ? [deciding(parts, verdict, some)]
-      : []),
-    ...(note === undefined ? [] : [note]),
-    ...(run.network === claim.network ? [] : [elsewhere]),
-  ];
+    impossible,
+    isOpen ? deciding(parts, verdict, some) : undefined,
+    note,
+    isElsewhere ? `measured on ${run.network}, not the paper's ${claim.network}` : undefined,
+  ].filter((reason) => reason !== undefined);
   return {
     id: variant === undefined ? claim.id : `${claim.id}-${variant}`,
     source: claim.source,
@@ -86,20 +95,154 @@ function deciding(parts: Evidence['parts'], verdict: Verdict, some = false): str
 }
 
 /** The claims of an experiment that could not run, all unchecked. */
-export async function uncheckedClaims(experiment: string, problem: string): Promise<Claim[]> {
-  const printed = await printedClaims();
-  return printed
-    .filter(({ id }) => id.startsWith(`${experiment}-`))
-    .map(({ id, source, statement, printed: value }) => ({
-      id,
-      source,
-      statement,
-      printed: value,
-      rule: '',
-      measured: '',
-      verdict: 'cannot be checked here',
-      why: problem,
-      chance: 0,
-      trace: { file: '', row: '' },
-    }));
+export async function uncheckedClaims(experiment: string, why: string): Promise<Claim[]> {
+  const claims = (await printedClaims()).filter(({ id }) => id.startsWith(`${experiment}-`));
+  const [verdict, trace] = ['cannot be checked here' as const, { file: '', row: '' }];
+  return claims.map(({ id, source, statement, printed }) => {
+    return { id, source, statement, printed, rule: '', measured: '', verdict, why, chance: 0, trace };
+  });
+}
+
+// Evidence of a table.
+
+/** A claim with the evidence of a run's CSV files. */
+interface Found {
+  readonly claim: Pick<PrintedClaim, 'id' | 'source' | 'network' | 'statement' | 'printed'>;
+  readonly evidence: Evidence;
+}
+
+/** Largest distance of a searched margin from its published drop, which the paper rounds to tenths of a point. */
+const SAME_MARGIN = 0.001;
+/** Half of the last digit of the tables. */
+const PRINTED = 5e-5;
+
+type Row = Records[number];
+
+/**
+ * All claims of a published table. For each of its rows: what thresholds for its accuracy save and how much faster they are, for
+ * each search of the run; its printed thresholds; the claims of the text. For the last row: the original network.
+ *
+ * @param name `table1`
+ * @param texts claims of `claims.csv` about the table
+ */
+function tableEvidence(
+  name: string,
+  texts: readonly PrintedClaim[],
+  published: readonly PublishedRow[],
+  files: Files,
+): Found[] {
+  const records = files('table') ?? [];
+  const original = published.at(-1);
+  if (original === undefined || texts.length === 0) return [];
+  const source = `Table ${/\d+$/.exec(name)?.[0] ?? name}`;
+  const { network } = texts[0]!;
+  const rows = published.slice(0, -1).flatMap((printed, i): Found[] => {
+    const drop = Number((original.accuracy - printed.accuracy).toFixed(6));
+    const id = `${name}-row${i + 1}`;
+    const asPrinted = `${percent(printed.flopsReduction ?? 0, 2)} fewer FLOPs at ${points(drop)}`;
+    const restated = texts.filter(({ tableRow }) => tableRow === i + 1);
+    const searched = searchMethods.flatMap((search): Found[] => {
+      const row = records.find((record) => {
+        const isOfMargin = Math.abs(numberIn(record, 'margin_fraction') - drop) <= SAME_MARGIN;
+        return isOfMargin && record['search'] === search;
+      });
+      if (row === undefined) return [];
+      const chosen = `${search} search: thresholds chosen to lose at most ${points(drop)} save as`;
+      const loss = lossPart(row, drop);
+      const about = { source, network, id: `${id}-${search}` };
+      const saving = { ...about, statement: `${chosen} many FLOPs`, printed: asPrinted };
+      const found: Found[] = [
+        { claim: saving, evidence: inTable(row, [savingPart(row, printed.flopsReduction ?? 0, PRINTED), loss]) },
+      ];
+      if (printed.speedUp !== null) {
+        const speed = `${percent(printed.speedUp, 2)} speed-up (${printed.speedMs} ms)`;
+        found.push({
+          claim: { ...about, id: `${about.id}-speed`, statement: `${chosen} much time`, printed: speed },
+          evidence: speedEvidence(name, files, row, { bound: printed.speedUp, margin: PRINTED }, loss),
+        });
+      }
+      return [
+        ...found,
+        ...restated.map((text) => ({
+          claim: { ...text, id: `${text.id}-${search}`, statement: `${search} search: ${text.statement}` },
+          evidence: textEvidence(name, text, files, row, loss),
+        })),
+      ];
+    });
+    const fixed = { source, network, id: `${id}-fixed`, printed: asPrinted };
+    return [...searched, ...fixedRow(records, printed, drop, fixed)];
+  });
+  return [...rows, ...originalRow(records, texts)];
+}
+
+const inTable = (row: Row, parts: readonly ClaimPart[]): Evidence => {
+  return { parts, file: 'table.csv', row: row['model'] ?? '' };
+};
+
+/** With the interval that includes the choice of thresholds if the run has it. */
+function rowMeasure(row: Row, stem: string) {
+  const again = `${stem}_chosen_again`;
+  return measuredIn(row, stem, (row[`${again}_low_fraction`] ?? '') === '' ? stem : again);
+}
+
+const lossPart = (row: Row, bound: number): ClaimPart =>
+  lostPart(rowMeasure(row, 'accuracy_drop'), { relation: 'at most', bound, margin: PRINTED });
+
+const savingPart = (row: Row, bound: number, margin: number): ClaimPart =>
+  savedPart(rowMeasure(row, 'flops_reduction'), { relation: 'at least', bound, margin });
+
+/** The published thresholds, unchanged. */
+function fixedRow(
+  records: Records,
+  printed: PublishedRow,
+  drop: number,
+  about: Omit<Found['claim'], 'statement'>,
+): Found[] {
+  const row = records.find((record) => record['published_model'] === printed.model && record['search'] === '');
+  if (row === undefined) return [];
+  const statement = `the published thresholds ${printed.model}, unchanged, lose no more and save as many FLOPs`;
+  const note = 'thresholds are distances, whose scale depends on the features and lambda of the gates';
+  const parts = [savingPart(row, printed.flopsReduction ?? 0, PRINTED), lossPart(row, drop)];
+  return [{ claim: { ...about, statement }, evidence: { ...inTable(row, parts), note } }];
+}
+
+/** The claim about the original network. */
+function originalRow(records: Records, texts: readonly PrintedClaim[]): Found[] {
+  const row = records.find((record) => record['model'] === 'Original');
+  return texts.flatMap((text) => {
+    if (row === undefined || !text.id.endsWith('-original')) return [];
+    const accuracy = partOf('right', 'percent')(measuredIn(row, 'accuracy'), ruleOf(text));
+    const note = `${(numberIn(row, 'flops_per_image') / 1e9).toPrecision(3)} GFLOPs; the paper's weights are not public`;
+    return [{ claim: text, evidence: { ...inTable(row, [accuracy]), note, ownNetwork: true } }];
+  });
+}
+
+function textEvidence(name: string, text: PrintedClaim, files: Files, row: Row, loss: ClaimPart): Evidence {
+  const { quantity, value, margin } = text;
+  if (quantity === 'speed_up_fraction') return speedEvidence(name, files, row, { bound: value, margin }, loss);
+  if (quantity === 'flops_reduction_fraction') return inTable(row, [savingPart(row, value, margin), loss]);
+  const rule = { relation: 'at least', bound: value, margin } as const;
+  return inTable(row, [dividedPart(rowMeasure(row, 'flops_reduction'), rule), loss]);
+}
+
+/** Judged by the interval of the timing at batch 1; not judged if the timing warned. */
+function speedEvidence(
+  name: string,
+  files: Files,
+  row: Row,
+  rule: Pick<ClaimPart, 'bound' | 'margin'>,
+  loss: ClaimPart,
+): Evidence {
+  const timed = files('timing')?.find((one) => one['batch_images'] === '1' && one['model'] === row['model']);
+  const speed = partOf('speed-up', 'percent')(measuredIn(timed, 'speed_up'), { relation: 'at least', ...rule });
+  const found = { ...inTable(row, [speed, loss]), file: 'timing.csv' };
+  if (timed === undefined) {
+    const impossible = `the run is not timed; to time it: dgate time ${name}`;
+    return { ...found, measured: 'not timed', file: 'table.csv', impossible };
+  }
+  const { warnings = '', repeats = '1', engine = '' } = timed;
+  const single = Number(repeats) > 1 ? '' : '; one process: the interval lacks the variation between processes';
+  const note = `timed with ${engine}, not on a Titan Xp${single}`;
+  const impossible = `the timing warns: ${warnings.split(/[:;]/)[0]}`;
+  return { ...found, note, ...(warnings !== '' && { impossible }) };
 }

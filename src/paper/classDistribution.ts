@@ -39,22 +39,18 @@ type Options = z.output<typeof options>;
 /** Figures 6, 7 and 8: the classes that leave at each gate. */
 export const classDistribution = defineAnalysis({ options, compute: findingsOf });
 
-async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
+async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Findings>> {
   const test = run.testImages;
   const grouping = options.groups && groupClasses(test.classes, options.groups);
   const counts = countByClass(run.scores.test, test.classes.length, options.distance);
   const present = byExit(counts.filter(({ images }) => images > 0));
+  const sorted = [...present, ...counts.filter(({ images }) => images === 0)];
+  const tables = [classTable(sorted, test, grouping), extremesTable(present, test)];
+  if (grouping !== undefined) tables.push(groupTable(counts, grouping));
   const { show } = options;
-  const sheet = show === 'counts' ? undefined : await sheetOf(present, run, options, show);
-  return {
-    tables: [
-      classTable([...present, ...counts.filter(({ images }) => images === 0)], test, grouping),
-      extremesTable(present, test),
-      ...(grouping ? [groupTable(counts, grouping)] : []),
-    ],
-    figures: show === 'counts' ? [countsFigure(present, run, options)] : [],
-    sheets: sheet === undefined ? [] : [sheet],
-  };
+  if (show === 'counts') return { tables, figures: [countsFigure(present, run, options)] };
+  const sheet = await sheetOf(present, run, options, show);
+  return { tables, sheets: sheet === undefined ? [] : [sheet] };
 }
 
 /** Exits and answers of the images of one class. */
@@ -63,14 +59,11 @@ export interface ClassCounts {
   readonly images: number;
   /** Per gate, images that it classifies right with at least the distance, at whichever exit they leave (Figure 7). */
   readonly able: readonly number[];
-  /**
-   * Per exit, the original classifier last: images that leave there right, with the distance as the threshold of all
-   * gates.
-   */
+  /** Per exit, the original classifier last: images that leave there right, with the distance as all gates' threshold. */
   readonly taken: readonly number[];
   /** Images that leave wrong, at any exit. */
   readonly wrong: number;
-  /** The exit where most of them leave right, from 0; the earliest of equal ones; one past the last if none does. */
+  /** The exit where most leave right, from 0; the earliest of equal ones; one past the last if none does. */
   readonly exit: number;
   /** Share of the images that leave right before the last gate. */
   readonly earlyShare: number;
@@ -81,7 +74,7 @@ const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, numbe
 /** Number of early exits: all gates except the last one; a single gate is early. */
 const earlyExits = (gates: number): number => Math.max(1, gates - 1);
 
-/** Counts of all classes, in the order of the labels. @param distance threshold of every gate */
+/** Counts of all classes, in the order of the labels. @param distance threshold of all gates */
 export function countByClass(scores: Scores, classes: number, distance: number): ClassCounts[] {
   const gates = scores.classes.length;
   const thresholds = new Array<number>(gates).fill(distance);
@@ -117,10 +110,7 @@ export function byExit(counts: readonly ClassCounts[]): ClassCounts[] {
   return [...counts].sort((a, b) => a.exit - b.exit || b.earlyShare - a.earlyShare || a.label - b.label);
 }
 
-/**
- * Classes by descending early share. Among equal ones, those with more images that leave right come later: images that
- * leave wrong do not count as late.
- */
+/** Classes by descending early share; of equal ones, those with fewer images that leave right come first. */
 function byEarlyShare(classes: readonly ClassCounts[]): ClassCounts[] {
   const right = ({ images, wrong }: ClassCounts): number => images - wrong;
   return [...classes].sort((a, b) => b.earlyShare - a.earlyShare || right(a) - right(b) || a.label - b.label);
@@ -134,7 +124,6 @@ const MOST_EXTREME = 10;
 type Named = Pick<ImageSource, 'classes' | 'classIds'>;
 type ClassColumn = Column<ClassCounts, FindingCell>;
 
-/** Name of an exit; `none` past the last one. */
 const exitName = (exit: number, gates: number): string =>
   exit < gates ? `gate ${exit + 1}` : exit === gates ? 'original' : 'none';
 
@@ -152,7 +141,6 @@ const shareColumns = shares.map(([name, of]): ClassColumn => [name, (row) => (ro
 
 const mainExit = ({ images, exit, able }: ClassCounts) => (images === 0 ? null : exitName(exit, able.length));
 
-/** All classes of the dataset; those without images come last and have no shares. */
 function classTable(sorted: readonly ClassCounts[], test: Named, grouping?: Grouping): FindingTable {
   const title = 'Images of each class by gate; classes sorted by the exit that takes most of them';
   const consoleRows = sorted.length <= MOST_NAMED ? sorted.length : 0;
@@ -161,7 +149,7 @@ function classTable(sorted: readonly ClassCounts[], test: Named, grouping?: Grou
   return tableOf({ name: 'classes', title, consoleRows }, sorted, [
     ...nameColumns(test),
     ...(grouping ? [category] : []),
-    ['images', ({ images }) => images],
+    'images',
     ...gates.map((_, i): ClassColumn => [`gate${i + 1}_right_with_distance_images`, ({ able }) => able[i]!]),
     ...gates.map((_, i): ClassColumn => [`leave_right_at_gate${i + 1}_images`, ({ taken }) => taken[i]!]),
     ['leave_right_at_original_images', ({ taken }) => taken.at(-1)!],
@@ -181,10 +169,10 @@ export function extremesTable(present: readonly ClassCounts[], test: Named): Fin
   });
   const consoleRows = present.length <= MOST_NAMED ? 0 : 2 * most;
   return tableOf({ name: 'first-and-last', title: 'The classes that leave first and last', consoleRows }, rows, [
-    ['leaves', ({ leaves }) => leaves],
-    ['rank', ({ rank }) => rank],
+    'leaves',
+    'rank',
     ...nameColumns(test),
-    ['images', ({ images }) => images],
+    'images',
     ...shareColumns,
     ['main_exit', mainExit],
   ]);
@@ -252,11 +240,7 @@ function ofClasses(present: readonly ClassCounts[], classes: readonly string[]):
   return ` of ${counted(present.length)} of the ${counted(classes.length)} classes`;
 }
 
-/**
- * Images of the classes that leave earliest, or latest, that are classified right there.
- *
- * @returns undefined if no class has such an image
- */
+/** Images that leave right, of the classes that leave earliest or latest; undefined if there are none. */
 async function sheetOf(
   present: readonly ClassCounts[],
   { testImages: test, scores, experiment }: ScoredRun,

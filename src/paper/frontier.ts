@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { InputError } from '../errors.js';
 import { isScores } from '../experiment/network.js';
 import { list, real, whole } from '../experiment/rules.js';
-import type { Findings } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part } from '../run/search.js';
@@ -12,8 +11,9 @@ import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/f
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
 import { countOutcomes, outcomeIntervals } from '../thresholds/outcomes.js';
 import { defineAnalysis } from './analysis.js';
+import { setsOf } from './places.js';
 
-/** Most exits of a system: pairs of thresholds are searched exactly. */
+/** Most exits of a system, so that all pairs of thresholds can be searched. */
 const MOST_EXITS = 3;
 
 const share = 'a share of accuracy from 0 to 0.5: 0.005 is half a point';
@@ -23,9 +23,9 @@ const options = z.strictObject({
   margins: list(real(0, 0.5, share), 'a list of margins: [0, 0.005]').default([0, 0.0025, 0.005, 0.01, 0.02, 0.03]),
   /** The exit that losses are counted from, counted from 1; the last one, the original, if absent. */
   reference: whole(1, 1000).optional(),
-  /** The largest loss of the system that comes with a promise. */
+  /** The largest loss of the system with a guarantee. */
   drop: real(1e-6, 0.5, share).default(0.005),
-  /** Of the promise, over the draw of the choosing images. Default 0.95. */
+  /** Of the guarantee, over the draw of the choosing images. Default 0.95. */
   confidence: real(0.5, 0.9999).default(0.95),
   /** `false`: no label is used. Margins, the drop and what is reported are then agreement with the reference's answers. */
   labels: z.boolean({ error: 'true or false' }).default(true),
@@ -33,8 +33,8 @@ const options = z.strictObject({
 export type FrontierOptions = z.output<typeof options>;
 
 /**
- * The cheapest system for each accuracy, among each exit alone and all choices of up to three exits: networks and cascades
- * of a cascade, cut and gated networks of a network with gates. Chosen on the choosing images, reported on the others.
+ * The cheapest system for each accuracy, among all choices of up to three exits: networks and cascades of a cascade, cut and gated
+ * networks of a network with gates. Chosen on the choosing images, reported on the others.
  */
 export const frontier = defineAnalysis({
   options,
@@ -45,13 +45,12 @@ export const frontier = defineAnalysis({
     if (reference === undefined || reference <= count || isScores(network)) return unused;
     return [...unused, { path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
   },
-  async compute(run, asked): Promise<Findings> {
+  async compute(run, asked) {
     const { experiment, plan } = run;
     const reference = referenceOf(plan, asked);
     const test = judged(run.scores.test, plan, asked);
-    // The folds are the same with and without labels.
+    const own = ({ scores, images }: Part['selection']) => ({ scores: judged(scores, plan, asked), images });
     const parts = run.parts.map(({ selection, evaluation }) => {
-      const own = ({ scores, images }: Part['selection']) => ({ scores: judged(scores, plan, asked), images });
       return { selection: own(selection), evaluation: own(evaluation) };
     });
     const frontiers = parts.map(({ selection }) => frontierOfAll(plan, selection));
@@ -67,13 +66,13 @@ export const frontier = defineAnalysis({
     ];
     const title = 'The cheapest system for each accuracy, and each exit alone';
     const agreeing = `The cheapest system for each agreement with exit ${reference + 1}, and each exit alone`;
-    return { ...systemFindings('frontier', asked.labels ? title : agreeing, all, !asked.labels), sheets: [] };
+    return systemFindings('frontier', asked.labels ? title : agreeing, all, !asked.labels);
   },
 });
 
 type ExitPlan = Pick<ScoredRun['plan'], 'costs' | 'costsOf'>;
 
-/** The system that saves most with a promise, on choosing images. The promise covers the choice among systems. */
+/** The system with a guarantee that saves most on the choosing images. The guarantee covers the choice among systems. */
 export function choosePromised(
   plan: ExitPlan,
   { scores, images }: Part['selection'],
@@ -88,12 +87,12 @@ export function choosePromised(
   return { exits, thresholds: thresholds.slice(0, exits.length - 1) };
 }
 
-/** Scores with the reference's answers in the place of the labels where no label is to be used. */
+/** Scores with the reference's answers as labels, unless labels are used. */
 export function judged(scores: Scores, plan: ExitPlan, asked: Pick<FrontierOptions, 'labels' | 'reference'>): Scores {
   return asked.labels ? scores : { ...scores, labels: answersAt(scores, referenceOf(plan, asked)) };
 }
 
-/** Position of the reference, from 0. @throws InputError where there is no such exit */
+/** Position of the reference, from 0. @throws InputError for an unknown exit */
 export function referenceOf(
   { costs: { length } }: ExitPlan,
   { reference = length }: Pick<FrontierOptions, 'reference'>,
@@ -102,18 +101,10 @@ export function referenceOf(
   throw new InputError(`analysis.reference: ${reference}; valid: an exit, 1 to ${length}`);
 }
 
-/** Every choice of one to three exits, ascending. */
-function choicesOf(count: number): number[][] {
-  const longer = (choice: readonly number[]): number[][] =>
-    Array.from({ length: count - 1 - (choice.at(-1) ?? -1) }, (_, i) => [...choice, (choice.at(-1) ?? -1) + 1 + i]);
-  let last: number[][] = [[]];
-  return Array.from({ length: MOST_EXITS }, () => {
-    last = last.flatMap(longer);
-    return last;
-  }).flat();
-}
+/** All choices of one to three exits, ascending. */
+const choicesOf = (count: number): number[][] => setsOf(count, MOST_EXITS);
 
-/** A system compared with the reference: where it ends elsewhere, its last exit takes every image that comes. */
+/** A system compared with the reference. If it ends elsewhere, its last exit takes all remaining images. */
 function against(scores: Scores, exits: readonly number[], plan: ExitPlan, reference: number): Choosable {
   const costs = costsOfExits(plan, exits);
   const endsElsewhere = exits.at(-1) !== reference;
@@ -130,9 +121,7 @@ function against(scores: Scores, exits: readonly number[], plan: ExitPlan, refer
   };
 }
 
-interface Candidate extends ChosenSystem {
-  readonly point: FrontierPoint;
-}
+type Candidate = ChosenSystem & { readonly point: FrontierPoint };
 
 /** The Pareto frontiers of all systems on some choosing images. */
 export function frontierOfAll(plan: ExitPlan, { scores, images }: Part['selection']): Candidate[] {
@@ -147,7 +136,7 @@ export function frontierOfAll(plan: ExitPlan, { scores, images }: Part['selectio
   });
 }
 
-/** The cheapest system at a margin; the reference alone is one that reaches it. */
+/** The cheapest system at a margin. There always is one: the reference alone reaches all margins. */
 export function cheapest(
   candidates: readonly Candidate[],
   { scores, images }: Part['selection'],
@@ -179,7 +168,7 @@ function reported(
   // Exits by their numbers, each with its threshold.
   const label = ({ exits, thresholds }: ChosenSystem): string =>
     exits.map((exit, i) => `${exit + 1}${i < thresholds.length ? ` (${thresholds[i]!.toFixed(2)})` : ''}`).join(' > ');
-  // The folds may have chosen different systems: their exits stand one behind the other.
+  // The folds may have chosen different systems, so their exits are concatenated.
   const counts = Int32Array.from(found.flatMap((part) => [...part.counts]));
   const costs = found.flatMap((part) => part.costs);
   const weights = chosen.map(({ exits }) => weightBytesOf(plan, exits));

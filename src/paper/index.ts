@@ -41,7 +41,7 @@ export const paperAnalyses: Analyses = {
     const { analysis: chosen } = run.experiment;
     if (chosen === undefined) return nothing;
     const analysis: Analysis = analyses.find(({ options }) => options.shape.kind.value === chosen.kind)!;
-    return run.timed('analyse', () => analysis.compute(run, chosen));
+    return { ...nothing, ...(await run.timed('analyse', () => analysis.compute(run, chosen))) };
   },
   published: async (name) => (await import('./published.js')).readPublished(name),
   judge: async (name) => (await import('./claims.js')).openJudge(name),

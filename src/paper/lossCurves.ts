@@ -1,9 +1,12 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Loss } from '../gates/loss.js';
+import { Random } from '../random.js';
 import { meanInterval } from '../statistics/intervals.js';
 import { type Interval, mean, percentileInterval } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
-import { choosePoint, paretoFrontier } from '../thresholds/frontier.js';
+import { choosePoint, gridFrontier, paretoFrontier } from '../thresholds/frontier.js';
+import { makeGrid, savingOf } from '../thresholds/grid.js';
+import { achievableLevels, levelOf, quantileLevels } from '../thresholds/levels.js';
 import { isRightAt } from './analysis.js';
 
 /** A loss to train gates with and a confidence to read from them. */
@@ -11,16 +14,6 @@ export interface Variant {
   readonly loss: Loss;
   readonly confidence: ConfidenceKind;
 }
-
-/** The variants compared in Figure 4: the paper's, and confidences of the literature. */
-export const variants: readonly Variant[] = [
-  { loss: 'hinge', confidence: 'max' },
-  { loss: 'hinge', confidence: 'difference' },
-  { loss: 'cross-entropy', confidence: 'max' },
-  { loss: 'cross-entropy', confidence: 'softmax' },
-  { loss: 'cross-entropy', confidence: 'entropy' },
-  { loss: 'cross-entropy', confidence: 'difference' },
-];
 
 export const variantName = ({ loss, confidence }: Variant): string => `${loss}, ${confidence}`;
 
@@ -40,6 +33,8 @@ interface Choice {
   readonly accuracy: number;
 }
 
+const everyImage = ({ count }: Scores): Int32Array => Int32Array.from({ length: count }, (_, i) => i);
+
 /**
  * For each budget the most accurate thresholds on the validation images that keep it.
  *
@@ -47,15 +42,14 @@ interface Choice {
  * @param budgets shares of FLOPs to save; impossible ones are omitted
  */
 export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, budgets: readonly number[]): Choice[] {
-  const images = Int32Array.from({ length: held.count }, (_, i) => i);
-  const { points, count } = paretoFrontier(held, costs, images);
-  return budgets.flatMap((share): Choice[] => {
-    const point = choosePoint(points, count, { kind: 'flops', budget: (1 - share) * total }, costs);
-    return point === undefined ? [] : [{ budget: share, thresholds: point.thresholds, accuracy: point.accuracy }];
+  const { points, count } = paretoFrontier(held, costs, everyImage(held));
+  return budgets.flatMap((budget): Choice[] => {
+    const point = choosePoint(points, count, { kind: 'flops', budget: (1 - budget) * total }, costs);
+    return point === undefined ? [] : [{ budget, thresholds: point.thresholds, accuracy: point.accuracy }];
   });
 }
 
-/** A choice evaluated on the test images, image by image. */
+/** A choice evaluated on the test images. */
 export interface Tested extends Choice {
   /** 1 - FLOPs / the original's, averaged over the test images. */
   readonly reduction: number;
@@ -75,18 +69,16 @@ export function testChoice(scores: Scores, costs: ExitCosts, total: number, choi
 }
 
 /**
- * The curve at a share of FLOPs saved on the test images: linear between two neighbouring choices, as if each image
- * drew one of them at random. Below the first choice the curve is constant: that choice saves more and is the best on
- * the validation images. Undefined above the last one.
+ * The curve at a share of FLOPs saved on the test images: linear between two neighbouring choices, as if each image drew one of
+ * them at random; constant below the first choice, which is the best there on the validation images.
  *
- * @returns probability that each image is classified right, [images]
+ * @returns probability that each image is classified right, [images]; undefined above the last choice
  */
 export function curveAt(tested: readonly Tested[], reduction: number): Float32Array | undefined {
   const sorted = [...tested].sort((a, b) => a.reduction - b.reduction);
   const after = sorted.findIndex((point) => point.reduction >= reduction);
   if (after < 0) return undefined;
-  const right = sorted[after]!;
-  const left = sorted[after - 1];
+  const [left, right] = [sorted[after - 1], sorted[after]!];
   if (left === undefined) return Float32Array.from(right.right);
   const weight = (reduction - left.reduction) / (right.reduction - left.reduction);
   const [above, below] = [right.right, left.right];
@@ -120,34 +112,14 @@ export function curveOf(seeds: readonly (readonly Tested[])[], reductions: reado
 /** Accuracy of a point, its 95 % interval over the test images, and the seeds' range. */
 export function accuracyOf({ right, bySeed }: AccuracyPoint) {
   const perSeed = bySeed.map((of) => mean(of));
-  return {
-    accuracy: mean(right),
-    interval: meanInterval(right),
-    least: Math.min(...perSeed),
-    most: Math.max(...perSeed),
-  };
-}
-
-type Winner = 'hinge' | 'cross-entropy' | 'neither shown';
-
-/** Hinge minus cross-entropy at one share of FLOPs saved, on the same images. */
-export interface Difference {
-  readonly reduction: number;
-  /** Difference of accuracies, mean over the seeds. */
-  readonly difference: number;
-  /** Simultaneous intervals: all differences of a comparison lie in theirs with 95 % confidence. */
-  readonly interval: Interval;
-  /** The difference minus that at the smallest share, with its own 95 % interval. */
-  readonly growth: { readonly value: number; readonly interval: Interval };
-  /** Least and largest difference of a seed. */
-  readonly least: number;
-  readonly most: number;
-  readonly winner: Winner;
+  const [least, most] = [Math.min(...perSeed), Math.max(...perSeed)];
+  return { accuracy: mean(right), interval: meanInterval(right), least, most };
 }
 
 /**
- * Compares two curves image by image at their common shares: the mean over the seeds, simultaneous intervals (Bonferroni)
- * from how it varies with the images.
+ * Hinge minus cross-entropy at their common shares of FLOPs saved, on the same images: the mean over the seeds, and simultaneous
+ * 95 % intervals (Bonferroni). `growth` is the difference minus that at the smallest share, with its own 95 % interval; `least`
+ * and `most` are the range of the seeds. One loss is better if the interval excludes zero and all seeds agree.
  *
  * @param deviations of resampled differences from the difference, [replicates, reductions] row-major
  * @param reductions shares of the columns of `deviations`
@@ -158,7 +130,7 @@ export function compareCurves(
   other: readonly AccuracyPoint[],
   deviations: Float64Array,
   reductions: readonly number[],
-): Difference[] {
+) {
   const pairs = hinge.flatMap((a) => {
     const b = other.find(({ reduction }) => reduction === a.reduction);
     return b === undefined ? [] : [{ a, b, column: reductions.indexOf(a.reduction) }];
@@ -167,57 +139,162 @@ export function compareCurves(
   const width = reductions.length;
   const around = (middle: number, of: (row: number) => number): Float64Array =>
     Float64Array.from({ length: deviations.length / width }, (_, replicate) => middle + of(replicate * width));
-  return pairs.map(({ a, b, column }): Difference => {
+  const first = pairs[0]!;
+  return pairs.map(({ a, b, column }) => {
     const perSeed = a.bySeed.map((of, i) => mean(of) - mean(b.bySeed[i]!));
     const difference = mean(a.right) - mean(b.right);
     const replicates = around(difference, (row) => deviations[row + column]!);
     const interval = percentileInterval(replicates, 1 - 0.05 / pairs.length);
     const [least, most] = [Math.min(...perSeed), Math.max(...perSeed)];
-    const value = difference - (mean(pairs[0]!.a.right) - mean(pairs[0]!.b.right));
-    const grown = around(value, (row) => deviations[row + column]! - deviations[row + pairs[0]!.column]!);
+    const value = difference - (mean(first.a.right) - mean(first.b.right));
+    const grown = around(value, (row) => deviations[row + column]! - deviations[row + first.column]!);
     const growth = { value, interval: percentileInterval(grown, 0.95) };
-    return {
-      reduction: a.reduction,
-      difference,
-      interval,
-      growth,
-      least,
-      most,
-      winner: winnerOf(interval, least, most),
-    };
+    const winner = winnerOf(interval, least, most);
+    return { reduction: a.reduction, difference, interval, growth, least, most, winner };
   });
 }
 
-/** One loss is better if the interval excludes zero and every seed agrees. */
-function winnerOf({ low, high }: Interval, least: number, most: number): Winner {
+function winnerOf({ low, high }: Interval, least: number, most: number) {
   if (low > 0 && least > 0) return 'hinge';
-  if (high < 0 && most < 0) return 'cross-entropy';
-  return 'neither shown';
+  return high < 0 && most < 0 ? 'cross-entropy' : 'neither shown';
 }
 
-/** A candidate lambda. */
-export interface Regularisation extends Variant {
-  readonly l2: number;
-  /** On the validation images, mean over the compared shares of FLOPs. */
-  readonly accuracy: number;
-  readonly chosen: boolean;
+// Resampling.
+
+// Resamples of the choosing images, and of the test images for each of them; thresholds of each gate to choose from.
+const CHOOSING = 200;
+const TESTING = 50;
+const LEVELS = 64;
+
+/** Curves to resample. */
+export interface Resampled {
+  /** Per variant, its gates with each seed. */
+  readonly variants: readonly (readonly ScoredGates[])[];
+  /** Positions of the two variants of each comparison. */
+  readonly pairs: readonly (readonly [number, number])[];
+  readonly costs: ExitCosts;
+  /** FLOPs of the original network. */
+  readonly total: number;
+  /** Shares of FLOPs to save, for which thresholds are chosen. */
+  readonly budgets: readonly number[];
+  /** Shares of FLOPs saved at which curves are compared. */
+  readonly reductions: readonly number[];
 }
 
-/** A variant with its chosen lambda. */
-export interface ComparedVariant {
-  readonly variant: Variant;
-  readonly l2: number;
-  readonly seeds: readonly number[];
-  /** Per seed, its choices of thresholds on the test images. */
-  readonly tested: readonly (readonly Tested[])[];
-  /** Per seed, what they were chosen on and tested on. */
-  readonly scored: readonly ScoredGates[];
-  readonly curve: readonly AccuracyPoint[];
+/**
+ * How differences of two curves vary with the images, by a bootstrap in two steps: 200 times the choosing images are drawn with
+ * replacement and all thresholds chosen again, from 64 of each gate; for each of these choices the test images are drawn 50
+ * times. All variants and seeds share the draws, so differences stay paired.
+ *
+ * @returns per comparison, deviations from the difference without resampling, [10,000, reductions] row-major
+ */
+export function resampleDifferences(curves: Resampled, seed: number): Float64Array[] {
+  const { variants, pairs, reductions } = curves;
+  const gates = variants.map((seeds) => seeds.map((scored) => new GridChoices(scored, curves)));
+  const { held, test } = variants[0]![0]!;
+  const [choosing, testing] = [new Random(seed, 'choosing'), new Random(seed, 'bootstrap')];
+  const all = everyImage(held);
+  const columns = pairs.length * reductions.length;
+  const differencesOf = (images: Int32Array): Sparse[] => {
+    const right = gates.map((seeds) => {
+      const tested = seeds.map((of) => of.choose(images));
+      return curveOf(tested, reductions);
+    });
+    return pairs.flatMap(([a, b]) =>
+      reductions.map((_, at) => sparseDifference(right[a]![at]!.right, right[b]![at]!.right)),
+    );
+  };
+  const centre = differencesOf(all).map(({ values }) => values.reduce((sum, value) => sum + value, 0) / test.count);
+  const deviations = pairs.map(() => new Float64Array(CHOOSING * TESTING * reductions.length));
+  const weights = new Uint16Array(test.count);
+  for (let choice = 0; choice < CHOOSING; choice++) {
+    const sparse = differencesOf(all.map(() => choosing.below(held.count)));
+    for (let draw = 0; draw < TESTING; draw++) {
+      weights.fill(0);
+      for (let i = 0; i < test.count; i++) weights[testing.below(test.count)]!++;
+      const row = (choice * TESTING + draw) * reductions.length;
+      for (let column = 0; column < columns; column++) {
+        const { positions, values } = sparse[column]!;
+        let sum = 0;
+        for (let i = 0; i < positions.length; i++) sum += weights[positions[i]!]! * values[i]!;
+        const at = column % reductions.length;
+        deviations[(column - at) / reductions.length]![row + at] = sum / test.count - centre[column]!;
+      }
+    }
+  }
+  return deviations;
 }
 
-/** Hinge with one confidence against cross-entropy with another. */
-export interface ComparedLosses {
-  readonly hinge: ConfidenceKind;
-  readonly other: ConfidenceKind;
-  readonly differences: readonly Difference[];
+type Sparse = ReturnType<typeof sparseDifference>;
+
+/** The few images on which two variants differ, and by how much. */
+function sparseDifference(a: Float32Array, b: Float32Array) {
+  const [positions, values] = [new Int32Array(a.length), new Float64Array(a.length)];
+  let count = 0;
+  for (let i = 0; i < a.length; i++) {
+    const difference = a[i]! - b[i]!;
+    if (difference === 0) continue;
+    positions[count] = i;
+    values[count++] = difference;
+  }
+  return { positions: positions.slice(0, count), values: values.slice(0, count) };
+}
+
+/** Chooses thresholds from a grid for all budgets, on any sample of the choosing images. */
+class GridChoices {
+  readonly #levels: readonly Float64Array[];
+  readonly #grid: ReturnType<typeof makeGrid>;
+  /** FLOPs saved on all test images by each combination of levels. */
+  readonly #saved: Float64Array;
+  /** By combination. */
+  readonly #tested = new Map<number, Tested>();
+
+  constructor(
+    readonly scored: ScoredGates,
+    readonly curves: Resampled,
+  ) {
+    const { held, test } = scored;
+    this.#levels = held.confidences.map((of) => quantileLevels(achievableLevels(of, everyImage(held)), LEVELS));
+    this.#grid = makeGrid(test, everyImage(test), this.#levels);
+    this.#saved = this.#grid.sum((gate) => savingOf(curves.costs, gate));
+  }
+
+  /** @param images positions, with repetitions */
+  choose(images: Int32Array): Tested[] {
+    const { costs, total, budgets } = this.curves;
+    const { points, count } = gridFrontier(this.scored.held, costs, images, this.#levels);
+    const combinations = budgets.map((share) => {
+      const point = choosePoint(points, count, { kind: 'flops', budget: (1 - share) * total }, costs);
+      const { thresholds } = point ?? points.at(-1)!; // the cheapest if none keeps the budget
+      return this.#levels.reduce((sum, levels, gate) => sum * levels.length + levelOf(levels, thresholds[gate]!), 0);
+    });
+    const tested = [...new Set(combinations)].map((combination) => this.#test(combination));
+    const last = tested.reduce((a, b) => (b.reduction > a.reduction ? b : a));
+    // Constant beyond the last choice, so that all resamples reach all shares.
+    return [...tested, withAnswers(Number.POSITIVE_INFINITY, () => last.right)];
+  }
+
+  #test(combination: number): Tested {
+    const known = this.#tested.get(combination);
+    if (known !== undefined) return known;
+    const { costs, total } = this.curves;
+    const { test } = this.scored;
+    const choice = { budget: 0, thresholds: this.#grid.thresholds(combination), accuracy: 0 };
+    const reduction = 1 - (costs.at(-1)! - this.#saved[combination]! / test.count) / total;
+    const tested = withAnswers(reduction, () => testChoice(test, costs, total, choice).right);
+    this.#tested.set(combination, tested);
+    return tested;
+  }
+}
+
+/** A choice whose answers are computed on first use: few choices are neighbours of a compared share. */
+function withAnswers(reduction: number, answers: () => Uint8Array): Tested {
+  let known: Uint8Array | undefined;
+  return {
+    ...{ budget: 0, thresholds: [], accuracy: 0, reduction },
+    get right() {
+      known ??= answers();
+      return known;
+    },
+  };
 }

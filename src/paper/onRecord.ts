@@ -10,8 +10,7 @@ import type { ClaimOnRecord } from '../report/claims.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
 import { openJudge } from './claims.js';
 import { paperExperiments } from './index.js';
-import { printedClaims } from './published.js';
-import { numberIn, type Records } from './verdict.js';
+import { numberIn, printedClaims, type Records } from './published.js';
 
 /** A run's folder, `<experiment>/<preset>-<hash>`, below the folder of all results. */
 export interface RunOnRecord {

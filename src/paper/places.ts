@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { list, real, whole } from '../experiment/rules.js';
-import type { Findings, FindingTable } from '../report/findings.js';
+import type { FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { originalAccuracy, type Part } from '../run/search.js';
-import { combine, type ExitCosts, evaluate, type Scores } from '../thresholds/evaluate.js';
+import { combine, type ExitCosts, evaluate } from '../thresholds/evaluate.js';
 import { type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';
-import { defineAnalysis, tableOf } from './analysis.js';
+import { defineAnalysis, scoresOf, tableOf } from './analysis.js';
 
 const share = 'a share of accuracy from 0 to 0.5: 0.01 is one point';
 const options = z.strictObject({
@@ -19,20 +19,19 @@ const options = z.strictObject({
 type Options = z.output<typeof options>;
 
 /**
- * Where gates should sit, and how many: the thresholds of every set of up to four of the gates, searched on the choosing images
- * for the fewest FLOPs at each margin, without the cost of gates that are not in the set.
+ * Where gates should sit, and how many: the thresholds with the fewest FLOPs at each margin for all sets of up to four gates,
+ * without the cost of gates outside the set.
  */
 export const places = defineAnalysis({
   options,
-  async compute(run, asked): Promise<Findings> {
+  async compute(run, asked) {
     const search = searchPlaces(run, asked);
-    return { tables: [bestTable(run, search, asked), eachTable(run, search, asked)], figures: [], sheets: [] };
+    return { tables: [bestTable(run, search, asked), eachTable(run, search, asked)] };
   },
 });
 
-/** Every set of gates with its thresholds, on each part's choosing images. */
-function searchPlaces(run: ScoredRun, { margins, most }: Options) {
-  const { parts, plan, original } = run;
+/** All sets of gates with their thresholds on each part's choosing images. */
+function searchPlaces({ parts, plan, original }: ScoredRun, { margins, most }: Options) {
   const sets = setsOf(plan.costs.length - 1, most);
   const chosen = parts.map(({ selection }) => searchSets(selection, sets, margins, plan.costsOf));
   const reduction = (flops: number): number => 1 - flops / original.flops;
@@ -42,36 +41,34 @@ function searchPlaces(run: ScoredRun, { margins, most }: Options) {
   /** The set that saves most among some, the smallest of equals. */
   const bestOf = (of: (set: number) => number, among: (set: readonly number[]) => boolean): number | undefined =>
     sets.flatMap((set, i) => (among(set) ? [i] : [])).sort((a, b) => of(b) - of(a) || a - b)[0];
-  return { parts, sets, chosen, reduction, saved, bestOf };
+  return { sets, chosen, reduction, saved, bestOf };
 }
 
 type Search = ReturnType<typeof searchPlaces>;
 
-/** The best set of up to so many gates; reported with the set that is best on each part's own choosing images. */
-function bestTable({ plan, original }: ScoredRun, search: Search, { margins, most }: Options): FindingTable {
-  const { parts, sets, chosen, reduction, saved, bestOf } = search;
+/** The best set of each size; reported with the set that is best on each part's own choosing images. */
+function bestTable({ parts, plan, original }: ScoredRun, search: Search, { margins, most }: Options): FindingTable {
+  const { sets, chosen, reduction, saved, bestOf } = search;
   const sizes = Array.from({ length: Math.min(most, plan.costs.length - 1) }, (_, i) => i + 1);
   const stages = (set: number): string =>
     sets[set]!.map((gate) => plan.exits[gate]!.place?.stage ?? gate + 1).join(' ');
-  const rows = margins.flatMap((asked, margin) =>
-    sizes.map((size) => {
-      const fits = (set: readonly number[]): boolean => set.length <= size;
+  const rows = margins.flatMap((margin_fraction, margin) =>
+    sizes.map((most_gates) => {
+      const fits = (set: readonly number[]): boolean => set.length <= most_gates;
       const best = bestOf((set) => saved(set, margin), fits)!;
       const own = chosen.map((found) => bestOf((set) => -found[margin]![set]!.flops, fits)!);
-      const reported = combine(
-        parts.map(({ evaluation: { scores, images } }, i) => {
-          const { thresholds } = chosen[i]![margin]![own[i]!]!;
-          const set = sets[own[i]!]!;
-          // Exits are not counted: parts may use different gates.
-          return { ...evaluate(only(scores, set), thresholds, plan.costsOf(set), images), exits: [] };
-        }),
-      );
-      return { asked, size, best, own, reported, saved: saved(best, margin) };
+      const evaluations = parts.map(({ evaluation: { scores, images } }, i) => {
+        const { thresholds } = chosen[i]![margin]![own[i]!]!;
+        const set = sets[own[i]!]!;
+        // Exits are not counted: parts may use different gates.
+        return { ...evaluate(scoresOf(scores, set), thresholds, plan.costsOf(set), images), exits: [] };
+      });
+      return { margin_fraction, most_gates, best, own, reported: combine(evaluations), saved: saved(best, margin) };
     }),
   );
   return tableOf({ name: 'places', title: 'The best gates, up to so many together', consoleRows: rows.length }, rows, [
-    ['margin_fraction', ({ asked }) => asked],
-    ['most_gates', ({ size }) => size],
+    'margin_fraction',
+    'most_gates',
     ['gates_after', ({ best }) => stages(best)],
     ['choosing_flops_reduction_fraction', (row) => row.saved],
     ['gates_after_by_part', ({ own }) => own.map(stages).join(' | ')],
@@ -83,43 +80,42 @@ function bestTable({ plan, original }: ScoredRun, search: Search, { margins, mos
 /** Each place alone, and what the best set loses without it. */
 function eachTable({ plan, original }: ScoredRun, search: Search, { margins }: Options): FindingTable {
   const { sets, saved, bestOf } = search;
-  const rows = margins.flatMap((asked, margin) => {
+  const rows = margins.flatMap((margin_fraction, margin) => {
     const of = (set: number): number => saved(set, margin);
     const best = of(bestOf(of, () => true)!);
     return plan.exits.slice(0, -1).map(({ network, place }, gate) => {
       const without = bestOf(of, (set) => !set.includes(gate));
       const alone = of(sets.findIndex(([first, second]) => first === gate && second === undefined));
-      const stage = place?.stage;
-      const name = stage === undefined ? `network ${network + 1}` : (plan.flops.stages[stage - 1]?.name ?? '');
-      return { asked, gate, stage, name, alone, adds: best - (without === undefined ? 0 : of(without)) };
+      const stage = place?.stage ?? null;
+      const name = stage === null ? `network ${network + 1}` : (plan.flops.stages[stage - 1]?.name ?? '');
+      const adds = best - (without === undefined ? 0 : of(without));
+      return { margin_fraction, gate, stage, place: name, alone, adds };
     });
   });
   const title = 'What each place adds, on the choosing images';
   return tableOf({ name: 'places-each', title, consoleRows: rows.length }, rows, [
-    ['margin_fraction', ({ asked }) => asked],
-    ['stage', ({ stage }) => stage ?? null],
-    ['place', ({ name }) => name],
+    'margin_fraction',
+    'stage',
+    'place',
     ['exit_flops_fraction', ({ gate }) => plan.costsOf([gate])[0]! / original.flops],
     ['alone_flops_reduction_fraction', ({ alone }) => alone],
     ['adds_flops_reduction_fraction', ({ adds }) => adds],
   ]);
 }
 
-/** Every set of positions, ascending, of so many at most; the smaller first. */
+/** All non-empty sets of at most `most` of `count` positions, ascending; the smaller first. */
 export function setsOf(count: number, most: number): number[][] {
-  const ofSize: number[][][] = [[[]]];
-  for (let size = 1; size <= most; size++) {
-    const before = ofSize[size - 1]!;
-    ofSize.push(
-      before.flatMap((set) =>
-        Array.from({ length: count }, (_, i) => i).flatMap((i) => (i > (set.at(-1) ?? -1) ? [[...set, i]] : [])),
-      ),
-    );
-  }
-  return ofSize.slice(1).flat();
+  let last: number[][] = [[]];
+  return Array.from({ length: most }, () => {
+    last = last.flatMap((set) => {
+      const from = (set.at(-1) ?? -1) + 1;
+      return Array.from({ length: count - from }, (_, i) => [...set, from + i]);
+    });
+    return last;
+  }).flat();
 }
 
-/** @returns by margin, then by set: the thresholds with the fewest FLOPs, closed ones where none keep the margin */
+/** @returns by margin, then by set: the thresholds with the fewest FLOPs; closed ones if none keep the margin */
 export function searchSets(
   { scores, images }: Part['selection'],
   sets: readonly (readonly number[])[],
@@ -129,7 +125,7 @@ export function searchSets(
   const found = margins.map((): FrontierPoint[] => []);
   const accuracy = originalAccuracy(scores, images);
   for (const set of sets) {
-    const [of, costs] = [only(scores, set), costsOf(set)];
+    const [of, costs] = [scoresOf(scores, set), costsOf(set)];
     const frontier = paretoFrontier(of, costs, images);
     margins.forEach((margin, i) => {
       const objective = { kind: 'accuracy', required: accuracy - margin } as const;
@@ -138,10 +134,3 @@ export function searchSets(
   }
   return found;
 }
-
-/** Scores of some gates alone. */
-export const only = (scores: Scores, gates: readonly number[]): Scores => ({
-  ...scores,
-  classes: gates.map((gate) => scores.classes[gate]!),
-  confidences: gates.map((gate) => scores.confidences[gate]!),
-});

@@ -5,7 +5,7 @@ import type { FindingCell, Findings } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { type Row, reportOn } from '../run/search.js';
-import { defineAnalysis, searchedParts } from './analysis.js';
+import { defineAnalysis, searchOf } from './analysis.js';
 import { readPublished } from './published.js';
 
 const options = z.strictObject({
@@ -17,8 +17,8 @@ const options = z.strictObject({
 });
 
 /**
- * Section 3.4: published results of other methods beside our measurements, at the printed accuracies and at the printed
- * distance from the original's accuracy (the weights, and so the original's accuracy, differ from the paper's).
+ * Section 3.4: published results of other methods and our measurements, at the printed accuracies and at the printed distances
+ * from the original's accuracy (our weights, and so the original's accuracy, differ from the paper's).
  */
 export const publishedComparison = defineAnalysis({
   options,
@@ -29,7 +29,10 @@ export const publishedComparison = defineAnalysis({
   compute: findingsOf,
 });
 
-async function findingsOf(run: ScoredRun, { published, dataset }: z.output<typeof options>): Promise<Findings> {
+async function findingsOf(
+  run: ScoredRun,
+  { published, dataset }: z.output<typeof options>,
+): Promise<Partial<Findings>> {
   const printed = await readPublished(published);
   const rows = run.rows.filter(({ kind }) => kind === 'margin');
   const isSameData = run.source.network.dataset === dataset;
@@ -41,31 +44,23 @@ async function findingsOf(run: ScoredRun, { published, dataset }: z.output<typeo
     ...rows.map((row) => measuredRow(run, row, changeLabel(row.margin!, printed))),
     ['Original', 'all images to the last exit', ...where(run), run.original.accuracy, 0, run.original.flops, 0, HERE],
   ];
-  return {
-    tables: [
-      {
-        name: 'comparison',
-        title: titleOf(run, dataset, incomparable),
-        columns: [
-          ...['method', 'at', 'dataset', 'network', 'accuracy_fraction', 'accuracy_change_fraction'],
-          ...['flops_per_image', 'flops_reduction_fraction', 'published', 'not_comparable'],
-        ],
-        rows: [
-          ...printed.map((row) => [...printedRow(row, printed.at(-1)!, dataset), null]),
-          ...measured.map((row) => [...row, incomparable ?? null]),
-        ],
-        consoleRows: printed.length + measured.length,
-      },
+  const table = {
+    name: 'comparison',
+    title: titleOf(run, dataset, incomparable),
+    columns: [
+      ...['method', 'at', 'dataset', 'network', 'accuracy_fraction', 'accuracy_change_fraction'],
+      ...['flops_per_image', 'flops_reduction_fraction', 'published', 'not_comparable'],
     ],
-    figures: [],
-    sheets: [],
+    rows: [
+      ...printed.map((row) => [...printedRow(row, printed.at(-1)!, dataset), null]),
+      ...measured.map((row) => [...row, incomparable ?? null]),
+    ],
+    consoleRows: printed.length + measured.length,
   };
+  return { tables: [table] };
 }
 
-/**
- * Why claims about the dataset cannot be checked: the test images lack classes, and fewer classes are easier to tell
- * apart. Undefined if every class has test images.
- */
+/** Why claims cannot be checked: fewer classes are easier to tell apart. Undefined if all classes have test images. */
 function missingClasses({ testImages }: ScoredRun): string | undefined {
   const { classes, labels } = testImages;
   const present = new Set(labels).size;
@@ -94,16 +89,16 @@ function printedRow(row: PublishedRow, base: PublishedRow, dataset: string): Fin
 const changeOf = (row: PublishedRow, base: PublishedRow): number =>
   Number((row.accuracy - base.accuracy).toPrecision(6));
 
-/** The fewest FLOPs at each printed accuracy, as an absolute number. */
+/** The fewest FLOPs at each printed accuracy. */
 function atPublishedAccuracies(run: ScoredRun, printed: readonly PublishedRow[]): FindingCell[][] {
   const accuracies = [...new Set(printed.map(({ accuracy }) => accuracy))].sort((a, b) => a - b);
-  const { parts, choose } = searchedParts(run);
+  const choose = searchOf(run);
   return accuracies.map((required): FindingCell[] => {
     const models = printed.filter(({ accuracy }) => accuracy === required).map(({ model }) => model);
     const at = `${percent(required, 1)}, as ${listed(models)}`;
     const thresholds = choose({ kind: 'accuracy', required });
     if (thresholds === undefined) return ['none reaches it', at, ...where(run), null, null, null, null, HERE];
-    return measuredRow(run, { thresholds, ...reportOn(parts, thresholds, run.plan.costs) }, at);
+    return measuredRow(run, { thresholds, ...reportOn(run.parts, thresholds, run.plan.costs) }, at);
   });
 }
 

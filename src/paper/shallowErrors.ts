@@ -4,7 +4,6 @@ import { counted, listed } from '../json.js';
 import type { Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { wilson } from '../statistics/intervals.js';
-import type { Interval } from '../statistics/samples.js';
 import {
   classIndices,
   classNames,
@@ -28,23 +27,14 @@ export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: 
   return counts;
 }
 
-/** Errors of some classes, and those that stay within the group of the true class. */
-interface GroupErrors {
-  readonly images: number;
-  readonly errors: number;
-  readonly inGroup: number;
-  /** inGroup / errors; 0 to 1. */
-  readonly share: number;
-  /** Wilson's 95 % interval of `share`. */
-  readonly interval: Interval;
-  /** Expected share if errors were uniform over the other classes. */
-  readonly uniformChance: number;
-  /** Expected share if errors were distributed over the other classes like the gate's predictions. */
-  readonly marginalChance: number;
-}
-
-/** @param classes positions of the true classes to include */
-export function groupErrors(confusion: Confusion, { of }: Grouping, classes: readonly number[]): GroupErrors {
+/**
+ * Errors of some classes, those that stay within the group of the true class (`inGroup`), and their share with Wilson's 95 %
+ * interval. `uniformChance`: the expected share if errors were uniform over the other classes; `marginalChance`: if they were
+ * distributed like the gate's predictions.
+ *
+ * @param classes positions of the true classes to include
+ */
+export function groupErrors(confusion: Confusion, { of }: Grouping, classes: readonly number[]) {
   const given = confusion.map((_, column) => confusion.reduce((sum, row) => sum + row[column]!, 0));
   let [images, errors, inGroup, uniform, marginal] = [0, 0, 0, 0, 0];
   for (const label of classes) {
@@ -61,15 +51,8 @@ export function groupErrors(confusion: Confusion, { of }: Grouping, classes: rea
     marginal += givenToOthers === 0 ? 0 : wrong * (sum(siblings, given) / givenToOthers);
   }
   const perError = (value: number): number => (errors === 0 ? 0 : value / errors);
-  return {
-    images,
-    errors,
-    inGroup,
-    share: perError(inGroup),
-    interval: wilson(inGroup, errors),
-    uniformChance: perError(uniform),
-    marginalChance: perError(marginal),
-  };
+  const [share, uniformChance, marginalChance] = [perError(inGroup), perError(uniform), perError(marginal)];
+  return { images, errors, inGroup, share, interval: wilson(inGroup, errors), uniformChance, marginalChance };
 }
 
 const options = z.strictObject({
@@ -78,14 +61,14 @@ const options = z.strictObject({
   gate: gateNumber.default(1),
   /** Classes whose images are shown. */
   classes: classNames,
-  /** Every class of the dataset in one group. */
+  /** All classes of the dataset, each in one group. */
   groups,
   /** Images in a row. Default 6. */
   images: whole(1, 100).default(6),
 });
 type Options = z.output<typeof options>;
 
-/** Figure 1: what one gate gets right and wrong, and which errors stay within the superordinate class. */
+/** Figure 1: images that one gate gets right and wrong, and the errors within the superordinate class. */
 export const shallowErrors = defineAnalysis({
   options,
   problems({ gate }, { gates }) {
@@ -95,7 +78,7 @@ export const shallowErrors = defineAnalysis({
   compute: findingsOf,
 });
 
-async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
+async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Findings>> {
   const { classes, labels, count } = run.testImages;
   const grouping = groupClasses(classes, options.groups);
   const shown = classIndices(classes, options.classes, 'analysis.classes');
@@ -105,33 +88,30 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Findings> {
   const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
   return {
     tables: [errorTable(confusion, grouping, classes), confusionTable(confusion, classes, where)],
-    figures: [],
     sheets: [await sheetOf(run, options, shown, predicted, where)],
   };
 }
 
 function errorTable(confusion: Confusion, grouping: Grouping, classes: readonly string[]): FindingTable {
-  const every = classes.map((_, label) => label);
-  const named = (name: string, labels: readonly number[]) => ({ name, ...groupErrors(confusion, grouping, labels) });
+  const all = [...classes.keys()];
+  const named = (true_class: string, labels: readonly number[]) => {
+    return { true_class, ...groupErrors(confusion, grouping, labels) };
+  };
+  const ofGroup = (group: number): number[] => all.filter((label) => grouping.of[label] === group);
   const rows = [
-    named('all', every),
-    ...grouping.names.map((name, group) =>
-      named(
-        name,
-        every.filter((label) => grouping.of[label] === group),
-      ),
-    ),
+    named('all', all),
+    ...grouping.names.map((name, group) => named(name, ofGroup(group))),
     ...classes.map((name, label) => named(name, [label])),
   ];
   const consoleRows = 1 + grouping.names.length + (classes.length > 20 ? 0 : classes.length);
   const title = 'Errors that stay within the superordinate category';
   return tableOf({ name: 'errors', title, consoleRows }, rows, [
-    ['true_class', ({ name }) => name],
-    ['images', ({ images }) => images],
-    ['errors', ({ errors }) => errors],
+    'true_class',
+    'images',
+    'errors',
     ['errors_within_category', ({ inGroup }) => inGroup],
     ['within_category_fraction', ({ errors, share }) => (errors === 0 ? null : share)],
-    ...ends('wilson95', ({ interval }: GroupErrors) => interval),
+    ...ends('wilson95', ({ interval }: (typeof rows)[number]) => interval),
     ['chance_uniform_fraction', ({ errors, uniformChance }) => (errors === 0 ? null : uniformChance)],
     ['chance_by_predictions_fraction', ({ errors, marginalChance }) => (errors === 0 ? null : marginalChance)],
   ]);

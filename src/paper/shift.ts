@@ -6,12 +6,12 @@ import { selectImages } from '../data/images.js';
 import { stratifiedSubset } from '../data/splits.js';
 import { choice, list, whole } from '../experiment/rules.js';
 import { counted, points } from '../json.js';
-import type { Figure, FindingCell, Findings, FindingTable } from '../report/findings.js';
+import type { Figure, FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { originalAccuracy, type Part, type Row, reportOn, withoutLabels } from '../run/search.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import { certify } from '../thresholds/guarantee.js';
-import { defineAnalysis } from './analysis.js';
+import { defineAnalysis, ends, exitColumns, percentEnds, tableOf } from './analysis.js';
 
 const names = choice(corruptionNames);
 const corruptionList = `a list of corruptions: ${corruptionNames.join(', ')}`;
@@ -33,10 +33,10 @@ const options = z.strictObject({
 });
 type Options = z.output<typeof options>;
 
-/** Images of one kind, and what the network and all gates say of them. */
+/** Images of one kind, and their scores. */
 interface Kind {
   readonly corruption: CorruptionName | 'none';
-  /** 0 for the images as they are. */
+  /** 0 for clean images. */
   readonly severity: number;
   readonly scores: Scores;
   /** Positions of the images among the test images. */
@@ -48,13 +48,13 @@ interface Shifted extends Pick<Row, 'evaluation' | 'intervals'> {
   readonly thresholds: string;
   readonly kind: Kind;
   readonly original: number;
-  /** Of rows that promise something: what became of it. */
+  /** Whether a row's guarantee held; null for rows without one. */
   readonly promise: 'kept' | 'broken' | 'undecided' | null;
 }
 
 /**
- * The rows of an experiment on corrupted images, thresholds as they were chosen on clean ones. A promise is for new images
- * of the same distribution: it promises nothing here, and this shows what is lost.
+ * The rows of an experiment on corrupted images, with thresholds chosen on clean ones. A guarantee covers new images of the same
+ * distribution only; this shows what is lost on others.
  */
 export const shift = defineAnalysis({
   options,
@@ -62,13 +62,13 @@ export const shift = defineAnalysis({
     if (margins.length > 0 || guarantee !== undefined || fixed.length > 0) return [];
     return [{ path: ['kind'], message: 'with margins, a guarantee or fixed thresholds', input: kind }];
   },
-  async compute(run, asked): Promise<Findings> {
+  async compute(run, asked) {
     const found: Shifted[] = [];
     for (const kind of await kindsOf(run, asked)) {
       found.push(...run.rows.map((row) => asChosen(run, row, kind)));
       for (const number of asked.anew) found.push(...chosenAnew(run, kind, number));
     }
-    return { tables: [tableOf(found, run)], figures: [figureOf(found, run)], sheets: [] };
+    return { tables: [tableOn(found, run)], figures: [figureOf(found, run)] };
   },
 });
 
@@ -92,7 +92,7 @@ async function kindsOf(run: ScoredRun, asked: Options): Promise<Kind[]> {
   return kinds;
 }
 
-/** A row's thresholds, each part's on the images that it reports, after they became of this kind. */
+/** A row's thresholds; each part reports the same images as before, now of this kind. */
 function asChosen({ plan, parts }: ScoredRun, row: Row, kind: Kind): Shifted {
   const at = new Map([...kind.positions].map((position, i) => [position, i]));
   const shifted = parts.map(({ evaluation }) => {
@@ -102,7 +102,7 @@ function asChosen({ plan, parts }: ScoredRun, row: Row, kind: Kind): Shifted {
   return shiftedRow(row, nameOf(row), kind, shifted, row.thresholds, plan.costs);
 }
 
-/** The promised row once more, its thresholds chosen on some images of this kind; nothing where none are left to report. */
+/** The row with a guarantee, its thresholds chosen on some images of this kind; none if no images are left to report. */
 function chosenAnew({ rows, plan, experiment }: ScoredRun, kind: Kind, number: number): Shifted[] {
   const row = rows.find(({ guarantee }) => guarantee?.of === 'accuracy');
   const { scores } = kind;
@@ -123,24 +123,16 @@ function shiftedRow(
   chosen: Row['thresholds'],
   costs: ScoredRun['plan']['costs'],
 ): Shifted {
-  const reportedAs = (scores: Scores) =>
-    reportOn(
-      reported.map(({ images }) => ({ selection: { scores, images }, evaluation: { scores, images } })),
-      chosen,
-      costs,
-    );
-  const images = Int32Array.from(reported.flatMap((part) => [...part.images]));
-  const original = originalAccuracy(kind.scores, images);
+  const reportedAs = (scores: Scores) => {
+    const parts = reported.map(({ images }) => ({ selection: { scores, images }, evaluation: { scores, images } }));
+    return reportOn(parts, chosen, costs);
+  };
+  const original = originalAccuracy(kind.scores, Int32Array.from(reported.flatMap(({ images }) => [...images])));
   const asked = guarantee?.of === 'agreement' ? withoutLabels(kind.scores) : kind.scores;
   const { low, high } = reportedAs(asked).intervals.accuracyDrop;
   const outcome = (drop: number) => (low > drop ? 'broken' : high <= drop ? 'kept' : 'undecided');
-  return {
-    ...reportedAs(kind.scores),
-    thresholds,
-    kind,
-    original,
-    promise: guarantee === undefined ? null : outcome(guarantee.drop),
-  };
+  const promise = guarantee === undefined ? null : outcome(guarantee.drop);
+  return { ...reportedAs(kind.scores), thresholds, kind, original, promise };
 }
 
 /** A choice of thresholds in words. */
@@ -151,36 +143,34 @@ function nameOf({ kind, margin, search, budget, disagreement, guarantee, thresho
   return [kind, margin ?? budget ?? disagreement, ...(kind === 'margin' ? [search] : [])].join(' ');
 }
 
-function tableOf(found: readonly Shifted[], run: ScoredRun): FindingTable {
-  const exits = found[0]!.evaluation.exits;
+function tableOn(found: readonly Shifted[], run: ScoredRun): FindingTable {
   const name = nameOf(drawnRow(run));
   const first = found.filter(({ thresholds }) => thresholds === name);
-  return {
-    name: 'shift',
-    title: 'On corrupted images, thresholds chosen on clean ones: nothing is promised here',
-    columns: [
-      ...['thresholds', 'corruption', 'severity', 'images', 'original_accuracy_fraction', 'accuracy_fraction'],
-      ...['accuracy_drop_fraction', 'accuracy_drop_low_fraction', 'accuracy_drop_high_fraction', 'flops_per_image'],
-      ...['flops_reduction_fraction', 'promise'],
-      ...exits.map((_, exit) => (exit < exits.length - 1 ? `exit_${exit + 1}_fraction` : 'exit_last_fraction')),
+  const title = 'On corrupted images, thresholds chosen on clean ones: nothing is promised here';
+  return tableOf(
+    { name: 'shift', title, consoleRows: first.length },
+    [...new Set([...first, ...found])],
+    [
+      'thresholds',
+      ['corruption', ({ kind }) => kind.corruption],
+      ['severity', ({ kind }) => kind.severity],
+      ['images', ({ evaluation }) => evaluation.count],
+      ['original_accuracy_fraction', ({ original }) => original],
+      ['accuracy_fraction', ({ evaluation }) => evaluation.accuracy],
+      ['accuracy_drop_fraction', ({ original, evaluation }) => original - evaluation.accuracy],
+      ...ends('accuracy_drop', ({ intervals }: Shifted) => intervals.accuracyDrop),
+      ['flops_per_image', ({ evaluation }) => evaluation.flops],
+      ['flops_reduction_fraction', ({ evaluation }) => 1 - evaluation.flops / run.original.flops],
+      'promise',
+      ...exitColumns(found[0]!.evaluation.exits.length),
     ],
-    rows: [...new Set([...first, ...found])].map((row): FindingCell[] => {
-      const { thresholds, kind, original: before, evaluation, intervals, promise } = row;
-      const { count, accuracy, flops } = evaluation;
-      const { low, high } = intervals.accuracyDrop;
-      return [
-        ...[thresholds, kind.corruption, kind.severity, count, before, accuracy, before - accuracy, low, high, flops],
-        ...[1 - flops / run.original.flops, promise, ...evaluation.exits.map((number) => number / count)],
-      ];
-    }),
-    consoleRows: first.length,
-  };
+  );
 }
 
-/** The row that is drawn and printed first: the promised one, or the first. */
+/** The row that is drawn and printed first: the one with a guarantee, or the first. */
 const drawnRow = ({ rows }: ScoredRun): Row => rows.find(({ kind }) => kind === 'guarantee') ?? rows[0]!;
 
-/** The promised row, or the first one, and the same chosen anew: points lost and FLOPs saved by severity. */
+/** Points lost and FLOPs saved by severity, for the drawn row and the same chosen anew. */
 function figureOf(found: readonly Shifted[], run: ScoredRun): Figure {
   const { original, source, experiment } = run;
   const row = drawnRow(run);
@@ -188,22 +178,22 @@ function figureOf(found: readonly Shifted[], run: ScoredRun): Figure {
   const kinds = [...new Set(drawn.map(({ kind }) => kind.corruption))].filter((name) => name !== 'none');
   const values = drawn.flatMap(({ thresholds, kind, original: before, evaluation, intervals }) => {
     const lost = 100 * (before - evaluation.accuracy);
-    const { low, high } = intervals.accuracyDrop;
     const saved = 100 * (1 - evaluation.flops / original.flops);
-    const value = { chosen: thresholds, severity: kind.severity, lost, low: 100 * low, high: 100 * high, saved };
-    // Clean images are where the line of each corruption begins.
+    const value = { chosen: thresholds, severity: kind.severity, lost, ...percentEnds(intervals.accuracyDrop), saved };
+    // The line of each corruption begins at the clean images.
     return (kind.corruption === 'none' ? kinds : [kind.corruption]).map((corruption) => ({ corruption, ...value }));
   });
   const axis = { values: [0, 1, 2, 3, 4, 5], format: 'd' };
   const x = { field: 'severity', type: 'quantitative' as const, title: 'severity', axis };
   const color = { field: 'chosen', type: 'nominal', title: 'thresholds', legend: { orient: 'bottom' } } as const;
-  const line = { mark: { type: 'line', point: true }, strokeDash: { field: 'chosen', type: 'nominal' } } as const;
+  const strokeDash = { field: 'chosen', type: 'nominal' } as const;
   const panel = (field: 'lost' | 'saved', title: string) => {
     const y = { field, type: 'quantitative', title } as const;
-    const curve = { mark: line.mark, encoding: { x, y, color, strokeDash: line.strokeDash } };
+    const curve = { mark: { type: 'line', point: true }, encoding: { x, y, color, strokeDash } } as const;
+    const low = { ...y, field: 'low' };
     const band = {
       mark: { type: 'area', opacity: 0.15 },
-      encoding: { x, y: { ...y, field: 'low' }, y2: { field: 'high' }, color },
+      encoding: { x, y: low, y2: { field: 'high' }, color },
     } as const;
     const promised = { mark: { type: 'rule' }, encoding: { y: { datum: 100 * (row.guarantee?.drop ?? 0) } } } as const;
     return {

@@ -1,25 +1,15 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
+import type { Column } from '../csv.js';
 import type { OptionProblem } from '../experiment/checks.js';
 import { real } from '../experiment/rules.js';
 import { counted, percent } from '../json.js';
-import type { Findings, FindingTable } from '../report/findings.js';
+import type { FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/analyses.js';
 import { meanInterval } from '../statistics/intervals.js';
 import { type Interval, mean } from '../statistics/samples.js';
 import { type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
-import { axis, defineAnalysis, ends, isRightAt, pairProblems, tableOf, twoGates } from './analysis.js';
-
-/** One point of the plane of two thresholds. */
-interface PlanePoint {
-  readonly t1: number;
-  readonly t2: number;
-  readonly accuracy: number;
-  /** Average FLOPs per image. */
-  readonly flops: number;
-  /** Share of images that leave at each exit. */
-  readonly exits: readonly number[];
-}
+import { axis, defineAnalysis, ends, isRightAt, pairProblems, scoresOf, tableOf, twoGates } from './analysis.js';
 
 /** Thresholds of the paper's claims. */
 const claimed = [
@@ -27,61 +17,7 @@ const claimed = [
   [2, 2],
 ] as const;
 
-/** Scores of some of the gates. @param gates positions from 0 */
-export function scoresOf(scores: Scores, gates: readonly number[]): Scores {
-  return {
-    ...scores,
-    classes: gates.map((gate) => scores.classes[gate]!),
-    confidences: gates.map((gate) => scores.confidences[gate]!),
-  };
-}
-
-/** from, from + step ... to: both ends included, without rounding errors of decimal steps. */
-export function axisOf(from: number, to: number, step: number): number[] {
-  return Array.from({ length: axisLength(from, to, step) }, (_, i) => Number((from + i * step).toPrecision(10)) + 0);
-}
-
-const axisLength = (from: number, to: number, step: number): number => Math.floor((to - from) / step + 1e-9) + 1;
-
-/** Every pair of thresholds on a square grid, evaluated by Algorithm 1. */
-export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[]): PlanePoint[] {
-  return axis.flatMap((t1) =>
-    axis.map((t2): PlanePoint => {
-      const { accuracy, flops, exits, count } = evaluate(scores, [t1, t2], costs);
-      return { t1, t2, accuracy, flops, exits: exits.map((number) => number / count) };
-    }),
-  );
-}
-
-/** FLOPs and accuracy drop of thresholds, with 95 % intervals over the test images. */
-interface Measures {
-  /** Average FLOPs per image. */
-  readonly flops: number;
-  /** Share of the original network's FLOPs saved. */
-  readonly saved: number;
-  readonly savedInterval: Interval;
-  /** The original's accuracy minus this one's, image by image. */
-  readonly drop: number;
-  readonly dropInterval: Interval;
-}
-
-/** Measures over all images. @param total FLOPs of the original network */
-export function measureThresholds(scores: Scores, thresholds: Thresholds, costs: ExitCosts, total: number): Measures {
-  const last = thresholds.length;
-  const exits = Array.from({ length: scores.count }, (_, image) => exitOf(scores, thresholds, image));
-  const flops = exits.map((exit) => costs[exit]!);
-  const drops = exits.map((exit, i) => Number(isRightAt(scores, last, i)) - Number(isRightAt(scores, exit, i)));
-  const { low, high } = meanInterval(flops);
-  return {
-    flops: mean(flops),
-    saved: 1 - mean(flops) / total,
-    savedInterval: { low: 1 - high / total, high: 1 - low / total },
-    drop: mean(drops),
-    dropInterval: meanInterval(drops),
-  };
-}
-
-/** Cells that a plane may have at most: as many evaluations of all test images. */
+/** Most cells of a plane; each is an evaluation of all test images. */
 const MOST_CELLS = 40_000;
 
 const options = z.strictObject({
@@ -101,18 +37,17 @@ type Options = z.output<typeof options>;
 export const thresholdPlane = defineAnalysis({
   options,
   problems: (chosen, experiment) => [...pairProblems(chosen.gates, experiment), ...gridProblems(chosen)],
-  async compute(run, chosen): Promise<Findings> {
+  async compute(run, chosen) {
     const gates = chosen.gates.map((gate) => gate - 1);
     const scores = scoresOf(run.scores.test, gates);
     const costs = run.plan.costsOf(gates);
     const plane = planeOf(scores, costs, axisOf(chosen.from, chosen.to, chosen.step));
-    const measures = claimed.map(([t1, t2]) => {
+    const points = claimed.map(([t1, t2]) => {
       return { t1, t2, ...measureThresholds(scores, [t1, t2], costs, run.original.flops) };
     });
     return {
-      tables: [pointTable(measures), stepTable(plane, scores.count), planeTable(plane, run.original)],
+      tables: [pointTable(points), stepTable(plane, scores.count), planeTable(plane, run.original)],
       figures: figuresOf(plane, run, chosen),
-      sheets: [],
     };
   },
 });
@@ -125,23 +60,73 @@ function gridProblems({ from, to, step }: Options): OptionProblem[] {
   return [{ path: ['step'], message, input: step }];
 }
 
-function pointTable(points: readonly (Measures & Pick<PlanePoint, 't1' | 't2'>)[]): FindingTable {
+/** from, from + step ... to: both ends included, without rounding errors of decimal steps. */
+export function axisOf(from: number, to: number, step: number): number[] {
+  return Array.from({ length: axisLength(from, to, step) }, (_, i) => Number((from + i * step).toPrecision(10)) + 0);
+}
+
+const axisLength = (from: number, to: number, step: number): number => Math.floor((to - from) / step + 1e-9) + 1;
+
+/** One point of the plane of two thresholds. */
+interface PlanePoint {
+  readonly t1: number;
+  readonly t2: number;
+  readonly accuracy: number;
+  /** Average FLOPs per image. */
+  readonly flops: number;
+  /** Share of images that leave at each exit. */
+  readonly exits: readonly number[];
+}
+
+/** Evaluates each pair of thresholds on a square grid by Algorithm 1. */
+export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[]): PlanePoint[] {
+  return axis.flatMap((t1) =>
+    axis.map((t2): PlanePoint => {
+      const { accuracy, flops, exits, count } = evaluate(scores, [t1, t2], costs);
+      return { t1, t2, accuracy, flops, exits: exits.map((number) => number / count) };
+    }),
+  );
+}
+
+/**
+ * Average FLOPs, the share saved and the accuracy drop, paired by image, with 95 % intervals over the images.
+ *
+ * @param total FLOPs of the original network
+ */
+export function measureThresholds(scores: Scores, thresholds: Thresholds, costs: ExitCosts, total: number) {
+  const last = thresholds.length;
+  const exits = Array.from({ length: scores.count }, (_, image) => exitOf(scores, thresholds, image));
+  const flops = exits.map((exit) => costs[exit]!);
+  const drops = exits.map((exit, i) => Number(isRightAt(scores, last, i)) - Number(isRightAt(scores, exit, i)));
+  const { low, high } = meanInterval(flops);
+  return {
+    flops: mean(flops),
+    saved: 1 - mean(flops) / total,
+    savedInterval: { low: 1 - high / total, high: 1 - low / total },
+    drop: mean(drops),
+    dropInterval: meanInterval(drops),
+  };
+}
+
+type Measured = ReturnType<typeof measureThresholds> & Pick<PlanePoint, 't1' | 't2'>;
+
+function pointTable(points: readonly Measured[]): FindingTable {
   const title = 'FLOPs and accuracy at the thresholds of the paper, with 95 % intervals over the test images';
   return tableOf({ name: 'points', title, consoleRows: points.length }, points, [
-    ['t1', ({ t1 }) => t1],
-    ['t2', ({ t2 }) => t2],
+    't1',
+    't2',
     ['flops_per_image', ({ flops }) => flops],
     ['flops_reduction_fraction', ({ saved }) => saved],
-    ...ends('flops_reduction', ({ savedInterval }: Measures) => savedInterval),
+    ...ends('flops_reduction', ({ savedInterval }: Measured): Interval => savedInterval),
     ['accuracy_drop_fraction', ({ drop }) => drop],
-    ...ends('accuracy_drop', ({ dropInterval }: Measures) => dropInterval),
+    ...ends('accuracy_drop', ({ dropInterval }: Measured) => dropInterval),
   ]);
 }
 
-/** Standard deviations on either side of the largest fall: there are thousands of steps. */
+/** Standard deviations in the interval of the largest fall, which is one of thousands of steps. */
 const NOISE = 4;
 
-/** Steps of the grid to the next higher threshold at which FLOPs or accuracy fall. @param images test images */
+/** Steps of the grid to the next higher threshold at which FLOPs or accuracy fall. @param images number of test images */
 export function stepTable(plane: readonly PlanePoint[], images: number): FindingTable {
   const side = Math.round(Math.sqrt(plane.length));
   let [steps, flopsFalls, falls] = [0, 0, 0];
@@ -175,15 +160,13 @@ export function stepTable(plane: readonly PlanePoint[], images: number): Finding
 
 function planeTable(plane: readonly PlanePoint[], original: ScoredRun['original']): FindingTable {
   return tableOf({ name: 'plane', title: 'FLOPs and accuracy by the two thresholds' }, plane, [
-    ['t1', ({ t1 }) => t1],
-    ['t2', ({ t2 }) => t2],
+    't1',
+    't2',
     ['accuracy_fraction', ({ accuracy }) => accuracy],
     ['accuracy_drop_fraction', ({ accuracy }) => original.accuracy - accuracy],
     ['flops_per_image', ({ flops }) => flops],
     ['flops_reduction_fraction', ({ flops }) => 1 - flops / original.flops],
-    ['exit1_fraction', ({ exits }) => exits[0]!],
-    ['exit2_fraction', ({ exits }) => exits[1]!],
-    ['exit3_fraction', ({ exits }) => exits[2]!],
+    ...[0, 1, 2].map((i): Column<PlanePoint, number> => [`exit${i + 1}_fraction`, ({ exits }) => exits[i]!]),
   ]);
 }
 

@@ -3,8 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { openJudge } from '../../src/paper/claims.js';
-import { printedClaims, readPublished, relations } from '../../src/paper/published.js';
-import type { Records } from '../../src/paper/verdict.js';
+import { printedClaims, type Records, readPublished, relations } from '../../src/paper/published.js';
+
 import type { Claim } from '../../src/report/findings.js';
 
 describe("the paper's claims", () => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { ScoredGates } from '../../src/paper/lossCurves.js';
-import { type Resampled, resampleDifferences } from '../../src/paper/lossResampling.js';
+import { type Resampled, resampleDifferences, type ScoredGates } from '../../src/paper/lossCurves.js';
+
 import { Random } from '../../src/random.js';
 import { variance } from '../../src/statistics/samples.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';

@@ -3,8 +3,9 @@ import { dirname } from 'node:path';
 import { expect } from 'chai';
 import { imageFolder, onnxNetwork } from '../../src/experiment/network.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { scoresOf } from '../../src/paper/analysis.js';
 import { paperExperiments } from '../../src/paper/index.js';
-import { only, searchSets, setsOf } from '../../src/paper/places.js';
+import { searchSets, setsOf } from '../../src/paper/places.js';
 import { Random } from '../../src/random.js';
 import { withFoundPlaces } from '../../src/run/plan.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
@@ -32,7 +33,7 @@ describe('the search for places', () => {
       const images = randomImages(random, scores.count);
       const [chosen] = searchSets({ scores, images }, setsOf(3, 2), [0.1], costsOf);
       for (const [i, set] of setsOf(3, 2).entries()) {
-        const of = only(scores, set);
+        const of = scoresOf(scores, set);
         const closed = evaluate(
           of,
           set.map(() => Number.POSITIVE_INFINITY),

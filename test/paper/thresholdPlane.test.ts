@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { axisOf, measureThresholds, planeOf, scoresOf, stepTable } from '../../src/paper/thresholdPlane.js';
+import { scoresOf } from '../../src/paper/analysis.js';
+import { axisOf, measureThresholds, planeOf, stepTable } from '../../src/paper/thresholdPlane.js';
 import type { Scores } from '../../src/thresholds/evaluate.js';
 
 // Four images of class 0; the first gate is right on images 0 and 1, the second on 0, 1 and 2, the original on all but 3.

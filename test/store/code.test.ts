@@ -33,7 +33,7 @@ describe('the identity of code', () => {
     expect(gates.packages).to.include('onnxruntime-node');
     const rows = reachedFrom(runModules);
     expect(rows.modules).to.include.members(['thresholds/frontier', 'run/search', 'paper/lossCurves', 'run/rows']);
-    expect(rows.modules).to.include.members(['paper/verdict', 'paper/figureEvidence', 'paper/tableEvidence']);
+    expect(rows.modules).to.include.members(['paper/published', 'paper/figureEvidence', 'paper/claims']);
     for (const reached of [features, gates, rows]) {
       expect(
         reached.modules.filter((id) => /^store\/|^cli\/|^report\/html|progress|^engines\/tfjs/.test(id)),
