@@ -13,9 +13,9 @@ import { readdirSync, statSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { usualGeometry } from '../src/data/image-folder/geometry.js';
 import { FileList } from '../src/data/image-folder/listing.js';
 import { folderSource } from '../src/data/image-folder/source.js';
+import { usualGeometry } from '../src/data/preprocess.js';
 
 const repeats = 10;
 const batchImages = 64;

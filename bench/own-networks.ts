@@ -15,10 +15,9 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { preprocessings } from '../src/data/image-folder/geometry.js';
 import { imageFolderDataset } from '../src/data/image-folder/index.js';
-import { wnids } from '../src/data/imagenet/classes.js';
-import { normalise } from '../src/data/preprocess.js';
+import { wnids } from '../src/data/imagenet/layout.js';
+import { normalise, preprocessings } from '../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
 import * as ort from '../src/engines/onnxruntime/ort.js';
 import { decide } from '../src/gates/confidence.js';

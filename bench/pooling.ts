@@ -7,8 +7,7 @@
  */
 
 import { openContext } from '../src/cli/context.js';
-import { selectImages } from '../src/data/images.js';
-import { stratifiedSubset } from '../src/data/splits.js';
+import { selectImages, stratifiedSubset } from '../src/data/images.js';
 import { decide } from '../src/gates/confidence.js';
 import { distances } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';

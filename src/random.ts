@@ -71,6 +71,20 @@ export class Random {
   }
 }
 
+/** A function that gives the next normal number (mean 0) at each call, by Box and Muller (1958). */
+export function normals(random: Random, deviation = 1): () => number {
+  let spare: number | undefined;
+  return () => {
+    const kept = spare;
+    spare = undefined;
+    if (kept !== undefined) return kept;
+    const radius = deviation * Math.sqrt(-2 * Math.log(1 - random.uniform()));
+    const angle = 2 * Math.PI * random.uniform();
+    spare = radius * Math.sin(angle);
+    return radius * Math.cos(angle);
+  };
+}
+
 /**
  * Splitmix64 (https://prng.di.unimi.it/splitmix64.c): a function that gives the next unsigned 64-bit number at each call.
  *

@@ -8,8 +8,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
-import { cifar10 } from '../../src/data/cifar10.js';
 import type { Dataset, ImageSource } from '../../src/data/dataset.js';
+import { cifar10 } from '../../src/data/records/index.js';
 import { cifarShape as shape } from '../../src/data/records/layout.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';

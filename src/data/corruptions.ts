@@ -1,14 +1,14 @@
 import { InputError } from '../errors.js';
-import { Random } from '../random.js';
+import { normals, Random } from '../random.js';
 import { codeOf } from '../store/code.js';
 import { canonicalJson, sha256 } from '../store/files.js';
 import type { ImageShape, ImageSource } from './dataset.js';
-import { type Pixels, resample } from './image-folder/resample.js';
+import { type Pixels, resample } from './resample.js';
 
 /**
- * CIFAR-10 with corruptions: eight of CIFAR-10-C's, computed as its recipe prescribes (Hendrycks and Dietterich 2019,
- * https://github.com/hendrycks/robustness, ImageNet-C/create_c/make_cifar_c.py), constants and rounding down included.
- * `test/fixtures/corruptions/recipe.py` compares them with scikit-image, OpenCV and Pillow, which the recipe calls.
+ * Eight corruptions of CIFAR-10-C by its recipe, with its constants and rounding (Hendrycks and Dietterich 2019,
+ * https://github.com/hendrycks/robustness, ImageNet-C/create_c/make_cifar_c.py). `test/fixtures/corruptions/recipe.py` compares
+ * them with scikit-image, OpenCV and Pillow.
  */
 const corruptions = {
   'gaussian-noise': by([0.04, 0.06, 0.08, 0.09, 0.1], ({ values }, deviation, random) => {
@@ -50,32 +50,33 @@ export type CorruptionName = keyof typeof corruptions;
 export const corruptionNames = Object.keys(corruptions) as readonly CorruptionName[];
 export const severities = [1, 2, 3, 4, 5] as const;
 
-/** An image whose values, 0 to 255, lie as (channels, height, width). */
+/** Values (channels, height, width), 0 to 255. */
 interface Image extends ImageShape {
   readonly values: Float64Array;
 }
 
-type Corrupt = (image: Image, severity: number, random: Random) => Uint8Array | Promise<Uint8Array>;
+type Corrupt<Constant = number> = (
+  image: Image,
+  constant: Constant,
+  random: Random,
+) => Uint8Array | Promise<Uint8Array>;
 
 /** A corruption with the constant of each severity. */
-function by<Constant>(
-  constants: readonly Constant[],
-  apply: (image: Image, constant: Constant, random: Random) => Uint8Array | Promise<Uint8Array>,
-): Corrupt {
+function by<Constant>(constants: readonly Constant[], apply: Corrupt<Constant>): Corrupt {
   return (image, severity, random) => apply(image, constants[severity - 1]!, random);
 }
 
 /**
- * The same images, corrupted as they are read. Noise depends on the seed and the position of an image alone.
+ * The images, corrupted as they are read. Noise depends only on the seed and an image's position.
  *
  * @param severity 1 to 5
- * @throws InputError for images larger than those that the recipe's constants are for
+ * @throws InputError for images too large for the recipe's constants
  */
 export function corrupted(images: ImageSource, name: CorruptionName, severity: number, seed: number): ImageSource {
   const { channels, height, width, sha256: source } = images;
   if (Math.max(height, width) > 64) {
     throw new InputError(
-      `${name}: images of ${width} x ${height}; valid: at most 64 x 64, which its constants are for`,
+      `${name}: images of ${width} x ${height}; valid: at most 64 x 64, the size that its constants suit`,
     );
   }
   const size = channels * height * width;
@@ -95,28 +96,14 @@ export function corrupted(images: ImageSource, name: CorruptionName, severity: n
   };
 }
 
-/** Values, limited to 0 to 1, as bytes, rounded down as the recipe rounds. */
+/** Values, clipped to [0, 1], as bytes, rounded down. */
 const bytesOf = (values: Float64Array): Uint8Array =>
   Uint8Array.from(values, (value) => Math.max(0, Math.min(1, value)) * 255);
 
-/** Standard normal numbers: Box and Muller's, two at a time. */
-function normals(random: Random): () => number {
-  let other: number | undefined;
-  return () => {
-    const kept = other;
-    other = undefined;
-    if (kept !== undefined) return kept;
-    const radius = Math.sqrt(-2 * Math.log(1 - random.uniform()));
-    const angle = 2 * Math.PI * random.uniform();
-    other = radius * Math.sin(angle);
-    return radius * Math.cos(angle);
-  };
-}
-
-/** Cumulative probabilities of Poisson distributions, by their mean: at most 256 of a severity. */
+/** Cumulative probabilities of Poisson distributions, by mean: at most 256 means per severity. */
 const poissons = new Map<number, Float64Array>();
 
-/** The Poisson number of this mean, at most 500, that belongs to a uniform one, by inversion. */
+/** A Poisson number from a uniform one, by inversion. @param mean at most 500 */
 function poisson(mean: number, uniform: number): number {
   let cumulative = poissons.get(mean);
   if (cumulative === undefined) {
@@ -138,7 +125,7 @@ function poisson(mean: number, uniform: number): number {
   return low;
 }
 
-/** scikit-image's `gaussian`: columns, then rows, four deviations wide, pixels at the border repeated. */
+/** scikit-image's `gaussian`: columns, then rows, truncated at four deviations, border pixels repeated. */
 function gaussianBlur({ values, width, height }: Image, deviation: number): Float64Array {
   const radius = Math.floor(4 * deviation + 0.5);
   const weights = Array.from({ length: radius + 1 }, (_, i) => Math.exp((-0.5 * i * i) / deviation ** 2));
@@ -160,7 +147,7 @@ function gaussianBlur({ values, width, height }: Image, deviation: number): Floa
 /** Half of the side of {@link disk}'s kernel. */
 const REACH = 2;
 
-/** The recipe's `disk`: pixels within a radius of at most 1.5, blurred by a Gaussian of 3 x 3; [5, 5] weights. */
+/** The recipe's `disk`, blurred by a 3 x 3 Gaussian. @param radius at most 1.5 @returns [5, 5] weights */
 function disk(radius: number, blur: number): Float64Array {
   const side = Math.exp(-0.5 / blur ** 2);
   const gaussian = [side, 1, side].map((weight) => weight / (1 + 2 * side));
@@ -175,7 +162,7 @@ function disk(radius: number, blur: number): Float64Array {
   return Float64Array.from(steps.flatMap((y) => steps.map((x) => weightAt(x, y) / area)));
 }
 
-/** OpenCV's `filter2D`: the border mirrored, its pixels not repeated. @param kernel [5, 5] */
+/** OpenCV's `filter2D` with its default border (reflect-101). @param kernel [5, 5] */
 function filtered({ values, width, height }: Image, kernel: Float64Array): Float64Array {
   const mirrored = (at: number, length: number): number => length - 1 - Math.abs(length - 1 - Math.abs(at));
   return values.map((_, i) => {
@@ -191,7 +178,7 @@ function filtered({ values, width, height }: Image, kernel: Float64Array): Float
   });
 }
 
-/** More of HSV's value, at most 1: hue and saturation stay, so that channels keep their ratio. */
+/** Adds to HSV's value, at most 1; channels keep their ratio. */
 function brighter({ values, width, height }: Image, more: number): Float64Array {
   const size = width * height;
   const largest = Float64Array.from({ length: size }, (_, i) => {
@@ -206,7 +193,7 @@ function brighter({ values, width, height }: Image, more: number): Float64Array 
   });
 }
 
-/** Encodes and decodes with libjpeg at 4:2:0 (one colour value per 2 x 2 pixels), as Pillow does. */
+/** Encodes and decodes with libjpeg at 4:2:0, as Pillow. */
 async function jpeg({ values, channels, width, height }: Image, quality: number): Promise<Uint8Array> {
   const { default: sharp } = await import('sharp');
   const size = width * height;
@@ -218,7 +205,7 @@ async function jpeg({ values, channels, width, height }: Image, quality: number)
   return Uint8Array.from(data, (_, i) => data[(i % size) * channels + Math.floor(i / size)]!);
 }
 
-/** Smaller by this factor and back, as Pillow's box filter does it; of square images. */
+/** Shrinks square images by this factor and enlarges them again, with Pillow's box filter. */
 function pixelate({ values, channels, width, height }: Image, share: number): Uint8Array {
   const size = width * height;
   const side = Math.floor(width * share);

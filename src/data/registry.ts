@@ -1,9 +1,7 @@
 import { InputError } from '../errors.js';
-import { cifar10 } from './cifar10.js';
-import { cifar100 } from './cifar100.js';
 import type { Dataset } from './dataset.js';
-import { fashionMnist } from './fashion-mnist.js';
 import { imagenet } from './imagenet/index.js';
+import { cifar10, cifar100, fashionMnist } from './records/index.js';
 
 /** Every dataset that dgate knows. A new one is a file or folder beside this one and a line here. */
 export const datasets: readonly Dataset[] = [cifar10, cifar100, fashionMnist, imagenet];

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type PreprocessingName, preprocessings } from '../data/image-folder/geometry.js';
+import { type PreprocessingName, preprocessings } from '../data/preprocess.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
 import { solvers, withDefaults } from '../gates/solvers.js';

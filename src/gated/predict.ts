@@ -1,5 +1,5 @@
 import { decodeImage, imageSize } from '../data/image-folder/decode.js';
-import { channelsIn } from '../data/image-folder/geometry.js';
+import { channelsIn } from '../data/preprocess.js';
 import { IsolatedRuntime, limitsFor, type OpenSession } from '../engines/onnxruntime/session.js';
 import { InputError, messageOf } from '../errors.js';
 import type { GatedBatch } from '../gates/contracts.js';

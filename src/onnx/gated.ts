@@ -1,5 +1,5 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resized.js';
+import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resample.js';
 import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { stageShapes } from '../networks/network.js';

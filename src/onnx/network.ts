@@ -1,5 +1,5 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import type { Resizing } from '../data/resized.js';
+import type { Resizing } from '../data/resample.js';
 import { InputError } from '../errors.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';

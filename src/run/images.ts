@@ -1,9 +1,8 @@
 import type { ImageShape, ImageSource, PublishedSplit } from '../data/dataset.js';
 import { unlabelledImages } from '../data/image-folder/index.js';
-import { selectImages } from '../data/images.js';
+import { selectImages, stratifiedSubset } from '../data/images.js';
 import { datasetNamed } from '../data/registry.js';
-import { resizedImages } from '../data/resized.js';
-import { stratifiedSubset } from '../data/splits.js';
+import { resizedImages } from '../data/resample.js';
 import { InputError } from '../errors.js';
 import { isScores, learns } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';

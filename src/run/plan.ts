@@ -1,4 +1,4 @@
-import { type Geometry, geometryOf, usualGeometry } from '../data/image-folder/geometry.js';
+import { type Geometry, geometryOf, usualGeometry } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
@@ -234,7 +234,7 @@ function withPixelsOf(last: NetworkSource, given: NetworkSource, geometryOf: Geo
   const field = misfit === undefined ? Math.min(1, seen(own) / seen(base)) : 1;
   const isReversed = base?.order !== own?.order;
   const resizing = { from: size(from), to: size(to), field, isReversed, preprocessing: last.preprocessing };
-  return { ...member, resizing, modules: [...member.modules, 'data/resized'] };
+  return { ...member, resizing, modules: [...member.modules, 'data/resample'] };
 }
 
 type GeometryOf = (source: NetworkSource) => Geometry | undefined;

@@ -1,4 +1,4 @@
-import { stratifiedFolds } from '../data/splits.js';
+import { stratifiedFolds } from '../data/images.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { Random } from '../random.js';

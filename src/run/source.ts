@@ -12,7 +12,7 @@ import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../
 import type { Dataset } from '../data/dataset.js';
 import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
-import type { Resizing } from '../data/resized.js';
+import type { Resizing } from '../data/resample.js';
 import { InputError, ifThere } from '../errors.js';
 import { findOddNumber, parseJson } from '../json.js';
 import { lowerNetwork } from '../networks/lower.js';

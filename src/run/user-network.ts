@@ -1,9 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import type { Dataset } from '../data/dataset.js';
-import { preprocessingNamed } from '../data/image-folder/geometry.js';
 import { imageFolderDataset } from '../data/image-folder/index.js';
-import { checkPreprocessing, type Preprocessing } from '../data/preprocess.js';
+import { checkPreprocessing, type Preprocessing, preprocessingNamed } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { runModelOf } from '../engines/onnxruntime/session.js';
 import { InputError, ifThere } from '../errors.js';

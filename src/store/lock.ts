@@ -98,6 +98,28 @@ export async function locked<T>(path: string, onWait: (holder: string) => void, 
   }
 }
 
+/**
+ * Runs work while holding a lock, unless its result is there: asks before it takes the lock, and again after it had to wait.
+ *
+ * @param find the result, if there is one
+ * @param onWait called once with the current holder
+ */
+export async function lockedUnlessDone<T>(
+  path: string,
+  find: () => Promise<T | undefined>,
+  onWait: (holder: string) => void,
+  work: () => Promise<T>,
+): Promise<T> {
+  const present = await find();
+  if (present !== undefined) return present;
+  let waited = false;
+  const waiting = (holder: string): void => {
+    waited = true;
+    onWait(holder);
+  };
+  return locked(path, waiting, async () => (waited ? await find() : undefined) ?? (await work()));
+}
+
 /** Whether a living process seems to hold this lock. */
 export async function isHeld(path: string, silentMs = SILENT_MS): Promise<boolean> {
   const text = await textOf(path);
@@ -217,5 +239,5 @@ export async function deadLocksIn(folder: string): Promise<string[]> {
 
 /** Removes leftovers of killed processes in a folder. Failures are ignored: leftovers do no harm. */
 export async function sweep(folder: string): Promise<void> {
-  for (const path of await abandonedIn(folder)) await rm(path, { force: true }).catch(() => {});
+  for (const path of await abandonedIn(folder)) await rm(path, { recursive: true, force: true }).catch(() => {});
 }

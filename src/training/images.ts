@@ -1,7 +1,6 @@
 import type { ImageShape, ImageSource } from '../data/dataset.js';
-import { selectImages } from '../data/images.js';
+import { holdOut, type Indices, selectImages, stratifiedSubset } from '../data/images.js';
 import { normalise, type Preprocessing } from '../data/preprocess.js';
-import { holdOut, type Indices, stratifiedSubset } from '../data/splits.js';
 import { InputError } from '../errors.js';
 import { Random } from '../random.js';
 import type { Recipe } from './recipe.js';

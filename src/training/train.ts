@@ -5,7 +5,7 @@ import { InputError } from '../errors.js';
 import { decide } from '../gates/confidence.js';
 import { type Layer, type Network, networkTensors } from '../networks/network.js';
 import type { Progress } from '../progress.js';
-import { Random } from '../random.js';
+import { normals, Random } from '../random.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 import { epochBatches, stepsPerEpoch, type TrainingImages } from './images.js';
 import { learningRateAt, type Recipe, type RecipeName, type RecipeOverrides, recipeWith } from './recipe.js';
@@ -189,7 +189,8 @@ export function initialTensors(network: Network, seed: number, zeroInitResidual:
     networkTensors(network).map(({ name, shape, count }): [string, Tensor] => {
       const random = new Random(seed, `initial ${name}`);
       const data = new Float32Array(count);
-      if (shape.length === 4) fillNormal(data, Math.sqrt(2 / (count / shape[0]!)), random);
+      const normal = normals(random, Math.sqrt(2 / (count / shape[0]!)));
+      if (shape.length === 4) for (let i = 0; i < count; i++) data[i] = normal();
       else if (name.startsWith(`${classifier}.`)) fillUniform(data, 1 / Math.sqrt(inputs), random);
       else if (name.endsWith('.weight')) data.fill(zeroed.has(name) ? 0 : 1);
       else if (name.endsWith('.running_var')) data.fill(1);
@@ -211,16 +212,6 @@ function lastNormsOfResiduals(network: Network): Set<string> {
 
 function fillUniform(data: Float32Array, limit: number, random: Random): void {
   for (let i = 0; i < data.length; i++) data[i] = limit * (2 * random.uniform() - 1);
-}
-
-/** Box and Muller (1958); two numbers at a time. */
-function fillNormal(data: Float32Array, deviation: number, random: Random): void {
-  for (let i = 0; i < data.length; i += 2) {
-    const radius = deviation * Math.sqrt(-2 * Math.log(1 - random.uniform()));
-    const angle = 2 * Math.PI * random.uniform();
-    data[i] = radius * Math.cos(angle);
-    if (i + 1 < data.length) data[i + 1] = radius * Math.sin(angle);
-  }
 }
 
 /** Options of a command. Absent ones have a default or, when resuming, their earlier value. */

@@ -1,9 +1,8 @@
 import { cp, mkdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { fetchRecords } from '../../src/data/records/fetch.js';
-import { loadRecords } from '../../src/data/records/load.js';
-import { verifyRecords } from '../../src/data/records/verify.js';
+import { fetchRecords, verifyRecords } from '../../src/data/records/fetch.js';
+import { loadRecords } from '../../src/data/records/layout.js';
 import { InputError } from '../../src/errors.js';
 import { fetchOptions, hash, makeSmallCifar10, rejection, remove, type SmallCifar10 } from './smallCifar10.js';
 

@@ -1,8 +1,7 @@
 import { deflateSync } from 'node:zlib';
 import { expect } from 'chai';
 import sharp from 'sharp';
-import { decodeImage } from '../../src/data/image-folder/decode.js';
-import { withoutExtras } from '../../src/data/png.js';
+import { decodeImage, withoutExtras } from '../../src/data/image-folder/decode.js';
 import { chunk } from '../fuzz/png.js';
 import { processorMs } from '../processorTime.js';
 

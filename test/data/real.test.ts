@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { PublishedSplit } from '../../src/data/dataset.js';
+import { classCounts, holdOut, stratifiedFolds } from '../../src/data/images.js';
 import { datasetNamed } from '../../src/data/registry.js';
-import { classCounts, holdOut, stratifiedFolds } from '../../src/data/splits.js';
 import { real } from '../cli/cli.js';
 
 /** CIFAR-10 itself, where the cache holds it (`dgate data fetch cifar10`). */

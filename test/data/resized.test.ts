@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { imageSet } from '../../src/data/images.js';
-import { resizedImages, sideWeights, WEIGHT_SUM } from '../../src/data/resized.js';
+import { resizedImages, sideWeights, WEIGHT_SUM } from '../../src/data/resample.js';
 import { Random } from '../../src/random.js';
 
 describe('images in another size', () => {

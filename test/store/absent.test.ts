@@ -52,7 +52,7 @@ describe('what is not there', () => {
     await entry.finish();
     for (const name of ['x.lock', 'x.json']) await writeFile(join(root, name), '{}');
     const script = fileURLToPath(new URL('outOfFiles.ts', import.meta.url));
-    const args = ['-c', 'ulimit -n 60; exec "$@"', 'bash', process.execPath, '--import', 'tsx', script, root];
+    const args = ['-c', 'ulimit -n 200; exec "$@"', 'bash', process.execPath, '--import', 'tsx', script, root];
     const found = JSON.parse(execFileSync('bash', args, { encoding: 'utf8' })) as Record<string, unknown>;
     // A lock that cannot be read counts by its age.
     const { 'a lock': lock, 'dead locks': dead, ...others } = found;

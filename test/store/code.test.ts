@@ -20,10 +20,10 @@ describe('the identity of code', () => {
       'pickle/reader',
       'networks/lower',
       'data/image-folder/decode',
-      'data/image-folder/resample',
+      'data/resample',
       'data/preprocess',
-      'data/cifar100', // how many bytes of a record are labels
-      'data/records/load',
+      'data/records/index', // how many bytes of a record are labels
+      'data/records/layout',
       'data/imagenet/layout',
     ]);
     expect(features.modules).not.to.include('data/records/fetch');

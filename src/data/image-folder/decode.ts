@@ -1,20 +1,12 @@
 import type { Sharp } from 'sharp';
 import { messageOf } from '../../errors.js';
-import { withoutExtras } from '../png.js';
-import { isOrdinary, type JpegHeader, jpegHeader, resizeJpeg } from './fast-jpeg.js';
-import { channelsIn, type Geometry, type Placement, placementOf } from './geometry.js';
-import { type Pixels, resample } from './resample.js';
+import { channelsIn, type Geometry, type Placement, placementOf } from '../preprocess.js';
+import { type Pixels, resample } from '../resample.js';
 
-/**
- * First bytes of the accepted formats. The content decides the format, not the name, and libvips accepts more formats than are
- * safe: SVG, for example, runs a renderer on a text of any length.
- */
+/** First bytes of the accepted formats. libvips accepts more than is safe: rendering an SVG, for example, takes any time. */
 const beginnings = ['\xff\xd8\xff', '\x89PNG\r\n', 'RIFF', 'II*\0', 'MM\0*', 'GIF87a', 'GIF89a'];
 
-/**
- * Limits on an image: a file of some kB can expand to gigabytes. With 50 megapixels, formats that are decoded as a whole
- * (progressive JPEG, interlaced PNG, WebP) need up to 400 MB.
- */
+/** A file of some kB can expand to gigabytes. 50 megapixels of a format that is decoded as a whole need up to 400 MB. */
 const limits = { pixels: 50_400_000, side: 65_535 };
 
 /** Properties that determine how an image is decoded. */
@@ -23,24 +15,22 @@ interface Kind {
   readonly height: number;
   readonly isCmyk: boolean;
   readonly hasAlpha: boolean;
-  /** Header of a JPEG that most decoders decode alike. */
-  readonly jpeg?: JpegHeader;
+  /** Whether {@link resizeJpeg} may decode it. */
+  readonly isOrdinaryJpeg?: boolean;
 }
 
 /**
- * Decodes the content of an image file as torchvision's loader does (`PIL.Image.open(path).convert('RGB')`, `Resize`, `CenterCrop`): the
- * content decides, not the name; the orientation in EXIF and colour profiles are ignored; grey is repeated, alpha
- * dropped, CMYK turned to RGB by PIL's formula; a truncated file is an error.
+ * Decodes an image file as torchvision's loader does (`PIL.Image.open(path).convert('RGB')`, `Resize`, `CenterCrop`). The
+ * content decides, not the name. Ignores EXIF orientation and colour profiles, repeats grey, drops alpha, converts CMYK by
+ * PIL's formula; a truncated file is an error.
  *
- * Ordinary JPEGs are decoded and resized by `fast-jpeg.ts`, other images that shrink by libvips; both differ from PIL by
- * 0.2 of 255 on average. Those that grow (libvips would shift them by half a pixel), CMYK, and images with transparency
- * (libvips would weigh colours by it) are resized by `resample.ts`, bit for bit as PIL does it. Whether a file is whole is
- * always for libvips' reader to say: what is unusual, or what the fast decoder does not understand, goes to it. All work
- * on pixels of the first two kinds happens in libuv's threads.
+ * @napi-rs/image decodes and resizes ordinary JPEGs, libvips other images that shrink; both differ from PIL by 0.2 of 255 on
+ * average. `resample`, bit for bit as PIL, resizes images that grow (libvips would shift them by half a pixel), CMYK, and
+ * images with transparency (libvips would weight colours by it).
  *
- * @param into takes the result where given
+ * @param into takes the result if given
  * @returns (3, crop, crop) bytes; (1, crop, crop) of grey, by PIL's formula of `convert('L')`
- * @throws Error where it cannot be decoded
+ * @throws Error if it cannot be decoded
  */
 export async function decodeImage(
   file: Uint8Array,
@@ -50,18 +40,22 @@ export async function decodeImage(
   const bytes = withoutExtras(file);
   const kind = await kindOf(bytes);
   const to = placementOf(kind.width, kind.height, geometry);
-  const isFast = kind.jpeg !== undefined && isOrdinary(bytes, kind.jpeg);
-  const fast = isFast ? await resizeJpeg(bytes, to, geometry).catch(() => undefined) : undefined;
+  // A failure here is no verdict: libvips decides.
+  const fast = kind.isOrdinaryJpeg ? await resizeJpeg(bytes, to, geometry).catch(() => undefined) : undefined;
   channelsFirst(fast ?? (await resized(bytes, kind, to, geometry)), geometry.order, into);
   return into;
 }
 
 /** Resizes and crops with libvips if that is close enough to PIL. */
 async function resized(bytes: Uint8Array, kind: Kind, to: Placement, geometry: Geometry): Promise<Pixels> {
-  const shrinks = to.width <= kind.width && to.height <= kind.height;
-  return shrinks && !kind.isCmyk && !kind.hasAlpha
-    ? await shrink(await open(bytes), to, geometry)
-    : resample(await wholeImage(await open(bytes), kind), to, geometry);
+  const { width, height, left, top } = to;
+  const { crop, interpolation } = geometry;
+  const image = await open(bytes);
+  const shrinks = width <= kind.width && height <= kind.height;
+  if (!shrinks || kind.isCmyk || kind.hasAlpha) return resample(await wholeImage(image, kind), to, geometry);
+  const kernel = interpolation === 'bilinear' ? 'linear' : 'cubic';
+  const small = image.resize({ width, height, fit: 'fill', kernel, fastShrinkOnLoad: false });
+  return pixelsOf(small.extract({ left, top, width: crop, height: crop }));
 }
 
 /** Size of an image file's content in pixels. @throws Error if it is not an image */
@@ -72,11 +66,14 @@ export async function imageSize(bytes: Uint8Array): Promise<{ readonly width: nu
 
 async function kindOf(bytes: Uint8Array): Promise<Kind> {
   const beginning = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 8)).toString('latin1');
-  if (!beginnings.some((known) => beginning.startsWith(known)))
+  if (!beginnings.some((known) => beginning.startsWith(known))) {
     throw new Error('not a JPEG, PNG, WebP, TIFF or GIF file');
+  }
   const jpeg = jpegHeader(bytes);
-  const isPlain = jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4;
-  if (isPlain) return { width: jpeg.width, height: jpeg.height, isCmyk: false, hasAlpha: false, jpeg };
+  if (jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4) {
+    const { width, height } = jpeg;
+    return { width, height, isCmyk: false, hasAlpha: false, isOrdinaryJpeg: isOrdinary(bytes, jpeg) };
+  }
   const { width, height, space, hasAlpha } = await reasoned((await open(bytes)).metadata());
   if (Math.max(width, height) > limits.side) {
     throw new Error(`${width} x ${height} pixels; valid: at most ${limits.side} on a side`);
@@ -84,27 +81,17 @@ async function kindOf(bytes: Uint8Array): Promise<Kind> {
   return { width, height, isCmyk: space === 'cmyk', hasAlpha };
 }
 
-/** Loaded with the first image: a run with everything in the cache decodes none. */
-let library: Promise<typeof import('sharp')> | undefined;
+/** Loaded with the first image. */
+let libvips: Promise<typeof import('sharp')> | undefined;
 
 async function open(bytes: Uint8Array): Promise<Sharp> {
-  library ??= import('sharp').then((loaded) => {
+  libvips ??= import('sharp').then((loaded) => {
     loaded.default.cache(false); // no image is asked for twice, and memory must not grow
     return loaded;
   });
-  const { default: sharp } = await library;
-  // failOn 'error': what PIL refuses; bytes between segments, which some files of ImageNet have, are only a warning.
+  const { default: sharp } = await libvips;
+  // PIL refuses what failOn 'error' refuses, and accepts bytes between segments, which some files of ImageNet have.
   return sharp(bytes, { ignoreIcc: true, failOn: 'error', limitInputPixels: limits.pixels });
-}
-
-async function shrink(image: Sharp, to: Placement, { crop, interpolation }: Geometry): Promise<Pixels> {
-  const { width, height, left, top } = to;
-  const kernel = interpolation === 'bilinear' ? 'linear' : 'cubic';
-  return pixelsOf(
-    image
-      .resize({ width, height, fit: 'fill', kernel, fastShrinkOnLoad: false })
-      .extract({ left, top, width: crop, height: crop }),
-  );
 }
 
 async function wholeImage(image: Sharp, { isCmyk }: Kind): Promise<Pixels> {
@@ -133,7 +120,7 @@ function fromCmyk({ data, width, height, channels }: Pixels): Pixels {
 
 const littleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
-/** (height, width, channels) to (3, height, width); a grey image is repeated. */
+/** (height, width, channels) to (3, height, width), or (1, height, width) of grey; a grey image is repeated. */
 function channelsFirst({ data, width, height, channels }: Pixels, order: Geometry['order'], into: Uint8Array): void {
   const size = width * height;
   if (order === 'grey') {
@@ -146,7 +133,7 @@ function channelsFirst({ data, width, height, channels }: Pixels, order: Geometr
   const [second, third] = channels < 3 ? [0, 0] : [1, 2];
   const [red, blue] = order === 'rgb' ? [0, third] : [third, 0];
   if (channels === 4 && data.byteOffset % 4 === 0 && littleEndian) {
-    // A pixel at a time: a third of the time of three bytes.
+    // Whole pixels: three times as fast as bytes.
     const pixels = new Uint32Array(data.buffer, data.byteOffset, size);
     for (let i = 0; i < size; i++) {
       const pixel = pixels[i]!;
@@ -164,8 +151,8 @@ function channelsFirst({ data, width, height, channels }: Pixels, order: Geometr
 }
 
 /**
- * The work of libvips, with a reason where it fails. Its threads share one text of errors: where several images fail at
- * once it can be gone ("Unknown error"), or hold lines of the others behind the first.
+ * Gives libvips' errors a reason. Its threads share one error text: if several images fail at once, it can be empty ("Unknown
+ * error") or end with lines of the others.
  */
 async function reasoned<T>(work: Promise<T>): Promise<T> {
   try {
@@ -174,4 +161,110 @@ async function reasoned<T>(work: Promise<T>): Promise<T> {
     const reason = messageOf(error).split('\n')[0]!;
     throw new Error(reason === 'Unknown error' ? 'damaged or truncated' : reason, { cause: error });
   }
+}
+
+/** A JPEG's frame header. */
+interface JpegHeader {
+  readonly width: number;
+  readonly height: number;
+  /** 1 grey, 3 colour, 4 CMYK. */
+  readonly components: number;
+  /** Bits per sample. */
+  readonly precision: number;
+  /** Sequential and Huffman-coded; not progressive, lossless or arithmetic. */
+  readonly baseline: boolean;
+}
+
+/** Start of frame: baseline, extended, progressive and so on; C4, C8 and CC are other segments. */
+const isFrame = (marker: number): boolean => marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
+
+/**
+ * Reads a JPEG's frame header (ITU T.81, B.2.2), so that libvips need not open the file first.
+ *
+ * @returns undefined if it is not a JPEG, or its header is misplaced
+ */
+export function jpegHeader(bytes: Uint8Array): JpegHeader | undefined {
+  if (bytes[0] !== 0xff || bytes[1] !== 0xd8) return undefined;
+  for (let at = 2; at + 9 < bytes.length; ) {
+    if (bytes[at] !== 0xff) return undefined;
+    const marker = bytes[at + 1]!;
+    if (marker === 0xff) {
+      at++; // fill byte
+      continue;
+    }
+    const word = (offset: number): number => (bytes[at + offset]! << 8) | bytes[at + offset + 1]!;
+    if (isFrame(marker)) {
+      const [precision, components] = [bytes[at + 4]!, bytes[at + 9]!];
+      return { height: word(5), width: word(7), components, precision, baseline: marker <= 0xc1 };
+    }
+    if (marker === 0xd9 || marker === 0xda) return undefined; // the picture without a frame
+    at += 2 + word(2);
+  }
+  return undefined;
+}
+
+/** Larger images are decoded by libvips, in parts: the fast decoder needs 4 bytes a pixel. */
+const MOST_PIXELS = 16_000_000;
+
+/** Whether {@link resizeJpeg} may decode this file. It would pad a truncated one, so the end-of-image marker must be there. */
+export function isOrdinary(bytes: Uint8Array, header: JpegHeader): boolean {
+  const { width, height, baseline, components, precision } = header;
+  const ends = bytes.at(-2) === 0xff && bytes.at(-1) === 0xd9;
+  return ends && width * height <= MOST_PIXELS && baseline && precision === 8 && (components === 1 || components === 3);
+}
+
+let napi: Promise<typeof import('@napi-rs/image')> | undefined;
+
+/**
+ * Decodes and resizes a JPEG in a thread of libuv, in half of libvips' time.
+ *
+ * @returns (crop, crop, 3 or 4) bytes
+ * @throws Error if the decoder does not support the file
+ */
+async function resizeJpeg(bytes: Uint8Array, to: Placement, { crop, interpolation }: Geometry): Promise<Pixels> {
+  napi ??= import('@napi-rs/image');
+  const { FastResizeFilter, ResizeFit, Transformer } = await napi;
+  // PIL's bicubic filter has a = -0.5, as Catmull-Rom.
+  const filter = interpolation === 'bilinear' ? FastResizeFilter.Bilinear : FastResizeFilter.CatmullRom;
+  const data = await new Transformer(bytes)
+    .fastResize({ width: to.width, height: to.height, filter, fit: ResizeFit.Fill })
+    .crop(to.left, to.top, crop, crop)
+    .rawPixels();
+  const channels = data.length / (crop * crop);
+  if (channels !== 3 && channels !== 4) throw new Error(`${data.length} bytes for ${crop} x ${crop} pixels`);
+  return { data, width: crop, height: crop, channels };
+}
+
+const PNG_SIGNATURE = '\x89PNG\r\n\x1a\n';
+/** Bytes of a PNG chunk's length, type and checksum. */
+const CHUNK_FRAME = 12;
+
+/** Whether the picture depends on a chunk: critical ones (a capital first) and transparency. */
+const isPicture = (type: string): boolean => /^[A-Z]/.test(type) || type === 'tRNS';
+
+/**
+ * A PNG without the chunks that do not affect its picture; other files unchanged. Decoders inflate texts and profiles without
+ * limit: 2 MB of `zTXt` take half a minute and 8 GB.
+ */
+export function withoutExtras(file: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  if (bytes.toString('latin1', 0, PNG_SIGNATURE.length) !== PNG_SIGNATURE) return file;
+  let kept: Buffer | undefined;
+  let [from, size] = [0, 0];
+  const keepUpTo = (end: number): void => {
+    kept ??= Buffer.allocUnsafeSlow(bytes.length);
+    size += bytes.copy(kept, size, from, end);
+  };
+  for (let at = PNG_SIGNATURE.length; at + CHUNK_FRAME <= bytes.length; ) {
+    const end = at + CHUNK_FRAME + bytes.readUInt32BE(at);
+    if (end > bytes.length) break; // truncated; the decoder reports it
+    if (!isPicture(bytes.toString('latin1', at + 4, at + 8))) {
+      keepUpTo(at);
+      from = end;
+    }
+    at = end;
+  }
+  if (from === 0) return file;
+  keepUpTo(bytes.length);
+  return kept!.subarray(0, size);
 }

@@ -1,43 +1,53 @@
 import { basename, join, resolve } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../dataset.js';
-import { selectImages } from '../images.js';
-import { checkPreprocessing, type Preprocessing } from '../preprocess.js';
-import { classCounts, holdOut } from '../splits.js';
+import { names as imagenetNames, wnids } from '../imagenet/layout.js';
+import { batchesOf, classCounts, holdOut, selectImages } from '../images.js';
 import {
   channelsIn,
+  checkPreprocessing,
   type Geometry,
   geometryOf,
+  type Preprocessing,
   type PreprocessingName,
   preprocessingNamed,
   usualGeometry,
-} from './geometry.js';
-import { type FolderLayout, folderFiles, folderLayout, imagesOf, type SplitFolder } from './layout.js';
-import { FileList, imagesBelow, isFolder, sizeOf } from './listing.js';
+} from '../preprocess.js';
+import {
+  compareText,
+  FileList,
+  foldersIn,
+  imagesBelow,
+  imagesIn,
+  isFile,
+  isFolder,
+  type ListedFile,
+  labelsIn,
+  MACOSX,
+  ORDER_SEED,
+  otherPicturesIn,
+  scanClassFolders,
+  sizeOf,
+} from './listing.js';
 import { folderSource } from './source.js';
 
-/** Seed of the order of training images: always the same, so that cached results are found again. */
-export const ORDER_SEED = 0;
-
-export interface ImageFolderOptions {
-  /** By name (`geometry.ts`) or as numbers. */
+interface ImageFolderOptions {
   readonly preprocess: PreprocessingName | Preprocessing;
-  /** Share of the images that become the test split, with every class's share; for a folder without splits. 0.2. */
+  /** Share of each class that becomes the test split, for a folder without splits. 0.2. */
   readonly testShare?: number;
   /** Seeds that division. 0. */
   readonly seed?: number;
-  /** Classes of the network, where they are known: 1000 with folders named by ImageNet's ids mean ImageNet's classes. */
+  /** Classes of the network, if known: with 1000, folders named by ImageNet's ids get ImageNet's classes. */
   readonly outputs?: number;
   /** What the command line calls it; the folder's name if absent. */
   readonly name?: string;
 }
 
 /**
- * A folder of images as a dataset: `<dir>/<class>/<image>`, divided by seed into train and test; or
- * `<dir>/train/<class>/` beside `<dir>/test/<class>/` (or `val`, or `validation`; see `layout.ts`). Classes are the folders'
- * names, sorted: as numbers where all are numbers.
+ * A folder of images as a dataset: `<dir>/<class>/<image>`, divided by seed into train and test, or `<dir>/train/<class>/` beside
+ * `test`, `val` or `validation`. Classes are the folders' names, sorted; as numbers if all are numbers.
  *
- * Training images come in a shuffled order that is always the same, so that any run of them is a sample of all classes.
+ * Training images come in a fixed shuffled order: a run of them is a sample of all classes.
  *
  * @throws InputError if there is no such folder, it has no classes, or the preprocessing is invalid
  */
@@ -49,8 +59,10 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   const layout = folderLayout(directory, options.outputs);
   const { classes, classIds, notes } = layout;
   const { testShare = 0.2, seed = 0, name = basename(directory) } = options;
-  if (!(testShare > 0 && testShare < 1))
+  if (!(testShare > 0 && testShare < 1)) {
     throw new InputError(`testShare: ${testShare}; valid: a number between 0 and 1`);
+  }
+  const held = (count: number): number => Math.min(count - 1, Math.max(1, Math.round(count * testShare)));
   // Both splits of a folder without splits are parts of one list, which is built once.
   const lists = new Map<SplitFolder, Promise<FileList>>();
   const list = (folder: SplitFolder): Promise<FileList> => {
@@ -61,15 +73,16 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
   const load = async (split: PublishedSplit, asked: Geometry): Promise<ImageSource> => {
     const source = { ...folderSource(await list(layout[split]), classes, asked), ...(classIds && { classIds }) };
     if (layout.train !== layout.test) return source;
-    const held = heldOf(source.count, testShare);
-    const parts = holdOut(source.labels, classes.length, held, seed);
+    const parts = holdOut(source.labels, classes.length, held(source.count), seed);
     return selectImages(source, split === 'train' ? parts.rest : parts.held);
   };
+  const counts = async (split: PublishedSplit) => classCounts((await load(split, geometry)).labels, classes.length);
   const report = async (): Promise<DataReport> => {
-    const counts = async (split: PublishedSplit) => classCounts((await load(split, geometry)).labels, classes.length);
     const imagesPerClass = { train: await counts('train'), test: await counts('test') };
     return { dataset: name, directory, outcome: 'present', files: [], notes, imagesPerClass };
   };
+  const all = imagesOf(layout.train).length;
+  const test = layout.train === layout.test ? held(all) : imagesOf(layout.test).length;
   return {
     name,
     description: `${classes.length} classes of images in ${directory}`,
@@ -77,15 +90,14 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
     classes,
     ...(classIds && { classIds }),
     notes,
-    splits: countsOf(layout, testShare),
+    splits: { train: layout.train === layout.test ? all - test : all, test },
     preprocessing,
     isThere: () => Promise.resolve(true), // loading reports problems of the folder
     sources: [],
-    fetch: () => report(),
+    fetch: report,
     verify: async () => {
-      const problems: string[] = [];
-      for (const split of ['train', 'test'] as const)
-        problems.push(...(await unreadableIn(await load(split, geometry))));
+      const problems = await unreadableIn(await load('train', geometry));
+      problems.push(...(await unreadableIn(await load('test', geometry))));
       if (problems.length > 0) throw new InputError(problems);
       return report();
     },
@@ -95,40 +107,21 @@ export function imageFolderDataset(dir: string, options: ImageFolderOptions): Da
 
 /** Decodes every image. @returns a line for each that cannot be decoded */
 export async function unreadableIn(source: ImageSource, onBatch: (done: number) => void = () => {}): Promise<string[]> {
-  const size = 64;
-  for (let start = 0; start < source.count; start += size) {
-    const count = Math.min(size, source.count - start);
-    await source.batch(Int32Array.from({ length: count }, (_, i) => start + i));
-    onBatch(start + count);
-  }
+  for await (const { start, count } of batchesOf(source, 64)) onBatch(start + count);
   return [...(source.unreadable?.values() ?? [])];
-}
-
-/** Images of a folder without splits that become the test split. */
-function heldOf(count: number, testShare: number): number {
-  return Math.min(count - 1, Math.max(1, Math.round(count * testShare)));
-}
-
-function countsOf({ train, test }: FolderLayout, testShare: number): Dataset['splits'] {
-  const all = imagesOf(train).length;
-  if (train !== test) return { train: all, test: imagesOf(test).length };
-  const held = heldOf(all, testShare);
-  return { train: all - held, test: held };
 }
 
 async function listFolder(split: SplitFolder): Promise<FileList> {
   const files = await folderFiles(split);
-  if (files.length < 2) {
-    throw new InputError(`${split.directory}: ${files.length} images in ${split.folders.length} class folders`);
-  }
-  return FileList.of(split.directory, files, ORDER_SEED);
+  if (files.length >= 2) return FileList.of(split.directory, files, ORDER_SEED);
+  throw new InputError(`${split.directory}: ${files.length} images in ${split.folders.length} class folders`);
 }
 
 /**
- * All images in a folder and below it, without labels (each is -1): for what only compares answers.
+ * All images in a folder and below it without labels (each is -1), to compare answers.
  *
- * @param side of the network's input in pixels, where the preprocessing has no crop
- * @param classes that the network tells apart
+ * @param side of the network's input in pixels, if the preprocessing has no crop
+ * @param classes of the network
  * @throws InputError if there are no images
  */
 export function unlabelledImages(
@@ -142,4 +135,144 @@ export function unlabelledImages(
   if (files.length === 0) throw new InputError(`${directory}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`);
   const usual = side === usualGeometry.crop ? usualGeometry : { ...usualGeometry, resize: side, crop: side };
   return folderSource(FileList.of(directory, files, ORDER_SEED), classes, geometryOf(preprocessing, usual));
+}
+
+/** The images of a split: in class folders, or with the classes in a table. */
+interface SplitFolder {
+  readonly directory: string;
+  readonly folders: readonly { readonly name: string; readonly label: number }[];
+  /** Class by path of the image. */
+  readonly table?: ReadonlyMap<string, number>;
+}
+
+/** Splits and classes of a folder of images. */
+interface FolderLayout extends Readonly<Record<PublishedSplit, SplitFolder>> {
+  readonly classes: readonly string[];
+  /** ImageNet's ids of the classes, if the folders are named by them. */
+  readonly classIds?: readonly string[];
+  /** What was decided and what is left out, in words. */
+  readonly notes: readonly string[];
+}
+
+/** Names of the folders of splits: `train`, `training_set`, `Valid`, `test-data`. */
+const splitNames = {
+  train: /^train(?:ing)?(?:[-_ ]?(?:set|data|images))?$/i,
+  test: /^test(?:ing)?(?:[-_ ]?(?:set|data|images))?$/i,
+  validation: /^val(?:id|idation)?(?:[-_ ]?(?:set|data|images))?$/i,
+} as const;
+
+/** tiny-imagenet's table: a line `val_0.JPEG<tab>n03444034<tab>...` for each image in `images/`. */
+const ANNOTATIONS = 'val_annotations.txt';
+
+/**
+ * Finds splits and classes in a folder. Enters a folder that holds only one folder (`training_set/training_set`).
+ *
+ * @param outputs of the network, if known: 1000 give folders named by ImageNet's ids (imagenette) ImageNet's classes
+ * @throws InputError if there is no such folder, there are no classes, or no labelled split beside the training images
+ */
+export function folderLayout(given: string, outputs?: number): FolderLayout {
+  if (!isFolder(given)) throw new InputError(`${given}: no such folder; valid: a folder of class folders`);
+  const root = innermost(given);
+  const named = (split: keyof typeof splitNames): string | undefined => {
+    const name = foldersIn(root).find((one) => splitNames[split].test(one));
+    return name === undefined ? undefined : innermost(join(root, name), true);
+  };
+  const train = named('train');
+  const { names, notes } = classFoldersIn(train ?? root);
+  const isImageNet = outputs === wnids.length && names.length < outputs && names.every((name) => wnids.includes(name));
+  const labels = isImageNet ? wnids : names;
+  if (isImageNet) notes.push(`${given}: ${names.length} of ImageNet's 1000 classes, by their ids`);
+  const splitOf = (directory: string): SplitFolder => {
+    const table = tableIn(directory, labels);
+    const known = foldersIn(directory).filter((name) => labels.includes(name));
+    const folders = known.map((name) => ({ name, label: labels.indexOf(name) }));
+    return { directory, folders, ...(table && { table }) };
+  };
+  const whole = { classes: isImageNet ? imagenetNames : names, ...(isImageNet && { classIds: wnids }) };
+  if (train === undefined) {
+    const all = splitOf(root);
+    return { ...whole, train: all, test: all, notes: [...notes, ...leftOut(all)] };
+  }
+  const others = [named('test'), named('validation')].filter((folder) => folder !== undefined).map(splitOf);
+  const test = others.find(({ folders, table }) => folders.length > 0 || table !== undefined);
+  if (test === undefined) throw new InputError(noOther(root, train, others));
+  for (const { directory } of others.slice(0, others.indexOf(test))) {
+    const count = imagesBelow(directory).length;
+    notes.push(`${directory}: ${count} images without labels, left out; reported on: ${test.directory}`);
+  }
+  const inside = test.table ? [] : foldersIn(test.directory);
+  const strange = inside.filter((name) => name !== MACOSX && !labels.includes(name));
+  if (strange.length > 0) throw new InputError(noSuchClass(test.directory, strange, train));
+  const trained = splitOf(train);
+  return { ...whole, train: trained, test, notes: [...notes, ...leftOut(trained), ...leftOut(test)] };
+}
+
+async function folderFiles(split: SplitFolder): Promise<ListedFile[]> {
+  const { directory, folders, table } = split;
+  if (table === undefined) return scanClassFolders(directory, folders);
+  return imagesOf(split).map((path) => ({ path, label: table.get(path)!, bytes: sizeOf(join(directory, path)) }));
+}
+
+/** Paths of the images of a split. */
+function imagesOf({ directory, folders, table }: SplitFolder): string[] {
+  if (table !== undefined) return imagesBelow(directory).filter((path) => table.has(path));
+  return folders.flatMap(({ name }) => imagesBelow(join(directory, name)).map((path) => `${name}/${path}`));
+}
+
+/** Enters a folder's only folder while that holds folders. A lone `train/` is entered only within a split. */
+function innermost(folder: string, isSplit = false): string {
+  const inside = foldersIn(folder).filter((name) => name !== MACOSX);
+  const [name = ''] = inside;
+  const only = join(folder, name);
+  const isLone = inside.length === 1 && imagesIn(folder).length === 0 && !isFile(join(folder, ANNOTATIONS));
+  if (!isLone || (!isSplit && splitNames.train.test(name))) return folder;
+  return foldersIn(only).length > 0 && imagesIn(only).length === 0 ? innermost(only, isSplit) : folder;
+}
+
+function classFoldersIn(train: string): { names: string[]; notes: string[] } {
+  const names = foldersIn(train).filter((name) => name !== MACOSX);
+  if (names.length < 2) {
+    throw new InputError(`${train}: ${names.length} folders; valid: a folder for each of at least two classes`);
+  }
+  const byText = [...names].sort(compareText);
+  if (names.every((name) => /^\d{1,9}$/.test(name))) names.sort((a, b) => Number(a) - Number(b) || compareText(a, b));
+  if (names.every((name, i) => name === byText[i])) return { names, notes: [] };
+  const shown = `${names.slice(0, 3).join(', ')} ... ${names.at(-1)}`;
+  return { names, notes: [`${train}: classes in the order of their numbers: ${shown}`] };
+}
+
+/** Labels of a table beside the images, by path below the folder. @throws InputError naming an invalid line */
+function tableIn(directory: string, labels: readonly string[]): ReadonlyMap<string, number> | undefined {
+  const path = join(directory, ANNOTATIONS);
+  if (!isFile(path)) return undefined;
+  const place = isFolder(join(directory, 'images')) ? 'images/' : '';
+  return labelsIn(path, 'an image, a tab, the name of a class folder', (line) => {
+    const [image = '', name = ''] = line.split('\t');
+    return [place + image, labels.includes(name) ? labels.indexOf(name) : undefined];
+  });
+}
+
+function noOther(root: string, train: string, others: readonly SplitFolder[]): string {
+  const [first] = others;
+  if (first === undefined) return `${root}: has train/ but no test/, val/ or validation/ beside it`;
+  const strange = foldersIn(first.directory);
+  if (strange.length > 0) return noSuchClass(first.directory, strange, train);
+  return `${first.directory}: images without labels; valid: a folder for each class, or val/ with labels beside it`;
+}
+
+const noSuchClass = (directory: string, folders: readonly string[], train: string): string =>
+  `${directory}: ${folders.slice(0, 10).join(', ')}: no such class in ${train}`;
+
+/** What is left out of a split, a line for each kind. */
+function leftOut({ directory, folders, table }: SplitFolder): string[] {
+  const classFolders = folders.map(({ name }) => join(directory, name));
+  const empty = folders.filter((_, i) => imagesBelow(classFolders[i]!).length === 0).map(({ name }) => name);
+  const others = [directory, ...classFolders].reduce((sum, folder) => sum + otherPicturesIn(folder), 0);
+  const counts: readonly (readonly [number, string])[] = [
+    [empty.length, `class folders without images: ${empty.slice(0, 5).join(', ')}`],
+    [table === undefined ? imagesIn(directory).length : 0, 'images outside the class folders, left out'],
+    [others, 'pictures in other formats (BMP, PPM, PGM, ...), left out; valid: JPEG, PNG, WebP, TIFF, GIF'],
+  ];
+  const notes = counts.flatMap(([count, what]) => (count > 0 ? [`${directory}: ${count} ${what}`] : []));
+  return isFolder(join(directory, MACOSX)) ? [...notes, `${directory}: ${MACOSX}, left out`] : notes;
 }

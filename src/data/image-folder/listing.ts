@@ -1,36 +1,43 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, statSync } from 'node:fs';
+import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { InputError } from '../../errors.js';
 import { Random } from '../../random.js';
 import { asFileProblem } from '../../store/files.js';
+import { MOST_TEXT, readRegularSync } from '../../store/input.js';
 
 /** Extensions of torchvision's ImageFolder that are decoded here, and GIF. */
 const imageFile = /\.(jpe?g|png|tiff?|webp|gif)$/i;
 
-/** Pictures in other formats: they are counted and left out. */
+/** Pictures in other formats: counted and left out. */
 const otherPicture = /\.(ppm|bmp|pgm|pbm|avif|heic|jxl|jp2|svg)$/i;
 
-/** What macOS's archiver adds beside a folder: no pictures, with the same names. */
+/** Beside a folder that macOS archived: no pictures, but the same names. */
 export const MACOSX = '__MACOSX';
 
-/** Folders in each other that are looked into: links may lead in a circle. */
+/** Deepest level of nested folders that is read: links may form a cycle. */
 const DEEPEST = 8;
+
+/** Seed of the order of training images; fixed, because it is part of cache keys. */
+export const ORDER_SEED = 0;
 
 /** Names of the folders in a folder (links followed), sorted, without hidden ones. @throws InputError */
 export function foldersIn(directory: string): string[] {
   return entriesOf(directory, (path, entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path)));
 }
 
-/** Names of the image files in a folder, sorted, without hidden ones (macOS puts some beside images), pipes and devices. */
+/** Names of the image files in a folder, sorted; no hidden files, pipes or devices. Reading reports broken links. */
 export function imagesIn(directory: string): string[] {
+  const leadsToFile = (path: string, entry: Dirent): boolean =>
+    entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile() !== false;
   return entriesOf(
     directory,
     (path, entry) => imageFile.test(entry.name) && (entry.isFile() || leadsToFile(path, entry)),
   );
 }
 
-/** Paths of the image files in a folder and in all folders below it, as torchvision walks it. */
+/** Paths of the image files in a folder and all folders below it. */
 export function imagesBelow(directory: string, depth = 0): string[] {
   const below = depth < DEEPEST ? foldersIn(directory).filter((name) => name !== MACOSX) : [];
   return [
@@ -54,34 +61,50 @@ export function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** Whether this is a link to a file, or a broken one, which is reported when it is read. */
-function leadsToFile(path: string, entry: Entry): boolean {
-  return entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile() !== false;
-}
-
-type Entry = ReturnType<typeof readEntries>[number];
-
-function entriesOf(directory: string, wanted: (path: string, entry: Entry) => boolean): string[] {
-  const entries = readEntries(directory).filter(
-    (entry) => !entry.name.startsWith('.') && wanted(join(directory, entry.name), entry),
-  );
-  return entries.map((entry) => entry.name).sort(compareText);
-}
-
-function readEntries(directory: string) {
+function entriesOf(directory: string, wanted: (path: string, entry: Dirent) => boolean): string[] {
   try {
-    return readdirSync(directory, { withFileTypes: true });
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => !entry.name.startsWith('.') && wanted(join(directory, entry.name), entry))
+      .map((entry) => entry.name)
+      .sort(compareText);
   } catch (error) {
     throw asFileProblem(error, directory);
   }
 }
 
 /**
- * The images of class folders and of folders below them, with their sizes; a broken link has size 0, so that it is reported
- * later.
+ * Labels by image from a table, a line each.
+ *
+ * @param valid form of a line, for messages
+ * @param read image and label of a line (counted from 0, without the heading)
+ * @param heading beginning of the first line, if there is one
+ * @throws InputError naming the first line without an image or a label
+ */
+export function labelsIn(
+  path: string,
+  valid: string,
+  read: (line: string, index: number) => readonly [image: string | undefined, label: number | undefined],
+  heading?: string,
+): ReadonlyMap<string, number> {
+  const lines = readRegularSync(path, MOST_TEXT).toString('utf8').trim().split(/\r?\n/);
+  const refuse = (number: number, line: string, expected: string): never => {
+    throw new InputError(`${path}:${number}: ${line}; valid: ${expected}`);
+  };
+  if (heading !== undefined && !lines[0]!.startsWith(heading)) refuse(1, lines[0]!, heading);
+  const first = heading === undefined ? 0 : 1;
+  return new Map(
+    lines.slice(first).map((line, i) => {
+      const [image, label] = read(line, i);
+      return image === undefined || label === undefined ? refuse(i + first + 1, line, valid) : [image, label];
+    }),
+  );
+}
+
+/**
+ * The images of class folders and the folders below them, with their sizes.
  *
  * @param folders names of the class folders below `directory`, and the class of each
- * @param onFolder called after every folder with the number of files so far
+ * @param onFolder called after each folder with the number of files so far
  */
 export async function scanClassFolders(
   directory: string,
@@ -94,12 +117,12 @@ export async function scanClassFolders(
       files.push({ path: `${name}/${image}`, label, bytes: sizeOf(join(directory, name, image)) });
     }
     onFolder(files.length);
-    await setImmediate(); // one thousand folders of a thousand files: let Ctrl-C and progress through
+    await setImmediate(); // lets Ctrl-C and progress through
   }
   return files;
 }
 
-/** Size of a file in bytes, 2^32 - 1 where it is larger; 0 if it does not exist. */
+/** Size of a file in bytes, at most 2^32 - 1; 0 if it does not exist. */
 export function sizeOf(path: string): number {
   return Math.min(statSync(path, { throwIfNoEntry: false })?.size ?? 0, 2 ** 32 - 1);
 }
@@ -113,47 +136,38 @@ export interface ListedFile {
 }
 
 /**
- * Image files of one split in their order, about 35 bytes a file: ImageNet's 1.28 million training images take 60 MB.
+ * Image files of a split in order, about 35 bytes a file: ImageNet's 1.28 million training images take 60 MB.
  *
- * Content ids of such lists are hashes of paths, labels and sizes: reading 150 GB before every run would take too long. If a
- * file is replaced by another with the same size and name, `dgate data verify` notices, a run does not.
+ * The content id hashes paths, labels and sizes, because reading 150 GB before each run takes too long. Of a file replaced by
+ * one of the same size, only `dgate data verify` notices.
  */
 export class FileList {
-  readonly #names: Buffer;
-  /** (count + 1): where each name begins in `#names`. */
-  readonly #starts: Uint32Array;
-
   private constructor(
     /** Absolute path of the folder that the paths are below. */
     readonly directory: string,
-    names: Buffer,
-    starts: Uint32Array,
+    private readonly names: Buffer,
+    /** (count + 1): where each name begins in `names`. */
+    private readonly starts: Uint32Array,
     /** (count) */
     readonly labels: Int32Array,
     /** (count): size of each file in bytes. */
     readonly sizes: Uint32Array,
     /** Hash of paths, labels and sizes in order, in hex. */
     readonly sha256: string,
-  ) {
-    this.#names = names;
-    this.#starts = starts;
-  }
+  ) {}
 
   get count(): number {
     return this.labels.length;
   }
 
-  /** @param seed shuffles the files, which are otherwise sorted by path (code units); equal files, equal order */
+  /** Files sorted by path (code units), then shuffled if there is a seed. */
   static of(directory: string, files: readonly ListedFile[], seed?: number): FileList {
     const order = Int32Array.from(files.keys()).sort((a, b) => compareText(files[a]!.path, files[b]!.path));
     if (seed !== undefined) new Random(seed, 'image order').shuffle(order);
-    return FileList.inOrder(
-      directory,
-      files.length,
-      (function* () {
-        for (const index of order) yield files[index]!;
-      })(),
-    );
+    const ordered = function* () {
+      for (const index of order) yield files[index]!;
+    };
+    return FileList.inOrder(directory, files.length, ordered());
   }
 
   /** A list of `count` files in the given order. */
@@ -182,7 +196,7 @@ export class FileList {
 
   /** Path of a file below `directory`. */
   path(index: number): string {
-    return this.#names.toString('utf8', this.#starts[index]!, this.#starts[index + 1]!);
+    return this.names.toString('utf8', this.starts[index]!, this.starts[index + 1]!);
   }
 
   *files(): Generator<ListedFile> {

@@ -7,8 +7,9 @@ import { InputError, messageOf } from '../../errors.js';
 import { canonicalJson, sha256 } from '../../store/files.js';
 import { openInputSync } from '../../store/input.js';
 import type { ImageSource } from '../dataset.js';
+import { checkedIndex } from '../images.js';
+import { channelsIn, type Geometry } from '../preprocess.js';
 import { decodeImage } from './decode.js';
-import { channelsIn, type Geometry } from './geometry.js';
 import type { FileList } from './listing.js';
 
 const readAt = promisify(read);
@@ -22,10 +23,7 @@ const MOST_BYTES = 2 ** 28;
 /** A power of two of at least 128 KiB: most files of ImageNet fit the smallest. */
 const roomFor = (size: number): number => 2 ** Math.max(17, Math.ceil(Math.log2(Math.max(1, size))));
 
-/**
- * Reused buffers for files, so that memory does not depend on the garbage collector. There are at most as many as files that
- * are read at once: a larger buffer replaces a smaller one.
- */
+/** Reused buffers for files, at most as many as files read at once: memory does not depend on the garbage collector. */
 class FileBuffers {
   /** Unused buffers, the smallest first. */
   readonly #spare: Buffer[] = [];
@@ -33,7 +31,7 @@ class FileBuffers {
   take(size: number): Buffer {
     const fitting = this.#spare.findIndex((buffer) => buffer.length >= size);
     if (fitting >= 0) return this.#spare.splice(fitting, 1)[0]!;
-    this.#spare.shift();
+    this.#spare.shift(); // a larger buffer replaces the smallest
     return Buffer.allocUnsafeSlow(roomFor(size));
   }
 
@@ -44,10 +42,10 @@ class FileBuffers {
 }
 
 /**
- * Image files as a source: decoded on request, without a cache.
+ * Image files as a source, decoded on request without a cache.
  *
- * A file that cannot be decoded gives zeros and is named in `unreadable`; callers must leave it out. A file that is missing or
- * has another size than when it was listed is an error: the folder has changed.
+ * A file that cannot be decoded gives zeros and is named in `unreadable`. A file that is missing or whose size has changed
+ * since it was listed is an error.
  */
 export function folderSource(list: FileList, classes: readonly string[], geometry: Geometry): ImageSource {
   const { crop } = geometry;
@@ -56,24 +54,20 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
   const unreadable = new Map<number, string>();
   const buffers = new FileBuffers();
   const decode = async (index: number, out: Uint8Array): Promise<void> => {
-    if (!Number.isInteger(index) || index < 0 || index >= list.count) {
-      throw new RangeError(`image ${index} of ${list.count}`);
-    }
-    const path = join(list.directory, list.path(index));
+    const path = join(list.directory, list.path(checkedIndex(index, list.count)));
     const size = list.sizes[index]!;
-    if (size > MOST_BYTES || size === 0) {
-      const what = size === 0 ? 'empty, or a link to nothing' : `more than ${MOST_BYTES} bytes`;
-      unreadable.set(index, `${path}: ${what}`);
+    const refuse = (reason: string): void => {
+      unreadable.set(index, `${path}: ${reason}`);
       out.fill(0);
-      return;
-    }
+    };
+    if (size === 0) return refuse('empty, or a link to nothing');
+    if (size > MOST_BYTES) return refuse(`more than ${MOST_BYTES} bytes`);
     const buffer = buffers.take(size);
     const bytes = await readListed(path, size, buffer);
     try {
       await decodeImage(bytes, geometry, out);
     } catch (error) {
-      unreadable.set(index, `${path}: ${messageOf(error).split('\n')[0]!}`);
-      out.fill(0);
+      refuse(messageOf(error).split('\n')[0]!);
     } finally {
       buffers.giveBack(buffer);
     }
@@ -93,7 +87,6 @@ export function folderSource(list: FileList, classes: readonly string[], geometr
       await Promise.all(
         Array.from(indices, (index, i) => decode(index, images.subarray(i * imageBytes, (i + 1) * imageBytes))),
       );
-      // Free the decoders' buffers of these images.
       collectYoung();
       return images;
     },
@@ -118,10 +111,8 @@ async function readListed(path: string, size: number, into: Buffer): Promise<Uin
     const found = fstatSync(file).size;
     const bytes = into.subarray(0, size);
     const bytesRead = found === size && size > 0 ? (await readAt(file, bytes, 0, size, 0)).bytesRead : found;
-    if (bytesRead !== size) {
-      throw new InputError(`${path}: ${bytesRead} bytes, ${size} when its folder was listed; valid: unchanged files`);
-    }
-    return bytes;
+    if (bytesRead === size) return bytes;
+    throw new InputError(`${path}: ${bytesRead} bytes, ${size} when its folder was listed; valid: unchanged files`);
   } finally {
     closeSync(file);
   }
@@ -132,10 +123,8 @@ type Collect = (options?: { readonly type: 'minor' }) => void;
 let collect: Collect | undefined;
 
 /**
- * Frees what JavaScript has just stopped using: a collection of the young objects, about a millisecond.
- *
- * Buffers of native libraries lie outside of V8's heap, and V8 does not know how large they are: to it a decoded image of
- * 200 kB is a few bytes, so it collects them late, and memory grows by hundreds of them meanwhile.
+ * Collects young objects, in about a millisecond. V8 does not count native buffers: it takes a decoded image of 200 kB for a
+ * few bytes and lets hundreds of them accumulate.
  */
 function collectYoung(): void {
   collect ??= exposed();

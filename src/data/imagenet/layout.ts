@@ -1,31 +1,51 @@
-import { statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../json.js';
-import { MOST_TEXT, readRegularSync } from '../../store/input.js';
+import { projectRoot } from '../../project.js';
+import { readRegularSync } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
-import { foldersIn, imagesIn, isFolder, type ListedFile, scanClassFolders, sizeOf } from '../image-folder/listing.js';
-import { wnids } from './classes.js';
+import {
+  foldersIn,
+  imagesIn,
+  isFile,
+  isFolder,
+  type ListedFile,
+  labelsIn,
+  scanClassFolders,
+  sizeOf,
+} from '../image-folder/listing.js';
 import { readMat } from './mat.js';
 
+/**
+ * The 1000 classes of ILSVRC2012: WordNet id and a short name per line, in the order of the ids and of PyTorch's outputs.
+ *
+ * Ids: timm's imagenet_synsets.txt (Apache-2.0, Ross Wightman). Names: torchvision's _IMAGENET_CATEGORIES
+ * (BSD-3-Clause, copyright Soumith Chintala 2016).
+ */
+const table = fileURLToPath(new URL('src/data/imagenet/classes.txt', projectRoot));
+const lines = readRegularSync(table).toString('utf8').trim().split('\n');
+
+/** WordNet ids (n01440764), sorted; (1000). */
+export const wnids: readonly string[] = lines.map((line) => line.slice(0, 9));
+
+/** Short names (tench), in the order of the ids; (1000). */
+export const names: readonly string[] = lines.map((line) => line.slice(10));
+
+const labelByWnid: ReadonlyMap<string, number> = new Map(wnids.map((wnid, label) => [wnid, label]));
+
 /** Labels of validation images that lie in one folder. */
-export interface GroundTruth {
-  /** Its source file. */
+interface GroundTruth {
   readonly file: string;
-  /** Class of each image by the file's name without extension: positions in the sorted wnids. */
+  /** Class of each image, a position in `wnids`, by the file's name without extension. */
   readonly labels: ReadonlyMap<string, number>;
 }
 
-const truthName = 'ILSVRC2012_validation_ground_truth.txt';
-
-/** Valid ground truths of a flat `val/`, for messages. */
-export const groundTruthForms =
-  `the devkit (${truthName} beside meta.mat), Kaggle's LOC_val_solution.csv, or Caffe's val.txt ` +
-  '(file and class number a line)';
+const devkit = 'ILSVRC2012_validation_ground_truth.txt';
 
 /** Usual folders of ground truths, below ImageNet's. */
-const folders = [
+const truthFolders = [
   '',
   'devkit',
   'devkit/data',
@@ -37,47 +57,46 @@ const folders = [
 
 /** Every ground truth below these folders. @throws InputError if one is damaged */
 export function findGroundTruths(roots: readonly string[]): GroundTruth[] {
-  return roots
-    .flatMap((root) => folders.map((folder) => join(root, folder)))
-    .flatMap((folder) => groundTruthsIn(folder));
-}
-
-function groundTruthsIn(folder: string): GroundTruth[] {
-  const readers: readonly (readonly [string, (text: string, file: string) => ReadonlyMap<string, number>])[] = [
-    [truthName, (text, file) => fromDevkit(text, file, join(folder, 'meta.mat'))],
-    ['LOC_val_solution.csv', fromKaggle],
-    ['val.txt', fromCaffe],
-  ];
-  return readers.flatMap(([name, read]) => {
-    const file = join(folder, name);
-    if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) return [];
-    return [{ file, labels: read(readRegularSync(file, MOST_TEXT).toString('utf8'), file) }];
-  });
-}
-
-/**
- * The devkit's: line i is the ILSVRC2012_ID of validation image i. These ids are not in the order of the wnids; only
- * `meta.mat` says which is which.
- */
-function fromDevkit(text: string, file: string, meta: string): ReadonlyMap<string, number> {
-  const labelOfId = classIds(meta, file);
-  return new Map(
-    text
-      .trim()
-      .split(/\s+/)
-      .map((id, i) => {
-        const label = labelOfId.get(wholeNumber(id) ?? Number.NaN);
-        if (label === undefined) throw new InputError(`${file}:${i + 1}: ${id}; valid: ids of meta.mat, 1 to 1000`);
-        return [`ILSVRC2012_val_${String(i + 1).padStart(8, '0')}`, label];
-      }),
+  const folders = roots.flatMap((root) => truthFolders.map((folder) => join(root, folder)));
+  return folders.flatMap((folder) =>
+    Object.entries(truthReaders).flatMap(([name, read]) => {
+      const file = join(folder, name);
+      return isFile(file) ? [{ file, labels: read(file) }] : [];
+    }),
   );
 }
+
+const truthReaders: Readonly<Record<string, (file: string) => ReadonlyMap<string, number>>> = {
+  /** Line i is the ILSVRC2012_ID of validation image i. Only `meta.mat` says which class has which id. */
+  [devkit](file) {
+    const labels = labelsById(join(dirname(file), 'meta.mat'), file);
+    return labelsIn(file, 'ids of meta.mat, 1 to 1000', (id, i) => [
+      `ILSVRC2012_val_${String(i + 1).padStart(8, '0')}`,
+      labels.get(wholeNumber(id) ?? Number.NaN),
+    ]);
+  },
+  /** Kaggle's: `ILSVRC2012_val_00000001,n02437136 12 34 56 78` a line, after a heading. */
+  'LOC_val_solution.csv'(file) {
+    const read = (line: string) => {
+      const [, image, wnid = ''] = /^(\w+),(n\d{8})\b/.exec(line) ?? [];
+      return [image, labelByWnid.get(wnid)] as const;
+    };
+    return labelsIn(file, 'image,wnid ...', read, 'ImageId,PredictionString');
+  },
+  /** Caffe's: `ILSVRC2012_val_00000001.JPEG 65` a line. */
+  'val.txt'(file) {
+    return labelsIn(file, 'FILE CLASS, classes 0 to 999', (line) => {
+      const [, image, label] = /^(?:.*\/)?([^/.\s]+)\.\w+\s+(\d+)$/.exec(line) ?? [];
+      return [image, Number(label) < wnids.length ? Number(label) : undefined];
+    });
+  },
+};
 
 const META = 'meta.mat of the ILSVRC2012 devkit';
 
 /** Label of each ILSVRC2012_ID; ids over 1000 are inner nodes of WordNet. */
-function classIds(meta: string, file: string): ReadonlyMap<number, number> {
-  if (statSync(meta, { throwIfNoEntry: false })?.isFile() !== true) {
+function labelsById(meta: string, file: string): ReadonlyMap<number, number> {
+  if (!isFile(meta)) {
     throw new InputError(`${meta}: missing; ${file} cannot be read without it; valid: both files of the devkit`);
   }
   const labels = new Map<number, number>();
@@ -88,8 +107,9 @@ function classIds(meta: string, file: string): ReadonlyMap<number, number> {
     for (const synset of synsets) {
       if (typeof synset !== 'object') throw new RangeError('"synsets" is not a list of structures');
       const { ILSVRC2012_ID: id, WNID: wnid } = synset;
-      const label = typeof wnid === 'string' ? wnids.indexOf(wnid) : -1;
-      if (Array.isArray(id) && typeof id[0] === 'number' && id[0] <= 1000 && label >= 0) labels.set(id[0], label);
+      const label = typeof wnid === 'string' ? labelByWnid.get(wnid) : undefined;
+      if (Array.isArray(id) && typeof id[0] === 'number' && id[0] <= 1000 && label !== undefined)
+        labels.set(id[0], label);
     }
   } catch (error) {
     if (error instanceof InputError) throw error;
@@ -99,53 +119,22 @@ function classIds(meta: string, file: string): ReadonlyMap<number, number> {
   return labels;
 }
 
-/** `ILSVRC2012_val_00000001,n02437136 12 34 56 78` a line, after a heading. */
-function fromKaggle(text: string, file: string): ReadonlyMap<string, number> {
-  const lines = text.trim().split(/\r?\n/);
-  if (!/^ImageId,/.test(lines[0]!)) throw new InputError(`${file}:1: ${lines[0]}; valid: ImageId,PredictionString`);
-  return new Map(
-    lines.slice(1).map((line, i) => {
-      const [, image, wnid = ''] = /^(\w+),(n\d{8})\b/.exec(line) ?? [];
-      const label = wnids.indexOf(wnid);
-      if (image === undefined || label < 0) throw new InputError(`${file}:${i + 2}: ${line}; valid: image,wnid ...`);
-      return [image, label];
-    }),
-  );
-}
-
-/** `ILSVRC2012_val_00000001.JPEG 65` a line; classes counted from 0 in the order of the wnids. */
-function fromCaffe(text: string, file: string): ReadonlyMap<string, number> {
-  const lines = text.trim().split(/\r?\n/);
-  return new Map(
-    lines.map((line, i) => {
-      const [, image, label] = /^(?:.*\/)?([^/.\s]+)\.\w+\s+(\d+)$/.exec(line) ?? [];
-      if (image === undefined || Number(label) >= wnids.length) {
-        throw new InputError(`${file}:${i + 1}: ${line}; valid: FILE CLASS, classes 0 to 999`);
-      }
-      return [image, Number(label)];
-    }),
-  );
-}
-
-/** Images that ILSVRC2012 has; its validation images are what dgate reports on, hence "test". */
+/** Images of ILSVRC2012. */
 export const published: Readonly<Record<PublishedSplit, number>> = { train: 1_281_167, test: 50_000 };
 
 /** Folders of the splits in a copy of ImageNet; absent if it lacks one. */
-export interface ImageNetFolders {
+interface ImageNetFolders {
   /** The folder that the user named. */
   readonly root: string;
   readonly train?: string;
   readonly test?: string;
 }
 
-/** Below the folder: as most unpack it, and as Kaggle's archive does. */
-const places = ['', 'Data/CLS-LOC', 'ILSVRC/Data/CLS-LOC'];
-
-/** Finds `train/` and `val/`. @throws InputError if there is neither */
+/** Finds `train/` and `val/`, also below the folders of Kaggle's archive. @throws InputError if there is neither */
 export function locate(folder: string): ImageNetFolders {
   const root = resolve(folder);
   if (!isFolder(root)) throw new InputError(`${root}: no such folder; valid: the folder that holds train/ and val/`);
-  for (const place of places) {
+  for (const place of ['', 'Data/CLS-LOC', 'ILSVRC/Data/CLS-LOC']) {
     const [train, test] = [join(root, place, 'train'), join(root, place, 'val')];
     const found = { ...(isFolder(train) && { train }), ...(isFolder(test) && { test }) };
     if (Object.keys(found).length > 0) return { root, ...found };
@@ -160,12 +149,12 @@ export function locate(folder: string): ImageNetFolders {
 export interface Scan {
   readonly directory: string;
   readonly files: readonly ListedFile[];
-  /** Every folder that holds images, with its time of change, by which later runs notice added or removed files. */
+  /** Folders with images and their modification times, to notice added or removed files later. */
   readonly folders: readonly (readonly [path: string, modifiedMs: number])[];
 }
 
 /**
- * Lists the images of a split. A class folder's label is the position of its wnid among all 1000, however many are there.
+ * Lists the images of a split. The label of a class folder is the position of its wnid among all 1000.
  *
  * @throws InputError naming folders that are not classes, or a flat `val/` without ground truth
  */
@@ -176,52 +165,47 @@ export async function scanSplit(
   onFolder: (files: number) => void = () => {},
 ): Promise<Scan> {
   const directory = folders[split];
-  if (directory === undefined) {
-    throw new InputError(`${folders.root}: no ${split === 'train' ? 'train/' : 'val/'} folder here`);
-  }
-  const names = foldersIn(directory);
-  if (names.length === 0) {
+  if (directory === undefined) throw new InputError(missingSplit(folders, split));
+  const inside = foldersIn(directory);
+  if (inside.length === 0) {
     if (split === 'train') throw new InputError(`${directory}: no class folders; valid: train/<wnid>/*.JPEG`);
     return { directory, files: flatFiles(directory, folders.root), folders: [['', modified(directory)]] };
   }
-  const labels = new Map(wnids.map((wnid, label) => [wnid, label]));
-  const strange = names.filter((name) => !labels.has(name));
+  const strange = inside.filter((name) => !labelByWnid.has(name));
   if (strange.length > 0) {
     throw new InputError(
       `${directory}: ${strange.slice(0, 10).join(', ')}: none of the 1000 classes; valid: folders named by wnid ` +
         '(n01440764); for other classes see imageFolder in docs/own-network.md',
     );
   }
-  const classes = names.map((name) => ({ name, label: labels.get(name)! }));
+  const classes = inside.map((name) => ({ name, label: labelByWnid.get(name)! }));
   const files = await scanClassFolders(directory, classes, onFolder);
-  return {
-    directory,
-    files,
-    folders: ['', ...names].map((name) => [name, modified(join(directory, name))]),
-  };
+  return { directory, files, folders: ['', ...inside].map((name) => [name, modified(join(directory, name))]) };
 }
 
-/** Images of a flat `val/` with the labels of the first ground truth there is. */
+export const missingSplit = ({ root }: ImageNetFolders, split: PublishedSplit): string =>
+  `${root}: no ${split === 'train' ? 'train/' : 'val/'} folder here`;
+
+/** Images of a flat `val/` with the labels of the first ground truth. */
 function flatFiles(directory: string, root: string): ListedFile[] {
   const truth = groundTruthsOf(directory, root)[0];
   if (truth === undefined) {
     throw new InputError(
-      `${directory}: images without labels; valid: val/<wnid>/*.JPEG, or beside it ${groundTruthForms}`,
+      `${directory}: images without labels; valid: val/<wnid>/*.JPEG, or beside it the devkit (${devkit} beside ` +
+        "meta.mat), Kaggle's LOC_val_solution.csv, or Caffe's val.txt (file and class number a line)",
     );
   }
-  return imagesIn(directory).map((name) => {
-    const label = truth.labels.get(stem(name));
-    if (label === undefined) throw new InputError(`${directory}/${name}: not in ${truth.file}`);
-    return { path: name, label, bytes: sizeOf(join(directory, name)) };
+  return imagesIn(directory).map((path) => {
+    const label = truth.labels.get(stem(path));
+    if (label === undefined) throw new InputError(`${directory}/${path}: not in ${truth.file}`);
+    return { path, label, bytes: sizeOf(join(directory, path)) };
   });
 }
 
 /** Every ground truth of a copy of ImageNet. */
-export function groundTruthsOf(directory: string, root: string) {
+export function groundTruthsOf(directory: string, root: string): GroundTruth[] {
   return findGroundTruths([...new Set([root, dirname(directory)])]);
 }
 
 /** A file's name without folders and extension. */
-export function stem(path: string): string {
-  return path.replace(/^.*\//, '').replace(/\.\w+$/, '');
-}
+export const stem = (path: string): string => path.replace(/^.*\//, '').replace(/\.\w+$/, '');

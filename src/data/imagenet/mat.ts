@@ -2,40 +2,41 @@ import { inflateSync } from 'node:zlib';
 import type { Budget } from '../../budget.js';
 import { messageOf } from '../../errors.js';
 
-/** A value in a MATLAB file, as far as the devkit's `meta.mat` needs them. */
-export type MatValue = number[] | string | Readonly<Record<string, MatValue>>[] | undefined;
+/** A value in a MATLAB file, as far as `meta.mat` needs them. */
+type MatValue = number[] | string | Readonly<Record<string, MatValue>>[] | undefined;
 
-/** Element types (MAT-File Format, level 5, table 1-1) with the size of one number in bytes. */
-const numbers: Readonly<Record<number, { readonly bytes: number; readonly read: (b: Buffer, at: number) => number }>> =
-  {
-    1: { bytes: 1, read: (b, at) => b.readInt8(at) },
-    2: { bytes: 1, read: (b, at) => b.readUInt8(at) },
-    3: { bytes: 2, read: (b, at) => b.readInt16LE(at) },
-    4: { bytes: 2, read: (b, at) => b.readUInt16LE(at) },
-    5: { bytes: 4, read: (b, at) => b.readInt32LE(at) },
-    6: { bytes: 4, read: (b, at) => b.readUInt32LE(at) },
-    7: { bytes: 4, read: (b, at) => b.readFloatLE(at) },
-    9: { bytes: 8, read: (b, at) => b.readDoubleLE(at) },
-    12: { bytes: 8, read: (b, at) => Number(b.readBigInt64LE(at)) },
-    13: { bytes: 8, read: (b, at) => Number(b.readBigUInt64LE(at)) },
-    16: { bytes: 1, read: (b, at) => b.readUInt8(at) },
-  };
-/** The real file's only variable has less than one of these megabytes; its structures nest twice, its texts are sentences. */
+interface NumberType {
+  readonly BYTES_PER_ELEMENT: number;
+  new (buffer: ArrayBuffer): ArrayLike<number | bigint>;
+}
+
+/** Element types of numbers (MAT-File Format, level 5, table 1-1). */
+const numberTypes: Readonly<Record<number, NumberType>> = {
+  1: Int8Array,
+  2: Uint8Array,
+  3: Int16Array,
+  4: Uint16Array,
+  5: Int32Array,
+  6: Uint32Array,
+  7: Float32Array,
+  9: Float64Array,
+  12: BigInt64Array,
+  13: BigUint64Array,
+  16: Uint8Array,
+};
+
+/** `meta.mat` inflates to less than a MB; its structures nest twice, its texts are sentences. */
 const limits = { inflatedBytes: 2 ** 24, depth: 10, letters: 65_536 };
-/** What V8 takes for an element, which has 8 bytes or more in a file. */
+/** Memory that V8 needs for an element, which has at least 8 bytes in a file. */
 const ELEMENT_BYTES = 150;
-const MATRIX = 14;
-const COMPRESSED = 15;
+const [MATRIX, COMPRESSED] = [14, 15];
 /** Array classes (table 1-3). */
-const STRUCT = 2;
-const CHAR = 4;
+const [STRUCT, CHAR] = [2, 4];
 
 /**
- * Variables of a MATLAB level-5 file, little-endian: numbers, texts and arrays of structures of these; anything else is
- * undefined.
+ * Variables of a little-endian MATLAB level-5 file: numbers, texts and arrays of structures of these; others are undefined.
  *
- * @param budget of the file
- * @throws RangeError where it is no such file or is damaged, InputError where the budget is spent
+ * @throws RangeError if it is no such file or damaged, InputError if the budget is spent
  */
 export function readMat(file: Buffer, budget: Budget): Map<string, MatValue> {
   if (file.length < 128 || file.toString('latin1', 126, 128) !== 'IM') throw new RangeError('not a MATLAB 5 file');
@@ -65,7 +66,7 @@ interface Element {
   readonly data: Buffer;
 }
 
-/** The elements that stand one after the other; each begins at a multiple of 8, but after compressed ones. */
+/** Consecutive elements; each begins at a multiple of 8, except after compressed ones. */
 function elementsOf(bytes: Buffer, budget: Budget): Element[] {
   const elements: Element[] = [];
   for (let at = 0; at + 8 <= bytes.length; ) {
@@ -88,8 +89,7 @@ function elementsOf(bytes: Buffer, budget: Budget): Element[] {
 function readMatrix(bytes: Buffer, budget: Budget, depth: number): { readonly name: string; readonly value: MatValue } {
   const [flags, dimensions, name, ...content] = elementsOf(bytes, budget);
   if (flags === undefined || dimensions === undefined || name === undefined) return { name: '', value: undefined };
-  const kind = flags.data.readUInt8(0);
-  return { name: name.data.toString('latin1'), value: contentOf(kind, content, budget, depth) };
+  return { name: name.data.toString('latin1'), value: contentOf(flags.data.readUInt8(0), content, budget, depth) };
 }
 
 function contentOf(kind: number, content: readonly Element[], budget: Budget, depth: number): MatValue {
@@ -101,30 +101,27 @@ function contentOf(kind: number, content: readonly Element[], budget: Budget, de
   return kind >= 6 && kind <= 15 ? values : undefined;
 }
 
-/** Field names of equal length, then the fields of the first structure, of the second, and so on. */
-function structuresOf(
-  [width, names, ...values]: readonly Element[],
-  budget: Budget,
-  depth: number,
-): Readonly<Record<string, MatValue>>[] {
+/** Field names of equal length, then the fields of each structure. */
+function structuresOf([width, names, ...values]: readonly Element[], budget: Budget, depth: number) {
   if (width === undefined || names === undefined) return [];
   const length = width.data.readInt32LE(0);
   if (length < 1 || names.data.length < length) throw new RangeError(`names of fields of ${length} bytes`);
-  budget.steps(names.data.length / length);
-  const fields = Array.from({ length: Math.floor(names.data.length / length) }, (_, i) =>
+  const count = Math.floor(names.data.length / length);
+  budget.steps(count);
+  const fields = Array.from({ length: count }, (_, i) =>
     names.data.toString('latin1', i * length, (i + 1) * length).replace(/\0.*$/s, ''),
   );
-  return Array.from({ length: Math.floor(values.length / fields.length) }, (_, item) =>
-    Object.fromEntries(
-      fields.map((field, i) => [field, readMatrix(values[item * fields.length + i]!.data, budget, depth + 1).value]),
-    ),
-  );
+  return Array.from({ length: Math.floor(values.length / count) }, (_, item): Readonly<Record<string, MatValue>> => {
+    const fieldOf = (i: number) => readMatrix(values[item * count + i]!.data, budget, depth + 1).value;
+    return Object.fromEntries(fields.map((field, i) => [field, fieldOf(i)]));
+  });
 }
 
 function numbersOf({ type, data }: Element, budget: Budget): number[] {
-  const kind = numbers[type];
-  if (kind === undefined) throw new RangeError(`numbers of type ${type}`);
-  const length = Math.floor(data.length / kind.bytes);
+  const Numbers = numberTypes[type];
+  if (Numbers === undefined) throw new RangeError(`numbers of type ${type}`);
+  const length = Math.floor(data.length / Numbers.BYTES_PER_ELEMENT);
   budget.bytes(length * Float64Array.BYTES_PER_ELEMENT);
-  return Array.from({ length }, (_, i) => kind.read(data, i * kind.bytes));
+  const { buffer } = new Uint8Array(data.subarray(0, length * Numbers.BYTES_PER_ELEMENT));
+  return Array.from(new Numbers(buffer), Number);
 }

@@ -1,23 +1,24 @@
+import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { InputError } from '../../errors.js';
-import { parseJson, wholeNumber } from '../../json.js';
+import { InputError, messageOf, Problems } from '../../errors.js';
+import { counted, parseJson, wholeNumber } from '../../json.js';
 import { type Progress, silent } from '../../progress.js';
 import { readIfThere, readJson, sha256, writeFileAtomic } from '../../store/files.js';
+import { readRegular } from '../../store/input.js';
 import { ensureFolder } from '../../store/store.js';
 import type { DataReport, FetchOptions, ImageSource, PublishedSplit } from '../dataset.js';
-import { geometryOf, usualGeometry } from '../image-folder/geometry.js';
-import { ORDER_SEED } from '../image-folder/index.js';
-import { FileList, isFolder, type ListedFile } from '../image-folder/listing.js';
+import { decodeImage } from '../image-folder/decode.js';
+import { FileList, isFolder, type ListedFile, ORDER_SEED } from '../image-folder/listing.js';
 import { folderSource } from '../image-folder/source.js';
-import type { Preprocessing } from '../preprocess.js';
-import { classCounts } from '../splits.js';
-import { names, wnids } from './classes.js';
-import { locate, published, type Scan, scanSplit } from './layout.js';
+import { classCounts } from '../images.js';
+import { geometryOf, type Preprocessing, usualGeometry } from '../preprocess.js';
+import { groundTruthsOf, locate, missingSplit, names, published, type Scan, scanSplit, stem, wnids } from './layout.js';
 
 const registerCommand = 'dgate data fetch imagenet --from FOLDER';
 
+/** `<root>/imagenet/dataset.json`: only ImageNet's path is stored, nothing is copied. */
 const registrationSchema = z.object({
   dataset: z.literal('imagenet'),
   /** ImageNet's folder. */
@@ -26,25 +27,26 @@ const registrationSchema = z.object({
   verified: z.object({ date: z.string(), train: z.string().optional(), test: z.string().optional() }).optional(),
 });
 
-/** `<root>/imagenet/dataset.json`: only ImageNet's path is stored, nothing is copied. */
-export type Registration = z.infer<typeof registrationSchema>;
+type Registration = z.infer<typeof registrationSchema>;
 
 const registrationFolder = (root: string): string => join(root, 'imagenet');
+const registrationPath = (root: string): string => join(registrationFolder(root), 'dataset.json');
 
 /** @throws InputError if ImageNet is not registered, or its folder is gone */
-export async function readRegistration(root: string): Promise<Registration> {
-  const path = join(registrationFolder(root), 'dataset.json');
-  const registration = registrationSchema.safeParse(await readJson(path)).data;
+async function readRegistration(root: string): Promise<Registration> {
+  const registration = registrationSchema.safeParse(await readJson(registrationPath(root))).data;
   if (registration === undefined) throw new InputError(`${root}: no ImageNet here; run: ${registerCommand}`);
-  if (!isFolder(registration.folder)) {
-    throw new InputError(`${registration.folder}: gone, ImageNet was there; run: ${registerCommand}`);
-  }
-  return registration;
+  if (isFolder(registration.folder)) return registration;
+  throw new InputError(`${registration.folder}: gone, ImageNet was there; run: ${registerCommand}`);
 }
 
-export async function writeRegistration(root: string, registration: Registration): Promise<void> {
-  await writeFileAtomic(join(registrationFolder(root), 'dataset.json'), `${JSON.stringify(registration, null, 1)}\n`);
+async function writeRegistration(root: string, registration: Registration): Promise<void> {
+  await writeFileAtomic(registrationPath(root), `${JSON.stringify(registration, null, 1)}\n`);
 }
+
+type Lists = ReadonlyMap<PublishedSplit, FileList>;
+
+const splits = ['train', 'test'] as const;
 
 /**
  * Stores ImageNet's path and lists its files; nothing is copied.
@@ -62,32 +64,29 @@ export async function registerImageNet({ root, from, progress }: FetchOptions): 
   await ensureFolder(registrationFolder(root));
   const registration: Registration = { dataset: 'imagenet', folder: folders.root };
   const lists = new Map<PublishedSplit, FileList>();
-  for (const split of splitsOf(folders)) lists.set(split, (await makeList(root, registration, split, progress)).list);
+  for (const split of splits) {
+    if (folders[split] !== undefined) lists.set(split, await makeList(root, registration, split, progress));
+  }
   await writeRegistration(root, registration);
   const notes = [...lists].flatMap(([split, list]) => incompleteness(split, list));
   for (const note of notes) progress.warn(note);
-  return imageNetReport(root, 'registered', lists, notes);
-}
-
-/** The splits that a copy has. */
-export function splitsOf(folders: { readonly train?: string; readonly test?: string }): PublishedSplit[] {
-  return (['train', 'test'] as const).filter((split) => folders[split] !== undefined);
+  return reportOf(root, 'registered', lists, notes);
 }
 
 /** The stored list of a split, rebuilt if files were added or removed. @throws InputError */
-export async function listOf(
+async function listOf(
   root: string,
   registration: Registration,
   split: PublishedSplit,
   progress: Progress = silent,
-): Promise<StoredList> {
+): Promise<FileList> {
   const stored = await readList(listPath(root, split));
   const current = locate(registration.folder)[split];
   const unchanged =
     stored !== undefined &&
     stored.list.directory === current &&
     stored.folders.every(([name, modifiedMs]) => modified(join(stored.list.directory, name)) === modifiedMs);
-  return unchanged ? stored : makeList(root, registration, split, progress);
+  return unchanged ? stored.list : makeList(root, registration, split, progress);
 }
 
 async function makeList(
@@ -95,61 +94,53 @@ async function makeList(
   registration: Registration,
   split: PublishedSplit,
   progress: Progress,
-): Promise<StoredList> {
-  const folders = locate(registration.folder);
-  const task = progress.begin(`listing ${folders[split] ?? split}`, 0, 'files');
-  const { directory, files, folders: seen } = await scanSplit(folders, split, modified, (done) => task.update(done));
-  task.end(`${directory}: ${files.length.toLocaleString('en')} image files listed`);
+): Promise<FileList> {
+  const located = locate(registration.folder);
+  const task = progress.begin(`listing ${located[split] ?? split}`, 0, 'files');
+  const { directory, files, folders } = await scanSplit(located, split, modified, (done) => task.update(done));
+  task.end(`${directory}: ${counted(files.length)} image files listed`);
   if (files.length === 0) throw new InputError(`${directory}: no image file; valid: *.JPEG`);
   const list = FileList.of(directory, files, split === 'train' ? ORDER_SEED : undefined);
-  await writeList(listPath(root, split), list, seen);
-  return { list, folders: seen };
+  await writeList(listPath(root, split), list, folders);
+  return list;
 }
 
-function listPath(root: string, split: PublishedSplit): string {
-  return join(registrationFolder(root), `${split}.list`);
-}
+const listPath = (root: string, split: PublishedSplit): string => join(registrationFolder(root), `${split}.list`);
 
 /** Modification time in ms; NaN, which equals nothing, if the path does not exist. */
-function modified(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NaN;
-}
+const modified = (path: string): number => statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NaN;
 
 /** Missing parts of ILSVRC2012 in a split: a line for classes, a line for images. */
-export function incompleteness(split: PublishedSplit, list: FileList): string[] {
-  const counts = classCounts(list.labels, wnids.length);
+function incompleteness(split: PublishedSplit, { labels, directory, count }: FileList): string[] {
+  const counts = classCounts(labels, wnids.length);
   const missing = wnids.filter((_, label) => counts[label] === 0);
+  const shown = missing.slice(0, 10).join(', ') + (missing.length > 10 ? ', ...' : '');
   const lines: string[] = [];
-  if (missing.length > 0) {
-    const more = missing.length > 10 ? ', ...' : '';
-    lines.push(`${list.directory}: no image of ${missing.length} classes: ${missing.slice(0, 10).join(', ')}${more}`);
-  }
-  if (list.count !== published[split]) {
-    const number = (count: number): string => count.toLocaleString('en');
-    lines.push(`${list.directory}: ${number(list.count)} images; ILSVRC2012 has ${number(published[split])}`);
+  if (missing.length > 0) lines.push(`${directory}: no image of ${missing.length} classes: ${shown}`);
+  if (count !== published[split]) {
+    lines.push(`${directory}: ${counted(count)} images; ILSVRC2012 has ${counted(published[split])}`);
   }
   return lines;
 }
 
-export function imageNetReport(
+function reportOf(
   root: string,
   outcome: DataReport['outcome'],
-  lists: ReadonlyMap<PublishedSplit, FileList>,
+  lists: Lists,
   notes: readonly string[],
   hashes: ReadonlyMap<PublishedSplit, string> = new Map(),
 ): DataReport {
   const counts = (split: PublishedSplit) => classCounts(lists.get(split)?.labels ?? [], wnids.length);
-  const files = [...lists].flatMap(([split, { directory, sizes }]) => {
-    const sha256 = hashes.get(split);
-    return sha256 === undefined ? [] : [{ name: directory, bytes: sizes.reduce((a, b) => a + b, 0), sha256 }];
+  const files = [...hashes].map(([split, sha256]) => {
+    const { directory, sizes } = lists.get(split)!;
+    return { name: directory, bytes: sizes.reduce((a, b) => a + b, 0), sha256 };
   });
   const imagesPerClass = { train: counts('train'), test: counts('test') };
   return { dataset: 'imagenet', directory: registrationFolder(root), outcome, files, notes, imagesPerClass };
 }
 
 /**
- * Opens a split; no image is read. Training images come in a shuffled order that is always the same, validation images
- * by name.
+ * Opens a split; no image is read. Training images come in a fixed shuffled order, validation images by name.
  *
  * @throws InputError if ImageNet is not registered or lacks the split
  */
@@ -158,7 +149,7 @@ export async function loadImageNet(
   split: PublishedSplit,
   preprocessing: Preprocessing,
 ): Promise<ImageSource> {
-  const { list } = await listOf(root, await readRegistration(root), split);
+  const list = await listOf(root, await readRegistration(root), split);
   return { ...folderSource(list, names, geometryOf(preprocessing, usualGeometry)), classIds: wnids };
 }
 
@@ -169,39 +160,32 @@ interface Header {
   readonly folders: Scan['folders'];
 }
 
-/** A stored list of files, and the folders that it was made from. */
-export interface StoredList {
-  readonly list: FileList;
-  readonly folders: Scan['folders'];
-}
+/** Hash of the header; the lines have their own. */
+const sealOf = ({ directory, count, sha256: hash, folders }: Header): string =>
+  sha256(JSON.stringify([directory, count, hash, folders]));
 
-/** Stores a list: a header as JSON, then `label bytes path` a line, in order. */
+/** Stores a list: a header as JSON, then `label bytes path` a line, in order. @param folders that it was made from */
 export async function writeList(path: string, list: FileList, folders: Scan['folders']): Promise<void> {
   const { directory, count, sha256 } = list;
   const header: Header = { directory, count, sha256, folders };
   await writeFileAtomic(path, textOf(header, list));
 }
 
-/** Hash of the header; the lines have their own. */
-function sealOf({ directory, count, sha256: hash, folders }: Header): string {
-  return sha256(JSON.stringify([directory, count, hash, folders]));
-}
-
 function* textOf(header: Header, list: FileList): Generator<string> {
-  yield `${JSON.stringify({ ...header, seal: sealOf(header) })}\n`;
-  let lines: string[] = [];
+  let text = `${JSON.stringify({ ...header, seal: sealOf(header) })}\n`;
   for (const { label, bytes, path } of list.files()) {
-    lines.push(`${label} ${bytes} ${path}\n`);
-    if (lines.length === 10_000) {
-      yield lines.join('');
-      lines = [];
-    }
+    text += `${label} ${bytes} ${path}\n`;
+    if (text.length < 1_000_000) continue;
+    yield text;
+    text = '';
   }
-  yield lines.join('');
+  yield text;
 }
 
 /** Reads a stored list; undefined if it is missing or damaged. */
-export async function readList(path: string): Promise<StoredList | undefined> {
+export async function readList(
+  path: string,
+): Promise<{ readonly list: FileList; readonly folders: Scan['folders'] } | undefined> {
   const bytes = await readIfThere(path);
   const end = bytes?.indexOf(10) ?? -1;
   if (bytes === undefined || end < 0) return undefined;
@@ -219,13 +203,88 @@ function* filesIn(bytes: Buffer, start: number): Generator<ListedFile> {
   for (let at = start; at < bytes.length; ) {
     const end = bytes.indexOf(10, at);
     const line = bytes.toString('utf8', at, end < 0 ? bytes.length : end);
-    const first = line.indexOf(' ');
-    const second = line.indexOf(' ', first + 1);
-    yield {
-      label: wholeNumber(line.slice(0, first)) ?? Number.NaN,
-      bytes: wholeNumber(line.slice(first + 1, second)) ?? Number.NaN,
-      path: line.slice(second + 1),
-    };
+    const [, label = '', size = '', path = ''] = /^(\S*) (\S*) (.*)$/s.exec(line) ?? [];
+    yield { label: wholeNumber(label) ?? Number.NaN, bytes: wholeNumber(size) ?? Number.NaN, path };
     at = end < 0 ? bytes.length : end + 1;
   }
+}
+
+/** Problems of one kind that are listed one by one; the rest is counted. */
+const MOST_LISTED = 20;
+const BATCH_FILES = 64;
+
+/**
+ * Reads and decodes every image, counts them, and compares their labels with file names and all ground truths.
+ *
+ * @throws InputError with all that is missing or wrong
+ */
+export async function verifyImageNet(root: string, progress: Progress = silent): Promise<DataReport> {
+  const registration = await readRegistration(root);
+  const folders = locate(registration.folder);
+  const lists = new Map<PublishedSplit, FileList>();
+  const hashes = new Map<PublishedSplit, string>();
+  const problems = new Problems();
+  for (const split of splits) if (folders[split] === undefined) problems.add(missingSplit(folders, split));
+  for (const split of splits) {
+    if (folders[split] === undefined) continue;
+    const list = await listOf(root, registration, split, progress);
+    lists.set(split, list);
+    const { broken, hash } = await readAll(list, progress);
+    const found = [...incompleteness(split, list), ...mislabelled(list, folders.root), ...broken];
+    for (const problem of found) problems.add(problem);
+    hashes.set(split, hash);
+    const before = registration.verified?.[split];
+    if (before !== undefined && before !== hash) {
+      problems.add(`${list.directory}: not the bytes that were verified on ${registration.verified?.date}`);
+    }
+  }
+  problems.throwIfAny();
+  const verified = { date: new Date().toISOString(), ...Object.fromEntries(hashes) };
+  await writeRegistration(root, { ...registration, verified });
+  return reportOf(root, 'present', lists, [], hashes);
+}
+
+/** Decodes every file. @returns a line for each that cannot be, and one hash of all bytes in the list's order */
+async function readAll(list: FileList, progress: Progress): Promise<{ broken: string[]; hash: string }> {
+  const task = progress.begin(`reading ${list.directory}`, list.count, 'images');
+  const broken = new Problems([], MOST_LISTED, 'more files that cannot be decoded');
+  const whole = createHash('sha256');
+  const check = async (index: number): Promise<string> => {
+    const path = join(list.directory, list.path(index));
+    let hash = '';
+    try {
+      const bytes = await readRegular(path);
+      hash = sha256(bytes);
+      await decodeImage(bytes, usualGeometry);
+    } catch (error) {
+      broken.add(`${path}: ${messageOf(error).split('\n')[0]}`);
+    }
+    return hash;
+  };
+  for (let start = 0; start < list.count; start += BATCH_FILES) {
+    const count = Math.min(BATCH_FILES, list.count - start);
+    for (const hash of await Promise.all(Array.from({ length: count }, (_, i) => check(start + i)))) whole.update(hash);
+    task.update(start + count, broken.count > 0 ? `${broken.count} broken` : undefined);
+  }
+  task.end(`${list.directory}: ${counted(list.count)} files read, ${broken.count} cannot be decoded`);
+  return { broken: broken.lines().sort(), hash: whole.digest('hex') };
+}
+
+/** Images whose name (n01440764_10026.JPEG) or ground truth contradicts the list. */
+function mislabelled(list: FileList, root: string): string[] {
+  const truths = groundTruthsOf(list.directory, root);
+  const problems = new Problems([], MOST_LISTED, 'more labels');
+  for (const { path, label } of list.files()) {
+    const name = stem(path);
+    const named = /^(n\d{8})_/.exec(name)?.[1];
+    if (named !== undefined && named !== wnids[label]) {
+      problems.add(`${list.directory}/${path}: of class ${named} by its name, of ${wnids[label]} by its folder`);
+    }
+    for (const { file, labels } of truths) {
+      const other = labels.get(name);
+      if (other === undefined || other === label) continue;
+      problems.add(`${list.directory}/${path}: of class ${wnids[label]}, but of ${wnids[other]} by ${file}`);
+    }
+  }
+  return problems.lines();
 }

@@ -1,41 +1,47 @@
-import { mkdir, open, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { InputError, ifThere } from '../../errors.js';
-import { asFileProblem, exists, removeOnExit } from '../../store/files.js';
-import { locked, sweep } from '../../store/lock.js';
-import { isRunning } from '../../store/processes.js';
+import { mkdir, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { InputError } from '../../errors.js';
+import {
+  asFileProblem,
+  exists,
+  readIfThere,
+  readSealed,
+  removeOnExit,
+  temporaryName,
+  writeSealed,
+} from '../../store/files.js';
+import { lockedUnlessDone, sweep } from '../../store/lock.js';
 import { ensureFolder } from '../../store/store.js';
 import type { DataReport, FetchOptions } from '../dataset.js';
-import { classesText, directoryOf, type RecordLayout } from './layout.js';
+import {
+  absentMessage,
+  countOf,
+  fetchCommand,
+  folderOf,
+  type RecordLayout,
+  readRecords,
+  recordBytes,
+} from './layout.js';
 import { makeFrom } from './sources.js';
-import { type Inspection, inspectFolder, isDescribed, reportOf, writeDescription } from './verify.js';
-
-const dayMs = 24 * 60 * 60 * 1000;
 
 /**
- * Installs a dataset in its folder (`<root>/cifar10/cifar-10-batches-bin`), in the official binary layout, from any source.
+ * Installs a dataset in its folder (`<root>/cifar10/cifar-10-batches-bin`) in the official binary layout, from any source.
+ * Keeps a valid one.
  *
- * Everything is made in a temporary folder beside it, verified there and renamed at the end, so that the folder is complete
- * or does not exist. If it already exists and is valid, it is kept. About 0.5 GB of disk is needed temporarily.
+ * Makes and verifies all files in a temporary folder, then renames it: the dataset is complete or absent. Needs about 0.5 GB
+ * of temporary disk space.
  *
  * @throws InputError if the source cannot be reached, lacks files or has other data, or the disk fails
  */
 export async function fetchRecords(options: FetchOptions, layout: RecordLayout): Promise<DataReport> {
-  const { root, progress } = options;
-  const directory = directoryOf(root, layout);
-  const present = await keepPresent(options, layout);
-  if (present !== undefined) return present;
+  const directory = dirname(folderOf(options.root, layout));
   try {
-    let waited = false;
-    const onWait = (holder: string): void => {
-      waited = true;
-      progress.note(`${directory}: waiting for ${holder}, which fetches it`);
-    };
-    return await locked(`${directory}.lock`, onWait, async () => {
-      const meanwhile = waited ? await keepPresent(options, layout) : undefined;
-      return meanwhile ?? (await fetchToFolder(options, directory, layout));
-    });
+    return await lockedUnlessDone(
+      `${directory}.lock`,
+      () => keepPresent(options, layout),
+      (holder) => options.progress.note(`${directory}: waiting for ${holder}, which fetches it`),
+      () => fetchToFolder(options, layout),
+    );
   } catch (error) {
     throw asFileProblem(error, directory);
   }
@@ -43,25 +49,25 @@ export async function fetchRecords(options: FetchOptions, layout: RecordLayout):
 
 /** The existing dataset, if it is valid. */
 async function keepPresent({ root, progress }: FetchOptions, layout: RecordLayout): Promise<DataReport | undefined> {
-  const directory = directoryOf(root, layout);
-  const target = join(directory, layout.folder);
+  const target = folderOf(root, layout);
   const present = await inspectFolder(target, layout);
   if (present.problems.length > 0) {
     if (!present.absent) progress.warn(`not ${layout.title}, to be replaced: ${present.problems.join('; ')}`);
     return undefined;
   }
   progress.note(`${target}: ${layout.title} is already there and verified`);
-  // Informative only: an unwritable folder is not a reason to stop.
-  if (!(await isDescribed(directory))) await writeDescription(directory, layout.name, 'unknown').catch(() => {});
-  return reportOf(layout, directory, 'present', present);
+  // Only informative: the folder may be read-only.
+  if (!(await exists(descriptionPath(target)))) await writeDescription(target, layout.name, 'unknown').catch(() => {});
+  return reportOf(layout, target, 'present', present);
 }
 
-async function fetchToFolder(options: FetchOptions, directory: string, layout: RecordLayout): Promise<DataReport> {
-  const { from, progress, download } = options;
+async function fetchToFolder(options: FetchOptions, layout: RecordLayout): Promise<DataReport> {
+  const { root, from, progress, download } = options;
+  const target = folderOf(root, layout);
+  const directory = dirname(target);
   await ensureFolder(directory);
-  await removeAbandoned(directory, layout.folder);
   await sweep(directory);
-  const temporary = join(directory, temporaryName(layout.folder, hostname(), process.pid));
+  const temporary = temporaryName(target);
   const keep = removeOnExit(temporary);
   const made = join(temporary, layout.folder);
   try {
@@ -70,32 +76,26 @@ async function fetchToFolder(options: FetchOptions, directory: string, layout: R
     const source = await makeFrom(from, { layout, progress, download, temporary, archive, made });
     await writeFile(join(made, layout.classesFile), classesText(layout));
     const found = await inspectFolder(made, layout);
-    if (found.problems.length > 0) throw new InputError(refusal(layout, source, found, made));
-    await moveInto(join(directory, layout.folder), made, join(temporary, 'replaced'), layout);
-    await writeDescription(directory, layout.name, source);
+    if (found.problems.length > 0) {
+      // File names only: the temporary folder is removed.
+      const problems = found.problems.map((problem) => problem.replace(`${made}/`, ''));
+      throw new InputError(problems.map((problem) => `${source}: not ${layout.title}: ${problem}`));
+    }
+    for (const { name } of layout.files) await flush(join(made, name));
+    // A process that lost its lock may have finished first: its valid folder stays.
+    if ((await inspectFolder(target, layout)).problems.length > 0) {
+      if (await exists(target)) await rename(target, join(temporary, 'replaced'));
+      await rename(made, target);
+    }
+    await writeDescription(target, layout.name, source);
     progress.note(`${directory}: ${layout.title} from ${source}, every file verified`);
-    return reportOf(layout, directory, 'fetched', found);
+    return reportOf(layout, target, 'fetched', found);
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    // tar may still be writing after it found an archive damaged.
+    await rm(temporary, { recursive: true, force: true, maxRetries: 5 });
     keep();
-    // After a failure, remove the folder if it is empty; otherwise rmdir fails.
-    await rmdir(directory).catch(() => {});
+    await rmdir(directory).catch(() => {}); // removes it only if it is empty, after a failure
   }
-}
-
-/** Problems of the source's data, with file names only: the temporary folder is removed. */
-function refusal({ title }: RecordLayout, source: string, found: Inspection, made: string): string[] {
-  return found.problems.map((problem) => `${source}: not ${title}: ${problem.replace(`${made}/`, '')}`);
-}
-
-/** Renames the finished folder into place. If another process was faster, its folder stays. */
-async function moveInto(target: string, made: string, replaced: string, layout: RecordLayout): Promise<void> {
-  for (const { name } of layout.files) await flush(join(made, name));
-  if (await exists(target)) {
-    if ((await inspectFolder(target, layout)).problems.length === 0) return;
-    await rename(target, replaced);
-  }
-  await rename(made, target);
 }
 
 async function flush(path: string): Promise<void> {
@@ -103,19 +103,78 @@ async function flush(path: string): Promise<void> {
   await file.sync().finally(() => file.close());
 }
 
-function temporaryName(folder: string, host: string, pid: number): string {
-  return `${folder}.${host}.${pid}.tmp`;
+interface Inspection {
+  /** One line each; empty if the folder holds the dataset. */
+  readonly problems: readonly string[];
+  /** Whether all record files are missing. */
+  readonly absent: boolean;
+  readonly imagesPerClass: DataReport['imagesPerClass'];
 }
 
-/** Removes leftovers of interrupted fetches: of ended processes of this machine, and all older than a day. */
-async function removeAbandoned(directory: string, folder: string): Promise<void> {
-  for (const name of await readdir(directory)) {
-    if (!name.startsWith(`${folder}.`) || !name.endsWith('.tmp')) continue;
-    const path = join(directory, name);
-    const pid = Number(name.split('.').at(-2));
-    const ours = name === temporaryName(folder, hostname(), pid);
-    const ageMs = Date.now() - ((await ifThere(path, stat(path)))?.mtimeMs ?? 0);
-    if (ageMs > dayMs || (ours && (pid === process.pid || !isRunning(pid))))
-      await rm(path, { recursive: true, force: true });
+/**
+ * Checks size and sha256 of every file and the number of images of each class.
+ *
+ * @throws InputError with one line per problem
+ */
+export async function verifyRecords(root: string, layout: RecordLayout): Promise<DataReport> {
+  const folder = folderOf(root, layout);
+  const found = await inspectFolder(folder, layout);
+  if (found.absent) throw new InputError(absentMessage(root, layout));
+  const problems = [...found.problems];
+  const description = await readSealed(descriptionPath(folder));
+  if (description !== undefined && 'why' in description) {
+    problems.push(`${description.why}; it only records where the data came from: delete it`);
   }
+  if (problems.length > 0) throw new InputError([...problems, `to fetch it again: ${fetchCommand(layout)}`]);
+  return reportOf(layout, folder, 'present', found);
+}
+
+async function inspectFolder(folder: string, layout: RecordLayout): Promise<Inspection> {
+  const problems: string[] = [];
+  const imagesPerClass = { train: layout.classes.map(() => 0), test: layout.classes.map(() => 0) };
+  for (const file of layout.files) {
+    const counts = imagesPerClass[file.split];
+    const problem = await readRecords(folder, file, layout, (record) => {
+      const label = record[layout.labelBytes - 1]!;
+      if (label < counts.length) counts[label]!++; // others change the hash
+    });
+    if (problem !== undefined) problems.push(problem);
+  }
+  const absent = problems.filter((problem) => problem.endsWith(': missing')).length === layout.files.length;
+  if (problems.length === 0) problems.push(...problemsOfCounts(folder, imagesPerClass, layout));
+  const path = join(folder, layout.classesFile);
+  const names = (await readIfThere(path))?.toString('latin1');
+  if (names === undefined) problems.push(`${path}: missing`);
+  else if (names !== classesText(layout)) problems.push(`${path}: not the classes of ${layout.title}`);
+  return { problems, absent, imagesPerClass };
+}
+
+function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], layout: RecordLayout): string[] {
+  return (['train', 'test'] as const).flatMap((split) => {
+    const expected = countOf(layout, split) / layout.classes.length;
+    return layout.classes.flatMap((name, label) => {
+      const count = found[split][label];
+      return count === expected ? [] : [`${folder}: ${split}: ${count} images of ${name}; valid: ${expected}`];
+    });
+  });
+}
+
+/** The report of an intact dataset. */
+function reportOf(
+  layout: RecordLayout,
+  folder: string,
+  outcome: DataReport['outcome'],
+  { imagesPerClass }: Inspection,
+): DataReport {
+  const files = layout.files.map(({ name, images, sha256 }) => ({ name, bytes: images * recordBytes(layout), sha256 }));
+  return { dataset: layout.name, directory: dirname(folder), outcome, files, imagesPerClass };
+}
+
+const classesText = ({ classes }: RecordLayout): string => `${classes.join('\n')}\n\n`;
+
+/** `<root>/<name>/dataset.json`: where the data came from, for readers only. */
+const descriptionPath = (folder: string): string => join(dirname(folder), 'dataset.json');
+
+async function writeDescription(folder: string, dataset: string, source: string): Promise<void> {
+  await writeSealed(descriptionPath(folder), { dataset, source, verified: new Date().toISOString() });
 }

@@ -3,129 +3,250 @@ import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
+import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../json.js';
-import { exists, readTextIfThere, sha256, writeFileAtomic } from '../../store/files.js';
+import { PickleGlobal, type PickleValue, Rebuilt, readPickle } from '../../pickle/reader.js';
+import { exists, readJson, readTextIfThere } from '../../store/files.js';
 import { readInput } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';
+import { withoutExtras } from '../image-folder/decode.js';
 import { foldersIn, imagesIn, isFolder } from '../image-folder/listing.js';
-import { withoutExtras } from '../png.js';
-import { filesOf, type RecordFile, type RecordLayout, recordBytes, shapeOf } from './layout.js';
-import { sheets } from './npm.js';
-import { BlockOfRecords, type Form, planesOf, recordsOfPickle } from './python-batch.js';
+import { cifarShape, countOf, filesOf, imageBytes, type RecordFile, type RecordLayout, shapeOf } from './layout.js';
 
-/** Name of the pickle that holds the images of a record file, in the archives for Python. */
+/** An image's labels as they lie in its record, and its pixels (channels, height, width). */
+export type Labelled = readonly [labels: readonly number[], pixels: Uint8Array];
+
+/** A form in which a split may be published, other than records. */
+export interface Form {
+  readonly name: string;
+  isFor(layout: RecordLayout): boolean;
+  /** The split's files in a folder; undefined if it is not there in this form. */
+  find(folder: string, split: PublishedSplit, layout: RecordLayout): Promise<readonly string[] | undefined>;
+  images(paths: readonly string[], split: PublishedSplit, layout: RecordLayout): AsyncIterable<Labelled>;
+}
+
+/** Whether the images have CIFAR's shape. */
+const isColour = ({ shape = cifarShape }: RecordLayout): boolean => shape === cifarShape;
+
+/** Paths of these files in a folder; undefined if one is missing. */
+export async function allIn(folder: string, names: readonly string[]): Promise<string[] | undefined> {
+  const paths = names.map((name) => join(folder, name));
+  const there = await Promise.all(paths.map(async (path) => (await exists(path)) && !isFolder(path)));
+  return there.every(Boolean) ? paths : undefined;
+}
+
+/** Label files of the npm package (its own spelling): JSON lists of a split's labels. */
+export const labelFiles: Readonly<Record<PublishedSplit, string>> = {
+  train: 'train_lables.json',
+  test: 'test_lables.json',
+};
+
+/** The npm package's PNG sheet of a record file: an image per row, its 32 x 32 pixels in row-major order. */
+export const sheetOf = ({ name }: RecordFile): string => name.replace(/\.bin$/, '.png');
+
+const sheets: Form = {
+  name: 'PNG sheets',
+  isFor: ({ npm }) => npm !== undefined,
+  find: (folder, split, layout) => allIn(folder, [labelFiles[split], ...filesOf(layout, split).map(sheetOf)]),
+  async *images([labelFile = '', ...paths], split, layout) {
+    const labels = await readLabels(labelFile, countOf(layout, split), layout.classes.length);
+    let next = 0;
+    for (const [file, path] of paths.entries()) {
+      const { images } = filesOf(layout, split)[file]!;
+      const sheet = await decodePng(await readInput(path), path, 32 * 32, images);
+      for (let i = 0; i < images; i++) yield [[labels[next++]!], planesOf(sheet, i * imageBytes(layout))];
+    }
+  },
+};
+
+async function readLabels(path: string, count: number, classes: number): Promise<readonly number[]> {
+  const found = await readJson(path);
+  const isLabel = (label: unknown): label is number =>
+    typeof label === 'number' && Number.isInteger(label) && label >= 0 && label < classes;
+  if (Array.isArray(found) && found.length === count && found.every(isLabel)) return found;
+  throw new InputError(`${path}: not a list of ${count} labels, each 0 to ${classes - 1}`);
+}
+
+/** The pickle of a record file's images, in the archives for Python. */
 export const pickleOf = ({ name }: RecordFile): string => name.replace(/\.bin$/, '');
 
 const pickles: Form = {
   name: 'batches for Python',
-  async find(folder, split, layout) {
-    if (layout.shape !== undefined) return undefined;
-    const paths = filesOf(layout, split).map((file) => join(folder, pickleOf(file)));
-    const there = await Promise.all(paths.map(async (path) => (await exists(path)) && !isFolder(path)));
-    return there.every(Boolean) ? paths : undefined;
-  },
-  async *blocks(paths, _split, layout) {
-    for (const path of paths) yield recordsOfPickle(await readInput(path), path, layout);
+  isFor: isColour,
+  find: (folder, split, layout) => allIn(folder, filesOf(layout, split).map(pickleOf)),
+  async *images(paths, _split, layout) {
+    for (const path of paths) yield* imagesOfPickle(await readInput(path), path, layout);
   },
 };
 
-/** Pictures that are decoded at once. */
-const AT_ONCE = 100;
+/** NumPy's array of bytes, or its type, which is ignored. The state is (version, shape, type, Fortran's order, bytes). */
+class NumpyArray extends Rebuilt {
+  bytes: Uint8Array | undefined;
+  override build(state: PickleValue): void {
+    const [, , , fortran, data] = Array.isArray(state) ? state : [];
+    if (fortran !== false) return;
+    this.bytes = typeof data === 'string' ? Buffer.from(data, 'latin1') : data instanceof Uint8Array ? data : undefined;
+  }
+  override describe(): string {
+    return 'an array of NumPy';
+  }
+}
 
-/** Hugging Face's: a row for each image, PNG in `img`. */
+function findArray(name: string): PickleGlobal | undefined {
+  if (/^numpy\.(?:_?core\.multiarray\._reconstruct|ndarray|dtype)$/.test(name)) {
+    return new PickleGlobal(name, () => new NumpyArray());
+  }
+  if (name !== '_codecs.encode') return undefined;
+  return new PickleGlobal(name, ([text]) => Buffer.from(String(text), 'latin1'));
+}
+
+/** Images of a dict {data: (n, 3072) bytes, labels, or coarse_labels and fine_labels: n numbers}, as Krizhevsky pickled it. */
+function imagesOfPickle(bytes: Uint8Array, path: string, layout: RecordLayout): Labelled[] {
+  const budget = new Budget(path, bytes.length, 'a batch of the archive for Python');
+  const { value } = readPickle(bytes, 0, { budget, findGlobal: findArray });
+  const textOf = (key: PickleValue) => (key instanceof Uint8Array ? Buffer.from(key).toString('latin1') : String(key));
+  const byName = new Map(value instanceof Map ? [...value].map(([key, item]) => [textOf(key), item]) : []);
+  const array = byName.get('data');
+  const data = array instanceof NumpyArray ? array.bytes : undefined;
+  const names = layout.labelBytes === 1 ? ['labels'] : ['coarse_labels', 'fine_labels'];
+  const labels = names.map((name) => byName.get(name));
+  const size = imageBytes(layout);
+  const count = (data?.length ?? 0) / size;
+  const isWhole = labels.every((list): list is PickleValue[] => Array.isArray(list) && list.length === count);
+  if (data === undefined || count === 0 || !isWhole) {
+    throw new InputError(`${path}: no batch of images; valid: a dict of data and ${names.join(', ')}`);
+  }
+  return Array.from({ length: count }, (_, i): Labelled => {
+    return [labels.map((list) => Number(list[i])), data.subarray(i * size, (i + 1) * size)];
+  });
+}
+
+/** Hugging Face's Parquet: a row per image, a PNG in `img`. */
 const parquet: Form = {
   name: 'Parquet',
-  async find(folder, split, layout) {
-    if (layout.shape !== undefined) return undefined;
+  isFor: isColour,
+  async find(folder, split) {
     const names = (await readdir(folder)).filter((name) => new RegExp(`^${split}[-.].*\\.?parquet$`).test(name)).sort();
     return names.length > 0 ? names.map((name) => join(folder, name)) : undefined;
   },
-  async *blocks(paths, split, layout) {
-    const { parquetMetadata, parquetReadObjects } = await import('hyparquet');
-    const size = filesOf(layout, split)[0]!.images;
-    let block = new BlockOfRecords(size, layout);
+  async *images(paths, _split, layout) {
+    const { parquetReadObjects } = await import('hyparquet');
     for (const path of paths) {
       const { buffer } = new Uint8Array(await readInput(path));
-      const [rows, columns] = columnsOf(() => parquetMetadata(buffer), path, layout);
-      for (let start = 0; start < rows; start += 1000) {
-        const [rowStart, rowEnd] = [start, Math.min(rows, start + 1000)];
-        const found = await parquetReadObjects({ file: buffer, columns, rowStart, rowEnd, utf8: false });
-        const images = await Promise.all(found.map((row) => pixelsOfPng(bytesOf(row[columns[0]!]), path)));
-        for (const [i, pixels] of images.entries()) {
-          block.add(
-            columns.slice(1).map((column) => Number(found[i]![column])),
-            pixels,
-          );
-          if (!block.isFull) continue;
-          yield block.records;
-          block = new BlockOfRecords(size, layout);
-        }
+      const { rows, image, labels } = await parquetColumns(buffer, path, layout);
+      for (let rowStart = 0; rowStart < rows; rowStart += 1000) {
+        const part = { file: buffer, columns: [image, ...labels], rowStart, rowEnd: Math.min(rows, rowStart + 1000) };
+        const found = await parquetReadObjects({ ...part, utf8: false });
+        const pixels = await Promise.all(found.map((row) => decodeCifar(bytesOf(row[image]), path)));
+        yield* found.map((row, i): Labelled => [labels.map((column) => Number(row[column])), pixels[i]!]);
       }
     }
   },
 };
 
-/** PNG files that are numbered in the official order; the class is in the name (`7_horse.png`), the folder or a table. */
+/** Number of rows, name of the column of images, and of those of labels in the order of a record. */
+async function parquetColumns(file: ArrayBuffer, path: string, layout: RecordLayout) {
+  const labels = layout.labelBytes === 1 ? ['label'] : ['coarse_label', 'fine_label'];
+  try {
+    const { num_rows, schema } = (await import('hyparquet')).parquetMetadata(file);
+    const names = schema.map(({ name }) => name);
+    const image = names.find((name) => name === 'img' || name === 'image');
+    if (image !== undefined && labels.every((name) => names.includes(name))) {
+      return { rows: Number(num_rows), image, labels };
+    }
+    throw new Error(`columns ${names.join(', ')}; valid: img, ${labels.join(', ')}`);
+  } catch (error) {
+    throw new InputError(`${path}: not a Parquet file of ${layout.title}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** An image's cell: its bytes, or a struct of bytes and a path. */
+function bytesOf(cell: unknown): Uint8Array {
+  const bytes = cell instanceof Uint8Array ? cell : (cell as { bytes?: unknown } | undefined)?.bytes;
+  return bytes instanceof Uint8Array ? bytes : new Uint8Array();
+}
+
+/** PNG files decoded at once. */
+const AT_ONCE = 100;
+
+/** PNG files numbered in the official order; the class is in the name (`7_horse.png`), the folder or a table. */
 const pictures: Form = {
   name: 'PNG files',
-  async find(folder, split, layout) {
+  isFor: (layout) => isColour(layout) && layout.labelBytes === 1,
+  async find(folder, split) {
     const directory = foldersIn(folder).find((name) => name.toLowerCase() === split);
-    if (directory === undefined || layout.labelBytes !== 1 || layout.shape !== undefined) return undefined;
+    if (directory === undefined) return undefined;
     const root = join(folder, directory);
-    const paths = ['', ...foldersIn(root)].flatMap((name) =>
-      imagesIn(join(root, name)).map((image) => join(root, name, image)),
-    );
+    const folders = [root, ...foldersIn(root).map((name) => join(root, name))];
+    const paths = folders.flatMap((one) => imagesIn(one).map((image) => join(one, image)));
     return paths.length > 0 && paths.every((path) => numberOf(path) !== undefined) ? paths : undefined;
   },
-  async *blocks(paths, split, layout) {
+  async *images(paths, split, layout) {
     const table = await labelsBeside(paths[0]!, split);
     const ordered = [...paths].sort((a, b) => numberOf(a)! - numberOf(b)!);
-    const size = filesOf(layout, split)[0]!.images;
-    for (let start = 0; start < ordered.length; start += size) {
-      const block = new BlockOfRecords(size, layout);
-      for (let first = start; first < Math.min(start + size, ordered.length); first += AT_ONCE) {
-        const some = ordered.slice(first, Math.min(first + AT_ONCE, start + size));
-        const images = await Promise.all(some.map(async (path) => pixelsOfPng(await readInput(path), path)));
-        for (const [i, path] of some.entries()) block.add([labelOf(path, layout, table)], images[i]!);
-      }
-      yield block.records;
+    for (let start = 0; start < ordered.length; start += AT_ONCE) {
+      const some = ordered.slice(start, start + AT_ONCE);
+      const images = await Promise.all(some.map(async (path) => decodeCifar(await readInput(path), path)));
+      yield* some.map((path, i): Labelled => [[labelOf(path, layout, table)], images[i]!]);
     }
   },
 };
 
-/** MNIST's: a file of images and a file of labels for each split, each with a head of big-endian numbers. */
+/** The number at the beginning of a file's name. */
+const numberOf = (path: string): number | undefined => wholeNumber(/^\d+/.exec(basename(path))?.[0] ?? '');
+
+function labelOf(path: string, { classes }: RecordLayout, table: ReadonlyMap<string, string>): number {
+  const stem = basename(path).replace(/\.\w+$/, '');
+  const name = table.get(stem) ?? /^\d+_(.+)$/.exec(stem)?.[1] ?? basename(dirname(path));
+  const label = classes.indexOf(name);
+  if (label >= 0) return label;
+  throw new InputError(
+    `${path}: class unknown; valid: trainLabels.csv beside its folder, or the class in its name or folder`,
+  );
+}
+
+/** Classes by file name, from Kaggle's `trainLabels.csv` (`id,label`) beside the images or their folder. */
+async function labelsBeside(path: string, split: PublishedSplit): Promise<ReadonlyMap<string, string>> {
+  for (const folder of [dirname(path), dirname(dirname(path))]) {
+    for (const name of [`${split}Labels.csv`, `${split}_labels.csv`, `${split}.csv`]) {
+      const text = await readTextIfThere(join(folder, name));
+      if (text === undefined) continue;
+      return new Map((parse(text) as string[][]).map(([id = '', label = '']) => [id.replace(/\.\w+$/, ''), label]));
+    }
+  }
+  return new Map();
+}
+
+/** MNIST's idx files: one of images and one of labels per split, each with a header of big-endian numbers. */
 const idx: Form = {
   name: 'idx files',
-  async find(folder, split, layout) {
-    if (shapeOf(layout).channels !== 1) return undefined;
+  isFor: (layout) => shapeOf(layout).channels === 1,
+  async find(folder, split) {
     const names = await readdir(folder);
     const start = split === 'train' ? 'train' : '(?:t10k|test)';
-    const found = ['images[-.]idx3', 'labels[-.]idx1'].map((kind) =>
-      names.find((name) => new RegExp(`^${start}-${kind}-ubyte(?:\\.gz)?$`).test(name)),
-    );
-    return found.every((name) => name !== undefined) ? found.map((name) => join(folder, name)) : undefined;
+    const found = ['images[-.]idx3', 'labels[-.]idx1'].flatMap((kind) => {
+      const name = names.find((one) => new RegExp(`^${start}-${kind}-ubyte(?:\\.gz)?$`).test(one));
+      return name === undefined ? [] : [join(folder, name)];
+    });
+    return found.length === 2 ? found : undefined;
   },
-  async *blocks([images = '', labels = ''], split, layout) {
-    const { images: count } = filesOf(layout, split)[0]!;
+  async *images([images = '', labels = ''], split, layout) {
     const { height, width } = shapeOf(layout);
+    const count = countOf(layout, split);
     const pixels = await idxData(images, [count, height, width]);
     const classes = await idxData(labels, [count]);
-    const block = new BlockOfRecords(count, layout);
-    const size = height * width;
-    for (let i = 0; i < count; i++) block.add([classes[i]!], pixels.subarray(i * size, (i + 1) * size));
-    yield block.records;
+    const size = imageBytes(layout);
+    for (let i = 0; i < count; i++) yield [[classes[i]!], pixels.subarray(i * size, (i + 1) * size)];
   },
 };
-
-const forms = [sheets, pickles, parquet, pictures, idx];
 
 /** Bytes of an idx file: 0, 0, 8 for bytes, the number of axes, each axis as 32 bits, then the elements. */
 async function idxData(path: string, shape: readonly number[]): Promise<Uint8Array> {
   const head = Buffer.alloc(4 + 4 * shape.length);
   head.set([0, 0, 8, shape.length]);
   for (const [axis, size] of shape.entries()) head.writeUInt32BE(size, 4 + 4 * axis);
-  const bytes = head.length + shape.reduce((product, size) => product * size, 1);
+  const bytes = shape.reduce((product, size) => product * size, 1) + head.length;
   const given = await readInput(path);
   let file: Buffer = given;
   try {
@@ -137,124 +258,32 @@ async function idxData(path: string, shape: readonly number[]): Promise<Uint8Arr
   throw new InputError(`${path}: not an idx file of ${shape.join(' x ')} bytes`);
 }
 
-/**
- * Writes the record files from what is in these folders in other forms than records; which form has which split is found for
- * each. A block of images becomes the record file whose hash it has, whatever the order of the blocks.
- *
- * @param onImages called with the number of images done
- * @returns false if neither split is there
- * @throws InputError if one split is missing, or a file is damaged
- */
-export async function convertForms(
-  folders: readonly string[],
-  into: string,
-  layout: RecordLayout,
-  onImages: (done: number) => void,
-): Promise<boolean> {
-  const found = await Promise.all((['train', 'test'] as const).map((split) => findForm(folders, split, layout)));
-  const missing = found.indexOf(undefined);
-  if (found.every((form) => form === undefined)) return false;
-  if (missing >= 0) {
-    const [there] = found.filter((form) => form !== undefined);
-    throw new InputError(
-      `${folders[0]}: ${there!.form.name} of the ${there!.split} images only; the ${missing === 0 ? 'train' : 'test'} images are missing`,
-    );
-  }
-  let done = 0;
-  for (const { form, paths, split } of found.filter((one) => one !== undefined)) {
-    const left = [...filesOf(layout, split)];
-    for await (const records of form.blocks(paths, split, layout)) {
-      const hash = sha256(records);
-      const known = left.findIndex((file) => file.sha256 === hash);
-      // What is not known is written all the same: the caller names its file, its size and its hash.
-      const [file] = left.splice(Math.max(0, known), 1);
-      if (file === undefined) throw new InputError(`${paths[0]}: more than the ${split} images of ${layout.title}`);
-      await writeFileAtomic(join(into, file.name), records);
-      done += records.length / recordBytes(layout);
-      onImages(done);
-      if (known < 0) break;
-    }
-  }
-  return true;
-}
+/** A PNG of 32 x 32 pixels. @returns (3, 32, 32) bytes */
+const decodeCifar = async (file: Uint8Array, path: string): Promise<Uint8Array> =>
+  planesOf(await decodePng(file, path, 32, 32));
 
-async function findForm(folders: readonly string[], split: PublishedSplit, layout: RecordLayout) {
-  for (const form of forms) {
-    for (const folder of folders) {
-      const paths = await form.find(folder, split, layout);
-      if (paths !== undefined) return { form, paths, split };
-    }
-  }
-  return undefined;
-}
-
-type ParquetMetadata = ReturnType<typeof import('hyparquet').parquetMetadata>;
-
-/** Rows of a Parquet file, and its columns: the image, then the labels in the order of a record. */
-function columnsOf(
-  metadata: () => ParquetMetadata,
-  path: string,
-  layout: RecordLayout,
-): [rows: number, columns: string[]] {
-  try {
-    const { num_rows, schema } = metadata();
-    const names = schema.map(({ name }) => name);
-    const image = names.find((name) => name === 'img' || name === 'image');
-    const labels = layout.labelBytes === 1 ? ['label'] : ['coarse_label', 'fine_label'];
-    if (image !== undefined && labels.every((name) => names.includes(name)))
-      return [Number(num_rows), [image, ...labels]];
-    throw new Error(`columns ${names.join(', ')}; valid: img, ${labels.join(', ')}`);
-  } catch (error) {
-    throw new InputError(`${path}: not a Parquet file of ${layout.title}: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-/** A picture in a row: its bytes, or a struct of bytes and a path. */
-function bytesOf(cell: unknown): Uint8Array {
-  const bytes = cell instanceof Uint8Array ? cell : (cell as { bytes?: unknown } | undefined)?.bytes;
-  return bytes instanceof Uint8Array ? bytes : new Uint8Array();
-}
-
-/** @returns (3, 32, 32) bytes */
-async function pixelsOfPng(file: Uint8Array, path: string): Promise<Uint8Array> {
-  const { data, info } = await sharp(withoutExtras(file), { limitInputPixels: 1024 })
+/** @returns (height, width, 3) bytes */
+async function decodePng(file: Uint8Array, path: string, width: number, height: number): Promise<Uint8Array> {
+  const image = sharp(withoutExtras(file), { limitInputPixels: width * height })
     .removeAlpha()
-    .toColourspace('srgb')
+    .toColourspace('srgb');
+  const { data, info } = await image
     .raw()
     .toBuffer({ resolveWithObject: true })
     .catch((error: unknown) => {
-      throw new InputError(`${path}: cannot be read as a picture: ${messageOf(error)}`, { cause: error });
+      throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
     });
-  if (info.width !== 32 || info.height !== 32 || info.channels !== 3) {
-    throw new InputError(
-      `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: 32 x 32 of 3`,
-    );
-  }
-  return planesOf(data);
-}
-
-/** The number at the beginning of a file's name. */
-const numberOf = (path: string): number | undefined => wholeNumber(/^\d+/.exec(basename(path))?.[0] ?? '');
-
-function labelOf(path: string, { classes }: RecordLayout, table: ReadonlyMap<string, string>): number {
-  const stem = basename(path).replace(/\.\w+$/, '');
-  const name = table.get(stem) ?? /^\d+_(.+)$/.exec(stem)?.[1] ?? basename(dirname(path));
-  const label = classes.indexOf(name);
-  if (label >= 0) return label;
+  if (info.width === width && info.height === height && info.channels === 3) return data;
   throw new InputError(
-    `${path}: no class known; valid: trainLabels.csv beside its folder, a folder or a name of its class`,
+    `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: ${width} x ${height} of 3`,
   );
 }
 
-/** Classes by name of file, from `trainLabels.csv` (Kaggle's `id,label`) beside the folder of the images. */
-async function labelsBeside(path: string, split: PublishedSplit): Promise<ReadonlyMap<string, string>> {
-  for (const folder of [dirname(path), dirname(dirname(path))]) {
-    for (const name of [`${split}Labels.csv`, `${split}_labels.csv`, `${split}.csv`]) {
-      const text = await readTextIfThere(join(folder, name));
-      if (text !== undefined) {
-        return new Map((parse(text) as string[][]).map(([id = '', label = '']) => [id.replace(/\.\w+$/, ''), label]));
-      }
-    }
-  }
-  return new Map();
+/** (3, 32, 32) bytes from pixels whose colours lie together. @param start of the image in `rgb` */
+function planesOf(rgb: Uint8Array, start = 0): Uint8Array {
+  const pixels = 32 * 32;
+  return Uint8Array.from({ length: 3 * pixels }, (_, i) => rgb[start + (i % pixels) * 3 + Math.floor(i / pixels)]!);
 }
+
+/** Every form; the first that fits is taken. */
+export const forms: readonly Form[] = [sheets, pickles, parquet, pictures, idx];

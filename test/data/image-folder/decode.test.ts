@@ -4,9 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import sharp from 'sharp';
-import { decodeImage } from '../../../src/data/image-folder/decode.js';
-import { isOrdinary, jpegHeader } from '../../../src/data/image-folder/fast-jpeg.js';
-import { type Geometry, geometryOf, placementOf, usualGeometry } from '../../../src/data/image-folder/geometry.js';
+import { decodeImage, isOrdinary, jpegHeader } from '../../../src/data/image-folder/decode.js';
+import { type Geometry, geometryOf, placementOf, usualGeometry } from '../../../src/data/preprocess.js';
 import { InputError } from '../../../src/errors.js';
 
 const fixtures = fileURLToPath(new URL('../../fixtures/images/', import.meta.url));

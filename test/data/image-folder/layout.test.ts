@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import sharp from 'sharp';
 import { imageFolderDataset, unlabelledImages } from '../../../src/data/image-folder/index.js';
-import { names, wnids } from '../../../src/data/imagenet/classes.js';
+import { names, wnids } from '../../../src/data/imagenet/layout.js';
 
 const picture = fileURLToPath(new URL('../../fixtures/images/small.jpg', import.meta.url));
 
@@ -126,7 +126,7 @@ describe('folders of images as people have them', () => {
     expect(notes).to.deep.equal([
       ': 1 class folders without images: empty',
       ': 1 images outside the class folders, left out',
-      ': 2 pictures of formats that are not decoded (BMP, PPM, PGM and others), left out; valid: JPEG, PNG, WebP, TIFF, GIF',
+      ': 2 pictures in other formats (BMP, PPM, PGM, ...), left out; valid: JPEG, PNG, WebP, TIFF, GIF',
       ': __MACOSX, left out',
     ]);
   });

@@ -6,16 +6,14 @@ import fc from 'fast-check';
 import sharp from 'sharp';
 import { create } from 'tar';
 import { Budget } from '../../../src/budget.js';
-import { cifar10Layout } from '../../../src/data/cifar10.js';
 import { FileList } from '../../../src/data/image-folder/listing.js';
 import { findGroundTruths } from '../../../src/data/imagenet/layout.js';
 import { readMat } from '../../../src/data/imagenet/mat.js';
 import { readList, writeList } from '../../../src/data/imagenet/register.js';
-import { convertForms } from '../../../src/data/records/forms.js';
-import type { RecordLayout } from '../../../src/data/records/layout.js';
-import { loadRecords } from '../../../src/data/records/load.js';
-import { extractFiles } from '../../../src/data/records/sources.js';
-import { verifyRecords } from '../../../src/data/records/verify.js';
+import { verifyRecords } from '../../../src/data/records/fetch.js';
+import { cifar10Layout } from '../../../src/data/records/index.js';
+import { loadRecords, type RecordLayout } from '../../../src/data/records/layout.js';
+import { convertForms, extractFiles } from '../../../src/data/records/sources.js';
 import type { InputError } from '../../../src/errors.js';
 import { Random } from '../../../src/random.js';
 import { hash } from '../../data/smallCifar10.js';
@@ -100,7 +98,7 @@ function archiveReader(
       return mutated(seeds, tarWords).map(form);
     },
     async read(bytes: Uint8Array) {
-      rmSync(into, { recursive: true, force: true });
+      rmSync(into, { recursive: true, force: true, maxRetries: 5 });
       mkdirSync(into);
       await writeFile(archive, bytes);
       const failed = await extractFiles(archive, wanted, into).then(
