@@ -121,6 +121,30 @@ describe('the documentation', () => {
     }
   });
 
+  it('says what each column of a committed table is', () => {
+    const page = readFileSync(join(root, 'docs/outputs.md'), 'utf8');
+    const words = new Set([...page.matchAll(/`([^`]+)`/g)].map(([, word]) => word!));
+    const endings = [...words]
+      .filter((word) => word.includes('...'))
+      .map((word) => word.split('...') as [string, string]);
+    const reference = join(root, 'results/reference');
+    const files = readdirSync(reference, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.csv'));
+    for (const file of files) {
+      const [header = ''] = readFileSync(join(reference, file), 'utf8').split('\n');
+      for (const column of header.split(',')) {
+        const general = column
+          .replace(/_(?:low|high)_(?=fraction|per_image)/, '_')
+          .replace(/^given_.*_images$/, 'given_CLASS_images')
+          .replace(/^t\d+(?:_fold\d+)?$/, 'tN')
+          .replace(/^(leave_right_at_)(?:gate\d+|original)_(?:images|fraction)/, '$1gateN_images')
+          .replace(/^(exit_?|gate)\d+/, '$1N');
+        const isNamed =
+          words.has(general) || endings.some(([start, end]) => general.startsWith(start) && general.endsWith(end));
+        expect(isNamed, `${file}: ${column}`).to.equal(true);
+      }
+    }
+  });
+
   it('quotes messages that dgate has', () => {
     const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
