@@ -96,7 +96,7 @@ export async function runExperiment(
   const { resolveExperiment } = await import('./experiment/resolve.js');
   const { paperAnalyses, paperExperiments } = await import('./paper/index.js');
   const { contextIn } = await import('./run/context.js');
-  const { mergeDocuments, perSeed } = await import('./batch/seeds.js');
+  const { mergeDocuments, perSeed } = await import('./batch/grid.js');
   const { runDocument } = await import('./run/record.js');
   const run = await import('./run/run.js');
   const overrides = Object.entries(set).map(([path, value]) => ({ path, value }));

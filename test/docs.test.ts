@@ -161,8 +161,7 @@ describe('the documentation', () => {
     }
   });
 
-  it('is as npm run docs writes it: keys, commands, numbers', function () {
-    this.timeout(120_000);
+  it('is as npm run docs writes it: keys, commands, numbers', () => {
     const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', 'scripts/docs.ts', '--check'], {
       cwd: root,
       encoding: 'utf8',

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import fc from 'fast-check';
 import sharp from 'sharp';
-import { stageScript } from '../src/batch/slurm/script.js';
+import { stageScript } from '../src/batch/slurm/jobs.js';
 import { renderJunit } from '../src/cli/check-experiments.js';
 import { renderComparison } from '../src/cli/comparison.js';
 import { csvOf } from '../src/csv.js';

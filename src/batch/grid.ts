@@ -4,11 +4,12 @@ import { visible } from '../escape.js';
 import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { renderColumns } from '../report/findings.js';
-import { renderCsv } from '../report/rows.js';
-import { tableCells } from '../report/table.js';
+import { areasOf, type RowIntervals, type RowSpread, renderCsv, type Spread, type TableRow } from '../report/rows.js';
+import { renderTable, tableCells } from '../report/table.js';
 import type { RunContext } from '../run/context.js';
 import { openBasis, runFolder, runIdentity } from '../run/identity.js';
 import type { RunDocument, RunRecord } from '../run/record.js';
+import { mean, variance } from '../statistics/samples.js';
 import {
   canonicalJson,
   exists,
@@ -19,11 +20,137 @@ import {
   writeSealed,
 } from '../store/files.js';
 
-/** The result of one combination of a grid. */
-export type CombinationResult = {
-  /** Path and value of each setting that varies. */
-  readonly settings: Readonly<Record<string, string>>;
-} & (
+/** The experiment once for each of its seeds, each a definition with one seed. */
+export function perSeed(experiment: Experiment): Experiment[] {
+  const { seeds, ...alone } = experiment;
+  return [...new Set(seeds ?? [experiment.seed])].map((seed) => ({ ...alone, seed }));
+}
+
+const measures = ['accuracy', 'accuracyDrop', 'flops', 'flopsReduction'] as const;
+
+/**
+ * Merges the rows of several seeds: means, the spread over the seeds, and intervals from the lowest lower end to the
+ * highest upper end.
+ *
+ * @param tables the rows of each seed, in the same order
+ */
+export function mergeRows(tables: readonly (readonly TableRow[])[]): TableRow[] {
+  const [first = []] = tables;
+  if (tables.some((rows) => rows.length !== first.length)) throw new Error('seeds with different rows');
+  if (tables.length < 2) return [...first];
+  return first.map((_, index) => mergeRow(tables.map((rows) => rows[index]!)));
+}
+
+function mergeRow(rows: readonly TableRow[]): TableRow {
+  const { chosenAgain: _, ...first } = rows[0]!; // belongs to one seed
+  const meanOf = (of: (row: TableRow) => number): number => mean(rows.map(of));
+  /** Null without labels. */
+  const known = (key: 'accuracy' | 'accuracyDrop' | 'worstClassDrop') =>
+    first[key] === null ? null : meanOf((row) => row[key]!);
+  const thresholds = rows.flatMap((row) => row.thresholds);
+  const isSameModel = rows.every(({ model }) => model === first.model);
+  const parts = rows.flatMap(({ guarantee }) => guarantee?.parts ?? []);
+  return {
+    ...first,
+    model: isSameModel ? first.model : rangeName(first.model.split('(')[0]!, thresholds),
+    thresholds,
+    guarantee: first.guarantee && { ...first.guarantee, parts },
+    accuracy: known('accuracy'),
+    accuracyDrop: known('accuracyDrop'),
+    flops: meanOf((row) => row.flops),
+    flopsReduction: meanOf((row) => row.flopsReduction),
+    speedMs: null, // times belong to the gates of one seed
+    speedUp: null,
+    efficiency: null,
+    exits: first.exits.map((_, exit) => meanOf((row) => row.exits[exit]!)),
+    intervals: hull(rows),
+    seeds: rows.flatMap(({ seeds }) => seeds),
+    disagreement: meanOf((row) => row.disagreement),
+    worstClassDrop: known('worstClassDrop'),
+    spread: Object.fromEntries(measures.map((key) => [key, spreadOf(rows.map((row) => row[key]))])) as {
+      [K in keyof RowSpread]: Spread;
+    },
+  };
+}
+
+/** `dg(0.41..0.48, 1.80..1.92)`: the lowest and the highest threshold of each gate. */
+function rangeName(system: string, thresholds: TableRow['thresholds']): string {
+  const gates = thresholds[0]!.map((_, gate) => {
+    const values = thresholds.map((part) => part[gate] ?? Number.POSITIVE_INFINITY);
+    const shown = [Math.min(...values), Math.max(...values)].map((t) => (Number.isFinite(t) ? t.toFixed(2) : 'closed'));
+    return [...new Set(shown)].join('..');
+  });
+  return `${system}(${gates.join(', ')})`;
+}
+
+function hull(rows: readonly TableRow[]): RowIntervals | null {
+  const all = rows.flatMap(({ intervals }) => intervals ?? []);
+  if (all.length < rows.length) return null;
+  const ends = [...measures, 'disagreement' as const].flatMap((key) => {
+    const given = all.map((intervals) => intervals[key]);
+    if (given[0] === undefined) return [];
+    const known = given.filter((interval) => interval != null);
+    const [lows, highs] = [known.map(([low]) => low), known.map(([, high]) => high)];
+    return [[key, known.length === 0 ? null : [Math.min(...lows), Math.max(...highs)]] as const];
+  });
+  return Object.fromEntries(ends) as unknown as RowIntervals;
+}
+
+function spreadOf(given: readonly (number | null)[]): Spread | null {
+  const values = given.filter((value) => value !== null);
+  if (values.length === 0) return null;
+  return { lowest: Math.min(...values), highest: Math.max(...values), deviation: Math.sqrt(variance(values)) };
+}
+
+/** Merges the documents of several seeds. */
+export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
+  if (documents.length === 1) return documents[0]!;
+  const { claims: _, areas: __, ...first } = documents[0]!; // claims are judged for one seed, in its own folder
+  const rows = mergeRows(documents.map((document) => document.rows));
+  const areas = areasOf(rows);
+  const seeds = documents.flatMap((document) => document.seeds);
+  return { ...first, seeds, rows, ...(areas.length > 0 && { areas }) };
+}
+
+/** The console report of several seeds. */
+export function renderSeeds({ experiment, preset, seeds, rows, engine }: RunDocument, title: string): string {
+  const ends = rows[0]?.accuracy === null ? '' : ', and the lowest and highest accuracy of one';
+  return [
+    visible(`${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`),
+    renderTable(rows),
+    `Means over ${seeds.length} seeds${ends}; ± half of what holds all their 95 % intervals`,
+    `Engine      ${engine}`,
+  ].join('\n');
+}
+
+/** Writes the table of several seeds and `record.json`, which names their folders. @returns the folder */
+export async function writeSeeds(
+  document: RunDocument,
+  title: string,
+  folders: readonly string[],
+  resultsRoot: string,
+): Promise<string> {
+  const { experiment, preset } = document;
+  const key = sha256(canonicalJson([...folders].map((folder) => folder.slice(resultsRoot.length)))).slice(0, 8);
+  const folder = join(resultsRoot, experiment, `${preset}-seeds-${key}`);
+  await writeFileAtomic(join(folder, 'table.csv'), renderCsv(document.rows));
+  await writeFileAtomic(join(folder, 'table.txt'), `${renderSeeds(document, title)}\n`);
+  const record = { ...document, runs: folders.map((path) => path.slice(resultsRoot.length + 1)) };
+  await writeSealed(join(folder, 'record.json'), record);
+  return folder;
+}
+
+/** Path and value of each setting that differs between the combinations of a grid. */
+type Settings = Readonly<Record<string, string>>;
+
+/** One combination of a grid. */
+export interface PlannedCombination {
+  readonly settings: Settings;
+  readonly experiment: Experiment;
+}
+
+/** The result of one combination. */
+export type CombinationResult = { readonly settings: Settings } & (
   | { readonly state: 'done'; readonly document: RunDocument; readonly folders: readonly string[] }
   | { readonly state: 'failed'; readonly problem: string; readonly log: string }
 );
@@ -36,12 +163,17 @@ export interface Grid {
   readonly combinations: readonly CombinationResult[];
 }
 
+/** The result of a combination whose seeds are all finished. */
+export function combined(settings: Settings, runs: readonly FinishedRun[]): CombinationResult & { state: 'done' } {
+  const document = mergeDocuments(runs.map((run) => run.document));
+  return { settings, state: 'done', document, folders: runs.map(({ folder }) => folder) };
+}
+
 /** One table of all finished combinations, the varying settings first; means and spread over several seeds. */
 export function renderGrid(grid: Grid): string {
   const { title, experiment, preset, combinations } = grid;
-  const done = doneOf(grid);
-  const paths = pathsOf(grid);
-  // The paper's rows belong to one of the combinations at most.
+  const { done, paths } = finishedIn(grid);
+  // The paper's rows belong to at most one of the combinations.
   const rows = done.flatMap(({ document }) => document.rows.map(({ published: _, ...row }) => row));
   const { head, lines } = tableCells(rows);
   const settings = done.flatMap(({ settings: own, document }) => document.rows.map(() => own));
@@ -51,37 +183,31 @@ export function renderGrid(grid: Grid): string {
     visible(`${title} [${experiment}, preset ${preset}]: ${done.length} of ${combinations.length} combinations`),
     ...(done.length > 0 ? [renderColumns([...paths, ...head], cells)] : []),
     ...(seeds.length > 1 ? [`Means over seeds ${seeds.join(', ')}, and the lowest and highest accuracy of one`] : []),
-    ...failures(grid),
+    ...combinations.flatMap((one) =>
+      one.state === 'failed' ? [visible(`failed: ${labelOf(one.settings)}: ${one.problem}; log: ${one.log}`)] : [],
+    ),
   ].join('\n');
 }
 
-function failures({ combinations }: Grid): string[] {
-  return combinations.flatMap((one) =>
-    one.state === 'failed' ? [visible(`failed: ${labelOf(one.settings)}: ${one.problem}; log: ${one.log}`)] : [],
-  );
-}
-
-export const labelOf = (settings: Readonly<Record<string, string>>): string =>
+/** `gates.loss=hinge, gates.epochs=5` */
+export const labelOf = (settings: Settings): string =>
   Object.entries(settings)
     .map(([path, value]) => `${path}=${value}`)
     .join(', ');
 
-const doneOf = ({ combinations }: Grid) => combinations.flatMap((one) => (one.state === 'done' ? [one] : []));
+function finishedIn({ combinations }: Grid) {
+  const done = combinations.flatMap((one) => (one.state === 'done' ? [one] : []));
+  return { done, paths: [...new Set(combinations.flatMap(({ settings }) => Object.keys(settings)))] };
+}
 
-const pathsOf = ({ combinations }: Grid): string[] => [
-  ...new Set(combinations.flatMap(({ settings }) => Object.keys(settings))),
-];
-
-/**
- * The merged table as CSV: the varying settings, then the columns of `table.csv`; empty if a combination has no such
- * column.
- */
+/** The merged table as CSV: the varying settings, then the columns of `table.csv`. */
 function renderGridCsv(grid: Grid): string {
-  const records = doneOf(grid).flatMap(({ settings, document }) => {
+  const { done, paths } = finishedIn(grid);
+  const records = done.flatMap(({ settings, document }) => {
     const own = parseCsv(renderCsv(document.rows), 'table.csv');
     return own.map((record): Record<string, string> => ({ ...settings, ...record }));
   });
-  const columns = [...new Set([...pathsOf(grid), ...records.flatMap((record) => Object.keys(record))])];
+  const columns = [...new Set([...paths, ...records.flatMap((record) => Object.keys(record))])];
   return csvOf([columns, ...records.map((record) => columns.map((column) => record[column] ?? ''))]);
 }
 
@@ -95,25 +221,21 @@ export function gridFolder(grid: Pick<Grid, 'experiment' | 'preset'>, asked: unk
 export async function writeGrid(grid: Grid, folder: string, resultsRoot: string): Promise<void> {
   await writeFileAtomic(join(folder, 'grid.csv'), renderGridCsv(grid));
   await writeFileAtomic(join(folder, 'grid.txt'), `${renderGrid(grid)}\n`);
-  const record = {
-    ...grid,
-    combinations: grid.combinations.map((one) => {
-      if (one.state === 'failed') return one;
-      return { ...one, folders: one.folders.map((path) => relative(resultsRoot, path)) };
-    }),
-  };
-  await writeSealed(join(folder, 'record.json'), record);
+  const combinations = grid.combinations.map((one) =>
+    one.state === 'failed' ? one : { ...one, folders: one.folders.map((path) => relative(resultsRoot, path)) },
+  );
+  await writeSealed(join(folder, 'record.json'), { ...grid, combinations });
 }
 
-/** A finished run with all its files. */
+/** A run whose files are all written. */
 interface FinishedRun {
   readonly folder: string;
   readonly document: RunDocument;
 }
 
 /**
- * The finished run of this code on these inputs, if its files are complete and its record unchanged. The record is
- * written last, after all other files. Reports why an existing record does not count.
+ * The finished run of this code on these inputs, if its files are complete and its record unchanged; otherwise undefined,
+ * and progress reports why an existing record does not count. The record is the last file of a run.
  */
 export async function finishedRun(
   context: RunContext,

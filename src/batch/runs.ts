@@ -5,7 +5,7 @@ import { InputError, ifThere } from '../errors.js';
 import type { Figure, FindingCell, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
 import { flatten, readSealed } from '../store/files.js';
-import type { RecordedRun } from './compare-runs.js';
+import type { RecordedRun } from './compare.js';
 
 /** A run in the folder of results, with its best row at a margin. */
 export interface ListedRun {
@@ -13,26 +13,24 @@ export interface ListedRun {
   readonly run: string;
   readonly experiment: string;
   readonly preset: string;
-  /** What was given on its command line besides experiment and preset. */
+  /** Further options of its command line. */
   readonly given: string;
   readonly seeds: readonly number[];
-  /** The searched row of fewest FLOPs at a margin of at most the one wanted; otherwise the original network's. */
+  /** The searched row of fewest FLOPs within the margin; without one, the original network. */
   readonly best: TableRow;
-  /** ISO 8601. */
   readonly date: string;
-  /** Seconds that the run took, of all stages; null for a table of several seeds. */
+  /** Seconds of all stages; null for a table of several seeds. */
   readonly seconds: number | null;
-  /** Values of the definition by path, and `experiment`, `preset`, `engine`, `testImages` (their hash): what a filter names. */
+  /** For filters: values of the definition by path, and `experiment`, `preset`, `engine`, `testImages` (their hash). */
   readonly values: ReadonlyMap<string, string>;
-  /** All rows of its table. */
   readonly rows: readonly TableRow[];
 }
 
 /**
  * Every run below a folder of results, newest first.
  *
- * @param margin largest accuracy margin of the row that stands for the run, a fraction
- * @param warn receives a line for each record that cannot be trusted
+ * @param margin largest accuracy margin of `best`, a fraction
+ * @param warn receives a line for each changed record
  */
 export async function listRuns(root: string, margin: number, warn: (message: string) => void): Promise<ListedRun[]> {
   const found: ListedRun[] = [];
@@ -65,10 +63,7 @@ function listedRun(run: string, record: RecordedRun, margin: number): ListedRun 
     run,
     experiment,
     preset,
-    given: command
-      .replace(/^dgate run \S+/, '')
-      .replace(/ --preset \S+/, '')
-      .trim(),
+    given: command.replace(/^dgate run \S+| --preset \S+/g, '').trim(),
     seeds: record.seeds ?? [],
     best,
     date: record.date ?? '',
@@ -78,13 +73,9 @@ function listedRun(run: string, record: RecordedRun, margin: number): ListedRun 
   };
 }
 
-/** Of the searched rows within a margin, the one of fewest FLOPs; without any, the row that loses nothing: the original. */
 function bestRow(rows: readonly TableRow[], margin: number): TableRow | undefined {
   const within = rows.filter((row) => row.margin !== null && row.margin <= margin);
-  const cheapest = within.reduce<TableRow | undefined>(
-    (a, b) => (a !== undefined && a.flops <= b.flops ? a : b),
-    undefined,
-  );
+  const [cheapest] = within.sort((a, b) => a.flops - b.flops);
   return cheapest ?? rows.find((row) => row.model === 'Original');
 }
 
@@ -94,7 +85,7 @@ async function foldersIn(folder: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
-/** What `--sort` takes: newest, most accurate, cheapest, quickest first, or by name. */
+/** The orders of `--sort`: newest, most accurate, cheapest or quickest first, or by name. */
 export const runOrders = {
   date: (a: ListedRun, b: ListedRun) => b.date.localeCompare(a.date),
   name: (a: ListedRun, b: ListedRun) => a.run.localeCompare(b.run),
@@ -105,26 +96,23 @@ export const runOrders = {
 export type RunOrder = keyof typeof runOrders;
 
 /**
- * Runs whose values are as wanted.
+ * Runs with all these values.
  *
  * @param filters `path=value`: `experiment=table1`, `gates.loss=hinge`
- * @throws InputError if a filter has another form, or names what no run has
+ * @throws InputError if a filter has another form, or no run has its path
  */
 export function filterRuns(runs: readonly ListedRun[], filters: readonly string[]): ListedRun[] {
-  return filters.reduce<ListedRun[]>(
-    (left, filter) => {
-      const [, path, wanted] = /^([^=]+)=(.*)$/s.exec(filter) ?? [];
-      if (path === undefined) throw new InputError(`--filter ${filter}: not path=value; try --filter gates.loss=hinge`);
-      const paths = new Set(runs.flatMap((run) => [...run.values.keys()]));
-      if (runs.length > 0 && !paths.has(path)) {
-        throw new InputError(
-          `--filter ${filter}: no run has ${path}; valid: ${[...paths].sort().slice(0, 40).join(', ')}`,
-        );
-      }
-      return left.filter((run) => run.values.get(path) === wanted);
-    },
-    [...runs],
-  );
+  const paths = new Set(runs.flatMap((run) => [...run.values.keys()]));
+  const wanted = filters.map((filter) => {
+    const [, path, value] = /^([^=]+)=(.*)$/s.exec(filter) ?? [];
+    if (path === undefined) throw new InputError(`--filter ${filter}: not path=value; try --filter gates.loss=hinge`);
+    if (runs.length > 0 && !paths.has(path)) {
+      const valid = [...paths].sort().slice(0, 40).join(', ');
+      throw new InputError(`--filter ${filter}: no run has ${path}; valid: ${valid}`);
+    }
+    return { path, value };
+  });
+  return runs.filter(({ values }) => wanted.every(({ path, value }) => values.get(path) === value));
 }
 
 /** The runs as a table, console and CSV alike. */
@@ -147,20 +135,20 @@ export function runsTable(runs: readonly ListedRun[]): FindingTable {
   };
 }
 
-/** A row of some run that no other row beats: fewer or as many FLOPs and at least the accuracy, one of them better. */
+/** A row of a run that no other row beats in both FLOPs and accuracy. */
 export interface ParetoRow {
   readonly run: string;
   readonly row: TableRow & { readonly accuracy: number };
 }
 
-/** All rows but those of images without labels. */
+/** All rows with labels. */
 function rowsWithAccuracy(runs: readonly ListedRun[]): ParetoRow[] {
   return runs.flatMap(({ run, rows }) =>
     rows.flatMap((row) => (row.accuracy === null ? [] : [{ run, row: { ...row, accuracy: row.accuracy } }])),
   );
 }
 
-/** The rows of all runs that are not dominated, cheapest first; of equal ones the first. */
+/** The rows of all runs that are not dominated, cheapest first. */
 export function paretoRows(runs: readonly ListedRun[]): ParetoRow[] {
   const all = rowsWithAccuracy(runs);
   all.sort((a, b) => a.row.flops - b.row.flops || b.row.accuracy - a.row.accuracy);
@@ -172,7 +160,6 @@ export function paretoRows(runs: readonly ListedRun[]): ParetoRow[] {
   });
 }
 
-/** Rows that are not dominated as a table. Accuracies of runs on other images than each other cannot be compared. */
 export function paretoTable(pareto: readonly ParetoRow[]): FindingTable {
   return {
     name: 'pareto',
@@ -189,14 +176,11 @@ export function paretoTable(pareto: readonly ParetoRow[]): FindingTable {
   };
 }
 
-/** Accuracy against FLOPs of all rows of all runs, with the line of those that are not dominated. */
+/** Accuracy against FLOPs of all rows, with a line through those that are not dominated. */
 export function paretoFigure(runs: readonly ListedRun[]): Figure {
-  const point = ({ run, row }: ParetoRow) => ({
-    run,
-    row: row.model,
-    flops: row.flops / 1e9,
-    accuracy: 100 * row.accuracy,
-  });
+  const point = ({ run, row: { model, flops, accuracy } }: ParetoRow) => {
+    return { run, row: model, flops: flops / 1e9, accuracy: 100 * accuracy };
+  };
   const all = rowsWithAccuracy(runs).map(point);
   const x = { field: 'flops', type: 'quantitative', title: 'FLOPs per image (G)' } as const;
   const y = { field: 'accuracy', type: 'quantitative', title: 'Accuracy (%)', scale: { zero: false } } as const;

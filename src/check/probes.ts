@@ -1,13 +1,14 @@
 import type { Gate } from '../gates/gate.js';
+import { isUser, type LoadedNetwork } from '../onnx/network.js';
 import type { FeatureSet } from '../run/features.js';
+import type { Part } from '../run/search.js';
 import type { CachedGate } from '../run/train.js';
+import { canonicalJson, sha256 } from '../store/files.js';
 import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 
 /**
- * Gates without training: linear classifiers by the nearest class mean, in double precision. Their distances are smooth
- * in the features, so that every image takes the same exit on every engine, while a changed weight, image, split or
- * comparison moves exits. (Trained gates are unsuitable: with few images, a rounding error that moves one of them
- * across the hinge's kink changes the gate in the third digit.)
+ * Gates without training: linear classifiers by the nearest class mean, in double precision. They are smooth in the
+ * features: every engine takes the same exits, while a changed weight, image, split or comparison moves exits.
  *
  * @param features of the training images
  */
@@ -55,12 +56,12 @@ async function nearestMean(set: FeatureSet, index: number): Promise<Gate> {
 /** Shares of the images at a gate that leave there, at the thresholds of a baseline. */
 export const shares = [0.25, 0.5, 0.75] as const;
 
-/** Largest distance of a gap between confidences from the target rank, as a share of the images at the gate. */
+/** Largest distance of a gap from the target rank, as a share of the images at the gate. */
 const REACH = 0.05;
 
 /**
- * Thresholds far from every confidence: about `share` of the images at each gate leave, and the threshold is the middle
- * of the widest gap nearby, so that no engine's rounding moves an image across it.
+ * Thresholds that no rounding reaches: about `share` of the images at each gate leave, and the threshold is the middle of
+ * the widest gap between confidences nearby.
  */
 export function thresholdsInGaps(scores: Scores, share: number): number[] {
   return atEachGate(scores, (confidences) => {
@@ -76,8 +77,8 @@ export function thresholdsInGaps(scores: Scores, share: number): number[] {
 }
 
 /**
- * Thresholds that equal the confidence of an image: at each gate the image at the rank of `share` leaves by exactly
- * reaching the threshold (>= in Algorithm 1). The rank determines how many leave, independent of rounding.
+ * Thresholds that equal the confidence of the image at the rank of `share`, which leaves by just reaching it (>= in
+ * Algorithm 1). The rank determines how many leave, independent of rounding.
  */
 export function thresholdsAtRanks(scores: Scores, share: number): number[] {
   return atEachGate(scores, (confidences) => {
@@ -86,7 +87,7 @@ export function thresholdsAtRanks(scores: Scores, share: number): number[] {
   });
 }
 
-/** @param thresholdOf a threshold for the confidences, descending, of the images at a gate */
+/** @param thresholdOf gets the confidences of the images at a gate, descending */
 function atEachGate(scores: Scores, thresholdOf: (confidences: Float32Array) => number): number[] {
   const thresholds: number[] = [];
   let left = Array.from({ length: scores.count }, (_, i) => i);
@@ -97,7 +98,7 @@ function atEachGate(scores: Scores, thresholdOf: (confidences: Float32Array) => 
       .reverse();
     const threshold = thresholdOf(there);
     thresholds.push(threshold);
-    // The evaluation under test decides which images stay, one image at a time.
+    // Image by image, with the evaluation under test.
     left = left.filter((image) => leavesAt(scores, thresholds, image) === undefined);
   }
   return thresholds;
@@ -111,21 +112,48 @@ function leavesAt(scores: Scores, thresholds: Thresholds, image: number): number
   return exit < thresholds.length ? exit : undefined;
 }
 
-/**
- * Number of images whose exit depends on rounding: their confidence at a gate that they reach is this close to the
- * threshold.
- */
+/** Number of images whose exit depends on rounding: at a gate that they reach, their confidence is near the threshold. */
 export function nearThreshold(scores: Scores, thresholds: Thresholds, distance: number): number {
   let near = 0;
   for (let image = 0; image < scores.count; image++) {
     for (const [gate, threshold] of thresholds.entries()) {
       const confidence = scores.confidences[gate]![image]!;
-      if (Math.abs(confidence - threshold) <= distance) {
-        near++;
-        break;
-      }
-      if (confidence >= threshold) break;
+      const isNear = Math.abs(confidence - threshold) <= distance;
+      if (isNear) near++;
+      if (isNear || confidence >= threshold) break;
     }
   }
   return near;
+}
+
+/** Hash of all weights as engines get them, independent of the file format. */
+export function weightsHash(network: LoadedNetwork): string {
+  if (isUser(network)) return network.graph.model.file.sha256;
+  const hashes: string[] = [];
+  const walk = (value: unknown): void => {
+    if (value instanceof Float32Array) {
+      hashes.push(sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)));
+    } else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) walk(item);
+  };
+  walk(network);
+  return sha256(hashes.join());
+}
+
+/** Hash of the positions of selection and evaluation images. */
+export function partsHash(parts: readonly Part[]): string {
+  const images = parts.map(({ selection, evaluation }) => [[...selection.images], [...evaluation.images]]);
+  return sha256(canonicalJson(images));
+}
+
+/** Root mean squares, of each gate's features, then of the logits: sensitive to weights and preprocessing, not to rounding. */
+export async function featureRms(features: FeatureSet): Promise<number[]> {
+  const widths = [...features.widths, features.classes];
+  const sums = widths.map(() => 0);
+  for await (const shard of features.shards()) {
+    for (const gate of sums.keys()) {
+      const values = gate < features.widths.length ? shard.features(gate) : shard.logits;
+      sums[gate]! += values.reduce((sum, value) => sum + value * value, 0);
+    }
+  }
+  return sums.map((sum, i) => Math.sqrt(sum / (features.count * widths[i]!)));
 }

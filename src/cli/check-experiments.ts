@@ -1,7 +1,15 @@
 import { basename, join, resolve } from 'node:path';
-import { perSeed } from '../batch/seeds.js';
-import { givenThresholds, type Moved, readBaseline, renderBaseline, whatMoved } from '../check/baseline.js';
-import { type Measure, measure } from '../check/measure.js';
+import { perSeed } from '../batch/grid.js';
+import {
+  givenThresholds,
+  type Measure,
+  type Moved,
+  measure,
+  readBaseline,
+  renderBaseline,
+  whatMoved,
+} from '../check/measure.js';
+
 import { InputError } from '../errors.js';
 import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';

@@ -1,5 +1,5 @@
-import { labelOf } from '../batch/grid.js';
-import { perSeed } from '../batch/seeds.js';
+import { labelOf, perSeed } from '../batch/grid.js';
+
 import type { Override } from '../experiment/resolve.js';
 import { renderColumns } from '../report/findings.js';
 import type { PlannedStage } from '../run/dry-run.js';

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { perSeed } from '../batch/seeds.js';
+import { perSeed } from '../batch/grid.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
 import { measureEngine } from '../engines/doctor/diagnose.js';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { type Comparison, compareRuns } from '../batch/compare.js';
-import { openRun, readRecord, runOf } from '../batch/compare-runs.js';
+import { type Comparison, compareRuns, openRun, readRecord, runOf } from '../batch/compare.js';
+
 import { InputError } from '../errors.js';
 import { isPlain, type Plain } from '../experiment/plain.js';
 import { checkExperiment } from '../experiment/resolve.js';

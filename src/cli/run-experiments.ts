@@ -1,7 +1,7 @@
 import { join, relative, resolve } from 'node:path';
-import { compareRuns } from '../batch/compare.js';
-import { openRun } from '../batch/compare-runs.js';
-import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/seeds.js';
+import { compareRuns, openRun } from '../batch/compare.js';
+
+import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/grid.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';

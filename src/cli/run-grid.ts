@@ -5,10 +5,12 @@ import {
   type Grid,
   gridFolder,
   labelOf,
+  mergeDocuments,
+  perSeed,
   renderGrid,
   writeGrid,
 } from '../batch/grid.js';
-import { mergeDocuments, perSeed } from '../batch/seeds.js';
+
 import { InputError, messageOf } from '../errors.js';
 import { type Override, parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';

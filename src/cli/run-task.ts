@@ -1,9 +1,19 @@
 import { hostname } from 'node:os';
-import { type CombinationResult, finishedRun, type Grid, gridFolder, renderGrid, writeGrid } from '../batch/grid.js';
-import { mergeDocuments, renderSeeds, writeSeeds } from '../batch/seeds.js';
-import type { Task } from '../batch/slurm/plan.js';
-import { Submission } from '../batch/slurm/submission.js';
-import { assertTrained, extractPart, prepare, trainOne } from '../batch/tasks.js';
+import {
+  type CombinationResult,
+  finishedRun,
+  type Grid,
+  gridFolder,
+  mergeDocuments,
+  renderGrid,
+  renderSeeds,
+  writeGrid,
+  writeSeeds,
+} from '../batch/grid.js';
+
+import type { Task } from '../batch/slurm/jobs.js';
+import { assertTrained, extractPart, prepare, Submission, trainOne } from '../batch/slurm/submission.js';
+
 import { InputError, messageOf } from '../errors.js';
 import type { AnalysisContext } from '../run/analyses.js';
 import { openContext } from './context.js';

@@ -1,14 +1,19 @@
 import { join, resolve } from 'node:path';
-import { perSeed } from '../batch/seeds.js';
+import { perSeed } from '../batch/grid.js';
 import {
+  arraySpec,
   type PlannedRun,
   type PlannedTable,
   planTasks,
+  type Resources,
   type StageName,
   type SubmissionPlan,
+  sbatch,
+  scancel,
   stageNames,
-} from '../batch/slurm/plan.js';
-import { arraySpec, type Resources, sbatch, scancel, stageScript } from '../batch/slurm/script.js';
+  stageScript,
+} from '../batch/slurm/jobs.js';
+
 import { Submission, type SubmittedJob, statusOf, type TaskStatus } from '../batch/slurm/submission.js';
 import { InputError } from '../errors.js';
 import { renderColumns } from '../report/findings.js';

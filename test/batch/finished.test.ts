@@ -1,7 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { openRun } from '../../src/batch/compare-runs.js';
+import { openRun } from '../../src/batch/compare.js';
 import { finishedRun } from '../../src/batch/grid.js';
 import { runIdentity } from '../../src/run/identity.js';
 import type { RunRecord } from '../../src/run/record.js';

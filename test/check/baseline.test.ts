@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { whatMoved } from '../../src/check/baseline.js';
-import type { Measure, Tolerance } from '../../src/check/measure.js';
+import { type Measure, type Tolerance, whatMoved } from '../../src/check/measure.js';
 
 describe('differences from a baseline', () => {
   const of = (value: number | string, tolerance: Tolerance = 0.5): Measure[] => [

@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { compareRuns } from '../../src/batch/compare.js';
-import { openRun } from '../../src/batch/compare-runs.js';
+import { compareRuns, openRun } from '../../src/batch/compare.js';
+
 import { captioned, comparisonCsv, comparisonText, renderComparison } from '../../src/cli/comparison.js';
 import { InputError } from '../../src/errors.js';
 import { pairedInterval } from '../../src/statistics/intervals.js';

@@ -1,19 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ImageSource } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
+import { LazyEngine, type RunContext } from '../../run/context.js';
+import { extract, extractionOf, type Split } from '../../run/extract.js';
+import { openMembers } from '../../run/images.js';
+import { openSource, plan } from '../../run/plan.js';
+import { withRepair } from '../../run/run.js';
+import { type Extraction, extractShards, missingShards, type Share } from '../../run/shards.js';
+import { type NetworkSource, networksOf } from '../../run/source.js';
+import { mapSplits } from '../../run/splits.js';
+import { openStages, trainingSets } from '../../run/stages.js';
+import { untrainedGates } from '../../run/train.js';
 import { infinityAsText, namesIn, readJson, readTextIfThere, writeFileAtomic } from '../../store/files.js';
-import { type StageName, type SubmissionPlan, stageNames, type Task } from './plan.js';
-import { queued, type Resources } from './script.js';
+import { queued, type Resources, type StageName, type SubmissionPlan, stageNames, type Task } from './jobs.js';
 
-/** A submission with its folders: absolute paths on the shared file system. */
-export interface Places {
-  readonly cache: string;
-  readonly results: string;
-}
-
-/** A submitted array: all tasks of a stage, or some of them resubmitted. */
+/** A submitted array: tasks of a stage. */
 export interface SubmittedJob {
   readonly stage: StageName;
   readonly job: string;
@@ -22,27 +26,30 @@ export interface SubmittedJob {
 }
 
 /** `submission.json`, written once. */
-interface SubmissionFile extends SubmissionPlan, Places {
+interface SubmissionFile extends SubmissionPlan {
+  /** Absolute paths on the shared file system. */
+  readonly cache: string;
+  readonly results: string;
   readonly command: string;
   readonly date: string;
   readonly resources: Resources;
 }
 
-/** A task's state on the shared file system, written by the task when it begins and when it ends. */
+/** A task's state, which the task writes when it begins and when it ends. */
 interface TaskState {
   readonly state: 'running' | 'done' | 'failed';
-  /** One line: what went wrong. */
+  /** One line: the problem. */
   readonly why?: string;
   readonly host: string;
   readonly began: string;
   readonly seconds?: number;
-  /** How often Slurm has restarted it. */
+  /** Restarts by Slurm. */
   readonly restarts: number;
 }
 
 /**
- * A submission: a folder `<cache>/submissions/<id>/` with the plan, scripts, logs and a state file for each task. There
- * is no coordinating process: the cache coordinates the tasks.
+ * A folder `<cache>/submissions/<id>/` with plan, scripts, logs and a state file per task. There is no coordinating
+ * process: the tasks share the cache.
  */
 export class Submission {
   private constructor(
@@ -56,10 +63,7 @@ export class Submission {
     const folder = join(file.cache, 'submissions', id);
     const submission = new Submission(folder, { ...file, date });
     await writeFileAtomic(join(folder, 'submission.json'), `${JSON.stringify(submission.file, infinityAsText, 1)}\n`);
-    await writeFileAtomic(
-      join(folder, 'logs', 'README'),
-      'One log for each task; a requeued task appends to its own.\n',
-    );
+    await writeFileAtomic(join(folder, 'logs', 'README'), 'One log per task; a requeued task appends to its own.\n');
     return submission;
   }
 
@@ -85,12 +89,11 @@ export class Submission {
 
   /** Folders of all submissions of a cache, the newest first. */
   static async list(cache: string): Promise<string[]> {
-    const root = join(cache, 'submissions');
-    const names = await namesIn(root);
+    const names = await namesIn(join(cache, 'submissions'));
     return names
       .sort()
       .reverse()
-      .map((name) => join(root, name));
+      .map((name) => join(cache, 'submissions', name));
   }
 
   get id(): string {
@@ -115,7 +118,7 @@ export class Submission {
     return join(this.folder, 'logs', `${id}.log`);
   }
 
-  /** Every array that was submitted, the oldest first. */
+  /** Submitted arrays, the oldest first. */
   async jobs(): Promise<SubmittedJob[]> {
     return ((await readJson(join(this.folder, 'jobs.json'))) ?? []) as SubmittedJob[];
   }
@@ -148,7 +151,6 @@ export class Submission {
   }
 }
 
-/** The state of a task. */
 export interface TaskStatus {
   readonly task: Task;
   readonly state: 'waits' | 'runs' | 'done' | 'failed';
@@ -162,10 +164,7 @@ export interface TaskStatus {
 const waiting = ['PENDING', 'REQUEUED', 'REQUEUE_HOLD', 'REQUEUE_FED', 'SPECIAL_EXIT', 'RESV_DEL_HOLD'];
 const running = ['RUNNING', 'COMPLETING', 'CONFIGURING', 'SUSPENDED', 'STOPPED', 'SIGNALING', 'STAGE_OUT'];
 
-/**
- * Every task of a submission: its own state file, or else Slurm's state. A task that has begun and that Slurm no longer
- * runs was killed.
- */
+/** The states of all tasks, from their files and Slurm's queue. A begun task that Slurm no longer runs was killed. */
 export async function statusOf(submission: Submission): Promise<TaskStatus[]> {
   const jobs = await submission.jobs();
   const queue = await queued(jobs.map(({ job }) => job));
@@ -178,20 +177,94 @@ export async function statusOf(submission: Submission): Promise<TaskStatus[]> {
       const about = { task, job: `${job}_${index}`, ...(own?.seconds !== undefined && { seconds: own.seconds }) };
       if (own?.state === 'done') return { ...about, state: 'done', why: '' };
       if (seen !== undefined && waiting.includes(seen.state)) {
-        const again = own === undefined ? '' : ', requeued: goes on from the cache';
+        const again = own === undefined ? '' : ', requeued: resumes from the cache';
         return { ...about, state: 'waits', why: `${seen.reason}${again}` };
       }
       if (own?.state === 'failed') return { ...about, state: 'failed', why: own.why ?? '' };
-      if (seen !== undefined && running.includes(seen.state))
+      if (seen !== undefined && running.includes(seen.state)) {
         return { ...about, state: 'runs', why: `on ${seen.nodes}` };
+      }
       const word = seen === undefined || seen.state === 'COMPLETED' ? 'gone' : seen.state.toLowerCase();
       const last = await submission.lastLine(task.id);
-      const said = own === undefined ? 'never began' : 'killed';
-      return {
-        ...about,
-        state: 'failed',
-        why: `${said} (Slurm: ${word})${last === undefined ? '' : `; log: ${last}`}`,
-      };
+      const said = `${own === undefined ? 'never began' : 'killed'} (Slurm: ${word})`;
+      return { ...about, state: 'failed', why: last === undefined ? said : `${said}; log: ${last}` };
     }),
   );
+}
+
+// The stages of a run as separate tasks that share only the cache: on a cluster, or in several terminals.
+
+/** An extraction of a run. */
+interface OpenSplit {
+  readonly source: NetworkSource;
+  readonly label: Split;
+  readonly images: ImageSource;
+  readonly extraction: Extraction;
+}
+
+/** Opens the extractions of an experiment: every split of every network. */
+async function open(context: RunContext, experiment: Experiment) {
+  const planned = await plan(experiment);
+  const engine = new LazyEngine(experiment.engine);
+  const source = await openSource(context, experiment, planned);
+  const splits: OpenSplit[] = [];
+  for (const { source: each, plan: own, images: of } of await openMembers(context, experiment, planned, source)) {
+    await mapSplits(of, (images, label) => {
+      const extraction = extractionOf(context, each, images, own.places, engine, label);
+      splits.push({ source: each, label, images, extraction });
+    });
+  }
+  return { source, engine, splits };
+}
+
+/** Fetches and checks missing data and checkpoints. */
+export async function prepare(context: RunContext, experiment: Experiment): Promise<void> {
+  const { source } = await open(context, experiment);
+  for (const each of networksOf(source)) await each.lowered();
+}
+
+/** Extracts a share of an experiment's images. The task that finds all shards finishes the features. */
+export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
+  await withRepair(context, async () => {
+    const { engine, splits } = await open(context, experiment);
+    for (const [i, { extraction }] of splits.entries()) {
+      // Rotated, so that the last task does not get the remainders of all splits.
+      if (!(await extraction.entry.isComplete())) {
+        await extractShards(context, extraction, { index: (index + i) % of, of });
+      }
+    }
+    for (const { source, label, images, extraction } of splits) {
+      if ((await missingShards(extraction)).length > 0) continue;
+      await extract(context, source, images, extraction.places, engine, label);
+    }
+  });
+}
+
+/** Trains one gate (from 0) on cached features. @throws InputError if they are not cached */
+export async function trainOne(context: RunContext, experiment: Experiment, gate: number): Promise<void> {
+  await assertExtracted(context, experiment);
+  await withRepair(context, async () => (await openStages(context, experiment)).train(experiment, [gate]));
+}
+
+/** @throws InputError with the missing shards, which other tasks make */
+async function assertExtracted(context: RunContext, experiment: Experiment): Promise<void> {
+  const { splits } = await open(context, experiment);
+  const problems: string[] = [];
+  for (const { extraction } of splits) {
+    const missing = await missingShards(extraction);
+    if (missing.length > 0) problems.push(`${extraction.name}: ${missing.join(', ')} missing`);
+  }
+  if (problems.length > 0) throw new InputError(problems);
+}
+
+/** @throws InputError with the missing gates, which other tasks make */
+export async function assertTrained(context: RunContext, experiment: Experiment): Promise<void> {
+  await assertExtracted(context, experiment);
+  const missing = await withRepair(context, async () => {
+    const { sets } = await openStages(context, experiment);
+    return untrainedGates(context, experiment, trainingSets(sets));
+  });
+  if (missing.length > 0) {
+    throw new InputError(`gate${missing.length > 1 ? 's' : ''} ${missing.map((gate) => gate + 1).join(', ')}: missing`);
+  }
 }

@@ -23,7 +23,7 @@ export const compareCommand = defineCommand({
       .example('$0 compare table1/laptop-1a2b3c4d table1/laptop-5e6f7a8b --format latex', 'for a paper'),
   run: async ({ run, results, format, json }) => {
     const { compareRuns } = await import('../../batch/compare.js');
-    const { openRun } = await import('../../batch/compare-runs.js');
+    const { openRun } = await import('../../batch/compare.js');
     const { comparisonCsv, comparisonText } = await import('../comparison.js');
     if (run.length < 2) throw new InputError(`compare: ${run.length} run; valid: two or more`);
     const root = resultsFolder({ results });

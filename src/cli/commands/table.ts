@@ -20,7 +20,7 @@ export const tableCommand = defineCommand({
       .example('$0 table table1 > table1.tex', 'the only run of table1, as \\begin{table}')
       .example('$0 table table1/laptop-1a2b3c4d --format markdown', 'for a page'),
   run: async ({ run, results, format }) => {
-    const { openRun } = await import('../../batch/compare-runs.js');
+    const { openRun } = await import('../../batch/compare.js');
     const { captioned } = await import('../comparison.js');
     const { tableCells } = await import('../../report/table.js');
     const { folder, table, title, images } = await openRun(run, resultsFolder({ results }));

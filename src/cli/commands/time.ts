@@ -47,7 +47,7 @@ export const timeCommand = defineCommand({
     }
     const { repeats = options.rules === 'mlperf' ? 1 : 3 } = options;
     assertWhole('repeats', repeats, `a whole number from 1 to ${MOST_REPEATS}`, MOST_REPEATS);
-    const { perSeed } = await import('../../batch/seeds.js');
+    const { perSeed } = await import('../../batch/grid.js');
     const { parseSetting } = await import('../../experiment/resolve.js');
     const { timingFiles } = await import('../../gated/time/files.js');
     const { timeRepeat, timeRun } = await import('../../gated/time/time.js');

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { type PlannedRun, planTasks } from '../../../src/batch/slurm/plan.js';
-import { refusalOf, stageScript } from '../../../src/batch/slurm/script.js';
+import { type PlannedRun, planTasks, refusalOf, stageScript } from '../../../src/batch/slurm/jobs.js';
+
 import { resolveExperiment } from '../../../src/experiment/resolve.js';
 import type { Experiment } from '../../../src/experiment/schema.js';
 

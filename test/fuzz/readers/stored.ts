@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { givenThresholds, readBaseline, whatMoved } from '../../../src/check/baseline.js';
+import { givenThresholds, readBaseline, whatMoved } from '../../../src/check/measure.js';
 import { entryText, withWheel } from '../../../src/engines/setup.js';
 import { findTiming } from '../../../src/gated/time/files.js';
 import { parsePublished } from '../../../src/paper/published.js';
