@@ -4,7 +4,7 @@ import type { Predictions } from '../src/gated/predict.js';
 import type { NetworkFlops } from '../src/networks/network.js';
 import type { Claim } from '../src/report/findings.js';
 import type { PublishedRow, TableRow } from '../src/report/rows.js';
-import type { OriginalEvaluation } from '../src/run/evaluate.js';
+import type { OriginalEvaluation } from '../src/run/images.js';
 import type { RunDocument } from '../src/run/record.js';
 import { guaranteeMethods } from '../src/thresholds/guarantee.js';
 import { searchMethods } from '../src/thresholds/names.js';

@@ -17,11 +17,11 @@ import { networkByName } from '../../src/networks/catalogue.js';
 import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import type { AnalysisContext } from '../../src/run/analyses.js';
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { partsOf, searchAndEvaluate } from '../../src/run/search.js';
-import { openStages } from '../../src/run/stages.js';
+import { type AnalysisContext, openStages } from '../../src/run/stages.js';
+
 import { exists } from '../../src/store/files.js';
 import { Store } from '../../src/store/store.js';
 import { generatedTensors } from '../../test/parity.js';

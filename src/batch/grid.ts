@@ -7,8 +7,8 @@ import { renderColumns } from '../report/findings.js';
 import { areasOf, type RowIntervals, type RowSpread, renderCsv, type Spread, type TableRow } from '../report/rows.js';
 import { renderTable, tableCells } from '../report/table.js';
 import type { RunContext } from '../run/context.js';
-import { openBasis, runFolder, runIdentity } from '../run/identity.js';
 import type { RunDocument, RunRecord } from '../run/record.js';
+import { openBasis, runFolder, runIdentity } from '../run/record.js';
 import { mean, variance } from '../statistics/samples.js';
 import {
   canonicalJson,

@@ -11,7 +11,7 @@ import { counted, decimalNumber, percent } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type Network, networkTensors } from '../networks/network.js';
 import { renderColumns } from '../report/findings.js';
-import { evaluateOriginal } from '../run/evaluate.js';
+import { evaluateOriginal } from '../run/images.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
 import { readText } from '../store/input.js';
 import { elementCount } from '../tensor.js';

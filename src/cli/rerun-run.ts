@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { type Comparison, compareRuns, openRun, readRecord, runOf } from '../batch/compare.js';
 
 import { InputError } from '../errors.js';
-import { isPlain, type Plain } from '../experiment/plain.js';
 import { checkExperiment } from '../experiment/resolve.js';
+import { isPlain, type Plain } from '../experiment/rules.js';
 import { paperExperiments } from '../paper/index.js';
 import { plan } from '../run/plan.js';
 import { runRecord } from '../run/record.js';

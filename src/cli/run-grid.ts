@@ -15,7 +15,7 @@ import { InputError, messageOf } from '../errors.js';
 import { type Override, parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Progress } from '../progress.js';
-import type { AnalysisContext } from '../run/analyses.js';
+import type { AnalysisContext } from '../run/stages.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { openContext } from './context.js';

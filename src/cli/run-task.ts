@@ -15,7 +15,7 @@ import type { Task } from '../batch/slurm/jobs.js';
 import { assertTrained, extractPart, prepare, Submission, trainOne } from '../batch/slurm/submission.js';
 
 import { InputError, messageOf } from '../errors.js';
-import type { AnalysisContext } from '../run/analyses.js';
+import type { AnalysisContext } from '../run/stages.js';
 import { openContext } from './context.js';
 import { print, reportFailure } from './output.js';
 import { runSeed } from './run-experiments.js';

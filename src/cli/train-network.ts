@@ -10,8 +10,8 @@ import { lowerNetwork } from '../networks/lower.js';
 import { type Network, networkTensors } from '../networks/network.js';
 import { version } from '../project.js';
 import type { RunContext } from '../run/context.js';
-import { evaluateOriginal } from '../run/evaluate.js';
-import { openSplit } from '../run/images.js';
+import { evaluateOriginal, openSplit } from '../run/images.js';
+
 import type { NetworkSource } from '../run/source.js';
 import { canonicalJson, exists, writeFileAtomic } from '../store/files.js';
 import { describeHolder, Lock } from '../store/lock.js';

@@ -4,8 +4,7 @@ import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
 import { solvers, withDefaults } from '../gates/solvers.js';
 import type { Pooling } from '../networks/onnx.js';
-import { isPlain, type Plain } from './plain.js';
-import { choice, type DeepReadonly, list, real, text, whole } from './rules.js';
+import { choice, type DeepReadonly, isPlain, list, type Plain, real, text, whole } from './rules.js';
 
 // Gates.
 

@@ -6,8 +6,8 @@ import { parseJson } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type ExperimentSchema, experimentSchemaOf } from './checks.js';
 import { withDerivedGates } from './network.js';
-import { isPlain, type Plain, plainCopy, put, show, showKey } from './plain.js';
-import { type PresetName, presetNames } from './rules.js';
+import { isPlain, type Plain, type PresetName, plainCopy, presetNames, put, show, showKey } from './rules.js';
+
 import { type Experiment, presetsSchema } from './schema.js';
 
 /** Most keys in the path of a setting. */

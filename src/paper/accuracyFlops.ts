@@ -2,8 +2,8 @@ import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { counted } from '../json.js';
 import type { Figure, FindingTable } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
 import { type Row, reportOn } from '../run/search.js';
+import type { ScoredRun } from '../run/stages.js';
 import {
   axis,
   defineAnalysis,

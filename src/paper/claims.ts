@@ -2,7 +2,7 @@ import { listed, percent, points } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
-import type { Judge } from '../run/analyses.js';
+import type { Judge } from '../run/stages.js';
 import { searchMethods } from '../thresholds/names.js';
 import { figureReaders } from './figureEvidence.js';
 import {

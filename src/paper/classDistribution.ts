@@ -5,7 +5,7 @@ import type { ImageSource } from '../data/dataset.js';
 import { choice, real, whole } from '../experiment/rules.js';
 import { counted, listed, percent } from '../json.js';
 import type { Figure, FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
+import type { ScoredRun } from '../run/stages.js';
 import { wilson } from '../statistics/intervals.js';
 import { exitOf, type Scores } from '../thresholds/evaluate.js';
 import {

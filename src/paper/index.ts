@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import { experimentSchemaOf } from '../experiment/checks.js';
 import type { DeepReadonly } from '../experiment/rules.js';
 import type { Findings } from '../report/findings.js';
-import type { Analyses } from '../run/analyses.js';
+import type { Analyses } from '../run/stages.js';
 import { accuracyFlops } from './accuracyFlops.js';
 import type { Analysis } from './analysis.js';
 import { classDistribution } from './classDistribution.js';

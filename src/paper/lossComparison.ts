@@ -7,8 +7,8 @@ import type { Experiment } from '../experiment/schema.js';
 import type { Loss } from '../gates/loss.js';
 import { counted } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
 import { scoreImages } from '../run/score.js';
+import type { ScoredRun } from '../run/stages.js';
 import { mean } from '../statistics/samples.js';
 import {
   axis,

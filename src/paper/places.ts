@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { list, real, whole } from '../experiment/rules.js';
 import type { FindingTable } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
 import { originalAccuracy, type Part } from '../run/search.js';
+import type { ScoredRun } from '../run/stages.js';
 import { combine, type ExitCosts, evaluate } from '../thresholds/evaluate.js';
 import { type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';

@@ -3,8 +3,8 @@ import { text } from '../experiment/rules.js';
 import { counted, listed, percent, points } from '../json.js';
 import type { FindingCell, Findings } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
-import type { ScoredRun } from '../run/analyses.js';
 import { type Row, reportOn } from '../run/search.js';
+import type { ScoredRun } from '../run/stages.js';
 import { defineAnalysis, searchOf } from './analysis.js';
 import { readPublished } from './published.js';
 

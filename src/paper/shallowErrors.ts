@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { whole } from '../experiment/rules.js';
 import { counted, listed } from '../json.js';
 import type { Findings, FindingTable, ImageSheet } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
+import type { ScoredRun } from '../run/stages.js';
 import { wilson } from '../statistics/intervals.js';
 import {
   classIndices,

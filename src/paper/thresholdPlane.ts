@@ -5,7 +5,7 @@ import type { OptionProblem } from '../experiment/checks.js';
 import { real } from '../experiment/rules.js';
 import { counted, percent } from '../json.js';
 import type { FindingTable } from '../report/findings.js';
-import type { ScoredRun } from '../run/analyses.js';
+import type { ScoredRun } from '../run/stages.js';
 import { meanInterval } from '../statistics/intervals.js';
 import { type Interval, mean } from '../statistics/samples.js';
 import { type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';

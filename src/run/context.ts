@@ -1,10 +1,16 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { download } from '../checkpoints/fetch.js';
+import { download, recordedHash } from '../checkpoints/fetch.js';
+import { knownCheckpoints } from '../checkpoints/known.js';
 import type { Dataset, Download } from '../data/dataset.js';
+import { datasets } from '../data/registry.js';
 import type { Engine } from '../engines/engine.js';
 import { createEngine, type EngineEntry, engineNamed } from '../engines/registry.js';
+import { InputError, ifThere } from '../errors.js';
 import type { Progress } from '../progress.js';
-import { Store } from '../store/store.js';
+import { hashFile, namesIn, readTextIfThere } from '../store/files.js';
+import { holderIn } from '../store/lock.js';
+import { CorruptEntryError, Store } from '../store/store.js';
 
 /** What every stage of a run needs from its surroundings. */
 export interface RunContext {
@@ -52,5 +58,96 @@ export class LazyEngine {
   /** Whether a stage needed it. */
   get loaded(): boolean {
     return this.#engine !== undefined;
+  }
+}
+
+export interface Verified {
+  readonly files: number;
+  /** A line for each file that is not what was written. */
+  readonly damaged: readonly string[];
+  /** What is there but was not read, and why; a line each. */
+  readonly notRead: readonly string[];
+}
+
+interface Findings {
+  files: number;
+  readonly damaged: string[];
+  readonly notRead: string[];
+}
+
+/** Reads every byte of a cache: results, finished or not, datasets, checkpoints, locks. */
+export async function verifyAll(cache: string, store: Store, progress: Progress): Promise<Verified> {
+  const found: Findings = { files: 0, damaged: [], notRead: [] };
+  await verifyResults(store, progress, found);
+  await verifyLocks(cache, found);
+  await verifyDatasets(join(cache, 'data'), progress, found);
+  await verifyCheckpoints(join(cache, 'models'), found);
+  return found;
+}
+
+async function verifyResults(store: Store, progress: Progress, found: Findings): Promise<void> {
+  const entries = await store.list();
+  const task = progress.begin('verifying results', entries.length, 'results');
+  const rotten = (error: unknown): void => {
+    if (!(error instanceof CorruptEntryError)) throw error;
+    found.damaged.push(error.message);
+  };
+  for (const [index, entry] of entries.entries()) {
+    const names = await entry.names().catch((error: unknown) => {
+      rotten(error);
+      return [];
+    });
+    found.files += names.length + ((await entry.manifest().catch(() => undefined)) === undefined ? 0 : 1);
+    for (const name of names) await entry.verify(name).catch(rotten);
+    task.update(index + 1);
+  }
+  task.end();
+}
+
+async function verifyLocks(cache: string, found: Findings): Promise<void> {
+  const names = (await ifThere(cache, readdir(cache, { recursive: true }))) ?? [];
+  for (const name of names.filter((path) => path.endsWith('.lock'))) {
+    const path = join(cache, name);
+    const text = await readTextIfThere(path);
+    if (text === undefined) continue; // released meanwhile
+    found.files++;
+    if (holderIn(text) === undefined) found.damaged.push(`${path}: a damaged lock; it counts until nobody renews it`);
+  }
+}
+
+async function verifyDatasets(root: string, progress: Progress, found: Findings): Promise<void> {
+  for (const dataset of datasets) {
+    if (!(await dataset.isThere(root))) continue;
+    const { name, outside } = dataset;
+    if (outside !== undefined) {
+      found.notRead.push(
+        `${name}: its ${outside} are not in the cache and not read here; run: dgate data verify ${name}`,
+      );
+      continue;
+    }
+    try {
+      found.files += (await dataset.verify(root, progress)).files.length;
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      found.damaged.push(...error.problems.filter((problem) => !problem.startsWith('to fetch it again')));
+    }
+  }
+}
+
+async function verifyCheckpoints(folder: string, found: Findings): Promise<void> {
+  const names = (await namesIn(folder)).filter((name) => !/\.(json|part|lock|tmp)$/.test(name));
+  for (const name of names.sort()) {
+    const path = join(folder, name);
+    const recorded = await recordedHash(path);
+    const known = knownCheckpoints.find(({ id }) => name.startsWith(`${id}.`))?.sha256;
+    if (recorded === 'damaged') found.damaged.push(`${path}.json: is not what was written there`);
+    const expected = recorded === 'damaged' ? known : (recorded ?? known);
+    if (expected === undefined) {
+      found.notRead.push(`${path}: no hash is known to check it with`);
+      continue;
+    }
+    found.files++;
+    if (!(await hashFile(path)).startsWith(expected))
+      found.damaged.push(`${path}: is not what was downloaded (its sha256 differs)`);
   }
 }

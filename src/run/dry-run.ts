@@ -8,10 +8,10 @@ import { exists, flatten } from '../store/files.js';
 import type { Entry, Manifest, Store } from '../store/store.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extractionOf, extractLater } from './extract.js';
-import { openMembers } from './images.js';
+import { mapSplits, openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
 import { scoresEntry } from './score.js';
-import { mapSplits } from './splits.js';
+
 import { setsIn, trainingSets } from './stages.js';
 import { gateEntries } from './train.js';
 

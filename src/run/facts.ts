@@ -1,11 +1,9 @@
 import { basename } from 'node:path';
 import { isScores, type ScoresChoice } from '../experiment/network.js';
-
-import type { RunOutcome } from './outcome.js';
 import { membersOf } from './plan.js';
-import { thresholdFacts } from './rows.js';
+import { speedSource, thresholdFacts } from './rows.js';
 import { type NetworkSource, networksOf } from './source.js';
-import { speedSource } from './speeds.js';
+import type { RunOutcome } from './stages.js';
 
 /** What the numbers rest on; a line without a name goes on with the one before. */
 export function runFacts(outcome: RunOutcome): [name: string, value: string][] {

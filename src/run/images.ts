@@ -6,11 +6,13 @@ import { resizedImages } from '../data/resample.js';
 import { InputError } from '../errors.js';
 import { isScores, learns } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
+import { decide } from '../gates/confidence.js';
 import { classCount } from '../networks/onnx.js';
-import type { RunContext } from './context.js';
+import { runBatches } from './batches.js';
+import { LazyEngine, type RunContext } from './context.js';
+import type { Split } from './extract.js';
 import { eachInTurn, type Plan } from './plan.js';
 import { type NetworkSource, networksOf } from './source.js';
-import type { BySplit } from './splits.js';
 
 /** The images of a run; no image is in two of them. */
 export type Images = BySplit<ImageSource>;
@@ -131,4 +133,84 @@ function subset(images: ImageSource, count: number | undefined, seed: number, op
   if (count > images.count) throw new InputError(`${option}: ${count}; valid: 1 to ${images.count}`);
   const strata = images.labels.map((label) => Math.max(0, label)); // images without labels are one
   return selectImages(images, stratifiedSubset(strata, images.classes.length, count, seed));
+}
+
+/** One of something for each split of the images. */
+export interface BySplit<T> {
+  /** Images that gates learn from; absent where nothing is trained. */
+  readonly train?: T;
+  /** Training images that the network has not learnt from, where the experiment chooses thresholds on them. */
+  readonly heldOut?: T;
+  readonly test: T;
+}
+
+/** Applies a function to every split, one after the other. A split is absent where it was. */
+export async function mapSplits<T, U>(
+  { train, heldOut, test }: BySplit<T>,
+  map: (item: T, label: Split, key: keyof BySplit<T>) => U | Promise<U>,
+): Promise<BySplit<U>> {
+  const mappedTrain = train === undefined ? undefined : await map(train, 'training', 'train');
+  const mappedHeldOut = heldOut === undefined ? undefined : await map(heldOut, 'held-out', 'heldOut');
+  return {
+    ...(mappedTrain !== undefined && { train: mappedTrain }),
+    ...(mappedHeldOut !== undefined && { heldOut: mappedHeldOut }),
+    test: await map(test, 'test', 'test'),
+  };
+}
+
+/** Every split that exists, in order. */
+export function everySplit<T>({ train, heldOut, test }: BySplit<T>): T[] {
+  return [train, heldOut, test].filter((split) => split !== undefined);
+}
+
+/** What `dgate model eval` reports. */
+export interface OriginalEvaluation {
+  readonly network: string;
+  readonly engine: string;
+  /** Share classified correctly, 0 to 1. */
+  readonly accuracy: number;
+  readonly images: number;
+  /** Seconds in the network, loading not included. */
+  readonly seconds: number;
+}
+
+/** Accuracy of the original network on a split, nothing cached. */
+export async function evaluateOriginal(
+  context: RunContext,
+  source: NetworkSource,
+  options: { readonly split: PublishedSplit; readonly limit?: number | undefined; readonly engine: string },
+): Promise<OriginalEvaluation> {
+  const engine = new LazyEngine(options.engine);
+  const lowered = await source.lowered();
+  const whole = await openSplit(context, source, options.split);
+  const limit = options.limit ?? whole.count;
+  if (!Number.isInteger(limit) || limit < 1) throw new InputError(`--limit ${limit}; valid: 1 to ${whole.count}`);
+  const count = Math.min(limit, whole.count);
+  const images =
+    count === whole.count
+      ? whole
+      : selectImages(
+          whole,
+          Int32Array.from({ length: count }, (_, i) => i),
+        );
+  const loaded = await (await engine.get()).loadFeatures(lowered, []);
+  const label = `${source.network.name} on ${count.toLocaleString('en')} ${options.split} images`;
+  const task = context.progress.begin(label, count, 'images');
+  const start = performance.now();
+  let done = 0;
+  let correct = 0;
+  try {
+    const { device } = engine.entry;
+    for await (const { result, positions, count: size } of runBatches(loaded, images, source.preprocessing, device)) {
+      const { classes } = decide(result.logits, images.classes.length, 'max');
+      correct += classes.filter((predicted, i) => predicted === images.labels[positions[i]!]).length;
+      done += size;
+      task.update(done);
+    }
+  } finally {
+    await loaded.close();
+  }
+  task.end();
+  const seconds = (performance.now() - start) / 1000;
+  return { network: source.network.name, engine: engine.entry.id, accuracy: correct / count, images: count, seconds };
 }

@@ -16,11 +16,10 @@ import { readableJson, readSealed, writeFileAtomic, writeSealed } from '../store
 import { sweep } from '../store/lock.js';
 import { exitOf } from '../thresholds/evaluate.js';
 import { runFacts } from './facts.js';
-import { runFolder } from './identity.js';
-import type { RunOutcome } from './outcome.js';
 import { membersOf } from './plan.js';
-import { type RunRecord, runDocument, runRecord } from './record.js';
+import { type RunRecord, runDocument, runFolder, runRecord } from './record.js';
 import { tableRows } from './rows.js';
+import type { RunOutcome } from './stages.js';
 
 /**
  * The report as text: title, tables, what became of the paper's claims, and what the numbers rest on.

@@ -4,19 +4,26 @@ import type { Experiment } from '../experiment/schema.js';
 import { silent } from '../progress.js';
 import { canBeShown, drawThumbnails } from '../report/explorer.js';
 import { codeOf } from '../store/code.js';
-import { CorruptEntryError, type Entry } from '../store/store.js';
+import { CorruptEntryError, type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
-import type { AnalysisContext } from './analyses.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
-import type { Images } from './images.js';
-import { makeAll } from './make.js';
-import type { RunOutcome, Splits } from './outcome.js';
+import { type Images, mapSplits } from './images.js';
+
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
-import { mapSplits } from './splits.js';
-import { openStages, type SplitFeatures, type Stages, scoredParts, setsIn } from './stages.js';
+import {
+  type AnalysisContext,
+  openStages,
+  type RunOutcome,
+  type SplitFeatures,
+  type Splits,
+  type Stages,
+  scoredParts,
+  setsIn,
+} from './stages.js';
+
 import { calibrationTable, comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
 

@@ -11,11 +11,11 @@ import {
 } from '../gates/confidence.js';
 import { distances } from '../gates/gate.js';
 import { codeOf } from '../store/code.js';
-import type { Entry } from '../store/store.js';
+import { type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
-import { makeAll } from './make.js';
+
 import type { Part } from './search.js';
 import type { CachedGate } from './train.js';
 

@@ -1,18 +1,21 @@
 import type { ImageSource } from '../data/dataset.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
+import type { NetworkFlops } from '../networks/network.js';
+import type { Claim, Findings } from '../report/findings.js';
+import type { PublishedRow } from '../report/rows.js';
 import type { Entry } from '../store/store.js';
-import type { Scores } from '../thresholds/evaluate.js';
+import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import type { EngineDescription, TimingRecord } from '../timing/record.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
-import { hashesOf, type Images, imagesOfAll, openMembers } from './images.js';
+import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
 import { type Calibration, calibrateParts, scoreImages, scoresEntry } from './score.js';
-import { type Part, partsOf, withoutLabels } from './search.js';
+import { type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
-import { type BySplit, everySplit, mapSplits } from './splits.js';
-import { type CachedGate, gateEntries, trainGates } from './train.js';
+import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
 /** What is extracted from each split. */
 export type SplitFeatures = BySplit<FeatureSet>;
@@ -209,4 +212,95 @@ function stopwatch(): Pick<Stages, 'seconds' | 'timed'> {
       return result;
     },
   };
+}
+
+/** What a run found; `report.ts` turns it into tables and files. */
+export interface RunOutcome {
+  readonly experiment: Experiment;
+  /** Searched rows, then fixed ones; empty where the experiment has an analysis only. */
+  readonly rows: readonly Row[];
+  /** Tables, figures and sheets of its analysis. */
+  readonly findings: Findings;
+  /** What became of the paper's claims, once the run is timed or not. */
+  readonly judge: Judge;
+  /** Accuracy and FLOPs of the original network on the reported images. */
+  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
+  /** The original's accuracy on the held-out images that chose; absent where the reported images chose for each other. */
+  readonly choosing?: { readonly accuracy: number; readonly count: number };
+  /** The table of the paper that the experiment reproduces, the original network last; else empty. */
+  readonly published: readonly PublishedRow[];
+  readonly splits: Splits;
+  /** Images that could not be decoded, by split: the file and what is wrong with it; of splits that have such only. */
+  readonly leftOut: Readonly<Record<string, readonly string[]>>;
+  readonly flops: NetworkFlops;
+  readonly exitCosts: ExitCosts;
+  readonly gates: readonly TrainedPlace[];
+  readonly source: NetworkSource;
+  readonly engine: LazyEngine;
+  /** What extracted the features of the test images, in this run or before. */
+  readonly extractedOn: EngineDescription | undefined;
+  /** Content ids of the images used. */
+  readonly imageHashes: Readonly<Record<string, string>>;
+  /** Seconds that each stage took in this run. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
+  readonly computedSeconds: { readonly extract: number; readonly train: number };
+  /** The reported images, their scores, and which of them each part's thresholds belong to. */
+  readonly reported?: {
+    readonly images: ImageSource;
+    readonly scores: Scores;
+    readonly parts: readonly Part[];
+    /** Small pictures of the images for the page; absent where there can be none. */
+    readonly thumbnails?: Uint8Array;
+  };
+  /** The timed evaluation that the speeds of the table come from. */
+  readonly timing?: TimingRecord;
+}
+
+/** Numbers of images: what gates learn from, thresholds are chosen on, and results are reported on. */
+export interface Splits {
+  readonly train: number;
+  readonly validation: string;
+  readonly test: number;
+}
+
+/** A run whose images are scored and whose rows are known: what an analysis starts from. */
+export interface ScoredRun extends Stages {
+  readonly gates: readonly TrainedPlace[];
+  /** Scores of all gates on the images that no gate was trained on. */
+  readonly scores: SplitScores;
+  /** Where thresholds are chosen and where they are reported. */
+  readonly parts: readonly Part[];
+  readonly rows: readonly Row[];
+  /** Accuracy and FLOPs of the original network on the test images. */
+  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
+}
+
+/** What a run computes from its results; `src/paper` implements it with the paper's analyses, claims and tables. */
+export interface Analyses {
+  /** The findings of an experiment's analysis; empty without one. */
+  analyse(run: ScoredRun): Promise<Findings>;
+  /** Published rows of a table, the original network last. @throws InputError for an unknown table */
+  published(name: string): Promise<readonly PublishedRow[]>;
+  /**
+   * Prepares the verdicts on the paper's claims about an experiment; empty if there are none.
+   *
+   * @param name of the experiment, or of the published table that it reproduces
+   */
+  judge(name: string): Promise<Judge>;
+}
+
+/**
+ * Verdicts on the paper's claims, from nothing but the CSV files of a run.
+ *
+ * @param files rows of a file by column, by the file's name without extension; undefined where the run has none
+ */
+export type Judge = (
+  files: (name: string) => readonly Readonly<Record<string, string>>[] | undefined,
+  run: { readonly preset: string; readonly network: string; readonly dataset: string },
+) => Claim[];
+
+/** The context of a run, with its analyses. */
+export interface AnalysisContext extends RunContext {
+  readonly analyses: Analyses;
 }

@@ -6,10 +6,10 @@ import type { Gate } from '../gates/gate.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
 import { codeOf } from '../store/code.js';
-import type { Entry } from '../store/store.js';
+import { type Entry, makeAll, type Wanted } from '../store/store.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
-import { makeAll, type Wanted } from './make.js';
+
 import { membersOf } from './plan.js';
 
 const FILE = 'gate.safetensors';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { openRun } from '../../src/batch/compare.js';
 import { finishedRun } from '../../src/batch/grid.js';
-import { runIdentity } from '../../src/run/identity.js';
-import type { RunRecord } from '../../src/run/record.js';
+import { type RunRecord, runIdentity } from '../../src/run/record.js';
+
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { seal, unseal } from '../../src/store/text.js';

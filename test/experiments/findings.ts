@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { compile } from 'vega-lite';
-import type { RunOutcome } from '../../src/run/outcome.js';
 import { runDocument } from '../../src/run/record.js';
+import type { RunOutcome } from '../../src/run/stages.js';
 
 /** What every analysis owes to the report: full tables, figures that compile, pixels, claims that can be traced. */
 export function checkFindings(outcome: RunOutcome): void {

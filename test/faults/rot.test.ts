@@ -7,7 +7,7 @@ import { fetchRecords, verifyRecords } from '../../src/data/records/fetch.js';
 import { loadRecords } from '../../src/data/records/layout.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import { verifyAll } from '../../src/run/verify-cache.js';
+import { verifyAll } from '../../src/run/context.js';
 import { sha256 } from '../../src/store/files.js';
 import { holderIn, Lock } from '../../src/store/lock.js';
 import { Store } from '../../src/store/store.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { silent } from '../../src/progress.js';
-import { verifyAll } from '../../src/run/verify-cache.js';
+import { verifyAll } from '../../src/run/context.js';
 import { Store } from '../../src/store/store.js';
 import { filesBelow, writeTinyCheckpoint } from '../run/workplace.js';
 import { startChild, whole } from './faults.js';

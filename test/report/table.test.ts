@@ -3,8 +3,8 @@ import { withinColumns } from '../../src/progress.js';
 import { gigaFlops, renderColumns } from '../../src/report/findings.js';
 import { areasOf, modelName, type TableRow } from '../../src/report/rows.js';
 import { renderTable, tableCells } from '../../src/report/table.js';
-import type { RunOutcome } from '../../src/run/outcome.js';
 import { tableRows } from '../../src/run/rows.js';
+import type { RunOutcome } from '../../src/run/stages.js';
 import { original, row } from './rows.js';
 
 /** Cells of each line between the borders, without the padding. */

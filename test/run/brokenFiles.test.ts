@@ -8,10 +8,9 @@ import { imagenet } from '../../src/data/imagenet/index.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';
-import type { AnalysisContext } from '../../src/run/analyses.js';
-import type { RunOutcome } from '../../src/run/outcome.js';
 import { renderRun, writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
+import type { AnalysisContext, RunOutcome } from '../../src/run/stages.js';
 import { Store } from '../../src/store/store.js';
 import { writeTinyCheckpoint } from './workplace.js';
 

@@ -6,8 +6,8 @@ import { confidenceKinds, decide, fitTemperature } from '../../src/gates/confide
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops } from '../../src/networks/network.js';
 import { paperExperiments } from '../../src/paper/index.js';
-import { openBasis, runIdentity } from '../../src/run/identity.js';
 import { plan } from '../../src/run/plan.js';
+import { openBasis, runIdentity } from '../../src/run/record.js';
 import { renderRun, writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { openStages, scoredParts } from '../../src/run/stages.js';

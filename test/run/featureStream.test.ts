@@ -77,7 +77,7 @@ describe('features that are streamed', () => {
   });
 
   it('are shuffled window by window where they do not fit in one', async () => {
-    const { streamedData } = await import('../../src/run/feature-stream.js');
+    const { streamedData } = await import('../../src/run/features.js');
     const memory = await pass(await set.gateData(1), 64);
     // Two shards of 64 images to a window.
     const { rows, order, sizes } = await pass(streamedData(set, 1, 2 * perShard * width * 4), 100, 3);

@@ -8,9 +8,9 @@ import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { decide } from '../../src/gates/confidence.js';
 import { networkByName } from '../../src/networks/catalogue.js';
-import type { RunOutcome } from '../../src/run/outcome.js';
 import { tableRows } from '../../src/run/rows.js';
 import { runExperiment } from '../../src/run/run.js';
+import type { RunOutcome } from '../../src/run/stages.js';
 import { rejection } from '../data/smallCifar10.js';
 import { generatedTensors } from '../parity.js';
 import {

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { NetworkBatch } from '../../src/run/batches.js';
-import { ShardRows } from '../../src/run/shards.js';
+import { ShardRows } from '../../src/run/batches.js';
 
 /** A batch of images from `first` on, whose values name image and column; `leftOut` could not be decoded. */
 function batch(first: number, count: number, leftOut: readonly number[] = []): NetworkBatch {

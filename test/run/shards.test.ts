@@ -7,7 +7,7 @@ import type { FeatureNetwork } from '../../src/engines/engine.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { BATCH_IMAGES } from '../../src/run/batches.js';
 import type { LazyEngine } from '../../src/run/context.js';
-import { type Extraction, extractShards } from '../../src/run/shards.js';
+import { type Extraction, extractShards } from '../../src/run/extract.js';
 import type { NetworkSource } from '../../src/run/source.js';
 import { tinyNetwork, type Workplace, workplaceAt } from './workplace.js';
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { tableCells } from '../../src/report/table.js';
-import { originalSpeed, speedOf } from '../../src/run/speeds.js';
+import { originalSpeed, speedOf } from '../../src/run/rows.js';
 import type { TimingRecord } from '../../src/timing/record.js';
 import { original, row } from '../report/rows.js';
 

@@ -6,7 +6,7 @@ import { buildSync } from 'esbuild';
 import { listEngines } from '../../src/engines/registry.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { silent } from '../../src/progress.js';
-import { runModules } from '../../src/run/identity.js';
+import { runModules } from '../../src/run/record.js';
 import { openNetwork } from '../../src/run/source.js';
 import { codeOf, hashesIn, installedVersion, reachedFrom, readModules } from '../../src/store/code.js';
 
@@ -16,7 +16,7 @@ describe('the identity of code', () => {
     const { modules } = await openNetwork(network, undefined, tmpdir(), silent);
     const features = reachedFrom(['run/extract', ...modules]);
     expect(features.modules).to.include.members([
-      'run/shards',
+      'run/batches',
       'pickle/reader',
       'networks/lower',
       'data/image-folder/decode',

@@ -5,13 +5,19 @@ import type { ImageSource } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { LazyEngine, type RunContext } from '../../run/context.js';
-import { extract, extractionOf, type Split } from '../../run/extract.js';
-import { openMembers } from '../../run/images.js';
+import {
+  type Extraction,
+  extract,
+  extractionOf,
+  extractShards,
+  missingShards,
+  type Share,
+  type Split,
+} from '../../run/extract.js';
+import { mapSplits, openMembers } from '../../run/images.js';
 import { openSource, plan } from '../../run/plan.js';
 import { withRepair } from '../../run/run.js';
-import { type Extraction, extractShards, missingShards, type Share } from '../../run/shards.js';
 import { type NetworkSource, networksOf } from '../../run/source.js';
-import { mapSplits } from '../../run/splits.js';
 import { openStages, trainingSets } from '../../run/stages.js';
 import { untrainedGates } from '../../run/train.js';
 import { infinityAsText, namesIn, readJson, readTextIfThere, writeFileAtomic } from '../../store/files.js';

@@ -28,7 +28,7 @@ const verifyCommand = defineCommand({
   builder: (yargs) =>
     yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run computes damaged results again'),
   run: async (options) => {
-    const { verifyAll } = await import('../../run/verify-cache.js');
+    const { verifyAll } = await import('../../run/context.js');
     const { consoleProgress } = await import('../progress.js');
     const { cache, store } = await openCache(options);
     const { files, damaged, notRead } = await verifyAll(cache, store, consoleProgress());

@@ -4,12 +4,11 @@ import { systemName } from '../../experiment/network.js';
 import type { PresetName } from '../../experiment/rules.js';
 import { version } from '../../project.js';
 import { modelName } from '../../report/rows.js';
-import type { AnalysisContext } from '../../run/analyses.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
 import type { RunContext } from '../../run/context.js';
-import { runFolder } from '../../run/identity.js';
-import type { RunOutcome } from '../../run/outcome.js';
-import { speedSource } from '../../run/speeds.js';
+import { runFolder } from '../../run/record.js';
+import { speedSource } from '../../run/rows.js';
+import type { AnalysisContext, RunOutcome } from '../../run/stages.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
 import { monotonicClock, type TimedBatch, type WarmUp, warmUp } from '../../timing/pairs.js';
 import {

@@ -19,8 +19,8 @@ import { timeGated, withLastTiming } from '../../../src/gated/time/time.js';
 
 import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/table.js';
-import { runFolder } from '../../../src/run/identity.js';
-import { runDocument } from '../../../src/run/record.js';
+import { runDocument, runFolder } from '../../../src/run/record.js';
+
 import { renderRun } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';
 import { seal } from '../../../src/store/text.js';
