@@ -1,10 +1,7 @@
 import protobuf from 'protobufjs';
 import { Budget } from '../budget.js';
 
-/**
- * The part of ONNX's schema that we write, with the field numbers of onnx.proto (github.com/onnx/onnx).
- * protobufjs builds encoder and decoder from it when it is first needed.
- */
+/** The part of ONNX's schema that dgate reads and writes, from onnx.proto (github.com/onnx/onnx). */
 const schema = `
 syntax = "proto2";
 package onnx;
@@ -71,23 +68,37 @@ message TensorShapeProto {
 `;
 
 /** TensorProto.DataType. */
-export const dataTypes = { float: 1, uint8: 2, int32: 6, int64: 7, bool: 9 } as const;
+export const dataTypes = {
+  float: 1,
+  uint8: 2,
+  int8: 3,
+  int32: 6,
+  int64: 7,
+  string: 8,
+  bool: 9,
+  float16: 10,
+  double: 11,
+  bfloat16: 16,
+} as const;
 export type DataType = keyof typeof dataTypes;
 
 /** AttributeProto.AttributeType. */
 export const attributeTypes = { float: 1, int: 2, string: 3, graph: 5, ints: 7 } as const;
+
+/** TensorProto.DataLocation of a tensor whose data lie in another file. */
+export const EXTERNAL = 1;
 
 export interface TensorMessage {
   readonly name: string;
   readonly dims: readonly number[];
   readonly data_type: number;
   readonly raw_data: Uint8Array;
-  /** Where a file has them instead of raw bytes. */
+  /** Instead of raw bytes. */
   readonly float_data?: readonly number[];
   readonly double_data?: readonly number[];
   readonly int32_data?: readonly number[];
   readonly int64_data?: readonly (number | { toNumber(): number })[];
-  /** 1: the data lie in another file; dgate neither writes nor reads such a tensor. */
+  /** {@link EXTERNAL} or absent. */
   readonly data_location?: number;
 }
 export interface AttributeMessage {
@@ -125,7 +136,7 @@ export interface GraphMessage {
   readonly initializer: readonly TensorMessage[];
   readonly input: readonly ValueInfoMessage[];
   readonly output: readonly ValueInfoMessage[];
-  /** Types and dimensions of intermediate values, where declared. */
+  /** Of intermediate values. */
   readonly value_info?: readonly ValueInfoMessage[];
 }
 export interface ModelMessage {
@@ -144,7 +155,7 @@ function modelType(): protobuf.Type {
   return parsed;
 }
 
-/** Bytes of an ONNX file. */
+/** Writes an ONNX file. */
 export function encodeModel(model: ModelMessage): Uint8Array {
   return modelType()
     .encode(model as unknown as protobuf.Message)
@@ -152,9 +163,9 @@ export function encodeModel(model: ModelMessage): Uint8Array {
 }
 
 /**
- * Returns the content of an ONNX file, as far as the schema above covers it; other fields are left out.
+ * Reads the fields of an ONNX file that the schema covers.
  *
- * @param budget of the file; spent on what the messages take, which is a hundred times their bytes where they are empty
+ * @param budget spent on memory: empty messages take a hundred times their bytes
  * @throws Error if the bytes are not a protocol buffer of this kind; InputError if the budget is spent
  */
 export function decodeModel(
@@ -168,10 +179,10 @@ export function decodeModel(
 
 /** Wire type of texts, bytes, messages and packed numbers. */
 const LENGTH_DELIMITED = 2;
-/** What a message takes in memory, in steps; a field takes one. */
+/** Budget of a message, in steps; a field takes one. */
 const MESSAGE_STEPS = 4;
 
-/** Goes over the fields of a message without decoding them. */
+/** Spends the budget for the fields of a message, before it is decoded. */
 function spendFields(reader: protobuf.Reader, end: number, type: protobuf.Type, budget: Budget, depth = 0): void {
   if (depth > protobuf.Reader.recursionLimit) throw new Error('messages nest too deeply');
   while (reader.pos < end) {

@@ -1,19 +1,20 @@
 import type { Budget } from '../../budget.js';
+import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
 import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
-import { asConstant, type Probed, type RunValue } from './probe.js';
+import { asConstant, bytesOf, type Probed, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
 import { inputsOf, intOf, intsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
 
-/** A graph's nodes, rewritten, and the constants that were added. */
+/** A graph's rewritten nodes, and the added constants. */
 interface Rewritten {
   readonly nodes: readonly NodeMessage[];
   readonly constants: readonly TensorMessage[];
 }
 
 /**
- * Exporters read the number of images once, from the input, and use it behind every block. Here it is taken from a value that
- * the same node reads anyway, so that a graph can be cut before the node. The target of a `Reshape` becomes a constant.
+ * Takes the number of images from a value that the same node reads. Exporters take it from the input, so that a graph could
+ * not be cut in between. The target of a `Reshape` becomes a constant.
  *
  * @param fixed names of the values that are the same for any number of images
  */
@@ -66,7 +67,7 @@ const asReshape = (node: NodeMessage, target: string): NodeMessage => {
   return { ...node, op_type: 'Reshape', input: [node.input[0]!, target], attribute };
 };
 
-/** Whether a node takes every number of a row, in order: PyTorch's `as_strided`. */
+/** Whether a `Gather` takes all numbers of a row in order, as PyTorch's `as_strided` does. */
 export function takesAll(
   { op_type, name, input }: NodeMessage,
   taken: RunValue['data'] | undefined,
@@ -75,19 +76,24 @@ export function takesAll(
 ): boolean {
   const sizes = shapes.get(input[0] ?? '')?.[1] ?? [];
   if (op_type !== 'Gather' || sizes.length !== 1 || taken?.length !== sizes[0]) return false;
-  budget.bytes(8 * taken!.length, name); // many nodes may share one list
+  budget.bytes(8 * taken!.length, name); // nodes may share a list
   return taken!.every((index: number | bigint, i: number) => Number(index) === i);
+}
+
+/** The only axis whose size depends on the number of images. */
+function openAxis([one, two]: Sizes): number | undefined {
+  if (one.length !== two.length) return undefined;
+  const open = one.flatMap((size, axis) => (size === two[axis] ? [] : [axis]));
+  return open.length === 1 ? open[0] : undefined;
 }
 
 /** The axis that has twice the size for two images, if all others have the same. */
 export function batchAxis(sizes: Sizes | undefined): number | undefined {
-  if (sizes === undefined || sizes[0].length !== sizes[1].length) return undefined;
-  const [one, two] = sizes;
-  const open = one.flatMap((size, axis) => (size === two[axis] ? [] : [axis]));
-  return open.length === 1 && two[open[0]!] === 2 * one[open[0]!]! ? open[0] : undefined;
+  const open = sizes && openAxis(sizes);
+  return open !== undefined && sizes![1][open] === 2 * sizes![0][open]! ? open : undefined;
 }
 
-/** The number of images, int64 [1], from a value that has `each` as many along an axis. */
+/** Writes the number of images, int64 [1]. @param value has `each` times as many along the axis */
 function writeCount(to: Rewriter, value: string, axis: number, each: number): string {
   const index = to.ints(`dgate/axis${axis}`, [axis]);
   const size = to.node('Gather', [to.node('Shape', [value]), index], { axis: 0 });
@@ -95,35 +101,30 @@ function writeCount(to: Rewriter, value: string, axis: number, each: number): st
 }
 
 /** A constant target with -1 for the axis that grows with the images. */
-function fixedTarget(to: Rewriter, [one, two]: Sizes): string | undefined {
-  const open = one.flatMap((size, axis) => (size === two[axis] ? [] : [axis]));
-  if (open.length !== 1 || one.length !== two.length || one.includes(0)) return undefined;
-  return to.ints(
-    to.fresh('target'),
-    one.map((size, axis) => (axis === open[0] ? -1 : size)),
-  );
+function fixedTarget(to: Rewriter, sizes: Sizes): string | undefined {
+  const [one] = sizes;
+  const open = openAxis(sizes);
+  return open === undefined || one.includes(0) ? undefined : freshInts(to, 'target', one.with(open, -1));
 }
+
+const freshInts = (to: Rewriter, name: string, values: readonly number[]): string => to.ints(to.fresh(name), values);
 
 /** Writes a value from the number of images, int64 [1]. */
 type Plan = (count: string) => string;
-/** Writers of nodes; a plan's constants are written once, however many nodes use it. */
+/** Makes a plan and writes its constants. */
 type Make = (to: Rewriter, value: readonly [RunValue, RunValue]) => Plan | undefined;
 
 const planFor: Make = (to, value) => affine(to, value) ?? repeated(to, value);
 
-/** Whole numbers that grow evenly: a + b x count. */
+/** Whole numbers a + b x count. */
 const affine: Make = (to, [one, two]) => {
   const isVector = one.dims.length <= 1 && one.dims.join() === two.dims.join();
   if (one.type !== 'int64' || !isVector) return undefined;
   const [first, second] = [one, two].map(({ data }) => Array.from(data as BigInt64Array, Number));
-  const slope = to.ints(
-    to.fresh('slope'),
-    first!.map((value, i) => second![i]! - value),
-  );
-  const start = to.ints(
-    to.fresh('start'),
-    first!.map((value, i) => 2 * value - second![i]!),
-  );
+  const slopes = first!.map((value, i) => second![i]! - value);
+  const slope = freshInts(to, 'slope', slopes);
+  const starts = first!.map((value, i) => value - slopes[i]!);
+  const start = freshInts(to, 'start', starts);
   const none = one.dims.length === 0 ? to.ints('dgate/number', []) : undefined;
   return (count) => {
     const value = to.node('Add', [to.node('Mul', [count, slope]), start]);
@@ -131,18 +132,16 @@ const affine: Make = (to, [one, two]) => {
   };
 };
 
-/** The same numbers for every image, along one axis. */
+/** The same numbers for each image, along one axis. */
 const repeated: Make = (to, [one, two]) => {
   const axis = batchAxis([one.dims, two.dims]);
   if (axis === undefined) return undefined;
-  const bytes = ({ data }: RunValue): Buffer => Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  const outer = one.dims.slice(0, axis).reduce((product, size) => product * size, 1);
-  const [a, b] = [bytes(one), bytes(two)];
+  const outer = elementCount(one.dims.slice(0, axis));
+  const [a, b] = [bytesOf(one.data), bytesOf(two.data)];
   const part = a.length / outer;
-  for (let i = 0; i < outer; i++) {
-    const block = a.subarray(i * part, (i + 1) * part);
-    for (const half of [2 * i, 2 * i + 1])
-      if (!block.equals(b.subarray(half * part, (half + 1) * part))) return undefined;
+  for (let i = 0; i < 2 * outer; i++) {
+    const start = (i >> 1) * part;
+    if (!a.subarray(start, start + part).equals(b.subarray(i * part, (i + 1) * part))) return undefined;
   }
   const name = to.fresh('repeated');
   to.tensor(asConstant(name, one));
@@ -156,19 +155,16 @@ function writeTile(to: Rewriter, value: string, rank: number, axis: number, coun
   return to.node('Tile', [value, parts.length === 1 ? count : to.node('Concat', parts, { axis: 0 })]);
 }
 
-/** What `openBatch` did. */
 export interface Opened extends Rewritten {
-  /** Operators that were rewritten, and how many of each. */
+  /** Number of rewritten nodes by operator. */
   readonly changed: ReadonlyMap<string, number>;
-  /** The first node that loses the axis of the images. */
+  /** The first node behind which the axis of the images is unknown. */
   readonly lost: NodeMessage | undefined;
 }
 
 /**
- * Rewrites a graph of one image for any number of them: the axis of the images is followed from the input, and sizes along it
- * that are written down are left open. Whether that is right is for a run of two images to show.
- *
- * @param shapes sizes of every value for one image
+ * Rewrites a graph of one image for any number of images: follows their axis from the input, and opens the sizes along it. A
+ * run of two images must check the result.
  */
 export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed, { file, input }: UserModel): Opened {
   const to = new Rewriter('batch');
@@ -201,7 +197,7 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
   return { ...rewritten(to), changed, lost };
 }
 
-/** The axes that a `Squeeze` or `Unsqueeze` lists in a constant. @param sizes of that constant */
+/** The axes that a `Squeeze` or `Unsqueeze` reads from a constant. @param sizes of that constant */
 function listedAxes(
   { op_type, input }: NodeMessage,
   constants: ReadonlyMap<string, TensorMessage>,
@@ -214,10 +210,7 @@ function listedAxes(
   return numbers && Array.from(numbers, Number);
 }
 
-const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
-const reshaping = new Set(['Reshape', 'Flatten']);
-
-/** Where the axis of the images goes; undefined if it is lost. @param listed the second input's whole numbers, if constant */
+/** The axis of the images behind a node; undefined if unknown. @param listed the axes of `listedAxes` */
 function axisAfter(
   node: NodeMessage,
   axis: number,
@@ -230,9 +223,9 @@ function axisAfter(
     const perm = intsOf(node, 'perm');
     return perm === undefined ? before.length - 1 - axis : perm.indexOf(axis);
   }
-  if (reshaping.has(op)) {
-    const outer = product(before.slice(0, axis));
-    const found = after.findIndex((_, i) => product(after.slice(0, i)) === outer);
+  if (op === 'Reshape' || op === 'Flatten') {
+    const outer = elementCount(before.slice(0, axis));
+    const found = after.findIndex((_, i) => elementCount(after.slice(0, i)) === outer);
     return found < 0 ? undefined : found;
   }
   if (op === 'Gather') {
@@ -257,7 +250,7 @@ function axisAfter(
 
 interface Place {
   readonly source: string;
-  /** Of the images: before the node, and after it. */
+  /** The axis of the images before the node, and after it. */
   readonly axis: number;
   readonly next: number;
   readonly after: readonly number[];
@@ -265,17 +258,13 @@ interface Place {
   readonly kinds: ValueMap['kinds'];
 }
 
-/** The node for any number of images; undefined if it is that already, or nobody knows how. */
+/** The node for any number of images; undefined if it needs no change, or cannot be changed. */
 function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | undefined {
   const { source, axis, next, after, sizesOf, kinds } = place;
   const count = (): string => writeCount(to, source, axis, sizesOf(source)[axis]!);
   const isFixed = (name: string | undefined): boolean =>
     name !== undefined && name !== '' && kinds.get(name) === 'constant';
-  const sizes = (open: number): string =>
-    to.ints(
-      to.fresh('sizes'),
-      after.map((size, i) => (i === next ? open : size)),
-    );
+  const sizes = (open: number): string => freshInts(to, 'sizes', after.with(next, open));
   const [first = ''] = node.input;
   switch (node.op_type) {
     case 'Reshape':
@@ -287,10 +276,8 @@ function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | un
       return { ...node, op_type: 'Reshape', input: [first, sizes(-1)], attribute: [] };
     case 'Resize': {
       if (!isFixed(node.input[3]) || intsOf(node, 'axes') !== undefined) return undefined;
-      const slope = to.ints(
-        to.fresh('slope'),
-        after.map((size, i) => (i === next ? size : 0)),
-      );
+      const slopes = after.map((size, i) => (i === next ? size : 0));
+      const slope = freshInts(to, 'slope', slopes);
       const all = to.node('Add', [to.node('Mul', [count(), slope]), sizes(0)]);
       return { ...node, input: [...node.input.slice(0, 3), all] };
     }

@@ -1,3 +1,4 @@
+import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
 import { dataTypes, encodeModel, type GraphMessage, type NodeMessage, type ValueInfoMessage } from '../proto.js';
 import { batchAxis } from './batch.js';
@@ -5,24 +6,22 @@ import { isConstant, type PreparedGraph } from './prepare.js';
 import { isSized, noise, type RunModel, withOpenSize } from './probe.js';
 import { inputsOf, intsOf, neededNodes, outputsOf, producersOf } from './values.js';
 
-/** The channel axis of one image's features: the first or the last; a row has only one axis. */
+/** The channel axis of one image's features. */
 export type ChannelAxis = 'first' | 'last';
 
-/** Operators with images as [n, channels, ...], always. */
+/** Operators on [n, channels, ...]. */
 const channelsFirst =
   /^((Fused|QLinear|Nhwc)?Conv(Transpose|Integer)?|(Batch|Instance|Group)Normalization|LRN|(QLinear)?(Global)?(Max|Average|Lp)Pool|DepthToSpace|SpaceToDepth)$/;
 /** Operators that sum over or normalise the last axis. */
 const channelsLast =
   /^((Fused|QLinear|DynamicQuantize)?MatMul(Integer(ToFloat)?)?|(Skip)?(Simplified)?LayerNormalization|RMSNormalization|(MultiHead|Q)?Attention|MatMulNBits)$/;
 
-/** Operators that give an axis another length, or divide it. */
-const reshaping = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze']);
+const reshaping = /^(Reshape|Flatten|Squeeze|Unsqueeze)$/;
 
 /**
- * Finds the channel axis of tensors: where a convolution or an image begins with it, it is followed through the nodes behind,
- * also through those that mix another axis. Undefined where it is lost, or where inputs of a node disagree.
+ * Follows the channel axis from the images and convolutions through all nodes.
  *
- * Makes one pass over all nodes; the returned function is a look-up.
+ * @returns a look-up; undefined if the axis is lost, or if inputs of a node disagree
  */
 export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAxis | undefined {
   const { nodes, shapes, model } = graph;
@@ -38,10 +37,10 @@ export function channelAxes(graph: PreparedGraph): (tensor: string) => ChannelAx
   };
 }
 
-/** The axis of the images; 0 where it cannot be told. */
+/** The axis of the images; 0 if unknown. */
 const imagesAxis = ({ shapes }: PreparedGraph, tensor: string): number => batchAxis(shapes.get(tensor)) ?? 0;
 
-/** @param axis of one image, which has so many axes */
+/** @param axis of one image @param axes their number */
 const named = (axis: number, axes: number): ChannelAxis | undefined =>
   axis === 0 ? 'first' : axis === axes - 1 ? 'last' : undefined;
 
@@ -58,38 +57,35 @@ function axisBehind(node: NodeMessage, graph: PreparedGraph, axes: ReadonlyMap<s
     const perm = intsOf(node, 'perm') ?? before.map((_, i) => before.length - 1 - i);
     return known === undefined ? undefined : perm.indexOf(known);
   }
-  if (reshaping.has(node.op_type)) return known === undefined ? undefined : axisReshaped(known, before, after);
+  if (reshaping.test(node.op_type)) return known === undefined ? undefined : axisReshaped(known, before, after);
   const sources = inputsOf(node).filter((name) => !isConstant(graph, name) && sizesOf(name).length === rank);
   const found = new Set(sources.flatMap((name) => axes.get(name) ?? []));
   const [axis, ...others] = found;
   if (!channelsLast.test(node.op_type)) return others.length === 0 ? axis : undefined;
-  // A product with weights mixes the last axis: of tokens where another one is known to be the channels'.
+  // A product with weights mixes the last axis: the tokens, if the channels are known to be another axis.
   if (sources.length === 1) return axis ?? rank - 1;
   return others.length === 0 && (axis ?? rank - 1) === rank - 1 ? (axis ?? rank - 1) : undefined;
 }
 
-/** Where an axis goes that keeps its length, with as many numbers before it. */
+/** The new position of an axis that keeps its length, with as many numbers before it. */
 function axisReshaped(axis: number, before: readonly number[], after: readonly number[]): number | undefined {
-  const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
-  const outer = product(before.slice(0, axis));
-  let all = 1;
-  for (const [i, size] of after.entries()) {
-    if (i > 0 && all === outer && size === before[axis]) return i;
-    all *= size;
-  }
-  return undefined;
+  const outer = elementCount(before.slice(0, axis));
+  const found = after.findIndex(
+    (size, i) => i > 0 && size === before[axis] && elementCount(after.slice(0, i)) === outer,
+  );
+  return found < 0 ? undefined : found;
 }
 
-/** Likeness of two profiles below which an axis is one of positions, and above which it may be the channels'. */
+/** An axis with less likeness holds positions; one with more may hold the channels. */
 const [APART, ALIKE] = [0.4, 0.6];
 
 /**
- * Looks at where two changes of an image arrive: the same patch is put in one corner of it and in the opposite one. Along an
- * axis of positions the changes lie apart; along the axis of the channels they are alike wherever the patch is.
+ * Puts the same patch into one corner of an image and into the opposite one, and compares the two changes of each tensor.
+ * They lie apart along an axis of positions, and are alike along the axis of the channels.
  *
  * @param tensors with two axes or more besides that of the images
- * @returns of each the likeness along each axis of one image, in order: the cosine between the two changes' sizes, each
- *   summed over all other axes. Behind operators that move no axis it is that of their input.
+ * @returns by tensor, for each axis of one image, the cosine between the sizes of the two changes, summed over the other
+ *   axes; the input's behind operators that move no axis
  */
 export async function likenesses(
   graph: PreparedGraph,
@@ -112,22 +108,19 @@ export async function likenesses(
   const data = patchedImages(graph.model.input);
   const [result] = await run(likenessGraph(graph, measured), [{ name, dims: [3, channels, height, width], data }]);
   for (const [tensor, source] of sameAs) {
-    const axes = graph.shapes.get(tensor)![0].length - 1;
-    const of = (axis: number): number => Number(result!.get(likenessOf(source, axis))!.data[0]);
-    found.set(
-      tensor,
-      Array.from({ length: axes }, (_, axis) => of(axis)),
-    );
+    const axes = graph.shapes.get(tensor)![0].slice(1);
+    const likeness = axes.map((_, axis) => Number(result!.get(likenessOf(source, axis))!.data[0]));
+    found.set(tensor, likeness);
   }
   return found;
 }
 
 /**
- * The axis of the channels: what was followed through the operators, unless the changes of an image speak against it.
+ * The axis of the channels: the one that was followed, unless its likeness contradicts.
  *
  * @param followed undefined if it was lost
  * @param sizes of one image
- * @returns undefined where it cannot be told
+ * @returns undefined if it is unknown
  */
 export function chosenAxis(
   followed: ChannelAxis | undefined,
@@ -145,13 +138,10 @@ export function chosenAxis(
 
 const likenessOf = (tensor: string, axis: number): string => `likeness along ${axis} of ${tensor}`;
 
-/** An image, and the same with a patch in its upper left and in its lower right part, a quarter of its sides long. */
+/** An image, the same with a patch in its upper left part, and with the patch in its lower right part. */
 function patchedImages({ channels, height, width, type }: PreparedGraph['model']['input']): Float32Array {
   const size = channels * height * width;
-  const [plain, patch] = [1, 2].map((seed) => noise(size, type === dataTypes.uint8, seed)) as [
-    Float32Array,
-    Float32Array,
-  ];
+  const [plain, patch] = [noise(size, type === dataTypes.uint8, 1), noise(size, type === dataTypes.uint8, 2)];
   const images = Float32Array.from({ length: 3 * size }, (_, i) => plain[i % size]!);
   const [rows, columns] = [height, width].map((side) => Math.ceil(side / 4)) as [number, number];
   for (const [image, top, left] of [
@@ -180,9 +170,8 @@ function likenessGraph(graph: PreparedGraph, tensors: readonly string[]): Uint8A
       .filter((axis) => axis !== images)
       .forEach((axis, position) => {
         const others = all.filter((each) => each !== axis && each !== images);
-        const profile = to.node('ReduceSum', [change, to.ints(`dgate/over${others.join('_')}`, others)], {
-          keepdims: 0,
-        });
+        const over = to.ints(`dgate/over${others.join('_')}`, others);
+        const profile = to.node('ReduceSum', [change, over], { keepdims: 0 });
         const [a, b] = [1, 2].map((image) => at(profile, image, images < axis ? 0 : 1)) as [string, string];
         const product = (x: string, y: string): string =>
           to.node('ReduceSum', [to.node('Mul', [x, y])], { keepdims: 0 });

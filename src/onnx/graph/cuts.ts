@@ -1,36 +1,36 @@
 import { InputError } from '../../errors.js';
 import type { MapShape } from '../../networks/network.js';
 import type { OnnxNetwork, OnnxStage } from '../../networks/onnx.js';
-import type { NodeMessage } from '../proto.js';
+import { dataTypes, type NodeMessage } from '../proto.js';
 import { batchAxis } from './batch.js';
 import { type ChannelAxis, channelAxes, chosenAxis, likenesses } from './channels.js';
 import { type GraphFlops, graphFlops } from './flops.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
 import type { RunModel } from './probe.js';
-import { formatTypes, inputsOf, outputsOf } from './values.js';
+import { inputsOf, outputsOf } from './values.js';
 
-/** A tensor that all paths pass through: the graph can be cut there, and a gate can read it. */
+/** A tensor that all paths pass through, where a graph can be cut and a gate can read. */
 interface Place {
   readonly tensor: string;
   /** Operator that produces it. */
   readonly op: string;
-  /** Sizes for one image, without the batch axis. */
+  /** Sizes of one image. */
   readonly shape: readonly number[];
   readonly channels: ChannelAxis;
   /** The axis of the images, where that is not the first. */
   readonly images?: number;
   /** FLOPs of one image up to here. */
   readonly flops: number;
-  /** Those among them that multiply 8-bit numbers. */
+  /** Of 8-bit numbers. */
   readonly flops8: number;
 }
 
-/** Places with the same FLOPs before them, represented by the last: an activation's output rather than its convolution's. */
+/** The last of several places with the same FLOPs: an activation's output rather than its convolution's. */
 interface Cut extends Place {
   readonly alike: readonly Place[];
 }
 
-/** Why a graph cannot be cut at a share of its FLOPs, in words. */
+/** Why a graph cannot be cut at a share of its FLOPs. */
 export interface Crossing {
   readonly share: number;
   readonly why: string;
@@ -40,22 +40,19 @@ export interface Cuts {
   readonly flops: GraphFlops;
   /** In strictly ascending order of FLOPs. */
   readonly cuts: readonly Cut[];
-  /** Proposed gates: indices of `cuts` at about one fifth, two fifths, ... of the FLOPs. */
+  /** Proposed gates: indices of `cuts` near one fifth, two fifths, ... of the FLOPs. */
   readonly proposed: readonly number[];
-  /** The same at about one tenth, two tenths, ...: where the places of gates are searched. */
+  /** The same near one tenth, two tenths, ...; among these the places of gates are searched. */
   readonly spread: readonly number[];
-  /** Shares without a proposal nearby, and the values that prevent one. */
+  /** Fifths without a cut nearby. */
   readonly missing: readonly Crossing[];
-  /** What was decided about the axes of channels by running images, in words. */
+  /** Channel axes that were decided by running images. */
   readonly notes: readonly string[];
 }
 
 /**
- * Finds the tensors that all paths from the images to the logits pass through.
- *
- * Nodes are visited in topological order. After each node, some values are needed by later nodes; if it is a single value, it
- * is such a tensor. Any topological order gives the same ones, because every node lies before or behind such a tensor.
- * Which axis of it is the channels' is followed through the nodes, and checked by running changed images.
+ * Finds the tensors that all paths from the images to the logits pass through: visits the nodes in topological order and
+ * looks for points at which later nodes need a single value. Any topological order gives the same ones.
  */
 export async function findCuts(graph: PreparedGraph, run: RunModel): Promise<Cuts> {
   const flops = graphFlops(graph);
@@ -70,8 +67,7 @@ export async function findCuts(graph: PreparedGraph, run: RunModel): Promise<Cut
     const place = { tensor, op: node.op_type, ...features, flops: spent, flops8: spent8 };
     const last = cuts.at(-1);
     if (last?.flops === spent) {
-      // The last one alike stands for all.
-      // Nodes behind 8-bit numbers are fast only where they read them themselves.
+      // The last place represents all. Not one behind a `DequantizeLinear`: the next part would not start with 8-bit numbers.
       if (node.op_type === 'DequantizeLinear' && node.input[0] === last.tensor) {
         alike.push(place);
         continue;
@@ -90,10 +86,10 @@ export async function findCuts(graph: PreparedGraph, run: RunModel): Promise<Cut
   return { flops, cuts, notes, proposed, missing, spread: propose(cuts, total, 10).proposed };
 }
 
-/** The state of the graph after one of its nodes. */
+/** The state of the graph after a node. */
 interface State {
   readonly node: NodeMessage;
-  /** Values that exist after this node and are needed later; valid until the next state. */
+  /** Values that later nodes need; valid until the next state. */
   readonly live: ReadonlySet<string>;
   /** FLOPs up to here. */
   readonly spent: number;
@@ -121,7 +117,7 @@ function* walk(graph: PreparedGraph, { perNode, widths }: GraphFlops): Generator
 
 type AxisOf = ReturnType<typeof channelAxes>;
 
-/** The axes of the channels of the tensors that everything passes through. */
+/** The channel axes of the tensors that all paths pass through. */
 async function checkedAxes(graph: PreparedGraph, flops: GraphFlops, run: RunModel) {
   const followed = channelAxes(graph);
   const sizes = new Map<string, readonly number[]>();
@@ -137,43 +133,42 @@ async function checkedAxes(graph: PreparedGraph, flops: GraphFlops, run: RunMode
   for (const [tensor, shape] of sizes) {
     const axis = chosenAxis(followed(tensor), shape, likeness.get(tensor));
     axes.set(tensor, axis);
-    if (axis !== undefined && axis !== followed(tensor))
+    if (axis !== undefined && axis !== followed(tensor)) {
       changed.push(`${tensor} (the ${axis} of ${shape.join(' x ')})`);
+    }
   }
-  const shown = `${changed.slice(0, 3).join(', ')}${changed.length > 3 ? ` and ${changed.length - 3} more` : ''}`;
   const why = 'changes of an image at two places arrive at two places along the others';
-  const notes = changed.length === 0 ? [] : [`channels of ${shown} are those that a run of images shows: ${why}`];
+  const note = `channels of ${firstOf(changed)} are those that a run of images shows: ${why}`;
+  const notes = changed.length === 0 ? [] : [note];
   return { axisOf: (tensor: string) => axes.get(tensor), notes };
 }
+
+/** The first three names, and how many more there are. */
+const firstOf = (names: readonly string[]): string =>
+  `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
 
 /** Why there is no place at the point where a share of the FLOPs is spent. */
 function crossing(graph: PreparedGraph, flops: GraphFlops, axisOf: AxisOf, share: number): Crossing {
   for (const { live, spent } of walk(graph, flops)) {
     if (spent / flops.total < share) continue;
-    const [first = '', ...others] = live;
-    if (others.length === 0) {
-      const features = featuresIn(graph, first, axisOf);
-      return { share, why: typeof features === 'string' ? `${first} ${features}` : 'no place is near' };
-    }
-    const names = [...live].slice(0, 3).join(', ');
-    return {
-      share,
-      why: `${names}${live.size > 3 ? ` and ${live.size - 3} more` : ''} are all needed behind that point`,
-    };
+    const [first = ''] = live;
+    if (live.size > 1) return { share, why: `${firstOf([...live])} are all needed behind that point` };
+    const features = featuresIn(graph, first, axisOf);
+    return { share, why: typeof features === 'string' ? `${first} ${features}` : 'no place is near' };
   }
   return { share, why: 'no place is near' };
 }
 
-/** One image's part of a value, [channels, ...] or [..., channels]; or why no gate can read it. */
+/** The layout of a value for one image, or why no gate can read it. */
 function featuresIn(
   graph: PreparedGraph,
   tensor: string,
   axisOf: AxisOf,
 ): Pick<Place, 'shape' | 'channels' | 'images'> | string {
   const { shapes, formats, constants } = graph;
-  const { type, quantised, isBlocked } = formats.get(tensor) ?? { type: formatTypes.float };
+  const { type, quantised, isBlocked } = formats.get(tensor) ?? { type: dataTypes.float };
   if (isBlocked === true) return "lies in blocks of channels, ONNX Runtime's own layout for one processor";
-  const isReal = type === formatTypes.float || type === formatTypes.float16;
+  const isReal = type === dataTypes.float || type === dataTypes.float16;
   const isScaled = quantised?.every((name) => constants.has(name)) ?? false;
   if (!(isReal || isScaled)) return 'holds whole numbers of a scale that each image sets anew, or of none';
   const [one, two] = shapes.get(tensor) ?? [[], []];
@@ -181,12 +176,13 @@ function featuresIn(
   if (axis === undefined || one[axis] !== 1) return 'has no axis of images alone';
   if (one.length < 2 || one.length > 4) return `has ${one.length} axes`;
   const channels = axisOf(tensor);
-  if (channels === undefined)
+  if (channels === undefined) {
     return 'has channels along an axis that cannot be told: what goes into it disagrees, was reshaped, or mixes places';
+  }
   return { shape: one.toSpliced(axis, 1), channels, ...(axis > 0 && { images: axis }) };
 }
 
-/** The cuts nearest to 1/n, 2/n, ... of the FLOPs, half of 1/n away at most, in order; and the shares that have none. */
+/** The cuts nearest to 1/n, 2/n, ... of the FLOPs, at most half of 1/n away, and the shares that have none. */
 function propose(cuts: readonly Cut[], total: number, n: number) {
   const proposed = new Set<number>();
   const missed: number[] = [];
@@ -201,21 +197,22 @@ function propose(cuts: readonly Cut[], total: number, n: number) {
 }
 
 /**
- * Describes a user's network for the pipeline.
+ * Describes a user's network.
  *
- * @param gatesAfter names of the tensors that gates can read, or `auto`: the proposed ones
- * @throws InputError naming every tensor at which the graph cannot be cut
+ * @param gatesAfter names of tensors; `auto`: `Cuts.proposed`; `spread`: `Cuts.spread`
+ * @throws InputError naming the tensors at which the graph cannot be cut
  */
 export function describeGraph(
   graph: PreparedGraph,
   found: Cuts,
-  {
-    name,
-    dataset,
-    gatesAfter,
-  }: { readonly name: string; readonly dataset: string; readonly gatesAfter: readonly string[] | 'auto' | 'spread' },
+  options: {
+    readonly name: string;
+    readonly dataset: string;
+    readonly gatesAfter: readonly string[] | 'auto' | 'spread';
+  },
 ): OnnxNetwork {
   const { logits } = graph;
+  const { gatesAfter, ...named } = options;
   const { input, file } = graph.model;
   const cuts =
     typeof gatesAfter === 'string'
@@ -224,8 +221,7 @@ export function describeGraph(
   if (typeof gatesAfter === 'string' && cuts.length === 0) throw new InputError(`${file.path}: ${whyNone(found)}`);
   return {
     format: 'onnx',
-    name,
-    dataset,
+    ...named,
     input: { channels: input.channels, height: input.height, width: input.width },
     logits,
     classes: graph.shapes.get(logits)![0][1]!,
@@ -245,43 +241,32 @@ function chosenCuts(names: readonly string[], { cuts }: Cuts, path: string): Pla
     return [];
   });
   if (problems.length > 0) throw new InputError(problems);
-  chosen.forEach((cut, i) => {
-    if (i > 0 && cut.flops <= chosen[i - 1]!.flops) {
-      throw new InputError(
-        `${path}: gatesAfter ${names[i]} does not lie behind ${names[i - 1]}; valid: in their order, each once`,
-      );
-    }
-  });
-  return chosen;
+  const wrong = chosen.findIndex((cut, i) => i > 0 && cut.flops <= chosen[i - 1]!.flops);
+  if (wrong < 0) return chosen;
+  const order = `gatesAfter ${names[wrong]} does not lie behind ${names[wrong - 1]}`;
+  throw new InputError(`${path}: ${order}; valid: in their order, each once`);
 }
 
 /** Why no gate is proposed. */
 export function whyNone({ cuts, missing, flops }: Cuts): string {
   if (flops.total === 0) return 'nothing in it is counted as cost: it has no convolution, Gemm or MatMul';
   const [first] = missing;
-  const elsewhere =
-    cuts.length === 0 ? '' : `; places elsewhere: ${cuts.map((cut) => share(cut, flops.total)).join(', ')}`;
-  return `no place for a gate between a tenth and nine tenths of the FLOPs: at ${100 * (first?.share ?? 0)} % of them ${first?.why ?? 'nothing is'}${elsewhere}`;
+  const others = cuts.map((cut) => `${cut.tensor} (${((100 * cut.flops) / flops.total).toFixed(1)} %)`);
+  const elsewhere = cuts.length === 0 ? '' : `; places elsewhere: ${others.join(', ')}`;
+  const why = `at ${100 * (first?.share ?? 0)} % of them ${first?.why ?? 'nothing is'}`;
+  return `no place for a gate between a tenth and nine tenths of the FLOPs: ${why}${elsewhere}`;
 }
-
-const share = ({ flops, tensor }: Cut, total: number): string => `${tensor} (${((100 * flops) / total).toFixed(1)} %)`;
 
 function stageOf(cut: Place): OnnxStage {
   const { tensor, images, flops } = cut;
   return { name: tensor, ...mapLayoutOf(cut), ...(images !== undefined && { images }), cumulativeFlops: flops };
 }
 
-/** How one image lies in a tensor. */
-export function mapLayoutOf({
-  shape,
-  channels,
-}: Pick<Place, 'shape' | 'channels'>): MapShape & Pick<OnnxStage, 'layout'> {
-  const [a, b, c] = shape as [number, number, number];
-  if (shape.length === 1) return { channels: a, height: 1, width: 1, layout: 'row' };
-  if (shape.length === 2) {
-    if (channels === 'first') return { channels: a, height: b, width: 1, layout: 'tokens-first' };
-    return { channels: b, height: a, width: 1, layout: 'tokens-last' };
-  }
-  if (channels === 'first') return { channels: a, height: b, width: c, layout: 'maps-first' };
-  return { channels: c, height: a, width: b, layout: 'maps-last' };
+/** The layout of one image in a tensor. */
+export function mapLayoutOf(place: Pick<Place, 'shape' | 'channels'>): MapShape & Pick<OnnxStage, 'layout'> {
+  const { shape, channels: axis } = place;
+  if (shape.length === 1) return { channels: shape[0]!, height: 1, width: 1, layout: 'row' };
+  const channels = axis === 'first' ? shape[0]! : shape.at(-1)!;
+  const [height = 1, width = 1] = axis === 'first' ? shape.slice(1) : shape.slice(0, -1);
+  return { channels, height, width, layout: `${shape.length === 2 ? 'tokens' : 'maps'}-${axis}` };
 }

@@ -1,25 +1,23 @@
-import type { NodeMessage } from '../proto.js';
+import { elementCount } from '../../tensor.js';
+import { dataTypes, type NodeMessage } from '../proto.js';
 import { isOwnDomain } from './opsets.js';
 import type { PreparedGraph } from './prepare.js';
-import { formatTypes, intOf, producersOf } from './values.js';
+import { intOf, producersOf, textOf } from './values.js';
 
-/** FLOPs of a graph on one image: 2 x multiply-accumulates of convolutions, linear layers and matrix products. */
+/** FLOPs of a graph for one image: 2 x multiply-accumulates of convolutions, linear layers and matrix products. */
 export interface GraphFlops {
-  /** Of each node of `PreparedGraph.nodes`, of any width. */
+  /** By node of `PreparedGraph.nodes`. */
   readonly perNode: readonly number[];
   /** Bits of the numbers that each node multiplies: 8, 16 or 32. */
   readonly widths: readonly number[];
   readonly total: number;
-  /** Operators that are not counted and how many there are, most first. */
+  /** Operators that are not counted, most frequent first. */
   readonly notCounted: readonly { readonly op: string; readonly count: number }[];
-  /** Those among them with unknown cost, which the total lacks. */
+  /** Those among them with unknown cost, missing from the total. */
   readonly unknown: readonly string[];
 }
 
-/**
- * Operators that the convention does not count: they move numbers, or compute little per number. Operators that are neither
- * here nor counted are reported.
- */
+/** Operators that the convention does not count. Those that are neither here nor in `counted` are reported. */
 const cheap = new Set(
   (
     'Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat ConstantOfShape Cos ' +
@@ -39,43 +37,42 @@ const cheap = new Set(
 );
 
 type ShapeOf = (name: string) => readonly number[];
-const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 
 type Products = (node: NodeMessage, shapeOf: ShapeOf) => number;
 // A weight is [out, in / groups, kernel...]: each output number takes in / groups x kernel multiplications.
 const conv =
   (weight: number): Products =>
   ({ input, output }, shapeOf) =>
-    product(shapeOf(output[0]!)) * product(shapeOf(input[weight]!).slice(1));
+    elementCount(shapeOf(output[0]!)) * elementCount(shapeOf(input[weight]!).slice(1));
 const gemm: Products = ({ input, output }, shapeOf) => {
   const rows = shapeOf(output[0]!)[0]!;
-  return product(shapeOf(output[0]!)) * (product(shapeOf(input[0]!)) / rows);
+  return elementCount(shapeOf(output[0]!)) * (elementCount(shapeOf(input[0]!)) / rows);
 };
 const matMul: Products = (node, shapeOf) =>
-  product(shapeOf(node.output[0]!)) * shapeOf(node.input[0]!).at(intOf(node, 'transA', 0) === 1 ? -2 : -1)!;
+  elementCount(shapeOf(node.output[0]!)) * shapeOf(node.input[0]!).at(intOf(node, 'transA', 0) === 1 ? -2 : -1)!;
 
 /** Multiply-accumulates on one image, by counted operator. */
 const counted: Readonly<Record<string, Products>> = {
   ...{ Conv: conv(1), FusedConv: conv(1), NhwcFusedConv: conv(1), ConvInteger: conv(1), QLinearConv: conv(3) },
   // A weight is [in, out / groups, kernel...]: each input number goes into out / groups x kernel outputs.
-  ConvTranspose: ({ input }, shapeOf) => product(shapeOf(input[0]!)) * product(shapeOf(input[1]!).slice(1)),
+  ConvTranspose: ({ input }, shapeOf) => elementCount(shapeOf(input[0]!)) * elementCount(shapeOf(input[1]!).slice(1)),
   ...{ Gemm: gemm, FusedGemm: gemm, QGemm: gemm },
   ...{ MatMul: matMul, FusedMatMul: matMul, MatMulInteger: matMul, QLinearMatMul: matMul },
   ...{ MatMulIntegerToFloat: matMul, DynamicQuantizeMatMul: matMul },
-  Einsum: (node, shapeOf) => einsumProducts(node, shapeOf),
+  Einsum: einsumProducts,
   Attention: (node, shapeOf) =>
     isOwnDomain(node.domain) ? attentionProducts(node, shapeOf) : fusedAttention(node, shapeOf),
   // [n, tokens, size] each
   MultiHeadAttention: ({ input }, shapeOf) => {
     const [q, k, v] = [0, 1, 2].map((i) => shapeOf(input[i] ?? ''));
-    return q!.length === 3 && k!.length === 3 ? product(q!.slice(0, 2)) * k![1]! * (q![2]! + v![2]!) : Number.NaN;
+    return q!.length === 3 && k!.length === 3 ? elementCount(q!.slice(0, 2)) * k![1]! * (q![2]! + v![2]!) : Number.NaN;
   },
 };
 
 /** Operators that multiply 8-bit numbers, whatever they read. */
 const narrow = /^(QLinear|QGemm|DynamicQuantizeMatMul)|Integer(ToFloat)?$/;
 
-/** Bits of the numbers that a node multiplies: 8 where both are 8-bit, also behind a `DequantizeLinear`. */
+/** Bits of the numbers that a node multiplies: 8 if both are 8-bit, or dequantised. */
 function widthOf(
   { op_type, input }: NodeMessage,
   { formats }: PreparedGraph,
@@ -83,10 +80,10 @@ function widthOf(
 ): number {
   const isRestored = (name: string | undefined): boolean => producers.get(name ?? '')?.op_type === 'DequantizeLinear';
   if (narrow.test(op_type) || (isRestored(input[0]) && isRestored(input[1]))) return 8;
-  return formats.get(input[0] ?? '')?.type === formatTypes.float16 ? 16 : 32;
+  return formats.get(input[0] ?? '')?.type === dataTypes.float16 ? 16 : 32;
 }
 
-/** Operators with known cost: none of them runs a subgraph, and none comes from an external library. */
+/** Operators with known cost. None runs a subgraph, and none comes from an external library. */
 export const knownOperators: ReadonlySet<string> = new Set([...cheap, ...Object.keys(counted)]);
 
 export function graphFlops(graph: PreparedGraph): GraphFlops {
@@ -115,18 +112,18 @@ export function graphFlops(graph: PreparedGraph): GraphFlops {
   };
 }
 
-/** Two operands: every combination of their indices is one multiplication. NaN (unknown) for other numbers of operands. */
-function einsumProducts({ attribute, input }: NodeMessage, shapeOf: ShapeOf): number {
-  const equation = new TextDecoder().decode(attribute.find(({ name }) => name === 'equation')?.s).replaceAll(' ', '');
+/** Every combination of the indices of two operands is one multiplication. NaN for other numbers of operands. */
+function einsumProducts(node: NodeMessage, shapeOf: ShapeOf): number {
+  const equation = (textOf(node, 'equation') ?? '').replaceAll(' ', '');
   const operands = equation.split('->')[0]!.split(',');
   if (operands.length !== 2 || equation.includes('.')) return Number.NaN;
   const sizes = new Map<string, number>();
   operands.forEach((letters, i) => {
     [...letters].forEach((letter, axis) => {
-      sizes.set(letter, Math.max(sizes.get(letter) ?? 1, shapeOf(input[i]!)[axis] ?? Number.NaN));
+      sizes.set(letter, Math.max(sizes.get(letter) ?? 1, shapeOf(node.input[i]!)[axis] ?? Number.NaN));
     });
   });
-  return product([...sizes.values()]);
+  return elementCount([...sizes.values()]);
 }
 
 /** ONNX Runtime's `Attention`: images [n, tokens, size], weights [size, 3 x inner]; three projections, two products. */
@@ -140,6 +137,6 @@ function fusedAttention({ input }: NodeMessage, shapeOf: ShapeOf): number {
 function attentionProducts({ input }: NodeMessage, shapeOf: ShapeOf): number {
   const [q, k, v] = [0, 1, 2].map((i) => shapeOf(input[i] ?? ''));
   if (q!.length !== 4 || k!.length !== 4 || v!.length !== 4 || (input[4] ?? '') !== '') return Number.NaN;
-  const pairs = product(q!.slice(0, 3)) * k![2]!;
+  const pairs = elementCount(q!.slice(0, 3)) * k![2]!;
   return pairs * (q![3]! + v![3]!);
 }

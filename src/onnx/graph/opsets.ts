@@ -1,3 +1,4 @@
+import type { Budget } from '../../budget.js';
 import { InputError } from '../../errors.js';
 import { Rewriter } from '../builder.js';
 import {
@@ -9,16 +10,15 @@ import {
   type ValueInfoMessage,
 } from '../proto.js';
 import type { UserFile } from './read.js';
-import { attributeOf, floatsOf, formatTypes, intOf, intsOf, producersOf, textOf } from './values.js';
+import { attributeOf, floatsOf, intOf, intsOf, producersOf, textOf } from './values.js';
 
-/** Opset versions that are read. */
+/** Opsets that are read. */
 const [LEAST_OPSET, MOST_OPSET] = [7, 25];
-/** Older graphs are brought to this one; dgate's own nodes are valid from opset 13 on. */
+/** The first opset in which dgate's own nodes are valid, and the one that older graphs are converted to. */
 const [OWN_OPSET, TARGET_OPSET] = [13, 17];
-/** IR versions before 4 demand that initializers are inputs; dgate writes no older one than 8. */
+/** IR versions before 4 demand that initializers are inputs. */
 const LEAST_IR = 8;
 
-/** What a rule knows besides its node. */
 interface Source {
   readonly opset: number;
   /** Whether the file has floating-point numbers other than float32. */
@@ -26,10 +26,10 @@ interface Source {
   readonly constants: ReadonlyMap<string, TensorMessage>;
 }
 
-/** Writes a node's successor. @returns why there is none, if so */
+/** Writes the newer form of a node. @returns the problem, if there is no such form */
 type Rule = (node: NodeMessage, to: Rewriter, source: Source) => string | undefined;
 
-/** Operators that an opset before 14 defines otherwise than opset 17, the first version without the difference, and the change. */
+/** Operators that differ from opset 17 in opsets before `version`, and how to convert them. */
 const rules: Readonly<Record<string, readonly [version: number, rule: Rule]>> = {
   Squeeze: [13, movedInts('axes')],
   Unsqueeze: [13, movedInts('axes')],
@@ -51,9 +51,9 @@ const rules: Readonly<Record<string, readonly [version: number, rule: Rule]>> = 
 };
 
 /**
- * Brings the graph of a file to an opset and IR version that the rest of dgate knows: opsets 7 to 12 by the rules above, to 17.
+ * Converts the graph of a file to an opset and IR version that the rest of dgate knows: opsets 7 to 12 to 17.
  *
- * @throws InputError for other opsets, or naming an operator that cannot be brought up
+ * @throws InputError for other opsets, or naming an operator that cannot be converted
  */
 export function inCurrentOpset(file: UserFile): { readonly file: UserFile; readonly opset: number } {
   const { model, path } = file;
@@ -80,8 +80,7 @@ export function inCurrentOpset(file: UserFile): { readonly file: UserFile; reado
 export const isOwnDomain = (domain: string | undefined): boolean =>
   domain === undefined || /^(ai\.onnx)?$/.test(domain);
 
-/** float16, float64, bfloat16 */
-const otherFloats = new Set([10, 11, 16]);
+const otherFloats = new Set<number>([dataTypes.float16, dataTypes.double, dataTypes.bfloat16]);
 
 function upgraded(graph: GraphMessage, source: Source, file: UserFile, name: string): GraphMessage {
   const to = new Rewriter(name);
@@ -106,11 +105,10 @@ function upgraded(graph: GraphMessage, source: Source, file: UserFile, name: str
   return { ...graph, node, initializer: [...graph.initializer, ...initializer] };
 }
 
-/** The attributes of a node, without some. */
 const without = ({ attribute }: NodeMessage, ...names: readonly string[]) =>
   attribute.filter(({ name }) => !names.includes(name));
 
-/** Another operator that does the same. */
+/** Another operator that does the same; `Identity` keeps the first output only. */
 function copied(op_type: string): Rule {
   return (node, to) => {
     const isSame = op_type !== 'Identity';
@@ -120,7 +118,7 @@ function copied(op_type: string): Rule {
   };
 }
 
-/** Attributes that became inputs, in their order: whole numbers. */
+/** Whole numbers that were attributes and became inputs, in this order. */
 function movedInts(...names: readonly string[]): Rule {
   return (node, to) => {
     const moved = names.map((name) => {
@@ -135,7 +133,7 @@ function movedInts(...names: readonly string[]): Rule {
   };
 }
 
-/** A number in the type of a value. */
+/** A constant of the same type as a value. */
 function numberLike(to: Rewriter, value: number, like: string, { hasOtherFloats }: Source): string {
   const constant = to.constant(to.fresh('number'), Float32Array.of(value), []);
   return hasOtherFloats ? to.node('CastLike', [constant, like]) : constant;
@@ -156,14 +154,11 @@ function pad(node: NodeMessage, to: Rewriter, source: Source): undefined {
   to.copy({ ...node, input, attribute: without(node, 'pads', 'value') });
 }
 
-/** Before opset 13 the axes from `axis` on were one, those before it another. */
+/** Before opset 13 the axes from `axis` on counted as one. */
 function overTwoAxes(node: NodeMessage, to: Rewriter): undefined {
   const [input = ''] = node.input;
   const axis = intOf(node, 'axis', 1);
-  if (axis === -1) {
-    to.copy(node);
-    return;
-  }
+  if (axis === -1) return void to.copy(node);
   const rows = to.node(node.op_type, [to.node('Flatten', [input], { axis })], { axis: -1 });
   to.node('Reshape', [rows, to.node('Shape', [input])], {}, node.output[0]);
 }
@@ -174,7 +169,7 @@ function batchNormalization(node: NodeMessage, to: Rewriter): string | undefined
   return undefined;
 }
 
-/** `Upsample` and `Resize` before opset 11 scaled from the corner; later ones say how. */
+/** `Upsample` and `Resize` before opset 11 scaled from the corner; later ones have attributes for it. */
 function resize(node: NodeMessage, to: Rewriter, { opset, constants }: Source): string | undefined {
   const how = textOf(node, 'coordinate_transformation_mode');
   if (how === 'tf_half_pixel_for_nn') return `the coordinates ${how} were given up`;
@@ -187,45 +182,41 @@ function resize(node: NodeMessage, to: Rewriter, { opset, constants }: Source): 
     moved.length === 0 ? node.input[1] : to.constant(to.fresh('scales'), Float32Array.from(moved), [moved.length]);
   if (scales === undefined) return 'has no scales';
   const factors = moved.length === 0 ? (floatsOf(constants.get(scales)) ?? []) : moved;
-  // ONNX Runtime rounds up where an axis gets shorter; a newer operator rounds all axes alike.
+  // ONNX Runtime rounds up for axes that shrink; a newer operator rounds all axes alike.
   const nearest_mode = factors.some((factor) => factor < 1) ? 'ceil' : 'floor';
   if (nearest_mode === 'ceil' && factors.some((factor) => factor > 1)) return 'scales one axis up and another down';
   const mode = textOf(node, 'mode') ?? 'nearest';
   const corner = { coordinate_transformation_mode: 'asymmetric', nearest_mode };
-  to.node(
-    'Resize',
-    [node.input[0]!, '', scales],
-    { mode: mode === 'bilinear' ? 'linear' : mode, ...corner },
-    node.output[0],
-  );
+  const attributes = { mode: mode === 'bilinear' ? 'linear' : mode, ...corner };
+  to.node('Resize', [node.input[0]!, '', scales], attributes, node.output[0]);
   return undefined;
 }
 
 /** Types that ONNX Runtime has no convolutions for on a CPU. */
-const names = new Map([
-  [formatTypes.double, 'float64'],
-  [formatTypes.bfloat16, 'bfloat16'],
+const wide = new Map<number, string>([
+  [dataTypes.double, 'float64'],
+  [dataTypes.bfloat16, 'bfloat16'],
 ]);
 /** Attributes that name a type. */
 const naming = new Set(['to', 'dtype', 'output_dtype', 'stash_type']);
 
 /**
- * Converts a network of float64 or bfloat16 numbers to float32. A network is one if its images or a weight of two axes are;
- * others that compute a few sizes in float64 stay as they are.
+ * Converts a network of float64 or bfloat16 numbers to float32, if its images or a weight of two axes have such numbers. A
+ * float32 network that computes some sizes in float64 stays unchanged.
  */
 export function inFloat32(file: UserFile, notes: string[]): UserFile {
   const { graph } = file.model;
   const inside = graph.node.flatMap(({ attribute }) => (attribute ?? []).flatMap(({ t }) => (t == null ? [] : [t])));
   const weight = [...graph.initializer, ...inside].find(
-    ({ data_type, dims }) => names.has(data_type) && dims.length > 1,
+    ({ data_type, dims }) => wide.has(data_type) && dims.length > 1,
   );
-  const input = graph.input.find(({ type }) => names.has(type?.tensor_type?.elem_type));
-  const found = names.get(weight?.data_type ?? input?.type.tensor_type.elem_type ?? 0);
+  const input = graph.input.find(({ type }) => wide.has(type?.tensor_type?.elem_type));
+  const found = wide.get(weight?.data_type ?? input?.type.tensor_type.elem_type ?? 0);
   if (found === undefined) return file;
   notes.push(`${found} numbers are converted to float32`);
   const tensor = (from: TensorMessage): TensorMessage => {
-    if (!names.has(from.data_type)) return from;
-    const data = numbersOf(from, (bytes) => file.budget.bytes(bytes, from.name));
+    if (!wide.has(from.data_type)) return from;
+    const data = numbersOf(from, file.budget);
     const { name, dims } = from;
     return { name, dims, data_type: dataTypes.float, raw_data: new Uint8Array(data.buffer) };
   };
@@ -233,12 +224,12 @@ export function inFloat32(file: UserFile, notes: string[]): UserFile {
     ...rest,
     attribute: (attribute ?? []).map((each) => {
       if (each.t != null) return { ...each, t: tensor(each.t) };
-      return naming.has(each.name) && names.has(Number(each.i)) ? { ...each, i: dataTypes.float } : each;
+      return naming.has(each.name) && wide.has(Number(each.i)) ? { ...each, i: dataTypes.float } : each;
     }),
   });
   const value = (info: ValueInfoMessage): ValueInfoMessage => {
     const tensor_type = info.type?.tensor_type;
-    if (!names.has(tensor_type?.elem_type)) return info;
+    if (!wide.has(tensor_type?.elem_type)) return info;
     return { ...info, type: { tensor_type: { ...tensor_type, elem_type: dataTypes.float } } };
   };
   const [initializer, nodes] = [graph.initializer.map(tensor), graph.node.map(node)];
@@ -247,25 +238,25 @@ export function inFloat32(file: UserFile, notes: string[]): UserFile {
   return { ...file, model: { ...file.model, graph: converted } };
 }
 
-function numbersOf(tensor: TensorMessage, spend: (bytes: number) => void): Float32Array {
-  const { raw_data = new Uint8Array(), double_data = [], int32_data = [], data_type } = tensor;
-  const size = data_type === formatTypes.double ? 8 : 2;
+function numbersOf(tensor: TensorMessage, budget: Budget): Float32Array {
+  const { name, raw_data = new Uint8Array(), double_data = [], int32_data = [], data_type } = tensor;
+  const size = data_type === dataTypes.double ? 8 : 2;
   const listed = size === 8 ? double_data : int32_data;
   const count = listed.length > 0 ? listed.length : Math.floor(raw_data.length / size);
-  spend(4 * count);
+  budget.bytes(4 * count, name);
   const view = new DataView(raw_data.buffer, raw_data.byteOffset, raw_data.byteLength);
   if (size === 8) return Float32Array.from({ length: count }, (_, i) => listed[i] ?? view.getFloat64(8 * i, true));
-  // The upper half of a float32.
+  // bfloat16 is the upper half of a float32.
   const bits = Uint32Array.from({ length: count }, (_, i) => (listed[i] ?? view.getUint16(2 * i, true)) << 16);
   return new Float32Array(bits.buffer);
 }
 
-/** Products of 8-bit numbers, and what they are of float32 ones; the weights' zero point follows that of the images. */
+/** Products of 8-bit numbers, and the same of float32 numbers. */
 const products: Readonly<Record<string, string>> = { ConvInteger: 'Conv', MatMulInteger: 'MatMul' };
 
 /**
- * `DynamicQuantizeLinear` takes one scale for all images that come together, so that each depends on the others. Here each
- * image gets its own, as if it came alone; its rounded numbers are multiplied as float32.
+ * Gives each image a scale of its own, and multiplies its rounded numbers as float32. `DynamicQuantizeLinear` takes one scale
+ * for a whole batch, so that results would depend on the other images.
  */
 export function quantisedImageByImage(file: UserFile, notes: string[]): UserFile {
   const { graph } = file.model;
@@ -276,33 +267,30 @@ export function quantisedImageByImage(file: UserFile, notes: string[]): UserFile
   for (const node of graph.node) {
     const source = producers.get(node.input[0] ?? '');
     file.budget.steps(4);
+    const isProduct = Object.hasOwn(products, node.op_type) && source?.op_type === 'DynamicQuantizeLinear';
     if (node.op_type === 'DynamicQuantizeLinear') writeScales(to, node);
-    else if (Object.hasOwn(products, node.op_type) && source?.op_type === 'DynamicQuantizeLinear')
-      writeProduct(to, node);
+    else if (isProduct) writeProduct(to, node);
     else to.copy(node);
   }
   notes.push(
     'dynamic quantisation rounds each image by itself, with float32 products: its operator rounds a batch together',
   );
   const { node, initializer } = to.graph();
-  const rewritten: GraphMessage = { ...graph, node, initializer: [...graph.initializer, ...initializer] };
+  const rewritten = { ...graph, node, initializer: [...graph.initializer, ...initializer] };
   return { ...file, model: { ...file.model, graph: rewritten } };
 }
 
-/** ONNX's definition over all axes but the first: whole numbers from 0 to 255 as float32, scales and zero points [n, 1, ...]. */
+/** ONNX's definition over all axes but the first: whole numbers 0 to 255 as float32, scales and zero points [n, 1, ...]. */
 function writeScales(to: Rewriter, { input, output }: NodeMessage): void {
   const [images = ''] = input;
   const number = (value: number): string => to.constant(`dgate/number${value}`, Float32Array.of(value), []);
   const [zero, most] = [number(0), number(255)];
   const [numbers, scale, start] = output as [string, string, string];
-  // Over rows, [n, 1] and then [n, 1, ...]: the number of axes is not known here.
+  // The number of axes is not known here: reduce rows [n, 1], then reshape to [n, 1, ...].
   const rows = to.node('Flatten', [images], { axis: 1 });
   const sizes = to.node('Shape', [images]);
-  const rest = to.node('Slice', [
-    to.node('Div', [sizes, sizes]),
-    to.ints('dgate/from1', [1]),
-    to.ints('dgate/end', [2 ** 31]),
-  ]);
+  const ones = to.node('Div', [sizes, sizes]);
+  const rest = to.node('Slice', [ones, to.ints('dgate/from1', [1]), to.ints('dgate/end', [2 ** 31])]);
   const each = to.node('Concat', [to.ints('dgate/rest', [-1]), rest], { axis: 0 });
   const largestOf = (value: string): string => to.node('Reshape', [to.rowMaxima(to.node('Max', [value, zero])), each]);
   const [largest, least] = [largestOf(rows), largestOf(to.node('Neg', [rows]))];
@@ -315,14 +303,10 @@ function writeScales(to: Rewriter, { input, output }: NodeMessage): void {
 }
 
 function writeProduct(to: Rewriter, node: NodeMessage): void {
-  const [images = '', weights = '', start, zero] = node.input;
-  const shifted = start === undefined || start === '' ? images : to.node('Sub', [images, start]);
-  const one = to.constant('dgate/number1', Float32Array.of(1), []);
-  // The weights' zero point may have one number for each channel; scales have as many.
-  const whole = to.node('DequantizeLinear', [weights, one]);
-  const real =
-    zero === undefined || zero === ''
-      ? whole
-      : to.node('Sub', [whole, to.node('Cast', [zero], { to: dataTypes.float })]);
+  const [images = '', weights = '', start = '', zero = ''] = node.input;
+  const shifted = start === '' ? images : to.node('Sub', [images, start]);
+  const whole = to.node('DequantizeLinear', [weights, to.constant('dgate/number1', Float32Array.of(1), [])]);
+  // Not a zero point of the `DequantizeLinear`, since it may have one number for each channel.
+  const real = zero === '' ? whole : to.node('Sub', [whole, to.node('Cast', [zero], { to: dataTypes.float })]);
   to.copy({ ...node, op_type: products[node.op_type]!, input: [shifted, real] });
 }

@@ -17,10 +17,7 @@ import type { PreparedGraph } from './prepare.js';
 import { writeAsFloat } from './user-model.js';
 import { inputsOf, neededNodes, outputsOf } from './values.js';
 
-/**
- * A user's network in parts, from one gate's tensor to the next: its nodes and weights, copied unchanged. All paths pass
- * through those tensors, so a part needs nothing else from earlier parts.
- */
+/** A user's network in parts, from one gate's tensor to the next. All paths pass through these tensors. */
 export function userParts(
   user: UserNetwork,
   gates: readonly PlacedGate[],
@@ -46,7 +43,7 @@ export function userParts(
   };
 }
 
-/** A user's network whose outputs are the pooled features at each gate and, if requested, the logits (like `featureGraph`). */
+/** The counterpart of `featureGraph` for a user's network. */
 export function userFeatureGraph(
   user: UserNetwork,
   places: readonly GatePlace[],
@@ -80,7 +77,7 @@ export function userFeatureGraph(
 export const turnsImages = (source: GatedSource, gates: readonly PlacedGate[]): boolean =>
   isUser(source) && gates.some(({ place }) => source.network.stages[place.stage - 1]!.images !== undefined);
 
-/** A tensor with the images along its first axis, since images are taken out along it; or `back` as the network has it. */
+/** Brings the images of a tensor to the first axis, along which they are gathered; or `back`. */
 function turned(builder: GraphBuilder, value: string, stage: OnnxStage | undefined, back?: 'back'): string {
   if (stage?.images === undefined) return value;
   const axes = { row: 1, 'tokens-first': 2, 'tokens-last': 2, 'maps-first': 3, 'maps-last': 3 }[stage.layout];
@@ -89,7 +86,7 @@ function turned(builder: GraphBuilder, value: string, stage: OnnxStage | undefin
   return builder.node('Transpose', [value], { perm: back === undefined ? perm : perm.map((_, i) => perm.indexOf(i)) });
 }
 
-/** The nodes from one tensor to the next, in order, behind those that compute their constants. */
+/** The nodes from one tensor to the next, each piece behind the nodes that compute its constants. */
 function piecesOf({ nodes, constants, constantNodes, model }: PreparedGraph, ends: readonly string[]): NodeMessage[][] {
   let from = 0;
   return ends.map((end) => {
@@ -108,10 +105,10 @@ function addWeight(builder: GraphBuilder, weight: TensorMessage): string {
 }
 
 /**
- * Copies nodes into a graph under unique names. They can be copied several times; their weights are added once.
+ * Copies nodes into a graph under unique names; weights are added once.
  *
- * @param from the value that the first nodes need, `as` what it is called in the builder
- * @returns what the value `to` is called there
+ * @param from the value that the first nodes need; it is called `as` in the builder
+ * @returns the name of the value `to` in the builder
  */
 function copyNodes(
   builder: GraphBuilder,
@@ -127,8 +124,8 @@ function copyNodes(
     return weight === undefined ? (names.get(name) ?? '') : addWeight(builder, weight);
   };
   for (const node of nodes) {
-    for (const name of inputsOf(node))
-      if (!constants.has(name) && !names.has(name)) throw new Error(`${name} is cut off`);
+    const cutOff = inputsOf(node).find((name) => !constants.has(name) && !names.has(name));
+    if (cutOff !== undefined) throw new Error(`${cutOff} is cut off`);
     for (const name of outputsOf(node)) names.set(name, builder.fresh(`value/${name}`));
     const output = (node.output ?? []).map(renamed);
     builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input: node.input.map(renamed), output });
@@ -136,7 +133,7 @@ function copyNodes(
   return names.get(to)!;
 }
 
-/** Writes a gate's pooling of a tensor in the layout of the user's network: to [n, features]. */
+/** Writes a gate's pooling of a tensor, [n, features]. */
 function writeFeatures(
   builder: GraphBuilder,
   { formats, constants }: PreparedGraph,
@@ -151,24 +148,13 @@ function writeFeatures(
   const gap = (map: string): string =>
     builder.node('Flatten', [builder.node('GlobalAveragePool', [map])], { axis: 1 }, output);
   const channelsFirst = (perm: readonly number[]): string => builder.node('Transpose', [value], { perm });
-  switch (stage.layout) {
-    case 'maps-first':
-      writePooling(builder, value, pooling, stage, output);
-      return;
-    case 'maps-last':
-      writePooling(builder, channelsFirst([0, 3, 1, 2]), pooling, stage, output);
-      return;
-    case 'tokens-first':
-    case 'tokens-last': {
-      const isLast = stage.layout === 'tokens-last';
-      if (pooling.kind !== 'class-token') gap(isLast ? channelsFirst([0, 2, 1]) : value);
-      else {
-        const first = builder.node('Gather', [value, builder.ints('class_token', [0])], { axis: isLast ? 1 : 2 });
-        builder.node('Flatten', [first], { axis: 1 }, output);
-      }
-      return;
-    }
-    case 'row':
-      builder.node('Identity', [value], {}, output);
+  if (stage.layout === 'row') builder.node('Identity', [value], {}, output);
+  else if (stage.layout === 'maps-first') writePooling(builder, value, pooling, stage, output);
+  else if (stage.layout === 'maps-last') writePooling(builder, channelsFirst([0, 3, 1, 2]), pooling, stage, output);
+  else {
+    const isLast = stage.layout === 'tokens-last';
+    if (pooling.kind !== 'class-token') return void gap(isLast ? channelsFirst([0, 2, 1]) : value);
+    const first = builder.node('Gather', [value, builder.ints('class_token', [0])], { axis: isLast ? 1 : 2 });
+    builder.node('Flatten', [first], { axis: 1 }, output);
   }
 }

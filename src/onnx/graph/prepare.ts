@@ -1,31 +1,38 @@
 import type { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
 import { normScaleAndShift, scaledRows } from '../../networks/lower.js';
-import type { NodeMessage, TensorMessage } from '../proto.js';
+import { elementCount } from '../../tensor.js';
+import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
 import { countLocally, openBatch } from './batch.js';
-
-import { asConstant, type Probed, probe, type RunModel, type RunValue } from './probe.js';
+import { asConstant, bytesOf, type Probed, probe, type RunModel, type RunValue } from './probe.js';
 import { floatLogits, type UserModel } from './user-model.js';
+import {
+  attributeOf,
+  type Format,
+  floatsOf,
+  formatsOf,
+  inputsOf,
+  intOf,
+  mapValues,
+  outputsOf,
+  producersOf,
+  type Sizes,
+  type ValueMap,
+} from './values.js';
 
-import { type Format, floatsOf, formatsOf, inputsOf, mapValues, outputsOf, type ValueMap } from './values.js';
-
-/**
- * A user's network, prepared for cutting: only nodes that work on images, in topological order; everything else is constant.
- * Values keep their names.
- */
+/** A user's network, ready to be cut: nodes that work on images, in topological order, and constants. Values keep their names. */
 export interface PreparedGraph {
   readonly model: UserModel;
   /** The value with the classes' numbers, float32 [n, classes]. */
   readonly logits: string;
   readonly nodes: readonly NodeMessage[];
-  /** By name; folded ones too. */
+  /** By name, with folded ones. */
   readonly constants: ReadonlyMap<string, TensorMessage>;
-  /** Nodes that compute further constants, by their results: large ones, and weights of quantised networks. */
+  /** Nodes that compute further constants, by their results: large ones, and quantised weights. */
   readonly constantNodes: ReadonlyMap<string, NodeMessage>;
-  /** Sizes of every value for one image, and for two. */
   readonly shapes: Probed['shapes'];
   readonly formats: ReadonlyMap<string, Format>;
-  /** Floating-point numbers in the file's weights that the logits depend on. */
+  /** Floating-point numbers among the weights that the logits depend on. */
   readonly parameters: number;
   /** What was changed on reading, in words. */
   readonly notes: readonly string[];
@@ -35,12 +42,12 @@ export interface PreparedGraph {
 export const isConstant = ({ constants, constantNodes }: PreparedGraph, name: string): boolean =>
   constants.has(name) || constantNodes.has(name);
 
-/** Rounding may differ with the number of images; a larger difference means that images influence each other. */
+/** A larger difference than by rounding: images influence each other. */
 const MOST_MIXING = 1e-3;
 
 /**
- * Prepares a graph: values that do not depend on the images become constants, the number of images is taken from where it is
- * used (`batch.ts`), and batch norms behind convolutions are folded.
+ * Prepares a graph: makes values constant that do not depend on the images, takes the number of images from where it is used,
+ * and folds batch norms.
  *
  * @throws InputError if the graph cannot process any number of images independently
  */
@@ -53,16 +60,10 @@ export async function prepareGraph(given: UserModel, run: RunModel): Promise<Pre
   for (const [name, [one, two]] of probed.values) if (isSame(one, two)) constants.set(name, asConstant(name, one));
   const counted = countLocally(map, probed, constants, model);
   for (const tensor of counted.constants) constants.set(tensor.name, tensor);
-  const source = {
-    name: input.value,
-    type: graph.input.find(({ name }) => name === input.value)!.type.tensor_type.elem_type,
-  };
-  const formats = formatsOf(counted.nodes, constants, source);
-  const logits = floatLogits(
-    { ...model, path: file.path },
-    probed.shapes.get(model.logits)!,
-    formats.get(model.logits)!,
-  );
+  const type = graph.input.find(({ name }) => name === input.value)!.type.tensor_type.elem_type;
+  const formats = formatsOf(counted.nodes, constants, { name: input.value, type });
+  const found = probed.shapes.get(model.logits)!;
+  const logits = floatLogits({ ...model, path: file.path }, found, formats.get(model.logits)!);
   if (logits.isPair) notes.push(`the one number of ${model.logits} stands for two classes`);
   for (const tensor of logits.constants) constants.set(tensor.name, tensor);
   const nodes = [...foldBatchNorms(counted.nodes, constants, logits.name, file.budget), ...logits.nodes];
@@ -87,15 +88,11 @@ export async function prepareGraph(given: UserModel, run: RunModel): Promise<Pre
   };
 }
 
-/** A graph that processes any number of images, and what was found by running it. */
-interface Tried {
-  readonly model: UserModel;
-  readonly map: ValueMap;
-  readonly probed: Probed;
-}
-
-/** Runs one and two images; where two together are not what each is alone, with the graph rewritten for any number. */
-async function probeAnyBatch(model: UserModel, run: RunModel): Promise<Tried> {
+/** Probes the graph; if two images together give other results than each alone, rewritten for any number. */
+async function probeAnyBatch(
+  model: UserModel,
+  run: RunModel,
+): Promise<{ readonly model: UserModel; readonly map: ValueMap; readonly probed: Probed }> {
   const { file, input } = model;
   const map = mapValues(file.model.graph, input.value, model.logits, file.path);
   if (map.kinds.get(model.logits) !== 'data') {
@@ -103,7 +100,7 @@ async function probeAnyBatch(model: UserModel, run: RunModel): Promise<Tried> {
   }
   const first = await tryTwo(model, map, run);
   if ('probed' in first) return { model, map, probed: first.probed };
-  // What one image alone does not do has nothing to do with the number of images.
+  // Throws if even one image fails.
   const rewritten = openBatch(map, await probe(model, map, run, true), model);
   const { nodes, constants, changed, lost } = rewritten;
   const initializer = [...file.model.graph.initializer, ...constants];
@@ -130,7 +127,7 @@ const limit = ({ input: { batch = 1, name } }: UserModel): string =>
 
 type Outcome = { readonly probed: Probed } | { readonly problem: unknown; readonly isMixing: boolean };
 
-/** Runs one and two images. */
+/** Probes with one and two images. */
 async function tryTwo(model: UserModel, map: ValueMap, run: RunModel): Promise<Outcome> {
   let probed: Probed;
   try {
@@ -154,12 +151,11 @@ async function tryTwo(model: UserModel, map: ValueMap, run: RunModel): Promise<O
 
 function isSame(one: RunValue, two: RunValue): boolean {
   if (one.dims.length !== two.dims.length || one.dims.some((size, axis) => size !== two.dims[axis])) return false;
-  const [a, b] = [one, two].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-  return a!.equals(b!);
+  return bytesOf(one.data).equals(bytesOf(two.data));
 }
 
-/** A constant's sizes: the same for one image and for two. */
-function sizesOf({ name, dims }: TensorMessage): [string, readonly [readonly number[], readonly number[]]] {
+/** A constant's sizes. */
+function sizesOf({ name, dims }: TensorMessage): [string, Sizes] {
   const sizes = (dims ?? []).map(Number);
   return [name, [sizes, sizes]];
 }
@@ -172,23 +168,22 @@ function countParameters(
 ): number {
   const used = new Set(nodes.flatMap(inputsOf));
   const floats = weights.filter(({ name, data_type }) => used.has(name) && floating.has(data_type));
-  const count = (sizes: readonly number[]): number => sizes.reduce((product, size) => product * Number(size), 1);
   const made = nodes.filter(({ op_type, output }) => op_type === 'ConstantOfShape' && inflated.has(output[0]!));
   const makes = made.filter(({ output }) => floating.has(formats.get(output[0]!)!.type));
   const sizes = [...floats.map(({ dims }) => dims), ...makes.map(({ output }) => shapes.get(output[0]!)![0])];
-  return sizes.reduce((sum, each) => sum + count(each), 0);
+  return sizes.reduce((sum, each) => sum + elementCount(each.map(Number)), 0);
 }
 
-/** float32, float16, float64, bfloat16 */
-const floating = new Set([1, 10, 11, 16]);
+const { float, float16, double, bfloat16 } = dataTypes;
+const floating = new Set<number>([float, float16, double, bfloat16]);
 
 /** Constants by name; folded weights are added. */
 type Constants = Map<string, TensorMessage>;
 
 /**
- * Folds every batch norm into the convolution before it, with the arithmetic of built-in networks (`networks/lower.ts`): the
- * same network has bit-identical weights either way. Most exporters have already folded them, in float32. A batch norm stays
- * if another node reads the convolution, or if a parameter is not a float32 constant.
+ * Folds each batch norm into the convolution before it, with the arithmetic of `networks/lower.ts`, so that weights are
+ * bit-identical to those of the built-in network. A batch norm stays if another node reads the convolution, or if a parameter
+ * is not a float32 constant.
  *
  * @param kept a value that must stay: the logits
  */
@@ -200,10 +195,8 @@ export function foldBatchNorms(
 ): NodeMessage[] {
   const uses = new Map<string, number>([[kept, 1]]);
   for (const name of nodes.flatMap(inputsOf)) uses.set(name, (uses.get(name) ?? 0) + 1);
-  const convolutions = new Map(
-    nodes
-      .filter(({ op_type, output }) => op_type === 'Conv' && uses.get(output[0]!) === 1)
-      .map((node): [string, NodeMessage] => [node.output[0]!, node]),
+  const convolutions = producersOf(
+    nodes.filter(({ op_type, output }) => op_type === 'Conv' && uses.get(output[0]!) === 1),
   );
   const replaced = new Map<NodeMessage, NodeMessage | undefined>();
   for (const norm of nodes) {
@@ -216,23 +209,22 @@ export function foldBatchNorms(
   return nodes.flatMap((node) => (replaced.has(node) ? (replaced.get(node) ?? []) : [node]));
 }
 
-/** Folds a convolution and the batch norm behind it into one convolution; undefined if that is impossible. */
 function foldedConv(
   conv: NodeMessage,
   norm: NodeMessage,
   constants: Constants,
   budget: Budget,
 ): NodeMessage | undefined {
-  const attribute = (name: string) => norm.attribute.find((each) => each.name === name);
-  if (outputsOf(norm).length !== 1 || Number(attribute('training_mode')?.i ?? 0) !== 0) return undefined;
+  if (outputsOf(norm).length !== 1 || intOf(norm, 'training_mode', 0) !== 0) return undefined;
   const [, kernel = '', offset = ''] = conv.input;
   const weight = floatsOf(constants.get(kernel));
-  // Each convolution gets a kernel of its own, also where several share one.
-  budget.bytes(weight?.byteLength ?? 0, conv.name);
+  budget.bytes(weight?.byteLength ?? 0, conv.name); // convolutions may share a kernel
   const [gamma, beta, mean, variance] = norm.input.slice(1).map((name) => floatsOf(constants.get(name)));
   const bias = offset === '' ? new Float32Array(gamma?.length ?? 0) : floatsOf(constants.get(offset));
   if (!(weight && gamma && beta && mean && variance && bias)) return undefined;
-  const { scale, shift } = normScaleAndShift({ gamma, beta, mean, variance }, epsilonOf(attribute('epsilon')?.f), bias);
+  // The decimal number that was written: float32 rounds 1e-5, also ONNX's default, to 9.99999975e-6.
+  const epsilon = Number((attributeOf(norm, 'epsilon')?.f ?? 1e-5).toPrecision(7));
+  const { scale, shift } = normScaleAndShift({ gamma, beta, mean, variance }, epsilon, bias);
   const output = norm.output[0]!;
   const [folded, moved] = [`kernel of ${output}`, `offset of ${output}`];
   const add = (name: string, dims: readonly number[], data: Float32Array): void => {
@@ -242,6 +234,3 @@ function foldedConv(
   add(moved, [shift.length], shift);
   return { ...conv, name: norm.name, input: [conv.input[0]!, folded, moved], output: [output] };
 }
-
-/** The decimal value that was written: a float32 attribute rounds 1e-5, also ONNX's default, to 9.99999975e-6. */
-const epsilonOf = (attribute: number | undefined): number => Number((attribute ?? 1e-5).toPrecision(7));

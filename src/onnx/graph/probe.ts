@@ -18,39 +18,39 @@ export interface RunValue {
   readonly data: Float32Array | BigInt64Array | Int32Array | Uint8Array | Float64Array | Uint16Array | BigUint64Array;
 }
 
-/** Runs a model once for each batch of images and returns all outputs. */
+/** Runs a model once for each batch of images. @returns all outputs of each run */
 export type RunModel = (
   model: Uint8Array,
   batches: readonly { readonly name: string; readonly dims: readonly number[]; readonly data: Float32Array }[],
 ) => Promise<ReadonlyMap<string, RunValue>[]>;
 
-/** Findings from running a graph on one and on two images. */
+/** Results of running a graph on one image and on two. */
 export interface Probed {
-  /** Sizes of every value, for one image and for two. */
-  readonly shapes: ReadonlyMap<string, readonly [readonly number[], readonly number[]]>;
-  /** Values that do not depend on the images but that a node on images needs; for one image and for two. */
+  /** Sizes of every value. */
+  readonly shapes: ReadonlyMap<string, Sizes>;
+  /** Computed values that do not depend on the images' content but are used with it; for one image and for two. */
   readonly values: ReadonlyMap<string, readonly [RunValue, RunValue]>;
-  /** Largest difference between the logits of two images together and of each alone, relative to the largest logit. */
+  /** Largest difference between the logits of two images together and alone, relative to the largest logit. */
   readonly mixing: number;
 }
 
-/** The logits as float32, whatever they are. */
+/** Name of the logits as float32. */
 const FLOATS = 'logits as floats';
 const sizeOf = (name: string): string => `size of ${name}`;
 
-/** Operators whose first output has the sizes of their first input: no need to measure it. */
-const shapeKeeping = new Set([
-  ...['Identity', 'Dropout', 'Cast', 'Relu', 'LeakyRelu', 'PRelu', 'Elu', 'Selu', 'Celu', 'ThresholdedRelu', 'Gelu'],
-  ...['Sigmoid', 'HardSigmoid', 'HardSwish', 'Mish', 'Softplus', 'Softsign', 'Tanh', 'Erf', 'Clip', 'Abs', 'Neg'],
-  ...['Exp', 'Log', 'Sqrt', 'Reciprocal', 'Floor', 'Ceil', 'Round', 'Sign', 'Softmax', 'LogSoftmax', 'LRN'],
-  ...['BatchNormalization', 'InstanceNormalization', 'LayerNormalization', 'GroupNormalization', 'RMSNormalization'],
-]);
+/** Operators whose first output has the sizes of their first input. */
+const shapeKeeping = new Set(
+  (
+    'Identity Dropout Cast Relu LeakyRelu PRelu Elu Selu Celu ThresholdedRelu Gelu Sigmoid HardSigmoid HardSwish Mish ' +
+    'Softplus Softsign Tanh Erf Clip Abs Neg Exp Log Sqrt Reciprocal Floor Ceil Round Sign Softmax LogSoftmax LRN ' +
+    'BatchNormalization InstanceNormalization LayerNormalization GroupNormalization RMSNormalization'
+  ).split(' '),
+);
 
 /** Element-wise operators, whose inputs are broadcast to one size. */
-const broadcasting = new Set([
-  ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Mod', 'Max', 'Min', 'Sum', 'Mean', 'And', 'Or', 'Xor', 'Where'],
-  ...['Equal', 'Greater', 'GreaterOrEqual', 'Less', 'LessOrEqual'],
-]);
+const broadcasting = new Set(
+  'Add Sub Mul Div Pow Mod Max Min Sum Mean And Or Xor Where Equal Greater GreaterOrEqual Less LessOrEqual'.split(' '),
+);
 
 /** Whether the sizes of a node's first output follow from those of its inputs. */
 export const isSized = ({ op_type }: NodeMessage): boolean => shapeKeeping.has(op_type) || broadcasting.has(op_type);
@@ -73,8 +73,8 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
 }
 
 /**
- * Runs a graph on one and on two images (or, `alone`, on one only) and measures the size of every value in ONNX Runtime: exact for any operator, and
- * image-sized values stay inside the run.
+ * Measures the sizes of all values by running the graph on one image and on two; `alone`: on one only. ONNX Runtime returns
+ * the sizes, which are exact for any operator, but not the values.
  */
 export async function probe(model: UserModel, map: ValueMap, run: RunModel, alone = false): Promise<Probed> {
   const valued = valuesWanted(map);
@@ -102,16 +102,13 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel, alon
   return {
     shapes,
     values: new Map(valued.map((value) => [value, [first.get(value)!, both.get(value)!] as const])),
-    mixing: mixingOf(
-      [first, second].map((found) => found.get(FLOATS)!),
-      both.get(FLOATS)!,
-    ),
+    mixing: mixingOf([first.get(FLOATS)!, second.get(FLOATS)!], both.get(FLOATS)!),
   };
 }
 
 type Results = ReadonlyMap<string, RunValue>;
 
-/** Values that do not depend on the images but that a node on images needs. */
+/** Computed values that do not depend on the images' content but are used with it. */
 function valuesWanted({ nodes, kinds, inflated }: ValueMap): string[] {
   const produced = new Set(nodes.flatMap(outputsOf));
   const needed = nodes
@@ -136,13 +133,12 @@ function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], v
     node: [...withoutIdentities(map.nodes, new Set([...outputs, logits])), ...shapeNodes, ...to.graph().node],
     initializer: graph.initializer.filter(({ name }) => used.has(name)),
     input: [withOpenSize(graph.input.find(({ name }) => name === input.value)!, input)],
-    // ONNX Runtime infers the types.
     output: [...outputs].map((name) => ({ name }) as ValueInfoMessage),
   };
   return encodeModel({ ...file.model, graph: probing, metadata_props: [] });
 }
 
-/** Removes Identity nodes, which cost ONNX Runtime as much as others when it opens a graph. */
+/** Removes Identity nodes: they slow down the opening of a graph like any other node. */
 function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<string>): NodeMessage[] {
   const names = new Map<string, string>();
   const named = (name: string): string => names.get(name) ?? name;
@@ -166,7 +162,7 @@ export function withOpenSize(
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };
 }
 
-/** Deterministic numbers in the range of normalised images, or bytes. */
+/** Deterministic pseudo-random bytes, or numbers in the range of normalised images. */
 export function noise(count: number, bytes: boolean, seed = 12345): Float32Array {
   let state = seed;
   return Float32Array.from({ length: count }, () => {
@@ -189,25 +185,16 @@ function mixingOf(alone: readonly RunValue[], together: RunValue): number {
   return Number.isFinite(largest) ? difference / largest : Number.POSITIVE_INFINITY;
 }
 
-/** ONNX's codes of the types that a run returns. */
-const elementTypes: Readonly<Record<string, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-}; // prettier-ignore
+/** ONNX Runtime's names of TensorProto.DataType 1, 2, ... */
+const typeNames = 'float32 uint8 int8 uint16 int16 int32 int64 string bool float16 float64 uint32 uint64'.split(' ');
 
-/** Converts a run's value to a file's constant. */
+/** Converts a run's value to a constant of a file. */
 export function asConstant(name: string, { type, dims, data }: RunValue): TensorMessage {
-  const data_type = elementTypes[type];
-  if (data_type === undefined) throw new Error(`${name}: a constant of type ${type}`);
+  const data_type = typeNames.indexOf(type) + 1;
+  if (data_type === 0 || type === 'string') throw new Error(`${name}: a constant of type ${type}`);
   return { name, dims, data_type, raw_data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
+
+/** The bytes of a run's numbers, not copied. */
+export const bytesOf = ({ buffer, byteOffset, byteLength }: RunValue['data']): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength);

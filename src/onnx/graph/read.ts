@@ -5,24 +5,24 @@ import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../json.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
 import { asInputProblem, type InputFile, openBelow, openInput, readPart } from '../../store/input.js';
-import { decodeModel, type ModelMessage, type TensorMessage } from '../proto.js';
+import { decodeModel, EXTERNAL, type ModelMessage, type TensorMessage } from '../proto.js';
 
-/** An ONNX file of somebody's own network. */
+/** A user's ONNX file. */
 export interface UserFile {
   readonly path: string;
-  /** Of the file and of every file that its weights lie in. */
+  /** Of the file and of all its weights in other files. */
   readonly sha256: string;
   readonly model: ModelMessage;
-  /** What preparing it may still take. */
+  /** For preparing it. */
   readonly budget: Budget;
 }
 
-/** A protocol buffer holds less than this; so does Node's `readFile`. */
+/** A protocol buffer holds less than this. */
 const MOST_BYTES = 2 ** 31;
 const TOO_LARGE =
   'valid: less than 2.1 GB with all weights, since a gated network is one ONNX file, which holds no more';
 
-/** Fields that `proto.ts` leaves out because dgate never writes them. */
+/** Fields that dgate never writes, and `proto.ts` leaves out. */
 const rareFields = `
 syntax = "proto2";
 message Model { optional Graph graph = 7; repeated bytes functions = 25; }
@@ -40,11 +40,7 @@ interface Rare {
   readonly functions: readonly unknown[];
 }
 
-/**
- * Reads an ONNX file; weights that lie in other files of its folder are read too.
- *
- * @throws InputError where it is no ONNX file, or holds what dgate does not support
- */
+/** Reads an ONNX file and its weights in other files. @throws InputError if it is none, or dgate does not support it */
 export async function readUserFile(path: string): Promise<UserFile> {
   const bytes = await readWhole(path);
   const budget = new Budget(path, bytes.byteLength, 'an ONNX model that holds what it says');
@@ -79,9 +75,6 @@ async function readWhole(path: string): Promise<Buffer> {
     await file.handle.close();
   }
 }
-
-/** TensorProto.DataLocation EXTERNAL. */
-const EXTERNAL = 1;
 
 async function withOutsideWeights(
   path: string,
@@ -119,9 +112,9 @@ async function withOutsideWeights(
 }
 
 /**
- * A tensor's bytes from a file in the model's own folder; no other file is read, whatever the model names.
+ * Reads a tensor's bytes from a file in the model's own folder.
  *
- * @param room bytes that it has to be smaller than
+ * @param room upper limit in bytes, exclusive
  * @param spend called before they are read
  */
 async function readOutside(

@@ -4,24 +4,24 @@ import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage, typ
 import { pastExits } from './exits.js';
 import { inCurrentOpset, inFloat32, quantisedImageByImage } from './opsets.js';
 import type { UserFile } from './read.js';
-import { domains, type Format, formatTypes, outputsOf, producersOf, type Sizes } from './values.js';
+import { domains, type Format, outputsOf, producersOf, type Sizes } from './values.js';
 
-/** A user's ONNX file, checked: one image goes in, one row of numbers comes out. */
+/** A user's ONNX file, checked: it takes images and returns a row of numbers for each. */
 export interface UserModel {
   readonly file: UserFile;
-  /** As in the file; `value` is the graph's float32 input [n, channels, height, width] now. */
+  /** The file's input; `value` is now the graph's float32 input [n, channels, height, width]. */
   readonly input: ImageInput & { readonly value: string };
-  /** Name of the value that holds a number for each class. */
+  /** Name of the value with a number for each class. */
   readonly logits: string;
-  /** The operator that turns these numbers into probabilities, left out. */
+  /** The softmax or sigmoid behind it, which is left out. */
   readonly end: string | undefined;
-  /** Version of ONNX's own operators in the file as it lies on the disk. */
+  /** The file's opset. */
   readonly opset: number;
   /** What was changed on reading, in words. */
   readonly notes: readonly string[];
 }
 
-/** What a user says of a file. */
+/** Options for reading a file. */
 export interface ModelOptions {
   /** Name of the output, or of a value inside; the file's only output by default. */
   readonly logits?: string | undefined;
@@ -29,13 +29,13 @@ export interface ModelOptions {
   readonly inputSize?: readonly [height: number, width: number] | undefined;
 }
 
-/** Operators with subgraphs. */
-const control = new Set(['If', 'Loop', 'Scan', 'SequenceMap']);
+const control = /^(If|Loop|Scan|SequenceMap)$/;
 const sequences = /^(Sequence|SplitToSequence|ConcatFromSequence|Optional)/;
 const random = /^(Random|Bernoulli|Multinomial)/;
+
 /**
- * Checks everything that does not require running the model, and brings the graph to a form that the rest of dgate knows: a
- * current opset, float32 images [n, channels, height, width] in, numbers in front of a softmax out.
+ * Checks what can be checked without running the model, and converts the graph: to a current opset, float32 images [n,
+ * channels, height, width], and the numbers in front of a softmax.
  *
  * @throws InputError with what to do
  */
@@ -50,30 +50,29 @@ export function checkUserModel(read: UserFile, options: ModelOptions = {}): User
   const { model, path } = file;
   const problem = model.graph.node.map(unsupported).find((found) => found !== undefined);
   if (problem !== undefined) throw new InputError(`${path}: ${problem}`);
-  if (model.graph.initializer.some(({ data_type }) => data_type === STRING)) {
+  if (model.graph.initializer.some(({ data_type }) => data_type === dataTypes.string)) {
     throw new InputError(`${path}: holds texts; valid: numbers only`);
   }
   const input = checkInput(file, options.inputSize);
   const output = chosenOutput(file, options.logits);
   const { value: logits, end } = beforeSoftmax(model.graph.node, output);
   if (end !== undefined) notes.push(`${logits}, which its ${end} reads, is taken for ${output}`);
+  const { name, channels, height, width } = input;
   if (input.type === dataTypes.uint8)
-    notes.push(`${input.name} takes bytes: preprocess 'bytes' passes pixels on as they are`);
-  if (input.order === 'flat')
-    notes.push(`${input.name} takes ${input.channels} x ${input.height} x ${input.width} in a row`);
+    notes.push(`${name} takes bytes: preprocess 'bytes' passes pixels on as they are`);
+  if (input.order === 'flat') notes.push(`${name} takes ${channels} x ${height} x ${width} in a row`);
   const { graph, value } = withFloatImages(model.graph, input);
   return { file: { ...file, model: { ...model, graph } }, input: { ...input, value }, logits, end, opset, notes };
 }
 
-const STRING = 8;
-
 function unsupported(node: NodeMessage): string | undefined {
   const what = `${node.op_type} ${JSON.stringify(node.name || node.output[0])}`;
-  if (control.has(node.op_type) || node.attribute.some(({ g }) => g != null)) {
+  if (control.test(node.op_type) || node.attribute.some(({ g }) => g != null)) {
     return `${what} is control flow; trace the network instead of scripting it, and run onnxsim over the file`;
   }
-  if (!domains.has(node.domain))
+  if (!domains.has(node.domain)) {
     return `${what} of ${node.domain}: neither ONNX's own nor ONNX Runtime's; export without it`;
+  }
   if (random.test(node.op_type)) return `${what} draws numbers; export the network in evaluation mode: model.eval()`;
   if (sequences.test(node.op_type)) return `${what} makes a list of tensors; run onnxsim over the file`;
   return undefined;
@@ -84,9 +83,8 @@ function checkInput({ model, path }: UserFile, inputSize: ModelOptions['inputSiz
   const inputs = model.graph.input.filter(({ name }) => !weights.has(name));
   const [input] = inputs;
   if (input === undefined || inputs.length !== 1) {
-    throw new InputError(
-      `${path}: inputs ${inputs.map(({ name }) => name).join(', ') || 'none'}; valid: one, the images`,
-    );
+    const names = inputs.map(({ name }) => name).join(', ') || 'none';
+    throw new InputError(`${path}: inputs ${names}; valid: one, the images`);
   }
   const where = `${path}: input ${input.name}`;
   const type = input.type?.tensor_type?.elem_type;
@@ -94,7 +92,7 @@ function checkInput({ model, path }: UserFile, inputSize: ModelOptions['inputSiz
     throw new InputError(`${where}: numbers of type ${type}; valid: float32, float16, float64, bfloat16 or uint8`);
   }
   const sizes = sizesOf(input);
-  const shown = `[${sizes.map((size) => size ?? '?').join(', ')}]`;
+  const shown = shownSizes(sizes);
   const found = imagesOf(sizes, inputSize);
   if (typeof found === 'string') throw new InputError(`${where}: ${shown}; valid: ${found}`);
   if (found.height * found.width > MOST_PIXELS) {
@@ -107,18 +105,16 @@ type Images = Pick<ImageInput, 'channels' | 'height' | 'width' | 'order'>;
 const OPEN =
   'only the number of images may be open: --input-size HEIGHTxWIDTH (inputSize: [HEIGHT, WIDTH]) fixes the rest';
 
-/** How images lie in an input of some sizes. @returns what would be valid, if they cannot lie in it */
+/** The layout of images in an input of these sizes. @returns what would be valid, if they do not fit */
 function imagesOf(sizes: readonly (number | undefined)[], inputSize: ModelOptions['inputSize']): Images | string {
   const [, a, b, c] = sizes;
   if (sizes.length === 2) return flatImages(a, inputSize);
   const order = sizes.length === 3 ? 'NHW' : isChannels(a) ? 'NCHW' : isChannels(c) ? 'NHWC' : undefined;
   if (sizes.length !== 3 && sizes.length !== 4) return '[images, channels, height, width]';
   if (order === undefined) {
-    if (a === 4 || c === 4)
-      return 'images of 1 or 3 channels: a fourth, such as opacity or infrared, is in no image file';
-    return a === undefined && c === undefined
-      ? `images of 1 or 3 channels, written in the file; ${OPEN}`
-      : 'images of 1 or 3 channels';
+    const valid = 'images of 1 or 3 channels';
+    if (a === 4 || c === 4) return `${valid}: a fourth, such as opacity or infrared, is in no image file`;
+    return a === undefined && c === undefined ? `${valid}, written in the file; ${OPEN}` : valid;
   }
   const [channels, ...sides] = order === 'NHWC' ? [c, a, b] : order === 'NCHW' ? [a, b, c] : [1, a, b];
   const [height, width] = sides.map((side, i) => side ?? inputSize?.[i]);
@@ -129,30 +125,32 @@ function imagesOf(sizes: readonly (number | undefined)[], inputSize: ModelOption
   return { channels, height, width, order };
 }
 
-/** Images that lie in a row: square ones, or of the given sides. */
+/** Images as a row of pixels: square ones, or of the given sides. */
 function flatImages(count: number | undefined, inputSize: ModelOptions['inputSize']): Images | string {
   for (const channels of [1, 3]) {
     const [height, width] = inputSize ?? new Array<number>(2).fill(Math.sqrt((count ?? 0) / channels));
-    const isWhole = Number.isInteger(height) && height! > 0;
-    if (isWhole && channels * height! * width! === count)
-      return { channels, height: height!, width: width!, order: 'flat' };
+    const fits = Number.isInteger(height) && height! > 0 && channels * height! * width! === count;
+    if (fits) return { channels, height: height!, width: width!, order: 'flat' };
   }
   return '[images, channels, height, width], or as many pixels as a square image of 1 or 3 channels (or --input-size) has';
 }
 
-/** float32, uint8, float16; others are converted before. */
-const imageTypes = new Set<number | undefined>([1, 2, 10]);
-/** Limit, because test images of this size are made to try the network. */
+/** Others have been converted. */
+const imageTypes = new Set<number | undefined>([dataTypes.float, dataTypes.uint8, dataTypes.float16]);
+/** A limit, because images of this size are generated to try the network. */
 const MOST_PIXELS = 2 ** 22;
 const isChannels = (size: number | undefined): boolean => size === 1 || size === 3;
 
-/** Sizes that the file fixes. */
+/** Sizes of a value; undefined where the file leaves them open. */
 function sizesOf({ type }: ValueInfoMessage): (number | undefined)[] {
   return (type?.tensor_type?.shape?.dim ?? []).map((dim) => {
     const size = 'dim_value' in dim && dim.dim_value != null ? Number(dim.dim_value) : 0;
     return size > 0 ? size : undefined;
   });
 }
+
+const shownSizes = (sizes: readonly (number | undefined)[]): string =>
+  `[${sizes.map((size) => size ?? '?').join(', ')}]`;
 
 /** The output with the classes' numbers. */
 function chosenOutput({ model, path }: UserFile, asked: string | undefined): string {
@@ -164,18 +162,12 @@ function chosenOutput({ model, path }: UserFile, asked: string | undefined): str
     return asked;
   }
   if (names.length !== 1) {
-    const shown = output.map(
-      (each) =>
-        `${each.name} [${sizesOf(each)
-          .map((size) => size ?? '?')
-          .join(', ')}]`,
-    );
+    const shown = output.map((each) => `${each.name} ${shownSizes(sizesOf(each))}`);
     const rows = output.filter((each) => sizesOf(each).length === 2 && (sizesOf(each)[1] ?? 2) > 1);
     const likely = rows.find(({ name }) => /logit|class|prob|score|pred/i.test(name)) ?? rows[0] ?? output[0];
     const proposal = likely === undefined ? '' : `, perhaps --logits ${likely.name}`;
-    throw new InputError(
-      `${path}: outputs ${shown.join(', ')}; name the classes' one: logits (inspect: --logits)${proposal}`,
-    );
+    const outputs = `outputs ${shown.join(', ')}`;
+    throw new InputError(`${path}: ${outputs}; name the classes' one: logits (inspect: --logits)${proposal}`);
   }
   const last = producersOf(node).get(names[0]!);
   if (last?.op_type === 'ArgMax' || last?.op_type === 'TopK') {
@@ -185,10 +177,10 @@ function chosenOutput({ model, path }: UserFile, asked: string | undefined): str
   return names[0]!;
 }
 
-/** The order of an input's axes: `flat` is [images, channels x height x width]. */
+/** The axes of an input; `flat` is [images, channels x height x width]. */
 export type InputOrder = 'NCHW' | 'NHWC' | 'NHW' | 'flat';
 
-/** How images lie in a file's input. */
+/** The layout of images in a file's input. */
 interface ImageInput {
   readonly name: string;
   readonly channels: number;
@@ -201,13 +193,13 @@ interface ImageInput {
   readonly batch: number | undefined;
 }
 
-/** Every graph takes float32 images [n, channels, height, width] under this name where its own input is otherwise. */
+/** The input that replaces one of another layout or type. */
 const IMAGES = 'dgate/images';
 
 /**
- * Puts nodes before a graph's input that is not float32 [n, channels, height, width]. Whole numbers are bytes, 0 to 255.
+ * Makes a graph take float32 [n, channels, height, width]. Whole numbers are bytes, 0 to 255.
  *
- * @returns the graph, and the name of its input now
+ * @returns the graph, and the name of its input
  */
 function withFloatImages(
   graph: GraphMessage,
@@ -229,11 +221,11 @@ function withFloatImages(
   return { graph: { ...graph, ...all }, value: IMAGES };
 }
 
-/** Operators behind the classes' numbers that change neither their order nor their values. */
-const carrying = new Set(['Identity', 'Cast', 'Flatten', 'Reshape', 'Squeeze', 'QuantizeLinear', 'DequantizeLinear']);
+/** Operators that keep the order and the values of numbers. */
+const carrying = /^(Identity|Cast|Flatten|Reshape|Squeeze|QuantizeLinear|DequantizeLinear)$/;
 const MOST_CARRYING = 16;
 
-/** What an output's numbers were before a softmax or a sigmoid; `end` is that operator. */
+/** The value before an output's softmax or sigmoid, which is `end`. */
 function beforeSoftmax(nodes: readonly NodeMessage[], output: string): { value: string; end?: string } {
   const producers = producersOf(nodes);
   let name = output;
@@ -241,27 +233,27 @@ function beforeSoftmax(nodes: readonly NodeMessage[], output: string): { value: 
     const node = producers.get(name);
     const [input = ''] = node?.input ?? [];
     const end = /^(?:QLinear)?(Softmax|Sigmoid)$/.exec(node?.op_type ?? '')?.[1];
-    // The rows of an old softmax (`opsets.ts`).
+    // The rows that `overTwoAxes` wrote for an old softmax.
     const rows = producers.get(input);
     const value = rows?.op_type === 'Flatten' && input.startsWith('dgate/') ? rows.input[0]! : input;
     if (end !== undefined) return { value, end };
-    if (node === undefined || !carrying.has(node.op_type)) break;
+    if (node === undefined || !carrying.test(node.op_type)) break;
     name = input;
   }
   return { value: output };
 }
 
 /** The classes' numbers as float32 [n, classes]. */
-export interface Logits {
+interface Logits {
   readonly name: string;
   readonly nodes: readonly NodeMessage[];
   readonly constants: readonly TensorMessage[];
   readonly shapes: readonly (readonly [string, Sizes])[];
-  /** One number of a sigmoid became two classes. */
+  /** Whether the one number of a sigmoid became two classes. */
   readonly isPair: boolean;
 }
 
-/** Puts nodes behind the classes' numbers that are not float32 [n, classes]. @throws InputError if they cannot become so */
+/** Brings the classes' numbers to float32 [n, classes]. @throws InputError if that is impossible */
 export function floatLogits(
   { path, logits, end }: { readonly path: string; readonly logits: string; readonly end: string | undefined },
   [one, two]: Sizes,
@@ -272,9 +264,9 @@ export function floatLogits(
   const isRow = rest.filter((size) => size !== 1).length <= 1 && two.slice(1).join() === rest.join();
   const isPair = classes === 1 && end === 'Sigmoid';
   if (count !== 1 || two[0] !== 2 || !isRow || (classes < 2 && !isPair)) {
-    throw new InputError(
-      `${path}: ${logits} is [${one.join(', ')}] for one image, [${two.join(', ')}] for two; valid: [images, classes], or one number of a Sigmoid (--logits names another value)`,
-    );
+    const found = `${logits} is [${one.join(', ')}] for one image, [${two.join(', ')}] for two`;
+    const valid = 'valid: [images, classes], or one number of a Sigmoid (--logits names another value)';
+    throw new InputError(`${path}: ${found}; ${valid}`);
   }
   const to = new Rewriter('logits');
   const wide = writeAsFloat(to, logits, format);
@@ -283,28 +275,19 @@ export function floatLogits(
   const pair = (): string => to.node('Mul', [flat, to.constant('dgate/pair', Float32Array.of(0, 1), [1, 2])]);
   const name = isPair ? pair() : flat;
   const { node, initializer } = to.graph();
-  const sizes = [isPair ? 2 : classes];
-  const shapes = node.map(
-    ({ output }) =>
-      [
-        output[0]!,
-        [
-          [1, ...sizes],
-          [2, ...sizes],
-        ],
-      ] as const,
-  );
+  const sizes = [1, 2].map((images) => [images, isPair ? 2 : classes]) as [number[], number[]];
+  const shapes = node.map(({ output }) => [output[0]!, sizes] as const);
   return { name, nodes: node, constants: initializer, shapes, isPair };
 }
 
-/** Writes a value as float32; 8-bit numbers as those that they stand for. @param named what a constant is called there */
+/** Writes a value as float32, dequantised. @param named renames the constants */
 export function writeAsFloat(
   to: GraphBuilder,
   value: string,
   { type, quantised }: Format,
   named: (constant: string) => string = (name) => name,
 ): string {
-  if (type === formatTypes.float) return value;
-  if (quantised === undefined) return to.node('Cast', [value], { to: formatTypes.float });
+  if (type === dataTypes.float) return value;
+  if (quantised === undefined) return to.node('Cast', [value], { to: dataTypes.float });
   return to.node('DequantizeLinear', [value, ...quantised.map(named)]);
 }

@@ -1,35 +1,32 @@
 import { InputError } from '../../errors.js';
 import { type AttributeMessage, dataTypes, type GraphMessage, type NodeMessage, type TensorMessage } from '../proto.js';
 
-/**
- * What a value of a graph depends on. `constant`: nothing; `shape`: only the sizes of the input, perhaps the number of images;
- * `data`: the images' content.
- */
+/** What a value depends on: `constant`: nothing; `shape`: only the input's sizes; `data`: the images' content. */
 export type ValueKind = 'constant' | 'shape' | 'data';
 
 /** A graph's nodes in topological order, and what each value depends on. */
 export interface ValueMap {
   readonly nodes: readonly NodeMessage[];
   readonly kinds: ReadonlyMap<string, ValueKind>;
-  /** Constants that are larger than what they are computed from, or quantised: they stay nodes. */
+  /** Constants that stay nodes, because they are large or quantised. */
   readonly inflated: ReadonlySet<string>;
 }
+
+/** Sizes of a value for one image and for two. */
+export type Sizes = readonly [readonly number[], readonly number[]];
 
 /** A node's inputs, without omitted ones. */
 export const inputsOf = (node: NodeMessage): string[] => (node.input ?? []).filter((name) => name !== '');
 /** A node's outputs, without omitted ones. */
 export const outputsOf = (node: NodeMessage): string[] => (node.output ?? []).filter((name) => name !== '');
 
-/** An attribute of a node. */
 export const attributeOf = ({ attribute }: NodeMessage, name: string): AttributeMessage | undefined =>
   (attribute ?? []).find((each) => each.name === name);
-/** A whole number among a node's attributes. */
+/** @param usual where the attribute is absent */
 export const intOf = (node: NodeMessage, name: string, usual: number): number =>
   Number(attributeOf(node, name)?.i ?? usual);
-/** Whole numbers among a node's attributes. */
 export const intsOf = (node: NodeMessage, name: string): number[] | undefined =>
   attributeOf(node, name)?.ints?.map(Number);
-/** A text among a node's attributes. */
 export const textOf = (node: NodeMessage, name: string): string | undefined => {
   const bytes = attributeOf(node, name)?.s;
   return bytes && new TextDecoder().decode(bytes);
@@ -39,32 +36,15 @@ export const textOf = (node: NodeMessage, name: string): string | undefined => {
 export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
   new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
 
-/** Operators that make many numbers of few, and one that tells what 8-bit weights stand for. */
-const inflating = new Set([
-  ...[
-    'ConstantOfShape',
-    'Expand',
-    'Tile',
-    'EyeLike',
-    'OneHot',
-    'Range',
-    'Resize',
-    'Upsample',
-    'Pad',
-    'DequantizeLinear',
-  ],
-]);
-
-/** Sizes of a value for one image and for two. */
-export type Sizes = readonly [readonly number[], readonly number[]];
-
-/** Operators whose result is always a size. */
-const sizes = new Set(['Shape', 'Size']);
+/** Operators that make many numbers of few, and the one that dequantises weights. */
+const inflating = new Set(
+  'ConstantOfShape Expand Tile EyeLike OneHot Range Resize Upsample Pad DequantizeLinear'.split(' '),
+);
 
 /**
- * Sorts the nodes that an output needs, and determines what every value depends on.
+ * Sorts the nodes that an output needs, and determines what each value depends on.
  *
- * @param wanted the output; nodes that it does not need are dropped
+ * @param wanted the output
  * @throws InputError if a value has no source or depends on itself
  */
 export function mapValues(graph: GraphMessage, input: string, wanted: string, path: string): ValueMap {
@@ -87,11 +67,11 @@ export function mapValues(graph: GraphMessage, input: string, wanted: string, pa
 function kindOf(node: NodeMessage, kinds: ReadonlyMap<string, ValueKind>): ValueKind {
   const found = inputsOf(node).map((name) => kinds.get(name)!);
   if (found.every((kind) => kind === 'constant')) return 'constant';
-  if (sizes.has(node.op_type)) return 'shape';
+  if (node.op_type === 'Shape' || node.op_type === 'Size') return 'shape';
   return found.includes('data') ? 'data' : 'shape';
 }
 
-/** The nodes that values need, in topological order; iterative, because graphs are deep. */
+/** The nodes that values need, in topological order. Iterative, because graphs are deep. */
 export function neededNodes(
   nodes: readonly NodeMessage[],
   given: ReadonlyMap<string, unknown>,
@@ -141,27 +121,16 @@ export function floatsOf(tensor: TensorMessage | undefined): Float32Array | unde
 export interface Format {
   /** TensorProto.DataType. */
   readonly type: number;
-  /** Names of the constants that 8-bit numbers stand for real ones with: scale, and zero point if any. */
+  /** Names of the constants that dequantise 8-bit numbers: scale, and zero point if any. */
   readonly quantised?: readonly string[];
-  /** In a layout of ONNX Runtime's own, which depends on the processor. */
+  /** In ONNX Runtime's own layout, which depends on the processor. */
   readonly isBlocked?: true;
 }
 
-export const formatTypes = {
-  float: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  double: 11,
-  bfloat16: 16,
-};
-const { float, uint8, int8, int32, int64, bool } = formatTypes;
-const is8Bit = (type: number | undefined): boolean => type === uint8 || type === int8;
-const BLOCKED_DOMAIN = 'com.microsoft.nchwc';
-/** ONNX's own operators, and those that ONNX Runtime's optimiser writes. */
+const { float, uint8, int8, int32, int64, bool } = dataTypes;
+/** ONNX Runtime's operators on its blocked layout (NCHWc). */
+export const BLOCKED_DOMAIN = 'com.microsoft.nchwc';
+/** The domains of ONNX's own operators, and of those that ONNX Runtime's optimiser writes. */
 export const domains: ReadonlySet<string | undefined> = new Set([
   undefined,
   '',
@@ -170,7 +139,7 @@ export const domains: ReadonlySet<string | undefined> = new Set([
   BLOCKED_DOMAIN,
 ]);
 
-/** Operators with results of one type, whatever goes in. */
+/** Operators with results of one type. */
 const fixedTypes = new Map(
   Object.entries({
     [int64]: 'Shape Size ArgMax ArgMin NonZero',
@@ -181,7 +150,7 @@ const fixedTypes = new Map(
   }).flatMap(([type, ops]) => ops.split(' ').map((op): [string, number] => [op, Number(type)])),
 );
 
-/** Where quantising operators have the scale of their result; the zero point comes next. */
+/** Position of the scale among the inputs of quantising operators; the zero point comes next. */
 const scaleAt: Readonly<Record<string, number>> = {
   ...{ QuantizeLinear: 1, QLinearConv: 6, QLinearMatMul: 6, QLinearAdd: 6, QLinearMul: 6, QGemm: 7, QLinearConcat: 0 },
   ...{ QLinearAveragePool: 3, QLinearGlobalAveragePool: 3, QLinearLeakyRelu: 3, QLinearSigmoid: 3, QLinearSoftmax: 3 },
@@ -189,7 +158,7 @@ const scaleAt: Readonly<Record<string, number>> = {
 };
 
 /**
- * The formats of all values, from the operators that make them: most keep that of their first input.
+ * The formats of all values: by default that of the operator's first input.
  *
  * @param nodes in topological order
  * @param constants by name; only their types are read
@@ -212,6 +181,7 @@ export function formatsOf(
 
 function formatBehind(node: NodeMessage, formats: ReadonlyMap<string, Format>): Format {
   const of = (at: number): Format | undefined => formats.get(node.input?.[at] ?? '');
+  const typeOf = (at: number): number => of(at)?.type ?? float;
   const { op_type: op } = node;
   const scale = scaleAt[op];
   if (scale !== undefined && (node.input[scale] ?? '') !== '') {
@@ -222,17 +192,13 @@ function formatBehind(node: NodeMessage, formats: ReadonlyMap<string, Format>): 
   if (fixed !== undefined) return { type: fixed };
   if (op === 'QGemm') return { type: float };
   if (op === 'Cast') return { type: intOf(node, 'to', float) };
-  if (op === 'DequantizeLinear' || op === 'CastLike') return { type: of(1)?.type ?? float };
-  if (op === 'Where') return { type: of(1)?.type ?? float };
-  if (op === 'OneHot') return { type: of(2)?.type ?? float };
+  if (op === 'DequantizeLinear' || op === 'CastLike' || op === 'Where') return { type: typeOf(1) };
+  if (op === 'OneHot') return { type: typeOf(2) };
   if (op === 'Constant' || op === 'ConstantOfShape') return { type: attributeOf(node, 'value')?.t?.data_type ?? float };
-  const first = of(0);
-  const isBlocked = op !== 'ReorderOutput' && (node.domain === BLOCKED_DOMAIN || first?.isBlocked === true);
-  return {
-    type: first?.type ?? float,
-    ...(first?.quantised !== undefined && is8Bit(first.type) && { quantised: first.quantised }),
-    ...(isBlocked && { isBlocked }),
-  };
+  const { type = float, quantised, isBlocked: wasBlocked } = of(0) ?? {};
+  const isBlocked = op !== 'ReorderOutput' && (node.domain === BLOCKED_DOMAIN || wasBlocked === true);
+  const is8Bit = type === uint8 || type === int8;
+  return { type, ...(quantised !== undefined && is8Bit && { quantised }), ...(isBlocked && { isBlocked }) };
 }
 
 function secondType({ op_type: op }: NodeMessage, output: number): number | undefined {
