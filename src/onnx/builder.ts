@@ -11,7 +11,7 @@ import {
   type ValueInfoMessage,
 } from './proto.js';
 
-/** Value of a node's attribute; whole numbers are ints, `float(x)` marks a float, `{ graph }` a branch. */
+/** Value of a node's attribute: ints, strings, a float (`float(x)`) or a branch. */
 type AttributeValue =
   | number
   | readonly number[]
@@ -19,12 +19,8 @@ type AttributeValue =
   | { readonly float: number }
   | { readonly graph: GraphMessage };
 
-/** Marks a number as a float attribute (`epsilon`, `alpha`), since JavaScript has one type of number. */
+/** Marks a number as a float attribute. */
 export const float = (value: number): { readonly float: number } => ({ float: value });
-
-/** ONNX opset 17 with IR version 8: old enough for every ONNX Runtime since 1.12. */
-const OPSET = 17;
-const IR_VERSION = 8;
 
 /** Operator versions of a file. */
 export interface Dialect {
@@ -32,9 +28,11 @@ export interface Dialect {
   readonly irVersion: number;
 }
 
-const defaultDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: IR_VERSION };
+/** For every ONNX Runtime since 1.12. */
+const OPSET = 17;
+const defaultDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: 8 };
 
-/** Builds an ONNX graph node by node; every value is known by its name. */
+/** Builds an ONNX graph node by node. */
 export class GraphBuilder {
   readonly #nodes: NodeMessage[] = [];
   readonly #initializers: Map<string, TensorMessage>;
@@ -55,10 +53,7 @@ export class GraphBuilder {
     this.#initializers = parent === undefined ? new Map() : parent.#initializers;
   }
 
-  /**
-   * A graph that runs inside this one, as a branch of an `If`. It sees this graph's values; its constants lie in the
-   * outermost graph, once, however many branches name them.
-   */
+  /** A branch of an `If` in this graph. It reads this graph's values; its constants lie in the outermost graph, once. */
   branch(name: string): GraphBuilder {
     return new GraphBuilder(name, this);
   }
@@ -68,13 +63,13 @@ export class GraphBuilder {
     return this.#parent === undefined ? `${stem}_${this.#count++}` : this.#parent.fresh(stem);
   }
 
-  /** Declares an input; a string among the dimensions is a size known at run time. */
+  /** Declares an input; a string among the dimensions is an open size. */
   input(name: string, type: DataType, dims: readonly (number | string)[]): string {
     this.#inputs.push(valueInfo(name, type, dims));
     return name;
   }
 
-  /** Declares an output; without `dims` (in a branch), its dimensions are left open. */
+  /** Declares an output. @param dims open by default, in a branch */
   output(name: string, type: DataType, dims?: readonly (number | string)[]): void {
     this.#outputs.push(valueInfo(name, type, dims));
   }
@@ -84,21 +79,21 @@ export class GraphBuilder {
     this.#values.push(valueInfo(name, type, dims));
   }
 
-  /** Adds a constant and returns its name. The data are not copied until the file is encoded. */
+  /** Adds a constant and returns its name. The data are copied when the file is encoded. */
   constant(name: string, data: Float32Array | BigInt64Array | Uint8Array, dims: readonly number[]): string {
     const type: DataType = data instanceof Float32Array ? 'float' : data instanceof BigInt64Array ? 'int64' : 'uint8';
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return this.tensor({ name, dims, data_type: dataTypes[type], raw_data: bytes });
   }
 
-  /** Adds a constant from a file and returns its name; of two with the same name the first stays. */
+  /** Adds a constant, unless there is one of this name, and returns its name. */
   tensor(tensor: TensorMessage): string {
     const name = this.#prefix + tensor.name;
     if (!this.#initializers.has(name)) this.#initializers.set(name, { ...tensor, name });
     return name;
   }
 
-  /** Does some writing in which the names of constants get a prefix: for networks whose weights have the same names. */
+  /** Prefixes the names of constants during `write`: weights of several networks may have the same names. */
   prefixed<T>(prefix: string, write: () => T): T {
     this.#prefix = prefix;
     try {
@@ -108,7 +103,7 @@ export class GraphBuilder {
     }
   }
 
-  /** Adds a constant to this graph itself, even if it is a branch: for constants that only this branch needs. */
+  /** Adds a constant to this branch instead of the outermost graph. */
   localTensor(tensor: TensorMessage): void {
     this.#local.set(tensor.name, tensor);
   }
@@ -150,7 +145,7 @@ export class GraphBuilder {
     this.#nodes.push(node);
   }
 
-  /** The largest number of each row, [rows, columns] to [rows]; ONNX's versions write the axis differently. */
+  /** The largest number of each row, [rows, columns] to [rows]. */
   rowMaxima(input: string): string {
     const version = Number(this.dialect.opsets.find(({ domain }) => (domain ?? '') === '')?.version ?? OPSET);
     if (version < 18) return this.node('ReduceMax', [input], { axes: [1], keepdims: 0 });
@@ -182,7 +177,7 @@ export class GraphBuilder {
   }
 }
 
-/** Nodes that are added to a user's graph, and their constants; `name` tells those of one step from another's. */
+/** Nodes and constants to add to a user's graph. @param name of the step, in all their names */
 export class Rewriter extends GraphBuilder {
   override fresh(stem: string): string {
     return super.fresh(`dgate/${this.name}/${stem}`);

@@ -12,15 +12,15 @@ import {
   plainAnswer,
   writeGated,
 } from './gated-exits.js';
-import { producersOf } from './graph/values.js';
+import { BLOCKED_DOMAIN, intOf, producersOf } from './graph/values.js';
 import type { GatedSource } from './network.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
 
 const distancesName = (exit: number): string => `distances${exit + 1}`;
 
 /**
- * The gated network without exits: every image passes all of it, and the distances at every exit are outputs. It has no
- * branches, so ONNX Runtime optimises all of it; `branchModel` divides the result into branches.
+ * The gated network without branches, so that ONNX Runtime optimises all of it. Its outputs are the distances at all exits.
+ * `branchModel` divides the optimised graph into branches.
  */
 export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]): Uint8Array {
   const { name, dialect, image } = formOf(lowered);
@@ -37,17 +37,14 @@ export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]
 }
 
 /**
- * The gated network with branches, from a straight one that ONNX Runtime has optimised (NCHWc layout, fused activations).
- * Each node goes into the branch of the first exit that needs it. ONNX Runtime does not use the NCHWc layout for nodes that
- * are inside branches when it optimises, which would cost a fifth of the time.
- *
- * Values between parts keep the optimiser's layout. Each image is contiguous in it, so gathering images along the first axis
- * is correct in any layout.
+ * The gated network with branches, from a straight one that ONNX Runtime has optimised. Each node goes into the branch of the
+ * first exit that needs it. In a graph with branches ONNX Runtime would not use the NCHWc layout, which saves a fifth of the
+ * time. Values between parts keep that layout; images are gathered along the first axis, in which each is contiguous.
  *
  * Each threshold is an input (`nameOfOne`); the answer is that of `plainAnswer`.
  *
- * @param optimised the model that ONNX Runtime wrote; it fits this machine and version only
- * @param images `one`: a graph for single images, with fewer nodes; `any`: for any number of images
+ * @param optimised it fits this machine and version of ONNX Runtime only
+ * @param images `one`: for single images, with fewer nodes; `any`: for any number
  */
 export function branchModel(
   optimised: ModelMessage,
@@ -84,7 +81,7 @@ function imageDims({ graph }: ModelMessage): (number | string)[] {
   return dims.map((dim) => ('dim_value' in dim ? Number(dim.dim_value) : dim.dim_param));
 }
 
-/** Nodes of a straight model by the first exit that needs them, and the values that each part hands on. */
+/** Nodes by the first exit that needs them, and the values that each part passes on. */
 function splitByExit({ graph }: ModelMessage, exits: number) {
   const nodes = Array.from({ length: exits }, (): NodeMessage[] => []);
   const partOf = partsOfNodes(graph.node, exits);
@@ -96,8 +93,8 @@ function splitByExit({ graph }: ModelMessage, exits: number) {
 }
 
 /**
- * A straight model in parts, for the branches of one graph. For single images each part is in one branch only, with its
- * weights: ONNX Runtime passes each weight from outside into a branch again in every run.
+ * A straight model in parts. For single images each part is in one branch only, and has its weights there: ONNX Runtime takes
+ * time in each run to pass weights into a branch.
  */
 function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
   const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
@@ -123,7 +120,7 @@ function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'):
   };
 }
 
-/** The first exit whose distances need a node; no entry for a node that no exit needs. */
+/** The first exit that needs a node. */
 function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMessage, number> {
   const producers = producersOf(nodes);
   const parts = new Map<NodeMessage, number>();
@@ -139,7 +136,7 @@ function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMes
   return parts;
 }
 
-/** Values that are computed up to a part and needed after it. */
+/** Values computed up to a part and needed after it. */
 function valuesBetween(nodes: readonly (readonly NodeMessage[])[], part: number): string[] {
   const upTo = nodes.slice(0, part + 1).flat();
   const made = new Set([gatedGraphNames.images, ...upTo.flatMap((node) => node.output)]);
@@ -147,49 +144,33 @@ function valuesBetween(nodes: readonly (readonly NodeMessage[])[], part: number)
   return [...made].filter((name) => name !== '' && needed.has(name));
 }
 
-/** ONNX Runtime's operators on the NCHWc layout: [n, channels / block, height, width, block]. */
-const DOMAIN = 'com.microsoft.nchwc';
+/** Input and output of `channelBlockModel`; `dims` are [1, channels, 1, width]. */
+export const channelBlockProbe = { input: 'plain', output: 'blocked', dims: [1, 64, 1, 2] } as const;
 
-/** The input and output of `channelBlockModel`; the input is [1, channels, 1, width]. */
-export const channelBlockProbe: { readonly input: string; readonly output: string; readonly dims: readonly number[] } =
-  {
-    input: 'plain',
-    output: 'blocked',
-    dims: [1, 64, 1, 2],
-  };
-
-/** A graph that reorders its input to NCHWc: the output shows how many channels a block has on this machine. */
+/** A graph that reorders its input to the NCHWc layout, [n, channels / block, height, width, block] with the machine's block. */
 export function channelBlockModel(): Uint8Array {
   const { input, output, dims } = channelBlockProbe;
   const opsets = [
     { domain: '', version: 17 },
-    { domain: DOMAIN, version: 1 },
+    { domain: BLOCKED_DOMAIN, version: 1 },
   ];
   const builder = new GraphBuilder('channel-block', undefined, { opsets, irVersion: 8 });
   builder.input(input, 'float', dims);
-  builder.copy({
-    op_type: 'ReorderInput',
-    domain: DOMAIN,
-    name: output,
-    input: [input],
-    output: [output],
-    attribute: [],
-  });
+  const names = { name: output, input: [input], output: [output] };
+  builder.copy({ op_type: 'ReorderInput', domain: BLOCKED_DOMAIN, ...names, attribute: [] });
   builder.output(output, 'float', dims);
   return builder.encode();
 }
 
 /** Whether an optimised model uses the NCHWc layout; that depends on the processor and the network. */
 export function liesInBlocks({ graph }: ModelMessage): boolean {
-  return graph.node.some(({ domain }) => domain === DOMAIN);
+  return graph.node.some(({ domain }) => domain === BLOCKED_DOMAIN);
 }
 
 /**
- * Channels per block.
+ * Channels per block; undefined if the order is not NCHWc.
  *
- * @param blocked output of `channelBlockModel` for the input 0, 1, 2, ...: the second pixel of the first channel (1) follows
- *   one block of first pixels
- * @returns undefined if the output is not in this order
+ * @param blocked output of `channelBlockModel` for 0, 1, 2, ...: a block of first pixels precedes the second pixel, 1
  */
 export function channelBlockOf(blocked: Float32Array): number | undefined {
   const block = blocked.indexOf(1);
@@ -197,8 +178,8 @@ export function channelBlockOf(blocked: Float32Array): number | undefined {
 }
 
 /**
- * Changes an optimised model so that its gates read pooled features in the NCHWc layout: the rows of the gates' weights are
- * reordered once, instead of every image's features. Gates of another form stay unchanged.
+ * Makes gates read pooled features in the NCHWc layout: reorders the rows of their weights once, instead of each image's
+ * features. Gates of another form stay unchanged.
  *
  * @param distances names of the gates' distances
  * @param block channels per block
@@ -214,10 +195,10 @@ export function gatesInBlocks(model: ModelMessage, distances: readonly string[],
     const flatten = onlyProducer(model, producers, gemm?.input[0], 'Flatten');
     const reorder = onlyProducer(model, producers, flatten?.input[0], 'ReorderOutput');
     const tensor = tensors.get(gemm?.input[1] ?? '');
-    if (gemm?.op_type !== 'Gemm' || flatten === undefined || reorder?.domain !== DOMAIN || tensor === undefined)
-      continue;
-    const channels = integer(reorder, 'channels');
-    const transposed = integer(gemm, 'transB') !== 0 || integer(reorder, 'channels_last') !== 0;
+    const isBlocked = reorder?.domain === BLOCKED_DOMAIN;
+    if (gemm?.op_type !== 'Gemm' || flatten === undefined || !isBlocked || tensor === undefined) continue;
+    const channels = intOf(reorder, 'channels', 0);
+    const transposed = intOf(gemm, 'transB', 0) !== 0 || intOf(reorder, 'channels_last', 0) !== 0;
     if (transposed || channels % block !== 0 || tensor.dims.length !== 2) continue;
     const inBlocks = rowsInBlocks(tensor, channels, block);
     if (inBlocks !== tensor) weights.push(inBlocks);
@@ -240,10 +221,6 @@ function onlyProducer(
   if (node?.op_type !== op) return undefined;
   const takers = graph.node.filter(({ input }) => input.includes(name!)).length;
   return takers === 1 && graph.output.every((output) => output.name !== name) ? node : undefined;
-}
-
-function integer({ attribute }: NodeMessage, name: string): number {
-  return Number(attribute.find((one) => one.name === name)?.i ?? 0);
 }
 
 /** Weights [channels x pixels, classes] with rows ordered [channels / block, pixels, block]; unchanged for one pixel. */

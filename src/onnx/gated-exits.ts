@@ -12,19 +12,19 @@ export const gatedGraphNames = {
   classes: 'class',
   /** int64 [batch], 0 for the first gate, the number of gates for the original classifier */
   exits: 'exit',
-  /** float [batch], the confidence that the exit compared with its threshold */
+  /** float [batch], compared with the threshold */
   confidences: 'confidence',
-  /** float [batch, classes], the input of the confidence: distances at gates, logits at the original classifier */
+  /** float [batch, classes]: distances at gates, logits at the original classifier */
   distances: 'distances',
 } as const;
 
-/** A gated network in parts, one for each exit: from the previous exit (the first: from the image) to this one. */
+/** A gated network in parts: from the image to the first exit, from each exit to the next. */
 export interface Parts {
   readonly count: number;
-  /** How many values a part that is not the last hands on; one, where this is left out. */
+  /** Number of values that a part passes to the next; 1 by default. */
   readonly handsOn?: (part: number) => number;
   /**
-   * Writes one part. A part can be written several times, into several branches.
+   * Writes one part, perhaps into several branches.
    *
    * @param inputs values from the previous part
    * @returns the exit's distances or logits [n, classes], and the inputs of the next part, each [n, ...]
@@ -36,31 +36,27 @@ export interface Parts {
   ): { readonly distances: string; readonly next: readonly string[] };
 }
 
-/** A graph's answer for each image, in the order of its outputs. */
+/** A graph's answer for each image. */
 export interface AnswerForm {
-  /** Names of the outputs, their types, and their dimensions behind [batch]. */
+  /** The outputs; `dims` without [batch]. */
   readonly outputs: readonly { readonly name: string; readonly type: DataType; readonly dims: readonly number[] }[];
-  /** Writes it for images [n, ...] that all leave at one exit. */
+  /** Writes the outputs' values for images [n, ...] that leave at one exit. */
   readonly write: (builder: GraphBuilder, distances: string, exit: number) => string[];
 }
 
-/** The ingredients of a graph with exits. */
+/** Contents of a graph with exits. */
 export interface ExitsSpec {
   readonly parts: Parts;
   readonly confidence: ConfidenceKind;
   /** Thresholds of the gates: names of values [1]. */
   readonly thresholds: readonly string[];
   readonly answer: AnswerForm;
-  /**
-   * Whether images are passed on without a copy when none leaves. Every part is then written twice for each gate before it
-   * (its weights once): for copied images and for passed-on ones.
-   */
+  /** Does not copy the images when none leaves. The graph then has each part (not its weights) twice for each gate before it. */
   readonly withoutCopies?: boolean;
 }
 
 /**
- * The one interface of the writers of gated graphs, which differ in how images go on behind a gate: `manyImages`, `oneImage`,
- * `inBuckets`.
+ * A writer of exits: `manyImages`, `oneImage` or `inBuckets`, which differ in how images continue behind a gate.
  *
  * @param inputs inputs of the first part
  * @returns values of the answer for all images, in the order of its outputs
@@ -75,16 +71,16 @@ export interface GraphForm {
   /** Dimensions of an image. */
   readonly image: readonly (number | string)[];
   readonly type?: 'float' | 'uint8';
-  /** What comes before the first part. */
+  /** Writes the input of the first part. */
   readonly prepare?: ((builder: GraphBuilder, images: string) => string) | undefined;
-  /** An input for all thresholds or, saving a node in graphs that only an engine runs, one for each (`nameOfOne`). */
+  /** One input for all thresholds or, saving a node, one for each (`nameOfOne`). */
   readonly thresholds: 'together' | 'separate';
-  /** What the numbers of each exit are divided by: constants, or inputs like the thresholds; nothing if absent. */
+  /** Divisors of the numbers of each exit: constants, or inputs like the thresholds. */
   readonly temperatures?: readonly number[] | 'input' | undefined;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Writes a gated graph: the inputs, the exits by one of the writers, the outputs. @returns the ONNX file */
+/** Writes a gated graph. @param write writes its exits @returns the ONNX file */
 export function writeGated(form: GraphForm, spec: Omit<ExitsSpec, 'thresholds'>, write: ExitWriter): Uint8Array {
   const { name, dialect, images, image, type = 'float', prepare, metadata } = form;
   const builder = new GraphBuilder(name, undefined, dialect);
@@ -105,11 +101,7 @@ export function writeGated(form: GraphForm, spec: Omit<ExitsSpec, 'thresholds'>,
   return builder.encode(metadata);
 }
 
-/**
- * Class, exit and confidence, decided inside the graph.
- *
- * @param numbers the number of classes, to also return the exit's distances (the logits at the original classifier)
- */
+/** Class, exit and confidence, decided inside the graph. @param numbers of classes, to also return the exit's distances */
 export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): AnswerForm {
   const { classes, exits, confidences, distances: name } = gatedGraphNames;
   return {
@@ -129,10 +121,10 @@ export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): Ans
 }
 
 /**
- * `distances` [batch, classes + 1]: the exit's distance for each class, and the exit's number. A single value needs few nodes
- * to merge the images of all exits. For callers that compute class and confidence themselves.
+ * `distances` [batch, classes + 1]: the exit's distances, then its number. A single value takes few nodes to merge. Callers
+ * compute class and confidence themselves.
  *
- * @param images `one`: for graphs of single images, where a cheaper node is enough
+ * @param images `one`: for single images, with a cheaper node
  */
 export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): AnswerForm {
   return {
@@ -148,13 +140,13 @@ export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): Ans
   };
 }
 
-/** The numbers that a graph is told in every run. */
+/** Inputs with a number for each gate or exit. */
 export type NumbersName = 'thresholds' | 'temperatures';
 
-/** The input with the number of one gate or exit, of graphs that have one for each: `threshold1`. */
+/** The separate input of one gate or exit: `threshold1`. */
 export const nameOfOne = (name: NumbersName, position: number): string => `${name.slice(0, -1)}${position + 1}`;
 
-/** Values [1] of these numbers: an input each, or split from one input with all of them. */
+/** The numbers as values [1]: separate inputs, or parts of one input. */
 function inputNumbers(builder: GraphBuilder, name: NumbersName, count: number, form: GraphForm): string[] {
   const names = Array.from({ length: count }, (_, position) => nameOfOne(name, position));
   if (form.thresholds === 'separate') return names.map((one) => builder.input(one, 'float', [1]));
@@ -165,7 +157,7 @@ function inputNumbers(builder: GraphBuilder, name: NumbersName, count: number, f
   return names;
 }
 
-/** The same parts, the numbers of each exit divided by its temperature. */
+/** Divides the numbers of each exit by its temperature. */
 const scaledParts = (parts: Parts, temperatures: readonly string[]): Parts => ({
   ...parts,
   write(builder, part, inputs) {
@@ -174,16 +166,11 @@ const scaledParts = (parts: Parts, temperatures: readonly string[]): Parts => ({
   },
 });
 
-/** For any number of images: those that stay are gathered and continue in a branch. */
-export const manyImages: ExitWriter = (builder, inputs, spec) => writePart(builder, 0, inputs, spec);
-
-/** For single images, with as few nodes as possible. */
-export const oneImage: ExitWriter = (builder, inputs, spec) => writePartOfOne(builder, 0, inputs, spec);
-
-function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
+/** An {@link ExitWriter} for single images, with few nodes. */
+export function oneImage(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec, part = 0): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
   if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
-  // With one image, all distances can be reduced at once.
+  // Of one image all distances can be reduced at once.
   const kind = confidenceOf(spec.confidence);
   const confidence = kind.isLargestDistance
     ? builder.node('ReduceMax', [distances], { keepdims: 0 })
@@ -192,13 +179,13 @@ function writePartOfOne(builder: GraphBuilder, part: number, inputs: readonly st
     builder,
     builder.node('GreaterOrEqual', [confidence, spec.thresholds[part]!]),
     (leaving) => spec.answer.write(leaving, distances, part),
-    (staying) => writePartOfOne(staying, part + 1, next, spec),
+    (staying) => oneImage(staying, next, spec, part + 1),
     spec.answer.outputs,
   );
 }
 
-/** Writes one part, its exit, and everything behind it. @returns the answer's values for all images [n, ...] */
-function writePart(builder: GraphBuilder, part: number, inputs: readonly string[], spec: ExitsSpec): string[] {
+/** An {@link ExitWriter} for any number of images: those that stay are gathered and continue in a branch. */
+export function manyImages(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec, part = 0): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
   if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
   if (!spec.withoutCopies) return writeLeaving(builder, part, distances, next, spec);
@@ -206,23 +193,30 @@ function writePart(builder: GraphBuilder, part: number, inputs: readonly string[
     builder,
     writeAnyLeaves(builder, part, distances, spec),
     (leaving) => writeLeaving(leaving, part, distances, next, spec),
-    (staying) => writePart(staying, part + 1, next, spec),
+    (staying) => manyImages(staying, next, spec, part + 1),
     spec.answer.outputs,
   );
 }
 
-/** Whether at least one image leaves at this gate: bool, one number. Few nodes: every image passes here. */
+/** Whether at least one image leaves at a gate: bool, one number. */
 function writeAnyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
-  // The confidence is the largest distance: no need to reduce each image separately.
+  // The largest distance need not be found for each image.
   const kind = confidenceOf(spec.confidence);
   const confidences = kind.isLargestDistance ? distances : kind.write(builder, distances);
-  // Compare before the reduction: a NaN reaches no threshold, but would spread in a maximum.
+  // Compare before the reduction, in which a NaN would spread.
   const reaches = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const numbers = builder.node('Cast', [reaches], { to: dataTypes.float });
   return builder.node('Cast', [builder.node('ReduceMax', [numbers], { keepdims: 0 })], { to: dataTypes.bool });
 }
 
-/** Algorithm 1 at one gate: images that reach the threshold leave; the others continue, if there are any. */
+/** Positions of the images whose confidence does not reach the threshold: int64 [1, m]. */
+export function writeStaying(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
+  const confidences = confidenceOf(spec.confidence).write(builder, distances);
+  const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
+  return builder.node('NonZero', [builder.node('Not', [leaves])]);
+}
+
+/** Algorithm 1 at one gate: images that reach the threshold leave; the others continue. */
 function writeLeaving(
   builder: GraphBuilder,
   part: number,
@@ -231,20 +225,18 @@ function writeLeaving(
   spec: ExitsSpec,
 ): string[] {
   const here = spec.answer.write(builder, distances, part);
-  const confidences = confidenceOf(spec.confidence).write(builder, distances);
-  const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
-  const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
+  const stay = writeStaying(builder, part, distances, spec);
   const anyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
   return writeIf(
     builder,
     anyStays,
     (going) => {
       const positions = going.node('Reshape', [stay, going.ints('flat', [-1])]); // [m]
-      // Name the number of remaining images: ONNX Runtime adds in place only if it knows that both sizes are equal.
+      // Named, since ONNX Runtime adds in place only values of known equal sizes.
       going.value(positions, 'int64', [going.fresh('staying')]);
       const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
       const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));
-      const deeper = writePart(going, part + 1, gathered, spec);
+      const deeper = manyImages(going, gathered, spec, part + 1);
       return here.map((all, i) => going.node('ScatterND', [all, column, deeper[i]!]));
     },
     (done) => here.map((value) => done.node('Identity', [value])),
@@ -252,21 +244,13 @@ function writeLeaving(
   );
 }
 
-/** An output of an `If`; without `dims`, its dimensions are left open. */
-interface BranchOutput {
-  readonly name: string;
-  readonly type: DataType;
-  /** Dimensions after the number of rows. */
-  readonly dims?: readonly number[];
-}
-
-/** Writes an `If`. @returns its values, in the order of `outputs` */
+/** Writes an `If`. @param outputs `dims` without the number of rows, or open @returns its values, in this order */
 export function writeIf(
   builder: GraphBuilder,
   condition: string,
   yes: (branch: GraphBuilder) => string[],
   no: (branch: GraphBuilder) => string[],
-  outputs: readonly BranchOutput[],
+  outputs: readonly { readonly name: string; readonly type: DataType; readonly dims?: readonly number[] }[],
 ): string[] {
   const branchOf = (name: string, write: (branch: GraphBuilder) => string[]) => {
     const branch = builder.branch(builder.fresh(name));
@@ -290,9 +274,7 @@ function writeExit(builder: GraphBuilder, distances: string, exit: number): stri
   return builder.node('Expand', [builder.ints(`exit${exit}`, [exit]), count]);
 }
 
-/**
- * Thresholds as float32, rounded up: a float32 confidence reaches the result exactly if it reaches the given number.
- */
+/** Thresholds as float32, rounded up: a float32 confidence reaches the result only if it reaches the given number. */
 export function floatThresholds(thresholds: readonly number[]): Float32Array {
   return Float32Array.from(thresholds, (threshold) => {
     const nearest = Math.fround(threshold);
@@ -302,11 +284,8 @@ export function floatThresholds(thresholds: readonly number[]): Float32Array {
 
 /** The smallest float32 above a finite one. */
 function nextFloat(value: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  if (value === 0) view.setInt32(0, 1);
-  else {
-    view.setFloat32(0, value);
-    view.setInt32(0, view.getInt32(0) + (value > 0 ? 1 : -1));
-  }
-  return view.getFloat32(0);
+  const found = Float32Array.of(value);
+  const bits = new Int32Array(found.buffer);
+  bits[0] = value === 0 ? 1 : bits[0]! + (value > 0 ? 1 : -1);
+  return found[0]!;
 }

@@ -4,9 +4,10 @@ import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
-import { domains } from './graph/values.js';
+import { domains, intsOf } from './graph/values.js';
 import {
   decodeModel,
+  EXTERNAL,
   encodeModel,
   type GraphMessage,
   type ModelMessage,
@@ -23,14 +24,14 @@ const counted = z.number().int().min(1);
 const side = z.number().int().min(1).max(4096);
 const threshold = z.union([z.number(), z.literal('Infinity').transform(() => Number.POSITIVE_INFINITY)]);
 
-/** Metadata of a file that `dgate export` writes: each key is a metadata property `dgate.<key>`, in JSON. */
+/** Metadata of a file of `dgate export`: each key is a property `dgate.<key>`, in JSON. */
 const aboutSchema = z.strictObject({
   format: z.literal(FORMAT),
-  /** Inputs and outputs, in words. */
+  /** Describes inputs and outputs. */
   usage: z.string(),
   /** Names of the classes, by index. */
   classes: z.array(z.string()).min(2),
-  /** The graph takes bytes and normalises them itself: (byte / 255 - mean) / std; `order` is that of the channels. */
+  /** The graph normalises bytes: (byte / 255 - mean) / std; `order` is that of the channels. */
   preprocessing: z.strictObject({
     height: side,
     width: side,
@@ -42,22 +43,22 @@ const aboutSchema = z.strictObject({
     interpolation: z.enum(['bilinear', 'bicubic']),
     squash: z.boolean(),
   }),
-  /** Every exit but the last. Of a cascade each has its network, counted from 1; without a stage it is that network's classifier. */
+  /** All exits but the last. In a cascade with the network, counted from 1; without a stage: its classifier. */
   gates: z.array(
     z.strictObject({ network: counted.optional(), stage: counted.optional(), features: z.number().int().min(1) }),
   ),
-  /** Of a cascade its networks. */
+  /** The networks of a cascade. */
   networks: z.array(z.string()).min(2).optional(),
   /** The confidence that is compared with the thresholds. */
   confidence: z.enum(confidenceKinds),
   /** What the numbers of each exit are divided by before the confidence, the last one's included; the graph does it. */
   temperatures: z.array(z.number().positive()).min(1).optional(),
-  /** Thresholds of the row that was exported, exact as float32. */
+  /** Of the exported row, exact as float32. */
   thresholds: z.array(threshold),
-  /** Results of these thresholds on images that they were not chosen on. */
+  /** Results on images that did not choose the thresholds. */
   expected: z.strictObject({
     images: z.number().int().min(1),
-    /** Null where the images had no labels. */
+    /** Null without labels. */
     accuracy: share.nullable(),
     originalAccuracy: share.nullable(),
     flops: z.number().positive(),
@@ -80,15 +81,11 @@ export function gatedMetadata(about: AboutGated): Record<string, string> {
 /** A file of `dgate export`, checked. */
 export interface GatedFile {
   readonly about: AboutGated;
-  /** The graph alone, re-encoded after the checks: everything outside dgate's part of ONNX is dropped. */
+  /** The graph, re-encoded: fields outside the schema of `proto.ts` are dropped. */
   readonly model: Uint8Array;
 }
 
-/**
- * Reads a file of `dgate export`. The file is not trusted: no other file that it names is read.
- *
- * @throws InputError if it is damaged, or not such a file
- */
+/** Reads an untrusted file of `dgate export`. @throws InputError if it is damaged or none */
 export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
   let model: ModelMessage;
   try {
@@ -114,13 +111,10 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
 
 const VALID = 'valid: a file of dgate export';
 
-/** What a model says of itself, if `dgate export` wrote it. @throws InputError where that is damaged */
+/** The metadata of a file of `dgate export`; undefined for other models. @throws InputError if it is damaged */
 export function aboutOf({ metadata_props: all }: ModelMessage, path: string): AboutGated | undefined {
   const properties = (all ?? []).filter(({ key }) => key.startsWith(PREFIX));
-  return properties.length === 0 ? undefined : parseAbout(properties, path);
-}
-
-function parseAbout(properties: ModelMessage['metadata_props'], path: string): AboutGated {
+  if (properties.length === 0) return undefined;
   const values = properties.map(({ key, value }): [string, unknown] => [key.slice(PREFIX.length), parsed(value)]);
   const result = aboutSchema.safeParse(Object.fromEntries(values));
   if (result.success && result.data.thresholds.length === result.data.gates.length) return result.data;
@@ -136,10 +130,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/**
- * Operators of exported graphs: those that dgate writes and those of networks that it accepts. None of them loops (Loop,
- * Scan), and none comes from a library outside the file.
- */
+/** Operators of exported graphs. None loops, and none comes from a library outside the file. */
 const operators = new Set([
   ...knownOperators,
   ...(
@@ -149,7 +140,7 @@ const operators = new Set([
   ).split(' '),
 ]);
 
-/** Nodes of a graph and of the graphs inside it. */
+/** Nodes of a graph and of its branches. */
 function* nodesOf({ node: nodes }: GraphMessage): Generator<NodeMessage> {
   for (const node of nodes) {
     yield node;
@@ -157,7 +148,7 @@ function* nodesOf({ node: nodes }: GraphMessage): Generator<NodeMessage> {
   }
 }
 
-/** The first operator outside this list. */
+/** The first unknown operator. */
 function strangeOperator(graph: GraphMessage): string | undefined {
   for (const { op_type: operator, domain } of nodesOf(graph)) {
     if (!operators.has(operator)) return operator;
@@ -166,27 +157,18 @@ function strangeOperator(graph: GraphMessage): string | undefined {
   return undefined;
 }
 
-/**
- * A convolution whose kernel size differs from its weights'. If it is larger than the image, ONNX Runtime 1.30 crashes
- * instead of refusing it.
- */
+/** A convolution whose kernel size differs from its weights'. ONNX Runtime 1.30 crashes if it is larger than the image. */
 function misfitKernel(graph: GraphMessage): string | undefined {
   const sizes = new Map(graph.initializer.map(({ name, dims }) => [name, dims.slice(2).map(Number).join()]));
-  for (const { op_type: operator, input, name, attribute } of nodesOf(graph)) {
-    const weights = sizes.get(input[1] ?? '');
-    const kernel = attribute
-      .find((each) => each.name === 'kernel_shape')
-      ?.ints?.map(Number)
-      .join();
-    if (operator === 'Conv' && weights !== undefined && kernel !== undefined && kernel !== weights) {
-      return `Conv ${name}: kernel ${kernel}, weights ${weights}`;
+  for (const node of nodesOf(graph)) {
+    const weights = sizes.get(node.input[1] ?? '');
+    const kernel = intsOf(node, 'kernel_shape')?.join();
+    if (node.op_type === 'Conv' && weights !== undefined && kernel !== undefined && kernel !== weights) {
+      return `Conv ${node.name}: kernel ${kernel}, weights ${weights}`;
     }
   }
   return undefined;
 }
-
-/** TensorProto.DataLocation EXTERNAL. */
-const EXTERNAL = 1;
 
 function refersOutside(graph: GraphMessage): boolean {
   const isOutside = (tensor: TensorMessage | null | undefined): boolean => tensor?.data_location === EXTERNAL;

@@ -1,6 +1,6 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resample.js';
-import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
+import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { stageShapes } from '../networks/network.js';
 import type { GraphBuilder } from './builder.js';
@@ -15,6 +15,7 @@ import {
   type Parts,
   writeGated,
   writeIf,
+  writeStaying,
 } from './gated-exits.js';
 import { userParts } from './graph/parts.js';
 import {
@@ -27,22 +28,19 @@ import {
   writeLayers,
   writePooling,
 } from './network.js';
-
 import { dataTypes } from './proto.js';
 
 /**
- * The gated network as one standard ONNX graph for any ONNX Runtime and any batch size: the images that stay are gathered and
- * continue in the branch of an `If`, which is skipped when all have left.
- *
- * Thresholds are an input without a default: onnxruntime-node silently ignores a feed for an input that has an initializer of
- * the same name.
+ * The gated network as one standard ONNX graph for any ONNX Runtime. The images that stay are gathered and continue in the
+ * branch of an `If`. Thresholds are an input without a default: onnxruntime-node ignores a feed for an input with an
+ * initializer.
  */
 export function gatedModel(
   lowered: GatedSource,
   gates: readonly PlacedGate[],
   options: {
     readonly confidence: ConfidenceKind;
-    /** Normalises inside: the graph takes bytes 0-255. Without it, the graph takes normalised floats. */
+    /** With it, the graph takes bytes 0-255; otherwise normalised floats. */
     readonly preprocessing?: Preprocessing;
     readonly metadata?: Readonly<Record<string, string>>;
     readonly temperatures?: GraphForm['temperatures'];
@@ -71,15 +69,13 @@ export function gatedModel(
   return writeGated(form, spec, count === undefined ? manyImages : inBuckets(count));
 }
 
-/** What of a graph's form the network decides. */
 export function formOf(lowered: GatedSource): Pick<GraphForm, 'name' | 'dialect' | 'image'> {
   const { name, input } = lowered.network;
   return { name, dialect: dialectOf(lowered), image: [input.channels, input.height, input.width] };
 }
 
 /**
- * The parts of a cascade: those of its networks, one behind the other. Each network begins with the pixels of an image, which
- * its parts hand on to the networks behind it.
+ * The parts of a cascade's networks, one behind the other. They pass the pixels on to the next network.
  *
  * @param type of the pixels: bytes 0-255, or floats that are normalised for the last network
  */
@@ -116,7 +112,7 @@ function cascadeParts({ members, given }: LoadedCascade, type: 'uint8' | 'float'
   };
 }
 
-/** The parts of a network, from its description or its ONNX file, or those of a cascade. */
+/** The parts of a network or a cascade. */
 export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[]): Parts {
   if ('members' in lowered) return cascadeParts(lowered, 'float');
   if (isUser(lowered)) return userParts(lowered, gates, writeGate);
@@ -127,10 +123,9 @@ export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[])
     write(builder, part, [input]) {
       const placed = gates[part];
       const start = starts[part]!;
-      let value = input!;
-      // A gate sits before the transition of its stage; the next part begins with that transition.
-      if (start === 0) value = writeLayers(builder, lowered.stem, value);
-      else value = writeLayers(builder, lowered.stages[start - 1]!.transition, value);
+      // A gate sits before the transition of its stage.
+      const first = start === 0 ? lowered.stem : lowered.stages[start - 1]!.transition;
+      let value = writeLayers(builder, first, input!);
       const end = placed?.place.stage ?? lowered.stages.length;
       for (let stage = start; stage < end; stage++) {
         value = writeLayers(builder, lowered.stages[stage]!.layers, value);
@@ -153,15 +148,12 @@ export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[])
 /** Distances d = xW - b, [n, classes]. */
 function writeGate(builder: GraphBuilder, index: number, { gate }: PlacedGate, features: string): string {
   const weights = builder.constant(`gate${index + 1}.weights`, gate.weights, [gate.features, gate.classes]);
-  const bias = builder.constant(
-    `gate${index + 1}.bias`,
-    gate.bias.map((value) => -value),
-    [gate.classes],
-  );
+  const negated = gate.bias.map((value) => -value);
+  const bias = builder.constant(`gate${index + 1}.bias`, negated, [gate.classes]);
   return builder.node('Gemm', [features, weights, bias]);
 }
 
-/** (byte / 255 - mean) / std, rounded after every step as `normalise` and torchvision do. */
+/** (byte / 255 - mean) / std, rounded after each step as in `normalise` and torchvision. */
 function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
   const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
   const scaled = builder.node('Div', [floats, builder.constant('byte_range', Float32Array.of(255), [])]);
@@ -169,7 +161,7 @@ function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }
   return builder.node('Div', [centred, perChannel(builder, 'pixel_std', std)]);
 }
 
-/** Pixels that were normalised in one way, normalised in another; nothing where both are the same. */
+/** Normalises normalised pixels in another way. */
 function writeRenormalisation(builder: GraphBuilder, pixels: string, from: Preprocessing, to: Preprocessing): string {
   if (from.mean.join() === to.mean.join() && from.std.join() === to.std.join()) return pixels;
   const factor = from.std.map((std, i) => std / to.std[i]!);
@@ -178,30 +170,22 @@ function writeRenormalisation(builder: GraphBuilder, pixels: string, from: Prepr
   return builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)]);
 }
 
-/** The bytes that normalised pixels were made of: the nearest whole numbers, as floats. */
+/** The bytes of normalised pixels, as floats. */
 function writeBytes(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
   const ofByte = (values: readonly number[]): number[] => values.map((value) => 255 * value);
   const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', ofByte(std))]);
-  const added = builder.node('Add', [
-    scaled,
-    perChannel(
-      builder,
-      'pixel_shift',
-      ofByte(mean).map((mean) => mean + 0.5),
-    ),
-  ]);
-  return builder.node('Floor', [added]);
+  const shift = ofByte(mean).map((mean) => mean + 0.5);
+  return builder.node('Floor', [builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)])]);
 }
 
-/** What `resizedImages` does. Every number is exact in float32: whole ones below 2^24, and those divided by a power of two. */
+/** The counterpart of `resizedImages`, exact in float32: whole numbers below 2^24, divided by powers of two. */
 function writeResized(builder: GraphBuilder, pixels: string, { from, to, field, isReversed }: Resizing): string {
   const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
-  const ordered = isReversed
-    ? builder.node('Gather', [floats, builder.ints('reversed', [2, 1, 0])], { axis: 1 })
-    : floats;
+  const reversed = (): string => builder.node('Gather', [floats, builder.ints('reversed', [2, 1, 0])], { axis: 1 });
+  const ordered = isReversed ? reversed() : floats;
   const average = (name: string, inputs: (weights: string) => string[], length: number, size: number): string => {
     const down = sideWeights(length, size, field);
-    // The width is multiplied from the right, with the weights transposed.
+    // The weights of the width stand right, transposed.
     const weights = name === 'across' ? down.map((_, k) => down[(k % size) * length + Math.floor(k / size)]!) : down;
     const dims = name === 'across' ? [length, size] : [size, length];
     const sums = builder.node('MatMul', inputs(builder.constant(`resize_${name}`, weights, dims)));
@@ -215,12 +199,7 @@ function writeResized(builder: GraphBuilder, pixels: string, { from, to, field, 
 const perChannel = (builder: GraphBuilder, name: string, values: readonly number[]): string =>
   builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);
 
-/**
- * The numbers of images that the later parts of a network are written for, with batches of `count` images: eighths of the
- * batch, and powers of two below the first eighth. The remaining images are padded to the next bucket.
- *
- * @returns ascending, the last one `count`
- */
+/** The batch sizes of later parts, ascending: powers of two up to an eighth of the batch, then eighths up to `count`. */
 export function bucketSizes(count: number): number[] {
   const step = Math.max(1, Math.ceil(count / 8));
   const sizes: number[] = [];
@@ -230,10 +209,9 @@ export function bucketSizes(count: number): number[] {
 }
 
 /**
- * For batches of one size, on a device that plans convolutions again for every number of images: cuDNN in ONNX Runtime takes
- * 7 ms per convolution whenever the number changes. Each part behind a gate is therefore written once for each of
- * `bucketSizes(count)`, so that each convolution sees one size only. The remaining images are padded to the next bucket with
- * copies of the first one, whose results are dropped. The answer is that of `plainAnswer`.
+ * For batches of one size on CUDA, where cuDNN takes 7 ms to plan a convolution again whenever the number of images changes.
+ * Each part behind a gate is written once for each of `bucketSizes(count)`. The remaining images are padded to the next bucket
+ * with copies of the first one, whose results are dropped. The answer is that of `plainAnswer`.
  */
 function inBuckets(count: number): ExitWriter {
   if (count === 1) return oneImage;
@@ -253,7 +231,7 @@ interface AtExit {
   readonly distances: string;
   /** Inputs of the next part, each [m or more, ...]; rows from m on are padding. */
   readonly next: readonly string[];
-  /** Answers for all images of the batch, as if all remaining images left at this exit. */
+  /** Answers for all images of the batch if all remaining ones leave here. */
   readonly answer: string;
   /** Positions of the remaining images in the batch: int64 [m]; absent if all remain. */
   readonly origins?: string;
@@ -262,9 +240,7 @@ interface AtExit {
 /** Writes the rest of the network for the images that stay at an exit. @returns the answers for all images */
 function writeRemaining(builder: GraphBuilder, part: number, at: AtExit, spec: BucketSpec): string {
   if (part === spec.parts.count - 1) return at.answer;
-  const confidences = confidenceOf(spec.confidence).write(builder, at.distances);
-  const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
-  const stay = builder.node('NonZero', [builder.node('Not', [leaves])]); // positions, [1, m]
+  const stay = writeStaying(builder, part, at.distances, spec);
   const remaining = builder.node('Size', [stay]);
   const [answer] = writeIf(
     builder,
@@ -276,7 +252,7 @@ function writeRemaining(builder: GraphBuilder, part: number, at: AtExit, spec: B
   return answer!;
 }
 
-/** Writes the next part for the remaining images, in the branch of their bucket, and everything behind it. */
+/** Writes the next part in the branch of its bucket, and the rest of the network. */
 function writeNextPart(
   builder: GraphBuilder,
   part: number,

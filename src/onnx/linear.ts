@@ -3,7 +3,7 @@ import type { LossAlgebra } from '../gates/definitions.js';
 import { lossNamed } from '../gates/loss.js';
 import { GraphBuilder } from './builder.js';
 
-/** Names in a linear-gradient graph. */
+/** Inputs and outputs of a linear-gradient graph. */
 export const linearGraphNames = {
   x: 'x',
   labels: 'labels',
@@ -16,11 +16,8 @@ export const linearGraphNames = {
 } as const;
 
 /**
- * Loss and (sub-)gradient of d = sV - a on scaled features s = (x - mean) * inverse, summed over a batch.
- * The losses are those of `src/gates/loss.ts`.
- *
- * Inputs: x float [batch, features], labels int64 [batch], weights float [features, classes], bias float [classes],
- * ridge float [].
+ * Loss and (sub-)gradient of d = sV - a on scaled features s = (x - mean) * inverse, summed over a batch. Inputs: x float
+ * [batch, features], labels int64 [batch], weights float [features, classes], bias float [classes], ridge float [].
  */
 export function linearGradientGraph(problem: LinearProblem): Uint8Array {
   const { features, classes, loss, scaling, preconditioner } = problem;
@@ -58,7 +55,7 @@ export function linearGradientGraph(problem: LinearProblem): Uint8Array {
   return builder.encode();
 }
 
-/** Names of the inputs and outputs of a covariance graph. */
+/** Inputs and outputs of a covariance graph. */
 export const covarianceGraphNames = { x: 'x', block: (index: number): string => `block${index}` };
 
 /** s^T s of each block of scaled features, summed over a batch. Input: x float [batch, features]. */
@@ -74,7 +71,7 @@ export function covarianceGraph(scaling: Scaling, sizes: readonly number[]): Uin
   return builder.encode();
 }
 
-/** The product of matrices a, which may be transposed, and b, as `product`. */
+/** The product of matrices: a b, or a^T b. */
 export function productGraph(transA: 0 | 1): Uint8Array {
   const builder = new GraphBuilder('product');
   const inputs = [builder.input('a', 'float', ['m', 'k']), builder.input('b', 'float', ['p', 'n'])];
@@ -88,7 +85,7 @@ function writeScaling(builder: GraphBuilder, x: string, { mean, inverse }: Scali
   return builder.node('Mul', [centred, builder.constant('inverse', inverse, [inverse.length])]);
 }
 
-/** Parts of a value along an axis; a single part is the unchanged value. */
+/** Splits a value along an axis. */
 function split(builder: GraphBuilder, value: string, sizes: readonly number[], axis: number): string[] {
   if (sizes.length === 1) return [value];
   let start = 0;

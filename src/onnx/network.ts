@@ -3,7 +3,7 @@ import type { Resizing } from '../data/resample.js';
 import { InputError } from '../errors.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
-import { type MapShape, stageShapes } from '../networks/network.js';
+import { type MapShape, type SubsamplePad, stageShapes } from '../networks/network.js';
 import { featureCount, type GatePlace, type OnnxNetwork, type Pooling } from '../networks/onnx.js';
 import { type Dialect, float, GraphBuilder } from './builder.js';
 import type { PreparedGraph } from './graph/prepare.js';
@@ -19,11 +19,10 @@ export const featureGraphNames = {
 } as const;
 
 /**
- * A network as an ONNX file whose outputs are the pooled features at each gate and the final logits.
+ * A network as an ONNX file that returns the pooled features at each gate and the logits.
  *
- * @param lowered network with weights, batch norm folded
  * @param places the gates, checked with `checkPlaces`
- * @param wanted `features`: it ends at the last gate, without logits
+ * @param wanted `features`: the network ends at the last gate
  */
 export function featureGraph(
   lowered: LoweredNetwork,
@@ -71,14 +70,10 @@ export function writePooling(
   shape: MapShape,
   output: string,
 ): string {
-  const cell =
-    pooling.kind !== 'grid'
-      ? builder.node('GlobalAveragePool', [input])
-      : builder.node('AveragePool', [input], {
-          kernel_shape: [shape.height / pooling.size, shape.width / pooling.size],
-          strides: [shape.height / pooling.size, shape.width / pooling.size],
-        });
-  return builder.node('Flatten', [cell], { axis: 1 }, output);
+  const flat = (cells: string): string => builder.node('Flatten', [cells], { axis: 1 }, output);
+  if (pooling.kind !== 'grid') return flat(builder.node('GlobalAveragePool', [input]));
+  const cell = [shape.height / pooling.size, shape.width / pooling.size];
+  return flat(builder.node('AveragePool', [input], { kernel_shape: cell, strides: cell }));
 }
 
 /** Writes a sequence of layers and returns the name of its result. */
@@ -92,18 +87,11 @@ function writeLayer(builder: GraphBuilder, layer: Lowered, input: string): strin
     case 'conv': {
       const weight = builder.constant(`${layer.name}.weight`, layer.weight.data, layer.weight.shape);
       const bias = builder.constant(`${layer.name}.bias`, layer.bias.data, layer.bias.shape);
-      const [, , height, width] = layer.weight.shape as [number, number, number, number];
-      const { stride, padding } = layer;
-      const convolution = builder.node('Conv', [input, weight, bias], {
-        kernel_shape: [height, width],
-        strides: [stride, stride],
-        pads: [padding, padding, padding, padding],
-      });
-      return activated(convolution, layer.relu);
+      const window = windowOf(layer.weight.shape[2]!, layer);
+      return activated(builder.node('Conv', [input, weight, bias], window), layer.relu);
     }
     case 'scale': {
-      // As a BatchNormalization with mean 0 and variance 1: ONNX Runtime has a blocked-layout kernel for it, none for
-      // a Mul and an Add.
+      // As a BatchNormalization with mean 0 and variance 1, for which ONNX Runtime has a kernel on the blocked layout.
       const size = layer.scale.data.length;
       const parts = [
         builder.constant(`${layer.name}.scale`, layer.scale.data, [size]),
@@ -117,12 +105,8 @@ function writeLayer(builder: GraphBuilder, layer: Lowered, input: string): strin
       return builder.node('Relu', [input]);
     case 'maxPool':
     case 'avgPool': {
-      const { kernel, stride, padding } = layer;
-      return builder.node(layer.op === 'maxPool' ? 'MaxPool' : 'AveragePool', [input], {
-        kernel_shape: [kernel, kernel],
-        strides: [stride, stride],
-        pads: [padding, padding, padding, padding],
-      });
+      const op = layer.op === 'maxPool' ? 'MaxPool' : 'AveragePool';
+      return builder.node(op, [input], windowOf(layer.kernel, layer));
     }
     case 'residual': {
       const body = writeLayers(builder, layer.body, input);
@@ -138,11 +122,16 @@ function writeLayer(builder: GraphBuilder, layer: Lowered, input: string): strin
   }
 }
 
-function writeSubsamplePad(
-  builder: GraphBuilder,
-  layer: { readonly stride: number; readonly before: number; readonly after: number },
-  input: string,
-): string {
+/** Attributes of a square convolution or pooling. */
+function windowOf(kernel: number, { stride, padding }: { readonly stride: number; readonly padding: number }) {
+  return {
+    kernel_shape: [kernel, kernel],
+    strides: [stride, stride],
+    pads: [padding, padding, padding, padding],
+  };
+}
+
+function writeSubsamplePad(builder: GraphBuilder, layer: SubsamplePad, input: string): string {
   const name = `${input}_subsample`;
   const rows = builder.node('Slice', [
     input,
@@ -155,7 +144,7 @@ function writeSubsamplePad(
   return builder.node('Pad', [rows, builder.ints(`${name}_pads`, [0, layer.before, 0, 0, 0, layer.after, 0, 0])]);
 }
 
-/** A user's network, ready to run: the counterpart of `LoweredNetwork` for built-in networks. */
+/** A user's network, ready to run; built-in ones are a `LoweredNetwork`. */
 export interface UserNetwork {
   readonly network: OnnxNetwork;
   readonly graph: PreparedGraph;
@@ -164,14 +153,14 @@ export interface UserNetwork {
 /** A network with its weights. */
 export type LoadedNetwork = LoweredNetwork | UserNetwork;
 
-/** Requested outputs of a network: only the features of its gates, or also its logits (the default). */
+/** Requested outputs of a network. */
 export type NetworkOutputs = 'features' | 'features and logits';
 
-/** Networks one after the other, on the same classes; the counterpart of one network with gates. */
+/** Networks one after the other, on the same classes. */
 export interface LoadedCascade {
   /** The last one. */
   readonly network: LoadedNetwork['network'];
-  /** How images are prepared where they are not given as bytes: the last one's way. */
+  /** How images that are not bytes have been normalised: as for the last network. */
   readonly given: Preprocessing;
   readonly members: readonly LoadedMember[];
 }
@@ -180,33 +169,28 @@ export interface LoadedCascade {
 export interface LoadedMember {
   readonly loaded: LoadedNetwork;
   readonly preprocessing: Preprocessing;
-  /** From the pixels that the graph takes to its own; absent where they are the same. */
+  /** From the size of the graph's images to its own, if they differ. */
   readonly resizing?: Resizing;
   readonly gates: readonly PlacedGate[];
-  /** Whether it ends at the last of its gates, which takes the place of its classifier. */
+  /** Whether it ends at its last gate, without its classifier. */
   readonly isCut: boolean;
 }
 
-/** What a graph with exits is written from. */
+/** A network or cascade to write with exits. */
 export type GatedSource = LoadedNetwork | LoadedCascade;
 
 export function isUser(loaded: GatedSource): loaded is UserNetwork {
   return 'graph' in loaded;
 }
 
-/**
- * The operator versions for graphs around a network: those of the user's file; undefined for built-in networks.
- *
- * @throws InputError where the files of a cascade differ
- */
+/** The operator versions of a user's file; undefined for built-in networks. @throws InputError if those of a cascade differ */
 export function dialectOf(loaded: GatedSource): Dialect | undefined {
   if ('members' in loaded) {
     const dialects = loaded.members.flatMap((member) => dialectOf(member.loaded) ?? []);
     const versions = new Set(dialects.map(({ opsets }) => JSON.stringify(opsets)));
     if (versions.size < 2) return dialects[0];
-    throw new InputError(
-      `cascade: ONNX files of different operator sets (${[...versions].join(', ')}); valid: files of one`,
-    );
+    const found = [...versions].join(', ');
+    throw new InputError(`cascade: ONNX files of different operator sets (${found}); valid: files of one`);
   }
   if (!isUser(loaded)) return undefined;
   const { opset_import, ir_version } = loaded.graph.model.file.model;

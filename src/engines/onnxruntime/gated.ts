@@ -22,6 +22,7 @@ import type { GatedSource } from '../../onnx/network.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
+import { elementCount } from '../../tensor.js';
 import type { GatedNetwork } from '../engine.js';
 import * as ort from './ort.js';
 import { forBatches, type OpenSession, refusedBy, sessionOptions, sleepsSoon } from './session.js';
@@ -155,7 +156,7 @@ async function runEverySize(
 async function channelBlockOn(createSession: CreateSession): Promise<number | undefined> {
   const { input, output, dims } = channelBlockProbe;
   const session = await createSession(channelBlockModel());
-  const positions = Float32Array.from({ length: dims.reduce((count, size) => count * size, 1) }, (_, i) => i);
+  const positions = Float32Array.from({ length: elementCount(dims) }, (_, i) => i);
   const results = await session.run({ [input]: new ort.Tensor('float32', positions, dims) });
   await session.release();
   return channelBlockOf(results[output]!.data as Float32Array);

@@ -1,14 +1,6 @@
-import type { Budget } from '../../budget.js';
 import { InputError } from '../../errors.js';
 import { Rewriter } from '../builder.js';
-import {
-  dataTypes,
-  type GraphMessage,
-  type ModelMessage,
-  type NodeMessage,
-  type TensorMessage,
-  type ValueInfoMessage,
-} from '../proto.js';
+import { dataTypes, type GraphMessage, type ModelMessage, type NodeMessage, type TensorMessage } from '../proto.js';
 import type { UserFile } from './read.js';
 import { attributeOf, floatsOf, intOf, intsOf, producersOf, textOf } from './values.js';
 
@@ -16,8 +8,6 @@ import { attributeOf, floatsOf, intOf, intsOf, producersOf, textOf } from './val
 const [LEAST_OPSET, MOST_OPSET] = [7, 25];
 /** The first opset in which dgate's own nodes are valid, and the one that older graphs are converted to. */
 const [OWN_OPSET, TARGET_OPSET] = [13, 17];
-/** IR versions before 4 demand that initializers are inputs. */
-const LEAST_IR = 8;
 
 interface Source {
   readonly opset: number;
@@ -42,7 +32,6 @@ const rules: Readonly<Record<string, readonly [version: number, rule: Rule]>> = 
   Softmax: [13, overTwoAxes],
   LogSoftmax: [13, overTwoAxes],
   Hardmax: [13, overTwoAxes],
-  // In evaluation mode; the mask that it may also return has no use then.
   Dropout: [12, copied('Identity')],
   BatchNormalization: [14, batchNormalization],
   Upsample: [10, resize],
@@ -62,7 +51,8 @@ export function inCurrentOpset(file: UserFile): { readonly file: UserFile; reado
   if (opset < LEAST_OPSET || opset > MOST_OPSET) {
     throw new InputError(`${path}: opset ${opset}; valid: ${LEAST_OPSET} to ${MOST_OPSET}: export again with opset 17`);
   }
-  const ir_version = Math.max(LEAST_IR, Number(model.ir_version));
+  // IR versions before 4 demand that initializers are inputs.
+  const ir_version = Math.max(8, Number(model.ir_version));
   if (opset >= OWN_OPSET) return { file: { ...file, model: { ...model, ir_version } }, opset };
   const hasOtherFloats = model.graph.initializer.some(({ data_type }) => otherFloats.has(data_type));
   const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
@@ -93,7 +83,6 @@ function upgraded(graph: GraphMessage, source: Source, file: UserFile, name: str
       to.copy({ ...node, attribute });
       continue;
     }
-    // A rule writes a few nodes and constants at most.
     file.budget.steps(8);
     const problem = found[1]({ ...node, attribute }, to, source);
     if (problem !== undefined) {
@@ -190,65 +179,6 @@ function resize(node: NodeMessage, to: Rewriter, { opset, constants }: Source): 
   const attributes = { mode: mode === 'bilinear' ? 'linear' : mode, ...corner };
   to.node('Resize', [node.input[0]!, '', scales], attributes, node.output[0]);
   return undefined;
-}
-
-/** Types that ONNX Runtime has no convolutions for on a CPU. */
-const wide = new Map<number, string>([
-  [dataTypes.double, 'float64'],
-  [dataTypes.bfloat16, 'bfloat16'],
-]);
-/** Attributes that name a type. */
-const naming = new Set(['to', 'dtype', 'output_dtype', 'stash_type']);
-
-/**
- * Converts a network of float64 or bfloat16 numbers to float32, if its images or a weight of two axes have such numbers. A
- * float32 network that computes some sizes in float64 stays unchanged.
- */
-export function inFloat32(file: UserFile, notes: string[]): UserFile {
-  const { graph } = file.model;
-  const inside = graph.node.flatMap(({ attribute }) => (attribute ?? []).flatMap(({ t }) => (t == null ? [] : [t])));
-  const weight = [...graph.initializer, ...inside].find(
-    ({ data_type, dims }) => wide.has(data_type) && dims.length > 1,
-  );
-  const input = graph.input.find(({ type }) => wide.has(type?.tensor_type?.elem_type));
-  const found = wide.get(weight?.data_type ?? input?.type.tensor_type.elem_type ?? 0);
-  if (found === undefined) return file;
-  notes.push(`${found} numbers are converted to float32`);
-  const tensor = (from: TensorMessage): TensorMessage => {
-    if (!wide.has(from.data_type)) return from;
-    const data = numbersOf(from, file.budget);
-    const { name, dims } = from;
-    return { name, dims, data_type: dataTypes.float, raw_data: new Uint8Array(data.buffer) };
-  };
-  const node = ({ attribute, ...rest }: NodeMessage): NodeMessage => ({
-    ...rest,
-    attribute: (attribute ?? []).map((each) => {
-      if (each.t != null) return { ...each, t: tensor(each.t) };
-      return naming.has(each.name) && wide.has(Number(each.i)) ? { ...each, i: dataTypes.float } : each;
-    }),
-  });
-  const value = (info: ValueInfoMessage): ValueInfoMessage => {
-    const tensor_type = info.type?.tensor_type;
-    if (!wide.has(tensor_type?.elem_type)) return info;
-    return { ...info, type: { tensor_type: { ...tensor_type, elem_type: dataTypes.float } } };
-  };
-  const [initializer, nodes] = [graph.initializer.map(tensor), graph.node.map(node)];
-  const [inputs, output] = [graph.input.map(value), graph.output.map(value)];
-  const converted = { ...graph, initializer, node: nodes, input: inputs, output, value_info: [] };
-  return { ...file, model: { ...file.model, graph: converted } };
-}
-
-function numbersOf(tensor: TensorMessage, budget: Budget): Float32Array {
-  const { name, raw_data = new Uint8Array(), double_data = [], int32_data = [], data_type } = tensor;
-  const size = data_type === dataTypes.double ? 8 : 2;
-  const listed = size === 8 ? double_data : int32_data;
-  const count = listed.length > 0 ? listed.length : Math.floor(raw_data.length / size);
-  budget.bytes(4 * count, name);
-  const view = new DataView(raw_data.buffer, raw_data.byteOffset, raw_data.byteLength);
-  if (size === 8) return Float32Array.from({ length: count }, (_, i) => listed[i] ?? view.getFloat64(8 * i, true));
-  // bfloat16 is the upper half of a float32.
-  const bits = Uint32Array.from({ length: count }, (_, i) => (listed[i] ?? view.getUint16(2 * i, true)) << 16);
-  return new Float32Array(bits.buffer);
 }
 
 /** Products of 8-bit numbers, and the same of float32 numbers. */

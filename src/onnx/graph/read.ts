@@ -5,7 +5,15 @@ import { InputError, messageOf } from '../../errors.js';
 import { wholeNumber } from '../../json.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
 import { asInputProblem, type InputFile, openBelow, openInput, readPart } from '../../store/input.js';
-import { decodeModel, EXTERNAL, type ModelMessage, type TensorMessage } from '../proto.js';
+import {
+  dataTypes,
+  decodeModel,
+  EXTERNAL,
+  type ModelMessage,
+  type NodeMessage,
+  type TensorMessage,
+  type ValueInfoMessage,
+} from '../proto.js';
 
 /** A user's ONNX file. */
 export interface UserFile {
@@ -149,4 +157,63 @@ async function readOutside(
   } finally {
     await file.handle.close();
   }
+}
+
+/** Types that ONNX Runtime has no convolutions for on a CPU. */
+const wide = new Map<number, string>([
+  [dataTypes.double, 'float64'],
+  [dataTypes.bfloat16, 'bfloat16'],
+]);
+/** Attributes that name a type. */
+const naming = new Set(['to', 'dtype', 'output_dtype', 'stash_type']);
+
+/**
+ * Converts a network of float64 or bfloat16 numbers to float32, if its images or a weight of two axes have such numbers. A
+ * float32 network that computes some sizes in float64 stays unchanged.
+ */
+export function inFloat32(file: UserFile, notes: string[]): UserFile {
+  const { graph } = file.model;
+  const inside = graph.node.flatMap(({ attribute }) => (attribute ?? []).flatMap(({ t }) => (t == null ? [] : [t])));
+  const weight = [...graph.initializer, ...inside].find(
+    ({ data_type, dims }) => wide.has(data_type) && dims.length > 1,
+  );
+  const input = graph.input.find(({ type }) => wide.has(type?.tensor_type?.elem_type));
+  const found = wide.get(weight?.data_type ?? input?.type.tensor_type.elem_type ?? 0);
+  if (found === undefined) return file;
+  notes.push(`${found} numbers are converted to float32`);
+  const tensor = (from: TensorMessage): TensorMessage => {
+    if (!wide.has(from.data_type)) return from;
+    const data = numbersOf(from, file.budget);
+    const { name, dims } = from;
+    return { name, dims, data_type: dataTypes.float, raw_data: new Uint8Array(data.buffer) };
+  };
+  const node = ({ attribute, ...rest }: NodeMessage): NodeMessage => ({
+    ...rest,
+    attribute: (attribute ?? []).map((each) => {
+      if (each.t != null) return { ...each, t: tensor(each.t) };
+      return naming.has(each.name) && wide.has(Number(each.i)) ? { ...each, i: dataTypes.float } : each;
+    }),
+  });
+  const value = (info: ValueInfoMessage): ValueInfoMessage => {
+    const tensor_type = info.type?.tensor_type;
+    if (!wide.has(tensor_type?.elem_type)) return info;
+    return { ...info, type: { tensor_type: { ...tensor_type, elem_type: dataTypes.float } } };
+  };
+  const [initializer, nodes] = [graph.initializer.map(tensor), graph.node.map(node)];
+  const [inputs, output] = [graph.input.map(value), graph.output.map(value)];
+  const converted = { ...graph, initializer, node: nodes, input: inputs, output, value_info: [] };
+  return { ...file, model: { ...file.model, graph: converted } };
+}
+
+function numbersOf(tensor: TensorMessage, budget: Budget): Float32Array {
+  const { name, raw_data = new Uint8Array(), double_data = [], int32_data = [], data_type } = tensor;
+  const size = data_type === dataTypes.double ? 8 : 2;
+  const listed = size === 8 ? double_data : int32_data;
+  const count = listed.length > 0 ? listed.length : Math.floor(raw_data.length / size);
+  budget.bytes(4 * count, name);
+  const view = new DataView(raw_data.buffer, raw_data.byteOffset, raw_data.byteLength);
+  if (size === 8) return Float32Array.from({ length: count }, (_, i) => listed[i] ?? view.getFloat64(8 * i, true));
+  // bfloat16 is the upper half of a float32.
+  const bits = Uint32Array.from({ length: count }, (_, i) => (listed[i] ?? view.getUint16(2 * i, true)) << 16);
+  return new Float32Array(bits.buffer);
 }

@@ -2,8 +2,8 @@ import { InputError } from '../../errors.js';
 import { type GraphBuilder, Rewriter } from '../builder.js';
 import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage, type ValueInfoMessage } from '../proto.js';
 import { pastExits } from './exits.js';
-import { inCurrentOpset, inFloat32, quantisedImageByImage } from './opsets.js';
-import type { UserFile } from './read.js';
+import { inCurrentOpset, quantisedImageByImage } from './opsets.js';
+import { inFloat32, type UserFile } from './read.js';
 import { domains, type Format, outputsOf, producersOf, type Sizes } from './values.js';
 
 /** A user's ONNX file, checked: it takes images and returns a row of numbers for each. */
