@@ -5,7 +5,6 @@ import type { GatePlace } from '../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/network.js';
 import type { EngineDescription } from '../timing/record.js';
 
-/** A network's outputs for one batch of images. */
 export interface FeatureBatch {
   /** Pooled features of each gate, [batch, features] row-major. */
   readonly features: readonly Float32Array[];
@@ -13,7 +12,6 @@ export interface FeatureBatch {
   readonly logits: Float32Array;
 }
 
-/** A network loaded on an engine. */
 export interface FeatureNetwork {
   /** @param images [count, channels, height, width], normalised */
   run(images: Float32Array, count: number): Promise<FeatureBatch>;
@@ -61,7 +59,6 @@ export interface Engine {
   ): Promise<GatedNetwork>;
 }
 
-/** An engine does not work on this machine. */
 export class EngineUnavailable extends InputError {
   /** @param command what fixes it */
   constructor(
@@ -73,7 +70,6 @@ export class EngineUnavailable extends InputError {
   }
 }
 
-/** The error for a machine without a WebGPU adapter. */
 export function noGraphicsDriver(engine: string): EngineUnavailable {
   return new EngineUnavailable(
     engine,

@@ -69,7 +69,6 @@ const engines: readonly KnownEngine[] = [
   tensorFlow('tfjs-cpu', 'cpu', 'TensorFlow.js in plain JavaScript: slow, needs nothing'),
 ];
 
-/** Every engine. */
 export function listEngines(): readonly EngineEntry[] {
   return engines;
 }

@@ -115,7 +115,6 @@ export function glibcMinorVersion(): number {
   return Number(glibc.split('.')[1]);
 }
 
-/** A Python wheel, open as a zip file. */
 interface Wheel {
   readonly path: string;
   readonly zip: ZipFile;

@@ -30,7 +30,6 @@ export interface RowChoice {
 /** A guarantee on accuracy (the default) or agreement. */
 type Promised = Guarantee & { readonly of?: 'accuracy' | 'agreement' };
 
-/** What is written, and where. */
 interface ExportForm {
   /** The guarantee of its thresholds; that of the row by default. */
   readonly promise?: Promised;
@@ -60,7 +59,6 @@ export interface Exported {
   readonly verified: { readonly images: number; readonly same: number; readonly near: number };
 }
 
-/** Test images that a graph is verified on. */
 const VERIFIED_IMAGES = 256;
 const BATCH = 32;
 
@@ -138,7 +136,6 @@ export function checkChoice({ thresholds, name }: Experiment, { row, margin, sea
   }
 }
 
-/** The position of the chosen row. */
 function chosenRow(rows: readonly Row[], { row, margin, search }: RowChoice): number {
   if (margin === undefined) return (row ?? 1) - 1;
   const ofMargin = rows.filter((candidate) => candidate.margin === margin);
@@ -164,7 +161,6 @@ async function verify(
   }
 }
 
-/** The file's metadata. */
 function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Promised | undefined): AboutGated {
   const { experiment, gates, exits, test, parts, costs } = opened;
   const all = networksOf(opened.source);

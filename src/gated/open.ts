@@ -32,7 +32,6 @@ export interface OpenGated {
   readonly plan: Plan;
   /** One for each exit but the last; without weights at the end of a cascade's network. */
   readonly gates: readonly PlacedGate[];
-  /** All exits. */
   readonly exits: readonly Exit[];
   readonly flops: NetworkFlops;
   /** FLOPs of an image by its exit, the original classifier last. */
@@ -40,7 +39,6 @@ export interface OpenGated {
   /** Test images in their reported order, and the scores of each. */
   readonly test: ImageSource;
   readonly scores: Scores;
-  /** In the order of the table. */
   readonly rows: readonly Row[];
   /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
   readonly parts: readonly Part[];
@@ -164,7 +162,6 @@ export function thresholdsByImage({ parts, temperatures }: Pick<OpenGated, 'part
 /** Engines round differently: a confidence this close to its threshold may fall on either side. */
 export const NEAR_THRESHOLD = 1e-4;
 
-/** Dynamic execution compared with the cached evaluation. */
 export interface Verification {
   readonly images: number;
   /** Class and exit are the same. */
@@ -231,7 +228,6 @@ export async function comparePixels(
   return found;
 }
 
-/** Running totals of a verification. */
 export interface RunningVerification extends Verification {
   images: number;
   same: number;

@@ -7,7 +7,6 @@ import { floatThresholds, gatedGraphNames } from '../onnx/gated-exits.js';
 import { type AboutGated, type GatedFile, readGatedFile } from '../onnx/gated-file.js';
 import { readInput } from '../store/input.js';
 
-/** A gated network's answer for one image. */
 interface Prediction {
   readonly image: string;
   readonly class: string;

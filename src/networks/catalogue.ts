@@ -8,9 +8,7 @@ import type { MapShape, Network } from './network.js';
 interface Variant {
   /** Factor on all channels of a ResNet (rounded, at least 1). */
   readonly width?: number;
-  /** Growth rate of a DenseNet. */
   readonly growth?: number;
-  /** Blocks (ResNet) or dense layers (DenseNet) in each stage. */
   readonly blocks?: readonly number[];
 }
 

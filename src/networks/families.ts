@@ -1,14 +1,12 @@
 import type { Conv, DenseConcat, Layer, MapShape, Network, Residual, Stage } from './network.js';
 import { batchNorm, conv, relu } from './network.js';
 
-/** What every network of a family is made for. */
 interface Style {
   readonly dataset: string;
   readonly input: MapShape;
   readonly classes: number;
   /** `3x3`: stride 1, for CIFAR's size; `7x7`: stride 2 and max pooling, for ImageNet's. */
   readonly stem: '3x3' | '7x7';
-  /** Residual blocks or dense layers in each stage. */
   readonly blocks: readonly number[];
 }
 

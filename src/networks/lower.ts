@@ -114,7 +114,6 @@ function lowerLayer(layer: Exclude<Layer, { op: 'relu' | 'conv' }>, tensors: Ten
   }
 }
 
-/** Batch norm in evaluation mode as x * scale + shift. */
 function scaleAndShift(layer: BatchNorm, tensors: TensorMap): { scale: Tensor; shift: Tensor } {
   const part = (name: string): Float32Array => tensor(tensors, `${layer.name}.${name}`).data;
   const [gamma, beta, mean, variance] = [part('weight'), part('bias'), part('running_mean'), part('running_var')];

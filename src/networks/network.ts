@@ -152,12 +152,10 @@ export function batchNorm(name: string, channels: number): BatchNorm {
   return { op: 'batchNorm', name, channels };
 }
 
-/** A tensor of a network. */
 interface NetworkTensor {
   /** As in the reference implementation's `state_dict()`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** Number of elements. */
   readonly count: number;
   /** False for running statistics. */
   readonly trainable: boolean;
@@ -208,12 +206,10 @@ export interface NetworkFlops {
   readonly input: MapShape;
   /** Trainable scalars: convolutions, batch-norm weight and bias, linear layers. */
   readonly parameters: number;
-  /** Of the whole network. */
   readonly flops: number;
   readonly stages: readonly StageFlops[];
 }
 
-/** FLOPs of a sequence of layers on one image. */
 function layersFlops(layers: readonly Layer[], input: MapShape): number {
   let shape = input;
   let flops = 0;

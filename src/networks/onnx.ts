@@ -3,7 +3,6 @@ import { type MapShape, type Network, type NetworkFlops, networkFlops, stageShap
 
 /** A tensor of a user's network that a gate can read. */
 export interface OnnxStage extends MapShape {
-  /** Name of the tensor in the file. */
   readonly name: string;
   /**
    * Layout of one image: `maps-first` [channels, height, width], `maps-last` [height, width, channels],
@@ -24,7 +23,6 @@ export interface OnnxNetwork {
   readonly name: string;
   readonly dataset: string;
   readonly input: MapShape;
-  /** Name of the logits. */
   readonly logits: string;
   readonly classes: number;
   readonly parameters: number;
@@ -48,7 +46,6 @@ function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly layout
   return isOnnx(network) ? network.stages : stageShapes(network).slice(0, -1);
 }
 
-/** FLOPs of any network, by stage. */
 export function flopsOf(network: AnyNetwork): NetworkFlops {
   if (!isOnnx(network)) return networkFlops(network);
   const { name, input, parameters, flops } = network;
@@ -86,12 +83,10 @@ export interface GatePlace {
   readonly pooling: Pooling;
 }
 
-/** Number of features that a gate reads. */
 export function featureCount(shape: MapShape, pooling: Pooling): number {
   return pooling.kind === 'grid' ? shape.channels * pooling.size ** 2 : shape.channels;
 }
 
-/** Features of each gate of a network. */
 export function gateFeatureCounts(network: AnyNetwork, places: readonly GatePlace[]): number[] {
   const shapes = gateShapes(network);
   return places.map((place) => featureCount(shapes[place.stage - 1]!, place.pooling));

@@ -22,7 +22,6 @@ type AttributeValue =
 /** Marks a number as a float attribute. */
 export const float = (value: number): { readonly float: number } => ({ float: value });
 
-/** Operator versions of a file. */
 export interface Dialect {
   readonly opsets: ModelMessage['opset_import'];
   readonly irVersion: number;
@@ -32,7 +31,6 @@ export interface Dialect {
 const OPSET = 17;
 const defaultDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: 8 };
 
-/** Builds an ONNX graph node by node. */
 export class GraphBuilder {
   readonly #nodes: NodeMessage[] = [];
   readonly #initializers: Map<string, TensorMessage>;
@@ -58,7 +56,6 @@ export class GraphBuilder {
     return new GraphBuilder(name, this);
   }
 
-  /** A name that is unique in the file. */
   fresh(stem: string): string {
     return this.#parent === undefined ? `${stem}_${this.#count++}` : this.#parent.fresh(stem);
   }
@@ -113,7 +110,6 @@ export class GraphBuilder {
     return this.constant(name, BigInt64Array.from(values, BigInt), [values.length]);
   }
 
-  /** Adds a node with one output and returns the output's name. */
   node(
     op: string,
     inputs: readonly string[],
@@ -124,7 +120,6 @@ export class GraphBuilder {
     return output;
   }
 
-  /** Adds a node with any number of outputs. */
   nodes(
     op: string,
     inputs: readonly string[],
@@ -140,7 +135,6 @@ export class GraphBuilder {
     });
   }
 
-  /** Adds a node from a file unchanged. */
   copy(node: NodeMessage): void {
     this.#nodes.push(node);
   }
@@ -163,7 +157,6 @@ export class GraphBuilder {
     };
   }
 
-  /** The whole ONNX file. */
   encode(metadata: Readonly<Record<string, string>> = {}): Uint8Array {
     const { opsets, irVersion } = this.dialect;
     return encodeModel({

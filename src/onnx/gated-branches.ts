@@ -75,7 +75,6 @@ interface BranchOptions {
   readonly channelBlock?: number | undefined;
 }
 
-/** Dimensions of an image, without the batch. */
 function imageDims({ graph }: ModelMessage): (number | string)[] {
   const dims = graph.input[0]!.type.tensor_type.shape.dim.slice(1);
   return dims.map((dim) => ('dim_value' in dim ? Number(dim.dim_value) : dim.dim_param));
@@ -136,7 +135,6 @@ function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMes
   return parts;
 }
 
-/** Values computed up to a part and needed after it. */
 function valuesBetween(nodes: readonly (readonly NodeMessage[])[], part: number): string[] {
   const upTo = nodes.slice(0, part + 1).flat();
   const made = new Set([gatedGraphNames.images, ...upTo.flatMap((node) => node.output)]);

@@ -2,7 +2,6 @@ import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
 import { type Dialect, GraphBuilder } from './builder.js';
 import { type DataType, dataTypes } from './proto.js';
 
-/** Names of a gated graph's inputs and outputs. */
 export const gatedGraphNames = {
   /** [batch, channels, height, width]: float, normalised; or uint8, raw pixels */
   images: 'images',
@@ -36,7 +35,6 @@ export interface Parts {
   ): { readonly distances: string; readonly next: readonly string[] };
 }
 
-/** A graph's answer for each image. */
 export interface AnswerForm {
   /** The outputs; `dims` without [batch]. */
   readonly outputs: readonly { readonly name: string; readonly type: DataType; readonly dims: readonly number[] }[];
@@ -44,7 +42,6 @@ export interface AnswerForm {
   readonly write: (builder: GraphBuilder, distances: string, exit: number) => string[];
 }
 
-/** Contents of a graph with exits. */
 export interface ExitsSpec {
   readonly parts: Parts;
   readonly confidence: ConfidenceKind;
@@ -63,12 +60,10 @@ export interface ExitsSpec {
  */
 export type ExitWriter = (builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec) => string[];
 
-/** The inputs and outputs of a gated graph. */
 export interface GraphForm {
   readonly name: string;
   readonly dialect?: Dialect | undefined;
   readonly images: number | 'batch';
-  /** Dimensions of an image. */
   readonly image: readonly (number | string)[];
   readonly type?: 'float' | 'uint8';
   /** Writes the input of the first part. */
@@ -267,7 +262,6 @@ export function writeIf(
   return names;
 }
 
-/** The same exit for each image: int64 [n]. */
 function writeExit(builder: GraphBuilder, distances: string, exit: number): string {
   const both = builder.node('Shape', [distances]);
   const count = builder.node('Gather', [both, builder.ints('first_size', [0])], { axis: 0 });

@@ -27,9 +27,7 @@ const threshold = z.union([z.number(), z.literal('Infinity').transform(() => Num
 /** Metadata of a file of `dgate export`: each key is a property `dgate.<key>`, in JSON. */
 const aboutSchema = z.strictObject({
   format: z.literal(FORMAT),
-  /** Describes inputs and outputs. */
   usage: z.string(),
-  /** Names of the classes, by index. */
   classes: z.array(z.string()).min(2),
   /** The graph normalises bytes: (byte / 255 - mean) / std; `order` is that of the channels. */
   preprocessing: z.strictObject({
@@ -47,9 +45,7 @@ const aboutSchema = z.strictObject({
   gates: z.array(
     z.strictObject({ network: counted.optional(), stage: counted.optional(), features: z.number().int().min(1) }),
   ),
-  /** The networks of a cascade. */
   networks: z.array(z.string()).min(2).optional(),
-  /** The confidence that is compared with the thresholds. */
   confidence: z.enum(confidenceKinds),
   /** What the numbers of each exit are divided by before the confidence, the last one's included; the graph does it. */
   temperatures: z.array(z.number().positive()).min(1).optional(),
@@ -71,14 +67,12 @@ const aboutSchema = z.strictObject({
 
 export type AboutGated = z.output<typeof aboutSchema>;
 
-/** The metadata properties of a file. */
 export function gatedMetadata(about: AboutGated): Record<string, string> {
   const text = (value: unknown): string =>
     JSON.stringify(value, (_key, item: unknown) => (item === Number.POSITIVE_INFINITY ? 'Infinity' : item));
   return Object.fromEntries(Object.entries(about).map(([key, value]) => [`${PREFIX}${key}`, text(value)]));
 }
 
-/** A file of `dgate export`, checked. */
 export interface GatedFile {
   readonly about: AboutGated;
   /** The graph, re-encoded: fields outside the schema of `proto.ts` are dropped. */
@@ -148,7 +142,6 @@ function* nodesOf({ node: nodes }: GraphMessage): Generator<NodeMessage> {
   }
 }
 
-/** The first unknown operator. */
 function strangeOperator(graph: GraphMessage): string | undefined {
   for (const { op_type: operator, domain } of nodesOf(graph)) {
     if (!operators.has(operator)) return operator;

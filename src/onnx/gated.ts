@@ -225,7 +225,6 @@ function inBuckets(count: number): ExitWriter {
 
 type BucketSpec = ExitsSpec & { readonly sizes: readonly number[] };
 
-/** The state of a batch behind an exit. */
 interface AtExit {
   /** The exit's distances or logits, [m, classes]. */
   readonly distances: string;

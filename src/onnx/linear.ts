@@ -3,7 +3,6 @@ import type { LossAlgebra } from '../gates/definitions.js';
 import { lossNamed } from '../gates/loss.js';
 import { GraphBuilder } from './builder.js';
 
-/** Inputs and outputs of a linear-gradient graph. */
 export const linearGraphNames = {
   x: 'x',
   labels: 'labels',
@@ -55,7 +54,6 @@ export function linearGradientGraph(problem: LinearProblem): Uint8Array {
   return builder.encode();
 }
 
-/** Inputs and outputs of a covariance graph. */
 export const covarianceGraphNames = { x: 'x', block: (index: number): string => `block${index}` };
 
 /** s^T s of each block of scaled features, summed over a batch. Input: x float [batch, features]. */
@@ -85,7 +83,6 @@ function writeScaling(builder: GraphBuilder, x: string, { mean, inverse }: Scali
   return builder.node('Mul', [centred, builder.constant('inverse', inverse, [inverse.length])]);
 }
 
-/** Splits a value along an axis. */
 function split(builder: GraphBuilder, value: string, sizes: readonly number[], axis: number): string[] {
   if (sizes.length === 1) return [value];
   let start = 0;

@@ -8,7 +8,6 @@ import { featureCount, type GatePlace, type OnnxNetwork, type Pooling } from '..
 import { type Dialect, float, GraphBuilder } from './builder.js';
 import type { PreparedGraph } from './graph/prepare.js';
 
-/** Names in a feature graph. */
 export const featureGraphNames = {
   /** float [batch, channels, height, width], normalised */
   input: 'images',
@@ -52,7 +51,6 @@ export function featureGraph(
   return builder.encode({ network: network.name });
 }
 
-/** Writes the head, global average pooling and the original classifier. */
 export function writeClassifier(builder: GraphBuilder, lowered: LoweredNetwork, input: string, output: string): void {
   const value = writeLayers(builder, lowered.head, input);
   const pooled = builder.node('Flatten', [builder.node('GlobalAveragePool', [value])], { axis: 1 });
@@ -76,7 +74,6 @@ export function writePooling(
   return flat(builder.node('AveragePool', [input], { kernel_shape: cell, strides: cell }));
 }
 
-/** Writes a sequence of layers and returns the name of its result. */
 export function writeLayers(builder: GraphBuilder, layers: readonly Lowered[], input: string): string {
   return layers.reduce((value, layer) => writeLayer(builder, layer, value), input);
 }
@@ -150,10 +147,8 @@ export interface UserNetwork {
   readonly graph: PreparedGraph;
 }
 
-/** A network with its weights. */
 export type LoadedNetwork = LoweredNetwork | UserNetwork;
 
-/** Requested outputs of a network. */
 export type NetworkOutputs = 'features' | 'features and logits';
 
 /** Networks one after the other, on the same classes. */

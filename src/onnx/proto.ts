@@ -155,7 +155,6 @@ function modelType(): protobuf.Type {
   return parsed;
 }
 
-/** Writes an ONNX file. */
 export function encodeModel(model: ModelMessage): Uint8Array {
   return modelType()
     .encode(model as unknown as protobuf.Message)

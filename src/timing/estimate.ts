@@ -11,7 +11,6 @@ export interface PairTimes {
   readonly turn: number;
 }
 
-/** Speed-up and efficiency of a gated network, estimated from pairs. */
 export interface Estimate {
   /** The paper's Speed-up, 1 - t/t0 with the totals over the pairs. */
   readonly speedUp: number;
@@ -49,7 +48,6 @@ export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
   };
 }
 
-/** Sums over the pairs of each block. */
 interface Blocks {
   readonly count: number;
   readonly originalMs: Float64Array;

@@ -82,13 +82,11 @@ export interface TimedBatch {
   readonly images: Int32Array;
   /** [count, channels, height, width], normalised */
   readonly input: Float32Array;
-  /** Thresholds of the gated network for these images. */
   readonly thresholds: readonly number[];
   /** What each exit's numbers are divided by, where the network was loaded so. */
   readonly temperatures?: readonly number[];
 }
 
-/** The two networks to compare. */
 export interface TimedNetworks<Result> {
   readonly original: (batch: TimedBatch) => Promise<unknown>;
   readonly gated: (batch: TimedBatch) => Promise<Result>;
@@ -99,10 +97,8 @@ export interface TimedNetworks<Result> {
 /** Waits until worker threads, which spin after a run, sleep. */
 export const threadsSleep = (): Promise<void> => delay(2);
 
-/** One measured pair. */
 interface MeasuredPair<Result> {
   readonly batch: TimedBatch;
-  /** Turn in which it was measured, from 0. */
   readonly turn: number;
   readonly first: 'original' | 'gated';
   readonly originalMs: number;
@@ -204,7 +200,6 @@ export type RuleName = (typeof ruleNames)[number];
 export interface Rule {
   /** The choice and its reason. */
   readonly description: string;
-  /** Fewest pairs. */
   readonly leastPairs: number;
   readonly isEnough: (soFar: TimingProgress) => boolean;
   /** Progress, 0 to 1. */
@@ -232,7 +227,6 @@ export function chosenPairs(batch: number, pairMs: number, available: number): R
   return exactly(pairs, `${pairs.toLocaleString('en')} pairs (${why})`);
 }
 
-/** A fixed number of pairs. */
 export function exactly(pairs: number, description = `${pairs.toLocaleString('en')} pairs`): Rule {
   const isEnough = (soFar: TimingProgress): boolean => soFar.pairs >= pairs;
   return { description, leastPairs: pairs, isEnough, done: (soFar) => soFar.pairs / pairs };

@@ -73,14 +73,12 @@ export interface RowTiming extends Estimate {
   readonly gatedImagesPerSecond: number;
   /** Timed images by exit, the original classifier last. */
   readonly exits: readonly number[];
-  /** Agreement on the timed images. */
   readonly agreement: Agreement;
   readonly warnings: readonly string[];
 }
 
 /** Agreement of class and exit with the cached evaluation. */
 export interface Agreement {
-  /** Different images compared. */
   readonly images: number;
   /** Class or exit differs, and a confidence lies within 1e-4 of its threshold. */
   readonly nearThreshold: number;

@@ -10,7 +10,6 @@ import type { Tensor } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';
 import { type Engine, loaders } from '../engine.js';
 
-/** An engine's speed on the doctor's workload. */
 interface Measurement {
   readonly gflopsPerSecond: number;
   readonly imagesPerSecond: number;
@@ -113,7 +112,6 @@ export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<
   });
 }
 
-/** Reinstalls an engine's native part. */
 function remedy(id: string): string {
   return id === 'tfjs-node' || id === 'ort-cuda' ? `dgate doctor --setup ${id}` : 'npm ci';
 }

@@ -50,7 +50,6 @@ import { forBatches, sessionOptions, sleepsSoon, tryIsolated } from './session.j
 // Its warnings concern nodes that dgate writes on purpose.
 ort.env.logLevel = 'error';
 
-/** A device that ONNX Runtime executes on. */
 interface Execution {
   readonly id: string;
   readonly device: string;
@@ -75,7 +74,6 @@ export class OnnxRuntime implements Engine, GateTrainer {
     return { id, device, threads, versions: { 'onnxruntime-node': this.#version } };
   }
 
-  /** Opens a session on an ONNX file held in memory. */
   createSession(model: Uint8Array, options: ort.InferenceSession.SessionOptions = {}): Promise<ort.InferenceSession> {
     const { provider, threads } = this.#execution;
     return ort.InferenceSession.create(model, { ...sessionOptions(provider, threads), ...options });
@@ -188,7 +186,6 @@ export class OnnxRuntime implements Engine, GateTrainer {
   }
 }
 
-/** ONNX Runtime on the CPU. */
 export class OnnxRuntimeCpu extends OnnxRuntime {
   /** @param threads threads of one session; all cores by default */
   static async create(threads = availableParallelism()): Promise<OnnxRuntimeCpu> {
@@ -264,7 +261,6 @@ export function libraryFolder(): string {
   return join(root, 'bin', 'napi-v6', process.platform, process.arch);
 }
 
-/** The version of the npm package onnxruntime-node. */
 export async function packageVersion(): Promise<string> {
   const path = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
   return (JSON.parse(await readFile(path, 'utf8')) as { version: string }).version;

@@ -217,7 +217,6 @@ export class SessionPool<Opened> {
   }
 }
 
-/** Sessions of one graph by the number of images. */
 export type Sessions = Pick<SessionPool<ort.InferenceSession>, 'get' | 'closeAll'>;
 
 export const release = (session: ort.InferenceSession): Promise<void> => session.release();
@@ -228,7 +227,6 @@ export function oneOrMore(open: (images: 'one' | 'any') => Promise<ort.Inference
   return { get: (count) => sizes.get(Math.min(count, 2)), closeAll: () => sizes.closeAll() };
 }
 
-/** One session for any number of images. */
 export const onlyOne = (session: ort.InferenceSession): Sessions => ({
   get: () => Promise.resolve(session),
   closeAll: () => release(session),

@@ -7,7 +7,6 @@ import { type InferenceSession, Tensor } from 'onnxruntime-node';
 
 export * from 'onnxruntime-node';
 
-/** A value that goes into a run. */
 export interface Feed {
   readonly type: 'float32' | 'uint8';
   readonly dims: readonly number[];

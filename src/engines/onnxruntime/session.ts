@@ -12,7 +12,6 @@ import { featureGraphNames, type UserNetwork } from '../../onnx/network.js';
 import { loaders } from '../engine.js';
 import type { Feed, InferenceSession } from './ort.js';
 
-/** A run's result. */
 interface RunResult {
   readonly values: ReadonlyMap<string, RunValue>;
   /** Duration of ONNX Runtime's run alone. */

@@ -21,7 +21,6 @@ export interface CudaSetupOptions {
   readonly log: (line: string) => void;
 }
 
-/** Whether the engine works now. */
 export interface CudaSetupResult {
   /** Version of onnxruntime-node, and of the wheel. */
   readonly version: string;

@@ -12,7 +12,6 @@ import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engi
 import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
 import { DeviceNetwork, replace } from './network.js';
 
-/** TensorFlow.js on any of its backends. */
 export class TensorFlowEngine implements Engine {
   readonly #backend: TensorFlowBackend;
 
@@ -192,7 +191,6 @@ interface DeviceExit {
   readonly distances: (end: Tensor4D) => Tensor2D;
 }
 
-/** The gates in order, then the original classifier. */
 function deviceExits(network: DeviceNetwork, gates: readonly PlacedGate[]): DeviceExit[] {
   const { stem, stages, network: description } = network.lowered;
   const shapes = stageShapes(description);

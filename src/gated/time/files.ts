@@ -36,7 +36,6 @@ export interface TimingOptions {
   readonly resume?: ResumableRows;
 }
 
-/** A row that has been timed. */
 export interface TimedRow {
   readonly timing: RowTiming;
   readonly pairs: readonly RawPair[];
@@ -54,7 +53,6 @@ export interface TimingOutcome {
   readonly pairs: readonly RawPair[];
 }
 
-/** One measured pair in the raw times. */
 export interface RawPair extends PairTimes {
   /** Process that measured it, counted from 1. */
   readonly repeat: number;

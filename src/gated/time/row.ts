@@ -82,7 +82,6 @@ export interface Bench {
   readonly task: ProgressTask;
 }
 
-/** The two networks, ready to be timed. */
 export function timedNetworks({ networks: { original, gated }, options }: Bench): TimedNetworks<GatedBatch> {
   return {
     rest: options.rest ?? threadsSleep,
@@ -110,7 +109,6 @@ export interface RowPlan {
   readonly onShare: (share: number) => void;
 }
 
-/** Times one row of the table at one batch size against the original network. */
 export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   const { clock, opened, options } = bench;
   const { batch, index: rowIndex, row } = plan;

@@ -293,7 +293,6 @@ function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | un
   }
 }
 
-/** The numbers of an int64 constant. */
 function wholeNumbersOf(tensor: TensorMessage | undefined): BigInt64Array | undefined {
   const bytes = Uint8Array.from(tensor?.raw_data ?? []);
   return tensor?.data_type === dataTypes.int64 && bytes.length % 8 === 0 ? new BigInt64Array(bytes.buffer) : undefined;

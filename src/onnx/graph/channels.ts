@@ -6,7 +6,6 @@ import { isConstant, type PreparedGraph } from './prepare.js';
 import { isSized, noise, type RunModel, withOpenSize } from './probe.js';
 import { inputsOf, intsOf, neededNodes, outputsOf, producersOf } from './values.js';
 
-/** The channel axis of one image's features. */
 export type ChannelAxis = 'first' | 'last';
 
 /** Operators on [n, channels, ...]. */

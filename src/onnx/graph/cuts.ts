@@ -12,7 +12,6 @@ import { inputsOf, outputsOf } from './values.js';
 /** A tensor that all paths pass through, where a graph can be cut and a gate can read. */
 interface Place {
   readonly tensor: string;
-  /** Operator that produces it. */
   readonly op: string;
   /** Sizes of one image. */
   readonly shape: readonly number[];
@@ -86,12 +85,10 @@ export async function findCuts(graph: PreparedGraph, run: RunModel): Promise<Cut
   return { flops, cuts, notes, proposed, missing, spread: propose(cuts, total, 10).proposed };
 }
 
-/** The state of the graph after a node. */
 interface State {
   readonly node: NodeMessage;
   /** Values that later nodes need; valid until the next state. */
   readonly live: ReadonlySet<string>;
-  /** FLOPs up to here. */
   readonly spent: number;
   readonly spent8: number;
 }
@@ -117,7 +114,6 @@ function* walk(graph: PreparedGraph, { perNode, widths }: GraphFlops): Generator
 
 type AxisOf = ReturnType<typeof channelAxes>;
 
-/** The channel axes of the tensors that all paths pass through. */
 async function checkedAxes(graph: PreparedGraph, flops: GraphFlops, run: RunModel) {
   const followed = channelAxes(graph);
   const sizes = new Map<string, readonly number[]>();
@@ -247,7 +243,6 @@ function chosenCuts(names: readonly string[], { cuts }: Cuts, path: string): Pla
   throw new InputError(`${path}: ${order}; valid: in their order, each once`);
 }
 
-/** Why no gate is proposed. */
 export function whyNone({ cuts, missing, flops }: Cuts): string {
   if (flops.total === 0) return 'nothing in it is counted as cost: it has no convolution, Gemm or MatMul';
   const [first] = missing;
@@ -262,7 +257,6 @@ function stageOf(cut: Place): OnnxStage {
   return { name: tensor, ...mapLayoutOf(cut), ...(images !== undefined && { images }), cumulativeFlops: flops };
 }
 
-/** The layout of one image in a tensor. */
 export function mapLayoutOf(place: Pick<Place, 'shape' | 'channels'>): MapShape & Pick<OnnxStage, 'layout'> {
   const { shape, channels: axis } = place;
   if (shape.length === 1) return { channels: shape[0]!, height: 1, width: 1, layout: 'row' };

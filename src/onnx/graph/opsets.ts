@@ -4,7 +4,6 @@ import { dataTypes, type GraphMessage, type ModelMessage, type NodeMessage, type
 import type { UserFile } from './read.js';
 import { attributeOf, floatsOf, intOf, intsOf, producersOf, textOf } from './values.js';
 
-/** Opsets that are read. */
 const [LEAST_OPSET, MOST_OPSET] = [7, 25];
 /** The first opset in which dgate's own nodes are valid, and the one that older graphs are converted to. */
 const [OWN_OPSET, TARGET_OPSET] = [13, 17];

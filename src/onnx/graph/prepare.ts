@@ -127,7 +127,6 @@ const limit = ({ input: { batch = 1, name } }: UserModel): string =>
 
 type Outcome = { readonly probed: Probed } | { readonly problem: unknown; readonly isMixing: boolean };
 
-/** Probes with one and two images. */
 async function tryTwo(model: UserModel, map: ValueMap, run: RunModel): Promise<Outcome> {
   let probed: Probed;
   try {
@@ -154,7 +153,6 @@ function isSame(one: RunValue, two: RunValue): boolean {
   return bytesOf(one.data).equals(bytesOf(two.data));
 }
 
-/** A constant's sizes. */
 function sizesOf({ name, dims }: TensorMessage): [string, Sizes] {
   const sizes = (dims ?? []).map(Number);
   return [name, [sizes, sizes]];

@@ -11,7 +11,6 @@ import {
 import type { UserModel } from './user-model.js';
 import { inputsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
 
-/** A value from a run. */
 export interface RunValue {
   readonly type: string;
   readonly dims: readonly number[];
@@ -26,7 +25,6 @@ export type RunModel = (
 
 /** Results of running a graph on one image and on two. */
 export interface Probed {
-  /** Sizes of every value. */
   readonly shapes: ReadonlyMap<string, Sizes>;
   /** Computed values that do not depend on the images' content but are used with it; for one image and for two. */
   readonly values: ReadonlyMap<string, readonly [RunValue, RunValue]>;

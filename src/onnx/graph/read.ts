@@ -15,7 +15,6 @@ import {
   type ValueInfoMessage,
 } from '../proto.js';
 
-/** A user's ONNX file. */
 export interface UserFile {
   readonly path: string;
   /** Of the file and of all its weights in other files. */

@@ -21,7 +21,6 @@ export interface UserModel {
   readonly notes: readonly string[];
 }
 
-/** Options for reading a file. */
 export interface ModelOptions {
   /** Name of the output, or of a value inside; the file's only output by default. */
   readonly logits?: string | undefined;
@@ -152,7 +151,6 @@ function sizesOf({ type }: ValueInfoMessage): (number | undefined)[] {
 const shownSizes = (sizes: readonly (number | undefined)[]): string =>
   `[${sizes.map((size) => size ?? '?').join(', ')}]`;
 
-/** The output with the classes' numbers. */
 function chosenOutput({ model, path }: UserFile, asked: string | undefined): string {
   const { output, node } = model.graph;
   const names = output.map(({ name }) => name);
@@ -180,7 +178,6 @@ function chosenOutput({ model, path }: UserFile, asked: string | undefined): str
 /** The axes of an input; `flat` is [images, channels x height x width]. */
 export type InputOrder = 'NCHW' | 'NHWC' | 'NHW' | 'flat';
 
-/** The layout of images in a file's input. */
 interface ImageInput {
   readonly name: string;
   readonly channels: number;

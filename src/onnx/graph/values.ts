@@ -117,7 +117,6 @@ export function floatsOf(tensor: TensorMessage | undefined): Float32Array | unde
   return bytes.length % 4 === 0 ? new Float32Array(bytes.buffer) : undefined;
 }
 
-/** How a value's numbers are stored. */
 export interface Format {
   /** TensorProto.DataType. */
   readonly type: number;

@@ -25,7 +25,6 @@ import { libraries, placeTensorFlow, type SetupOptions, type Source } from './te
 
 type Log = SetupOptions['log'];
 
-/** tfjs-node's addon. */
 const ADDON = 'tfjs_binding.node';
 
 /** An installed tfjs-node or tfjs-node-gpu. */
@@ -133,7 +132,6 @@ export interface SetupResult {
   readonly package: string;
   readonly folder: string;
   readonly tensorflow: string;
-  /** Whether TensorFlow uses a GPU here. */
   readonly gpu: boolean;
   /** False if it worked already. */
   readonly changed: boolean;

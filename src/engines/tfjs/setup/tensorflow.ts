@@ -32,7 +32,6 @@ const tested = [
 /** Written last into an extracted wheel. */
 const COMPLETE = 'complete';
 
-/** Where TensorFlow's files come from. */
 export interface Source {
   readonly source: string;
   readonly gpu: boolean;
@@ -46,7 +45,6 @@ export interface Placing extends SetupOptions {
   /** For temporary files. */
   readonly work: string;
   readonly glibcMinor: number;
-  /** The package. */
   readonly folder: string;
 }
 
@@ -101,7 +99,6 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
   return { source: name, gpu, nvidia: join('cuda', 'nvidia') }; // relative: it moves along with deps
 }
 
-/** A wheel on PyPI. */
 interface WheelChoice {
   readonly distribution: string;
   readonly version: string;
@@ -167,7 +164,6 @@ function linkFile(from: string, to: string): void {
   }
 }
 
-/** TensorFlow's libraries in its Python package. */
 export const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
 interface TensorFlowWheel {

@@ -18,12 +18,10 @@ export interface TrainingKernels {
   relu(x: Tensor4D): Tensor4D;
 }
 
-/** The fastest kernels that a backend has. */
 export function trainingKernels({ tf, isNode }: TensorFlowBackend): TrainingKernels {
   return isNode ? nodeKernels(tf) : coreKernels(tf);
 }
 
-/** Result, gradient and statistics of a batch norm. */
 interface Computed extends Omit<Normalised, 'y'> {
   readonly value: Tensor;
   readonly gradFunc: (dy: Tensor, saved: Tensor[]) => Tensor[];

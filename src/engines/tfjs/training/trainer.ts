@@ -12,7 +12,6 @@ import { type Normalised, type TrainingKernels, trainingKernels } from './kernel
 /** PyTorch's momentum of batch norm. */
 const RUNNING_SHARE = 0.1;
 
-/** TensorFlow.js as an engine that trains. */
 export function tfjsTraining(loaded: TensorFlowBackend): TrainingEngine {
   return {
     describe: () => describeBackend(loaded),
@@ -156,7 +155,6 @@ class TfjsTrainer implements Trainer {
   }
 }
 
-/** Names of the trainable tensors that decay. */
 function decayed(network: Network, { decayBatchNorm }: Recipe): Set<string> {
   const { name: classifier } = network.classifier;
   return new Set(
@@ -176,7 +174,6 @@ function upload(tf: TensorFlow, tensors: TensorMap): Map<string, Tensor> {
   return new Map([...tensors].map(([name, tensor]) => [name, tf.keep(tf.tidy(() => onDevice(tensor)))]));
 }
 
-/** The inverse of {@link upload}. */
 async function download(tf: TensorFlow, tensors: ReadonlyMap<string, Tensor>): Promise<TensorMap> {
   const entries = [...tensors].map(async ([name, tensor]) => {
     const values = tensor.rank === 4 ? tf.transpose(tensor, [3, 2, 0, 1]) : tf.clone(tensor);
