@@ -1,8 +1,8 @@
 import { parse } from 'csv-parse/sync';
 import { stringify } from 'csv-stringify/sync';
-import { Budget } from './budget.js';
 import { InputError, messageOf } from './errors.js';
 import { csvCell } from './escape.js';
+import { Budget } from './json.js';
 
 /** Records as CSV, the first one the names of the columns. Numbers stay as they are; text is safe in a spreadsheet. */
 export function csvOf(records: Iterable<readonly unknown[]>): string {

@@ -1,14 +1,71 @@
-import { Budget } from './budget.js';
 import { InputError, messageOf } from './errors.js';
 
-/** Deeper than anything that dgate reads; what walks over a value afterwards may do so by recursion. */
+/** Resources for reading a file: enough for any valid one; a hostile one ends within a second and some hundred MB. */
+const ROOM = {
+  /** Memory of the result: this, plus `perByte` times the file's size. */
+  bytes: 64 * 2 ** 20,
+  perByte: 16,
+  /** Steps of about a microsecond or 100 bytes on the heap: this, plus one per byte, at most `mostSteps`. */
+  steps: 1_000_000,
+  mostSteps: 10_000_000,
+};
+
+/**
+ * What is left of the resources for reading one file. Readers spend it where they work, because a few bytes can ask for much:
+ * the same text again and again, tensors that share one storage.
+ */
+export class Budget {
+  #bytes = ROOM.bytes;
+  #steps = ROOM.steps;
+  #size = 0;
+
+  /**
+   * @param where name of the file, for messages
+   * @param size of the file in bytes
+   * @param valid what to read instead, for messages
+   */
+  constructor(
+    readonly where: string,
+    size: number,
+    readonly valid: string,
+  ) {
+    this.add(size);
+  }
+
+  /** Adds the size of another file, which the first one names. */
+  add(size: number): void {
+    this.#size += size;
+    this.#bytes += ROOM.perByte * size;
+    this.#steps += Math.min(size, ROOM.mostSteps - ROOM.steps);
+  }
+
+  /** Spends memory. @param part of the file, for the message @throws InputError if too little is left */
+  bytes(count: number, part = ''): void {
+    this.#bytes -= count;
+    if (!(this.#bytes >= 0)) this.#refuse(`${ROOM.bytes + ROOM.perByte * this.#size} bytes of memory`, part);
+  }
+
+  /** Spends steps. @throws InputError if too few are left */
+  steps(count = 1): void {
+    this.#steps -= count;
+    if (!(this.#steps >= 0)) this.#refuse(`${Math.min(ROOM.steps + this.#size, ROOM.mostSteps)} steps`);
+  }
+
+  #refuse(limit: string, part = ''): never {
+    throw new InputError(
+      `${this.where}${part && ': '}${part}: takes more than ${limit} to read, the limit for ${this.#size} bytes; valid: ${this.valid}`,
+    );
+  }
+}
+
+/** Deeper than anything that dgate reads; lets callers walk over values by recursion. */
 const DEEPEST = 100;
 
 /**
- * A value from JSON of others.
+ * Parses JSON of any origin.
  *
- * @param where what the messages call the text
- * @throws InputError where it is no JSON, nested too deeply, or holds more values than a text of its length should
+ * @param where name of the text, for messages
+ * @throws InputError if it is no JSON, nested too deeply, or holds too many values for its length
  */
 export function parseJson(text: string, where: string): unknown {
   const budget = new Budget(where, text.length, 'fewer values');
@@ -17,7 +74,7 @@ export function parseJson(text: string, where: string): unknown {
     budget.steps();
     if (kind === '{' || kind === '[') depth++;
     else if (kind === '}' || kind === ']') depth--;
-    if (depth > DEEPEST) throw new InputError(`${where}: not JSON that dgate reads: nested more than ${DEEPEST} deep`);
+    if (depth > DEEPEST) throw new InputError(`${where}: nested more than ${DEEPEST} levels deep; valid: flatter JSON`);
   }
   try {
     return JSON.parse(text) as unknown;
@@ -27,16 +84,13 @@ export function parseJson(text: string, where: string): unknown {
 }
 
 interface JsonToken {
-  /** A bracket, comma or colon; a quote for a text, 0 for a number. */
+  /** A bracket, comma or colon; a quote for a string, 0 for a number. */
   readonly kind: string;
   readonly start: number;
   readonly end: number;
 }
 
-/**
- * Brackets, separators, texts and numbers of a JSON text, in order. Without regular expressions: their repetitions run out of
- * stack on some million characters.
- */
+/** Tokens of a JSON text, in order. Regular expressions would run out of stack on some million characters. */
 function* jsonTokens(text: string): Generator<JsonToken> {
   for (let at = 0; at < text.length; ) {
     const start = at++;
@@ -53,7 +107,7 @@ function* jsonTokens(text: string): Generator<JsonToken> {
   }
 }
 
-/** Where a JSON text ends whose first character is here: behind the first quote that is not escaped. */
+/** End of a JSON string, after the first unescaped quote. @param from its first character */
 function endOfText(json: string, from: number): number {
   for (let quote = json.indexOf('"', from); quote >= 0; quote = json.indexOf('"', quote + 1)) {
     let before = quote;
@@ -68,13 +122,13 @@ const inNumber = (text: string, at: number): boolean =>
   at < text.length && (isDigit(text, at) || '+-.eE'.includes(text[at]!));
 
 /**
- * The first key that stands twice in one object of a JSON text, or undefined. `JSON.parse` keeps the last one silently,
- * and two readers that keep different ones see different files.
+ * The first duplicate key in an object of a JSON text. `JSON.parse` silently keeps the last value; another reader may keep the
+ * first.
  *
  * @param json valid JSON
  */
 export function findDuplicateKey(json: string): string | undefined {
-  /** Keys of the objects that are open; undefined for an open list. */
+  /** Keys of open objects; undefined for an open list. */
   const open: (Set<string> | undefined)[] = [];
   let last: JsonToken | undefined;
   for (const token of jsonTokens(json)) {
@@ -92,7 +146,7 @@ export function findDuplicateKey(json: string): string | undefined {
   return undefined;
 }
 
-/** The first number of a JSON text that is not in plain digits: `6.4e2`, `-1` or `1.0` is no size and no position. */
+/** The first number of a JSON text that is not in plain digits (`6.4e2`, `-1`, `1.0`), and so no size. */
 export function findOddNumber(json: string): string | undefined {
   for (const { kind, start, end } of jsonTokens(json)) {
     if (kind !== '0') continue;
@@ -101,16 +155,13 @@ export function findOddNumber(json: string): string | undefined {
   return undefined;
 }
 
-/**
- * A whole number that a text of others holds, in plain digits: `0x10`, `6.4e2`, `1_000`, an empty text and what is more
- * than a number can hold exactly are none.
- */
+/** A safe integer in plain digits; undefined for `0x10`, `6.4e2`, `1_000` and an empty text. */
 export function wholeNumber(text: string): number | undefined {
   const value = /^-?\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   return Number.isSafeInteger(value) ? value : undefined;
 }
 
-/** A number in decimal notation, `-0.24`, `.5` or `1e-3`; hexadecimal, blank and infinite ones are none. */
+/** A number in decimal notation (`-0.24`, `.5`, `1e-3`); undefined for hexadecimal, blank and infinite ones. */
 export function decimalNumber(text: string): number | undefined {
   const value = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
   return Number.isFinite(value) ? value : undefined;

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeSafetensors, type Storable } from '../../src/checkpoints/safetensors.js';
+import { encodeSafetensors, type Storable } from '../../src/checkpoints/load.js';
 import type { Network } from '../../src/networks/network.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { type PythonScript, startScript } from './python-script.js';

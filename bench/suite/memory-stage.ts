@@ -7,7 +7,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { writeSafetensors } from '../../src/checkpoints/load.js';
 import type { Dataset, ImageSource } from '../../src/data/dataset.js';
 import { cifar10 } from '../../src/data/records/index.js';
 import { cifarShape as shape } from '../../src/data/records/layout.js';

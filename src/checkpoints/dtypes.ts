@@ -1,108 +1,96 @@
 import { InputError } from '../errors.js';
 import { elementCount, type Tensor } from '../tensor.js';
 
-/** Element types of stored tensors, by the names that safetensors gives them, with their size in bytes. */
-export const dtypeBytes = {
-  F64: 8,
-  F32: 4,
-  F16: 2,
-  BF16: 2,
-  I64: 8,
-  I32: 4,
-  I16: 2,
-  I8: 1,
-  U64: 8,
-  U32: 4,
-  U16: 2,
-  U8: 1,
-  BOOL: 1,
+/** Element types of stored tensors by their names in safetensors; `torch` and `numpy` are the names of others for them. */
+export const dtypes = {
+  F64: { array: Float64Array, numpy: 'f8', torch: ['float64', 'double', 'DoubleStorage'] },
+  F32: { array: Float32Array, numpy: 'f4', torch: ['float32', 'float', 'FloatStorage'] },
+  F16: { array: Uint16Array, numpy: 'f2', torch: ['float16', 'half', 'HalfStorage'] },
+  BF16: { array: Uint16Array, numpy: undefined, torch: ['bfloat16', 'BFloat16Storage'] },
+  I64: { array: BigInt64Array, numpy: 'i8', torch: ['int64', 'long', 'LongStorage'] },
+  I32: { array: Int32Array, numpy: 'i4', torch: ['int32', 'int', 'IntStorage'] },
+  I16: { array: Int16Array, numpy: 'i2', torch: ['int16', 'short', 'ShortStorage'] },
+  I8: { array: Int8Array, numpy: 'i1', torch: ['int8', 'CharStorage'] },
+  U64: { array: BigUint64Array, numpy: 'u8', torch: ['uint64'] },
+  U32: { array: Uint32Array, numpy: 'u4', torch: ['uint32'] },
+  U16: { array: Uint16Array, numpy: 'u2', torch: ['uint16'] },
+  U8: { array: Uint8Array, numpy: 'u1', torch: ['uint8', 'ByteStorage', 'UntypedStorage'] },
+  BOOL: { array: Uint8Array, numpy: 'b1', torch: ['bool', 'BoolStorage'] },
 } as const;
 
-export type Dtype = keyof typeof dtypeBytes;
+export type Dtype = keyof typeof dtypes;
 
-/** An array to be stored with its own element type. F16 holds the bits, see `toFloat16Bits`. */
-export type StoredArray =
-  | { readonly dtype: 'F32'; readonly shape: readonly number[]; readonly data: Float32Array }
-  | { readonly dtype: 'F16'; readonly shape: readonly number[]; readonly data: Uint16Array }
-  | { readonly dtype: 'I32'; readonly shape: readonly number[]; readonly data: Int32Array }
-  | { readonly dtype: 'I64'; readonly shape: readonly number[]; readonly data: BigInt64Array }
-  | { readonly dtype: 'I8'; readonly shape: readonly number[]; readonly data: Int8Array }
-  | { readonly dtype: 'U8'; readonly shape: readonly number[]; readonly data: Uint8Array };
+/** Size of an element in bytes. */
+export const bytesOf = (dtype: Dtype): number => dtypes[dtype].array.BYTES_PER_ELEMENT;
 
-/** One tensor as it lies in the file; `bytes` is a view of the file's buffer (little-endian, row-major). */
+/** An array to be stored with its own element type. F16 holds bits, see `toFloat16Bits`. */
+export type StoredArray = {
+  [D in 'F32' | 'F16' | 'I32' | 'I64' | 'I8' | 'U8']: {
+    readonly dtype: D;
+    readonly shape: readonly number[];
+    readonly data: (typeof dtypes)[D]['array']['prototype'];
+  };
+}['F32' | 'F16' | 'I32' | 'I64' | 'I8' | 'U8'];
+
+/** A tensor of a file; `bytes` is a view of the file's buffer (little-endian, row-major). */
 export interface RawTensor {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }
 
-/** Whether this text names an element type that dgate reads. */
 export function isDtype(text: unknown): text is Dtype {
-  return typeof text === 'string' && Object.hasOwn(dtypeBytes, text);
+  return typeof text === 'string' && Object.hasOwn(dtypes, text);
 }
 
 /**
- * float32 values of little-endian elements; no copy for F32 that lies aligned in its buffer.
- *
- * Whole numbers beyond 2^24 and F64 are rounded to the nearest float32.
+ * float32 values of little-endian elements; no copy of F32 that is aligned in its buffer. Rounds F64 and large integers to the
+ * nearest float32.
  *
  * @param bytes a whole number of elements
  */
 export function toFloat32(dtype: Dtype, bytes: Uint8Array): Float32Array {
-  const count = bytes.byteLength / dtypeBytes[dtype];
-  const size = dtypeBytes[dtype];
-  // Typed arrays need their offset to be a multiple of the element size. (Not slice(): a Buffer's does not copy.)
-  const { buffer, byteOffset } = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
-  switch (dtype) {
-    case 'F32':
-      return new Float32Array(buffer, byteOffset, count);
-    case 'F64':
-      return Float32Array.from(new Float64Array(buffer, byteOffset, count));
-    case 'F16':
-      return widen(new Uint16Array(buffer, byteOffset, count), halfToSingleBits);
-    case 'BF16':
-      return widen(new Uint16Array(buffer, byteOffset, count), (bits) => bits << 16);
-    case 'I64':
-      return numbersOf(new BigInt64Array(buffer, byteOffset, count));
-    case 'U64':
-      return numbersOf(new BigUint64Array(buffer, byteOffset, count));
-    case 'I32':
-      return Float32Array.from(new Int32Array(buffer, byteOffset, count));
-    case 'U32':
-      return Float32Array.from(new Uint32Array(buffer, byteOffset, count));
-    case 'I16':
-      return Float32Array.from(new Int16Array(buffer, byteOffset, count));
-    case 'U16':
-      return Float32Array.from(new Uint16Array(buffer, byteOffset, count));
-    case 'I8':
-      return Float32Array.from(new Int8Array(buffer, byteOffset, count));
-    case 'U8':
-      return Float32Array.from(bytes);
-    case 'BOOL':
-      return Float32Array.from(bytes).map((byte) => (byte === 0 ? 0 : 1));
+  const elements = elementsOf(dtype, bytes);
+  if (elements instanceof Float32Array) return elements;
+  if (dtype === 'F16' || dtype === 'BF16') {
+    const bitsOf = dtype === 'F16' ? halfToSingleBits : (bits: number) => bits << 16;
+    const bits = new Uint32Array(elements.length);
+    for (let i = 0; i < bits.length; i++) bits[i] = bitsOf(Number(elements[i]));
+    return new Float32Array(bits.buffer);
   }
+  return copied(dtype, elements, new Float32Array(elements.length));
 }
 
-/** In a loop: `Float32Array.from` with a function takes ten times as long. */
-function numbersOf(integers: BigInt64Array | BigUint64Array): Float32Array {
-  const numbers = new Float32Array(integers.length);
-  for (let i = 0; i < numbers.length; i++) numbers[i] = Number(integers[i]);
-  return numbers;
+/** Values as doubles: exact except for 64-bit integers beyond 2^53. */
+export function toFloat64({ dtype, bytes }: RawTensor): Float64Array {
+  const isNarrow = dtype === 'F16' || dtype === 'BF16';
+  const elements = isNarrow ? toFloat32(dtype, bytes) : elementsOf(dtype, bytes);
+  return copied(dtype, elements, new Float64Array(elements.length));
+}
+
+function elementsOf(dtype: Dtype, bytes: Uint8Array): ArrayLike<number | bigint> {
+  const size = bytesOf(dtype);
+  // Typed arrays must be aligned to their element size. (Not slice(): a Buffer's does not copy.)
+  const { buffer, byteOffset } = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
+  const array: new (buffer: ArrayBufferLike, offset: number, length: number) => ArrayLike<number | bigint> =
+    dtypes[dtype].array;
+  return new array(buffer, byteOffset, bytes.byteLength / size);
+}
+
+/** A loop: `Float32Array.from` with a function takes ten times as long. */
+function copied<T extends Float32Array | Float64Array>(dtype: Dtype, from: ArrayLike<number | bigint>, to: T): T {
+  for (let i = 0; i < to.length; i++) to[i] = Number(from[i]);
+  if (dtype === 'BOOL') for (let i = 0; i < to.length; i++) to[i] = Math.min(1, to[i]!);
+  return to;
 }
 
 /** A tensor to be stored in half precision. */
 export const asFloat16 = ({ shape, data }: Tensor): StoredArray => ({ dtype: 'F16', shape, data: toFloat16Bits(data) });
 
-/** Bits of IEEE float16, rounded to nearest even as hardware does; beyond 65504 becomes infinity. */
+/** Bits of IEEE float16, rounded to nearest even; beyond 65504 infinity. */
 export function toFloat16Bits(values: Float32Array): Uint16Array {
   const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
   return Uint16Array.from(source, singleToHalfBits);
-}
-
-function widen(halves: Uint16Array, bitsOf: (half: number) => number): Float32Array {
-  const bits = new Uint32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) bits[i] = bitsOf(halves[i]!);
-  return new Float32Array(bits.buffer);
 }
 
 /** float16 bits -> float32 bits: 1 sign, 5 exponent (bias 15), 10 fraction -> 1, 8 (bias 127), 23. */
@@ -113,7 +101,7 @@ function halfToSingleBits(half: number): number {
   if (exponent === 0x1f) return sign | 0x7f800000 | (fraction << 13);
   if (exponent !== 0) return sign | ((exponent + 112) << 23) | (fraction << 13);
   if (fraction === 0) return sign;
-  // Subnormal: fraction * 2^-24. Shift the leading one to the hidden place.
+  // Subnormal: fraction * 2^-24. The leading one becomes the hidden bit.
   const shift = Math.clz32(fraction) - 21;
   return sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13);
 }
@@ -125,7 +113,7 @@ function singleToHalfBits(single: number): number {
   if (exponent === 0xff) return sign | 0x7c00 | (fraction === 0 ? 0 : 0x200 | (fraction >> 13));
   if (exponent >= 143) return sign | 0x7c00;
   if (exponent < 102) return sign;
-  // A carry out of the fraction runs into the exponent, which is what rounding up to the next power of two needs.
+  // A carry out of the fraction correctly increments the exponent.
   if (exponent >= 113) return sign | roundedShift(((exponent - 112) << 23) | fraction, 13);
   return sign | roundedShift(0x800000 | fraction, 126 - exponent);
 }
@@ -139,25 +127,23 @@ function roundedShift(value: number, bits: number): number {
 }
 
 /**
- * Weights as 8-bit integers with a scale for each output channel: value = integer x scale of its row. In a file the
- * scales of `conv1.weight` (I8, [out, ...]) stand beside it as `conv1.weight_scale` (float, [out, 1, ...]), the names
- * that the compressed-tensors format of the vLLM project has.
+ * 8-bit weights have a scale for each output channel: value = integer x scale. The scales of `conv1.weight` (I8, [out, ...])
+ * are `conv1.weight_scale` (float, [out, 1, ...]), as in vLLM's compressed-tensors format.
  */
 const scaleName = (name: string): string => `${name}_scale`;
 
 /** [out, 1, ...] of [out, ...] */
 const scaleShape = (shape: readonly number[]): number[] => shape.map((count, axis) => (axis === 0 ? count : 1));
 
-/** The largest integer; -128 is not used, so that a weight and its negative are equally far from 0. */
+/** The largest integer; the range is symmetric, without -128. */
 const LARGEST = 127;
 
 /**
- * A tensor as it is stored with `--int8`: matrices and filters as integers and their scales, rounded to the nearest;
- * vectors (biases, batch norms) in half precision.
+ * A tensor for `--int8`: matrices and filters as integers with scales, vectors (biases, batch norms) in half precision.
  *
  * @param tensor [out, ...]
  * @returns one or two arrays with their names
- * @throws InputError where a value is not finite
+ * @throws InputError if a value is not finite
  */
 export function asInt8(name: string, tensor: Tensor): [string, StoredArray][] {
   const { shape, data } = tensor;
@@ -173,8 +159,9 @@ export function asInt8(name: string, tensor: Tensor): [string, StoredArray][] {
     const values = data.subarray(row * size, (row + 1) * size);
     const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     scales[row] = largest / LARGEST;
-    // Not by the scale rounded to float32: a subnormal one could be 0.
-    if (largest > 0) for (const [i, value] of values.entries()) integers[row * size + i] = round(value, largest);
+    if (largest === 0) continue;
+    // Not by the scale in float32: a subnormal one could be 0.
+    for (const [i, value] of values.entries()) integers[row * size + i] = Math.round((value / largest) * LARGEST);
   }
   return [
     [name, { dtype: 'I8', shape, data: integers }],
@@ -182,14 +169,12 @@ export function asInt8(name: string, tensor: Tensor): [string, StoredArray][] {
   ];
 }
 
-const round = (value: number, largest: number): number => Math.round((value / largest) * LARGEST);
-
 /**
- * Stored tensors as float32: integers are multiplied by their scales, others are converted (see `toFloat32`).
+ * Stored tensors as float32; 8-bit integers are multiplied by their scales.
  *
- * @param where what the error messages call the file
+ * @param where name of the file, for messages
  * @param names of the tensors to read; all if absent
- * @throws InputError where scales do not fit their integers
+ * @throws InputError if scales do not fit their integers
  */
 export function toTensors(
   raw: ReadonlyMap<string, RawTensor>,
@@ -206,7 +191,7 @@ export function toTensors(
   return found;
 }
 
-/** All but the scales of integers. */
+/** All tensors except scales of integers. */
 export function withoutScales(raw: ReadonlyMap<string, RawTensor>): ReadonlyMap<string, RawTensor> {
   const scales = new Set([...raw].flatMap(([name, { dtype }]) => (dtype === 'I8' ? [scaleName(name)] : [])));
   return new Map([...raw].filter(([name]) => !scales.has(name)));

@@ -1,32 +1,31 @@
-import { rename, rm, stat } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { dirname, extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/network.js';
 import { type Progress, silent } from '../progress.js';
-import { asFileProblem, exists, hashFile, readTextIfThere, writeFileAtomic } from '../store/files.js';
+import { asFileProblem, exists, hashFile, readSealed, writeFileAtomic, writeSealed } from '../store/files.js';
 import { readInput } from '../store/input.js';
-import { locked, sweep } from '../store/lock.js';
-import { seal, unseal } from '../store/text.js';
+import { locked, lockedUnlessDone, sweep } from '../store/lock.js';
 import type { KnownCheckpoint } from './known.js';
 import { fileSize, type Transfer, transfer } from './transfer.js';
 
 export interface DownloadOptions {
   /** Mirrors of one file, tried in order. */
   readonly urls: readonly string[];
-  /** Where the file goes. `<to>.part` and `<to>.part.json` hold an unfinished download, `<to>.json` what is known. */
+  /** Where the file goes. `<to>.part` and `<to>.part.json` hold an unfinished download, `<to>.json` the file's record. */
   readonly to: string;
-  /** Full sha256 in hex, or the first digits of it (PyTorch's file names carry eight). Without it nothing is checked. */
+  /** Full sha256 in hex, or its first digits (PyTorch's file names have eight). Nothing is checked without it. */
   readonly sha256?: string | undefined;
-  /** Size in bytes, where known; another size is an error before the hash is looked at. */
+  /** Size in bytes, if known. */
   readonly sizeBytes?: number | undefined;
-  /** Most bytes of a file of unknown size; 1 GB if absent. */
+  /** Largest valid size of a file of unknown size; 1 GB if absent. */
   readonly mostBytes?: number | undefined;
-  /** What the progress line calls it; the file's name if absent. */
+  /** Name in the progress line; the file's name if absent. */
   readonly label?: string;
   readonly progress?: Progress;
-  /** Attempts per mirror that bring no new byte, 4 if absent. */
+  /** Attempts per mirror without a new byte, 4 if absent. */
   readonly attempts?: number;
   /** Wait before the second attempt, doubled each time, 1000 if absent. */
   readonly backoffMs?: number;
@@ -34,42 +33,36 @@ export interface DownloadOptions {
   readonly stallMs?: number;
 }
 
-const MOST_BYTES = 1e9;
-
 export interface Downloaded {
   readonly path: string;
   /** Full sha256 of the file, in hex. */
   readonly sha256: string;
   readonly bytes: number;
-  /** Whether the hash was compared with one that was known before. */
+  /** Whether the hash was compared with a known one. */
   readonly verified: boolean;
   /** Whether the file existed before. */
   readonly cached: boolean;
 }
 
 /**
- * Downloads a file. Keeps an intact file that exists. Resumes an interrupted download (HTTP Range) if the server's ETag or
- * date shows the same file. Retries stalls and errors with growing pauses. Renames the file into place only after its size
- * and hash are checked.
+ * Downloads a file, or keeps an intact one. Resumes an interrupted download (HTTP Range) if the server's ETag or date shows the
+ * same file, retries stalls and errors with growing pauses, and renames the file into place after checking size and hash.
  *
- * A file without a known hash is accepted; its hash is reported, and recorded in `<to>.json` for the next time.
+ * Accepts a file without a known hash, and records its hash in `<to>.json` for the next time.
  *
- * @throws InputError where no mirror has it (a line for each), or its content is not the expected one
+ * @throws InputError if no mirror has it (a line each), or its content is not the expected one
  */
 export async function download(options: DownloadOptions): Promise<Downloaded> {
-  const progress = options.progress ?? silent;
-  const present = await keepPresent(options, progress);
-  if (present !== undefined) return present;
-  let waited = false;
-  const onWait = (holder: string): void => {
-    waited = true;
-    progress.note(`${options.to}: waiting for ${holder}, which downloads it`);
-  };
-  return locked(`${options.to}.lock`, onWait, async () => {
-    await sweep(dirname(options.to));
-    const meanwhile = waited ? await keepPresent(options, progress) : undefined;
-    return meanwhile ?? (await fromMirrors(options, progress));
-  });
+  const { to, progress = silent } = options;
+  return lockedUnlessDone(
+    `${to}.lock`,
+    () => keepPresent(options, progress),
+    (holder) => progress.note(`${to}: waiting for ${holder}, which downloads it`),
+    async () => {
+      await sweep(dirname(to));
+      return fromMirrors(options, progress);
+    },
+  );
 }
 
 async function fromMirrors(options: DownloadOptions, progress: Progress): Promise<Downloaded> {
@@ -81,7 +74,7 @@ async function fromMirrors(options: DownloadOptions, progress: Progress): Promis
   }
   throw new InputError([
     ...failures,
-    `${options.to}: could not be downloaded; valid: a network connection, or the file fetched by other means and put there`,
+    `${options.to}: could not be downloaded; valid: a network connection, or the file put there by other means`,
   ]);
 }
 
@@ -89,20 +82,11 @@ async function fromMirrors(options: DownloadOptions, progress: Progress): Promis
 export const checkpointPath = ({ id, urls }: KnownCheckpoint, folder: string): string =>
   join(folder, `${id}${extname(new URL(urls[0]!).pathname)}`);
 
-/**
- * Fetches a known checkpoint into a folder, as `<id>.<extension>`.
- *
- * @throws InputError as {@link download} does
- */
-export async function fetchCheckpoint(known: KnownCheckpoint, folder: string, progress: Progress): Promise<Downloaded> {
-  return download(downloadOf(known, folder, progress));
-}
+/** Fetches a known checkpoint into a folder, as `<id>.<extension>`. @throws InputError as {@link download} */
+export const fetchCheckpoint = (known: KnownCheckpoint, folder: string, progress: Progress): Promise<Downloaded> =>
+  download(downloadOf(known, folder, progress));
 
-/**
- * Installs a known checkpoint from a local file, as if it had been fetched.
- *
- * @throws InputError where it is not that file, by its size or hash
- */
+/** Installs a known checkpoint from a local file. @throws InputError if its size or hash differs */
 export async function takeCheckpoint(
   known: KnownCheckpoint,
   file: string,
@@ -127,58 +111,51 @@ function downloadOf(known: KnownCheckpoint, folder: string, progress: Progress):
   return { urls, to, sha256, sizeBytes, mostBytes: mostBytesOf(known), label: id, progress };
 }
 
-/** Its weights are 4 bytes each; an optimiser's state, averaged weights and double precision make it four times that at most. */
+/** Weights of 4 bytes; an optimiser's state, averaged weights and double precision at most quadruple that. */
 function mostBytesOf({ network }: KnownCheckpoint): number {
   return 10e6 + 16 * networkFlops(networkByName(network)).parameters;
 }
 
-interface DownloadRecord {
-  readonly url?: string;
-  readonly bytes: number;
-  readonly sha256: string;
-}
+/** Records a downloaded file's source and hash beside it. */
+const writeRecord = (path: string, record: { url?: string; bytes: number; sha256: string }): Promise<void> =>
+  writeSealed(`${path}.json`, record);
 
-/** Records, beside a downloaded file, where it came from and its hash. */
-async function writeRecord(path: string, record: DownloadRecord): Promise<void> {
-  await writeFileAtomic(`${path}.json`, seal(record));
-}
-
-/** The whole sha256 of a downloaded file as it was recorded; undefined where none was. */
+/** The recorded sha256 of a downloaded file; undefined if there is no record. */
 export async function recordedHash(path: string): Promise<string | 'damaged' | undefined> {
-  const text = await readTextIfThere(`${path}.json`);
-  if (text === undefined) return undefined;
-  const record = unseal(text) as Partial<DownloadRecord> | undefined;
-  return typeof record?.sha256 === 'string' ? record.sha256 : 'damaged';
+  const record = await readSealed(`${path}.json`);
+  if (record === undefined) return undefined;
+  const found = 'found' in record ? (record.found as { sha256?: unknown }).sha256 : undefined;
+  return typeof found === 'string' ? found : 'damaged';
 }
 
 /** The present file, if it is intact; a damaged one is reported and fetched again. */
 async function keepPresent(options: DownloadOptions, progress: Progress): Promise<Downloaded | undefined> {
-  if (!(await exists(options.to))) return undefined;
-  const record = await recordedHash(options.to);
-  if (record === 'damaged' && options.sha256 === undefined) {
-    progress.warn(`${options.to}.json: damaged; fetching ${options.to} again`);
+  const { to, sha256 } = options;
+  if (!(await exists(to))) return undefined;
+  const record = await recordedHash(to);
+  const isDamaged = record === 'damaged';
+  if (isDamaged && sha256 === undefined) {
+    progress.warn(`${to}.json: damaged; fetching ${to} again`);
     return undefined;
   }
-  const known = record === 'damaged' ? undefined : record;
-  // The record has the whole hash; a registry may have a part of it only.
-  const expected = known?.startsWith(options.sha256 ?? '') === false ? options.sha256 : (known ?? options.sha256);
-  const hash = await hashFile(options.to);
-  if (record === 'damaged' && hash.startsWith(options.sha256 ?? '')) {
-    progress.warn(`${options.to}.json: damaged; written again`);
-    await writeRecord(options.to, { bytes: (await stat(options.to)).size, sha256: hash }).catch(() => {});
+  // The record has the whole hash, a registry perhaps a part of it.
+  const expected = isDamaged || record?.startsWith(sha256 ?? '') === false ? sha256 : (record ?? sha256);
+  const hash = await hashFile(to);
+  const bytes = await fileSize(to);
+  if (isDamaged && hash.startsWith(sha256 ?? '')) {
+    progress.warn(`${to}.json: damaged; written again`);
+    await writeRecord(to, { bytes, sha256: hash }).catch(() => {});
   }
-  const bytes = (await stat(options.to)).size;
-  if (expected === undefined || hash.startsWith(expected)) {
-    progress.note(
-      `${options.to}: already there, sha256 ${hash}${expected === undefined ? ' (nothing to check it with)' : ''}`,
-    );
-    return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: true };
+  const verified = expected !== undefined;
+  if (!verified || hash.startsWith(expected)) {
+    progress.note(`${to}: already there, sha256 ${hash}${verified ? '' : ' (nothing to check it with)'}`);
+    return { path: to, sha256: hash, bytes, verified, cached: true };
   }
-  progress.warn(`${options.to}: sha256 is ${hash}, expected ${expected}; fetching it again`);
+  progress.warn(`${to}: sha256 is ${hash}, expected ${expected}; fetching it again`);
   return undefined;
 }
 
-/** Downloads from one mirror, with retries. @returns why it failed, as text */
+/** Downloads from one mirror, with retries. @returns the reason of a failure */
 async function fromMirror(url: string, options: DownloadOptions, progress: Progress): Promise<Downloaded | string> {
   const part = `${options.to}.part`;
   const most = options.attempts ?? 4;
@@ -206,7 +183,7 @@ async function attempt(url: string, part: string, options: DownloadOptions, prog
   const outcome = await transfer(url, part, {
     stallMs: options.stallMs ?? 30_000,
     sizeBytes: options.sizeBytes,
-    mostBytes: options.sizeBytes ?? options.mostBytes ?? MOST_BYTES,
+    mostBytes: options.sizeBytes ?? options.mostBytes ?? 1e9,
     onResume: (bytes) => progress.note(`${label}: resuming at byte ${bytes}`),
     onBytes: (done, total) => {
       task ??= progress.begin(label, (total ?? 0) / 1e6, 'MB');
@@ -217,7 +194,7 @@ async function attempt(url: string, part: string, options: DownloadOptions, prog
   return outcome;
 }
 
-/** Checks the whole part and gives it its name. @throws InputError where it is not the expected file */
+/** Checks a complete part and renames it into place. @throws InputError if it is not the expected file */
 async function finish(
   from: string,
   part: string,

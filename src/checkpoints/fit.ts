@@ -14,11 +14,11 @@ import {
   spelled,
 } from './names.js';
 
-/** Which tensors to take from a file with several sets of weights, or with more than weights. */
+/** Which tensors to take from a file with several sets of weights or more than weights. */
 export interface WeightsChoice {
-  /** Keys and prefix that lead to the weights, with a dot between them; `.` for the top. */
+  /** Keys and prefix of the weights, joined by dots; `.` for the top. */
   readonly key?: string | undefined;
-  /** Names to leave out; `*` stands for any letters. */
+  /** Names to leave out; `*` matches any letters. */
   readonly ignore?: string | undefined;
 }
 
@@ -26,28 +26,27 @@ export interface WeightsChoice {
 export interface Weights {
   /** Under the network's names, in its order. */
   readonly tensors: TensorMap;
-  /** What was taken and what was left out, in words; undefined where the file is the network's state and no more. */
+  /** What was taken and left out, in words; undefined if the file holds only the network's state. */
   readonly taken: string | undefined;
   /** What the user should check. */
   readonly doubt: string | undefined;
-  /** Mean and standard deviation of the channels, of pixels from 0 to 1, where the saved model normalised its images itself. */
+  /** Mean and standard deviation of the channels (pixels from 0 to 1), if the saved model normalised its images itself. */
   readonly normalisation: { readonly mean: readonly number[]; readonly std: readonly number[] } | undefined;
 }
 
-/** Most problems of one kind that are listed; the rest is counted. */
+/** Problems of one kind that are listed; the rest is counted. */
 const MOST_LISTED = 20;
 
-/** Parts of a saved module that are no layers: losses, metrics, counters, normalisation; by a part of their name. */
+/** Names of parts that are no layers: losses, metrics, counters, normalisation. */
 const beside =
   /(?:^|\.)(?:\w*(?:criterion|loss|metrics?|accuracy|acc|auroc|f1|confmat|normali[sz]e\w*|normali[sz]ation)\w*)\.|(?:^|\.)(?:n_averaged|mean|std)$/i;
 
 /**
- * The tensors that a network needs: those that fit, from every dictionary of the file and every prefix. Other tensors of the
- * training script, outside the prefix, are left out and reported.
+ * The network's tensors from the dictionary and prefix that fit. Leaves out and reports tensors outside the prefix.
  *
  * @param where the file and the network, for messages: `weights.pth for resnet20-cifar10`
- * @throws InputError where no set of weights fits (every missing, unexpected, mis-shaped and non-finite tensor, at most 20 of
- * each kind), or several that differ do
+ * @throws InputError if no set of weights fits (names missing, unexpected, mis-shaped and non-finite tensors), or several
+ * different ones do
  */
 export function weightsOf(
   expected: readonly ExpectedTensor[],
@@ -85,12 +84,12 @@ export function weightsOf(
   };
 }
 
-/** The needed ones of some tensors in memory. @throws InputError as {@link weightsOf} does */
+/** The network's tensors among some in memory. @throws InputError as {@link weightsOf} */
 export function matchTensors(expected: readonly ExpectedTensor[], found: TensorMap, where: string): TensorMap {
   return weightsOf(expected, [dictionaryOf(found)], where).tensors;
 }
 
-/** Networks of the catalogue that these dictionaries hold the weights of, and nothing else below their prefix. */
+/** Networks of the catalogue whose weights a dictionary holds, with nothing else below their prefix. */
 export function fittingNetworks(dictionaries: readonly Dictionary[]): string[] {
   const large = dictionaries.filter(({ shapes }) => shapes.size >= 20 && shapes.size <= 5000);
   return listNetworks()
@@ -121,16 +120,16 @@ function pairingsIn(
   throw new InputError(`${where}: --key ${key}: no weights there; valid: ${shortList([...new Set(all.map(keyOf))])}`);
 }
 
-/** What `--key` calls it. */
+/** Its name for `--key`. */
 function keyOf({ dictionary: { path }, prefix }: Pairing): string {
   return [path, prefix.slice(0, -1)].filter((part) => part !== '').join('.') || '.';
 }
 
-/** Of sets that do not fit: the one with more of the names, whatever their shapes. */
+/** Of sets that do not fit, the one with more of the names is better, whatever their shapes. */
 const isBetter = (a: Pairing, b: Pairing): boolean =>
   a.names.size === b.names.size ? a.fitting > b.fitting : a.names.size > b.names.size;
 
-/** Those whose numbers differ; only the named one where the user names one. */
+/** The sets with different numbers, or the one that the user names. */
 function distinct(whole: readonly Pairing[], { key }: WeightsChoice): readonly Pairing[] {
   const named = whole.find((pairing) => keyOf(pairing) === key);
   if (named !== undefined) return [named];
@@ -144,7 +143,7 @@ const sameNumbers = (a: readonly Tensor[], b: readonly Tensor[]): boolean =>
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
 
-/** The tensors that are not taken: those below the prefix are unexpected, unless they are known to be no layers. */
+/** The other tensors. Those below the prefix are unexpected, unless they are no layers. */
 function restOf(
   { dictionary, prefix, names }: Pairing,
   others: readonly Pairing[],
@@ -161,7 +160,7 @@ function restOf(
   return { unexpected: rest.filter(isUnexpected), leftOut: rest.filter((name) => !isUnexpected(name)) };
 }
 
-/** @param pattern with `*` for any letters, for a name or its end behind a dot; several between commas */
+/** Matches names, or their ends after a dot. @param pattern with `*` for any letters; several separated by commas */
 function matcherOf(pattern: string): (name: string) => boolean {
   const parts = pattern.split(',').map((part) =>
     part
@@ -173,7 +172,7 @@ function matcherOf(pattern: string): (name: string) => boolean {
   return (name) => matcher.test(name);
 }
 
-/** The tensors of the right shape. */
+/** Reads the tensors of the right shape. */
 function read({ dictionary, names }: Pairing, needed: readonly ExpectedTensor[]): TensorMap {
   const fitting = needed.filter(({ name, shape }) => {
     const given = names.get(name);
@@ -228,7 +227,7 @@ function hintOf(
     const [first = ''] = unexpected;
     const fitting = fittingNetworks(dictionaries);
     if (fitting.length > 0) return `; these fit ${fitting.join(', ')}`;
-    return `; if what is left is no part of the network: dgate model import FILE --ignore '${first.replace(/.*\./, '*')}' ...`;
+    return `; if the others are no part of the network: dgate model import FILE --ignore '${first.replace(/.*\./, '*')}' ...`;
   }
   const stem = shapeOf('conv1.weight') ?? shapeOf('features.conv0.weight');
   const wanted = needed[0]!.shape;
@@ -257,21 +256,18 @@ function hintOf(
     : '';
 }
 
-/**
- * huyvnphan/PyTorch_CIFAR10 pools after a 3 x 3 stem, which has no weights: its files have torchvision's names, and the shapes of
- * kuangliu's networks.
- */
+/** Files of huyvnphan/PyTorch_CIFAR10, which pools after the stem, have torchvision's names and kuangliu's shapes. */
 function doubtOf({ names }: Pairing, needed: readonly ExpectedTensor[]): string | undefined {
   const isKuangliu =
     needed.some(({ name }) => name === 'linear.weight') && needed.some(({ name }) => name.startsWith('layer4.'));
   if (!isKuangliu || !names.get('linear.weight')?.endsWith('fc.weight')) return undefined;
   return (
-    "its names are torchvision's: this network does not pool after its first convolution, that of huyvnphan/PyTorch_CIFAR10 does, " +
-    'with the same names and shapes; check the accuracy: dgate model eval --limit 500'
+    "its names are torchvision's, as those of huyvnphan/PyTorch_CIFAR10, which pools after its first convolution; this network " +
+    'does not; check the accuracy: dgate model eval --limit 500'
   );
 }
 
-/** A mean and a standard deviation of three channels among the tensors that are left out. */
+/** Mean and standard deviation of three channels among the tensors left out. */
 function normalisationIn(dictionary: Dictionary, leftOut: readonly string[]): Weights['normalisation'] {
   for (const name of leftOut) {
     const other = name.replace(/(?<=^|\.|_)mean$/, 'std');

@@ -1,60 +1,56 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 
-/** A public checkpoint, and what must travel with its weights. */
+/** A known checkpoint, and what must accompany its weights. */
 export interface KnownCheckpoint {
-  /** What the command line calls it. */
   readonly id: string;
-  /** The network that it fits, `<architecture>-<dataset>`. */
+  /** `<architecture>-<dataset>` */
   readonly network: string;
   readonly dataset: 'cifar10' | 'fashionmnist' | 'imagenet';
-  /** File in `experiments/checkpoints`, for a network that ships with the project; it has no urls. */
+  /** File in `experiments/checkpoints`, for one that ships with the project; it has no urls. */
   readonly shipped?: string;
   /** Mirrors of one file. */
   readonly urls: readonly string[];
   /** undefined: not measured. */
   readonly sizeBytes: number | undefined;
-  /** Full sha256, or the first 8 digits that PyTorch's file names carry; undefined where none is published. */
+  /** Full sha256, or its first 8 digits (in PyTorch's file names); undefined if none is published. */
   readonly sha256: string | undefined;
-  /** Whether the file itself was hashed for this list. Otherwise the hash is only what its publisher says. */
+  /** Whether the file itself was hashed for this list; otherwise the hash is its publisher's. */
   readonly hashChecked: boolean;
   /** SPDX identifier. */
   readonly licence: string;
-  /** Top-1 accuracy on the test split (CIFAR-10) or validation images (ImageNet), as published; a fraction. */
+  /** Published top-1 accuracy on the test split (CIFAR-10) or validation images (ImageNet), a fraction. */
   readonly reportedAccuracy: number;
   readonly preprocessing: Preprocessing;
   /** Where the numbers come from. */
   readonly reference: string;
-  /** What to know before using it. */
   readonly note?: string;
 }
 
 /** ImageNet's channel statistics. akamaster's CIFAR-10 networks were trained with them too. */
 const imagenetStatistics: Preprocessing = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
-/** CIFAR-10's, with the standard deviations that spread from kuangliu/pytorch-cifar (means over images, hence small). */
+/** CIFAR-10's, with the standard deviations of kuangliu/pytorch-cifar (means over images, hence small). */
 const cifar10Statistics: Preprocessing = { mean: [0.4914, 0.4822, 0.4465], std: [0.2023, 0.1994, 0.201] };
 
-/** What a publisher's page does not state and was not measured here. */
+/** What a checkpoint has beyond its publisher's entry. */
+type Varying = Pick<KnownCheckpoint, 'reportedAccuracy'> &
+  Partial<Pick<KnownCheckpoint, 'sizeBytes' | 'sha256' | 'hashChecked' | 'note'>>;
+
+/** Defaults: not stated by the publisher, not measured. */
 const unmeasured = { sizeBytes: undefined, sha256: undefined, hashChecked: false } as const;
 
-/** A file that was hashed here. The others have the hash digits in PyTorch's file names. */
-const hashed = (sizeBytes: number, sha256: string) => ({ sizeBytes, sha256, hashChecked: true });
-
-type Varying = Partial<Pick<KnownCheckpoint, 'sizeBytes' | 'sha256' | 'hashChecked' | 'note'>>;
-
 /** Option A shortcuts (He et al. 2016, section 4.2): subsampling and zero-padding, no weights. */
-const akamaster = (depth: number, digits: string, reportedAccuracy: number, varying: Varying = {}) => ({
+const akamaster = (depth: number, digits: string, varying: Varying): KnownCheckpoint => ({
   id: `akamaster-resnet${depth}-cifar10`,
   network: `resnet${depth}-cifar10`,
-  dataset: 'cifar10' as const,
+  dataset: 'cifar10',
   urls: [
     `https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/resnet${depth}-${digits}.th`,
   ],
   ...unmeasured,
   sha256: digits,
   licence: 'BSD-2-Clause',
-  reportedAccuracy,
   preprocessing: imagenetStatistics,
   reference: 'https://github.com/akamaster/pytorch_resnet_cifar10',
   ...varying,
@@ -77,14 +73,13 @@ const chenyaofo = (depth: number, digits: string, reportedAccuracy: number): Kno
 });
 
 /** Trained with edadaltocg/detectors; accuracies from the model cards, preprocessing from their config.json. */
-const edadaltocg = (name: string, revision: string, reportedAccuracy: number, varying: Varying = {}) => ({
+const edadaltocg = (name: string, revision: string, varying: Varying): KnownCheckpoint => ({
   id: `edadaltocg-${name}-cifar10`,
   network: `${name === 'densenet121' ? 'densenet121tv' : name}-cifar10`,
-  dataset: 'cifar10' as const,
+  dataset: 'cifar10',
   urls: [`https://huggingface.co/edadaltocg/${name}_cifar10/resolve/${revision}/pytorch_model.bin`],
   ...unmeasured,
   licence: 'MIT',
-  reportedAccuracy,
   preprocessing: cifar10Statistics,
   reference: `https://huggingface.co/edadaltocg/${name}_cifar10`,
   ...varying,
@@ -93,23 +88,16 @@ const edadaltocg = (name: string, revision: string, reportedAccuracy: number, va
 /**
  * Accuracies of the documented evaluation: shorter side resized (bilinear), centre crop of 224.
  *
- * @param name `resnet50-v1`: the network, and which of its weights
+ * @param name the network and a suffix for one of its weights: `resnet50-v1`
  */
-const torchvision = (
-  name: string,
-  digits: string,
-  resize: number,
-  reportedAccuracy: number,
-  varying: Varying = {},
-) => ({
+const torchvision = (name: string, digits: string, resize: number, varying: Varying): KnownCheckpoint => ({
   id: `torchvision-${name}-imagenet`,
   network: `${name.split('-')[0]!}-imagenet`,
-  dataset: 'imagenet' as const,
+  dataset: 'imagenet',
   urls: [`https://download.pytorch.org/models/${name.split('-')[0]!}-${digits}.pth`],
   ...unmeasured,
   sha256: digits,
   licence: 'BSD-3-Clause',
-  reportedAccuracy,
   preprocessing: { ...imagenetStatistics, resize, crop: 224 },
   reference: 'https://pytorch.org/vision/stable/models.html',
   ...varying,
@@ -170,55 +158,59 @@ const shipped: readonly KnownCheckpoint[] = [
 }));
 
 /**
- * Checkpoints of networks that dgate describes, those that ship and public ones, the preferred one of each network first.
- *
- * No download was possible where this list was written. `hashChecked` marks those that ship and the files that were hashed
- * here; everything else (addresses, hash digits, accuracies) is what the publishers' repositories and model cards state.
+ * Checkpoints of networks that dgate describes, the preferred one of each network first. Addresses, hashes and accuracies are
+ * the publishers', except where `hashChecked` is true.
  */
 export const knownCheckpoints: readonly KnownCheckpoint[] = [
   ...shipped,
-  akamaster(
-    20,
-    '12fca82f',
-    0.9173,
-    hashed(1_099_231, '12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8'),
-  ),
-  akamaster(
-    32,
-    'd509ac18',
-    0.9263,
-    hashed(1_890_043, 'd509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850'),
-  ),
-  akamaster(44, '014dd654', 0.931, { sizeBytes: 2_680_855 }),
-  akamaster(
-    56,
-    '4bfd9763',
-    0.9339,
-    hashed(3_471_733, '4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367'),
-  ),
-  akamaster(110, '1d1ed7c2', 0.9368),
+  akamaster(20, '12fca82f', {
+    reportedAccuracy: 0.9173,
+    sizeBytes: 1_099_231,
+    sha256: '12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8',
+    hashChecked: true,
+  }),
+  akamaster(32, 'd509ac18', {
+    reportedAccuracy: 0.9263,
+    sizeBytes: 1_890_043,
+    sha256: 'd509ac1820d7f25398913559d7e81a13229b1e7adc5648e3bfa5e22dc137f850',
+    hashChecked: true,
+  }),
+  akamaster(44, '014dd654', { reportedAccuracy: 0.931, sizeBytes: 2_680_855 }),
+  akamaster(56, '4bfd9763', {
+    reportedAccuracy: 0.9339,
+    sizeBytes: 3_471_733,
+    sha256: '4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367',
+    hashChecked: true,
+  }),
+  akamaster(110, '1d1ed7c2', { reportedAccuracy: 0.9368 }),
   chenyaofo(20, '4118986f', 0.926),
   chenyaofo(32, 'ef93fc4d', 0.9353),
   chenyaofo(44, '2a3cabcb', 0.9401),
   chenyaofo(56, '187c023a', 0.9437),
-  edadaltocg('resnet18', '10baf2c88c8655c34a26a97f2a89beb59816795b', 0.9498, {
+  edadaltocg('resnet18', '10baf2c88c8655c34a26a97f2a89beb59816795b', {
+    reportedAccuracy: 0.9498,
     sha256: 'f656242526b567dbd46857276acbcfcb4ee74a7f8a7ae5e56557b7e8fa5d914a',
     note: 'the revision whose hash the repository shows; its main branch was updated once more, with the same accuracy',
   }),
-  edadaltocg('resnet34', 'main', 0.954),
-  edadaltocg('resnet50', '057f6b2e8bfe5330818f3478389e87d7721bbb3a', 0.9465, {
+  edadaltocg('resnet34', 'main', { reportedAccuracy: 0.954 }),
+  edadaltocg('resnet50', '057f6b2e8bfe5330818f3478389e87d7721bbb3a', {
+    reportedAccuracy: 0.9465,
     sha256: '600e3f79fa41bc7c91d751a65b29b1ed2733345f8b6908381caa79a32ff28a6e',
   }),
-  edadaltocg('densenet121', '3a729bcbe48aeec4fb82d8331c10981a30c81d31', 0.9391, {
+  edadaltocg('densenet121', '3a729bcbe48aeec4fb82d8331c10981a30c81d31', {
+    reportedAccuracy: 0.9391,
     note:
       'growth 12, 24 stem channels, 384 features (a 4.39 MB file): 3 x 3 stride-1 stem, then neither norm0 nor ReLU nor ' +
       'pooling before the first dense block; timm names and concatenation order',
   }),
-  torchvision('resnet50-v1', '0676ba61', 256, 0.7613),
-  torchvision('resnet50-v2', '11ad3fa6', 232, 0.80858),
-  torchvision('resnet101-v1', '63fe2227', 256, 0.77374),
-  torchvision('resnet101-v2', 'cd907fc2', 232, 0.81886),
-  torchvision('densenet201', 'c1103571', 256, 0.76896, { note: 'names of before torchvision 0.4 (norm.1 for norm1)' }),
+  torchvision('resnet50-v1', '0676ba61', 256, { reportedAccuracy: 0.7613 }),
+  torchvision('resnet50-v2', '11ad3fa6', 232, { reportedAccuracy: 0.80858 }),
+  torchvision('resnet101-v1', '63fe2227', 256, { reportedAccuracy: 0.77374 }),
+  torchvision('resnet101-v2', 'cd907fc2', 232, { reportedAccuracy: 0.81886 }),
+  torchvision('densenet201', 'c1103571', 256, {
+    reportedAccuracy: 0.76896,
+    note: 'names of before torchvision 0.4 (norm.1 for norm1)',
+  }),
   {
     id: 'timm-resnet101-imagenet',
     network: 'resnet101-imagenet',

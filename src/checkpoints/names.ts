@@ -2,10 +2,10 @@ import type { Tensor, TensorMap } from '../tensor.js';
 
 /** Named tensors in a file. */
 export interface Dictionary {
-  /** Keys that lead to it from the top, with a dot between them; empty where it is the top itself. */
+  /** Keys that lead to it, joined by dots; empty for the top. */
   readonly path: string;
   readonly shapes: ReadonlyMap<string, { readonly shape: readonly number[] }>;
-  /** Reads some of its tensors. @throws InputError where the file lacks them */
+  /** Reads some of its tensors. @throws InputError if the file lacks them */
   read(names: Iterable<string>): Map<string, Tensor>;
 }
 
@@ -29,20 +29,18 @@ export interface ExpectedTensor {
   readonly shape: readonly number[];
 }
 
-/** BatchNorm's counter of training steps: no network needs it. */
+/** Whether this is BatchNorm's counter of training steps, which is not needed. */
 export const isCounter = (name: string): boolean => /(?:^|\.)num_batches_tracked$/.test(name);
 
 /**
- * Names that mean the same tensor in different code bases, brought to one spelling: kuangliu/pytorch-cifar says
- * `shortcut` and `linear` where torchvision, timm and chenyaofo say `downsample` and `fc` or `classifier`. Before 0.4,
- * torchvision's DenseNet said `norm.1` for `norm1`, and its files still do. Hugging Face's ResNet counts stages from 0 and
- * calls every part by its kind. A classifier may come after a dropout (`fc.1`).
+ * Replacements that unify the names of several code bases: kuangliu/pytorch-cifar has `shortcut` and `linear`, torchvision, timm
+ * and chenyaofo `downsample` and `fc` or `classifier`; files of torchvision's DenseNet have `norm.1` for `norm1`; Hugging Face's
+ * ResNet counts stages from 0 and names parts by their kind. A classifier may follow a dropout (`fc.1`).
  *
- * kuangliu's DenseNet is not translated to torchvision's: it concatenates channels in the opposite order, so weights
- * with the right names and shapes would still be wrong.
+ * kuangliu's DenseNet is not translated to torchvision's: it concatenates channels in the opposite order.
  */
 const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => string)])[] = [
-  // Modules that are wrapped one by one.
+  // Wrappers of single modules.
   [/(?<=\.)(?:_fsdp_wrapped_module|_checkpoint_wrapped_module|_orig_mod|module)\./g, ''],
   [/^embedder\.embedder\./, 'embedder.0.'],
   [/^encoder\.stages\.(\d)\.layers\.(\d+)\./, (_, stage, block) => `layer${Number(stage) + 1}.${block}.`],
@@ -57,10 +55,10 @@ const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => 
   [/(denselayer\d+\.(?:norm|conv))\.(\d\.)/, '$1$2'],
 ];
 
-/** Longest name of a tensor of a network, in letters and in parts. */
+/** Longest name that is translated, in letters and in parts. */
 const [LONGEST, MOST_PARTS] = [120, 14];
 
-/** The one spelling of a name. */
+/** A name in the unified spelling. */
 export function spelled(name: string): string {
   if (name.length > LONGEST) return name;
   return spellings.reduce(
@@ -69,24 +67,21 @@ export function spelled(name: string): string {
   );
 }
 
-/** Whether both are of one shape. */
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
-/** Tensors of a dictionary, below a prefix, that are taken for those of a network. */
+/** Tensors of a dictionary, below a prefix, matched with a network's. */
 export interface Pairing {
   readonly dictionary: Dictionary;
-  /** Before the names of the body: `module.`, or empty. */
+  /** `module.`, or empty. */
   readonly prefix: string;
-  /** The file's name of each tensor, by the network's, in its order; shapes may differ. */
+  /** The file's names by the network's, in its order; shapes may differ. */
   readonly names: ReadonlyMap<string, string>;
-  /** How many of them have the right shape. */
+  /** Number of tensors with the right shape. */
   readonly fitting: number;
 }
 
-/**
- * The prefixes of a dictionary below which most tensors have a name and a shape that the network needs, and the empty one.
- */
+/** The prefixes of a dictionary with the most tensors of the right name and shape, and the empty one. */
 export function prefixesIn(dictionary: Dictionary, needed: readonly ExpectedTensor[]): string[] {
   const wanted = new Map(needed.map((tensor) => [spelled(tensor.name), tensor.shape]));
   const counts = new Map<string, number>([['', 0]]);
@@ -102,14 +97,14 @@ export function prefixesIn(dictionary: Dictionary, needed: readonly ExpectedTens
     }
   }
   const most = Math.max(...counts.values());
-  // The classifier's two tensors may stand below another one.
+  // The classifier's two tensors may have another prefix.
   const good = [...counts].filter(([prefix, count]) => count >= Math.max(1, most - 2) || prefix === '');
   return good.map(([prefix]) => prefix).slice(0, 50);
 }
 
 /**
- * Pairs a network's tensors with those below a prefix (`backbone.`). The classifier may stand below a shorter prefix
- * (`head.fc.`). Of two names with one meaning it takes the network's own, otherwise the first.
+ * Pairs a network's tensors with those below a prefix (`backbone.`); the classifier may have a shorter one (`head.fc.`). Of
+ * several names with one spelling it takes the network's own, otherwise the first.
  */
 export function pair(dictionary: Dictionary, prefix: string, needed: readonly ExpectedTensor[]): Pairing {
   const { shapes } = dictionary;
@@ -138,7 +133,7 @@ export function pair(dictionary: Dictionary, prefix: string, needed: readonly Ex
   return { dictionary, prefix, names, fitting: needed.filter(fits).length };
 }
 
-/** Names below a prefix, by their spelling without it; the first of those with one spelling. */
+/** Names below a prefix by their spelling without it; the first of each. */
 function namesBelow({ shapes }: Dictionary, prefix: string): Map<string, string> {
   const bySpelling = new Map<string, string>();
   for (const name of shapes.keys()) {

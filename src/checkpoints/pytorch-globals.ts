@@ -1,7 +1,6 @@
 import { InputError } from '../errors.js';
 import { PickleGlobal, type PickleValue } from '../pickle/reader.js';
-import type { Dtype } from './dtypes.js';
-import { plainData } from './plain-data.js';
+import { type Dtype, dtypes } from './dtypes.js';
 import { StorageRef, TensorRef } from './storages.js';
 
 /** `torch.float32` and its like. */
@@ -14,43 +13,7 @@ class DtypeRef extends PickleGlobal {
   }
 }
 
-const storageTypes: Readonly<Record<string, Dtype>> = {
-  DoubleStorage: 'F64',
-  FloatStorage: 'F32',
-  HalfStorage: 'F16',
-  BFloat16Storage: 'BF16',
-  LongStorage: 'I64',
-  IntStorage: 'I32',
-  ShortStorage: 'I16',
-  CharStorage: 'I8',
-  ByteStorage: 'U8',
-  BoolStorage: 'BOOL',
-  UntypedStorage: 'U8',
-};
-
-const torchDtypes: Readonly<Record<string, Dtype>> = {
-  float64: 'F64',
-  double: 'F64',
-  float32: 'F32',
-  float: 'F32',
-  float16: 'F16',
-  half: 'F16',
-  bfloat16: 'BF16',
-  int64: 'I64',
-  long: 'I64',
-  int32: 'I32',
-  int: 'I32',
-  int16: 'I16',
-  short: 'I16',
-  int8: 'I8',
-  uint8: 'U8',
-  uint16: 'U16',
-  uint32: 'U32',
-  uint64: 'U64',
-  bool: 'BOOL',
-};
-
-/** Stand-ins for the names that a torch.save file may use. They only build data. */
+/** Stand-ins for the globals of torch.save. They only build data. */
 const globals = new Map<string, PickleGlobal>();
 
 function allow(name: string, call: PickleGlobal['call']): PickleGlobal {
@@ -59,12 +22,11 @@ function allow(name: string, call: PickleGlobal['call']): PickleGlobal {
   return made;
 }
 
-for (const [name, dtype] of Object.entries(storageTypes)) {
-  globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
-  globals.set(`torch.storage.${name}`, new DtypeRef(`torch.storage.${name}`, dtype));
+for (const [dtype, { torch }] of Object.entries(dtypes)) {
+  for (const name of torch.flatMap((one) => [`torch.${one}`, `torch.storage.${one}`])) {
+    globals.set(name, new DtypeRef(name, dtype as Dtype));
+  }
 }
-for (const [name, dtype] of Object.entries(torchDtypes))
-  globals.set(`torch.${name}`, new DtypeRef(`torch.${name}`, dtype));
 
 /** Builders of a tensor from a storage. */
 const makers = [
@@ -88,7 +50,7 @@ for (const name of ['torch._utils._rebuild_parameter', 'torch._utils._rebuild_pa
     return withAttributes(tensor, state, where);
   });
 }
-/** A tensor's own class, by which tensors with attributes are saved. */
+/** Classes of tensors with attributes. */
 const ownClasses = ['torch.Tensor', 'torch.nn.parameter.Parameter', 'torch.nn.parameter.Buffer'].map((name) =>
   allow(name, (_args, where) => refuse(name, where)),
 );
@@ -112,6 +74,84 @@ for (const name of ['builtins.set', '__builtin__.set', 'builtins.frozenset', '__
 allow('_codecs.encode', ([text, encoding], where) =>
   typeof text === 'string' && encoding === 'latin1' ? Buffer.from(text, 'latin1') : refuse('_codecs.encode', where),
 );
+
+/** Plain data beside the weights: keeps only its name, not its arguments or state. */
+class Inert extends PickleGlobal {
+  override build(): void {}
+}
+
+/** Names of plain data by module. */
+const inert: Readonly<Record<string, string>> = {
+  argparse: 'Namespace',
+  types: 'SimpleNamespace',
+  typing: 'Any Dict List Optional Tuple Union',
+  datetime: 'date datetime time timedelta timezone',
+  decimal: 'Decimal',
+  fractions: 'Fraction',
+  uuid: 'UUID SafeUUID',
+  functools: 'partial',
+  pathlib: 'Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath',
+  'pathlib._local': 'Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath',
+  builtins: 'bool bytearray bytes complex dict float int list object range slice str tuple type NoneType',
+  __builtin__: 'bool bytearray bytes complex dict float int list long object slice str tuple unicode xrange',
+  numpy:
+    'bool bool_ complex128 complex64 datetime64 dtype float16 float32 float64 int16 int32 int64 int8 intc longlong ' +
+    'ndarray str_ timedelta64 uint16 uint32 uint64 uint8',
+  'numpy.core.multiarray': '_reconstruct scalar',
+  'numpy._core.multiarray': '_reconstruct scalar',
+  'numpy.core.numeric': '_frombuffer',
+  'numpy._core.numeric': '_frombuffer',
+  'numpy.dtypes': [8, 16, 32, 64].flatMap((bits) => [`Int${bits}DType UInt${bits}DType Float${bits}DType`]).join(' '),
+  'numpy.ma.core': 'MaskedArray _mareconstruct',
+  'numpy.random._pickle': '__bit_generator_ctor __generator_ctor __randomstate_ctor',
+  'numpy.random._mt19937': 'MT19937',
+  'numpy.random._pcg64': 'PCG64 PCG64DXSM',
+  'numpy.random._philox': 'Philox',
+  'numpy.random._sfc64': 'SFC64',
+  'numpy.random.bit_generator': 'SeedSequence SeedlessSeedSequence __pyx_unpickle_SeedSequence',
+  random: 'Random',
+  re: '_compile RegexFlag',
+
+  torch: 'channels_last contiguous_format finfo Generator iinfo preserve_format sparse_coo strided',
+  'torch.serialization': '_get_layout',
+  'torch.torch_version': 'TorchVersion',
+  'packaging.version': 'Version _Version',
+  'packaging._structures': 'InfinityType NegativeInfinityType',
+  'pytorch_lightning.callbacks.early_stopping': 'EarlyStopping',
+  'pytorch_lightning.callbacks.model_checkpoint': 'ModelCheckpoint',
+  'omegaconf.base': 'ContainerMetadata Metadata',
+  'omegaconf.dictconfig': 'DictConfig',
+  'omegaconf.listconfig': 'ListConfig',
+  'omegaconf.nodes': 'AnyNode BooleanNode BytesNode EnumNode FloatNode IntegerNode PathNode StringNode',
+  'mmengine.config.config': 'Config',
+  'mmengine.logging.history_buffer': 'HistoryBuffer',
+};
+
+/** Subclasses of dict; read as dicts. */
+const dicts = [
+  'addict.addict.Dict',
+  'collections.Counter',
+  'collections.defaultdict',
+  'easydict.EasyDict',
+  'lightning.fabric.utilities.data.AttributeDict',
+  'lightning.pytorch.utilities.parsing.AttributeDict',
+  'lightning_fabric.utilities.data.AttributeDict',
+  'mmengine.config.config.ConfigDict',
+  'ml_collections.config_dict.config_dict.ConfigDict',
+  'munch.Munch',
+  'pytorch_lightning.utilities.parsing.AttributeDict',
+  'yacs.config.CfgNode',
+];
+
+// Plain data of training scripts: counters, options, paths, dates, random states, NumPy's arrays and numbers, configurations.
+for (const [module, names] of Object.entries(inert)) {
+  for (const name of names.split(' ').map((one) => `${module}.${one}`)) {
+    if (!globals.has(name)) allow(name, () => new Inert(name, (_args, where) => refuse(name, where)));
+  }
+}
+for (const name of dicts) allow(name, () => new Map());
+allow('collections.deque', () => []);
+
 /** The stand-in for a Python global that torch.save writes, or undefined for anything else. */
 export function findTorchGlobal(qualifiedName: string, where: string): PickleGlobal | undefined {
   const other = others.find(([pattern]) => pattern.test(qualifiedName));
@@ -121,10 +161,10 @@ export function findTorchGlobal(qualifiedName: string, where: string): PickleGlo
       `${where}: refused: holds ${what} (${qualifiedName.slice(0, 100)}); valid: dense real tensors: ${remedy}`,
     );
   }
-  return globals.get(qualifiedName) ?? plainData.get(qualifiedName);
+  return globals.get(qualifiedName);
 }
 
-/** Tensors that are not dense and real: the names that build them, what they are, and what to save instead. */
+/** Globals of anything but dense real tensors: pattern, what it is, what to save instead. */
 const others: readonly (readonly [RegExp, string, string])[] = [
   [/^torch\._utils\._rebuild_sparse/, 'a sparse tensor', 'save tensor.to_dense()'],
   [/^torch\._utils\._rebuild_nested/, 'a nested tensor', 'save tensor.to_padded_tensor(0)'],
@@ -154,8 +194,8 @@ const others: readonly (readonly [RegExp, string, string])[] = [
 ];
 
 /**
- * Storage of a persistent id: ('storage', type, key, device, number of elements[, view]); a view, in the legacy format
- * only, is (key, first element, number of elements) within the storage.
+ * Storage of a persistent id: ('storage', type, key, device, number of elements[, view]); a view (legacy format only) is (key,
+ * first element, number of elements).
  *
  * @throws InputError on any other id
  */
@@ -175,7 +215,7 @@ export function storageOf(id: PickleValue, where: string): StorageRef {
   return new StorageRef(String(key), type.dtype, length, offset);
 }
 
-/** @param rest (requires_grad, backward_hooks[, metadata]); each is understood or refused by name */
+/** A tensor; an argument that is not understood is refused by name. */
 function tensorOf(
   [storage, offset, shape, stride]: readonly (PickleValue | undefined)[],
   dtype: Dtype | undefined,
@@ -203,13 +243,13 @@ function assertNoHooks(grad: PickleValue | undefined, hooks: PickleValue | undef
   refuse('a tensor with backward hooks', where);
 }
 
-/** Whether the metadata say that the values of the storage are to be negated (`neg`). */
+/** Whether the metadata negate the storage's values (`neg`). */
 function isNegated(metadata: PickleValue | undefined, where: string): boolean {
   if (metadata == null) return false;
   if (!(metadata instanceof Map)) refuse('a tensor whose metadata is no dict', where);
   for (const [name, value] of metadata) {
     const shown = typeof name === 'string' ? JSON.stringify(name) : 'of another kind';
-    // PyTorch writes true only, and takes what is false for true.
+    // PyTorch writes only true, and reads false as true.
     if (value !== true) refuse(`a tensor with metadata ${shown}`, where);
     if (name !== 'neg') refuse(`a tensor with the ${shown} bit`, where);
   }
@@ -219,7 +259,7 @@ function isNegated(metadata: PickleValue | undefined, where: string): boolean {
 /** Attributes that replace a tensor's values. */
 const replacing = ['data', 'real', 'imag', '__class__'];
 
-/** A tensor with the attributes that a program gave it: a dict, or a dict and one of slots. Other attributes do not change its values. */
+/** A tensor with attributes, a dict or a dict and one of slots; refuses those that replace its values. */
 function withAttributes(
   tensor: PickleValue | undefined,
   [state, ...more]: readonly (PickleValue | undefined)[],

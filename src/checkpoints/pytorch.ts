@@ -1,28 +1,27 @@
 import { crc32, inflateRawSync } from 'node:zlib';
 import { type Entry, fromBuffer, type ZipFile } from 'yauzl';
-import { Budget } from '../budget.js';
 import { InputError, messageOf } from '../errors.js';
+import { Budget } from '../json.js';
 import { ByteReader } from '../pickle/bytes.js';
 import { type PickleValue, readPickle } from '../pickle/reader.js';
-import { dtypeBytes } from './dtypes.js';
+import { bytesOf } from './dtypes.js';
 import type { Dictionary } from './names.js';
 import { findTorchGlobal, storageOf } from './pytorch-globals.js';
 import { materialize, type StorageRef, TensorRef, type TorchFile } from './storages.js';
 
 export type TorchFormat = 'pytorch-zip' | 'pytorch-legacy';
 
-/** Which of torch.save's two formats these bytes begin as, or undefined. */
+/** Which of torch.save's two formats these bytes begin with. */
 export function torchFormatOf(bytes: Uint8Array): TorchFormat | undefined {
   if (bytes[0] === 0x50 && bytes[1] === 0x4b) return 'pytorch-zip'; // "PK"
   return bytes[0] === 0x80 ? 'pytorch-legacy' : undefined; // a pickle of protocol 2 or later
 }
 
 /**
- * Every dictionary of tensors in a torch.save file; tensors become dense float32 when they are read. Nothing in the file is
- * executed.
+ * Every dictionary of tensors in a torch.save file; tensors are read as dense float32. Executes nothing.
  *
  * @param bytes the whole file; contiguous float32 tensors share its memory
- * @param where what the error messages call it
+ * @param where name of the file, for messages
  * @throws InputError, one line, on files that are damaged, hostile, or hold no weights
  */
 export async function readTorch(
@@ -48,17 +47,15 @@ export async function readTorch(
   return { dictionaries, format };
 }
 
-/** First pickle of the format of PyTorch 0.1 to 1.5 (`torch/serialization.py`, `MAGIC_NUMBER`). */
+/** `MAGIC_NUMBER` of `torch/serialization.py`: the first pickle in the format of PyTorch 0.1 to 1.5. */
 const magicNumber = 0x1950a86a20f9469cfc6cn;
 const protocolVersion = 1001;
 
 /**
- * Reads the stream that torch.save wrote before 1.6: pickles of a magic number, the protocol version, facts about the
- * machine, the object itself and the storages' keys, then each storage as a 8-byte count of elements and its elements.
+ * Reads torch.save's format before 1.6, always little-endian: pickles of a magic number, the protocol version, the machine, the
+ * object and the storages' keys, then each storage as an 8-byte count and its elements.
  *
- * Always little-endian: PyTorch converted on other machines when writing.
- *
- * @throws InputError where it is cut off, has another magic number or holds anything but tensors and plain data
+ * @throws InputError if it is truncated, has another magic number or holds anything but tensors and plain data
  */
 function readLegacyTorch(bytes: Uint8Array, budget: Budget): TorchFile {
   const { where } = budget;
@@ -94,15 +91,15 @@ function readLegacyTorch(bytes: Uint8Array, budget: Budget): TorchFile {
       throw reader.problem('a storage that no tensor uses, or listed twice');
     const count = reader.uint64();
     if (count > BigInt(bytes.byteLength)) throw reader.problem(`truncated: storage ${key} of ${count} elements`);
-    storages.set(key, reader.bytes(Number(count) * dtypeBytes[storage.dtype]));
+    storages.set(key, reader.bytes(Number(count) * bytesOf(storage.dtype)));
   }
   return { root: root.value, storages };
 }
 
-/** What V8 and yauzl take for an entry, which has at least 46 bytes in an archive. */
+/** Memory that V8 and yauzl need for an entry, which has at least 46 bytes in an archive. */
 const ENTRY_BYTES = 1000;
 
-/** Archives that torch.save does not write, recognised by a name in them. */
+/** Other archives, recognised by a name in them. */
 const otherArchives: readonly (readonly [RegExp, string])[] = [
   [
     /(?:^|\/)code\//,
@@ -120,10 +117,10 @@ const otherArchives: readonly (readonly [RegExp, string])[] = [
 ];
 
 /**
- * Reads what torch.save writes since 1.6: a zip archive of `<name>/data.pkl`, `<name>/data/<key>` for each storage and,
- * since 2.1, `<name>/byteorder`. Stored storages are views of the file's bytes; PyTorch aligns them to 64 bytes.
+ * Reads torch.save's format since 1.6: a zip archive of `<name>/data.pkl`, `<name>/data/<key>` for each storage and, since 2.1,
+ * `<name>/byteorder`. Uncompressed storages are views of the file's bytes.
  *
- * @throws InputError where it is cut off, damaged, expands beyond measure or holds anything but tensors and plain data
+ * @throws InputError if it is truncated, damaged, too large or holds anything but tensors and plain data
  */
 async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFile> {
   const { where } = budget;
@@ -151,19 +148,19 @@ async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFil
     const name = `${prefix}data/${key}`;
     if (!archive.entries.has(name)) throw new InputError(`${where}: ${name} is missing from the archive`);
     const data = await archive.read(name);
-    storages.set(key, bigEndian ? swapped(data, dtypeBytes[dtype]) : data);
+    storages.set(key, bigEndian ? swapped(data, bytesOf(dtype)) : data);
   }
   return { root, storages };
 }
 
 /** A zip archive whose entries are read one at a time. */
-export interface Archive {
+interface Archive {
   readonly entries: ReadonlyMap<string, Entry>;
-  /** Content of an entry, checked against its CRC where the archive has them. @throws InputError where it is damaged, or the budget is spent */
+  /** Content of an entry, its CRC checked if there is one. @throws InputError if it is damaged, or the budget is spent */
   read(name: string): Promise<Uint8Array>;
 }
 
-/** Opens a zip archive. @throws InputError where it is damaged, or lists more than the budget */
+/** Opens a zip archive. @throws InputError if it is damaged, or lists more than the budget */
 export async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const zip = await new Promise<ZipFile>((resolve, reject) => {
@@ -176,7 +173,7 @@ export async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Ar
     );
   });
   const entries = await listEntries(zip, budget);
-  // torch.serialization.set_crc32_options(False) leaves every checksum 0.
+  // torch.serialization.set_crc32_options(False) makes every checksum 0.
   const hasChecksums = [...entries.values()].some((entry) => entry.crc32 !== 0);
   return {
     entries,
@@ -255,10 +252,9 @@ const DEEPEST = 6;
 const MOST_TENSORS = 50_000;
 
 /**
- * Every dict that holds tensors under text keys, at any place in the nested dicts and lists of a training script. Each is
- * visited once: a hostile file may refer to itself.
+ * Every dict with tensors under text keys, in any nested dict or list. Visits each once: a hostile file may refer to itself.
  *
- * @throws InputError where no dict holds a tensor, or one too many
+ * @throws InputError if no dict holds a tensor, or one too many
  */
 export function dictionariesIn(
   root: PickleValue,

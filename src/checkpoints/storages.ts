@@ -1,15 +1,15 @@
-import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
+import type { Budget } from '../json.js';
 import { type PickleValue, Rebuilt } from '../pickle/reader.js';
 import { elementCount, type Tensor } from '../tensor.js';
-import { type Dtype, dtypeBytes, toFloat32 } from './dtypes.js';
+import { bytesOf, type Dtype, toFloat32 } from './dtypes.js';
 
-/** A stretch of memory that tensors are views of, named in the pickle and stored beside it. */
+/** A storage that tensors are views of, named in the pickle and stored beside it. */
 export class StorageRef extends Rebuilt {
   /**
    * @param key which storage of the file
    * @param count number of elements
-   * @param offset first element within the storage called `key`; other than 0 only in the legacy format
+   * @param offset first element within the storage `key`; 0 except in the legacy format
    */
   constructor(
     readonly key: string,
@@ -32,7 +32,7 @@ export class TensorRef extends Rebuilt {
     readonly offset: number,
     readonly shape: readonly number[],
     readonly stride: readonly number[],
-    /** The values are those of the storage with the opposite sign (`torch.Tensor.is_neg`). */
+    /** Whether the values are the storage's negated (`torch.Tensor.is_neg`). */
     readonly isNegated = false,
   ) {
     super();
@@ -42,20 +42,19 @@ export class TensorRef extends Rebuilt {
   }
 }
 
-/** A torch.save file taken apart: the pickled structure, and the bytes of each storage (little-endian). */
+/** Content of a torch.save file: the pickled structure, and the bytes of each storage (little-endian). */
 export interface TorchFile {
   readonly root: PickleValue;
   readonly storages: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Elements gathered one by one that count as one step. */
+/** Elements copied per step of the budget. */
 const ELEMENTS_PER_STEP = 64;
 
 /**
- * Makes the tensors dense: views of one storage become separate tensors, all float32. Contiguous float32
- * tensors share the file's memory.
+ * Dense float32 tensors of some views. Contiguous float32 tensors share the file's memory.
  *
- * @throws InputError where a view goes beyond its storage, a storage is missing, or the views are far larger than the file
+ * @throws InputError if a view exceeds its storage, a storage is missing, or the views are far larger than the file
  */
 export function materialize(
   refs: ReadonlyMap<string, TensorRef>,
@@ -67,38 +66,32 @@ export function materialize(
     const count = elementCount(ref.shape);
     budget.bytes(count * Float32Array.BYTES_PER_ELEMENT, name);
     budget.steps(Math.ceil(count / ELEMENTS_PER_STEP));
-    tensors.set(name, { shape: ref.shape, data: viewOf(ref, storages, `${budget.where}: ${name}`) });
+    const data = elementsOf(ref, storages, `${budget.where}: ${name}`);
+    tensors.set(name, { shape: ref.shape, data: ref.isNegated ? data.map((value) => -value) : data });
   }
   return tensors;
-}
-
-function viewOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, at: string): Float32Array {
-  const data = elementsOf(ref, storages, at);
-  return ref.isNegated ? data.map((value) => -value) : data;
 }
 
 function elementsOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, at: string): Float32Array {
   const { storage, dtype, offset, shape, stride } = ref;
   const bytes = storages.get(storage.key);
   if (bytes === undefined) throw new InputError(`${at}: storage ${storage.key} is not in the file`);
-  const size = dtypeBytes[dtype];
-  const first = storage.offset * dtypeBytes[storage.dtype];
-  const end = first + storage.count * dtypeBytes[storage.dtype];
-  if (end > bytes.byteLength)
+  const first = storage.offset * bytesOf(storage.dtype);
+  const end = first + storage.count * bytesOf(storage.dtype);
+  if (end > bytes.byteLength) {
     throw new InputError(`${at}: storage ${storage.key} has ${bytes.byteLength} bytes, not ${end}`);
-  const count = elementCount(shape);
-  // One beyond the last element of the view, in elements of the storage.
-  const extent =
-    count === 0 ? 0 : offset + 1 + shape.reduce((sum, length, axis) => sum + (length - 1) * stride[axis]!, 0);
+  }
+  if (elementCount(shape) === 0) return new Float32Array(0);
+  const size = bytesOf(dtype);
+  // One beyond the view's last element, in elements of the storage.
+  const extent = offset + 1 + shape.reduce((sum, length, axis) => sum + (length - 1) * stride[axis]!, 0);
   const available = Math.floor((end - first) / size);
   if (extent > available) throw new InputError(`${at}: reaches element ${extent} of a storage of ${available}`);
-  if (count === 0) return new Float32Array(0);
-  if (!isContiguous(shape, stride))
-    return strided(toFloat32(dtype, bytes.subarray(first + offset * size, first + extent * size)), shape, stride);
-  return toFloat32(dtype, bytes.subarray(first + offset * size, first + (offset + count) * size));
+  const elements = toFloat32(dtype, bytes.subarray(first + offset * size, first + extent * size));
+  return isContiguous(shape, stride) ? elements : strided(elements, shape, stride);
 }
 
-/** Whether the elements lie in row-major order without gaps; axes of length 1 may have any stride. */
+/** Whether the elements are in row-major order without gaps; axes of length 1 may have any stride. */
 function isContiguous(shape: readonly number[], stride: readonly number[]): boolean {
   let expected = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {

@@ -4,31 +4,21 @@ import { messageOf, systemCode } from '../errors.js';
 import { wholeNumber } from '../json.js';
 import { asFileProblem, readJson, writeFileAtomic } from '../store/files.js';
 
-/** How one attempt ended: the part is whole, another attempt may help (failed), or none will (refused). */
+/** Outcome of an attempt; after `failed` another may help, after `refused` none will. */
 export type Transfer = { readonly kind: 'whole' } | { readonly kind: 'failed' | 'refused'; readonly reason: string };
 
 interface TransferOptions {
   /** Longest time without a byte. */
   readonly stallMs: number;
-  /** What the file must measure, where known; a server that announces another size is refused at once. */
+  /** The file's size, if known; a server that announces another size is refused. */
   readonly sizeBytes: number | undefined;
-  /** Most bytes of the file: limits what a server can write to the disk. */
+  /** Limits what a server can write to the disk. */
   readonly mostBytes: number;
   readonly onResume: (bytes: number) => void;
   readonly onBytes: (done: number, total: number | undefined) => void;
 }
 
-/** Stored beside the part: what it is a part of. `validator` is an ETag or a date, for If-Range. */
-interface PartRecord {
-  readonly url: string;
-  readonly validator: string;
-}
-
-/**
- * One HTTP request that starts or resumes `part`.
- *
- * @throws InputError where the file cannot be written; anything that went wrong on the network is returned
- */
+/** One HTTP request that starts or resumes `part`. @throws InputError if the file cannot be written; returns network errors */
 export async function transfer(url: string, part: string, options: TransferOptions): Promise<Transfer> {
   const stalled = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -55,7 +45,7 @@ export async function transfer(url: string, part: string, options: TransferOptio
     const most = plan.total ?? options.mostBytes;
     if (done > most) {
       await Promise.all([part, `${part}.json`].map((path) => rm(path, { force: true })));
-      const which = plan.total === undefined ? 'that this file can have at most' : 'that it announces';
+      const which = plan.total === undefined ? 'of the limit for this file' : 'that it announces';
       return { kind: 'refused', reason: `sends more than the ${most} bytes ${which}` };
     }
     if (plan.total === undefined || done === plan.total) return { kind: 'whole' };
@@ -69,7 +59,7 @@ export async function transfer(url: string, part: string, options: TransferOptio
   }
 }
 
-/** A part that can be resumed: its bytes, and the validator of the file that it is a part of. */
+/** A part that can be resumed: its bytes, and the file's ETag or date for If-Range. */
 interface Part {
   readonly have: number;
   readonly validator: string;
@@ -78,11 +68,11 @@ interface Part {
 interface Plan {
   /** Byte of the file at which the response's body begins. */
   readonly start: number;
-  /** Size of the whole file, where the server says it. */
+  /** Size of the whole file, if the server states it. */
   readonly total: number | undefined;
 }
 
-/** How to use the response. 200 to a Range request means that the file changed or ranges are unknown: start over. */
+/** How to use the response. 200 to a Range request starts over: the file changed, or the server knows no ranges. */
 function planOf(
   response: Response,
   record: Part | undefined,
@@ -99,7 +89,7 @@ function planOf(
     const etag = headers.get('etag');
     const changed = etag !== null && record?.validator.startsWith('"') && etag !== record.validator;
     if (changed || record === undefined || Number(from) !== record.have) {
-      return { kind: 'failed', reason: 'the file changed meanwhile, or another range came than was asked for' };
+      return { kind: 'failed', reason: 'the file changed, or the server sent another range than requested' };
     }
   }
   const length = headers.get('content-length');
@@ -108,29 +98,28 @@ function planOf(
     return { kind: 'refused', reason: `is ${total} bytes, expected ${sizeBytes}` };
   }
   if (total !== undefined && total > mostBytes) {
-    return { kind: 'refused', reason: `is ${total} bytes; this file can have ${mostBytes} at most` };
+    return { kind: 'refused', reason: `is ${total} bytes; valid: at most ${mostBytes}` };
   }
   return { start: status === 206 ? record!.have : 0, total };
 }
 
-/** The bytes of an earlier attempt, if the record tells what they are a part of. */
+/** The bytes of an earlier attempt, if there is a record of their file. */
 async function resumable(url: string, part: string): Promise<Part | undefined> {
   const record = (await readJson(`${part}.json`).catch((error: unknown) => {
     if (systemCode(error) !== undefined) throw error; // a damaged record is none
-  })) as Partial<PartRecord> | undefined;
+  })) as { url?: unknown; validator?: unknown } | undefined;
   const have = await fileSize(part);
   if (have === 0 || record?.url !== url || typeof record.validator !== 'string') return undefined;
   return { have, validator: record.validator };
 }
 
-/** Empties the part and records what it will be a part of; without a strong validator it cannot be resumed. */
+/** Empties the part and records its file; without a strong validator it cannot be resumed. */
 async function begin(url: string, part: string, response: Response): Promise<void> {
   await rm(part, { force: true });
   await rm(`${part}.json`, { force: true });
   const etag = response.headers.get('etag');
   const validator = etag !== null && !etag.startsWith('W/') ? etag : response.headers.get('last-modified');
-  if (validator !== null)
-    await writeFileAtomic(`${part}.json`, JSON.stringify({ url, validator } satisfies PartRecord));
+  if (validator !== null) await writeFileAtomic(`${part}.json`, JSON.stringify({ url, validator }));
 }
 
 /** Appends the body to the part. @returns the part's size */
@@ -149,7 +138,7 @@ async function append(
     let done = plan.start;
     for await (const chunk of response.body ?? []) {
       alive();
-      // A server that sends more than it announced, or without end, would otherwise fill the disk.
+      // Without this an endless response would fill the disk.
       if (done + chunk.byteLength > (plan.total ?? options.mostBytes)) return done + chunk.byteLength;
       await file.write(chunk as Uint8Array, 0, chunk.byteLength, done).catch((error: unknown) => {
         throw asFileProblem(error, part);
@@ -170,7 +159,7 @@ export const fileSize = (path: string): Promise<number> =>
     () => 0,
   );
 
-/** The cause says more than `fetch failed`. */
+/** The cause of `fetch failed`, which says more. */
 function causeOf(error: unknown): string {
   return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
 }

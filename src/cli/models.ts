@@ -1,8 +1,15 @@
 import { asFloat16, asInt8 } from '../checkpoints/dtypes.js';
 import { takeCheckpoint } from '../checkpoints/fetch.js';
 import { findCheckpoint, knownCheckpoints } from '../checkpoints/known.js';
-import { fittingNetworks, readCheckpoint, type WeightsChoice, weightsOf } from '../checkpoints/load.js';
-import { type Storable, writeSafetensors } from '../checkpoints/safetensors.js';
+import {
+  fittingNetworks,
+  readCheckpoint,
+  type Storable,
+  type WeightsChoice,
+  weightsOf,
+  writeSafetensors,
+} from '../checkpoints/load.js';
+
 import { geometryOf, type Preprocessing, usualGeometry } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';

@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { writeSafetensors } from '../checkpoints/safetensors.js';
+import { writeSafetensors } from '../checkpoints/load.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { checkTrainingEngine, trainingEngine } from '../engines/registry.js';

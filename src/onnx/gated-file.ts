@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { Budget } from '../budget.js';
 import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
-import { parseJson } from '../json.js';
+import { Budget, parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
 import { domains, intsOf } from './graph/values.js';
 import {

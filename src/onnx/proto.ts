@@ -1,5 +1,5 @@
 import protobuf from 'protobufjs';
-import { Budget } from '../budget.js';
+import { Budget } from '../json.js';
 
 /** The part of ONNX's schema that dgate reads and writes, from onnx.proto (github.com/onnx/onnx). */
 const schema = `

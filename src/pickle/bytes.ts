@@ -3,23 +3,21 @@ import { InputError } from '../errors.js';
 /** Longest text in bytes; half of what V8 holds. */
 const LONGEST_TEXT = 2 ** 28;
 
-/** Walks over bytes and refuses, naming the file and the byte, to walk beyond their end. */
+/** Reads bytes in order. An error for reading beyond their end names the file and the byte. */
 export class ByteReader {
   readonly #view: DataView;
-  readonly #bytes: Uint8Array;
-  readonly #where: string;
-  position: number;
 
-  constructor(bytes: Uint8Array, start: number, where: string) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    this.#where = where;
-    this.position = start;
+  constructor(
+    private readonly all: Uint8Array,
+    public position: number,
+    private readonly where: string,
+  ) {
+    this.#view = new DataView(all.buffer, all.byteOffset, all.byteLength);
   }
 
-  /** The error for something wrong at a byte of this file. */
+  /** An error at a byte of this file. */
   problem(what: string, at = this.position): InputError {
-    return new InputError(`${this.#where}: byte ${at}: ${what}`);
+    return new InputError(`${this.where}: byte ${at}: ${what}`);
   }
 
   byte(): number {
@@ -38,13 +36,12 @@ export class ByteReader {
     return this.#view.getBigUint64(this.#take(8), true);
   }
 
-  /** Protocol 1 writes floats big-endian, unlike everything else. */
   float64BigEndian(): number {
     return this.#view.getFloat64(this.#take(8), false);
   }
 
-  /** An unsigned size of 1, 4 or 8 bytes. @throws InputError above `most`, or where it goes beyond the end */
-  size(width: 1 | 4 | 8, most = this.#bytes.byteLength): number {
+  /** An unsigned size of 1, 4 or 8 bytes. @throws InputError above `most`, or beyond the end */
+  size(width: 1 | 4 | 8, most = this.all.byteLength): number {
     const at = this.position;
     if (width === 1) return this.byte();
     const value = width === 4 ? this.#view.getUint32(this.#take(4), true) : Number(this.uint64());
@@ -55,20 +52,18 @@ export class ByteReader {
   /** A view, not a copy. */
   bytes(length: number): Uint8Array {
     const start = this.#take(length);
-    return this.#bytes.subarray(start, start + length);
+    return this.all.subarray(start, start + length);
   }
 
-  text(length: number, encoding: 'utf-8' | 'latin1'): string {
+  text(length: number, encoding: 'utf8' | 'latin1'): string {
     if (length > LONGEST_TEXT) throw this.problem(`a text of ${length} bytes; valid: at most ${LONGEST_TEXT}`);
     const bytes = this.bytes(length);
-    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(
-      encoding === 'latin1' ? 'latin1' : 'utf8',
-    );
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString(encoding);
   }
 
-  /** Text (latin1) up to a line feed, which is taken too. */
+  /** Text (latin1) up to a line feed, which is consumed. */
   line(most = 100_000): string {
-    const end = this.#bytes.indexOf(0x0a, this.position);
+    const end = this.all.indexOf(0x0a, this.position);
     if (end < 0) throw this.problem('truncated: a line has no end');
     if (end - this.position > most) throw this.problem(`a line of more than ${most} bytes`);
     const text = this.text(end - this.position, 'latin1');
@@ -78,77 +73,51 @@ export class ByteReader {
 
   #take(length: number): number {
     const start = this.position;
-    if (start + length > this.#bytes.byteLength) {
-      throw this.problem(`truncated: needs ${length} more bytes, has ${this.#bytes.byteLength - start}`);
+    if (start + length > this.all.byteLength) {
+      throw this.problem(`truncated: needs ${length} more bytes, has ${this.all.byteLength - start}`);
     }
     this.position = start + length;
     return start;
   }
 }
 
-/** Python integers are unbounded; none in a checkpoint needs more bytes than this. */
-const maxIntegerBytes = 1024;
+/** Longest Python integer in bytes; checkpoints hold shorter ones. */
+const INTEGER_BYTES = 1024;
 
 export type PickleLiteral = null | boolean | number | bigint | string | Uint8Array;
 
-/**
- * The number, text or bytes that this opcode holds, or undefined for any other opcode.
- *
- * @throws InputError where it is cut off or too long
- */
-export function readLiteral(code: number, reader: ByteReader): PickleLiteral | undefined {
-  switch (code) {
-    case 0x4e: // NONE
-      return null;
-    case 0x88: // NEWTRUE
-    case 0x89: // NEWFALSE
-      return code === 0x88;
-    case 0x49: // INT
-    case 0x4c: // LONG
-      return integerOf(reader.line(maxIntegerBytes), reader);
-    case 0x46: // FLOAT
-      return Number(reader.line(maxIntegerBytes));
-    case 0x4a: // BININT
-      return reader.int32();
-    case 0x4b: // BININT1
-      return reader.byte();
-    case 0x4d: // BININT2
-      return reader.uint16();
-    case 0x47: // BINFLOAT
-      return reader.float64BigEndian();
-    case 0x8a: // LONG1
-      return longOf(reader.bytes(reader.byte()));
-    case 0x8b: // LONG4
-      return longOf(reader.bytes(reader.size(4, maxIntegerBytes)));
-    case 0x53: // STRING: a Python 2 string in quotes
-      return reader.line().slice(1, -1);
-    case 0x56: // UNICODE: latin1 with \u and \U escapes for the rest
-      return reader
-        .line()
-        .replace(/\\u([\da-f]{4})|\\U(000[\da-f]{5}|0010[\da-f]{4})/g, (_, short: string, long: string) =>
-          String.fromCodePoint(Number.parseInt(short ?? long, 16)),
-        );
-    case 0x8c: // SHORT_BINUNICODE
-      return reader.text(reader.size(1), 'utf-8');
-    case 0x58: // BINUNICODE
-      return reader.text(reader.size(4), 'utf-8');
-    case 0x8d: // BINUNICODE8
-      return reader.text(reader.size(8), 'utf-8');
-    case 0x55: // SHORT_BINSTRING: Python 2 bytes or text
-      return reader.text(reader.size(1), 'latin1');
-    case 0x54: // BINSTRING
-      return reader.text(reader.size(4), 'latin1');
-    case 0x43: // SHORT_BINBYTES
-      return reader.bytes(reader.size(1));
-    case 0x42: // BINBYTES
-      return reader.bytes(reader.size(4));
-    case 0x8e: // BINBYTES8
-    case 0x96: // BYTEARRAY8
-      return reader.bytes(reader.size(8));
-    default:
-      return undefined;
-  }
-}
+/** Numbers, texts and bytes by their opcodes. Each reader throws InputError if the pickle is cut off or the value too long. */
+export const literals: Readonly<Record<number, (reader: ByteReader) => PickleLiteral>> = {
+  78: () => null, // NONE
+  136: () => true, // NEWTRUE
+  137: () => false, // NEWFALSE
+  73: (reader) => integerOf(reader.line(INTEGER_BYTES), reader), // INT
+  76: (reader) => integerOf(reader.line(INTEGER_BYTES), reader), // LONG
+  70: (reader) => Number(reader.line(INTEGER_BYTES)), // FLOAT
+  74: (reader) => reader.int32(), // BININT
+  75: (reader) => reader.byte(), // BININT1
+  77: (reader) => reader.uint16(), // BININT2
+  71: (reader) => reader.float64BigEndian(), // BINFLOAT
+  138: (reader) => longOf(reader.bytes(reader.byte())), // LONG1
+  139: (reader) => longOf(reader.bytes(reader.size(4, INTEGER_BYTES))), // LONG4
+  83: (reader) => reader.line().slice(1, -1), // STRING: a Python 2 string in quotes
+  86: (reader) => unescaped(reader.line()), // UNICODE
+  140: (reader) => reader.text(reader.size(1), 'utf8'), // SHORT_BINUNICODE
+  88: (reader) => reader.text(reader.size(4), 'utf8'), // BINUNICODE
+  141: (reader) => reader.text(reader.size(8), 'utf8'), // BINUNICODE8
+  85: (reader) => reader.text(reader.size(1), 'latin1'), // SHORT_BINSTRING: Python 2 bytes or text
+  84: (reader) => reader.text(reader.size(4), 'latin1'), // BINSTRING
+  67: (reader) => reader.bytes(reader.size(1)), // SHORT_BINBYTES
+  66: (reader) => reader.bytes(reader.size(4)), // BINBYTES
+  142: (reader) => reader.bytes(reader.size(8)), // BINBYTES8
+  150: (reader) => reader.bytes(reader.size(8)), // BYTEARRAY8
+};
+
+/** Latin1 with \u and \U escapes for the rest. */
+const unescaped = (line: string): string =>
+  line.replace(/\\u([\da-f]{4})|\\U(000[\da-f]{5}|0010[\da-f]{4})/g, (_, short: string, long: string) =>
+    String.fromCodePoint(Number.parseInt(short ?? long, 16)),
+  );
 
 /** Text of INT (00 and 01 are booleans) and LONG (ends in L). */
 function integerOf(line: string, reader: ByteReader): boolean | number | bigint {
@@ -157,13 +126,13 @@ function integerOf(line: string, reader: ByteReader): boolean | number | bigint 
   return narrowed(BigInt(line.replace('L', '')));
 }
 
-/** Little-endian two's complement of any length; none is 0. */
+/** Little-endian two's complement of any length; 0 if empty. */
 function longOf(bytes: Uint8Array): number | bigint {
   const hex = Buffer.from(bytes).reverse().toString('hex');
   return bytes.length === 0 ? 0 : narrowed(BigInt.asIntN(bytes.length * 8, BigInt(`0x${hex}`)));
 }
 
-/** A number where it can hold the value exactly. */
+/** A number if it holds the value exactly. */
 function narrowed(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;

@@ -1,14 +1,11 @@
-import type { Budget } from '../budget.js';
 import { InputError } from '../errors.js';
-import { ByteReader, type PickleLiteral, readLiteral } from './bytes.js';
-import { PickleStack } from './stack.js';
+import type { Budget } from '../json.js';
+import { wholeNumber } from '../json.js';
+import { ByteReader, literals, type PickleLiteral } from './bytes.js';
 
-/**
- * Something that a pickle made by calling a global, or a global itself. What the globals are is the caller's business;
- * see `checkpoints/pytorch-globals.ts`.
- */
+/** What a pickle made by calling a global, or a global itself; the caller defines them (`checkpoints/pytorch-globals.ts`). */
 export abstract class Rebuilt {
-  /** Takes the state that BUILD hands over. @throws InputError unless the subclass knows what to do with it */
+  /** Takes the state of BUILD. @throws InputError unless a subclass accepts it */
   build(_state: PickleValue, where: string): void {
     throw new InputError(`${where}: sets the state of ${this.describe()}; valid: plain data and tensors`);
   }
@@ -16,7 +13,7 @@ export abstract class Rebuilt {
   abstract describe(): string;
 }
 
-/** A name of Python's that a pickle may call. Calling it runs `call`, never Python. */
+/** A Python name that a pickle may call. Calling it runs `call`, never Python. */
 export class PickleGlobal extends Rebuilt {
   constructor(
     readonly qualifiedName: string,
@@ -33,27 +30,26 @@ export class PickleGlobal extends Rebuilt {
 export type PickleValue = PickleLiteral | Rebuilt | PickleValue[] | Map<PickleValue, PickleValue> | Set<PickleValue>;
 
 interface PickleOptions {
-  /** Of the file: each operation is a step, and what its bytes do not bound is spent where it is taken. */
+  /** Of the file: each operation is a step. */
   readonly budget: Budget;
-  /** The stand-in for a global, or undefined to have the file refused. */
+  /** The stand-in for a global; undefined refuses the file. */
   readonly findGlobal: (qualifiedName: string, where: string) => PickleGlobal | undefined;
-  /** The value of a persistent id; without it a file with persistent ids is refused. */
+  /** The value of a persistent id; if absent, files with persistent ids are refused. */
   readonly loadPersistent?: (id: PickleValue) => PickleValue;
 }
 
-/** What V8 takes for an empty dict or set, which is one byte in a pickle, and for each item. */
+/** Memory that V8 needs for an empty dict or set, one byte in a pickle, and for each item. */
 const [CONTAINER_BYTES, ITEM_BYTES] = [200, 40];
 
+/** Most open marks. */
+const DEEPEST = 1000;
+
 /**
- * Reads one pickle (protocols 0 to 5) as data. Nothing in it is executed: globals are looked up in the caller's list and
- * any other, `os.system` say, is refused by name.
- *
- * Our own and not the npm package `pickleparser` (0.2.1), which calls and constructs whatever the stack holds, makes an
- * object of any global it does not know, assigns states onto objects, yields `undefined` for missing memo entries and
- * has no limits; it is a reader for files one trusts.
+ * Reads one pickle (protocols 0 to 5) as data. Executes nothing: the caller provides the allowed globals, and any other
+ * (`os.system`) is refused by name. `docs/decisions` says why this is no npm package.
  *
  * @param bytes may go on after the pickle
- * @param start where the pickle begins
+ * @param start position of the pickle
  * @returns the value and the position after the pickle's STOP
  * @throws InputError on truncated, malformed or hostile input, naming the byte
  */
@@ -62,161 +58,191 @@ export function readPickle(
   start: number,
   options: PickleOptions,
 ): { readonly value: PickleValue; readonly end: number } {
-  return new Unpickler(new ByteReader(bytes, start, options.budget.where), options).run();
+  const reader = new ByteReader(bytes, start, options.budget.where);
+  const machine = new PickleMachine(reader, options);
+  for (;;) {
+    options.budget.steps();
+    const at = reader.position;
+    const code = reader.byte();
+    const literal = literals[code];
+    if (code === 0x2e /* STOP */) return { value: machine.pop(), end: reader.position };
+    if (literal !== undefined) machine.push(literal(reader));
+    else if (operations[code] !== undefined) operations[code](machine, reader);
+    else throw machine.problem(`opcode 0x${code.toString(16).padStart(2, '0')} is not one that dgate reads`, at);
+  }
 }
 
-/** The pickle machine: a stack, the stacks below open marks, and a memo. Opcodes as in Python's `pickletools`. */
-class Unpickler {
-  readonly #stack: PickleStack<PickleValue>;
+/** The other opcodes, as in Python's `pickletools`. */
+const operations: Readonly<Record<number, (machine: PickleMachine, reader: ByteReader) => void>> = {
+  128: (machine, reader) => {
+    if (reader.byte() > 5) throw machine.problem('pickle protocol above 5; valid: 0 to 5');
+  }, // PROTO
+  149: (_, reader) => reader.bytes(8), // FRAME: only a hint for buffering
+  40: (machine) => machine.mark(), // MARK
+  48: (machine) => machine.drop(), // POP
+  49: (machine) => machine.popMark(), // POP_MARK
+  50: (machine) => machine.push(machine.top()), // DUP
+  112: (machine, reader) => machine.memoize(machine.memoKey(reader.line())), // PUT
+  113: (machine, reader) => machine.memoize(reader.byte()), // BINPUT
+  114: (machine, reader) => machine.memoize(reader.size(4, Number.MAX_SAFE_INTEGER)), // LONG_BINPUT
+  148: (machine) => machine.memoize(), // MEMOIZE
+  103: (machine, reader) => machine.recall(machine.memoKey(reader.line())), // GET
+  104: (machine, reader) => machine.recall(reader.byte()), // BINGET
+  106: (machine, reader) => machine.recall(reader.size(4, Number.MAX_SAFE_INTEGER)), // LONG_BINGET
+  41: (machine) => machine.push([]), // EMPTY_TUPLE
+  93: (machine) => machine.push([]), // EMPTY_LIST
+  116: (machine) => machine.push(machine.popMark()), // TUPLE
+  108: (machine) => machine.push(machine.popMark()), // LIST
+  133: (machine) => machine.push(machine.popItems(1)), // TUPLE1
+  134: (machine) => machine.push(machine.popItems(2)), // TUPLE2
+  135: (machine) => machine.push(machine.popItems(3)), // TUPLE3
+  97: (machine) => machine.append([machine.pop()]), // APPEND
+  101: (machine) => machine.append(machine.popMark()), // APPENDS
+  125: (machine) => machine.push(machine.container(new Map())), // EMPTY_DICT
+  100: (machine) => {
+    const items = machine.popMark();
+    machine.push(machine.container(new Map()));
+    machine.setItems(items);
+  }, // DICT
+  115: (machine) => machine.setItems(machine.popItems(2)), // SETITEM
+  117: (machine) => machine.setItems(machine.popMark()), // SETITEMS
+  143: (machine) => machine.push(machine.container(new Set())), // EMPTY_SET
+  145: (machine) => machine.push(machine.container(new Set(machine.popMark()))), // FROZENSET
+  144: (machine) => machine.addToSet(machine.popMark()), // ADDITEMS
+  99: (machine, reader) => machine.push(machine.global(reader.line(), reader.line())), // GLOBAL
+  147: (machine) => {
+    const [module, name] = machine.popItems(2);
+    machine.push(machine.global(module, name));
+  }, // STACK_GLOBAL
+  105: (machine, reader) => machine.call(machine.global(reader.line(), reader.line()), machine.popMark()), // INST
+  111: (machine) => {
+    const [called = null, ...args] = machine.popMark();
+    machine.call(called, args);
+  }, // OBJ
+  82: (machine) => machine.callWithTuple(), // REDUCE
+  129: (machine) => machine.callWithTuple(), // NEWOBJ
+  98: (machine) => machine.build(machine.pop()), // BUILD
+  80: (machine, reader) => machine.pushPersistent(reader.line()), // PERSID
+  81: (machine) => machine.pushPersistent(machine.pop()), // BINPERSID
+};
+
+/** A stack, the stacks below open marks, and a memo. Taking what is not there is an InputError that names the byte. */
+class PickleMachine {
+  #items: PickleValue[] = [];
+  readonly #below: PickleValue[][] = [];
+  readonly #memo = new Map<number, PickleValue>();
 
   constructor(
     private readonly reader: ByteReader,
     private readonly options: PickleOptions,
-  ) {
-    this.#stack = new PickleStack(reader);
+  ) {}
+
+  push(value: PickleValue): void {
+    this.#items.push(value);
   }
 
-  run(): { value: PickleValue; end: number } {
-    for (;;) {
-      this.options.budget.steps();
-      const at = this.reader.position;
-      const code = this.reader.byte();
-      if (code === 0x2e /* STOP */) return { value: this.#stack.pop(), end: this.reader.position };
-      if (!this.#literal(code) && !this.#structure(code) && !this.#object(code)) {
-        throw this.#problem(`opcode 0x${code.toString(16).padStart(2, '0')} is not one that dgate reads`, at);
-      }
-    }
+  pop(): PickleValue {
+    const value = this.top();
+    this.#items.pop();
+    return value;
   }
 
-  /** A number, text or bytes. Returns false for other opcodes, as do the two methods below. */
-  #literal(code: number): boolean {
-    const value = readLiteral(code, this.reader);
-    return value !== undefined && this.#stack.push(value);
+  top(): PickleValue {
+    const value = this.#items.at(-1);
+    if (value === undefined) throw this.problem('stack is empty');
+    return value;
   }
 
-  /** Framing, marks, memo, tuples, lists, dicts, sets. */
-  #structure(code: number): boolean {
-    const stack = this.#stack;
-    switch (code) {
-      case 0x80: // PROTO
-        if (this.reader.byte() > 5) throw this.#problem('pickle protocol above 5; valid: 0 to 5');
-        return true;
-      case 0x95: // FRAME: only a hint for buffering
-        this.reader.bytes(8);
-        return true;
-      case 0x28: // MARK
-        return stack.mark();
-      case 0x30: // POP
-        return stack.drop();
-      case 0x31: // POP_MARK
-        stack.popMark();
-        return true;
-      case 0x32: // DUP
-        return stack.push(stack.top());
-      case 0x70: // PUT
-      case 0x71: // BINPUT
-      case 0x72: // LONG_BINPUT
-        return stack.memoize(stack.memoKey(code === 0x70, code === 0x71));
-      case 0x94: // MEMOIZE
-        return stack.memoize();
-      case 0x67: // GET
-      case 0x68: // BINGET
-      case 0x6a: // LONG_BINGET
-        return stack.recall(stack.memoKey(code === 0x67, code === 0x68));
-      case 0x29: // EMPTY_TUPLE
-      case 0x5d: // EMPTY_LIST
-        return stack.push([]);
-      case 0x74: // TUPLE
-      case 0x6c: // LIST
-        return this.#stack.replaceMark((items) => items);
-      case 0x85: // TUPLE1
-      case 0x86: // TUPLE2
-      case 0x87: // TUPLE3
-        return stack.push(stack.popItems(code - 0x84));
-      case 0x61: // APPEND
-        return this.#appendTo([this.#stack.pop()]);
-      case 0x65: // APPENDS
-        return this.#appendTo(this.#stack.popMark());
-      case 0x7d: // EMPTY_DICT
-        return stack.push(this.#container(new Map()));
-      case 0x64: // DICT
-        return this.#stack.replaceMark((items) => this.#setItems(this.#container(new Map()), items));
-      case 0x73: // SETITEM
-        return this.#setTop(stack.popItems(2));
-      case 0x75: // SETITEMS
-        return this.#setTop(this.#stack.popMark());
-      case 0x8f: // EMPTY_SET
-        return stack.push(this.#container(new Set()));
-      case 0x91: // FROZENSET
-        return this.#stack.replaceMark((items) => this.#container(new Set(items)));
-      case 0x90: // ADDITEMS
-        return this.#addTo(this.#stack.popMark());
-      default:
-        return false;
-    }
+  /** The last items, in their order. */
+  popItems(count: number): PickleValue[] {
+    if (this.#items.length < count) throw this.problem('stack is empty');
+    return this.#items.splice(this.#items.length - count);
   }
 
-  /** Globals, calls, states, persistent ids. */
-  #object(code: number): boolean {
-    switch (code) {
-      case 0x63: // GLOBAL
-        return this.#stack.push(this.#global(this.reader.line(), this.reader.line()));
-      case 0x93: {
-        // STACK_GLOBAL
-        const name = this.#stack.pop();
-        const module = this.#stack.pop();
-        if (typeof module !== 'string' || typeof name !== 'string') throw this.#problem('a global needs two texts');
-        return this.#stack.push(this.#global(module, name));
-      }
-      case 0x69: {
-        // INST
-        const called = this.#global(this.reader.line(), this.reader.line());
-        return this.#stack.replaceMark((args) => this.#call(called, args));
-      }
-      case 0x6f: // OBJ
-        return this.#stack.replaceMark(([called, ...args]) => this.#call(called ?? null, args));
-      case 0x52: // REDUCE
-      case 0x81: {
-        // NEWOBJ
-        const args = this.#stack.pop();
-        if (!Array.isArray(args)) throw this.#problem('calls with something other than a tuple');
-        return this.#stack.push(this.#call(this.#stack.pop(), args));
-      }
-      case 0x62: {
-        // BUILD: attributes of a dict (`_metadata` of a state dict) are not its items and are dropped
-        const state = this.#stack.pop();
-        const target = this.#stack.top();
-        if (target instanceof Map) return true;
-        if (!(target instanceof Rebuilt)) throw this.#problem('sets the state of plain data');
-        target.build(state, this.options.budget.where);
-        return true;
-      }
-      case 0x50: // PERSID
-        return this.#stack.push(this.#persistent(this.reader.line()));
-      case 0x51: // BINPERSID
-        return this.#stack.push(this.#persistent(this.#stack.pop()));
-      default:
-        return false;
-    }
+  mark(): void {
+    if (this.#below.length >= DEEPEST) throw this.problem(`nested more than ${DEEPEST} deep`);
+    this.#below.push(this.#items);
+    this.#items = [];
   }
 
-  #global(module: string, name: string): PickleGlobal {
+  /** Removes the last mark and everything above it. */
+  popMark(): PickleValue[] {
+    const items = this.#items;
+    const below = this.#below.pop();
+    if (below === undefined) throw this.problem('no mark is open');
+    this.#items = below;
+    return items;
+  }
+
+  /** Drops an item, or the mark of an empty stack. */
+  drop(): void {
+    if (this.#items.length > 0) this.#items.pop();
+    else this.popMark();
+  }
+
+  /** Stores the top in the memo, by default under the next number. */
+  memoize(key = this.#memo.size): void {
+    this.#memo.set(key, this.top());
+  }
+
+  recall(key: number): void {
+    const value = this.#memo.get(key);
+    if (value === undefined) throw this.problem(`memo ${key} is not set`);
+    this.push(value);
+  }
+
+  memoKey(line: string): number {
+    const key = wholeNumber(line);
+    if (key === undefined) throw this.problem('a memo whose key is no whole number');
+    return key;
+  }
+
+  append(items: readonly PickleValue[]): void {
+    const list = this.top();
+    if (!Array.isArray(list)) throw this.problem('appends to something other than a list');
+    for (const item of items) list.push(item);
+  }
+
+  addToSet(items: readonly PickleValue[]): void {
+    const set = this.top();
+    if (!(set instanceof Set)) throw this.problem('adds to something other than a set');
+    for (const item of items) set.add(item);
+  }
+
+  setItems(items: readonly PickleValue[]): void {
+    const dict = this.top();
+    if (!(dict instanceof Map)) throw this.problem('sets items of something other than a dict');
+    if (items.length % 2 !== 0) throw this.problem('a dict needs pairs');
+    for (let i = 0; i < items.length; i += 2) dict.set(items[i]!, items[i + 1]!);
+  }
+
+  container<T extends Map<PickleValue, PickleValue> | Set<PickleValue>>(made: T): T {
+    this.options.budget.bytes(CONTAINER_BYTES);
+    return made;
+  }
+
+  global(module: PickleValue | undefined, name: PickleValue | undefined): PickleGlobal {
+    if (typeof module !== 'string' || typeof name !== 'string') throw this.problem('a global needs two texts');
+    const { findGlobal, budget } = this.options;
     const qualifiedName = `${module}.${name}`;
-    const found = this.options.findGlobal(qualifiedName, this.options.budget.where);
+    const found = findGlobal(qualifiedName, budget.where);
     if (found !== undefined) return found;
     throw new InputError(
-      `${this.options.budget.where}: refused: asks for Python's ${JSON.stringify(qualifiedName.slice(0, 100))}; ` +
+      `${budget.where}: refused: asks for Python's ${JSON.stringify(qualifiedName.slice(0, 100))}; ` +
         'valid: tensors and plain data only, as torch.save(model.state_dict(), ...) writes them',
     );
   }
 
-  /**
-   * A call makes something of the size of its arguments, and a memo lets a few bytes give it the same large one again and
-   * again.
-   */
-  #call(called: PickleValue, args: readonly PickleValue[]): PickleValue {
+  callWithTuple(): void {
+    const args = this.pop();
+    if (!Array.isArray(args)) throw this.problem('calls with something other than a tuple');
+    this.call(this.pop(), args);
+  }
+
+  /** Spends the size of the arguments: a memo lets a few bytes pass the same large one again and again. */
+  call(called: PickleValue, args: readonly PickleValue[]): void {
     const { budget } = this.options;
-    if (!(called instanceof PickleGlobal)) throw this.#problem('calls something that is not a function');
+    if (!(called instanceof PickleGlobal)) throw this.problem('calls something that is not a function');
     for (const argument of args) {
       if (typeof argument === 'string' || argument instanceof Uint8Array) budget.bytes(argument.length);
       else {
@@ -225,52 +251,28 @@ class Unpickler {
       }
     }
     budget.bytes(CONTAINER_BYTES);
-    return called.call(args, budget.where);
+    this.push(called.call(args, budget.where));
   }
 
-  #persistent(id: PickleValue): PickleValue {
-    if (this.options.loadPersistent === undefined) throw this.#problem('unexpected persistent id');
-    return this.options.loadPersistent(id);
+  /** Sets the state of the top. Attributes of a dict (`_metadata` of a state dict) are not its items and are dropped. */
+  build(state: PickleValue): void {
+    const target = this.top();
+    if (target instanceof Map) return;
+    if (!(target instanceof Rebuilt)) throw this.problem('sets the state of plain data');
+    target.build(state, this.options.budget.where);
   }
 
-  #container<T extends Map<PickleValue, PickleValue> | Set<PickleValue>>(made: T): T {
-    this.options.budget.bytes(CONTAINER_BYTES);
-    return made;
+  pushPersistent(id: PickleValue): void {
+    if (this.options.loadPersistent === undefined) throw this.problem('unexpected persistent id');
+    this.push(this.options.loadPersistent(id));
   }
 
-  #appendTo(items: readonly PickleValue[]): boolean {
-    const list = this.#stack.top();
-    if (!Array.isArray(list)) throw this.#problem('appends to something other than a list');
-    for (const item of items) list.push(item);
-    return true;
-  }
-
-  #addTo(items: readonly PickleValue[]): boolean {
-    const set = this.#stack.top();
-    if (!(set instanceof Set)) throw this.#problem('adds to something other than a set');
-    for (const item of items) set.add(item);
-    return true;
-  }
-
-  #setTop(items: readonly PickleValue[]): boolean {
-    const dict = this.#stack.top();
-    if (!(dict instanceof Map)) throw this.#problem('sets items of something other than a dict');
-    this.#setItems(dict, items);
-    return true;
-  }
-
-  #setItems(dict: Map<PickleValue, PickleValue>, items: readonly PickleValue[]): PickleValue {
-    if (items.length % 2 !== 0) throw this.#problem('a dict needs pairs');
-    for (let i = 0; i < items.length; i += 2) dict.set(items[i]!, items[i + 1]!);
-    return dict;
-  }
-
-  #problem(what: string, at = this.reader.position): InputError {
+  problem(what: string, at = this.reader.position): InputError {
     return this.reader.problem(`malformed pickle: ${what}`, at);
   }
 }
 
-/** Items of a value, not counting what they hold. */
+/** Number of items of a value, without nested ones. */
 function itemsOf(value: PickleValue): number {
   if (Array.isArray(value)) return value.length;
   return value instanceof Map || value instanceof Set ? value.size : 0;

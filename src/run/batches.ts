@@ -1,4 +1,4 @@
-import type { Storable } from '../checkpoints/safetensors.js';
+import type { Storable } from '../checkpoints/load.js';
 import type { ImageShape, ImageSource } from '../data/dataset.js';
 import { normalise, type Preprocessing } from '../data/preprocess.js';
 import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';

@@ -1,4 +1,4 @@
-import { encodeSafetensors, type Storable } from '../checkpoints/safetensors.js';
+import { encodeSafetensors, type Storable } from '../checkpoints/load.js';
 import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/onnx.js';

@@ -1,7 +1,7 @@
 import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { RawTensor } from '../checkpoints/dtypes.js';
-import { parseSafetensors } from '../checkpoints/safetensors.js';
+import { parseSafetensors } from '../checkpoints/load.js';
 import type { ImageSource } from '../data/dataset.js';
 import { selectImages } from '../data/images.js';
 import { isAbsent } from '../errors.js';

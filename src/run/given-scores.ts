@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
-import { type NamedArrays, numbersOf, readArrays } from '../checkpoints/arrays.js';
-import { type RawTensor, toFloat32 } from '../checkpoints/dtypes.js';
+import { type NamedArrays, readArrays } from '../checkpoints/arrays.js';
+import { type RawTensor, toFloat32, toFloat64 } from '../checkpoints/dtypes.js';
 import type { Dataset, ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
 import type { ScoresChoice } from '../experiment/network.js';
@@ -94,7 +94,7 @@ class ScoresReader {
       const there = [...this.arrays.keys()].slice(0, 20).join(', ') || 'nothing';
       this.problems.push(`${name}: missing, it has ${there}; valid: ${layout}`);
     } else if (raw.shape.length === 1 && raw.shape[0]! > 0 && raw.shape[0] === (count || raw.shape[0])) {
-      return numbersOf(raw);
+      return toFloat64(raw);
     } else this.problems.push(`${name}: shape [${raw.shape.join(', ')}]; valid: [${count || 'images'}]`);
     return new Float64Array();
   }

@@ -1,5 +1,5 @@
 import type { RawTensor } from '../checkpoints/dtypes.js';
-import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/safetensors.js';
+import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/load.js';
 import { InputError } from '../errors.js';
 import {
   type ConfidenceKind,

@@ -1,4 +1,4 @@
-import { encodeSafetensors, readSafetensors } from '../checkpoints/safetensors.js';
+import { encodeSafetensors, readSafetensors } from '../checkpoints/load.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
 import type { GateTrainer } from '../gates/contracts.js';

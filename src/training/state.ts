@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
-import { matchTensors, readCheckpoint } from '../checkpoints/load.js';
-import { writeSafetensors } from '../checkpoints/safetensors.js';
+import { matchTensors, readCheckpoint, writeSafetensors } from '../checkpoints/load.js';
+
 import { csvOf } from '../csv.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';

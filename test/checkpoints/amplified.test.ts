@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
+import { parseSafetensors } from '../../src/checkpoints/load.js';
 import { zipOf } from '../fuzz/zip.js';
 import { readTorch, refusal } from './helpers.js';
 import { int, legacyFile, storage, tensor, text } from './pickles.js';
@@ -137,7 +137,7 @@ describe('safetensors headers that are long', () => {
     ]) {
       await refusal(
         () => parseSafetensors(file(`{"a":{${part}}}`), 'file'),
-        /header: not JSON that dgate reads: nested more than 100 deep/,
+        /header: nested more than 100 levels deep/,
       );
     }
   });

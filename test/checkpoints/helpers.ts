@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { Budget } from '../../src/budget.js';
 import { largestOf } from '../../src/checkpoints/names.js';
 import { readTorch as dictionariesOf } from '../../src/checkpoints/pytorch.js';
 import { InputError } from '../../src/errors.js';
+import { Budget } from '../../src/json.js';
 import type { Tensor } from '../../src/tensor.js';
 
 export const fixtures = fileURLToPath(new URL('../fixtures/checkpoints/', import.meta.url));

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { findCheckpoint } from '../../src/checkpoints/known.js';
-import { matchTensors, readCheckpoint } from '../../src/checkpoints/load.js';
-import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { matchTensors, readCheckpoint, writeSafetensors } from '../../src/checkpoints/load.js';
+
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkTensors } from '../../src/networks/network.js';
 import type { TensorMap } from '../../src/tensor.js';

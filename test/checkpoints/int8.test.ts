@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { asInt8, toFloat16Bits } from '../../src/checkpoints/dtypes.js';
-import { matchTensors } from '../../src/checkpoints/load.js';
-import { encodeSafetensors, readSafetensors, type Storable } from '../../src/checkpoints/safetensors.js';
+import { encodeSafetensors, matchTensors, readSafetensors, type Storable } from '../../src/checkpoints/load.js';
+
 import { InputError } from '../../src/errors.js';
 import { Random } from '../../src/random.js';
 import type { Tensor } from '../../src/tensor.js';

@@ -8,7 +8,7 @@ import {
   readSafetensors,
   type Storable,
   writeSafetensors,
-} from '../../src/checkpoints/safetensors.js';
+} from '../../src/checkpoints/load.js';
 import { InputError } from '../../src/errors.js';
 import { fixture, inFolder, refusal } from './helpers.js';
 

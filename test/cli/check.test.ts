@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { readCheckpoint } from '../../src/checkpoints/load.js';
-import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readCheckpoint, writeSafetensors } from '../../src/checkpoints/load.js';
+
 import { readModules } from '../../src/store/code.js';
 import { real } from './cli.js';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
-import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { writeSafetensors } from '../../src/checkpoints/load.js';
 import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
 import { noCommands } from '../hostile.js';
 import { residualGraph } from '../onnx/user-graphs.js';

@@ -1,8 +1,8 @@
 import { stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readCheckpoint } from '../../src/checkpoints/load.js';
-import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readCheckpoint, writeSafetensors } from '../../src/checkpoints/load.js';
+
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkTensors } from '../../src/networks/network.js';
 import { Random } from '../../src/random.js';

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { readCheckpoint } from '../../src/checkpoints/load.js';
-import { parseSafetensors } from '../../src/checkpoints/safetensors.js';
+import { parseSafetensors, readCheckpoint } from '../../src/checkpoints/load.js';
+
 import type { ImageSet } from '../../src/data/dataset.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops, networkTensors } from '../../src/networks/network.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
-import { readSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readSafetensors } from '../../src/checkpoints/load.js';
 import { Random } from '../../src/random.js';
 import { exists, sha256 } from '../../src/store/files.js';
 import { CTRL_C, finished, hasTerminals, real, startCli, writeTinyExperiment } from '../cli/cli.js';

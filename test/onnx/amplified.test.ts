@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { Budget } from '../../src/budget.js';
+import { Budget } from '../../src/json.js';
 import { foldBatchNorms } from '../../src/onnx/graph/prepare.js';
 import { readUserFile } from '../../src/onnx/graph/read.js';
 import { mapValues } from '../../src/onnx/graph/values.js';

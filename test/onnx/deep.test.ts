@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { Budget } from '../../src/budget.js';
 import { runModelOf } from '../../src/engines/onnxruntime/session.js';
+import { Budget } from '../../src/json.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
 import { findCuts } from '../../src/onnx/graph/cuts.js';
 import { prepareGraph } from '../../src/onnx/graph/prepare.js';

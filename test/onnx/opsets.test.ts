@@ -1,9 +1,9 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
-import { Budget } from '../../src/budget.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { InputError } from '../../src/errors.js';
+import { Budget } from '../../src/json.js';
 import { float, GraphBuilder } from '../../src/onnx/builder.js';
 import { inCurrentOpset } from '../../src/onnx/graph/opsets.js';
 import { decodeModel, encodeModel, type ModelMessage, type NodeMessage } from '../../src/onnx/proto.js';

@@ -1,10 +1,10 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
-import { Budget } from '../../src/budget.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { InputError } from '../../src/errors.js';
+import { Budget } from '../../src/json.js';
 import { gateFeatureCounts } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { decidedAnswer } from '../../src/onnx/gated-exits.js';

@@ -2,7 +2,7 @@ import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { encodeSafetensors, type Storable } from '../../src/checkpoints/safetensors.js';
+import { encodeSafetensors, type Storable } from '../../src/checkpoints/load.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import type { TrainingData } from '../../src/gates/contracts.js';
 import { trainGate } from '../../src/gates/train.js';

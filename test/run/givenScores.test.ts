@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { readArrays } from '../../src/checkpoints/arrays.js';
-import { type Storable, writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { type Storable, writeSafetensors } from '../../src/checkpoints/load.js';
 import { parseCsv } from '../../src/csv.js';
 import { InputError } from '../../src/errors.js';
 import { loadDefinition } from '../../src/experiment/load.js';

@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { encodeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { encodeSafetensors } from '../../src/checkpoints/load.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { selectImages } from '../../src/data/images.js';
 import { InputError } from '../../src/errors.js';

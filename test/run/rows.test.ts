@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readSafetensors } from '../../src/checkpoints/load.js';
 import type { PublishedSplit } from '../../src/data/dataset.js';
 import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';

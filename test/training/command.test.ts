@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { readSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readSafetensors } from '../../src/checkpoints/load.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkTensors } from '../../src/networks/network.js';
 import { smallest, startDgate, startTraining } from './child.js';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { readSafetensors } from '../../src/checkpoints/safetensors.js';
+import { readSafetensors } from '../../src/checkpoints/load.js';
 import { loadTensorFlow } from '../../src/engines/tfjs/backend.js';
 import { InputError } from '../../src/errors.js';
 import { said, smallest, startTraining } from './child.js';

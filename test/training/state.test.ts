@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { writeSafetensors } from '../../src/checkpoints/safetensors.js';
+import { writeSafetensors } from '../../src/checkpoints/load.js';
 import { InputError } from '../../src/errors.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { recipes } from '../../src/training/recipe.js';

@@ -1,8 +1,7 @@
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
-import { wholeNumber } from '../../json.js';
+import { Budget, wholeNumber } from '../../json.js';
 import { projectRoot } from '../../project.js';
 import { readRegularSync } from '../../store/input.js';
 import type { PublishedSplit } from '../dataset.js';

@@ -1,6 +1,6 @@
 import { inflateSync } from 'node:zlib';
-import type { Budget } from '../../budget.js';
 import { messageOf } from '../../errors.js';
+import type { Budget } from '../../json.js';
 
 /** A value in a MATLAB file, as far as `meta.mat` needs them. */
 type MatValue = number[] | string | Readonly<Record<string, MatValue>>[] | undefined;

@@ -1,4 +1,4 @@
-import type { Budget } from '../../budget.js';
+import type { Budget } from '../../json.js';
 import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
 import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';

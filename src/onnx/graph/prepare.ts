@@ -1,5 +1,5 @@
-import type { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
+import type { Budget } from '../../json.js';
 import { normScaleAndShift, scaledRows } from '../../networks/lower.js';
 import { elementCount } from '../../tensor.js';
 import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';

@@ -1,4 +1,4 @@
-import type { Budget } from '../../budget.js';
+import type { Budget } from '../../json.js';
 import { Rewriter } from '../builder.js';
 import {
   dataTypes,

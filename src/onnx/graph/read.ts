@@ -1,8 +1,7 @@
 import { dirname } from 'node:path';
 import protobuf from 'protobufjs';
-import { Budget } from '../../budget.js';
 import { InputError, messageOf } from '../../errors.js';
-import { wholeNumber } from '../../json.js';
+import { Budget, wholeNumber } from '../../json.js';
 import { asFileProblem, sha256 } from '../../store/files.js';
 import { asInputProblem, type InputFile, openBelow, openInput, readPart } from '../../store/input.js';
 import {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect } from 'chai';
-import { Budget } from '../../../src/budget.js';
 import { readMat } from '../../../src/data/imagenet/mat.js';
+import { Budget } from '../../../src/json.js';
 import { compressed, element, fileOf, int, matrix, struct } from './mats.js';
 
 const read = (file: Buffer) => readMat(file, new Budget('meta.mat', file.length, 'the real one'));

@@ -1,12 +1,12 @@
 import { readdir, readFile } from 'node:fs/promises';
 import fc from 'fast-check';
-import { Budget } from '../../../src/budget.js';
-import { matchTensors } from '../../../src/checkpoints/load.js';
+import { encodeSafetensors, matchTensors, readSafetensors } from '../../../src/checkpoints/load.js';
 import type { Dictionary } from '../../../src/checkpoints/names.js';
 import { readTorch } from '../../../src/checkpoints/pytorch.js';
 import { findTorchGlobal, storageOf } from '../../../src/checkpoints/pytorch-globals.js';
-import { encodeSafetensors, readSafetensors } from '../../../src/checkpoints/safetensors.js';
+
 import { InputError } from '../../../src/errors.js';
+import { Budget } from '../../../src/json.js';
 import { readPickle } from '../../../src/pickle/reader.js';
 import { parseHeldOut, parsePreprocessing } from '../../../src/run/source.js';
 import { elementCount, type TensorMap } from '../../../src/tensor.js';
