@@ -12,14 +12,14 @@ export interface Certificate {
   readonly worstGap?: number;
 }
 
-/** The dual point of the hinge: a of an image and class, whose slack 1 - y d may be used. */
-export type DualPoint = (image: number, c: number, slack: number) => number;
+/** The dual point of the hinge: a of an image and class, from 0 to 1. */
+export type DualPoint = (image: number, c: number) => number;
 
 /**
  * The duality gap of a gate as it is delivered, in double precision, in one pass.
  *
  * The slopes of the losses are the point of the dual problem: of cross-entropy softmax(d) - target; of the hinge -y a with
- * any a from 0 to 1 (`newton.ts`). With S the sum of slope times s, the gap is
+ * any a from 0 to 1 (`hinge.ts`). With S the sum of slope times s, the gap is
  * mean(loss - (its bound from below by the slope)) + |lambda V + S / n|^2 / (2 lambda), whose first part is 0 for
  * cross-entropy.
  *
@@ -43,8 +43,7 @@ export async function certifyGate(
     const found = distances(gate, x);
     for (const [i, label] of labels.entries()) {
       const row = found.subarray(i * classes, (i + 1) * classes);
-      if (loss === 'hinge')
-        hingeAt(row, label, (c, slack) => dualOf(start + i, c, slack), { losses, smoothing, slopes });
+      if (loss === 'hinge') hingeAt(row, label, (c) => dualOf(start + i, c), { losses, smoothing, slopes });
       else losses[0]! += crossEntropyAt(row, label, slopes);
       for (const [c, slope] of slopes.entries()) {
         if (slope === 0) continue;
@@ -69,13 +68,13 @@ export async function certifyGate(
 function hingeAt(
   row: Float32Array,
   label: number,
-  dualOf: (c: number, slack: number) => number,
+  dualOf: (c: number) => number,
   { losses, smoothing, slopes }: Readonly<Record<'losses' | 'smoothing' | 'slopes', Float64Array>>,
 ): void {
   for (let c = 0; c < row.length; c++) {
     const y = c === label ? 1 : -1;
     const slack = 1 - y * row[c]!;
-    const dual = dualOf(c, slack);
+    const dual = dualOf(c);
     losses[c]! += Math.max(0, slack);
     smoothing[c]! += Math.max(0, slack) - dual * slack;
     slopes[c] = -y * dual;

@@ -34,7 +34,7 @@ export interface LinearProblem {
   readonly scaling: Scaling;
   /**
    * Symmetric diagonal blocks of a matrix P that multiplies the weights' gradient, each [size, size] row-major; the
-   * sizes add up to `features`.
+   * sizes add up to `features`. None: P is the identity.
    */
   readonly preconditioner: readonly Float32Array[];
 }

@@ -1,40 +1,60 @@
-import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
+import type { GateTrainer, MatrixProduct, Scaling, TrainingData } from './contracts.js';
 
-/** Largest block to invert: 1024 takes about a second. */
-const BLOCK = 1024;
-/** Fewest images to estimate the covariance on; at least 20 for each feature. */
-const LEAST_IMAGES = 20_000;
+/** Largest block: 4,096 take seconds on two cores, and 64 MiB. */
+const BLOCK = 4096;
+/** Largest matrix that is inverted in double precision, by the textbook; a larger one by halves, in products. */
+const LEAF = 512;
+/** Fewest images to estimate the covariance on; at least so many for each feature. */
+const [LEAST_IMAGES, IMAGES_PER_FEATURE] = [20_000, 5];
 /** Bounds the inverse if features are linear combinations of others. */
 const LEAST_RIDGE = 1e-6;
+/** The same for each feature where products are in single precision. */
+const SINGLE_RIDGE = 1e-7;
+
+/** What the covariance is taken for. */
+interface Preconditioning {
+  readonly l2: number;
+  /** Factor of the covariance: how large the loss's second derivative is on average, at most 1. */
+  readonly curvature: number;
+  /** Largest block, and the largest matrix that is inverted in double precision. */
+  readonly block?: number;
+  readonly leaf?: number;
+}
+
+/** (curvature S + lambda I)^-1, S the covariance of the scaled features, and of the bias. */
+export interface Metric {
+  /** Diagonal blocks, each [size, size] row-major. */
+  readonly blocks: readonly Float32Array[];
+  /** Of the bias, the weight of a constant feature -1. */
+  readonly bias: number;
+}
 
 /**
- * The preconditioner of gate training: (S + lambda I)^-1, where S is the covariance of the scaled features. It bounds
- * the curvature of both losses, so that steps of length 1 suit every gate; without it, correlated features make plain
- * sub-gradient descent ten to a hundred times slower.
+ * The preconditioner of gate training. With curvature 1 it bounds the curvature of both losses, so that stochastic steps
+ * of length 1 suit every gate; without it, correlated features make plain sub-gradient descent ten to a hundred times
+ * slower.
  *
- * Above 1024 features S is approximated by `k` diagonal blocks; S <= k * blocks holds for every covariance, so that the
+ * Above 4,096 features S is approximated by `k` diagonal blocks; S <= k * blocks holds for every covariance, so that the
  * steps stay safe.
- *
- * @returns diagonal blocks, each [size, size] row-major
  */
 export async function preconditioner(
   data: TrainingData,
   scaling: Scaling,
-  l2: number,
+  { l2, curvature, block = BLOCK, leaf = LEAF }: Preconditioning,
   engine: GateTrainer,
-): Promise<Float32Array[]> {
-  const count = Math.ceil(data.features / BLOCK);
+): Promise<Metric> {
+  const count = Math.ceil(data.features / block);
   const size = Math.ceil(data.features / count);
   const sizes = Array.from({ length: count }, (_, i) => Math.min(size, data.features - i * size));
-  const sums = sizes.map((block) => new Float64Array(block * block));
-  const wanted = Math.max(LEAST_IMAGES, 20 * size);
+  const sums = sizes.map((width) => new Float64Array(width * width));
+  const wanted = Math.max(LEAST_IMAGES, IMAGES_PER_FEATURE * size);
   const covariance = await engine.loadCovariance(scaling, sizes);
   let images = 0;
   try {
-    for await (const { x, labels } of data.batches(1024, 0)) {
-      for (const [block, part] of (await covariance.run(x)).entries()) {
-        const sum = sums[block]!;
-        for (let i = 0; i < part.length; i++) sum[i]! += part[i]!;
+    for await (const { x, labels } of data.batches(4096, 0)) {
+      for (const [i, part] of (await covariance.run(x)).entries()) {
+        const sum = sums[i]!;
+        for (let at = 0; at < part.length; at++) sum[at]! += part[at]!;
       }
       images += labels.length;
       if (images >= wanted) break;
@@ -42,12 +62,92 @@ export async function preconditioner(
   } finally {
     await covariance.close();
   }
-  return sums.map((sum, block) => {
-    const width = sizes[block]!;
-    for (let i = 0; i < sum.length; i++) sum[i]! *= count / images;
-    for (let i = 0; i < width; i++) sum[i * width + i]! += Math.max(l2, LEAST_RIDGE);
-    return Float32Array.from(invertPositiveDefinite(sum, width));
-  });
+  const product = await engine.loadProduct();
+  try {
+    const blocks: Float32Array[] = [];
+    for (const [i, sum] of sums.entries()) {
+      for (let at = 0; at < sum.length; at++) sum[at]! *= (curvature * count) / images;
+      blocks.push(await invertRidged(sum, sizes[i]!, l2, { product, leaf }));
+    }
+    return { blocks, bias: 1 / (curvature + l2) };
+  } finally {
+    await product.close();
+  }
+}
+
+/** The metric times V and a. @param vector [features + 1, columns] row-major */
+export async function multiply(
+  { blocks, bias }: Metric,
+  vector: Float64Array,
+  columns: number,
+  product: MatrixProduct,
+): Promise<Float64Array> {
+  const result = vector.map((value) => bias * value);
+  let start = 0;
+  for (const block of blocks) {
+    const size = Math.sqrt(block.length);
+    const rows = Float32Array.from(vector.subarray(start, start + size * columns));
+    result.set(await product.run(block, [size, size], rows, [size, columns]), start);
+    start += size * columns;
+  }
+  return result;
+}
+
+/** How a large matrix is inverted. */
+interface Halving {
+  readonly product: MatrixProduct;
+  readonly leaf: number;
+}
+
+/** (matrix + ridge I)^-1, of the least ridge from lambda on that rounding allows. */
+async function invertRidged(matrix: Float64Array, size: number, l2: number, by: Halving): Promise<Float32Array> {
+  let trace = 0;
+  for (let i = 0; i < size; i++) trace += matrix[i * size + i]!;
+  for (let ridge = Math.max(l2, LEAST_RIDGE, size > by.leaf ? SINGLE_RIDGE * trace : 0); ; ridge *= 10) {
+    const ridged = matrix.slice();
+    for (let i = 0; i < size; i++) ridged[i * size + i]! += ridge;
+    try {
+      return Float32Array.from(await invertByHalves(ridged, size, by));
+    } catch (error) {
+      if (!(error instanceof RangeError) || !(ridge < 1)) throw error;
+    }
+  }
+}
+
+/**
+ * Inverse of a symmetric positive definite matrix [[A, B], [B^T, C]] by that of A and that of C - B^T A^-1 B.
+ *
+ * @throws RangeError if the matrix is not positive definite
+ */
+async function invertByHalves(matrix: Float64Array, size: number, by: Halving): Promise<Float64Array> {
+  const { product } = by;
+  if (size <= by.leaf) return invertPositiveDefinite(matrix, size);
+  const [half, rest] = [size >> 1, size - (size >> 1)];
+  const part = <T extends Float32Array | Float64Array>(to: T, row: number, column: number, columns: number): T => {
+    for (let i = 0; i < to.length / columns; i++) {
+      const from = (row + i) * size + column;
+      to.set(matrix.subarray(from, from + columns), i * columns);
+    }
+    return to;
+  };
+  const a = await invertByHalves(part(new Float64Array(half * half), 0, 0, half), half, by);
+  const b = part(new Float32Array(half * rest), 0, half, rest);
+  const below = part(new Float32Array(rest * half), half, 0, half);
+  const t = await product.run(below, [rest, half], Float32Array.from(a), [half, half]); // B^T A^-1
+  const s = part(new Float64Array(rest * rest), half, half, rest);
+  for (const [i, value] of (await product.run(t, [rest, half], b, [half, rest])).entries()) s[i]! -= value;
+  const c = await invertByHalves(s, rest, by);
+  const lower = await product.run(Float32Array.from(c), [rest, rest], t, [rest, half]);
+  const upper = await product.run(t, [rest, half], lower, [rest, half], 'first transposed');
+  for (let i = 0; i < half; i++) {
+    for (let j = 0; j < half; j++) matrix[i * size + j] = a[i * half + j]! + upper[i * half + j]!;
+  }
+  for (let i = 0; i < rest; i++) {
+    const row = (half + i) * size;
+    for (let j = 0; j < half; j++) matrix[row + j] = matrix[j * size + half + i] = -lower[i * half + j]!;
+    matrix.set(c.subarray(i * rest, (i + 1) * rest), row + half);
+  }
+  return matrix;
 }
 
 /**

@@ -4,10 +4,10 @@ import type { Loss } from './loss.js';
 export const solvers = ['optimum', 'sgd'] as const;
 export type Solver = (typeof solvers)[number];
 
-/** What an experiment does not say. Hinge gates take stochastic steps by default: the rows on record are of them. */
+/** What an experiment does not say. */
 export function withDefaults<T extends { loss: Loss; solver?: Solver | undefined; epochs?: number | undefined }>(
   gates: T,
 ): T & { readonly solver: Solver; readonly epochs: number } {
-  const { loss, solver = loss === 'hinge' ? 'sgd' : 'optimum' } = gates;
-  return { ...gates, solver, epochs: gates.epochs ?? (loss === 'hinge' && solver === 'optimum' ? 300 : 20) };
+  const { loss, solver = 'optimum' } = gates;
+  return { ...gates, solver, epochs: gates.epochs ?? (loss === 'hinge' && solver === 'optimum' ? 1000 : 20) };
 }

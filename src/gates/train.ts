@@ -3,10 +3,10 @@ import type { Progress, ProgressTask } from '../progress.js';
 import { type Certificate, certifyGate, type DualPoint } from './certificate.js';
 import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
 import type { Gate } from './gate.js';
+import { HINGE_CURVATURE, hingeOptimum } from './hinge.js';
 import type { Loss } from './loss.js';
-import { newtonHinge } from './newton.js';
 import { preconditioner } from './precondition.js';
-import { type Parameters, type Refinement, refine } from './refine.js';
+import { type Parameters, softmaxOptimum } from './softmax.js';
 import type { Solver } from './solvers.js';
 import { ScalingAccumulator } from './standardise.js';
 
@@ -28,10 +28,6 @@ export interface TrainedGate extends Certificate {
   readonly gate: Gate;
 }
 
-/** Passes of stochastic steps that the other methods begin with. */
-const FIRST_PASSES: Readonly<Record<Loss, number>> = { hinge: 8, 'cross-entropy': 1 };
-/** The hinge's width of smoothing in the certificate of gates that had no passes left for Newton steps. */
-const PLAIN_WIDTH = 0.1;
 /** Share of the gap that training aims at: the gate that is stored is rounded to single precision. */
 const ROUNDING = 0.9;
 /** Images times classes whose margins are held in memory; with more, gates stay as stochastic steps leave them. */
@@ -48,9 +44,9 @@ const FULL_STEPS = 50;
  * "- lambda |w|"; the convex form, which its reference [26] (Pegasos) minimises, is + lambda/2 |w|^2. The bias is
  * regularised with the weights, as in liblinear, which makes the objective strongly convex.
  *
- * The objective is convex and has one minimum. Stochastic steps come near; the method of multipliers (hinge, `newton.ts`)
- * or L-BFGS (cross-entropy, `refine.ts`) go on to a duality gap, so that the gate depends on nothing else but by that gap.
- * The solver `sgd` takes stochastic steps only; no gap is known then.
+ * The objective is convex and has one minimum. The solver `optimum` comes to it by a duality gap, so that the gate depends
+ * on nothing else but by that gap: the hinge by the method of multipliers (`hinge.ts`), cross-entropy by L-BFGS after a
+ * pass of stochastic steps (`softmax.ts`). The solver `sgd` takes stochastic steps only; no gap is known then.
  *
  * Their step length decreases as 1/t, as in Pegasos; steps are preconditioned by the inverse feature covariance
  * (`precondition.ts`). The result is the average of the iterates, weighted by t (Lacoste-Julien et al. 2012), which
@@ -72,15 +68,27 @@ export async function trainGate(
   if (![...scaling.mean, ...scaling.inverse].every(Number.isFinite)) {
     throw new InputError(`${label}: the features are not finite`);
   }
-  const metric = await preconditioner(data, scaling, l2, engine);
-  const isPlain = solver === 'sgd' || (loss === 'hinge' && data.count * classes > MOST_MARGINS);
-  const steps = isPlain ? epochs : Math.min(FIRST_PASSES[loss], epochs);
-  const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric });
-  let start: Parameters;
+  const isHinge = loss === 'hinge';
+  const isPlain = solver === 'sgd' || (isHinge && data.count * classes > MOST_MARGINS);
+  const metric = await preconditioner(
+    data,
+    scaling,
+    { l2, curvature: isHinge && !isPlain ? HINGE_CURVATURE : 1 },
+    engine,
+  );
+  const problem = { data, engine, scaling, metric, l2, gap: ROUNDING * training.gap, label };
+  const onPass = (pass: number, note: string): void => task.update(Math.min(epochs, pass), note);
+  if (isHinge && !isPlain) {
+    const { dualOf, ...found } = await hingeOptimum({ ...problem, passes: epochs, onPass });
+    return certified(found, dualOf);
+  }
+  const steps = isPlain ? epochs : 1;
+  const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric.blocks });
+  let found: Parameters;
   try {
-    start = await descend(data, { ...training, epochs: steps }, gradient, task, label);
+    found = await descend(data, { ...training, epochs: steps }, gradient, task, label);
     if (isPlain) {
-      const { weights, bias } = start;
+      const { weights, bias } = found;
       const objective = (await meanLoss(data, batchSize, weights, bias, gradient)) + penalty(weights, bias, l2);
       task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
       return { gate: foldScaling(weights, bias, scaling), objective };
@@ -88,35 +96,18 @@ export async function trainGate(
   } finally {
     await gradient.close();
   }
-  const onPass = (pass: number, note: string): void => task.update(Math.min(epochs, steps + pass), note);
-  const problem = {
-    data,
-    engine,
-    scaling,
-    metric,
-    l2,
-    gap: ROUNDING * training.gap,
-    passes: epochs - steps,
-    onPass,
-    label,
-  };
-  const found = await finish(start, problem, loss);
-  const gate = foldScaling(found.weights, found.bias, scaling);
-  const reached = await certifyGate(data, gate, scaling, training, found.dualOf);
-  task.end(`${label}: ${loss} objective ${reached.objective.toFixed(5)}, gap ${reached.worstGap.toExponential(1)}`);
-  return { gate, ...reached };
-}
+  if (epochs > steps) {
+    const after = { passes: epochs - steps, onPass: (pass: number, note: string) => onPass(steps + pass, note) };
+    found = await softmaxOptimum(found, { ...problem, ...after });
+  }
+  return certified(found, () => 0);
 
-/** What follows the stochastic steps. */
-async function finish(
-  start: Parameters,
-  problem: Refinement,
-  loss: Loss,
-): Promise<Parameters & { readonly dualOf: DualPoint }> {
-  const dualOf: DualPoint = (_image, _c, slack) => Math.min(1, Math.max(0, slack / PLAIN_WIDTH));
-  if (problem.passes === 0) return { ...start, dualOf };
-  if (loss === 'hinge') return newtonHinge(start, problem);
-  return { ...(await refine(start, problem)), dualOf };
+  async function certified({ weights, bias }: Parameters, dualOf: DualPoint): Promise<TrainedGate> {
+    const gate = foldScaling(weights, bias, scaling);
+    const reached = await certifyGate(data, gate, scaling, training, dualOf);
+    task.end(`${label}: ${loss} objective ${reached.objective.toFixed(5)}, gap ${reached.worstGap.toExponential(1)}`);
+    return { gate, ...reached };
+  }
 }
 
 /** Epochs of stochastic steps; returns the average of the iterates. */

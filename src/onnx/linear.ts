@@ -45,7 +45,8 @@ export function linearGradientGraph(problem: LinearProblem): Uint8Array {
     const matrix = builder.constant(`preconditioner${i}`, preconditioner[i]!, [sizes[i]!, sizes[i]!]);
     return builder.node('MatMul', [matrix, rows]);
   });
-  builder.node('Concat', blocks, { axis: 0 }, names.weightGradient);
+  if (blocks.length === 0) builder.node('Identity', [raw], {}, names.weightGradient);
+  else builder.node('Concat', blocks, { axis: 0 }, names.weightGradient);
   const summed = builder.node('ReduceSum', [gradient, builder.ints('batch_axis', [0])], { keepdims: 0 });
   builder.node('Neg', [summed], {}, names.biasGradient); // dd/da = -1
   builder.output(names.weightGradient, 'float', [features, classes]);

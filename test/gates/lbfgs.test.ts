@@ -22,8 +22,8 @@ function watched() {
   return { values, evaluate };
 }
 
-const plain = (vector: Float64Array): Float64Array => vector;
-const fitting = (vector: Float64Array): Float64Array => vector.map((value, i) => value / scales[i]!);
+const plain = async (vector: Float64Array): Promise<Float64Array> => vector;
+const fitting = async (vector: Float64Array): Promise<Float64Array> => vector.map((value, i) => value / scales[i]!);
 const never = (): boolean => false;
 const start = coshAt(new Float64Array(4));
 

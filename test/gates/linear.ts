@@ -103,7 +103,7 @@ function directGradient({ features, classes, loss, scaling, preconditioner }: Li
         }
       }
       return Promise.resolve({
-        weights: Float32Array.from(multiplyBlocks(preconditioner, raw, classes)),
+        weights: Float32Array.from(preconditioner.length === 0 ? raw : multiplyBlocks(preconditioner, raw, classes)),
         bias: biasGradient,
         loss: lossOf(classifier, loss),
       });

@@ -58,8 +58,11 @@ describe('preconditioner', () => {
     const [features, count, l2] = [4, 300, 0.25];
     const x = Float32Array.from({ length: count * features }, () => 3 * random.uniform());
     const scaling = { mean: Float32Array.of(1, 1.5, 2, 0), inverse: Float32Array.of(1, 2, 0.5, 0) };
-    const [block, ...others] = await preconditioner(inMemory(x, new Int32Array(count), 2), scaling, l2, directEngine());
-    expect(others).to.deep.equal([]);
+    const images = inMemory(x, new Int32Array(count), 2);
+    const { blocks, bias } = await preconditioner(images, scaling, { l2, curvature: 1 }, directEngine());
+    const [block] = blocks;
+    expect(blocks).to.have.length(1);
+    expect(bias).to.equal(1 / (1 + l2));
     const s = scale(x, scaling);
     const regularised = Float64Array.from({ length: features ** 2 }, (_, at) => {
       const [i, j] = [Math.floor(at / features), at % features];
@@ -73,19 +76,40 @@ describe('preconditioner', () => {
 
   it('stays bounded for duplicate features and a tiny lambda', async () => {
     const x = Float32Array.from({ length: 200 }, (_, i) => ((i >> 1) % 2 === 0 ? 1 : -1));
-    const [block] = await preconditioner(inMemory(x, new Int32Array(100), 2), unscaled(2), 1e-12, directEngine());
+    const images = inMemory(x, new Int32Array(100), 2);
+    const { blocks } = await preconditioner(images, unscaled(2), { l2: 1e-12, curvature: 1 }, directEngine());
+    const [block] = blocks;
     for (const value of block!) expect(Math.abs(value)).to.be.within(1e5, 1e6);
   });
 
   it('divides many features into equal blocks, and compensates for the omitted rest', async () => {
     // All features are equal: twice the blocks is the tightest bound of the whole matrix.
-    const [features, count] = [1026, 3];
-    const x = new Float32Array(features * count).fill(1);
-    const blocks = await preconditioner(inMemory(x, new Int32Array(count), 2), unscaled(features), 1, directEngine());
-    expect(blocks.map((block) => block.length)).to.deep.equal([513 ** 2, 513 ** 2]);
-    // (2 J + I)^-1 of 513 x 513 ones: rows add up to 1 / (2 x 513 + 1).
+    const [features, count] = [26, 3];
+    const images = inMemory(new Float32Array(features * count).fill(1), new Int32Array(count), 2);
+    const preconditioning = { l2: 1, curvature: 1, block: 25 };
+    const { blocks } = await preconditioner(images, unscaled(features), preconditioning, directEngine());
+    expect(blocks.map((block) => block.length)).to.deep.equal([13 ** 2, 13 ** 2]);
+    // (2 J + I)^-1 of 13 x 13 ones: rows add up to 1 / (2 x 13 + 1).
     const sums = multiplyBlocks(blocks, new Float32Array(features).fill(1), 1);
-    for (const sum of [sums[0]!, sums[512]!, sums[513]!, sums[1025]!]) expect(sum * 1027).to.be.closeTo(1, 0.01);
-    expect(blocks[0]![0]).to.be.closeTo(1 - 2 / 1027, 1e-5);
+    for (const sum of [sums[0]!, sums[12]!, sums[13]!, sums[25]!]) expect(sum * 27).to.be.closeTo(1, 1e-5);
+    expect(blocks[0]![0]).to.be.closeTo(1 - 2 / 27, 1e-5);
+  });
+
+  it('inverts a large matrix by halves: as the textbook does, ill-conditioned ones too', async () => {
+    const random = new Random(3, 'halves');
+    const [features, count, curvature] = [11, 300, 0.2];
+    const x = Float32Array.from({ length: count * features }, () => random.uniform() - 0.5);
+    for (let i = 0; i < count; i++) x[i * features + 4] = x[i * features]! + 1e-3 * x[i * features + 4]!;
+    const images = inMemory(x, new Int32Array(count), 2);
+    for (const l2 of [0.1, 1e-6]) {
+      const preconditioning = { l2, curvature };
+      const whole = await preconditioner(images, unscaled(features), preconditioning, directEngine());
+      const halves = await preconditioner(images, unscaled(features), { ...preconditioning, leaf: 2 }, directEngine());
+      const largest = Math.max(...whole.blocks[0]!);
+      for (const [i, value] of whole.blocks[0]!.entries()) {
+        expect(halves.blocks[0]![i]! / largest, `lambda ${l2}`).to.be.closeTo(value / largest, l2 === 0.1 ? 1e-5 : 0.3);
+      }
+      expect(halves.bias).to.equal(1 / (curvature + l2));
+    }
   });
 });

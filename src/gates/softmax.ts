@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import type { GateTrainer, Scaling, TrainingData } from './contracts.js';
 import { lbfgs, type Point } from './lbfgs.js';
+import { type Metric, multiply } from './precondition.js';
 
 /** Images of a batch. */
 const BATCH_IMAGES = 4096;
@@ -16,8 +17,7 @@ export interface Refinement {
   readonly data: TrainingData;
   readonly engine: GateTrainer;
   readonly scaling: Scaling;
-  /** (S + lambda I)^-1 of `preconditioner`: diagonal blocks, each [size, size]. */
-  readonly metric: readonly Float32Array[];
+  readonly metric: Metric;
   readonly l2: number;
   /** Relative duality gap to reach; hinge: in every class. */
   readonly gap: number;
@@ -39,15 +39,16 @@ export interface Refinement {
  *
  * @throws InputError if the loss is not finite
  */
-export async function refine(start: Parameters, refinement: Refinement): Promise<Parameters> {
+export async function softmaxOptimum(start: Parameters, refinement: Refinement): Promise<Parameters> {
   const { data, engine, scaling, metric, l2, passes, gap } = refinement;
   const { features, classes } = data;
+  const product = await engine.loadProduct();
   const gradient = await engine.loadLinearGradient({
     features,
     classes,
     loss: 'cross-entropy',
     scaling,
-    preconditioner: metric.map((block) => identity(Math.sqrt(block.length))),
+    preconditioner: [],
   });
   try {
     let pass = 0;
@@ -72,7 +73,7 @@ export async function refine(start: Parameters, refinement: Refinement): Promise
       return { x, value, gradient: slopes };
     };
     const best = await lbfgs(await evaluate(pack(start)), evaluate, {
-      metric: (vector) => multiply(metric, vector, classes, l2),
+      metric: (vector) => multiply(metric, vector, classes, product),
       firstFactor: 2, // the curvature of the softmax is at most 1/2
       mostEvaluations: passes - 1,
       isEnough: ({ value, gradient: slopes }) =>
@@ -80,7 +81,7 @@ export async function refine(start: Parameters, refinement: Refinement): Promise
     });
     return unpack(best.x, features * classes);
   } finally {
-    await gradient.close();
+    await Promise.all([gradient.close(), product.close()]);
   }
 }
 
@@ -91,34 +92,4 @@ function pack({ weights, bias }: Parameters): Float64Array {
 
 function unpack(x: Float64Array, weights: number): Parameters {
   return { weights: Float32Array.from(x.subarray(0, weights)), bias: Float32Array.from(x.subarray(weights)) };
-}
-
-function identity(size: number): Float32Array {
-  const matrix = new Float32Array(size * size);
-  for (let i = 0; i < size; i++) matrix[i * size + i] = 1;
-  return matrix;
-}
-
-/** The metric times V and a; a is the weight of a constant feature -1, whose S + lambda is 1 + lambda. */
-export function multiply(
-  blocks: readonly Float32Array[],
-  vector: Float64Array,
-  classes: number,
-  l2: number,
-): Float64Array {
-  const result = new Float64Array(vector.length);
-  let start = 0;
-  for (const block of blocks) {
-    const size = Math.sqrt(block.length);
-    for (let i = 0; i < size; i++) {
-      const to = (start + i) * classes;
-      for (let j = 0; j < size; j++) {
-        const [factor, from] = [block[i * size + j]!, (start + j) * classes];
-        for (let c = 0; c < classes; c++) result[to + c]! += factor * vector[from + c]!;
-      }
-    }
-    start += size;
-  }
-  for (let i = start * classes; i < vector.length; i++) result[i] = vector[i]! / (1 + l2);
-  return result;
 }

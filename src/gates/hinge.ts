@@ -1,0 +1,250 @@
+import { InputError } from '../errors.js';
+import type { DualPoint } from './certificate.js';
+import type { MatrixProduct } from './contracts.js';
+import { Curvature, dot, type Slope } from './lbfgs.js';
+import { multiply } from './precondition.js';
+import type { Parameters, Refinement } from './softmax.js';
+
+/** Images of a batch. */
+const BATCH_IMAGES = 2048;
+/** Width of the smoothing; margins are 1. */
+const WIDTH = 0.3;
+/** The smoothed hinge's second derivative on average: about the share of the images within the width, over the width. */
+export const HINGE_CURVATURE = 0.2;
+/** Share of what the smoothing leaves that the rest may take before the smoothing is moved. */
+const SHARE = 0.5;
+
+/** Parameters and their dual point. */
+interface Solved extends Parameters {
+  readonly dualOf: DualPoint;
+}
+
+/**
+ * Lowers the one-vs-all hinge objective to a duality gap, each class on its own, by the method of multipliers
+ * (Rockafellar 1976) with L-BFGS steps from w = 0. The hinge is smoothed over a width g about duals b:
+ * max over 0 <= a <= 1 of a (1 - m) - g/2 (a - b)^2 with m = y d. Its slope a = clip(b + (1 - m) / g, 0, 1) is a point of
+ * the dual problem, so that the objective is at most
+ *
+ *   mean(max(0, 1 - m) - a (1 - m)) + |gradient of the smoothed objective|^2 / (2 lambda)
+ *
+ * above the lowest. As soon as the second part is smaller, b becomes a: the first falls without a narrower width. All classes
+ * share their passes: one finds the slopes, one the change of the margins along a step, whose length is then exact.
+ * Nothing is drawn at random.
+ *
+ * @throws InputError if the distances are not finite
+ */
+export async function hingeOptimum(problem: Refinement): Promise<Solved> {
+  const { features, classes, count } = problem.data;
+  const hinges = Array.from({ length: classes }, (_, c) => new BinaryHinge(c, features, count, problem.l2));
+  const product = await problem.engine.loadProduct();
+  try {
+    await new Passes(problem, product).solve(hinges);
+  } finally {
+    await product.close();
+  }
+  const weights = new Float32Array(features * classes);
+  for (const [c, hinge] of hinges.entries()) {
+    for (let f = 0; f < features; f++) weights[f * classes + c] = hinge.weights[f]!;
+  }
+  const bias = Float32Array.from(hinges, (hinge) => hinge.weights[features]!);
+  return { weights, bias, dualOf: (image, c) => hinges[c]!.dualOf(image) };
+}
+
+/** The smoothed objective's slope of a class: as the duals are, and as they are once the smoothing moves. */
+interface Slopes {
+  readonly now: Slope;
+  readonly moved: Slope;
+}
+
+/** Passes over the images, for all classes that are not there yet. */
+class Passes {
+  #passes = 0;
+
+  constructor(
+    readonly problem: Refinement,
+    readonly product: MatrixProduct,
+  ) {}
+
+  async solve(hinges: readonly BinaryHinge[]): Promise<void> {
+    const { passes, gap, onPass } = this.problem;
+    for (let open = hinges; open.length > 0; ) {
+      const slopes = await this.#slopes(open);
+      const standings = open.map((hinge, k) => hinge.standing(slopes[k]!.now));
+      onPass(this.#passes, `gap ${Math.max(...standings.map((standing) => standing.gap)).toExponential(1)}`);
+      const directions = new Map<BinaryHinge, Float64Array>();
+      for (const [k, hinge] of open.entries()) {
+        const { gap: reached, smoothing, rest } = standings[k]!;
+        if (!(reached <= gap)) directions.set(hinge, hinge.direction(slopes[k]!, rest <= SHARE * smoothing));
+      }
+      if (directions.size === 0 || this.#passes >= passes) return;
+      const along = await this.#along(directions);
+      open = [...directions].flatMap(([hinge, direction], k) => (hinge.advance(direction, along[k]!) ? [hinge] : []));
+    }
+  }
+
+  /** X^T (y duals) of each class, and what follows for its slopes. */
+  async #slopes(hinges: readonly BinaryHinge[]): Promise<Slopes[]> {
+    const { data, scaling, metric } = this.problem;
+    const { features } = data;
+    const columns = 2 * hinges.length;
+    const sums = new Float64Array((features + 1) * columns); // of y duals (x, -1)
+    let start = 0;
+    for await (const { x, labels } of data.batches(BATCH_IMAGES)) {
+      const duals = new Float32Array(labels.length * columns);
+      for (const [k, hinge] of hinges.entries()) hinge.writeDuals(labels, start, duals, 2 * k, columns);
+      const [shape, other] = [[labels.length, features] as const, [labels.length, columns] as const];
+      const part = await this.product.run(x, shape, duals, other, 'first transposed');
+      for (let i = 0; i < part.length; i++) sums[i]! += part[i]!;
+      for (let i = 0; i < duals.length; i++) sums[features * columns + (i % columns)]! -= duals[i]!;
+      start += labels.length;
+    }
+    this.#passes++;
+    // Features were not scaled: s = (x - mean) * inverse, and the last row has minus the sum of y duals.
+    const gradients = sums.map((sum, at) => {
+      const [f, column] = [Math.floor(at / columns), at % columns];
+      const total = sums[features * columns + column]!;
+      const scaled = f === features ? sum : (sum + total * scaling.mean[f]!) * scaling.inverse[f]!;
+      return hinges[column >> 1]!.slope(f, scaled);
+    });
+    const conditioned = await multiply(metric, gradients, columns, this.product);
+    const column = (of: Float64Array, k: number) =>
+      Float64Array.from({ length: features + 1 }, (_, f) => of[f * columns + k]!);
+    const slope = (k: number): Slope => ({ gradient: column(gradients, k), conditioned: column(conditioned, k) });
+    return hinges.map((_, k) => ({ now: slope(2 * k), moved: slope(2 * k + 1) }));
+  }
+
+  /** y (s, -1).D of every image by class, [images]. @param directions D of the classes, [features + 1] */
+  async #along(directions: ReadonlyMap<BinaryHinge, Float64Array>): Promise<Float32Array[]> {
+    const { data, scaling, label: gate } = this.problem;
+    const { features } = data;
+    const columns = directions.size;
+    const matrix = new Float32Array(features * columns);
+    const offsets = [...directions.values()].map((direction, k) => {
+      let offset = direction[features]!;
+      for (let f = 0; f < features; f++) {
+        const at = f * columns + k;
+        matrix[at] = direction[f]! * scaling.inverse[f]!;
+        offset += matrix[at]! * scaling.mean[f]!;
+      }
+      return offset;
+    });
+    const hinges = [...directions.keys()];
+    const found = hinges.map(() => new Float32Array(data.count));
+    let start = 0;
+    for await (const { x, labels } of data.batches(BATCH_IMAGES)) {
+      const d = await this.product.run(x, [labels.length, features], matrix, [features, columns]);
+      if (!d.every(Number.isFinite)) throw new InputError(`${gate}: the distances are not finite`);
+      for (const [k, { label }] of hinges.entries()) {
+        for (let i = 0; i < labels.length; i++) {
+          const value = d[i * columns + k]! - offsets[k]!;
+          found[k]![start + i] = labels[i] === label ? value : -value;
+        }
+      }
+      start += labels.length;
+    }
+    this.#passes++;
+    return found;
+  }
+}
+
+/** One class against the others: mean hinge + lambda/2 |w|^2, w = (V, a) with a the weight of a feature -1. */
+class BinaryHinge {
+  /** [features + 1] */
+  readonly weights: Float64Array;
+  /** y d, [images] */
+  readonly margins: Float64Array;
+  /** Duals about which the hinge is smoothed, [images] */
+  readonly centres: Float32Array;
+  readonly #curvature = new Curvature(1);
+  /** The slope where the last step began, with the smoothing of now, and the step. */
+  #from: Slope | undefined;
+  #step: Float64Array | undefined;
+
+  constructor(
+    readonly label: number,
+    features: number,
+    count: number,
+    readonly l2: number,
+  ) {
+    this.weights = new Float64Array(features + 1);
+    this.margins = new Float64Array(count);
+    this.centres = new Float32Array(count);
+  }
+
+  dualOf(image: number): number {
+    return clip(this.centres[image]! + (1 - this.margins[image]!) / WIDTH);
+  }
+
+  /** y times the duals of a batch into two columns: as they are now, and once the smoothing is about them. */
+  writeDuals(labels: Int32Array, start: number, into: Float32Array, column: number, columns: number): void {
+    for (let i = 0, at = column; i < labels.length; i++, at += columns) {
+      const y = labels[i] === this.label ? 1 : -1;
+      const dual = this.dualOf(start + i);
+      into[at] = y * dual;
+      into[at + 1] = y * clip(dual + (1 - this.margins[start + i]!) / WIDTH);
+    }
+  }
+
+  /** The smoothed objective's derivative by a weight. @param sum of y dual s over the images */
+  slope(f: number, sum: number): number {
+    return this.l2 * this.weights[f]! - sum / this.margins.length;
+  }
+
+  /** Bounds of the relative duality gap: in all, what the smoothing contributes, and what is left of its problem. */
+  standing({ gradient }: Slope): { gap: number; smoothing: number; rest: number } {
+    const { margins, weights, l2 } = this;
+    let [loss, smoothing] = [0, 0];
+    for (let i = 0; i < margins.length; i++) {
+      const slack = 1 - margins[i]!;
+      loss += Math.max(0, slack);
+      smoothing += Math.max(0, slack) - this.dualOf(i) * slack;
+    }
+    const objective = loss / margins.length + (l2 / 2) * dot(weights, weights);
+    const [a, b] = [smoothing / margins.length / objective, dot(gradient, gradient) / (2 * l2) / objective];
+    return { gap: a + b, smoothing: a, rest: b };
+  }
+
+  /** Where to go next. @param moves whether the smoothing moves to the duals of now */
+  direction({ now, moved }: Slopes, moves: boolean): Float64Array {
+    if (this.#from !== undefined && this.#step !== undefined) this.#curvature.learn(this.#step, this.#from, now);
+    if (moves) for (let i = 0; i < this.centres.length; i++) this.centres[i] = this.dualOf(i);
+    this.#from = moves ? moved : now;
+    return this.#curvature.direction(this.#from);
+  }
+
+  /**
+   * Goes along a direction to the lowest smoothed objective.
+   *
+   * @param along its y (s, -1).D, [images]
+   * @returns false where rounding hides what is left
+   */
+  advance(direction: Float64Array, along: Float32Array): boolean {
+    const { margins, centres, weights, l2 } = this;
+    const [first, second] = [dot(weights, direction), dot(direction, direction)];
+    const slope = (t: number): number => {
+      let total = 0;
+      for (let i = 0; i < margins.length; i++) {
+        total += clip(centres[i]! + (1 - margins[i]! - t * along[i]!) / WIDTH) * along[i]!;
+      }
+      return l2 * (first + t * second) - total / margins.length;
+    };
+    let [low, high] = [0, 1];
+    while (slope(high) < 0 && high < 1024) [low, high] = [high, 2 * high];
+    for (let halving = 0; halving < 20; halving++) {
+      const middle = (low + high) / 2;
+      if (slope(middle) < 0) low = middle;
+      else high = middle;
+    }
+    this.#step = low === 0 ? undefined : direction.map((value) => low * value);
+    if (low === 0) {
+      const isStuck = this.#curvature.isEmpty;
+      this.#curvature.forget();
+      return !isStuck;
+    }
+    for (let i = 0; i < margins.length; i++) margins[i]! += low * along[i]!;
+    for (let f = 0; f < weights.length; f++) weights[f]! += low * direction[f]!;
+    return true;
+  }
+}
+
+const clip = (value: number): number => Math.min(1, Math.max(0, value));
