@@ -35,7 +35,6 @@ export default defineExperiment({
       title: 'Fashion-MNIST, smoke: a small subset',
       trainImages: 1000,
       testImages: 500,
-      gates: { epochs: 5 },
     },
   },
 });

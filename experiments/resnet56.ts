@@ -34,6 +34,6 @@ export default defineExperiment({
         { network: 'resnet32-cifar10', checkpoint: 'akamaster-resnet32-cifar10' },
       ],
     },
-    smoke: { trainImages: 1000, testImages: 500, gates: { epochs: 10 } },
+    smoke: { trainImages: 1000, testImages: 500 },
   },
 });

@@ -59,7 +59,7 @@ export default defineExperiment({
       ...narrow,
       trainImages: 1000,
       testImages: 500,
-      gates: { pooling: '2x2', epochs: 5 },
+      gates: { pooling: '2x2' },
     },
   },
 });

@@ -32,12 +32,12 @@ const inside = {
   l2: real(1e-12, 1e3).default(0.002),
   /**
    * `optimum`: train until the objective is proven to be within `gap` of its minimum; `sgd`: stochastic steps alone, the paper's
-   * procedure. By default `sgd` for the hinge, `optimum` for cross-entropy.
+   * procedure. Default `optimum`.
    */
   solver: choice(solvers).optional(),
   /** Relative duality gap at which `optimum` stops; for the hinge in each class. Default 0.001. */
   gap: real(1e-9, 1).default(0.001),
-  /** Passes over the training images; a maximum for `optimum`. By default 20; 300 for the hinge with `optimum`. */
+  /** Passes over the training images; a maximum for `optimum`. By default 20; 1000 for the hinge with `optimum`. */
   epochs: whole(1, 100_000).optional(),
   /** Images of a stochastic step. Default 512. */
   batchSize: whole(1, 1_000_000).default(512),
