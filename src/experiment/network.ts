@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/preprocess.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { lossNames } from '../gates/loss.js';
-import { solvers, withDefaults } from '../gates/solvers.js';
+import { solvers, withPasses } from '../gates/solvers.js';
 import type { Pooling } from '../networks/onnx.js';
 import { choice, type DeepReadonly, isPlain, list, type Plain, real, text, whole } from './rules.js';
 
@@ -34,7 +34,7 @@ const inside = {
    * `optimum`: train until the objective is proven to be within `gap` of its minimum; `sgd`: stochastic steps alone, the paper's
    * procedure. Default `optimum`.
    */
-  solver: choice(solvers).optional(),
+  solver: choice(solvers).default('optimum'),
   /** Relative duality gap at which `optimum` stops; for the hinge in each class. Default 0.001. */
   gap: real(1e-9, 1).default(0.001),
   /** Passes over the training images; a maximum for `optimum`. By default 20; 1000 for the hinge with `optimum`. */
@@ -58,10 +58,10 @@ export const gatesSchema = z
     },
     form,
   )
-  .transform(withDefaults);
+  .transform(withPasses);
 
 /** The gates inside a network of a cascade; they use the cascade's confidence. */
-const insideGatesSchema = z.strictObject(inside, form).transform(withDefaults);
+const insideGatesSchema = z.strictObject(inside, form).transform(withPasses);
 
 // A user's network, images and scores.
 

@@ -11,8 +11,8 @@ const BATCH_IMAGES = 2048;
 const WIDTH = 0.3;
 /** The smoothed hinge's second derivative on average: about the share of the images within the width, over the width. */
 export const HINGE_CURVATURE = 0.2;
-/** Share of what the smoothing leaves that the rest may take before the smoothing is moved. */
-const SHARE = 0.5;
+/** The smoothing moves once the rest of the gap is at most this share of what the smoothing leaves. */
+const SHARE = 1;
 
 /** Parameters and their dual point. */
 interface Solved extends Parameters {
@@ -76,7 +76,7 @@ class Passes {
         const { gap: reached, smoothing, rest } = standings[k]!;
         if (!(reached <= gap)) directions.set(hinge, hinge.direction(slopes[k]!, rest <= SHARE * smoothing));
       }
-      if (directions.size === 0 || this.#passes >= passes) return;
+      if (directions.size === 0 || this.#passes >= Math.max(2, passes)) return; // one step at least
       const along = await this.#along(directions);
       open = [...directions].flatMap(([hinge, direction], k) => (hinge.advance(direction, along[k]!) ? [hinge] : []));
     }

@@ -4,10 +4,9 @@ import type { Loss } from './loss.js';
 export const solvers = ['optimum', 'sgd'] as const;
 export type Solver = (typeof solvers)[number];
 
-/** What an experiment does not say. */
-export function withDefaults<T extends { loss: Loss; solver?: Solver | undefined; epochs?: number | undefined }>(
+/** The passes that an experiment does not say. */
+export function withPasses<T extends { loss: Loss; solver: Solver; epochs?: number | undefined }>(
   gates: T,
-): T & { readonly solver: Solver; readonly epochs: number } {
-  const { loss, solver = 'optimum' } = gates;
-  return { ...gates, solver, epochs: gates.epochs ?? (loss === 'hinge' && solver === 'optimum' ? 1000 : 20) };
+): T & { readonly epochs: number } {
+  return { ...gates, epochs: gates.epochs ?? (gates.loss === 'hinge' && gates.solver === 'optimum' ? 1000 : 20) };
 }

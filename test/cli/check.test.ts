@@ -51,7 +51,7 @@ describe('dgate check', () => {
       join(folder, 'mine.mjs'),
       `export default {
         name: 'mine', title: 'Two gates', network: 'resnet101-width0.25-blocks1.1.7.1-cifar10',
-        checkpoint: process.env.TEST_CHECKPOINT, gates: { after: [1, 2], pooling: '2x2', epochs: 4 },
+        checkpoint: process.env.TEST_CHECKPOINT, gates: { after: [1, 2], pooling: '2x2', solver: 'sgd', epochs: 4 },
         thresholds: { margins: [0.02], fixed: [[1, 1]] },
         presets: { smoke: { trainImages: 200, testImages: 100 } },
       };`,

@@ -161,7 +161,7 @@ export async function writeTinyExperiment(folder: string, more: string): Promise
   await writeFile(
     definition,
     `export default { name: 'mine', title: 'Two gates', network: '${tinyNetwork}', checkpoint: '${checkpoint}', ` +
-      `gates: { after: [1, 2], pooling: '4x4', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, ${more} };`,
+      `gates: { after: [1, 2], pooling: '4x4', solver: 'sgd', epochs: 2 }, thresholds: { margins: [0.05], fixed: [[0, 0]] }, ${more} };`,
   );
   return definition;
 }

@@ -35,7 +35,7 @@ describe('an experiment', () => {
     const source = texts.map((text) => text.split("// A user's network")[0]).join('\n'); // gates come first
     const documented = [...source.matchAll(/Default `?([\w-]+(?:\.\d+)?)`?[.:,][^*]*\*\/\s*(\w+):/g)];
     expect(documented.map(([, , key]) => key)).to.have.members(
-      'seed engine pooling loss confidence l2 gap batchSize'.split(' '),
+      'seed engine pooling loss confidence l2 solver gap batchSize'.split(' '),
     );
     const { seed, engine, gates } = resolve(least);
     const actual: Record<string, unknown> = {

@@ -76,7 +76,7 @@ export function tinyExperiment({ checkpoint }: Workplace, ...overrides: Override
     title: 'Two gates on generated images',
     network: tinyNetwork,
     checkpoint,
-    gates: { after: [1, 2], pooling: '4x4', epochs: 3, l2: 0.0001 },
+    gates: { after: [1, 2], pooling: '4x4', solver: 'sgd', epochs: 3, l2: 0.0001 },
     thresholds: { margins: [0.01, -0.45], fixed: [[-0.5, -0.5]] },
   };
   return resolveExperiment(definition, 'tiny', 'laptop', overrides, paperExperiments);
