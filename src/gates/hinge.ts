@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import type { DualPoint } from './certificate.js';
 import type { MatrixProduct } from './contracts.js';
+import { distances, type Gate } from './gate.js';
 import { Curvature, dot, type Slope } from './lbfgs.js';
 import { multiply } from './precondition.js';
 import type { Parameters, Refinement } from './softmax.js';
@@ -13,11 +14,10 @@ const WIDTH = 0.3;
 export const HINGE_CURVATURE = 0.2;
 /** The smoothing moves once the rest of the gap is at most this share of what the smoothing leaves. */
 const SHARE = 1;
-
-/** Parameters and their dual point. */
-interface Solved extends Parameters {
-  readonly dualOf: DualPoint;
-}
+/** A step is as long as it should be where the slope along it is at most this share of the first; or after so many trials. */
+const [EXACT, MOST_TRIALS] = [1e-3, 20];
+/** A shorter share of a step is rounding. */
+const NEGLIGIBLE = 1e-5;
 
 /**
  * Lowers the one-vs-all hinge objective to a duality gap, each class on its own, by the method of multipliers
@@ -30,45 +30,53 @@ interface Solved extends Parameters {
  * above the lowest. As soon as the second part is smaller, b becomes a: the first falls without a narrower width. All classes
  * share their passes: one finds the slopes, one the change of the margins along a step, whose length is then exact.
  * Nothing is drawn at random.
- *
- * @throws InputError if the distances are not finite
  */
-export async function hingeOptimum(problem: Refinement): Promise<Solved> {
-  const { features, classes, count } = problem.data;
-  const hinges = Array.from({ length: classes }, (_, c) => new BinaryHinge(c, features, count, problem.l2));
-  const product = await problem.engine.loadProduct();
-  try {
-    await new Passes(problem, product).solve(hinges);
-  } finally {
-    await product.close();
-  }
-  const weights = new Float32Array(features * classes);
-  for (const [c, hinge] of hinges.entries()) {
-    for (let f = 0; f < features; f++) weights[f * classes + c] = hinge.weights[f]!;
-  }
-  const bias = Float32Array.from(hinges, (hinge) => hinge.weights[features]!);
-  return { weights, bias, dualOf: (image, c) => hinges[c]!.dualOf(image) };
-}
-
-/** The smoothed objective's slope of a class: as the duals are, and as they are once the smoothing moves. */
-interface Slopes {
-  readonly now: Slope;
-  readonly moved: Slope;
-}
-
-/** Passes over the images, for all classes that are not there yet. */
-class Passes {
+export class HingeOptimum {
+  readonly #hinges: readonly BinaryHinge[];
   #passes = 0;
 
-  constructor(
-    readonly problem: Refinement,
-    readonly product: MatrixProduct,
-  ) {}
+  constructor(readonly problem: Refinement) {
+    const { features, classes, count } = problem.data;
+    this.#hinges = Array.from({ length: classes }, (_, c) => new BinaryHinge(c, features, count, problem.l2));
+  }
 
-  async solve(hinges: readonly BinaryHinge[]): Promise<void> {
+  get isSpent(): boolean {
+    return this.#passes >= this.problem.passes;
+  }
+
+  /** The dual point that belongs to the parameters. */
+  dualOf: DualPoint = (image, c) => this.#hinges[c]!.dualOf(image);
+
+  /** Goes on until the gap is reached, the passes are spent, or rounding hides the rest. @throws InputError */
+  async solve(): Promise<Parameters> {
+    const { features, classes } = this.problem.data;
+    const product = await this.problem.engine.loadProduct();
+    try {
+      await this.#descend(product);
+    } finally {
+      await product.close();
+    }
+    const weights = new Float32Array(features * classes);
+    for (const [c, hinge] of this.#hinges.entries()) {
+      for (let f = 0; f < features; f++) weights[f * classes + c] = hinge.weights[f]!;
+    }
+    return { weights, bias: Float32Array.from(this.#hinges, (hinge) => hinge.weights[features]!) };
+  }
+
+  /** Finds the margins anew, as the gate of these parameters has them: those of many steps have added up their rounding. */
+  async refresh(gate: Gate): Promise<void> {
+    let start = 0;
+    for await (const { x, labels } of this.problem.data.batches(BATCH_IMAGES)) {
+      const d = distances(gate, x);
+      for (const hinge of this.#hinges) hinge.setMargins(d, labels, start, gate.classes);
+      start += labels.length;
+    }
+  }
+
+  async #descend(product: MatrixProduct): Promise<void> {
     const { passes, gap, onPass } = this.problem;
-    for (let open = hinges; open.length > 0; ) {
-      const slopes = await this.#slopes(open);
+    for (let open = this.#hinges; open.length > 0; ) {
+      const slopes = await this.#slopes(open, product);
       const standings = open.map((hinge, k) => hinge.standing(slopes[k]!.now));
       onPass(this.#passes, `gap ${Math.max(...standings.map((standing) => standing.gap)).toExponential(1)}`);
       const directions = new Map<BinaryHinge, Float64Array>();
@@ -77,13 +85,12 @@ class Passes {
         if (!(reached <= gap)) directions.set(hinge, hinge.direction(slopes[k]!, rest <= SHARE * smoothing));
       }
       if (directions.size === 0 || this.#passes >= Math.max(2, passes)) return; // one step at least
-      const along = await this.#along(directions);
+      const along = await this.#along(directions, product);
       open = [...directions].flatMap(([hinge, direction], k) => (hinge.advance(direction, along[k]!) ? [hinge] : []));
     }
   }
-
   /** X^T (y duals) of each class, and what follows for its slopes. */
-  async #slopes(hinges: readonly BinaryHinge[]): Promise<Slopes[]> {
+  async #slopes(hinges: readonly BinaryHinge[], product: MatrixProduct): Promise<Slopes[]> {
     const { data, scaling, metric } = this.problem;
     const { features } = data;
     const columns = 2 * hinges.length;
@@ -93,7 +100,7 @@ class Passes {
       const duals = new Float32Array(labels.length * columns);
       for (const [k, hinge] of hinges.entries()) hinge.writeDuals(labels, start, duals, 2 * k, columns);
       const [shape, other] = [[labels.length, features] as const, [labels.length, columns] as const];
-      const part = await this.product.run(x, shape, duals, other, 'first transposed');
+      const part = await product.run(x, shape, duals, other, 'first transposed');
       for (let i = 0; i < part.length; i++) sums[i]! += part[i]!;
       for (let i = 0; i < duals.length; i++) sums[features * columns + (i % columns)]! -= duals[i]!;
       start += labels.length;
@@ -106,7 +113,7 @@ class Passes {
       const scaled = f === features ? sum : (sum + total * scaling.mean[f]!) * scaling.inverse[f]!;
       return hinges[column >> 1]!.slope(f, scaled);
     });
-    const conditioned = await multiply(metric, gradients, columns, this.product);
+    const conditioned = await multiply(metric, gradients, columns, product);
     const column = (of: Float64Array, k: number) =>
       Float64Array.from({ length: features + 1 }, (_, f) => of[f * columns + k]!);
     const slope = (k: number): Slope => ({ gradient: column(gradients, k), conditioned: column(conditioned, k) });
@@ -114,7 +121,7 @@ class Passes {
   }
 
   /** y (s, -1).D of every image by class, [images]. @param directions D of the classes, [features + 1] */
-  async #along(directions: ReadonlyMap<BinaryHinge, Float64Array>): Promise<Float32Array[]> {
+  async #along(directions: ReadonlyMap<BinaryHinge, Float64Array>, product: MatrixProduct): Promise<Float32Array[]> {
     const { data, scaling, label: gate } = this.problem;
     const { features } = data;
     const columns = directions.size;
@@ -132,19 +139,28 @@ class Passes {
     const found = hinges.map(() => new Float32Array(data.count));
     let start = 0;
     for await (const { x, labels } of data.batches(BATCH_IMAGES)) {
-      const d = await this.product.run(x, [labels.length, features], matrix, [features, columns]);
-      if (!d.every(Number.isFinite)) throw new InputError(`${gate}: the distances are not finite`);
+      const d = await product.run(x, [labels.length, features], matrix, [features, columns]);
       for (const [k, { label }] of hinges.entries()) {
-        for (let i = 0; i < labels.length; i++) {
-          const value = d[i * columns + k]! - offsets[k]!;
-          found[k]![start + i] = labels[i] === label ? value : -value;
+        const [into, offset] = [found[k]!, offsets[k]!];
+        let total = 0;
+        for (let i = 0, at = k; i < labels.length; i++, at += columns) {
+          const value = d[at]! - offset;
+          total += value;
+          into[start + i] = labels[i] === label ? value : -value;
         }
+        if (!Number.isFinite(total)) throw new InputError(`${gate}: the distances are not finite`);
       }
       start += labels.length;
     }
     this.#passes++;
     return found;
   }
+}
+
+/** The smoothed objective's slope of a class: as the duals are, and as they are once the smoothing moves. */
+interface Slopes {
+  readonly now: Slope;
+  readonly moved: Slope;
 }
 
 /** One class against the others: mean hinge + lambda/2 |w|^2, w = (V, a) with a the weight of a feature -1. */
@@ -177,12 +193,24 @@ class BinaryHinge {
 
   /** y times the duals of a batch into two columns: as they are now, and once the smoothing is about them. */
   writeDuals(labels: Int32Array, start: number, into: Float32Array, column: number, columns: number): void {
+    const { margins, centres, label } = this;
     for (let i = 0, at = column; i < labels.length; i++, at += columns) {
-      const y = labels[i] === this.label ? 1 : -1;
-      const dual = this.dualOf(start + i);
+      const y = labels[i] === label ? 1 : -1;
+      const slack = (1 - margins[start + i]!) / WIDTH;
+      const dual = clip(centres[start + i]! + slack);
       into[at] = y * dual;
-      into[at + 1] = y * clip(dual + (1 - this.margins[start + i]!) / WIDTH);
+      into[at + 1] = y * clip(dual + slack);
     }
+  }
+
+  /** @param d distances of a batch, [images, classes] */
+  setMargins(d: Float32Array, labels: Int32Array, start: number, classes: number): void {
+    for (let i = 0; i < labels.length; i++) {
+      const value = d[i * classes + this.label]!;
+      this.margins[start + i] = labels[i] === this.label ? value : -value;
+    }
+    this.#step = undefined;
+    this.#curvature.forget();
   }
 
   /** The smoothed objective's derivative by a weight. @param sum of y dual s over the images */
@@ -221,30 +249,42 @@ class BinaryHinge {
   advance(direction: Float64Array, along: Float32Array): boolean {
     const { margins, centres, weights, l2 } = this;
     const [first, second] = [dot(weights, direction), dot(direction, direction)];
-    const slope = (t: number): number => {
-      let total = 0;
-      for (let i = 0; i < margins.length; i++) {
-        total += clip(centres[i]! + (1 - margins[i]! - t * along[i]!) / WIDTH) * along[i]!;
+    const count = margins.length;
+    /** Slope and second derivative along the direction. */
+    const at = (t: number): [slope: number, bend: number] => {
+      let [total, inside] = [0, 0];
+      for (let i = 0; i < count; i++) {
+        const change = along[i]!;
+        const dual = centres[i]! + (1 - margins[i]! - t * change) / WIDTH;
+        if (dual >= 1) total += change;
+        else if (dual > 0) {
+          total += dual * change;
+          inside += change * change;
+        }
       }
-      return l2 * (first + t * second) - total / margins.length;
+      return [l2 * (first + t * second) - total / count, l2 * second + inside / (WIDTH * count)];
     };
-    let [low, high] = [0, 1];
-    while (slope(high) < 0 && high < 1024) [low, high] = [high, 2 * high];
-    for (let halving = 0; halving < 20; halving++) {
-      const middle = (low + high) / 2;
-      if (slope(middle) < 0) low = middle;
-      else high = middle;
+    const enough = EXACT * Math.abs(dot(this.#from!.gradient, direction));
+    let [low, high, t] = [0, Number.POSITIVE_INFINITY, 1];
+    for (let tried = 0; tried < MOST_TRIALS; tried++) {
+      const [slope, bend] = at(t);
+      if (slope < 0) low = t;
+      else high = t;
+      if (Math.abs(slope) <= enough) break;
+      const next = t - slope / bend;
+      t = next > low && next < high ? next : high === Number.POSITIVE_INFINITY ? 2 * t : (low + high) / 2;
     }
-    this.#step = low === 0 ? undefined : direction.map((value) => low * value);
-    if (low === 0) {
+    if (low === 0 && t < NEGLIGIBLE) t = 0;
+    this.#step = t === 0 ? undefined : direction.map((value) => t * value);
+    if (t === 0) {
       const isStuck = this.#curvature.isEmpty;
       this.#curvature.forget();
       return !isStuck;
     }
-    for (let i = 0; i < margins.length; i++) margins[i]! += low * along[i]!;
-    for (let f = 0; f < weights.length; f++) weights[f]! += low * direction[f]!;
+    for (let i = 0; i < margins.length; i++) margins[i]! += t * along[i]!;
+    for (let f = 0; f < weights.length; f++) weights[f]! += t * direction[f]!;
     return true;
   }
 }
 
-const clip = (value: number): number => Math.min(1, Math.max(0, value));
+const clip = (value: number): number => (value > 1 ? 1 : value > 0 ? value : 0);

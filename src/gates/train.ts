@@ -1,12 +1,12 @@
 import { InputError } from '../errors.js';
 import type { Progress, ProgressTask } from '../progress.js';
 import { type Certificate, certifyGate, type DualPoint } from './certificate.js';
-import type { GateTrainer, LinearGradient, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
+import type { GateTrainer, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
 import type { Gate } from './gate.js';
-import { HINGE_CURVATURE, hingeOptimum } from './hinge.js';
+import { HINGE_CURVATURE, HingeOptimum } from './hinge.js';
 import type { Loss } from './loss.js';
 import { preconditioner } from './precondition.js';
-import { type Parameters, softmaxOptimum } from './softmax.js';
+import { type Parameters, type Refinement, softmaxOptimum } from './softmax.js';
 import type { Solver } from './solvers.js';
 import { ScalingAccumulator } from './standardise.js';
 
@@ -32,6 +32,8 @@ export interface TrainedGate extends Certificate {
 const ROUNDING = 0.9;
 /** Images times classes whose margins are held in memory; with more, gates stay as stochastic steps leave them. */
 const MOST_MARGINS = 2 ** 26;
+/** How often training to the optimum goes on where the gate that is stored is not as near as its rounded margins said. */
+const MOST_ROUNDS = 4;
 
 /** Steps of full length, before the length decreases as 1/t. */
 const FULL_STEPS = 50;
@@ -61,78 +63,89 @@ export async function trainGate(
   progress: Progress,
   label: string,
 ): Promise<TrainedGate> {
-  const { loss, l2, epochs, batchSize, solver } = training;
-  const { features, classes } = data;
-  const task = progress.begin(label, epochs, 'epochs');
+  const { loss, l2, epochs, solver } = training;
+  const isPlain = solver === 'sgd' || (loss === 'hinge' && data.count * data.classes > MOST_MARGINS);
+  const task = progress.begin(label, epochs, isPlain ? 'epochs' : 'passes');
   const scaling = await standardise(data);
   if (![...scaling.mean, ...scaling.inverse].every(Number.isFinite)) {
     throw new InputError(`${label}: the features are not finite`);
   }
-  const isHinge = loss === 'hinge';
-  const isPlain = solver === 'sgd' || (isHinge && data.count * classes > MOST_MARGINS);
-  const metric = await preconditioner(
-    data,
-    scaling,
-    { l2, curvature: isHinge && !isPlain ? HINGE_CURVATURE : 1 },
-    engine,
-  );
-  const problem = { data, engine, scaling, metric, l2, gap: ROUNDING * training.gap, label };
+  const curvature = loss === 'hinge' && !isPlain ? HINGE_CURVATURE : 1;
+  const metric = await preconditioner(data, scaling, { l2, curvature }, engine);
   const onPass = (pass: number, note: string): void => task.update(Math.min(epochs, pass), note);
-  if (isHinge && !isPlain) {
-    const { dualOf, ...found } = await hingeOptimum({ ...problem, passes: epochs, onPass });
-    return certified(found, dualOf);
+  const gap = ROUNDING * training.gap;
+  const problem = { data, engine, scaling, metric, l2, gap, passes: epochs, onPass, label };
+  if (isPlain) {
+    const found = await descend(problem, training, task);
+    const objective = (await meanLoss(problem, training, found)) + penalty(found, l2);
+    task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
+    return { gate: foldScaling(found, scaling), objective };
   }
-  const steps = isPlain ? epochs : 1;
-  const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric.blocks });
-  let found: Parameters;
-  try {
-    found = await descend(data, { ...training, epochs: steps }, gradient, task, label);
-    if (isPlain) {
-      const { weights, bias } = found;
-      const objective = (await meanLoss(data, batchSize, weights, bias, gradient)) + penalty(weights, bias, l2);
-      task.end(`${label}: ${loss} objective ${objective.toFixed(5)} after ${epochs} epochs`);
-      return { gate: foldScaling(weights, bias, scaling), objective };
-    }
-  } finally {
-    await gradient.close();
-  }
-  if (epochs > steps) {
-    const after = { passes: epochs - steps, onPass: (pass: number, note: string) => onPass(steps + pass, note) };
-    found = await softmaxOptimum(found, { ...problem, ...after });
-  }
-  return certified(found, () => 0);
+  const trained = await (loss === 'hinge' ? trainHinge(problem, training) : trainSoftmax(problem, training, task));
+  task.end(`${label}: ${loss} objective ${trained.objective.toFixed(5)}, gap ${trained.worstGap.toExponential(1)}`);
+  return trained;
+}
 
-  async function certified({ weights, bias }: Parameters, dualOf: DualPoint): Promise<TrainedGate> {
-    const gate = foldScaling(weights, bias, scaling);
-    const reached = await certifyGate(data, gate, scaling, training, dualOf);
-    task.end(`${label}: ${loss} objective ${reached.objective.toFixed(5)}, gap ${reached.worstGap.toExponential(1)}`);
-    return { gate, ...reached };
+async function trainHinge(problem: Refinement, training: GateTraining): Promise<Required<TrainedGate>> {
+  const hinges = new HingeOptimum(problem);
+  for (let round = 1; ; round++) {
+    const trained = await certified(await hinges.solve(), problem, training, hinges.dualOf);
+    if (trained.worstGap <= training.gap || hinges.isSpent || round === MOST_ROUNDS) return trained;
+    await hinges.refresh(trained.gate);
   }
+}
+
+/** A pass of stochastic steps, then passes of L-BFGS. */
+async function trainSoftmax(
+  problem: Refinement,
+  training: GateTraining,
+  task: ProgressTask,
+): Promise<Required<TrainedGate>> {
+  const start = await descend(problem, { ...training, epochs: 1 }, task);
+  const onPass = (pass: number, note: string): void => problem.onPass(1 + pass, note);
+  const rest = { ...problem, passes: problem.passes - 1, onPass };
+  const found = rest.passes === 0 ? start : await softmaxOptimum(start, rest);
+  return certified(found, problem, training, () => 0);
+}
+
+async function certified(
+  found: Parameters,
+  { data, scaling }: Refinement,
+  training: GateTraining,
+  dualOf: DualPoint,
+): Promise<Required<TrainedGate>> {
+  const gate = foldScaling(found, scaling);
+  return { gate, ...(await certifyGate(data, gate, scaling, training, dualOf)) };
 }
 
 /** Epochs of stochastic steps; returns the average of the iterates. */
 async function descend(
-  data: TrainingData,
-  { l2, epochs, batchSize, seed }: GateTraining,
-  gradient: LinearGradient,
+  { data, engine, scaling, metric, label }: Refinement,
+  { loss, l2, epochs, batchSize, seed }: GateTraining,
   task: ProgressTask,
-  label: string,
 ): Promise<Parameters> {
-  const descent = new AveragedDescent(data.features, data.classes, l2);
-  for (let epoch = 0; epoch < epochs; epoch++) {
-    let total = 0;
-    let seen = 0;
-    for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
-      const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
-      if (!Number.isFinite(result.loss)) throw new InputError(`${label}: the loss is not finite in epoch ${epoch + 1}`);
-      descent.step(result, labels.length);
-      total += result.loss;
-      seen += labels.length;
-      task.update(epoch + seen / data.count);
+  const { features, classes } = data;
+  const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: metric.blocks });
+  try {
+    const descent = new AveragedDescent(features, classes, l2);
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      let total = 0;
+      let seen = 0;
+      for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
+        const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
+        if (!Number.isFinite(result.loss))
+          throw new InputError(`${label}: the loss is not finite in epoch ${epoch + 1}`);
+        descent.step(result, labels.length);
+        total += result.loss;
+        seen += labels.length;
+        task.update(epoch + seen / data.count);
+      }
+      task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
     }
-    task.update(epoch + 1, `loss ${(total / data.count).toFixed(4)}`);
+    return descent.average();
+  } finally {
+    await gradient.close();
   }
-  return descent.average();
 }
 
 async function standardise(data: TrainingData): Promise<Scaling> {
@@ -142,20 +155,24 @@ async function standardise(data: TrainingData): Promise<Scaling> {
 }
 
 async function meanLoss(
-  data: TrainingData,
-  batchSize: number,
-  weights: Float32Array,
-  bias: Float32Array,
-  gradient: LinearGradient,
+  { data, engine, scaling }: Refinement,
+  { loss, batchSize }: GateTraining,
+  { weights, bias }: Parameters,
 ): Promise<number> {
-  let loss = 0;
-  for await (const { x, labels } of data.batches(Math.max(1024, batchSize)))
-    loss += (await gradient.run(x, labels, weights, bias, 0)).loss;
-  return loss / data.count;
+  const { features, classes } = data;
+  const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: [] });
+  try {
+    let total = 0;
+    for await (const { x, labels } of data.batches(Math.max(1024, batchSize)))
+      total += (await gradient.run(x, labels, weights, bias, 0)).loss;
+    return total / data.count;
+  } finally {
+    await gradient.close();
+  }
 }
 
 /** lambda/2 (|V|^2 + |a|^2) */
-function penalty(weights: Float32Array, bias: Float32Array, l2: number): number {
+function penalty({ weights, bias }: Parameters, l2: number): number {
   let squares = 0;
   for (const v of weights) squares += v * v;
   for (const a of bias) squares += a * a;
@@ -163,7 +180,7 @@ function penalty(weights: Float32Array, bias: Float32Array, l2: number): number 
 }
 
 /** The gate on unscaled features, from parameters V [features, classes] and a [classes] on scaled features. */
-function foldScaling(v: Float32Array, a: Float32Array, { mean, inverse }: Scaling): Gate {
+function foldScaling({ weights: v, bias: a }: Parameters, { mean, inverse }: Scaling): Gate {
   const [features, classes] = [mean.length, a.length];
   const weights = new Float32Array(features * classes);
   const bias = Float64Array.from(a);
