@@ -37,6 +37,7 @@ export const examples = [
     thresholds: {
       margins: [0.005, 0.01],
       budgets: [0.5, 0.75],
+      latencyMs: [2.5],
       resamples: 200,
       disagreements: [0.01],
       fixed: [[1.5, 2]],

@@ -46,6 +46,7 @@ const row = z.strictObject({
   margin: z.number().nullable().describe('accuracy margin of the search, a fraction; null without one'),
   search: z.enum(searchMethods).nullable().describe('how thresholds were searched; null without a margin'),
   budget: maybe(z.number(), 'share of the FLOPs that the thresholds were to keep'),
+  latencyMs: maybe(z.number(), 'average milliseconds of an image that the thresholds were to keep'),
   allowedDisagreement: maybe(z.number(), 'share of other answers that the thresholds were to keep'),
   guarantee: guarantee
     .nullable()

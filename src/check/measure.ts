@@ -107,7 +107,10 @@ export function measure(
             given,
           )),
       ...trainedRows(experiment, scores.test, plan.costs),
-      ...searchMeasures(searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops), plan.flops.flops),
+      ...searchMeasures(
+        searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs),
+        plan.flops.flops,
+      ),
     ];
   });
 }
@@ -192,10 +195,11 @@ function rowMeasures(item: string, row: Evaluation, costs: ExitCosts, undecided:
 /** FLOPs of searched thresholds on the selection images. Near-ties change thresholds, but hardly FLOPs. */
 function searchMeasures(rows: readonly Row[], originalFlops: number): Measure[] {
   return rows.flatMap(({ kind, margin, search, budget, disagreement, guarantee, validation }) => {
-    if (validation === undefined) return [];
+    if (validation === undefined || kind === 'latency') return []; // times differ from machine to machine
     const items: Record<Row['kind'], string> = {
       margin: `${search} search, margin ${margin}`,
       budget: `budget ${budget}`,
+      latency: '',
       disagreement: `other answers ${disagreement}`,
       guarantee: `at most ${guarantee?.drop} lost, confidence ${guarantee?.confidence}`,
       fixed: '',

@@ -18,7 +18,10 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
   const progress = consoleProgress();
   const stale = await staleBuild();
   if (stale !== undefined) progress.warn(stale);
-  return { ...contextIn(cache, resultsFolder(options), progress), analyses: paperAnalyses };
+  const results = resultsFolder(options);
+  const exitTimes: AnalysisContext['exitTimes'] = async (basis) =>
+    (await import('../gated/time/time.js')).lastExitTimes(basis, results);
+  return { ...contextIn(cache, results, progress), analyses: paperAnalyses, exitTimes };
 }
 
 /**

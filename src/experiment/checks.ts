@@ -49,11 +49,11 @@ type Check = readonly [wrong: boolean, path: string, input: unknown, valid: stri
 
 function checksOf(experiment: Experiment): Check[] {
   const { network, dataset, checkpoint, weights, gates, thresholds, analysis } = experiment;
-  const { fixed, margins, budgets = [], disagreements = [], guarantee } = thresholds;
+  const { fixed, margins, budgets = [], latencyMs = [], disagreements = [], guarantee } = thresholds;
   const isOnnx = typeof network !== 'string' && network.kind === 'onnx';
   const count = gates.after.length;
   const oneForEach = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
-  const rows = [fixed, margins, budgets, disagreements, guarantee === undefined ? [] : [guarantee]].flat();
+  const rows = [fixed, margins, budgets, latencyMs, disagreements, guarantee === undefined ? [] : [guarantee]].flat();
   const named = "left out: the network's name says it; with onnxNetwork(...) only";
   const oneRow = 'at least one margin, budget or row of fixed thresholds, or an analysis';
   return [
@@ -156,6 +156,7 @@ function scoresChecks(experiment: Experiment): Check[] {
     [!areDerived(experiment), 'gates', gates, 'left out: exits and costs are in the file'],
     [baselines.length > 0, 'baselines', baselines, 'left out, or []: there are no images to run networks on'],
     [analysis !== undefined && analysis.kind !== 'frontier', 'analysis', analysis, "{ kind: 'frontier' }, or left out"],
+    [thresholds.latencyMs !== undefined, 'thresholds.latencyMs', thresholds.latencyMs, 'left out: scores take no time'],
     [!isFitting, 'thresholds.validation', thresholds.validation, kinds],
   ];
 }

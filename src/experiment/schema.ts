@@ -59,6 +59,11 @@ const thresholds = z.strictObject(
       'a list of shares: [0.25, 0.5]',
     ).optional(),
     /**
+     * Average milliseconds of an image, one at a time. Each is a row: the most accurate thresholds within it, by the times of the
+     * exits that `dgate time` has put on record on this machine.
+     */
+    latencyMs: list(real(1e-6, 1e6, 'milliseconds above 0'), 'a list of milliseconds: [2.5]').optional(),
+    /**
      * Adds intervals that include the choice of thresholds: a bootstrap of this many replicates draws choosing and reported images
      * and searches the thresholds of each margin and budget again. Default: none; 200 take seconds to minutes.
      */

@@ -39,25 +39,8 @@ interface ExportForm {
   readonly distances?: boolean | undefined;
 }
 
-/** What `dgate export` reports. */
-export interface Exported {
-  readonly file: string;
-  readonly bytes: number;
-  readonly sha256: string;
-  readonly experiment: string;
-  readonly preset: PresetName;
-  /** Counted from 1. */
-  readonly row: number;
-  readonly margin: number | null;
-  /** null for thresholds that were not searched. */
-  readonly search: SearchMethod | null;
-  readonly kind: Row['kind'];
-  /** null for a closed gate. */
-  readonly thresholds: readonly (number | null)[];
-  readonly expected: AboutGated['expected'];
-  /** The written graph against the cached evaluation. */
-  readonly verified: { readonly images: number; readonly same: number; readonly near: number };
-}
+/** What `dgate export` reports. Rows count from 1; a closed gate's threshold is null. */
+export type Exported = Awaited<ReturnType<typeof exportOpened>>;
 
 const VERIFIED_IMAGES = 256;
 const BATCH = 32;
@@ -86,7 +69,7 @@ export async function exportOpened(
   opened: OpenGated,
   index: number,
   { out, preset, distances, promise }: ExportForm,
-): Promise<Exported> {
+) {
   const { experiment } = opened;
   const row = opened.rows[index]!;
   const thresholds = row.thresholds[0]!;
@@ -119,8 +102,8 @@ export async function exportOpened(
 
 /** Checks a choice before anything is computed. @throws InputError */
 export function checkChoice({ thresholds, name }: Experiment, { row, margin, search: asked }: RowChoice): void {
-  const { margins, budgets = [], disagreements = [], search, guarantee, fixed } = thresholds;
-  const chosen = margins.length * search.length + budgets.length + disagreements.length;
+  const { margins, budgets = [], latencyMs = [], disagreements = [], search, guarantee, fixed } = thresholds;
+  const chosen = margins.length * search.length + budgets.length + latencyMs.length + disagreements.length;
   const count = chosen + (guarantee === undefined ? 0 : 1) + fixed.length;
   if (row !== undefined && margin !== undefined) throw new InputError('--row and --margin: valid: one of the two');
   if (row !== undefined && !(Number.isInteger(row) && row >= 1 && row <= count)) {

@@ -81,7 +81,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     costs: plan.costs,
     test: stages.testImages,
     scores: scores.test,
-    rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops),
+    rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs),
     parts,
     ...(calibration && { temperatures: parts.map((_, part) => calibration.map((of) => of[part]!.temperature)) }),
     originalAccuracy: originalAccuracy(
@@ -163,15 +163,15 @@ export function thresholdsByImage({ parts, temperatures }: Pick<OpenGated, 'part
 export const NEAR_THRESHOLD = 1e-4;
 
 export interface Verification {
-  readonly images: number;
+  images: number;
   /** Class and exit are the same. */
-  readonly same: number;
+  same: number;
   /** One of them differs, and a confidence lies within 1e-4 of its threshold. */
-  readonly near: number;
+  near: number;
   /** Positions of the images that differ otherwise. A correct engine has none. */
-  readonly different: readonly number[];
+  different: number[];
   /** Largest difference of confidences, over images that leave at the same gate. */
-  readonly largestDifference: number;
+  largestDifference: number;
 }
 
 interface ImageRange {
@@ -228,21 +228,13 @@ export async function comparePixels(
   return found;
 }
 
-export interface RunningVerification extends Verification {
-  images: number;
-  same: number;
-  near: number;
-  different: number[];
-  largestDifference: number;
-}
-
-export function emptyVerification(): RunningVerification {
+export function emptyVerification(): Verification {
   return { images: 0, same: 0, near: 0, different: [], largestDifference: 0 };
 }
 
 /** Adds a batch to the totals. @param positions of its images in the test set */
 export function compareBatch(
-  found: RunningVerification,
+  found: Verification,
   scores: Scores,
   thresholds: Thresholds,
   positions: Int32Array,

@@ -192,6 +192,15 @@ export function networkTensors(network: Network): NetworkTensor[] {
   ];
 }
 
+/** Trainable scalars from the image to the end of a stage (counted from 1), its transition not included. */
+export function parametersUpTo({ stem, stages }: Network, end: number): number {
+  const layers = stages
+    .slice(0, end)
+    .flatMap((stage, i) => [...stage.layers, ...(i + 1 < end ? stage.transition : [])]);
+  const tensors = [...layerTensors([...stem, ...layers])];
+  return tensors.reduce((sum, { trainable, count }) => sum + (trainable ? count : 0), 0);
+}
+
 /** The cost of one stage for one image. FLOPs are 2 x multiply-accumulates of convolutions and linear layers. */
 export interface StageFlops extends MapShape {
   readonly name: string;

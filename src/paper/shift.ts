@@ -135,11 +135,11 @@ function shiftedRow(
 }
 
 /** A choice of thresholds in words. */
-function nameOf({ kind, margin, search, budget, disagreement, guarantee, thresholds }: Row): string {
+function nameOf({ kind, margin, search, budget, latencyMs, disagreement, guarantee, thresholds }: Row): string {
   if (kind === 'guarantee')
     return `promised ${guarantee!.drop}${guarantee!.of === 'accuracy' ? '' : ' of the answers'}`;
   if (kind === 'fixed') return thresholds[0]!.join(', ');
-  return [kind, margin ?? budget ?? disagreement, ...(kind === 'margin' ? [search] : [])].join(' ');
+  return [kind, margin ?? budget ?? latencyMs ?? disagreement, ...(kind === 'margin' ? [search] : [])].join(' ');
 }
 
 function tableOn(found: readonly Shifted[], run: ScoredRun): FindingTable {

@@ -26,6 +26,8 @@ export interface TableRow {
   readonly search: SearchMethod | null;
   /** Requested FLOPs, as a share of the original's; absent without such a request. */
   readonly budget?: number;
+  /** Average milliseconds of an image that the thresholds were to keep; absent if none were requested. */
+  readonly latencyMs?: number;
   /** Requested share of answers that differ from the original's; absent without such a request. */
   readonly allowedDisagreement?: number;
   /** Guarantee of the thresholds; null without one. */
@@ -209,6 +211,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
     ),
     ['seeds', (row) => row.seeds.join(' ')],
     ['budget_fraction', (row) => row.budget],
+    ['latency_budget_ms', (row) => row.latencyMs],
     ['allowed_disagreement_fraction', (row) => row.allowedDisagreement],
     ['guarantee_of', (row) => (row.guarantee === null ? null : (row.guarantee.of ?? 'accuracy'))],
     ['disagreement_fraction', (row) => row.disagreement],

@@ -117,11 +117,12 @@ function spreadText({ spread }: TableRow): string {
   return lowest === undefined ? '' : `${(100 * lowest).toFixed(2)}..${(100 * highest!).toFixed(2)}%`;
 }
 
-const hasLimit = (row: TableRow): boolean => row.budget !== undefined || row.allowedDisagreement !== undefined;
+const hasLimit = ({ budget, latencyMs, allowedDisagreement }: TableRow): boolean =>
+  (budget ?? latencyMs ?? allowedDisagreement) !== undefined;
 
 /** The target of the thresholds: `1.7%`; with several searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
 function targetOf(row: TableRow, isOneSearch: boolean): string {
-  const { margin, search, budget, allowedDisagreement, guarantee } = row;
+  const { margin, search, budget, latencyMs, allowedDisagreement, guarantee } = row;
   const short = (share: number): string => `${+(100 * share).toFixed(2)}%`;
   if (guarantee !== null) {
     const of = guarantee.of === 'agreement' ? ' other' : '';
@@ -129,6 +130,7 @@ function targetOf(row: TableRow, isOneSearch: boolean): string {
     return `<=${short(guarantee.drop)}${of} ${how}`;
   }
   if (allowedDisagreement !== undefined) return `${short(allowedDisagreement)} other`;
+  if (latencyMs !== undefined) return `<=${latencyMs} ms`;
   if (budget !== undefined) return `<=${short(budget)} FLOPs`;
   return `${percent(margin, 1)}${isOneSearch || search === null ? '' : ` ${kinds[search].short}`}`;
 }

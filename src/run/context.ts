@@ -7,10 +7,12 @@ import { datasets } from '../data/registry.js';
 import type { Engine } from '../engines/engine.js';
 import { createEngine, type EngineEntry, engineNamed } from '../engines/registry.js';
 import { InputError, ifThere } from '../errors.js';
+import type { Experiment } from '../experiment/schema.js';
 import type { Progress } from '../progress.js';
 import { hashFile, namesIn, readTextIfThere } from '../store/files.js';
 import { holderIn } from '../store/lock.js';
 import { CorruptEntryError, Store } from '../store/store.js';
+import type { NetworkSource } from './source.js';
 
 /** What every stage of a run needs from its surroundings. */
 export interface RunContext {
@@ -24,6 +26,17 @@ export interface RunContext {
   readonly resultsRoot: string;
   readonly progress: Progress;
   readonly download: Download;
+  /** Milliseconds of an image by its exit, where a timing of this system is on record; `cli` looks it up. */
+  readonly exitTimes?: (basis: RunBasis) => Promise<readonly number[] | undefined>;
+}
+
+/** What decides the result of a run. */
+export interface RunBasis {
+  readonly experiment: Experiment;
+  readonly source: NetworkSource;
+  readonly engine: LazyEngine;
+  /** Content ids of the images, by split, those included that turn out not to be decodable. */
+  readonly imageHashes: Readonly<Record<string, string>>;
 }
 
 /** The surroundings of a run: what is fetched and computed lies in `cache`, tables in `resultsRoot`. */

@@ -10,7 +10,7 @@ import { type Area, areasOf, renderCsv, renderFindingCsv, type TableRow } from '
 import { timingCsv } from '../report/table.js';
 import { codeOf, hashesIn } from '../store/code.js';
 import { canonicalJson, readableJson, sha256 } from '../store/files.js';
-import { LazyEngine, type RunContext } from './context.js';
+import { LazyEngine, type RunBasis, type RunContext } from './context.js';
 import { hashesOf, imagesOfAll, openMembers } from './images.js';
 import { openSource, plan } from './plan.js';
 import { tableRows } from './rows.js';
@@ -121,15 +121,6 @@ function checkpointOf({ checkpoint: { path, sha256, known }, preprocessing }: Ne
 
 export type RunRecord = ReturnType<typeof runRecord>;
 
-/** What decides the result of a run. */
-export interface RunBasis {
-  readonly experiment: Experiment;
-  readonly source: NetworkSource;
-  readonly engine: LazyEngine;
-  /** Content ids of the images, by split, those included that turn out not to be decodable. */
-  readonly imageHashes: Readonly<Record<string, string>>;
-}
-
 /**
  * The identity of a run: with the same `inputs` and `code` it finds the same. The one that runs, grids, submissions,
  * comparisons and timings go by.
@@ -162,6 +153,13 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
       canonicalJson([codeOf(...runModules, ...source.modules, engine.entry.module), hashesIn('results/published')]),
     ).slice(0, 16),
   };
+}
+
+/** Identity of what is timed: networks, gates and the engine, whatever the thresholds and the images. */
+export function systemIdentity({ source, engine, experiment: { network, dataset, gates } }: RunBasis): string {
+  const nothing = { margins: [], fixed: [], search: [], validation: { kind: 'held-out' as const } };
+  const experiment = { ...{ name: '', title: '', seed: 0, engine: '' }, network, dataset, gates };
+  return runIdentity({ source, engine, imageHashes: {}, experiment: { ...experiment, thresholds: nothing } }).inputs;
 }
 
 /** Where files lie does not count, only what is in them. */

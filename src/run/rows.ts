@@ -21,7 +21,7 @@ import type { RunOutcome } from './stages.js';
 /** What a table is made of: a run, or what is known of it before its analysis. */
 export type TableBasis = Pick<
   RunOutcome,
-  'experiment' | 'rows' | 'original' | 'choosing' | 'exitCosts' | 'published' | 'timing'
+  'experiment' | 'rows' | 'original' | 'choosing' | 'exitCosts' | 'exitMs' | 'published' | 'timing'
 >;
 
 /** The rows of a run as the table has them, the original network last. */
@@ -84,6 +84,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     margin: row.margin ?? null,
     search: row.search ?? null,
     ...(row.budget !== undefined && { budget: row.budget }),
+    ...(row.latencyMs !== undefined && { latencyMs: row.latencyMs }),
     ...(row.disagreement !== undefined && { allowedDisagreement: row.disagreement }),
     guarantee: row.guarantee === undefined ? null : guaranteeOf(row.guarantee),
     thresholds,
@@ -237,20 +238,31 @@ export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' |
 }
 
 /** What a reader must know of the table's thresholds and intervals; a line without a name goes on with the one before. */
-export function thresholdFacts({ rows, experiment, original, choosing }: TableBasis): [name: string, value: string][] {
-  if (rows.length === 0) return [];
-  const { margins, search, validation, resamples } = experiment.thresholds;
+export function thresholdFacts({
+  rows,
+  experiment,
+  original,
+  choosing,
+  exitMs,
+}: TableBasis): [name: string, value: string][] {
+  const { margins, latencyMs, search, validation, resamples } = experiment.thresholds;
   const chosen = validation.kind === 'cross-fit' ? "each fold's thresholds" : 'thresholds';
-  const facts = [
+  const asked = [
     ...(margins.length === 0
       ? []
       : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searches[method].words).join('; ')}`]),
+    ...(latencyMs === undefined
+      ? []
+      : [
+          `<= ms: by the times of the exits that dgate time measured: ${exitMs?.map((ms) => ms.toPrecision(3)).join(', ')}`,
+        ]),
     ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
     `± half of the 95 % interval over the reported images (score intervals, paired), ${chosen} as they are`,
     ...(resamples === undefined
       ? []
       : [`chosen_again in table.csv: both samples drawn anew ${resamples} times, thresholds searched again each time`]),
   ];
+  const facts = rows.length === 0 ? [] : asked;
   if (choosing !== undefined) facts.push(...unlikeFacts(choosing, original));
   return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
 }

@@ -61,8 +61,8 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 
   // Thresholds chosen on validation images, rows reported on the others.
   const rows = await stages.timed('search', () => {
-    const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops);
-    return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops);
+    const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs);
+    return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops, stages.exitMs);
   });
   const accuracyOf = (of: Scores) => {
     const everyImage = Int32Array.from({ length: of.count }, (_, i) => i);
@@ -106,6 +106,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     leftOut: await leftOutOf(features),
     flops: plan.flops,
     exitCosts: plan.costs,
+    exitMs: stages.exitMs,
     gates: found.gates,
     source,
     engine,

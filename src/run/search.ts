@@ -32,13 +32,15 @@ export interface Part {
 
 /** One row of the table: a choice of thresholds, and what it does on the images that it was not chosen on. */
 export interface Row {
-  readonly kind: 'margin' | 'budget' | 'disagreement' | 'guarantee' | 'fixed';
+  readonly kind: 'margin' | 'budget' | 'latency' | 'disagreement' | 'guarantee' | 'fixed';
   /** The accuracy margin that was asked for (share, below the original's); of `margin` rows only. */
   readonly margin?: number;
   /** How thresholds were searched; of `margin` rows only. */
   readonly search?: SearchMethod;
   /** Average FLOPs that were asked for, as a share of the original's; of `budget` rows only. */
   readonly budget?: number;
+  /** Average milliseconds of an image that were asked for, by the times of the exits; of `latency` rows only. */
+  readonly latencyMs?: number;
   /** Share of images with another answer than the original's that was allowed; of `disagreement` rows only. */
   readonly disagreement?: number;
   /** What is promised and what each part's promise rests on; of `guarantee` rows only. */
@@ -82,16 +84,18 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
 
 /** The classes that folds have equal shares of: by the labels; by the original's answers where nothing asks for a label. */
 function strataOf({ thresholds }: Experiment, test: Scores): Int32Array {
-  const { margins, budgets = [], disagreements = [], fixed, guarantee } = thresholds;
+  const { margins, budgets = [], latencyMs = [], disagreements = [], fixed, guarantee } = thresholds;
   const ofAgreement = disagreements.length > 0 || guarantee?.disagreement !== undefined;
-  const ofAccuracy = margins.length + budgets.length + fixed.length > 0 || guarantee?.drop !== undefined;
+  const ofAccuracy =
+    margins.length + budgets.length + latencyMs.length + fixed.length > 0 || guarantee?.drop !== undefined;
   return ofAgreement && !ofAccuracy ? test.original : test.labels;
 }
 
 /**
- * Every row of the experiment: each margin by each search, then budgets, the guarantee, and fixed thresholds.
+ * Every row of the experiment: each margin by each search, then budgets, time budgets, the guarantee, and fixed thresholds.
  *
  * @param original FLOPs of the original network, which budgets are shares of; by default those of the last exit
+ * @param exitMs milliseconds of an image by its exit, for rows with a time budget
  * @throws InputError where no thresholds keep a budget
  */
 export function searchAndEvaluate(
@@ -99,8 +103,10 @@ export function searchAndEvaluate(
   parts: readonly Part[],
   costs: ExitCosts,
   original = costs.at(-1)!,
+  exitMs: ExitCosts = [],
 ): Row[] {
   const { margins, budgets = [], disagreements = [], fixed, search, guarantee } = experiment.thresholds;
+  const { latencyMs: latencies = [] } = experiment.thresholds;
   const methods = searchMethods.filter((method) => search.includes(method));
   // Prepared once for all margins
   const prepared = methods.map((method) => ({
@@ -116,58 +122,53 @@ export function searchAndEvaluate(
   const report = (row: Omit<Row, 'evaluation' | 'intervals' | 'changes'>): Row => {
     return { ...row, ...reportOn(parts, row.thresholds, costs) };
   };
-  const validate = (thresholds: readonly Thresholds[]): Evaluation =>
-    combine(parts.map(({ selection }, i) => evaluate(selection.scores, thresholds[i]!, costs, selection.images)));
+  const chosen = (row: Omit<Row, 'evaluation' | 'intervals' | 'changes' | 'validation'>): Row => {
+    const validation = parts.map(({ selection: { scores, images } }, i) =>
+      evaluate(scores, row.thresholds[i]!, costs, images),
+    );
+    return report({ ...row, validation: combine(validation) });
+  };
+  /** The thresholds that answer the most choosing images right at an average cost. */
+  const within = (spent: ExitCosts, budget: number, key: string, unit: number, of: string): Thresholds[] =>
+    parts.map(({ selection: { scores, images } }) => {
+      const found = jointSearch(scores, spent, images, { kind: 'flops', budget });
+      if (found !== undefined) return found.thresholds;
+      const least = `the first exit alone costs ${+(spent[0]! / unit).toPrecision(3)} ${of}; try more`;
+      throw new InputError(`thresholds.${key}: ${+(budget / unit).toPrecision(9)}: ${least}`);
+    });
   const searched = margins.flatMap((margin) =>
     prepared.map(({ method, parts }): Row => {
       const thresholds = parts.map(({ search, original }) => search(original - margin));
-      return report({ kind: 'margin', margin, search: method, thresholds, validation: validate(thresholds) });
+      return chosen({ kind: 'margin', margin, search: method, thresholds });
     }),
   );
   const budgeted = budgets.map((budget): Row => {
-    const thresholds = parts.map(({ selection: { scores, images } }) => {
-      const found = jointSearch(scores, costs, images, { kind: 'flops', budget: budget * original });
-      if (found !== undefined) return found.thresholds;
-      const least = (costs[0]! / original).toFixed(3);
-      throw new InputError(
-        `thresholds.budgets: ${budget}: the first exit alone costs ${least} of the original; try more`,
-      );
-    });
-    return report({ kind: 'budget', budget, search: 'joint', thresholds, validation: validate(thresholds) });
+    const thresholds = within(costs, budget * original, 'budgets', original, 'of the original');
+    return chosen({ kind: 'budget', budget, search: 'joint', thresholds });
+  });
+  const quick = latencies.map((latency): Row => {
+    return chosen({ kind: 'latency', latencyMs: latency, thresholds: within(exitMs, latency, 'latencyMs', 1, 'ms') });
   });
   const agreeing = disagreements.map((disagreement): Row => {
     const thresholds = parts.map(({ selection }) => {
       return searches.joint.on(withoutLabels(selection.scores), costs, selection.images)(1 - disagreement);
     });
-    return report({
-      kind: 'disagreement',
-      disagreement,
-      search: 'joint',
-      thresholds,
-      validation: validate(thresholds),
-    });
+    return chosen({ kind: 'disagreement', disagreement, search: 'joint', thresholds });
   });
-  const guaranteed =
-    guarantee === undefined
-      ? []
-      : [guarantee].map(({ drop, disagreement, confidence, method = 'exact' }): Row => {
-          const promised = { drop: drop ?? disagreement!, confidence, method };
-          const of = drop === undefined ? 'agreement' : 'accuracy';
-          const certified = parts.map(({ selection }, part) => {
-            const scores = of === 'agreement' ? withoutLabels(selection.scores) : selection.scores;
-            return certify(scores, costs, selection.images, promised, experiment.seed + part);
-          });
-          const thresholds = certified.map((part) => part.thresholds);
-          const validation = validate(thresholds);
-          return report({
-            kind: 'guarantee',
-            guarantee: { ...promised, of, parts: certified },
-            thresholds,
-            validation,
-          });
-        });
+  const guaranteed = (guarantee === undefined ? [] : [guarantee]).map(
+    ({ drop, disagreement, confidence, method = 'exact' }): Row => {
+      const promised = { drop: drop ?? disagreement!, confidence, method };
+      const of = drop === undefined ? 'agreement' : 'accuracy';
+      const certified = parts.map(({ selection }, part) => {
+        const scores = of === 'agreement' ? withoutLabels(selection.scores) : selection.scores;
+        return certify(scores, costs, selection.images, promised, experiment.seed + part);
+      });
+      const thresholds = certified.map((part) => part.thresholds);
+      return chosen({ kind: 'guarantee', guarantee: { ...promised, of, parts: certified }, thresholds });
+    },
+  );
   const given = fixed.map((row) => report({ kind: 'fixed', thresholds: parts.map(() => row) }));
-  return [...searched, ...budgeted, ...agreeing, ...guaranteed, ...given];
+  return [...searched, ...budgeted, ...quick, ...agreeing, ...guaranteed, ...given];
 }
 
 /** Scores with the original's answers in the place of the labels: what is lost then is agreement with it. */
@@ -180,6 +181,7 @@ export function withChosenAgain(
   parts: readonly Part[],
   costs: ExitCosts,
   original: number,
+  exitMs?: ExitCosts,
 ): Row[] {
   const { resamples } = experiment.thresholds;
   if (resamples === undefined) return [...rows];
@@ -191,7 +193,7 @@ export function withChosenAgain(
     const right = drawn.reduce((sum, { evaluation: { scores, images } }) => {
       return sum + originalAccuracy(scores, images) * images.length;
     }, 0);
-    return searchAndEvaluate({ ...experiment, thresholds: searchedOnly }, drawn, costs, original).map(
+    return searchAndEvaluate({ ...experiment, thresholds: searchedOnly }, drawn, costs, original, exitMs).map(
       ({ evaluation: { accuracy, flops } }) => ({ drop: right / images - accuracy, flops }),
     );
   });

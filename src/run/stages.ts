@@ -1,4 +1,5 @@
 import type { ImageSource } from '../data/dataset.js';
+import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { NetworkFlops } from '../networks/network.js';
@@ -44,6 +45,8 @@ export interface Stages {
   /** The test images in the order of their features and scores. */
   readonly testImages: ImageSource;
   readonly engine: LazyEngine;
+  /** Milliseconds of an image by its exit; undefined where no timing of this system is on record. */
+  readonly exitMs: readonly number[] | undefined;
   /** Gates as the experiment describes them, each alone on all training images. @param wanted positions from 0 */
   readonly train: (as?: Experiment, wanted?: readonly number[], context?: RunContext) => Promise<CachedGate[]>;
   /** What those gates say of every image they have not learnt from; of images without labels, the original's answer is the label. */
@@ -70,6 +73,12 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const { seconds, timed } = stopwatch();
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
+  const exitMs = await context.exitTimes?.({ experiment, source, engine, imageHashes: {} });
+  const { latencyMs = [] } = experiment.thresholds;
+  if (latencyMs.length > 0 && exitMs === undefined) {
+    const first = `dgate time ${experiment.name} --set thresholds.latencyMs=[] --set thresholds.margins=[0]`;
+    throw new InputError(`thresholds.latencyMs: no times of the exits are on record here; run first: ${first}`);
+  }
   const opened = await timed('data', () => openMembers(context, experiment, planned, source));
   const images = imagesOfAll(opened);
   const setsOf = (make: (...all: Parameters<typeof extract>) => FeatureSet | Promise<FeatureSet>) =>
@@ -100,6 +109,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     sets,
     testImages: usable.test,
     engine,
+    exitMs,
     train: (as = experiment, wanted, within = context) =>
       timed('train', () => trainGates(within, as, trainingSets(sets), wanted)),
     score: (gates, confidence, within = context) =>
@@ -233,6 +243,8 @@ export interface RunOutcome {
   /** Images that could not be decoded, by split: the file and what is wrong with it; of splits that have such only. */
   readonly leftOut: Readonly<Record<string, readonly string[]>>;
   readonly flops: NetworkFlops;
+  /** Milliseconds of an image by its exit; absent where no timing of this system is on record. */
+  readonly exitMs?: readonly number[] | undefined;
   readonly exitCosts: ExitCosts;
   readonly gates: readonly TrainedPlace[];
   readonly source: NetworkSource;

@@ -1,6 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { systemName } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
+import { parametersUpTo } from '../networks/network.js';
 import { classCount, gateFeatureCounts } from '../networks/onnx.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { modelName } from '../report/rows.js';
@@ -11,6 +12,7 @@ import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';
 import { answersOf } from './score.js';
 import type { Row } from './search.js';
+import { type NetworkSource, networksOf } from './source.js';
 import type { ScoredParts, SplitScores, Stages } from './stages.js';
 
 /** Whatever answers: a network alone, one cut off at a gate, one with gates, a cascade. Measured on the reported images. */
@@ -22,8 +24,10 @@ export interface System {
   /** Average FLOPs per image. */
   readonly flops: number;
   readonly intervals: Intervals;
-  /** Of all networks and gates that it runs, 4 bytes for each parameter; undefined where a network is cut off. */
+  /** Of all networks and gates that it runs, 4 bytes for each parameter; undefined for an ONNX file that is cut off. */
   readonly weightsBytes?: number | undefined;
+  /** Average milliseconds of an image, from the measured times of the exits; undefined where it has others. */
+  readonly ms?: number | undefined;
 }
 
 /** Some exits, ascending, with thresholds for all but the last, which answers whatever comes. */
@@ -32,16 +36,18 @@ export interface ChosenSystem {
   readonly thresholds: Thresholds;
 }
 
-/** Bytes of the weights that some exits need. @returns undefined where a network is cut off behind a gate, or unknown */
+/** Bytes of the weights that some exits need. @returns undefined for scores, and where an ONNX file is cut off */
 export function weightBytesOf({ members, exits, ...plan }: Plan, used: readonly number[]): number | undefined {
   const networks = new Set(used.map((exit) => exits[exit]!.network));
   const sizes = [...networks].map((network) => {
     const own = used.map((exit) => exits[exit]!).filter((exit) => exit.network === network);
     const { network: of, flops } = members?.[network] ?? plan;
-    if (own.at(-1)!.place !== undefined || flops.parameters === 0) return undefined;
+    const { place: end } = own.at(-1)!;
+    if (flops.parameters === 0 || (end !== undefined && 'format' in of)) return undefined;
     const places = own.flatMap(({ place }) => place ?? []);
     const gates = gateFeatureCounts(of, places).map((features) => (features + 1) * classCount(of));
-    return 4 * [flops.parameters, ...gates].reduce((sum, each) => sum + each, 0);
+    const alone = end === undefined || 'format' in of ? flops.parameters : parametersUpTo(of, end.stage);
+    return 4 * [alone, ...gates].reduce((sum, each) => sum + each, 0);
   });
   return sizes.some((size) => size === undefined) ? undefined : sizes.reduce<number>((sum, size) => sum + size!, 0);
 }
@@ -79,25 +85,17 @@ function exitName({ members, exits }: Plan, position: number): string {
 
 /** Each exit's temperatures, and the expected calibration error without and with them; written to `calibration.csv`. */
 export function calibrationTable(plan: Plan, calibration: ScoredParts['calibration'] = []): FindingTable[] {
-  if (calibration.length === 0) return [];
   const rows = calibration.flatMap((parts, exit) =>
     parts.map(({ temperature, errors }, part) => [exitName(plan, exit), part + 1, temperature, ...errors]),
   );
-  return [
-    {
-      name: 'calibration',
-      title:
-        'Temperatures, fitted where thresholds are chosen; expected calibration error (15 bins) on the reported images',
-      columns: ['exit', 'part', 'temperature', 'error_before_fraction', 'error_after_fraction'],
-      rows,
-      consoleRows: rows.length,
-    },
-  ];
+  const columns = ['exit', 'part', 'temperature', 'error_before_fraction', 'error_after_fraction'];
+  const title = 'Temperatures, fitted where thresholds are chosen; expected calibration error (15 bins) where reported';
+  return rows.length === 0 ? [] : [{ name: 'calibration', title, columns, rows, consoleRows: rows.length }];
 }
 
 /** The networks that an experiment compares itself with: each run on the reported images, from the cache or into it. */
 async function comparedNetworks(
-  { context, experiment, plan: planned, engine }: Stages,
+  { context, experiment, plan: planned, engine, source: ownSource }: Stages,
   scores: Scores,
 ): Promise<System[]> {
   const networks = experiment.baselines ?? [];
@@ -112,6 +110,9 @@ async function comparedNetworks(
     const own = await plan(member);
     sameClasses([own.network, planned.network], 'baselines');
     const source = await openSource(context, member, own);
+    // A network of the experiment itself stands among its exits.
+    const label = ({ network, checkpoint }: NetworkSource): string => `${network.name} ${checkpoint.sha256}`;
+    if (networksOf(ownSource).some((one) => label(one) === label(source))) continue;
     const { test } = await openImages(context, as, source);
     const set = await extract(context, source, test, [], engine, 'test');
     const { exits } = await answersOf(set, [], 'max', scores.labels);
@@ -126,11 +127,14 @@ export async function comparedSystems(stages: Stages, { test }: SplitScores, row
   const { experiment } = stages;
   if (experiment.baselines === undefined) return { tables: [], figures: [] };
   const weightsBytes = weightBytesOf(stages.plan, [...stages.plan.exits.keys()]);
-  const dynamic = rows.map(({ thresholds, evaluation: { accuracy, flops }, intervals, ...row }): System => {
+  const { exitMs } = stages;
+  const dynamic = rows.map(({ thresholds, evaluation, intervals, ...row }): System => {
+    const { accuracy, flops, exits, count } = evaluation;
     const target =
       row.kind === 'margin' ? `, margin ${row.margin} ${row.search}` : row.kind === 'guarantee' ? ', promised' : '';
     const name = `${modelName(thresholds, systemName(experiment.network))}${target}`;
-    return { name, kind: 'dynamic', accuracy, flops, intervals, weightsBytes };
+    const ms = exitMs && exits.reduce((sum, leaving, exit) => sum + leaving * exitMs[exit]!, 0) / count;
+    return { name, kind: 'dynamic', accuracy, flops, intervals, weightsBytes, ms };
   });
   const systems = [...dynamic, ...exitSystems(stages, test), ...(await comparedNetworks(stages, test))];
   return systemFindings('systems', 'Every system, the cheapest first, networks alone included', systems);
@@ -151,19 +155,15 @@ export function systemFindings(name: string, title: string, systems: readonly Sy
     title,
     columns: [
       ...['system', 'kind', `${measured}_fraction`, `${measured}_low_fraction`, `${measured}_high_fraction`],
-      ...[
-        `${measured}_drop_low_fraction`,
-        `${measured}_drop_high_fraction`,
-        'flops_per_image',
-        'weights_bytes',
-        'dominated_by',
-      ],
+      ...[`${measured}_drop_low_fraction`, `${measured}_drop_high_fraction`],
+      ...['flops_per_image', 'by_exit_times_ms', 'weights_bytes', 'dominated_by'],
     ],
     rows: sorted.map((system) => {
       const { accuracy, accuracyDrop } = system.intervals;
       const ends = [accuracy.low, accuracy.high, accuracyDrop.low, accuracyDrop.high];
       const by = sorted.find((other) => beats(other, system))?.name ?? null;
-      return [system.name, system.kind, system.accuracy, ...ends, system.flops, system.weightsBytes ?? null, by];
+      const costs = [system.flops, system.ms ?? null, system.weightsBytes ?? null];
+      return [system.name, system.kind, system.accuracy, ...ends, ...costs, by];
     }),
     consoleRows: sorted.length,
   };

@@ -32,6 +32,8 @@ export interface TimingRecord {
   readonly rules: RuleName;
   /** Processes that timed every row. */
   readonly repeats: number;
+  /** Identity of what was timed, whatever its thresholds (`systemIdentity`). */
+  readonly system?: string;
   readonly network: string;
   readonly checkpointSha256: string;
   readonly batches: readonly BatchTiming[];
@@ -44,6 +46,8 @@ export interface BatchTiming {
   readonly batch: number;
   readonly warmUp: { readonly runs: number; readonly ms: number; readonly stable: boolean };
   readonly rows: readonly RowTiming[];
+  /** Milliseconds of a run whose images all leave at each exit, the last included: medians, the mean of all processes. */
+  readonly exitMs?: readonly number[];
   /** Reasons not to trust any row of this batch size. */
   readonly warnings: readonly string[];
   readonly surroundings: Surroundings;
@@ -166,8 +170,10 @@ export function poolRecords(
   const batches = last.batches.map(({ batch, rows }, at): BatchTiming => {
     const all = records.map((record) => record.batches[at]!);
     const busiest = all.reduce((a, b) => (b.surroundings.loadAfter > a.surroundings.loadAfter ? b : a));
+    const exitMs = all[0]!.exitMs?.map((_, exit) => mean(all.map((one) => one.exitMs?.[exit] ?? Number.NaN)));
     return {
       batch,
+      ...(exitMs && { exitMs }),
       warmUp: all.find(({ warmUp }) => !warmUp.stable)?.warmUp ?? all[0]!.warmUp,
       rows: rows.map((_, row) =>
         poolRows(all.map((of, repeat) => ({ timing: of.rows[row]!, pairs: pairsOf(repeat, batch, row) }))),

@@ -144,6 +144,7 @@ const fields: Readonly<Record<string, Field>> = {
   'thresholds.margins': list([2], [1], [-0.6], ['1 %'], [Number.POSITIVE_INFINITY]),
   'thresholds.resamples': list(0, 1.5, -1, 'many'),
   'thresholds.disagreements': list([-0.1], [1], ['none'], 0.01),
+  'thresholds.latencyMs': list([0], [-1], ['fast'], [Number.NaN]),
   'thresholds.budgets': list([0], [1.5], [-1], ['half'], [Number.NaN]),
   'thresholds.fixed': list([1, 2], [[1]], [[1, 2, 3]], [['1', 1]], [[Number.NaN, 1]], [[null, 1]]),
   'thresholds.search': { type: 'text or list', wrong: ['best', [], ['best'], [1]] },

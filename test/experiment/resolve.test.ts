@@ -146,7 +146,7 @@ describe('a preset', () => {
         'trainImages, testImages, gates, thresholds, baselines, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
-      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, resamples, disagreements, fixed, search, guarantee, validation',
+      'presets.paper.thresholds.margin: unknown key; valid: margins, budgets, latencyMs, resamples, disagreements, fixed, search, guarantee, validation',
     ]);
   });
 
@@ -235,7 +235,7 @@ describe('a bad definition', () => {
     [
       'a misspelt key of thresholds',
       { thresholds: { margins: [0], fix: [] } },
-      'thresholds.fix: unknown key; valid: margins, budgets, resamples, disagreements, fixed, search, guarantee, validation',
+      'thresholds.fix: unknown key; valid: margins, budgets, latencyMs, resamples, disagreements, fixed, search, guarantee, validation',
     ],
     [
       'a misspelt key of validation',

@@ -184,6 +184,10 @@ describe('the parts of a test set', () => {
       '90.74 % of the choosing images and 89.67 % of the reported ones (z = 2.1): they are not alike',
     );
     expect(said(0.88)).to.include('z = -3.1');
+    // An analysis alone chooses on these images too.
+    const alone = thresholdFacts({ ...basis, rows: [], choosing: { accuracy: 0.88, count: 5000 } });
+    expect(alone.map(([name, fact]) => `${name}: ${fact}`).join()).to.match(/^Thresholds: the original .* not alike/);
+    expect(thresholdFacts({ ...basis, rows: [] })).to.deep.equal([]);
   });
 
   it('keep a budget of FLOPs on the images that chose, with the most right answers that it allows', () => {
@@ -376,7 +380,7 @@ describe('the rows of a run', () => {
         'flops_reduction_fraction speed_ms speed_up_fraction efficiency_fraction exit1_fraction exit2_fraction ' +
         'exit3_fraction accuracy_low_fraction accuracy_high_fraction accuracy_drop_low_fraction ' +
         'accuracy_drop_high_fraction flops_low_per_image flops_high_per_image flops_reduction_low_fraction ' +
-        'flops_reduction_high_fraction seeds budget_fraction allowed_disagreement_fraction guarantee_of disagreement_fraction worst_class_drop_fraction'
+        'flops_reduction_high_fraction seeds budget_fraction latency_budget_ms allowed_disagreement_fraction guarantee_of disagreement_fraction worst_class_drop_fraction'
       ).split(' '),
     );
     const rows = tableRows(finished.outcome);

@@ -1,7 +1,12 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { networkByName } from '../../src/networks/catalogue.js';
+import { networkTensors } from '../../src/networks/network.js';
+import { renderRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
+import type { Row } from '../../src/run/search.js';
 import { openStages } from '../../src/run/stages.js';
+import { evaluate } from '../../src/thresholds/evaluate.js';
 import { makeWorkplace, tinyExperiment, tinyNetwork, type Workplace, writeTinyCheckpoint } from './workplace.js';
 
 describe('the systems beside the rows of a run', () => {
@@ -40,6 +45,64 @@ describe('the systems beside the rows of a run', () => {
     // Only its own gate, not the one before.
     expect([cut[2], cut[7]]).to.deep.equal([right / 100, stages.plan.costsOf([1])[0]]);
     expect(cut[7]).to.be.below(stages.plan.costs[1]!);
+  });
+
+  it('list a network of the experiment itself once, and weigh a network that is cut off up to its gate', async () => {
+    const table = (await systemsOf([{ network: tinyNetwork, checkpoint: place.checkpoint }]))!;
+    const names = table.rows.map(([name]) => name as string);
+    expect(names.filter((name) => !name.startsWith('dg('))).to.have.members([
+      'cut at gate 1',
+      'cut at gate 2',
+      'Original',
+    ]);
+    const tensors = networkTensors(networkByName(tinyNetwork));
+    const weights = (name: string) => table.rows[names.indexOf(name)]![table.columns.indexOf('weights_bytes')];
+    for (const [gate, channels] of [4, 8].entries()) {
+      const end = tensors.findIndex(({ name }) => name.startsWith(`layer${gate + 2}.`));
+      const before = tensors.slice(0, end).reduce((sum, { trainable, count }) => sum + (trainable ? count : 0), 0);
+      expect(weights(`cut at gate ${gate + 1}`)).to.equal(4 * (before + (channels * 16 + 1) * 10));
+    }
+    const other = join(place.folder, 'same network, other weights');
+    await writeTinyCheckpoint(other, { mean: 0.3 });
+    expect((await systemsOf([{ network: tinyNetwork, checkpoint: other }]))!.rows).to.have.length(names.length + 1);
+  });
+
+  it('have the time of their exits where that is on record; rows can be asked for by it', async () => {
+    const exitMs = [1, 2, 5];
+    const timed = { ...place.context, exitTimes: async () => exitMs };
+    const settings = [
+      { path: 'baselines', value: [] },
+      { path: 'thresholds.margins', value: [] },
+      { path: 'thresholds.latencyMs', value: [1, 3, 5] },
+    ];
+    const { rows, findings, reported, ...outcome } = await runExperiment(timed, tinyExperiment(place, ...settings));
+    expect(rows.map(({ kind }) => kind)).to.deep.equal(['latency', 'latency', 'latency', 'fixed']);
+    const msOf = (row: Row, part: 'selection' | 'evaluation') =>
+      reported!.parts.map((of, i) => {
+        const { scores, images } = of[part];
+        return evaluate(scores, row.thresholds[i]!, exitMs, images).flops;
+      });
+    for (const [i, budget] of [1, 3, 5].entries()) {
+      for (const ms of msOf(rows[i]!, 'selection')) expect(ms).to.be.at.most(budget);
+      expect(rows[i]!.latencyMs).to.equal(budget);
+    }
+    for (const ms of msOf(rows[0]!, 'evaluation')) expect(ms).to.be.within(1, 1.2);
+    const accuracies = rows.slice(0, 3).map(({ validation }) => validation!.accuracy);
+    expect(accuracies).to.deep.equal(accuracies.toSorted((a, b) => a - b));
+    const table = findings.tables.find(({ name }) => name === 'systems')!;
+    const column = table.rows.map((row) => row[table.columns.indexOf('by_exit_times_ms')]);
+    expect(column.filter((ms) => ms !== null)).to.have.length(4);
+    expect(column.every((ms) => ms === null || ((ms as number) >= 1 && (ms as number) <= 5))).to.equal(true);
+    const text = renderRun({ ...outcome, rows, findings, reported: reported! }, 'laptop');
+    expect(text)
+      .to.match(/<=3 ms/)
+      .and.to.match(/by the times of the exits that dgate time measured: 1.00, 2.00, 5.00/);
+    const none = await runExperiment(place.context, tinyExperiment(place, ...settings)).catch(String);
+    expect(none).to.match(/thresholds.latencyMs: no times of the exits are on record here; run first: dgate time tiny/);
+    const little = tinyExperiment(place, { path: 'thresholds.latencyMs', value: [0.5] });
+    expect(await runExperiment(timed, little).catch(String)).to.match(
+      /thresholds.latencyMs: 0.5: the first exit alone costs 1 ms; try more/,
+    );
   });
 
   it('refuses networks on other classes, in a line', async () => {

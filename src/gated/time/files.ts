@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
 import { csvOf } from '../../csv.js';
 import { engineNamed } from '../../engines/registry.js';
 import type { PresetName } from '../../experiment/rules.js';
@@ -95,18 +94,6 @@ function* pairLines(pairs: readonly RawPair[]): Generator<string> {
   }
 }
 
-const mean = z.looseObject({ mean: z.number() });
-
-/** The fields of a record that are used after reading. */
-const recordSchema = z.looseObject({
-  date: z.string(),
-  engine: z.looseObject({ id: z.string(), device: z.string(), versions: z.record(z.string(), z.string()) }),
-  machine: z.looseObject({ processor: z.string(), cores: z.number(), gpus: z.array(z.string()) }),
-  batches: z.array(
-    z.looseObject({ batch: z.number(), rows: z.array(z.looseObject({ originalMs: mean, gatedMs: mean })) }),
-  ),
-});
-
 /**
  * The last timing in a run's folder, or why it cannot be used. The folder's name covers all settings; the machine and the
  * code are compared.
@@ -125,7 +112,6 @@ export async function findTiming(
   if ((found as Partial<TimingRecord> | null)?.version !== RECORD_VERSION) {
     return { why: `${path}: written by another version of dgate` };
   }
-  if (!recordSchema.safeParse(found).success) return { why: `${path}: damaged` };
   const record = found as TimingRecord;
   if (record.code !== code) return { why: `${path}: measured with other code; dgate time measures again` };
   if (!isSameMachine(record.machine, machine)) {
@@ -140,21 +126,6 @@ export function timedCode(engine: string): string {
 }
 
 const FOLDER = 'timing-partial';
-
-/** The fields of a kept row that are checked. */
-const rowSchema = z.looseObject({
-  key: z.unknown(),
-  timing: z.looseObject({ thresholds: z.array(z.array(z.number().nullable())), date: z.string() }),
-  pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), turn: z.number() })).min(1),
-});
-
-/** The fields of a finished repeat that are checked. */
-const repeatSchema = z.looseObject({
-  key: z.unknown(),
-  batches: z.array(z.number()),
-  record: z.looseObject({ batches: z.array(z.looseObject({ rows: z.array(z.looseObject({})) })) }),
-  pairs: z.array(z.looseObject({ originalMs: z.number(), gatedMs: z.number(), row: z.number() })).min(1),
-});
 
 /** One repeat of a timing, kept until all are there. */
 interface ResumableRepeat extends ResumableRows {
@@ -177,39 +148,31 @@ export function resumableRows(folder: string, key: unknown, note: (line: string)
   const wanted = canonicalJson(key);
   const named = (name: string): string => join(folder, FOLDER, `repeat${repeat}${name}.json`);
   const fileOf = (batch: number, index: number): string => named(`-batch${batch}-row${index + 1}`);
+  /** What is kept under the same key, which names the code that wrote it; otherwise why not. */
+  const read = async <T>(path: string): Promise<T | { readonly why: string } | undefined> => {
+    const stored = await readSealed(path);
+    if (stored === undefined || 'why' in stored) return stored;
+    if (canonicalJson((stored.found as { key?: unknown } | null)?.key ?? null) === wanted) return stored.found as T;
+    return { why: `${path}: measured with other options, versions or on another machine` };
+  };
   return {
     async finished(batches) {
-      const stored = await readSealed(named(''));
-      if (stored === undefined || 'why' in stored || !repeatSchema.safeParse(stored.found).success) return undefined;
-      const { found } = stored as { found: TimingOutcome & { key: unknown; batches: readonly number[] } };
-      return canonicalJson(found.key) === wanted && String(found.batches) === String(batches) ? found : undefined;
+      const found = await read<TimingOutcome & { readonly batches: readonly number[] }>(named(''));
+      return found !== undefined && !('why' in found) && String(found.batches) === String(batches) ? found : undefined;
     },
     finish: ({ record, pairs }) =>
       writeSealed(named(''), { key, batches: record.batches.map(({ batch }) => batch), record, pairs }),
     async find(batch, index, thresholds): Promise<TimedRow | undefined> {
-      const path = fileOf(batch, index);
-      const found = await readSaved(path);
+      const found = await read<TimedRow>(fileOf(batch, index));
       if (found === undefined) return undefined;
       if ('why' in found) {
         note(`${found.why}; timed again`);
         return undefined;
       }
-      if (canonicalJson(found.key) !== wanted) {
-        note(`${path}: measured with other options, versions or on another machine; timed again`);
-        return undefined;
-      }
-      if (JSON.stringify(found.row.timing.thresholds) !== JSON.stringify(thresholds)) return undefined;
-      note(`batch ${batch}, ${found.row.timing.model}: timed before the interruption, ${found.row.timing.date}`);
-      return found.row;
+      if (JSON.stringify(found.timing.thresholds) !== JSON.stringify(thresholds)) return undefined;
+      note(`batch ${batch}, ${found.timing.model}: timed before the interruption, ${found.timing.date}`);
+      return found;
     },
     keep: (batch, index, row) => writeSealed(fileOf(batch, index), { key, ...row }),
   };
-}
-
-async function readSaved(path: string): Promise<{ key: unknown; row: TimedRow } | { why: string } | undefined> {
-  const stored = await readSealed(path);
-  if (stored === undefined || 'why' in stored) return stored;
-  if (!rowSchema.safeParse(stored.found).success) return { why: `${path}: damaged` };
-  const { key, timing, pairs } = stored.found as { key: unknown; timing: RowTiming; pairs: TimedRow['pairs'] };
-  return { key, row: { timing, pairs } };
 }

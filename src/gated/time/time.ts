@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
 import { systemName } from '../../experiment/network.js';
@@ -5,12 +6,14 @@ import type { PresetName } from '../../experiment/rules.js';
 import { version } from '../../project.js';
 import { modelName } from '../../report/rows.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
-import type { RunContext } from '../../run/context.js';
-import { runFolder } from '../../run/record.js';
+import type { RunBasis, RunContext } from '../../run/context.js';
+import { runFolder, systemIdentity } from '../../run/record.js';
 import { speedSource } from '../../run/rows.js';
 import type { AnalysisContext, RunOutcome } from '../../run/stages.js';
+import { median } from '../../statistics/samples.js';
+import { namesIn } from '../../store/files.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
-import { monotonicClock, type TimedBatch, type WarmUp, warmUp } from '../../timing/pairs.js';
+import { monotonicClock, type TimedBatch, timed, type WarmUp, warmUp } from '../../timing/pairs.js';
 import {
   type Agreement,
   type BatchTiming,
@@ -118,6 +121,7 @@ async function timeLoaded(
     machine: await describeMachine(),
     rules: options.rules,
     repeats: 1,
+    system: systemIdentity({ ...opened, imageHashes: {} }),
     network: source.network.name,
     checkpointSha256: source.checkpoint.sha256,
     batches,
@@ -144,8 +148,8 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
   const surroundings = endWatch();
   const unsettled = `the times had not settled when the warm-up ended, after ${warm.runs} runs of each network`;
   const warnings = [...(warm.stable ? [] : [unsettled]), ...surroundingsWarnings(surroundings)];
-  const { runs, ms, stable } = warm;
-  return { batch, warmUp: { runs, ms, stable }, rows, warnings, surroundings };
+  const { runs, ms, stable, exitMs } = warm;
+  return { batch, warmUp: { runs, ms, stable }, rows, exitMs, warnings, surroundings };
 }
 
 /** The row of an interrupted timing, or timed now and kept. */
@@ -159,8 +163,8 @@ async function resumedOrTimed(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   return timed;
 }
 
-/** Runs both networks with closed gates until their times settle, then each exit. */
-async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
+/** Runs both networks with closed gates until their times settle, then each exit. @returns with the time of each exit */
+async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp & { readonly exitMs: readonly number[] }> {
   const { opened, options, clock } = bench;
   const { prepared } = schedule(opened, opened.rows[0]!, batch, options.images);
   const { value } = await prepared().next();
@@ -169,11 +173,14 @@ async function warmNetworks(bench: Bench, batch: number): Promise<WarmUp> {
   const { original, gated } = timedNetworks(bench);
   const closed = opened.gates.map(() => Number.POSITIVE_INFINITY);
   const warm = await warmUp(clock, [() => original(some), () => gated({ ...some, thresholds: closed })]);
+  const exitMs: number[] = [];
   for (const gate of opened.gates.keys()) {
-    const thresholds = closed.with(gate, Number.NEGATIVE_INFINITY);
-    for (let run = 0; run < DISCARDED_PAIRS; run++) await gated({ ...some, thresholds });
+    const leaving = { ...some, thresholds: closed.with(gate, Number.NEGATIVE_INFINITY) };
+    const times: number[] = [];
+    for (let run = 0; run < DISCARDED_PAIRS; run++) times.push((await timed(clock, () => gated(leaving))).ms);
+    exitMs.push(median(times));
   }
-  return warm;
+  return { ...warm, exitMs: [...exitMs, warm.medianMs[1]!] };
 }
 
 /** Compares all test images with the cached evaluation, row by row. */
@@ -271,4 +278,15 @@ export async function withLastTiming(
   }
   context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
   return { ...outcome, timing: found.record };
+}
+
+/** Times of the exits, one image at a time, by the last timing of this system on this machine, whatever its thresholds. */
+export async function lastExitTimes(basis: RunBasis, resultsRoot: string): Promise<readonly number[] | undefined> {
+  const root = join(resultsRoot, basis.experiment.name);
+  const [names, machine, code] = [await namesIn(root), await describeMachine(), timedCode(basis.engine.entry.id)];
+  const found = await Promise.all(names.map((name) => findTiming(join(root, name), machine, code)));
+  const system = systemIdentity(basis);
+  const records = found.flatMap((one) => (one && 'record' in one && one.record.system === system ? [one.record] : []));
+  const last = records.sort((a, b) => a.date.localeCompare(b.date)).at(-1);
+  return last?.batches.find(({ batch }) => batch === 1)?.exitMs;
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import type { Engine } from '../../../src/engines/engine.js';
+import type { Override } from '../../../src/experiment/resolve.js';
 import { type OpenGated, openGated, thresholdsByImage } from '../../../src/gated/open.js';
 import {
   clearPartial,
@@ -15,11 +16,11 @@ import {
   writeTiming,
 } from '../../../src/gated/time/files.js';
 import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
-import { timeGated, withLastTiming } from '../../../src/gated/time/time.js';
+import { lastExitTimes, timeGated, withLastTiming } from '../../../src/gated/time/time.js';
 
 import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/table.js';
-import { runDocument, runFolder } from '../../../src/run/record.js';
+import { openBasis, runDocument, runFolder } from '../../../src/run/record.js';
 
 import { renderRun } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';
@@ -124,6 +125,7 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     const [{ batch, rows, warmUp }, ...others] = record.batches as [(typeof record.batches)[0]];
     expect([batch, others.length, rows.length]).to.deep.equal([1, 0, opened.rows.length]);
     expect(warmUp).to.include({ stable: true, runs: 20 });
+    expect(record.batches[0]!.exitMs).to.deep.equal(EXIT_MS);
     for (const [index, row] of rows.entries()) {
       const own = pairs.filter((pair) => pair.row === index + 1);
       expect(own).to.have.length(row.pairs);
@@ -358,6 +360,19 @@ describe('timed evaluation on an engine and a clock of the test', () => {
       const other = await findTiming(folder, { ...machine, processor: 'Z80', cores: 1 }, code);
       expect(other).to.have.property('why').that.contains('timing.json: measured on another machine (');
       expect(await findTiming(join(workplace.folder, 'nowhere'), machine, code)).to.equal(undefined);
+    });
+
+    it('has the times of the exits for the same system with any thresholds, and for no other', async () => {
+      const { context } = workplace;
+      await writeTiming(outcome, join(context.resultsRoot, 'tiny', 'some run'));
+      const timesOf = async (...change: Override[]) =>
+        lastExitTimes(await openBasis(context, tinyExperiment(workplace, ...change)), context.resultsRoot);
+      const margins = { path: 'thresholds', value: { margins: [0.3], latencyMs: [2] } };
+      expect(await timesOf(margins, { path: 'testImages', value: 50 })).to.deep.equal(EXIT_MS);
+      expect(await timesOf({ path: 'gates.confidence', value: 'softmax' })).to.equal(undefined);
+      expect(await timesOf({ path: 'gates.after', value: [1] }, { path: 'thresholds.fixed', value: [] })).to.equal(
+        undefined,
+      );
     });
 
     it('fills the speeds of the table of the same run, and says where they come from', async () => {
