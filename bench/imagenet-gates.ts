@@ -4,7 +4,7 @@
  * Command   /usr/bin/time -v npx tsx bench/imagenet-gates.ts [FOLDER] [IMAGES] [EPOCHS] [BATCH]
  *           (a temporary folder, 1281167, 1, 4096)
  * Writes 1,281,167 x 1,024 features with labels of 1000 classes in shards as extraction does (5.3 GB; kept where FOLDER
- * is given, and found there again), trains a gate on them through `FeatureSet.gateData` and `trainGate` as a run does,
+ * is given, and found there again), trains a gate on them through `trainingData` and `trainGate` as a run does,
  * and applies it to 20,000 other images of the same distribution. Then runs, the same number of times, only the matrix
  * products of an epoch: distances, gradient, and metric times gradient. Limits: 1.5 times their time, 3 GB of memory.
  *
@@ -25,6 +25,7 @@ import { GraphBuilder } from '../src/onnx/builder.js';
 import type { Progress } from '../src/progress.js';
 import { Random } from '../src/random.js';
 import { FeatureSet, shardArrays } from '../src/run/features.js';
+import { trainingData } from '../src/run/train.js';
 import { Store } from '../src/store/store.js';
 
 const [folder, imagesArgument = '1281167', epochsArgument = '1', batchArgument = '4096'] = process.argv.slice(2);
@@ -144,7 +145,7 @@ const timing: Progress = {
 };
 const wholeStart = performance.now();
 const training = { loss: 'hinge', l2: 0.0001, solver: 'sgd', gap: 1e-3, epochs, batchSize, seed: 0 } as const;
-const { gate, objective } = await trainGate(await set.gateData(0), training, engine, timing, 'gate');
+const { gate, objective } = await trainGate(await trainingData(set, 0), training, engine, timing, 'gate');
 const whole = (performance.now() - wholeStart) / 1000;
 const after = await products(engine);
 

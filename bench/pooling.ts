@@ -20,7 +20,7 @@ import { LazyEngine } from '../src/run/context.js';
 import { extract } from '../src/run/extract.js';
 import { openSplit } from '../src/run/images.js';
 import { openNetwork } from '../src/run/source.js';
-import { gateTrainer } from '../src/run/train.js';
+import { gateTrainer, trainingData } from '../src/run/train.js';
 
 const [name = '', checkpoint = '', trainImages = '10000'] = process.argv.slice(2);
 const context = await openContext({});
@@ -46,7 +46,7 @@ const rows = [];
 for (const [index, { stage, pooling }] of places.entries()) {
   const training = { loss: 'hinge', l2: 0.002, solver: 'sgd', gap: 1e-3, epochs: 20, batchSize: 512, seed: 0 } as const;
   const { gate } = await trainGate(
-    await trainFeatures.gateData(index),
+    await trainingData(trainFeatures, index),
     training,
     await gateTrainer.create(),
     silent,

@@ -25,7 +25,7 @@ import { extract } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openSource, plan } from '../../src/run/plan.js';
-import { gateTrainer } from '../../src/run/train.js';
+import { gateTrainer, trainingData } from '../../src/run/train.js';
 import { median } from '../../src/statistics/samples.js';
 import { inTurn, ratioOf } from '../runner/pairs.js';
 import { startScript } from '../runner/python-script.js';
@@ -101,7 +101,7 @@ interface Subject {
 }
 
 async function openSubject(set: FeatureSet, gate: number): Promise<Subject> {
-  const data = await set.gateData(gate);
+  const data = await trainingData(set, gate);
   const { count, features } = data;
   const accumulator = new ScalingAccumulator(features);
   const [x, labels] = [new Float32Array(count * features), new Int32Array(count)];

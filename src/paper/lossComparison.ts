@@ -45,9 +45,8 @@ const variants: readonly Variant[] = [
   { loss: 'cross-entropy', confidence: 'difference' },
 ];
 
-// Steps, as shares of FLOPs, between budgets that thresholds are chosen for, and between plotted points.
-const BUDGET_STEP = 0.02;
-const DRAWN_STEP = 0.05;
+const BUDGET_STEP = 0.02; // between budgets, as a share of FLOPs
+const DRAWN_STEP = 0.05; // between plotted points
 
 const options = z.strictObject({
   kind: z.literal('loss-comparison'),

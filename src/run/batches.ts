@@ -4,27 +4,24 @@ import { normalise, type Preprocessing } from '../data/preprocess.js';
 import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 import { shardArrays } from './features.js';
 
-/** Images of a batch, at most. */
+/** Most images of a batch. */
 export const BATCH_IMAGES = 64;
-/**
- * Bytes of a network's input, at most. On the CPU 8 images of ImageNet's size: more at once are no faster, and the memory
- * of everything under way grows with them. On a GPU 64.
- */
+/** Most bytes of a network's input: 8 images of ImageNet's size on a CPU, where more are no faster; 64 on a GPU. */
 const INPUT_BYTES = { cpu: 5e6, gpu: 40e6 };
 
-/** Images of a batch of a source: a power of two, so that shards are whole batches. */
+/** Images of a batch: a power of two, so that shards are whole batches. */
 export function batchImages({ channels, height, width }: ImageShape, device: keyof typeof INPUT_BYTES): number {
   const fitting = INPUT_BYTES[device] / (4 * channels * height * width);
   return Math.min(BATCH_IMAGES, 2 ** Math.max(0, Math.floor(Math.log2(fitting))));
 }
 
 /**
- * Batches that are being read while the engine works. Some engines hold the main thread as long as they compute, so a
- * batch moves on by one step in each pause: with five under way, one is always ready (decoding a file takes two).
+ * Batches being read while the engine works. Some engines block the main thread while they compute, so a batch advances one step
+ * in each pause; with five, one is always ready (decoding a file takes two steps).
  */
 const AHEAD = 5;
 
-/** What a network gives for some consecutive images, those left out that cannot be decoded. */
+/** A network's outputs for consecutive images, without those that cannot be decoded. */
 export interface NetworkBatch {
   /** Images that the batch covers. */
   readonly count: number;
@@ -42,11 +39,11 @@ export interface ImageRange {
 }
 
 /**
- * Runs a network over images in order; the next batches are read while the engine works on the last.
+ * Runs a network over images in order and reads the next batches meanwhile.
  *
- * @param device what the network runs on
- * @param ranges which images, the next one asked for when the batches of the last are under way; all by default. No batch
- *   holds images of two.
+ * @param device of the engine
+ * @param ranges of images, each requested once the batches of the previous one are being read; all images by default. No batch
+ *   spans two ranges.
  */
 export async function* runBatches(
   loaded: FeatureNetwork,
@@ -57,7 +54,7 @@ export async function* runBatches(
 ): AsyncGenerator<NetworkBatch> {
   const channelSize = images.height * images.width;
   let running: { first: number; count: number; result: Promise<FeatureBatch> } | undefined;
-  // Two inputs in turn: one that the engine reads while the other is filled.
+  // Two inputs in turn: the engine reads one while the other is filled.
   const inputs: (Float32Array | undefined)[] = [];
   let turn = 0;
   for await (const batch of batchesAhead(images, device, ranges)) {
@@ -69,7 +66,7 @@ export async function* runBatches(
     const input = normalise(batch.pixels, preprocessing, channelSize, whole.subarray(0, length));
     const finished = running && { ...running, result: await running.result };
     running = { first: batch.first, count: batch.count, result: loaded.run(input, batch.count) };
-    // An error is thrown where the result is awaited; until then it must not count as unhandled.
+    // An error is thrown where the result is awaited; until then it is not unhandled.
     running.result.catch(() => {});
     if (finished !== undefined) yield withoutUnreadable(finished, images);
   }
@@ -82,7 +79,7 @@ interface Pixels {
   readonly pixels: Uint8Array;
 }
 
-/** Batches in order, the next ones under way before they are asked for; a batch's pixels are good until then. */
+/** Reads batches ahead, in order. A batch's pixels are reused after the next one is requested. */
 async function* batchesAhead(
   images: ImageSource,
   device: keyof typeof INPUT_BYTES,
@@ -90,7 +87,7 @@ async function* batchesAhead(
 ): AsyncGenerator<Pixels> {
   const underWay: Promise<Pixels>[] = [];
   const places = placesIn(ranges, batchImages(images, device));
-  // Pixels of batches that were used: garbage of this size would be collected late, and memory grow meanwhile.
+  // Reused: garbage of this size is collected late, and memory would grow.
   const spare: Uint8Array[] = [];
   let left = true;
   try {
@@ -120,7 +117,7 @@ async function* batchesAhead(
   }
 }
 
-/** Where the batches of the ranges lie. @param size images of a batch */
+/** Splits ranges into batches. @param size images of a batch */
 async function* placesIn(
   ranges: Iterable<ImageRange> | AsyncIterable<ImageRange>,
   size: number,
@@ -130,7 +127,7 @@ async function* placesIn(
   }
 }
 
-/** Rows of images that turned out to be unreadable, which hold what the network says of zeros, are dropped. */
+/** Drops the rows of unreadable images, which are outputs for zeros. */
 function withoutUnreadable(
   { first, count, result }: { readonly first: number; readonly count: number; readonly result: FeatureBatch },
   { unreadable }: ImageSource,
@@ -154,10 +151,7 @@ function withoutUnreadable(
   };
 }
 
-/**
- * What a shard holds, filled batch by batch. Its memory is used again for the next shard: arrays that live as long as a
- * shard takes are collected late, and memory would grow by several of them.
- */
+/** The rows of a shard, filled batch by batch. Its memory is reused: such long-lived arrays are collected late. */
 export class ShardRows {
   readonly #features: Float32Array[];
   #logits = new Float32Array();
@@ -166,10 +160,7 @@ export class ShardRows {
   #rows = 0;
   #covered = 0;
 
-  /**
-   * @param widths features of each gate
-   * @param classes of the logits; 0 where none are kept
-   */
+  /** @param widths features of each gate @param classes of the logits; 0 without logits */
   constructor(
     private readonly widths: readonly number[],
     private readonly classes: number,
@@ -177,17 +168,16 @@ export class ShardRows {
     this.#features = widths.map(() => new Float32Array());
   }
 
-  /** Images that the batches so far cover, those that could not be decoded included. */
+  /** Images covered so far, including those that could not be decoded. */
   get covered(): number {
     return this.#covered;
   }
 
-  /** Forgets what it holds. */
   clear(): void {
     [this.#rows, this.#covered, this.#leftOut] = [0, 0, []];
   }
 
-  /** Makes room, where it holds nothing. @param images of the shard that comes */
+  /** Makes room for a shard; call it while empty. @param images of the shard */
   begin(images: number): void {
     if (this.#positions.length >= images) return;
     for (const [gate, width] of this.widths.entries()) this.#features[gate] = new Float32Array(images * width);
@@ -195,7 +185,7 @@ export class ShardRows {
     this.#positions = new Int32Array(images);
   }
 
-  /** Copies a batch, whose arrays are then free. @throws RangeError where it is more than was said */
+  /** Copies a batch. @throws RangeError if there is no room for it */
   add({ count, positions, result, leftOut }: NetworkBatch): void {
     for (const [gate, width] of this.widths.entries()) {
       this.#features[gate]!.set(result.features[gate]!, this.#rows * width);
@@ -207,7 +197,7 @@ export class ShardRows {
     this.#covered += count;
   }
 
-  /** The shard's arrays, [images, ...], as views: good until `clear`. @param ofAll label of every image of the source */
+  /** The shard's arrays, [images, ...], as views that `clear` invalidates. @param ofAll label of each image of the source */
   content(ofAll: Int32Array): Map<string, Storable> {
     const rows = this.#rows;
     const floats = (data: Float32Array, width: number): Storable => {

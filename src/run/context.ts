@@ -14,10 +14,10 @@ import { holderIn } from '../store/lock.js';
 import { CorruptEntryError, Store } from '../store/store.js';
 import type { NetworkSource } from './source.js';
 
-/** What every stage of a run needs from its surroundings. */
+/** What all stages of a run share. */
 export interface RunContext {
   readonly store: Store;
-  /** Every dataset that a network can be run on; the registry's if absent. */
+  /** The known datasets; the registry's if absent. */
   readonly datasets?: readonly Dataset[];
   /** Folder of all datasets. */
   readonly dataRoot: string;
@@ -39,7 +39,7 @@ export interface RunBasis {
   readonly imageHashes: Readonly<Record<string, string>>;
 }
 
-/** The surroundings of a run: what is fetched and computed lies in `cache`, tables in `resultsRoot`. */
+/** @param cache folder of all that is fetched and computed @param resultsRoot folder of the tables */
 export function contextIn(cache: string, resultsRoot: string, progress: Progress): RunContext {
   return {
     store: new Store(join(cache, 'results')),
@@ -53,12 +53,12 @@ export function contextIn(cache: string, resultsRoot: string, progress: Progress
   };
 }
 
-/** An engine that is loaded when a stage first needs it: a run that finds all in the cache loads none. */
+/** An engine that is loaded on first use: a run with everything cached loads none. */
 export class LazyEngine {
   readonly entry: EngineEntry;
   #engine: Promise<Engine> | undefined;
 
-  /** @throws InputError where there is no such engine */
+  /** @throws InputError for an unknown engine */
   constructor(id: string) {
     this.entry = engineNamed(id);
   }
@@ -68,7 +68,6 @@ export class LazyEngine {
     return this.#engine;
   }
 
-  /** Whether a stage needed it. */
   get loaded(): boolean {
     return this.#engine !== undefined;
   }
@@ -76,13 +75,14 @@ export class LazyEngine {
 
 export interface Verified {
   readonly files: number;
-  /** A line for each file that is not what was written. */
+  /** A line for each file that differs from what was written. */
   readonly damaged: readonly string[];
-  /** What is there but was not read, and why; a line each. */
+  /** A line for each item that was not read, with the reason. */
   readonly notRead: readonly string[];
 }
 
-interface Findings {
+/** The same while files are being read. */
+interface Verifying {
   files: number;
   readonly damaged: string[];
   readonly notRead: string[];
@@ -90,7 +90,7 @@ interface Findings {
 
 /** Reads every byte of a cache: results, finished or not, datasets, checkpoints, locks. */
 export async function verifyAll(cache: string, store: Store, progress: Progress): Promise<Verified> {
-  const found: Findings = { files: 0, damaged: [], notRead: [] };
+  const found: Verifying = { files: 0, damaged: [], notRead: [] };
   await verifyResults(store, progress, found);
   await verifyLocks(cache, found);
   await verifyDatasets(join(cache, 'data'), progress, found);
@@ -98,7 +98,7 @@ export async function verifyAll(cache: string, store: Store, progress: Progress)
   return found;
 }
 
-async function verifyResults(store: Store, progress: Progress, found: Findings): Promise<void> {
+async function verifyResults(store: Store, progress: Progress, found: Verifying): Promise<void> {
   const entries = await store.list();
   const task = progress.begin('verifying results', entries.length, 'results');
   const rotten = (error: unknown): void => {
@@ -117,7 +117,7 @@ async function verifyResults(store: Store, progress: Progress, found: Findings):
   task.end();
 }
 
-async function verifyLocks(cache: string, found: Findings): Promise<void> {
+async function verifyLocks(cache: string, found: Verifying): Promise<void> {
   const names = (await ifThere(cache, readdir(cache, { recursive: true }))) ?? [];
   for (const name of names.filter((path) => path.endsWith('.lock'))) {
     const path = join(cache, name);
@@ -128,7 +128,7 @@ async function verifyLocks(cache: string, found: Findings): Promise<void> {
   }
 }
 
-async function verifyDatasets(root: string, progress: Progress, found: Findings): Promise<void> {
+async function verifyDatasets(root: string, progress: Progress, found: Verifying): Promise<void> {
   for (const dataset of datasets) {
     if (!(await dataset.isThere(root))) continue;
     const { name, outside } = dataset;
@@ -147,7 +147,7 @@ async function verifyDatasets(root: string, progress: Progress, found: Findings)
   }
 }
 
-async function verifyCheckpoints(folder: string, found: Findings): Promise<void> {
+async function verifyCheckpoints(folder: string, found: Verifying): Promise<void> {
   const names = (await namesIn(folder)).filter((name) => !/\.(json|part|lock|tmp)$/.test(name));
   for (const name of names.sort()) {
     const path = join(folder, name);

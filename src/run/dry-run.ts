@@ -18,20 +18,20 @@ import { gateEntries } from './train.js';
 /** A stage of a run that has not begun. */
 export interface PlannedStage {
   readonly stage: string;
-  /** Of its entry in the cache; null where that is not known yet. */
+  /** Of its cache entry; null if unknown yet. */
   readonly key: string | null;
   readonly cached: boolean;
-  /** Why it would be computed; empty where it is cached. */
+  /** Why it would be computed; empty if it is cached. */
   readonly why: string;
   /** FLOPs of an extraction; null of other stages. */
   readonly flops: number | null;
-  /** Seconds that the most similar result in the cache took, for as many images; null where there is none. */
+  /** Seconds by the most similar cached result, scaled to as many images; null without one. */
   readonly seconds: number | null;
-  /** Disk space of what it writes, in bytes; null where it is small or unknown. */
+  /** Bytes that it writes; null if few or unknown. */
   readonly bytes: number | null;
 }
 
-/** What a run would compute and why. Opens checkpoint and images where they are here; fetches and computes nothing. */
+/** What a run would compute, and why. Opens local checkpoints and images; fetches and computes nothing. */
 export async function plannedStages(context: RunContext, experiment: Experiment): Promise<PlannedStage[]> {
   const planned = await plan(experiment);
   if (planned.given !== undefined) return []; // nothing of it takes long enough to be cached
@@ -39,7 +39,7 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   if (missing.length > 0) return missing;
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  // Read where something is not cached.
+  // Read only if something is not cached.
   let manifests: Promise<Manifest[]> | undefined;
   const past = (): Promise<Manifest[]> => {
     manifests ??= manifestsOf(context.store);
@@ -73,14 +73,14 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   return allLaterCached(stages) ? stages.map(notNeeded) : stages;
 }
 
-/** Features are extracted only where something reads them (`canWait` in stages.ts). */
+/** Features are extracted only if something reads them (`canWait` in stages.ts). */
 const isFeatures = ({ stage }: PlannedStage): boolean => stage.startsWith('features');
 const allLaterCached = (stages: readonly PlannedStage[]): boolean =>
   stages.every((stage) => isFeatures(stage) || stage.cached);
 const notNeeded = (stage: PlannedStage): PlannedStage =>
   stage.cached ? stage : { ...stage, why: 'not needed: gates and scores are cached', flops: 0, seconds: 0, bytes: 0 };
 
-/** Known checkpoints and datasets that are not here yet, with what depends on them. */
+/** Missing checkpoints and datasets, and what depends on them. */
 async function missingInputs(context: RunContext, experiment: Experiment, { network }: Plan): Promise<PlannedStage[]> {
   const nothing = { key: null, cached: false, flops: null, seconds: null };
   const missing: PlannedStage[] = [];
@@ -105,7 +105,7 @@ async function missingInputs(context: RunContext, experiment: Experiment, { netw
 async function manifestsOf(store: Store): Promise<Manifest[]> {
   const found: Manifest[] = [];
   for (const entry of await store.list()) {
-    const manifest = await entry.manifest().catch(() => undefined); // damaged ones are said when they are used
+    const manifest = await entry.manifest().catch(() => undefined); // damaged ones are reported when they are used
     if (manifest !== undefined) found.push(manifest);
   }
   return found;
@@ -137,7 +137,7 @@ interface Change {
 /** The cached result of the same stage whose inputs differ in the fewest values. */
 function nearestOf(entry: Entry, past: readonly Manifest[]): { manifest: Manifest; changes: Change[] } | undefined {
   const now = new Map(flatten(JSON.parse(JSON.stringify(entry.inputs))));
-  let nearest: { manifest: Manifest; changes: Change[] } | undefined;
+  let nearest: ReturnType<typeof nearestOf>;
   for (const manifest of past) {
     if (manifest.stage !== entry.stage) continue;
     const then = new Map(flatten(manifest.inputs));
@@ -148,7 +148,7 @@ function nearestOf(entry: Entry, past: readonly Manifest[]): { manifest: Manifes
   return nearest;
 }
 
-/** Hashes by what they are of; other values as they were and are. */
+/** How a changed hash is described; other values are shown. */
 const HASHES: Readonly<Record<string, string>> = {
   images: 'other images',
   network: 'another network',

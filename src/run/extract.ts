@@ -1,6 +1,8 @@
 import { encodeSafetensors, type Storable } from '../checkpoints/load.js';
 import type { ImageSource } from '../data/dataset.js';
+import type { FeatureNetwork } from '../engines/engine.js';
 import { InputError } from '../errors.js';
+import { counted } from '../json.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
 import type { NetworkOutputs } from '../onnx/network.js';
 import { codeOf } from '../store/code.js';
@@ -10,13 +12,13 @@ import type { Entry } from '../store/store.js';
 import type { EngineDescription } from '../timing/record.js';
 import { BATCH_IMAGES, type ImageRange, runBatches, ShardRows } from './batches.js';
 import type { LazyEngine, RunContext } from './context.js';
-import { FeatureSet, shardEngine } from './features.js';
+import { FeatureSet, leftOutIn, shardEngine } from './features.js';
 import type { NetworkSource } from './source.js';
 
-/** Which images. Training images are only learnt from, by gates: what is behind the last gate is not computed for them. */
+/** Which images. For training images, which only gates use, the network runs up to the last gate. */
 export type Split = 'training' | 'held-out' | 'test' | `${string} test`;
 
-/** What is extracted, under the key of everything that it depends on. */
+/** What is extracted, with the cache key of all that it depends on. */
 export function extractionOf(
   context: RunContext,
   source: NetworkSource,
@@ -39,13 +41,12 @@ export function extractionOf(
     engine: { id: engine.entry.id, precision: engine.entry.precision },
     code: codeOf('run/extract', ...source.modules, engine.entry.module),
   });
-  const count = images.count.toLocaleString('en');
   const what = places.length > 0 ? 'features of' : `logits of ${network.name}:`;
-  const name = `${what} ${count} ${label} images`;
+  const name = `${what} ${counted(images.count)} ${label} images`;
   return { source, images, places, engine, wanted, entry, name };
 }
 
-/** Features at each gate, labels, and logits where the split has them, of all images: from the cache, or extracted into it. */
+/** Features at each gate, labels, and for all but training images logits: from the cache, or extracted into it. */
 export async function extract(
   context: RunContext,
   source: NetworkSource,
@@ -56,19 +57,18 @@ export async function extract(
 ): Promise<FeatureSet> {
   const extraction = extractionOf(context, source, images, places, engine, label);
   const { entry, name } = extraction;
-  const { network } = source;
-  const widths = gateFeatureCounts(network, places);
+  const widths = gateFeatureCounts(source.network, places);
   const setOf = (leftOut: number): FeatureSet =>
     new FeatureSet(entry, images.count - leftOut, images.classes.length, widths);
   if (await entry.isComplete()) {
-    const leftOut = await countLeftOut(entry);
+    const { length: leftOut } = await leftOutIn(entry);
     const without = leftOut === 0 ? '' : `; ${leftOut} images that cannot be decoded are left out`;
     context.progress.note(`${name}: in the cache (${entry.key})${without}`);
     return setOf(leftOut);
   }
   const began = performance.now();
   await extractShards(context, extraction);
-  if (await entry.isComplete()) return setOf(await countLeftOut(entry)); // another process was first
+  if (await entry.isComplete()) return setOf((await leftOutIn(entry)).length); // another process was first
   const seconds = (performance.now() - began) / 1000;
   const leftOut = images.unreadable === undefined ? [] : await leftOutOf(setOf(0));
   const unreadable = await reasonsOf(images, leftOut);
@@ -85,7 +85,7 @@ export async function extract(
   return setOf(leftOut.length);
 }
 
-/** The same for images of which all can be decoded, put off until somebody reads the features. */
+/** The same on first use of the features, for images that can all be decoded. */
 export function extractLater(...all: Parameters<typeof extract>): FeatureSet {
   const [context, source, images, places, engine, label] = all;
   const { entry } = extractionOf(context, source, images, places, engine, label);
@@ -93,19 +93,14 @@ export function extractLater(...all: Parameters<typeof extract>): FeatureSet {
   return new FeatureSet(entry, images.count, images.classes.length, widths, () => extract(...all));
 }
 
-/** Images of a complete entry that could not be decoded. */
-async function countLeftOut(entry: Entry): Promise<number> {
-  return ((await entry.manifest())?.notes['leftOut'] as number[] | undefined)?.length ?? 0;
-}
-
-/** Positions of all images that were left out, those of an interrupted run before included. */
+/** Positions of all images that were left out, in an interrupted run before too. */
 async function leftOutOf(set: FeatureSet): Promise<number[]> {
   const positions: number[] = [];
   for await (const shard of set.shards()) positions.push(...shard.leftOut);
   return positions;
 }
 
-/** What is wrong with each image that was left out; those that an interrupted run met are looked at again. */
+/** Why each image was left out. Reads those of an interrupted run again, whose reasons are unknown. */
 async function reasonsOf(images: ImageSource, leftOut: readonly number[]): Promise<string[]> {
   const unknown = leftOut.filter((position) => !images.unreadable?.has(position));
   for (let start = 0; start < unknown.length; start += BATCH_IMAGES) {
@@ -120,35 +115,32 @@ function firstOf(reasons: readonly string[]): string {
   return reasons.slice(0, 10).join('; ') + (reasons.length > 10 ? `; and ${reasons.length - 10} more` : '');
 }
 
-/** Images of a shard: what an interrupted extraction loses at most. */
+/** Images of a shard; an interrupted extraction loses at most one shard. */
 const SHARD_IMAGES = 1024;
 
-/** What is extracted, and the entry whose files the shards are. */
 export interface Extraction {
   readonly source: NetworkSource;
   readonly images: ImageSource;
   readonly places: readonly GatePlace[];
   readonly engine: LazyEngine;
   readonly wanted: NetworkOutputs;
+  /** Its files are the shards. */
   readonly entry: Entry;
-  /** What it is called: `features of 2,000 test images`. */
+  /** `features of 2,000 test images` */
   readonly name: string;
 }
 
-/** A part of the shards, for tasks of a cluster: those of `index` (from 0) where they are dealt to `of` tasks in runs. */
+/** The index-th (from 0) of `of` contiguous slices of the shards, for tasks of a cluster. */
 export interface Share {
   readonly index: number;
   readonly of: number;
 }
 
-interface ShardPlace extends ImageRange {
-  readonly name: string;
-}
+type ShardPlace = ImageRange & { readonly name: string };
 
 /**
- * Extracts the shards that are not there yet. Several processes share the work, on one machine or on several: each takes
- * the next shard that nobody holds, and waits at the end for those that others hold; where one of them dies, its shard
- * is taken over.
+ * Extracts missing shards. Several processes, on one machine or more, share the work: each takes the next shard that is not
+ * locked, waits at the end for those of others, and takes over the shard of a process that died.
  *
  * @param share only these shards, without waiting for others; all by default
  */
@@ -162,12 +154,17 @@ export async function extractShards(context: RunContext, extraction: Extraction,
   let open = await missing();
   if (open.length === 0) context.progress.note(`${name}: every shard is in the cache (${entry.key})`);
   else await announce(context, extraction, open, open.length < wanted.length);
-  const loaded = once(async () =>
-    (await engine.get()).loadFeatures(await extraction.source.lowered(), extraction.places, extraction.wanted),
-  );
+  let loaded: Promise<FeatureNetwork> | undefined;
+  const load = (): Promise<FeatureNetwork> => {
+    loaded ??= (async () => {
+      const lowered = await extraction.source.lowered();
+      return (await engine.get()).loadFeatures(lowered, extraction.places, extraction.wanted);
+    })();
+    return loaded;
+  };
   try {
     for (let round = 0; open.length > 0; round++) {
-      const made = await extractFree(context, extraction, open, loaded.get);
+      const made = await extractFree(context, extraction, open, load);
       open = await missing();
       if (open.length === 0 || (share !== undefined && made === 0)) break;
       if (made > 0) round = 0;
@@ -180,13 +177,13 @@ export async function extractShards(context: RunContext, extraction: Extraction,
       }
     }
   } finally {
-    await loaded.made?.then((network) => network.close());
+    await (await loaded)?.close();
   }
 }
 
 const shards = (count: number): string => (count === 1 ? 'shard' : `${count} shards`);
 
-/** Says why it is extracted, and asks for the space. */
+/** Reports why it is extracted, and checks the free space. */
 async function announce(
   context: RunContext,
   { entry, source, images, places, engine, name }: Extraction,
@@ -198,60 +195,43 @@ async function announce(
   const count = open.reduce((sum, { start, end }) => sum + end - start, 0);
   await assertSpace(entry.directory, count * imageBytes, name);
   const busy = (await entry.isBusy()) ? 'another process is at it, sharing the work' : undefined;
-  const interrupted = begun
-    ? `interrupted before, going on at image ${open[0]!.start.toLocaleString('en')}`
-    : 'not in the cache';
+  const interrupted = begun ? `interrupted before, going on at image ${counted(open[0]!.start)}` : 'not in the cache';
   context.progress.note(`${name}: ${busy ?? interrupted}; extracting on ${engine.entry.id}`);
 }
 
-/** A function that does its work the first time only, and what came of it. */
-function once<T>(work: () => Promise<T>): { readonly get: () => Promise<T>; made: Promise<T> | undefined } {
-  const result = {
-    made: undefined as Promise<T> | undefined,
-    get: (): Promise<T> => {
-      result.made ??= work();
-      return result.made;
-    },
-  };
-  return result;
-}
-
-/** Names of the shards that are not there yet. */
+/** Names of the missing shards. */
 export async function missingShards({ entry, images }: Extraction): Promise<string[]> {
   const there = new Set(await entry.names());
   return shardPlaces(images.count).flatMap(({ name }) => (there.has(name) ? [] : [name]));
 }
-
-const shardName = (index: number): string => `shard-${String(index).padStart(5, '0')}.safetensors`;
 
 function shardPlaces(count: number, share: Share = { index: 0, of: 1 }): ShardPlace[] {
   const total = Math.ceil(count / SHARD_IMAGES);
   const [first, end] = [share.index, share.index + 1].map((part) => Math.floor((part * total) / share.of));
   return Array.from({ length: end! - first! }, (_, i) => {
     const start = (first! + i) * SHARD_IMAGES;
-    return { name: shardName(first! + i), start, end: Math.min(count, start + SHARD_IMAGES) };
+    const name = `shard-${String(first! + i).padStart(5, '0')}.safetensors`;
+    return { name, start, end: Math.min(count, start + SHARD_IMAGES) };
   });
 }
 
-interface Claimed extends ShardPlace {
-  readonly lock: Lock;
-}
+type Claimed = ShardPlace & { readonly lock: Lock };
 
-/** Extracts those shards that nobody else is making. @returns how many */
+/** Extracts the shards that no other process holds. @returns how many */
 async function extractFree(
   { progress }: RunContext,
   { entry, images, source, places, engine, wanted, name }: Extraction,
   open: readonly ShardPlace[],
-  load: () => Promise<Parameters<typeof runBatches>[0]>,
+  load: () => Promise<FeatureNetwork>,
 ): Promise<number> {
   const claimed: Claimed[] = [];
   const claims = claim(entry, open, claimed);
-  // The network is loaded for work only, so the first shard is claimed before.
+  // Claims a shard before it loads the network, which may not be needed.
   const first = await claims.next();
   if (first.done === true) return 0;
   const task = progress.begin(name, open.at(-1)!.end - first.value.start, 'images');
   let [done, made] = [0, 0];
-  // A shard is written while the network goes on; one at a time, so that two are in memory at most.
+  // One shard is written while the network fills the next: at most two are in memory.
   const widths = gateFeatureCounts(source.network, places);
   const logits = wanted === 'features' ? 0 : images.classes.length;
   let [filling, written] = [new ShardRows(widths, logits), new ShardRows(widths, logits)];
@@ -286,7 +266,7 @@ async function extractFree(
   return made;
 }
 
-/** Writes a finished shard, then lets go of its lock, whatever became of it. */
+/** Writes a finished shard and releases its lock. */
 async function writeShard(
   entry: Entry,
   { name, lock }: Claimed,
@@ -300,7 +280,7 @@ async function writeShard(
   }
 }
 
-/** Locks one shard after the other, when it is asked for; those that others hold, or have made by now, are passed over. */
+/** Locks one shard after the other on demand; skips those that others hold or have made. */
 async function* claim(entry: Entry, open: readonly ShardPlace[], claimed: Claimed[]): AsyncGenerator<ShardPlace> {
   for (const shard of open) {
     const lock = await entry.tryLock(shard.name);

@@ -1,12 +1,18 @@
 import { basename } from 'node:path';
 import { isScores, type ScoresChoice } from '../experiment/network.js';
+import { counted, percent } from '../json.js';
+import { Z95 } from '../statistics/intervals.js';
+import { searches } from '../thresholds/methods.js';
 import { membersOf } from './plan.js';
-import { speedSource, thresholdFacts } from './rows.js';
+import { speedSource, type TableBasis } from './rows.js';
+import type { Row } from './search.js';
 import { type NetworkSource, networksOf } from './source.js';
 import type { RunOutcome } from './stages.js';
 
-/** What the numbers rest on; a line without a name goes on with the one before. */
-export function runFacts(outcome: RunOutcome): [name: string, value: string][] {
+type Fact = [name: string, value: string];
+
+/** What the numbers rest on; a line without a name continues the previous one. */
+export function runFacts(outcome: RunOutcome): Fact[] {
   const { experiment, splits, source, engine, timing } = outcome;
   const speed = speedSource(timing);
   const { unlabelled: folder } = experiment;
@@ -20,10 +26,10 @@ export function runFacts(outcome: RunOutcome): [name: string, value: string][] {
         : cascadeFacts(outcome, networksOf(source))),
     ['Validation', splits.validation],
     ...thresholdFacts(outcome),
-    ['Test', `${splits.test.toLocaleString('en')} images${unlabelled}`],
+    ['Test', `${counted(splits.test)} images${unlabelled}`],
     ...leftOutFacts(outcome),
     ['Seed', `${experiment.seed}${isScores(experiment.network) ? '' : `; engine ${engine.entry.id}`}`],
-    ...(speed === undefined ? [] : [['Speed', speed] as [string, string]]),
+    ...(speed === undefined ? [] : [['Speed', speed] satisfies Fact]),
   ];
 }
 
@@ -31,15 +37,15 @@ function networkFact({ network, checkpoint: { known, path, sha256 } }: NetworkSo
   return `${network.name}, checkpoint ${known?.id ?? basename(path)} (sha256 ${sha256.slice(0, 12)})`;
 }
 
-function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): [string, string][] {
+function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): Fact[] {
   const { experiment, exitCosts, gates, splits } = outcome;
   const members = membersOf(experiment);
-  // Where each network's own classifier stands among the exits: behind its gates.
+  // Positions of the networks' own classifiers among the exits, each behind its gates.
   const ends = members.map((_, i) =>
     members.slice(0, i + 1).reduce((sum, { gates }) => sum + gates.after.length + 1, -1),
   );
   return [
-    ...sources.flatMap((source, i): [string, string][] => {
+    ...sources.flatMap((source, i): Fact[] => {
       const cost = exitCosts[ends[i]!]! - (exitCosts[ends[i - 1] ?? -1] ?? 0);
       const own = gates.filter(({ network }) => network === i);
       const { to, from } = source.resizing ?? {};
@@ -47,7 +53,7 @@ function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): [
         to && from && `, sees ${from.width} x ${from.height} pixels brought to ${to.width} x ${to.height}`;
       const fact = `${networkFact(source)}, ${(cost / 1e9).toPrecision(3)} GFLOPs${resized ?? ''}`;
       const inside = own.length === 0 ? [] : [`with gates ${gateWords(own, members[i]!.gates)}`];
-      return [[i === 0 ? 'Networks' : '', fact], ...inside.map((words): [string, string] => ['', words])];
+      return [[i === 0 ? 'Networks' : '', fact], ...inside.map((words): Fact => ['', words])];
     }),
     [
       '',
@@ -57,7 +63,7 @@ function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): [
   ];
 }
 
-function scoresFacts({ source, exitCosts, flops }: RunOutcome, { confidence }: ScoresChoice): [string, string][] {
+function scoresFacts({ source, exitCosts, flops }: RunOutcome, { confidence }: ScoresChoice): Fact[] {
   const costs = exitCosts.map((cost) => `${+(100 * (cost / flops.flops)).toFixed(2)} %`).join(', ');
   return [
     [
@@ -68,9 +74,9 @@ function scoresFacts({ source, exitCosts, flops }: RunOutcome, { confidence }: S
   ];
 }
 
-const trainFact = (images: number): [string, string] => ['Train', `${images.toLocaleString('en')} images`];
+const trainFact = (images: number): Fact => ['Train', `${counted(images)} images`];
 
-function gateFacts({ experiment, splits, source, gates }: RunOutcome): [string, string][] {
+function gateFacts({ experiment, splits, source, gates }: RunOutcome): Fact[] {
   const [where, how] = gateWords(gates, experiment.gates).split('; ');
   return [
     ['Network', networkFact(source)],
@@ -80,7 +86,7 @@ function gateFacts({ experiment, splits, source, gates }: RunOutcome): [string, 
   ];
 }
 
-/** Where the gates of one network sit; how they were trained. */
+/** Places and training of the gates of one network. */
 function gateWords(gates: RunOutcome['gates'], asked: InsideGates): string {
   const places = gates.map(({ stage, pooling, features, objective, worstGap }) => {
     const cells =
@@ -97,7 +103,7 @@ function gateWords(gates: RunOutcome['gates'], asked: InsideGates): string {
 
 type InsideGates = Omit<RunOutcome['experiment']['gates'], 'confidence'>;
 
-/** How gates were trained, and which of them are not as near to the optimum as asked. */
+/** How gates were trained, and which did not reach the requested gap. */
 function trainingFact(gates: RunOutcome['gates'], { solver, epochs, gap }: InsideGates): string {
   if (solver === 'sgd') return `${epochs} epochs`;
   const missed = gates.flatMap(({ worstGap }, i) => {
@@ -112,11 +118,75 @@ function trainingFact(gates: RunOutcome['gates'], { solver, epochs, gap }: Insid
 
 const percentOf = (share: number): string => `${Number((100 * share).toPrecision(2))} %`;
 
-/** How many images of each split could not be decoded; which ones is in the record. */
-function leftOutFacts({ leftOut }: RunOutcome): [name: string, value: string][] {
-  const counts = Object.entries(leftOut).map(
-    ([split, files]) => `${files.length.toLocaleString('en')} ${split} images`,
-  );
+/** How many images of each split could not be decoded. */
+function leftOutFacts({ leftOut }: RunOutcome): Fact[] {
+  const counts = Object.entries(leftOut).map(([split, files]) => `${counted(files.length)} ${split} images`);
   if (counts.length === 0) return [];
   return [['Left out', `${counts.join(', ')} that cannot be decoded, named in record.json`]];
+}
+
+/** How the table's thresholds were chosen, and what its intervals cover. */
+export function thresholdFacts({ rows, experiment, original, choosing, exitMs = [] }: TableBasis): Fact[] {
+  const { margins, latencyMs, search, validation, resamples } = experiment.thresholds;
+  const chosen = validation.kind === 'cross-fit' ? "each fold's thresholds" : 'thresholds';
+  const searched = `searched for the fewest FLOPs at each margin: ${search.map((method) => searches[method].words).join('; ')}`;
+  const times = exitMs.map((ms) => ms.toPrecision(3)).join(', ');
+  const again = `chosen_again in table.csv: both samples drawn anew ${resamples} times, thresholds searched again each time`;
+  const asked = [
+    ...(margins.length === 0 ? [] : [searched]),
+    ...(latencyMs === undefined ? [] : [`<= ms: by the times of the exits that dgate time measured: ${times}`]),
+    ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
+    `± half of the 95 % interval over the reported images (score intervals, paired), ${chosen} as they are`,
+    ...(resamples === undefined ? [] : [again]),
+  ];
+  const facts = rows.length === 0 ? [] : asked;
+  if (choosing !== undefined) facts.push(...unlikeFacts(choosing, original));
+  return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
+}
+
+/**
+ * Margins and guarantees hold for images like the choosing ones. A warning if the original's accuracies on choosing and reported
+ * images differ (two-sided test of two shares at 5 %).
+ */
+function unlikeFacts(
+  choosing: { accuracy: number; count: number },
+  reported: { accuracy: number; count: number },
+): string[] {
+  const [a, b] = [choosing, reported];
+  const pooled = (a.accuracy * a.count + b.accuracy * b.count) / (a.count + b.count);
+  const z = (a.accuracy - b.accuracy) / Math.sqrt(pooled * (1 - pooled) * (1 / a.count + 1 / b.count));
+  if (!(Math.abs(z) > Z95)) return [];
+  return [
+    `the original is right on ${percent(a.accuracy, 2)} of the choosing images and ${percent(b.accuracy, 2)} of the reported ones ` +
+      `(z = ${z.toFixed(1)}): they are not alike, and more may be lost than a margin or a promise says`,
+  ];
+}
+
+function guaranteeFacts(
+  { drop, confidence, of, method, parts }: NonNullable<Row['guarantee']>,
+  chosen: string,
+): string[] {
+  const short = (share: number): string => `${+(100 * share).toFixed(2)} %`;
+  const what = of === 'agreement' ? `answer at most ${short(drop)} of new images` : 'lose at most that on new images';
+  const other = of === 'agreement' ? ' otherwise than the original' : '';
+  const limit = of === 'agreement' ? `<= ${short(drop)} disagreement` : `<= ${+(100 * drop).toFixed(4)} points`;
+  const tested = parts.map(({ testedOn }) => counted(testedOn)).join(' and ');
+  const tests = {
+    exact: 'Learn then Test',
+    betting: 'Learn then Test by betting',
+    conformal: 'conformal risk control',
+  };
+  const promise =
+    method === 'conformal'
+      ? `on average over the draws of the choosing images, ${chosen} ${what}${other}, without a confidence for this draw`
+      : `with ${short(confidence)} confidence, ${chosen} ${what} of the same kind${other}, on average`;
+  // Bonferroni: each fold's guarantee may fail.
+  const together = `all ${parts.length} folds together with ${short(Math.max(0, 1 - parts.length * (1 - confidence)))} confidence`;
+  const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
+  const where = parts.length > 1 ? ` for fold ${closed.join(', ')}` : '';
+  return [
+    `${limit}: ${promise} (${tests[method ?? 'exact']} on ${tested} images)`,
+    ...(parts.length > 1 && method !== 'conformal' ? [together] : []),
+    ...(closed.length === 0 ? [] : [`no thresholds could be certified${where}; all gates stay closed there`]),
+  ];
 }

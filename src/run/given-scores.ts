@@ -11,11 +11,11 @@ import { sha256 } from '../store/files.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { NetworkSource } from './source.js';
 
-/** What each exit of a network said of some images, read from a file: enough for thresholds, promises and tables. */
+/** The outputs of each exit of a network, read from a file. */
 export interface ScoresFile {
   readonly path: string;
   readonly scores: Scores;
-  /** FLOPs of an image that leaves at each exit, the last included, ascending; or any other cost. */
+  /** FLOPs, or another cost, of an image by its exit, ascending. */
   readonly costs: ExitCosts;
   readonly classes: number;
   /** Of the file, in hex. */
@@ -25,7 +25,7 @@ export interface ScoresFile {
 /** The files of scores of an experiment. */
 export interface GivenScores {
   readonly test: ScoresFile;
-  /** Of the images that choose thresholds, where they are others. */
+  /** Of other images that choose the thresholds. */
   readonly heldOut?: ScoresFile;
 }
 
@@ -38,7 +38,7 @@ const layout =
 /**
  * Reads a file of scores: .npz, .safetensors or .csv.
  *
- * @param confidence what of logits is held against a threshold
+ * @param confidence to compute from logits
  * @throws InputError with every problem of the file, a line each
  */
 export async function loadScores(path: string, confidence: ConfidenceKind = 'softmax'): Promise<ScoresFile> {
@@ -71,7 +71,7 @@ const greatest = (values: ArrayLike<number>): number => {
   return most;
 };
 
-/** An exit as a file has it, by name. */
+/** The arrays of an exit in a file. */
 interface GivenExit {
   readonly name: string;
   readonly isLast: boolean;
@@ -80,15 +80,15 @@ interface GivenExit {
   readonly confidence?: RawTensor | undefined;
 }
 
-/** Reads the arrays of a file of scores and collects all that is wrong with them. */
+/** Reads the arrays of a file of scores and collects their problems. */
 class ScoresReader {
   readonly problems: string[] = [];
-  /** As the logits have them; 0 where there are none. */
+  /** Of the logits; 0 without logits. */
   classes = 0;
 
   constructor(readonly arrays: NamedArrays) {}
 
-  /** Numbers of an array of one axis; none where it is missing or has another shape. @param count wanted, if it is known */
+  /** Numbers of an array of one axis; none if it is missing or has another shape. @param count expected, if known */
   vector(name: string, raw: RawTensor | undefined, count: number | undefined): Float64Array {
     if (raw === undefined) {
       const there = [...this.arrays.keys()].slice(0, 20).join(', ') || 'nothing';
@@ -99,7 +99,7 @@ class ScoresReader {
     return new Float64Array();
   }
 
-  /** Reports the first number that is not right. */
+  /** Reports the first invalid number. */
   check(name: string, values: ArrayLike<number>, isRight: (value: number) => boolean, valid: string): void {
     for (let i = 0; i < values.length; i++) {
       if (isRight(values[i]!)) continue;
@@ -134,7 +134,7 @@ class ScoresReader {
     });
   }
 
-  /** Class and confidence of each image at an exit; none where something is wrong. */
+  /** Class and confidence of each image at an exit; none if something is wrong. */
   answers({ name, isLast, logits, ...given }: GivenExit, count: number, kind: ConfidenceKind): Decisions {
     if (logits === undefined) {
       const chosen = this.vector(`${name}_class`, given.class, count);
@@ -158,7 +158,7 @@ class ScoresReader {
     return decide(values, classes, kind);
   }
 
-  /** The cost of each exit: one array, or in a table one column for each exit, the same in every row. */
+  /** The cost of each exit: one array, or in a table a constant column for each exit. */
   costs(exits: number): number[] {
     const one = this.arrays.get('costs');
     const columns = Array.from({ length: exits }, (_, i) => `exit${i + 1}_cost`);
@@ -166,12 +166,8 @@ class ScoresReader {
       one === undefined && columns.some((name) => this.arrays.has(name))
         ? columns.map((name) => {
             const values = this.vector(name, this.arrays.get(name), undefined);
-            this.check(
-              name,
-              values,
-              (value) => value === values[0],
-              `${values[0]}, as of image 0: one cost for an exit`,
-            );
+            const valid = `${values[0]}, as of image 0: one cost for an exit`;
+            this.check(name, values, (value) => value === values[0], valid);
             return values[0] ?? Number.NaN;
           })
         : [...this.vector('costs', one, exits)];
@@ -182,18 +178,15 @@ class ScoresReader {
   }
 }
 
-/** The plan of an experiment on files of scores. @throws InputError where they do not fit each other or its thresholds */
+/** The plan of an experiment on files of scores. @throws InputError if they do not fit each other or the thresholds */
 export async function scoresPlan({ thresholds }: Experiment, choice: ScoresChoice) {
   const { file, choosing, confidence } = choice;
   const test = await loadScores(file, confidence);
   const heldOut = choosing === undefined ? undefined : await loadScores(choosing, confidence);
   const { costs, classes } = test;
+  const valid = `valid: ${costs.length - 1} thresholds, ${file} has ${costs.length} exits`;
   const problems = thresholds.fixed.flatMap((row, i) =>
-    row.length === costs.length - 1
-      ? []
-      : [
-          `thresholds.fixed.${i}: [${row.join(', ')}]; valid: ${costs.length - 1} thresholds, ${file} has ${costs.length} exits`,
-        ],
+    row.length === costs.length - 1 ? [] : [`thresholds.fixed.${i}: [${row.join(', ')}]; ${valid}`],
   );
   if (heldOut !== undefined && (heldOut.costs.join() !== costs.join() || heldOut.classes !== classes)) {
     const of = (one: ScoresFile): string => `${one.classes} classes, costs ${one.costs.join(', ')}`;
@@ -205,25 +198,17 @@ export async function scoresPlan({ thresholds }: Experiment, choice: ScoresChoic
     ...{ format: 'onnx', name, dataset: name, input: { channels: 1, height: 1, width: 1 }, logits: '', classes },
     ...{ parameters: 0, flops: costs.at(-1)!, stages: [] },
   };
-  // What an exit costs without the ones before it is not in the file: at most what it costs with them.
+  // An upper bound: the file does not hold the cost of an exit without the gates before it.
   const costsOf = (gates: readonly number[]): ExitCosts => [...gates.map((gate) => costs[gate]!), costs.at(-1)!];
   const exits = costs.map((_, i) => {
     const place: GatePlace = { stage: i + 1, pooling: { kind: 'gap' } };
     return { network: 0, ...(i < costs.length - 1 && { place }) };
   });
   const given: GivenScores = { test, ...(heldOut && { heldOut }) };
-  return {
-    network,
-    given,
-    places: [],
-    exits,
-    flops: flopsOf(network),
-    costs,
-    costsOf,
-  };
+  return { network, given, places: [], exits, flops: flopsOf(network), costs, costsOf };
 }
 
-/** Stands where a network, its weights and its images would: there is nothing to run. */
+/** A source with labels only: there is no network to run. */
 export function scoresSource(network: AnyNetwork, { test, heldOut }: GivenScores): NetworkSource {
   const none = (what: string) => () =>
     Promise.reject(

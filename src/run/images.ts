@@ -17,7 +17,7 @@ import { type NetworkSource, networksOf } from './source.js';
 /** The images of a run; no image is in two of them. */
 export type Images = BySplit<ImageSource>;
 
-/** Opens a published split of the network's dataset, which is fetched where it is missing. */
+/** Opens a published split of the network's dataset; fetches a missing dataset. */
 export async function openSplit(
   context: RunContext,
   source: NetworkSource,
@@ -32,7 +32,7 @@ export async function openSplit(
   }
   const { dataRoot, progress, download } = context;
   if (!(await dataset.isThere(dataRoot))) {
-    await source.lowered(); // before a long download: does the checkpoint fit at all?
+    await source.lowered(); // checks the checkpoint before a long download
     progress.note(`${dataset.name}: not in the cache; fetching it from ${dataset.sources[0]}`);
     await dataset.fetch({ root: dataRoot, from: dataset.sources[0]!, progress, download });
   }
@@ -41,11 +41,11 @@ export async function openSplit(
   return resizedImages(await dataset.load(dataRoot, split, resizing.preprocessing), resizing);
 }
 
-/** Images without labels, as the network wants them. @throws InputError where it takes others */
+/** Images without labels. @throws InputError if their size does not fit the network */
 async function openUnlabelled({ datasets }: RunContext, source: NetworkSource, folder: string): Promise<ImageSource> {
   const { network, dataset, preprocessing } = source;
   const { channels, height, width } = network.input;
-  // The networks of a cascade may name no dataset: then classes are numbers.
+  // The networks of a cascade may name no dataset.
   const { classes } =
     dataset ??
     (network.dataset === '' ? { classes: numbers(classCount(network)) } : datasetNamed(network.dataset, datasets));
@@ -60,14 +60,14 @@ async function openUnlabelled({ datasets }: RunContext, source: NetworkSource, f
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
-/** A network of an experiment with its images: of a cascade one of several, else the only one. */
+/** A network of an experiment with its images; a cascade has several. */
 export interface Member {
   readonly source: NetworkSource;
   readonly plan: Plan;
   readonly images: Images;
 }
 
-/** Every network of an experiment, in order, with the images that it is run on: training images only where it has gates. */
+/** The networks of an experiment in order, with their images; training images only for those with gates. */
 export function openMembers(
   context: RunContext,
   experiment: Experiment,
@@ -82,11 +82,11 @@ export function openMembers(
   });
 }
 
-/** The images of all networks of a cascade: the last one's, and those that gates inside others learn from. */
+/** The images of all networks of a cascade: the last one's, and the training images of gates inside others. */
 export const imagesOfAll = (members: readonly Member[]): Images =>
   Object.assign({}, ...members.map(({ images }) => images)) as Images;
 
-/** Opens the images of a run, as one of its networks wants them. */
+/** Opens the images of a run, prepared for one of its networks. */
 export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
   const { seed, trainImages, testImages, unlabelled } = experiment;
   const { validation } = experiment.thresholds;
@@ -131,20 +131,20 @@ function allBut(held: Int32Array, count: number, { checkpoint }: NetworkSource):
 function subset(images: ImageSource, count: number | undefined, seed: number, option: string): ImageSource {
   if (count === undefined || count === images.count) return images;
   if (count > images.count) throw new InputError(`${option}: ${count}; valid: 1 to ${images.count}`);
-  const strata = images.labels.map((label) => Math.max(0, label)); // images without labels are one
+  const strata = images.labels.map((label) => Math.max(0, label)); // images without labels are one stratum
   return selectImages(images, stratifiedSubset(strata, images.classes.length, count, seed));
 }
 
-/** One of something for each split of the images. */
+/** A value for each split of the images. */
 export interface BySplit<T> {
-  /** Images that gates learn from; absent where nothing is trained. */
+  /** For gates; absent if nothing is trained. */
   readonly train?: T;
-  /** Training images that the network has not learnt from, where the experiment chooses thresholds on them. */
+  /** Training images that the network has not learnt from, if they choose thresholds. */
   readonly heldOut?: T;
   readonly test: T;
 }
 
-/** Applies a function to every split, one after the other. A split is absent where it was. */
+/** Applies a function to each split in order; absent splits stay absent. */
 export async function mapSplits<T, U>(
   { train, heldOut, test }: BySplit<T>,
   map: (item: T, label: Split, key: keyof BySplit<T>) => U | Promise<U>,
@@ -158,7 +158,7 @@ export async function mapSplits<T, U>(
   };
 }
 
-/** Every split that exists, in order. */
+/** The present splits in order. */
 export function everySplit<T>({ train, heldOut, test }: BySplit<T>): T[] {
   return [train, heldOut, test].filter((split) => split !== undefined);
 }
@@ -186,13 +186,8 @@ export async function evaluateOriginal(
   const limit = options.limit ?? whole.count;
   if (!Number.isInteger(limit) || limit < 1) throw new InputError(`--limit ${limit}; valid: 1 to ${whole.count}`);
   const count = Math.min(limit, whole.count);
-  const images =
-    count === whole.count
-      ? whole
-      : selectImages(
-          whole,
-          Int32Array.from({ length: count }, (_, i) => i),
-        );
+  const firstImages = Int32Array.from({ length: count }, (_, i) => i);
+  const images = count === whole.count ? whole : selectImages(whole, firstImages);
   const loaded = await (await engine.get()).loadFeatures(lowered, []);
   const label = `${source.network.name} on ${count.toLocaleString('en')} ${options.split} images`;
   const task = context.progress.begin(label, count, 'images');

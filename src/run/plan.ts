@@ -27,21 +27,20 @@ export interface Plan {
   readonly network: AnyNetwork;
   /** Each network of a cascade alone, the last one included; absent for one network. */
   readonly members?: readonly Plan[];
-  /** The network itself, where it is a user's ONNX file. */
+  /** The network itself, if it is a user's ONNX file. */
   readonly user?: UserNetwork;
-  /** What its exits said, where there is no network but a file of scores. */
+  /** The scores, if the experiment has a file of scores and no network. */
   readonly given?: GivenScores;
-  /** Where its gates sit; of a cascade `members` say it. */
+  /** Places of its gates; empty for a cascade, whose `members` have them. */
   readonly places: readonly GatePlace[];
-  /** Every way out in the order of its cost, the original classifier last. */
+  /** All exits in the order of their costs, the original classifier last. */
   readonly exits: readonly Exit[];
   readonly flops: NetworkFlops;
   readonly costs: ExitCosts;
-  /** FLOPs of each exit where only some are used besides the last, the original classifier (positions from 0, ascending). */
+  /** FLOPs of each exit if only these gates are used (positions from 0, ascending), the original classifier last. */
   readonly costsOf: (exits: readonly number[]) => ExitCosts;
 }
 
-/** A way out of a network, or of one of a cascade's. */
 export interface Exit {
   /** Position of the network in the cascade, from 0. */
   readonly network: number;
@@ -49,10 +48,7 @@ export interface Exit {
   readonly place?: GatePlace;
 }
 
-/**
- * Checks an experiment against its network and counts what each exit costs. Nothing is read or run, except
- * that a user's ONNX file is read.
- */
+/** Checks an experiment against its network and counts the FLOPs of each exit. Reads nothing but a user's ONNX file. */
 export async function plan(experiment: Experiment): Promise<Plan> {
   const members = membersOf(experiment);
   if (members.length > 1) return cascadePlan(await eachInTurn(members, plan));
@@ -75,13 +71,13 @@ export async function plan(experiment: Experiment): Promise<Plan> {
   return { network, ...(user && { user }), places, exits, flops, costs: costsOf([...places.keys()]), costsOf };
 }
 
-/** FLOPs of each exit of a system that uses some exits only (ascending; the original may be the last of them). */
+/** FLOPs of each exit of a system that uses these exits only (ascending; the original may be the last). */
 export function costsOfExits({ costsOf, costs }: Pick<Plan, 'costs' | 'costsOf'>, exits: readonly number[]): ExitCosts {
   const original = costs.length - 1;
   return exits.at(-1) === original ? costsOf(exits.slice(0, -1)) : costsOf(exits).slice(0, -1);
 }
 
-/** Only a user's ONNX file needs its readers, and ONNX Runtime before anything runs. */
+/** Loaded on demand: only a user's ONNX file needs its readers and ONNX Runtime. */
 const userNetworks = () => import('./user-network.js');
 const givenScores = () => import('./given-scores.js');
 
@@ -94,7 +90,7 @@ async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<
   return openUserNetwork(network, datasetLabel(dataset));
 }
 
-/** The experiment with the places that its ONNX file has, where they are searched: `gates: 'search'`. @throws InputError */
+/** Resolves `gates: 'search'` to the places of the experiment's ONNX file. @throws InputError */
 export async function withFoundPlaces(experiment: Experiment): Promise<Experiment> {
   const { network, gates } = experiment;
   if (typeof network === 'string' || network.kind !== 'onnx' || network.gatesAfter !== 'spread') return experiment;
@@ -119,16 +115,11 @@ async function openAlone(context: RunContext, experiment: Experiment, planned: P
   if (planned.given !== undefined) return (await givenScores()).scoresSource(planned.network, planned.given);
   if (planned.user !== undefined) return (await userNetworks()).userSource(planned.user, experiment, context);
   const { modelsRoot, progress } = context;
-  return openNetwork(
-    networkByName(planned.network.name),
-    experiment.checkpoint,
-    modelsRoot,
-    progress,
-    experiment.weights,
-  );
+  const { checkpoint, weights } = experiment;
+  return openNetwork(networkByName(planned.network.name), checkpoint, modelsRoot, progress, weights);
 }
 
-/** An experiment of each network of a cascade alone, with the gates inside it; of another network the experiment itself. */
+/** An experiment for each network of a cascade, with the gates inside it; for other networks the experiment itself. */
 export function membersOf(experiment: Experiment): Experiment[] {
   const { network: chosen, gates } = experiment;
   if (!isCascade(chosen)) return [experiment];
@@ -136,7 +127,6 @@ export function membersOf(experiment: Experiment): Experiment[] {
   const dataset = typeof named === 'string' ? networkByName(named).dataset : experiment.dataset;
   return chosen.networks.map(({ network, checkpoint, gates: inside }) => ({
     ...experiment,
-    // A network without gates needs no place for one.
     network: typeof network === 'string' || inside !== undefined ? network : { ...network, gatesAfter: [] },
     checkpoint,
     weights: undefined,
@@ -146,18 +136,16 @@ export function membersOf(experiment: Experiment): Experiment[] {
 }
 
 /**
- * The plan of a cascade: its exits are those of its networks, and an image has cost all networks that it has been through,
- * each up to the last exit that is used there.
+ * The plan of a cascade: its exits are those of its networks. An image costs all networks that it has passed, each up to its last
+ * used exit.
  *
  * @param members each network alone, in order
- * @throws InputError where they tell different classes apart, or one is no dearer than the one before
+ * @throws InputError if their classes differ or their costs do not ascend
  */
 function cascadePlan(members: readonly Plan[]): Plan {
   const last = members.at(-1)!;
-  sameClasses(
-    members.map(({ network }) => network),
-    'cascade',
-  );
+  const networks = members.map(({ network }) => network);
+  sameClasses(networks, 'cascade');
   const problems = members.slice(1).flatMap(({ network, flops }, i): string[] => {
     const before = members[i]!;
     if (before.flops.flops < flops.flops) return [];
@@ -175,10 +163,8 @@ function cascadePlan(members: readonly Plan[]): Plan {
       const own = used.filter((position) => exits[position]!.network === network);
       if (own.length === 0) return [];
       const before = spent;
-      const costs = costsOfExits(
-        member,
-        own.map((position) => position - first),
-      ).map((cost) => before + cost);
+      const exitsOfMember = own.map((position) => position - first);
+      const costs = costsOfExits(member, exitsOfMember).map((cost) => before + cost);
       spent = costs.at(-1)!;
       return costs;
     });
@@ -186,7 +172,7 @@ function cascadePlan(members: readonly Plan[]): Plan {
   return { ...last, members, places: [], exits, costs: costsOf([...exits.keys()].slice(0, -1)), costsOf };
 }
 
-/** @throws InputError where networks tell different classes apart. @param where they stand in the definition */
+/** @throws InputError if the classes of networks differ @param where they are in the definition */
 export function sameClasses(networks: readonly AnyNetwork[], where: string): void {
   const last = networks.at(-1)!;
   const classes = (one: AnyNetwork): string => `${classCount(one)} classes of ${one.dataset}`;
@@ -197,7 +183,7 @@ export function sameClasses(networks: readonly AnyNetwork[], where: string): voi
   );
 }
 
-/** A cascade as the source of its last network, whose answers are the original's. @param given its networks, in order */
+/** A cascade as the source of its last network, which is the original. @param given its networks in order */
 function cascadeSource(given: readonly NetworkSource[], geometryOf: GeometryOf): NetworkSource {
   const last = given.at(-1)!;
   if (last.misfit !== undefined) throw new InputError(last.misfit);
@@ -212,11 +198,11 @@ function cascadeSource(given: readonly NetworkSource[], geometryOf: GeometryOf):
 }
 
 /**
- * A network of a cascade that takes pixels of another size, crop or order of channels: it sees those of the last network, its own
- * share of them, brought to its size.
+ * Lets a network of a cascade with another input size, crop or channel order read the last network's pixels: its share of them,
+ * resized.
  *
- * @param geometryOf how a network's images are cut; undefined where they are of one size
- * @throws InputError where its own images do not fit it and those cannot be made to
+ * @param geometryOf how a network's images are cut; undefined if all have one size
+ * @throws InputError if its own images do not fit it and cannot be resized
  */
 function withPixelsOf(last: NetworkSource, given: NetworkSource, geometryOf: GeometryOf): NetworkSource {
   const { misfit, ...member } = given;
@@ -239,7 +225,7 @@ function withPixelsOf(last: NetworkSource, given: NetworkSource, geometryOf: Geo
 
 type GeometryOf = (source: NetworkSource) => Geometry | undefined;
 
-/** How images are cut: those of folders and of ImageNet, which differ in size. */
+/** How images of different sizes (folders, ImageNet) are cut. */
 function geometryIn({ datasets }: RunContext, members: readonly Experiment[]): GeometryOf {
   const isFolder = members.some(({ dataset }) => typeof dataset === 'object');
   return ({ dataset, network, preprocessing }) => {
@@ -251,7 +237,7 @@ function geometryIn({ datasets }: RunContext, members: readonly Experiment[]): G
   };
 }
 
-/** Positions of the training images that none of these networks has learnt from. @throws InputError where there is none */
+/** Positions of the training images that none of these networks has learnt from. @throws InputError if there are none */
 async function sharedHeldOut(members: readonly NetworkSource[]): Promise<Int32Array> {
   const [first, ...others] = await Promise.all(members.map((member) => member.heldOut()));
   const sets = others.map((positions) => new Set(positions));
@@ -263,7 +249,7 @@ async function sharedHeldOut(members: readonly NetworkSource[]): Promise<Int32Ar
   );
 }
 
-/** Does some work for each item, one after the other. */
+/** An asynchronous `map`, one item after the other. */
 export async function eachInTurn<T, U>(
   items: readonly T[],
   work: (item: T, index: number) => U | Promise<U>,

@@ -17,7 +17,7 @@ import { tableRows } from './rows.js';
 import type { NetworkSource } from './source.js';
 import type { RunOutcome } from './stages.js';
 
-/** What `dgate run --json` prints for an experiment. */
+/** What `dgate run --json` prints of an experiment. */
 export interface RunDocument {
   readonly experiment: string;
   readonly preset: PresetName;
@@ -26,9 +26,9 @@ export interface RunDocument {
   readonly splits: RunOutcome['splits'];
   /** Gated rows in the order of the definition; `Original` last. */
   readonly rows: readonly TableRow[];
-  /** The area under accuracy against FLOPs of each kind of searched rows; absent where no kind has two. */
+  /** The area under accuracy against FLOPs of each kind of searched rows; absent if no kind has two. */
   readonly areas?: readonly Area[];
-  /** What became of the paper's claims; absent where the experiment checks none. */
+  /** Verdicts on the paper's claims; absent if the experiment checks none. */
   readonly claims?: readonly Claim[];
 }
 
@@ -50,7 +50,7 @@ export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocumen
   };
 }
 
-/** Verdicts on the paper's claims, from the run's CSV files as they are written. */
+/** Verdicts on the paper's claims, from the texts of the run's CSV files. */
 function claimsOf({ findings, judge, source, experiment, timing }: RunOutcome, preset: PresetName, rows: TableRow[]) {
   const texts = new Map([
     ...findings.tables.map((table) => [table.name, () => renderFindingCsv(table)] as const),
@@ -64,7 +64,6 @@ function claimsOf({ findings, judge, source, experiment, timing }: RunOutcome, p
   return judge(files, { preset, network: networkLabel(experiment.network), dataset: source.network.dataset });
 }
 
-/** What a run computed on. */
 export interface MachineNote {
   readonly system: string;
   readonly processor: string;
@@ -82,9 +81,9 @@ export function machineNote(): MachineNote {
 }
 
 /**
- * What stands in `record.json`: the document, the resolved definition, versions, hashes, machine and durations.
+ * The content of `record.json`: document, resolved definition, versions, hashes, machine and durations.
  *
- * @param command what gives the same run again
+ * @param command repeats the run
  * @param files names of all files of the run
  */
 export function runRecord(outcome: RunOutcome, preset: PresetName, command: string, files: readonly string[]) {
@@ -121,18 +120,15 @@ function checkpointOf({ checkpoint: { path, sha256, known }, preprocessing }: Ne
 
 export type RunRecord = ReturnType<typeof runRecord>;
 
-/**
- * The identity of a run: with the same `inputs` and `code` it finds the same. The one that runs, grids, submissions,
- * comparisons and timings go by.
- */
+/** The identity of a run: equal `inputs` and `code` give equal results. */
 export interface RunIdentity {
   /** Hash of the definition, the checkpoint, the images and the engine. */
   readonly inputs: string;
-  /** Identity of all code between images, rows and claims (`codeOf`), and of the published numbers that come with it. */
+  /** Identity of the code from images to claims (`codeOf`), and of the published numbers. */
   readonly code: string;
 }
 
-/** What turns images into rows and claims, below `src`. */
+/** Modules below `src` that turn images into rows and claims. */
 export const runModules = ['run/run', 'run/record', 'paper/index'] as const;
 
 export function runIdentity({ experiment, source, engine, imageHashes }: RunBasis): RunIdentity {
@@ -162,7 +158,7 @@ export function systemIdentity({ source, engine, experiment: { network, dataset,
   return runIdentity({ source, engine, imageHashes: {}, experiment: { ...experiment, thresholds: nothing } }).inputs;
 }
 
-/** Where files lie does not count, only what is in them. */
+/** Only the contents of files count, not their paths. */
 function withoutPaths({ network, dataset, baselines }: Experiment) {
   const left = <T extends object>(item: T | string, ...paths: readonly string[]): unknown =>
     typeof item === 'string' ? item : { ...item, ...Object.fromEntries(paths.map((path) => [path, undefined])) };
@@ -180,7 +176,7 @@ function withoutPaths({ network, dataset, baselines }: Experiment) {
   };
 }
 
-/** What decides the result of a run that has not begun. Opens its network and its images, and computes nothing. */
+/** The basis of a run that has not begun. Opens its network and images; computes nothing. */
 export async function openBasis(context: RunContext, experiment: Experiment): Promise<RunBasis> {
   const planned = await plan(experiment);
   const source = await openSource(context, experiment, planned);
@@ -188,10 +184,7 @@ export async function openBasis(context: RunContext, experiment: Experiment): Pr
   return { experiment, source, engine: new LazyEngine(experiment.engine), imageHashes };
 }
 
-/**
- * The folder of a run, named after the preset and the hash of its inputs: the same run again writes the same folder,
- * another one does not touch it.
- */
+/** The folder of a run, named after the preset and the hash of its inputs: only the same run writes it again. */
 export function runFolder(basis: RunBasis, preset: PresetName, resultsRoot: string): string {
   return join(resultsRoot, basis.experiment.name, `${preset}-${runIdentity(basis).inputs.slice(0, 8)}`);
 }

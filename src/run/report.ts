@@ -22,9 +22,9 @@ import { tableRows } from './rows.js';
 import type { RunOutcome } from './stages.js';
 
 /**
- * The report as text: title, tables, what became of the paper's claims, and what the numbers rest on.
+ * The report as text: title, tables, verdicts on the paper's claims, and what the numbers rest on.
  *
- * @param verdictLines the lines on the claims; the default has one for each
+ * @param verdictLines renders the claims; by default a line for each
  */
 export function renderRun(outcome: RunOutcome, preset: PresetName, verdictLines = claimLines): string {
   const { experiment, findings, rows } = outcome;
@@ -43,12 +43,11 @@ function renderFinding(table: FindingTable): string {
   if (consoleRows === 0) return visible(`${title}: ${name}.csv`);
   const { head, lines } = findingCells(table, consoleRows);
   const left = rows.length - lines.length;
-  return [visible(title), renderColumns(head, lines), ...(left > 0 ? [`${left} more rows in ${name}.csv`] : [])].join(
-    '\n',
-  );
+  const more = left > 0 ? [`${left} more rows in ${name}.csv`] : [];
+  return [visible(title), renderColumns(head, lines), ...more].join('\n');
 }
 
-/** Names of the files that a run writes, what people open first. */
+/** Names of the files that a run writes, the most useful first. */
 export function runFiles({ findings }: RunOutcome, logImages = false): string[] {
   const names = [
     'report.html',
@@ -66,20 +65,19 @@ export function runFiles({ findings }: RunOutcome, logImages = false): string[] 
 }
 
 export interface WriteOptions {
-  /** What gives the same run again; by default its name and preset. */
+  /** Repeats the run; by default its name and preset. */
   readonly command?: string;
-  /** Whether to write what happened to each image, `images.csv`. */
+  /** Whether to write `images.csv`, the exits and answers of each image. */
   readonly logImages?: boolean | undefined;
-  /** How far its rows are from committed ones; for the page. */
+  /** Differences of its rows to committed ones, for the page. */
   readonly beside?: readonly string[];
-  /** Told of what is doubtful in a figure. */
+  /** Receives warnings about figures. */
   readonly warn?: (message: string) => void;
 }
 
 /**
- * Writes a run's folder: tables as CSV and text, figures, sheets, the page that shows them all, and `record.json`
- * (resolved definition, versions, hashes, seeds, machine, duration of each stage). Each file appears whole; what an
- * earlier run left there and this one does not make is removed.
+ * Writes a run's folder: tables as CSV and text, figures, sheets, the page with all of them, and `record.json`. Writes files
+ * atomically and removes those of an earlier run that this one does not write.
  *
  * @returns the folder
  */
@@ -115,19 +113,16 @@ export async function writeRun(
     sheets.push({ sheet, png });
   }
   const explorer = await explorerOf(outcome, record);
-  await write(
-    'report.html',
-    renderPage({ ...pageOf(outcome, record, options.beside ?? []), figures, sheets, ...(explorer && { explorer }) }),
-  );
+  const page = { ...pageOf(outcome, record, options.beside ?? []), figures, sheets, ...(explorer && { explorer }) };
+  await write('report.html', renderPage(page));
   await writeSealed(join(folder, 'record.json'), record);
   if (before !== undefined && 'found' in before) await removeStale(folder, before.found, files);
   return folder;
 }
 
 /**
- * What happened to each reported image: its position in its split, its class, class and confidence of each exit (the last
- * decides by its class alone), then for each row of the table the exit taken and whether the answer was right. Classes and
- * verdicts of unlabelled images are left open.
+ * Each reported image: its position in its split, its label, class and confidence at each exit (the last has no confidence), then
+ * for each row of the table its exit and whether it is right. Labels and verdicts of unlabelled images are empty.
  */
 function imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): string {
   const { images, scores, parts } = reported!;
@@ -157,7 +152,7 @@ function imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): strin
   return csvOf([columns, ...records]);
 }
 
-/** What lets a reader of the page move the thresholds; where there are rows to start from. */
+/** The page's control of thresholds; undefined without rows to start from. */
 async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page['explorer']> {
   const { experiment, reported, rows, exitCosts, original, source } = outcome;
   // The page's script counts right answers.
@@ -190,14 +185,14 @@ async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page[
   return data && { data, script: await explorerScript() };
 }
 
-/** Files that the folder's earlier record names; others (a timed evaluation's) are not this command's to remove. */
+/** Removes files that the earlier record names; others, such as a timing's, stay. */
 async function removeStale(folder: string, before: unknown, files: readonly string[]): Promise<void> {
   const named = (before as { files?: unknown } | undefined)?.files;
   const stale = (Array.isArray(named) ? named : []).filter((name) => !files.includes(name as string));
   for (const name of stale) await rm(join(folder, basename(String(name))), { force: true });
 }
 
-/** Everything of a run's page but its pictures. */
+/** A run's page without its pictures. */
 function pageOf(outcome: RunOutcome, record: RunRecord, beside: readonly string[]): Omit<Page, 'figures' | 'sheets'> {
   const { experiment, findings, rows, seconds, computedSeconds } = outcome;
   const { machine, versions, images } = record;

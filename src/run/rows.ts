@@ -1,5 +1,6 @@
+import { type Column, tabulate } from '../csv.js';
 import { systemName } from '../experiment/network.js';
-import type { FindingTable } from '../report/findings.js';
+import type { FindingCell, FindingTable } from '../report/findings.js';
 import {
   areasOf,
   modelName,
@@ -8,9 +9,7 @@ import {
   type TableRow,
   withoutAccuracy,
 } from '../report/rows.js';
-import { Z95 } from '../statistics/intervals.js';
-import { endsOf, type IntervalEnds, mean } from '../statistics/samples.js';
-import { searches } from '../thresholds/methods.js';
+import { endsOf, type Interval, type IntervalEnds, mean } from '../statistics/samples.js';
 import { searchMethods } from '../thresholds/names.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
 import type { RowTiming, TimingRecord } from '../timing/record.js';
@@ -18,7 +17,7 @@ import { membersOf } from './plan.js';
 import type { ChosenAgain, Row } from './search.js';
 import type { RunOutcome } from './stages.js';
 
-/** What a table is made of: a run, or what is known of it before its analysis. */
+/** A run, or the part of it that is known before its analysis. */
 export type TableBasis = Pick<
   RunOutcome,
   'experiment' | 'rows' | 'original' | 'choosing' | 'exitCosts' | 'exitMs' | 'published' | 'timing'
@@ -55,9 +54,8 @@ export function tableRows(outcome: TableBasis): TableRow[] {
 }
 
 /**
- * What the paper printed for a row: margins stand in the order of the published rows, the original's last; the paper's
- * row belongs to the first search of a margin (the paper's, where it is there). A row of fixed thresholds belongs to the
- * published row with the same ones.
+ * The paper's row for a row: margins are in the order of the published rows, with the first search of each; fixed thresholds
+ * belong to the published row with the same ones.
  */
 function publishedRow(row: Row, { experiment, published }: TableBasis): PublishedRow | undefined {
   const printed = published.slice(0, -1);
@@ -95,7 +93,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     ...speedOf(timing, thresholds),
     exits: exits.map((number) => number / count),
     intervals: intervalsOf(row.intervals, original.flops),
-    ...(row.chosenAgain !== undefined && { chosenAgain: chosenAgainOf(row.chosenAgain, original.flops) }),
+    ...(row.chosenAgain && { chosenAgain: chosenAgainOf(row.chosenAgain, original.flops)! }),
     seeds: [experiment.seed],
     spread: null,
     ...row.changes,
@@ -110,44 +108,36 @@ function guaranteeOf({ drop, confidence, of, method, parts }: NonNullable<Row['g
   return { drop, confidence, ...more, parts: shown };
 }
 
+const reductionEnds = ({ low, high }: Interval, originalFlops: number): IntervalEnds => [
+  1 - high / originalFlops,
+  1 - low / originalFlops,
+];
+
 function intervalsOf({ accuracy, accuracyDrop, flops }: Intervals, originalFlops: number): RowIntervals {
   return {
     accuracy: endsOf(accuracy),
     accuracyDrop: endsOf(accuracyDrop),
     flops: endsOf(flops),
-    flopsReduction: [1 - flops.high / originalFlops, 1 - flops.low / originalFlops],
+    flopsReduction: reductionEnds(flops, originalFlops),
   };
 }
 
-function chosenAgainOf(
-  { accuracyDrop, flops }: ChosenAgain,
-  originalFlops: number,
-): NonNullable<TableRow['chosenAgain']> {
-  return {
-    accuracyDrop: endsOf(accuracyDrop),
-    flopsReduction: [1 - flops.high / originalFlops, 1 - flops.low / originalFlops],
-  };
+function chosenAgainOf({ accuracyDrop, flops }: ChosenAgain, originalFlops: number): TableRow['chosenAgain'] {
+  return { accuracyDrop: endsOf(accuracyDrop), flopsReduction: reductionEnds(flops, originalFlops) };
 }
 
-/** The original's accuracy varies with the images too; all else is fixed. */
+/** Only the original's accuracy varies with the images. */
 function originalIntervals({ original }: TableBasis): RowIntervals {
   const right = Math.round(original.accuracy * original.count);
   // One exit: images that both get wrong, and that both get right.
   const counts = Int32Array.of(original.count - right, 0, 0, right);
   const { accuracy } = outcomeIntervals(counts, [original.flops]);
   const none: IntervalEnds = [0, 0];
-  return {
-    accuracy: endsOf(accuracy),
-    accuracyDrop: none,
-    flops: [original.flops, original.flops],
-    flopsReduction: none,
-  };
+  const flops: IntervalEnds = [original.flops, original.flops];
+  return { accuracy: endsOf(accuracy), accuracyDrop: none, flops, flopsReduction: none };
 }
 
-/**
- * How far the searches of an experiment are apart: FLOPs and accuracy of each, on the images that chose and on those
- * that are reported. Empty unless the experiment asks for several.
- */
+/** FLOPs and accuracy of each search on choosing and reported images; empty unless the experiment asks for several. */
 export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'original'>): FindingTable[] {
   const methods = searchMethods.filter((method) => rows.some(({ search }) => search === method));
   if (methods.length < 2) return [];
@@ -180,155 +170,57 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
   ];
 }
 
-/** The area under accuracy against FLOPs of each kind of searched rows; written to `areas.csv`. */
+/** The area under accuracy against FLOPs of each kind of searched rows: `areas.csv`. */
 export function areaTable(basis: TableBasis): FindingTable[] {
   const areas = areasOf(tableRows(basis));
   const what = basis.experiment.unlabelled === undefined ? 'accuracy' : 'agreement';
   if (areas.length === 0) return [];
-  return [
-    {
-      name: 'areas',
-      title: `Area under ${what} against FLOPs: the mean between a share of the FLOPs and all of them`,
-      columns: ['rows', 'from_flops_fraction', 'area_fraction'],
-      rows: areas.map(({ rows, from, area }) => [rows, from, area]),
-      consoleRows: areas.length,
-    },
-  ];
+  const title = `Area under ${what} against FLOPs: the mean between a share of the FLOPs and all of them`;
+  const table = tabulate(areas, [
+    ['rows', ({ rows }) => rows],
+    ['from_flops_fraction', ({ from }) => from],
+    ['area_fraction', ({ area }): FindingCell => area],
+  ]);
+  return [{ name: 'areas', title, consoleRows: areas.length, ...table }];
 }
 
-/** What the training of each gate reached; written to `gates.csv`. */
+/** What the training of each gate reached: `gates.csv`. */
 export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' | 'gates'>): FindingTable[] {
-  if (gates.length === 0) return []; // a cascade without gates trains none
+  if (gates.length === 0) return []; // a cascade without gates
   const members = membersOf(experiment);
-  return [
-    {
-      name: 'gates',
-      title: 'Gates: objectives, and bounds of their distance to the lowest (relative duality gaps)',
-      columns: [
-        ...(members.length > 1 ? ['network'] : []),
-        'gate',
-        'stage',
-        'features',
-        'loss',
-        'lambda',
-        'solver',
-        'objective',
-        'gap',
-        'worst_class_gap',
-        'asked_gap',
-      ],
-      rows: gates.map(({ network = 0, stage, features, objective, gap: reached, worstGap }, i) => {
-        const { loss, l2, solver, gap } = members[network]!.gates;
-        return [
-          ...(members.length > 1 ? [network + 1] : []),
-          i + 1,
-          stage,
-          features,
-          loss,
-          l2,
-          solver,
-          objective,
-          reached ?? null,
-          worstGap ?? null,
-          solver === 'sgd' ? null : gap,
-        ];
-      }),
-    },
+  const rows = gates.map((gate, i) => ({ ...gate, number: i + 1, asked: members[gate.network ?? 0]!.gates }));
+  type GateColumn = Column<(typeof rows)[number], FindingCell>;
+  const network: GateColumn = ['network', (gate) => (gate.network ?? 0) + 1];
+  const columns: GateColumn[] = [
+    ...(members.length > 1 ? [network] : []),
+    ['gate', ({ number }) => number],
+    ['stage', ({ stage }) => stage],
+    ['features', ({ features }) => features],
+    ['loss', ({ asked }) => asked.loss],
+    ['lambda', ({ asked }) => asked.l2],
+    ['solver', ({ asked }) => asked.solver],
+    ['objective', ({ objective }) => objective],
+    ['gap', ({ gap }) => gap ?? null],
+    ['worst_class_gap', ({ worstGap }) => worstGap ?? null],
+    ['asked_gap', ({ asked }) => (asked.solver === 'sgd' ? null : asked.gap)],
   ];
+  const title = 'Gates: objectives, and bounds of their distance to the lowest (relative duality gaps)';
+  return [{ name: 'gates', title, ...tabulate(rows, columns) }];
 }
 
-/** What a reader must know of the table's thresholds and intervals; a line without a name goes on with the one before. */
-export function thresholdFacts({
-  rows,
-  experiment,
-  original,
-  choosing,
-  exitMs,
-}: TableBasis): [name: string, value: string][] {
-  const { margins, latencyMs, search, validation, resamples } = experiment.thresholds;
-  const chosen = validation.kind === 'cross-fit' ? "each fold's thresholds" : 'thresholds';
-  const asked = [
-    ...(margins.length === 0
-      ? []
-      : [`searched for the fewest FLOPs at each margin: ${search.map((method) => searches[method].words).join('; ')}`]),
-    ...(latencyMs === undefined
-      ? []
-      : [
-          `<= ms: by the times of the exits that dgate time measured: ${exitMs?.map((ms) => ms.toPrecision(3)).join(', ')}`,
-        ]),
-    ...rows.flatMap(({ guarantee }) => (guarantee === undefined ? [] : guaranteeFacts(guarantee, chosen))),
-    `± half of the 95 % interval over the reported images (score intervals, paired), ${chosen} as they are`,
-    ...(resamples === undefined
-      ? []
-      : [`chosen_again in table.csv: both samples drawn anew ${resamples} times, thresholds searched again each time`]),
-  ];
-  const facts = rows.length === 0 ? [] : asked;
-  if (choosing !== undefined) facts.push(...unlikeFacts(choosing, original));
-  return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
-}
-
-/**
- * Margins and promises are about images like those that chose. A line where the two samples are not alike by what is known of
- * both without gates: the original's accuracy (two-sided test of two shares at 5 %).
- */
-function unlikeFacts(
-  choosing: { accuracy: number; count: number },
-  reported: { accuracy: number; count: number },
-): string[] {
-  const [a, b] = [choosing, reported];
-  const pooled = (a.accuracy * a.count + b.accuracy * b.count) / (a.count + b.count);
-  const z = (a.accuracy - b.accuracy) / Math.sqrt(pooled * (1 - pooled) * (1 / a.count + 1 / b.count));
-  if (!(Math.abs(z) > Z95)) return [];
-  const percent = (share: number): string => `${(100 * share).toFixed(2)} %`;
-  return [
-    `the original is right on ${percent(a.accuracy)} of the choosing images and ${percent(b.accuracy)} of the reported ones ` +
-      `(z = ${z.toFixed(1)}): they are not alike, and more may be lost than a margin or a promise says`,
-  ];
-}
-
-function guaranteeFacts(
-  { drop, confidence, of, method, parts }: NonNullable<Row['guarantee']>,
-  chosen: string,
-): string[] {
-  const percent = (share: number): string => `${+(100 * share).toFixed(2)} %`;
-  const what = of === 'agreement' ? `answer at most ${percent(drop)} of new images` : 'lose at most that on new images';
-  const other = of === 'agreement' ? ' otherwise than the original' : '';
-  const limit = of === 'agreement' ? `<= ${percent(drop)} disagreement` : `<= ${+(100 * drop).toFixed(4)} points`;
-  const tested = parts.map(({ testedOn }) => testedOn.toLocaleString('en')).join(' and ');
-  const means = {
-    exact: 'Learn then Test',
-    betting: 'Learn then Test by betting',
-    conformal: 'conformal risk control',
-  };
-  const promise =
-    method === 'conformal'
-      ? `on average over the draws of the choosing images, ${chosen} ${what}${other}, without a confidence for this draw`
-      : `with ${percent(confidence)} confidence, ${chosen} ${what} of the same kind${other}, on average`;
-  // Each fold's promise may fail; both hold with what is left (Bonferroni).
-  const together = `all ${parts.length} folds together with ${percent(Math.max(0, 1 - parts.length * (1 - confidence)))} confidence`;
-  const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
-  const where = parts.length > 1 ? ` for fold ${closed.join(', ')}` : '';
-  return [
-    `${limit}: ${promise} (${means[method ?? 'exact']} on ${tested} images)`,
-    ...(parts.length > 1 && method !== 'conformal' ? [together] : []),
-    ...(closed.length === 0 ? [] : [`no thresholds could be certified${where}; all gates stay closed there`]),
-  ];
-}
-
-/** The columns of a table row that a timing fills; null where it was not timed. */
+/** The columns of a table row that a timing fills; null without one. */
 export type Speed = Pick<TableRow, 'speedMs' | 'speedUp' | 'efficiency'>;
 
 const none: Speed = { speedMs: null, speedUp: null, efficiency: null };
 
-/** The rows of the latency measurement, which is the paper's: one image at a time. */
+/** The rows of the measurement of one image at a time, the paper's. */
 function latencies(timing: TimingRecord | undefined): readonly RowTiming[] {
   return timing?.batches.find(({ batch }) => batch === 1)?.rows ?? [];
 }
 
 /**
- * Speed of the row with these thresholds: exactly these, so that times of other gates are never shown. The milliseconds
- * are at the original's time of the whole column, so that they can be compared with it and with each other: the pace of
- * a machine changes from row to row, and only t/t0 is of the same pairs.
+ * Speed of the row with exactly these thresholds. A machine's pace changes from row to row and only t/t0 is paired, so the
+ * milliseconds are t/t0 times the original's mean over all rows: comparable within the column.
  */
 export function speedOf(timing: TimingRecord | undefined, thresholds: TableRow['thresholds']): Speed {
   const wanted = JSON.stringify(thresholds);
@@ -344,7 +236,7 @@ export function originalSpeed(timing: TimingRecord | undefined): Speed {
   return rows.length === 0 ? none : { ...none, speedMs: mean(rows.map(({ originalMs }) => originalMs.mean)) };
 }
 
-/** Where the speeds of a table come from, in a line; undefined where it has none. */
+/** One line on where the speeds of a table come from; undefined without speeds. */
 export function speedSource(timing: TimingRecord | undefined): string | undefined {
   if (timing === undefined || latencies(timing).length === 0) return undefined;
   const { engine, date, machine } = timing;

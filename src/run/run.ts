@@ -34,14 +34,14 @@ export function runExperiment(context: AnalysisContext, experiment: Experiment):
   return withRepair(context, () => runOnce(context, experiment));
 }
 
-/** Does some work. A damaged cache entry that it meets is reported and removed, and the work is done again. */
+/** Does some work, and repeats it if it finds a damaged cache entry, which is reported and removed. */
 export async function withRepair<T>(context: RunContext, work: () => Promise<T>): Promise<T> {
   const repaired = new Set<string>();
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      // An entry that is damaged again after it was made again is no accident.
+      // An entry that is damaged twice is no accident.
       if (!(error instanceof CorruptEntryError) || repaired.has(error.subject)) throw error;
       repaired.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
@@ -100,7 +100,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     findings: { ...findings, tables, figures: [...compared.figures, ...findings.figures] },
     judge: await context.analyses.judge(experiment.published ?? experiment.name),
     original: found.original,
-    ...(found.choosing !== undefined && { choosing: found.choosing }),
+    ...(found.choosing && { choosing: found.choosing }),
     published: found.published,
     splits: describeSplits(experiment, images),
     leftOut: await leftOutOf(features),
@@ -121,7 +121,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   };
 }
 
-/** What a page shows of the images. Thumbnails come from the cache or go into it: a run with everything there reads no image. */
+/** What a page shows of the images. Thumbnails are cached, so that a run with everything cached reads no image. */
 async function reportedOf({ store }: RunContext, images: ImageSource, scores: Scores, parts: readonly Part[]) {
   if (!canBeShown(images, scores)) return { images, scores, parts };
   const entry = store.entry('thumbnails', { images: images.sha256, code: codeOf('report/explorer') });
@@ -145,7 +145,7 @@ async function leftOutOf(features: SplitFeatures): Promise<Record<string, readon
   return found;
 }
 
-/** Where the features of each split came from, the test images' last; of those that are gone, as their gates and scores have it. */
+/** Where the features of each split came from, the test images' last; for removed features, as gates and scores record it. */
 async function originsOf(
   { context, experiment, features, sets }: Stages,
   gates: readonly CachedGate[],

@@ -22,9 +22,9 @@ import type { CachedGate } from './train.js';
 const FILE = 'scores.safetensors';
 
 /**
- * Class and confidence of each image at each exit but the last: from the cache, or computed into it. No network is needed.
+ * Class and confidence of each image at each exit but the last: from the cache, or computed from features into it.
  *
- * @param sets features of the network, after those of the networks before it in a cascade
+ * @param sets features of the network, behind those of the earlier networks of a cascade
  */
 export async function scoreImages(
   context: RunContext,
@@ -47,7 +47,7 @@ export async function scoreImages(
   return computed ?? readScores(entry, sets.length - 1 + gates.length);
 }
 
-/** Where the scores of these gates are cached, or would be. */
+/** The cache entry of these scores. */
 export function scoresEntry(
   context: RunContext,
   sets: readonly FeatureSet[],
@@ -63,7 +63,6 @@ export function scoresEntry(
   });
 }
 
-/** The weights of a gate, and which one it is. */
 type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load'>;
 
 /** Class and confidence of each image at each exit of these networks, not cached. */
@@ -91,7 +90,7 @@ export async function computeScores(
 }
 
 /**
- * What a network says of each image: at each of these gates of its own, and at the end.
+ * Class and confidence of each image at these gates of one network, and at its end.
  *
  * @param expected labels of the same images, as other networks of a cascade have them
  */
@@ -110,12 +109,8 @@ export async function answersOf(
   for await (const { start, numbers, ...shard } of numbersIn(set, gates)) {
     labels.set(shard.labels, start);
     for (const [exit, d] of numbers.entries()) {
-      assertFinite(
-        d,
-        classes,
-        start,
-        exit < gates.length ? `the distances of gate ${exit + 1}` : "the network's logits",
-      );
+      const what = exit < gates.length ? `the distances of gate ${exit + 1}` : "the network's logits";
+      assertFinite(d, classes, start, what);
       const decisions = decide(d, classes, kind);
       exits[exit]!.classes.set(decisions.classes, start);
       exits[exit]!.confidences.set(decisions.confidences, start);

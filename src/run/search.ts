@@ -24,41 +24,41 @@ import {
   outcomeIntervals,
 } from '../thresholds/outcomes.js';
 
-/** Images that thresholds are chosen on, and images that they are reported on; never the same ones. */
+/** Images that choose thresholds, and other images that report them. */
 export interface Part {
   readonly selection: { readonly scores: Scores; readonly images: Int32Array };
   readonly evaluation: { readonly scores: Scores; readonly images: Int32Array };
 }
 
-/** One row of the table: a choice of thresholds, and what it does on the images that it was not chosen on. */
+/** One row of the table: a choice of thresholds, reported on other images than it was chosen on. */
 export interface Row {
   readonly kind: 'margin' | 'budget' | 'latency' | 'disagreement' | 'guarantee' | 'fixed';
-  /** The accuracy margin that was asked for (share, below the original's); of `margin` rows only. */
+  /** The requested accuracy margin below the original's, a share; of `margin` rows only. */
   readonly margin?: number;
   /** How thresholds were searched; of `margin` rows only. */
   readonly search?: SearchMethod;
-  /** Average FLOPs that were asked for, as a share of the original's; of `budget` rows only. */
+  /** The requested average FLOPs, as a share of the original's; of `budget` rows only. */
   readonly budget?: number;
-  /** Average milliseconds of an image that were asked for, by the times of the exits; of `latency` rows only. */
+  /** The requested average milliseconds of an image, by the times of the exits; of `latency` rows only. */
   readonly latencyMs?: number;
-  /** Share of images with another answer than the original's that was allowed; of `disagreement` rows only. */
+  /** The allowed share of images with another answer than the original's; of `disagreement` rows only. */
   readonly disagreement?: number;
-  /** What is promised and what each part's promise rests on; of `guarantee` rows only. */
+  /** The guarantee and the evidence of each part; of `guarantee` rows only. */
   readonly guarantee?: Guarantee & { readonly of: 'accuracy' | 'agreement'; readonly parts: readonly Certified[] };
-  /** Thresholds for each part; the same for every part where they are fixed. */
+  /** Thresholds for each part; equal for `fixed` rows. */
   readonly thresholds: readonly Thresholds[];
   readonly evaluation: Evaluation;
-  /** On the images that chose, all parts together; not of `fixed` rows. */
+  /** On the choosing images of all parts; not of `fixed` rows. */
   readonly validation?: Evaluation;
-  /** 95 % intervals over the choice of the reported images, thresholds as they are. */
+  /** 95 % intervals over the draw of the reported images, thresholds fixed. */
   readonly intervals: Intervals;
-  /** 95 % intervals with thresholds searched again on choosing images drawn anew; only where `resamples` asks for them. */
+  /** 95 % intervals that include the choice of thresholds; only with `resamples`. */
   readonly chosenAgain?: ChosenAgain;
   /** How its answers differ from the original's, on the reported images. */
   readonly changes: Changes;
 }
 
-/** Intervals over the draw of the images that choose and of those that are reported. */
+/** Intervals over the draws of choosing and reported images. */
 export interface ChosenAgain {
   readonly accuracyDrop: Interval;
   /** Average FLOPs per image. */
@@ -66,8 +66,8 @@ export interface ChosenAgain {
 }
 
 /**
- * The parts of an experiment: with held-out images, these choose and all test images report; in cross-fitting, each
- * fold of the test images reports with thresholds chosen on the other folds.
+ * The parts of an experiment. Held-out images choose for all test images; in cross-fitting, each fold of the test images reports
+ * thresholds chosen on the other folds.
  */
 export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | undefined, classes: number): Part[] {
   const { validation } = experiment.thresholds;
@@ -82,7 +82,7 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
   }));
 }
 
-/** The classes that folds have equal shares of: by the labels; by the original's answers where nothing asks for a label. */
+/** The strata of the folds: labels, or the original's answers if nothing needs labels. */
 function strataOf({ thresholds }: Experiment, test: Scores): Int32Array {
   const { margins, budgets = [], latencyMs = [], disagreements = [], fixed, guarantee } = thresholds;
   const ofAgreement = disagreements.length > 0 || guarantee?.disagreement !== undefined;
@@ -92,11 +92,11 @@ function strataOf({ thresholds }: Experiment, test: Scores): Int32Array {
 }
 
 /**
- * Every row of the experiment: each margin by each search, then budgets, time budgets, the guarantee, and fixed thresholds.
+ * The rows of an experiment: each margin by each search, then budgets, time budgets, the guarantee, and fixed thresholds.
  *
- * @param original FLOPs of the original network, which budgets are shares of; by default those of the last exit
+ * @param original FLOPs of the original network, the unit of budgets; by default those of the last exit
  * @param exitMs milliseconds of an image by its exit, for rows with a time budget
- * @throws InputError where no thresholds keep a budget
+ * @throws InputError if no thresholds keep a budget
  */
 export function searchAndEvaluate(
   experiment: Experiment,
@@ -108,16 +108,13 @@ export function searchAndEvaluate(
   const { margins, budgets = [], disagreements = [], fixed, search, guarantee } = experiment.thresholds;
   const { latencyMs: latencies = [] } = experiment.thresholds;
   const methods = searchMethods.filter((method) => search.includes(method));
-  // Prepared once for all margins
+  // Prepared once for all margins.
   const prepared = methods.map((method) => ({
     method,
-    parts:
-      margins.length === 0
-        ? []
-        : parts.map(({ selection: { scores, images } }) => ({
-            search: searches[method].on(scores, costs, images),
-            original: originalAccuracy(scores, images),
-          })),
+    parts: (margins.length === 0 ? [] : parts).map(({ selection: { scores, images } }) => ({
+      search: searches[method].on(scores, costs, images),
+      original: originalAccuracy(scores, images),
+    })),
   }));
   const report = (row: Omit<Row, 'evaluation' | 'intervals' | 'changes'>): Row => {
     return { ...row, ...reportOn(parts, row.thresholds, costs) };
@@ -171,10 +168,10 @@ export function searchAndEvaluate(
   return [...searched, ...budgeted, ...quick, ...agreeing, ...guaranteed, ...given];
 }
 
-/** Scores with the original's answers in the place of the labels: what is lost then is agreement with it. */
+/** Scores with the original's answers as labels: accuracy becomes agreement with the original. */
 export const withoutLabels = (scores: Scores): Scores => ({ ...scores, labels: scores.original });
 
-/** The rows of margins and budgets with intervals over both samples: percentiles of as many replicates as asked for. */
+/** Adds bootstrap intervals over both samples to the rows of margins and budgets. */
 export function withChosenAgain(
   rows: readonly Row[],
   experiment: Experiment,
@@ -199,16 +196,15 @@ export function withChosenAgain(
   });
   return rows.map((row, i) => {
     if (row.kind === 'guarantee' || row.kind === 'fixed') return row;
-    const interval = (of: 'drop' | 'flops') =>
-      percentileInterval(
-        replicates.map((all) => all[i]![of]),
-        0.95,
-      );
+    const interval = (of: 'drop' | 'flops') => {
+      const values = replicates.map((all) => all[i]![of]);
+      return percentileInterval(values, 0.95);
+    };
     return { ...row, chosenAgain: { accuracyDrop: interval('drop'), flops: interval('flops') } };
   });
 }
 
-/** Images drawn with replacement, choosing and reported ones; in cross-fitting each fold, and the others choose for it. */
+/** Draws choosing and reported images with replacement; in cross-fitting, each fold. */
 function drawParts(random: Random, parts: readonly Part[]): Part[] {
   const draw = (images: Int32Array): Int32Array => images.map(() => images[random.below(images.length)]!);
   const reported = parts.map(({ evaluation }) => draw(evaluation.images));
@@ -219,20 +215,16 @@ function drawParts(random: Random, parts: readonly Part[]): Part[] {
   });
 }
 
-/** What each part's thresholds do on the images that the part reports, all parts together. */
+/** Evaluates each part's thresholds on its reported images, all parts together. */
 export function reportOn(
   parts: readonly Part[],
   thresholds: readonly Thresholds[],
   costs: ExitCosts,
 ): Pick<Row, 'evaluation' | 'intervals' | 'changes'> {
-  const evaluation = combine(
-    parts.map(({ evaluation }, i) => evaluate(evaluation.scores, thresholds[i]!, costs, evaluation.images)),
-  );
-  const counts = combineOutcomes(
-    parts.map(({ evaluation }, i) => countOutcomes(evaluation.scores, thresholds[i]!, evaluation.images)),
-  );
-  const changes = changesOf(parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: thresholds[i]! })));
-  return { evaluation, intervals: outcomeIntervals(counts, costs), changes };
+  const own = parts.map(({ evaluation }, i) => ({ ...evaluation, thresholds: thresholds[i]! }));
+  const evaluation = combine(own.map((part) => evaluate(part.scores, part.thresholds, costs, part.images)));
+  const counts = combineOutcomes(own.map((part) => countOutcomes(part.scores, part.thresholds, part.images)));
+  return { evaluation, intervals: outcomeIntervals(counts, costs), changes: changesOf(own) };
 }
 
 /** Share of the images that the original classifier gets right. */

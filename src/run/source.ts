@@ -23,30 +23,26 @@ import type { Progress } from '../progress.js';
 import { projectRoot } from '../project.js';
 import { hashFile } from '../store/files.js';
 
-/** A network with a checkpoint. The weights are read only where something must be computed. */
+/** A network with a checkpoint; its weights are read on demand. */
 export interface NetworkSource {
   /** The networks before it in a cascade, from the cheapest; absent for one network alone. */
   readonly earlier?: readonly NetworkSource[];
   readonly network: AnyNetwork;
-  /** Its images, where its name does not say them. */
+  /** Its images, if its name does not tell. */
   readonly dataset?: Dataset;
   readonly checkpoint: CheckpointFile;
-  /** Which weights of the checkpoint's file; absent where it was left to their fit. */
+  /** The chosen weights of the checkpoint's file; absent for those that fit. */
   readonly weights?: WeightsChoice;
   readonly preprocessing: Preprocessing;
-  /** In a cascade, where its pixels are made of those of the last network, so that one graph can do the same. */
+  /** In a cascade, how its pixels are made from those of the last network, as in one graph. */
   readonly resizing?: Resizing & { readonly preprocessing: Preprocessing };
-  /** Why it cannot take the images of its dataset; in a cascade, why not the pixels of the last network. */
+  /** Why it cannot read the images of its dataset; in a cascade, the pixels of the last network. */
   readonly misfit?: string;
   /** Modules below `src` that read its weights and its images: part of the identity of its features. */
   readonly modules: readonly string[];
-  /**
-   * Positions of the training images that the network has not learnt from, ascending.
-   *
-   * @throws InputError where the checkpoint does not name them
-   */
+  /** Ascending positions of training images that the network has not learnt from. @throws InputError if it names none */
   readonly heldOut: () => Promise<Int32Array>;
-  /** The network with its weights. @throws InputError where the file is damaged or does not fit the network */
+  /** The network with its weights. @throws InputError if the file is damaged or does not fit the network */
   readonly lowered: () => Promise<LoadedNetwork>;
 }
 
@@ -61,10 +57,9 @@ export interface CheckpointFile {
 }
 
 /**
- * Finds a network's checkpoint: a file by its path, a known one by its id, fetched where it is missing, or by default
- * the one that ships.
+ * Opens a network's checkpoint: a file by path, a known one by id (fetched if missing), or by default the one that ships.
  *
- * @throws InputError where there is none of these, or a known checkpoint belongs to another network
+ * @throws InputError if there is none, or it belongs to another network
  */
 export async function openNetwork(
   network: Network,
@@ -106,7 +101,7 @@ export async function openNetwork(
   };
 }
 
-/** A function that does its work the first time only. */
+/** A function that does its work once. */
 function once<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => {
@@ -145,7 +140,7 @@ async function locate(
   return obtainCheckpoint(known, modelsRoot, progress);
 }
 
-/** Path of a known checkpoint: it ships with the project, or is fetched where it is missing. */
+/** Path of a known checkpoint, fetched if it does not ship and is missing. */
 export async function obtainCheckpoint(
   known: KnownCheckpoint,
   modelsRoot: string,
@@ -157,7 +152,7 @@ export async function obtainCheckpoint(
   throw new InputError(`${path}: is not the file that ships as ${known.id} (its sha256 differs); install dgate again`);
 }
 
-/** The normalisation that the saved model did itself, otherwise the dataset's own; which one is said. */
+/** The normalisation of the saved model, otherwise the dataset's; reports which. */
 function preprocessingOf(
   { normalisation }: Weights,
   path: string,
@@ -177,7 +172,7 @@ function preprocessingOf(
   return preprocessing;
 }
 
-/** @throws InputError where the text is not `{"mean": [...], "std": [...]}` */
+/** @throws InputError if the text is not `{"mean": [...], "std": [...]}` */
 export function parsePreprocessing(text: string, where: string): Preprocessing {
   try {
     const { mean, std, ...sizes } = parseJson(text, where) as Preprocessing;
@@ -191,7 +186,7 @@ export function parsePreprocessing(text: string, where: string): Preprocessing {
   }
 }
 
-/** @throws InputError where the text is missing or not a list of positions, ascending, none twice */
+/** @throws InputError if the text is missing or not a strictly ascending list of positions */
 export function parseHeldOut(text: string | undefined, where: string): Int32Array {
   if (text === undefined) {
     throw new InputError(
@@ -203,7 +198,7 @@ export function parseHeldOut(text: string | undefined, where: string): Int32Arra
   try {
     positions = parseJson(text, where);
   } catch {
-    positions = undefined; // said below
+    positions = undefined; // reported below
   }
   const inDigits = findOddNumber(text) === undefined;
   const isValid = (value: unknown, i: number, all: readonly unknown[]): boolean =>

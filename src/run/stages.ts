@@ -18,7 +18,6 @@ import { type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
-/** What is extracted from each split. */
 export type SplitFeatures = BySplit<FeatureSet>;
 
 /** Class and confidence of the images that no gate has learnt from. */
@@ -27,35 +26,32 @@ export interface SplitScores {
   readonly test: Scores;
 }
 
-/**
- * The stages of a run that analyses go back to: with other gates, another loss, another confidence. Each takes what this
- * experiment or another has computed before from the cache.
- */
+/** The stages of a run, which analyses repeat with other gates, losses and confidences. Results are cached. */
 export interface Stages {
   readonly context: RunContext;
   readonly experiment: Experiment;
   readonly plan: Plan;
   readonly source: NetworkSource;
   readonly images: Images;
-  /** Content ids of the images, by split, those included that cannot be decoded. */
+  /** Content ids of the images, by split, including those that cannot be decoded. */
   readonly imageHashes: Readonly<Record<string, string>>;
   readonly features: SplitFeatures;
-  /** The same of each network of a cascade, the last one included; of one network alone, `features`. */
+  /** The features of each network of a cascade; of one network, `features` alone. */
   readonly sets: readonly SplitFeatures[];
   /** The test images in the order of their features and scores. */
   readonly testImages: ImageSource;
   readonly engine: LazyEngine;
-  /** Milliseconds of an image by its exit; undefined where no timing of this system is on record. */
+  /** Milliseconds of an image by its exit; undefined without a recorded timing of this system. */
   readonly exitMs: readonly number[] | undefined;
-  /** Gates as the experiment describes them, each alone on all training images. @param wanted positions from 0 */
+  /** Trains each gate of the experiment alone. @param wanted positions from 0 */
   readonly train: (as?: Experiment, wanted?: readonly number[], context?: RunContext) => Promise<CachedGate[]>;
-  /** What those gates say of every image they have not learnt from; of images without labels, the original's answer is the label. */
+  /** Scores of images that no gate has learnt from. For images without labels, the original's answer is the label. */
   readonly score: (
     gates: readonly CachedGate[],
     confidence: ConfidenceKind,
     context?: RunContext,
   ) => Promise<SplitScores>;
-  /** The same of the test images after a change to them, such as a corruption. @param what the change in words */
+  /** Scores of changed test images, such as corrupted ones. @param what the change in words */
   readonly scoreChanged: (
     change: (images: ImageSource) => ImageSource,
     gates: readonly CachedGate[],
@@ -67,7 +63,7 @@ export interface Stages {
   readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
 }
 
-/** Opens the network, its images, and their features at each gate: everything that needs the network itself. */
+/** Opens the network, its images, and their features at each gate. */
 export async function openStages(context: RunContext, experiment: Experiment): Promise<Stages> {
   const planned = await plan(experiment);
   const { seconds, timed } = stopwatch();
@@ -90,13 +86,11 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     given === undefined
       ? await setsOf(extractLater)
       : [await mapSplits(images, (split) => givenFeatures(context, split))];
-  const sets =
-    given !== undefined || (await canWait(context, experiment, images, lazy))
-      ? lazy
-      : await timed('extract', () => setsOf(extract));
+  const isLazy = given !== undefined || (await canWait(context, experiment, images, lazy));
+  const sets = isLazy ? lazy : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
   const { heldOut } = features;
-  // Without the images that could not be decoded, so that positions mean the same in images, features and scores.
+  // Drops undecodable images, so that positions agree in images, features and scores.
   const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
   return {
     context,
@@ -133,7 +127,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
           return extractLater(context, source, change(usableTest), plan.places, engine, label);
         });
         const scores = await scoreImages(context, changed, gates, experiment.gates.confidence, label);
-        // Gates have large features, and those of changed images serve no other gates.
+        // Features of gates are large, and these serve no other gates.
         if (gates.length > 0) for (const { entry } of changed) await entry.remove();
         return scores;
       }),
@@ -142,21 +136,18 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   };
 }
 
-/** Of images whose scores are given: there are no features, only their number and classes. */
+/** Stands for the features of images whose scores are given. */
 const givenFeatures = ({ store }: RunContext, { sha256, count, classes }: ImageSource): FeatureSet =>
   new FeatureSet(store.entry('features', { scores: sha256 }), count, classes.length, []);
 
-/**
- * Whether extraction can wait: some features are not in the cache, but the gates that were trained on them and all
- * scores are (the rest may have been removed to save space, or never copied to the machine that times the network).
- */
+/** Whether extraction can wait: features are missing (removed, or not copied to this machine), but gates and scores are cached. */
 async function canWait(
   context: RunContext,
   experiment: Experiment,
   images: Images,
   sets: readonly SplitFeatures[],
 ): Promise<boolean> {
-  // Temperatures are fitted to what the features give.
+  // Temperatures are fitted to logits, which are computed from features.
   if (experiment.gates.calibrate === true) return false;
   // The features record which images cannot be decoded.
   if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
@@ -224,59 +215,57 @@ function stopwatch(): Pick<Stages, 'seconds' | 'timed'> {
   };
 }
 
-/** What a run found; `report.ts` turns it into tables and files. */
+/** The results of a run; `report.ts` turns them into tables and files. */
 export interface RunOutcome {
   readonly experiment: Experiment;
-  /** Searched rows, then fixed ones; empty where the experiment has an analysis only. */
+  /** Searched rows, then fixed ones; empty for an analysis alone. */
   readonly rows: readonly Row[];
-  /** Tables, figures and sheets of its analysis. */
   readonly findings: Findings;
-  /** What became of the paper's claims, once the run is timed or not. */
+  /** Judges the paper's claims. */
   readonly judge: Judge;
-  /** Accuracy and FLOPs of the original network on the reported images. */
+  /** The original network on the reported images. */
   readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
-  /** The original's accuracy on the held-out images that chose; absent where the reported images chose for each other. */
+  /** The original's accuracy on held-out images; absent in cross-fitting. */
   readonly choosing?: { readonly accuracy: number; readonly count: number };
-  /** The table of the paper that the experiment reproduces, the original network last; else empty. */
+  /** The reproduced table of the paper, if any, the original network last. */
   readonly published: readonly PublishedRow[];
   readonly splits: Splits;
-  /** Images that could not be decoded, by split: the file and what is wrong with it; of splits that have such only. */
+  /** Images that could not be decoded, by split: the file and the reason. */
   readonly leftOut: Readonly<Record<string, readonly string[]>>;
   readonly flops: NetworkFlops;
-  /** Milliseconds of an image by its exit; absent where no timing of this system is on record. */
+  /** Milliseconds of an image by its exit; absent without a recorded timing of this system. */
   readonly exitMs?: readonly number[] | undefined;
   readonly exitCosts: ExitCosts;
   readonly gates: readonly TrainedPlace[];
   readonly source: NetworkSource;
   readonly engine: LazyEngine;
-  /** What extracted the features of the test images, in this run or before. */
+  /** The engine that extracted the features of the test images, in this run or before. */
   readonly extractedOn: EngineDescription | undefined;
   /** Content ids of the images used. */
   readonly imageHashes: Readonly<Record<string, string>>;
   /** Seconds that each stage took in this run. */
   readonly seconds: Readonly<Record<string, number>>;
-  /** Seconds that extraction and training took when what this run used was computed, in this run or before. */
+  /** Seconds that extraction and training took when their results were computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
-  /** The reported images, their scores, and which of them each part's thresholds belong to. */
   readonly reported?: {
     readonly images: ImageSource;
     readonly scores: Scores;
     readonly parts: readonly Part[];
-    /** Small pictures of the images for the page; absent where there can be none. */
+    /** For the page; absent if there can be none. */
     readonly thumbnails?: Uint8Array;
   };
-  /** The timed evaluation that the speeds of the table come from. */
+  /** The source of the table's speeds. */
   readonly timing?: TimingRecord;
 }
 
-/** Numbers of images: what gates learn from, thresholds are chosen on, and results are reported on. */
+/** Numbers of images that train gates, choose thresholds and report results. */
 export interface Splits {
   readonly train: number;
   readonly validation: string;
   readonly test: number;
 }
 
-/** A run whose images are scored and whose rows are known: what an analysis starts from. */
+/** What an analysis starts from: scores, and the rows of the table. */
 export interface ScoredRun extends Stages {
   readonly gates: readonly TrainedPlace[];
   /** Scores of all gates on the images that no gate was trained on. */
@@ -284,35 +273,25 @@ export interface ScoredRun extends Stages {
   /** Where thresholds are chosen and where they are reported. */
   readonly parts: readonly Part[];
   readonly rows: readonly Row[];
-  /** Accuracy and FLOPs of the original network on the test images. */
-  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
+  readonly original: RunOutcome['original'];
 }
 
-/** What a run computes from its results; `src/paper` implements it with the paper's analyses, claims and tables. */
+/** Analyses, published tables and claims; `src/paper` implements it. */
 export interface Analyses {
   /** The findings of an experiment's analysis; empty without one. */
   analyse(run: ScoredRun): Promise<Findings>;
   /** Published rows of a table, the original network last. @throws InputError for an unknown table */
   published(name: string): Promise<readonly PublishedRow[]>;
-  /**
-   * Prepares the verdicts on the paper's claims about an experiment; empty if there are none.
-   *
-   * @param name of the experiment, or of the published table that it reproduces
-   */
+  /** Prepares the judge of an experiment's claims. @param name of the experiment, or of the published table it reproduces */
   judge(name: string): Promise<Judge>;
 }
 
-/**
- * Verdicts on the paper's claims, from nothing but the CSV files of a run.
- *
- * @param files rows of a file by column, by the file's name without extension; undefined where the run has none
- */
+/** Judges claims by a run's CSV files alone. @param files rows of a file by its name without extension, if the run has it */
 export type Judge = (
   files: (name: string) => readonly Readonly<Record<string, string>>[] | undefined,
   run: { readonly preset: string; readonly network: string; readonly dataset: string },
 ) => Claim[];
 
-/** The context of a run, with its analyses. */
 export interface AnalysisContext extends RunContext {
   readonly analyses: Analyses;
 }

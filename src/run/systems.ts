@@ -15,28 +15,28 @@ import type { Row } from './search.js';
 import { type NetworkSource, networksOf } from './source.js';
 import type { ScoredParts, SplitScores, Stages } from './stages.js';
 
-/** Whatever answers: a network alone, one cut off at a gate, one with gates, a cascade. Measured on the reported images. */
+/** A network alone, cut off at a gate or with gates, or a cascade; measured on the reported images. */
 export interface System {
   readonly name: string;
-  /** `static`: no image is treated otherwise than another. */
+  /** `static`: all images take the same path. */
   readonly kind: 'static' | 'dynamic';
   readonly accuracy: number;
   /** Average FLOPs per image. */
   readonly flops: number;
   readonly intervals: Intervals;
-  /** Of all networks and gates that it runs, 4 bytes for each parameter; undefined for an ONNX file that is cut off. */
+  /** Of all its networks and gates, 4 bytes for each parameter; undefined for an ONNX file that is cut off. */
   readonly weightsBytes?: number | undefined;
-  /** Average milliseconds of an image, from the measured times of the exits; undefined where it has others. */
+  /** Average milliseconds of an image, from the measured times of the exits; undefined if they are unknown. */
   readonly ms?: number | undefined;
 }
 
-/** Some exits, ascending, with thresholds for all but the last, which answers whatever comes. */
+/** Some exits, ascending, with thresholds for all but the last, which takes all remaining images. */
 export interface ChosenSystem {
   readonly exits: readonly number[];
   readonly thresholds: Thresholds;
 }
 
-/** Bytes of the weights that some exits need. @returns undefined for scores, and where an ONNX file is cut off */
+/** Bytes of the weights that some exits need; undefined for scores and for an ONNX file that is cut off. */
 export function weightBytesOf({ members, exits, ...plan }: Plan, used: readonly number[]): number | undefined {
   const networks = new Set(used.map((exit) => exits[exit]!.network));
   const sizes = [...networks].map((network) => {
@@ -54,7 +54,7 @@ export function weightBytesOf({ members, exits, ...plan }: Plan, used: readonly 
 
 /** A system without thresholds. @param answers class of each reported image */
 export function staticSystem(name: string, answers: Int32Array, flops: number, scores: Scores): System {
-  // Everybody leaves at the only exit.
+  // All images leave at the only exit.
   const one: Scores = { ...scores, classes: [answers], confidences: [new Float32Array(answers.length)] };
   const counts = countOutcomes(one, [Number.NEGATIVE_INFINITY]);
   const right = answers.reduce((sum, answer, i) => sum + Number(answer === scores.labels[i]), 0);
@@ -63,7 +63,7 @@ export function staticSystem(name: string, answers: Int32Array, flops: number, s
 }
 
 /**
- * What each exit would be alone: the network cut off at each gate, or each network of a cascade; the original last.
+ * Each exit alone: the network cut off at each gate, or each network of a cascade; the original last.
  *
  * @param reference answers that drops are counted from
  */
@@ -75,7 +75,6 @@ export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Ar
   });
 }
 
-/** What an exit is called alone, with its number. */
 function exitName({ members, exits }: Plan, position: number): string {
   const { network, place } = exits[position]!;
   const gate = position - exits.findIndex((exit) => exit.network === network) + 1;
@@ -93,7 +92,7 @@ export function calibrationTable(plan: Plan, calibration: ScoredParts['calibrati
   return rows.length === 0 ? [] : [{ name: 'calibration', title, columns, rows, consoleRows: rows.length }];
 }
 
-/** The networks that an experiment compares itself with: each run on the reported images, from the cache or into it. */
+/** The networks of `baselines`, each run on the reported images. */
 async function comparedNetworks(
   { context, experiment, plan: planned, engine, source: ownSource }: Stages,
   scores: Scores,
@@ -122,7 +121,7 @@ async function comparedNetworks(
   return systems;
 }
 
-/** Every system of a run in one table and one picture; empty unless the experiment has baselines. */
+/** All systems of a run in one table and one figure; empty without `baselines`. */
 export async function comparedSystems(stages: Stages, { test }: SplitScores, rows: readonly Row[]) {
   const { experiment } = stages;
   if (experiment.baselines === undefined) return { tables: [], figures: [] };
@@ -141,7 +140,7 @@ export async function comparedSystems(stages: Stages, { test }: SplitScores, row
 }
 
 /**
- * Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a picture.
+ * Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a figure.
  *
  * @param isAgreement the systems' accuracy is agreement with the answers of one of them
  */
@@ -155,7 +154,7 @@ export function systemFindings(name: string, title: string, systems: readonly Sy
     title,
     columns: [
       ...['system', 'kind', `${measured}_fraction`, `${measured}_low_fraction`, `${measured}_high_fraction`],
-      ...[`${measured}_drop_low_fraction`, `${measured}_drop_high_fraction`],
+      ...['low', 'high'].map((end) => `${measured}_drop_${end}_fraction`),
       ...['flops_per_image', 'by_exit_times_ms', 'weights_bytes', 'dominated_by'],
     ],
     rows: sorted.map((system) => {

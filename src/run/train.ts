@@ -1,27 +1,28 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/load.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
-import type { GateTrainer } from '../gates/contracts.js';
+import type { GateTrainer, GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import type { Gate } from '../gates/gate.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
+import { Random } from '../random.js';
 import { codeOf } from '../store/code.js';
 import { type Entry, makeAll, type Wanted } from '../store/store.js';
 import type { RunContext } from './context.js';
-import type { FeatureSet } from './features.js';
+import { type FeatureSet, type Window, windowsOf } from './features.js';
 
 import { membersOf } from './plan.js';
 
 const FILE = 'gate.safetensors';
 
-/** What trains gates, whatever engine the network runs on: gates are then the same everywhere. */
+/** Trains all gates, whatever engine runs the network, so that gates are the same everywhere. */
 export const gateTrainer = {
   id: 'ort-cpu',
   module: 'engines/onnxruntime/engine',
   create: async (): Promise<GateTrainer> => (await import('../engines/onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
 } as const;
 
-/** Where a gate sits, how many features it reads, and what its training reached. */
+/** A gate's place, its number of features, and what its training reached. */
 export type TrainedPlace = GatePlace & Certificate & { readonly features: number; readonly network?: number };
 
 /** A trained gate and where it is cached. */
@@ -31,7 +32,7 @@ export interface CachedGate {
   readonly network: number;
   /** Position among the gates of its network and their features, from 0. */
   readonly index: number;
-  /** How many features it reads. */
+  /** Number of its features. */
   readonly width: number;
   /** What training reached on the training images. */
   readonly reached: Certificate;
@@ -39,13 +40,13 @@ export interface CachedGate {
   readonly load: () => Promise<Gate>;
 }
 
-/** Features that the gates of each network learn from, in the order of the networks; undefined for one without gates. */
+/** Training features of each network; undefined for one without gates. */
 type TrainingSets = readonly (FeatureSet | undefined)[];
 
 /**
- * Every gate of the experiment, each alone on all training images: from the cache, or trained into it.
+ * The gates of the experiment, each trained alone on all training images, or read from the cache.
  *
- * @param wanted positions of the gates to train, from 0, those of a cascade's networks one behind the other; all by default
+ * @param wanted positions of the gates to train, from 0, counted through all networks of a cascade; all by default
  */
 export async function trainGates(
   context: RunContext,
@@ -67,7 +68,7 @@ export async function trainGates(
   );
 }
 
-/** Positions, from 0, of the gates that are not in the cache. */
+/** Positions, from 0, of the gates that are not cached. */
 export async function untrainedGates(...all: Parameters<typeof gateEntries>): Promise<number[]> {
   const missing: number[] = [];
   for (const [index, { entry }] of gateEntries(...all).entries()) {
@@ -76,7 +77,7 @@ export async function untrainedGates(...all: Parameters<typeof gateEntries>): Pr
   return missing;
 }
 
-/** Where every gate of the experiment is cached, or would be, and what it is called. */
+/** The cache entry and name of each gate of the experiment. */
 export function gateEntries(
   context: RunContext,
   experiment: Experiment,
@@ -92,7 +93,7 @@ function gatesWanted(context: RunContext, experiment: Experiment, sets: Training
     const features = sets[network];
     if (features === undefined) return [];
     const { after, loss, l2, solver, gap, epochs, batchSize } = gates;
-    // The optimum is the same for every seed: the steps that training begins with are those of one of them.
+    // The optimum does not depend on the seed, so its first steps use a fixed one.
     const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
     return after.map((stage, index) => {
@@ -102,7 +103,6 @@ function gatesWanted(context: RunContext, experiment: Experiment, sets: Training
   });
 }
 
-/** A gate as it is cached, and what makes it. */
 function gateWanted(
   context: RunContext,
   features: FeatureSet,
@@ -120,7 +120,7 @@ function gateWanted(
   const make = async (): Promise<void> => {
     context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
     const began = performance.now();
-    const data = await features.gateData(index);
+    const data = await trainingData(features, index);
     const { gate, ...reached } = await trainGate(data, training, await gateTrainer.create(), context.progress, label);
     await writeGate(entry, gate);
     const seconds = (performance.now() - began) / 1000;
@@ -141,4 +141,84 @@ async function writeGate(entry: Entry, gate: Gate): Promise<void> {
 async function readGate(entry: Entry, shape: { features: number; classes: number }): Promise<Gate> {
   const { tensors } = await readSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`);
   return { ...shape, weights: tensors.get('weights')!.data, bias: tensors.get('bias')!.data };
+}
+
+// Training data.
+
+/** Larger features of a gate are read from the disk in each pass. */
+const MOST_BYTES_IN_MEMORY = 2 ** 30;
+
+/** One gate's features: in memory, or read in each pass if they take more than 1 GiB. @throws CorruptEntryError */
+export async function trainingData(set: FeatureSet, gate: number, most = MOST_BYTES_IN_MEMORY): Promise<TrainingData> {
+  const width = set.widths[gate]!;
+  if (set.count * width * 4 > most) return streamedData(set, gate);
+  const x = new Float32Array(set.count * width);
+  const labels = new Int32Array(set.count);
+  let start = 0;
+  for await (const shard of set.shards()) {
+    x.set(shard.features(gate), start * width);
+    labels.set(shard.labels, start);
+    start += shard.count;
+  }
+  return inMemory(x, labels, set.classes);
+}
+
+/** Training data in memory. @param x [count, features] row-major */
+export function inMemory(x: Float32Array, labels: Int32Array, classes: number): TrainingData {
+  const count = labels.length;
+  const features = x.length / count;
+  const batches: TrainingData['batches'] = (size, seed) =>
+    batchesOf([{ x, labels }], features, Math.min(size, count), seed);
+  return { count, features, classes, batches };
+}
+
+/** Bytes of features that are shuffled together; twice as much is held, since the next window is read meanwhile. */
+const WINDOW_BYTES = 256 * 2 ** 20;
+
+/**
+ * Features of one gate for training, read from the shards in each pass: memory is two windows and a batch.
+ *
+ * A shuffled pass draws the order of the shards from its seed, then the order of the images in each window of shards. Images far
+ * apart in that order never share a batch; this is harmless if each shard is a sample of all classes, so image folders shuffle
+ * their training images. The first pass checks the hashes of the shards. A batch's arrays are reused for the next one.
+ */
+export function streamedData(set: FeatureSet, gate: number, windowBytes = WINDOW_BYTES): TrainingData {
+  const features = set.widths[gate]!;
+  return {
+    count: set.count,
+    features,
+    classes: set.classes,
+    batches: (size, seed) => batchesOf(windowsOf(set, gate, windowBytes, seed), features, size, seed),
+  };
+}
+
+/** Batches of `size` images, shuffled within each window if there is a seed. */
+async function* batchesOf(
+  windows: Iterable<Window> | AsyncIterable<Window>,
+  features: number,
+  size: number,
+  seed?: number,
+): AsyncGenerator<GateTrainingBatch> {
+  if (seed === undefined) {
+    for await (const { x, labels } of windows) {
+      for (let start = 0; start < labels.length; start += size) {
+        const end = Math.min(labels.length, start + size);
+        yield { x: x.subarray(start * features, end * features), labels: labels.subarray(start, end) };
+      }
+    }
+    return;
+  }
+  const random = new Random(seed, 'gate training');
+  const batch = { x: new Float32Array(size * features), labels: new Int32Array(size) };
+  let filled = 0;
+  for await (const { x, labels } of windows) {
+    for (const row of random.shuffle(Int32Array.from(labels.keys()))) {
+      batch.x.set(x.subarray(row * features, (row + 1) * features), filled * features);
+      batch.labels[filled] = labels[row]!;
+      if (++filled < size) continue;
+      yield batch;
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield { x: batch.x.subarray(0, filled * features), labels: batch.labels.subarray(0, filled) };
 }

@@ -22,21 +22,21 @@ import { dataTypes } from '../onnx/proto.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
 
-/** An ONNX file, read, tried and searched for places where it can be cut. */
+/** An ONNX file, read, run once and searched for places to cut it. */
 export interface Inspected {
-  /** Past the exits that the file has, if any. */
+  /** With its own exits passed, if it has some. */
   readonly graph: PreparedGraph;
   readonly cuts: Cuts;
 }
 
-/** An exit that a file has, in words, and what an image costs that leaves there; the last one is the end. */
+/** An exit of a file, in words, and the FLOPs of an image that leaves there; the last one is the end. */
 export interface CostedExit {
   readonly leaves: string;
   readonly threshold?: number;
   readonly flops: number;
 }
 
-/** The exits that a file has already; none for other files. @throws InputError */
+/** The exits that a file already has. @throws InputError */
 export async function inspectExits(path: string, options: ModelOptions = {}): Promise<CostedExit[]> {
   const { file } = inCurrentOpset(await readUserFile(path));
   const paths = exitPaths(file) ?? [];
@@ -54,7 +54,7 @@ export async function inspectExits(path: string, options: ModelOptions = {}): Pr
   return found;
 }
 
-/** @throws InputError where the file cannot be read or holds what is not supported */
+/** @throws InputError if the file cannot be read or is not supported */
 export async function inspectFile(path: string, options: ModelOptions = {}): Promise<Inspected> {
   const run = runModelOf(path);
   const graph = await prepareGraph(checkUserModel(await readUserFile(path), options), run);
@@ -62,7 +62,7 @@ export async function inspectFile(path: string, options: ModelOptions = {}): Pro
   return { graph: { ...graph, notes: [...graph.notes, ...cuts.notes] }, cuts };
 }
 
-/** The last file looked at: a command checks its experiment first and runs it then, and seeds follow each other. */
+/** The last inspected file: commands check an experiment before they run it, and run several seeds. */
 let last: { readonly key: string; readonly inspected: Promise<Inspected> } | undefined;
 
 function inspectOnce(path: string, options: ModelOptions, state: string): Promise<Inspected> {
@@ -80,13 +80,12 @@ export async function openUserNetwork(choice: OnnxNetworkChoice, dataset: string
   return { graph, network: describeGraph(graph, cuts, { name, dataset, gatesAfter }) };
 }
 
-/** What its dataset is called. */
 export function datasetLabel(dataset: Experiment['dataset']): string {
   if (dataset === undefined || typeof dataset === 'string') return dataset ?? '';
   return basename(resolve(dataset.folder));
 }
 
-/** Where its weights and images come from. @throws InputError where network and images do not fit each other */
+/** The source of a user's network. @throws InputError if network and images do not fit each other */
 export function userSource(user: UserNetwork, experiment: Experiment, context: RunContext): NetworkSource {
   const { network, graph } = user;
   const choice = experiment.network as OnnxNetworkChoice;
@@ -129,7 +128,7 @@ function openDataset(dataset: string | ImageFolderChoice, { datasets }: RunConte
   return imageFolderDataset(folder, { preprocess: preprocess as Preprocessing, testShare, seed, outputs });
 }
 
-/** A network that normalises inside gets pixels as they are. @throws InputError */
+/** A network that normalises its input itself needs raw pixels. @throws InputError */
 function checkBytes({ input, file }: UserModel, { mean, std }: Preprocessing): void {
   const isPlain = mean.every((value) => value === 0) && std.every((value) => Math.abs(255 * value - 1) < 1e-6);
   if (input.type !== dataTypes.uint8 || isPlain) return;
@@ -137,7 +136,7 @@ function checkBytes({ input, file }: UserModel, { mean, std }: Preprocessing): v
   throw new InputError(`${file.path}: takes bytes and normalises them itself; ${valid}`);
 }
 
-/** @returns what is wrong with the size. @throws InputError where classes or channels do not fit */
+/** @returns what is wrong with the size. @throws InputError if classes or channels do not fit */
 function checkFit(
   { name, input, classes }: OnnxNetwork,
   dataset: Dataset,

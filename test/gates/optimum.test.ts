@@ -4,7 +4,7 @@ import type { GateTraining, TrainedGate } from '../../src/gates/train.js';
 import { trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import { inMemory } from '../../src/run/features.js';
+import { inMemory } from '../../src/run/train.js';
 import { directEngine } from './linear.js';
 
 /** Problems and their lowest objectives by scikit-learn; `optima.py` made them. */

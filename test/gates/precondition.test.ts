@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { invertPositiveDefinite, preconditioner } from '../../src/gates/precondition.js';
 import { Random } from '../../src/random.js';
-import { inMemory } from '../../src/run/features.js';
+import { inMemory } from '../../src/run/train.js';
 import { directEngine, multiplyBlocks, scale, unscaled } from './linear.js';
 
 /** Largest difference between a x b and the identity. */

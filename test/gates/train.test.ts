@@ -6,7 +6,7 @@ import { type Loss, lossNames } from '../../src/gates/loss.js';
 import { type GateTraining, type TrainedGate, trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import { inMemory } from '../../src/run/features.js';
+import { inMemory } from '../../src/run/train.js';
 import { directEngine, distancesOf, logSumExp, lossOf } from './linear.js';
 
 const COUNT = 400;

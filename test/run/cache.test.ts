@@ -11,6 +11,7 @@ import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openNetwork } from '../../src/run/source.js';
 import { openStages } from '../../src/run/stages.js';
+import { trainingData } from '../../src/run/train.js';
 import type { Manifest } from '../../src/store/store.js';
 import { unseal } from '../../src/store/text.js';
 import { refusal } from '../checkpoints/helpers.js';
@@ -125,7 +126,7 @@ describe('the cache of a run', () => {
       await rm(join(place.folder, 'results', 'features'), { recursive: true });
       const { features, score, train } = await openStages(warm.context, experiment);
       expect(await features.train!.entry.isComplete()).to.equal(false);
-      const [data] = await Promise.all([features.train!.gateData(0), features.train!.gateData(1)]);
+      const [data] = await Promise.all([trainingData(features.train!, 0), trainingData(features.train!, 1)]);
       expect(data.count).to.equal(200);
       expect(warm.asked).to.deep.equal({ train: 200, test: 0 });
       expect(await features.train!.entry.isComplete()).to.equal(true);

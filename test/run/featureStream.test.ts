@@ -9,6 +9,7 @@ import { trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { FeatureSet, shardArrays } from '../../src/run/features.js';
+import { streamedData, trainingData } from '../../src/run/train.js';
 import { Store } from '../../src/store/store.js';
 
 const [count, perShard, width, classes] = [1000, 64, 6, 3];
@@ -46,7 +47,7 @@ describe('features that are streamed', () => {
     return new FeatureSet(entry, count, classes, [2, width]);
   }
 
-  const streamed = (from = set): Promise<TrainingData> => from.gateData(1, 0);
+  const streamed = (from = set): Promise<TrainingData> => trainingData(from, 1, 0);
 
   /** Sizes of the batches, and each image's number, features and label in the order of the pass. */
   async function pass(data: TrainingData, size: number, seed?: number) {
@@ -60,13 +61,13 @@ describe('features that are streamed', () => {
   }
 
   it('are the same numbers as in memory, in order', async () => {
-    const [disk, memory] = [await pass(await streamed(), 64), await pass(await set.gateData(1), 64)];
+    const [disk, memory] = [await pass(await streamed(), 64), await pass(await trainingData(set, 1), 64)];
     expect(disk.rows).to.deep.equal(memory.rows);
     expect(disk.rows).to.have.length(count);
   });
 
   it('come shuffled across shards, every image once with its own label, in full batches', async () => {
-    const memory = await pass(await set.gateData(1), 64);
+    const memory = await pass(await trainingData(set, 1), 64);
     const { sizes, rows, order } = await pass(await streamed(), 150, 3);
     expect(sizes).to.deep.equal([150, 150, 150, 150, 150, 150, 100]);
     expect([...rows].sort((a, b) => a[0]! - b[0]!)).to.deep.equal(memory.rows);
@@ -77,8 +78,7 @@ describe('features that are streamed', () => {
   });
 
   it('are shuffled window by window where they do not fit in one', async () => {
-    const { streamedData } = await import('../../src/run/features.js');
-    const memory = await pass(await set.gateData(1), 64);
+    const memory = await pass(await trainingData(set, 1), 64);
     // Two shards of 64 images to a window.
     const { rows, order, sizes } = await pass(streamedData(set, 1, 2 * perShard * width * 4), 100, 3);
     expect([...rows].sort((a, b) => a[0]! - b[0]!)).to.deep.equal(memory.rows);
@@ -100,7 +100,7 @@ describe('features that are streamed', () => {
       seed: 0,
     } as const;
     const train = async (data: TrainingData) => trainGate(data, training, engine, silent, 'gate');
-    const [disk, memory] = [await train(await streamed()), await train(await set.gateData(1))];
+    const [disk, memory] = [await train(await streamed()), await train(await trainingData(set, 1))];
     expect(disk.objective).to.be.closeTo(memory.objective, 0.002 * memory.objective);
     expect(memory.objective).to.be.below(1.5); // not at all trained: 3, one for each class
   });
