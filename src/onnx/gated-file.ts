@@ -3,14 +3,13 @@ import { InputError, messageOf } from '../errors.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { Budget, parseJson } from '../json.js';
 import { knownOperators } from './graph/flops.js';
-import { domains, intsOf } from './graph/values.js';
+import { domains, intsOf, nodesOf } from './graph/values.js';
 import {
   decodeModel,
   EXTERNAL,
   encodeModel,
   type GraphMessage,
   type ModelMessage,
-  type NodeMessage,
   type TensorMessage,
 } from './proto.js';
 
@@ -132,14 +131,6 @@ const operators = new Set([
     'Shape Size Slice Softmax Split Sub TopK'
   ).split(' '),
 ]);
-
-/** Nodes of a graph and of its branches. */
-function* nodesOf({ node: nodes }: GraphMessage): Generator<NodeMessage> {
-  for (const node of nodes) {
-    yield node;
-    for (const { g } of node.attribute) if (g != null) yield* nodesOf(g);
-  }
-}
 
 function strangeOperator(graph: GraphMessage): string | undefined {
   for (const { op_type: operator, domain } of nodesOf(graph)) {

@@ -90,11 +90,13 @@ function writeLayer(builder: GraphBuilder, layer: Lowered, input: string): strin
     case 'scale': {
       // As a BatchNormalization with mean 0 and variance 1, for which ONNX Runtime has a kernel on the blocked layout.
       const size = layer.scale.data.length;
+      const add = (part: string, data: Float32Array) => builder.constant(`${layer.name}.${part}`, data, [size]);
+      const [scale, shift] = [add('scale', layer.scale.data), add('shift', layer.shift.data)];
       const parts = [
-        builder.constant(`${layer.name}.scale`, layer.scale.data, [size]),
-        builder.constant(`${layer.name}.shift`, layer.shift.data, [size]),
-        builder.constant(`${layer.name}.mean`, new Float32Array(size), [size]),
-        builder.constant(`${layer.name}.variance`, new Float32Array(size).fill(1), [size]),
+        scale,
+        shift,
+        add('mean', new Float32Array(size)),
+        add('variance', new Float32Array(size).fill(1)),
       ];
       return activated(builder.node('BatchNormalization', [input, ...parts], { epsilon: float(0) }), layer.relu);
     }
@@ -121,11 +123,8 @@ function writeLayer(builder: GraphBuilder, layer: Lowered, input: string): strin
 
 /** Attributes of a square convolution or pooling. */
 function windowOf(kernel: number, { stride, padding }: { readonly stride: number; readonly padding: number }) {
-  return {
-    kernel_shape: [kernel, kernel],
-    strides: [stride, stride],
-    pads: [padding, padding, padding, padding],
-  };
+  const pads = [padding, padding, padding, padding];
+  return { kernel_shape: [kernel, kernel], strides: [stride, stride], pads };
 }
 
 function writeSubsamplePad(builder: GraphBuilder, layer: SubsamplePad, input: string): string {

@@ -2,26 +2,26 @@ import { InputError } from '../../errors.js';
 import { Rewriter } from '../builder.js';
 import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage } from '../proto.js';
 import type { UserFile } from './read.js';
-import { attributeOf, floatsOf, inputsOf, producersOf } from './values.js';
+import { attributeOf, floatsOf, inputsOf, nodesOf, producersOf } from './values.js';
 
-/** An exit that a file has already: an `If` whose cheaper branch hands on the answer that is there. */
+/** An exit in a user's file: an `If` whose cheaper branch returns an answer that is already computed. */
 export interface FoundExit {
-  /** The `If`'s condition. */
+  /** Name of the `If`'s condition. */
   readonly condition: string;
-  /** What is compared, as operators in the order of their execution: `Softmax, ReduceMax`. */
+  /** The operators that compute the compared value, in order: `Softmax, ReduceMax`. */
   readonly confidence: string;
-  /** Its value, where the condition is a comparison. */
+  /** Name of the compared value, if the condition is a comparison. */
   readonly compared?: string;
-  /** How an image leaves: `>` or `<`, and whether equality suffices. */
+  /** Relation to the threshold of images that leave. */
   readonly relation?: '>' | '>=' | '<' | '<=';
-  /** Where it is a constant. */
+  /** If it is a constant. */
   readonly threshold?: number;
 }
 
-/** A graph of the way to one exit, without any `If`. */
+/** The graph that leads to one exit, without any `If`. */
 export interface ExitPath {
   readonly graph: GraphMessage;
-  /** The exits that are passed, in order. */
+  /** The exits before it, in order. */
   readonly passed: readonly FoundExit[];
 }
 
@@ -32,11 +32,11 @@ const MOST_EXITS = 32;
 const isCounted = (op: string): boolean => /Conv|Gemm|MatMul|Einsum|Attention/.test(op);
 
 /**
- * The ways through a graph with exits: to each of them, and past all to the end. Nested or one behind the other: an image that
- * has left takes the cheaper branch of every `If` behind.
+ * The paths through a graph with exits: to each exit, and past all of them. Exits may be nested, or one behind the other: an
+ * image that has left takes the cheaper branch of each later `If`.
  *
  * @returns undefined for a graph without exits
- * @throws InputError where there are too many
+ * @throws InputError for too many exits
  */
 export function exitPaths(file: UserFile): ExitPath[] | undefined {
   const { graph } = file.model;
@@ -48,18 +48,18 @@ export function exitPaths(file: UserFile): ExitPath[] | undefined {
   return [...past.passed.map((_, exit) => pathTo(file, exit)), past];
 }
 
-/** Nodes that are being copied: those of the graph, or of a branch inside. */
+/** A graph or branch that is being copied. */
 interface Frame {
   readonly nodes: readonly NodeMessage[];
   next: number;
-  /** What values of this branch are called; the rest is found further out. */
+  /** New names of the branch's values; others are in the frames outside. */
   readonly names: Map<string, string>;
   readonly outside: Frame | undefined;
-  /** Values of the branch and what the `If` calls them. */
+  /** Outputs of the branch, and of the `If`. */
   readonly results: readonly (readonly [string, string])[];
 }
 
-/** The graph in which images pass so many exits and leave at the next. */
+/** The graph in which images pass this many exits and leave at the next. */
 function pathTo(file: UserFile, passes: number): ExitPath {
   const { graph } = file.model;
   const to = new Rewriter('exits');
@@ -115,7 +115,7 @@ function pathTo(file: UserFile, passes: number): ExitPath {
 
 const branchOf = (node: NodeMessage, name: Branch): GraphMessage | undefined => attributeOf(node, name)?.g ?? undefined;
 
-/** The branch of an `If` with less to compute; undefined where both are alike, or for other nodes. */
+/** The branch of an `If` that computes less; undefined if both compute as much, and for other nodes. */
 function leavingBranch(node: NodeMessage): Branch | undefined {
   if (node.op_type !== 'If') return undefined;
   const [yes, no] = [branchOf(node, 'then_branch'), branchOf(node, 'else_branch')];
@@ -124,29 +124,23 @@ function leavingBranch(node: NodeMessage): Branch | undefined {
   return a === b ? undefined : a < b ? 'then_branch' : 'else_branch';
 }
 
-/** Convolutions and products in a graph and in its branches. */
+/** Number of convolutions and products in a graph and its branches. */
 function weightOf(graph: GraphMessage): number {
   let weight = 0;
-  const pending = [graph];
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    for (const node of at.node) {
-      if (isCounted(node.op_type)) weight++;
-      for (const { g } of node.attribute ?? []) if (g != null) pending.push(g);
-    }
-  }
+  for (const { op_type } of nodesOf(graph)) if (isCounted(op_type)) weight++;
   return weight;
 }
 
-/** Operators between a comparison and a condition; `Not` turns it round. */
+/** Operators between a comparison and a condition; `Not` negates it. */
 const carrying = /^(Identity|Cast|Not|Squeeze|Unsqueeze|Reshape|Flatten|ReduceMax|ReduceMin|Gather|And|Or)$/;
 const relations = { Greater: '>', GreaterOrEqual: '>=', Less: '<', LessOrEqual: '<=' } as const;
 type Relation = (typeof relations)[keyof typeof relations];
-/** The relation with its sides exchanged, and its opposite. */
+/** The relation with exchanged sides, and its negation. */
 const exchanged = { '>': '<', '>=': '<=', '<': '>', '<=': '>=' } as const;
 const opposite = { '>': '<=', '>=': '<', '<': '>=', '<=': '>' } as const;
 const MOST_STEPS = 16;
 
-/** @param before what the exits before compare: behind them a condition may ask for any of these, too */
+/** @param before earlier exits: a condition may also contain their comparisons */
 function describeExit(graph: GraphMessage, condition: string, leaves: Branch, before: readonly FoundExit[]): FoundExit {
   const producers = producersOf(graph.node);
   const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
@@ -159,7 +153,7 @@ function describeExit(graph: GraphMessage, condition: string, leaves: Branch, be
     if (Object.hasOwn(relations, node.op_type)) {
       const [left = '', right = ''] = node.input;
       const numbers = [left, right].map((name) => numberOf(name, producers, weights));
-      // The threshold is the side that nothing computes.
+      // The threshold is the side that is not computed.
       const isRight = numbers[1] !== undefined || !producers.has(right);
       const given: Relation = relations[node.op_type as keyof typeof relations];
       const straight = isRight ? given : exchanged[given];
@@ -176,7 +170,7 @@ function describeExit(graph: GraphMessage, condition: string, leaves: Branch, be
   return own ?? found[0] ?? { condition, confidence: operatorsBefore(condition, producers) };
 }
 
-/** A constant's one number, also behind what only changes its type or shape. */
+/** The number of a constant, also behind operators that change only its type or shape. */
 function numberOf(
   name: string,
   producers: ReadonlyMap<string, NodeMessage>,
@@ -196,7 +190,7 @@ function numberOf(
   return undefined;
 }
 
-/** The operators in front of a value, back to the product or convolution that made the exit's numbers. */
+/** The operators that compute a value, from the product or convolution with the exit's numbers on. */
 function operatorsBefore(value: string, producers: ReadonlyMap<string, NodeMessage>): string {
   const found: string[] = [];
   let at = value;
@@ -209,11 +203,7 @@ function operatorsBefore(value: string, producers: ReadonlyMap<string, NodeMessa
   return found.reverse().join(', ') || 'a value of its own';
 }
 
-/**
- * The graph past all its exits, for gates of one's own; what was left out is noted.
- *
- * @param notes is added to
- */
+/** The graph past all its exits, for new gates. @param notes gets a note on the exits that were removed */
 export function pastExits(file: UserFile, notes: string[]): UserFile {
   const past = exitPaths(file)?.at(-1);
   if (past === undefined) return file;
@@ -223,9 +213,9 @@ export function pastExits(file: UserFile, notes: string[]): UserFile {
 }
 
 /**
- * The graph of the way to an exit with all that it costs: its answer waits for what the passed exits compare, too.
+ * The graph that leads to an exit, with all its costs: the answer also depends on the comparisons of the passed exits.
  *
- * @param logits name of the output with the answer; the only one by default
+ * @param logits name of the output with the answer; the only output by default
  */
 export function withPassedExits({ graph, passed }: ExitPath, logits?: string): GraphMessage {
   const output = graph.output.find(({ name }) => name === logits) ?? graph.output[0]!;
@@ -239,7 +229,7 @@ export function withPassedExits({ graph, passed }: ExitPath, logits?: string): G
   return withUsedInputs({ ...graph, node, output: [{ ...output, name: answer }] });
 }
 
-/** Without inputs that nothing reads now: the thresholds of exits that were left out. */
+/** Removes unused inputs: the thresholds of removed exits. */
 function withUsedInputs(graph: GraphMessage): GraphMessage {
   const producers = producersOf(graph.node);
   const needed = new Set<string>();
@@ -253,7 +243,7 @@ function withUsedInputs(graph: GraphMessage): GraphMessage {
   return { ...graph, input: graph.input.filter(({ name }) => needed.has(name)) };
 }
 
-/** `Softmax, ReduceMax > 0.9` */
+/** For messages: `Softmax, ReduceMax > 0.9`. */
 export const describe = ({ confidence, relation, threshold }: FoundExit): string =>
   relation === undefined
     ? `${confidence}: no comparison`

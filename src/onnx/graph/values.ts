@@ -32,6 +32,17 @@ export const textOf = (node: NodeMessage, name: string): string | undefined => {
   return bytes && new TextDecoder().decode(bytes);
 };
 
+/** Nodes of a graph and of its branches. Iterative, because branches may nest deeply. */
+export function* nodesOf(graph: GraphMessage): Generator<NodeMessage> {
+  const pending = [graph];
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    for (const node of at.node) {
+      yield node;
+      for (const { g } of node.attribute ?? []) if (g != null) pending.push(g);
+    }
+  }
+}
+
 /** The node that produces each value. */
 export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
   new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
