@@ -25,7 +25,7 @@ export interface GatedNetwork {
    *
    * @param images [count, channels, height, width], normalised
    * @param thresholds one for each gate; an image leaves if its confidence is >= the threshold; Infinity closes a gate
-   * @param temperatures one for each exit, if the network was loaded to take them
+   * @param temperatures divisors of each exit's numbers, if the network was loaded with `input`
    */
   run(
     images: Float32Array,
@@ -49,7 +49,7 @@ export interface Engine {
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
   /**
    * @param gates in the order of their stages, places checked with `checkPlaces`
-   * @param temperatures whether every run is told what to divide the numbers of each exit by
+   * @param temperatures `input`: each run takes divisors of the exits' numbers
    */
   loadGated(
     network: GatedSource,

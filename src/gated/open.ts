@@ -42,7 +42,7 @@ export interface OpenGated {
   readonly rows: readonly Row[];
   /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
   readonly parts: readonly Part[];
-  /** By part what each exit's numbers are divided by, the last one's included; absent unless the experiment calibrates. */
+  /** For each part the divisors of all exits' numbers, if the experiment calibrates. */
   readonly temperatures?: readonly (readonly number[])[];
   /** Accuracy of the original network on the test images, 0 to 1. */
   readonly originalAccuracy: number;

@@ -45,7 +45,7 @@ const aboutSchema = z.strictObject({
   ),
   networks: z.array(z.string()).min(2).optional(),
   confidence: z.enum(confidenceKinds),
-  /** What the numbers of each exit are divided by before the confidence, the last one's included; the graph does it. */
+  /** The graph divides the numbers of each exit by these. */
   temperatures: z.array(z.number().positive()).min(1).optional(),
   /** Of the exported row, exact as float32. */
   thresholds: z.array(threshold),

@@ -185,7 +185,7 @@ function writeResized(builder: GraphBuilder, pixels: string, { from, to, field, 
   const ordered = isReversed ? reversed() : floats;
   const average = (name: string, inputs: (weights: string) => string[], length: number, size: number): string => {
     const down = sideWeights(length, size, field);
-    // The weights of the width stand right, transposed.
+    // The width is multiplied from the right, by transposed weights.
     const weights = name === 'across' ? down.map((_, k) => down[(k % size) * length + Math.floor(k / size)]!) : down;
     const dims = name === 'across' ? [length, size] : [size, length];
     const sums = builder.node('MatMul', inputs(builder.constant(`resize_${name}`, weights, dims)));

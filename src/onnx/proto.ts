@@ -199,7 +199,7 @@ function spendFields(reader: protobuf.Reader, end: number, type: protobuf.Type, 
       budget.steps(MESSAGE_STEPS);
       spendFields(reader, after, field.resolvedType, budget, depth + 1);
     } else if (field?.packed) {
-      // A number takes 8 bytes, a whole one of 64 bits is an object.
+      // Floats take 8 bytes in memory; 64-bit integers are objects.
       if (field.type === 'float' || field.type === 'double') budget.bytes(2 * length);
       else budget.steps(length);
     }

@@ -83,7 +83,7 @@ export interface TimedBatch {
   /** [count, channels, height, width], normalised */
   readonly input: Float32Array;
   readonly thresholds: readonly number[];
-  /** What each exit's numbers are divided by, where the network was loaded so. */
+  /** Divisors of each exit's numbers, if the network takes them. */
   readonly temperatures?: readonly number[];
 }
 

@@ -17,7 +17,7 @@ export interface GraphFlops {
   readonly unknown: readonly string[];
 }
 
-/** Operators that the convention does not count. Those that are neither here nor in `counted` are reported. */
+/** Operators that the convention does not count. Those missing here and in `counted` are reported. */
 const cheap = new Set(
   (
     'Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat ConstantOfShape Cos ' +
@@ -69,7 +69,7 @@ const counted: Readonly<Record<string, Products>> = {
   },
 };
 
-/** Operators that multiply 8-bit numbers, whatever they read. */
+/** Operators that multiply 8-bit numbers. */
 const narrow = /^(QLinear|QGemm|DynamicQuantizeMatMul)|Integer(ToFloat)?$/;
 
 /** Bits of the numbers that a node multiplies: 8 if both are 8-bit, or dequantised. */

@@ -73,7 +73,7 @@ export function userFeatureGraph(
   return builder.encode({ network: network.name });
 }
 
-/** Whether a gate reads a tensor whose images do not lie along the first axis. */
+/** Whether a gate reads a tensor with images along another axis than the first. */
 export const turnsImages = (source: GatedSource, gates: readonly PlacedGate[]): boolean =>
   isUser(source) && gates.some(({ place }) => source.network.stages[place.stage - 1]!.images !== undefined);
 
