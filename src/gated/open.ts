@@ -160,7 +160,7 @@ export function thresholdsByImage({ parts, temperatures }: Pick<OpenGated, 'part
 }
 
 /** Engines round differently: a confidence this close to its threshold may fall on either side. */
-export const NEAR_THRESHOLD = 1e-4;
+const NEAR_THRESHOLD = 1e-4;
 
 export interface Verification {
   images: number;

@@ -15,13 +15,13 @@ import {
 } from '../setup.js';
 import { cudaLibraries, libraryFolder, packageVersion } from './engine.js';
 
-export interface CudaSetupOptions {
+interface CudaSetupOptions {
   /** A wheel of onnxruntime-gpu; nothing is fetched. */
   readonly wheel?: string | undefined;
   readonly log: (line: string) => void;
 }
 
-export interface CudaSetupResult {
+interface CudaSetupResult {
   /** Version of onnxruntime-node, and of the wheel. */
   readonly version: string;
   readonly folder: string;

@@ -30,7 +30,7 @@ interface Cut extends Place {
 }
 
 /** Why a graph cannot be cut at a share of its FLOPs. */
-export interface Crossing {
+interface Crossing {
   readonly share: number;
   readonly why: string;
 }

@@ -5,7 +5,7 @@ import type { UserFile } from './read.js';
 import { attributeOf, floatsOf, inputsOf, nodesOf, producersOf } from './values.js';
 
 /** An exit in a user's file: an `If` whose cheaper branch returns an answer that is already computed. */
-export interface FoundExit {
+interface FoundExit {
   /** Name of the `If`'s condition. */
   readonly condition: string;
   /** The operators that compute the compared value, in order: `Softmax, ReduceMax`. */
@@ -19,7 +19,7 @@ export interface FoundExit {
 }
 
 /** The graph that leads to one exit, without any `If`. */
-export interface ExitPath {
+interface ExitPath {
   readonly graph: GraphMessage;
   /** The exits before it, in order. */
   readonly passed: readonly FoundExit[];

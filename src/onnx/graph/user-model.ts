@@ -175,15 +175,13 @@ function chosenOutput({ model, path }: UserFile, asked: string | undefined): str
   return names[0]!;
 }
 
-/** The axes of an input; `flat` is [images, channels x height x width]. */
-export type InputOrder = 'NCHW' | 'NHWC' | 'NHW' | 'flat';
-
 interface ImageInput {
   readonly name: string;
   readonly channels: number;
   readonly height: number;
   readonly width: number;
-  readonly order: InputOrder;
+  /** Its axes; `flat` is [images, channels x height x width]. */
+  readonly order: 'NCHW' | 'NHWC' | 'NHW' | 'flat';
   /** TensorProto.DataType. */
   readonly type: number;
   /** Number of images that the file fixes; undefined if any number is allowed. */
