@@ -23,11 +23,11 @@ import { renderColumns } from '../src/report/findings.js';
 import { originalAccuracy, partsOf } from '../src/run/search.js';
 import { evaluate, type Thresholds } from '../src/thresholds/evaluate.js';
 import { paretoFrontier } from '../src/thresholds/frontier.js';
+import { achievableLevels, quantileLevels } from '../src/thresholds/grid.js';
 import { certify } from '../src/thresholds/guarantee.js';
 import { jointSearch, pointOf } from '../src/thresholds/joint.js';
-import { achievableLevels, quantileLevels } from '../src/thresholds/levels.js';
-import { searches as searchKinds } from '../src/thresholds/methods.js';
-import { searchMethods } from '../src/thresholds/names.js';
+import { searches as searchKinds, searchMethods } from '../src/thresholds/methods.js';
+
 import { sequentialSearch } from '../src/thresholds/sequential.js';
 import { everyImage, generatedScores } from './generated-scores.js';
 import { type ExperimentScores, scoresOf } from './scores.js';

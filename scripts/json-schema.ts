@@ -7,7 +7,7 @@ import type { PublishedRow, TableRow } from '../src/report/rows.js';
 import type { OriginalEvaluation } from '../src/run/images.js';
 import type { RunDocument } from '../src/run/record.js';
 import { guaranteeMethods } from '../src/thresholds/guarantee.js';
-import { searchMethods } from '../src/thresholds/names.js';
+import { searchMethods } from '../src/thresholds/methods.js';
 
 // What --json prints: the compiler compares each schema with the type of what is printed. `npm run docs` writes
 // schema.json, which ships (`dgate/schema.json`), and the tables of docs/json.md.

@@ -10,8 +10,7 @@ import type { ScoresFile } from './run/given-scores.js';
 import type { RunDocument } from './run/record.js';
 import { type Evaluation, type ExitCosts, evaluate, type Scores, type Thresholds } from './thresholds/evaluate.js';
 import { type Certified, certify as certifyThresholds, type Guarantee } from './thresholds/guarantee.js';
-import { searches } from './thresholds/methods.js';
-import type { SearchMethod } from './thresholds/names.js';
+import { type SearchMethod, searches } from './thresholds/methods.js';
 
 export { InputError } from './errors.js';
 export { cascade, imageFolder, onnxNetwork, scores } from './experiment/network.js';

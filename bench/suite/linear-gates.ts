@@ -17,7 +17,7 @@ import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { GateTrainer, Scaling, TrainingData } from '../../src/gates/contracts.js';
 import type { Loss } from '../../src/gates/loss.js';
-import { ScalingAccumulator } from '../../src/gates/standardise.js';
+import { ScalingAccumulator } from '../../src/gates/precondition.js';
 import { type TrainedGate, trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { LazyEngine } from '../../src/run/context.js';

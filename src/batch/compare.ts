@@ -7,7 +7,7 @@ import { pairedInterval, welchInterval } from '../statistics/intervals.js';
 import { endsOf, type IntervalEnds, mean } from '../statistics/samples.js';
 import { exists, flatten, namesIn, readSealed } from '../store/files.js';
 import { readText } from '../store/input.js';
-import { searchMethods } from '../thresholds/names.js';
+import { searchMethods } from '../thresholds/methods.js';
 
 /** A finished run of one or several seeds, read from its folder. */
 export interface ComparedRun {

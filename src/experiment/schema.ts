@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { guaranteeMethods } from '../thresholds/guarantee.js';
-import { searchMethods } from '../thresholds/names.js';
+import { searchMethods } from '../thresholds/methods.js';
 import { checkpointRule, gatesSchema, imageFolderSchema, memberSchema, networkSchema } from './network.js';
 import { choice, list, presetNames, real, text, whole } from './rules.js';
 

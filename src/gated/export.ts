@@ -13,7 +13,7 @@ import { networksOf } from '../run/source.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import type { Guarantee } from '../thresholds/guarantee.js';
-import type { SearchMethod } from '../thresholds/names.js';
+import type { SearchMethod } from '../thresholds/methods.js';
 import { comparePixels, describeVerification, type OpenGated, openGated, type Verification } from './open.js';
 import { loadGatedFile } from './predict.js';
 

@@ -1,10 +1,100 @@
-import { difference } from './confidences/difference.js';
-import { entropy } from './confidences/entropy.js';
-import { max } from './confidences/max.js';
-import { softmax } from './confidences/softmax.js';
-import type { Confidence } from './definitions.js';
+/** The part of an ONNX graph writer that gates need; values are identified by their names. */
+export interface GateGraph {
+  fresh(stem: string): string;
+  /** A constant vector of 64-bit integers. */
+  ints(name: string, values: readonly number[]): string;
+  node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, number>>): string;
+  nodes(
+    op: string,
+    inputs: readonly string[],
+    attributes: Readonly<Record<string, number>>,
+    outputs: readonly string[],
+  ): void;
+  /** The largest number of each row, [rows, columns] to [rows]. */
+  rowMaxima(input: string): string;
+}
 
-/** All confidences: each is a file in `confidences/` and an entry here. */
+/**
+ * The number that a gate compares with its threshold; larger is more confident. Search, evaluation, figures and graphs
+ * use this definition.
+ */
+export interface Confidence {
+  readonly name: string;
+  /** A description for help and figures. */
+  readonly label: string;
+  /** @param row distances of one image, [classes]; @param winner position of the largest, the first of equal ones */
+  of(row: Float32Array, winner: number): number;
+  /** Writes the same function into a graph: distances [n, classes] to confidences [n]. */
+  write(graph: GateGraph, distances: string): string;
+  /** The confidence is the largest distance, so that a graph needs no additional nodes for it. */
+  readonly isLargestDistance?: true;
+}
+
+/** The largest softmax probability. */
+const softmax = {
+  name: 'softmax',
+  label: 'largest softmax probability',
+  of: (row, winner) => {
+    let sum = 0;
+    for (const value of row) sum += Math.exp(value - row[winner]!);
+    return 1 / sum;
+  },
+  write: (graph, distances) => graph.rowMaxima(graph.node('Softmax', [distances], { axis: 1 })),
+} as const satisfies Confidence;
+
+/**
+ * The largest distance to a decision boundary (hinge; Algorithm 1 of the paper) or the largest logit (cross-entropy).
+ */
+const max = {
+  name: 'max',
+  label: 'largest distance or logit',
+  of: (row, winner) => row[winner]!,
+  write: (graph, distances) => graph.rowMaxima(distances),
+  isLargestDistance: true,
+} as const satisfies Confidence;
+
+/** Minus the entropy of the softmax in nats: BranchyNet's criterion, negated so that larger is more confident. */
+const entropy = {
+  name: 'entropy',
+  label: 'minus the entropy of the softmax',
+  of: (row, winner) => {
+    let sum = 0;
+    let weighted = 0;
+    for (const value of row) {
+      const shifted = value - row[winner]!;
+      const power = Math.exp(shifted);
+      sum += power;
+      weighted += power * shifted;
+    }
+    // entropy = log(sum) - weighted / sum, for logits minus the largest one
+    return weighted / sum - Math.log(sum);
+  },
+  write: (graph, distances) => {
+    const logarithms = graph.node('LogSoftmax', [distances], { axis: 1 });
+    const terms = graph.node('Mul', [graph.node('Exp', [logarithms]), logarithms]);
+    return graph.node('ReduceSum', [terms, graph.ints('class_axis', [1])], { keepdims: 0 });
+  },
+} as const satisfies Confidence;
+
+/** The largest distance minus the second largest. */
+const difference = {
+  name: 'difference',
+  label: 'largest distance minus the second largest',
+  of: (row, winner) => {
+    let second = Number.NEGATIVE_INFINITY;
+    for (let c = 0; c < row.length; c++) if (c !== winner && row[c]! > second) second = row[c]!;
+    return row.length > 1 ? row[winner]! - second : row[winner]!;
+  },
+  write: (graph, distances) => {
+    const [values, positions] = [graph.fresh('largest_two'), graph.fresh('positions')];
+    graph.nodes('TopK', [distances, graph.ints('two', [2])], { axis: 1 }, [values, positions]);
+    const [first, second] = [graph.fresh('first'), graph.fresh('second')];
+    graph.nodes('Split', [values, graph.ints('one_one', [1, 1])], { axis: 1 }, [first, second]);
+    return graph.node('Reshape', [graph.node('Sub', [first, second]), graph.ints('flat', [-1])]);
+  },
+} as const satisfies Confidence;
+
+/** All confidences. */
 export const confidences = [max, softmax, entropy, difference] as const satisfies readonly Confidence[];
 export type ConfidenceKind = (typeof confidences)[number]['name'];
 export const confidenceKinds = confidences.map(({ name }) => name);

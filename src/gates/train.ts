@@ -4,11 +4,9 @@ import { type Certificate, certifyGate, type DualPoint } from './certificate.js'
 import type { GateTrainer, LinearGradientResult, Scaling, TrainingData } from './contracts.js';
 import type { Gate } from './gate.js';
 import { HINGE_CURVATURE, HingeOptimum } from './hinge.js';
-import type { Loss } from './loss.js';
-import { preconditioner } from './precondition.js';
+import type { Loss, Solver } from './loss.js';
+import { preconditioner, ScalingAccumulator } from './precondition.js';
 import { type Parameters, type Refinement, softmaxOptimum } from './softmax.js';
-import type { Solver } from './solvers.js';
-import { ScalingAccumulator } from './standardise.js';
 
 /** Options of gate training; part of the cache key. */
 export interface GateTraining {

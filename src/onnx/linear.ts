@@ -1,6 +1,6 @@
 import type { LinearProblem, Scaling } from '../gates/contracts.js';
-import type { LossAlgebra } from '../gates/definitions.js';
-import { lossNamed } from '../gates/loss.js';
+
+import { type LossAlgebra, lossNamed } from '../gates/loss.js';
 import { GraphBuilder } from './builder.js';
 
 export const linearGraphNames = {

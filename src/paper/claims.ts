@@ -3,7 +3,7 @@ import { networkByName } from '../networks/catalogue.js';
 import type { Claim, Verdict } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { Judge } from '../run/stages.js';
-import { searchMethods } from '../thresholds/names.js';
+import { searchMethods } from '../thresholds/methods.js';
 import { figureReaders } from './figureEvidence.js';
 import {
   type ClaimPart,

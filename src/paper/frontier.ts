@@ -6,10 +6,18 @@ import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
 import { type ChosenSystem, exitSystems, type System, systemFindings, weightBytesOf } from '../run/systems.js';
-import { answersAt, combine, evaluate, type Scores, scoresOfExits } from '../thresholds/evaluate.js';
+import {
+  answersAt,
+  combine,
+  countOutcomes,
+  evaluate,
+  outcomeIntervals,
+  type Scores,
+  scoresOfExits,
+} from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
-import { countOutcomes, outcomeIntervals } from '../thresholds/outcomes.js';
+
 import { defineAnalysis } from './analysis.js';
 import { setsOf } from './places.js';
 

@@ -5,8 +5,8 @@ import { meanInterval } from '../statistics/intervals.js';
 import { type Interval, mean, percentileInterval } from '../statistics/samples.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, gridFrontier, paretoFrontier } from '../thresholds/frontier.js';
-import { makeGrid, savingOf } from '../thresholds/grid.js';
-import { achievableLevels, levelOf, quantileLevels } from '../thresholds/levels.js';
+import { achievableLevels, levelOf, makeGrid, quantileLevels, savingOf } from '../thresholds/grid.js';
+
 import { isRightAt } from './analysis.js';
 
 /** A loss to train gates with and a confidence to read from them. */

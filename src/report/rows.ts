@@ -2,7 +2,7 @@ import { type Column, csvOf, tabulate } from '../csv.js';
 import type { IntervalEnds } from '../statistics/samples.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { GuaranteeMethod } from '../thresholds/guarantee.js';
-import type { SearchMethod } from '../thresholds/names.js';
+import type { SearchMethod } from '../thresholds/methods.js';
 import type { FindingTable } from './findings.js';
 
 /** A row of the paper, shares as fractions. */

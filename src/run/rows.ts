@@ -10,8 +10,8 @@ import {
   withoutAccuracy,
 } from '../report/rows.js';
 import { endsOf, type Interval, type IntervalEnds, mean } from '../statistics/samples.js';
-import { searchMethods } from '../thresholds/names.js';
-import { type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
+import { type Intervals, outcomeIntervals } from '../thresholds/evaluate.js';
+import { searchMethods } from '../thresholds/methods.js';
 import type { RowTiming, TimingRecord } from '../timing/record.js';
 import { membersOf } from './plan.js';
 import type { ChosenAgain, Row } from './search.js';

@@ -4,25 +4,22 @@ import type { Experiment } from '../experiment/schema.js';
 import { Random } from '../random.js';
 import { type Interval, percentileInterval } from '../statistics/samples.js';
 import {
+  type Changes,
+  changesOf,
   combine,
+  combineOutcomes,
+  countOutcomes,
   type Evaluation,
   type ExitCosts,
   evaluate,
+  type Intervals,
+  outcomeIntervals,
   type Scores,
   type Thresholds,
 } from '../thresholds/evaluate.js';
 import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
 import { jointSearch } from '../thresholds/joint.js';
-import { searches } from '../thresholds/methods.js';
-import { type SearchMethod, searchMethods } from '../thresholds/names.js';
-import {
-  type Changes,
-  changesOf,
-  combineOutcomes,
-  countOutcomes,
-  type Intervals,
-  outcomeIntervals,
-} from '../thresholds/outcomes.js';
+import { type SearchMethod, searches, searchMethods } from '../thresholds/methods.js';
 
 /** Images that choose thresholds, and other images that report them. */
 export interface Part {

@@ -5,8 +5,14 @@ import { parametersUpTo } from '../networks/network.js';
 import { classCount, gateFeatureCounts } from '../networks/onnx.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { modelName } from '../report/rows.js';
-import type { Scores, Thresholds } from '../thresholds/evaluate.js';
-import { countOutcomes, type Intervals, outcomeIntervals } from '../thresholds/outcomes.js';
+import {
+  countOutcomes,
+  type Intervals,
+  outcomeIntervals,
+  type Scores,
+  type Thresholds,
+} from '../thresholds/evaluate.js';
+
 import { extract } from './extract.js';
 import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';

@@ -1,7 +1,6 @@
 import { leastCount } from '../statistics/samples.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
-import { gainOf, makeGrid, savingOf } from './grid.js';
-import { achievableLevels, type Levels, levelsOf, quantileLevels } from './levels.js';
+import { achievableLevels, gainOf, type Levels, levelsOf, makeGrid, quantileLevels, savingOf } from './grid.js';
 
 /**
  * A choice of thresholds on the Pareto frontier: no other choice that was tried has more right answers and fewer FLOPs.

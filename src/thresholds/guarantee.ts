@@ -1,8 +1,8 @@
 import { Random } from '../random.js';
 import { normalQuantile } from '../statistics/intervals.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
-import { gainOf, makeGrid, savingOf } from './grid.js';
-import { achievableLevels, quantileLevels } from './levels.js';
+import { achievableLevels, gainOf, makeGrid, quantileLevels, savingOf } from './grid.js';
+
 import { bettingPValue, dropPValue } from './risk.js';
 
 /** A guarantee for new images: the accuracy drop is at most `drop` (share), with this confidence. */

@@ -7,7 +7,7 @@ import {
   type Objective,
   paretoFrontier,
 } from './frontier.js';
-import { achievableLevels, levelsAround } from './levels.js';
+import { achievableLevels, levelsAround } from './grid.js';
 import { sequentialSearch } from './sequential.js';
 
 /** Combinations of one refinement step: a few milliseconds. */

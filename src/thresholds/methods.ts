@@ -1,10 +1,11 @@
-import { coordinateSearch } from './coordinate.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { paretoFrontier } from './frontier.js';
 import { jointSearch } from './joint.js';
-import { lookaheadSearch } from './lookahead.js';
-import type { SearchMethod } from './names.js';
-import { sequentialSearch } from './sequential.js';
+import { coordinateSearch, lookaheadSearch, sequentialSearch } from './sequential.js';
+
+/** Search methods for a required accuracy, in the order of tables. The first three read section 3.1 of the paper. */
+export const searchMethods = ['sequential', 'lookahead', 'coordinate', 'joint'] as const;
+export type SearchMethod = (typeof searchMethods)[number];
 
 /** Prepares a search on images. The result finds thresholds for a share of them classified right. */
 type On = (scores: Scores, costs: ExitCosts, images: ArrayLike<number>) => (required: number) => Thresholds;

@@ -1,5 +1,6 @@
 import { leastCount } from '../statistics/samples.js';
-import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
+import { type Evaluation, type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from './evaluate.js';
+import { achievableLevels, quantileLevels } from './grid.js';
 
 /**
  * Thresholds chosen one gate after the other, each with the whole margin: each gate in turn gets the threshold of lowest
@@ -20,7 +21,7 @@ export function sequentialSearch(
 }
 
 /** Selection images in the order in which they leave each gate, to choose the threshold of one gate at a time. */
-export class GateOrders {
+class GateOrders {
   readonly #scores: Scores;
   readonly #images: ArrayLike<number>;
   /** Per gate, images by descending confidence; those with NaN never leave and are left out. */
@@ -72,4 +73,60 @@ export class GateOrders {
     }
     return right >= this.needed && !Number.isNaN(last) ? last : best;
   }
+}
+
+/**
+ * Coordinate passes: from closed gates, each gate in turn gets the threshold of lowest average FLOPs at the required
+ * accuracy, all other gates as they are, again and again until nothing changes. The first pass is the sequential search;
+ * thresholds only fall, so it ends.
+ *
+ * @param images positions of the selection images, disjoint from the evaluation images
+ * @param required share of `images` to be classified correctly, 0 to 1
+ */
+export function coordinateSearch(
+  scores: Scores,
+  costs: ExitCosts,
+  images: ArrayLike<number>,
+  required: number,
+): Thresholds {
+  const orders = new GateOrders(scores, costs, images, required);
+  let thresholds = orders.complete([]);
+  for (;;) {
+    const before = thresholds;
+    for (const gate of before.keys()) thresholds = thresholds.with(gate, orders.lowest(thresholds, gate));
+    if (thresholds.every((t, gate) => t === before[gate])) return thresholds;
+  }
+}
+
+/** Thresholds tried at a gate: quantiles of the confidences. */
+const MOST_LEVELS = 400;
+
+/**
+ * Thresholds chosen one gate after the other, each for the fewest average FLOPs of the finished network at the required
+ * accuracy: every threshold of a gate is tried with the gates before it fixed and those after it completed by the
+ * sequential search. So a gate leaves a part of the margin to later gates where that saves more.
+ *
+ * @param images positions of the selection images, disjoint from the evaluation images
+ * @param required share of `images` to be classified correctly, 0 to 1
+ */
+export function lookaheadSearch(
+  scores: Scores,
+  costs: ExitCosts,
+  images: ArrayLike<number>,
+  required: number,
+): Thresholds {
+  const orders = new GateOrders(scores, costs, images, required);
+  let best = orders.complete([]);
+  let found = evaluate(scores, best, costs, images);
+  const isBetter = ({ correct, flops }: Evaluation): boolean =>
+    correct >= orders.needed && (flops < found.flops || (flops === found.flops && correct > found.correct));
+  for (let gate = 0; gate < best.length - 1; gate++) {
+    const before = best.slice(0, gate);
+    for (const level of quantileLevels(achievableLevels(scores.confidences[gate]!, images), MOST_LEVELS)) {
+      const tried = orders.complete([...before, level]);
+      const result = evaluate(scores, tried, costs, images);
+      if (isBetter(result)) [best, found] = [tried, result];
+    }
+  }
+  return best;
 }

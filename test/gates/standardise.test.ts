@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { Scaling } from '../../src/gates/contracts.js';
-import { ScalingAccumulator } from '../../src/gates/standardise.js';
+import { ScalingAccumulator } from '../../src/gates/precondition.js';
 import { Random } from '../../src/random.js';
 
 /** Half a unit in the last place, relative. */

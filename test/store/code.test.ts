@@ -28,7 +28,7 @@ describe('the identity of code', () => {
     ]);
     expect(features.modules).not.to.include('data/records/fetch');
     const gates = reachedFrom(['run/train', 'engines/onnxruntime/engine']);
-    expect(gates.modules).to.include.members(['gates/train', 'gates/lbfgs', 'gates/losses/hinge', 'onnx/linear']);
+    expect(gates.modules).to.include.members(['gates/train', 'gates/lbfgs', 'gates/loss', 'onnx/linear']);
     expect(gates.modules).to.include('engines/onnxruntime/isolated-child'); // a process of its own
     expect(gates.packages).to.include('onnxruntime-node');
     const rows = reachedFrom(runModules);

@@ -9,9 +9,9 @@ import {
   type Objective,
   paretoFrontier,
 } from '../../src/thresholds/frontier.js';
-import { makeGrid } from '../../src/thresholds/grid.js';
+import { achievableLevels, levelOf, levelsAround, makeGrid, quantileLevels } from '../../src/thresholds/grid.js';
 import { jointSearch, pointOf } from '../../src/thresholds/joint.js';
-import { achievableLevels, levelOf, levelsAround, quantileLevels } from '../../src/thresholds/levels.js';
+
 import { sequentialSearch } from '../../src/thresholds/sequential.js';
 import { randomCosts, randomImages, randomScores } from './scores.js';
 

@@ -1,7 +1,13 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { evaluate } from '../../src/thresholds/evaluate.js';
-import { changesOf, combineOutcomes, countOutcomes, outcomeIntervals } from '../../src/thresholds/outcomes.js';
+import {
+  changesOf,
+  combineOutcomes,
+  countOutcomes,
+  evaluate,
+  outcomeIntervals,
+} from '../../src/thresholds/evaluate.js';
+
 import { randomCosts, randomScores } from './scores.js';
 
 describe('intervals of outcomes', () => {

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { coordinateSearch } from '../../src/thresholds/coordinate.js';
 import { evaluate, type Scores, type Thresholds } from '../../src/thresholds/evaluate.js';
-import { searches } from '../../src/thresholds/methods.js';
-import { searchMethods } from '../../src/thresholds/names.js';
-import { sequentialSearch } from '../../src/thresholds/sequential.js';
+import { searches, searchMethods } from '../../src/thresholds/methods.js';
+
+import { coordinateSearch, sequentialSearch } from '../../src/thresholds/sequential.js';
+
 import { randomCosts, randomImages, randomScores } from './scores.js';
 
 /** Each gate in turn: every confidence there is tried as its threshold, the gates after it closed. */

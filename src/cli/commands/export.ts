@@ -1,7 +1,7 @@
 import { visible } from '../../escape.js';
 import type { Exported } from '../../gated/export.js';
 import { counted, percent } from '../../json.js';
-import { searchMethods } from '../../thresholds/names.js';
+import { searchMethods } from '../../thresholds/methods.js';
 import { defineCommand } from '../command.js';
 import { argument, decimalOption, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
 import { print, printJson } from '../output.js';

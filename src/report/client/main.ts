@@ -1,8 +1,8 @@
 /** Moves the thresholds on a run's page. It runs in a browser, without network. */
 import { type Evaluation, evaluate, exitOf, type Scores, type Thresholds } from '../../thresholds/evaluate.js';
 import { defaultLevels, paretoFrontier } from '../../thresholds/frontier.js';
+import { achievableLevels, levelOf } from '../../thresholds/grid.js';
 import { jointSearch } from '../../thresholds/joint.js';
-import { achievableLevels, levelOf } from '../../thresholds/levels.js';
 import type { ExplorerData } from '../explorer.js';
 import { confusions, element, type MovePoint, openChart, thumbnailsAt } from './parts.js';
 
