@@ -82,7 +82,7 @@ const numbers = z
     crop: whole(1, 4096).optional(),
     /** How pixels are resampled. Default `bilinear`. */
     interpolation: choice(['bilinear', 'bicubic']).optional(),
-    /** Resizes both sides, whatever the shape of the image. */
+    /** Resizes both sides and ignores the aspect ratio. */
     squash: z.boolean({ error: 'true or false' }).optional(),
     /** Order of the channels. Default `rgb`. */
     order: choice(['rgb', 'bgr']).optional(),
@@ -115,7 +115,7 @@ const onnxNetworkSchema = z.strictObject({
     .default('auto'),
   /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
   logits: text('the name of an output', /./).optional(),
-  /** Height and width of its images in pixels, where the file leaves them open. */
+  /** Height and width of its images in pixels, if the file does not fix them. */
   inputSize: z.tuple([whole(1, 4096), whole(1, 4096)], { error: '[height, width] in pixels' }).optional(),
   /** How the network wants its pixels, unless the dataset says it: a name or numbers. */
   preprocess: preprocess.optional(),

@@ -23,7 +23,7 @@ export interface Override {
 const withoutAnalyses = experimentSchemaOf([]);
 
 /**
- * Checks what a definition file exports.
+ * Checks the export of a definition file.
  *
  * @param where name of the file or experiment, for messages
  * @param schema with the known analyses; none by default

@@ -35,7 +35,7 @@ export type Plain = Readonly<Record<string, unknown>>;
 const limits = { depth: 20, values: 20_000 };
 
 /**
- * A copy of what a definition file exports, of JSON's values only. Anything else becomes a symbol with its description. The copy
+ * A copy of a definition file's export, of JSON's values only. Anything else becomes a symbol with its description. The copy
  * ensures that the values checked are the values used: getters may change.
  *
  * @param where name of the file, for messages

@@ -142,7 +142,7 @@ export const definitionSchema = z.strictObject({
     .optional(),
   /** Default `auto`: `ort-cpu`, on all machines. Others: `dgate list engines`. */
   engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
-  /** Table of the paper (`results/published/<name>.csv`); its rows are printed beside the margins, in the same order. */
+  /** Table of the paper (`results/published/<name>.csv`) to print next to the margins, in the same order. */
   published: text('a table of results/published: table1', /^[\w-]+$/).optional(),
   /** Number of training images for the gates, a stratified choice; all by default. */
   trainImages: whole(1).optional(),

@@ -25,7 +25,7 @@ const options = z.strictObject({
   kind: z.literal('class-distribution'),
   /** What is drawn: numbers of images (Figure 7), classes that leave early (6) or late (8). Default `counts`. */
   show: choice(['counts', 'early', 'late']).default('counts'),
-  /** Least confidence with which an image counts as taken, at every gate. Default 1. */
+  /** Least confidence at which a gate takes an image. Default 1. */
   distance: real(-1e6, 1e6).default(1),
   /** Classes on the sheet, at most. Default 3. */
   classes: whole(1, 1000).default(3),

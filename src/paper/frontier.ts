@@ -35,7 +35,7 @@ const options = z.strictObject({
   drop: real(1e-6, 0.5, share).default(0.005),
   /** Of the guarantee, over the draw of the choosing images. Default 0.95. */
   confidence: real(0.5, 0.9999).default(0.95),
-  /** `false`: no label is used. Margins, the drop and what is reported are then agreement with the reference's answers. */
+  /** `false`: uses no labels; margins, drop and results then mean agreement with the reference's answers. */
   labels: z.boolean({ error: 'true or false' }).default(true),
 });
 export type FrontierOptions = z.output<typeof options>;

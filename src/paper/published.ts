@@ -66,7 +66,7 @@ export interface PrintedClaim {
   readonly statement: string;
   readonly printed: string;
   readonly quantity: string;
-  /** What the measured quantity is compared with, in its unit; NaN if nothing can be. */
+  /** The bound of the measured quantity, in its unit; NaN without one. */
   readonly value: number;
   readonly relation: (typeof relations)[number];
   /** Half of the last printed digit, or what counts as equal: chosen before a run. */
@@ -133,7 +133,7 @@ export interface Evidence {
   readonly note?: string;
   /** Whether the claim holds for the paper's own network only. */
   readonly ownNetwork?: boolean;
-  /** Why nothing can be concluded, whatever the parts say. */
+  /** Why the claim cannot be checked. */
   readonly impossible?: string;
 }
 

@@ -12,7 +12,7 @@ const options = z.strictObject({
   kind: z.literal('published-comparison'),
   /** A table of `results/published` with columns method, accuracy and FLOPs. */
   published: text('a table of results/published: imagenet', /^[\w-]+$/),
-  /** Dataset of the published numbers: on another one nothing can be concluded about them. */
+  /** Dataset of the published numbers; results on others are not comparable. */
   dataset: text('the dataset of the published numbers: imagenet', /^\S+$/),
 });
 

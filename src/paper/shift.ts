@@ -27,7 +27,7 @@ const options = z.strictObject({
     .default([...severities]),
   /** Test images that are corrupted, a stratified choice; all by default. */
   images: whole(10).optional(),
-  /** The promise is also made anew, on so many images of the new kind; the others report. Default 200. */
+  /** Repeats the guarantee with thresholds chosen on this many corrupted images; the others report. Default 200. */
   anew: list(whole(10), 'a list of numbers of images: [200]').default([200]),
 });
 type Options = z.output<typeof options>;
@@ -169,7 +169,7 @@ function tableOn(found: readonly Shifted[], run: ScoredRun): FindingTable {
 /** The row that is drawn and printed first: the one with a guarantee, or the first. */
 const drawnRow = ({ rows }: ScoredRun): Row => rows.find(({ kind }) => kind === 'guarantee') ?? rows[0]!;
 
-/** Points lost and FLOPs saved by severity, for the drawn row and the same chosen anew. */
+/** Points lost and FLOPs saved by severity, for the drawn row and the same with new thresholds. */
 function figureOf(found: readonly Shifted[], run: ScoredRun): Figure {
   const { original, source, experiment } = run;
   const row = drawnRow(run);

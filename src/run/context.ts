@@ -26,7 +26,7 @@ export interface RunContext {
   readonly resultsRoot: string;
   readonly progress: Progress;
   readonly download: Download;
-  /** Milliseconds of an image by its exit, where a timing of this system is on record; `cli` looks it up. */
+  /** Milliseconds of an image by its exit if a timing of this system is recorded; `cli` looks it up. */
   readonly exitTimes?: (basis: RunBasis) => Promise<readonly number[] | undefined>;
 }
 
@@ -88,7 +88,7 @@ interface Verifying {
   readonly notRead: string[];
 }
 
-/** Reads every byte of a cache: results, finished or not, datasets, checkpoints, locks. */
+/** Reads all files of a cache: results, finished or not, datasets, checkpoints, locks. */
 export async function verifyAll(cache: string, store: Store, progress: Progress): Promise<Verified> {
   const found: Verifying = { files: 0, damaged: [], notRead: [] };
   await verifyResults(store, progress, found);

@@ -39,7 +39,7 @@ const layout =
  * Reads a file of scores: .npz, .safetensors or .csv.
  *
  * @param confidence to compute from logits
- * @throws InputError with every problem of the file, a line each
+ * @throws InputError with a line for each problem of the file
  */
 export async function loadScores(path: string, confidence: ConfidenceKind = 'softmax'): Promise<ScoresFile> {
   const { arrays, bytes } = await readArrays(path);

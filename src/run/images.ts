@@ -174,7 +174,7 @@ export interface OriginalEvaluation {
   readonly seconds: number;
 }
 
-/** Accuracy of the original network on a split, nothing cached. */
+/** Accuracy of the original network on a split, without the cache. */
 export async function evaluateOriginal(
   context: RunContext,
   source: NetworkSource,

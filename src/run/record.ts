@@ -151,7 +151,7 @@ export function runIdentity({ experiment, source, engine, imageHashes }: RunBasi
   };
 }
 
-/** Identity of what is timed: networks, gates and the engine, whatever the thresholds and the images. */
+/** Identity of a timed system: networks, gates and engine, without thresholds and images. */
 export function systemIdentity({ source, engine, experiment: { network, dataset, gates } }: RunBasis): string {
   const nothing = { margins: [], fixed: [], search: [], validation: { kind: 'held-out' as const } };
   const experiment = { ...{ name: '', title: '', seed: 0, engine: '' }, network, dataset, gates };

@@ -185,7 +185,7 @@ async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page[
   return data && { data, script: await explorerScript() };
 }
 
-/** Removes files that the earlier record names; others, such as a timing's, stay. */
+/** Removes stale files of the earlier record only; a timing's files stay. */
 async function removeStale(folder: string, before: unknown, files: readonly string[]): Promise<void> {
   const named = (before as { files?: unknown } | undefined)?.files;
   const stale = (Array.isArray(named) ? named : []).filter((name) => !files.includes(name as string));

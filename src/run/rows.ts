@@ -236,7 +236,7 @@ export function originalSpeed(timing: TimingRecord | undefined): Speed {
   return rows.length === 0 ? none : { ...none, speedMs: mean(rows.map(({ originalMs }) => originalMs.mean)) };
 }
 
-/** One line on where the speeds of a table come from; undefined without speeds. */
+/** A line about the source of a table's speeds; undefined without speeds. */
 export function speedSource(timing: TimingRecord | undefined): string | undefined {
   if (timing === undefined || latencies(timing).length === 0) return undefined;
   const { engine, date, machine } = timing;

@@ -55,7 +55,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   const stages = await openStages(context, experiment);
   const { plan, images, features, source, engine } = stages;
 
-  // Each gate alone on all training images; then class and confidence of every other image at every gate.
+  // Trains each gate alone on all training images; then scores the other images at all gates.
   const gates = await stages.train();
   const { scores, parts, calibration } = await scoredParts(stages, gates);
 
@@ -174,18 +174,21 @@ async function secondsOf(results: readonly ({ readonly entry: Entry } | undefine
   return manifests.reduce((sum, manifest) => sum + Number(manifest?.notes['seconds'] ?? 0), 0);
 }
 
-function describeSplits(experiment: Experiment, images: Images): Splits {
-  const { validation } = experiment.thresholds;
-  const { network } = experiment;
+function describeSplits({ thresholds, network, seed }: Experiment, images: Images): Splits {
+  const { validation } = thresholds;
+  const held = images.heldOut?.count;
+  const unseen = isCascade(network)
+    ? 'no network has learnt from, named by their checkpoints'
+    : 'the network has not learnt from, named by its checkpoint';
+  const heldOut = isScores(network)
+    ? `${held} images of ${network.choosing}`
+    : `${held} training images that ${unseen}`;
+  const crossFit = ({ folds }: { folds: number }): string =>
+    `cross-fit, ${folds} folds of the test images: each fold is reported with thresholds chosen on ` +
+    `the other${folds > 2 ? 's' : ''} (seed ${seed})`;
   return {
     train: images.train?.count ?? 0,
-    validation:
-      validation.kind === 'held-out'
-        ? isScores(network)
-          ? `${images.heldOut?.count} images of ${network.choosing}`
-          : `${images.heldOut?.count} training images that ${isCascade(network) ? 'no network has learnt from, named by their checkpoints' : 'the network has not learnt from, named by its checkpoint'}`
-        : `cross-fit, ${validation.folds} folds of the test images: each fold is reported with thresholds chosen on ` +
-          `the other${validation.folds > 2 ? 's' : ''} (seed ${experiment.seed})`,
+    validation: validation.kind === 'held-out' ? heldOut : crossFit(validation),
     test: images.test.count,
   };
 }

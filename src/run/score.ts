@@ -122,7 +122,7 @@ export async function answersOf(
   return { labels, exits };
 }
 
-/** The distances at each gate, then the logits, [count, classes] of the images of a shard, the first of which is `start`. */
+/** Per shard: distances at each gate, then logits, [count, classes]; `start` is the position of its first image. */
 async function* numbersIn(set: FeatureSet, gates: readonly ScoringGate[]) {
   const loaded = await Promise.all(gates.map((gate) => gate.load()));
   let start = 0;
@@ -194,7 +194,7 @@ async function allNumbers(set: FeatureSet, gates: readonly ScoringGate[]) {
   return { labels, numbers };
 }
 
-/** Nothing can be said of an image whose answer is no number: it would neither leave nor stay. @throws InputError */
+/** NaN would neither reach nor miss a threshold. @throws InputError for values that are not finite */
 function assertFinite(values: Float32Array, classes: number, start: number, what: string): void {
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;

@@ -161,7 +161,7 @@ async function canWait(
   return true;
 }
 
-/** Scores of the images that no gate has learnt from, and the parts that choose thresholds on them and report. */
+/** Scores of images that no gate has learnt from, and the parts that choose and report thresholds. */
 export interface ScoredParts {
   /** Where each exit has temperatures: of the test images, each with those of the part that reports it. */
   readonly scores: SplitScores;
@@ -170,7 +170,7 @@ export interface ScoredParts {
   readonly calibration?: readonly (readonly Calibration[])[];
 }
 
-/** Scores of an experiment, with temperatures where it calibrates, and its parts. */
+/** Scores of an experiment, calibrated if it asks for that, and its parts. */
 export async function scoredParts(stages: Stages, gates: readonly CachedGate[]): Promise<ScoredParts> {
   const { experiment, features, sets } = stages;
   const { confidence, calibrate = false } = experiment.gates;
@@ -270,7 +270,7 @@ export interface ScoredRun extends Stages {
   readonly gates: readonly TrainedPlace[];
   /** Scores of all gates on the images that no gate was trained on. */
   readonly scores: SplitScores;
-  /** Where thresholds are chosen and where they are reported. */
+  /** Images that choose thresholds, and images that report them. */
   readonly parts: readonly Part[];
   readonly rows: readonly Row[];
   readonly original: RunOutcome['original'];

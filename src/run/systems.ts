@@ -115,7 +115,7 @@ async function comparedNetworks(
     const own = await plan(member);
     sameClasses([own.network, planned.network], 'baselines');
     const source = await openSource(context, member, own);
-    // A network of the experiment itself stands among its exits.
+    // The experiment's own networks are among its exits already.
     const label = ({ network, checkpoint }: NetworkSource): string => `${network.name} ${checkpoint.sha256}`;
     if (networksOf(ownSource).some((one) => label(one) === label(source))) continue;
     const { test } = await openImages(context, as, source);
