@@ -3,7 +3,6 @@ import { visible } from '../escape.js';
 import { counted, percent } from '../json.js';
 import { type AboutGated, aboutOf } from '../onnx/gated-file.js';
 import { type Cuts, mapLayoutOf, whyNone } from '../onnx/graph/cuts.js';
-
 import type { PreparedGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
 import { renderColumns } from '../report/findings.js';
@@ -43,14 +42,15 @@ export async function inspectModel({ file, logits, inputSize: text, json }: Insp
 }
 
 /** The exits of a file of `dgate export`, as it says itself. */
-function renderExport(file: string, about: AboutGated): string {
+export function renderExport(file: string, about: AboutGated): string {
   const { gates, thresholds, temperatures, confidence, expected, classes, preprocessing, networks } = about;
   const rows = expected.exits.map((share, exit) => {
     const gate = gates[exit];
-    const where = networks?.[exit] ?? (gate === undefined ? 'the original classifier' : `stage ${gate.stage}`);
+    const network = networks?.[(gate?.network ?? networks.length) - 1];
+    const where = [network ?? [], gate?.stage === undefined ? [] : `stage ${gate.stage}`].flat().join(', ');
     const at = temperatures === undefined ? '' : ` at temperature ${temperatures[exit]?.toPrecision(4)}`;
     const leaves = gate === undefined ? 'all others' : `${confidence}${at} >= ${thresholds[exit]}`;
-    return [`${exit + 1}`, where, leaves, percent(share)];
+    return [`${exit + 1}`, where || 'the original classifier', leaves, percent(share)];
   });
   const { images, accuracy, originalAccuracy, flops, originalFlops } = expected;
   const right = accuracy === null ? '' : ` ${percent(accuracy)} right (the original: ${percent(originalAccuracy!)}),`;

@@ -181,9 +181,8 @@ export function fitTemperature({ numbers, classes, labels }: Judged, images: Int
     else low = inverse;
     const newton = inverse - slope / curvature;
     const next = newton > low && newton < high ? newton : Math.sqrt(low * high);
-    const isClose = Math.abs(next - inverse) <= 1e-7 * inverse;
+    if (Math.abs(next - inverse) <= 1e-7 * inverse) break;
     inverse = next;
-    if (isClose) break;
   }
   return Math.fround(1 / inverse);
 }

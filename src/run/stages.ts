@@ -70,8 +70,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const exitMs = await context.exitTimes?.({ experiment, source, engine, imageHashes: {} });
-  const { latencyMs = [] } = experiment.thresholds;
-  if (latencyMs.length > 0 && exitMs === undefined) {
+  if ((experiment.thresholds.latencyMs ?? []).length > 0 && exitMs === undefined) {
     const first = `dgate time ${experiment.name} --set thresholds.latencyMs=[] --set thresholds.margins=[0]`;
     throw new InputError(`thresholds.latencyMs: no times of the exits are on record here; run first: ${first}`);
   }

@@ -2,6 +2,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import sharp from 'sharp';
+import { renderExport } from '../../src/cli/inspection.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { loadInBuckets, openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
@@ -115,6 +116,22 @@ describe('a cascade as one graph', () => {
       await file.close();
     });
   }
+
+  it('is shown by dgate model inspect with the network and the stage of each exit, and its temperature', async () => {
+    for (const [name, kind] of [
+      ['max, gates inside', 'max'],
+      ['entropy, gates inside, at temperatures', 'entropy at temperature \\S+'],
+    ]) {
+      const out = join(place.folder, `${name}.onnx`);
+      const { about } = readGatedFile(await readFile(out), out);
+      const shown = renderExport(out, about);
+      const middleStage = `${about.networks![1]}, stage 2`;
+      for (const [exit, behind] of [`${small}, stage 1`, `${small}, stage 2`, small, middleStage].entries()) {
+        expect(shown).to.match(new RegExp(`│ ${exit + 1} +│ ${behind} +│ ${kind} >= `));
+      }
+      expect(shown).to.match(new RegExp(`│ 6 +│ ${large}, stage 2 .*\\n.*│ 7 +│ ${large} +│ all others`));
+    }
+  });
 
   it('holds the weights of every network once, and says what it is', async () => {
     const out = join(place.folder, 'softmax.onnx');

@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { InputError } from '../../src/errors.js';
+import type { PlacedGate } from '../../src/gates/contracts.js';
 import { Budget } from '../../src/json.js';
 import { gateFeatureCounts } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
@@ -11,6 +12,7 @@ import { decidedAnswer } from '../../src/onnx/gated-exits.js';
 import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
 import { takesAll } from '../../src/onnx/graph/batch.js';
 import { type ChannelAxis, chosenAxis } from '../../src/onnx/graph/channels.js';
+import { turnsImages } from '../../src/onnx/graph/parts.js';
 import { decodeModel, encodeModel, type ModelMessage, type NodeMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { inspectExits } from '../../src/run/user-network.js';
@@ -109,13 +111,22 @@ async function expectSame(
   await Promise.all([session.release(), original.release()]);
   if (!executed) return;
   const gated = await engine.loadGated(user, gates, 'max');
-  const { exits } = await gated.run(images, IMAGES, new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY));
-  expect([...exits]).to.deep.equal(new Array(IMAGES).fill(gates.length));
   const far = new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY);
+  const closed = await gated.run(images, IMAGES, far);
+  expect([...closed.exits]).to.deep.equal(new Array(IMAGES).fill(gates.length));
   const first = await gated.run(images, IMAGES, far.with(0, Number.NEGATIVE_INFINITY));
   const most = Math.max(...first.confidences); // one image leaves, the others go on
   const left = await gated.run(images, IMAGES, far.with(0, most));
   expect([...left.exits]).to.deep.equal([...first.confidences].map((value) => (value >= most ? 0 : gates.length)));
+  // Those that go on are themselves: the end says of them what it says where nobody leaves.
+  for (const [image, exit] of left.exits.entries()) {
+    if (exit === 0) continue;
+    expect(left.classes[image]).to.equal(closed.classes[image]);
+    expect(left.confidences[image]).to.be.closeTo(
+      closed.confidences[image]!,
+      1e-3 * Math.abs(closed.confidences[image]!),
+    );
+  }
   await gated.close();
 }
 
@@ -673,6 +684,19 @@ describe('the axis of the channels', () => {
     expect(cut!.shape).to.deep.equal([64, 8]);
     expect(opened.cuts.notes).to.deep.equal([]);
     await expectSame(opened, path, { dims: [1, 3, 8, 8], executed: true });
+    const user = asNetwork(opened, ['t3', 't5']);
+    const place = (stage: number) => [{ place: { stage, pooling: { kind: 'gap' } } }] as unknown as PlacedGate[];
+    expect(turnsImages(user, place(2))).to.equal(true);
+    const straight = user.network.stages.map(({ images: _, ...stage }, i) =>
+      i === 0 ? stage : user.network.stages[i]!,
+    );
+    const other = { ...user, network: { ...user.network, stages: straight } };
+    expect([turnsImages(other, place(1)), turnsImages(other, place(2))]).to.deep.equal([false, true]);
+    const inside = { loaded: user, gates: place(1), preprocessing: { mean: [0], std: [1] }, isCut: false };
+    const last = { ...inside, gates: [] };
+    const cascade = { network: user.network, given: inside.preprocessing, members: [inside, last] };
+    expect(turnsImages(cascade, [])).to.equal(true);
+    expect(turnsImages({ ...cascade, members: [last, last] }, [])).to.equal(false);
   });
 
   /** Tokens [n, 64, 8] mixed by a convolution whose channels they are, as some MLP-Mixers do. */

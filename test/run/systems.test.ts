@@ -98,6 +98,9 @@ describe('the systems beside the rows of a run', () => {
       .to.match(/<=3 ms/)
       .and.to.match(/by the times of the exits that dgate time measured: 1.00, 2.00, 5.00/);
     const none = await runExperiment(place.context, tinyExperiment(place, ...settings)).catch(String);
+    // What the message says to run first.
+    const first = [{ path: 'thresholds.latencyMs', value: [] }];
+    expect((await runExperiment(place.context, tinyExperiment(place, ...first))).rows).to.have.length(3);
     expect(none).to.match(/thresholds.latencyMs: no times of the exits are on record here; run first: dgate time tiny/);
     const little = tinyExperiment(place, { path: 'thresholds.latencyMs', value: [0.5] });
     expect(await runExperiment(timed, little).catch(String)).to.match(

@@ -75,7 +75,9 @@ export function userFeatureGraph(
 
 /** Whether a gate reads a tensor with images along another axis than the first. */
 export const turnsImages = (source: GatedSource, gates: readonly PlacedGate[]): boolean =>
-  isUser(source) && gates.some(({ place }) => source.network.stages[place.stage - 1]!.images !== undefined);
+  'members' in source
+    ? source.members.some((member) => turnsImages(member.loaded, member.gates))
+    : isUser(source) && gates.some(({ place }) => source.network.stages[place.stage - 1]!.images !== undefined);
 
 /** Brings the images of a tensor to the first axis, along which they are gathered; or `back`. */
 function turned(builder: GraphBuilder, value: string, stage: OnnxStage | undefined, back?: 'back'): string {
