@@ -20,7 +20,7 @@ import type { GatePlace } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
 import { LazyEngine, type RunContext } from '../src/run/context.js';
 import { extract } from '../src/run/extract.js';
-import { median } from '../src/statistics/samples.js';
+import { median } from '../src/statistics/intervals.js';
 import { Store } from '../src/store/store.js';
 import { generatedTensors } from '../test/parity.js';
 

@@ -7,7 +7,7 @@
  */
 
 import { openContext } from '../src/cli/context.js';
-import { selectImages, stratifiedSubset } from '../src/data/images.js';
+import { selectImages, stratifiedSubset } from '../src/data/dataset.js';
 import { decide } from '../src/gates/confidence.js';
 import { distances } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';

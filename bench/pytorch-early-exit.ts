@@ -29,7 +29,7 @@ import { gateFeatureCounts } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
 import { Random } from '../src/random.js';
 import { renderColumns } from '../src/report/findings.js';
-import { mean } from '../src/statistics/samples.js';
+import { mean } from '../src/statistics/intervals.js';
 import { exists } from '../src/store/files.js';
 import type { TensorMap } from '../src/tensor.js';
 import { generatedTensors } from '../test/parity.js';

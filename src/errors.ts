@@ -1,13 +1,11 @@
 import { visible } from './escape.js';
 
 /**
- * The one class of error that is the user's to mend: bad usage or bad input.
+ * Bad usage or bad input, for the user to correct; any other error is a defect. `bin/dgate.ts` prints a line per problem and exits
+ * with status 2, or with status 1 and the stack of another error.
  *
- * Everything else that is thrown is a defect of dgate or of the machine. `bin/dgate.ts` prints an `InputError` as one
- * line per problem and exits with status 2; any other error ends with status 1 and its stack.
- *
- * A problem says what is wrong, where, and what would be valid: `experiments/mine.ts: gates.epoch: unknown key; valid:
- * epochs, l2, ...`. All problems of one file come in one error.
+ * A problem says where, what, and what is valid: `experiments/mine.ts: gates.epoch: unknown key; valid: epochs, l2, ...`. An
+ * error holds all problems of a file.
  */
 export class InputError extends Error {
   override readonly name: string = 'InputError';
@@ -22,12 +20,12 @@ export class InputError extends Error {
   }
 }
 
-/** Problems of one input: a hundred are reported one by one and kept, the others are counted. No file asks for a million messages. */
+/** Problems of one input: keeps a hundred and counts the others, so that no file causes a million messages. */
 export class Problems {
   count = 0;
   readonly #listed: string[] = [];
 
-  /** @param rest what more of them are called */
+  /** @param rest noun for the others: `more problems` */
   constructor(
     problems: Iterable<string> = [],
     readonly most = 100,
@@ -37,54 +35,49 @@ export class Problems {
   }
 
   add(problem: string): void {
-    // One more than the most: a list that ends in a count of others stays as it is.
+    // One more than the most: the count of others of another list.
     if (this.count++ <= this.most) this.#listed.push(problem);
   }
 
-  /** A line each, and one that counts the others. */
+  /** A line per problem, and one that counts the others. */
   lines(): string[] {
     if (this.count <= this.most + 1) return [...this.#listed];
     return [...this.#listed.slice(0, this.most), `and ${this.count - this.most} ${this.rest}`];
   }
 
-  /** @throws InputError where there are some */
+  /** @throws InputError if there are any */
   throwIfAny(): void {
     if (this.count > 0) throw new InputError(this.lines());
   }
 }
 
-/** Longest line in characters: a terminal's page. */
+/** Longest line in characters. */
 const LONGEST = 2000;
 
-/** Names from files of others stand in messages: what is not a letter is written as JavaScript would, `\\u001b`. */
+/** A short line with escaped control characters: messages hold names of any origin. */
 function oneLine(text: string): string {
   const cut = text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
   const escaped = visible(cut);
   return escaped.length > LONGEST ? `${escaped.slice(0, LONGEST - 3)}...` : escaped;
 }
 
-/** Message of anything that was thrown. */
+/** Message of any thrown value. */
 export function messageOf(error: unknown): string {
   try {
     return String(error instanceof Error ? error.message : error);
   } catch {
-    return 'something that cannot be written as text'; // what a program throws may do anything when it is asked
+    return 'something that cannot be written as text'; // of a thrown object whose methods throw
   }
 }
 
-/** The code of an operating-system error (`ENOENT`); undefined if it is not one. */
+/** The code of an operating-system error (`ENOENT`). */
 export function systemCode(error: unknown): string | undefined {
   const own = error instanceof InputError ? error.cause : error;
   const code = own instanceof Error && 'code' in own ? own.code : undefined;
   return typeof code === 'string' ? code : undefined;
 }
 
-/**
- * What the file system says of a path; undefined if there is nothing. Every other error is thrown: a process that may open no
- * more files, or may not look into a folder, does not know that the folder is empty.
- *
- * @throws InputError
- */
+/** The result of looking at a path; undefined if it does not exist. @throws InputError if the file system cannot say (EMFILE, EACCES) */
 export async function ifThere<T>(path: string, look: Promise<T>): Promise<T | undefined> {
   try {
     return await look;
@@ -122,13 +115,13 @@ const advice: Readonly<Record<string, string>> = {
   ESTALE: 'the network file system no longer knows this file: run the same command again',
 };
 
-/** What a runtime says where it gets no more memory: a limit on the process, or all of the machine's is used. */
+/** Messages of runtimes that get no more memory. */
 const outOfMemory = /out of memory|allocation failed|could not allocate memory|cannot allocate|bad[_ ]alloc/i;
 
 /**
  * An error of the operating system, or of a process without memory, as one line: where, what, what to do.
  *
- * @param path what it is about, where the error itself does not say; its own path comes first otherwise
+ * @param path replaces the error's own path
  * @returns undefined if the error is a defect of the program
  */
 export function asSystemProblem(error: unknown, path?: string): InputError | undefined {
@@ -136,7 +129,7 @@ export function asSystemProblem(error: unknown, path?: string): InputError | und
   if (!(error instanceof Error)) return undefined;
   const { code, syscall, path: own } = error as NodeJS.ErrnoException;
   if (syscall === 'uv_cwd') {
-    return new InputError('the working folder was removed; valid: a folder that is there (cd)', { cause: error });
+    return new InputError('the working folder was removed; change to another folder (cd)', { cause: error });
   }
   if (typeof code === 'string' && /^E[A-Z0-9]+$/.test(code)) {
     const where = path ?? own ?? syscall;

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { InputError, messageOf } from './errors.js';
+import { visibleLines } from './escape.js';
 
 /** Resources for reading a file: enough for any valid one; a hostile one ends within a second and some hundred MB. */
 const ROOM = {
@@ -185,4 +187,36 @@ export const points = (share: number, digits = 2): string => `${hundredths(share
 export function listed(words: readonly string[]): string {
   if (words.length < 2) return words.join('');
   return `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`;
+}
+
+/** sha256 of bytes or text, in hex. */
+export function sha256(data: Uint8Array | string): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/**
+ * JSON with sorted keys and without undefined values, so that equal values have equal text and hash.
+ *
+ * @throws RangeError on numbers that JSON cannot hold
+ */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item === 'number' && !Number.isFinite(item)) throw new RangeError(`not a finite number: ${item}`);
+    if (item === null || typeof item !== 'object' || Array.isArray(item)) return item;
+    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+/** An object as readable JSON whose last property is a hash of the text before it. */
+export function seal(value: object): string {
+  const text = visibleLines(JSON.stringify(value, null, 1)).replace(/^\{\}$/, '{\n}');
+  return `${text.slice(0, -2)}${text === '{\n}' ? '' : ','}\n "seal": "${sha256(text)}"\n}\n`;
+}
+
+/** The object of {@link seal}; undefined if the text was changed in any bit. */
+export function unseal(sealed: string): unknown {
+  const at = sealed.lastIndexOf(',\n "seal": "');
+  const [, hash] = /^,\n "seal": "([0-9a-f]{64})"\n\}\n$/.exec(sealed.slice(at)) ?? [];
+  const text = `${sealed.slice(0, at)}\n}`;
+  return at < 0 || sha256(text) !== hash ? undefined : parseJson(text, 'what was sealed');
 }

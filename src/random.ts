@@ -4,11 +4,8 @@ const mask64 = (1n << 64n) - 1n;
 export type RandomState = readonly [number, number, number, number];
 
 /**
- * Seeded random numbers: xoshiro128** 1.1 (Blackman and Vigna, https://prng.di.unimi.it/xoshiro128starstar.c), its state
- * filled by splitmix64 as its authors advise. The same seed and stream give the same numbers on every machine.
- *
- * `stream` names what the numbers are for ("folds", "shuffle"): one seed then serves several purposes whose numbers have
- * nothing to do with each other.
+ * Seeded random numbers: xoshiro128** 1.1 (Blackman and Vigna, https://prng.di.unimi.it/xoshiro128starstar.c), seeded by
+ * splitmix64. The same seed and stream give the same numbers on every machine; streams ("folds", "shuffle") are independent.
  */
 export class Random {
   readonly #state: Uint32Array;
@@ -21,7 +18,7 @@ export class Random {
     this.#state = Uint32Array.from(words);
   }
 
-  /** A generator that goes on from a given state; for tests against reference values. */
+  /** A generator with a given state, for tests against reference values. */
   static fromState(state: RandomState): Random {
     const random = new Random(0);
     random.#state.set(state);
@@ -52,14 +49,14 @@ export class Random {
   /** A whole number in [0, limit), each equally likely. @param limit 1 to 2^32 */
   below(limit: number): number {
     if (!Number.isInteger(limit) || limit < 1 || limit > 2 ** 32) throw new RangeError(`no number below ${limit}`);
-    // Numbers of the last, incomplete cycle of `limit` would favour the small results: draw again.
+    // Numbers of the incomplete last cycle of `limit` would favour small results: draw again.
     const usable = 2 ** 32 - (2 ** 32 % limit);
     let drawn = this.uint32();
     while (drawn >= usable) drawn = this.uint32();
     return drawn % limit;
   }
 
-  /** Shuffles in place (Fisher-Yates: every order is equally likely) and returns the same array. */
+  /** Shuffles in place (Fisher-Yates) and returns the same array. */
   shuffle<T extends { readonly length: number; [index: number]: unknown }>(items: T): T {
     for (let i = items.length - 1; i > 0; i--) {
       const j = this.below(i + 1);
@@ -85,11 +82,7 @@ export function normals(random: Random, deviation = 1): () => number {
   };
 }
 
-/**
- * Splitmix64 (https://prng.di.unimi.it/splitmix64.c): a function that gives the next unsigned 64-bit number at each call.
- *
- * @param seed taken modulo 2^64
- */
+/** Splitmix64 (https://prng.di.unimi.it/splitmix64.c): the next unsigned 64-bit number at each call. @param seed modulo 2^64 */
 export function splitmix64(seed: bigint): () => bigint {
   let state = seed & mask64;
   return () => {

@@ -23,7 +23,7 @@ const openers = [
   'src/store/files.ts',
   'src/store/input.ts',
   'src/store/processes.ts',
-  'src/store/supervised.ts',
+  'src/store/processes.ts',
   'src/timing/record.ts',
 ];
 

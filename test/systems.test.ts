@@ -18,8 +18,8 @@ const assumptions: Readonly<Record<string, string>> = {
   'src/engines/setup.ts': 'python3 may be missing; the set-ups are for Linux and refused elsewhere',
   'src/engines/tfjs/setup/index.ts': 'tfjs-node is set up on Linux only, refused elsewhere in one line',
   'src/experiment/load.ts': 'without /proc a limit on memory is not named in a message',
-  'src/store/processes.ts': "without /proc a machine is its host's name, and a process its number alone",
-  'src/store/supervised.ts': 'SIGKILL ends a process on Windows too',
+  'src/store/processes.ts':
+    "without /proc a machine is its host's name, and a process its number alone; SIGKILL ends one on Windows too",
   'src/timing/record.ts': 'without /sys the governor of the processor is not recorded',
 };
 

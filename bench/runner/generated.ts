@@ -1,5 +1,5 @@
-import type { ImageSet } from '../../src/data/dataset.js';
-import { imageSet } from '../../src/data/images.js';
+import { type ImageSet, imageSet } from '../../src/data/dataset.js';
+
 import type { Preprocessing } from '../../src/data/preprocess.js';
 import { datasets } from '../../src/data/registry.js';
 import { networkByName } from '../../src/networks/catalogue.js';

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { median } from '../../src/statistics/samples.js';
+import { median } from '../../src/statistics/intervals.js';
 import type { Ratio, Target } from './types.js';
 
 /** One round: what we and the other took, in the same unit. */

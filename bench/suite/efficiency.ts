@@ -14,7 +14,7 @@ import { GraphBuilder } from '../../src/onnx/builder.js';
 import { networkParts } from '../../src/onnx/gated.js';
 import { silent } from '../../src/progress.js';
 import { modelName } from '../../src/report/rows.js';
-import { mean, median } from '../../src/statistics/samples.js';
+import { mean, median } from '../../src/statistics/intervals.js';
 import { exists } from '../../src/store/files.js';
 import { exitCosts } from '../../src/thresholds/evaluate.js';
 import { fullWidth } from '../pytorch-early-exit.js';

@@ -13,7 +13,7 @@ import { BATCH_IMAGES } from '../../src/run/batches.js';
 import { LazyEngine } from '../../src/run/context.js';
 import { extract } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
-import { median } from '../../src/statistics/samples.js';
+import { median } from '../../src/statistics/intervals.js';
 import { contextIn, type Generated, generated } from '../runner/generated.js';
 import { allInTurn, pairsOf, ratioOf, type Work } from '../runner/pairs.js';
 import { type PyTorch, startPyTorch } from '../runner/pytorch.js';

@@ -26,7 +26,7 @@ import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openSource, plan } from '../../src/run/plan.js';
 import { gateTrainer, trainingData } from '../../src/run/train.js';
-import { median } from '../../src/statistics/samples.js';
+import { median } from '../../src/statistics/intervals.js';
 import { inTurn, ratioOf } from '../runner/pairs.js';
 import { startScript } from '../runner/python-script.js';
 import type { Bench, Ratio } from '../runner/types.js';

@@ -6,8 +6,8 @@ import { networkByName } from '../../src/networks/catalogue.js';
 import type { Network } from '../../src/networks/network.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
-import { augment } from '../../src/training/images.js';
-import { recipes } from '../../src/training/recipe.js';
+import { augment, recipes } from '../../src/training/recipe.js';
+
 import type { Trainer, TrainingEngine } from '../../src/training/state.js';
 import { initialTensors } from '../../src/training/train.js';
 import { inTurn, ratioOf } from '../runner/pairs.js';

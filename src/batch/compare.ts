@@ -3,8 +3,8 @@ import { parseCsv } from '../csv.js';
 import { InputError } from '../errors.js';
 import type { RowIntervals, TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
-import { pairedInterval, welchInterval } from '../statistics/intervals.js';
-import { endsOf, type IntervalEnds, mean } from '../statistics/samples.js';
+import { endsOf, type IntervalEnds, mean, pairedInterval, welchInterval } from '../statistics/intervals.js';
+
 import { exists, flatten, namesIn, readSealed } from '../store/files.js';
 import { readText } from '../store/input.js';
 import { searchMethods } from '../thresholds/methods.js';

@@ -9,7 +9,7 @@ import { renderTable, tableCells } from '../report/table.js';
 import type { RunContext } from '../run/context.js';
 import type { RunDocument, RunRecord } from '../run/record.js';
 import { openBasis, runFolder, runIdentity } from '../run/record.js';
-import { mean, variance } from '../statistics/samples.js';
+import { mean, variance } from '../statistics/intervals.js';
 import {
   canonicalJson,
   exists,

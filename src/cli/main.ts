@@ -2,7 +2,7 @@ import yargs, { type Argv } from 'yargs';
 import { InputError } from '../errors.js';
 import { versionAndCommit } from '../project.js';
 import { asFileProblem } from '../store/files.js';
-import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/supervised.js';
+import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/processes.js';
 import type { Command, GlobalOptions } from './command.js';
 import { cacheCommand } from './commands/cache.js';
 import { checkCommand } from './commands/check.js';

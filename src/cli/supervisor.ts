@@ -4,7 +4,7 @@ import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { visibleLines } from '../escape.js';
-import { CHANNEL, type CleanupNotice, PendingCleanup, SUPERVISOR, supervisorId } from '../store/supervised.js';
+import { CHANNEL, type CleanupNotice, PendingCleanup, SUPERVISOR, supervisorId } from '../store/processes.js';
 
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
 type Interruption = (typeof interruptions)[number];

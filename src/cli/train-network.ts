@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { writeSafetensors } from '../checkpoints/load.js';
 import type { Preprocessing } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
@@ -14,17 +15,16 @@ import { evaluateOriginal, openSplit } from '../run/images.js';
 
 import type { NetworkSource } from '../run/source.js';
 import { canonicalJson, exists, writeFileAtomic } from '../store/files.js';
-import { describeHolder, Lock } from '../store/lock.js';
-import { sayWhenInterrupted } from '../store/supervised.js';
+import { describeHolder, Lock, sweep } from '../store/lock.js';
+import { sayWhenInterrupted } from '../store/processes.js';
 import type { TensorMap } from '../tensor.js';
-import { divideImages, stepsPerEpoch, type TrainingImages } from '../training/images.js';
+import { divideImages, stepsPerEpoch, type TrainingImages } from '../training/recipe.js';
 import {
   checkState,
   curveCsv,
   describePosition,
   type Position,
   readState,
-  removeLeftovers,
   type Training,
   type TrainingEngine,
   type TrainingState,
@@ -84,7 +84,7 @@ async function trainLocked(
     position: { epoch: 0, step: 0, lossSum: 0, correct: 0, seconds: 0, curve: [] },
     tensors: { weights: initialTensors(network, seed, recipe.zeroInitResidual), momenta: new Map() },
   };
-  await removeLeftovers(files.state);
+  await sweep(dirname(files.state));
   const isResumed = begun !== undefined;
   const outcome = await trainSaving(context, { network, engine, images, start, isResumed, files, checkpointEvery });
   if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);

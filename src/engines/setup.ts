@@ -9,7 +9,7 @@ import { InputError, messageOf, systemCode } from '../errors.js';
 import { Budget } from '../json.js';
 import { openInputSync } from '../store/input.js';
 import { describeHolder, Lock } from '../store/lock.js';
-import { removeOnExit } from '../store/supervised.js';
+import { removeOnExit } from '../store/processes.js';
 
 /** Ends a set-up. @param message what is wrong and how to fix it @throws InputError */
 export function fail(message: string): never {

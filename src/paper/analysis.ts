@@ -8,7 +8,7 @@ import type { Experiment } from '../experiment/schema.js';
 import { Random } from '../random.js';
 import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/stages.js';
-import type { Interval } from '../statistics/samples.js';
+import type { Interval } from '../statistics/intervals.js';
 import { type Evaluation, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
 import { type Objective, paretoFrontier } from '../thresholds/frontier.js';
 import { jointSearch } from '../thresholds/joint.js';

@@ -1,6 +1,6 @@
 import { counted, listed, percent } from '../json.js';
-import { normalQuantile, wilson } from '../statistics/intervals.js';
-import type { Interval } from '../statistics/samples.js';
+import { type Interval, normalQuantile, wilson } from '../statistics/intervals.js';
+
 import {
   type ClaimPart,
   dividedPart,

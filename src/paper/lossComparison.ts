@@ -9,7 +9,7 @@ import { counted } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import { scoreImages } from '../run/score.js';
 import type { ScoredRun } from '../run/stages.js';
-import { mean } from '../statistics/samples.js';
+import { mean } from '../statistics/intervals.js';
 import {
   axis,
   defineAnalysis,

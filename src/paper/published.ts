@@ -5,7 +5,7 @@ import { decimalNumber, hundredths, unsignedZero } from '../json.js';
 import { projectRoot } from '../project.js';
 import type { Verdict } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
-import type { Interval } from '../statistics/samples.js';
+import type { Interval } from '../statistics/intervals.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
 import { readText } from '../store/input.js';
 

@@ -6,8 +6,8 @@ import { real } from '../experiment/rules.js';
 import { counted, percent } from '../json.js';
 import type { FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/stages.js';
-import { meanInterval } from '../statistics/intervals.js';
-import { type Interval, mean } from '../statistics/samples.js';
+import { type Interval, mean, meanInterval } from '../statistics/intervals.js';
+
 import { type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { axis, defineAnalysis, ends, isRightAt, pairProblems, scoresOf, tableOf, twoGates } from './analysis.js';
 

@@ -1,5 +1,5 @@
 import { type Column, csvOf, tabulate } from '../csv.js';
-import type { IntervalEnds } from '../statistics/samples.js';
+import type { IntervalEnds } from '../statistics/intervals.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { GuaranteeMethod } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/methods.js';

@@ -1,7 +1,7 @@
 import { type Column, csvOf, tabulate } from '../csv.js';
 import { visible } from '../escape.js';
 import { counted } from '../json.js';
-import type { Interval, IntervalEnds } from '../statistics/samples.js';
+import type { Interval, IntervalEnds } from '../statistics/intervals.js';
 import { searches as kinds } from '../thresholds/methods.js';
 import type { Agreement, BatchTiming, RowTiming, TimingRecord } from '../timing/record.js';
 import { gigaFlops, renderColumns } from './findings.js';

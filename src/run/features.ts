@@ -2,8 +2,8 @@ import { closeSync, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { parseSafetensors } from '../checkpoints/load.js';
-import type { ImageSource } from '../data/dataset.js';
-import { selectImages } from '../data/images.js';
+import { type ImageSource, selectImages } from '../data/dataset.js';
+
 import { isAbsent } from '../errors.js';
 import { Random } from '../random.js';
 import { asFileProblem } from '../store/files.js';

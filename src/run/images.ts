@@ -1,6 +1,12 @@
-import type { ImageShape, ImageSource, PublishedSplit } from '../data/dataset.js';
+import {
+  type ImageShape,
+  type ImageSource,
+  type PublishedSplit,
+  selectImages,
+  stratifiedSubset,
+} from '../data/dataset.js';
 import { unlabelledImages } from '../data/image-folder/index.js';
-import { selectImages, stratifiedSubset } from '../data/images.js';
+
 import { datasetNamed } from '../data/registry.js';
 import { resizedImages } from '../data/resample.js';
 import { InputError } from '../errors.js';

@@ -9,7 +9,7 @@ import {
   type TableRow,
   withoutAccuracy,
 } from '../report/rows.js';
-import { endsOf, type Interval, type IntervalEnds, mean } from '../statistics/samples.js';
+import { endsOf, type Interval, type IntervalEnds, mean } from '../statistics/intervals.js';
 import { type Intervals, outcomeIntervals } from '../thresholds/evaluate.js';
 import { searchMethods } from '../thresholds/methods.js';
 import type { RowTiming, TimingRecord } from '../timing/record.js';

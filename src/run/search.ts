@@ -1,8 +1,8 @@
-import { stratifiedFolds } from '../data/images.js';
+import { stratifiedFolds } from '../data/dataset.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { Random } from '../random.js';
-import { type Interval, percentileInterval } from '../statistics/samples.js';
+import { type Interval, percentileInterval } from '../statistics/intervals.js';
 import {
   type Changes,
   changesOf,

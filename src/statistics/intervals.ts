@@ -1,8 +1,58 @@
-import { type Interval, mean, variance } from './samples.js';
+/** The ends of a confidence interval; both are NaN if the data held NaN. */
+export interface Interval {
+  readonly low: number;
+  readonly high: number;
+}
 
-/** Relative error at which series and continued fractions end. */
-const EPSILON = 1e-15;
-const MOST_TERMS = 10_000;
+/** An interval in JSON tables. */
+export type IntervalEnds = readonly [low: number, high: number];
+
+export const endsOf = ({ low, high }: Interval): IntervalEnds => [low, high];
+
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum / values.length;
+}
+
+/** Sample variance (n - 1). @param values at least two */
+export function variance(values: ArrayLike<number>): number {
+  const middle = mean(values);
+  let squares = 0;
+  for (let i = 0; i < values.length; i++) squares += (values[i]! - middle) ** 2;
+  return squares / (values.length - 1);
+}
+
+export function median(values: ArrayLike<number>): number {
+  const sorted = Float64Array.from(values).sort();
+  const half = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** The smallest whole number that is at least this share of a count, despite rounding: 0.9 of 10 is 9, not 10. */
+export function leastCount(share: number, count: number): number {
+  return Math.ceil(share * count - 1e-9);
+}
+
+/** The smallest value with at least this share of all values at or below it. @param sorted ascending @param share 0 to 1 */
+export function nearestRank(sorted: Float64Array, share: number): number {
+  return sorted[Math.max(0, leastCount(share, sorted.length) - 1)]!;
+}
+
+/** Linear interpolation (Hyndman and Fan's type 7). @param sorted ascending, at least one @param share 0 to 1 */
+export function quantile(sorted: Float64Array, share: number): number {
+  const position = share * (sorted.length - 1);
+  const below = Math.floor(position);
+  const above = Math.min(below + 1, sorted.length - 1);
+  return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!);
+}
+
+/** Percentile interval of replicates; NaN if one is NaN. @param confidence 0.95: from the 2.5th to the 97.5th percentile */
+export function percentileInterval(replicates: ArrayLike<number>, confidence: number): Interval {
+  const sorted = Float64Array.from(replicates).sort(); // NaN last
+  if (Number.isNaN(sorted.at(-1))) return { low: Number.NaN, high: Number.NaN };
+  return { low: quantile(sorted, (1 - confidence) / 2), high: quantile(sorted, (1 + confidence) / 2) };
+}
 
 // Lanczos' approximation, g = 7, nine coefficients: relative error below 1e-14.
 const lanczos = [
@@ -18,14 +68,7 @@ export function logGamma(x: number): number {
   return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(base) - base + Math.log(sum);
 }
 
-/**
- * The regularised incomplete beta function I_x(a, b).
- *
- * @param a at least 0.5
- * @param b at least 0.5
- * @param x 0 to 1
- * @param rest 1 - x, where the caller knows it more exactly
- */
+/** The regularised incomplete beta function I_x(a, b). @param a, b at least 0.5 @param rest 1 - x, if known more exactly */
 export function incompleteBeta(a: number, b: number, x: number, rest = 1 - x): number {
   if (x === 0 || rest === 0) return x;
   // The fraction converges fast below the mean; above it, I_x(a, b) = 1 - I_(1-x)(b, a).
@@ -44,12 +87,12 @@ export function incompleteBeta(a: number, b: number, x: number, rest = 1 - x): n
 function continuedFraction(b0: number, next: (n: number) => readonly [a: number, b: number]): number {
   let [c, d] = [Number.POSITIVE_INFINITY, 1 / b0];
   let product = d;
-  for (let n = 1; n < MOST_TERMS; n++) {
+  for (let n = 1; n < 10_000; n++) {
     const [a, b] = next(n);
     d = 1 / (a * d + b);
     c = b + a / c;
     product *= c * d;
-    if (Math.abs(c * d - 1) < EPSILON) break;
+    if (Math.abs(c * d - 1) < 1e-15) break;
   }
   return product;
 }
@@ -86,11 +129,7 @@ const far = {
   ],
 };
 
-/**
- * z with P(Z <= z) = p of a standard normal variable, to 1e-15 (Wichura 1988, algorithm AS 241).
- *
- * @throws RangeError unless 0 < p < 1
- */
+/** Standard normal quantile to 1e-15 (Wichura 1988, algorithm AS 241). @throws RangeError unless 0 < p < 1 */
 export function normalQuantile(p: number): number {
   if (!(p > 0 && p < 1)) throw new RangeError(`normal quantile of ${p}; valid: between 0 and 1`);
   const q = p - 0.5;
@@ -107,9 +146,7 @@ function ratio({ over, under }: typeof central, x: number): number {
 /** The standard normal quantile of a two-sided 95 % interval. */
 export const Z95 = normalQuantile(0.975);
 
-/**
- * 95 % interval of the mean of independent values, by their standard error; a single value has an interval of width 0.
- */
+/** 95 % interval of the mean of independent values, by their standard error; of width 0 for a single value. */
 export function meanInterval(values: ArrayLike<number>): Interval {
   const middle = mean(values);
   const half = values.length > 1 ? Z95 * Math.sqrt(variance(values) / values.length) : 0;
@@ -117,11 +154,10 @@ export function meanInterval(values: ArrayLike<number>): Interval {
 }
 
 /**
- * The value that |t| stays below with this probability.
+ * Two-sided quantile of Student's t: P(|T| < result) = confidence.
  *
  * @param freedom degrees of freedom, above 0
- * @param confidence between 0 and 1: 0.95
- * @throws RangeError for other arguments, NaN among them
+ * @throws RangeError unless freedom is positive and 0 < confidence < 1
  */
 export function studentQuantile(freedom: number, confidence: number): number {
   if (!(freedom > 0 && freedom < Number.POSITIVE_INFINITY && confidence > 0 && confidence < 1)) {
@@ -146,10 +182,7 @@ export function pairedInterval(differences: readonly number[]): Interval {
   return around(mean(differences), variance(differences) / differences.length, differences.length - 1);
 }
 
-/**
- * 95 % interval of mean(b) - mean(a), the two independent and of different variances (Welch 1947); two values each at
- * least.
- */
+/** 95 % interval of mean(b) - mean(a) of independent samples with different variances (Welch 1947). @param a, b at least two values */
 export function welchInterval(a: readonly number[], b: readonly number[]): Interval {
   const [one, two] = [variance(a) / a.length, variance(b) / b.length];
   const freedom = (one + two) ** 2 / (one ** 2 / (a.length - 1) + two ** 2 / (b.length - 1));
@@ -170,11 +203,7 @@ export function binomialMass(k: number, n: number, p: number): number {
   return Math.exp(ways + k * Math.log(p) + (n - k) * Math.log1p(-p));
 }
 
-/**
- * Probability of at most k successes in n trials, summed from the larger terms to the smaller.
- *
- * @throws RangeError where an argument is NaN
- */
+/** Probability of at most k successes in n trials, summed from the largest term down. @throws RangeError for NaN */
 export function binomialCdf(k: number, n: number, p: number): number {
   if (Number.isNaN(k + n + p)) throw new RangeError(`probability of at most ${k} of ${n} at ${p}`);
   if (k < 0) return 0;
@@ -189,10 +218,7 @@ export function binomialCdf(k: number, n: number, p: number): number {
   return Math.min(1, sum);
 }
 
-/**
- * Upper confidence limit of a share (Clopper and Pearson 1934): the largest p at which at most k successes in n trials
- * have a probability of at least `level`.
- */
+/** Upper confidence limit of a share (Clopper and Pearson 1934): the largest p with P(at most k of n) >= `level`. */
 export function upperLimit(k: number, n: number, level: number): number {
   if (k >= n) return 1;
   let [low, high] = [k / n, 1];
@@ -211,7 +237,7 @@ export function wilson(successes: number, count: number, z = Z95): Interval {
   const z2 = z ** 2 / count;
   const middle = (share + z2 / 2) / (1 + z2);
   const half = (z * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count))) / (1 + z2);
-  // Exactly 0 and 1 where none or all succeeded: rounding would miss them.
+  // Exactly 0 and 1, despite rounding, if none or all succeeded.
   return {
     low: successes === 0 ? 0 : Math.max(0, middle - half),
     high: successes === count ? 1 : Math.min(1, middle + half),
@@ -219,21 +245,19 @@ export function wilson(successes: number, count: number, z = Z95): Interval {
 }
 
 /**
- * 95 % score interval of the difference of two paired shares (Tango 1998, Statistics in Medicine 17, 891-908): the
- * differences that a score test does not reject. It stays honest where few pairs differ: of none in n it is about
- * +-3.84 / n wide, where resampling gives no width at all.
+ * 95 % score interval of the difference of two paired shares, first minus second (Tango 1998, Statistics in Medicine 17,
+ * 891-908). If no pair of n differs it is about +-3.84 / n, where resampling gives no width.
  *
  * @param lost pairs in which only the first succeeded
- * @param gained pairs in which only the second did
- * @param count all pairs; [-1, 1] without any
- * @returns of the first's share minus the second's, (lost - gained) / count
+ * @param gained pairs in which only the second succeeded
+ * @param count all pairs; [-1, 1] for 0
  */
 export function pairedDifference(lost: number, gained: number, count: number): Interval {
   if (count === 0) return { low: -1, high: 1 };
   const estimate = (lost - gained) / count;
   /** Falls as the difference grows; 0 at the estimate. */
   const score = (difference: number): number => {
-    // The share of pairs in which only the second succeeded, at its greatest likelihood under this difference.
+    // q: maximum-likelihood share of gained pairs under this difference.
     const b = (2 * count - lost + gained) * difference - lost - gained;
     const c = -gained * difference * (1 - difference);
     const q = (Math.sqrt(Math.max(0, b * b - 8 * count * c)) - b) / (4 * count);
@@ -246,7 +270,7 @@ export function pairedDifference(lost: number, gained: number, count: number): I
   };
 }
 
-/** Where a condition that holds from `low` on ceases to hold, by halving. */
+/** Where a condition that holds at `low` ceases to hold, by bisection. */
 function crossing(holds: (value: number) => boolean, low: number, high: number): number {
   let [from, to] = [low, high];
   for (let step = 0; step < 60 && from < to; step++) {
@@ -258,12 +282,11 @@ function crossing(holds: (value: number) => boolean, low: number, high: number):
 }
 
 /**
- * 95 % interval of the mean of items of which each category has one value: z^2 items are added in equal parts to all
- * categories (Agresti and Coull 1998, for any number of categories). With two values it is theirs; it stays honest where
- * hardly any item is of a category.
+ * 95 % interval of the mean of categorical values, after adding z^2 items in equal parts to all categories: Agresti and Coull
+ * (1998), for any number of categories. Valid for rare categories.
  *
  * @param counts items of each category
- * @param values of each category
+ * @param values value of each category
  */
 export function meanOfCounts(counts: ArrayLike<number>, values: readonly number[]): Interval {
   const added = Z95 ** 2 / values.length;

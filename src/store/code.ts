@@ -1,34 +1,29 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { posix } from 'node:path';
+import { canonicalJson, sha256 } from '../json.js';
 import { projectRoot } from '../project.js';
-import { canonicalJson, sha256 } from './text.js';
 
-/** A module of `src`, for identities of code. */
 interface CodeModule {
   readonly sha256: string;
   /** Its imports at run time: modules (`./run/extract`) and packages (`sharp`). */
   readonly imports: readonly string[];
 }
 
-/** Every module by its path below `src`, without extension. `npm run build` writes it as `dist/code.json`. */
+/** Modules by their path below `src`, without extension. `npm run build` writes them to `dist/code.json`. */
 export type CodeModules = Readonly<Record<string, CodeModule>>;
 
-/**
- * Modules that only transport results: a changed lock, message or download of files with known hashes does not change a
- * cached result.
- */
+/** Modules that only transport results: locks, messages, downloads with known hashes. They do not change a cached result. */
 const carriers = /^(?:store\/|(?:errors|escape|csv|progress|project|checkpoints\/fetch|data\/records\/fetch)$)/;
 
-/** The registry imports all engines; a stage names the one that it uses. */
+/** Not followed, because it imports all engines; a stage names the one that it uses. */
 const registry = 'engines/registry';
 
 const identities = new Map<string, string>();
 
 /**
- * The identity of the code that computes a result: a hash of all modules reachable from `entries` and of the installed
- * versions of the packages that they import. It is computed from the modules, so no change can be forgotten, and it is the
- * same for the sources and for the compiled code.
+ * The identity of the code that computes a result: a hash of all modules reachable from `entries` and of the versions of the
+ * packages that they import. The same for sources and compiled code.
  *
  * @param entries modules by their paths below `src`: `run/score`
  */
@@ -37,7 +32,7 @@ export function codeOf(...entries: readonly string[]): string {
   let identity = identities.get(label);
   if (identity === undefined) {
     const { modules, packages } = reachedFrom(entries);
-    const hashes = modules.map((id) => moduleOf(id).sha256).sort(); // moving a module does not change the identity
+    const hashes = modules.map((id) => moduleOf(id).sha256).sort(); // independent of paths
     const versions = Object.fromEntries(packages.map((name) => [name, installedVersion(name)]));
     identity = sha256(canonicalJson([hashes, versions])).slice(0, 16);
     identities.set(label, identity);
@@ -45,7 +40,7 @@ export function codeOf(...entries: readonly string[]): string {
   return identity;
 }
 
-/** The modules and packages that the identity of `entries` covers, sorted. */
+/** The modules and packages that an identity covers, sorted. */
 export function reachedFrom(entries: readonly string[]): { modules: string[]; packages: string[] } {
   const [modules, packages] = [new Set<string>(), new Set<string>()];
   const visit = (id: string): void => {
@@ -91,7 +86,7 @@ export function readModules(root: string): CodeModules {
   );
 }
 
-/** A source that was changed, added or removed since `npm run build`; undefined if there is none. */
+/** A source that was changed, added or removed since `npm run build`. */
 export function changedSince(build: CodeModules, root: string): string | undefined {
   const now = readModules(root);
   const ids = [...new Set([...Object.keys(build), ...Object.keys(now)])];
@@ -100,10 +95,10 @@ export function changedSince(build: CodeModules, root: string): string | undefin
 }
 
 function readModule(id: string, text: string): CodeModule {
-  // Type imports do not affect what a module does; child processes are started by their module's URL.
+  // Imports except those of types, and the URLs of modules that run as child processes.
   const pattern =
     /^(?:import|export) (?!type )(?:[\w*$\s{},]+ from )?'([^']+)';|\bimport\(\s*'([^']+)',?\s*\)|new URL\(['`](\.[^'`$]+)(?:(?<=\.js)'|\$\{extname\()/gm;
-  // Packages that are loaded through `require` are known by their names.
+  // Names of packages loaded through `require`.
   const named = [...text.matchAll(/'(@[\w-]+\/[\w.-]+)'/g)].flatMap(([, name]) =>
     text.includes('createRequire') ? [name!] : [],
   );
@@ -123,14 +118,14 @@ const packageOf = (specifier: string): string =>
     .slice(0, specifier.startsWith('@') ? 2 : 1)
     .join('/');
 
-/** Hashes of the files that ship with the code in a folder of the project, by name; none where it is missing. */
+/** Hashes of the files in a folder of the project, by name; empty if it is missing. */
 export function hashesIn(folder: string): Record<string, string> {
   const place = new URL(`${folder}/`, projectRoot);
   const names = existsSync(place) ? readdirSync(place).sort() : [];
   return Object.fromEntries(names.map((name) => [name, sha256(readFileSync(new URL(name, place)))]));
 }
 
-/** Version of an installed package, without loading it; null if it is not installed. */
+/** Version of a package, without loading it; null if it is not installed. */
 export function installedVersion(name: string): string | null {
   for (const folder of createRequire(new URL('package.json', projectRoot)).resolve.paths(name) ?? []) {
     const path = `${folder}/${name}/package.json`;

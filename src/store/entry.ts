@@ -3,12 +3,12 @@ import type { Stats } from 'node:fs';
 import { rm, stat, utimes } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { ifThere } from '../errors.js';
+import { seal, unseal } from '../json.js';
 import { asFileProblem, hashFile, namesIn, readIfThere, sha256, writeFileAtomic } from './files.js';
 import { MOST_TEXT } from './input.js';
 import { isHeld, Lock, sweep } from './lock.js';
-import { seal, unseal } from './text.js';
 
-/** The inputs of a cached result: every value that can change it. */
+/** Every value that can change a cached result. */
 export type KeyInputs = Readonly<Record<string, unknown>>;
 
 /** Size and hash of one file of an entry. */
@@ -17,13 +17,13 @@ export interface StoredFile {
   readonly sha256: string;
 }
 
-/** `manifest.json`: an entry's inputs and content. Written once, when the entry is complete, and sealed. */
+/** `manifest.json`: an entry's inputs and content, written and sealed when the entry is complete. */
 export interface Manifest {
   readonly stage: string;
   readonly key: string;
   readonly inputs: KeyInputs;
   readonly files: Readonly<Record<string, StoredFile>>;
-  /** Small results kept in the manifest itself. */
+  /** Small results. */
   readonly notes: Readonly<Record<string, unknown>>;
 }
 
@@ -32,9 +32,9 @@ const MANIFEST = 'manifest.json';
 /**
  * One cached result: a folder of files and a manifest with their hashes.
  *
- * A file's name on disk contains the beginning of its hash (`shard-00000-<16 digits>.safetensors`). Each file can be checked
- * by itself, and writers of the same file never disturb each other: several processes may make the files of an entry
- * together, each with a lock for the ones it works on ({@link tryLock}), and the one that finds all files finishes it.
+ * A file's name on disk contains the beginning of its hash (`shard-00000-<16 digits>.safetensors`): each file can be checked by
+ * itself, and several processes may write files of an entry at once, each under a lock ({@link tryLock}). The process that
+ * finds all files finishes the entry.
  */
 export class Entry {
   #manifest: Manifest | undefined;
@@ -50,11 +50,7 @@ export class Entry {
     readonly onUse: () => Promise<void> = async () => {},
   ) {}
 
-  /**
-   * The manifest, read once; undefined if the entry is incomplete.
-   *
-   * @throws CorruptEntryError if it is not what was written
-   */
+  /** The manifest, read once; undefined if the entry is incomplete. @throws CorruptEntryError */
   async manifest(): Promise<Manifest | undefined> {
     if (this.#manifest === undefined) {
       const path = join(this.directory, MANIFEST);
@@ -96,11 +92,7 @@ export class Entry {
     return join(this.directory, onDisk);
   }
 
-  /**
-   * Reads a file of the entry and checks its hash.
-   *
-   * @throws CorruptEntryError if the file is missing or not what was written
-   */
+  /** Reads a file and checks its hash. @throws CorruptEntryError if it is missing or was changed */
   async read(name: string): Promise<Buffer> {
     const path = await this.path(name);
     const data = await readIfThere(path);
@@ -114,10 +106,8 @@ export class Entry {
     const path = await this.path(name);
     const size = (await ifThere(path, stat(path)))?.size;
     if (size === undefined) throw new CorruptEntryError(this, path, 'is missing');
-    const found = {
-      bytes: size,
-      sha256: await hashFile(path).catch((error) => Promise.reject(asFileProblem(error, path))),
-    };
+    const hash = await hashFile(path).catch((error) => Promise.reject(asFileProblem(error, path)));
+    const found = { bytes: size, sha256: hash };
     await this.#check(name, path, found);
     return found;
   }
@@ -142,12 +132,7 @@ export class Entry {
     this.#written.set(diskName(name, digest), { bytes, sha256: digest });
   }
 
-  /**
-   * Marks the entry as complete with the existing files; `notes` are kept in the manifest. Files that other processes wrote
-   * are read once more.
-   *
-   * @throws CorruptEntryError if one of them is not what was written
-   */
+  /** Completes the entry with the existing files. Verifies files of other processes. @throws CorruptEntryError */
   async finish(notes: Readonly<Record<string, unknown>> = {}): Promise<void> {
     const files: Record<string, StoredFile> = {};
     for (const [name, onDisk] of await this.#onDisk()) {
@@ -160,7 +145,7 @@ export class Entry {
   }
 
   /**
-   * Takes the lock of the entry, or of one of its files, and removes leftovers of killed processes from the folder.
+   * Takes the lock of the entry or of one of its files, and removes leftovers of killed processes.
    *
    * @returns undefined if another process holds it
    * @throws InputError if the cache cannot be written
@@ -183,7 +168,7 @@ export class Entry {
     return false;
   }
 
-  /** Removes the entry with all files, the manifest first: it never looks complete with a file missing. */
+  /** Removes the entry, the manifest first: an entry with missing files never looks complete. */
   async remove(): Promise<void> {
     await this.discard();
     await rm(this.directory, { recursive: true, force: true }).catch((error: unknown) => {
@@ -191,7 +176,7 @@ export class Entry {
     });
   }
 
-  /** Removes the manifest and the file at this path; the other files stay to be completed. */
+  /** Removes the manifest and the file at this path; the other files stay. */
   async discard(path?: string): Promise<void> {
     this.#manifest = undefined;
     this.#written.delete(basename(path ?? ''));
@@ -213,7 +198,7 @@ export class Entry {
     return { bytes, lastUsedMs: manifest?.mtimeMs ?? Math.max(...changed) };
   }
 
-  /** Unknown files in the folder: not in the manifest, not locks, not temporary. */
+  /** Unknown files in the folder, except locks and temporary files. */
   async strays(): Promise<string[]> {
     const manifest = await this.manifest();
     if (manifest === undefined) return [];
@@ -231,7 +216,7 @@ export class Entry {
     if (!fits) throw new CorruptEntryError(this, path, 'is not what was written there (its sha256 differs)');
   }
 
-  /** Names on disk by name; the first of two files with one name (after a lost lock). */
+  /** Names on disk by name; the first of several with one name (after a lost lock). */
   async #onDisk(): Promise<Map<string, string>> {
     const found = new Map<string, string>();
     for (const file of (await this.#everything()).sort()) {
@@ -256,10 +241,10 @@ function diskName(name: string, hash: string): string {
   return `${basename(name, extension)}-${hash.slice(0, 16)}${extension}`;
 }
 
-/** A cached file that is not what was written. {@link mend} removes it, so that it is computed again. */
+/** A missing or changed file of the cache. {@link mend} removes it, and it is computed again. */
 export class CorruptEntryError extends Error {
   override readonly name = 'CorruptEntryError';
-  /** The file's name without its hash: if it is damaged again after it was made again, that is not an accident. */
+  /** The file's path without its hash, to recognise repeated damage. */
   readonly subject: string;
 
   constructor(
@@ -271,7 +256,7 @@ export class CorruptEntryError extends Error {
     this.subject = path.replace(/-[0-9a-f]{16}(\.[a-z]+)?$/, '$1');
   }
 
-  /** @throws InputError where it cannot be removed */
+  /** @throws InputError if it cannot be removed */
   async mend(): Promise<void> {
     await this.entry.discard(this.path);
   }

@@ -3,25 +3,23 @@ import { closeSync, openSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { asSystemProblem, InputError, ifThere, systemCode } from '../errors.js';
-import { parseJson } from '../json.js';
+import { parseJson, seal, unseal } from '../json.js';
 import { assertReplaceable, MOST_TEXT, openInput, readRegular } from './input.js';
-import { thisProcess } from './processes.js';
-import { removeOnExit } from './supervised.js';
-import { seal, unseal } from './text.js';
+import { removeOnExit, thisProcess } from './processes.js';
 
-export { removeOnExit, removeTemporaryFiles } from './supervised.js';
-export { canonicalJson, sha256 } from './text.js';
+export { canonicalJson, sha256 } from '../json.js';
+export { removeOnExit, removeTemporaryFiles } from './processes.js';
 
 type Bytes = Uint8Array | string;
 
-/** Turns an error of the operating system into an {@link InputError} about this path; returns any other error unchanged. */
+/** An error of the operating system as an {@link InputError} about this path; other errors unchanged. */
 export function asFileProblem(error: unknown, path: string): unknown {
   return asSystemProblem(error, path) ?? error;
 }
 
 /**
- * Writes a file atomically: a temporary file beside it is flushed to the disk and renamed, so no reader sees a part of it.
- * Makes the folder if it is missing. On failure the temporary file is removed and the old file stays.
+ * Writes a file atomically: flushes a temporary file beside it and renames it. Makes the folder if it is missing. On failure the
+ * old file stays.
  *
  * @param chunks the content in one or several pieces
  * @param finalPath the file's name, if it depends on the content
@@ -37,7 +35,7 @@ export async function writeFileAtomic(
   const keep = removeOnExit(temporary);
   try {
     await makeFolder(dirname(path));
-    // Synchronous: an asynchronous `open` in progress when the process ends would make the file after the cleanup.
+    // An asynchronous `open` could make the file after the cleanup of an ending process.
     closeSync(openSync(temporary, 'wx'));
     const file = await open(temporary, 'r+');
     try {
@@ -56,10 +54,7 @@ export async function writeFileAtomic(
   }
 }
 
-/**
- * Makes a folder and its parents. Unlike Node's recursive mkdir it throws the file system's error: EROFS on a read-only one,
- * not ENOENT.
- */
+/** Makes a folder and its parents. Unlike Node's recursive mkdir it throws EROFS, not ENOENT, on a read-only file system. */
 export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path);
@@ -74,13 +69,13 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** A temporary name beside a file. It names its process, so that leftovers of killed processes are recognised (`abandonedIn`). */
+/** A temporary name beside a file. It names its process, for `abandonedIn`. */
 export function temporaryName(path: string): string {
   const { machine, pid } = thisProcess();
   return `${path}.${machine}-${pid}-${randomBytes(4).toString('hex')}.tmp`;
 }
 
-/** Hash of a file's bytes, streamed. `encoding` hex for sha256, base64 for npm's sha512 integrity strings. */
+/** Hash of a file's bytes, streamed. npm's integrity strings are sha512 in base64. */
 export async function hashFile(
   path: string,
   algorithm: 'sha256' | 'sha512' = 'sha256',
@@ -92,7 +87,7 @@ export async function hashFile(
   return hash.digest(encoding);
 }
 
-/** Whether this path exists. @throws InputError if that cannot be told */
+/** Whether this path exists. @throws InputError if the file system cannot say */
 export async function exists(path: string): Promise<boolean> {
   return (await ifThere(path, stat(path))) !== undefined;
 }
@@ -112,13 +107,13 @@ export async function namesIn(folder: string): Promise<string[]> {
   return (await ifThere(folder, readdir(folder))) ?? [];
 }
 
-/** Reads and parses a JSON file; undefined if it is missing. @throws InputError if it is not JSON */
+/** A parsed JSON file; undefined if it does not exist. @throws InputError if it is not JSON */
 export async function readJson(path: string): Promise<unknown> {
   const text = await readTextIfThere(path);
   return text === undefined ? undefined : parseJson(text, path);
 }
 
-/** For `JSON.stringify`: a closed gate's threshold is the text `Infinity`. */
+/** For `JSON.stringify`: a closed gate's threshold becomes the text `Infinity`. */
 export const infinityAsText = (_key: string, value: unknown): unknown =>
   typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 
@@ -127,12 +122,12 @@ export function readableJson(value: unknown): string {
   return JSON.stringify(value, infinityAsText, 2);
 }
 
-/** Writes a sealed record: every later change is detected. */
+/** Writes a sealed record, of which any later change is detected. */
 export async function writeSealed(path: string, value: object): Promise<void> {
   await writeFileAtomic(path, seal(JSON.parse(readableJson(value)) as object));
 }
 
-/** The content of a sealed file, or why it cannot be trusted; undefined if it does not exist. */
+/** The content of a sealed file, or why it is not trusted; undefined if it does not exist. */
 export async function readSealed(
   path: string,
 ): Promise<{ readonly found: unknown } | { readonly why: string } | undefined> {
@@ -143,7 +138,7 @@ export async function readSealed(
   return { why: `${path}: not as dgate wrote it: edited, damaged, or of an older version` };
 }
 
-/** The values of a tree by their paths; a list is one value. */
+/** The leaves of a tree by their paths; a list is a leaf. */
 export function flatten(value: unknown, path = ''): [path: string, value: number | string][] {
   if (value === undefined) return [];
   if (typeof value === 'number') return [[path, value]];
@@ -153,14 +148,14 @@ export function flatten(value: unknown, path = ''): [path: string, value: number
   return Object.entries(value).flatMap(([key, item]) => flatten(item, path === '' ? key : `${path}.${key}`));
 }
 
-/** Kept free in addition: for manifests, gates and the rest of the system. */
+/** Kept free for small files and the rest of the system. */
 const RESERVE_BYTES = 64 * 2 ** 20;
 
 /**
  * Checks the disk space before hours of work.
  *
- * @param path a file or folder that will be made
- * @param freeBytes free bytes on a folder's file system; asks the file system by default
+ * @param path a file or folder to be made
+ * @param freeBytes free bytes on a folder's file system
  * @throws InputError with both numbers if there is too little
  */
 export async function assertSpace(
@@ -175,7 +170,7 @@ export async function assertSpace(
   if (bytes + RESERVE_BYTES <= free) return;
   const gigabytes = (value: number): string => `${(value / 1e9).toFixed(2)} GB`;
   throw new InputError(
-    `${what}: need ${gigabytes(bytes + RESERVE_BYTES)} in ${folder}, ${gigabytes(free)} are free; valid: make space, or ` +
+    `${what}: need ${gigabytes(bytes + RESERVE_BYTES)} in ${folder}, ${gigabytes(free)} are free; make space, or choose ` +
       'another place (--cache)',
   );
 }

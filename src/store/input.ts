@@ -4,15 +4,15 @@ import { isAbsolute, join, normalize, relative, sep } from 'node:path';
 import { asSystemProblem, InputError, systemCode } from '../errors.js';
 
 /**
- * Every file that is read is opened here: files that users name, files that other files name, and cached files. Only regular
- * files are opened. Reading a pipe would wait for its writer, a device has no end, and opening one can have effects.
+ * Every file that is read is opened here, and only regular files: reading a pipe would wait for its writer, a device has no end,
+ * and opening one can have effects.
  */
 
-/** Node's limit, and larger than any file that dgate reads whole. */
+/** Node's limit for a buffer. */
 const MOST_BYTES = 2 ** 31 - 1;
-/** For a file that becomes one text: half of the longest that V8 holds. */
+/** Half of V8's longest string. */
 export const MOST_TEXT = 2 ** 28;
-/** Opening does not block if a pipe replaces the file between two calls. */
+/** Does not block if a pipe replaces the file between two calls. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** An open regular file. */
@@ -23,7 +23,7 @@ export interface InputFile {
   readonly size: number;
 }
 
-/** Opens a regular file. @throws InputError if it is not one; the system's error if it does not exist or cannot be opened */
+/** Opens a regular file. @throws InputError for others; the system's error if it cannot be opened */
 export async function openInput(path: string): Promise<InputFile> {
   assertRegular(path, await stat(path));
   const handle = await open(path, READ);
@@ -38,9 +38,9 @@ export async function openInput(path: string): Promise<InputFile> {
 }
 
 /**
- * Opens a file that another file names. It must be in this folder or below it, after following all links.
+ * Opens a file that another file names, in this folder or below it after following all links.
  *
- * @param owner the file that names it, for messages: `the model`
+ * @param owner the other file, for messages: `the model`
  * @throws InputError if it is elsewhere or not a regular file; the system's error if it does not exist
  */
 export async function openBelow(folder: string, name: string, owner: string): Promise<InputFile> {
@@ -57,7 +57,7 @@ export async function openBelow(folder: string, name: string, owner: string): Pr
   return openInput(join(await realpath(folder), inside));
 }
 
-/** Bytes of an open file; fewer if it has become shorter. */
+/** Bytes of an open file; fewer if it was truncated. */
 export async function readPart({ handle }: InputFile, offset: number, length: number): Promise<Buffer> {
   const data = Buffer.allocUnsafeSlow(length);
   let done = 0;
@@ -89,7 +89,7 @@ export async function readText(path: string): Promise<string> {
   return (await readRegular(path, MOST_TEXT)).toString('utf8');
 }
 
-/** Synchronous {@link readRegular}, for callers that must not wait for the event loop. */
+/** Synchronous {@link readRegular}. */
 export function readRegularSync(path: string, most = MOST_BYTES): Buffer {
   const file = openInputSync(path);
   try {
@@ -121,7 +121,7 @@ export function openInputSync(path: string): number {
   }
 }
 
-/** Reads a whole file that the user names. @throws InputError with one line for any problem */
+/** Reads a user's file. @throws InputError with one line for any problem */
 export async function readInput(path: string, most = MOST_BYTES): Promise<Buffer> {
   try {
     return await readRegular(path, most);
@@ -130,7 +130,7 @@ export async function readInput(path: string, most = MOST_BYTES): Promise<Buffer
   }
 }
 
-/** The problem with a file that the user names, in one line. */
+/** The problem of a user's file, in one line. */
 export function asInputProblem(error: unknown, path: string): unknown {
   if (systemCode(error) === 'ENOENT') {
     return new InputError(`${path}: no such file`, { cause: error });
@@ -138,7 +138,7 @@ export function asInputProblem(error: unknown, path: string): unknown {
   return asSystemProblem(error, path) ?? error;
 }
 
-/** Checks a user's file before another library opens it. @throws InputError if it is not a regular file */
+/** Checks a user's file before a library opens it. @throws InputError if it is not a regular file */
 export async function assertInput(path: string, shown = path): Promise<void> {
   try {
     assertRegular(shown, await stat(path));
@@ -147,7 +147,7 @@ export async function assertInput(path: string, shown = path): Promise<void> {
   }
 }
 
-/** Refuses to replace a device, a pipe or a socket by a file (`--out /dev/null`). @throws InputError */
+/** Refuses to replace a device, a pipe or a socket (`--out /dev/null`). @throws InputError */
 export async function assertReplaceable(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined); // writing reports other problems
   if (found !== undefined && !found.isDirectory() && !found.isSymbolicLink()) assertRegular(path, found);

@@ -3,27 +3,24 @@ import { rm, stat, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ifThere, isAbsent, systemCode } from '../errors.js';
+import { seal, unseal } from '../json.js';
 import { asFileProblem, makeFolder, namesIn, removeOnExit, temporaryName } from './files.js';
 import { readRegularSync, readText } from './input.js';
 import { hasEnded, type ProcessName, thisProcess } from './processes.js';
-import { seal, unseal } from './text.js';
 
-/** Interval at which a holder touches its lock. */
+/** Interval between touches of a held lock. */
 const BEAT_MS = 10_000;
-/** A holder that has been silent for this long counts as dead: its machine crashed, or its network is down. */
+/** Silence after which a holder counts as dead: its machine crashed, or its network is down. */
 const SILENT_MS = 120_000;
-/** Pauses between attempts; the first is short, because most work on small data is. */
+/** Pauses between attempts; most work on small data is short. */
 const POLL_MS = [50, 100, 200, 400, 1000] as const;
 
 /**
- * A lock between processes on one file system, network file systems included: a file that names its holder. It is made
- * atomically by `link`, and the holder touches it every ten seconds. A dead holder on this machine is noticed at once, one on
- * another machine after two minutes of silence (the clocks must agree within a minute).
+ * A lock between processes on one file system, also a network file system: a file that names its holder, made atomically by
+ * `link` and touched every ten seconds. A dead holder on this machine is noticed at once, one on another machine after two
+ * minutes of silence (clocks must agree within a minute).
  *
- * A lock only saves work. Everything in the cache is written under a name that contains its hash and renamed into place, so
- * two processes that both believe to hold a lock (one was stopped for minutes, then continued) do some work twice, without
- * harm. The code can therefore be simple, without a library: proper-lockfile (last release 2021) has known races when it
- * takes over a stale lock, and flock does not work across every network file system.
+ * A lock only saves work (docs/decisions/03): two processes that both believe to hold it do some work twice, without harm.
  */
 export class Lock {
   readonly #text: string;
@@ -88,7 +85,7 @@ export function pause(round: number): Promise<void> {
   return delay(POLL_MS[Math.min(round, POLL_MS.length - 1)]!);
 }
 
-/** Runs work while holding a lock. @param onWait called once with the current holder */
+/** Runs work under a lock. @param onWait called once with the current holder */
 export async function locked<T>(path: string, onWait: (holder: string) => void, work: () => Promise<T>): Promise<T> {
   const lock = await Lock.take(path, onWait);
   try {
@@ -99,7 +96,7 @@ export async function locked<T>(path: string, onWait: (holder: string) => void, 
 }
 
 /**
- * Runs work while holding a lock, unless its result is there: asks before it takes the lock, and again after it had to wait.
+ * Runs work under a lock unless its result exists; looks for it before taking the lock, and again after a wait.
  *
  * @param find the result, if there is one
  * @param onWait called once with the current holder
@@ -132,12 +129,12 @@ export async function describeHolder(path: string): Promise<string> {
   return holder === undefined ? 'another process' : `process ${holder.pid} on ${holder.host}`;
 }
 
-/** The process that wrote a lock; undefined if it is damaged or gone. */
+/** The process that wrote a lock; undefined if its text is damaged or absent. */
 export function holderIn(text: string | undefined): ProcessName | undefined {
   return text === undefined ? undefined : (unseal(text) as ProcessName | undefined);
 }
 
-/** Touches a lock. Errors are ignored: a missing lock or a failing disk shows when the work is written. */
+/** Touches a lock. Ignores errors: writing the result reports a failing disk. */
 async function beat(path: string): Promise<void> {
   const now = new Date();
   await utimes(path, now, now).catch(() => {});
@@ -162,7 +159,7 @@ function create(path: string, text: string): boolean {
   }
 }
 
-/** For file systems without hard links: exclusive too, but the file is empty for a moment, which counts as held. */
+/** For file systems without hard links: exclusive too, but the file is empty for a moment and counts as held. */
 function createAlone(path: string, text: string): boolean {
   try {
     writeFileSync(path, text, { flag: 'wx' });
@@ -178,7 +175,7 @@ async function removeDead(path: string, silentMs: number): Promise<boolean> {
   const text = await textOf(path);
   if (text === undefined) return true;
   if (!(await isDead(path, text, silentMs))) return false;
-  // Of several processes, only one moves the file away; if it turns out to be a new lock, it is put back.
+  // Only one process can move the file away; it puts a new lock back.
   const taken = temporaryName(path);
   try {
     renameSync(path, taken);
@@ -205,17 +202,14 @@ async function isDead(path: string, text: string, silentMs: number): Promise<boo
   return found === undefined || Date.now() - found.mtimeMs > silentMs;
 }
 
-/** Text of a lock; undefined if it is gone. One that cannot be read has no holder that is known, and counts by its age. */
+/** Text of a lock; undefined if it is gone, empty if it cannot be read: only its age counts then. */
 function textOf(path: string): Promise<string | undefined> {
   return readText(path).catch((error: unknown) => (isAbsent(error) ? undefined : ''));
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/**
- * Abandoned temporary files in a folder: those of ended processes of this machine, and those unchanged for a day (the only
- * sign for processes of other machines).
- */
+/** Temporary files in a folder that ended processes of this machine left, or that are unchanged for a day. */
 export async function abandonedIn(folder: string): Promise<string[]> {
   const abandoned: string[] = [];
   for (const name of await namesIn(folder)) {
@@ -223,7 +217,6 @@ export async function abandonedIn(folder: string): Promise<string[]> {
     if (machine === undefined) continue;
     const path = join(folder, name);
     const changed = (await ifThere(path, stat(path)))?.mtimeMs ?? Date.now();
-    // A reused process id must not keep a file forever: a day is enough.
     if (hasEnded({ machine, pid: Number(pid), started: '' }) || Date.now() - changed > DAY_MS) abandoned.push(path);
   }
   return abandoned;
@@ -237,7 +230,7 @@ export async function deadLocksIn(folder: string): Promise<string[]> {
   return paths.filter((_, i) => !held[i]);
 }
 
-/** Removes leftovers of killed processes in a folder. Failures are ignored: leftovers do no harm. */
+/** Removes leftovers of killed processes in a folder. Ignores failures: leftovers do no harm. */
 export async function sweep(folder: string): Promise<void> {
   for (const path of await abandonedIn(folder)) await rm(path, { recursive: true, force: true }).catch(() => {});
 }

@@ -9,29 +9,21 @@ import { abandonedIn, deadLocksIn, describeHolder, holderIn, isHeld, Lock, pause
 
 export { CorruptEntryError, Entry, type KeyInputs, type Manifest, type StoredFile } from './entry.js';
 
-/** The part of a lock's text that states since when its holder is active: see {@link Lock}. */
-interface ActiveProcess {
-  readonly since: string;
-}
-
 const folderOf = (root: string): string => join(root, '.running');
 
 const begun = new Map<string, Promise<void>>();
 
 /**
  * Registers this process as a user of a store, with a lock file from its first look at an entry to its end. Entries used since
- * the oldest active process began are in use (entries record when they are used), and are not pruned. A store that cannot
- * be written needs no registration: it cannot be pruned either.
+ * the oldest active process began are not pruned.
  */
 function registerProcess(root: string): Promise<void> {
-  const already = begun.get(root);
-  if (already !== undefined) return already;
-  const beginning = begin(folderOf(root));
+  const beginning = begun.get(root) ?? begin(folderOf(root));
   begun.set(root, beginning);
   return beginning;
 }
 
-/** Errors of a store that cannot be written. */
+/** Errors of a store that cannot be written, and so not pruned. */
 const unwritable = ['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT'];
 
 async function begin(folder: string): Promise<void> {
@@ -44,24 +36,21 @@ async function begin(folder: string): Promise<void> {
   });
 }
 
-/** Time at which the oldest active process began to use a store, in ms since 1970; Infinity if none is active. */
+/** Time since which the oldest active process uses a store, in ms since 1970; Infinity if none is active. */
 export async function inUseSince(root: string): Promise<number> {
   const folder = folderOf(root);
   let oldest = Number.POSITIVE_INFINITY;
   for (const name of await namesIn(folder)) {
     const path = join(folder, name);
     if (!(await isHeld(path))) continue;
-    const text = holderIn(await readText(path).catch(() => undefined)) as Partial<ActiveProcess> | undefined;
-    // A damaged file of a living process: its start is unknown, so everything counts as in use.
+    const text = holderIn(await readText(path).catch(() => undefined)) as { since?: string } | undefined;
+    // Without a known start everything counts as in use.
     oldest = Math.min(oldest, Date.parse(text?.since ?? '') || 0);
   }
   return oldest;
 }
 
-/**
- * The content-addressed cache: `<root>/<stage>/<key>/`, the key being the hash of everything the result depends on.
- * Two runs that need the same thing find the same folder; a changed input makes another folder.
- */
+/** The content-addressed cache: `<root>/<stage>/<key>/`, the key a hash of everything that the result depends on. */
 export class Store {
   constructor(readonly root: string) {}
 
@@ -71,7 +60,7 @@ export class Store {
     return new Entry(join(this.root, stage, key), stage, key, inputs, () => registerProcess(this.root));
   }
 
-  /** Every entry on disk, complete or not. Listing does not count as use. */
+  /** Every entry on disk, complete or not; not a use of them. */
   async list(): Promise<Entry[]> {
     const found: Entry[] = [];
     for (const stage of await foldersIn(this.root)) {
@@ -100,32 +89,34 @@ export async function ensureFolder(path: string): Promise<void> {
   }
 }
 
-/** Limits; with both, a result is removed if either allows it. */
+/** Limits of the cache; each alone allows to remove a result. */
 export interface PruneLimits {
-  /** Removes results that were not used for this long. */
+  /** Removes results unused for this long. */
   readonly olderThanMs?: number;
-  /** Removes the least recently used results until the others take at most this many bytes. */
+  /** Removes the least recently used results down to this many bytes. */
   readonly keepBytes?: number;
 }
 
+interface Removed {
+  readonly stage: string;
+  readonly key: string;
+  readonly bytes: number;
+  readonly used: string;
+}
+
 export interface Pruned {
-  readonly removed: readonly {
-    readonly stage: string;
-    readonly key: string;
-    readonly bytes: number;
-    readonly used: string;
-  }[];
+  readonly removed: readonly Removed[];
   /** Leftovers of killed commands, and duplicates of results. */
   readonly temporary: readonly { readonly path: string; readonly bytes: number }[];
   readonly kept: { readonly entries: number; readonly bytes: number; readonly inUse: number };
 }
 
-/** Machines' clocks differ, and a run records the use of an entry before it has registered itself. */
+/** For clocks that differ, and for entries used just before a run has registered itself. */
 const MARGIN_MS = 5 * 60 * 1000;
 
 /**
- * Removes results that were not used for long, and leftovers of killed commands. Data and checkpoints stay. A result stays if
- * a living process is working on it (a lock) or may have used it (used since the oldest active process began).
+ * Removes results beyond the limits and leftovers of killed commands; keeps data, checkpoints, and results that a living process
+ * works on or may have used.
  *
  * @param cache the cache's folder, which contains the store's
  */
@@ -140,7 +131,7 @@ export async function prune(cache: string, store: Store, limits: PruneLimits, dr
   );
   candidates.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
   let total = candidates.reduce((sum, { bytes }) => sum + bytes, 0);
-  const removed: Pruned['removed'][number][] = [];
+  const removed: Removed[] = [];
   const kept: typeof candidates = [];
   for (const candidate of candidates) {
     const { entry, bytes, lastUsedMs, inUse } = candidate;
@@ -154,35 +145,29 @@ export async function prune(cache: string, store: Store, limits: PruneLimits, dr
     removed.push({ stage: entry.stage, key: entry.key, bytes, used: new Date(lastUsedMs).toISOString() });
   }
   const temporary = [];
-  for (const path of await leftOver(
-    cache,
-    kept.filter(({ inUse }) => !inUse).map(({ entry }) => entry),
-  )) {
+  const idle = kept.filter(({ inUse }) => !inUse).map(({ entry }) => entry);
+  for (const path of await leftOver(cache, idle)) {
     const bytes = (await ifThere(path, stat(path)))?.size ?? 0;
     if (!dryRun) await rm(path, { force: true }).catch((error) => Promise.reject(asFileProblem(error, path)));
     temporary.push({ path, bytes });
   }
-  return {
-    removed,
-    temporary,
-    kept: { entries: kept.length, bytes: total, inUse: kept.filter(({ inUse }) => inUse).length },
-  };
+  return { removed, temporary, kept: { entries: kept.length, bytes: total, inUse: kept.length - idle.length } };
 }
 
-/** Checks once more: a run may have used it meanwhile. @returns whether it was removed */
+/** Removes an entry unless a run has just used it. @returns whether it was removed */
 async function removeUnused(entry: Entry, lastUsedMs: number): Promise<boolean> {
   if ((await entry.usage()).lastUsedMs !== lastUsedMs || (await entry.isBusy())) return false;
   await entry.remove();
   return true;
 }
 
-/** Temporary files of dead processes anywhere in the cache, and files of the store that belong to no result. */
+/** Temporary files and locks of dead processes in the cache, and files that belong to no result. */
 async function leftOver(cache: string, entries: readonly Entry[]): Promise<string[]> {
   const folders = [cache, ...(await foldersBelow(cache))];
   const found = [...folders.map(abandonedIn), ...folders.map(deadLocksIn)];
   const strays = entries.map((entry) =>
     entry.strays().catch((error: unknown) => {
-      if (error instanceof CorruptEntryError) return []; // a damaged manifest does not tell which files are known
+      if (error instanceof CorruptEntryError) return []; // the files are unknown
       throw error;
     }),
   );

@@ -1,5 +1,4 @@
-import { meanOfCounts, pairedDifference, wilson } from '../statistics/intervals.js';
-import type { Interval } from '../statistics/samples.js';
+import { type Interval, meanOfCounts, pairedDifference, wilson } from '../statistics/intervals.js';
 
 /** Answers of the network and of every gate to each image: enough to evaluate any thresholds without running either. */
 export interface Scores {

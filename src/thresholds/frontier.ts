@@ -1,4 +1,4 @@
-import { leastCount } from '../statistics/samples.js';
+import { leastCount } from '../statistics/intervals.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
 import { achievableLevels, gainOf, type Levels, levelsOf, makeGrid, quantileLevels, savingOf } from './grid.js';
 

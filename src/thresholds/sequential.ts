@@ -1,4 +1,4 @@
-import { leastCount } from '../statistics/samples.js';
+import { leastCount } from '../statistics/intervals.js';
 import { type Evaluation, type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from './evaluate.js';
 import { achievableLevels, quantileLevels } from './grid.js';
 

@@ -1,5 +1,5 @@
 import { Random } from '../random.js';
-import { type Interval, mean, median, nearestRank, percentileInterval } from '../statistics/samples.js';
+import { type Interval, mean, median, nearestRank, percentileInterval } from '../statistics/intervals.js';
 
 /** One run of each network on the same images. */
 export interface PairTimes {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { median } from '../statistics/samples.js';
+import { median } from '../statistics/intervals.js';
 
 /** Milliseconds since a fixed moment; never decreases. Tests inject a fake. */
 export type Clock = () => number;

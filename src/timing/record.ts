@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { promisify } from 'node:util';
-import { studentQuantile } from '../statistics/intervals.js';
-import { type Interval, mean, variance } from '../statistics/samples.js';
+import { type Interval, mean, studentQuantile, variance } from '../statistics/intervals.js';
+
 import {
   type Estimate,
   type PairTimes,

@@ -1,35 +1,17 @@
+import {
+  holdOut,
+  type ImageShape,
+  type ImageSource,
+  type Indices,
+  selectImages,
+  stratifiedSubset,
+} from '../data/dataset.js';
+import { normalise, type Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
+import { Random } from '../random.js';
+import type { Recipe, Training } from './state.js';
 
-/** How a network is trained: SGD with momentum and a cosine schedule, on augmented images. */
-export interface Recipe {
-  readonly epochs: number;
-  readonly batchSize: number;
-  /** The highest rate, reached at the end of the warm-up. */
-  readonly learningRate: number;
-  /** Share of all steps during which the rate rises from 0 to `learningRate`, 0 to 1. */
-  readonly warmUpFraction: number;
-  readonly momentum: number;
-  readonly nesterov: boolean;
-  /** Added to the gradient as `weightDecay` x weight, as PyTorch's SGD does. */
-  readonly weightDecay: number;
-  /** Whether batch norm's weight and bias decay too. */
-  readonly decayBatchNorm: boolean;
-  /** Share of the target that is spread over all classes, 0 to 1. */
-  readonly labelSmoothing: number;
-  /** Whether each residual block starts as the identity: the last batch norm of its body is 0 (Goyal et al. 2017). */
-  readonly zeroInitResidual: boolean;
-  /** Black pixels added around an image before it is cropped to its size at a random place. */
-  readonly cropPadding: number;
-  /** Whether half of the images are mirrored left to right. */
-  readonly flip: boolean;
-  /** Share of the training images that are held out: 5,000 of CIFAR-10's 50,000. */
-  readonly heldOutFraction: number;
-  /** Number of images to learn from; all that are not held out if absent. */
-  readonly trainImages?: number;
-}
-
-export const recipeNames = ['paper', 'laptop', 'smoke'] as const;
-export type RecipeName = (typeof recipeNames)[number];
+export type RecipeName = Training['preset'];
 
 const common = { momentum: 0.9, weightDecay: 5e-4, batchSize: 128, cropPadding: 4, flip: true, heldOutFraction: 0.1 };
 
@@ -44,12 +26,10 @@ const laptop: Recipe = {
   zeroInitResidual: true,
 };
 
-/** The recipes by name. */
 export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   /**
-   * The recipe of kuangliu/pytorch-cifar, the source of the paper's networks on CIFAR-10, plus a warm-up over the first 5 of
-   * 200 epochs: large steps can make an untrained network diverge (Goyal et al. 2017, section 2.2), and a run of a day should
-   * not be lost in its first minutes.
+   * The recipe of kuangliu/pytorch-cifar, the source of the paper's networks, plus a warm-up over 5 of 200 epochs: large first
+   * steps can make a network diverge (Goyal et al. 2017, section 2.2).
    */
   paper: {
     ...common,
@@ -67,13 +47,10 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   smoke: { ...laptop, epochs: 2, batchSize: 64, learningRate: 0.1, trainImages: 640 },
 };
 
+export const recipeNames = Object.keys(recipes) as readonly RecipeName[];
+
 /** Options of the command line that change a recipe. */
-export interface RecipeOverrides {
-  readonly epochs?: number | undefined;
-  readonly batchSize?: number | undefined;
-  readonly learningRate?: number | undefined;
-  readonly trainImages?: number | undefined;
-}
+export type RecipeOverrides = { readonly [Key in keyof typeof limits]?: number | undefined };
 
 const limits = {
   epochs: { least: 1, most: 100_000, whole: true, option: '--epochs' },
@@ -84,7 +61,9 @@ const limits = {
 
 /** The recipe of this name with changes. @throws InputError naming every invalid value */
 export function recipeWith(name: RecipeName, overrides: RecipeOverrides): Recipe {
-  const given = Object.entries(overrides).filter(([, value]) => value !== undefined);
+  const given = Object.entries(overrides).flatMap(([key, value]) =>
+    value === undefined ? [] : [[key, value] as const],
+  );
   const problems = given.flatMap(([key, value]) => {
     const { least, most, whole, option } = limits[key as keyof typeof limits];
     if (value >= least && value <= most && (!whole || Number.isInteger(value))) return [];
@@ -95,13 +74,130 @@ export function recipeWith(name: RecipeName, overrides: RecipeOverrides): Recipe
   return { ...recipes[name], ...Object.fromEntries(given) };
 }
 
-/**
- * Learning rate of a step: linear from 0 to the highest rate, then half a cosine down to 0.
- *
- * @param step counted from 0 over all epochs; the first step of a warm-up has a rate above 0
- */
+/** Learning rate of a step: linear up to the highest rate, then half a cosine down to 0. @param step from 0 over all epochs */
 export function learningRateAt(recipe: Recipe, step: number, totalSteps: number): number {
   const warmUp = recipe.warmUpFraction * totalSteps;
   if (step < warmUp) return (recipe.learningRate * Math.min(step + 1, warmUp)) / warmUp;
   return (recipe.learningRate * (1 + Math.cos((Math.PI * (step - warmUp)) / (totalSteps - warmUp)))) / 2;
+}
+
+/** The order of the images in an epoch (from 0), by seed and epoch alone. @returns (count) positions, each once */
+export function epochOrder(count: number, seed: number, epoch: number): Int32Array {
+  const positions = Int32Array.from({ length: count }, (_, i) => i);
+  return new Random(seed, `order of epoch ${epoch}`).shuffle(positions);
+}
+
+/** The random numbers of one step's augmentation. */
+export function stepRandom(seed: number, epoch: number, step: number): Random {
+  return new Random(seed, `images of epoch ${epoch}, step ${step}`);
+}
+
+/**
+ * torchvision's `RandomCrop(size, padding)` and `RandomHorizontalFlip()` on bytes.
+ *
+ * @param images (n, channels, height, width) bytes
+ * @returns new images of the same shape
+ */
+export function augment(
+  images: Uint8Array,
+  { channels, height, width }: ImageShape,
+  { cropPadding, flip }: Pick<Recipe, 'cropPadding' | 'flip'>,
+  random: Random,
+): Uint8Array {
+  const out = new Uint8Array(images.length);
+  const imageBytes = channels * height * width;
+  for (let image = 0; image < images.length; image += imageBytes) {
+    const down = random.below(2 * cropPadding + 1) - cropPadding;
+    const right = random.below(2 * cropPadding + 1) - cropPadding;
+    const mirrored = flip && random.below(2) === 1;
+    for (let row = 0; row < channels * height; row++) {
+      const y = (row % height) + down;
+      if (y < 0 || y >= height) continue; // stays black
+      const from = image + (row - (row % height) + y) * width;
+      copyRow(images, from, out, image + row * width, width, right, mirrored);
+    }
+  }
+  return out;
+}
+
+/** out[x] = row[x + shift] where x + shift is in the row, then mirrored. */
+function copyRow(
+  source: Uint8Array,
+  from: number,
+  out: Uint8Array,
+  to: number,
+  width: number,
+  shift: number,
+  mirrored: boolean,
+): void {
+  const first = Math.max(0, -shift);
+  const last = Math.min(width, width - shift);
+  for (let x = first; x < last; x++) out[to + (mirrored ? width - 1 - x : x)] = source[from + x + shift]!;
+}
+
+/** The images of a training, in two disjoint sets. */
+export interface TrainingImages {
+  readonly learn: ImageSource;
+  readonly validation: ImageSource;
+  /** Positions of the validation images among the training images, ascending. */
+  readonly heldOut: Indices;
+  readonly preprocessing: Preprocessing;
+  /** Content id of all the training images. */
+  readonly dataSha256: string;
+}
+
+/** Divides the training images. @throws InputError if there are fewer than the recipe needs */
+export function divideImages(
+  train: ImageSource,
+  preprocessing: Preprocessing,
+  recipe: Recipe,
+  seed: number,
+): TrainingImages {
+  const classes = train.classes.length;
+  const { rest, held } = holdOut(train.labels, classes, Math.round(recipe.heldOutFraction * train.count), seed);
+  const whole = selectImages(train, rest);
+  const { trainImages: wanted } = recipe;
+  if (wanted !== undefined && wanted > whole.count) {
+    throw new InputError(
+      `--train-images ${wanted}; valid: 2 to ${whole.count}: ${held.length} of ${train.count} are held out`,
+    );
+  }
+  const learn =
+    wanted === undefined ? whole : selectImages(whole, stratifiedSubset(whole.labels, classes, wanted, seed));
+  if (learn.count < recipe.batchSize) {
+    throw new InputError(`--batch-size ${recipe.batchSize}; valid: 2 to ${learn.count}, the images to learn from`);
+  }
+  return { learn, validation: selectImages(train, held), heldOut: held, preprocessing, dataSha256: train.sha256 };
+}
+
+/** Steps of an epoch; images of an incomplete batch are left out. */
+export function stepsPerEpoch(images: TrainingImages, recipe: Recipe): number {
+  return Math.floor(images.learn.count / recipe.batchSize);
+}
+
+/** A step's batch, augmented and normalised. */
+export interface TrainingBatch {
+  /** (labels.length, channels, height, width) */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+}
+
+/** Batches of an epoch from a step on, by seed, epoch and step alone. */
+export async function* epochBatches(
+  { learn, preprocessing }: TrainingImages,
+  recipe: Recipe,
+  seed: number,
+  epoch: number,
+  firstStep: number,
+): AsyncGenerator<TrainingBatch> {
+  const { batchSize } = recipe;
+  const order = epochOrder(learn.count, seed, epoch);
+  for (let step = firstStep; (step + 1) * batchSize <= learn.count; step++) {
+    const positions = order.subarray(step * batchSize, (step + 1) * batchSize);
+    const bytes = augment(await learn.batch(positions), learn, recipe, stepRandom(seed, epoch, step));
+    yield {
+      images: normalise(bytes, preprocessing, learn.height * learn.width),
+      labels: Int32Array.from(positions, (position) => learn.labels[position]!),
+    };
+  }
 }

@@ -1,16 +1,13 @@
-import { rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { matchTensors, readCheckpoint, writeSafetensors } from '../checkpoints/load.js';
 
-import { csvOf } from '../csv.js';
+import { csvOf, tabulate } from '../csv.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { type Network, networkTensors } from '../networks/network.js';
-import { canonicalJson, namesIn } from '../store/files.js';
+import { canonicalJson } from '../store/files.js';
 import type { Tensor, TensorMap } from '../tensor.js';
 import type { EngineDescription } from '../timing/record.js';
-import { type Recipe, recipeNames } from './recipe.js';
 
 /** All tensors of a training, with PyTorch's names, shapes and orders. */
 export interface TrainingTensors {
@@ -46,49 +43,58 @@ export interface TrainingEngine {
   load(network: Network, recipe: Recipe, tensors: TrainingTensors): Promise<Trainer>;
 }
 
-const columns: readonly (readonly [string, keyof CurvePoint])[] = [
-  ['epoch', 'epoch'],
-  ['step', 'step'],
-  ['learning_rate', 'learningRate'],
-  ['train_loss', 'trainLoss'],
-  ['train_accuracy', 'trainAccuracy'],
-  ['validation_accuracy', 'validationAccuracy'],
-  ['seconds', 'seconds'],
-];
-
-/** The curve as CSV: a line for each epoch, fractions, not percent. */
+/** The curve as CSV: a line per epoch, fractions, not percent. */
 export function curveCsv(points: readonly CurvePoint[]): string {
-  return csvOf([
-    columns.map(([name]) => name),
-    ...points.map((point) => columns.map(([, key]) => (key === 'seconds' ? point[key].toFixed(1) : point[key]))),
+  const { columns, rows } = tabulate<CurvePoint, number | string>(points, [
+    ['epoch', ({ epoch }) => epoch],
+    ['step', ({ step }) => step],
+    ['learning_rate', ({ learningRate }) => learningRate],
+    ['train_loss', ({ trainLoss }) => trainLoss],
+    ['train_accuracy', ({ trainAccuracy }) => trainAccuracy],
+    ['validation_accuracy', ({ validationAccuracy }) => validationAccuracy],
+    ['seconds', ({ seconds }) => seconds.toFixed(1)],
   ]);
+  return csvOf([columns, ...rows]);
 }
 
-// A state is read from a file that is not trusted, even with the right format: the schemas check every value.
+// Files are not trusted: the schemas check every value.
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const positive = z.number().positive();
 
-/** Everything that the outcome of a training depends on, except the machine. */
+/** SGD with momentum and a cosine schedule, on augmented images. */
+const recipeSchema = z.strictObject({
+  epochs: count.min(1),
+  batchSize: count.min(1),
+  /** The highest rate, reached at the end of the warm-up. */
+  learningRate: z.number().positive(),
+  /** Share of all steps during which the rate rises from 0 to `learningRate`. */
+  warmUpFraction: share,
+  momentum: share,
+  nesterov: z.boolean(),
+  /** Added to the gradient as `weightDecay` x weight, as in PyTorch's SGD. */
+  weightDecay: z.number().min(0),
+  /** Whether batch norm's weight and bias decay too. */
+  decayBatchNorm: z.boolean(),
+  /** Share of the target that is spread over all classes. */
+  labelSmoothing: share,
+  /** Whether residual blocks start as the identity: the last batch norm of the body is 0 (Goyal et al. 2017). */
+  zeroInitResidual: z.boolean(),
+  /** Black pixels added around an image before it is cropped to its size at a random place. */
+  cropPadding: count.max(64),
+  /** Whether half of the images are mirrored left to right. */
+  flip: z.boolean(),
+  /** Share of the training images that are held out: 5,000 of CIFAR-10's 50,000. */
+  heldOutFraction: z.number().min(0.001).max(0.999),
+  /** Number of images to learn from; all that are not held out if absent. */
+  trainImages: count.min(1).exactOptional(),
+});
+export type Recipe = Readonly<z.infer<typeof recipeSchema>>;
+
+/** Everything that the result of a training depends on, except the machine. */
 const trainingSchema = z.strictObject({
   network: z.string(),
-  preset: z.enum(recipeNames),
-  recipe: z.strictObject({
-    epochs: count.min(1),
-    batchSize: count.min(1),
-    learningRate: positive,
-    warmUpFraction: share,
-    momentum: share,
-    nesterov: z.boolean(),
-    weightDecay: z.number().min(0),
-    decayBatchNorm: z.boolean(),
-    labelSmoothing: share,
-    zeroInitResidual: z.boolean(),
-    cropPadding: count.max(64),
-    flip: z.boolean(),
-    heldOutFraction: z.number().min(0.001).max(0.999),
-    trainImages: count.min(1).exactOptional(),
-  }),
+  preset: z.enum(['paper', 'laptop', 'smoke']),
+  recipe: recipeSchema,
   seed: count,
   /** Id of the engine. */
   engine: z.string(),
@@ -121,7 +127,7 @@ const positionSchema = z.strictObject({
   epoch: count,
   /** Completed steps of the epoch. */
   step: count,
-  /** Sum of the losses of the epoch's completed steps, and number of correctly classified images. */
+  /** Of the epoch's completed steps: sum of the losses, number of correctly classified images. */
   lossSum: z.number(),
   correct: count,
   seconds: z.number().min(0),
@@ -163,18 +169,14 @@ export async function readState(path: string): Promise<TrainingState> {
   return { training, position, tensors: state };
 }
 
-/**
- * Checks that a state fits the network and its images.
- *
- * @throws InputError naming every tensor that does not fit, or an impossible position
- */
+/** Checks that a state fits the network and its images. @throws InputError naming tensors that do not fit, or an impossible position */
 export function checkState(state: TrainingState, network: Network, stepsPerEpoch: number, path: string): void {
   const { training, position, tensors } = state;
   const { epochs } = training.recipe;
   if (position.epoch > epochs || position.curve.length !== position.epoch || position.step >= stepsPerEpoch) {
     throw new InputError(
-      `${path}: stands at epoch ${position.epoch}, step ${position.step}, with ${position.curve.length} points of its curve, ` +
-        `of ${epochs} epochs of ${stepsPerEpoch} steps: no training does; ${AGAIN}`,
+      `${path}: impossible position: epoch ${position.epoch}, step ${position.step}, ${position.curve.length} points of its ` +
+        `curve, of ${epochs} epochs of ${stepsPerEpoch} steps; ${AGAIN}`,
     );
   }
   const expected = networkTensors(network);
@@ -204,17 +206,6 @@ function parsed<T>(
 
 const AGAIN = 'valid: what dgate train wrote; otherwise start again with another --out';
 
-/** The position of a training, in words. */
 export function describePosition({ epoch, step }: Pick<Position, 'epoch' | 'step'>): string {
   return `epoch ${epoch + 1}, after step ${step}`;
-}
-
-/** Removes temporary files of killed processes beside a state; each is as large as the state. */
-export async function removeLeftovers(path: string): Promise<void> {
-  const folder = dirname(path);
-  const names = await namesIn(folder);
-  const left = names.filter(
-    (name) => name.startsWith(`${basename(path)}.`) && /\.[0-9a-f]{12}-\d+-[0-9a-f]{8}\.tmp$/.test(name),
-  );
-  for (const name of left) await rm(join(folder, name), { force: true });
 }

@@ -1,18 +1,28 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { batchesOf } from '../data/images.js';
+import { batchesOf } from '../data/dataset.js';
 import { normalise } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 import { decide } from '../gates/confidence.js';
+import { percent } from '../json.js';
 import { type Layer, type Network, networkTensors } from '../networks/network.js';
 import type { Progress } from '../progress.js';
 import { normals, Random } from '../random.js';
 import type { Tensor, TensorMap } from '../tensor.js';
-import { epochBatches, stepsPerEpoch, type TrainingImages } from './images.js';
-import { learningRateAt, type Recipe, type RecipeName, type RecipeOverrides, recipeWith } from './recipe.js';
+import {
+  epochBatches,
+  learningRateAt,
+  type RecipeName,
+  type RecipeOverrides,
+  recipeWith,
+  stepsPerEpoch,
+  type TrainingImages,
+} from './recipe.js';
+
 import {
   type CurvePoint,
   describePosition,
   type Position,
+  type Recipe,
   type StepResult,
   type Trainer,
   type Training,
@@ -20,17 +30,16 @@ import {
   type TrainingState,
 } from './state.js';
 
-/** Number of images in a validation batch. */
+/** Images per validation batch. */
 const VALIDATION_BATCH = 100;
-/** Longest time between two checkpoints without `checkpointEvery`; each epoch's end also writes one. */
+/** Interval of checkpoints without `checkpointEvery`, besides those at the ends of epochs. */
 const CHECKPOINT_SECONDS = 300;
 
-/** Thrown when the loss or a weight is no longer finite. */
+/** The loss or a weight is no longer finite. */
 export class Diverged extends Error {
   override readonly name = 'Diverged';
 }
 
-/** The environment of a training. */
 interface TrainOptions {
   readonly network: Network;
   readonly engine: TrainingEngine;
@@ -49,8 +58,7 @@ export interface Trained {
 }
 
 /**
- * Trains from a state to the end; a new training starts with `position` 0 and initial tensors. The same state on the same
- * engine leads to the same weights, however often the training is interrupted and resumed.
+ * Trains from a state to the end. The same state and engine give the same weights, however often the training is interrupted.
  *
  * @throws Diverged if the loss is not finite; the last saved state is still finite
  */
@@ -68,7 +76,7 @@ export async function train(start: TrainingState, options: TrainOptions): Promis
       position = await trainEpoch(trainer, { ...start, position }, options, (now, result) => {
         const detail =
           `epoch ${now.epoch + 1} of ${epochs}, loss ${result.loss.toFixed(3)}, ` +
-          `accuracy ${percent(now.correct / (now.step * batchSize))}`;
+          `accuracy ${percent(now.correct / (now.step * batchSize), 2)}`;
         task.update((globalStep(now, options, start) - before) * batchSize, detail);
       });
     }
@@ -126,7 +134,7 @@ async function trainEpoch(
   };
   progress.note(
     `epoch ${point.epoch} of ${recipe.epochs}: loss ${point.trainLoss.toFixed(4)}, accuracy ` +
-      `${percent(point.trainAccuracy)} in training, ${percent(validationAccuracy)} on the images held out`,
+      `${percent(point.trainAccuracy, 2)} in training, ${percent(validationAccuracy, 2)} on the images held out`,
   );
   const curve = [...position.curve, point];
   const next: Position = { epoch: point.epoch, step: 0, lossSum: 0, correct: 0, seconds: point.seconds, curve };
@@ -146,7 +154,7 @@ function diverged({ epoch, step }: Position, what: string): Diverged {
   return new Diverged(`${describePosition({ epoch, step })}: ${what}`);
 }
 
-/** The network's accuracy on the held-out images. */
+/** Accuracy on the held-out images. */
 async function validate(trainer: Trainer, { validation, preprocessing }: TrainingImages): Promise<number> {
   let correct = 0;
   for await (const { images, labels, count } of batchesOf(validation, VALIDATION_BATCH)) {
@@ -169,16 +177,9 @@ function startClock(already: number): () => number {
   return () => already + (performance.now() - started) / 1000;
 }
 
-function percent(share: number): string {
-  return `${(100 * share).toFixed(2)} %`;
-}
-
 /**
- * Tensors of an untrained network. Convolutions: normal with variance 2 / fan-in (He et al. 2015, as akamaster's and
- * torchvision's DenseNets do); the classifier: uniform within 1 / sqrt(fan-in), PyTorch's default; batch norm: the
- * identity.
- *
- * Each tensor has its own random sequence: the same seed and name give the same values in any network.
+ * Initial tensors. Convolutions: normal with variance 2 / fan-in (He et al. 2015); the classifier: uniform within
+ * 1 / sqrt(fan-in), PyTorch's default; batch norm: the identity. The same seed and name give the same values in any network.
  *
  * @param zeroInitResidual whether the last batch norm of each residual block's body starts with weight 0
  */
@@ -199,7 +200,7 @@ export function initialTensors(network: Network, seed: number, zeroInitResidual:
   );
 }
 
-/** Names of the weights of the last batch norm in each residual block. */
+/** Weights of the last batch norm of each residual block. */
 function lastNormsOfResiduals(network: Network): Set<string> {
   const layers: Layer[] = network.stages.flatMap((stage) => stage.layers);
   return new Set(
@@ -214,7 +215,7 @@ function fillUniform(data: Float32Array, limit: number, random: Random): void {
   for (let i = 0; i < data.length; i++) data[i] = limit * (2 * random.uniform() - 1);
 }
 
-/** Options of a command. Absent ones have a default or, when resuming, their earlier value. */
+/** Options of a command. The default of an absent one is its earlier value when resuming. */
 interface TrainingWish extends RecipeOverrides {
   readonly preset?: RecipeName | undefined;
   readonly seed?: number | undefined;
@@ -235,43 +236,27 @@ export function planTraining(wish: TrainingWish): TrainingPlan {
   return { preset, recipe: recipeWith(preset, overrides), seed };
 }
 
-/**
- * Checks that a command may resume a training.
- *
- * @throws InputError naming every option that differs from the interrupted training's
- */
+/** Checks that a command may resume a training. @throws InputError naming every option that differs */
 export function checkResumed(
   begun: Training,
   wish: TrainingWish & { readonly network: string; readonly engine: string; readonly dataSha256: string },
   where: string,
 ): void {
   const { recipe } = begun;
-  const was: Readonly<Record<string, string | number | undefined>> = {
-    network: begun.network,
-    '--preset': begun.preset,
-    '--seed': begun.seed,
-    '--epochs': recipe.epochs,
-    '--batch-size': recipe.batchSize,
-    '--learning-rate': recipe.learningRate,
-    '--train-images': recipe.trainImages ?? 'all',
-    '--engine': begun.engine,
-    'the training images': begun.dataSha256,
-  };
-  const asked: typeof was = {
-    network: wish.network,
-    '--preset': wish.preset,
-    '--seed': wish.seed,
-    '--epochs': wish.epochs,
-    '--batch-size': wish.batchSize,
-    '--learning-rate': wish.learningRate,
-    '--train-images': wish.trainImages,
-    '--engine': wish.engine === 'auto' ? undefined : wish.engine,
-    'the training images': wish.dataSha256,
-  };
-  const problems = Object.keys(was)
-    .filter((key) => asked[key] !== undefined && asked[key] !== was[key])
-    .map(
-      (key) => `${where}: was started with ${key} ${was[key]}, not ${asked[key]}; valid: the same, or another --out`,
-    );
+  const settings: readonly (readonly [string, was: string | number, asked: string | number | undefined])[] = [
+    ['network', begun.network, wish.network],
+    ['--preset', begun.preset, wish.preset],
+    ['--seed', begun.seed, wish.seed],
+    ['--epochs', recipe.epochs, wish.epochs],
+    ['--batch-size', recipe.batchSize, wish.batchSize],
+    ['--learning-rate', recipe.learningRate, wish.learningRate],
+    ['--train-images', recipe.trainImages ?? 'all', wish.trainImages],
+    ['--engine', begun.engine, wish.engine === 'auto' ? undefined : wish.engine],
+    ['the training images', begun.dataSha256, wish.dataSha256],
+  ];
+  const problems = settings.flatMap(([name, was, asked]) => {
+    if (asked === undefined || asked === was) return [];
+    return [`${where}: was started with ${name} ${was}, not ${asked}; valid: the same, or another --out`];
+  });
   if (problems.length > 0) throw new InputError(problems);
 }

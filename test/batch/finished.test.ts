@@ -3,11 +3,10 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { openRun } from '../../src/batch/compare.js';
 import { finishedRun } from '../../src/batch/grid.js';
+import { seal, unseal } from '../../src/json.js';
 import { type RunRecord, runIdentity } from '../../src/run/record.js';
-
 import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
-import { seal, unseal } from '../../src/store/text.js';
 import { rejection } from '../data/smallCifar10.js';
 import { makeWorkplace, tinyExperiment, type Workplace, workplaceAt } from '../run/workplace.js';
 

@@ -151,7 +151,7 @@ describe('dgate check', () => {
   it('catches a changed split', async () => {
     const code = await changed(
       'split',
-      'data/images.js',
+      'data/dataset.js',
       "new Random(seed, 'subset')",
       "new Random(seed + 1, 'subset')",
     );

@@ -2,8 +2,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { seal } from '../../src/json.js';
 import type { RunDocument } from '../../src/run/record.js';
-import { seal } from '../../src/store/text.js';
 import { filesBelow } from '../run/workplace.js';
 import { finished, here, makePlace, type Place, real, runCli, startCli, writeTinyExperiment } from './cli.js';
 

@@ -88,7 +88,7 @@ describe('an error of the operating system is one line and status 2:', () => {
       [
         'no memory is left for this process: raise its limit (ulimit -v), or use a machine with more (Array buffer allocation failed)',
       ],
-      ['the working folder was removed; valid: a folder that is there (cd)'],
+      ['the working folder was removed; change to another folder (cd)'],
     ]);
     for (const defect of [
       new TypeError('x is not a function'),

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { type CorruptionName, corrupted, corruptionNames, severities } from '../../src/data/corruptions.js';
-import type { ImageSet } from '../../src/data/dataset.js';
-import { imageSet } from '../../src/data/images.js';
-import { cifar10 } from '../../src/data/records/index.js';
+import { type ImageSet, imageSet } from '../../src/data/dataset.js';
+
+import { cifar10 } from '../../src/data/registry.js';
 
 const SIZE = 3 * 32 * 32;
 /** Pixels of an image that the reference keeps: one in so many. */

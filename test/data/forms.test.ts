@@ -7,8 +7,8 @@ import { expect } from 'chai';
 import sharp from 'sharp';
 import { create } from 'tar';
 import { fetchRecords } from '../../src/data/records/fetch.js';
-import { cifar10Layout, cifar100Layout } from '../../src/data/records/index.js';
 import type { RecordLayout } from '../../src/data/records/layout.js';
+import { cifar10Layout, cifar100Layout } from '../../src/data/registry.js';
 import { int, text } from '../checkpoints/pickles.js';
 import { fetchOptions, hash, rejection } from './smallCifar10.js';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { ImageSet } from '../../src/data/dataset.js';
-import { batchesOf, imageSet, selectImages } from '../../src/data/images.js';
+import { batchesOf, type ImageSet, imageSet, selectImages } from '../../src/data/dataset.js';
+
 import { datasetNamed, datasets } from '../../src/data/registry.js';
 import { InputError } from '../../src/errors.js';
 import { rejection } from './smallCifar10.js';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import type { PublishedSplit } from '../../src/data/dataset.js';
-import { classCounts, holdOut, stratifiedFolds } from '../../src/data/images.js';
+import { classCounts, holdOut, type PublishedSplit, stratifiedFolds } from '../../src/data/dataset.js';
+
 import { datasetNamed } from '../../src/data/registry.js';
 import { real } from '../cli/cli.js';
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { imageSet } from '../../src/data/images.js';
+import { imageSet } from '../../src/data/dataset.js';
 import { resizedImages, sideWeights, WEIGHT_SUM } from '../../src/data/resample.js';
 import { Random } from '../../src/random.js';
 

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { create } from 'tar';
 import type { FetchOptions } from '../../src/data/dataset.js';
-import { cifar10Layout } from '../../src/data/records/index.js';
 import type { RecordLayout } from '../../src/data/records/layout.js';
+import { cifar10Layout } from '../../src/data/registry.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 

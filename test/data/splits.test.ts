@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { classCounts, holdOut, stratifiedFolds, stratifiedSubset } from '../../src/data/images.js';
+import { classCounts, holdOut, stratifiedFolds, stratifiedSubset } from '../../src/data/dataset.js';
 import { InputError } from '../../src/errors.js';
 import { Random } from '../../src/random.js';
 

@@ -12,7 +12,7 @@ import {
   testChoice,
 } from '../../src/paper/lossCurves.js';
 import { Random } from '../../src/random.js';
-import { variance } from '../../src/statistics/samples.js';
+import { variance } from '../../src/statistics/intervals.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { randomCosts, randomScores } from '../thresholds/scores.js';
 

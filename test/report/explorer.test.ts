@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
-import { imageSet } from '../../src/data/images.js';
+import { imageSet } from '../../src/data/dataset.js';
 import { Random } from '../../src/random.js';
 import { drawThumbnails, type ExplorerData, explorerData, explorerScript } from '../../src/report/explorer.js';
 import { renderPage } from '../../src/report/page.js';

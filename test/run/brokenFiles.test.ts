@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { finishedRun } from '../../src/batch/grid.js';
-import { imagenet } from '../../src/data/imagenet/index.js';
+import { imagenet } from '../../src/data/registry.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperAnalyses } from '../../src/paper/index.js';
 import { silent } from '../../src/progress.js';

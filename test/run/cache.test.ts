@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { parseSafetensors, writeSafetensors } from '../../src/checkpoints/load.js';
 import { optionOverrides } from '../../src/cli/options.js';
 import type { Override } from '../../src/experiment/resolve.js';
+import { unseal } from '../../src/json.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { LazyEngine } from '../../src/run/context.js';
 import { extract } from '../../src/run/extract.js';
@@ -13,7 +14,6 @@ import { openNetwork } from '../../src/run/source.js';
 import { openStages } from '../../src/run/stages.js';
 import { trainingData } from '../../src/run/train.js';
 import type { Manifest } from '../../src/store/store.js';
-import { unseal } from '../../src/store/text.js';
 import { refusal } from '../checkpoints/helpers.js';
 import { generatedTensors } from '../parity.js';
 import {

@@ -1,9 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Dataset, ImageSource, PublishedSplit } from '../../src/data/dataset.js';
-import { imageSet } from '../../src/data/images.js';
-import { cifar10 } from '../../src/data/records/index.js';
+import { type Dataset, type ImageSource, imageSet, type PublishedSplit } from '../../src/data/dataset.js';
+
 import { cifarShape as shape } from '../../src/data/records/layout.js';
+import { cifar10 } from '../../src/data/registry.js';
 import { Random } from '../../src/random.js';
 import { exists, sha256 } from '../../src/store/files.js';
 

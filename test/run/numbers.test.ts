@@ -2,8 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { encodeSafetensors } from '../../src/checkpoints/load.js';
-import type { Dataset } from '../../src/data/dataset.js';
-import { selectImages } from '../../src/data/images.js';
+import { type Dataset, selectImages } from '../../src/data/dataset.js';
+
 import { InputError } from '../../src/errors.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { decide } from '../../src/gates/confidence.js';

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { imageSet } from '../../src/data/images.js';
+import { imageSet } from '../../src/data/dataset.js';
 import type { FeatureNetwork } from '../../src/engines/engine.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { BATCH_IMAGES } from '../../src/run/batches.js';

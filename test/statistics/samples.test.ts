@@ -1,6 +1,12 @@
 import { expect } from 'chai';
-import { meanInterval } from '../../src/statistics/intervals.js';
-import { leastCount, median, nearestRank, percentileInterval, variance } from '../../src/statistics/samples.js';
+import {
+  leastCount,
+  meanInterval,
+  median,
+  nearestRank,
+  percentileInterval,
+  variance,
+} from '../../src/statistics/intervals.js';
 
 describe('moments', () => {
   it('are those of a sample', () => {

@@ -22,7 +22,7 @@ describe('the identity of code', () => {
       'data/image-folder/decode',
       'data/resample',
       'data/preprocess',
-      'data/records/index', // how many bytes of a record are labels
+      'data/registry', // how many bytes of a record are labels
       'data/records/layout',
       'data/imagenet/layout',
     ]);

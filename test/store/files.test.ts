@@ -246,7 +246,7 @@ describe('assertSpace', () => {
   it('says what is needed and what is free', async () => {
     const error = await assertSpace(path, 14.3e9, 'features of 1,281,167 images', async () => 5.1e9).catch((e) => e);
     expect((error as InputError).problems).to.deep.equal([
-      `features of 1,281,167 images: need 14.37 GB in ${tmpdir()}, 5.10 GB are free; valid: make space, or another place (--cache)`,
+      `features of 1,281,167 images: need 14.37 GB in ${tmpdir()}, 5.10 GB are free; make space, or choose another place (--cache)`,
     ]);
   });
 });

@@ -2,10 +2,10 @@ import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { seal } from '../../src/json.js';
 import { abandonedIn, isHeld, Lock, locked } from '../../src/store/lock.js';
 import { thisProcess } from '../../src/store/processes.js';
 import { type Entry, prune, Store } from '../../src/store/store.js';
-import { seal } from '../../src/store/text.js';
 import { inFolder } from '../checkpoints/helpers.js';
 import { rejection } from '../data/smallCifar10.js';
 

@@ -1,9 +1,9 @@
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { seal, unseal } from '../../src/json.js';
 import { sha256 } from '../../src/store/files.js';
 import { CorruptEntryError, type Entry, type KeyInputs, Store } from '../../src/store/store.js';
-import { seal, unseal } from '../../src/store/text.js';
 import { inFolder } from '../checkpoints/helpers.js';
 import { rejection } from '../data/smallCifar10.js';
 

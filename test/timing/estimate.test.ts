@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
-import { nearestRank } from '../../src/statistics/samples.js';
+import { nearestRank } from '../../src/statistics/intervals.js';
 import {
   type Estimate,
   estimate,

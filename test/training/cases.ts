@@ -3,7 +3,8 @@ import { networkByName } from '../../src/networks/catalogue.js';
 import type { Network } from '../../src/networks/network.js';
 import { Random } from '../../src/random.js';
 import type { Tensor } from '../../src/tensor.js';
-import { type Recipe, recipes } from '../../src/training/recipe.js';
+import { recipes } from '../../src/training/recipe.js';
+import type { Recipe } from '../../src/training/state.js';
 import { generatedTensors } from '../parity.js';
 
 /** A training of a few steps that needs no data: PyTorch does the same in `reference.py`. */

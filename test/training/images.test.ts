@@ -5,11 +5,12 @@ import {
   divideImages,
   epochBatches,
   epochOrder,
+  recipes,
   stepRandom,
   stepsPerEpoch,
   type TrainingBatch,
-} from '../../src/training/images.js';
-import { recipes } from '../../src/training/recipe.js';
+} from '../../src/training/recipe.js';
+
 import { generatedDataset } from '../run/generatedDataset.js';
 
 const shape = { channels: 3, height: 6, width: 5 };

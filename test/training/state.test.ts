@@ -80,9 +80,12 @@ describe('a training that was interrupted', () => {
       [{ ...state, tensors: { ...tensors, weights: lacking } }, /is missing/],
       [{ ...state, tensors: { ...tensors, momenta: bent } }, /momenta: .*[\s\S]*has shape \[1\]/],
       [{ ...state, tensors: { ...tensors, momenta: new Map([['nowhere', first!]]) } }, /nowhere is not in the network/],
-      [{ ...state, position: { ...position, step: 5 } }, /stands at epoch 1, step 5, .* of 2 epochs of 5 steps/],
-      [{ ...state, position: { ...position, epoch: 2 } }, /with 1 points of its curve/],
-      [{ ...state, position: { ...position, epoch: 9 } }, /stands at epoch 9/],
+      [
+        { ...state, position: { ...position, step: 5 } },
+        /impossible position: epoch 1, step 5, .* of 2 epochs of 5 steps/,
+      ],
+      [{ ...state, position: { ...position, epoch: 2 } }, / 1 points of its curve/],
+      [{ ...state, position: { ...position, epoch: 9 } }, /impossible position: epoch 9/],
     ];
     for (const [wrong, message] of cases) {
       const lines = await problemsOf(() => checkState(wrong, network, STEPS_PER_EPOCH, path));

@@ -4,7 +4,8 @@ import { checkTrainingEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkTensors } from '../../src/networks/network.js';
-import { learningRateAt, type Recipe, recipes } from '../../src/training/recipe.js';
+import { learningRateAt, recipes } from '../../src/training/recipe.js';
+import type { Recipe } from '../../src/training/state.js';
 import { checkResumed, initialTensors, planTraining } from '../../src/training/train.js';
 
 describe('an untrained network', () => {

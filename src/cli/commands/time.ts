@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { InputError } from '../../errors.js';
-import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/supervised.js';
+import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/processes.js';
 import { type RuleName, ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
 import { defineCommand } from '../command.js';

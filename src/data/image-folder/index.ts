@@ -1,8 +1,17 @@
 import { basename, join, resolve } from 'node:path';
 import { InputError } from '../../errors.js';
-import type { DataReport, Dataset, ImageSource, PublishedSplit } from '../dataset.js';
+import {
+  batchesOf,
+  classCounts,
+  type DataReport,
+  type Dataset,
+  holdOut,
+  type ImageSource,
+  type PublishedSplit,
+  selectImages,
+} from '../dataset.js';
 import { names as imagenetNames, wnids } from '../imagenet/layout.js';
-import { batchesOf, classCounts, holdOut, selectImages } from '../images.js';
+
 import {
   channelsIn,
   checkPreprocessing,

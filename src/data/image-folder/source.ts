@@ -6,8 +6,8 @@ import { runInNewContext } from 'node:vm';
 import { InputError, messageOf } from '../../errors.js';
 import { canonicalJson, sha256 } from '../../store/files.js';
 import { openInputSync } from '../../store/input.js';
-import type { ImageSource } from '../dataset.js';
-import { checkedIndex } from '../images.js';
+import { checkedIndex, type ImageSource } from '../dataset.js';
+
 import { channelsIn, type Geometry } from '../preprocess.js';
 import { decodeImage } from './decode.js';
 import type { FileList } from './listing.js';

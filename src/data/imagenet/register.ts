@@ -8,11 +8,11 @@ import { type Progress, silent } from '../../progress.js';
 import { readIfThere, readJson, sha256, writeFileAtomic } from '../../store/files.js';
 import { readRegular } from '../../store/input.js';
 import { ensureFolder } from '../../store/store.js';
-import type { DataReport, FetchOptions, ImageSource, PublishedSplit } from '../dataset.js';
+import { classCounts, type DataReport, type FetchOptions, type ImageSource, type PublishedSplit } from '../dataset.js';
 import { decodeImage } from '../image-folder/decode.js';
 import { FileList, isFolder, type ListedFile, ORDER_SEED } from '../image-folder/listing.js';
 import { folderSource } from '../image-folder/source.js';
-import { classCounts } from '../images.js';
+
 import { geometryOf, type Preprocessing, usualGeometry } from '../preprocess.js';
 import { groundTruthsOf, locate, missingSplit, names, published, type Scan, scanSplit, stem, wnids } from './layout.js';
 

@@ -1,6 +1,6 @@
 /** The process that `diagnose` starts to check an engine. Its argument is the engine's id. */
 import { messageOf } from '../../errors.js';
-import { endWithParent } from '../../store/supervised.js';
+import { endWithParent } from '../../store/processes.js';
 import { EngineUnavailable } from '../engine.js';
 import { createEngine } from '../registry.js';
 import { type Diagnosis, measureEngine, type Report } from './diagnose.js';

@@ -2,7 +2,7 @@
 import { readSync } from 'node:fs';
 import { messageOf } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
-import { endWithParent } from '../../store/supervised.js';
+import { endWithParent } from '../../store/processes.js';
 import * as ort from './ort.js';
 import type { Answer, Ask } from './session.js';
 

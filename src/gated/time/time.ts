@@ -10,7 +10,7 @@ import type { RunBasis, RunContext } from '../../run/context.js';
 import { runFolder, systemIdentity } from '../../run/record.js';
 import { speedSource } from '../../run/rows.js';
 import type { AnalysisContext, RunOutcome } from '../../run/stages.js';
-import { median } from '../../statistics/samples.js';
+import { median } from '../../statistics/intervals.js';
 import { namesIn } from '../../store/files.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
 import { monotonicClock, type TimedBatch, timed, type WarmUp, warmUp } from '../../timing/pairs.js';

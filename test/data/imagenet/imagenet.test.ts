@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import type { Dataset, ImageSource, PublishedSplit } from '../../../src/data/dataset.js';
-import { imagenet } from '../../../src/data/imagenet/index.js';
+import { type Dataset, type ImageSource, type PublishedSplit, selectImages } from '../../../src/data/dataset.js';
 import { names, wnids } from '../../../src/data/imagenet/layout.js';
-import { selectImages } from '../../../src/data/images.js';
+
+import { imagenet } from '../../../src/data/registry.js';
 import type { InputError } from '../../../src/errors.js';
 import { silent } from '../../../src/progress.js';
 

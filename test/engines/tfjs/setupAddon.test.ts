@@ -12,9 +12,8 @@ import {
   functionsIn,
   smokeTest,
 } from '../../../src/engines/tfjs/setup/index.js';
-
+import { seal } from '../../../src/json.js';
 import { thisProcess } from '../../../src/store/processes.js';
-import { seal } from '../../../src/store/text.js';
 import { problemOf, temporaryFolder } from './wheels.js';
 
 const hasTools =

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import { givenThresholds, readBaseline, whatMoved } from '../../../src/check/measure.js';
 import { entryText, withWheel } from '../../../src/engines/setup.js';
 import { findTiming } from '../../../src/gated/time/files.js';
+import { seal } from '../../../src/json.js';
 import { parsePublished } from '../../../src/paper/published.js';
 import { CorruptEntryError, Store } from '../../../src/store/store.js';
-import { seal } from '../../../src/store/text.js';
 import { type MachineDescription, RECORD_VERSION } from '../../../src/timing/record.js';
 
 import { checkState, readState, writeState } from '../../../src/training/state.js';

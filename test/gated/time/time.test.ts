@@ -19,12 +19,12 @@ import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
 import { lastExitTimes, timeGated, withLastTiming } from '../../../src/gated/time/time.js';
 
 import type { GatedBatch } from '../../../src/gates/contracts.js';
+import { seal } from '../../../src/json.js';
 import { renderTiming, timingCsv, timingWarnings } from '../../../src/report/table.js';
 import { openBasis, runDocument, runFolder } from '../../../src/run/record.js';
 
 import { renderRun } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';
-import { seal } from '../../../src/store/text.js';
 import { exitOf } from '../../../src/thresholds/evaluate.js';
 import { describeMachine } from '../../../src/timing/record.js';
 import { makeWorkplace, tinyExperiment, type Workplace } from '../../run/workplace.js';
