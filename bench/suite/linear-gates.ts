@@ -32,7 +32,8 @@ import { startScript } from '../runner/python-script.js';
 import type { Bench, Ratio } from '../runner/types.js';
 
 /** What experiments train with where they do not say. */
-const [l2, BATCH_SIZE, DEFAULT_EPOCHS] = [0.002, 512, 20];
+export const l2 = 0.002;
+const [BATCH_SIZE, DEFAULT_EPOCHS] = [512, 20];
 const MOST_EPOCHS = 96;
 /** How near to scikit-learn's objective counts as being there, in percent above it. */
 const PERCENT = 0.5;
@@ -54,8 +55,10 @@ export interface LinearPeer {
   readonly guess: number;
 }
 
-interface Fit {
+export interface Fit {
   readonly seconds: number;
+  /** Seconds of the processor. */
+  readonly processor: number;
   readonly iterations: number;
   /** [classes, features] row-major */
   readonly weights: readonly number[];
@@ -80,11 +83,11 @@ export async function compareGates(bench: Bench, peer: LinearPeer): Promise<Rati
   return ratios;
 }
 
-/** Features of the training images at both gates of the experiment `resnet56`. */
-async function trainingFeatures(): Promise<FeatureSet> {
+/** Features of the training images at the gates of an experiment. */
+export async function trainingFeatures(name = 'resnet56', preset = 'laptop'): Promise<FeatureSet> {
   const context = await openContext({});
-  const { exported, where } = await loadDefinition('resnet56');
-  const experiment = resolveExperiment(exported, where, 'laptop');
+  const { exported, where } = await loadDefinition(name);
+  const experiment = resolveExperiment(exported, where, preset as 'laptop' | 'smoke');
   const planned = await plan(experiment);
   const source = await openSource(context, experiment, planned);
   const { train } = await openImages(context, experiment, source);
@@ -100,7 +103,7 @@ interface Subject {
   readonly labels: Int32Array;
 }
 
-async function openSubject(set: FeatureSet, gate: number): Promise<Subject> {
+export async function openSubject(set: FeatureSet, gate: number): Promise<Subject> {
   const data = await trainingData(set, gate);
   const { count, features } = data;
   const accumulator = new ScalingAccumulator(features);
@@ -259,7 +262,7 @@ function objectiveOfGate(loss: Loss, subject: Subject, { gate }: TrainedGate): n
   return objectiveOf(loss, subject, v, a);
 }
 
-function objectiveOfFit(loss: Loss, subject: Subject, { weights, intercepts }: Fit): number {
+export function objectiveOfFit(loss: Loss, subject: Subject, { weights, intercepts }: Fit): number {
   const a = Float64Array.from(intercepts, (intercept) => -intercept);
   return objectiveOf(loss, subject, Float64Array.from(weights), a);
 }
