@@ -23,7 +23,7 @@ import { readMat } from './mat.js';
  * Ids: timm's imagenet_synsets.txt (Apache-2.0, Ross Wightman). Names: torchvision's _IMAGENET_CATEGORIES
  * (BSD-3-Clause, copyright Soumith Chintala 2016).
  */
-const table = fileURLToPath(new URL('src/data/imagenet/classes.txt', projectRoot));
+const table = fileURLToPath(new URL('data/imagenet-classes.txt', projectRoot));
 const lines = readRegularSync(table).toString('utf8').trim().split('\n');
 
 /** WordNet ids (n01440764), sorted; (1000). */
