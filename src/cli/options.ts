@@ -50,6 +50,7 @@ const definitionOptions = (preset: PresetName = 'laptop') =>
     checkpoint: textOption('weights: a file, or a known id'),
     ...weightsOptions,
     engine: textOption('what executes the network (dgate list engines)'),
+    int8: flag('8-bit weights and activations, calibrated on training images; thresholds are searched on its scores'),
     set: listOption('override anything in the definition: path=value'),
     json: flag('one JSON document on stdout, nothing else'),
   }) as const;
@@ -140,16 +141,16 @@ export type TrainCommandOptions = GlobalOptions & Given<typeof trainOptions> & {
 
 /** The options of a run that override a part of its definition; some commands take one seed only. */
 type Overriding = Pick<RunOptions, 'checkpoint' | 'key' | 'ignore' | 'engine'> &
-  Partial<Pick<RunOptions, 'seed' | 'seeds' | 'trainImages' | 'testImages'>>;
+  Partial<Pick<RunOptions, 'int8' | 'seed' | 'seeds' | 'trainImages' | 'testImages'>>;
 
 /** Options that override a part of the definition, applied after `--set`. */
 export function optionOverrides(options: Overriding): { path: string; value: unknown }[] {
-  const { checkpoint, key, ignore, engine, seed, trainImages, testImages } = options;
+  const { checkpoint, key, ignore, engine, int8 = false, seed, trainImages, testImages } = options;
   if (seed !== undefined && options.seeds !== undefined) throw new InputError('--seed and --seeds: give one of them');
   const seeds = options.seeds === undefined ? undefined : seedsFrom(options.seeds);
   const weights = { 'weights.key': key, 'weights.ignore': ignore };
-  return Object.entries({ checkpoint, ...weights, engine, seed, seeds, trainImages, testImages })
-    .filter(([, value]) => value !== undefined)
+  return Object.entries({ checkpoint, ...weights, engine, int8, seed, seeds, trainImages, testImages })
+    .filter(([path, value]) => value !== undefined && (path !== 'int8' || value))
     .map(([path, value]) => ({ path, value }));
 }
 

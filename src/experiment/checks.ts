@@ -150,7 +150,7 @@ function scoresChecks(experiment: Experiment): Check[] {
   const isFitting = (thresholds.validation.kind === 'held-out') === (network.choosing !== undefined);
   const kinds = "{ kind: 'held-out' } with scores(file, { choosing }), { kind: 'cross-fit' } without";
   return [
-    ...(['dataset', 'unlabelled', 'checkpoint', 'trainImages', 'testImages'] as const).map((key): Check => {
+    ...(['dataset', 'unlabelled', 'checkpoint', 'int8', 'trainImages', 'testImages'] as const).map((key): Check => {
       return [experiment[key] !== undefined, key, experiment[key], 'left out: the file of scores is all'];
     }),
     [!areDerived(experiment), 'gates', gates, 'left out: exits and costs are in the file'],

@@ -142,6 +142,11 @@ export const definitionSchema = z.strictObject({
     .optional(),
   /** Default `auto`: `ort-cpu`, on all machines. Others: `dgate list engines`. */
   engine: text('an engine, see: dgate list engines', /^\S+$/).default('auto'),
+  /**
+   * Runs the network with 8-bit weights and activations, calibrated on training images; gates and thresholds are those of its
+   * own scores, and margins and promises count from its own last answer. Default: float32. `--int8`.
+   */
+  int8: z.boolean({ error: 'true or false' }).optional(),
   /** Table of the paper (`results/published/<name>.csv`) to print next to the margins, in the same order. */
   published: text('a table of results/published: table1', /^[\w-]+$/).optional(),
   /** Number of training images for the gates, a stratified choice; all by default. */

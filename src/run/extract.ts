@@ -36,6 +36,7 @@ export function extractionOf(
     network: sha256(canonicalJson(network)),
     checkpoint: source.checkpoint.sha256,
     ...(source.weights && { weights: source.weights }),
+    ...(source.int8 !== undefined && { int8: source.int8 }),
     gates: places,
     ...(wanted === 'features' && { wanted }),
     engine: { id: engine.entry.id, precision: engine.entry.precision },

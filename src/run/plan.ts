@@ -112,6 +112,12 @@ export async function openSource(context: RunContext, experiment: Experiment, pl
 }
 
 async function openAlone(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
+  const source = await openFloat(context, experiment, planned);
+  if (experiment.int8 !== true) return source;
+  return (await import('./int8.js')).inEightBits(context, source, experiment.engine);
+}
+
+async function openFloat(context: RunContext, experiment: Experiment, planned: Plan): Promise<NetworkSource> {
   if (planned.given !== undefined) return (await givenScores()).scoresSource(planned.network, planned.given);
   if (planned.user !== undefined) return (await userNetworks()).userSource(planned.user, experiment, context);
   const { modelsRoot, progress } = context;

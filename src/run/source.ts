@@ -34,6 +34,8 @@ export interface NetworkSource {
   /** The chosen weights of the checkpoint's file; absent for those that fit. */
   readonly weights?: WeightsChoice;
   readonly preprocessing: Preprocessing;
+  /** Of a network made 8-bit (`int8.ts`): the training images that its ranges come from. */
+  readonly int8?: number;
   /** In a cascade, how its pixels are made from those of the last network, as in one graph. */
   readonly resizing?: Resizing & { readonly preprocessing: Preprocessing };
   /** Why it cannot read the images of its dataset; in a cascade, the pixels of the last network. */
@@ -102,7 +104,7 @@ export async function openNetwork(
 }
 
 /** A function that does its work once. */
-function once<T>(work: () => Promise<T>): () => Promise<T> {
+export function once<T>(work: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => {
     result ??= work();
