@@ -16,7 +16,7 @@ import { benchmarkNames, loadBenchmark } from './runner/suite.js';
 const usage = `npm run bench [-- NAME...]       all benchmarks, or these: ${benchmarkNames.join(', ')}
 npm run bench -- --list          what each measures
 npm run bench -- --csv FILE      where the lines go (results/bench.csv)
-bench/peers.sh                   installs what some of them measure against (Debian, Ubuntu)
+bench/peers.sh                   installs what some of them measure against (PyPI)
 `;
 
 async function list(): Promise<void> {

@@ -1,22 +1,41 @@
 #!/bin/sh
-# Installs what some benchmarks of `npm run bench` measure against, from Debian's or Ubuntu's own packages. dgate itself
-# never needs them; a benchmark leaves out what is missing and says so.
+# Installs what `npm run bench` measures against into a virtual environment, from PyPI: PyTorch, torchvision, scikit-learn,
+# OpenVINO, nncf, ONNX Runtime for Python, earlyon. dgate itself never needs them; a benchmark leaves out what is missing and
+# says so. 6 GB, since PyPI's PyTorch for Linux brings CUDA's libraries.
+#
+#   bench/peers.sh                      into .cache/peers, with python3 (3.10 or newer)
+#   DGATE_PEERS=DIR bench/peers.sh      into another folder; `npm run bench` reads the same variable
+#   PYTHON=python3.12 bench/peers.sh    with another interpreter
 set -eu
 
-# OpenBLAS: Debian's reference BLAS, which they would take otherwise, multiplies matrices twenty times slower.
-packages='python3-torch python3-torchvision python3-sklearn python3-numpy libopenblas0-pthread'
-
-if ! command -v apt-get > /dev/null; then
-  echo "bench/peers.sh: no apt-get here; needed for /usr/bin/python3: torch, torchvision, scikit-learn, numpy" >&2
+peers=${DGATE_PEERS:-$(dirname "$0")/../.cache/peers}
+[ -x "$peers/bin/python" ] || "${PYTHON:-python3}" -m venv "$peers" || {
+  echo "bench/peers.sh: ${PYTHON:-python3} makes no virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2
   exit 2
+}
+
+# Each by itself, so that one that cannot be installed leaves the others in place.
+missing=
+install() {
+  "$peers/bin/python" -m pip install --quiet "$@" || missing="$missing $1"
+}
+install torch torchvision
+install scikit-learn numpy
+install onnxruntime onnx
+install openvino
+install nncf
+install earlyon==0.3.0
+
+"$peers/bin/python" - << 'PYTHON'
+from importlib.metadata import PackageNotFoundError, version
+
+for name in ("torch", "torchvision", "scikit-learn", "onnxruntime", "openvino", "nncf", "earlyon"):
+    try:
+        print(name, version(name))
+    except PackageNotFoundError:
+        print(name, "left out: could not be installed")
+PYTHON
+if [ -n "$missing" ]; then
+  echo "bench/peers.sh: could not be installed:$missing; benchmarks leave out what is measured against them" >&2
+  exit 1
 fi
-if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo > /dev/null || { echo 'bench/peers.sh: run it as root (no sudo here)' >&2; exit 2; }
-  as_root=sudo
-else
-  as_root=
-fi
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $packages
-/usr/bin/python3 -c 'import numpy, sklearn, torch, torchvision
-print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, scikit-learn {sklearn.__version__}")'

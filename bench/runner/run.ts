@@ -1,10 +1,9 @@
-import { packageVersion } from '../../src/engines/onnxruntime/engine.js';
-import { describeMachine } from '../../src/timing/record.js';
-import { type Conditions, saveRatios } from './csv.js';
+import { conditionsOf } from './conditions.js';
+import { saveRatios } from './csv.js';
 import { peerNames, peerVersions, python } from './peers.js';
 import { benchmarkNames } from './suite.js';
 import { renderRatios } from './table.js';
-import type { Benchmark, Peer } from './types.js';
+import type { Benchmark } from './types.js';
 
 /** Runs one benchmark, prints its table and writes its lines. */
 export async function runBenchmark(benchmark: Benchmark, csv: string): Promise<void> {
@@ -15,8 +14,8 @@ export async function runBenchmark(benchmark: Benchmark, csv: string): Promise<v
   if (missing.length > 0) {
     say(`left out: what is measured against ${missing.join(', ')}: not here; bench/peers.sh installs it`);
   }
-  const ratios = await benchmark.run({ say, python, has: (peer) => versions.has(peer) });
   const conditions = await conditionsOf(versions);
+  const ratios = await benchmark.run({ say, python, conditions, has: (peer) => versions.has(peer) });
   const { processor, cores, date } = conditions;
   process.stdout.write(
     `\n${name}: ${title}\n${ratios.length === 0 ? 'nothing could be measured here' : renderRatios(ratios)}\n` +
@@ -26,11 +25,4 @@ export async function runBenchmark(benchmark: Benchmark, csv: string): Promise<v
   // Against a peer that is not here nothing was measured; its old lines, with their date, still hold.
   const keep = (against: string): boolean => missing.some((peer) => against.startsWith(peer));
   await saveRatios(csv, name, ratios, conditions, benchmarkNames, keep);
-}
-
-async function conditionsOf(peers: ReadonlyMap<Peer, string>): Promise<Conditions> {
-  const { processor, cores, system, node } = await describeMachine();
-  const versions = [`node ${node}`, `onnxruntime-node ${await packageVersion()}`];
-  for (const [peer, version] of peers) versions.push(`${peerNames[peer]} ${version}`);
-  return { date: new Date().toISOString().slice(0, 10), processor, cores, system, versions: versions.join('; ') };
 }

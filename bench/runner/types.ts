@@ -1,5 +1,7 @@
+import type { Conditions } from './csv.js';
+
 /** Programs that some benchmarks measure against; `bench/peers.sh` installs them, no user needs them. */
-export type Peer = 'torch' | 'torchvision' | 'sklearn';
+export type Peer = 'torch' | 'torchvision' | 'sklearn' | 'onnxruntime' | 'openvino' | 'nncf' | 'earlyon';
 
 /** What a ratio (ours / the other's) is asked to be. */
 export type Target = { readonly atLeast: number } | { readonly atMost: number };
@@ -32,8 +34,9 @@ export interface Bench {
   say(line: string): void;
   /** Whether a peer can be run here. What needs one that is missing is left out; the runner says so. */
   has(peer: Peer): boolean;
-  /** Debian's interpreter, where the peers live. */
+  /** The interpreter of the peers. */
   readonly python: string;
+  readonly conditions: Conditions;
 }
 
 /** One benchmark: bench/suite/NAME.ts exports it as `benchmark`. About four minutes at most. */

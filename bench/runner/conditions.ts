@@ -1,0 +1,32 @@
+import { readFile } from 'node:fs/promises';
+import { packageVersion } from '../../src/engines/onnxruntime/engine.js';
+import { describeMachine } from '../../src/timing/record.js';
+import type { Conditions } from './csv.js';
+import { peerNames } from './peers.js';
+import type { Peer } from './types.js';
+
+/** What stands in every line of what is measured now. */
+export async function conditionsOf(peers: ReadonlyMap<Peer, string>): Promise<Conditions> {
+  const { processor, cores, system, node } = await describeMachine();
+  const versions = [`node ${node}`, `onnxruntime-node ${await packageVersion()}`];
+  for (const [peer, version] of peers) versions.push(`${peerNames[peer]} ${version}`);
+  const sets = instructionSets(await readFile('/proc/cpuinfo', 'utf8').catch(() => ''));
+  const named = sets.length === 0 ? processor : `${processor} (${sets.join(', ')})`;
+  const date = new Date().toISOString().slice(0, 10);
+  return { date, processor: named, cores, system, versions: versions.join('; ') };
+}
+
+/** What matters to these benchmarks among a processor's instruction sets. @param cpuinfo as Linux has it */
+export function instructionSets(cpuinfo: string): string[] {
+  const flags = new Set(/^(?:flags|Features)\s*:\s*(.*)$/m.exec(cpuinfo)?.[1]?.split(/\s+/));
+  const sets = {
+    AVX2: 'avx2',
+    'AVX-512': 'avx512f',
+    'AVX-512 VNNI': 'avx512_vnni',
+    'AVX VNNI': 'avx_vnni',
+    AMX: 'amx_int8',
+  };
+  return Object.entries({ ...sets, 'dot product': 'asimddp' }).flatMap(([name, flag]) =>
+    flags.has(flag) ? [name] : [],
+  );
+}
