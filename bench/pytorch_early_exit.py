@@ -11,72 +11,8 @@ import time
 
 import numpy as np
 import torch
-from torch import nn
-from torch.nn import functional as F
 
-from pytorch_network import read_safetensors, sequence
-
-
-class Gate(nn.Module):
-    def __init__(self, gate, number, tensors):
-        super().__init__()
-        self.size = 1 if gate["pooling"]["kind"] == "gap" else gate["pooling"]["size"]
-        weights = tensors[f"gate{number}.weights"]
-        self.linear = nn.Linear(*weights.shape)
-        self.linear.weight.data = weights.T.contiguous()
-        self.linear.bias.data = -tensors[f"gate{number}.bias"]
-
-    def forward(self, x):
-        return self.linear(F.adaptive_avg_pool2d(x, self.size).flatten(1))
-
-
-class EarlyExitNetwork(nn.Module):
-    def __init__(self, description, tensors):
-        super().__init__()
-        network = description["network"]
-        self.stem = sequence(network["stem"], tensors)
-        self.stages = nn.ModuleList(sequence(stage["layers"], tensors) for stage in network["stages"])
-        self.transitions = nn.ModuleList(sequence(stage["transition"], tensors) for stage in network["stages"])
-        self.head = sequence(network["classifier"]["head"], tensors)
-        name = network["classifier"]["name"]
-        self.classifier = nn.Linear(network["classifier"]["in"], network["classifier"]["out"])
-        self.classifier.weight.data, self.classifier.bias.data = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-        self.gates = nn.ModuleList(Gate(gate, k + 1, tensors) for k, gate in enumerate(description["gates"]))
-        self.after = {gate["stage"] - 1: k for k, gate in enumerate(description["gates"])}
-        self.thresholds = [float(threshold) for threshold in description["thresholds"]]
-
-    def forward(self, x):
-        x = self.stem(x)
-        for index, (stage, transition) in enumerate(zip(self.stages, self.transitions)):
-            x = stage(x)
-            if index in self.after:
-                k = self.after[index]
-                confidence, predicted = self.gates[k](x).max(1)
-                if confidence.item() >= self.thresholds[k]:
-                    return predicted.item(), k
-            x = transition(x)
-        return self.classifier(self.head(x).mean((2, 3))).argmax(1).item(), len(self.gates)
-
-    def many(self, x):
-        """Classes and exits of a batch."""
-        classes = torch.empty(len(x), dtype=torch.int64)
-        exits = torch.full((len(x),), len(self.gates))
-        left = torch.arange(len(x))
-        x = self.stem(x)
-        for index, (stage, transition) in enumerate(zip(self.stages, self.transitions)):
-            x = stage(x)
-            if index in self.after:
-                k = self.after[index]
-                confidence, predicted = self.gates[k](x).max(1)
-                leaves = confidence >= self.thresholds[k]
-                classes[left[leaves]], exits[left[leaves]] = predicted[leaves], k
-                left, x = left[~leaves], x[~leaves]
-                if len(left) == 0:
-                    return classes.tolist(), exits.tolist()
-            x = transition(x)
-        classes[left] = self.classifier(self.head(x).mean((2, 3))).argmax(1)
-        return classes.tolist(), exits.tolist()
-
+from pytorch_network import EarlyExitNetwork, read_safetensors
 
 folder = sys.argv[1]
 description = json.load(open(f"{folder}/network.json"))

@@ -11,6 +11,7 @@ const suite: Readonly<Record<string, () => Promise<{ readonly benchmark: Benchma
   warm: () => import('../suite/warm.js'),
   memory: () => import('../suite/memory.js'),
   training: () => import('../suite/training.js'),
+  rivals: () => import('../suite/rivals.js'),
   disk: () => import('../suite/disk.js'),
 };
 
