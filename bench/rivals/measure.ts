@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { forBatches, sleepsSoon } from '../../src/engines/onnxruntime/session.js';
-import { mean, median } from '../../src/statistics/samples.js';
+import { mean, median } from '../../src/statistics/intervals.js';
 import { allInTurn, pairsOf, quantile, ratioOf } from '../runner/pairs.js';
 import { type PythonScript, startScript } from '../runner/python-script.js';
 import type { Bench, Peer, Ratio } from '../runner/types.js';
