@@ -4,6 +4,7 @@ import figure5 from '../experiments/figure5.js';
 import figure6 from '../experiments/figure6.js';
 import frontier from '../experiments/frontier.js';
 import imagenet from '../experiments/imagenet.js';
+import policies from '../experiments/policies.js';
 import resnet56 from '../experiments/resnet56.js';
 import shift from '../experiments/shift.js';
 import { cascade, defineExperiment, imageFolder, onnxNetwork, scores } from '../src/index.js';
@@ -26,6 +27,7 @@ export const examples = [
       after: [1, 2],
       pooling: '4x4',
       loss: 'hinge',
+      target: 'labels',
       l2: 0.002,
       solver: 'optimum',
       gap: 0.001,
@@ -97,6 +99,18 @@ export const examples = [
   figure6,
   frontier,
   imagenet,
+  defineExperiment({
+    ...policies,
+    analysis: {
+      kind: 'policies',
+      policies: [
+        { loss: 'hinge', confidence: 'max' },
+        { loss: 'cross-entropy', confidence: 'difference', l2: 0.001 },
+      ],
+      margins: [0.002, 0.005],
+      seeds: 3,
+    },
+  }),
   resnet56,
   shift,
 ];

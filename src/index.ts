@@ -39,7 +39,7 @@ type GatesInput = DeepReadonly<ExperimentInput>['gates'];
 /** What an experiment is, as a user writes it. Everything but name, title, network, gates and thresholds has a default. */
 export interface ExperimentDefinition extends Omit<DeepReadonly<ExperimentInput>, 'gates'> {
   /** Left out of a cascade, whose exits are its networks. `search`: at all places, which the analysis `places` compares. */
-  readonly gates?: GatesInput | 'search' | (Omit<GatesInput, 'after'> & { readonly after: 'search' });
+  readonly gates?: GatesInput | 'search' | 'best' | (Omit<GatesInput, 'after'> & { readonly after: 'search' });
   /** What else the scores are studied for: the paper's figures and comparisons. With one, `margins` and `fixed` may be empty. */
   readonly analysis?: AnalysisDefinition;
   /** What differs in each size of run. Without an entry, `laptop` is the definition unchanged. */

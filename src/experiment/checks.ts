@@ -135,12 +135,16 @@ function calibrationChecks({ network, gates, unlabelled, analysis }: Experiment)
 }
 
 /** @param path of the gates in the definition */
-function gateChecks(path: string, { after, pooling }: Pick<Experiment['gates'], 'after' | 'pooling'>): Check[] {
+function gateChecks(
+  path: string,
+  { after, pooling, loss, target }: Pick<Experiment['gates'], 'after' | 'pooling' | 'loss' | 'target'>,
+): Check[] {
   const isAscending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   return [
     [!isAscending, `${path}.after`, after, 'stages in their order, none twice: [1, 2]'],
     [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
+    [target === 'network' && loss === 'hinge', `${path}.target`, target, "'labels', or with loss: 'cross-entropy'"],
   ];
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/preprocess.js';
 import { confidenceKinds } from '../gates/confidence.js';
-import { lossNames, solvers, withPasses } from '../gates/loss.js';
+import { gateTargets, lossNames, solvers, withPasses } from '../gates/loss.js';
 
 import type { Pooling } from '../networks/onnx.js';
 import { choice, type DeepReadonly, isPlain, list, type Plain, real, text, whole } from './rules.js';
@@ -28,6 +28,11 @@ const inside = {
   pooling: z.union([pooling, list(pooling, poolings)], { error: poolings }).prefault('gap'),
   /** What training minimises: the one-vs-all hinge (the paper's) or cross-entropy. Default `hinge`. */
   loss: choice(lossNames).default('hinge'),
+  /**
+   * What gates learn: the `labels`, or the softmax of the `network` itself, with `loss: 'cross-entropy'`: the divergence of
+   * Kullback and Leibler from it, and no label. Default `labels`.
+   */
+  target: choice(gateTargets).default('labels'),
   /** lambda of lambda/2 |w|^2. Default 0.002. */
   l2: real(1e-12, 1e3).default(0.002),
   /**

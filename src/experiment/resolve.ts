@@ -4,6 +4,7 @@ import { knownCheckpoints } from '../checkpoints/known.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
+import { type MapShape, stageShapes } from '../networks/network.js';
 import { type ExperimentSchema, experimentSchemaOf } from './checks.js';
 import { withDerivedGates } from './network.js';
 import { isPlain, type Plain, type PresetName, plainCopy, presetNames, put, show, showKey } from './rules.js';
@@ -73,7 +74,7 @@ function sizesIn(presets: unknown): Sizes {
 const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => name === 'laptop' || name in sizes);
 
 /** The definition with the values that follow from others. */
-const completed = (definition: Plain): Plain => withDerivedGates(withPlaces(withValidationKind(definition)));
+const completed = (definition: Plain): Plain => withDerivedGates(withBest(withPlaces(withValidationKind(definition))));
 
 /** Expands `gates: 'search'`: gates at all stages of a network, or at nine places of an ONNX file, and the analysis `places`. */
 function withPlaces(definition: Plain): Plain {
@@ -84,7 +85,7 @@ function withPlaces(definition: Plain): Plain {
     const after = Array.from({ length: count }, (_, i) => i + 1);
     return { ...definition, gates: { ...given, after }, analysis, thresholds };
   };
-  if (typeof network === 'string') return withGates(stageCount(network) - 1);
+  if (typeof network === 'string') return withGates(shapesOf(network).length - 1);
   if (!isPlain(network) || network['kind'] !== 'onnx') return definition;
   const { gatesAfter = 'spread' } = network;
   // The number of places is known only after reading the file (`withFoundPlaces`).
@@ -92,16 +93,30 @@ function withPlaces(definition: Plain): Plain {
   return { ...withGates(count), network: { ...network, gatesAfter } };
 }
 
+/** What saves most FLOPs by the choosing images of `dgate run policies` (docs/policies.md). */
+const best = { loss: 'cross-entropy', confidence: 'difference' } as const;
+
+/** Expands `gates: 'best'`: gates at all stages of a network, large maps averaged in 4 x 4 cells. */
+function withBest(definition: Plain): Plain {
+  const { gates, network } = definition;
+  if (gates !== 'best' || typeof network !== 'string') return definition;
+  const shapes = shapesOf(network).slice(0, -1);
+  const pooling = shapes.map(({ height, width }) => {
+    return Math.min(height, width) >= 16 && height % 4 === 0 && width % 4 === 0 ? '4x4' : 'gap';
+  });
+  return { ...definition, gates: { ...best, after: shapes.map((_, i) => i + 1), pooling } };
+}
+
 const SEARCH = 'search';
 /** Most places of an ONNX file: one near each tenth of its FLOPs. */
 const MOST_PLACES = 9;
 
-/** Stages of a network; two for an unknown name, which the schema reports. */
-function stageCount(name: string): number {
+/** Maps at the ends of a network's stages; two for an unknown name, which is reported later. */
+function shapesOf(name: string): MapShape[] {
   try {
-    return networkByName(name).stages.length;
+    return stageShapes(networkByName(name));
   } catch (error) {
-    if (error instanceof InputError) return 2;
+    if (error instanceof InputError) return new Array<MapShape>(2).fill({ channels: 1, height: 1, width: 1 });
     throw error;
   }
 }

@@ -39,12 +39,12 @@ export async function certifyGate(
   const totals = new Float64Array(classes);
   const slopes = new Float64Array(classes);
   let start = 0;
-  for await (const { x, labels } of data.batches(1024)) {
+  for await (const { x, labels, probabilities } of data.batches(1024)) {
     const found = distances(gate, x);
     for (const [i, label] of labels.entries()) {
       const row = found.subarray(i * classes, (i + 1) * classes);
       if (loss === 'hinge') hingeAt(row, label, (c) => dualOf(start + i, c), { losses, smoothing, slopes });
-      else losses[0]! += crossEntropyAt(row, label, slopes);
+      else losses[0]! += crossEntropyAt(row, probabilities?.subarray(i * classes, (i + 1) * classes) ?? label, slopes);
       for (const [c, slope] of slopes.entries()) {
         if (slope === 0) continue;
         const sum = sums[c]!;
@@ -81,13 +81,18 @@ function hingeAt(
   }
 }
 
-/** -log softmax(d)[label]; the slopes are written. */
-function crossEntropyAt(row: Float32Array, label: number, slopes: Float64Array): number {
+/** - sum of target x log softmax(d); the slopes are written. @param target a class, or a probability of each */
+function crossEntropyAt(row: Float32Array, target: number | Float32Array, slopes: Float64Array): number {
+  const share = (c: number): number => (typeof target === 'number' ? Number(c === target) : target[c]!);
   const largest = row.reduce((a, b) => Math.max(a, b));
   let sum = 0;
   for (let c = 0; c < row.length; c++) sum += slopes[c] = Math.exp(row[c]! - largest);
-  for (let c = 0; c < row.length; c++) slopes[c] = slopes[c]! / sum - (c === label ? 1 : 0);
-  return Math.log(sum) + largest - row[label]!;
+  let meant = 0;
+  for (let c = 0; c < row.length; c++) {
+    slopes[c] = slopes[c]! / sum - share(c);
+    meant += share(c) * row[c]!;
+  }
+  return Math.log(sum) + largest - meant;
 }
 
 /** lambda/2 |w|^2 and |lambda w + S / n|^2 / (2 lambda) of a class, w = (V, a) in standardised features. */

@@ -53,14 +53,14 @@ export interface LinearGradientResult {
 export interface LinearGradient {
   /**
    * @param x unscaled features, [count, features] row-major
-   * @param labels class of each image, 0 .. classes - 1
+   * @param target class of each image, 0 .. classes - 1; or, of cross-entropy, a probability of each class, [count, classes]
    * @param weights V, [features, classes] row-major
    * @param bias a, [classes]
    * @param ridge factor of V in the gradient: lambda times the number of images for lambda/2 |V|^2
    */
   run(
     x: Float32Array,
-    labels: Int32Array,
+    target: Int32Array | Float32Array,
     weights: Float32Array,
     bias: Float32Array,
     ridge: number,
@@ -111,4 +111,6 @@ export interface GateTrainingBatch {
   /** [count, features] row-major */
   readonly x: Float32Array;
   readonly labels: Int32Array;
+  /** The network's softmax, where gates learn from it: [count, classes] */
+  readonly probabilities?: Float32Array;
 }

@@ -59,6 +59,22 @@ export const losses = [hinge, crossEntropy] as const satisfies readonly GateLoss
 export type Loss = (typeof losses)[number]['name'];
 export const lossNames = losses.map(({ name }) => name);
 
+/** What gates learn: the classes of the images, or what the frozen network says of them. */
+export const gateTargets = ['labels', 'network'] as const;
+export type GateTarget = (typeof gateTargets)[number];
+
+/** The softmax of rows of logits, [count, classes]. */
+export function softmaxOf(logits: Float32Array, classes: number): Float32Array {
+  const result = new Float32Array(logits.length);
+  for (let start = 0; start < logits.length; start += classes) {
+    const row = logits.subarray(start, start + classes);
+    const largest = row.reduce((a, b) => Math.max(a, b));
+    const sum = row.reduce((total, value) => total + Math.exp(value - largest), 0);
+    for (let c = 0; c < classes; c++) result[start + c] = Math.exp(row[c]! - largest) / sum;
+  }
+  return result;
+}
+
 /** The loss of this name. @throws Error for an unknown name; the schema checks names from outside */
 export function lossNamed(loss: Loss): GateLoss {
   const found = losses.find(({ name }) => name === loss);

@@ -56,8 +56,8 @@ export async function softmaxOptimum(start: Parameters, refinement: Refinement):
       const { weights, bias } = unpack(x, features * classes);
       const sum = new Float64Array(x.length);
       let loss = 0;
-      for await (const { x: images, labels } of data.batches(BATCH_IMAGES)) {
-        const result = await gradient.run(images, labels, weights, bias, 0);
+      for await (const { x: images, labels, probabilities } of data.batches(BATCH_IMAGES)) {
+        const result = await gradient.run(images, probabilities ?? labels, weights, bias, 0);
         for (let i = 0; i < result.weights.length; i++) sum[i]! += result.weights[i]!;
         for (let c = 0; c < classes; c++) sum[features * classes + c]! += result.bias[c]!;
         loss += result.loss;

@@ -129,8 +129,9 @@ async function descend(
     for (let epoch = 0; epoch < epochs; epoch++) {
       let total = 0;
       let seen = 0;
-      for await (const { x, labels } of data.batches(batchSize, seed + epoch)) {
-        const result = await gradient.run(x, labels, descent.weights, descent.bias, l2 * labels.length);
+      for await (const { x, labels, probabilities } of data.batches(batchSize, seed + epoch)) {
+        const target = probabilities ?? labels;
+        const result = await gradient.run(x, target, descent.weights, descent.bias, l2 * labels.length);
         if (!Number.isFinite(result.loss))
           throw new InputError(`${label}: the loss is not finite in epoch ${epoch + 1}`);
         descent.step(result, labels.length);
@@ -161,8 +162,8 @@ async function meanLoss(
   const gradient = await engine.loadLinearGradient({ features, classes, loss, scaling, preconditioner: [] });
   try {
     let total = 0;
-    for await (const { x, labels } of data.batches(Math.max(1024, batchSize)))
-      total += (await gradient.run(x, labels, weights, bias, 0)).loss;
+    for await (const { x, labels, probabilities } of data.batches(Math.max(1024, batchSize)))
+      total += (await gradient.run(x, probabilities ?? labels, weights, bias, 0)).loss;
     return total / data.count;
   } finally {
     await gradient.close();

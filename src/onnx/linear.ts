@@ -5,7 +5,7 @@ import { GraphBuilder } from './builder.js';
 
 export const linearGraphNames = {
   x: 'x',
-  labels: 'labels',
+  target: 'target',
   weights: 'weights',
   bias: 'bias',
   ridge: 'ridge',
@@ -16,21 +16,21 @@ export const linearGraphNames = {
 
 /**
  * Loss and (sub-)gradient of d = sV - a on scaled features s = (x - mean) * inverse, summed over a batch. Inputs: x float
- * [batch, features], labels int64 [batch], weights float [features, classes], bias float [classes], ridge float [].
+ * [batch, features], target float [batch, classes], weights float [features, classes], bias float [classes], ridge float [].
  */
 export function linearGradientGraph(problem: LinearProblem): Uint8Array {
   const { features, classes, loss, scaling, preconditioner } = problem;
   const names = linearGraphNames;
   const builder = new GraphBuilder(`${loss} gradient`);
   const x = builder.input(names.x, 'float', ['batch', features]);
-  const labels = builder.input(names.labels, 'int64', ['batch']);
+  const target = builder.input(names.target, 'float', ['batch', classes]);
   const weights = builder.input(names.weights, 'float', [features, classes]);
   const bias = builder.input(names.bias, 'float', [classes]);
   const ridge = builder.input(names.ridge, 'float', []);
   const scaled = writeScaling(builder, x, scaling);
   const distances = builder.node('Sub', [builder.node('MatMul', [scaled, weights]), bias]); // [batch, classes]
 
-  const found = lossNamed(loss).write(nodesOf(builder), distances, oneHot(builder, labels, classes));
+  const found = lossNamed(loss).write(nodesOf(builder), distances, target);
   builder.node('Identity', [found.loss], {}, names.loss);
   const { gradient } = found; // dLoss/dd, [batch, classes]
 
@@ -92,12 +92,6 @@ function split(builder: GraphBuilder, value: string, sizes: readonly number[], a
     start += size;
     return builder.node('Slice', [value, ...range, builder.ints(`axis${i}`, [axis])]);
   });
-}
-
-/** One-hot labels: [batch, classes] */
-function oneHot(builder: GraphBuilder, labels: string, classes: number): string {
-  const values = builder.constant('off_on', Float32Array.of(0, 1), [2]);
-  return builder.node('OneHot', [labels, builder.ints('classes', [classes]), values], { axis: -1 });
 }
 
 /** The operations of losses, as nodes. */

@@ -9,6 +9,7 @@ import { classDistribution } from './classDistribution.js';
 import { frontier } from './frontier.js';
 import { lossComparison } from './lossComparison.js';
 import { places } from './places.js';
+import { policies } from './policies.js';
 import { publishedComparison } from './publishedComparison.js';
 import { shallowErrors } from './shallowErrors.js';
 import { shift } from './shift.js';
@@ -25,6 +26,7 @@ export const analyses = [
   frontier,
   shift,
   places,
+  policies,
 ] as const satisfies readonly Analysis[];
 
 /** What an experiment studies besides its table of thresholds, as a user writes it. */

@@ -47,16 +47,16 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   };
   const stages: PlannedStage[] = [];
   const members = await openMembers(context, experiment, planned, source);
-  const sets = await eachInTurn(members, ({ source: one, images, plan: { flops, places, network } }) => {
+  const sets = await eachInTurn(members, ({ source: one, images, plan: { flops, places, network, target } }) => {
     const width = gateFeatureCounts(network, places).reduce((sum, count) => sum + count, 0);
     const last = flops.stages[(places.at(-1)?.stage ?? 0) - 1] ?? { cumulativeFlops: 0 };
     return mapSplits(images, async (split, label) => {
-      const { entry, name, wanted } = extractionOf(context, one, split, places, engine, label);
+      const { entry, name, wanted } = extractionOf(context, one, split, places, engine, label, target);
       const perImage = wanted === 'features' ? last.cumulativeFlops : flops.flops;
       const bytes = split.count * 4 * (width + split.classes.length);
       const size = { flops: split.count * perImage, bytes, images: split.count };
       stages.push(await stageOf(name, entry, past, size));
-      return extractLater(context, one, split, places, engine, label);
+      return extractLater(context, one, split, places, engine, label, target);
     });
   });
   const trains = trainingSets(sets);

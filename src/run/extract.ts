@@ -2,6 +2,7 @@ import { encodeSafetensors, type Storable } from '../checkpoints/load.js';
 import type { ImageSource } from '../data/dataset.js';
 import type { FeatureNetwork } from '../engines/engine.js';
 import { InputError } from '../errors.js';
+import type { GateTarget } from '../gates/loss.js';
 import { counted } from '../json.js';
 import { type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
 import type { NetworkOutputs } from '../onnx/network.js';
@@ -15,7 +16,7 @@ import type { LazyEngine, RunContext } from './context.js';
 import { FeatureSet, leftOutIn, shardEngine } from './features.js';
 import type { NetworkSource } from './source.js';
 
-/** Which images. For training images, which only gates use, the network runs up to the last gate. */
+/** Which images. For training images the network runs up to the last gate, unless gates imitate its end. */
 export type Split = 'training' | 'held-out' | 'test' | `${string} test`;
 
 /** What is extracted, with the cache key of all that it depends on. */
@@ -26,10 +27,11 @@ export function extractionOf(
   places: readonly GatePlace[],
   engine: LazyEngine,
   label: Split,
+  target: GateTarget = 'labels',
 ): Extraction {
   const { network } = source;
   if (images.count === 0) throw new InputError(`${label} images: there are none; valid: at least one`);
-  const wanted = label === 'training' ? 'features' : 'features and logits';
+  const wanted = label === 'training' && target === 'labels' ? 'features' : 'features and logits';
   const entry = context.store.entry('features', {
     images: images.sha256,
     preprocessing: source.preprocessing,
@@ -55,8 +57,9 @@ export async function extract(
   places: readonly GatePlace[],
   engine: LazyEngine,
   label: Split,
+  target?: GateTarget,
 ): Promise<FeatureSet> {
-  const extraction = extractionOf(context, source, images, places, engine, label);
+  const extraction = extractionOf(context, source, images, places, engine, label, target);
   const { entry, name } = extraction;
   const widths = gateFeatureCounts(source.network, places);
   const setOf = (leftOut: number): FeatureSet =>
@@ -88,8 +91,8 @@ export async function extract(
 
 /** The same on first use of the features, for images that can all be decoded. */
 export function extractLater(...all: Parameters<typeof extract>): FeatureSet {
-  const [context, source, images, places, engine, label] = all;
-  const { entry } = extractionOf(context, source, images, places, engine, label);
+  const [, source, images, places] = all;
+  const { entry } = extractionOf(...all);
   const widths = gateFeatureCounts(source.network, places);
   return new FeatureSet(entry, images.count, images.classes.length, widths, () => extract(...all));
 }

@@ -32,8 +32,8 @@ export interface Shard {
   readonly logits: Float32Array;
   /** Features of gate k (from 0), [count, features]. */
   features(gate: number): Float32Array;
-  /** Where the features of gate k begin in the file, in bytes. */
-  offset(gate: number): number;
+  /** Where the features of gate k begin in the file, in bytes, or the logits; NaN where there are none. */
+  offset(of: number | 'logits'): number;
   /** Positions in the image source of the images that were left out. */
   readonly leftOut: Int32Array;
 }
@@ -106,7 +106,7 @@ export class FeatureSet {
       const checked: CheckedShard[] = [];
       for (const name of await this.shardNames()) {
         const shard = this.#open(name, await this.entry.read(name));
-        const offsets = this.widths.map((_, gate) => shard.offset(gate));
+        const offsets = [...this.widths.map((_, gate) => shard.offset(gate)), shard.offset('logits')];
         checked.push({ path: await this.entry.path(name), labels: shard.labels.slice(), offsets });
       }
       return checked;
@@ -145,7 +145,10 @@ export class FeatureSet {
         return floats(shardArrays.logits);
       },
       features: (gate) => floats(shardArrays.gate(gate)),
-      offset: (gate) => raw(shardArrays.gate(gate)).bytes.byteOffset - bytes.byteOffset,
+      offset: (of) => {
+        const name = of === 'logits' ? shardArrays.logits : shardArrays.gate(of);
+        return (tensors.get(name)?.bytes.byteOffset ?? Number.NaN) - bytes.byteOffset;
+      },
       leftOut: tensors.has(shardArrays.leftOut) ? view(raw(shardArrays.leftOut).bytes, Int32Array) : new Int32Array(),
     };
   }
@@ -167,6 +170,8 @@ export interface Window {
   /** [rows, features]; reused two windows later. */
   readonly x: Float32Array;
   readonly labels: Int32Array;
+  /** [rows, classes], where they are asked for. */
+  readonly logits?: Float32Array;
 }
 
 /** Consecutive shards of at most `rows` images together; a larger shard is a chunk of its own. */
@@ -196,6 +201,7 @@ export async function* windowsOf(
   gate: number,
   bytes: number,
   seed: number | undefined,
+  withLogits = false,
 ): AsyncGenerator<Window> {
   const features = set.widths[gate]!;
   const checked = await set.checkedShards();
@@ -206,6 +212,7 @@ export async function* windowsOf(
   const fill = async (number: number): Promise<Window> => {
     const x = buffers[number % 2]!;
     const labels = new Int32Array(rows);
+    const logits = new Float32Array(withLogits ? rows * set.classes : 0);
     const reads: Promise<void>[] = [];
     let filled = 0;
     for (const shard of chunks[number]!) {
@@ -213,9 +220,12 @@ export async function* windowsOf(
       const start = filled;
       filled += shard.labels.length;
       reads.push(readFeatures(set.entry, shard, gate, x.subarray(start * features, filled * features)));
+      const own = logits.subarray(start * set.classes, filled * set.classes);
+      if (withLogits) reads.push(readFeatures(set.entry, shard, set.widths.length, own));
     }
     await Promise.all(reads);
-    return { x: x.subarray(0, filled * features), labels: labels.subarray(0, filled) };
+    const window = { x: x.subarray(0, filled * features), labels: labels.subarray(0, filled) };
+    return withLogits ? { ...window, logits: logits.subarray(0, filled * set.classes) } : window;
   };
   let next = chunks.length > 0 ? fill(0) : undefined;
   try {
@@ -232,7 +242,7 @@ export async function* windowsOf(
 
 const readAt = promisify(read);
 
-/** @param into receives the gate's features of a shard. @throws CorruptEntryError if the file is missing or shorter */
+/** @param gate or the number of gates, for the logits. @param into receives its numbers of a shard. @throws CorruptEntryError if the file is missing or shorter */
 async function readFeatures(
   entry: Entry,
   { path, offsets }: CheckedShard,

@@ -205,7 +205,7 @@ export async function scoresPlan({ thresholds }: Experiment, choice: ScoresChoic
     return { network: 0, ...(i < costs.length - 1 && { place }) };
   });
   const given: GivenScores = { test, ...(heldOut && { heldOut }) };
-  return { network, given, places: [], exits, flops: flopsOf(network), costs, costsOf };
+  return { network, given, places: [], target: 'labels' as const, exits, flops: flopsOf(network), costs, costsOf };
 }
 
 /** A source with labels only: there is no network to run. */

@@ -4,6 +4,7 @@ import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
 import { isCascade, isScores } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
+import type { GateTarget } from '../gates/loss.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops } from '../networks/network.js';
 import {
@@ -33,6 +34,8 @@ export interface Plan {
   readonly given?: GivenScores;
   /** Places of its gates; empty for a cascade, whose `members` have them. */
   readonly places: readonly GatePlace[];
+  /** What those gates learn. */
+  readonly target: GateTarget;
   /** All exits in the order of their costs, the original classifier last. */
   readonly exits: readonly Exit[];
   readonly flops: NetworkFlops;
@@ -55,7 +58,7 @@ export async function plan(experiment: Experiment): Promise<Plan> {
   if (isScores(experiment.network)) return (await givenScores()).scoresPlan(experiment, experiment.network);
   const user = await userNetworkOf(experiment);
   const network = user?.network ?? networkByName(experiment.network as string);
-  const { after, pooling } = experiment.gates;
+  const { after, pooling, target } = experiment.gates;
   const places = after.map((stage, index): GatePlace => {
     return { stage, pooling: Array.isArray(pooling) ? pooling[index]! : pooling };
   });
@@ -68,7 +71,8 @@ export async function plan(experiment: Experiment): Promise<Plan> {
     return exitCosts(chosen(cumulative), chosen(gateFlops), flops.flops);
   };
   const exits = [...places.map((place) => ({ network: 0, place })), { network: 0 }];
-  return { network, ...(user && { user }), places, exits, flops, costs: costsOf([...places.keys()]), costsOf };
+  const costs = costsOf([...places.keys()]);
+  return { network, ...(user && { user }), places, target, exits, flops, costs, costsOf };
 }
 
 /** FLOPs of each exit of a system that uses these exits only (ascending; the original may be the last). */

@@ -78,7 +78,9 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const images = imagesOfAll(opened);
   const setsOf = (make: (...all: Parameters<typeof extract>) => FeatureSet | Promise<FeatureSet>) =>
     eachInTurn(opened, (one) =>
-      mapSplits(one.images, (split, label) => make(context, one.source, split, one.plan.places, engine, label)),
+      mapSplits(one.images, (split, label) =>
+        make(context, one.source, split, one.plan.places, engine, label, one.plan.target),
+      ),
     );
   const { given } = planned;
   const lazy =

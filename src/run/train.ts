@@ -3,6 +3,7 @@ import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
 import type { GateTrainer, GateTrainingBatch, TrainingData } from '../gates/contracts.js';
 import type { Gate } from '../gates/gate.js';
+import { type GateTarget, softmaxOf } from '../gates/loss.js';
 import { type GateTraining, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
 import { Random } from '../random.js';
@@ -92,13 +93,13 @@ function gatesWanted(context: RunContext, experiment: Experiment, sets: Training
   return membersOf(experiment).flatMap(({ gates, seed }, network) => {
     const features = sets[network];
     if (features === undefined) return [];
-    const { after, loss, l2, solver, gap, epochs, batchSize } = gates;
+    const { after, loss, target, l2, solver, gap, epochs, batchSize } = gates;
     // The optimum does not depend on the seed, so its first steps use a fixed one.
     const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
     return after.map((stage, index) => {
       const label = `${of}gate ${index + 1} (stage ${stage})`;
-      return { ...gateWanted(context, features, index, training, label), network };
+      return { ...gateWanted(context, features, index, training, target, label), network };
     });
   });
 }
@@ -108,19 +109,21 @@ function gateWanted(
   features: FeatureSet,
   index: number,
   training: GateTraining,
+  target: GateTarget,
   label: string,
 ): Wanted & { readonly index: number } {
   const entry = context.store.entry('gates', {
     features: features.entry.key,
     gate: index,
     training,
+    ...(target === 'network' && { target }),
     engine: gateTrainer.id,
     code: codeOf('run/train', gateTrainer.module),
   });
   const make = async (): Promise<void> => {
     context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
     const began = performance.now();
-    const data = await trainingData(features, index);
+    const data = await trainingData(features, index, target);
     const { gate, ...reached } = await trainGate(data, training, await gateTrainer.create(), context.progress, label);
     await writeGate(entry, gate);
     const seconds = (performance.now() - began) / 1000;
@@ -149,26 +152,33 @@ async function readGate(entry: Entry, shape: { features: number; classes: number
 const MOST_BYTES_IN_MEMORY = 2 ** 30;
 
 /** One gate's features: in memory, or read in each pass if they take more than 1 GiB. @throws CorruptEntryError */
-export async function trainingData(set: FeatureSet, gate: number, most = MOST_BYTES_IN_MEMORY): Promise<TrainingData> {
+export async function trainingData(
+  set: FeatureSet,
+  gate: number,
+  target: GateTarget = 'labels',
+  most = MOST_BYTES_IN_MEMORY,
+): Promise<TrainingData> {
   const width = set.widths[gate]!;
-  if (set.count * width * 4 > most) return streamedData(set, gate);
+  if (set.count * width * 4 > most) return streamedData(set, gate, target);
   const x = new Float32Array(set.count * width);
   const labels = new Int32Array(set.count);
+  const logits = new Float32Array(target === 'network' ? set.count * set.classes : 0);
   let start = 0;
   for await (const shard of set.shards()) {
     x.set(shard.features(gate), start * width);
     labels.set(shard.labels, start);
+    if (target === 'network') logits.set(shard.logits, start * set.classes);
     start += shard.count;
   }
-  return inMemory(x, labels, set.classes);
+  return inMemory(x, labels, set.classes, target === 'network' ? logits : undefined);
 }
 
-/** Training data in memory. @param x [count, features] row-major */
-export function inMemory(x: Float32Array, labels: Int32Array, classes: number): TrainingData {
+/** Training data in memory. @param x [count, features] row-major @param logits of the network, if gates learn from it */
+export function inMemory(x: Float32Array, labels: Int32Array, classes: number, logits?: Float32Array): TrainingData {
   const count = labels.length;
   const features = x.length / count;
   const batches: TrainingData['batches'] = (size, seed) =>
-    batchesOf([{ x, labels }], features, Math.min(size, count), seed);
+    batchesOf([{ x, labels, ...(logits && { logits }) }], classes, features, Math.min(size, count), seed);
   return { count, features, classes, batches };
 }
 
@@ -182,43 +192,60 @@ const WINDOW_BYTES = 256 * 2 ** 20;
  * apart in that order never share a batch; this is harmless if each shard is a sample of all classes, so image folders shuffle
  * their training images. The first pass checks the hashes of the shards. A batch's arrays are reused for the next one.
  */
-export function streamedData(set: FeatureSet, gate: number, windowBytes = WINDOW_BYTES): TrainingData {
+export function streamedData(
+  set: FeatureSet,
+  gate: number,
+  target: GateTarget = 'labels',
+  windowBytes = WINDOW_BYTES,
+): TrainingData {
   const features = set.widths[gate]!;
   return {
     count: set.count,
     features,
     classes: set.classes,
-    batches: (size, seed) => batchesOf(windowsOf(set, gate, windowBytes, seed), features, size, seed),
+    batches: (size, seed) => {
+      const windows = windowsOf(set, gate, windowBytes, seed, target === 'network');
+      return batchesOf(windows, set.classes, features, size, seed);
+    },
   };
 }
 
 /** Batches of `size` images, shuffled within each window if there is a seed. */
 async function* batchesOf(
   windows: Iterable<Window> | AsyncIterable<Window>,
+  classes: number,
   features: number,
   size: number,
   seed?: number,
 ): AsyncGenerator<GateTrainingBatch> {
+  const rows = ({ x, labels, logits }: Window, start: number, end: number): GateTrainingBatch => ({
+    x: x.subarray(start * features, end * features),
+    labels: labels.subarray(start, end),
+    ...(logits && { probabilities: softmaxOf(logits.subarray(start * classes, end * classes), classes) }),
+  });
   if (seed === undefined) {
-    for await (const { x, labels } of windows) {
-      for (let start = 0; start < labels.length; start += size) {
-        const end = Math.min(labels.length, start + size);
-        yield { x: x.subarray(start * features, end * features), labels: labels.subarray(start, end) };
-      }
+    for await (const window of windows) {
+      const { length } = window.labels;
+      for (let start = 0; start < length; start += size) yield rows(window, start, Math.min(length, start + size));
     }
     return;
   }
   const random = new Random(seed, 'gate training');
   const batch = { x: new Float32Array(size * features), labels: new Int32Array(size) };
+  let drawn: Window = batch;
   let filled = 0;
-  for await (const { x, labels } of windows) {
+  for await (const { x, labels, logits } of windows) {
+    if (logits !== undefined && drawn.logits === undefined)
+      drawn = { ...batch, logits: new Float32Array(size * classes) };
     for (const row of random.shuffle(Int32Array.from(labels.keys()))) {
       batch.x.set(x.subarray(row * features, (row + 1) * features), filled * features);
       batch.labels[filled] = labels[row]!;
+      if (logits !== undefined)
+        drawn.logits!.set(logits.subarray(row * classes, (row + 1) * classes), filled * classes);
       if (++filled < size) continue;
-      yield batch;
+      yield rows(drawn, 0, size);
       filled = 0;
     }
   }
-  if (filled > 0) yield { x: batch.x.subarray(0, filled * features), labels: batch.labels.subarray(0, filled) };
+  if (filled > 0) yield rows(drawn, 0, filled);
 }

@@ -58,6 +58,7 @@ const analyses = {
   frontier: { kind: 'frontier' },
   shift: { kind: 'shift', images: 100 },
   places: { kind: 'places' },
+  policies: { kind: 'policies' },
   'accuracy-flops': { kind: 'accuracy-flops' },
   'published-comparison': { kind: 'published-comparison', published: 'imagenet', dataset: 'imagenet' },
 } as const;
@@ -133,6 +134,7 @@ const fields: Readonly<Record<string, Field>> = {
   'gates.after': list([], [0], [-1], [0.5], ['1'], [101], [2, 1], [1, 1]),
   'gates.pooling': { type: 'text or list', wrong: ['4', '4x2', '0x0', 'GAP', ['4x4'], [4, 4], ['4x4', '4x4', '4x4']] },
   'gates.loss': text('logistic', 'Hinge'),
+  'gates.target': text('logits', 'network'),
   'gates.confidence': text('margin', 'MAX'),
   'gates.calibrate': { type: 'truth', wrong: [] },
   'gates.l2': number(0, -1, Number.POSITIVE_INFINITY),
@@ -174,6 +176,7 @@ const fields: Readonly<Record<string, Field>> = {
   'analysis.reference': whole(0, 4),
   'analysis.drop': number(0, 0.9),
   'analysis.confidence': number(0, 1, 95),
+  'analysis.policies': list([], [{ loss: 'hinge', confidence: 'max' }], ['hinge', 'max']),
   'analysis.corruptions': list([], ['fog'], 'jpeg'),
   'analysis.severities': list([], [0], [6], [0.5]),
   'analysis.anew': list([0], [0.5], 200),

@@ -111,6 +111,38 @@ describe('linear graphs in ONNX Runtime', () => {
     });
   }
 
+  it('cross-entropy: probabilities count as images of each class, in these shares', async () => {
+    const random = new Random(6, 'shares');
+    const problem = problemOf(random, 'cross-entropy', FEATURES, CLASSES, [FEATURES]);
+    const inputs = randomInputs(random, 8);
+    const shares = Float32Array.from({ length: CLASSES }, (_, c) => (2 * (c + 1)) / (CLASSES * (CLASSES + 1)));
+    const gradient = await engine.loadLinearGradient(problem);
+    const rows = Float32Array.from({ length: 8 * CLASSES }, (_, i) => shares[i % CLASSES]!);
+    const found = await gradient.run(inputs.x, rows, inputs.weights, inputs.bias, 0);
+    const parts: LinearGradientResult[] = [];
+    for (let c = 0; c < CLASSES; c++) {
+      parts.push(await gradient.run(inputs.x, new Int32Array(8).fill(c), inputs.weights, inputs.bias, 0));
+    }
+    await gradient.close();
+    const sum = (of: (part: LinearGradientResult) => ArrayLike<number>): number[] =>
+      Array.from(of(parts[0]!), (_, i) => parts.reduce((total, part, c) => total + shares[c]! * of(part)[i]!, 0));
+    expectClose(
+      [found.loss],
+      sum(({ loss }) => [loss]),
+      'loss',
+    );
+    expectClose(
+      found.weights,
+      sum(({ weights }) => weights),
+      'P dLoss/dV',
+    );
+    expectClose(
+      found.bias,
+      sum(({ bias }) => bias),
+      'dLoss/da',
+    );
+  });
+
   /** One feature of 1 and no bias: the distances are the weights. */
   const single = (label: number, weights: readonly number[]): Inputs => ({
     x: Float32Array.of(1),

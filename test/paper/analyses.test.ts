@@ -139,6 +139,14 @@ const small: Readonly<Record<string, object>> = {
   frontier: { margins: [0.01] },
   shift: { corruptions: ['contrast', 'shot-noise'], severities: [1, 5], images: 60, anew: [20] },
   places: { margins: [0.01], most: 2 },
+  policies: {
+    policies: [
+      { loss: 'hinge', confidence: 'max' },
+      { loss: 'cross-entropy', confidence: 'softmax', l2: 0.01 },
+    ],
+    margins: [0.01],
+    seeds: 2,
+  },
 };
 
 describe('every analysis of the registry', () => {

@@ -38,7 +38,7 @@ describe('features that are streamed', () => {
       const arrays = new Map<string, Storable>([
         [shardArrays.gate(0), { shape: [images, 2], data: new Float32Array(images * 2).fill(-1) }],
         [shardArrays.gate(1), { shape: [images, width], data: x }],
-        [shardArrays.logits, { shape: [images, classes], data: new Float32Array(images * classes) }],
+        [shardArrays.logits, { shape: [images, classes], data: logitsFrom(start, images) }],
         [shardArrays.labels, { dtype: 'I32', shape: [images], data: labels }],
       ]);
       await entry.write(`shard-${String(start / perShard).padStart(5, '0')}.safetensors`, encodeSafetensors(arrays));
@@ -47,7 +47,12 @@ describe('features that are streamed', () => {
     return new FeatureSet(entry, count, classes, [2, width]);
   }
 
-  const streamed = (from = set): Promise<TrainingData> => trainingData(from, 1, 0);
+  /** Of image i and class c: sin(i classes + c). */
+  function logitsFrom(start: number, images: number): Float32Array {
+    return Float32Array.from({ length: images * classes }, (_, at) => Math.sin(start * classes + at));
+  }
+
+  const streamed = (from = set): Promise<TrainingData> => trainingData(from, 1, 'labels', 0);
 
   /** Sizes of the batches, and each image's number, features and label in the order of the pass. */
   async function pass(data: TrainingData, size: number, seed?: number) {
@@ -66,6 +71,28 @@ describe('features that are streamed', () => {
     expect(disk.rows).to.have.length(count);
   });
 
+  it('have the softmax of the same images beside them, from the disk as in memory, in order and shuffled', async () => {
+    const all = [await trainingData(set, 1, 'network', 0), await trainingData(set, 1, 'network')];
+    for (const data of all) {
+      for (const seed of [undefined, 3]) {
+        let images = 0;
+        for await (const { x, labels, probabilities } of data.batches(64, seed)) {
+          expect(probabilities!.length).to.equal(labels.length * classes);
+          for (let row = 0; row < labels.length; row++) {
+            const image = x[row * width]!;
+            const logits = Array.from({ length: classes }, (_, c) => Math.sin(image * classes + c));
+            const sum = logits.reduce((total, value) => total + Math.exp(value), 0);
+            for (const [c, value] of logits.entries()) {
+              expect(probabilities![row * classes + c]).to.be.closeTo(Math.exp(value) / sum, 1e-6);
+            }
+          }
+          images += labels.length;
+        }
+        expect(images).to.equal(count);
+      }
+    }
+  });
+
   it('come shuffled across shards, every image once with its own label, in full batches', async () => {
     const memory = await pass(await trainingData(set, 1), 64);
     const { sizes, rows, order } = await pass(await streamed(), 150, 3);
@@ -80,7 +107,7 @@ describe('features that are streamed', () => {
   it('are shuffled window by window where they do not fit in one', async () => {
     const memory = await pass(await trainingData(set, 1), 64);
     // Two shards of 64 images to a window.
-    const { rows, order, sizes } = await pass(streamedData(set, 1, 2 * perShard * width * 4), 100, 3);
+    const { rows, order, sizes } = await pass(streamedData(set, 1, 'labels', 2 * perShard * width * 4), 100, 3);
     expect([...rows].sort((a, b) => a[0]! - b[0]!)).to.deep.equal(memory.rows);
     expect(sizes).to.deep.equal(new Array<number>(10).fill(100));
     const shards = new Set(order.slice(0, 100).map((image) => Math.floor(image / perShard)));

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
+import { areaUnderRoc, calibrationError, holm, pairedPValue } from '../../src/statistics/comparisons.js';
 import {
   leastCount,
   meanInterval,
+  pairedInterval,
   median,
   nearestRank,
   percentileInterval,
@@ -65,5 +67,44 @@ describe('bootstrap intervals', () => {
   it('are NaN if a replicate is NaN, not those of the others', () => {
     const replicates = Array.from({ length: 1000 }, (_, i) => (i === 7 ? Number.NaN : i));
     expect(percentileInterval(replicates, 0.95)).to.deep.equal({ low: Number.NaN, high: Number.NaN });
+  });
+});
+
+describe('comparisons', () => {
+  it('have the p-values of a paired t-test, below 5 % exactly where the interval leaves 0 out', () => {
+    // scipy.stats.ttest_1samp([1, 2, 3, 4, -1], 0).pvalue
+    expect(pairedPValue([1, 2, 3, 4, -1])).to.be.closeTo(0.10454, 5e-6);
+    for (const shift of [0, 0.5, 1, 1.2, 1.4, 3, 5]) {
+      const differences = [1, 2, 3, 4, -1].map((value) => value - shift);
+      const { low, high } = pairedInterval(differences);
+      expect(pairedPValue(differences) < 0.05, `${shift}`).to.equal(low > 0 || high < 0);
+    }
+    expect([pairedPValue([0, 0]), pairedPValue([2, 2])]).to.deep.equal([1, 0]);
+  });
+
+  it('are corrected by Holm, in any order', () => {
+    const close = (found: number[], expected: number[]): void => {
+      expect(found.length).to.equal(expected.length);
+      for (const [i, p] of expected.entries()) expect(found[i]).to.be.closeTo(p, 1e-12);
+    };
+    close(holm([0.04, 0.01, 0.03]), [0.06, 0.03, 0.06]);
+    close(holm([0.5, 0.9]), [1, 1]);
+    close(holm([]), []);
+  });
+
+  it('of confidences with what is right have areas, ties counted half', () => {
+    const isRight = (right: readonly number[]) => (i: number) => right[i] === 1;
+    expect(areaUnderRoc([0.1, 0.2, 0.3, 0.4], isRight([0, 0, 1, 1]))).to.equal(1);
+    expect(areaUnderRoc([0.4, 0.3, 0.2, 0.1], isRight([0, 0, 1, 1]))).to.equal(0);
+    expect(areaUnderRoc([1, 1, 1], isRight([0, 1, 1]))).to.equal(0.5);
+    expect(areaUnderRoc([3, 1, 2, 2], isRight([1, 0, 1, 0]))).to.equal(0.875);
+    expect(areaUnderRoc([1, 2], isRight([1, 1]))).to.deep.equal(Number.NaN);
+  });
+
+  it('of probabilities with what is right have the calibration error', () => {
+    const values = new Array<number>(300).fill(0.75);
+    expect(calibrationError(values, (i) => i % 4 !== 0)).to.be.closeTo(0, 0.03);
+    expect(calibrationError(values, () => true)).to.be.closeTo(0.25, 1e-12);
+    expect(calibrationError(values, () => false)).to.be.closeTo(0.75, 1e-12);
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ImageSource } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
+import type { GateTarget } from '../../gates/loss.js';
 import { LazyEngine, type RunContext } from '../../run/context.js';
 import {
   type Extraction,
@@ -206,6 +207,7 @@ interface OpenSplit {
   readonly label: Split;
   readonly images: ImageSource;
   readonly extraction: Extraction;
+  readonly target: GateTarget;
 }
 
 /** Opens the extractions of an experiment: every split of every network. */
@@ -216,8 +218,8 @@ async function open(context: RunContext, experiment: Experiment) {
   const splits: OpenSplit[] = [];
   for (const { source: each, plan: own, images: of } of await openMembers(context, experiment, planned, source)) {
     await mapSplits(of, (images, label) => {
-      const extraction = extractionOf(context, each, images, own.places, engine, label);
-      splits.push({ source: each, label, images, extraction });
+      const extraction = extractionOf(context, each, images, own.places, engine, label, own.target);
+      splits.push({ source: each, label, images, extraction, target: own.target });
     });
   }
   return { source, engine, splits };
@@ -239,9 +241,9 @@ export async function extractPart(context: RunContext, experiment: Experiment, {
         await extractShards(context, extraction, { index: (index + i) % of, of });
       }
     }
-    for (const { source, label, images, extraction } of splits) {
+    for (const { source, label, images, extraction, target } of splits) {
       if ((await missingShards(extraction)).length > 0) continue;
-      await extract(context, source, images, extraction.places, engine, label);
+      await extract(context, source, images, extraction.places, engine, label, target);
     }
   });
 }

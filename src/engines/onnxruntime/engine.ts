@@ -141,11 +141,11 @@ export class OnnxRuntime implements Engine, GateTrainer {
     const session = await this.createSession(linearGradientGraph(problem));
     const names = linearGraphNames;
     return {
-      async run(x, labels, weights, bias, ridge): Promise<LinearGradientResult> {
-        const count = labels.length;
+      async run(x, target, weights, bias, ridge): Promise<LinearGradientResult> {
+        const count = x.length / features;
         const results = await session.run({
           [names.x]: new ort.Tensor('float32', x, [count, features]),
-          [names.labels]: new ort.Tensor('int64', BigInt64Array.from(labels, BigInt), [count]),
+          [names.target]: new ort.Tensor('float32', oneHot(target, classes), [count, classes]),
           [names.weights]: new ort.Tensor('float32', weights, [features, classes]),
           [names.bias]: new ort.Tensor('float32', bias, [classes]),
           [names.ridge]: new ort.Tensor('float32', Float32Array.of(ridge), []),
@@ -264,6 +264,16 @@ export function libraryFolder(): string {
 export async function packageVersion(): Promise<string> {
   const path = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
   return (JSON.parse(await readFile(path, 'utf8')) as { version: string }).version;
+}
+
+/** Classes as rows with a 1 at the class; probabilities as they are. */
+function oneHot(target: Int32Array | Float32Array, classes: number): Float32Array {
+  if (target instanceof Float32Array) return target;
+  const rows = new Float32Array(target.length * classes);
+  target.forEach((label, image) => {
+    rows[image * classes + label] = 1;
+  });
+  return rows;
 }
 
 function floats(results: ort.InferenceSession.OnnxValueMapType, name: string): Float32Array {

@@ -1,0 +1,312 @@
+import type { TopLevelSpec } from 'vega-lite';
+import { z } from 'zod';
+import { choice, list, real, whole } from '../experiment/rules.js';
+import type { Experiment } from '../experiment/schema.js';
+import { type ConfidenceKind, confidenceKinds } from '../gates/confidence.js';
+import { lossNames, withPasses } from '../gates/loss.js';
+import { counted, points } from '../json.js';
+import type { Figure, Findings, FindingTable } from '../report/findings.js';
+import { originalAccuracy, type Part, partsOf } from '../run/search.js';
+import type { ScoredRun } from '../run/stages.js';
+import { areaUnderRoc, calibrationError, holm, pairedPValue } from '../statistics/comparisons.js';
+import { mean, pairedInterval } from '../statistics/intervals.js';
+import { answersAt, evaluate, exitOf, type Scores } from '../thresholds/evaluate.js';
+import { paretoFrontier } from '../thresholds/frontier.js';
+import { jointSearch } from '../thresholds/joint.js';
+import { axis, defineAnalysis, ends, isRightAt, tableOf } from './analysis.js';
+
+const policy = z.strictObject(
+  {
+    /** What training minimises. */
+    loss: choice(lossNames),
+    /** What is compared with the threshold. */
+    confidence: choice(confidenceKinds),
+    /** lambda; the experiment's by default. */
+    l2: real(1e-12, 1e3).optional(),
+  },
+  { error: "an object: { loss: 'hinge', confidence: 'difference' }" },
+);
+type Policy = z.output<typeof policy>;
+
+/** The paper's gates first. */
+const tried: Policy[] = [
+  ...confidenceKinds.map((confidence) => ({ loss: 'hinge', confidence }) as const),
+  ...confidenceKinds.map((confidence) => ({ loss: 'cross-entropy', confidence }) as const),
+];
+
+const marginList = 'a list of margins: [0.002, 0.005]';
+const options = z.strictObject({
+  kind: z.literal('policies'),
+  /** What is tried; the others are compared with the first. Default: both losses, each with every confidence. */
+  policies: list(policy, 'a list of policies').min(2, { error: 'at least two policies' }).default(tried),
+  /** Accuracies to reach, as shares below the original's. */
+  margins: list(real(0, 0.5), marginList).min(1, { error: marginList }).default([0.002, 0.005, 0.007, 0.01]),
+  /** How many seeds of stochastic training and of the folds, from the experiment's on. Default 3. */
+  seeds: whole(1, 1000).default(3),
+});
+type Options = z.output<typeof options>;
+
+/** The margins whose mean saving is the area under the curve of FLOPs saved against points lost. */
+const AREA_MARGINS = Array.from({ length: 9 }, (_, i) => i * 0.0025);
+
+/**
+ * Losses and confidences of gates beside the paper's, on the same features and images: thresholds of the joint search at
+ * each margin, differences paired by image, p-values corrected for the number of comparisons, and what would have been taken
+ * by the choosing images alone.
+ */
+export const policies = defineAnalysis({
+  options,
+  async compute(run, asked): Promise<Findings> {
+    const margins = [...new Set([...asked.margins, ...AREA_MARGINS])];
+    const seeds = Array.from({ length: asked.seeds }, (_, i) => run.experiment.seed + i);
+    const outcomes: Outcome[] = [];
+    for (const one of asked.policies) outcomes.push(await outcomeOf(run, one, seeds, margins));
+    const all = [...outcomes, bestOf(outcomes, asked.margins)];
+    return {
+      tables: [policyTable(all, asked, run), areaTable(all), gateTable(outcomes)],
+      figures: [figureOf(all, run, seeds)],
+      sheets: [],
+    };
+  },
+});
+
+/** What thresholds of one part do at a margin, image by image of those that the part reports. */
+interface Chosen {
+  /** Share of the original's FLOPs saved on the choosing images. */
+  readonly choosing: number;
+  /** Share of the original's FLOPs saved by each image. */
+  readonly saved: Float64Array;
+  /** The original right minus the gated network right, of each image. */
+  readonly lost: Float64Array;
+}
+
+interface Outcome {
+  readonly name: string;
+  /** By seed, part and margin. */
+  readonly chosen: readonly (readonly ReadonlyMap<number, Chosen>[])[];
+  readonly gates: readonly GateQuality[];
+  /** Of images that leave at the first exit that is right, on the test images; not of a choice among policies. */
+  readonly oracle?: Oracle;
+}
+
+interface Oracle {
+  readonly accuracy: number;
+  /** Share of the original's FLOPs. */
+  readonly saved: number;
+}
+
+/** Means over the seeds, on the test images. */
+interface GateQuality {
+  readonly policy: string;
+  readonly gate: number;
+  readonly accuracy: number;
+  readonly calibration: number;
+  readonly auroc: number;
+}
+
+const nameOf = ({ loss, confidence, l2 }: Policy): string =>
+  `${loss}, ${confidence}${l2 === undefined ? '' : `, lambda ${l2}`}`;
+
+/** An experiment whose gates are trained in this way; solver and passes are those of its loss. */
+function trainedAs({ gates, ...experiment }: Experiment, { loss, confidence, l2 = gates.l2 }: Policy, seed: number) {
+  const own = loss === gates.loss ? gates : withPasses({ ...gates, loss, solver: 'optimum', epochs: undefined });
+  return { ...experiment, seed, gates: { ...own, loss, confidence, l2 } };
+}
+
+/** Trains, scores and searches a policy with every seed. */
+async function outcomeOf(
+  run: ScoredRun,
+  policy: Policy,
+  seeds: readonly number[],
+  margins: readonly number[],
+): Promise<Outcome> {
+  const context = { ...run.context, progress: { ...run.context.progress, note: () => {} } };
+  const chosen: ReadonlyMap<number, Chosen>[][] = [];
+  const qualities: GateQuality[][] = [];
+  const oracles: Oracle[] = [];
+  for (const seed of seeds) {
+    const as = trainedAs(run.experiment, policy, seed);
+    const gates = await run.train(as, undefined, context);
+    const score = (confidence: ConfidenceKind) => run.score(gates, confidence, context);
+    const { test, heldOut } = await score(policy.confidence);
+    const parts = partsOf(as, test, heldOut, run.features.test.classes);
+    chosen.push(parts.map((part) => new Map(margins.map((margin) => [margin, chosenFor(part, run.plan, margin)]))));
+    qualities.push(qualityOf(nameOf(policy), test, (await score('softmax')).test));
+    oracles.push(oracleOf(test, run.plan));
+  }
+  const average = <T>(items: readonly T[], of: (item: T) => number): number => mean(items.map(of));
+  return {
+    name: nameOf(policy),
+    chosen,
+    gates: qualities[0]!.map((first, gate) => {
+      const own = qualities.map((of) => of[gate]!);
+      return {
+        ...first,
+        accuracy: average(own, (of) => of.accuracy),
+        calibration: average(own, (of) => of.calibration),
+        auroc: average(own, (of) => of.auroc),
+      };
+    }),
+    oracle: { accuracy: average(oracles, (of) => of.accuracy), saved: average(oracles, (of) => of.saved) },
+  };
+}
+
+/** Frontiers of choosing images, searched once for all margins. */
+const frontiers = new WeakMap<Part, ReturnType<typeof paretoFrontier>>();
+
+function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun['plan'], margin: number): Chosen {
+  const { selection, evaluation } = part;
+  const frontier = frontiers.get(part) ?? paretoFrontier(selection.scores, costs, selection.images);
+  frontiers.set(part, frontier);
+  const required = originalAccuracy(selection.scores, selection.images) - margin;
+  const objective = { kind: 'accuracy', required } as const;
+  const found = jointSearch(selection.scores, costs, selection.images, objective, frontier);
+  const thresholds = found?.thresholds ?? costs.slice(1).map(() => Number.POSITIVE_INFINITY);
+  const { scores, images } = evaluation;
+  const last = costs.length - 1;
+  const exits = Int32Array.from(images, (image) => exitOf(scores, thresholds, image));
+  const right = (exit: number, image: number): number => Number(isRightAt(scores, exit, image));
+  const flops = evaluate(selection.scores, thresholds, costs, selection.images).flops;
+  return {
+    choosing: 1 - flops / original,
+    saved: Float64Array.from(exits, (exit) => 1 - costs[exit]! / original),
+    lost: Float64Array.from(exits, (exit, i) => right(last, images[i]!) - right(exit, images[i]!)),
+  };
+}
+
+/** How well each gate's confidence tells right answers from wrong ones. @param softmax the same gates' scores by softmax */
+const qualityOf = (policy: string, scores: Scores, softmax: Scores): GateQuality[] =>
+  scores.confidences.map((confidences, gate) => {
+    const isRight = (image: number): boolean => isRightAt(scores, gate, image);
+    const right = confidences.reduce((sum, _, image) => sum + Number(isRight(image)), 0);
+    return {
+      policy,
+      gate: gate + 1,
+      accuracy: right / scores.count,
+      calibration: calibrationError(softmax.confidences[gate]!, isRight),
+      auroc: areaUnderRoc(confidences, isRight),
+    };
+  });
+
+/** The best that thresholds could do: every image leaves at the first exit that is right. */
+function oracleOf(scores: Scores, { costs, flops: { flops } }: ScoredRun['plan']): Oracle {
+  let [right, spent] = [0, 0];
+  for (let image = 0; image < scores.count; image++) {
+    const exit = costs.findIndex((_, i) => answersAt(scores, i)[image] === scores.labels[image]);
+    right += Number(exit >= 0);
+    spent += costs.at(exit)!;
+  }
+  return { accuracy: right / scores.count, saved: 1 - spent / scores.count / flops };
+}
+
+/** For each seed and part the policy that saves most on its choosing images, on average over the margins asked for. */
+function bestOf(outcomes: readonly Outcome[], margins: readonly number[]): Outcome {
+  const first = outcomes[0]!;
+  const names = new Set<string>();
+  const chosen = first.chosen.map((parts, seed) =>
+    parts.map((_, part) => {
+      const saved = ({ chosen }: Outcome): number =>
+        mean(margins.map((margin) => chosen[seed]![part]!.get(margin)!.choosing));
+      const best = outcomes.reduce((a, b) => (saved(b) > saved(a) ? b : a));
+      names.add(best.name);
+      return best.chosen[seed]![part]!;
+    }),
+  );
+  return { name: `best by the choosing images (${[...names].join('; ')})`, chosen, gates: [] };
+}
+
+/** What is saved or lost by each reported image at a margin, as a mean over the seeds. */
+function byImage({ chosen }: Outcome, margin: number, of: 'saved' | 'lost'): number[] {
+  const seeds = chosen.map((parts) => parts.flatMap((part) => [...part.get(margin)![of]]));
+  return seeds[0]!.map((_, image) => mean(seeds.map((values) => values[image]!)));
+}
+
+/** What one seed saves. */
+const savedBySeed = ({ chosen }: Outcome, margin: number): number[] =>
+  chosen.map((parts) => mean(parts.flatMap((part) => [...part.get(margin)!.saved])));
+
+function policyTable(all: readonly Outcome[], { margins, seeds }: Options, { original }: ScoredRun): FindingTable {
+  const reference = all[0]!;
+  const rows = margins.flatMap((margin) =>
+    all.map((outcome) => {
+      const [saved, lost] = [byImage(outcome, margin, 'saved'), byImage(outcome, margin, 'lost')];
+      const [before, lostBefore] = [byImage(reference, margin, 'saved'), byImage(reference, margin, 'lost')];
+      const [more, worse] = [
+        saved.map((value, i) => value - before[i]!),
+        lost.map((value, i) => value - lostBefore[i]!),
+      ];
+      const choosing = mean(outcome.chosen.flatMap((parts) => parts.map((part) => part.get(margin)!.choosing)));
+      return { outcome, margin, saved, lost, more, worse, choosing, p: pairedPValue(more) };
+    }),
+  );
+  // Compared are the policies, not the choice among them, nor the first with itself.
+  const compared = rows.filter(({ outcome }) => outcome !== reference && outcome !== all.at(-1));
+  const adjusted = new Map(holm(compared.map(({ p }) => p)).map((p, i) => [compared[i]!, p]));
+  const title =
+    `FLOPs saved by each policy, and how much more than by the first: ${seeds} seeds, ` +
+    `differences paired by ${counted(original.count)} images, p-values by Holm`;
+  return tableOf({ name: 'policies', title, consoleRows: rows.length }, rows, [
+    ['margin_fraction', ({ margin }) => margin],
+    ['policy', ({ outcome }) => outcome.name],
+    ['choosing_flops_reduction_fraction', ({ choosing }) => choosing],
+    ['flops_reduction_fraction', ({ saved }) => mean(saved)],
+    ['least_of_seeds_fraction', ({ outcome, margin }) => Math.min(...savedBySeed(outcome, margin))],
+    ['accuracy_drop_fraction', ({ lost }) => mean(lost)],
+    ['saved_more_fraction', ({ more }) => mean(more)],
+    ...ends('saved_more', ({ more }: (typeof rows)[number]) => pairedInterval(more)),
+    ['lost_more_fraction', ({ worse }) => mean(worse)],
+    ...ends('lost_more', ({ worse }: (typeof rows)[number]) => pairedInterval(worse)),
+    ['p_holm', (row) => adjusted.get(row) ?? null],
+  ]);
+}
+
+function areaTable(all: readonly Outcome[]): FindingTable {
+  const title = `Means over margins of 0 to ${points(AREA_MARGINS.at(-1)!)}; images that leave at the first right exit`;
+  return tableOf({ name: 'policy-areas', title, consoleRows: all.length }, all, [
+    ['policy', ({ name }) => name],
+    ['mean_flops_reduction_fraction', (one) => mean(AREA_MARGINS.flatMap((margin) => savedBySeed(one, margin)))],
+    ['mean_accuracy_drop_fraction', (one) => mean(AREA_MARGINS.map((margin) => mean(byImage(one, margin, 'lost'))))],
+    ['oracle_accuracy_fraction', ({ oracle }) => oracle?.accuracy ?? null],
+    ['oracle_flops_reduction_fraction', ({ oracle }) => oracle?.saved ?? null],
+  ]);
+}
+
+function gateTable(outcomes: readonly Outcome[]): FindingTable {
+  const rows = outcomes.flatMap(({ gates }) => gates);
+  const title = 'Each gate alone: calibration error of its softmax, and how well its confidence tells right from wrong';
+  return tableOf({ name: 'policy-gates', title, consoleRows: rows.length }, rows, [
+    'policy',
+    'gate',
+    ['accuracy_fraction', ({ accuracy }) => accuracy],
+    ['calibration_error_fraction', ({ calibration }) => calibration],
+    ['auroc_fraction', ({ auroc }) => auroc],
+  ]);
+}
+
+function figureOf(all: readonly Outcome[], { source, original }: ScoredRun, seeds: readonly number[]): Figure {
+  const values = all.slice(0, -1).flatMap((one) =>
+    AREA_MARGINS.map((margin) => ({
+      policy: one.name,
+      lost_points: 100 * mean(byImage(one, margin, 'lost')),
+      saved_percent: 100 * mean(byImage(one, margin, 'saved')),
+    })),
+  );
+  const policy = { field: 'policy', type: 'nominal', title: 'Gates, confidence' } as const;
+  const spec: TopLevelSpec = {
+    data: { values },
+    mark: { type: 'line', point: true },
+    encoding: {
+      x: axis('lost_points', 'Points of accuracy lost on the test images'),
+      y: axis('saved_percent', 'FLOPs saved (%)'),
+      color: policy,
+      strokeDash: policy,
+      order: { field: 'saved_percent' },
+    },
+  };
+  return {
+    name: 'policies',
+    title: `What losses and confidences of gates save: ${source.network.name}`,
+    caption: `Higher and further left is better. Margins of 0 to 2 points on the choosing images, ${counted(original.count)} test images, means of seeds ${seeds.join(', ')}`,
+    spec,
+  };
+}

@@ -1,0 +1,84 @@
+import { expect } from 'chai';
+import { resolveExperiment } from '../../src/experiment/resolve.js';
+import { paperExperiments } from '../../src/paper/index.js';
+import type { AnalysisContext } from '../../src/run/stages.js';
+import { openStages } from '../../src/run/stages.js';
+import { Store } from '../../src/store/store.js';
+import { makeWorkplace, tinyNetwork, type Workplace } from './workplace.js';
+
+describe('gates that learn from the network', () => {
+  let place: Workplace;
+  before(async () => {
+    place = await makeWorkplace({ train: 300, test: 60 });
+  });
+  after(() => place.remove());
+
+  const resolve = (gates: Record<string, unknown>) =>
+    resolveExperiment(
+      {
+        name: 'mine',
+        title: 'Imitation',
+        network: tinyNetwork,
+        checkpoint: place.checkpoint,
+        gates: { after: [1, 2], pooling: '4x4', ...gates },
+        thresholds: { guarantee: { disagreement: 0.2 } },
+      },
+      'mine',
+      'laptop',
+      [],
+      paperExperiments,
+    );
+
+  /** The same dataset with the labels of its training images turned round. */
+  function withOtherLabels(): AnalysisContext {
+    const datasets = place.context.datasets!.map((dataset) => ({
+      ...dataset,
+      load: async (...given: Parameters<typeof dataset.load>) => {
+        const images = await dataset.load(...given);
+        return { ...images, labels: Int32Array.from(images.labels).reverse() };
+      },
+    }));
+    return { ...place.context, datasets, store: new Store(`${place.folder}/other`) };
+  }
+
+  const weightsOf = async (context: AnalysisContext, gates: Record<string, unknown>): Promise<number[][]> => {
+    const trained = await (await openStages(context, resolve(gates))).train();
+    return Promise.all(trained.map(async ({ load }) => [...(await load()).weights]));
+  };
+
+  it('are the same gates with any labels, and others than those that learn from labels', async () => {
+    const [own, labels] = [{ loss: 'cross-entropy', target: 'network' }, { loss: 'cross-entropy' }];
+    const gates = await weightsOf(place.context, own);
+    expect(await weightsOf(withOtherLabels(), own)).to.deep.equal(gates);
+    const learnt = await weightsOf(place.context, labels);
+    expect(learnt).to.not.deep.equal(gates);
+    expect(await weightsOf(withOtherLabels(), labels)).to.not.deep.equal(learnt);
+  });
+
+  it('need cross-entropy', () => {
+    expect(() => resolve({ target: 'network' })).to.throw(
+      /^mine: gates\.target: "network"; valid: 'labels', or with loss: 'cross-entropy'$/,
+    );
+  });
+});
+
+describe("gates: 'best'", () => {
+  const resolved = (network: string) =>
+    resolveExperiment(
+      { name: 'mine', title: 'Best', network, gates: 'best', thresholds: { margins: [0.01] } },
+      'mine',
+      'laptop',
+      [],
+      paperExperiments,
+    ).gates;
+
+  it('are gates at all stages, read as what saved most', () => {
+    expect(resolved('resnet101-cifar10')).to.deep.include({
+      after: [1, 2, 3],
+      pooling: [{ kind: 'grid', size: 4 }, { kind: 'grid', size: 4 }, { kind: 'gap' }],
+      loss: 'cross-entropy',
+      confidence: 'difference',
+    });
+    expect(resolved('resnet56-cifar10')).to.deep.include({ after: [1, 2] });
+  });
+});
