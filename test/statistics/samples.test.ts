@@ -3,9 +3,9 @@ import { areaUnderRoc, calibrationError, holm, pairedPValue } from '../../src/st
 import {
   leastCount,
   meanInterval,
-  pairedInterval,
   median,
   nearestRank,
+  pairedInterval,
   percentileInterval,
   variance,
 } from '../../src/statistics/intervals.js';
