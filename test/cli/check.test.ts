@@ -65,6 +65,7 @@ describe('dgate check', () => {
   async function dress(place: string): Promise<void> {
     await cp(join(root, 'package.json'), join(place, 'package.json'));
     await symlink(join(root, 'node_modules'), join(place, 'node_modules'));
+    await symlink(join(root, 'data'), join(place, 'data'));
     await writeFile(join(place, 'dist/code.json'), JSON.stringify(readModules(root))); // as `npm run build` does
     await mkdir(join(folder, 'cache'), { recursive: true });
     await symlink(real.data, join(folder, 'cache/data')).catch(() => {});
