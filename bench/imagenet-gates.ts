@@ -15,7 +15,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeSafetensors, type Storable } from '../src/checkpoints/load.js';
-import { consoleProgress } from '../src/cli/progress.js';
+import { consoleProgress } from '../src/cli/context.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
 import * as ort from '../src/engines/onnxruntime/ort.js';
 import { decide } from '../src/gates/confidence.js';

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Every Node since 12.17 can parse this file, so that an old one says which is wanted: no static import, no syntax newer
-// than ES2019, and the rest is loaded only where it can be parsed.
+// An old Node (12.17 and newer) must be able to parse this file and report the required version: no static import, no
+// syntax newer than ES2019.
 const oldest = [20, 19] as const;
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
 
@@ -16,7 +16,7 @@ if (major < oldest[0] || (major === oldest[0] && minor < oldest[1])) {
     });
 }
 
-/** The program's own files cannot be read, as with a limit on open files. */
+/** The program's own files cannot be read, for example at a limit on open files. */
 function reportUnloaded(error: unknown): number | PromiseLike<number> {
   return import('../src/cli/output.js').then(
     ({ reportFailure }) => reportFailure(error),

@@ -1,4 +1,4 @@
-/** Reports of long stages; `src/cli/progress.ts` writes them to the console. */
+/** Reports of long stages; `src/cli/context.ts` writes them to the console. */
 export interface Progress {
   /** One line that stays: why a stage ran or was skipped, what was chosen and why. */
   note(message: string): void;

@@ -72,6 +72,7 @@ export function measure(
     const { scores, parts } = await scoredParts(stages, gates);
     const everyImage = scores.test.labels.map((_, i) => i);
     const { plan, features, sets, images, source } = stages;
+    const searched = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs);
     return [
       ...definitionMeasures(experiment, stages),
       exact('network', 'parameters', plan.flops.parameters),
@@ -107,10 +108,7 @@ export function measure(
             given,
           )),
       ...trainedRows(experiment, scores.test, plan.costs),
-      ...searchMeasures(
-        searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs),
-        plan.flops.flops,
-      ),
+      ...searchMeasures(searched, plan.flops.flops),
     ];
   });
 }
@@ -287,11 +285,8 @@ export function whatMoved(baseline: readonly Measure[], measures: readonly Measu
     const difference = typeof from === 'number' && typeof to === 'number' ? to - from : undefined;
     const allowed = typeof known.tolerance === 'number' ? known.tolerance : 0;
     // NaN always counts as moved.
-    const isSame =
-      difference === undefined
-        ? String(csvCell(from)) === String(csvCell(to)) && String(to) !== 'NaN'
-        : Math.abs(difference) <= allowed;
-    if (isSame) return [];
+    const isEqualText = String(csvCell(from)) === String(csvCell(to)) && String(to) !== 'NaN';
+    if (difference === undefined ? isEqualText : Math.abs(difference) <= allowed) return [];
     return [{ item, quantity, from, to, ...(difference !== undefined && { difference }), ...judged(known.tolerance) }];
   });
   const gone = baseline

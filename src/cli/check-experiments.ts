@@ -13,22 +13,21 @@ import {
 import { InputError } from '../errors.js';
 import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';
-import { parseSetting } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { counted } from '../json.js';
 import { renderColumns } from '../report/findings.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
+import { type CheckOptions, optionOverrides } from './command.js';
 import { openContext } from './context.js';
-import { type CheckOptions, optionOverrides } from './options.js';
 import { print, printJson } from './output.js';
-import { resolveAll } from './run-experiments.js';
+import { resolveAll, settingsIn } from './run-experiments.js';
 
-/** `dgate check`: every definition and baseline is read before the first one runs. */
+/** `dgate check`: all definitions and baselines are read before the first one runs. */
 export async function checkExperiments(options: CheckOptions): Promise<void> {
   const folder = resolve(options.baseline ?? join(options.results ?? 'results', 'baseline'));
   const names = options.experiment?.length ? options.experiment : await namesWithBaseline(folder);
   const { preset, set, json } = options;
-  const settings = [...set.map(parseSetting), ...optionOverrides(options)];
+  const settings = settingsIn(set, optionOverrides(options));
   const experiments = await resolveAll(names, preset, settings);
   const baselines = await readAll(experiments, folder, options.update);
   const context = await openContext(options);
@@ -36,7 +35,7 @@ export async function checkExperiments(options: CheckOptions): Promise<void> {
   const checked: Checked[] = [];
   for (const [i, { experiment, path, baseline }] of baselines.entries()) {
     const began = performance.now();
-    // An update chooses new thresholds and stores them.
+    // An update chooses and stores new thresholds.
     const measures = await measure(context, experiment, options.update ? undefined : givenThresholds(baseline ?? []));
     const moved = baseline === undefined ? [] : whatMoved(baseline, measures);
     const seconds = (performance.now() - began) / 1000;
@@ -64,11 +63,11 @@ async function namesWithBaseline(folder: string): Promise<string[]> {
 interface WithBaseline {
   readonly experiment: Experiment;
   readonly path: string;
-  /** Undefined if an update makes the first one. */
+  /** Undefined before the first update. */
   readonly baseline: Measure[] | undefined;
 }
 
-/** @throws InputError with every baseline that is missing or damaged */
+/** @throws InputError with all missing or damaged baselines */
 async function readAll(experiments: readonly Experiment[], folder: string, update: boolean): Promise<WithBaseline[]> {
   const found: WithBaseline[] = [];
   const problems: string[] = [];
@@ -130,9 +129,9 @@ function share(difference: number, from: number | string | undefined): string {
   return ` (${percent > 0 ? '+' : ''}${+percent.toPrecision(3)} %)`;
 }
 
-/** Enough digits to recognise a value; files have all. */
+/** A value with a few digits; files have all. */
 function short(value: number | string | undefined): string {
-  if (value === undefined) return 'not there';
+  if (value === undefined) return 'missing';
   if (typeof value === 'number') return Number.isInteger(value) ? counted(value) : String(+value.toPrecision(6));
   return /^[0-9a-f]{64}$/.test(value) ? value.slice(0, 12) : value;
 }
@@ -146,7 +145,6 @@ function documentOf(result: Checked) {
   return { experiment, state, compared: comparedNumbers(result).length, moved };
 }
 
-/** The result of one experiment's check. */
 interface Checked {
   readonly experiment: string;
   readonly measures: readonly Measure[];
@@ -154,27 +152,27 @@ interface Checked {
   readonly seconds: number;
 }
 
-/** A JUnit report: a suite for each experiment, a case for each number; the form that Jenkins and GitLab read. */
+/** A JUnit report for Jenkins and GitLab: a suite per experiment, a case per number. */
 export function renderJunit(checked: readonly Checked[]): string {
   const suites = checked.map((result) => {
     const { experiment, moved, seconds } = result;
+    const name = markupText(experiment);
     const failed = moved.filter(({ isRegression }) => isRegression);
     const same = comparedNumbers(result).filter(
       (one) => !failed.some(({ item, quantity }) => item === one.item && quantity === one.quantity),
     );
     const open = (item: string, quantity: string): string =>
-      `<testcase classname="dgate.${markupText(experiment)}" name="${markupText(`${item}: ${quantity}`)}" time="0"`;
+      `<testcase classname="dgate.${name}" name="${markupText(`${item}: ${quantity}`)}" time="0"`;
     const cases = [
       ...failed.map((one) => {
-        const { item, quantity, from = 'not there', to = 'not there', tolerance } = one;
+        const { item, quantity, from = 'missing', to = 'missing', tolerance } = one;
         const message = `from ${from} to ${to}, allowed ${typeof tolerance === 'number' ? tolerance : 0}`;
         return `    ${open(item, quantity)}><failure message="${markupText(message)}"/></testcase>`;
       }),
       ...same.map(({ item, quantity }) => `    ${open(item, quantity)}/>`),
     ];
     const counts = `tests="${cases.length}" failures="${failed.length}" errors="0" time="${seconds.toFixed(3)}"`;
-    const suite = `  <testsuite name="dgate check ${markupText(experiment)}" ${counts}>`;
-    return [suite, ...cases, '  </testsuite>'].join('\n');
+    return [`  <testsuite name="dgate check ${name}" ${counts}>`, ...cases, '  </testsuite>'].join('\n');
   });
   return ['<?xml version="1.0" encoding="UTF-8"?>', '<testsuites>', ...suites, '</testsuites>', ''].join('\n');
 }

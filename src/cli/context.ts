@@ -1,7 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ora, { type Ora } from 'ora';
+import { visible } from '../escape.js';
+import { counted } from '../json.js';
 import { paperAnalyses } from '../paper/index.js';
+import type { Progress, ProgressTask } from '../progress.js';
 import { projectRoot } from '../project.js';
 import { contextIn } from '../run/context.js';
 import type { AnalysisContext } from '../run/stages.js';
@@ -9,7 +13,7 @@ import { type CodeModules, changedSince } from '../store/code.js';
 import { readJson } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { cacheFolder, type GlobalOptions, resultsFolder } from './command.js';
-import { consoleProgress } from './progress.js';
+import { say } from './output.js';
 
 /** Folders and progress of a command, from its options and the environment. @throws InputError */
 export async function openContext(options: GlobalOptions): Promise<AnalysisContext> {
@@ -25,12 +29,11 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
 }
 
 /**
- * A line where this is the compiled code of a checkout whose sources have changed since `npm run build`: it would do, and
- * time, something else than what they say. Contents are compared, not times: git and npm write files in any order. Nothing
- * where the sources themselves run, or where a package has none.
+ * A warning if compiled code runs and its sources have changed since `npm run build`. Contents are compared: git and npm
+ * write files in any order. Undefined if the sources themselves run, or a package has none.
  *
  * @param root the project's folder
- * @param running a module of the code that runs
+ * @param running a module of the running code
  */
 export async function staleBuild(
   root = fileURLToPath(projectRoot),
@@ -41,4 +44,88 @@ export async function staleBuild(
   const changed = changedSince((await readJson(join(built, 'code.json'))) as CodeModules, root);
   if (changed === undefined) return undefined;
   return `dist/ is older than ${changed}: the code from before that change runs; npm run build`;
+}
+
+/** Least time between two lines of progress without a terminal. */
+const LOG_INTERVAL_MS = 10_000;
+const REDRAW_INTERVAL_MS = 100;
+/** The pace is measured over this time. */
+const PACE_MS = 60_000;
+
+/** Progress on stderr: a spinner on a terminal, otherwise a line every ten seconds. */
+export function consoleProgress(now: () => number = () => performance.now()): Progress {
+  const interactive = process.stderr.isTTY === true;
+  const line = (text: string): void => say(visible(text));
+  return {
+    note: line,
+    warn: (message) => line(`warning: ${message}`),
+    begin(label, total, unit): ProgressTask {
+      const started = now();
+      let shown = started;
+      /** Work done at times within the last minute. */
+      const marks: [time: number, done: number][] = [[started, 0]];
+      // discardStdin would put the terminal into raw mode, in which Ctrl-C is no signal.
+      const spinner: Ora | undefined = interactive
+        ? ora({ stream: process.stderr, text: visible(label), discardStdin: false }).start()
+        : undefined;
+      return {
+        update(done, detail) {
+          const time = now();
+          if (!spinner && total > 0 && done >= total) return; // `end` writes a line at once
+          if (time - shown < (spinner ? REDRAW_INTERVAL_MS : LOG_INTERVAL_MS)) return;
+          shown = time;
+          while (marks.length > 1 && time - marks[1]![0] >= PACE_MS) marks.shift();
+          const [from, before] = marks[0]!;
+          marks.push([time, done]);
+          const describe = (name: string): string =>
+            visible(describeProgress(name, done, total, unit, (time - from) / 1000, detail, before));
+          if (spinner)
+            spinner.text = fitted(label, describe, (process.stderr.columns ?? 80) - 3); // beside the spinner
+          else line(describe(label));
+        },
+        end(message) {
+          spinner?.stop();
+          line(`${message ?? label}: done in ${((now() - started) / 1000).toFixed(1)} s`);
+        },
+      };
+    },
+  };
+}
+
+/** Least number of letters of a label. */
+const LEAST_LABEL = 8;
+
+/** A text of at most `columns` columns. The label is cut first: the time left stays visible. */
+export function fitted(label: string, describe: (label: string) => string, columns: number): string {
+  const over = describe(label).length - columns;
+  if (over <= 0) return describe(label);
+  const text = describe(`${label.slice(0, Math.max(LEAST_LABEL, label.length - over - 1))}…`);
+  return text.length > columns ? `${text.slice(0, columns - 1)}…` : text;
+}
+
+/** `features: 2,048 of 10,000 images (20 %), 410 images/s, 19 s left`. @param before work done `seconds` ago */
+export function describeProgress(
+  label: string,
+  done: number,
+  total: number,
+  unit: string,
+  seconds: number,
+  detail?: string,
+  before = 0,
+): string {
+  const rate = (done - before) / Math.max(seconds, 1e-9);
+  const number = (value: number): string => counted(Math.round(value));
+  const speed = `${rate >= 10 ? number(rate) : rate.toPrecision(2)} ${unit}/s`;
+  const left = rate > 0 ? `${duration((total - done) / rate)} left` : 'time left unknown';
+  const share = `${label}: ${number(done)} of ${number(total)} ${unit} (${Math.floor((100 * done) / total)} %)`;
+  const parts = total > 0 ? [share, speed, left] : [`${label}: ${number(done)} ${unit}`, speed];
+  return [...parts, ...(detail === undefined ? [] : [detail])].join(', ');
+}
+
+/** `42 s`, `3 min 10 s`, `2 h 5 min` */
+export function duration(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }

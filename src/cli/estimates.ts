@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { perSeed } from '../batch/grid.js';
+import { labelOf, type PlannedCombination, perSeed } from '../batch/grid.js';
 import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
 import { measureEngine } from '../engines/doctor/diagnose.js';
@@ -7,19 +7,74 @@ import { createEngine, engineNamed } from '../engines/registry.js';
 import { InputError, ifThere } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
+import { renderColumns } from '../report/findings.js';
 import type { RunContext } from '../run/context.js';
 import { type PlannedStage, plannedStages } from '../run/dry-run.js';
 import { membersOf, type Plan, plan } from '../run/plan.js';
-import { duration } from './progress.js';
+import type { AnalysisContext } from '../run/stages.js';
+import { duration } from './context.js';
+import { printEither } from './output.js';
+
+/** The stages of a run or of one seed. */
+interface PlannedRun {
+  readonly experiment: string;
+  /** The settings and the seed in which it differs from other runs. */
+  readonly settings: string;
+  readonly stages: readonly PlannedStage[];
+}
 
 /**
- * The stages of a run, with the measured time of extractions that nothing in the cache resembles. A stage counts for its first
- * run only.
- *
- * @param seen keys of the stages of runs before this one
- * @param worthMeasuring FLOPs from which on the engine is measured
+ * `dgate run --dry-run`: each stage of each run, cached or not and why, with an estimate of time and disk space. Time comes
+ * from the most similar cached result, otherwise from FLOPs and a second's measurement of the engine.
  */
-export async function estimatedStages(
+export async function dryRun(
+  context: AnalysisContext,
+  combinations: readonly PlannedCombination[],
+  json: boolean,
+): Promise<void> {
+  const runs: PlannedRun[] = [];
+  const seen = new Set<string>();
+  for (const { experiment, settings } of combinations) {
+    const seeds = perSeed(experiment);
+    for (const one of seeds) {
+      const named = { ...settings, ...(seeds.length > 1 && { seed: `${one.seed}` }) };
+      const stages = await estimatedStages(context, one, seen);
+      runs.push({ experiment: one.name, settings: labelOf(named), stages });
+    }
+  }
+  printEither(json, runs, () => runs.map(render).join('\n'));
+}
+
+function render({ experiment, settings, stages }: PlannedRun): string {
+  const open = stages.filter(({ cached }) => !cached);
+  const unknown = open.filter(({ stage, seconds }) => seconds === null && !stage.startsWith('scores'));
+  const rows = stages.map(({ stage, cached, why, seconds, bytes }) => [
+    stage,
+    cached ? 'cached' : why,
+    cached || seconds === null ? '' : duration(seconds),
+    cached || bytes === null ? '' : `${Math.ceil(bytes / 1e6)} MB`,
+  ]);
+  const rest = unknown.length > 0 ? `, and an unknown time for ${unknown.map(({ stage }) => stage).join(', ')}` : '';
+  const total = open.length === 0 ? 'everything is cached' : `about ${costOf(open).text}${rest}`;
+  const title = [experiment, ...(settings === '' ? [] : [settings])].join(': ');
+  return `${title}\n${renderColumns(['Stage', 'Cached, or why not', 'Time', 'Disk'], rows, 'text')}\n${total}`;
+}
+
+/** Known time and disk space of some stages: `1 min 0 s and 5 MB`. */
+function costOf(stages: readonly PlannedStage[]) {
+  const sum = (of: 'seconds' | 'bytes'): number => stages.reduce((all, stage) => all + (stage[of] ?? 0), 0);
+  const seconds = sum('seconds');
+  return { seconds, text: `${duration(seconds)} and ${Math.ceil(sum('bytes') / 1e6)} MB` };
+}
+
+/**
+ * The stages of a run; the time of extractions that resemble no cached result comes from a measurement of the engine. A
+ * shared stage counts for its first run.
+ *
+ * @param seen keys of the stages of earlier runs
+ * @param worthMeasuring FLOPs below which the engine is not measured
+ */
+async function estimatedStages(
   context: RunContext,
   experiment: Experiment,
   seen: Set<string>,
@@ -41,13 +96,13 @@ export async function estimatedStages(
   return stages;
 }
 
-/** Fewer FLOPs than this take too little time to report. */
+/** Work of fewer FLOPs is not reported. */
 const WORTH_SAYING = 1e12;
 
 /**
- * Reports how long the extractions of these experiments will take on this machine if nothing is cached: their FLOPs
- * over the speed of each network on its engine, measured for a second with random weights. Users' ONNX networks and
- * other engines are left out.
+ * Reports how long the extractions of these experiments will take. With an empty cache, that follows from their FLOPs and a
+ * second's measurement of each network with random weights on this processor. Users' ONNX networks and other engines are
+ * left out.
  */
 export async function sayTime(
   context: RunContext,
@@ -55,7 +110,7 @@ export async function sayTime(
   worthSaying = WORTH_SAYING,
 ): Promise<void> {
   if ((await context.store.list()).length > 0) return sayRest(context, experiments, worthSaying);
-  // Experiments on the same network share their features: the largest of each.
+  // Experiments on the same network share their features: the largest of each counts.
   const largest = new Map<string, { readonly experiment: Experiment; readonly flops: number }>();
   for (const experiment of experiments.flatMap(membersOf)) {
     const { network, checkpoint, gates, engine } = experiment;
@@ -77,22 +132,12 @@ export async function sayTime(
     parts.push(`${experiment.name} ${duration(flops / pace)} (${work})`);
   }
   context.progress.note(
-    `nothing is in the cache: features take about ${duration(seconds)} on this processor: ${parts.join(', ')}; downloads and gates come on top`,
+    `nothing is in the cache: features take about ${duration(seconds)} on this processor: ${parts.join(', ')}; ` +
+      'downloads and gates take further time',
   );
 }
 
-/** FLOPs of all extractions of an experiment, cached or not; Infinity of networks whose images are not counted yet. */
-async function flopsOf(context: RunContext, experiment: Experiment): Promise<number> {
-  let flops = 0;
-  for (const member of membersOf(experiment)) {
-    const planned = await plan(member);
-    if (planned.user !== undefined || planned.given !== undefined) return Number.POSITIVE_INFINITY;
-    flops += extractionFlops(context, member, planned);
-  }
-  return flops;
-}
-
-/** One line where what is not cached takes a minute or more. What is wrong with an experiment its run says. */
+/** One line if the stages that are not cached take at least a minute. Runs report the problems of their experiments. */
 async function sayRest(context: RunContext, experiments: readonly Experiment[], worthSaying: number): Promise<void> {
   const seen = new Set<string>();
   const open: PlannedStage[] = [];
@@ -105,35 +150,43 @@ async function sayRest(context: RunContext, experiments: readonly Experiment[], 
       if (!(error instanceof InputError)) throw error;
     }
   }
-  const sum = (of: (stage: PlannedStage) => number | null): number =>
-    open.reduce((all, stage) => all + (of(stage) ?? 0), 0);
-  const seconds = sum((stage) => stage.seconds);
+  const { seconds, text } = costOf(open);
   if (seconds < 60) return;
   const longest = open.reduce((a, b) => ((b.seconds ?? 0) > (a.seconds ?? 0) ? b : a));
   context.progress.note(
-    `not in the cache: ${open.length} stages, about ${duration(seconds)} and ${Math.ceil(sum(({ bytes }) => bytes) / 1e6)} MB; ` +
+    `not in the cache: ${open.length} stages, about ${text}; ` +
       `the longest is ${longest.stage} (${duration(longest.seconds ?? 0)}); --dry-run lists all, and why`,
   );
 }
 
-/** FLOPs in a second on this machine; of a user's ONNX file not measured, of a cascade its last network's. */
+/** FLOPs of all extractions, cached or not; Infinity if the number of images is not known. */
+async function flopsOf(context: RunContext, experiment: Experiment): Promise<number> {
+  let flops = 0;
+  for (const member of membersOf(experiment)) {
+    const planned = await plan(member);
+    if (planned.user !== undefined || planned.given !== undefined) return Number.POSITIVE_INFINITY;
+    flops += extractionFlops(context, member, planned);
+  }
+  return flops;
+}
+
+/** Speed on this machine; of a cascade, its last network's; undefined for a user's ONNX file. */
 async function flopsPerSecond(experiment: Experiment): Promise<number | undefined> {
   const { network, engine } = membersOf(experiment).at(-1)!;
   if (typeof network !== 'string') return undefined;
   return 1e9 * (await measureEngine(await createEngine(engine), networkByName(network))).gflopsPerSecond;
 }
 
-/** Without a checkpoint, the run reports so at once. */
+/** Without a checkpoint, the run fails at once. */
 async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
   if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
   return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;
 }
 
-/** FLOPs of all features of an experiment; held-out images are counted as training images. */
+/** FLOPs of all features: training images up to the last gate (none in a cascade), test images to the end. */
 function extractionFlops({ datasets }: RunContext, experiment: Experiment, { network, flops }: Plan): number {
   const { splits } = datasetNamed(networkByName(network.name).dataset, datasets);
   const { trainImages = splits.train, testImages = splits.test } = experiment;
-  // Of a network in a cascade no training images are run.
   const last = flops.stages[(experiment.gates.after.at(-1) ?? 0) - 1];
   return trainImages * (last?.cumulativeFlops ?? 0) + testImages * flops.flops;
 }

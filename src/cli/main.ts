@@ -1,30 +1,27 @@
+import { basename } from 'node:path';
 import yargs, { type Argv } from 'yargs';
 import { InputError } from '../errors.js';
 import { versionAndCommit } from '../project.js';
 import { asFileProblem } from '../store/files.js';
 import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/processes.js';
-import type { Command, GlobalOptions } from './command.js';
+import { type Command, defineCommand, flag, type GlobalOptions, textOption } from './command.js';
 import { cacheCommand } from './commands/cache.js';
 import { checkCommand } from './commands/check.js';
-import { compareCommand } from './commands/compare.js';
-import { completionCommand } from './commands/completion.js';
+import { compareCommand, rerunCommand, tableCommand } from './commands/compare.js';
 import { dataCommand } from './commands/data.js';
 import { doctorCommand } from './commands/doctor.js';
 import { exportCommand } from './commands/export.js';
-import { flopsCommand } from './commands/flops.js';
 import { frontierCommand } from './commands/frontier.js';
-import { listCommand } from './commands/list.js';
+import { flopsCommand, listCommand } from './commands/list.js';
+
 import { modelCommand } from './commands/model.js';
 import { predictCommand } from './commands/predict.js';
-import { rerunCommand } from './commands/rerun.js';
-import { runCommand } from './commands/run.js';
+import { runCommand, submitCommand, taskCommand } from './commands/run.js';
 import { runsCommand } from './commands/runs.js';
-import { submitCommand, taskCommand } from './commands/submit.js';
-import { tableCommand } from './commands/table.js';
+
 import { timeCommand } from './commands/time.js';
 import { trainCommand } from './commands/train.js';
-import { flag, textOption } from './options.js';
-import { reportFailure, say, setWide } from './output.js';
+import { print, reportFailure, say, setWide } from './output.js';
 
 /**
  * Runs the command line.
@@ -36,13 +33,13 @@ export async function main(args: readonly string[]): Promise<number> {
   if (supervisorId === undefined) {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted(signal));
   } else {
-    endWithParent(supervisorId); // it receives the signals, and a signal ends this process at once
+    endWithParent(supervisorId); // the supervisor receives the signals; a signal ends this process at once
   }
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0); // the reader (head, less) has seen enough
     process.exit(reportFailure(asFileProblem(error, 'standard output')));
   });
-  process.stderr.on('error', () => {}); // there is no place to report it; the exit status still tells
+  process.stderr.on('error', () => {}); // cannot be reported; the exit status tells
   let status: 0 | 1 | 2 = 0;
   process.on('uncaughtException', (error) => process.exit(status === 0 ? reportFailure(error) : status));
   try {
@@ -60,7 +57,7 @@ function parser(args: readonly string[]) {
     .version(versionAndCommit())
     .alias('help', 'h')
     .locale('en') // not the machine's language: all other messages are English
-    .updateStrings(wordings)
+    .updateStrings(wordings as unknown as Record<string, string>) // its type lacks plurals
     .exitProcess(false) // pending writes are awaited, and their failures reported
     .strict()
     .check(assertGivenOnce, true)
@@ -86,10 +83,41 @@ function parser(args: readonly string[]) {
   return commands.reduce<Argv<GlobalOptions>>((all, add) => add(all), base);
 }
 
-/**
- * Every command. These modules hold names and options only; what a command needs to do its work it imports when it
- * runs, so that `dgate --help` loads no engine, no image library and no schema.
- */
+/** The scripts ask the program as it was typed (`$1`), which yargs answers; otherwise they complete file names. */
+const completionScripts = {
+  bash: `_dgate() {
+  local IFS=$'\\n'
+  COMPREPLY=($(compgen -W "$(SHELL=bash "$1" --get-yargs-completions "\${COMP_WORDS[@]}" 2>/dev/null)" -- "$2"))
+}
+complete -o bashdefault -o default -F _dgate dgate
+`,
+  zsh: `#compdef dgate
+_dgate() {
+  local -a reply
+  reply=("\${(@f)$(SHELL=zsh "$words[1]" --get-yargs-completions "\${words[@]}" 2>/dev/null)}")
+  if [[ -n "$reply" ]]; then _describe dgate reply; else _files; fi
+}
+compdef _dgate dgate
+`,
+} as const;
+
+const completionCommand = defineCommand({
+  command: 'completion [shell]',
+  describe: 'print the completion script of a shell',
+  builder: (yargs) =>
+    yargs
+      .positional('shell', {
+        choices: ['bash', 'zsh'] as const,
+        default: basename(process.env['SHELL'] ?? '') === 'zsh' ? ('zsh' as const) : ('bash' as const),
+        defaultDescription: "the user's own",
+        describe: 'for which',
+      })
+      .example('$0 completion bash >> ~/.bashrc', 'from the next shell on')
+      .example('$0 completion zsh >> ~/.zshrc', 'the same, after compinit'),
+  run: ({ shell }) => print(completionScripts[shell]),
+});
+
+/** These modules hold names and options; a command imports its work when it runs, so `dgate --help` is quick. */
 const commands: readonly Command[] = [
   runCommand,
   timeCommand,
@@ -113,7 +141,7 @@ const commands: readonly Command[] = [
   completionCommand,
 ];
 
-/** Messages that replace those of yargs: the problem and what would be valid. */
+/** Messages in place of yargs': the problem and valid values. */
 const wordings = {
   'Not enough non-option arguments: got %s, need at least %s': {
     one: 'something is missing after the command: %s given, %s needed',
@@ -136,7 +164,6 @@ function assertGivenOnce(options: Record<string, unknown>): true {
   return true;
 }
 
-/** Finished work is in the cache already; temporary files are removed. */
 function interrupted(signal: 'SIGINT' | 'SIGTERM'): void {
   say(`\ndgate: ${interruptionMessage()}`);
   process.exit(signal === 'SIGINT' ? 130 : 143);

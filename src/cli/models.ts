@@ -17,15 +17,19 @@ import { visible } from '../escape.js';
 import { counted, decimalNumber, percent } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type Network, networkTensors } from '../networks/network.js';
+import { type AboutGated, aboutOf } from '../onnx/gated-file.js';
+import { type Cuts, mapLayoutOf, whyNone } from '../onnx/graph/cuts.js';
+import type { PreparedGraph } from '../onnx/graph/prepare.js';
+import { readUserFile } from '../onnx/graph/read.js';
 import { renderColumns } from '../report/findings.js';
 import { evaluateOriginal } from '../run/images.js';
 import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from '../run/source.js';
+import { type CostedExit, inspectExits, inspectFile } from '../run/user-network.js';
 import { readText } from '../store/input.js';
 import { elementCount } from '../tensor.js';
-import type { GlobalOptions } from './command.js';
+import { assertWhole, type GlobalOptions } from './command.js';
 import { openContext } from './context.js';
-import { assertWhole } from './options.js';
-import { print, printJson } from './output.js';
+import { print, printEither } from './output.js';
 
 /** `dgate model fetch` */
 export async function fetchModel(
@@ -40,19 +44,12 @@ export async function fetchModel(
   print(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}`);
 }
 
-interface ImportOptions extends GlobalOptions, WeightsChoice {
-  readonly file: string;
-  readonly network: string;
-  readonly out: string;
-  readonly mean: string | undefined;
-  readonly std: string | undefined;
-  readonly resize: number | undefined;
-  readonly crop: number | undefined;
-  readonly interpolation: 'bilinear' | 'bicubic' | undefined;
-  readonly heldOut: string | undefined;
-  readonly half: boolean;
-  readonly int8: boolean;
-}
+type ImportOptions = GlobalOptions &
+  WeightsChoice &
+  Readonly<Record<'file' | 'network' | 'out', string>> &
+  Readonly<Record<'mean' | 'std' | 'heldOut', string | undefined>> &
+  Readonly<Record<'resize' | 'crop', number | undefined>> &
+  Readonly<Record<'half' | 'int8', boolean>> & { readonly interpolation: 'bilinear' | 'bicubic' | undefined };
 
 /** `dgate model import` */
 export async function importModel(options: ImportOptions): Promise<void> {
@@ -68,8 +65,8 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const own = normalisation && { ...datasetNamed(network.dataset).preprocessing, ...normalisation };
   const found = recorded ? parsePreprocessing(recorded, file) : (known?.preprocessing ?? own);
   const preprocessing = withGiven(options, network, found);
-  const heldOut =
-    options.heldOut === undefined ? undefined : parseHeldOut(await readText(options.heldOut), options.heldOut);
+  const positions = options.heldOut;
+  const heldOut = positions === undefined ? undefined : parseHeldOut(await readText(positions), positions);
   const stored = [...tensors].flatMap(([name, tensor]): [string, Storable][] =>
     options.int8 ? asInt8(name, tensor) : [[name, options.half ? asFloat16(tensor) : tensor]],
   );
@@ -88,14 +85,13 @@ export async function importModel(options: ImportOptions): Promise<void> {
   if (doubt !== undefined && known === undefined) print(`${file}: ${doubt}`);
 }
 
-/** The resizing and cropping that the options request. */
 const givenSizes = ({ resize, crop, interpolation }: ImportOptions): Partial<Preprocessing> => ({
   ...(resize !== undefined && { resize }),
   ...(crop !== undefined && { crop }),
   ...(interpolation && { interpolation }),
 });
 
-/** @throws InputError if sizes are given for images that are never resized, or one of --mean and --std is missing */
+/** @throws InputError on sizes for images that are never resized, or --mean without --std */
 function checkGiven(options: ImportOptions, network: Network): void {
   const [size] = Object.entries(givenSizes(options));
   if (size !== undefined && datasetNamed(network.dataset).preprocessing.resize === undefined) {
@@ -112,8 +108,8 @@ function checkGiven(options: ImportOptions, network: Network): void {
 }
 
 /**
- * The preprocessing of the options, completed from what is known of the file. If only sizes are given and nothing is
- * known, mean and standard deviation are the dataset's.
+ * The preprocessing of the options, completed from that of the file. If only sizes are known, mean and standard deviation
+ * are the dataset's.
  *
  * @throws InputError if the values do not fit together
  */
@@ -131,15 +127,12 @@ function withGiven(options: ImportOptions, network: Network, known: Preprocessin
   if (preprocessing.mean.length !== channels) {
     throw new InputError(`--mean ${mean} --std ${std}; valid: ${channels === 3 ? 'three numbers' : 'a number'} each`);
   }
-  if (hasSizes) checkSizes(preprocessing, network);
-  return preprocessing;
-}
-
-function checkSizes(preprocessing: Preprocessing, network: Network): void {
-  const { crop } = geometryOf(preprocessing, usualGeometry);
   const { width } = network.input;
-  if (crop !== width)
+  const crop = hasSizes ? geometryOf(preprocessing, usualGeometry).crop : width;
+  if (crop !== width) {
     throw new InputError(`--crop ${crop}: ${network.name} takes ${width} x ${width}; valid: ${width}`);
+  }
+  return preprocessing;
 }
 
 /** `dgate model info` */
@@ -150,11 +143,8 @@ export async function describeModel(options: { readonly file: string; readonly j
     [...shapes].map(([name, { shape }]) => ({ name: path === '' ? name : `${path}.${name}`, shape })),
   );
   const fits = fittingNetworks(dictionaries);
-  if (options.json) {
-    return printJson({ file: options.file, format, sha256, known: known?.id ?? null, fits, metadata, tensors: list });
-  }
+  const document = { file: options.file, format, sha256, known: known?.id ?? null, fits, metadata, tensors: list };
   const values = list.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const rows = list.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]);
   const facts = [`format ${format}`, `sha256 ${sha256}`, `${list.length} tensors, ${counted(values)} values`];
   if (known) facts.push(`known as ${known.id}: ${known.network}, ${percent(known.reportedAccuracy, 2)}`);
   if (dictionaries.length > 1) {
@@ -162,26 +152,149 @@ export async function describeModel(options: { readonly file: string; readonly j
   }
   if (fits.length > 0) facts.push(`fits ${fits.join(', ')}`);
   facts.push(...Object.entries(metadata).map(([key, value]) => visible(`${key}: ${value}`)));
-  print(() => `${options.file}\n${facts.join('\n')}\n${renderColumns(['Tensor', 'Shape'], rows)}`);
+  const rows = list.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]);
+  const text = (): string => [options.file, ...facts, renderColumns(['Tensor', 'Shape'], rows)].join('\n');
+  printEither(options.json, document, text);
 }
 
-interface EvalOptions extends GlobalOptions, WeightsChoice {
-  readonly network: string;
-  readonly checkpoint: string | undefined;
-  readonly split: 'train' | 'test';
-  readonly limit: number | undefined;
-  readonly engine: string;
-  readonly json: boolean;
-}
+type EvalOptions = Parameters<typeof evaluateOriginal>[2] & GlobalOptions & WeightsChoice;
 
 /** `dgate model eval` */
-export async function evaluateModel(options: EvalOptions): Promise<void> {
+export async function evaluateModel(
+  options: EvalOptions & { readonly network: string; readonly checkpoint: string | undefined; readonly json: boolean },
+): Promise<void> {
   const network = networkByName(options.network);
   const context = await openContext(options);
   const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress, options);
   const result = await evaluateOriginal(context, source, options);
-  const { accuracy, images, seconds, engine } = result;
-  const what = `${percent(accuracy, 2)} of ${counted(images)} ${options.split} images`;
-  if (options.json) printJson(result);
-  else print(`${network.name}: ${what}, ${seconds.toFixed(1)} s on ${engine}`);
+  const what = `${percent(result.accuracy, 2)} of ${counted(result.images)} ${options.split} images`;
+  printEither(options.json, result, `${network.name}: ${what}, ${result.seconds.toFixed(1)} s on ${result.engine}`);
+}
+
+type InspectOptions = Readonly<Record<'logits' | 'inputSize', string | undefined>>;
+
+/** `dgate model inspect` */
+export async function inspectModel(file: string, { logits, inputSize }: InspectOptions, json: boolean): Promise<void> {
+  const options = { logits, inputSize: inputSize === undefined ? undefined : parseSize(inputSize) };
+  const about = aboutOf((await readUserFile(file)).model, file);
+  if (about !== undefined) return printEither(json, about, () => renderExport(file, about));
+  const exits = await inspectExits(file, options);
+  const { graph, cuts } = await inspectFile(file, options);
+  const document = inspection(file, graph, cuts, exits);
+  printEither(json, document, () => renderInspection(document));
+}
+
+/** `224x224`, or one number for both. @throws InputError */
+function parseSize(text: string): readonly [height: number, width: number] {
+  const sides = text.split('x').map(Number);
+  const [height = Number.NaN, width = height] = sides;
+  const isSize = (side: number): boolean => Number.isInteger(side) && side > 0;
+  if (sides.length <= 2 && isSize(height) && isSize(width)) return [height, width];
+  throw new InputError(`--input-size ${text}; valid: HEIGHTxWIDTH in pixels, 224x224 for example`);
+}
+
+/** The exits of a file of `dgate export`, from its metadata. */
+export function renderExport(file: string, about: AboutGated): string {
+  const { gates, thresholds, temperatures, confidence, expected, classes, preprocessing, networks } = about;
+  const rows = expected.exits.map((share, exit) => {
+    const gate = gates[exit];
+    const network = networks?.[(gate?.network ?? networks.length) - 1];
+    const where = [network ?? [], gate?.stage === undefined ? [] : `stage ${gate.stage}`].flat().join(', ');
+    const at = temperatures === undefined ? '' : ` at temperature ${temperatures[exit]?.toPrecision(4)}`;
+    const leaves = gate === undefined ? 'all others' : `${confidence}${at} >= ${thresholds[exit]}`;
+    return [`${exit + 1}`, where || 'the original classifier', leaves, percent(share)];
+  });
+  const { images, accuracy, originalAccuracy, flops, originalFlops } = expected;
+  const right = accuracy === null ? '' : ` ${percent(accuracy)} right (the original: ${percent(originalAccuracy!)}),`;
+  const costs = `${counted(Math.round(flops))} FLOPs an image (${counted(originalFlops)})`;
+  const pixels = `${preprocessing.height} x ${preprocessing.width} pixels`;
+  return [
+    visible(`${file}: a file of dgate export, ${classes.length} classes, ${pixels}`),
+    renderColumns(['Exit', 'Behind', 'Leaves where', 'Images'], rows, 'text'),
+    `On ${counted(images)} images${right} ${costs}.`,
+    'dgate predict runs it; dgate time --verify takes the experiment that it was exported from.',
+  ].join('\n');
+}
+
+/** What `dgate model inspect --json` prints. */
+function inspection(file: string, graph: PreparedGraph, found: Cuts, exits: readonly CostedExit[]) {
+  const { model, shapes } = graph;
+  const { flops, cuts, proposed, missing } = found;
+  const flopsOf = (bits: number): number =>
+    flops.perNode.reduce((sum, each, i) => sum + (flops.widths[i] === bits ? each : 0), 0);
+  // Why there are fewer than four proposals.
+  const why = missing.map((one) => `none at ${Math.round(100 * one.share)} % of the FLOPs: ${one.why}`).join('; ');
+  const { channels, height, width, order, name } = model.input;
+  return {
+    file,
+    sha256: model.file.sha256,
+    opset: model.opset,
+    input: { name, channels, height, width, order },
+    output: { name: model.logits, classes: shapes.get(graph.logits)![0][1]! },
+    parameters: graph.parameters,
+    flops: flops.total,
+    flopsByBits: Object.fromEntries([8, 16, 32].map((bits) => [bits, flopsOf(bits)])),
+    notCounted: flops.notCounted,
+    unknownCost: flops.unknown,
+    cuts: cuts.map((cut, index) => ({
+      tensor: cut.tensor,
+      operator: cut.op,
+      shape: cut.shape,
+      layout: mapLayoutOf(cut).layout,
+      flops: cut.flops,
+      flops8Bit: cut.flops8,
+      share: cut.flops / flops.total,
+      proposed: proposed.includes(index),
+      alike: cut.alike.map(({ tensor }) => tensor),
+    })),
+    exits,
+    notes: graph.notes,
+    why: proposed.length === 0 ? whyNone(found) : why || null,
+  };
+}
+
+type Inspection = ReturnType<typeof inspection>;
+
+/** Most places in the table: the layout of thousands takes minutes. */
+const MOST_ROWS = 200;
+
+function renderInspection(found: Inspection): string {
+  const { input, output, flops, notCounted, unknownCost, cuts, why } = found;
+  const every = Math.ceil(cuts.length / MOST_ROWS);
+  const shown = cuts.filter((cut, i) => cut.proposed || i % every === 0);
+  const has8Bit = found.flopsByBits[8] !== 0;
+  const rows = shown.map((cut) => [
+    cut.proposed ? '*' : '',
+    cut.tensor,
+    cut.operator,
+    cut.shape.join(' x '),
+    cut.layout,
+    counted(cut.flops),
+    ...(has8Bit ? [counted(cut.flops8Bit)] : []),
+    percent(cut.share),
+  ]);
+  const proposed = cuts.filter((cut) => cut.proposed).map(({ tensor }) => `'${tensor}'`);
+  const above = [
+    `${found.file}: ${counted(flops)} FLOPs, ${counted(found.parameters)} parameters, opset ${found.opset}`,
+    `input ${input.name}: ${input.order}, ${input.channels} channels, ${input.height} x ${input.width}; output ${output.name}: ${output.classes} classes`,
+    `Not counted: ${notCounted.map(({ op, count }) => `${op} ${count}`).join(', ') || 'nothing'}`,
+    ...(unknownCost.length > 0 ? [`Of unknown cost, so that the FLOPs are too few: ${unknownCost.join(', ')}`] : []),
+  ];
+  const table = renderColumns(
+    ['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', ...(has8Bit ? ['Of 8 bits'] : []), 'Share'],
+    rows,
+  );
+  const ways = found.exits.map(({ leaves, flops: cost }, i) => {
+    return [`${i + 1}`, leaves, counted(cost), percent(cost / found.exits.at(-1)!.flops)];
+  });
+  const heads = ['Exit', 'Leaves where', 'FLOPs', 'Share'];
+  const own = ways.length === 0 ? [] : ['Exits of the file:', renderColumns(heads, ways, 'text')];
+  const below = [
+    ...found.notes.map((note) => `Changed on reading: ${note}`),
+    ...(every > 1 ? [`${counted(shown.length)} of ${counted(cuts.length)} places; all of them: --json`] : []),
+    'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
+    ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
+    ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
+  ];
+  return [...above.map(visible), ...own, table, ...below.map(visible)].join('\n');
 }

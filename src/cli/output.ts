@@ -5,15 +5,15 @@ import { version } from '../project.js';
 
 let isWide = false;
 
-/** Whether tables have all their columns, however wide the terminal (`--wide`). */
+/** Whether tables have all their columns on any terminal (`--wide`). */
 export const setWide = (wide: boolean): void => {
   isWide = wide;
 };
 
 /**
- * Results, on stdout: text of one or more lines; a missing last line break is added.
+ * Results, on stdout, with a last line break.
  *
- * @param of the text, or what renders it: its tables then leave out the columns for which the terminal has no room
+ * @param of the text, or what renders it: its tables then leave out columns that do not fit the terminal
  */
 export function print(of: string | (() => string)): void {
   const room = process.stdout.isTTY && !isWide ? process.stdout.columns : Number.POSITIVE_INFINITY;
@@ -26,7 +26,13 @@ export function printJson(document: unknown): void {
   process.stdout.write(`${jsonText(Array.isArray(document) ? document : versioned(document as object))}\n`);
 }
 
-/** A document with the version of its form (docs/json.md), which grows where a field changes its meaning or goes. */
+/** Prints a document with `--json`, otherwise the text. */
+export function printEither(json: boolean, document: unknown, text: string | (() => string)): void {
+  if (json) printJson(document);
+  else print(text);
+}
+
+/** A document with the version of its form (docs/json.md). A field that changes its meaning or goes increases it. */
 export const versioned = <T extends object>(document: T) => ({ version: 1, ...document });
 
 /** All other output, on stderr: progress, warnings, errors. */
@@ -35,10 +41,10 @@ export function say(text: string): void {
 }
 
 /**
- * Reports an error on stderr: bad input and errors of the operating system in one line for each problem; anything else
- * is a defect of dgate, reported with its stack.
+ * Reports an error on stderr: one line per problem for bad input and errors of the operating system; the stack for
+ * anything else, which is a defect.
  *
- * @param where the place of the error, a prefix of each line: `table1: `
+ * @param where a prefix of each line: `table1: `
  * @returns the exit status: 2 bad input, 1 anything else
  */
 export function reportFailure(error: unknown, where = ''): 1 | 2 {

@@ -1,6 +1,5 @@
 import { join, relative, resolve } from 'node:path';
 import { compareRuns, openRun } from '../batch/compare.js';
-
 import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/grid.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
@@ -22,42 +21,31 @@ import { runExperiment } from '../run/run.js';
 import type { AnalysisContext } from '../run/stages.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
+import type { RunOptions } from './command.js';
 import { openContext } from './context.js';
 import { sayTime } from './estimates.js';
-import type { RunOptions } from './options.js';
 import { print, printJson, reportFailure, versioned } from './output.js';
 
-/** An experiment that could not be run, in `--json`. */
-interface FailedDocument extends Pick<RunDocument, 'experiment' | 'preset'> {
-  readonly error: string;
-}
-
-/**
- * `dgate run`: every definition is checked before the first one runs; a failing experiment does not stop the others.
- */
+/** `dgate run`: all definitions are checked before the first one runs; a failing experiment does not stop the others. */
 export async function runExperiments(options: RunOptions, overrides: readonly Override[]): Promise<void> {
-  const settings = [...options.set.map(parseSetting), ...overrides];
-  const experiments = await resolveAll(options.experiment, options.preset, settings);
+  const experiments = await resolveAll(options.experiment, options.preset, settingsIn(options.set, overrides));
   const names = await namesOf(options.experiment);
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
   await sayTime(context, experiments);
-  const several = experiments.map((experiment, i) => ({
-    experiment,
-    command: commandLine([names[i]!], options),
-  }));
+  const several = experiments.map((experiment, i) => ({ experiment, command: commandLine([names[i]!], options) }));
   if (several.length > 1) return runSeveral(context, several, options);
   const { document } = await runOne(context, several[0]!, options);
   if (options.json) printJson(document);
 }
 
 /** An experiment and the command that runs it. */
-export interface Named {
+interface Named {
   readonly experiment: Experiment;
   readonly command: string;
 }
 
-export interface Finished {
+interface Finished {
   readonly document: RunDocument;
   readonly folder: string;
   readonly versions: Readonly<Record<string, string>>;
@@ -69,15 +57,13 @@ interface OneRun extends Pick<RunOptions, 'preset' | 'json' | 'logImages'> {
   readonly isOneOfSeveral?: boolean;
 }
 
-/** An experiment with each of its seeds, and a table of all seeds if there are several. */
-async function runOne(context: AnalysisContext, named: Named, options: OneRun): Promise<Finished> {
+/** Runs an experiment with each of its seeds, and makes a table of several seeds. */
+async function runOne(context: AnalysisContext, { experiment, command }: Named, options: OneRun): Promise<Finished> {
   const runs: Finished[] = [];
-  for (const experiment of perSeed(named.experiment)) {
-    runs.push(await runSeed(context, { experiment, command: named.command }, options));
-  }
+  for (const one of perSeed(experiment)) runs.push(await runSeed(context, { experiment: one, command }, options));
   if (runs.length === 1) return runs[0]!;
   const document = mergeDocuments(runs.map((run) => run.document));
-  const { title } = named.experiment;
+  const { title } = experiment;
   const folders = runs.map((run) => run.folder);
   const folder = await writeSeeds(document, title, folders, context.resultsRoot);
   if (!options.json) print(() => renderSeeds(document, title));
@@ -85,25 +71,25 @@ async function runOne(context: AnalysisContext, named: Named, options: OneRun): 
   return { document, folder, versions: runs[0]!.versions };
 }
 
-/** Runs an experiment and writes its files; its tables go to stdout, unless JSON does. */
+/** Runs an experiment with one seed, writes its files and prints its tables, except with `--json`. */
 export async function runSeed(
   context: AnalysisContext,
   { experiment, command }: Named,
-  options: OneRun,
+  { preset, json, logImages, quiet = json, isOneOfSeveral = false }: OneRun,
 ): Promise<Finished> {
-  const { preset, json, logImages, quiet = json, isOneOfSeveral = false } = options;
+  const { progress, resultsRoot } = context;
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
-  const warn = (message: string): void => context.progress.warn(message);
+  const warn = (message: string): void => progress.warn(message);
   const beside = await besideReferences(context, runDocument(outcome, preset));
-  const folder = await writeRun(outcome, preset, context.resultsRoot, { command, warn, logImages, beside });
+  const folder = await writeRun(outcome, preset, resultsRoot, { command, warn, logImages, beside });
   // The summary of several experiments ends with their verdicts.
   if (!quiet) print(() => renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
-  context.progress.note(`written to ${folder}: ${runFiles(outcome, logImages).join(', ')}`);
-  for (const line of beside) context.progress.note(line);
+  progress.note(`written to ${folder}: ${runFiles(outcome, logImages).join(', ')}`);
+  for (const line of beside) progress.note(line);
   return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
 }
 
-/** How far a run's rows are from those that are committed as evidence for its preset: a line for each such run. */
+/** Compares a run with the committed runs of its preset: a line for each. */
 async function besideReferences(
   { resultsRoot }: AnalysisContext,
   { experiment, preset, seeds, rows }: RunDocument,
@@ -125,12 +111,9 @@ async function besideReferences(
   );
 }
 
-/**
- * Runs experiments one after the other. A failure is reported when it happens and in the summary, and makes the exit
- * status 1.
- */
+/** Runs experiments in turn. A failure is reported at once and in the summary, and makes the exit status 1. */
 async function runSeveral(context: AnalysisContext, several: readonly Named[], options: RunOptions): Promise<void> {
-  const documents: (RunDocument | FailedDocument)[] = [];
+  const documents: object[] = [];
   const results: ExperimentSummary[] = [];
   let versions: Finished['versions'] = {};
   for (const named of several) {
@@ -158,32 +141,33 @@ async function runSeveral(context: AnalysisContext, several: readonly Named[], o
   if (results.some(({ state }) => state === 'failed')) process.exitCode = 1;
 }
 
-/** `README.md` in the folder of results; other presets than the default write to separate files. */
+/** Writes `README.md`, or `README-<preset>.md`, to the folder of results. */
 async function writeReadme(
-  context: AnalysisContext,
+  { resultsRoot, progress }: AnalysisContext,
   results: readonly ExperimentSummary[],
   versions: Finished['versions'],
   options: RunOptions,
 ): Promise<void> {
+  const { preset } = options;
   const { processor, cores, memoryBytes, system } = machineNote();
   const named = Object.entries({ dgate: version(), node: process.versions.node, ...versions });
-  // The paper's networks decide about the paper: their runs on record count beside those of this command.
   const done = results.flatMap((result): RunOnRecord[] =>
-    result.state === 'done' ? [{ experiment: result.experiment, preset: options.preset, folder: result.folder }] : [],
+    result.state === 'done' ? [{ experiment: result.experiment, preset, folder: result.folder }] : [],
   );
-  const paper = options.preset === 'paper' ? [] : await runsOnRecord(context.resultsRoot, ['paper']);
-  const known = new Set((await runsOnRecord(context.resultsRoot, [options.preset])).map(({ folder }) => folder));
+  // Runs of the paper's networks on record count beside those of this command.
+  const paper = preset === 'paper' ? [] : await runsOnRecord(resultsRoot, ['paper']);
+  const known = new Set((await runsOnRecord(resultsRoot, [preset])).map(({ folder }) => folder));
   const runs = [...done.filter(({ folder }) => known.has(folder)), ...paper];
-  const text = renderReadme(results, await claimsOnRecord(context.resultsRoot, runs), {
+  const text = renderReadme(results, await claimsOnRecord(resultsRoot, runs), {
     command: commandLine(['all'], options),
-    preset: options.preset,
+    preset,
     date: new Date().toISOString().slice(0, 10),
     machine: `${processor}, ${cores} cores, ${(memoryBytes / 1024 ** 3).toFixed(0)} GiB, ${system}`,
     versions: named.map(([name, number]) => `${name} ${number}`).join(', '),
   });
-  const path = join(context.resultsRoot, options.preset === 'laptop' ? 'README.md' : `README-${options.preset}.md`);
+  const path = join(resultsRoot, preset === 'laptop' ? 'README.md' : `README-${preset}.md`);
   await writeFileAtomic(path, text);
-  context.progress.note(`every claim of the paper: ${path}`);
+  progress.note(`every claim of the paper: ${path}`);
 }
 
 /** The command that repeats a run, without the folders of cache and results. */
@@ -192,17 +176,8 @@ export function commandLine(
   options: Omit<RunOptions, 'experiment' | 'json' | 'dryRun'>,
 ): string {
   const { preset, checkpoint, key, ignore, engine, seed, seeds, trainImages, testImages, set, logImages } = options;
-  const named = {
-    preset,
-    checkpoint,
-    key,
-    ignore,
-    engine,
-    seed,
-    seeds,
-    'train-images': trainImages,
-    'test-images': testImages,
-  };
+  const images = { 'train-images': trainImages, 'test-images': testImages };
+  const named = { preset, checkpoint, key, ignore, engine, seed, seeds, ...images };
   const given = Object.entries(named).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
@@ -212,22 +187,14 @@ export function commandLine(
 }
 
 /** Names or files of the requested experiments. */
-export async function namesOf(experiment: readonly string[]): Promise<readonly string[]> {
-  return experiment.includes('all') ? await experimentNames() : experiment;
-}
+export const namesOf = async (experiment: readonly string[]): Promise<readonly string[]> =>
+  experiment.includes('all') ? experimentNames() : experiment;
 
-/** Does some work on a definition, whose name precedes every problem. */
-async function checked(where: string, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    // A file of scores is the definition, and its problems begin with it.
-    throw new InputError(
-      error.problems.map((text) => (text.startsWith(`${resolve(where)}: `) ? text : `${where}: ${text}`)),
-    );
-  }
-}
+/** The overrides of `--set`, then those of other options. */
+export const settingsIn = (set: readonly string[], overrides: readonly Override[]): Override[] => [
+  ...set.map(parseSetting),
+  ...overrides,
+];
 
 /** @throws InputError with the problems of all definitions at once */
 export async function resolveAll(
@@ -235,22 +202,22 @@ export async function resolveAll(
   preset: PresetName,
   settings: readonly Override[],
 ): Promise<Experiment[]> {
-  const names = await namesOf(named);
   const problems: string[] = [];
   const experiments: Experiment[] = [];
-  for (const name of names) {
+  for (const name of await namesOf(named)) {
+    let resolved: Experiment | undefined;
     try {
       const { exported, where } = await loadDefinition(name);
-      const resolved = resolveExperiment(exported, where, preset, settings, paperExperiments);
-      await checked(where, async () => {
-        engineNamed(resolved.engine);
-        const experiment = await withFoundPlaces(resolved);
-        await plan(experiment);
-        experiments.push(experiment);
-      });
+      resolved = resolveExperiment(exported, where, preset, settings, paperExperiments);
+      engineNamed(resolved.engine);
+      const experiment = await withFoundPlaces(resolved);
+      await plan(experiment);
+      experiments.push(experiment);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      problems.push(...error.problems);
+      // Problems of a resolved definition, and those of a file of scores, may lack its name.
+      const isNamed = (text: string): boolean => resolved === undefined || text.startsWith(`${resolve(name)}: `);
+      problems.push(...error.problems.map((text) => (isNamed(text) ? text : `${name}: ${text}`)));
     }
   }
   if (problems.length > 0) throw new InputError(problems);

@@ -1,66 +1,67 @@
 import { join } from 'node:path';
 import {
   type CombinationResult,
+  combined,
   finishedRun,
   type Grid,
   gridFolder,
   labelOf,
-  mergeDocuments,
+  type PlannedCombination,
   perSeed,
   renderGrid,
   writeGrid,
 } from '../batch/grid.js';
-
 import { InputError, messageOf } from '../errors.js';
 import { type Override, parseSetting } from '../experiment/resolve.js';
-import type { Experiment } from '../experiment/schema.js';
 import type { Progress } from '../progress.js';
 import type { AnalysisContext } from '../run/stages.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
+import type { RunOptions } from './command.js';
 import { openContext } from './context.js';
-import type { RunOptions } from './options.js';
+import { dryRun } from './estimates.js';
 import { print, printJson, reportFailure, versioned } from './output.js';
 import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
 
-/** One combination of a grid: an experiment, and the settings that differ between combinations. */
-interface PlannedCombination {
-  readonly settings: Readonly<Record<string, string>>;
-  readonly experiment: Experiment;
-}
-
 /** The combinations of one experiment. */
-interface PlannedGrid {
+export interface PlannedGrid {
   /** The name on the command line. */
   readonly name: string;
   readonly cells: readonly PlannedCombination[];
 }
 
-/** Every experiment in every combination, each once and checked. @throws InputError with all problems at once */
+/** All experiments in all combinations, checked. @throws InputError with all problems at once */
 export async function planGrids(options: RunOptions, overrides: readonly Override[]): Promise<PlannedGrid[]> {
-  const all = combinations(options.set);
   const names = await namesOf(options.experiment);
   const cells: PlannedCombination[][] = names.map(() => []);
-  for (const combination of all) {
-    const experiments = await resolveAll(options.experiment, options.preset, [...combination.settings, ...overrides]);
-    const settings = variedSettings(all, combination);
-    experiments.forEach((experiment, i) => {
-      cells[i]!.push({ experiment, settings });
-    });
+  for (const { settings, varied } of combinations(options.set)) {
+    const experiments = await resolveAll(options.experiment, options.preset, [...settings, ...overrides]);
+    for (const [i, experiment] of experiments.entries()) cells[i]!.push({ experiment, settings: varied });
   }
   return names.map((name, i) => ({ name, cells: cells[i]! }));
 }
 
+/** `dgate run --dry-run` */
+export async function planOnly(options: RunOptions, overrides: readonly Override[]): Promise<void> {
+  const context = await openContext(options);
+  const grids = await planGrids(options, overrides);
+  await dryRun(
+    context,
+    grids.flatMap(({ cells }) => cells),
+    options.json,
+  );
+}
+
 /**
- * `dgate run --set path=value,value`: every definition is checked before the first one runs. A failing combination
- * leaves a log, does not stop the others and makes the exit status 1; a finished one is not run again.
+ * `dgate run --set path=value,value`: all definitions are checked before the first one runs. A failing combination leaves
+ * a log, does not stop the others and makes the exit status 1; a finished one is not run again.
  */
 export async function runGrids(options: RunOptions, overrides: readonly Override[]): Promise<void> {
   const planned = await planGrids(options, overrides);
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
   const grids: Grid[] = [];
-  for (const { name, cells } of planned) grids.push(await runGrid(context, name, cells, options));
+  for (const grid of planned) grids.push(await runGrid(context, grid, options));
   if (options.json) {
     const documents = grids.map(({ command: _, ...grid }) => grid);
     printJson(documents.length === 1 ? documents[0] : documents.map(versioned));
@@ -68,12 +69,7 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
   if (grids.some((grid) => grid.combinations.some(({ state }) => state === 'failed'))) process.exitCode = 1;
 }
 
-async function runGrid(
-  context: AnalysisContext,
-  name: string,
-  cells: readonly PlannedCombination[],
-  options: RunOptions,
-): Promise<Grid> {
+async function runGrid(context: AnalysisContext, { name, cells }: PlannedGrid, options: RunOptions): Promise<Grid> {
   const { preset } = options;
   const { name: experiment, title } = cells[0]!.experiment;
   const folder = gridFolder({ experiment, preset }, cells, context.resultsRoot);
@@ -111,31 +107,29 @@ async function runCombination(
   { experiment, settings }: PlannedCombination,
   { command, log, options }: CombinationOptions,
 ): Promise<CombinationResult> {
-  const said: string[] = [`${command}`];
-  const logged: AnalysisContext = { ...context, progress: recorded(context.progress, said) };
+  const lines: string[] = [command];
+  const logged: AnalysisContext = { ...context, progress: recorded(context.progress, lines) };
   try {
     const runs = [];
     for (const one of perSeed(experiment)) {
       const before = await finishedRun(logged, one, options.preset);
-      if (before !== undefined)
+      if (before !== undefined) {
         logged.progress.note(`seed ${one.seed}: finished before, not run again: ${before.folder}`);
+      }
       runs.push(before ?? (await runSeed(logged, { experiment: one, command }, { ...options, quiet: true })));
     }
-    const document = mergeDocuments(runs.map((run) => run.document));
-    return { settings, state: 'done', document, folders: runs.map((run) => run.folder) };
+    return combined(settings, runs);
   } catch (error) {
     reportFailure(error, `${labelOf(settings)}: `);
-    said.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    await writeFileAtomic(log, `${said.join('\n')}\n`);
+    lines.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    await writeFileAtomic(log, `${lines.join('\n')}\n`);
     return { settings, state: 'failed', problem: messageOf(error).split('\n')[0]!, log };
   }
 }
 
-/** Progress that also records its lines for the log. */
-function recorded(progress: Progress, said: string[]): Progress {
-  const keep = (message: string): void => {
-    said.push(`${new Date().toISOString()} ${message}`);
-  };
+/** Progress that also records its lines. */
+function recorded(progress: Progress, lines: string[]): Progress {
+  const keep = (message: string): void => void lines.push(`${new Date().toISOString()} ${message}`);
   return {
     note: (message) => {
       keep(message);
@@ -148,29 +142,27 @@ function recorded(progress: Progress, said: string[]): Progress {
     begin: (label, total, unit) => {
       keep(`${label}: began`);
       const task = progress.begin(label, total, unit);
-      return {
-        update: (done, detail) => task.update(done, detail),
-        end: (message) => {
-          keep(message ?? `${label}: done`);
-          task.end(message);
-        },
+      const end = (message?: string): void => {
+        keep(message ?? `${label}: done`);
+        task.end(message);
       };
+      return { update: (done, detail) => task.update(done, detail), end };
     },
   };
 }
 
-/** One `--set`: a path and its values, one for each combination. */
+/** One `--set`: a path and its values. */
 interface Axis {
   readonly path: string;
   readonly values: readonly unknown[];
 }
 
-/** The values of all axes that vary, in one combination. */
+/** One value of each axis. */
 interface Combination {
-  /** One for each axis, in the order of the command line. */
+  /** In the order of the command line. */
   readonly settings: readonly Override[];
-  /** `gates.loss=hinge, gates.epochs=5`: the axes that vary. */
-  readonly label: string;
+  /** Path and value of the axes with several values. */
+  readonly varied: Readonly<Record<string, string>>;
 }
 
 /**
@@ -203,38 +195,28 @@ function splitAtCommas(text: string): string[] {
   return parts;
 }
 
-/** Whether a command line asks for more than one combination. @throws InputError */
+/** Whether a command line requests several combinations. @throws InputError */
 export const isGrid = (set: readonly string[]): boolean => set.some((setting) => parseAxis(setting).values.length > 1);
 
-/** Every combination of the values, each once. @throws InputError where an axis that varies is given twice */
+/** All combinations of the values. @throws InputError if an axis with several values is given twice */
 export function combinations(set: readonly string[]): Combination[] {
   const axes = set.map(parseAxis);
   const paths = axes.map(({ path }) => path);
   const twice = axes.find(({ path, values }) => values.length > 1 && paths.indexOf(path) !== paths.lastIndexOf(path));
   if (twice !== undefined) throw new InputError(`--set ${twice.path}: given twice; valid: once, with all its values`);
-  const all = axes.reduce<Override[][]>(
-    (before, { path, values }) =>
-      before.flatMap((settings) => distinct(values).map((value) => [...settings, { path, value }])),
+  const distinct = axes.map(({ path, values }) => {
+    return { path, values: [...new Map(values.map((value) => [valueText(value), value])).values()] };
+  });
+  const several = distinct.filter(({ values }) => values.length > 1).map(({ path }) => path);
+  const all = distinct.reduce<Override[][]>(
+    (before, { path, values }) => before.flatMap((settings) => values.map((value) => [...settings, { path, value }])),
     [[]],
   );
-  const varied = axes.filter(({ values }) => values.length > 1).map(({ path }) => path);
   return all.map((settings) => {
-    const shown = settings.filter(({ path }) => varied.includes(path));
-    return { settings, label: shown.map(({ path, value }) => `${path}=${valueText(value)}`).join(', ') };
+    const shown = settings.filter(({ path }) => several.includes(path));
+    return { settings, varied: Object.fromEntries(shown.map(({ path, value }) => [path, valueText(value)])) };
   });
 }
-
-/** The settings of a combination that differ between combinations. */
-function variedSettings(all: readonly Combination[], { settings }: Combination): Record<string, string> {
-  const others = (index: number, text: string): boolean =>
-    all.some((one) => valueText(one.settings[index]!.value) !== text);
-  return Object.fromEntries(
-    settings.flatMap(({ path, value }, i) => (others(i, valueText(value)) ? [[path, valueText(value)]] : [])),
-  );
-}
-
-const distinct = (values: readonly unknown[]): unknown[] =>
-  values.filter((value, i) => values.findIndex((other) => valueText(other) === valueText(value)) === i);
 
 /** A value as `--set` reads it back. */
 function valueText(value: unknown): string {

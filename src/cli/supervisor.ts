@@ -9,12 +9,10 @@ import { CHANNEL, type CleanupNotice, PendingCleanup, SUPERVISOR, supervisorId }
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
 type Interruption = (typeof interruptions)[number];
 
-/**
- * Time for the child process to end by the signal; a library that handles signals can prevent that while it computes.
- */
+/** Time for the child process to end by a signal, which a library may delay while it computes. */
 const GRACE_MS = 500;
 
-/** Commands that take no time and write nothing. */
+/** Quick commands that write nothing. */
 const brief = ['list', 'flops'];
 const asked = ['--help', '-h', '--version'];
 
@@ -27,9 +25,9 @@ export async function start(args: readonly string[]): Promise<number> {
 }
 
 /**
- * Runs this command again in a child process and supervises it. JavaScript handles a signal only between two steps, and
- * a step (a batch on an engine, a loop over a hostile file) may take minutes. Therefore the child handles no signals,
- * and a signal ends it at once. This process then removes its temporary files and reports its message.
+ * Runs this command in a child process. JavaScript handles a signal only between two steps, and a step (a batch on an
+ * engine, a loop over a hostile file) may take minutes. So the child handles no signals: they end it at once, and this
+ * process removes its temporary files and reports its message.
  *
  * @returns the exit status: the work's, or 130 (SIGINT) or 143 (SIGTERM)
  */
@@ -79,13 +77,13 @@ function listen(work: ChildProcess): PendingCleanup {
 
 function ended(signal: NodeJS.Signals): string {
   const why = signal === 'SIGKILL' ? 'killed from outside, or the memory was short' : 'a native library failed';
-  return `dgate: ended by ${signal} (${why}); run the same command again and it goes on where it stopped\n`;
+  return `dgate: ended by ${signal} (${why}); run the same command again to resume\n`;
 }
 
 function say(text: string): void {
   try {
     writeSync(process.stderr.fd, text);
   } catch {
-    // Nobody can be told; the exit status still says it.
+    // Cannot be reported; the exit status tells.
   }
 }

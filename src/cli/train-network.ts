@@ -31,14 +31,14 @@ import {
   writeState,
 } from '../training/state.js';
 import { checkResumed, Diverged, initialTensors, planTraining, type TrainingPlan, train } from '../training/train.js';
+import { assertWhole, type TrainCommandOptions } from './command.js';
 import { openContext } from './context.js';
-import { assertWhole, type TrainCommandOptions } from './options.js';
-import { print, printJson, say } from './output.js';
+import { printEither, say } from './output.js';
 
 /** `dgate train` */
 export async function trainNetwork(options: TrainCommandOptions): Promise<void> {
   const network = networkByName(options.network);
-  checkTrainingEngine(options.engine); // refused before a lock is taken, as what follows
+  checkTrainingEngine(options.engine); // refused before a lock is taken
   const files = trainingFiles(options.out ?? `${network.name}.safetensors`);
   assertWhole('checkpoint-every', options.checkpointEvery, 'a whole number of steps from 1');
   const plan = planTraining(options);
@@ -90,7 +90,7 @@ async function trainLocked(
   if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
 }
 
-/** The kind of training for the existing files. @throws InputError if they do not fit the options */
+/** The kind of training, by the existing files. @throws InputError if they do not fit the options */
 async function kindOf(files: TrainingFiles, resume: boolean): Promise<'new' | 'resumed' | 'finished'> {
   const [state, checkpoint] = [await exists(files.state), await exists(files.checkpoint)];
   if (resume && state) return 'resumed';
@@ -133,11 +133,10 @@ interface OpenTraining {
 }
 
 /** Trains and saves states; undefined if it diverged, which is reported. */
-async function trainSaving(context: RunContext, training: OpenTraining): Promise<TrainingOutcome | undefined> {
+async function trainSaving({ progress }: RunContext, training: OpenTraining): Promise<TrainingOutcome | undefined> {
   const { network, engine, images, start, files, checkpointEvery } = training;
-  const { progress } = context;
   let saved = start.position;
-  const keep = (position: TrainingState['position']): void => {
+  const keep = (position: Position): void => {
     saved = position;
     sayWhenInterrupted(
       `interrupted; saved: ${describePosition(saved)}; resume with: ` +
@@ -171,20 +170,17 @@ async function trainSaving(context: RunContext, training: OpenTraining): Promise
   }
 }
 
-/** The engine that classifies the test images: the one of experiments, not the one of training. */
+/** The engine for the test images: that of experiments, not of training. */
 const TEST_ENGINE = 'ort-cpu';
 
-/** Files of a training. */
 interface TrainingFiles {
   readonly checkpoint: string;
-  /** The state to resume from after an interruption; removed when the checkpoint is written. */
+  /** To resume after an interruption; removed with the checkpoint's completion. */
   readonly state: string;
   readonly curve: string;
-  /** Held by the process that writes them. */
   readonly lock: string;
 }
 
-/** The result of a training. */
 interface TrainingOutcome {
   readonly engine: TrainingEngine;
   readonly images: TrainingImages;
@@ -207,12 +203,12 @@ function sourceOf(network: Network, preprocessing: Preprocessing, tensors: () =>
     preprocessing,
     checkpoint: { path: network.name, sha256: '', known: undefined },
     modules: [],
-    heldOut: () => Promise.reject(new Error('not asked for in training')),
+    heldOut: () => Promise.reject(new Error('unused in training')),
     lowered: async () => lowerNetwork(network, tensors()),
   };
 }
 
-/** Tests a trained network, once, and writes its checkpoint. */
+/** Tests a trained network once and writes its checkpoint. */
 async function finishTraining(
   context: RunContext,
   network: Network,
@@ -256,11 +252,11 @@ async function finishTraining(
     seconds: last.seconds,
     engine: training.engine,
   };
-  if (json) printJson(document);
-  else
-    print(
-      `${files.checkpoint}: ${network.name}, ${percent(test.accuracy, 2)} of ${counted(test.images)} test ` +
-        `images (${test.engine}), ${percent(last.validationAccuracy, 2)} of ${counted(images.heldOut.length)} ` +
-        `held out; ${last.epoch} epochs, ${last.seconds.toFixed(0)} s on ${training.engine}\ncurve: ${files.curve}\n`,
-    );
+  printEither(
+    json,
+    document,
+    `${files.checkpoint}: ${network.name}, ${percent(test.accuracy, 2)} of ${counted(test.images)} test ` +
+      `images (${test.engine}), ${percent(last.validationAccuracy, 2)} of ${counted(images.heldOut.length)} ` +
+      `held out; ${last.epoch} epochs, ${last.seconds.toFixed(0)} s on ${training.engine}\ncurve: ${files.curve}\n`,
+  );
 }

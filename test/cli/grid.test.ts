@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { labelOf } from '../../src/batch/grid.js';
 import { combinations, parseAxis } from '../../src/cli/run-grid.js';
 import { InputError } from '../../src/errors.js';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
@@ -19,7 +20,7 @@ describe('several values in --set', () => {
   });
 
   it('make every combination, each once', () => {
-    const labels = (...set: string[]): string[] => combinations(set).map(({ label }) => label);
+    const labels = (...set: string[]): string[] => combinations(set).map(({ varied }) => labelOf(varied));
     expect(labels('a=1,2', 'b=x', 'c=3,4')).to.deep.equal(['a=1, c=3', 'a=1, c=4', 'a=2, c=3', 'a=2, c=4']);
     expect(labels('a=1,1,2')).to.deep.equal(['a=1', 'a=2']);
     expect(() => combinations(['a=1,2', 'a=3'])).to.throw(InputError, '--set a: given twice');

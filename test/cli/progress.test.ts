@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { consoleProgress, describeProgress, duration, fitted } from '../../src/cli/progress.js';
+import { consoleProgress, describeProgress, duration, fitted } from '../../src/cli/context.js';
 
 describe('progress in a log', () => {
   /** What a piece of work writes to a stderr that is no terminal, the clock in seconds. */

@@ -2,7 +2,7 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import sharp from 'sharp';
-import { renderExport } from '../../src/cli/inspection.js';
+import { renderExport } from '../../src/cli/models.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { loadInBuckets, openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';

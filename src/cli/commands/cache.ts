@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Pruned, PruneLimits, Store } from '../../store/store.js';
-import { cacheFolder, defineCommand, defineGroup, type GlobalOptions } from '../command.js';
-import { flag, textOption } from '../options.js';
-import { print, printJson } from '../output.js';
+import { cacheFolder, defineCommand, defineGroup, flag, type GlobalOptions, textOption } from '../command.js';
+import { print, printEither, printJson } from '../output.js';
 
 const listCommand = defineCommand({
   command: 'list',
@@ -29,11 +28,11 @@ const verifyCommand = defineCommand({
     yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run computes damaged results again'),
   run: async (options) => {
     const { verifyAll } = await import('../../run/context.js');
-    const { consoleProgress } = await import('../progress.js');
+    const { consoleProgress } = await import('../context.js');
     const { cache, store } = await openCache(options);
     const { files, damaged, notRead } = await verifyAll(cache, store, consoleProgress());
-    if (options.json) printJson({ files, damaged, notRead });
-    else print([...damaged, ...notRead, `${files} files checked, ${damaged.length} damaged`].join('\n'));
+    const lines = [...damaged, ...notRead, `${files} files checked, ${damaged.length} damaged`];
+    printEither(options.json, { files, damaged, notRead }, lines.join('\n'));
     if (damaged.length > 0) process.exitCode = 1;
   },
 });
@@ -54,8 +53,7 @@ const pruneCommand = defineCommand({
     const { prune } = await import('../../store/store.js');
     const { cache, store } = await openCache(options);
     const pruned = await prune(cache, store, limits, dryRun);
-    if (json) printJson(pruned);
-    else print(renderPruned(pruned, dryRun));
+    printEither(json, pruned, renderPruned(pruned, dryRun));
   },
 });
 
@@ -88,16 +86,11 @@ async function rowsOf(store: Store) {
     });
     const { bytes, lastUsedMs } = await entry.usage();
     const complete = manifest !== undefined && manifest !== 'damaged';
-    rows.push({
-      stage: entry.stage,
-      key: entry.key,
-      state: manifest === 'damaged' ? manifest : complete ? ('complete' as const) : ('unfinished' as const),
-      complete,
-      files: manifest === 'damaged' ? 0 : (await entry.names()).length,
-      bytes,
-      used: new Date(lastUsedMs).toISOString(),
-      inputs: (complete && manifest.inputs) || null,
-    });
+    const { stage, key } = entry;
+    const state = manifest === 'damaged' ? manifest : complete ? 'complete' : 'unfinished';
+    const files = manifest === 'damaged' ? 0 : (await entry.names()).length;
+    const used = new Date(lastUsedMs).toISOString();
+    rows.push({ stage, key, state, complete, files, bytes, used, inputs: (complete && manifest.inputs) || null });
   }
   return rows;
 }
@@ -140,8 +133,8 @@ function parseAge(text: string): number {
 
 /** `5GB` in bytes, decimal units. @throws InputError */
 function parseBytes(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB)?$/.exec(text) ?? [];
+  const [, number, unit = 'B'] = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB)?$/.exec(text) ?? [];
   if (number === undefined)
     throw new InputError(`--keep-bytes ${text}; valid: bytes, or a number with kB, MB, GB or TB`);
-  return Math.floor(Number(number) * 1000 ** ['B', 'KB', 'MB', 'GB', 'TB'].indexOf((unit ?? 'B').toUpperCase()));
+  return Math.floor(Number(number) * 1000 ** ['B', 'KB', 'MB', 'GB', 'TB'].indexOf(unit.toUpperCase()));
 }

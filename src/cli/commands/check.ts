@@ -1,16 +1,14 @@
-import { defineCommand } from '../command.js';
-import { checkOptions } from '../options.js';
+import { anyArguments, checkOptions, defineCommand } from '../command.js';
 
 export const checkCommand = defineCommand({
   command: 'check [experiment...]',
   describe: 'run small and compare with a baseline: what moved, from what, to what; exit status 1 where something did',
   builder: (yargs) =>
     yargs
-      .positional('experiment', {
-        type: 'string',
-        array: true,
-        describe: 'names (dgate list experiments) or files (./mine.ts); by default every one that has a baseline',
-      })
+      .positional(
+        'experiment',
+        anyArguments('names (dgate list experiments) or files (./mine.ts); by default every one that has a baseline'),
+      )
       .options(checkOptions)
       .example('$0 check', 'every experiment with a baseline')
       .example('$0 check ./mine.ts --checkpoint mine.safetensors --junit check.xml', 'your own, on a CI server')

@@ -3,9 +3,8 @@ import type { DataReport } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import { counted } from '../../json.js';
-import { defineCommand, defineGroup } from '../command.js';
-import { argument, flag, textOption } from '../options.js';
-import { print, printJson } from '../output.js';
+import { argument, cacheFolder, defineCommand, defineGroup, flag, textOption } from '../command.js';
+import { printEither } from '../output.js';
 
 const datasetName = argument('a name (dgate list datasets)');
 
@@ -41,14 +40,12 @@ const verifyCommand = defineCommand({
   run: async (options) => {
     const { datasetNamed } = await import('../../data/registry.js');
     const { exists } = await import('../../store/files.js');
-    const { cacheFolder } = await import('../command.js');
-    const { consoleProgress } = await import('../progress.js');
+    const { consoleProgress } = await import('../context.js');
     const dataset = datasetNamed(options.dataset);
     const cache = cacheFolder(options);
     if (!(await exists(cache))) {
-      throw new InputError(
-        `${cache}: no such folder; valid: a --cache (or DGATE_CACHE) that holds data, or run: dgate data fetch ${dataset.name}`,
-      );
+      const valid = `a --cache (or DGATE_CACHE) that holds data, or run: dgate data fetch ${dataset.name}`;
+      throw new InputError(`${cache}: no such folder; valid: ${valid}`);
     }
     show(await dataset.verify(join(cache, 'data'), consoleProgress()), options.json);
   },
@@ -65,14 +62,12 @@ export const dataCommand = defineGroup({
 });
 
 function show(report: DataReport, json: boolean): void {
-  if (json) {
-    printJson(report);
-    return;
-  }
   const { train, test } = report.imagesPerClass;
   const count = (numbers: readonly number[]): string => counted(numbers.reduce((a, b) => a + b, 0));
   const files = report.files.map((file) => `  ${file.sha256}  ${visible(file.name)}`);
-  print(
+  printEither(
+    json,
+    report,
     `${report.dataset}: ${count(train)} training and ${count(test)} test images in ${train.length} classes, ` +
       `${report.outcome === 'registered' ? 'registered; dgate data verify reads them all' : 'verified'}\n` +
       `${visible(report.directory)}\n${files.join('\n')}\n`,

@@ -3,9 +3,8 @@ import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Diagnosis } from '../../engines/doctor/diagnose.js';
 import { InputError } from '../../errors.js';
-import { cacheFolder, defineCommand, type GlobalOptions } from '../command.js';
-import { flag, textOption } from '../options.js';
-import { print, printJson, say } from '../output.js';
+import { cacheFolder, defineCommand, flag, type GlobalOptions, textOption } from '../command.js';
+import { print, printEither, printJson, say } from '../output.js';
 
 export const doctorCommand = defineCommand({
   command: 'doctor',
@@ -48,14 +47,13 @@ export const doctorCommand = defineCommand({
 async function report(json: boolean): Promise<void> {
   const { diagnose } = await import('../../engines/doctor/diagnose.js');
   const { engineNamed, listEngines } = await import('../../engines/registry.js');
-  const { consoleProgress } = await import('../progress.js');
-  const progress = consoleProgress();
+  const { consoleProgress } = await import('../context.js');
   const ids = listEngines().map(({ id }) => id);
-  const task = progress.begin('engines', ids.length, 'engines');
+  const task = consoleProgress().begin('engines', ids.length, 'engines');
   const engines: Diagnosis[] = [];
   for (const id of ids) {
     task.update(engines.length, id);
-    engines.push(await diagnose(id)); // one after the other, so that none slows another
+    engines.push(await diagnose(id)); // one at a time: two would slow each other
   }
   task.end(`${ids.length} engines checked`);
   const machine = machineReport();
@@ -74,9 +72,8 @@ async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: SetupO
   const { setupTfjsNode } = await import('../../engines/tfjs/setup/index.js');
   const extracted = join(cacheFolder({ cache }), 'tensorflow');
   const done = await setupTfjsNode({ gpu, wheel, sitePackages, cache: extracted, log: say });
-  const device = done.gpu ? 'on the GPU' : 'on the CPU';
-  if (json) printJson(done);
-  else print(`${done.package}: TensorFlow ${done.tensorflow} ${device}${done.changed ? '' : ', unchanged'}\n`);
+  const device = `on the ${done.gpu ? 'GPU' : 'CPU'}${done.changed ? '' : ', unchanged'}`;
+  printEither(json, done, `${done.package}: TensorFlow ${done.tensorflow} ${device}`);
 }
 
 async function setupCuda({ wheel, json }: SetupOptions): Promise<void> {
@@ -85,12 +82,10 @@ async function setupCuda({ wheel, json }: SetupOptions): Promise<void> {
   const state = done.works
     ? `ort-cuda works${done.changed ? '' : ', unchanged'}`
     : `ort-cuda does not work yet: ${done.reason}; run: ${done.command}`;
-  if (json) printJson(done);
-  else print(`onnxruntime-node ${done.version}: ${state}\n`);
+  printEither(json, done, `onnxruntime-node ${done.version}: ${state}`);
   if (!done.works) process.exitCode = 1;
 }
 
-/** Facts about the machine in the report. */
 export type Machine = ReturnType<typeof machineReport>;
 
 /** Processor, GPUs, system and Node of this machine. */
@@ -104,29 +99,22 @@ function machineReport() {
   };
 }
 
-/** Name, memory and driver of each NVIDIA GPU; none where nvidia-smi is missing or finds none. */
+/** Name, memory and driver of each NVIDIA GPU; none without nvidia-smi. */
 function nvidiaGpus(): string[] {
   const query = ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'];
   const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 20_000 });
   return status === 0 ? stdout.trim().split('\n').filter(Boolean) : [];
 }
 
-/** The console report: a table of all engines; below it, why engines do not work and the command that helps. */
+/** The console report: a table of all engines; below it, why some do not work and which command helps. */
 export async function renderReport(machine: Machine, engines: readonly Diagnosis[]): Promise<string> {
   const { engineNamed } = await import('../../engines/registry.js');
   const { renderColumns } = await import('../../report/findings.js');
-  const rows = engines.map((engine) =>
-    engine.works
-      ? [
-          engine.id,
-          'yes',
-          engine.gflopsPerSecond.toFixed(engine.gflopsPerSecond < 10 ? 2 : 0),
-          engine.imagesPerSecond.toFixed(engine.imagesPerSecond < 10 ? 1 : 0),
-          String(engine.batch),
-          engine.device,
-        ]
-      : [engine.id, 'no', '', '', '', ''],
-  );
+  const rows = engines.map((engine) => {
+    if (!engine.works) return [engine.id, 'no', '', '', '', ''];
+    const { id, gflopsPerSecond: pace, imagesPerSecond: images, batch, device } = engine;
+    return [id, 'yes', pace.toFixed(pace < 10 ? 2 : 0), images.toFixed(images < 10 ? 1 : 0), String(batch), device];
+  });
   const broken = engines.flatMap((engine) =>
     engine.works ? [] : [`${engine.id}: ${engine.reason}\n  run: ${engine.command}`],
   );

@@ -2,9 +2,17 @@ import { visible } from '../../escape.js';
 import type { Exported } from '../../gated/export.js';
 import { counted, percent } from '../../json.js';
 import { searchMethods } from '../../thresholds/methods.js';
-import { defineCommand } from '../command.js';
-import { argument, decimalOption, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
-import { print, printJson } from '../output.js';
+import {
+  argument,
+  decimalOption,
+  defineCommand,
+  flag,
+  numberOption,
+  optionOverrides,
+  runOptions,
+  textOption,
+} from '../command.js';
+import { printEither } from '../output.js';
 
 export const exportCommand = defineCommand({
   command: 'export <experiment>',
@@ -33,16 +41,14 @@ export const exportCommand = defineCommand({
           'preprocessing, thresholds, origin and expected results are in its metadata (dgate.*).',
       ),
   run: async (options) => {
-    const { parseSetting } = await import('../../experiment/resolve.js');
     const { checkChoice, exportGated } = await import('../../gated/export.js');
     const { openContext } = await import('../context.js');
-    const { resolveAll } = await import('../run-experiments.js');
-    const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
+    const { resolveAll, settingsIn } = await import('../run-experiments.js');
+    const settings = settingsIn(options.set, optionOverrides(options));
     const [experiment] = await resolveAll([options.experiment], options.preset, settings);
     checkChoice(experiment!, options);
     const exported = await exportGated(await openContext(options), experiment!, options);
-    if (options.json) printJson(exported);
-    else print(renderExported(exported));
+    printEither(options.json, exported, renderExported(exported));
   },
 });
 
@@ -50,12 +56,14 @@ export const exportCommand = defineCommand({
 export function renderExported(exported: Exported): string {
   const { file, bytes, sha256, experiment, preset, row, margin, search, kind } = exported;
   const { thresholds, expected, verified } = exported;
+  const original = expected.originalAccuracy;
+  const right =
+    expected.accuracy === null ? '' : `accuracy ${percent(expected.accuracy, 2)} (original ${percent(original!, 2)}), `;
   return [
     `${visible(file)}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
     `From        ${visible(experiment)}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}, ${search} search`})`,
     `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ') || 'none: one exit'}`,
-    `Expected    ${expected.accuracy === null ? '' : `accuracy ${percent(expected.accuracy, 2)} (original ${percent(expected.originalAccuracy!, 2)}), `}` +
-      `${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction, 2)} fewer), ` +
+    `Expected    ${right}${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction, 2)} fewer), ` +
       `exits ${expected.exits.map((share) => percent(share, 2)).join(', ')}; on ${counted(expected.images)} images`,
     `Verified    ${verified.same} of ${verified.images} test images the same class and exit as in the evaluation` +
       `${verified.near > 0 ? `, ${verified.near} within rounding of a threshold` : ''}`,

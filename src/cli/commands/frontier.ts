@@ -1,16 +1,26 @@
-import { defineCommand } from '../command.js';
-import { decimalOption, optionOverrides, runOptions, textOption } from '../options.js';
+import type { Override } from '../../experiment/resolve.js';
+import type { Experiment } from '../../experiment/schema.js';
+import type { FrontierOptions } from '../../paper/frontier.js';
+import {
+  argument,
+  decimalOption,
+  defineCommand,
+  optionOverrides,
+  type RunOptions,
+  runOptions,
+  textOption,
+} from '../command.js';
+import { print } from '../output.js';
 
 export const frontierCommand = defineCommand({
   command: 'frontier <experiment>',
   describe: 'the cheapest system for each accuracy: each network alone, cascades, cut and gated networks',
   builder: (yargs) =>
     yargs
-      .positional('experiment', {
-        type: 'string',
-        demandOption: true,
-        describe: 'a name (dgate list experiments) or a file (./mine.ts), with a cascade or gates',
-      })
+      .positional(
+        'experiment',
+        argument('a name (dgate list experiments) or a file (./mine.ts), with a cascade or gates'),
+      )
       .option('margin', decimalOption('the largest loss of the system that comes with a promise: 0.005'))
       .option('agreement', {
         type: 'boolean',
@@ -20,5 +30,51 @@ export const frontierCommand = defineCommand({
       .options(runOptions)
       .example('$0 frontier ./mine.ts', 'one table, frontier.csv and frontier.svg')
       .example('$0 frontier ./mine.ts --margin 0.005 --out best.onnx', 'the cheapest that loses half a point at most'),
-  run: async (options) => (await import('../frontier-run.js')).findFrontier(options, optionOverrides(options)),
+  run: async (options) => {
+    const { loadDefinition } = await import('../../experiment/load.js');
+    const { parseSetting, resolveExperiment } = await import('../../experiment/resolve.js');
+    const { paperExperiments } = await import('../../paper/index.js');
+    const { runExperiments, settingsIn } = await import('../run-experiments.js');
+    const { exported, where } = await loadDefinition(options.experiment);
+    const kind = (exported as { analysis?: { kind?: unknown } } | undefined)?.analysis?.kind;
+    const overrides: Override[] = [
+      ...optionOverrides(options),
+      ...(kind === 'frontier' ? [] : [{ path: 'analysis', value: { kind: 'frontier' } }]),
+      // Again: the line above drops the settings of the analysis that it replaces.
+      ...options.set.map(parseSetting).filter(({ path }) => path.startsWith('analysis.')),
+      ...(options.agreement === true ? [{ path: 'analysis.labels', value: false }] : []),
+      ...(options.margin === undefined ? [] : [{ path: 'analysis.drop', value: options.margin }]),
+    ];
+    const settings = settingsIn(options.set, overrides);
+    const experiment = resolveExperiment(exported, where, options.preset, settings, paperExperiments);
+    await runExperiments({ ...options, experiment: [options.experiment], seeds: undefined, dryRun: false }, overrides);
+    if (options.out !== undefined) await exportPromised(experiment, { ...options, out: options.out });
+  },
 });
+
+/** Exports the cheapest system that comes with a promise. */
+async function exportPromised(
+  experiment: Experiment,
+  options: Pick<RunOptions, 'cache' | 'results' | 'preset' | 'json'> & { readonly out: string },
+): Promise<void> {
+  const { exportOpened } = await import('../../gated/export.js');
+  const { onlyExits, openGated } = await import('../../gated/open.js');
+  const { choosePromised, judged, referenceOf } = await import('../../paper/frontier.js');
+  const { openContext } = await import('../context.js');
+  const { renderExported } = await import('./export.js');
+  const context = await openContext(options);
+  const opened = await openGated(context, experiment);
+  const asked = experiment.analysis as FrontierOptions;
+  const { selection } = opened.parts[0]!;
+  const scores = judged(selection.scores, opened.plan, asked);
+  const system = choosePromised(opened.plan, { ...selection, scores }, asked, experiment.seed);
+  const reference = referenceOf(opened.plan, asked);
+  if (system.exits.join() === `${reference}`) {
+    context.progress.note('nothing cheaper can be promised: the reference alone is written');
+  }
+  const { drop, confidence } = asked;
+  const of = asked.labels ? ('accuracy' as const) : ('agreement' as const);
+  const form = { out: options.out, preset: options.preset, promise: { drop, confidence, of } };
+  const exported = await exportOpened(context, onlyExits(opened, system, reference), 0, form);
+  if (!options.json) print(renderExported(exported));
+}

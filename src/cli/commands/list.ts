@@ -1,10 +1,8 @@
-import { percent } from '../../json.js';
-import { defineCommand } from '../command.js';
-import { flag } from '../options.js';
+import { counted, percent } from '../../json.js';
+import { argument, defineCommand, flag } from '../command.js';
 import { print, printJson } from '../output.js';
 
 const kinds = ['experiments', 'networks', 'datasets', 'checkpoints', 'engines'] as const;
-type Kind = (typeof kinds)[number];
 
 /** An item that the command line takes by name. */
 interface Listed {
@@ -12,12 +10,11 @@ interface Listed {
   readonly description: string;
 }
 
-const readers: Readonly<Record<Kind, () => Promise<readonly Listed[]>>> = {
+const readers: Readonly<Record<(typeof kinds)[number], () => Promise<readonly Listed[]>>> = {
   experiments: async () => {
     const { experimentNames, loadDefinition } = await import('../../experiment/load.js');
-    const names = await experimentNames();
     return Promise.all(
-      names.map(async (name) => {
+      (await experimentNames()).map(async (name) => {
         const { exported } = await loadDefinition(name);
         return { name, description: String((exported as { title?: unknown }).title) };
       }),
@@ -49,11 +46,10 @@ export const listCommand = defineCommand({
       .option('json', flag('as JSON'))
       .example('$0 list networks', 'names that an experiment can use'),
   run: async ({ kind, json }) => {
-    const chosen = kind === undefined ? kinds : [kind];
     const lists = await Promise.all(
-      chosen.map(async (name): Promise<[Kind, Listed[]]> => {
+      (kind === undefined ? kinds : [kind]).map(async (name) => {
         const items = await readers[name]();
-        return [name, items.map((item) => ({ name: item.name, description: item.description }))];
+        return [name, items.map((item): Listed => ({ name: item.name, description: item.description }))] as const;
       }),
     );
     if (json) return printJson(kind === undefined ? Object.fromEntries(lists) : lists[0]![1]);
@@ -62,5 +58,37 @@ export const listCommand = defineCommand({
       const lines = items.map((item) => `  ${item.name.padEnd(width)}  ${item.description}`);
       print(`${name}\n${lines.join('\n')}`);
     }
+  },
+});
+
+export const flopsCommand = defineCommand({
+  command: 'flops <network>',
+  describe: 'count what a network costs, stage by stage',
+  builder: (yargs) =>
+    yargs
+      .positional('network', argument('a name (dgate list networks)'))
+      .option('json', flag('exact integers as JSON'))
+      .example('$0 flops resnet101-cifar10', '5,019,967,488 FLOPs')
+      .example('$0 flops densenet201-growth12-cifar10', 'a narrower variant'),
+  run: async ({ network, json }) => {
+    const { networkByName } = await import('../../networks/catalogue.js');
+    const { networkFlops } = await import('../../networks/network.js');
+    const flops = networkFlops(networkByName(network));
+    if (json) return printJson(flops);
+    const { renderColumns } = await import('../../report/findings.js');
+    const rows = flops.stages.map((stage) => [
+      stage.name,
+      `${stage.channels} x ${stage.height} x ${stage.width}`,
+      counted(stage.flops),
+      counted(stage.cumulativeFlops),
+      percent(stage.cumulativeFlops / flops.flops),
+    ]);
+    const { channels, height, width } = flops.input;
+    print(
+      `${flops.network}: ${counted(flops.flops)} FLOPs, ${counted(flops.parameters)} parameters, ` +
+        `input ${channels} x ${height} x ${width}\n` +
+        `${renderColumns(['Stage', 'Output', 'FLOPs', 'Cumulative FLOPs', 'Share'], rows)}\n` +
+        'FLOPs are 2 x multiply-accumulates of convolutions and linear layers, for one image.\n',
+    );
   },
 });

@@ -1,5 +1,4 @@
-import { defineCommand, defineGroup } from '../command.js';
-import { argument, flag, numberOption, textOption, weightsOptions } from '../options.js';
+import { argument, defineCommand, defineGroup, flag, numberOption, textOption, weightsOptions } from '../command.js';
 
 const networkOption = { ...textOption('a name (dgate list networks)'), demandOption: true } as const;
 
@@ -64,7 +63,7 @@ const inspectCommand = defineCommand({
       .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
       .option('json', flag('as JSON'))
       .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
-  run: async (options) => (await import('../inspection.js')).inspectModel(options),
+  run: async ({ file, json, ...options }) => (await import('../models.js')).inspectModel(file, options, json),
 });
 
 const evalCommand = defineCommand({

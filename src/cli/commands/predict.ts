@@ -2,9 +2,8 @@ import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
 import { decimalNumber } from '../../json.js';
-import { defineCommand } from '../command.js';
-import { argumentList, flag, textOption } from '../options.js';
-import { print, printJson } from '../output.js';
+import { argumentList, defineCommand, jsonOption, textOption } from '../command.js';
+import { printEither } from '../output.js';
 
 export const predictCommand = defineCommand({
   command: 'predict <image...>',
@@ -17,18 +16,18 @@ export const predictCommand = defineCommand({
         ...textOption('one for each gate, comma between; inf closes a gate'),
         defaultDescription: "the file's own",
       })
-      .option('json', flag('one JSON document on stdout, nothing else'))
+      .option('json', jsonOption)
       .example('$0 predict --model r.onnx cat.png dog.jpg', 'a table; images of other sizes are resized and cropped')
       .example('$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json', 'other thresholds, as JSON'),
   run: async ({ model, image, thresholds, json }) => {
     const { predict } = await import('../../gated/predict.js');
+    const { renderColumns } = await import('../../report/findings.js');
     const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
     const predictions = await predict(model, image, given);
-    if (json) printJson(predictions);
-    else {
-      const { renderColumns } = await import('../../report/findings.js');
-      print(() => renderPredictions(predictions, renderColumns));
-    }
+    printEither(json, predictions, () => {
+      const { head, rows, notes } = predictionCells(predictions);
+      return `${renderColumns(head, rows)}\n${notes.join('')}`;
+    });
   },
 });
 
@@ -44,9 +43,7 @@ export function parseThresholds(text: string): number[] {
   return numbers;
 }
 
-type Render = typeof import('../../report/findings.js').renderColumns;
-
-function renderPredictions({ exits, predictions, input }: Predictions, renderColumns: Render): string {
+function predictionCells({ exits, predictions, input }: Predictions) {
   const rows = predictions.map((found) => [
     found.image,
     found.class,
@@ -55,10 +52,10 @@ function renderPredictions({ exits, predictions, input }: Predictions, renderCol
     found.ms.toFixed(2),
   ]);
   const resized = predictions.filter(({ resizedFrom }) => resizedFrom !== undefined);
-  const note = resized.map(({ image, resizedFrom }) => {
+  const notes = resized.map(({ image, resizedFrom }) => {
     const { width, height } = resizedFrom!;
     return `${visible(image)}: ${width} x ${height}, resized and cropped to ${input.width} x ${input.height}\n`;
   });
   const head = ['Image', 'Class', 'Exit', 'Confidence', 'Time (ms)'];
-  return `${renderColumns(head, rows)}\n${note.join('')}`;
+  return { head, rows, notes };
 }

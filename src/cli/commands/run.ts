@@ -1,17 +1,21 @@
 import { InputError } from '../../errors.js';
-import { defineCommand } from '../command.js';
-import { experimentOptions, flag, listOption, optionOverrides } from '../options.js';
+import {
+  anyArguments,
+  argument,
+  defineCommand,
+  experimentOptions,
+  flag,
+  listOption,
+  optionOverrides,
+  submitOptions,
+} from '../command.js';
 
 export const runCommand = defineCommand({
   command: 'run [experiment...]',
   describe: 'run experiments from images to tables; cached results are not computed again',
   builder: (yargs) =>
     yargs
-      .positional('experiment', {
-        type: 'string',
-        array: true,
-        describe: 'names (dgate list experiments), files (./mine.ts), or all',
-      })
+      .positional('experiment', anyArguments('names (dgate list experiments), files (./mine.ts), or all'))
       .options(experimentOptions)
       .option('log-images', flag('also write images.csv: class, confidence and exit of each image'))
       .option(
@@ -31,14 +35,37 @@ export const runCommand = defineCommand({
   run: async ({ scores, experiment = [], ...given }) => {
     const options = { ...given, experiment: [...experiment, ...scores] };
     if (options.experiment.length === 0) {
-      throw new InputError(
-        'something is missing after the command: 0 given, 1 needed; valid: names (dgate list experiments), files (./mine.ts), all, or --scores FILE',
-      );
+      const valid = 'names (dgate list experiments), files (./mine.ts), all, or --scores FILE';
+      throw new InputError(`something is missing after the command: 0 given, 1 needed; valid: ${valid}`);
     }
-    const { isGrid } = await import('../run-grid.js');
-    const overrides = optionOverrides(options);
-    if (options.dryRun) await (await import('../dry-run.js')).dryRun(options, overrides);
-    else if (isGrid(options.set)) await (await import('../run-grid.js')).runGrids(options, overrides);
-    else await (await import('../run-experiments.js')).runExperiments(options, overrides);
+    const { isGrid, planOnly, runGrids } = await import('../run-grid.js');
+    const { runExperiments } = await import('../run-experiments.js');
+    const run = options.dryRun ? planOnly : isGrid(options.set) ? runGrids : runExperiments;
+    await run(options, optionOverrides(options));
   },
+});
+
+export const submitCommand = defineCommand({
+  command: 'submit [experiment...]',
+  describe: 'run experiments on a Slurm cluster: one array of tasks for each stage; returns at once with the job ids',
+  builder: (yargs) =>
+    yargs
+      .positional('experiment', anyArguments('names or files, as dgate run takes them'))
+      .options(submitOptions)
+      .example('$0 submit table1 --shards 8 --gpus 1 --time 1:00:00', 'eight tasks extract, then one for each gate')
+      .example('$0 submit table1 --set gates.loss=hinge,cross-entropy --seeds 0..4', 'a grid over night')
+      .example('$0 submit --status', 'progress of the newest submission')
+      .example('$0 submit --resubmit --only gate-1', 'one task again; it resumes from the cache'),
+  run: async (options) => (await import('../submissions.js')).submit(options),
+});
+
+/** The scripts of `dgate submit` call it. */
+export const taskCommand = defineCommand({
+  command: 'task <submission> <task>',
+  describe: false,
+  builder: (yargs) =>
+    yargs
+      .positional('submission', argument('folder of the submission'))
+      .positional('task', argument('stage and position: extract-2')),
+  run: async ({ submission, task }) => (await import('../submissions.js')).runTask(submission, task),
 });

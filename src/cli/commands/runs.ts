@@ -1,6 +1,5 @@
 import { InputError } from '../../errors.js';
-import { defineCommand, resultsFolder } from '../command.js';
-import { decimalOption, flag, listOption, textOption } from '../options.js';
+import { decimalOption, defineCommand, flag, jsonOption, listOption, resultsFolder, textOption } from '../command.js';
 import { print, printJson, say } from '../output.js';
 
 const orders = ['date', 'name', 'accuracy', 'flops', 'seconds'] as const;
@@ -16,7 +15,7 @@ export const runsCommand = defineCommand({
       .option('pareto', flag('instead: the rows of all runs that no other row beats in accuracy and FLOPs'))
       .option('svg', textOption('with --pareto: also draw them to this file'))
       .option('csv', flag('CSV on stdout, nothing else'))
-      .option('json', flag('one JSON document on stdout, nothing else'))
+      .option('json', jsonOption)
       .example('$0 runs', 'what was run here, and what came out')
       .example('$0 runs --filter preset=laptop --sort flops --margin 0.005', 'the cheapest at half a point lost first')
       .example('$0 runs --pareto --svg pareto.svg', 'the best of all rows, as a list and a picture'),
@@ -26,28 +25,19 @@ export const runsCommand = defineCommand({
     }
     if (csv && json) throw new InputError('--csv and --json: give one of them');
     if (svg !== undefined && !pareto) throw new InputError('--svg: draws the rows of --pareto; add --pareto');
-    const { filterRuns, listRuns, paretoFigure, paretoRows, paretoTable, runOrders, runsTable } = await import(
-      '../../batch/runs.js'
-    );
+    const batch = await import('../../batch/runs.js');
     const root = resultsFolder({ results });
-    const runs = filterRuns(await listRuns(root, margin, say), filter).sort(runOrders[sort]);
-    const best = pareto ? paretoRows(runs) : [];
+    const runs = batch.filterRuns(await batch.listRuns(root, margin, say), filter).sort(batch.runOrders[sort]);
+    const best = pareto ? batch.paretoRows(runs) : [];
     if (json) printJson(pareto ? best : runs.map(({ values: _, rows: __, ...run }) => run));
     else {
-      const table = pareto ? paretoTable(best) : runsTable(runs);
+      const table = pareto ? batch.paretoTable(best) : batch.runsTable(runs);
       const { renderFindingCsv } = await import('../../report/rows.js');
-      const { findingCells } = await import('../../report/findings.js');
-      const { renderColumns } = await import('../../report/findings.js');
+      const { findingCells, renderColumns } = await import('../../report/findings.js');
       const { head, lines } = findingCells(table, table.rows.length);
+      const names = head.map((name) => name.replace(' (', '\n('));
       if (csv) print(renderFindingCsv(table));
-      else if (lines.length > 0)
-        print(
-          () =>
-            `${table.title}\n${renderColumns(
-              head.map((name) => name.replace(' (', '\n(')),
-              lines,
-            )}`,
-        );
+      else if (lines.length > 0) print(() => `${table.title}\n${renderColumns(names, lines)}`);
       else print(`no runs in ${root}${filter.length > 0 ? ' are like that' : ''}; dgate run makes some`);
     }
     const sets = new Set(runs.map(({ values }) => values.get('testImages')));
@@ -57,7 +47,7 @@ export const runsCommand = defineCommand({
     if (svg !== undefined) {
       const { renderSvg } = await import('../../report/figures.js');
       const { writeFileAtomic } = await import('../../store/files.js');
-      await writeFileAtomic(svg, await renderSvg(paretoFigure(runs), say));
+      await writeFileAtomic(svg, await renderSvg(batch.paretoFigure(runs), say));
       say(`written: ${svg}`);
     }
   },

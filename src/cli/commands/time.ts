@@ -4,8 +4,16 @@ import { InputError } from '../../errors.js';
 import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/processes.js';
 import { type RuleName, ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
-import { defineCommand } from '../command.js';
-import { argumentList, assertWhole, flag, numberOption, optionOverrides, runOptions, textOption } from '../options.js';
+import {
+  argumentList,
+  assertWhole,
+  defineCommand,
+  flag,
+  numberOption,
+  optionOverrides,
+  runOptions,
+  textOption,
+} from '../command.js';
 import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
@@ -23,7 +31,7 @@ export const timeCommand = defineCommand({
         ...numberOption('processes that time every row, one after the other; intervals contain their variation'),
         defaultDescription: '3; 1 with --rules mlperf',
       })
-      .option('repeat', { type: 'string', hidden: true }) // of the processes that this command starts
+      .option('repeat', { type: 'string', hidden: true }) // for the processes that this command starts
       .option('rules', {
         choices: ruleNames,
         default: 'default' as RuleName,
@@ -48,7 +56,6 @@ export const timeCommand = defineCommand({
     const { repeats = options.rules === 'mlperf' ? 1 : 3 } = options;
     assertWhole('repeats', repeats, `a whole number from 1 to ${MOST_REPEATS}`, MOST_REPEATS);
     const { perSeed } = await import('../../batch/grid.js');
-    const { parseSetting } = await import('../../experiment/resolve.js');
     const { timingFiles } = await import('../../gated/time/files.js');
     const { timeRepeat, timeRun } = await import('../../gated/time/time.js');
     const { renderTiming, timingWarnings } = await import('../../report/table.js');
@@ -56,8 +63,8 @@ export const timeCommand = defineCommand({
     const { runExperiment } = await import('../../run/run.js');
     const { ensureFolder } = await import('../../store/store.js');
     const { openContext } = await import('../context.js');
-    const { commandLine, resolveAll } = await import('../run-experiments.js');
-    const settings = [...options.set.map(parseSetting), ...optionOverrides(options)];
+    const { commandLine, resolveAll, settingsIn } = await import('../run-experiments.js');
+    const settings = settingsIn(options.set, optionOverrides(options));
     const experiments = await resolveAll(options.experiment, options.preset, settings);
     const context = await openContext(options);
     await ensureFolder(context.resultsRoot);
@@ -93,7 +100,7 @@ export const timeCommand = defineCommand({
 
 const MOST_REPEATS = 100;
 
-/** What a process of `dgate time` times: `0,2` is the second repeat of the first run. @throws InputError */
+/** `0,2`: the second repeat of the first run. @throws InputError */
 function startedRepeat(text: string | undefined): { readonly run: number; readonly repeat: number } | undefined {
   if (text === undefined) return undefined;
   const [run = Number.NaN, repeat = Number.NaN] = text.split(',').map(Number);
@@ -101,13 +108,13 @@ function startedRepeat(text: string | undefined): { readonly run: number; readon
   throw new InputError(`--repeat ${text}; valid: --repeats N`);
 }
 
-/** Whether the gated network gave any image another class or exit than the table rests on, without an excuse. */
+/** Whether an image got another class or exit than in the table, not near a threshold. */
 function isWrong({ batches, verified }: TimingRecord): boolean {
   const timed = batches.flatMap(({ rows }) => rows.map(({ agreement }) => agreement));
   return [...timed, ...(verified ?? [])].some(({ differing }) => differing > 0);
 }
 
-/** Batch sizes as they are asked for, none twice. @throws InputError */
+/** `1,32` as numbers. @throws InputError */
 export function parseBatches(text: string): number[] {
   const sizes = text.split(',').map((size) => (/^\d+$/.test(size.trim()) ? Number(size) : Number.NaN));
   if (!sizes.every((size) => size >= 1 && size <= 65_536) || new Set(sizes).size !== sizes.length) {
@@ -117,8 +124,8 @@ export function parseBatches(text: string): number[] {
 }
 
 /**
- * Runs this command again in a new process, with more arguments. The process ends with this one, tells the same supervisor
- * what an interruption must remove, and has no standard output.
+ * Runs this command in a new process with more arguments and without standard output. It ends with this process and
+ * reports to the same supervisor.
  *
  * @throws Error if it fails; it has reported why
  */

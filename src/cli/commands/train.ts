@@ -1,5 +1,4 @@
-import { defineCommand } from '../command.js';
-import { argument, trainOptions } from '../options.js';
+import { argument, defineCommand, trainOptions } from '../command.js';
 
 export const trainCommand = defineCommand({
   command: 'train <network>',
