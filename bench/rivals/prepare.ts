@@ -3,9 +3,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeSafetensors, matchTensors, readCheckpoint, type Storable } from '../../src/checkpoints/load.js';
 import { openContext } from '../../src/cli/context.js';
-import { batchesOf, type ImageSource, selectImages } from '../../src/data/dataset.js';
+import { type ImageSource, selectImages } from '../../src/data/dataset.js';
 import { normalise } from '../../src/data/preprocess.js';
-import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { loadDefinition } from '../../src/experiment/load.js';
 import { parseSetting, resolveExperiment } from '../../src/experiment/resolve.js';
 import { type OpenGated, openGated } from '../../src/gated/open.js';
@@ -20,6 +19,7 @@ import type { GatedSource } from '../../src/onnx/network.js';
 import { featureGraph } from '../../src/onnx/network.js';
 import { openImages } from '../../src/run/images.js';
 import { openNetwork } from '../../src/run/source.js';
+import { openStages, type Stages } from '../../src/run/stages.js';
 import { fullWidth } from '../pytorch-early-exit.js';
 import { instructionSets } from '../runner/conditions.js';
 import { type Model, storeModel } from './models.js';
@@ -67,7 +67,6 @@ export async function prepareTrained(folder: string, gatedName: string, cascadeO
   const splits = await openImages(context, experiment, source);
   const isHeldOut = experiment.thresholds.validation.kind === 'held-out';
   const reported = selectImages(gated.test, images);
-  const choosing = isHeldOut ? splits.heldOut! : selectImages(gated.test, gated.parts[0]!.selection.images);
   const pixels = (of: ImageSource, bytes: Uint8Array) => normalise(bytes, source.preprocessing, of.height * of.width);
   const all = await reported.batch(Int32Array.from({ length: reported.count }, (_, i) => i));
   await writeFile(join(folder, 'images.bin'), asBytes(pixels(reported, all)));
@@ -118,7 +117,8 @@ export async function prepareTrained(folder: string, gatedName: string, cascadeO
     join(folder, 'weights.safetensors'),
     encodeSafetensors(new Map([...tensors, ...gateArrays(gated.gates)])),
   );
-  await writeAverages(folder, lowered, gated, { train, choosing }, pixels, say);
+  const chosen = isHeldOut ? undefined : gated.parts[0]!.selection.images;
+  await writeAverages(folder, await openStages(context, experiment), chosen);
 }
 
 /** The full-width network with generated weights: times and sizes only. A third of the images leaves at each of two gates. */
@@ -228,38 +228,46 @@ async function writeSubject(
   await writeFile(join(folder, 'subject.json'), JSON.stringify(subject));
 }
 
-/** What earlyon's exits read: the averages of every channel behind the gates' stages, and the logits. */
-async function writeAverages(
-  folder: string,
-  lowered: LoweredNetwork,
-  { gates }: OpenGated,
-  sources: Readonly<Record<string, ImageSource>>,
-  pixels: (of: ImageSource, bytes: Uint8Array) => Float32Array,
-  say: Say,
-): Promise<void> {
-  const engine = await OnnxRuntimeCpu.create();
-  const places = gates.map(({ place }) => ({ ...place, pooling: { kind: 'gap' as const } }));
-  const loaded = await engine.loadFeatures(lowered, places);
-  for (const [name, source] of Object.entries(sources)) {
-    say(`averages of ${source.count} images, for earlyon`);
-    const parts: Float32Array[][] = [...places, undefined].map(() => []);
-    for await (const { images, count } of batchesOf(source, 64)) {
-      const { features, logits } = await loaded.run(pixels(source, images), count);
-      for (const [k, part] of [...features, logits].entries()) parts[k]!.push(Float32Array.from(part));
-    }
-    const arrays = parts.map((all, k): [string, Storable] => {
-      const data = Float32Array.from({ length: all.reduce((sum, { length }) => sum + length, 0) });
-      let at = 0;
-      for (const part of all) {
-        data.set(part, at);
-        at += part.length;
+/**
+ * What earlyon's exits read: the averages of every channel behind the gates' stages, of the gates' own features, whose grid of
+ * equal cells they are the mean of; and the logits, which training images have none of and need none of.
+ */
+async function writeAverages(folder: string, stages: Stages, choosing: Int32Array | undefined): Promise<void> {
+  const { features, plan } = stages;
+  const classes = features.test.classes;
+  const cells = plan.places.map(({ pooling }) => (pooling.kind === 'grid' ? pooling.size ** 2 : 1));
+  const sets = { train: features.train!, choosing: choosing === undefined ? features.heldOut! : features.test };
+  for (const [name, set] of Object.entries(sets)) {
+    const rows: number[][][] = [...plan.places, undefined].map(() => []);
+    const labels: number[] = [];
+    for await (const shard of set.shards()) {
+      labels.push(...shard.labels);
+      const count = shard.labels.length;
+      for (const [k, cell] of cells.entries()) {
+        const values = shard.features(k);
+        const width = values.length / count;
+        for (let i = 0; i < count; i++) {
+          const row = new Array<number>(width / cell).fill(0);
+          for (let j = 0; j < width; j++) row[Math.floor(j / cell)]! += values[i * width + j]! / cell;
+          rows[k]!.push(row);
+        }
       }
-      const key = k < places.length ? `gate${k + 1}` : 'logits';
-      return [key, { dtype: 'F32', shape: [source.count, data.length / source.count], data }];
+      const logits = name === 'train' ? new Float32Array(count * classes) : shard.logits;
+      for (let i = 0; i < count; i++) rows.at(-1)!.push([...logits.subarray(i * classes, (i + 1) * classes)]);
+    }
+    const wanted = name === 'choosing' && choosing !== undefined ? [...choosing] : [...labels.keys()];
+    const arrays = rows.map((all, k): [string, Storable] => {
+      const data = Float32Array.from(wanted.flatMap((i) => all[i]!));
+      return [
+        k < cells.length ? `gate${k + 1}` : 'logits',
+        { dtype: 'F32', shape: [wanted.length, data.length / wanted.length], data },
+      ];
     });
     // read as float32 by the scripts beside this one
-    arrays.push(['labels', { dtype: 'F32', shape: [source.count], data: Float32Array.from(source.labels) }]);
+    arrays.push([
+      'labels',
+      { dtype: 'F32', shape: [wanted.length], data: Float32Array.from(wanted, (i) => labels[i]!) },
+    ]);
     await writeFile(join(folder, `${name}.safetensors`), encodeSafetensors(new Map(arrays)));
   }
-  await loaded.close();
 }
