@@ -13,7 +13,7 @@ export default defineExperiment({
   title: 'Which classes each d-gate takes, narrow ResNet, Fashion-MNIST',
   network: 'resnet101-width0.125-blocks1.1.2.1-fashionmnist',
   checkpoint: 'dgate-resnet101-narrow-fashionmnist',
-  gates: { after: [1, 2, 3], pooling: ['4x4', '2x2', 'gap'] },
+  gates: { after: [1, 2, 3], pooling: ['4x4', '2x2', 'gap'], solver: 'sgd' }, // the runs on record are so
   thresholds: {
     validation: { kind: 'held-out' },
     margins: [0, 0.005, 0.01],

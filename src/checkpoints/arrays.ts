@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import { Budget } from '../json.js';
 import { MOST_TEXT, readInput } from '../store/input.js';
 import { elementCount } from '../tensor.js';
-import { bytesOf, type Dtype, dtypes, type RawTensor } from './dtypes.js';
+import { type Dtype, dtypes, elementBytes, type RawTensor } from './dtypes.js';
 import { parseSafetensors } from './load.js';
 import { openArchive } from './pytorch.js';
 
@@ -56,7 +56,7 @@ function readNpy(bytes: Uint8Array, at: string): RawTensor {
     throw new InputError(`${at}: in Fortran's order; valid: numpy.ascontiguousarray of it`);
   }
   const data = bytes.subarray(start);
-  const size = elementCount(shape) * bytesOf(dtype);
+  const size = elementCount(shape) * elementBytes(dtype);
   if (size !== data.byteLength) {
     throw new InputError(`${at}: ${data.byteLength} bytes; ${dtype} [${shape.join(', ')}] needs ${size}`);
   }

@@ -21,7 +21,7 @@ export const dtypes = {
 export type Dtype = keyof typeof dtypes;
 
 /** Size of an element in bytes. */
-export const bytesOf = (dtype: Dtype): number => dtypes[dtype].array.BYTES_PER_ELEMENT;
+export const elementBytes = (dtype: Dtype): number => dtypes[dtype].array.BYTES_PER_ELEMENT;
 
 /** An array to be stored with its own element type. F16 holds bits, see `toFloat16Bits`. */
 export type StoredArray = {
@@ -69,7 +69,7 @@ export function toFloat64({ dtype, bytes }: RawTensor): Float64Array {
 }
 
 function elementsOf(dtype: Dtype, bytes: Uint8Array): ArrayLike<number | bigint> {
-  const size = bytesOf(dtype);
+  const size = elementBytes(dtype);
   // Typed arrays must be aligned to their element size. (Not slice(): a Buffer's does not copy.)
   const { buffer, byteOffset } = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const array: new (buffer: ArrayBufferLike, offset: number, length: number) => ArrayLike<number | bigint> =

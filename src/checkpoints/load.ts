@@ -4,9 +4,9 @@ import { sha256, writeFileAtomic } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import { elementCount, type Tensor, type TensorMap } from '../tensor.js';
 import {
-  bytesOf,
   type Dtype,
   dtypes,
+  elementBytes,
   isDtype,
   type RawTensor,
   type StoredArray,
@@ -39,7 +39,7 @@ export function* encodeSafetensors(
   arrays: ReadonlyMap<string, Storable>,
   metadata: Readonly<Record<string, string>> = {},
 ): Generator<Uint8Array> {
-  const ordered = [...arrays].sort(([, a], [, b]) => bytesOf(dtypeOf(b)) - bytesOf(dtypeOf(a)));
+  const ordered = [...arrays].sort(([, a], [, b]) => elementBytes(dtypeOf(b)) - elementBytes(dtypeOf(a)));
   const header: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) header.push(['__metadata__', metadata]);
   let end = 0;
@@ -178,7 +178,7 @@ function readEntry(name: string, value: unknown, data: Uint8Array, where: string
     throw new InputError(`${at}: bytes ${begin} to ${end} lie outside the file's ${data.byteLength} bytes of data`);
   }
   // A huge shape must not round to a size that fits.
-  const size = elementCount(shape) * bytesOf(dtype);
+  const size = elementCount(shape) * elementBytes(dtype);
   if (!Number.isSafeInteger(size) || size !== end - begin) {
     throw new InputError(`${at}: ${end - begin} bytes; ${dtype} [${shape.join(', ')}] needs ${size}`);
   }

@@ -4,7 +4,7 @@ import { InputError, messageOf } from '../errors.js';
 import { Budget } from '../json.js';
 import { ByteReader } from '../pickle/bytes.js';
 import { type PickleValue, readPickle } from '../pickle/reader.js';
-import { bytesOf } from './dtypes.js';
+import { elementBytes } from './dtypes.js';
 import type { Dictionary } from './names.js';
 import { findTorchGlobal, storageOf } from './pytorch-globals.js';
 import { materialize, type StorageRef, TensorRef, type TorchFile } from './storages.js';
@@ -91,7 +91,7 @@ function readLegacyTorch(bytes: Uint8Array, budget: Budget): TorchFile {
       throw reader.problem('a storage that no tensor uses, or listed twice');
     const count = reader.uint64();
     if (count > BigInt(bytes.byteLength)) throw reader.problem(`truncated: storage ${key} of ${count} elements`);
-    storages.set(key, reader.bytes(Number(count) * bytesOf(storage.dtype)));
+    storages.set(key, reader.bytes(Number(count) * elementBytes(storage.dtype)));
   }
   return { root: root.value, storages };
 }
@@ -148,7 +148,7 @@ async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFil
     const name = `${prefix}data/${key}`;
     if (!archive.entries.has(name)) throw new InputError(`${where}: ${name} is missing from the archive`);
     const data = await archive.read(name);
-    storages.set(key, bigEndian ? swapped(data, bytesOf(dtype)) : data);
+    storages.set(key, bigEndian ? swapped(data, elementBytes(dtype)) : data);
   }
   return { root, storages };
 }

@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import type { Budget } from '../json.js';
 import { type PickleValue, Rebuilt } from '../pickle/reader.js';
 import { elementCount, type Tensor } from '../tensor.js';
-import { bytesOf, type Dtype, toFloat32 } from './dtypes.js';
+import { type Dtype, elementBytes, toFloat32 } from './dtypes.js';
 
 /** A storage that tensors are views of, named in the pickle and stored beside it. */
 export class StorageRef extends Rebuilt {
@@ -76,13 +76,13 @@ function elementsOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, a
   const { storage, dtype, offset, shape, stride } = ref;
   const bytes = storages.get(storage.key);
   if (bytes === undefined) throw new InputError(`${at}: storage ${storage.key} is not in the file`);
-  const first = storage.offset * bytesOf(storage.dtype);
-  const end = first + storage.count * bytesOf(storage.dtype);
+  const first = storage.offset * elementBytes(storage.dtype);
+  const end = first + storage.count * elementBytes(storage.dtype);
   if (end > bytes.byteLength) {
     throw new InputError(`${at}: storage ${storage.key} has ${bytes.byteLength} bytes, not ${end}`);
   }
   if (elementCount(shape) === 0) return new Float32Array(0);
-  const size = bytesOf(dtype);
+  const size = elementBytes(dtype);
   // One beyond the view's last element, in elements of the storage.
   const extent = offset + 1 + shape.reduce((sum, length, axis) => sum + (length - 1) * stride[axis]!, 0);
   const available = Math.floor((end - first) / size);

@@ -8,7 +8,7 @@ import { counted, points } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import { originalAccuracy, type Part, partsOf } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
-import { areaUnderRoc, calibrationError, holm, pairedPValue } from '../statistics/comparisons.js';
+import { adaptiveCalibrationError, areaUnderRoc, holm, pairedPValue } from '../statistics/comparisons.js';
 import { mean, pairedInterval } from '../statistics/intervals.js';
 import { answersAt, evaluate, exitOf, type Scores } from '../thresholds/evaluate.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
@@ -183,7 +183,7 @@ const qualityOf = (policy: string, scores: Scores, softmax: Scores): GateQuality
       policy,
       gate: gate + 1,
       accuracy: right / scores.count,
-      calibration: calibrationError(softmax.confidences[gate]!, isRight),
+      calibration: adaptiveCalibrationError(softmax.confidences[gate]!, isRight),
       auroc: areaUnderRoc(confidences, isRight),
     };
   });

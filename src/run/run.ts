@@ -50,6 +50,11 @@ export async function withRepair<T>(context: RunContext, work: () => Promise<T>)
   }
 }
 
+function accuracyOf(of: Scores): { accuracy: number; count: number } {
+  const everyImage = Int32Array.from({ length: of.count }, (_, i) => i);
+  return { accuracy: originalAccuracy(of, everyImage), count: of.count };
+}
+
 async function runOnce(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
   // The trained network, frozen; images that no two splits share; their features at each gate.
   const stages = await openStages(context, experiment);
@@ -64,10 +69,6 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     const rows = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs);
     return withChosenAgain(rows, experiment, parts, plan.costs, plan.flops.flops, stages.exitMs);
   });
-  const accuracyOf = (of: Scores) => {
-    const everyImage = Int32Array.from({ length: of.count }, (_, i) => i);
-    return { accuracy: originalAccuracy(of, everyImage), count: of.count };
-  };
   const found = {
     ...stages,
     gates: gates.map(({ network, index, width, reached }) => {

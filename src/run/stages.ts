@@ -63,6 +63,13 @@ export interface Stages {
   readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
 }
 
+/** @throws InputError where a time budget has no timing to rest on */
+function assertTimed({ name, thresholds }: Experiment, exitMs: Stages['exitMs']): void {
+  if ((thresholds.latencyMs ?? []).length === 0 || exitMs !== undefined) return;
+  const first = `dgate time ${name} --set thresholds.latencyMs=[] --set thresholds.margins=[0]`;
+  throw new InputError(`thresholds.latencyMs: no times of the exits are on record here; run first: ${first}`);
+}
+
 /** Opens the network, its images, and their features at each gate. */
 export async function openStages(context: RunContext, experiment: Experiment): Promise<Stages> {
   const planned = await plan(experiment);
@@ -70,10 +77,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const exitMs = await context.exitTimes?.({ experiment, source, engine, imageHashes: {} });
-  if ((experiment.thresholds.latencyMs ?? []).length > 0 && exitMs === undefined) {
-    const first = `dgate time ${experiment.name} --set thresholds.latencyMs=[] --set thresholds.margins=[0]`;
-    throw new InputError(`thresholds.latencyMs: no times of the exits are on record here; run first: ${first}`);
-  }
+  assertTimed(experiment, exitMs);
   const opened = await timed('data', () => openMembers(context, experiment, planned, source));
   const images = imagesOfAll(opened);
   const setsOf = (make: (...all: Parameters<typeof extract>) => FeatureSet | Promise<FeatureSet>) =>

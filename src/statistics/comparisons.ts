@@ -41,8 +41,8 @@ export function areaUnderRoc(values: ArrayLike<number>, isRight: (i: number) => 
 /** Bins of equal counts that the calibration error is measured in. */
 const BINS = 15;
 
-/** Mean distance of probabilities from the share that is right, in bins of equal counts (expected calibration error). */
-export function calibrationError(probabilities: ArrayLike<number>, isRight: (i: number) => boolean): number {
+/** Mean distance of probabilities from the share that is right, in bins of equal counts (adaptive calibration error, Nixon et al. 2019). */
+export function adaptiveCalibrationError(probabilities: ArrayLike<number>, isRight: (i: number) => boolean): number {
   const count = probabilities.length;
   const order = Int32Array.from({ length: count }, (_, i) => i).sort((a, b) => probabilities[a]! - probabilities[b]!);
   let total = 0;

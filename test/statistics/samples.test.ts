@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { areaUnderRoc, calibrationError, holm, pairedPValue } from '../../src/statistics/comparisons.js';
+import { adaptiveCalibrationError, areaUnderRoc, holm, pairedPValue } from '../../src/statistics/comparisons.js';
 import {
   leastCount,
   meanInterval,
@@ -103,8 +103,8 @@ describe('comparisons', () => {
 
   it('of probabilities with what is right have the calibration error', () => {
     const values = new Array<number>(300).fill(0.75);
-    expect(calibrationError(values, (i) => i % 4 !== 0)).to.be.closeTo(0, 0.03);
-    expect(calibrationError(values, () => true)).to.be.closeTo(0.25, 1e-12);
-    expect(calibrationError(values, () => false)).to.be.closeTo(0.75, 1e-12);
+    expect(adaptiveCalibrationError(values, (i) => i % 4 !== 0)).to.be.closeTo(0, 0.03);
+    expect(adaptiveCalibrationError(values, () => true)).to.be.closeTo(0.25, 1e-12);
+    expect(adaptiveCalibrationError(values, () => false)).to.be.closeTo(0.75, 1e-12);
   });
 });

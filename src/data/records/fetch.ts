@@ -19,7 +19,7 @@ import {
   fetchCommand,
   folderOf,
   type RecordLayout,
-  readRecords,
+  readRecordFile,
   recordBytes,
 } from './layout.js';
 import { makeFrom } from './sources.js';
@@ -134,7 +134,7 @@ async function inspectFolder(folder: string, layout: RecordLayout): Promise<Insp
   const imagesPerClass = { train: layout.classes.map(() => 0), test: layout.classes.map(() => 0) };
   for (const file of layout.files) {
     const counts = imagesPerClass[file.split];
-    const problem = await readRecords(folder, file, layout, (record) => {
+    const problem = await readRecordFile(folder, file, layout, (record) => {
       const label = record[layout.labelBytes - 1]!;
       if (label < counts.length) counts[label]!++; // others change the hash
     });

@@ -87,7 +87,7 @@ export async function loadRecords(root: string, split: PublishedSplit, layout: R
   const problems: string[] = [];
   let next = 0;
   for (const file of files) {
-    const problem = await readRecords(folder, file, layout, (record) => {
+    const problem = await readRecordFile(folder, file, layout, (record) => {
       labels[next] = record[layout.labelBytes - 1]!;
       images.set(record.subarray(layout.labelBytes), next++ * size);
     });
@@ -107,7 +107,7 @@ const RECORDS_PER_READ = 340;
  * @param onRecord called with each record, a view that is valid during the call
  * @returns the file's problem in one line; undefined if it is intact
  */
-export async function readRecords(
+export async function readRecordFile(
   folder: string,
   { name, images, sha256: expected }: RecordFile,
   layout: RecordLayout,
