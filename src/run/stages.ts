@@ -63,6 +63,11 @@ export interface Stages {
   readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
 }
 
+const scoresGiven = ({ test, heldOut }: NonNullable<Plan['given']>): SplitScores => ({
+  test: test.scores,
+  ...(heldOut && { heldOut: heldOut.scores }),
+});
+
 /** @throws InputError where a time budget has no timing to rest on */
 function assertTimed({ name, thresholds }: Experiment, exitMs: Stages['exitMs']): void {
   if ((thresholds.latencyMs ?? []).length === 0 || exitMs !== undefined) return;
@@ -87,10 +92,8 @@ export async function openStages(context: RunContext, experiment: Experiment): P
       ),
     );
   const { given } = planned;
-  const lazy =
-    given === undefined
-      ? await setsOf(extractLater)
-      : [await mapSplits(images, (split) => givenFeatures(context, split))];
+  const ofScores = () => mapSplits(images, (split) => givenFeatures(context, split));
+  const lazy = given === undefined ? await setsOf(extractLater) : [await ofScores()];
   const isLazy = given !== undefined || (await canWait(context, experiment, images, lazy));
   const sets = isLazy ? lazy : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
@@ -113,8 +116,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
       timed('train', () => trainGates(within, as, trainingSets(sets), wanted)),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
-        if (given !== undefined)
-          return { test: given.test.scores, ...(given.heldOut && { heldOut: given.heldOut.scores }) };
+        if (given !== undefined) return scoresGiven(given);
         const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
           scoreImages(within, setsIn(sets, split), gates, confidence, label);
         const held = heldOut && (await scoresOf('heldOut', 'held-out'));
