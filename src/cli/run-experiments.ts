@@ -175,12 +175,14 @@ export function commandLine(
   experiments: readonly string[],
   options: Omit<RunOptions, 'experiment' | 'json' | 'dryRun'>,
 ): string {
-  const { preset, checkpoint, key, ignore, engine, seed, seeds, trainImages, testImages, set, logImages } = options;
+  const { preset, checkpoint, key, ignore, engine, int8, seed, seeds, trainImages, testImages, set, logImages } =
+    options;
   const images = { 'train-images': trainImages, 'test-images': testImages };
   const named = { preset, checkpoint, key, ignore, engine, seed, seeds, ...images };
   const given = Object.entries(named).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, `${value}`],
   );
+  if (int8) given.push('--int8');
   if (logImages) given.push('--log-images');
   const words = ['dgate', 'run', ...experiments, ...given, ...set.flatMap((setting) => ['--set', setting])];
   return words.map(shellWord).join(' ');

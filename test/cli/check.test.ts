@@ -138,7 +138,7 @@ describe('dgate check', () => {
   });
 
   it('catches a changed FLOPs rule', async () => {
-    const code = await changed('flops', 'networks/flops.js', 'flops += 2 * layer.in', 'flops += layer.in');
+    const code = await changed('flops', 'networks/network.js', 'flops += 2 * layer.in', 'flops += layer.in');
     expect(await moved({ code })).to.include('network: flops_per_image');
   });
 

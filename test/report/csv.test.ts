@@ -47,6 +47,7 @@ describe('renderCsv', () => {
       'flops_reduction_high_fraction',
       'seeds',
       'budget_fraction',
+      'latency_budget_ms',
       'allowed_disagreement_fraction',
       'guarantee_of',
       'disagreement_fraction',
@@ -95,6 +96,7 @@ describe('renderCsv', () => {
       5,
       0.5,
       0,
+      0,
       0.03,
       0.02,
     ]);
@@ -126,6 +128,7 @@ describe('renderCsv', () => {
       flops_reduction_high_fraction: '',
       seeds: '0',
       budget_fraction: '',
+      latency_budget_ms: '',
       allowed_disagreement_fraction: '',
       guarantee_of: '',
       disagreement_fraction: '0',
