@@ -1,0 +1,150 @@
+/**
+ * How far the table of an experiment moves where the processor, the seed or the engine is another: gates are trained, thresholds
+ * searched and rows reported again on features that are multiplied by 1 + 1e-6 u, u uniform in [-1, 1] (what another processor's
+ * rounding does), with another seed of training, or extracted by another engine.
+ *
+ * Usage: npx tsx bench/same-table.ts EXPERIMENT PRESET CHANGE...       CHANGE: noise-1, seed-3, tfjs-wasm; a gate's solver: SOLVER=sgd
+ *
+ * Appends a line for each row and change to results/same-table.csv, beside what the unchanged features give.
+ */
+import { appendFile, stat, writeFile } from 'node:fs/promises';
+import { consoleProgress, openContext } from '../src/cli/context.js';
+import { loadDefinition } from '../src/experiment/load.js';
+import { resolveExperiment } from '../src/experiment/resolve.js';
+import type { Gate } from '../src/gates/gate.js';
+import { trainGate } from '../src/gates/train.js';
+import { Random } from '../src/random.js';
+import type { FeatureSet } from '../src/run/features.js';
+import { partsOf, type Row, searchAndEvaluate } from '../src/run/search.js';
+import { openStages } from '../src/run/stages.js';
+import { gateTrainer, inMemory } from '../src/run/train.js';
+import type { Scores } from '../src/thresholds/evaluate.js';
+
+const [name = 'table1', preset = 'laptop', ...changes] = process.argv.slice(2);
+const solver = process.env['SOLVER'];
+const out = new URL('../results/same-table.csv', import.meta.url);
+const columns =
+  'experiment,preset,solver,change,row,search,margin_fraction,accuracy_fraction,flops_reduction_fraction,thresholds,accuracy_moved_fraction,flops_reduction_moved_fraction';
+
+/** Features of a gate, [count, features], with noise where there is a source of it. */
+async function featuresOf(set: FeatureSet, gate: number, noise: Random | undefined): Promise<Float32Array> {
+  const width = set.widths[gate]!;
+  const x = new Float32Array(set.count * width);
+  let start = 0;
+  for await (const shard of set.shards()) {
+    x.set(shard.features(gate), start);
+    start += shard.count * width;
+  }
+  if (noise !== undefined) for (let i = 0; i < x.length; i++) x[i]! *= 1 + 1e-6 * (2 * noise.uniform() - 1);
+  return x;
+}
+
+async function labelsOf(set: FeatureSet): Promise<{ labels: Int32Array; original: Int32Array }> {
+  const labels = new Int32Array(set.count);
+  const original = new Int32Array(set.count);
+  let start = 0;
+  for await (const shard of set.shards()) {
+    labels.set(shard.labels, start);
+    const { logits } = shard;
+    if (logits !== undefined && logits.length > 0) {
+      const classes = logits.length / shard.count;
+      for (let i = 0; i < shard.count; i++) {
+        const row = logits.subarray(i * classes, (i + 1) * classes);
+        original[start + i] = row.indexOf(row.reduce((a, b) => Math.max(a, b)));
+      }
+    }
+    start += shard.count;
+  }
+  return { labels, original };
+}
+
+/** Class and largest distance of each image. */
+function decide({ weights, bias }: Gate, x: Float32Array, count: number) {
+  const classes = bias.length;
+  const width = weights.length / classes;
+  const answers = new Int32Array(count);
+  const confidences = new Float32Array(count);
+  for (let i = 0; i < count; i++) {
+    let [best, most] = [0, Number.NEGATIVE_INFINITY];
+    for (let c = 0; c < classes; c++) {
+      let sum = bias[c]!;
+      for (let j = 0; j < width; j++) sum += weights[j * classes + c]! * x[i * width + j]!;
+      if (sum > most) [best, most] = [c, sum];
+    }
+    answers[i] = best;
+    confidences[i] = most;
+  }
+  return { answers, confidences };
+}
+
+/** Rows of the table, and the original's FLOPs. */
+async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: number }> {
+  const { exported, where } = await loadDefinition(name);
+  const seed = change.startsWith('seed-') ? Number(change.slice(5)) : 0;
+  const engine = /^(?:tfjs|ort)-/.test(change) ? change : 'auto';
+  const settings = [
+    { path: 'engine', value: engine },
+    ...(solver === undefined ? [] : [{ path: 'gates.solver', value: solver }]),
+  ];
+  const experiment = resolveExperiment(exported, where, preset as 'laptop', settings);
+  const stages = await openStages(await openContext({}), experiment);
+  const { train, heldOut, test } = stages.features;
+  const noise = change.startsWith('noise-') ? new Random(Number(change.slice(6)), 'noise') : undefined;
+  const trainer = await gateTrainer.create();
+  const { labels } = await labelsOf(train!);
+  const scored = await Promise.all(
+    [heldOut!, test].map(async (set) => ({
+      set,
+      ...(await labelsOf(set)),
+      classes: [] as Int32Array[],
+      confidences: [] as Float32Array[],
+    })),
+  );
+  const { loss, l2, gap, epochs, batchSize } = experiment.gates;
+  for (const gate of train!.widths.keys()) {
+    const data = inMemory(await featuresOf(train!, gate, noise), labels, train!.classes);
+    const training = { loss, l2, solver: experiment.gates.solver, gap, epochs, batchSize, seed };
+    const trained = await trainGate(data, training, trainer, consoleProgress(), `${change}, gate ${gate + 1}`);
+    for (const one of scored) {
+      const { answers, confidences } = decide(trained.gate, await featuresOf(one.set, gate, noise), one.set.count);
+      one.classes.push(answers);
+      one.confidences.push(confidences);
+    }
+  }
+  const [chosen, reported] = scored.map(({ set, labels, original, classes, confidences }): Scores => {
+    return { count: set.count, labels, original, classes, confidences };
+  });
+  const parts = partsOf(experiment, reported!, chosen, train!.classes);
+  const total = stages.plan.flops.flops;
+  return { rows: searchAndEvaluate(experiment, parts, stages.plan.costs, total), total };
+}
+
+const base = await tableOf('none');
+const isThere = await stat(out).then(
+  () => true,
+  () => false,
+);
+if (!isThere) await writeFile(out, `${columns}\n`);
+for (const change of ['none', ...changes]) {
+  const { rows, total } = change === 'none' ? base : await tableOf(change);
+  const lines = rows.map((row, i) => {
+    const { accuracy, flops } = row.evaluation;
+    const whole = base.rows[i]!.evaluation;
+    const saved = (of: number): number => 1 - of / total;
+    return [
+      name,
+      preset,
+      solver ?? 'optimum',
+      change,
+      i + 1,
+      row.search ?? '',
+      row.margin ?? '',
+      accuracy,
+      saved(flops),
+      row.thresholds[0]!.map((t) => t.toFixed(4)).join(' '),
+      accuracy - whole.accuracy,
+      saved(flops) - saved(whole.flops),
+    ].join(',');
+  });
+  await appendFile(out, `${lines.join('\n')}\n`);
+}
