@@ -111,6 +111,17 @@ describe('the documentation', () => {
     expect(count).to.be.above(3);
   });
 
+  it('names files that there are', () => {
+    for (const page of pages) {
+      const text = readFileSync(join(root, page), 'utf8');
+      for (const [path] of text.matchAll(
+        /\b(?:src|test|bench|scripts|experiments|examples)\/[\w./-]+\.(?:ts|py|sh|mjs|yml)\b/g,
+      )) {
+        expect(existsSync(join(root, path)), `${page}: ${path}`).to.equal(true);
+      }
+    }
+  });
+
   it('sets keys that there are', () => {
     const keys = readFileSync(join(root, 'docs/experiment.md'), 'utf8');
     for (const page of pages) {
