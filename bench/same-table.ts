@@ -39,14 +39,15 @@ async function featuresOf(set: FeatureSet, gate: number, noise: Random | undefin
   return x;
 }
 
-async function labelsOf(set: FeatureSet): Promise<{ labels: Int32Array; original: Int32Array }> {
+/** @param answered whether the shards hold the network's logits: not those of training images */
+async function labelsOf(set: FeatureSet, answered: boolean): Promise<{ labels: Int32Array; original: Int32Array }> {
   const labels = new Int32Array(set.count);
   const original = new Int32Array(set.count);
   let start = 0;
   for await (const shard of set.shards()) {
     labels.set(shard.labels, start);
-    const { logits } = shard;
-    if (logits !== undefined && logits.length > 0) {
+    if (answered) {
+      const { logits } = shard;
       const classes = logits.length / shard.count;
       for (let i = 0; i < shard.count; i++) {
         const row = logits.subarray(i * classes, (i + 1) * classes);
@@ -91,11 +92,11 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
   const { train, heldOut, test } = stages.features;
   const noise = change.startsWith('noise-') ? new Random(Number(change.slice(6)), 'noise') : undefined;
   const trainer = await gateTrainer.create();
-  const { labels } = await labelsOf(train!);
+  const { labels } = await labelsOf(train!, false);
   const scored = await Promise.all(
     [heldOut!, test].map(async (set) => ({
       set,
-      ...(await labelsOf(set)),
+      ...(await labelsOf(set, true)),
       classes: [] as Int32Array[],
       confidences: [] as Float32Array[],
     })),
