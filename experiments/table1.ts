@@ -50,6 +50,7 @@ export default defineExperiment({
     },
     smoke: {
       ...smoke,
+      gates: { ...smoke.gates, solver: 'optimum' },
       title: 'Table 1, smoke: a narrow ResNet, a small subset',
     },
   },

@@ -126,6 +126,7 @@ const fields: Readonly<Record<string, Field>> = {
   seed: whole(2 ** 32),
   seeds: list([], [-1], [0.5], ['0']),
   engine: text('two words'),
+  int8: { type: 'truth', wrong: ['true', 1, ''] },
   baselines: list(['resnet20-cifar10'], [{ ...two[0], seed: 1 }]),
   published: text('../table1', 'table1.csv', '/etc/passwd'),
   trainImages: whole(0),

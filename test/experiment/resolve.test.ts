@@ -35,7 +35,7 @@ describe('an experiment', () => {
     const source = texts.map((text) => text.split("// A user's network")[0]).join('\n'); // gates come first
     const documented = [...source.matchAll(/Default `?([\w-]+(?:\.\d+)?)`?[.:,][^*]*\*\/\s*(\w+):/g)];
     expect(documented.map(([, , key]) => key)).to.have.members(
-      'seed engine pooling loss confidence l2 solver gap batchSize'.split(' '),
+      'seed engine pooling loss target confidence l2 solver gap batchSize'.split(' '),
     );
     const { seed, engine, gates } = resolve(least);
     const actual: Record<string, unknown> = {
@@ -141,8 +141,8 @@ describe('a preset', () => {
       paper: { gates: { after: [] }, thresholds: { margin: [1], validation: { kind: 'cross-fit', fold: 2 } } },
     };
     expect(problems({ ...least, presets })).to.have.members([
-      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, l2, solver, gap, epochs, batchSize, confidence, calibrate',
-      'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, unlabelled, checkpoint, weights, seed, seeds, engine, published, ' +
+      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, target, l2, solver, gap, epochs, batchSize, confidence, calibrate',
+      'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, unlabelled, checkpoint, weights, seed, seeds, engine, int8, published, ' +
         'trainImages, testImages, gates, thresholds, baselines, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
       'presets.paper.thresholds.validation.fold: unknown key; valid: kind, folds',
@@ -201,7 +201,7 @@ describe('--set', () => {
 
   it('cannot set what does not exist', () => {
     expect(problems(least, ['gates.epoch=3'])).to.deep.equal([
-      'gates.epoch: unknown key; valid: after, pooling, loss, l2, solver, gap, epochs, batchSize, confidence, calibrate',
+      'gates.epoch: unknown key; valid: after, pooling, loss, target, l2, solver, gap, epochs, batchSize, confidence, calibrate',
     ]);
     expect(problems(least, ['seed.x=3'])[0]).to.match(/^seed: \{"x":3\}; valid: a whole number/);
     expect(problems(least, ['presets.smoke=3'])[0]).to.match(/^presets: unknown key/);
