@@ -11,7 +11,7 @@ import { appendFile, stat, writeFile } from 'node:fs/promises';
 import { consoleProgress, openContext } from '../src/cli/context.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
-import type { Gate } from '../src/gates/gate.js';
+import { distances, type Gate } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';
 import { Random } from '../src/random.js';
 import type { FeatureSet } from '../src/run/features.js';
@@ -60,20 +60,15 @@ async function labelsOf(set: FeatureSet, answered: boolean): Promise<{ labels: I
 }
 
 /** Class and largest distance of each image. */
-function decide({ weights, bias }: Gate, x: Float32Array, count: number) {
-  const classes = bias.length;
-  const width = weights.length / classes;
+function decide(gate: Gate, x: Float32Array, count: number) {
+  const { classes } = gate;
+  const all = distances(gate, x);
   const answers = new Int32Array(count);
   const confidences = new Float32Array(count);
   for (let i = 0; i < count; i++) {
-    let [best, most] = [0, Number.NEGATIVE_INFINITY];
-    for (let c = 0; c < classes; c++) {
-      let sum = bias[c]!;
-      for (let j = 0; j < width; j++) sum += weights[j * classes + c]! * x[i * width + j]!;
-      if (sum > most) [best, most] = [c, sum];
-    }
-    answers[i] = best;
-    confidences[i] = most;
+    const row = all.subarray(i * classes, (i + 1) * classes);
+    confidences[i] = row.reduce((a, b) => Math.max(a, b));
+    answers[i] = row.indexOf(confidences[i]!);
   }
   return { answers, confidences };
 }
