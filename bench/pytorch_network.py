@@ -104,10 +104,11 @@ class Gate(nn.Module):
         return self.linear(F.adaptive_avg_pool2d(x, self.size).flatten(1))
 
 
-class EarlyExitNetwork(nn.Module):
-    def __init__(self, description, tensors):
+class StaticNetwork(nn.Module):
+    """The network alone; its stages are submodules `stages.0`, `stages.1`, ..."""
+
+    def __init__(self, network, tensors):
         super().__init__()
-        network = description["network"]
         self.stem = sequence(network["stem"], tensors)
         self.stages = nn.ModuleList(sequence(stage["layers"], tensors) for stage in network["stages"])
         self.transitions = nn.ModuleList(sequence(stage["transition"], tensors) for stage in network["stages"])
@@ -115,6 +116,17 @@ class EarlyExitNetwork(nn.Module):
         name = network["classifier"]["name"]
         self.classifier = nn.Linear(network["classifier"]["in"], network["classifier"]["out"])
         self.classifier.weight.data, self.classifier.bias.data = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+
+    def forward(self, x):
+        x = self.stem(x)
+        for stage, transition in zip(self.stages, self.transitions):
+            x = transition(stage(x))
+        return self.classifier(self.head(x).mean((2, 3)))
+
+
+class EarlyExitNetwork(StaticNetwork):
+    def __init__(self, description, tensors):
+        super().__init__(description["network"], tensors)
         self.gates = nn.ModuleList(Gate(gate, k + 1, tensors) for k, gate in enumerate(description["gates"]))
         self.after = {gate["stage"] - 1: k for k, gate in enumerate(description["gates"])}
         self.thresholds = [float(threshold) for threshold in description["thresholds"]]
@@ -150,23 +162,3 @@ class EarlyExitNetwork(nn.Module):
             x = transition(x)
         classes[left] = self.classifier(self.head(x).mean((2, 3))).argmax(1)
         return classes.tolist(), exits.tolist()
-
-
-class StaticNetwork(nn.Module):
-    """The network alone; its stages are submodules `stages.0`, `stages.1`, ..."""
-
-    def __init__(self, network, tensors):
-        super().__init__()
-        self.stem = sequence(network["stem"], tensors)
-        self.stages = nn.ModuleList(sequence(stage["layers"], tensors) for stage in network["stages"])
-        self.transitions = nn.ModuleList(sequence(stage["transition"], tensors) for stage in network["stages"])
-        self.head = sequence(network["classifier"]["head"], tensors)
-        name = network["classifier"]["name"]
-        self.classifier = nn.Linear(network["classifier"]["in"], network["classifier"]["out"])
-        self.classifier.weight.data, self.classifier.bias.data = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-
-    def forward(self, x):
-        x = self.stem(x)
-        for stage, transition in zip(self.stages, self.transitions):
-            x = transition(stage(x))
-        return self.classifier(self.head(x).mean((2, 3)))

@@ -159,7 +159,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
       `input images: uint8 [batch, ${test.channels}, height, width], pixels 0-255 as they come; input thresholds: float32 ` +
       '[gates], those of dgate.thresholds or others, +inf closes a gate; output class: int64, index into classes; output exit: int64, 0 for the first gate, ' +
       'the number of gates for the original classifier; output confidence: float32, what that exit held against its ' +
-      'threshold; output distances, where it was asked for: float32 [batch, classes], what that exit holds for every ' +
+      "threshold; output distances (--distances): float32 [batch, classes], the exit's number for each " +
       'class, divided by its dgate.temperatures where there are any, as for the confidence; an image leaves where the ' +
       'confidence is >= the threshold',
     classes: [...test.classes],

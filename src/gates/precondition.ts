@@ -30,12 +30,10 @@ export interface Metric {
 }
 
 /**
- * The preconditioner of gate training. With curvature 1 it bounds the curvature of both losses, so that stochastic steps
- * of length 1 suit every gate; without it, correlated features make plain sub-gradient descent ten to a hundred times
- * slower.
+ * The preconditioner of gate training. In its metric the curvature of both losses is at most 1, so stochastic steps of
+ * length 1 suit any gate. Without it, correlated features make plain sub-gradient descent ten to a hundred times slower.
  *
- * Above 4,096 features S is approximated by `k` diagonal blocks; S <= k * blocks holds for every covariance, so that the
- * steps stay safe.
+ * Above 4,096 features S is approximated by `k` diagonal blocks. Steps stay safe: S <= k * blocks for any covariance.
  */
 export async function preconditioner(
   data: TrainingData,

@@ -69,9 +69,10 @@ const scoresGiven = ({ test, heldOut }: NonNullable<Plan['given']>): SplitScores
 });
 
 /** @throws InputError where a time budget has no timing to rest on */
-function assertTimed({ name, thresholds }: Experiment, exitMs: Stages['exitMs']): void {
+function assertTimed({ thresholds }: Experiment, exitMs: Stages['exitMs']): void {
   if ((thresholds.latencyMs ?? []).length === 0 || exitMs !== undefined) return;
-  const first = `dgate time ${name} --set thresholds.latencyMs=[] --set thresholds.margins=[0]`;
+  // A definition of a user's is a file: its name alone cannot be run.
+  const first = 'dgate time on this experiment with --set thresholds.latencyMs=[] --set thresholds.margins=[0]';
   throw new InputError(`thresholds.latencyMs: no times of the exits are on record here; run first: ${first}`);
 }
 

@@ -101,7 +101,9 @@ describe('the systems beside the rows of a run', () => {
     // What the message says to run first.
     const first = [{ path: 'thresholds.latencyMs', value: [] }];
     expect((await runExperiment(place.context, tinyExperiment(place, ...first))).rows).to.have.length(3);
-    expect(none).to.match(/thresholds.latencyMs: no times of the exits are on record here; run first: dgate time tiny/);
+    expect(none).to.match(
+      /thresholds.latencyMs: no times of the exits are on record here; run first: dgate time on this experiment with --set /,
+    );
     const little = tinyExperiment(place, { path: 'thresholds.latencyMs', value: [0.5] });
     expect(await runExperiment(timed, little).catch(String)).to.match(
       /thresholds.latencyMs: 0.5: the first exit alone costs 1 ms; try more/,
