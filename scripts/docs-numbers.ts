@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'csv-parse/sync';
 
-// A number:  <!--= FILE | column=value,... | COLUMN | FORMAT -->44.15<!--/-->
+// A number:  <!--= FILE | column=value,... | COLUMN FORMAT -->44.15<!--/-->
+//            Of several columns, or with text: {COLUMN FORMAT} s, {COLUMN}. Several rows are one where they say the same.
 // A table:   <!-- table FILE | column=value,... or all | Heading: COLUMN FORMAT; ... -->
 //            ...
 //            <!-- /table -->
 //            A cell of several columns: Heading: {COLUMN FORMAT} [{COLUMN FORMAT}, {COLUMN FORMAT}].
 // FILE is a CSV file below results/, `*` for the hash of a run. FORMAT: %.2 (a fraction as percent, 2 digits), .2, G.3 (10^9),
-// M.1 (10^6), or nothing: as it stands. Of a table, several conditions with ` or ` between them are several rows in that order.
+// M.1 (10^6), ~3 (3 significant digits), `,` (thousands), or nothing: as it stands. Of a table, several conditions with ` or ` between them are several rows in that order.
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 export const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -47,64 +48,95 @@ function matching(file: string, where: string): readonly Row[] {
   return rows.filter((row) => conditions.every(([column, value]) => row[column!] === value));
 }
 
+/** A number with so many significant digits, thousands divided by commas. */
+export const significant = (value: number, digits: number): string =>
+  Number(value.toPrecision(digits)).toLocaleString('en', {
+    maximumFractionDigits: 20,
+    minimumFractionDigits: value === 0 ? 0 : Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value)))),
+  });
+
 function format(file: string, row: Row, column: string, form: string): string {
   const value = row[column];
   if (value === undefined) throw new Error(`results/${file}: no column ${column}`);
   if (form === '' || value === '') return value;
-  const parts = /^(%|G|M|k|m)?\.(\d)$/.exec(form);
-  if (parts === null) throw new Error(`${form}: not a format; %.2, G.3, M.1, .2`);
-  const scale = { '%': 100, G: 1e-9, M: 1e-6, k: 1e-3, m: 1e3 }[parts[1] ?? ''] ?? 1;
+  const parts = /^(%|G|M|k|m)?(\.|~)(\d)$/.exec(form);
+  if (parts === null && form !== ',') throw new Error(`${form}: not a format; %.2, G.3, M.1, .2, ~3 or ,`);
+  const scale = { '%': 100, G: 1e-9, M: 1e-6, k: 1e-3, m: 1e3 }[parts?.[1] ?? ''] ?? 1;
   const number = Number(value) * scale;
   if (!Number.isFinite(number)) throw new Error(`results/${file}: ${column} is ${value}, not a number`);
-  return number.toFixed(Number(parts[2])).replace(/^-(0(?:\.0+)?)$/, '$1');
+  if (parts === null) return number.toLocaleString('en');
+  if (parts[2] === '~') return significant(number, Number(parts[3]));
+  return number.toFixed(Number(parts[3])).replace(/^-(0(?:\.0+)?)$/, '$1');
+}
+
+/** `COLUMN FORMAT`, or a text with such in braces. */
+const asCell = (text: string): string => (text.includes('{') ? text : `{${text}}`);
+
+function cellOf(file: string, row: Row, cell: string): string {
+  let isEmpty = false;
+  const text = cell.replaceAll(/\{([^}]*)\}/g, (_, inside: string) => {
+    const [column = '', form = ''] = inside.split(' ');
+    const value = format(file, row, column, form);
+    isEmpty ||= value === '';
+    return value;
+  });
+  return isEmpty ? '' : text; // where a number is missing, its unit is too
+}
+
+/** A table in Markdown, columns of numbers to the right. */
+export function tableOf(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  isRight: readonly boolean[],
+): string {
+  return [headings, isRight.map((right) => (right ? '---:' : '---')), ...rows.map((row) => row.map(escaped))]
+    .map((cells) => `| ${cells.join(' | ')} |`)
+    .join('\n');
+}
+
+function number(source: string): string {
+  const [file = '', where = '', ...cell] = source.split(' | ').map((part) => part.trim());
+  const rows = matching(file, where);
+  if (rows.length === 0) throw new Error(`results/${file}: no row with ${where}`);
+  const texts = [...new Set(rows.map((row) => cellOf(file, row, asCell(cell.join(' ')))))];
+  if (texts.length !== 1) throw new Error(`results/${file}: ${texts.length} values with ${where}; 1 is wanted`);
+  return texts[0]!;
+}
+
+function table(source: string): string {
+  const [file = '', where = '', columns = ''] = source.split(' | ').map((part) => part.trim());
+  const rows = where.split(' or ').flatMap((one) => {
+    const found = matching(file, one);
+    if (found.length === 0) throw new Error(`results/${file}: no row with ${one}`);
+    return found;
+  });
+  const shown = columns.split(';').map((one) => {
+    const [heading = '', cell = ''] = one.trim().split(/: (.*)/s);
+    return { heading, cell: asCell(cell) };
+  });
+  return tableOf(
+    shown.map(({ heading }) => heading),
+    rows.map((row) => shown.map(({ cell }) => cellOf(file, row, cell))),
+    shown.map(({ cell }) => /(?:[.~]\d|,)\}/.test(cell)),
+  );
 }
 
 /** A page with its numbers and tables as the files have them. */
 export function withNumbers(page: string, text: string): string {
-  const fill = (what: () => string): string => {
+  const fill = (what: (source: string) => string, source: string): string => {
     try {
-      return what();
+      return what(source);
     } catch (error) {
       throw new Error(`${page}: ${(error as Error).message}`);
     }
   };
   return text
-    .replaceAll(/<!--= ([^>]*?) -->([^<]*)<!--\/-->/g, (_, source: string) =>
-      fill(() => {
-        const [file = '', where = '', column = '', form = ''] = source.split(' | ').map((part) => part.trim());
-        const rows = matching(file, where);
-        if (rows.length !== 1) throw new Error(`results/${file}: ${rows.length} rows with ${where}; 1 is wanted`);
-        return `<!--= ${source} -->${format(file, rows[0]!, column, form)}<!--/-->`;
-      }),
+    .replaceAll(
+      /<!--= ([^>]*?) -->([^<]*)<!--\/-->/g,
+      (_, source: string) => `<!--= ${source} -->${fill(number, source)}<!--/-->`,
     )
-    .replaceAll(/<!-- table ([^>]*?) -->\n.*?<!-- \/table -->/gs, (_, source: string) =>
-      fill(() => {
-        const [file = '', where = '', columns = ''] = source.split(' | ').map((part) => part.trim());
-        const rows = where.split(' or ').flatMap((one) => {
-          const found = matching(file, one);
-          if (found.length === 0) throw new Error(`results/${file}: no row with ${one}`);
-          return found;
-        });
-        const shown = columns.split(';').map((one) => {
-          const [heading = '', cell = ''] = one.trim().split(/: (.*)/s);
-          return { heading, cell: cell.includes('{') ? cell : `{${cell}}` };
-        });
-        const cellOf = (row: Row, cell: string): string => {
-          let isEmpty = false;
-          const text = cell.replaceAll(/\{([^}]*)\}/g, (_, inside: string) => {
-            const [column = '', form = ''] = inside.split(' ');
-            const value = format(file, row, column, form);
-            isEmpty ||= value === '';
-            return value;
-          });
-          return isEmpty ? '' : text; // where a number is missing, its unit is too
-        };
-        const lines = [
-          shown.map(({ heading }) => heading),
-          shown.map(({ cell }) => (/\.\d\}/.test(cell) ? '---:' : '---')),
-          ...rows.map((row) => shown.map(({ cell }) => escaped(cellOf(row, cell)))),
-        ].map((cells) => `| ${cells.join(' | ')} |`);
-        return `<!-- table ${source} -->\n${lines.join('\n')}\n<!-- /table -->`;
-      }),
+    .replaceAll(
+      /<!-- table ([^>]*?) -->\n.*?<!-- \/table -->/gs,
+      (_, source: string) => `<!-- table ${source} -->\n${fill(table, source)}\n<!-- /table -->`,
     );
 }

@@ -1,13 +1,15 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { main } from '../src/cli/main.js';
+import { benchmarksPage } from './docs-bench.js';
 import { experimentPage } from './docs-experiment.js';
 import { read, root, withNumbers } from './docs-numbers.js';
 import { picture } from './docs-picture.js';
 import { pageText, schemaText } from './json-schema.js';
 
-// `npm run docs` writes docs/experiment.md from the schema, docs/commands.md from the commands, docs/json.md and schema.json
-// from what --json prints, and the numbers of README and docs from the files that they name (scripts/docs-numbers.ts).
+// `npm run docs` writes docs/experiment.md from the schema, docs/commands.md from the commands, docs/benchmarks.md from the
+// benchmarks' files, docs/json.md and schema.json from what --json prints, and the numbers of README and docs from the files
+// that they name (scripts/docs-numbers.ts).
 // `npm run docs -- --check` fails where a page is not as this writes it.
 
 /** What a command prints. */
@@ -78,6 +80,7 @@ export async function pages(): Promise<[path: string, text: string][]> {
   listed.push('README.md', 'CONTRIBUTING.md');
   const whole: [string, string][] = [
     ['docs/experiment.md', experimentPage()],
+    ['docs/benchmarks.md', await benchmarksPage()],
     ['docs/json.md', pageText()],
     ['schema.json', schemaText()],
     ['docs/images/systems.svg', await picture()],
