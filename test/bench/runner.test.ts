@@ -11,6 +11,7 @@ import { peerVersions } from '../../bench/runner/peers.js';
 import { partsOf } from '../../bench/runner/profile.js';
 import { isMet, renderRatios } from '../../bench/runner/table.js';
 import type { Ratio } from '../../bench/runner/types.js';
+import { fewest } from '../../bench/suite/linear-gates.js';
 import { InputError } from '../../src/errors.js';
 
 const ratio = (what: string, more: Partial<Ratio> = {}): Ratio => ({
@@ -25,6 +26,33 @@ const ratio = (what: string, more: Partial<Ratio> = {}): Ratio => ({
   rounds: 3,
   note: '',
   ...more,
+});
+
+describe('the fewest iterations that are enough', () => {
+  const found = async (guess: number, least: number, last = 1000) => {
+    const tried: number[] = [];
+    const enough = async (count: number) => {
+      tried.push(count);
+      return count >= least ? true : count >= last ? undefined : false;
+    };
+    return { fewest: await fewest(guess, 1000, enough), tried };
+  };
+
+  it('are found to a tenth, by doubling and halving', async () => {
+    for (const [guess, least] of [
+      [40, 1],
+      [40, 300],
+      [40, 1000],
+      [2000, 999],
+    ] as const) {
+      expect((await found(guess, least)).fewest, `${least} from ${guess}`).to.be.within(least, 1.1 * least + 1);
+    }
+  });
+
+  it('are not found where the most are not enough, or more are not to be tried', async () => {
+    expect(await found(40, 2000)).to.deep.equal({ fewest: undefined, tried: [40, 80, 160, 320, 640, 1000] });
+    expect(await found(40, 2000, 100)).to.deep.equal({ fewest: undefined, tried: [40, 80, 160] });
+  });
 });
 
 describe('rounds of a benchmark', () => {
