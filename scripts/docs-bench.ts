@@ -167,7 +167,7 @@ export async function benchmarksPage(): Promise<string> {
   return `# Benchmarks
 
 Written by \`npm run docs\` from \`results/bench.csv\`. \`npm run bench\` runs all benchmarks, \`npm run bench -- NAME...\` some of
-them, one to four minutes each. \`npm run bench -- --list\` says what each measures.
+them, one to four minutes each (hinge: half an hour). \`npm run bench -- --list\` says what each measures.
 
 dgate and what stands against it run in turn, on the same input. A ratio is the median of the rounds' ratios, ours / the other's;
 its quartiles stand behind it. *Asked* is what the project wants of a ratio; what misses it says **no**. The notes in
