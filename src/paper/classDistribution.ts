@@ -254,7 +254,9 @@ async function sheetOf(
   for (const [image, label] of test.labels.entries()) {
     const exit = exits[image]!;
     if (exit < earlyExits(gates) !== (show === 'early') || !isRightAt(scores.test, exit, image)) continue;
-    ofClass.set(label, [...(ofClass.get(label) ?? []), image]);
+    const members = ofClass.get(label) ?? [];
+    ofClass.set(label, members);
+    members.push(image);
   }
   const ordered = show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
   const chosen = ordered.filter(({ label }) => ofClass.has(label));

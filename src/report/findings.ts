@@ -112,8 +112,13 @@ export function renderColumns(
 ): string {
   const names = head.map(visibleLines);
   const cells = rows.map((row) => row.map(visible));
-  const width = (i: number): number =>
-    Math.max(...[...names[i]!.split('\n'), ...cells.map((row) => row[i] ?? '')].map((text) => [...text].length));
+  const widths = names.map((name, i) =>
+    cells.reduce(
+      (most, row) => Math.max(most, [...(row[i] ?? '')].length),
+      Math.max(...name.split('\n').map((line) => [...line].length)),
+    ),
+  );
+  const width = (i: number): number => widths[i]!;
   const { shown, left, cut } = columnsWithin(names, cells, width);
   const first = (text: string): string => {
     const most = Math.max(8, width(0) - cut);

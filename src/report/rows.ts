@@ -150,7 +150,10 @@ export function areasOf(rows: readonly TableRow[]): Area[] {
     const kind =
       row.budget !== undefined ? 'budget' : row.allowedDisagreement !== undefined ? 'disagreement' : row.search;
     const point = pointOf(row);
-    if (kind !== null && point.share < 1) kinds.set(kind, [...(kinds.get(kind) ?? []), point]);
+    if (kind === null || point.share >= 1) continue;
+    const points = kinds.get(kind) ?? [];
+    kinds.set(kind, points);
+    points.push(point);
   }
   const curves = [...kinds].filter(([, points]) => points.length > 1);
   const from = Math.max(...curves.map(([, points]) => Math.min(...points.map(({ share }) => share))));

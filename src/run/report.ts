@@ -93,7 +93,8 @@ export async function writeRun(
   const files = runFiles(outcome, logImages);
   const record = runRecord(outcome, preset, command, files);
   const before = await readSealed(join(folder, 'record.json'));
-  const write = (name: string, content: string | Uint8Array) => writeFileAtomic(join(folder, name), content);
+  const write = (name: string, content: string | Uint8Array | Iterable<string>) =>
+    writeFileAtomic(join(folder, name), content);
 
   await sweep(folder);
   await write('table.csv', renderCsv(record.rows));
@@ -120,11 +121,14 @@ export async function writeRun(
   return folder;
 }
 
+/** Images of a piece of `images.csv`. */
+const CSV_IMAGES = 4096;
+
 /**
  * Each reported image: its position in its split, its label, class and confidence at each exit (the last has no confidence), then
  * for each row of the table its exit and whether it is right. Labels and verdicts of unlabelled images are empty.
  */
-function imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): string {
+function* imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): Generator<string> {
   const { images, scores, parts } = reported!;
   const last = exitCosts.length;
   const partOf = new Int32Array(scores.count);
@@ -135,7 +139,7 @@ function imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): strin
     `exit${last}_class`,
     ...rows.flatMap((_, i) => [`row${i + 1}_exit`, `row${i + 1}_right`]),
   ];
-  const records = Array.from({ length: scores.count }, (_, image) => {
+  const recordOf = (image: number): unknown[] => {
     const answers = [...scores.classes, scores.original].map((of) => of[image]!);
     const label = experiment.unlabelled === undefined ? scores.labels[image]! : null;
     return [
@@ -148,8 +152,13 @@ function imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): strin
         return [exit + 1, label === null ? null : String(answers[exit] === label)];
       }),
     ];
-  });
-  return csvOf([columns, ...records]);
+  };
+  yield csvOf([columns]);
+  // In pieces: the text of a million images is longer than a string can be.
+  for (let start = 0; start < scores.count; start += CSV_IMAGES) {
+    const { length } = scores.labels.subarray(start, start + CSV_IMAGES);
+    yield csvOf(Array.from({ length }, (_, i) => recordOf(start + i)));
+  }
 }
 
 /** The page's control of thresholds; undefined without rows to start from. */

@@ -142,6 +142,7 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
   const methods = searchMethods.filter((method) => rows.some(({ search }) => search === method));
   if (methods.length < 2) return [];
   const margins = [...new Set(rows.flatMap(({ margin }) => margin ?? []))];
+  const byAsked = new Map(rows.map((row) => [`${row.search} ${row.margin}`, row]));
   const reduction = (flops: number): number => 1 - flops / original.flops;
   return [
     {
@@ -155,7 +156,7 @@ export function searchTables({ rows, original }: Pick<TableBasis, 'rows' | 'orig
         'flops_ratio',
       ],
       rows: margins.map((margin) => {
-        const found = methods.map((method) => rows.find((row) => row.search === method && row.margin === margin)!);
+        const found = methods.map((method) => byAsked.get(`${method} ${margin}`)!);
         const evaluations = found.map(({ evaluation }) => evaluation);
         return [
           margin,

@@ -14,7 +14,7 @@ import { codeOf } from '../store/code.js';
 import { type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
-import type { FeatureSet } from './features.js';
+import { type FeatureSet, windowsOf } from './features.js';
 
 import type { Part } from './search.js';
 import type { CachedGate } from './train.js';
@@ -155,18 +155,14 @@ export async function calibrateParts(
   const calibration: Calibration[][] = [];
   const found = parts.map(() => ({ selection: [] as Float32Array[], evaluation: [] as Float32Array[] }));
   for (const [network, [choosing, reported]] of sets.entries()) {
-    const own = gates.filter((gate) => gate.network === network);
-    const to = await allNumbers(reported, own);
-    const by = choosing === reported ? to : await allNumbers(choosing, own);
-    for (const exit of to.numbers.keys()) {
-      const [fitted, judged] = [by, to].map(({ labels, numbers }) => {
-        return { numbers: numbers[exit]!, labels, classes: reported.classes };
-      }) as [Judged, Judged];
+    for (const gate of [...gates.filter((own) => own.network === network), undefined]) {
+      const judged = await numbersAt(reported, gate);
+      const fitted = choosing === reported ? judged : await numbersAt(choosing, gate);
       const ofParts = parts.map(({ selection, evaluation }, part): Calibration => {
         const temperature = fitTemperature(fitted, selection.images);
         const at = ({ numbers, classes }: Judged) => decide(numbers, classes, kind, classes, temperature).confidences;
         found[part]!.evaluation.push(at(judged));
-        found[part]!.selection.push(by === to ? found[part]!.evaluation.at(-1)! : at(fitted));
+        found[part]!.selection.push(fitted === judged ? found[part]!.evaluation.at(-1)! : at(fitted));
         const error = (of: number): number => calibrationError(judged, evaluation.images, of);
         return { temperature, errors: [error(1), error(temperature)] };
       });
@@ -183,15 +179,21 @@ export async function calibrateParts(
   return { parts: calibrated, calibration };
 }
 
-/** The numbers of all images at each exit, [images, classes], and the labels. */
-async function allNumbers(set: FeatureSet, gates: readonly ScoringGate[]) {
-  const labels = new Int32Array(set.count);
-  const numbers = [...gates, undefined].map(() => new Float32Array(set.count * set.classes));
-  for await (const shard of numbersIn(set, gates)) {
-    labels.set(shard.labels, shard.start);
-    for (const [exit, own] of shard.numbers.entries()) numbers[exit]!.set(own, shard.start * set.classes);
+/** Bytes of features that are read at once. */
+const WINDOW_BYTES = 64 * 2 ** 20;
+
+/** The numbers of all images at one gate, or at the end of the network: 4 bytes for each image and class. */
+async function numbersAt(set: FeatureSet, gate?: ScoringGate): Promise<Judged> {
+  const { count, classes, widths } = set;
+  const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
+  const loaded = await gate?.load();
+  let start = 0;
+  for await (const { x, labels } of windowsOf(set, gate?.index ?? widths.length, WINDOW_BYTES, undefined)) {
+    judged.labels.set(labels, start);
+    judged.numbers.set(loaded === undefined ? x : distances(loaded, x), start * classes);
+    start += labels.length;
   }
-  return { labels, numbers };
+  return judged;
 }
 
 /** NaN would neither reach nor miss a threshold. @throws InputError for values that are not finite */

@@ -1,6 +1,15 @@
 import { leastCount } from '../statistics/intervals.js';
 import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
-import { achievableLevels, gainOf, type Levels, levelsOf, makeGrid, quantileLevels, savingOf } from './grid.js';
+import {
+  achievableLevels,
+  gainOf,
+  gridLevels,
+  type Levels,
+  levelsOf,
+  levelsWithin,
+  makeGrid,
+  savingOf,
+} from './grid.js';
 
 /**
  * A choice of thresholds on the Pareto frontier: no other choice that was tried has more right answers and fewer FLOPs.
@@ -39,7 +48,8 @@ const MOST_PAIRS = 2.6e9;
 
 /**
  * The Pareto frontier of accuracy against FLOPs on these images. One and two gates: over every achievable choice of
- * thresholds. More gates, or too many pairs: over a grid of quantiles; `jointSearch` refines it.
+ * thresholds. More gates, or too many pairs: over a grid of quantiles, of a million combinations at most (`gridLevels`);
+ * `jointSearch` refines it.
  *
  * @param images positions of the selection images, disjoint from the evaluation images
  * @param levels thresholds of the grid at each gate, closed included; `defaultLevels` if absent. If given, one and two
@@ -51,21 +61,14 @@ export function paretoFrontier(scores: Scores, costs: ExitCosts, images: ArrayLi
   const [first, second, third] = all;
   const isPair = first !== undefined && second !== undefined && third === undefined && levels === undefined;
   if (isPair && first.length * second.length <= MOST_PAIRS) return exactPairs(scores, costs, images, [first, second]);
-  const most = levels ?? defaultLevels(gates);
-  return gridFrontier(
-    scores,
-    costs,
-    images,
-    all.map((of) => quantileLevels(of, most)),
-    all,
-  );
+  return gridFrontier(scores, costs, images, gridLevels(all, levels ?? defaultLevels(gates)), all);
 }
 
-/** Levels of each gate: a million combinations at most. */
+/** Levels of each gate that has any in a grid: a million combinations at most. */
 export function defaultLevels(gates: number): number {
   if (gates <= 1) return 1_000_000;
   if (gates === 2) return 1000;
-  return gates === 3 ? 100 : Math.max(2, Math.floor(1e6 ** (1 / gates)));
+  return gates === 3 ? 100 : levelsWithin(1e6, gates);
 }
 
 /**
@@ -91,7 +94,7 @@ export function gridFrontier(
 
 /**
  * Every achievable pair. The first gate's threshold descends; for each of its values, the second's descends through the
- * remaining images in the order of their confidence there. A few instructions per pair.
+ * levels of the remaining images. A few instructions per pair, however many images share a level.
  */
 function exactPairs(
   scores: Scores,
@@ -101,85 +104,82 @@ function exactPairs(
 ): Frontier {
   const best = new Best(scores, costs, images);
   const [saving1, saving2] = [savingOf(costs, 0), savingOf(costs, 1)];
-  const leaving = inOrderOfLevels(scores, images, 0, first);
-  const left = new Remaining(inOrderOfLevels(scores, images, 1, second), second.length);
-  const { levels, gains } = left;
-  const levelAtSecond = levelsOf(second, scores.confidences[1]!, images);
-  const gainAtSecond = Int8Array.from(images, (image) => gainOf(scores, 1, image));
+  const [levelAtFirst, levelAtSecond] = [first, second].map((of, gate) =>
+    levelsOf(of, scores.confidences[gate]!, images),
+  );
+  const leaving = Int32Array.from(levelAtFirst!.keys()).sort((a, b) => levelAtFirst![a]! - levelAtFirst![b]!);
+  const left = new Remaining(second.length);
+  for (const [position, level] of levelAtSecond!.entries()) left.add(level, gainOf(scores, 1, images[position]!), 1);
+  const { levels, gains, counts } = left;
   let [gone, gained, pairs] = [0, 0, 0];
   const mostSaved = best.saved;
   for (let l1 = 0; l1 < first.length; l1++) {
-    for (; gone < leaving.levels.length && leaving.levels[gone]! <= l1; gone++) {
-      const position = leaving.positions[gone]!;
-      gained += leaving.gains[gone]!;
-      left.remove(levelAtSecond[position]!, gainAtSecond[position]!);
+    for (; gone < leaving.length && levelAtFirst![leaving[gone]!]! <= l1; gone++) {
+      const position = leaving[gone]!;
+      gained += gainOf(scores, 0, images[position]!);
+      left.add(levelAtSecond![position]!, -gainOf(scores, 1, images[position]!), -1);
     }
-    const [code, length] = [l1 * second.length, left.finite];
+    left.compact();
+    const code = l1 * second.length;
     let [right, saved] = [best.right + gained, gone * saving1];
-    if (length === 0 || levels[0]! > 0) best.offer(gained, saved, code); // the second gate closed
-    for (let i = 0; i < length; i++) {
-      const level = levels[i]!;
+    for (let i = 0; i < left.length; i++) {
       right += gains[i]!;
-      saved += saving2;
-      // Images of one level leave together. This is `offer`, inlined: it runs a hundred million times.
-      if (saved > mostSaved[right]! && levels[i + 1] !== level) {
+      saved += counts[i]! * saving2;
+      // This is `offer`, inlined: it runs a hundred million times. Level 0, the closed gate, comes first.
+      if (saved > mostSaved[right]!) {
         mostSaved[right] = saved;
-        best.combination[right] = code + level;
+        best.combination[right] = code + levels[i]!;
       }
     }
-    pairs += length + 1;
+    pairs += left.length;
   }
   const thresholds = (code: number) => [first[Math.floor(code / second.length)]!, second[code % second.length]!];
   return { ...best.frontier(thresholds), combinations: pairs, exact: true };
 }
 
-/** Images in the order in which they leave a gate: [images] each. */
-interface Leaving {
-  /** Level that the image reaches there, ascending. */
-  readonly levels: Int32Array;
-  readonly gains: Int8Array;
-  /** Position of the image in the list of images. */
-  readonly positions: Int32Array;
-}
-
-function inOrderOfLevels(scores: Scores, images: ArrayLike<number>, gate: number, levels: Levels): Leaving {
-  const reached = levelsOf(levels, scores.confidences[gate]!, images);
-  const positions = Int32Array.from(reached.keys()).sort((a, b) => reached[a]! - reached[b]!);
-  return {
-    positions,
-    levels: positions.map((position) => reached[position]!),
-    gains: Int8Array.from(positions, (position) => gainOf(scores, gate, images[position]!)),
-  };
-}
-
-/** Levels and gains of the images that have not left yet. */
+/** Images that have not left yet, summed by the level that they reach, ascending; level 0 is there even without images. */
 class Remaining {
-  /** Ascending; a level that no image has follows the last image. */
   readonly levels: Int32Array;
-  readonly gains: Int8Array;
-  /** Images that leave at some level; those with confidence NaN never do. */
-  finite: number;
+  /** Of all images of a level together. */
+  readonly gains: Int32Array;
+  readonly counts: Int32Array;
+  /** Levels in the arrays. */
+  length: number;
+  /** Where each level is in the arrays. */
+  readonly #at: Int32Array;
+  #empty = 0;
 
-  /** @param closed number of levels: the level of images that reach none */
-  constructor({ levels, gains }: Leaving, closed: number) {
-    this.finite = levels.filter((level) => level < closed).length;
-    this.levels = Int32Array.of(...levels.subarray(0, this.finite), -1);
-    this.gains = gains.slice(0, this.finite);
+  /** @param levels number of levels; images that reach none never leave */
+  constructor(levels: number) {
+    this.levels = Int32Array.from({ length: levels }, (_, level) => level);
+    this.#at = this.levels.slice();
+    this.gains = new Int32Array(levels);
+    this.counts = new Int32Array(levels);
+    this.length = levels;
   }
 
-  /** Removes one image of this level and gain. */
-  remove(level: number, gain: number): void {
-    let [low, high] = [0, this.finite];
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.levels[middle]! >= level) high = middle;
-      else low = middle + 1;
+  /** Adds images of one level, or takes them away. */
+  add(level: number, gain: number, count: number): void {
+    if (level === this.#at.length) return;
+    const at = this.#at[level]!;
+    this.gains[at]! += gain;
+    this.counts[at]! += count;
+    if (this.counts[at] === 0) this.#empty++;
+  }
+
+  /** Drops levels without images once they are an eighth: they would only be passed over. */
+  compact(): void {
+    if (8 * this.#empty <= this.length) return;
+    let kept = 0;
+    for (let i = 0; i < this.length; i++) {
+      if (i > 0 && this.counts[i] === 0) continue;
+      const level = this.levels[i]!;
+      this.#at[level] = kept;
+      [this.levels[kept], this.gains[kept], this.counts[kept]] = [level, this.gains[i]!, this.counts[i]!];
+      kept++;
     }
-    if (low === this.finite) return; // never leaves, so it is not in the list
-    while (this.gains[low] !== gain) low++;
-    this.levels.copyWithin(low, low + 1, this.finite + 1);
-    this.gains.copyWithin(low, low + 1, this.finite);
-    this.finite--;
+    this.length = kept;
+    this.#empty = 0;
   }
 }
 

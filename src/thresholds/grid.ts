@@ -141,6 +141,20 @@ export function quantileLevels(all: Levels, count: number): Levels {
   return Float64Array.from({ length: count }, (_, i) => all[Math.round((i * (all.length - 1)) / (count - 1))]!);
 }
 
+/** Most gates with levels of their own in a grid: it grows exponentially with them. */
+const MOST_GATES = 10;
+
+/** In how many turns all gates have levels of their own: in turn t every `turnsOf`-th of them, from gate t on. */
+export const turnsOf = (gates: number): number => Math.max(1, Math.ceil(gates / MOST_GATES));
+
+/** Levels of each gate that has any in a grid of so many combinations; at least 2. */
+export const levelsWithin = (combinations: number, gates: number): number =>
+  Math.max(2, Math.floor(combinations ** (1 / Math.ceil(gates / turnsOf(gates)))));
+
+/** The levels of a grid: at most `count` quantiles at every gate; with more than 10 gates at some, evenly spaced, the others closed. */
+export const gridLevels = (all: readonly Levels[], count: number): Levels[] =>
+  all.map((of, gate) => (gate % turnsOf(all.length) === 0 ? quantileLevels(of, count) : of.subarray(0, 1)));
+
 /**
  * At most `count` levels within `reach` positions of a threshold, the threshold included.
  *

@@ -1,7 +1,7 @@
 import { Random } from '../random.js';
 import { normalQuantile } from '../statistics/intervals.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
-import { achievableLevels, gainOf, makeGrid, quantileLevels, savingOf } from './grid.js';
+import { achievableLevels, gainOf, gridLevels, levelsWithin, makeGrid, savingOf } from './grid.js';
 
 import { bettingPValue, dropPValue } from './risk.js';
 
@@ -231,11 +231,8 @@ function stepsOf(
   testing: number,
 ): (Step | undefined)[] {
   const gates = costs.length - 1;
-  const each = Math.max(2, Math.floor(PROPOSED_COMBINATIONS ** (1 / gates)));
-  const levels = scores.confidences.slice(0, gates).map((confidences) => {
-    return quantileLevels(achievableLevels(confidences, images), each);
-  });
-  const grid = makeGrid(scores, images, levels);
+  const all = scores.confidences.slice(0, gates).map((confidences) => achievableLevels(confidences, images));
+  const grid = makeGrid(scores, images, gridLevels(all, levelsWithin(PROPOSED_COMBINATIONS, gates)));
   const gained = grid.sum((gate, i) => gainOf(scores, gate, images[i]!));
   const changed = grid.sum((gate, i) => Math.abs(gainOf(scores, gate, images[i]!)));
   const saved = grid.sum((gate) => savingOf(costs, gate));

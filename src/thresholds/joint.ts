@@ -7,7 +7,7 @@ import {
   type Objective,
   paretoFrontier,
 } from './frontier.js';
-import { achievableLevels, levelsAround } from './grid.js';
+import { achievableLevels, levelsAround, levelsWithin, turnsOf } from './grid.js';
 import { sequentialSearch } from './sequential.js';
 
 /** Combinations of one refinement step: a few milliseconds. */
@@ -37,8 +37,9 @@ export function jointSearch(
       ? [pointOf(scores, costs, images, sequentialSearch(scores, costs, images, objective.required))]
       : [];
   const start = choosePoint([...(best === undefined ? [] : [best]), ...sequential], images.length, objective, costs);
-  // Levels of each gate in the grid of the start
-  const levels = frontier.combinations ** (1 / (costs.length - 1));
+  // Levels of each gate that had any in the grid of the start
+  const gates = costs.length - 1;
+  const levels = frontier.combinations ** (1 / Math.ceil(gates / turnsOf(gates)));
   return start && refine(scores, costs, images, objective, start, levels);
 }
 
@@ -55,7 +56,7 @@ export function pointOf(
 
 /**
  * Searches ever finer grids around a point, until a grid of every achievable threshold near it finds nothing better.
- * The result is a local optimum.
+ * The result is a local optimum. More than 10 gates take turns, the others as they are.
  */
 function refine(
   scores: Scores,
@@ -67,17 +68,21 @@ function refine(
 ): FrontierPoint {
   const gates = start.thresholds.length;
   const all = start.thresholds.map((_, gate) => achievableLevels(scores.confidences[gate]!, images));
-  const most = Math.max(3, Math.floor(STEP_COMBINATIONS ** (1 / gates)));
+  const turns = turnsOf(gates);
+  const most = Math.max(3, levelsWithin(STEP_COMBINATIONS, gates));
   let reach = (4 * Math.max(...all.map((of) => of.length))) / levels;
   let best = start;
-  for (let step = 0; step < MOST_STEPS; step++) {
-    const around = all.map((of, gate) => levelsAround(of, best.thresholds[gate]!, reach, most));
+  for (let step = 0, vain = 0; step < turns * MOST_STEPS && vain < turns; step++) {
+    const around = all.map((of, gate) => {
+      const threshold = best.thresholds[gate]!;
+      return (gate - step) % turns === 0 ? levelsAround(of, threshold, reach, most) : Float64Array.of(threshold);
+    });
     const near = gridFrontier(scores, costs, images, around);
     const found = choosePoint([best, ...near.points], images.length, objective, costs) ?? best;
     const finest = 2 * reach <= most - 1;
-    if (finest && found === best) return best;
+    vain = finest && found === best ? vain + 1 : 0;
     best = found;
-    if (!finest) reach /= 3;
+    if (!finest && (step + 1) % turns === 0) reach /= 3;
   }
   return best;
 }
