@@ -25,10 +25,14 @@ import { evaluate, type Thresholds } from '../src/thresholds/evaluate.js';
 import { paretoFrontier } from '../src/thresholds/frontier.js';
 import { achievableLevels, quantileLevels } from '../src/thresholds/grid.js';
 import { certify } from '../src/thresholds/guarantee.js';
-import { jointSearch, pointOf } from '../src/thresholds/joint.js';
-import { searches as searchKinds, searchMethods } from '../src/thresholds/methods.js';
+import {
+  jointSearch,
+  pointOf,
+  searches as searchKinds,
+  searchMethods,
+  sequentialSearch,
+} from '../src/thresholds/methods.js';
 
-import { sequentialSearch } from '../src/thresholds/sequential.js';
 import { everyImage, generatedScores } from './generated-scores.js';
 import { type ExperimentScores, scoresOf } from './scores.js';
 

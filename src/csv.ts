@@ -16,6 +16,13 @@ export function tabulate<T, Cell>(items: readonly T[], columns: readonly Column<
   return { columns: columns.map(([name]) => name), rows: items.map((item) => columns.map(([, of]) => of(item))) };
 }
 
+/** The list of a key, which is put there if it has none. */
+export function listAt<Key, Item>(lists: Map<Key, Item[]>, key: Key): Item[] {
+  const list = lists.get(key) ?? [];
+  lists.set(key, list);
+  return list;
+}
+
 /**
  * Parses CSV of any origin into records by the names of its columns.
  *

@@ -77,6 +77,13 @@ describe('the structure of the sources', () => {
     ]);
   });
 
+  it('copies no list for every item that the list gains: that is quadratic', () => {
+    const copies = /\[\s*\.\.\.\([^\]]*\.get\([^\]]*\?\? \[\]\s*\)|\((\w+), \w+\) =>\s*\[\s*\.\.\.\1,/;
+    expect(sources.filter(({ text }) => copies.test(text)).map(({ path }) => path)).to.deep.equal([]);
+    expect(copies.test('of.set(label, [...(of.get(label) ?? []), image])')).to.equal(true);
+    expect(copies.test('items.reduce((all, item) => [...all, item], [])')).to.equal(true);
+  });
+
   it('names its rooms in the documentation, in their order', () => {
     const page = readFileSync(new URL('../docs/architecture.md', import.meta.url), 'utf8');
     const named = [...page.matchAll(/^\| `([a-z]+)(?:\/|\.ts)?` \|/gm)].map(([, room]) => room);

@@ -2,7 +2,7 @@ import { Random } from '../../src/random.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
 import { type FrontierPoint, paretoFrontier } from '../../src/thresholds/frontier.js';
 import { achievableLevels, quantileLevels } from '../../src/thresholds/grid.js';
-import { jointSearch } from '../../src/thresholds/joint.js';
+import { jointSearch } from '../../src/thresholds/methods.js';
 import { everyImage, generatedScores } from '../generated-scores.js';
 import { inTurn, milliseconds, ratioOf, type Work } from '../runner/pairs.js';
 import type { Bench, Benchmark, Ratio } from '../runner/types.js';

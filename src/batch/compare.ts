@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { parseCsv } from '../csv.js';
+import { listAt, parseCsv } from '../csv.js';
 import { InputError } from '../errors.js';
 import type { RowIntervals, TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
@@ -255,7 +255,7 @@ function valuesOf(rows: readonly TableRow[], of: Quantity[1]): number[] {
 /** The rows of a run by their targets, one for each seed. */
 function rowsByTarget({ rows }: ComparedRun): Map<string, TableRow[]> {
   const named = new Map<string, TableRow[]>();
-  for (const row of rows.flat()) named.set(targetOf(row), [...(named.get(targetOf(row)) ?? []), row]);
+  for (const row of rows.flat()) listAt(named, targetOf(row)).push(row);
   return named;
 }
 

@@ -1,4 +1,4 @@
-import { csvOf, parseCsv } from '../csv.js';
+import { csvOf, listAt, parseCsv } from '../csv.js';
 import { InputError } from '../errors.js';
 import { csvCell } from '../escape.js';
 import type { Experiment } from '../experiment/schema.js';
@@ -264,7 +264,7 @@ function toleranceFrom(text: string): Tolerance | undefined {
 export function givenThresholds(measures: readonly Measure[]): BaselineThresholds {
   const given = new Map<string, number[]>();
   for (const { item, value, tolerance } of measures) {
-    if (tolerance === 'given') given.set(item, [...(given.get(item) ?? []), Number(value)]);
+    if (tolerance === 'given') listAt(given, item).push(Number(value));
   }
   return given;
 }

@@ -62,12 +62,7 @@ export async function trainGate(
   label: string,
 ): Promise<TrainedGate> {
   const { loss, l2, epochs, solver } = training;
-  const isTooLarge = solver !== 'sgd' && loss === 'hinge' && data.count * data.classes > MOST_MARGINS;
-  const isPlain = solver === 'sgd' || isTooLarge;
-  if (isTooLarge)
-    progress.note(
-      `${label}: stochastic steps alone: the optimum needs a margin of each image and class in memory, ${MOST_MARGINS} at most`,
-    );
+  const isPlain = solver === 'sgd' || (loss === 'hinge' && data.count * data.classes > MOST_MARGINS);
   const task = progress.begin(label, epochs, isPlain ? 'epochs' : 'passes');
   const scaling = await standardise(data);
   if (![...scaling.mean, ...scaling.inverse].every(Number.isFinite)) {

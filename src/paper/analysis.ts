@@ -11,7 +11,7 @@ import type { ScoredRun } from '../run/stages.js';
 import type { Interval } from '../statistics/intervals.js';
 import { type Evaluation, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
 import { type Objective, paretoFrontier } from '../thresholds/frontier.js';
-import { jointSearch } from '../thresholds/joint.js';
+import { jointSearch } from '../thresholds/methods.js';
 
 /** One kind of analysis: the schema of its options, which of them do not fit the experiment, and what it finds. */
 export interface Analysis extends AnalysisKind {

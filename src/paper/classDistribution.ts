@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
-import type { Column } from '../csv.js';
+import { type Column, listAt } from '../csv.js';
 import type { ImageSource } from '../data/dataset.js';
 import { choice, real, whole } from '../experiment/rules.js';
 import { counted, listed, percent } from '../json.js';
@@ -254,9 +254,7 @@ async function sheetOf(
   for (const [image, label] of test.labels.entries()) {
     const exit = exits[image]!;
     if (exit < earlyExits(gates) !== (show === 'early') || !isRightAt(scores.test, exit, image)) continue;
-    const members = ofClass.get(label) ?? [];
-    ofClass.set(label, members);
-    members.push(image);
+    listAt(ofClass, label).push(image);
   }
   const ordered = show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
   const chosen = ordered.filter(({ label }) => ofClass.has(label));

@@ -5,7 +5,7 @@ import { originalAccuracy, type Part } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
 import { combine, type ExitCosts, evaluate } from '../thresholds/evaluate.js';
 import { type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
-import { jointSearch } from '../thresholds/joint.js';
+import { jointSearch } from '../thresholds/methods.js';
 import { defineAnalysis, scoresOf, tableOf } from './analysis.js';
 
 const share = 'a share of accuracy from 0 to 0.5: 0.01 is one point';

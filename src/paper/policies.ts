@@ -12,7 +12,7 @@ import { adaptiveCalibrationError, areaUnderRoc, holm, pairedPValue } from '../s
 import { mean, pairedInterval } from '../statistics/intervals.js';
 import { answersAt, evaluate, exitOf, type Scores } from '../thresholds/evaluate.js';
 import { paretoFrontier } from '../thresholds/frontier.js';
-import { jointSearch } from '../thresholds/joint.js';
+import { jointSearch } from '../thresholds/methods.js';
 import { axis, defineAnalysis, ends, isRightAt, tableOf } from './analysis.js';
 
 const policy = z.strictObject(

@@ -8,6 +8,8 @@ import { sharpImage } from './figures.js';
 /** What the page's script reads: scores of the reported images, and thresholds to start from. */
 export interface ExplorerData {
   readonly count: number;
+  /** They are every `step`-th of the reported images. */
+  readonly step: number;
   /** Names of the exits, in order. */
   readonly exits: readonly string[];
   /** FLOPs of an image by its exit. */
@@ -32,8 +34,9 @@ export interface ExplorerData {
   };
 }
 
-/** Most images with scores on a page: each takes 10 bytes per exit. */
+/** Most images with scores on a page, evenly spaced: each takes 10 bytes per exit. Classes have 16 bits. */
 const MOST_IMAGES = 50_000;
+const MOST_CLASSES = 2 ** 16;
 /** Most thumbnails on a page, and most pixels read for them. */
 const MOST_THUMBNAILS = 1000;
 const MOST_PIXELS = 4e6;
@@ -41,7 +44,7 @@ const THUMBNAIL = 32;
 const COLUMNS = 32;
 
 /**
- * The data of the page's script; undefined without exits, or with too many images for a page.
+ * The data of the page's script; undefined without exits, or with more than 65,536 classes.
  *
  * @param sheet from {@link drawThumbnails}
  */
@@ -51,38 +54,45 @@ export async function explorerData(
   about: Pick<ExplorerData, 'exits' | 'costs' | 'originalFlops' | 'rows' | 'command'>,
   sheet?: Uint8Array,
 ): Promise<ExplorerData | undefined> {
-  if (!isExplorable(scores)) return undefined;
+  if (!isExplorable(scores, images)) return undefined;
+  const step = stepOf(scores.count);
+  const shown = (values: Int32Array | Float32Array) => values.filter((_, i) => i % step === 0);
   const text = (array: Uint8Array | Uint16Array | Float32Array): string =>
     Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64');
   const url = sheet && `data:image/webp;base64,${text(sheet)}`;
   return {
     ...about,
-    count: scores.count,
+    count: Math.ceil(scores.count / step),
+    step,
     classNames: images.classes,
-    classes: scores.classes.map((of) => text(Uint16Array.from(of))),
-    confidences: scores.confidences.map((of) => text(of)),
-    original: text(Uint16Array.from(scores.original)),
-    labels: text(Uint16Array.from(scores.labels)),
+    classes: scores.classes.map((of) => text(Uint16Array.from(shown(of)))),
+    confidences: scores.confidences.map((of) => text(Float32Array.from(shown(of)))),
+    original: text(Uint16Array.from(shown(scores.original))),
+    labels: text(Uint16Array.from(shown(scores.labels))),
     ...(url && { thumbnails: { url, size: THUMBNAIL, columns: COLUMNS, every: everyOf(images) } }),
   };
 }
 
-const isExplorable = ({ count, confidences }: Scores): boolean => count <= MOST_IMAGES && confidences.length > 0;
+const stepOf = (count: number): number => Math.ceil(count / MOST_IMAGES);
+
+const isExplorable = ({ confidences }: Scores, { classes }: ImageSource): boolean =>
+  confidences.length > 0 && classes.length <= MOST_CLASSES;
 
 /** Whether a page with these scores shows thumbnails: of grey and colour images, if all could be decoded. */
-export const canBeShown = ({ count, channels }: ImageSource, scores: Scores): boolean =>
-  isExplorable(scores) && count === scores.count && (channels === 1 || channels === 3);
+export const canBeShown = (images: ImageSource, scores: Scores): boolean =>
+  isExplorable(scores, images) && images.count === scores.count && (images.channels === 1 || images.channels === 3);
 
-/** The step between images with a thumbnail. */
+/** The step between images with a thumbnail, among those of the page. */
 function everyOf({ count, height, width }: ImageSource): number {
-  return Math.ceil(count / Math.min(MOST_THUMBNAILS, Math.max(COLUMNS, Math.floor(MOST_PIXELS / (height * width)))));
+  const shown = Math.ceil(count / stepOf(count));
+  return Math.ceil(shown / Math.min(MOST_THUMBNAILS, Math.max(COLUMNS, Math.floor(MOST_PIXELS / (height * width)))));
 }
 
 /** Draws some images, evenly spaced, as one WebP picture. */
 export async function drawThumbnails(images: ImageSource): Promise<Uint8Array> {
   const { height, width } = images;
   const channels = images.channels === 1 ? 1 : 3;
-  const every = everyOf(images);
+  const every = everyOf(images) * stepOf(images.count);
   const chosen = Int32Array.from({ length: Math.ceil(images.count / every) }, (_, i) => i * every);
   const all = await images.batch(chosen);
   const size = channels * height * width;

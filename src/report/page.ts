@@ -137,12 +137,14 @@ ${rows}</tbody></table></div>
 
 function explorerSection({ explorer }: Page): Section | undefined {
   if (explorer === undefined) return undefined;
+  const { count, step } = explorer.data;
+  const which = step === 1 ? `the ${counted(count)} images` : `${counted(count)} of the images (one in ${step})`;
   return {
     id: 'thresholds',
     title: 'Move the thresholds',
     content: html`<noscript><p class="dim">Needs scripts, which this browser does not run.</p></noscript>
 <div id="explore" hidden>
-<p>These are the ${counted(explorer.data.count)} images that the table reports on. Thresholds picked here are chosen on them, so
+<p>These are ${which} that the table reports on. Thresholds picked here are chosen on them, so
 the accuracy shown is too good: to report numbers, choose on other images (<code>thresholds.margins</code>).</p>
 <div class="explorer"></div>
 </div>

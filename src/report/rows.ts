@@ -1,4 +1,4 @@
-import { type Column, csvOf, tabulate } from '../csv.js';
+import { type Column, csvOf, listAt, tabulate } from '../csv.js';
 import type { IntervalEnds } from '../statistics/intervals.js';
 import type { Thresholds } from '../thresholds/evaluate.js';
 import type { GuaranteeMethod } from '../thresholds/guarantee.js';
@@ -150,10 +150,7 @@ export function areasOf(rows: readonly TableRow[]): Area[] {
     const kind =
       row.budget !== undefined ? 'budget' : row.allowedDisagreement !== undefined ? 'disagreement' : row.search;
     const point = pointOf(row);
-    if (kind === null || point.share >= 1) continue;
-    const points = kinds.get(kind) ?? [];
-    kinds.set(kind, points);
-    points.push(point);
+    if (kind !== null && point.share < 1) listAt(kinds, kind).push(point);
   }
   const curves = [...kinds].filter(([, points]) => points.length > 1);
   const from = Math.max(...curves.map(([, points]) => Math.min(...points.map(({ share }) => share))));

@@ -184,16 +184,21 @@ const WINDOW_BYTES = 64 * 2 ** 20;
 
 /** The numbers of all images at one gate, or at the end of the network: 4 bytes for each image and class. */
 async function numbersAt(set: FeatureSet, gate?: ScoringGate): Promise<Judged> {
-  const { count, classes, widths } = set;
+  const { count, classes } = set;
   const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
   const loaded = await gate?.load();
   let start = 0;
-  for await (const { x, labels } of windowsOf(set, gate?.index ?? widths.length, WINDOW_BYTES, undefined)) {
+  const blocks = gate === undefined ? logitsOf(set) : windowsOf(set, gate.index, WINDOW_BYTES, undefined);
+  for await (const { x, labels } of blocks) {
     judged.labels.set(labels, start);
     judged.numbers.set(loaded === undefined ? x : distances(loaded, x), start * classes);
     start += labels.length;
   }
   return judged;
+}
+
+async function* logitsOf(set: FeatureSet) {
+  for await (const { logits, labels } of set.shards()) yield { x: logits, labels };
 }
 
 /** NaN would neither reach nor miss a threshold. @throws InputError for values that are not finite */

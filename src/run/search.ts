@@ -18,8 +18,7 @@ import {
   type Thresholds,
 } from '../thresholds/evaluate.js';
 import { type Certified, certify, type Guarantee } from '../thresholds/guarantee.js';
-import { jointSearch } from '../thresholds/joint.js';
-import { type SearchMethod, searches, searchMethods } from '../thresholds/methods.js';
+import { jointSearch, type SearchMethod, searches, searchMethods } from '../thresholds/methods.js';
 
 /** Images that choose thresholds, and other images that report them. */
 export interface Part {

@@ -104,83 +104,52 @@ function exactPairs(
 ): Frontier {
   const best = new Best(scores, costs, images);
   const [saving1, saving2] = [savingOf(costs, 0), savingOf(costs, 1)];
-  const [levelAtFirst, levelAtSecond] = [first, second].map((of, gate) =>
-    levelsOf(of, scores.confidences[gate]!, images),
-  );
-  const leaving = Int32Array.from(levelAtFirst!.keys()).sort((a, b) => levelAtFirst![a]! - levelAtFirst![b]!);
-  const left = new Remaining(second.length);
-  for (const [position, level] of levelAtSecond!.entries()) left.add(level, gainOf(scores, 1, images[position]!), 1);
-  const { levels, gains, counts } = left;
+  const [atFirst, atSecond] = [first, second].map((of, gate) => levelsOf(of, scores.confidences[gate]!, images));
+  const leaving = Int32Array.from(atFirst!.keys()).sort((a, b) => atFirst![a]! - atFirst![b]!);
+  // Levels of the second gate, ascending, where each of them is in the list, and sums over the remaining images that reach it.
+  const levels = Int32Array.from({ length: second.length }, (_, level) => level);
+  const places = levels.slice();
+  const [gains, counts] = [new Int32Array(second.length), new Int32Array(second.length)];
+  let [length, empty] = [second.length, 0];
+  const add = (position: number, sign: 1 | -1): void => {
+    const place = places[atSecond![position]!];
+    if (place === undefined) return; // reaches no level, never leaves
+    gains[place]! += sign * gainOf(scores, 1, images[position]!);
+    counts[place]! += sign;
+    if (counts[place] === 0) empty++;
+  };
+  for (const position of leaving) add(position, 1);
   let [gone, gained, pairs] = [0, 0, 0];
   const mostSaved = best.saved;
   for (let l1 = 0; l1 < first.length; l1++) {
-    for (; gone < leaving.length && levelAtFirst![leaving[gone]!]! <= l1; gone++) {
-      const position = leaving[gone]!;
-      gained += gainOf(scores, 0, images[position]!);
-      left.add(levelAtSecond![position]!, -gainOf(scores, 1, images[position]!), -1);
+    for (; gone < leaving.length && atFirst![leaving[gone]!]! <= l1; gone++) {
+      gained += gainOf(scores, 0, images[leaving[gone]!]!);
+      add(leaving[gone]!, -1);
     }
-    left.compact();
+    if (8 * empty > length) {
+      let kept = 1; // level 0 is the closed gate
+      for (let i = 1; i < length; i++) {
+        if (counts[i] === 0) continue;
+        for (const of of [levels, gains, counts]) of[kept] = of[i]!;
+        places[levels[kept]!] = kept++;
+      }
+      [length, empty] = [kept, 0];
+    }
     const code = l1 * second.length;
     let [right, saved] = [best.right + gained, gone * saving1];
-    for (let i = 0; i < left.length; i++) {
+    for (let i = 0; i < length; i++) {
       right += gains[i]!;
       saved += counts[i]! * saving2;
-      // This is `offer`, inlined: it runs a hundred million times. Level 0, the closed gate, comes first.
+      // This is `offer`, inlined: it runs a hundred million times.
       if (saved > mostSaved[right]!) {
         mostSaved[right] = saved;
         best.combination[right] = code + levels[i]!;
       }
     }
-    pairs += left.length;
+    pairs += length;
   }
   const thresholds = (code: number) => [first[Math.floor(code / second.length)]!, second[code % second.length]!];
   return { ...best.frontier(thresholds), combinations: pairs, exact: true };
-}
-
-/** Images that have not left yet, summed by the level that they reach, ascending; level 0 is there even without images. */
-class Remaining {
-  readonly levels: Int32Array;
-  /** Of all images of a level together. */
-  readonly gains: Int32Array;
-  readonly counts: Int32Array;
-  /** Levels in the arrays. */
-  length: number;
-  /** Where each level is in the arrays. */
-  readonly #at: Int32Array;
-  #empty = 0;
-
-  /** @param levels number of levels; images that reach none never leave */
-  constructor(levels: number) {
-    this.levels = Int32Array.from({ length: levels }, (_, level) => level);
-    this.#at = this.levels.slice();
-    this.gains = new Int32Array(levels);
-    this.counts = new Int32Array(levels);
-    this.length = levels;
-  }
-
-  /** Adds images of one level, or takes them away. */
-  add(level: number, gain: number, count: number): void {
-    if (level === this.#at.length) return;
-    const at = this.#at[level]!;
-    this.gains[at]! += gain;
-    this.counts[at]! += count;
-    if (this.counts[at] === 0) this.#empty++;
-  }
-
-  /** Drops levels without images once they are an eighth: they would only be passed over. */
-  compact(): void {
-    if (8 * this.#empty <= this.length) return;
-    let kept = 0;
-    for (let i = 0; i < this.length; i++) {
-      if (i > 0 && this.counts[i] === 0) continue;
-      const level = this.levels[i]!;
-      this.#at[level] = kept;
-      [this.levels[kept], this.gains[kept], this.counts[kept]] = [level, this.gains[i]!, this.counts[i]!];
-      kept++;
-    }
-    this.length = kept;
-    this.#empty = 0;
-  }
 }
 
 /** For each number of right answers the combination with the fewest FLOPs: the candidates for the frontier. */

@@ -9,7 +9,7 @@ import { Random } from '../../src/random.js';
 import { drawThumbnails, type ExplorerData, explorerData, explorerScript } from '../../src/report/explorer.js';
 import { renderPage } from '../../src/report/page.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
-import { jointSearch } from '../../src/thresholds/joint.js';
+import { jointSearch } from '../../src/thresholds/methods.js';
 
 const COUNT = 600;
 const GATES = 3;
@@ -59,10 +59,13 @@ const makeData = async (): Promise<ExplorerData> =>
     await drawThumbnails(images()),
   ))!;
 
-async function makePage(): Promise<string> {
+async function makePage(explorer?: Parameters<typeof renderPage>[0]['explorer']): Promise<string> {
   const about = { title: 'T', experiment: 'mine', preset: 'laptop', command: 'c', date: '2026-11-22T21:00:00.000Z' };
   const none = { claims: [], figures: [], sheets: [], tables: [], facts: [], stages: [], definition: '' };
-  return renderPage({ ...about, ...none, explorer: { data: await makeData(), script: await explorerScript() } });
+  return renderPage({
+    ...{ ...about, ...none },
+    explorer: explorer ?? { data: await makeData(), script: await explorerScript() },
+  });
 }
 
 function chromium(): string | undefined {
@@ -154,6 +157,32 @@ describe('the page on which a reader moves the thresholds', () => {
 
   it('has a script of at most 60 kB', async () => {
     expect(Buffer.byteLength(await explorerScript())).to.be.below(60_000);
+  });
+
+  it('shows at most 50,000 images, evenly spaced, by their own numbers, and says so', async () => {
+    const count = 120_001;
+    const of = (_: unknown, i: number) => i;
+    const labels = Int32Array.from({ length: count }, (_, i) => i % 3);
+    const many: Scores = {
+      count,
+      labels,
+      original: labels,
+      classes: [labels],
+      confidences: [Float32Array.from(labels, of)],
+    };
+    const pixels = { channels: 3, height: 1, width: 1, images: new Uint8Array(3 * count), sha256: 'x' };
+    const source = imageSet({ ...pixels, labels, classes: classNames });
+    const about = { exits: ['gate 1', 'last exit'], costs: [1, 2], originalFlops: 2, rows: [], command: '' };
+    const data = (await explorerData(many, source, about, await drawThumbnails(source)))!;
+    expect([data.count, data.step]).to.deep.equal([40_001, 3]);
+    const shown = new Float32Array(Uint8Array.from(Buffer.from(data.confidences[0]!, 'base64')).buffer);
+    expect(shown).to.deep.equal(Float32Array.from({ length: 40_001 }, (_, i) => 3 * i));
+    expect(Buffer.from(data.labels, 'base64').length).to.equal(2 * data.count);
+    expect(data.thumbnails!.every).to.equal(Math.ceil(data.count / 1000));
+    const page = await makePage({ data, script: '' });
+    expect(page).to.contain('These are 40,001 of the images (one in 3) that the table reports on');
+    const odd = { ...source, classes: Array.from({ length: 70_000 }, of).map(String) };
+    expect(await explorerData(many, odd, about)).to.equal(undefined);
   });
 
   it('has none where there are no exits', async () => {

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { encodeSafetensors, type Storable } from '../../src/checkpoints/load.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import { fitTemperature } from '../../src/gates/confidence.js';
 import type { TrainingData } from '../../src/gates/contracts.js';
 import { trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { FeatureSet, shardArrays } from '../../src/run/features.js';
+import { calibrateParts } from '../../src/run/score.js';
 import { streamedData, trainingData } from '../../src/run/train.js';
 import { Store } from '../../src/store/store.js';
 
@@ -130,6 +132,42 @@ describe('features that are streamed', () => {
     const [disk, memory] = [await train(await streamed()), await train(await trainingData(set, 1))];
     expect(disk.objective).to.be.closeTo(memory.objective, 0.002 * memory.objective);
     expect(memory.objective).to.be.below(1.5); // not at all trained: 3, one for each class
+  });
+
+  it('become temperatures one exit after the other: the numbers of one are in memory, with what a step needs', async () => {
+    const events: string[] = [];
+    const random = new Random(8);
+    const gateOf = (index: number, features: number): Parameters<typeof calibrateParts>[1][number] => ({
+      ...{ network: 0, index },
+      load: async () => {
+        events.push(`gate ${index + 1}`);
+        const weights = Float32Array.from({ length: features * classes }, () => random.uniform() - 0.5);
+        return { features, classes, weights, bias: new Float32Array(classes) };
+      },
+    });
+    const labels = new Int32Array(count);
+    const scores = { count, labels, original: labels, classes: [labels, labels], confidences: [] };
+    const every = Int32Array.from(labels.keys());
+    const selection = {
+      scores,
+      get images() {
+        events.push('fitted');
+        return every;
+      },
+    };
+    const parts = [{ selection, evaluation: { scores, images: every } }];
+    const found = await calibrateParts([[set, set]], [gateOf(0, 2), gateOf(1, width)], 'softmax', parts);
+    expect(events.slice(0, 5)).to.deep.equal(['gate 1', 'fitted', 'gate 2', 'fitted', 'fitted']);
+    expect(found.calibration.map((of) => of.length)).to.deep.equal([1, 1, 1]);
+    expect(found.parts[0]!.evaluation.scores.confidences.map((of) => of.length)).to.deep.equal([count, count]);
+    // The last exit's are the logits as they were written.
+    const own = {
+      numbers: logitsFrom(0, count),
+      classes,
+      labels: (await pass(await streamed(), 64)).rows.map((row) => row.at(-1)!),
+    };
+    const fitted = fitTemperature({ ...own, labels: Int32Array.from(own.labels) }, every);
+    expect(found.calibration[2]![0]!.temperature).to.equal(fitted);
   });
 
   it('are noticed where a shard is not what was written', async () => {

@@ -10,9 +10,9 @@ import {
   paretoFrontier,
 } from '../../src/thresholds/frontier.js';
 import { achievableLevels, levelOf, levelsAround, makeGrid, quantileLevels } from '../../src/thresholds/grid.js';
-import { jointSearch, pointOf } from '../../src/thresholds/joint.js';
+import { certify } from '../../src/thresholds/guarantee.js';
+import { jointSearch, pointOf, sequentialSearch } from '../../src/thresholds/methods.js';
 
-import { sequentialSearch } from '../../src/thresholds/sequential.js';
 import { randomCosts, randomImages, randomScores } from './scores.js';
 
 interface Case {
@@ -90,6 +90,54 @@ describe('paretoFrontier', () => {
       }
     });
   }
+
+  it('compares levels, not images: many images with few confidences at a gate are few pairs', () => {
+    const random = new Random(38, 'frontier');
+    const scores = randomScores(random, 20_000, 2);
+    const smooth = smoothScores(random, 20_000, 1);
+    const images = Int32Array.from({ length: scores.count }, (_, i) => i);
+    for (const first of [0, 1]) {
+      const confidences = [smooth.confidences[0]!, scores.confidences[0]!];
+      const mixed = { ...scores, confidences: first === 0 ? confidences : confidences.toReversed() };
+      const { combinations, points, exact } = paretoFrontier(mixed, [3, 7, 10], images);
+      const levels = mixed.confidences.map((of) => achievableLevels(of, images).length);
+      expect(combinations).to.be.at.most(levels[0]! * levels[1]!); // 200 million where each image is passed again and again
+      expect(exact).to.equal(true);
+      for (const point of points.filter((_, i) => i % 50 === 0)) {
+        expect(pointOf(mixed, [3, 7, 10], images, point.thresholds)).to.deep.equal(point);
+      }
+    }
+  });
+
+  it('takes as many images as there are: a list of them is no list of arguments', () => {
+    const scores = randomScores(new Random(39, 'frontier'), 300_000, 2);
+    const { combinations } = paretoFrontier(scores, [3, 7, 10], Int32Array.from(scores.labels.keys()));
+    expect(combinations).to.be.at.most(100);
+  });
+
+  it('grows no further than a grid of a million with any number of gates, and the searches with it', () => {
+    const random = new Random(40, 'frontier');
+    for (const gates of [10, 11, 16, 30, 61]) {
+      const [scores, costs] = [smoothScores(random, 300, gates), randomCosts(random, gates)];
+      const images = Int32Array.from({ length: 300 }, (_, i) => i);
+      const frontier = paretoFrontier(scores, costs, images);
+      expect(frontier.combinations, `${gates} gates`).to.be.within(1000, 1e6);
+      const required =
+        pointOf(
+          scores,
+          costs,
+          images,
+          costs.slice(1).map(() => Infinity),
+        ).accuracy - 0.05;
+      const joint = jointSearch(scores, costs, images, { kind: 'accuracy', required }, frontier)!;
+      const sequential = pointOf(scores, costs, images, sequentialSearch(scores, costs, images, required));
+      expect(joint.flops).to.be.at.most(sequential.flops);
+      expect(joint.accuracy).to.be.at.least(required - 1e-9);
+      // All leave at the first gate: there always is an answer to a budget that the first exit keeps.
+      expect(jointSearch(scores, costs, images, { kind: 'flops', budget: costs[0]! })?.flops).to.equal(costs[0]);
+      expect(certify(scores, costs, images, { drop: 0.2, confidence: 0.9 }, 1).thresholds).to.have.length(gates);
+    }
+  });
 
   it('has the original network alone without gates', () => {
     const random = new Random(34, 'frontier');

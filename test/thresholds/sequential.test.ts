@@ -1,9 +1,7 @@
 import { expect } from 'chai';
 import { Random } from '../../src/random.js';
 import { evaluate, type Scores, type Thresholds } from '../../src/thresholds/evaluate.js';
-import { searches, searchMethods } from '../../src/thresholds/methods.js';
-
-import { coordinateSearch, sequentialSearch } from '../../src/thresholds/sequential.js';
+import { coordinateSearch, searches, searchMethods, sequentialSearch } from '../../src/thresholds/methods.js';
 
 import { randomCosts, randomImages, randomScores } from './scores.js';
 

@@ -2,7 +2,7 @@
 import { type Evaluation, evaluate, exitOf, type Scores, type Thresholds } from '../../thresholds/evaluate.js';
 import { defaultLevels, paretoFrontier } from '../../thresholds/frontier.js';
 import { achievableLevels, levelOf } from '../../thresholds/grid.js';
-import { jointSearch } from '../../thresholds/joint.js';
+import { jointSearch } from '../../thresholds/methods.js';
 import type { ExplorerData } from '../explorer.js';
 import { confusions, element, type MovePoint, openChart, thumbnailsAt } from './parts.js';
 

@@ -80,14 +80,19 @@ export function thumbnailsAt(
 }
 
 /** An image with the answer of a gate. */
-function thumbnail({ classNames, thumbnails }: ExplorerData, scores: Scores, gate: number, image: number): HTMLElement {
+function thumbnail(
+  { classNames, thumbnails, step }: ExplorerData,
+  scores: Scores,
+  gate: number,
+  image: number,
+): HTMLElement {
   const [answer, label] = [scores.classes[gate]![image]!, scores.labels[image]!];
   const right = answer === label;
-  const words = `image ${image}: ${classNames[label]}${right ? '' : `, answered as ${classNames[answer]}`}`;
+  const words = `image ${image * step}: ${classNames[label]}${right ? '' : `, answered as ${classNames[answer]}`}`;
   const title = `${words}; confidence ${scores.confidences[gate]![image]!.toPrecision(3)}`;
   const className = right ? 'thumb right' : 'thumb wrong';
   const picture = element('span', { className, title, role: 'img', ariaLabel: title });
-  if (thumbnails === undefined) picture.textContent = String(image);
+  if (thumbnails === undefined) picture.textContent = String(image * step);
   else {
     const { size, columns, every } = thumbnails;
     const at = image / every;
