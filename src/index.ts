@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
 import type { DeepReadonly, PresetName } from './experiment/rules.js';
-
 import type { ExperimentInput } from './experiment/schema.js';
 import type { Predictor } from './gated/predict.js';
 import type { ConfidenceKind } from './gates/confidence.js';

@@ -4,7 +4,6 @@ import { InputError } from '../errors.js';
 import type { RowIntervals, TableRow } from '../report/rows.js';
 import type { RunRecord } from '../run/record.js';
 import { endsOf, type IntervalEnds, mean, pairedInterval, welchInterval } from '../statistics/intervals.js';
-
 import { exists, flatten, namesIn, readSealed } from '../store/files.js';
 import { readText } from '../store/input.js';
 import { searchMethods } from '../thresholds/methods.js';

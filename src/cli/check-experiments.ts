@@ -9,7 +9,6 @@ import {
   renderBaseline,
   whatMoved,
 } from '../check/measure.js';
-
 import { InputError } from '../errors.js';
 import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';

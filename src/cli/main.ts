@@ -13,12 +13,10 @@ import { doctorCommand } from './commands/doctor.js';
 import { exportCommand } from './commands/export.js';
 import { frontierCommand } from './commands/frontier.js';
 import { flopsCommand, listCommand } from './commands/list.js';
-
 import { modelCommand } from './commands/model.js';
 import { predictCommand } from './commands/predict.js';
 import { runCommand, submitCommand, taskCommand } from './commands/run.js';
 import { runsCommand } from './commands/runs.js';
-
 import { timeCommand } from './commands/time.js';
 import { trainCommand } from './commands/train.js';
 import { print, reportFailure, say, setWide } from './output.js';

@@ -9,7 +9,6 @@ import {
   weightsOf,
   writeSafetensors,
 } from '../checkpoints/load.js';
-
 import { geometryOf, type Preprocessing, usualGeometry } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';

@@ -44,7 +44,6 @@ import { ensureFolder } from '../store/store.js';
 import { assertWhole, cacheFolder, optionOverrides, resultsFolder, type SubmitOptions } from './command.js';
 import { duration, openContext } from './context.js';
 import { print, printEither, printJson, reportFailure } from './output.js';
-
 import { commandLine, runSeed } from './run-experiments.js';
 import { planGrids, settingsOf } from './run-grid.js';
 

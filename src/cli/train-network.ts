@@ -12,7 +12,6 @@ import { type Network, networkTensors } from '../networks/network.js';
 import { version } from '../project.js';
 import type { RunContext } from '../run/context.js';
 import { evaluateOriginal, openSplit } from '../run/images.js';
-
 import type { NetworkSource } from '../run/source.js';
 import { canonicalJson, exists, writeFileAtomic } from '../store/files.js';
 import { describeHolder, Lock, sweep } from '../store/lock.js';

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/preprocess.js';
 import { confidenceKinds } from '../gates/confidence.js';
 import { gateTargets, lossNames, solvers, withPasses } from '../gates/loss.js';
-
 import type { Pooling } from '../networks/onnx.js';
 import { choice, type DeepReadonly, isPlain, list, type Plain, real, text, whole } from './rules.js';
 

@@ -8,7 +8,6 @@ import { type MapShape, stageShapes } from '../networks/network.js';
 import { type ExperimentSchema, experimentSchemaOf } from './checks.js';
 import { withDerivedGates } from './network.js';
 import { isPlain, type Plain, type PresetName, plainCopy, presetNames, put, show, showKey } from './rules.js';
-
 import { type Experiment, presetsSchema } from './schema.js';
 
 /** Most keys in the path of a setting. */

@@ -1,5 +1,4 @@
 import type { LinearProblem, Scaling } from '../gates/contracts.js';
-
 import { type LossAlgebra, lossNamed } from '../gates/loss.js';
 import { GraphBuilder } from './builder.js';
 

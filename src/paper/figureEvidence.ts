@@ -1,6 +1,5 @@
 import { counted, listed, percent } from '../json.js';
 import { type Interval, normalQuantile, wilson } from '../statistics/intervals.js';
-
 import {
   type ClaimPart,
   dividedPart,

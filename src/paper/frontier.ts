@@ -17,7 +17,6 @@ import {
 } from '../thresholds/evaluate.js';
 import { choosePoint, type FrontierPoint, paretoFrontier } from '../thresholds/frontier.js';
 import { type Choosable, certifyAmong } from '../thresholds/guarantee.js';
-
 import { defineAnalysis } from './analysis.js';
 import { setsOf } from './places.js';
 

@@ -2,11 +2,9 @@ import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Loss } from '../gates/loss.js';
 import { Random } from '../random.js';
 import { type Interval, mean, meanInterval, percentileInterval } from '../statistics/intervals.js';
-
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, gridFrontier, paretoFrontier } from '../thresholds/frontier.js';
 import { achievableLevels, levelOf, makeGrid, quantileLevels, savingOf } from '../thresholds/grid.js';
-
 import { isRightAt } from './analysis.js';
 
 /** A loss to train gates with and a confidence to read from them. */

@@ -2,7 +2,6 @@ import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { type CorruptionName, corrupted, corruptionNames, severities } from '../data/corruptions.js';
 import { type ImageSource, selectImages, stratifiedSubset } from '../data/dataset.js';
-
 import { choice, list, whole } from '../experiment/rules.js';
 import { counted, points } from '../json.js';
 import type { Figure, FindingTable } from '../report/findings.js';

@@ -7,7 +7,6 @@ import { counted, percent } from '../json.js';
 import type { FindingTable } from '../report/findings.js';
 import type { ScoredRun } from '../run/stages.js';
 import { type Interval, mean, meanInterval } from '../statistics/intervals.js';
-
 import { type ExitCosts, evaluate, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { axis, defineAnalysis, ends, isRightAt, pairProblems, scoresOf, tableOf, twoGates } from './analysis.js';
 

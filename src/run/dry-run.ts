@@ -11,7 +11,6 @@ import { extractionOf, extractLater } from './extract.js';
 import { mapSplits, openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
 import { scoresEntry } from './score.js';
-
 import { setsIn, trainingSets } from './stages.js';
 import { gateEntries } from './train.js';
 

@@ -3,7 +3,6 @@ import { promisify } from 'node:util';
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { parseSafetensors } from '../checkpoints/load.js';
 import { type ImageSource, selectImages } from '../data/dataset.js';
-
 import { isAbsent } from '../errors.js';
 import { Random } from '../random.js';
 import { asFileProblem } from '../store/files.js';

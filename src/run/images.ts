@@ -6,7 +6,6 @@ import {
   stratifiedSubset,
 } from '../data/dataset.js';
 import { unlabelledImages } from '../data/image-folder/index.js';
-
 import { datasetNamed } from '../data/registry.js';
 import { resizedImages } from '../data/resample.js';
 import { InputError } from '../errors.js';

@@ -10,7 +10,6 @@ import { renderPng, renderSvg } from '../report/figures.js';
 import { type FindingTable, findingCells, renderColumns } from '../report/findings.js';
 import { type Page, renderPage } from '../report/page.js';
 import { renderCsv, renderFindingCsv } from '../report/rows.js';
-
 import { renderTable, tableCells } from '../report/table.js';
 import { readableJson, readSealed, writeFileAtomic, writeSealed } from '../store/files.js';
 import { sweep } from '../store/lock.js';

@@ -9,7 +9,6 @@ import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import { type Images, mapSplits } from './images.js';
-
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { scoresEntry } from './score.js';
 import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
@@ -23,7 +22,6 @@ import {
   scoredParts,
   setsIn,
 } from './stages.js';
-
 import { calibrationTable, comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
 

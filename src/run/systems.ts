@@ -12,7 +12,6 @@ import {
   type Scores,
   type Thresholds,
 } from '../thresholds/evaluate.js';
-
 import { extract } from './extract.js';
 import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';

@@ -11,7 +11,6 @@ import { codeOf } from '../store/code.js';
 import { type Entry, makeAll, type Wanted } from '../store/store.js';
 import type { RunContext } from './context.js';
 import { type FeatureSet, type Window, windowsOf } from './features.js';
-
 import { membersOf } from './plan.js';
 
 const FILE = 'gate.safetensors';

@@ -10,7 +10,6 @@ import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/network
 import type { Experiment } from '../experiment/schema.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
 import { type Cuts, describeGraph, findCuts } from '../onnx/graph/cuts.js';
-
 import { describe, exitPaths, withPassedExits } from '../onnx/graph/exits.js';
 import { graphFlops } from '../onnx/graph/flops.js';
 import { inCurrentOpset } from '../onnx/graph/opsets.js';

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 import { promisify } from 'node:util';
 import { type Interval, mean, studentQuantile, variance } from '../statistics/intervals.js';
-
 import {
   type Estimate,
   type PairTimes,

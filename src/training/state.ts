@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { matchTensors, readCheckpoint, writeSafetensors } from '../checkpoints/load.js';
-
 import { csvOf, tabulate } from '../csv.js';
 import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';

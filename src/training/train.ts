@@ -17,7 +17,6 @@ import {
   stepsPerEpoch,
   type TrainingImages,
 } from './recipe.js';
-
 import {
   type CurvePoint,
   describePosition,

@@ -11,7 +11,6 @@ import {
   selectImages,
 } from '../dataset.js';
 import { names as imagenetNames, wnids } from '../imagenet/layout.js';
-
 import {
   channelsIn,
   checkPreprocessing,

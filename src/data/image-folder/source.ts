@@ -7,7 +7,6 @@ import { InputError, messageOf } from '../../errors.js';
 import { canonicalJson, sha256 } from '../../store/files.js';
 import { openInputSync } from '../../store/input.js';
 import { checkedIndex, type ImageSource } from '../dataset.js';
-
 import { channelsIn, type Geometry } from '../preprocess.js';
 import { decodeImage } from './decode.js';
 import type { FileList } from './listing.js';

@@ -12,7 +12,6 @@ import { classCounts, type DataReport, type FetchOptions, type ImageSource, type
 import { decodeImage } from '../image-folder/decode.js';
 import { FileList, isFolder, type ListedFile, ORDER_SEED } from '../image-folder/listing.js';
 import { folderSource } from '../image-folder/source.js';
-
 import { geometryOf, type Preprocessing, usualGeometry } from '../preprocess.js';
 import { groundTruthsOf, locate, missingSplit, names, published, type Scan, scanSplit, stem, wnids } from './layout.js';
 

@@ -4,7 +4,6 @@ import { InputError, isAbsent } from '../../errors.js';
 import { asFileProblem, canonicalJson, exists, sha256 } from '../../store/files.js';
 import { openInput } from '../../store/input.js';
 import { type ImageSet, type ImageShape, imageSet, type PublishedSplit } from '../dataset.js';
-
 import type { Preprocessing } from '../preprocess.js';
 
 /** CIFAR's images: planes R, G, B, each row-major. */

@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import { networkByName } from '../../networks/catalogue.js';
 import { type LoweredNetwork, lowerNetwork } from '../../networks/lower.js';
 import { type Network, networkFlops, networkTensors } from '../../networks/network.js';
-
 import { Random } from '../../random.js';
 import type { Tensor } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';

@@ -32,7 +32,6 @@ import {
   type LoadedNetwork,
   type NetworkOutputs,
 } from '../../onnx/network.js';
-
 import type { EngineDescription } from '../../timing/record.js';
 import {
   computeInFloat32,

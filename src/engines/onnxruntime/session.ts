@@ -8,7 +8,6 @@ import { userFeatureGraph } from '../../onnx/graph/parts.js';
 import type { PreparedGraph } from '../../onnx/graph/prepare.js';
 import type { RunModel, RunValue } from '../../onnx/graph/probe.js';
 import { featureGraphNames, type UserNetwork } from '../../onnx/network.js';
-
 import { loaders } from '../engine.js';
 import type { Feed, InferenceSession } from './ort.js';
 

@@ -28,7 +28,6 @@ import {
   thresholdsByImage,
   type Verification,
 } from '../open.js';
-
 import type { RawPair, TimedRow, TimingOptions } from './files.js';
 
 /** Full batches of test images, in order, with a row's thresholds for them. */

@@ -11,7 +11,6 @@ import {
   type UserNetwork,
   writePooling,
 } from '../network.js';
-
 import type { NodeMessage, TensorMessage } from '../proto.js';
 import type { PreparedGraph } from './prepare.js';
 import { writeAsFloat } from './user-model.js';
