@@ -3,7 +3,7 @@
 
   pieces.py split FILE --bytes 16000000 --out DIR   DIR/FILE.0, .1, ... and DIR/FILE.pieces.json with every sha256
   pieces.py join DIR/FILE.pieces.json --out FILE    the file again, every sha256 checked; prints what
-                                                    src/checkpoints/known.ts says of a network that ships
+                                                    src/checkpoints/known.json says of a network that ships
 
   pieces.py pack cifar-10-batches-bin --out cifar10.zip      lossless: WebP sheets, 100 MB for 184 MB (Pillow, numpy)
   pieces.py unpack cifar10.zip --out cifar-10-batches-bin    the same bytes again, sha256 checked
@@ -65,22 +65,20 @@ def join(path, out):
 
 
 def entry(path, listed):
-    """The lines of src/checkpoints/known.ts for an 8-bit file of train.py."""
+    """The entry of src/checkpoints/known.json for an 8-bit file of train.py."""
     import int8
 
     _, facts = int8.read(path)
     stem = os.path.basename(path).replace(".safetensors", "")
     accuracy = facts.get("test_accuracy")
-    return "\n".join([
-        "  {",
-        f"    id: 'dgate-{stem}',",
-        f"    network: '{facts['network']}',",
-        f"    shipped: '{stem}.safetensors',",
-        f"    sizeBytes: {listed['bytes']:_},",
-        f"    sha256: '{listed['sha256']}',",
-        "    reportedAccuracy: " + (f"{float(accuracy) / 100:.6g}," if accuracy else "NaN, // what dgate model eval says"),
-        "  },",
-    ])
+    return json.dumps({
+        "id": f"dgate-{stem}",
+        "network": facts["network"],
+        "shipped": f"{stem}.safetensors",
+        "sizeBytes": listed["bytes"],
+        "sha256": listed["sha256"],
+        "reportedAccuracy": float(f"{float(accuracy) / 100:.6g}") if accuracy else "what dgate model eval says",
+    }, indent=2)
 
 
 def pack(folder, out):

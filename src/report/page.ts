@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { markupText, visibleLines } from '../escape.js';
 import { counted } from '../json.js';
+import { projectRoot } from '../project.js';
+import { readRegularSync } from '../store/input.js';
 import type { ExplorerData } from './explorer.js';
 import { SHEET_DENSITY } from './figures.js';
 import { type Claim, type Figure, type FindingTable, findingCells, type ImageSheet, type Verdict } from './findings.js';
 import type { TableLine } from './table.js';
-import { pageStyle } from './theme.js';
+import { colours, fontFamily } from './theme.js';
 
 /** Content of a run's page. */
 export interface Page {
@@ -42,6 +45,13 @@ function policy(script: string | undefined): string {
   return `default-src 'none'; style-src 'unsafe-inline'; img-src data:${only}`;
 }
 
+/** `data/page.css` with the font and colours of the figures. */
+function pageStyle(): string {
+  const shared = Object.entries({ font: fontFamily, ...colours }).map(([name, value]) => `--${name}: ${value};`);
+  const css = readRegularSync(fileURLToPath(new URL('data/page.css', projectRoot))).toString('utf8');
+  return `:root { ${shared.join(' ')} }\n${css}`;
+}
+
 /** A run as one self-contained HTML page. */
 export function renderPage(page: Page): string {
   const sections = [
@@ -66,7 +76,7 @@ ${content}</section>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="${policy(page.explorer?.script)}">
 <title>${page.title}</title>
-<style>${markup(pageStyle)}</style>
+<style>${markup(pageStyle())}</style>
 </head>
 <body>
 <header>

@@ -168,7 +168,7 @@ describe('the scripts that make the networks that ship', () => {
     const joined = join(place.folder, 'resnet8-cifar10.safetensors');
     const list = join(out, 'pieces/resnet8-cifar10.safetensors.pieces.json');
     const entry = call(python, 'pieces.py', 'join', list, '--out', joined).text;
-    expect(entry).to.contain(`sha256: '${facts['sha256']}'`).and.contain("id: 'dgate-resnet8-cifar10'");
+    expect(entry).to.contain(`"sha256": "${facts['sha256']}"`).and.contain('"id": "dgate-resnet8-cifar10"');
     expect((await readCheckpoint(joined)).sha256).to.equal(facts['sha256']);
 
     const network = ['--network', facts['network']!];
