@@ -15,7 +15,6 @@ import { type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import { type FeatureSet, windowsOf } from './features.js';
-
 import type { Part } from './search.js';
 import type { CachedGate } from './train.js';
 

@@ -2,7 +2,6 @@ import { Random } from '../random.js';
 import { normalQuantile } from '../statistics/intervals.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
 import { achievableLevels, gainOf, gridLevels, levelsWithin, makeGrid, savingOf } from './grid.js';
-
 import { bettingPValue, dropPValue } from './risk.js';
 
 /** A guarantee for new images: the accuracy drop is at most `drop` (share), with this confidence. */
