@@ -99,7 +99,7 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
   const { loss, l2, gap, epochs, batchSize } = experiment.gates;
   for (const gate of train!.widths.keys()) {
     const data = inMemory(await featuresOf(train!, gate, noise), labels, train!.classes);
-    const training = { loss, l2, solver: experiment.gates.solver, gap, epochs, batchSize, seed };
+    const training = { loss, l2: [l2].flat()[0]!, solver: experiment.gates.solver, gap, epochs, batchSize, seed };
     const trained = await trainGate(data, training, trainer, consoleProgress(), `${change}, gate ${gate + 1}`);
     for (const one of scored) {
       const { answers, confidences } = decide(trained.gate, await featuresOf(one.set, gate, noise), one.set.count);

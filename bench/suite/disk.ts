@@ -38,7 +38,7 @@ async function measure(root: string): Promise<Ratio[]> {
   const engine = new LazyEngine('ort-cpu');
   const features = await extract(context, source, images, places, engine, 'test');
   const ofFeatures = await bytesBelow(root);
-  const gates = await trainGates(context, experiment, [features]);
+  const gates = (await trainGates(context, experiment, [features])).flat();
   await scoreImages(context, [features], gates, experiment.gates.confidence, 'generated');
 
   const floats = gateFeatureCounts(network, places).reduce((sum, count) => sum + count, 0);

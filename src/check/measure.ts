@@ -70,7 +70,6 @@ export function measure(
     const stages = await openStages(context, experiment);
     const gates = await stages.train();
     const { scores, parts } = await scoredParts(stages, gates);
-    const everyImage = scores.test.labels.map((_, i) => i);
     const { plan, features, sets, images, source } = stages;
     const searched = searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs);
     return [
@@ -99,7 +98,7 @@ export function measure(
       ...gates.map(({ reached }, index) =>
         relative(`gate ${index + 1}`, 'objective', reached.objective, tolerances.objective),
       ),
-      accuracyOf('original', originalAccuracy(scores.test, everyImage), scores.test.count),
+      accuracyOf('original', originalAccuracy(scores.test), scores.test.count),
       ...(features.train === undefined || plan.members !== undefined
         ? []
         : probeRows(

@@ -60,7 +60,7 @@ function checksOf(experiment: Experiment): Check[] {
     ...cascadeChecks(experiment),
     ...scoresChecks(experiment),
     ...unlabelledChecks(experiment),
-    ...gateChecks('gates', gates),
+    ...gateChecks('gates', gates, thresholds),
     ...calibrationChecks(experiment),
     // The number of exits in a file of scores is known only after reading it.
     ...fixed.map(
@@ -96,7 +96,7 @@ function cascadeChecks(experiment: Experiment): Check[] {
     [isWithoutImages, 'dataset', dataset, imagesText],
     [!isOnnx && dataset !== undefined, 'dataset', dataset, named],
     ...network.networks.flatMap(({ gates: own }, i) =>
-      own === undefined ? [] : gateChecks(`network.networks.${i}.gates`, own),
+      own === undefined ? [] : gateChecks(`network.networks.${i}.gates`, own, experiment.thresholds),
     ),
   ];
 }
@@ -137,13 +137,17 @@ function calibrationChecks({ network, gates, unlabelled, analysis }: Experiment)
 /** @param path of the gates in the definition */
 function gateChecks(
   path: string,
-  { after, pooling, loss, target }: Pick<Experiment['gates'], 'after' | 'pooling' | 'loss' | 'target'>,
+  { after, pooling, loss, target, l2 }: Pick<Experiment['gates'], 'after' | 'pooling' | 'loss' | 'target' | 'l2'>,
+  { validation, guarantee }: Experiment['thresholds'],
 ): Check[] {
+  const isChosen = new Set([l2].flat()).size > 1; // neither by reported images nor by those that certify
+  const one = "one number; a list with thresholds.validation: { kind: 'held-out' }, and without a guarantee";
   const isAscending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   return [
     [!isAscending, `${path}.after`, after, 'stages in their order, none twice: [1, 2]'],
     [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
+    [isChosen && (validation.kind !== 'held-out' || guarantee !== undefined), `${path}.l2`, l2, one],
     [target === 'network' && loss === 'hinge', `${path}.target`, target, "'labels', or with loss: 'cross-entropy'"],
   ];
 }

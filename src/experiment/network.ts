@@ -18,6 +18,8 @@ const pooling = z.custom<PoolingName>(isPoolingName, { error: poolings }).transf
   return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
 });
 
+const lambda = real(1e-12, 1e3);
+const lambdas = 'a number from 1e-12 to 1000, or a list of such numbers: [0.0005, 0.002, 0.008]';
 const stages = list(whole(1, 100), 'a list of stages, counted from 1: [1, 2]').min(1, { error: 'at least one stage' });
 
 const inside = {
@@ -32,8 +34,11 @@ const inside = {
    * Kullback and Leibler from it, and no label. Default `labels`.
    */
   target: choice(gateTargets).default('labels'),
-  /** lambda of lambda/2 |w|^2. Default 0.002. */
-  l2: real(1e-12, 1e3).default(0.002),
+  /**
+   * lambda of lambda/2 |w|^2. With a list each gate is trained with each, and the one is taken that is most accurate on the held-out
+   * choosing images (docs/thresholds.md). Default 0.002.
+   */
+  l2: z.union([lambda, list(lambda, lambdas).min(1, { error: lambdas })], { error: lambdas }).default(0.002),
   /**
    * `optimum`: train until the objective is proven to be within `gap` of its minimum; `sgd`: stochastic steps alone, the paper's
    * procedure. Default `optimum`.

@@ -84,10 +84,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs),
     parts,
     ...(calibration && { temperatures: parts.map((_, part) => calibration.map((of) => of[part]!.temperature)) }),
-    originalAccuracy: originalAccuracy(
-      scores.test,
-      Int32Array.from({ length: scores.test.count }, (_, i) => i),
-    ),
+    originalAccuracy: originalAccuracy(scores.test),
     reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
     engine: stages.engine,
   };

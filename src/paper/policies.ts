@@ -108,9 +108,9 @@ const nameOf = ({ loss, confidence, l2 }: Policy): string =>
   `${loss}, ${confidence}${l2 === undefined ? '' : `, lambda ${l2}`}`;
 
 /** An experiment whose gates are trained in this way; solver and passes are those of its loss. */
-function trainedAs({ gates, ...experiment }: Experiment, { loss, confidence, l2 = gates.l2 }: Policy, seed: number) {
+function trainedAs({ gates, ...experiment }: Experiment, { loss, confidence, l2 }: Policy, seed: number) {
   const own = loss === gates.loss ? gates : withPasses({ ...gates, loss, solver: 'optimum', epochs: undefined });
-  return { ...experiment, seed, gates: { ...own, loss, confidence, l2 } };
+  return { ...experiment, seed, gates: { ...own, loss, confidence, l2: l2 ?? gates.l2 } };
 }
 
 /** Trains, scores and searches a policy with every seed. */

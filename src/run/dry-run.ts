@@ -10,8 +10,7 @@ import { LazyEngine, type RunContext } from './context.js';
 import { extractionOf, extractLater } from './extract.js';
 import { mapSplits, openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
-import { scoresEntry } from './score.js';
-import { setsIn, trainingSets } from './stages.js';
+import { scoreEntries, trainingSets } from './stages.js';
 import { gateEntries } from './train.js';
 
 /** A stage of a run that has not begun. */
@@ -59,18 +58,18 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
     });
   });
   const trains = trainingSets(sets);
-  const gates = gateEntries(context, experiment, trains);
-  for (const { entry, label, network } of gates) {
+  for (const { entry, label, network } of gateEntries(context, experiment, trains).flat()) {
     stages.push(await stageOf(label, entry, past, { images: trains[network]!.count }));
   }
-  for (const [split, label] of [['heldOut', 'held-out'] as const, ['test', 'test'] as const]) {
-    const of = setsIn(sets, split);
-    if (of.length === 0) continue;
-    const entry = scoresEntry(context, of, gates, experiment.gates.confidence);
-    stages.push(await stageOf(`scores of ${label} images`, entry, past));
+  const scores = await scoreEntries(context, experiment, sets);
+  if (scores === undefined) stages.push({ stage: 'scores', why: 'lambda of each gate is chosen first', ...unknown });
+  for (const { split, entry } of scores ?? []) {
+    stages.push(await stageOf(`scores of ${split === 'test' ? split : 'held-out'} images`, entry, past));
   }
   return allLaterCached(stages) ? stages.map(notNeeded) : stages;
 }
+
+const unknown = { key: null, cached: false, flops: null, seconds: null, bytes: null } as const;
 
 /** Features are extracted only if something reads them (`canWait` in stages.ts). */
 const isFeatures = ({ stage }: PlannedStage): boolean => stage.startsWith('features');
@@ -81,24 +80,23 @@ const notNeeded = (stage: PlannedStage): PlannedStage =>
 
 /** Missing checkpoints and datasets, and what depends on them. */
 async function missingInputs(context: RunContext, experiment: Experiment, { network }: Plan): Promise<PlannedStage[]> {
-  const nothing = { key: null, cached: false, flops: null, seconds: null };
   const missing: PlannedStage[] = [];
   for (const { checkpoint } of membersOf(experiment)) {
     const known = knownCheckpoints.find(({ id }) => id === checkpoint);
     if (known === undefined || known.shipped !== undefined) continue;
     if (await exists(checkpointPath(known, context.modelsRoot))) continue;
     const [why, bytes] = [`not here; fetched from ${known.urls[0]}`, known.sizeBytes ?? null];
-    missing.push({ stage: `checkpoint ${known.id}`, why, ...nothing, bytes });
+    missing.push({ stage: `checkpoint ${known.id}`, why, ...unknown, bytes });
   }
   const needsImages = experiment.unlabelled === undefined || learns(experiment.network);
   const images = datasetNamed(network.dataset, context.datasets);
   if (needsImages && !(await images.isThere(context.dataRoot))) {
     const why = `not here; fetched from ${images.sources[0]}`;
-    missing.push({ stage: `images of ${images.name}`, why, ...nothing, bytes: null });
+    missing.push({ stage: `images of ${images.name}`, why, ...unknown });
   }
   if (missing.length === 0) return [];
   const rest = 'what is cached is known once the checkpoint and the images are here';
-  return [...missing, { stage: 'features, gates, scores', why: rest, ...nothing, bytes: null }];
+  return [...missing, { stage: 'features, gates, scores', why: rest, ...unknown }];
 }
 
 async function manifestsOf(store: Store): Promise<Manifest[]> {

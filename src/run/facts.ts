@@ -86,19 +86,18 @@ function gateFacts({ experiment, splits, source, gates }: RunOutcome): Fact[] {
   ];
 }
 
+const poolingWords = { gap: 'global averages', 'class-token': 'the class token' } as const;
+
 /** Places and training of the gates of one network. */
 function gateWords(gates: RunOutcome['gates'], asked: InsideGates): string {
   const places = gates.map(({ stage, pooling, features, objective, worstGap }) => {
-    const cells =
-      pooling.kind === 'grid'
-        ? `${pooling.size} x ${pooling.size} grids`
-        : pooling.kind === 'gap'
-          ? 'global averages'
-          : 'the class token';
+    const cells = pooling.kind === 'grid' ? `${pooling.size} x ${pooling.size} grids` : poolingWords[pooling.kind];
     const shown = worstGap === undefined ? '' : `, gap ${percentOf(worstGap)}`;
     return `${stage} (${cells}, ${features} features, objective ${objective.toFixed(4)}${shown})`;
   });
-  return `after stages ${places.join(', ')}; ${asked.loss}, lambda ${asked.l2}, ${trainingFact(gates, asked)}`;
+  const of = Array.isArray(asked.l2) ? ` of ${asked.l2.join(', ')} by accuracy on the choosing images` : '';
+  const lambdas = of === '' ? asked.l2 : `${gates.map(({ l2 }) => l2).join(', ')}${of}`;
+  return `after stages ${places.join(', ')}; ${asked.loss}, lambda ${lambdas}, ${trainingFact(gates, asked)}`;
 }
 
 type InsideGates = Omit<RunOutcome['experiment']['gates'], 'confidence'>;

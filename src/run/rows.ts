@@ -185,28 +185,37 @@ export function areaTable(basis: TableBasis): FindingTable[] {
   return [{ name: 'areas', title, consoleRows: areas.length, ...table }];
 }
 
-/** What the training of each gate reached: `gates.csv`. */
+/** What the training of each gate reached, with each lambda where it was chosen from a list: `gates.csv`. */
 export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' | 'gates'>): FindingTable[] {
   if (gates.length === 0) return []; // a cascade without gates
   const members = membersOf(experiment);
-  const rows = gates.map((gate, i) => ({ ...gate, number: i + 1, asked: members[gate.network ?? 0]!.gates }));
+  const rows = gates.flatMap((gate, i) => {
+    const given = { number: i + 1, asked: members[gate.network ?? 0]!.gates, chosen: gate.l2 };
+    return (gate.tried ?? [{ ...gate, accuracy: null }]).map((one) => ({ ...gate, ...one, ...given }));
+  });
+  const isChoice = gates.some(({ tried }) => tried !== undefined);
   type GateColumn = Column<(typeof rows)[number], FindingCell>;
   const network: GateColumn = ['network', (gate) => (gate.network ?? 0) + 1];
+  const choice: GateColumn[] = [
+    ['choosing_accuracy_fraction', ({ accuracy }) => accuracy],
+    ['chosen', ({ l2, chosen }) => (l2 === chosen ? 'yes' : 'no')],
+  ];
   const columns: GateColumn[] = [
     ...(members.length > 1 ? [network] : []),
     ['gate', ({ number }) => number],
     ['stage', ({ stage }) => stage],
     ['features', ({ features }) => features],
     ['loss', ({ asked }) => asked.loss],
-    ['lambda', ({ asked }) => asked.l2],
+    ['lambda', ({ l2 }) => l2],
     ['solver', ({ asked }) => asked.solver],
     ['objective', ({ objective }) => objective],
     ['gap', ({ gap }) => gap ?? null],
     ['worst_class_gap', ({ worstGap }) => worstGap ?? null],
     ['asked_gap', ({ asked }) => (asked.solver === 'sgd' ? null : asked.gap)],
+    ...(isChoice ? choice : []),
   ];
   const title = 'Gates: objectives, and bounds of their distance to the lowest (relative duality gaps)';
-  return [{ name: 'gates', title, ...tabulate(rows, columns) }];
+  return [{ name: 'gates', title, ...(isChoice && { consoleRows: rows.length }), ...tabulate(rows, columns) }];
 }
 
 /** The columns of a table row that a timing fills; null without one. */

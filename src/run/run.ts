@@ -49,8 +49,7 @@ export async function withRepair<T>(context: RunContext, work: () => Promise<T>)
 }
 
 function accuracyOf(of: Scores): { accuracy: number; count: number } {
-  const everyImage = Int32Array.from({ length: of.count }, (_, i) => i);
-  return { accuracy: originalAccuracy(of, everyImage), count: of.count };
+  return { accuracy: originalAccuracy(of), count: of.count };
 }
 
 async function runOnce(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
@@ -69,9 +68,11 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   });
   const found = {
     ...stages,
-    gates: gates.map(({ network, index, width, reached }) => {
+    gates: gates.map(({ network, index, width, l2, reached, ...gate }) => {
       const place = (plan.members?.[network] ?? plan).places[index]!;
-      return { ...place, features: width, ...reached, ...(plan.members && { network }) };
+      const tried = gate.tried.map((one) => ({ l2: one.gate.l2, ...one.gate.reached, accuracy: one.accuracy }));
+      const chosen = { l2, ...reached, ...(tried.length > 1 && { tried }) };
+      return { ...place, features: width, ...chosen, ...(plan.members && { network }) };
     }),
     scores,
     parts,

@@ -15,7 +15,7 @@ import { type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import { type FeatureSet, windowsOf } from './features.js';
-import type { Part } from './search.js';
+import { originalAccuracy, type Part } from './search.js';
 import type { CachedGate } from './train.js';
 
 const FILE = 'scores.safetensors';
@@ -44,6 +44,39 @@ export async function scoreImages(
   };
   await makeAll(context.progress, [{ entry, label, make }]);
   return computed ?? readScores(entry, sets.length - 1 + gates.length);
+}
+
+/** A gate at its lambda, and what was tried: this alone, or each of a list. */
+export type ChosenGate<G> = G & { readonly tried: readonly { readonly gate: G; readonly accuracy: number }[] };
+
+/**
+ * Of each gate the one that is most accurate on the choosing images; of equal ones that with the largest lambda.
+ *
+ * Accuracy, not the mean loss: lambda changes the scale of distances, and with it the loss, but thresholds are chosen later, on
+ * that scale. Each gate is judged alone, as it is trained, by its class; so both losses and all confidences choose alike.
+ *
+ * @param candidates each gate with each lambda, the largest first
+ * @param scoresOf scores of the choosing images with one candidate of each gate
+ * @returns undefined where these are not known
+ */
+export async function chooseLambdas<G extends Pick<CachedGate, 'network'>>(
+  candidates: readonly (readonly G[])[],
+  scoresOf: (gates: readonly G[]) => Promise<Scores | undefined>,
+): Promise<ChosenGate<G>[] | undefined> {
+  const accuracies = new Map<G, number>();
+  for (let i = 0; candidates.some(({ length }) => length > Math.max(1, i)); i++) {
+    const gates = candidates.map((of) => of[i] ?? of[0]!);
+    const scores = await scoresOf(gates);
+    if (scores === undefined) return undefined;
+    for (const [k, gate] of gates.entries()) {
+      const original = scores.classes[k + gate.network]!; // each earlier network of a cascade is an exit, too
+      accuracies.set(gate, originalAccuracy({ ...scores, original }));
+    }
+  }
+  return candidates.map((of) => {
+    const tried = of.map((gate) => ({ gate, accuracy: accuracies.get(gate) ?? 0 }));
+    return { ...tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a)).gate, tried };
+  });
 }
 
 /** The cache entry of these scores. */
@@ -220,7 +253,7 @@ function arraysOf(scores: Scores): Map<string, Storable> {
   ]);
 }
 
-async function readScores(entry: Entry, gates: number): Promise<Scores> {
+export async function readScores(entry: Entry, gates: number): Promise<Scores> {
   const { tensors } = parseSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`);
   const copy = (name: string): ArrayBuffer => {
     const { bytes } = tensors.get(name) as RawTensor;

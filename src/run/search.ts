@@ -223,8 +223,8 @@ export function reportOn(
   return { evaluation, intervals: outcomeIntervals(counts, costs), changes: changesOf(own) };
 }
 
-/** Share of the images that the original classifier gets right. */
-export function originalAccuracy(scores: Scores, images: ArrayLike<number>): number {
+/** Share of the images that the original classifier gets right. @param images all by default */
+export function originalAccuracy(scores: Scores, images: ArrayLike<number> = all(scores).images): number {
   let correct = 0;
   for (let i = 0; i < images.length; i++) if (scores.original[images[i]!] === scores.labels[images[i]!]) correct++;
   return correct / images.length;

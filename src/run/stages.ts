@@ -13,7 +13,15 @@ import { extract, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
-import { type Calibration, calibrateParts, scoreImages, scoresEntry } from './score.js';
+import {
+  type Calibration,
+  type ChosenGate,
+  calibrateParts,
+  chooseLambdas,
+  readScores,
+  scoreImages,
+  scoresEntry,
+} from './score.js';
 import { type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
@@ -43,8 +51,12 @@ export interface Stages {
   readonly engine: LazyEngine;
   /** Milliseconds of an image by its exit; undefined without a recorded timing of this system. */
   readonly exitMs: readonly number[] | undefined;
-  /** Trains each gate of the experiment alone. @param wanted positions from 0 */
-  readonly train: (as?: Experiment, wanted?: readonly number[], context?: RunContext) => Promise<CachedGate[]>;
+  /** Trains each gate of the experiment alone, and chooses its lambda from a list. @param wanted positions from 0 */
+  readonly train: (
+    as?: Experiment,
+    wanted?: readonly number[],
+    context?: RunContext,
+  ) => Promise<ChosenGate<CachedGate>[]>;
   /** Scores of images that no gate has learnt from. For images without labels, the original's answer is the label. */
   readonly score: (
     gates: readonly CachedGate[],
@@ -114,7 +126,12 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     engine,
     exitMs,
     train: (as = experiment, wanted, within = context) =>
-      timed('train', () => trainGates(within, as, trainingSets(sets), wanted)),
+      timed('train', async () => {
+        const trained = await trainGates(within, as, trainingSets(sets), wanted);
+        const scoresOf = (gates: readonly CachedGate[]): Promise<Scores> =>
+          scoreImages(within, setsIn(sets, 'heldOut'), gates, as.gates.confidence, 'held-out');
+        return (await chooseLambdas(trained, scoresOf))!;
+      }),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
         if (given !== undefined) return scoresGiven(given);
@@ -160,13 +177,23 @@ async function canWait(
   // The features record which images cannot be decoded.
   if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
   if (await allComplete(sets.flatMap(everySplit))) return false;
-  const { heldOut } = sets.at(-1)!;
-  const gates = gateEntries(context, experiment, trainingSets(sets));
-  const scored = [...(heldOut === undefined ? [] : ['heldOut' as const]), 'test' as const];
-  const scores = scored.map((split) => scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence));
-  if (!(await allComplete([...gates, ...scores.map((entry) => ({ entry }))]))) return false;
+  const scores = await scoreEntries(context, experiment, sets);
+  if (scores === undefined) return false;
+  if (!(await allComplete([...gateEntries(context, experiment, trainingSets(sets)).flat(), ...scores]))) return false;
   context.progress.note('features: not cached, and not needed: gates and scores are');
   return true;
+}
+
+/** The cache entries of a run's scores; undefined where nothing cached says which lambdas it will choose. */
+export async function scoreEntries(context: RunContext, experiment: Experiment, sets: readonly SplitFeatures[]) {
+  const entryOf = (split: 'heldOut' | 'test', gates: readonly { readonly entry: Entry }[]): Entry =>
+    scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence);
+  const gates = await chooseLambdas(gateEntries(context, experiment, trainingSets(sets)), async (tried) => {
+    const entry = entryOf('heldOut', tried);
+    return (await entry.isComplete()) ? readScores(entry, sets.length - 1 + tried.length) : undefined;
+  });
+  const splits = (['heldOut', 'test'] as const).filter((split) => setsIn(sets, split).length > 0);
+  return gates && splits.map((split) => ({ split, entry: entryOf(split, gates) }));
 }
 
 /** Scores of images that no gate has learnt from, and the parts that choose and report thresholds. */

@@ -22,8 +22,14 @@ export const gateTrainer = {
   create: async (): Promise<GateTrainer> => (await import('../engines/onnxruntime/engine.js')).OnnxRuntimeCpu.create(),
 } as const;
 
-/** A gate's place, its number of features, and what its training reached. */
-export type TrainedPlace = GatePlace & Certificate & { readonly features: number; readonly network?: number };
+/** A gate's place, its number of features, its lambda, and what its training reached. */
+export interface TrainedPlace extends GatePlace, Certificate {
+  readonly features: number;
+  readonly network?: number;
+  readonly l2: number;
+  /** Where lambda was chosen from a list: what training reached with each, and the gate's accuracy on the choosing images. */
+  readonly tried?: readonly (Certificate & { readonly l2: number; readonly accuracy: number })[];
+}
 
 /** A trained gate and where it is cached. */
 export interface CachedGate {
@@ -34,6 +40,7 @@ export interface CachedGate {
   readonly index: number;
   /** Number of its features. */
   readonly width: number;
+  readonly l2: number;
   /** What training reached on the training images. */
   readonly reached: Certificate;
   /** Reads the weights. @throws CorruptEntryError */
@@ -44,7 +51,8 @@ export interface CachedGate {
 type TrainingSets = readonly (FeatureSet | undefined)[];
 
 /**
- * The gates of the experiment, each trained alone on all training images, or read from the cache.
+ * The gates of the experiment, each trained alone on all training images, or read from the cache: with each lambda of a list, the
+ * largest first. None starts from another, so that each is the gate of an experiment with this lambda alone.
  *
  * @param wanted positions of the gates to train, from 0, counted through all networks of a cascade; all by default
  */
@@ -53,91 +61,71 @@ export async function trainGates(
   experiment: Experiment,
   sets: TrainingSets,
   wanted?: readonly number[],
-): Promise<CachedGate[]> {
-  const gates = gatesWanted(context, experiment, sets).filter((_, i) => wanted?.includes(i) !== false);
-  await makeAll(context.progress, gates);
-  return Promise.all(
-    gates.map(async ({ entry, index, network }): Promise<CachedGate> => {
-      const features = sets[network]!;
-      const shape = { features: features.widths[index]!, classes: features.classes };
-      const notes = (await entry.manifest())?.notes ?? {};
-      const { objective, gap, worstGap } = notes as unknown as Certificate;
-      const reached = { objective, ...(gap !== undefined && { gap, worstGap }) };
-      return { entry, network, index, width: shape.features, reached, load: () => readGate(entry, shape) };
-    }),
-  );
+): Promise<CachedGate[][]> {
+  const gates = gateEntries(context, experiment, sets).filter((_, i) => wanted?.includes(i) !== false);
+  await makeAll(context.progress, gates.flat());
+  const cached = async ({ entry, index, network, l2 }: WantedGate): Promise<CachedGate> => {
+    const features = sets[network]!;
+    const shape = { features: features.widths[index]!, classes: features.classes };
+    const notes = (await entry.manifest())?.notes ?? {};
+    const { objective, gap, worstGap } = notes as unknown as Certificate;
+    const reached = { objective, ...(gap !== undefined && { gap, worstGap }) };
+    return { entry, network, index, l2, width: shape.features, reached, load: () => readGate(entry, shape) };
+  };
+  return Promise.all(gates.map((of) => Promise.all(of.map(cached))));
 }
 
 /** Positions, from 0, of the gates that are not cached. */
 export async function untrainedGates(...all: Parameters<typeof gateEntries>): Promise<number[]> {
-  const missing: number[] = [];
-  for (const [index, { entry }] of gateEntries(...all).entries()) {
-    if (!(await entry.isComplete())) missing.push(index);
+  const missing = new Set<number>();
+  for (const [index, of] of gateEntries(...all).entries()) {
+    for (const { entry } of of) if (!(await entry.isComplete())) missing.add(index);
   }
-  return missing;
+  return [...missing];
 }
 
-/** The cache entry and name of each gate of the experiment. */
-export function gateEntries(
-  context: RunContext,
-  experiment: Experiment,
-  sets: TrainingSets,
-): { readonly entry: Entry; readonly label: string; readonly network: number }[] {
-  return gatesWanted(context, experiment, sets);
-}
+type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index' | 'l2'>;
 
-type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index'>;
-
-function gatesWanted(context: RunContext, experiment: Experiment, sets: TrainingSets): WantedGate[] {
+/** Each gate of the experiment, with each lambda of a list, the largest first: its cache entry, its name and how to make it. */
+export function gateEntries(context: RunContext, experiment: Experiment, sets: TrainingSets): WantedGate[][] {
   return membersOf(experiment).flatMap(({ gates, seed }, network) => {
     const features = sets[network];
     if (features === undefined) return [];
-    const { after, loss, target, l2, solver, gap, epochs, batchSize } = gates;
-    // The optimum does not depend on the seed, so its first steps use a fixed one.
-    const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
+    const { after, loss, target, solver, gap, epochs, batchSize } = gates;
+    const lambdas = [...new Set([gates.l2].flat())].sort((a, b) => b - a);
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
-    return after.map((stage, index) => {
-      const label = `${of}gate ${index + 1} (stage ${stage})`;
-      return { ...gateWanted(context, features, index, training, target, label), network };
-    });
+    return after.map((stage, index) =>
+      lambdas.map((l2) => {
+        // The optimum does not depend on the seed, so its first steps use a fixed one.
+        const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
+        const label = `${of}gate ${index + 1} (stage ${stage})${lambdas.length > 1 ? `, lambda ${l2}` : ''}`;
+        const entry = context.store.entry('gates', {
+          features: features.entry.key,
+          gate: index,
+          training,
+          ...(target === 'network' && { target }),
+          engine: gateTrainer.id,
+          code: codeOf('run/train', gateTrainer.module),
+        });
+        const make = async (): Promise<void> => {
+          context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
+          const began = performance.now();
+          const data = await trainingData(features, index, target);
+          const trainer = await gateTrainer.create();
+          const { gate, ...reached } = await trainGate(data, training, trainer, context.progress, label);
+          const arrays = new Map([
+            ['weights', { shape: [gate.features, gate.classes], data: gate.weights }],
+            ['bias', { shape: [gate.classes], data: gate.bias }],
+          ]);
+          await entry.write(FILE, encodeSafetensors(arrays, { distances: 'd = x weights - bias' }));
+          const seconds = (performance.now() - began) / 1000;
+          const origin = await features.origin();
+          await entry.finish({ ...reached, seconds, ...(origin && { features: origin }) });
+        };
+        return { entry, label, make, network, index, l2 };
+      }),
+    );
   });
-}
-
-function gateWanted(
-  context: RunContext,
-  features: FeatureSet,
-  index: number,
-  training: GateTraining,
-  target: GateTarget,
-  label: string,
-): Wanted & { readonly index: number } {
-  const entry = context.store.entry('gates', {
-    features: features.entry.key,
-    gate: index,
-    training,
-    ...(target === 'network' && { target }),
-    engine: gateTrainer.id,
-    code: codeOf('run/train', gateTrainer.module),
-  });
-  const make = async (): Promise<void> => {
-    context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
-    const began = performance.now();
-    const data = await trainingData(features, index, target);
-    const { gate, ...reached } = await trainGate(data, training, await gateTrainer.create(), context.progress, label);
-    await writeGate(entry, gate);
-    const seconds = (performance.now() - began) / 1000;
-    const origin = await features.origin();
-    await entry.finish({ ...reached, seconds, ...(origin && { features: origin }) });
-  };
-  return { entry, index, label, make };
-}
-
-async function writeGate(entry: Entry, gate: Gate): Promise<void> {
-  const arrays = new Map([
-    ['weights', { shape: [gate.features, gate.classes], data: gate.weights }],
-    ['bias', { shape: [gate.classes], data: gate.bias }],
-  ]);
-  await entry.write(FILE, encodeSafetensors(arrays, { distances: 'd = x weights - bias' }));
 }
 
 async function readGate(entry: Entry, shape: { features: number; classes: number }): Promise<Gate> {

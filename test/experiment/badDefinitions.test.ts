@@ -138,7 +138,10 @@ const fields: Readonly<Record<string, Field>> = {
   'gates.target': text('logits', 'network'),
   'gates.confidence': text('margin', 'MAX'),
   'gates.calibrate': { type: 'truth', wrong: [] },
-  'gates.l2': number(0, -1, Number.POSITIVE_INFINITY),
+  'gates.l2': {
+    type: 'list or number',
+    wrong: [0, -1, Number.NaN, Number.POSITIVE_INFINITY, [], [0], ['a'], [[1]], [1, -1]],
+  },
   'gates.solver': text('newton', 'SGD'),
   'gates.gap': number(0, -1, 2, Number.POSITIVE_INFINITY),
   'gates.epochs': whole(0),
