@@ -77,7 +77,7 @@ async function rowOf(file: string, name: string): Promise<string[]> {
   const images = noise(graph.model);
   const gates = generatedGates(user);
   const session = await engine.createSession(
-    gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer('max', network.classes) }),
+    gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer(network.classes) }),
   );
   const answer = (thresholds: readonly number[]) => runExported(session, user, images, thresholds);
   const closed = new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY);

@@ -33,6 +33,8 @@ export default defineExperiment({
           { loss: 'hinge', confidence: 'max' },
           { loss: 'hinge', confidence: 'difference' },
           { loss: 'cross-entropy', confidence: 'softmax' },
+          { loss: 'cross-entropy', confidence: 'difference', perClass: true },
+          { loss: 'cross-entropy', confidence: 'failure' },
         ],
         margins: [0.01],
         seeds: 2,

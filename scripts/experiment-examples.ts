@@ -43,6 +43,7 @@ export const examples = [
       resamples: 200,
       disagreements: [0.01],
       fixed: [[1.5, 2]],
+      perClass: false,
       search: ['joint', 'sequential'],
       guarantee: { drop: 0.005, confidence: 0.95, method: 'exact' },
       validation: { kind: 'cross-fit', folds: 2 },
@@ -105,7 +106,7 @@ export const examples = [
       kind: 'policies',
       policies: [
         { loss: 'hinge', confidence: 'max' },
-        { loss: 'cross-entropy', confidence: 'difference', l2: 0.001 },
+        { loss: 'cross-entropy', confidence: 'difference', l2: 0.001, perClass: true },
       ],
       margins: [0.002, 0.005],
       seeds: 3,

@@ -164,7 +164,7 @@ async function writeStatic(folder: string, name: string, lowered: LoweredNetwork
 
 /** NAME.onnx: the file that `dgate export` writes, but for the normalisation of pixels. */
 async function writeGraph(folder: string, name: string, { source, gates, confidence }: Model): Promise<void> {
-  const answer = decidedAnswer(confidence);
+  const answer = decidedAnswer();
   await writeFile(join(folder, `${name}.onnx`), gatedModel(source, gates, { confidence, answer }));
 }
 

@@ -1,5 +1,5 @@
 import { InputError } from '../errors.js';
-import type { ConfidenceKind } from '../gates/confidence.js';
+import type { ConfidenceKind, Fitted } from '../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
 import type { GatePlace } from '../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../onnx/network.js';
@@ -25,13 +25,13 @@ export interface GatedNetwork {
    *
    * @param images [count, channels, height, width], normalised
    * @param thresholds one for each gate; an image leaves if its confidence is >= the threshold; Infinity closes a gate
-   * @param temperatures divisors of each exit's numbers, if the network was loaded with `input`
+   * @param fitted to each exit, if the network was loaded with `input`
    */
   run(
     images: Float32Array,
     count: number,
     thresholds: readonly number[],
-    temperatures?: readonly number[],
+    fitted?: readonly Fitted[],
   ): Promise<GatedBatch>;
   /** Does all one-time work for batches of this size. Absent in engines without such work. */
   prepare?(count: number): Promise<void>;
@@ -49,13 +49,13 @@ export interface Engine {
   loadFeatures(network: LoadedNetwork, places: readonly GatePlace[], wanted?: NetworkOutputs): Promise<FeatureNetwork>;
   /**
    * @param gates in the order of their stages, places checked with `checkPlaces`
-   * @param temperatures `input`: each run takes divisors of the exits' numbers
+   * @param fitted `input`: each run takes what was fitted to the exits
    */
   loadGated(
     network: GatedSource,
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
-    temperatures?: 'input',
+    fitted?: 'input',
   ): Promise<GatedNetwork>;
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { looksBack } from '../gates/confidence.js';
 import { gatesSchema, isCascade, isScores, learns, withDerivedGates } from './network.js';
 import { definitionSchema, type Experiment, imagesText } from './schema.js';
 
@@ -62,6 +63,7 @@ function checksOf(experiment: Experiment): Check[] {
     ...unlabelledChecks(experiment),
     ...gateChecks('gates', gates, thresholds),
     ...calibrationChecks(experiment),
+    ...confidenceChecks(experiment),
     // The number of exits in a file of scores is known only after reading it.
     ...fixed.map(
       (row, i): Check => [row.length !== count && !isScores(network), `thresholds.fixed.${i}`, row, oneForEach],
@@ -117,8 +119,8 @@ function unlabelledChecks({ unlabelled, thresholds, ...others }: Experiment): Ch
   ];
 }
 
-/** Analyses that use the scores of each part; others would mix them with scores without temperatures. */
-const calibrated = ['frontier', 'places', 'accuracy-flops'];
+/** Analyses that use the scores of each part; others would mix them with scores to which nothing is fitted. */
+const fitted = ['frontier', 'places', 'accuracy-flops', 'policies'];
 
 /** Temperatures change something for some confidences only, and are fitted to labels. */
 function calibrationChecks({ network, gates, unlabelled, analysis }: Experiment): Check[] {
@@ -126,13 +128,31 @@ function calibrationChecks({ network, gates, unlabelled, analysis }: Experiment)
   const path = isCascade(network) ? 'network.calibrate' : 'gates.calibrate';
   const isScaled = gates.confidence === 'max' || gates.confidence === 'difference';
   const scaled = `false with ${gates.confidence}, which a temperature only scales; true with softmax or entropy`;
-  const isOther = analysis !== undefined && !calibrated.includes(analysis.kind);
   return [
     [isScaled, path, true, scaled],
     [unlabelled !== undefined, path, true, 'left out: a temperature is fitted to labels'],
-    [isOther, 'analysis.kind', analysis?.kind, `${calibrated.join(', ')} with ${path}`],
+    analysisCheck(analysis, fitted, path),
   ];
 }
+
+/** Confidences and offsets that are fitted, or that look back. */
+function confidenceChecks({ network, gates: { confidence }, thresholds: { perClass }, analysis }: Experiment): Check[] {
+  const path = `${isCascade(network) ? 'network' : 'gates'}.confidence: ${confidence}`;
+  const noNumbers = 'left out: offsets are fitted to the numbers of exits, which a run has';
+  return [
+    [perClass === true && isScores(network), 'thresholds.perClass', true, noNumbers],
+    ...(perClass === true ? [analysisCheck(analysis, fitted, 'thresholds.perClass')] : []),
+    ...(confidence === 'failure' ? [analysisCheck(analysis, fitted, path)] : []),
+    // Others leave out exits, at which a later one would look back.
+    ...(looksBack(confidence) ? [analysisCheck(analysis, ['policies'], path)] : []),
+  ];
+}
+
+/** @param kinds of analyses that are possible with `what` */
+const analysisCheck = (analysis: Experiment['analysis'], kinds: readonly string[], what: string): Check => {
+  const isOther = analysis !== undefined && !kinds.includes(analysis.kind);
+  return [isOther, 'analysis.kind', analysis?.kind, `${kinds.join(', ')} with ${what}`];
+};
 
 /** @param path of the gates in the definition */
 function gateChecks(

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type PreprocessingName, preprocessings } from '../data/preprocess.js';
-import { confidenceKinds } from '../gates/confidence.js';
+import { confidenceKinds, ownKinds } from '../gates/confidence.js';
 import { gateTargets, lossNames, solvers, withPasses } from '../gates/loss.js';
 import type { Pooling } from '../networks/onnx.js';
 import { choice, type DeepReadonly, isPlain, list, type Plain, real, text, whole } from './rules.js';
@@ -60,7 +60,10 @@ export const gatesSchema = z
   .strictObject(
     {
       ...inside,
-      /** What is compared with the threshold. Default `max`: the largest distance (the paper's). */
+      /**
+       * What is compared with the threshold. Default `max`: the largest distance (the paper's). `patience` and `average` look back at
+       * the exits before; `failure` is fitted on the choosing images (docs/policies.md).
+       */
       confidence: choice(confidenceKinds).default('max'),
       /** Divides each exit's numbers by a temperature before the softmax, fitted on the choosing images; by default not. */
       calibrate: calibrate,
@@ -151,7 +154,7 @@ const scoresSchema = z.strictObject({
   /** The same for other images, which then choose the thresholds. Without it, thresholds are chosen by cross-fit. */
   choosing: text('the path of a .npz, .safetensors or .csv file', /./).optional(),
   /** What is compared with the thresholds, for files with logits. */
-  confidence: choice(confidenceKinds).default('softmax'),
+  confidence: choice(ownKinds).default('softmax'),
 });
 
 export type ScoresDefinition = DeepReadonly<z.input<typeof scoresSchema>>;

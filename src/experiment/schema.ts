@@ -70,6 +70,11 @@ const thresholds = z.strictObject(
     resamples: whole(20, 100_000).optional(),
     /** Shares of images that may get another answer than the original's. Each is a row, by the joint search without labels. */
     disagreements: list(real(0, 0.999, share), 'a list of shares: [0.005, 0.01]').optional(),
+    /**
+     * A threshold for each predicted class: an offset of each class and gate, fitted on the choosing images (where a promise is
+     * asked for, on those that propose), is added to the confidence before the search (docs/policies.md). Default false.
+     */
+    perClass: z.boolean({ error: 'true or false' }).optional(),
     /** Given thresholds, one number per gate. Each is a row. */
     fixed: list(list(threshold, 'one threshold for each gate: [1, 1]'), 'a list of lists: [[1, 1], [2, 2]]').default(
       [],

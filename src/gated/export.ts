@@ -77,9 +77,9 @@ export async function exportOpened(
   const bytes = gatedModel(await opened.lowered(), opened.gates, {
     confidence: experiment.gates.confidence,
     preprocessing: opened.source.preprocessing,
-    temperatures: about.temperatures,
+    fitted: opened.fitted?.[0],
     metadata: gatedMetadata(about),
-    answer: decidedAnswer(experiment.gates.confidence, distances === true ? opened.test.classes.length : undefined),
+    answer: decidedAnswer(distances === true ? opened.test.classes.length : undefined),
   });
   const verified = await verify(opened, bytes, thresholds, out);
   context.progress.note(`verified: ${describeVerification(verified)}`);
@@ -153,6 +153,8 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
   const thresholds = row.thresholds[0]!;
   const { scores, images } = parts[0]!.evaluation;
   const { checkpoint } = source;
+  const { confidence, calibrate } = experiment.gates;
+  const [fitted = []] = opened.fitted ?? [];
   return {
     format: 1,
     usage:
@@ -160,7 +162,8 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
       '[gates], those of dgate.thresholds or others, +inf closes a gate; output class: int64, index into classes; output exit: int64, 0 for the first gate, ' +
       'the number of gates for the original classifier; output confidence: float32, what that exit held against its ' +
       "threshold; output distances (--distances): float32 [batch, classes], the exit's number for each " +
-      'class, divided by its dgate.temperatures where there are any, as for the confidence; an image leaves where the ' +
+      'class, divided by its dgate.temperatures where there are any, as for the confidence, which dgate.offsets, where there are ' +
+      "any, raise by the gate's answer; an image leaves where the " +
       'confidence is >= the threshold',
     classes: [...test.classes],
     preprocessing: describePixels(opened.source.preprocessing, test),
@@ -173,8 +176,12 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
       };
     }),
     ...(used.length > 1 && { networks: used.map((one) => all[one]!.network.name) }),
-    confidence: experiment.gates.confidence,
-    ...(opened.temperatures && { temperatures: [...opened.temperatures[0]!] }),
+    confidence,
+    ...(calibrate === true && { temperatures: fitted.map(({ temperature }) => temperature) }),
+    ...(confidence === 'failure' && { factors: fitted.map(({ factors }) => [...factors]) }),
+    ...((confidence === 'failure' || experiment.thresholds.perClass === true) && {
+      offsets: fitted.map(({ offsets }) => [...offsets]),
+    }),
     thresholds: [...floatThresholds(thresholds)],
     expected: expectedOf(evaluate(scores, thresholds, costs, images), opened),
     provenance: {

@@ -3,6 +3,7 @@ import { normalise } from '../data/preprocess.js';
 import type { GatedNetwork } from '../engines/engine.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
+import type { Fitted } from '../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
 import type { NetworkFlops } from '../networks/network.js';
 import type { GatedSource, LoadedMember } from '../onnx/network.js';
@@ -42,8 +43,8 @@ export interface OpenGated {
   readonly rows: readonly Row[];
   /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
   readonly parts: readonly Part[];
-  /** For each part the divisors of all exits' numbers, if the experiment calibrates. */
-  readonly temperatures?: readonly (readonly number[])[];
+  /** For each part what was fitted to each exit, if the experiment asks for it. */
+  readonly fitted?: readonly (readonly Fitted[])[];
   /** Accuracy of the original network on the test images, 0 to 1. */
   readonly originalAccuracy: number;
   /** Answers (by position) and FLOPs that results are compared with; by default the original's. */
@@ -65,7 +66,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
   const stages = await openStages(context, experiment);
   const { plan, source, features } = stages;
   const cached = await stages.train();
-  const { scores, parts, calibration } = await scoredParts(stages, cached);
+  const { scores, parts, fits } = await scoredParts(stages, cached);
   const trained = await Promise.all(cached.map(({ load }) => load()));
   const gates = plan.exits.slice(0, -1).map((exit): PlacedGate => {
     return exit.place === undefined ? endOf(exit, features) : { place: exit.place, gate: trained.shift()! };
@@ -83,7 +84,7 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     scores: scores.test,
     rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs),
     parts,
-    ...(calibration && { temperatures: parts.map((_, part) => calibration.map((of) => of[part]!.temperature)) }),
+    ...(fits && { fitted: parts.map((_, part) => fits.map((of) => of[part]!.fitted)) }),
     originalAccuracy: originalAccuracy(scores.test),
     reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
     engine: stages.engine,
@@ -113,7 +114,7 @@ export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem
     costs,
     scores: only(opened).scores,
     parts,
-    ...(opened.temperatures && { temperatures: opened.temperatures.map((of) => exits.map((exit) => of[exit]!)) }),
+    ...(opened.fitted && { fitted: opened.fitted.map((of) => exits.map((exit) => of[exit]!)) }),
     rows: searchAndEvaluate(as, parts, costs, plan.flops.flops),
     reference: {
       answers: answersAt(opened.parts[0]!.evaluation.scores, reference),
@@ -150,9 +151,9 @@ async function loadedFrom(
 }
 
 /** A row's thresholds, with the ascending positions of the images that they are for; several in a cross-fit. */
-export function thresholdsByImage({ parts, temperatures }: Pick<OpenGated, 'parts' | 'temperatures'>, row: Row) {
+export function thresholdsByImage({ parts, fitted }: Pick<OpenGated, 'parts' | 'fitted'>, row: Row) {
   return parts.map(({ evaluation: { images } }, i) => {
-    return { thresholds: row.thresholds[i]!, ...(temperatures && { temperatures: temperatures[i]! }), images };
+    return { thresholds: row.thresholds[i]!, ...(fitted && { fitted: fitted[i]! }), images };
   });
 }
 
@@ -190,11 +191,11 @@ export async function compareDynamic(
   const total = parts.reduce((sum, { images }) => sum + images.length, 0);
   const task = progress.begin(`dynamic execution against the cached evaluation, batch ${batch}`, total, 'images');
   const found = emptyVerification();
-  for (const { thresholds, temperatures, images } of parts) {
+  for (const { thresholds, fitted, images } of parts) {
     for (let start = 0; start < images.length; start += batch) {
       const positions = images.subarray(start, start + batch);
       const input = await networkInput(opened, positions);
-      const result = await network.run(input, positions.length, thresholds, temperatures);
+      const result = await network.run(input, positions.length, thresholds, fitted);
       compareBatch(found, opened.scores, thresholds, positions, result);
       task.update(found.images);
     }
@@ -208,7 +209,7 @@ export async function networkInput({ test, source }: OpenGated, positions: Int32
   return normalise(await test.batch(positions), source.preprocessing, test.height * test.width);
 }
 
-/** The same for a graph that takes bytes, with the first part's temperatures, if any. */
+/** The same for a graph that takes bytes, with what was fitted for the first part, if anything. */
 export async function comparePixels(
   { test, parts }: Pick<OpenGated, 'test' | 'parts'>,
   graph: { run(pixels: Uint8Array, count: number, thresholds: Thresholds): Promise<GatedBatch> },

@@ -3,6 +3,7 @@ export interface GateGraph {
   fresh(stem: string): string;
   /** A constant vector of 64-bit integers. */
   ints(name: string, values: readonly number[]): string;
+  constant(name: string, data: Float32Array, dims: readonly number[]): string;
   node(op: string, inputs: readonly string[], attributes?: Readonly<Record<string, number>>): string;
   nodes(
     op: string,
@@ -20,20 +21,40 @@ export interface GateGraph {
  */
 export interface Confidence {
   readonly name: string;
-  /** A description for help and figures. */
-  readonly label: string;
-  /** @param row distances of one image, [classes]; @param winner position of the largest, the first of equal ones */
-  of(row: Float32Array, winner: number): number;
-  /** Writes the same function into a graph: distances [n, classes] to confidences [n]. */
-  write(graph: GateGraph, distances: string): string;
+  /**
+   * @param row distances of one image, [classes]
+   * @param winner position of the largest, the first of equal ones
+   * @param carried what `carry` gave at this exit, [classes]
+   */
+  of(row: Float32Array, winner: number, carried: Float32Array): number;
+  /** Writes the same function into a graph: distances [n, classes] to confidences [n]. @param carried [n, classes] */
+  write(graph: GateGraph, distances: string, carried: string): string;
   /** The confidence is the largest distance, so that a graph needs no additional nodes for it. */
   readonly isLargestDistance?: true;
+  /** Where the confidence looks back: what goes along with an image from exit to exit. */
+  readonly carry?: Carry;
+  /** FLOPs of an image at an exit for what is carried or fitted. */
+  readonly flops?: (classes: number) => number;
+}
+
+/** A number for each class, [classes], from an exit's distances and what the exit before it gave, if any. */
+interface Carry {
+  /** @param exit from 0 */
+  of(row: Float32Array, winner: number, before: Float32Array | undefined, exit: number): Float32Array;
+  /** Writes the same function into a graph, [n, classes]. */
+  write(graph: GateGraph, distances: string, before: string | undefined, exit: number): string;
+}
+
+/** The number of each row at the position of the largest distance, [n]. */
+function writeAtWinner(graph: GateGraph, distances: string, values: string): string {
+  const winners = graph.node('ArgMax', [distances], { axis: 1, keepdims: 1 });
+  const found = graph.node('GatherElements', [values, winners], { axis: 1 });
+  return graph.node('Reshape', [found, graph.ints('flat', [-1])]);
 }
 
 /** The largest softmax probability. */
 const softmax = {
   name: 'softmax',
-  label: 'largest softmax probability',
   of: (row, winner) => {
     let sum = 0;
     for (const value of row) sum += Math.exp(value - row[winner]!);
@@ -47,7 +68,6 @@ const softmax = {
  */
 const max = {
   name: 'max',
-  label: 'largest distance or logit',
   of: (row, winner) => row[winner]!,
   write: (graph, distances) => graph.rowMaxima(distances),
   isLargestDistance: true,
@@ -56,7 +76,6 @@ const max = {
 /** Minus the entropy of the softmax in nats: BranchyNet's criterion, negated so that larger is more confident. */
 const entropy = {
   name: 'entropy',
-  label: 'minus the entropy of the softmax',
   of: (row, winner) => {
     let sum = 0;
     let weighted = 0;
@@ -79,7 +98,6 @@ const entropy = {
 /** The largest distance minus the second largest. */
 const difference = {
   name: 'difference',
-  label: 'largest distance minus the second largest',
   of: (row, winner) => {
     let second = Number.NEGATIVE_INFINITY;
     for (let c = 0; c < row.length; c++) if (c !== winner && row[c]! > second) second = row[c]!;
@@ -94,17 +112,108 @@ const difference = {
   },
 } as const satisfies Confidence;
 
+/**
+ * Patience (Zhou et al. 2020, arXiv 2006.04152): how many exits in a row gave this answer, this one included; of equally many,
+ * the largest softmax probability decides.
+ */
+const patience = {
+  name: 'patience',
+  of: (row, winner, carried) => carried[winner]! + softmax.of(row, winner),
+  write: (graph, distances, carried) =>
+    graph.node('Add', [writeAtWinner(graph, distances, carried), softmax.write(graph, distances)]),
+  carry: {
+    of: (row, winner, before) => row.map((value, c) => (value === row[winner] ? 1 + (before?.[c] ?? 0) : 0)),
+    write(graph, distances, before) {
+      const [one, none] = [1, 0].map((value) => graph.constant(`agreeing${value}`, Float32Array.of(value), []));
+      const largest = graph.node('Reshape', [graph.rowMaxima(distances), graph.ints('column', [-1, 1])]);
+      const agreeing = before === undefined ? one! : graph.node('Add', [before, one!]);
+      return graph.node('Where', [graph.node('Equal', [distances, largest]), agreeing, none!]);
+    },
+  },
+  flops: (classes) => classes,
+} as const satisfies Confidence;
+
+/** The mean over this exit and those before it of the softmax probability of this exit's answer (ensembling). */
+const average = {
+  name: 'average',
+  of: (_row, winner, carried) => carried[winner]!,
+  write: (graph, distances, carried) => writeAtWinner(graph, distances, carried),
+  carry: {
+    of(row, winner, before, exit) {
+      const powers = row.map((value) => Math.exp(value - row[winner]!));
+      const sum = powers.reduce((a, b) => a + b);
+      return powers.map((power, c) => (power / sum + exit * (before?.[c] ?? 0)) / (exit + 1));
+    },
+    write(graph, distances, before, exit) {
+      const own = graph.node('Softmax', [distances], { axis: 1 });
+      if (before === undefined) return own;
+      const number = (name: string, value: number) => graph.constant(`${name}${exit}`, Float32Array.of(value), []);
+      const earlier = graph.node('Mul', [before, number('exits_before', exit)]);
+      return graph.node('Div', [graph.node('Add', [own, earlier]), number('exits_up_to', exit + 1)]);
+    },
+  },
+  flops: (classes) => 3 * classes,
+} as const satisfies Confidence;
+
+/** Confidences of one exit's numbers alone. */
+const own = [max, softmax, entropy, difference] as const satisfies readonly Confidence[];
+export const ownKinds = own.map(({ name }) => name);
+
+/**
+ * Failure prediction: the log-odds that an answer is right, given that the network's own would be, by a logistic regression on the
+ * four confidences above (`fitFailure`). Without a fit, at the last exit, it is the softmax.
+ */
+const failure = {
+  ...softmax,
+  name: 'failure',
+  flops: () => 2 * own.length,
+} as const satisfies Confidence;
+
 /** All confidences. */
-export const confidences = [max, softmax, entropy, difference] as const satisfies readonly Confidence[];
+export const confidences = [...own, patience, average, failure] as const satisfies readonly Confidence[];
 export type ConfidenceKind = (typeof confidences)[number]['name'];
 export const confidenceKinds = confidences.map(({ name }) => name);
 
+/** The confidences that `failure` weighs, of one image, [4]. */
+export const failureNumbers = (row: Float32Array, winner: number): number[] => own.map((one) => one.of(row, winner));
+
+/** The same in a graph, [n, 4]. */
+export function writeFailureNumbers(graph: GateGraph, distances: string): string {
+  const column = graph.ints('column', [-1, 1]);
+  const columns = own.map((one) => graph.node('Reshape', [one.write(graph, distances), column]));
+  return graph.node('Concat', columns, { axis: 1 });
+}
+
+/** FLOPs of an image at an exit for a confidence that looks back or is fitted, and for an offset by the answer. */
+export const addedFlops = (kind: ConfidenceKind, classes: number, byClass = false): number =>
+  (confidenceOf(kind).flops?.(classes) ?? 0) + Number(byClass);
+
+/** Whether a confidence depends on the exits before. */
+export const looksBack = (kind: ConfidenceKind): boolean => confidenceOf(kind).carry !== undefined;
+
 /** The confidence of this name. @throws Error for an unknown name; the schema checks names from outside */
 export function confidenceOf(kind: ConfidenceKind): Confidence {
-  const found = confidences.find(({ name }) => name === kind);
+  const found: Confidence | undefined = confidences.find(({ name }) => name === kind);
   if (found === undefined) throw new Error(`confidence ${kind}: unknown; valid: ${confidenceKinds.join(', ')}`);
   return found;
 }
+
+/** What was fitted to an exit's numbers on the images that choose thresholds. */
+export interface Fitted {
+  /** Divides the numbers; 1 for none. */
+  readonly temperature: number;
+  /** Of the numbers that `failure` weighs, [4]. */
+  readonly factors: Float32Array;
+  /** Added to the confidence by the exit's answer, [classes]. */
+  readonly offsets: Float32Array;
+}
+
+/** Nothing fitted; `failure` is the softmax. */
+export const unfitted = (classes: number): Fitted => ({
+  temperature: 1,
+  factors: Float32Array.from(own, ({ name }) => Number(name === 'softmax')),
+  offsets: new Float32Array(classes),
+});
 
 /** A gate's answers for a batch of images. */
 export interface Decisions {
@@ -112,6 +221,19 @@ export interface Decisions {
   readonly classes: Int32Array;
   /** [count] */
   readonly confidences: Float32Array;
+  /** What the images take along to the next exit, [count, classes]; of confidences that look back. */
+  readonly carried?: Float32Array;
+}
+
+/** What an exit's confidence depends on besides its numbers. */
+export interface ExitState {
+  readonly fitted?: Fitted | undefined;
+  /** What the exit before it gave: `Decisions.carried`. */
+  readonly before?: Float32Array | undefined;
+  /** From 0. */
+  readonly exit?: number;
+  /** The confidence stands behind the distances of each image. */
+  readonly areBehind?: boolean;
 }
 
 /**
@@ -119,87 +241,36 @@ export interface Decisions {
  *
  * @param distances [count, classes] row-major
  * @param stride from one image's numbers to the next one's, if they hold more than the distances
- * @param temperature that the distances are divided by, in float32 as in a graph
  */
 export function decide(
   distances: Float32Array,
   classes: number,
   kind: ConfidenceKind,
   stride: number = classes,
-  temperature = 1,
+  { fitted, before, exit = 0, areBehind = false }: ExitState = {},
 ): Decisions {
-  const confidence = confidenceOf(kind);
+  const { carry, ...confidence } = confidenceOf(kind);
   const count = distances.length / stride;
   const winners = new Int32Array(count);
   const values = new Float32Array(count);
+  const carried = new Float32Array(carry === undefined ? 0 : count * classes);
   for (let image = 0; image < count; image++) {
-    const row = distances.subarray(image * stride, image * stride + classes);
+    const given = distances.subarray(image * stride, image * stride + classes);
     let winner = 0;
-    for (let c = 1; c < classes; c++) if (row[c]! > row[winner]!) winner = c;
+    for (let c = 1; c < classes; c++) if (given[c]! > given[winner]!) winner = c;
     winners[image] = winner;
-    values[image] = confidence.of(temperature === 1 ? row : row.map((value) => value / temperature), winner);
+    values[image] = distances[image * stride + classes]!;
+    if (areBehind) continue;
+    const { temperature = 1, factors, offsets } = fitted ?? {};
+    // In float32, as in a graph.
+    const row = temperature === 1 ? given : given.map((value) => value / temperature);
+    const [start, end] = [image * classes, (image + 1) * classes];
+    if (carry !== undefined) carried.set(carry.of(row, winner, before?.subarray(start, end), exit), start);
+    const value =
+      factors !== undefined && kind === 'failure'
+        ? failureNumbers(row, winner).reduce((sum, number, i) => sum + factors[i]! * number, 0)
+        : confidence.of(row, winner, carried.subarray(start, end));
+    values[image] = value + (offsets?.[winner] ?? 0);
   }
-  return { classes: winners, confidences: values };
-}
-
-/** Numbers of an exit for some images, [count, classes] row-major, and what is right. */
-export interface Judged {
-  readonly numbers: Float32Array;
-  readonly classes: number;
-  readonly labels: Int32Array;
-}
-
-/** Temperatures lie between its inverse and this. */
-const HOTTEST = 100;
-
-/**
- * The temperature whose softmax gives the right classes the highest likelihood (Guo et al. 2017). The negative logarithm is
- * convex in the inverse temperature: Newton's method, kept within bounds.
- *
- * @param images positions of those that it is fitted on
- * @returns exact as float32
- */
-export function fitTemperature({ numbers, classes, labels }: Judged, images: Int32Array): number {
-  let [low, high, inverse] = [1 / HOTTEST, HOTTEST, 1];
-  for (let step = 0; step < 60; step++) {
-    let [slope, curvature] = [0, 0];
-    for (const image of images) {
-      const row = numbers.subarray(image * classes, (image + 1) * classes);
-      const most = row.reduce((a, b) => Math.max(a, b));
-      let [sum, first, second] = [0, 0, 0];
-      for (const value of row) {
-        const power = Math.exp(inverse * (value - most));
-        sum += power;
-        first += power * (value - most);
-        second += power * (value - most) ** 2;
-      }
-      slope += first / sum - (row[labels[image]!]! - most);
-      curvature += second / sum - (first / sum) ** 2;
-    }
-    if (slope === 0) break;
-    if (slope > 0) high = inverse;
-    else low = inverse;
-    const newton = inverse - slope / curvature;
-    const next = newton > low && newton < high ? newton : Math.sqrt(low * high);
-    if (Math.abs(next - inverse) <= 1e-7 * inverse) break;
-    inverse = next;
-  }
-  return Math.fround(1 / inverse);
-}
-
-const BINS = 15;
-
-/**
- * Expected calibration error: over 15 bins of the largest softmax probability, how far its mean is from the share of right
- * answers, weighted by images.
- */
-export function calibrationError(judged: Judged, images: Int32Array, temperature: number): number {
-  const { numbers, classes, labels } = judged;
-  const { classes: answers, confidences } = decide(numbers, classes, 'softmax', classes, temperature);
-  const gaps = new Float64Array(BINS);
-  for (const image of images) {
-    const bin = Math.min(BINS - 1, Math.floor(BINS * confidences[image]!));
-    gaps[bin]! += confidences[image]! - Number(answers[image] === labels[image]);
-  }
-  return gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / images.length;
+  return { classes: winners, confidences: values, ...(carry && { carried }) };
 }

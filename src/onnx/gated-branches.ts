@@ -3,16 +3,9 @@ import type { PlacedGate } from '../gates/contracts.js';
 import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
 import { formOf, networkParts } from './gated.js';
-import {
-  type GraphForm,
-  gatedGraphNames,
-  manyImages,
-  oneImage,
-  type Parts,
-  plainAnswer,
-  writeGated,
-} from './gated-exits.js';
+import { type GraphForm, gatedGraphNames, manyImages, oneImage, plainAnswer, writeGated } from './gated-exits.js';
 import { BLOCKED_DOMAIN, intOf, producersOf } from './graph/values.js';
+import { isBehind, type Parts } from './judged.js';
 import type { GatedSource } from './network.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
 
@@ -49,7 +42,7 @@ export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]
 export function branchModel(
   optimised: ModelMessage,
   images: 'one' | 'any',
-  { gates, classes, confidence, temperatures, channelBlock }: BranchOptions,
+  { gates, classes, confidence, fitted, channelBlock }: BranchOptions,
 ): Uint8Array {
   const distances = Array.from({ length: gates }, (_, gate) => distancesName(gate));
   const model = channelBlock === undefined ? optimised : gatesInBlocks(optimised, distances, channelBlock);
@@ -59,10 +52,12 @@ export function branchModel(
     images: images === 'one' ? 1 : 'batch',
     image: imageDims(model),
     thresholds: 'separate',
-    temperatures,
+    classes,
+    fitted,
   };
   const parts = branchParts(model, gates + 1, images);
-  const spec = { parts, confidence, answer: plainAnswer(classes, images), withoutCopies: true };
+  const answer = plainAnswer(classes + Number(isBehind(confidence, fitted)), images);
+  const spec = { parts, confidence, answer, withoutCopies: true };
   return writeGated(form, spec, images === 'one' ? oneImage : manyImages);
 }
 
@@ -70,7 +65,7 @@ interface BranchOptions {
   readonly gates: number;
   readonly classes: number;
   readonly confidence: ConfidenceKind;
-  readonly temperatures?: 'input' | undefined;
+  readonly fitted?: 'input' | undefined;
   /** Channels per block, if ONNX Runtime chose the NCHWc layout. */
   readonly channelBlock?: number | undefined;
 }

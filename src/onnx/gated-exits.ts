@@ -1,5 +1,15 @@
-import { type ConfidenceKind, confidenceOf } from '../gates/confidence.js';
+import type { ConfidenceKind } from '../gates/confidence.js';
 import { type Dialect, GraphBuilder } from './builder.js';
+import {
+  type FittedForm,
+  fittedNumbers,
+  fittedSize,
+  isBehind,
+  judgedParts,
+  type Parts,
+  type WrittenConfidence,
+  writtenConfidence,
+} from './judged.js';
 import { type DataType, dataTypes } from './proto.js';
 
 export const gatedGraphNames = {
@@ -17,34 +27,16 @@ export const gatedGraphNames = {
   distances: 'distances',
 } as const;
 
-/** A gated network in parts: from the image to the first exit, from each exit to the next. */
-export interface Parts {
-  readonly count: number;
-  /** Number of values that a part passes to the next; 1 by default. */
-  readonly handsOn?: (part: number) => number;
-  /**
-   * Writes one part, perhaps into several branches.
-   *
-   * @param inputs values from the previous part
-   * @returns the exit's distances or logits [n, classes], and the inputs of the next part, each [n, ...]
-   */
-  write(
-    builder: GraphBuilder,
-    part: number,
-    inputs: readonly string[],
-  ): { readonly distances: string; readonly next: readonly string[] };
-}
-
 export interface AnswerForm {
   /** The outputs; `dims` without [batch]. */
   readonly outputs: readonly { readonly name: string; readonly type: DataType; readonly dims: readonly number[] }[];
-  /** Writes the outputs' values for images [n, ...] that leave at one exit. */
-  readonly write: (builder: GraphBuilder, distances: string, exit: number) => string[];
+  /** Writes the outputs' values for images [n, ...] that leave at one exit, from its numbers. */
+  readonly write: (builder: GraphBuilder, row: string, exit: number, confidence: WrittenConfidence) => string[];
 }
 
 export interface ExitsSpec {
   readonly parts: Parts;
-  readonly confidence: ConfidenceKind;
+  readonly confidence: WrittenConfidence;
   /** Thresholds of the gates: names of values [1]. */
   readonly thresholds: readonly string[];
   readonly answer: AnswerForm;
@@ -65,30 +57,35 @@ export interface GraphForm {
   readonly dialect?: Dialect | undefined;
   readonly images: number | 'batch';
   readonly image: readonly (number | string)[];
+  readonly classes: number;
   readonly type?: 'float' | 'uint8';
   /** Writes the input of the first part. */
   readonly prepare?: ((builder: GraphBuilder, images: string) => string) | undefined;
   /** One input for all thresholds or, saving a node, one for each (`nameOfOne`). */
   readonly thresholds: 'together' | 'separate';
-  /** Divisors of the numbers of each exit: constants, or inputs like the thresholds. */
-  readonly temperatures?: readonly number[] | 'input' | undefined;
+  readonly fitted?: FittedForm | undefined;
   readonly metadata?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Writes a gated graph. @param write writes its exits @returns the ONNX file */
-export function writeGated(form: GraphForm, spec: Omit<ExitsSpec, 'thresholds'>, write: ExitWriter): Uint8Array {
-  const { name, dialect, images, image, type = 'float', prepare, metadata } = form;
+export function writeGated(
+  form: GraphForm,
+  { confidence: kind, ...spec }: Omit<ExitsSpec, 'thresholds' | 'confidence'> & { readonly confidence: ConfidenceKind },
+  write: ExitWriter,
+): Uint8Array {
+  const { name, dialect, images, image, type = 'float', prepare, metadata, fitted, classes } = form;
   const builder = new GraphBuilder(name, undefined, dialect);
   const gates = spec.parts.count - 1;
   const input = builder.input(gatedGraphNames.images, type, [images, ...image]);
   const thresholds = inputNumbers(builder, 'thresholds', gates, form);
-  const temperatures =
-    form.temperatures === 'input'
-      ? inputNumbers(builder, 'temperatures', gates + 1, form)
-      : form.temperatures?.map((value, i) => builder.constant(`temperature${i + 1}`, Float32Array.of(value), []));
+  const fits =
+    fitted === 'input'
+      ? inputNumbers(builder, 'fits', gates + 1, form, fittedSize(classes))
+      : fitted?.map((one, i) => builder.constant(nameOfOne('fits', i), fittedNumbers(one), [fittedSize(classes)]));
+  const parts = judgedParts(spec.parts, kind, classes, fits);
   const first = prepare?.(builder, input) ?? input;
-  const parts = temperatures === undefined ? spec.parts : scaledParts(spec.parts, temperatures);
-  const values = write(builder, [first], { ...spec, parts, thresholds });
+  const confidence = writtenConfidence(kind, isBehind(kind, fitted) ? classes : undefined);
+  const values = write(builder, [first], { ...spec, parts, confidence, thresholds });
   for (const [i, { name, type, dims }] of spec.answer.outputs.entries()) {
     builder.node('Identity', [values[i]!], {}, name);
     builder.output(name, type, [images, ...dims]);
@@ -97,7 +94,7 @@ export function writeGated(form: GraphForm, spec: Omit<ExitsSpec, 'thresholds'>,
 }
 
 /** Class, exit and confidence, decided inside the graph. @param numbers of classes, to also return the exit's distances */
-export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): AnswerForm {
+export function decidedAnswer(numbers?: number): AnswerForm {
   const { classes, exits, confidences, distances: name } = gatedGraphNames;
   return {
     outputs: [
@@ -106,74 +103,67 @@ export function decidedAnswer(confidence: ConfidenceKind, numbers?: number): Ans
       { name: confidences, type: 'float', dims: [] },
       ...(numbers === undefined ? [] : [{ name, type: 'float', dims: [numbers] } as const]),
     ],
-    write: (builder, distances, exit) => [
-      builder.node('ArgMax', [distances], { axis: 1, keepdims: 0 }),
-      writeExit(builder, distances, exit),
-      confidenceOf(confidence).write(builder, distances),
-      ...(numbers === undefined ? [] : [distances]),
-    ],
+    write(builder, row, exit, confidence) {
+      const distances = confidence.distances(builder, row);
+      return [
+        builder.node('ArgMax', [distances], { axis: 1, keepdims: 0 }),
+        writeExit(builder, distances, exit),
+        confidence.write(builder, row),
+        ...(numbers === undefined ? [] : [distances]),
+      ];
+    },
   };
 }
 
 /**
- * `distances` [batch, classes + 1]: the exit's distances, then its number. A single value takes few nodes to merge. Callers
- * compute class and confidence themselves.
+ * `distances` [batch, numbers + 1]: the exit's numbers (its distances, and a confidence behind them), then its position. A single
+ * value takes few nodes to merge. Callers compute class and confidence themselves.
  *
  * @param images `one`: for single images, with a cheaper node
  */
-export function plainAnswer(classes: number, images: 'one' | 'any' = 'any'): AnswerForm {
+export function plainAnswer(numbers: number, images: 'one' | 'any' = 'any'): AnswerForm {
   return {
-    outputs: [{ name: gatedGraphNames.distances, type: 'float', dims: [classes + 1] }],
-    write(builder, distances, exit) {
+    outputs: [{ name: gatedGraphNames.distances, type: 'float', dims: [numbers + 1] }],
+    write(builder, row, exit) {
       if (images === 'one') {
         const number = builder.constant(`exit${exit}`, Float32Array.of(exit), [1, 1]);
-        return [builder.node('Concat', [distances, number], { axis: 1 })];
+        return [builder.node('Concat', [row, number], { axis: 1 })];
       }
       const number = builder.constant(`exit${exit}`, Float32Array.of(exit), []);
-      return [builder.node('Pad', [distances, builder.ints('one_behind', [0, 0, 0, 1]), number])];
+      return [builder.node('Pad', [row, builder.ints('one_behind', [0, 0, 0, 1]), number])];
     },
   };
 }
 
 /** Inputs with a number for each gate or exit. */
-export type NumbersName = 'thresholds' | 'temperatures';
+export type NumbersName = 'thresholds' | 'fits';
 
 /** The separate input of one gate or exit: `threshold1`. */
 export const nameOfOne = (name: NumbersName, position: number): string => `${name.slice(0, -1)}${position + 1}`;
 
-/** The numbers as values [1]: separate inputs, or parts of one input. */
-function inputNumbers(builder: GraphBuilder, name: NumbersName, count: number, form: GraphForm): string[] {
+/** The numbers as values [size]: separate inputs, or parts of one input. */
+function inputNumbers(builder: GraphBuilder, name: NumbersName, count: number, form: GraphForm, size = 1): string[] {
   const names = Array.from({ length: count }, (_, position) => nameOfOne(name, position));
-  if (form.thresholds === 'separate') return names.map((one) => builder.input(one, 'float', [1]));
-  builder.input(name, 'float', [count]);
+  if (form.thresholds === 'separate') return names.map((one) => builder.input(one, 'float', [size]));
+  builder.input(name, 'float', [count * size]);
   if (count < 2) return names.map(() => name);
-  const sizes = builder.ints(`one_each_${name}`, new Array<number>(count).fill(1));
+  const sizes = builder.ints(`one_each_${name}`, new Array<number>(count).fill(size));
   builder.nodes('Split', [name, sizes], { axis: 0 }, names);
   return names;
 }
 
-/** Divides the numbers of each exit by its temperature. */
-const scaledParts = (parts: Parts, temperatures: readonly string[]): Parts => ({
-  ...parts,
-  write(builder, part, inputs) {
-    const { distances, next } = parts.write(builder, part, inputs);
-    return { distances: builder.node('Div', [distances, temperatures[part]!]), next };
-  },
-});
-
 /** An {@link ExitWriter} for single images, with few nodes. */
 export function oneImage(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec, part = 0): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
-  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
+  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part, spec.confidence);
   // Of one image all distances can be reduced at once.
-  const kind = confidenceOf(spec.confidence);
-  const confidence = kind.isLargestDistance
+  const confidence = spec.confidence.isLargestDistance
     ? builder.node('ReduceMax', [distances], { keepdims: 0 })
-    : kind.write(builder, distances);
+    : spec.confidence.write(builder, distances);
   return writeIf(
     builder,
     builder.node('GreaterOrEqual', [confidence, spec.thresholds[part]!]),
-    (leaving) => spec.answer.write(leaving, distances, part),
+    (leaving) => spec.answer.write(leaving, distances, part, spec.confidence),
     (staying) => oneImage(staying, next, spec, part + 1),
     spec.answer.outputs,
   );
@@ -182,7 +172,7 @@ export function oneImage(builder: GraphBuilder, inputs: readonly string[], spec:
 /** An {@link ExitWriter} for any number of images: those that stay are gathered and continue in a branch. */
 export function manyImages(builder: GraphBuilder, inputs: readonly string[], spec: ExitsSpec, part = 0): string[] {
   const { distances, next } = spec.parts.write(builder, part, inputs);
-  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part);
+  if (part === spec.parts.count - 1) return spec.answer.write(builder, distances, part, spec.confidence);
   if (!spec.withoutCopies) return writeLeaving(builder, part, distances, next, spec);
   return writeIf(
     builder,
@@ -196,8 +186,8 @@ export function manyImages(builder: GraphBuilder, inputs: readonly string[], spe
 /** Whether at least one image leaves at a gate: bool, one number. */
 function writeAnyLeaves(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
   // The largest distance need not be found for each image.
-  const kind = confidenceOf(spec.confidence);
-  const confidences = kind.isLargestDistance ? distances : kind.write(builder, distances);
+  const { isLargestDistance, write } = spec.confidence;
+  const confidences = isLargestDistance ? distances : write(builder, distances);
   // Compare before the reduction, in which a NaN would spread.
   const reaches = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   const numbers = builder.node('Cast', [reaches], { to: dataTypes.float });
@@ -206,7 +196,7 @@ function writeAnyLeaves(builder: GraphBuilder, part: number, distances: string, 
 
 /** Positions of the images whose confidence does not reach the threshold: int64 [1, m]. */
 export function writeStaying(builder: GraphBuilder, part: number, distances: string, spec: ExitsSpec): string {
-  const confidences = confidenceOf(spec.confidence).write(builder, distances);
+  const confidences = spec.confidence.write(builder, distances);
   const leaves = builder.node('GreaterOrEqual', [confidences, spec.thresholds[part]!]);
   return builder.node('NonZero', [builder.node('Not', [leaves])]);
 }
@@ -219,7 +209,7 @@ function writeLeaving(
   next: readonly string[],
   spec: ExitsSpec,
 ): string[] {
-  const here = spec.answer.write(builder, distances, part);
+  const here = spec.answer.write(builder, distances, part, spec.confidence);
   const stay = writeStaying(builder, part, distances, spec);
   const anyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
   return writeIf(

@@ -47,6 +47,10 @@ const aboutSchema = z.strictObject({
   confidence: z.enum(confidenceKinds),
   /** The graph divides the numbers of each exit by these. */
   temperatures: z.array(z.number().positive()).min(1).optional(),
+  /** Of each gate: weights of the largest distance, softmax, entropy and difference, whose sum is the confidence `failure`. */
+  factors: z.array(z.array(z.number())).optional(),
+  /** Of each gate: what is added to the confidence by the gate's answer. */
+  offsets: z.array(z.array(z.number())).optional(),
   /** Of the exported row, exact as float32. */
   thresholds: z.array(threshold),
   /** Results on images that did not choose the thresholds. */
@@ -127,8 +131,8 @@ const operators = new Set([
   ...knownOperators,
   ...(
     'Add ArgMax AveragePool BatchNormalization Cast Concat Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
-    'Floor GreaterOrEqual Identity If LogSoftmax MatMul MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
-    'Shape Size Slice Softmax Split Sub TopK'
+    'Equal Floor GatherElements GreaterOrEqual Identity If LogSoftmax MatMul MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
+    'Shape Size Slice Softmax Split Sub TopK Where'
   ).split(' '),
 ]);
 

@@ -3,6 +3,7 @@ import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resample.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { stageShapes } from '../networks/network.js';
+import { classCount } from '../networks/onnx.js';
 import type { GraphBuilder } from './builder.js';
 import {
   type AnswerForm,
@@ -12,12 +13,12 @@ import {
   type GraphForm,
   manyImages,
   oneImage,
-  type Parts,
   writeGated,
   writeIf,
   writeStaying,
 } from './gated-exits.js';
 import { userParts } from './graph/parts.js';
+import type { Parts } from './judged.js';
 import {
   dialectOf,
   type GatedSource,
@@ -43,7 +44,7 @@ export function gatedModel(
     /** With it, the graph takes bytes 0-255; otherwise normalised floats. */
     readonly preprocessing?: Preprocessing;
     readonly metadata?: Readonly<Record<string, string>>;
-    readonly temperatures?: GraphForm['temperatures'];
+    readonly fitted?: GraphForm['fitted'];
     /** By default class, exit and confidence. */
     readonly answer?: AnswerForm;
     readonly withoutCopies?: boolean;
@@ -51,7 +52,7 @@ export function gatedModel(
     readonly count?: number;
   },
 ): Uint8Array {
-  const { confidence, preprocessing, metadata, answer = decidedAnswer(confidence), withoutCopies, count } = options;
+  const { confidence, preprocessing, metadata, answer = decidedAnswer(), withoutCopies, count } = options;
   const type = preprocessing === undefined ? 'float' : 'uint8';
   const isCascade = 'members' in lowered;
   const form: GraphForm = {
@@ -59,7 +60,7 @@ export function gatedModel(
     images: count ?? 'batch',
     type,
     thresholds: 'together',
-    temperatures: options.temperatures,
+    fitted: options.fitted,
     metadata,
     ...(preprocessing &&
       !isCascade && { prepare: (builder, pixels) => writeNormalisation(builder, pixels, preprocessing) }),
@@ -69,9 +70,10 @@ export function gatedModel(
   return writeGated(form, spec, count === undefined ? manyImages : inBuckets(count));
 }
 
-export function formOf(lowered: GatedSource): Pick<GraphForm, 'name' | 'dialect' | 'image'> {
+export function formOf(lowered: GatedSource): Pick<GraphForm, 'name' | 'dialect' | 'image' | 'classes'> {
   const { name, input } = lowered.network;
-  return { name, dialect: dialectOf(lowered), image: [input.channels, input.height, input.width] };
+  const image = [input.channels, input.height, input.width];
+  return { name, image, dialect: dialectOf(lowered), classes: classCount(lowered.network) };
 }
 
 /**
@@ -217,7 +219,7 @@ function inBuckets(count: number): ExitWriter {
   if (count === 1) return oneImage;
   return (builder, inputs, spec) => {
     const { distances, next } = spec.parts.write(builder, 0, inputs);
-    const [answer] = spec.answer.write(builder, distances, 0);
+    const [answer] = spec.answer.write(builder, distances, 0, spec.confidence);
     const state = { distances, next, answer: answer! };
     return [writeRemaining(builder, 0, state, { ...spec, sizes: bucketSizes(count) })];
   };
@@ -271,7 +273,7 @@ function writeNextPart(
     return [written.distances, ...written.next];
   });
   const distances = builder.node('Slice', [found!, builder.ints('none', [0]), builder.node('Shape', [positions])]);
-  const [own] = spec.answer.write(builder, distances, part);
+  const [own] = spec.answer.write(builder, distances, part, spec.confidence);
   const column = builder.node('Reshape', [origins, builder.ints('column', [-1, 1])]);
   const answer = builder.node('ScatterND', [at.answer, column, own!]);
   return writeRemaining(builder, part, { distances, next, answer, origins }, spec);

@@ -45,10 +45,11 @@ export type FrontierOptions = z.output<typeof options>;
  */
 export const frontier = defineAnalysis({
   options,
-  problems: ({ reference, labels }, { gates, network }) => {
+  problems: ({ reference, labels }, { gates, network, thresholds }) => {
     const count = gates.after.length + 1;
-    const withLabels = 'true with calibrate: a temperature is fitted to labels';
-    const unused = labels || gates.calibrate !== true ? [] : [{ path: ['labels'], message: withLabels, input: labels }];
+    const isFitted = gates.calibrate === true || thresholds.perClass === true || gates.confidence === 'failure';
+    const withLabels = 'true with calibrate, perClass and failure, which are fitted to labels';
+    const unused = labels || !isFitted ? [] : [{ path: ['labels'], message: withLabels, input: labels }];
     if (reference === undefined || reference <= count || isScores(network)) return unused;
     return [...unused, { path: ['reference'], message: `an exit, 1 to ${count}`, input: reference }];
   },

@@ -2,12 +2,13 @@ import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { choice, list, real, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
-import { type ConfidenceKind, confidenceKinds } from '../gates/confidence.js';
+import { confidenceKinds, ownKinds } from '../gates/confidence.js';
 import { lossNames, withPasses } from '../gates/loss.js';
 import { counted, points } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
-import { originalAccuracy, type Part, partsOf } from '../run/search.js';
-import type { ScoredRun } from '../run/stages.js';
+import { plan } from '../run/plan.js';
+import { originalAccuracy, type Part } from '../run/search.js';
+import { type ScoredRun, scoredParts } from '../run/stages.js';
 import { adaptiveCalibrationError, areaUnderRoc, holm, pairedPValue } from '../statistics/comparisons.js';
 import { mean, pairedInterval } from '../statistics/intervals.js';
 import { answersAt, evaluate, exitOf, type Scores } from '../thresholds/evaluate.js';
@@ -23,6 +24,8 @@ const policy = z.strictObject(
     confidence: choice(confidenceKinds),
     /** lambda; the experiment's by default. */
     l2: real(1e-12, 1e3).optional(),
+    /** A threshold for each predicted class, as `thresholds.perClass`. Default false. */
+    perClass: z.boolean({ error: 'true or false' }).optional(),
   },
   { error: "an object: { loss: 'hinge', confidence: 'difference' }" },
 );
@@ -30,14 +33,14 @@ type Policy = z.output<typeof policy>;
 
 /** The paper's gates first. */
 const tried: Policy[] = [
-  ...confidenceKinds.map((confidence) => ({ loss: 'hinge', confidence }) as const),
-  ...confidenceKinds.map((confidence) => ({ loss: 'cross-entropy', confidence }) as const),
+  ...ownKinds.map((confidence) => ({ loss: 'hinge', confidence }) as const),
+  ...ownKinds.map((confidence) => ({ loss: 'cross-entropy', confidence }) as const),
 ];
 
 const marginList = 'a list of margins: [0.002, 0.005]';
 const options = z.strictObject({
   kind: z.literal('policies'),
-  /** What is tried; the others are compared with the first. Default: both losses, each with every confidence. */
+  /** What is tried; the others are compared with the first. Default: both losses, each with the confidences of one exit. */
   policies: list(policy, 'a list of policies').min(2, { error: 'at least two policies' }).default(tried),
   /** Accuracies to reach, as shares below the original's. */
   margins: list(real(0, 0.5), marginList).min(1, { error: marginList }).default([0.002, 0.005, 0.007, 0.01]),
@@ -104,13 +107,15 @@ interface GateQuality {
   readonly auroc: number;
 }
 
-const nameOf = ({ loss, confidence, l2 }: Policy): string =>
-  `${loss}, ${confidence}${l2 === undefined ? '' : `, lambda ${l2}`}`;
+const nameOf = ({ loss, confidence, l2, perClass }: Policy): string =>
+  [loss, confidence, l2 === undefined ? [] : `lambda ${l2}`, perClass === true ? 'by class' : []].flat().join(', ');
 
 /** An experiment whose gates are trained in this way; solver and passes are those of its loss. */
-function trainedAs({ gates, ...experiment }: Experiment, { loss, confidence, l2 }: Policy, seed: number) {
+function trainedAs({ gates, thresholds, ...experiment }: Experiment, policy: Policy, seed: number): Experiment {
+  const { loss, confidence, l2, perClass } = policy;
   const own = loss === gates.loss ? gates : withPasses({ ...gates, loss, solver: 'optimum', epochs: undefined });
-  return { ...experiment, seed, gates: { ...own, loss, confidence, l2: l2 ?? gates.l2 } };
+  const trained = { ...own, loss, confidence, l2: l2 ?? gates.l2 };
+  return { ...experiment, seed, gates: trained, thresholds: { ...thresholds, perClass } };
 }
 
 /** Trains, scores and searches a policy with every seed. */
@@ -127,12 +132,12 @@ async function outcomeOf(
   for (const seed of seeds) {
     const as = trainedAs(run.experiment, policy, seed);
     const gates = await run.train(as, undefined, context);
-    const score = (confidence: ConfidenceKind) => run.score(gates, confidence, context);
-    const { test, heldOut } = await score(policy.confidence);
-    const parts = partsOf(as, test, heldOut, run.features.test.classes);
-    chosen.push(parts.map((part) => new Map(margins.map((margin) => [margin, chosenFor(part, run.plan, margin)]))));
-    qualities.push(qualityOf(nameOf(policy), test, (await score('softmax')).test));
-    oracles.push(oracleOf(test, run.plan));
+    const planned = await plan(as);
+    const score: ScoredRun['score'] = (gates, confidence) => run.score(gates, confidence, context);
+    const { scores, parts } = await scoredParts({ ...run, experiment: as, score }, gates);
+    chosen.push(parts.map((part) => new Map(margins.map((margin) => [margin, chosenFor(part, planned, margin)]))));
+    qualities.push(qualityOf(nameOf(policy), scores.test, (await score(gates, 'softmax')).test));
+    oracles.push(oracleOf(scores.test, planned));
   }
   const average = <T>(items: readonly T[], of: (item: T) => number): number => mean(items.map(of));
   return {

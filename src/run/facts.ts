@@ -55,10 +55,7 @@ function cascadeFacts(outcome: RunOutcome, sources: readonly NetworkSource[]): F
       const inside = own.length === 0 ? [] : [`with gates ${gateWords(own, members[i]!.gates)}`];
       return [[i === 0 ? 'Networks' : '', fact], ...inside.map((words): Fact => ['', words])];
     }),
-    [
-      '',
-      `one after the other; confidence ${experiment.gates.confidence}${gates.length === 0 ? '; nothing is trained' : ''}`,
-    ],
+    ['', `one after the other; ${confidenceWords(experiment)}${gates.length === 0 ? '; nothing is trained' : ''}`],
     ...(gates.length === 0 ? [] : [trainFact(splits.train)]),
   ];
 }
@@ -74,6 +71,9 @@ function scoresFacts({ source, exitCosts, flops }: RunOutcome, { confidence }: S
   ];
 }
 
+const confidenceWords = ({ gates, thresholds }: RunOutcome['experiment']): string =>
+  `confidence ${gates.confidence}${thresholds.perClass === true ? ', with an offset for each predicted class' : ''}`;
+
 const trainFact = (images: number): Fact => ['Train', `${counted(images)} images`];
 
 function gateFacts({ experiment, splits, source, gates }: RunOutcome): Fact[] {
@@ -81,7 +81,7 @@ function gateFacts({ experiment, splits, source, gates }: RunOutcome): Fact[] {
   return [
     ['Network', networkFact(source)],
     ['Gates', where!],
-    ['', `${how}, confidence ${experiment.gates.confidence}`],
+    ['', `${how}, ${confidenceWords(experiment)}`],
     trainFact(splits.train),
   ];
 }

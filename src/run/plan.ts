@@ -4,6 +4,7 @@ import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
 import { isCascade, isScores } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
+import { addedFlops } from '../gates/confidence.js';
 import type { GateTarget } from '../gates/loss.js';
 import { networkByName } from '../networks/catalogue.js';
 import { linearFlops, type NetworkFlops } from '../networks/network.js';
@@ -54,17 +55,20 @@ export interface Exit {
 /** Checks an experiment against its network and counts the FLOPs of each exit. Reads nothing but a user's ONNX file. */
 export async function plan(experiment: Experiment): Promise<Plan> {
   const members = membersOf(experiment);
-  if (members.length > 1) return cascadePlan(await eachInTurn(members, plan));
+  const { gates, thresholds } = experiment;
+  const added = (classes: number): number => addedFlops(gates.confidence, classes, thresholds.perClass);
+  if (members.length > 1) return cascadePlan(await eachInTurn(members, plan), added);
   if (isScores(experiment.network)) return (await givenScores()).scoresPlan(experiment, experiment.network);
   const user = await userNetworkOf(experiment);
   const network = user?.network ?? networkByName(experiment.network as string);
-  const { after, pooling, target } = experiment.gates;
+  const { after, pooling, target } = gates;
   const places = after.map((stage, index): GatePlace => {
     return { stage, pooling: Array.isArray(pooling) ? pooling[index]! : pooling };
   });
   checkPlaces(network, places);
   const flops = flopsOf(network);
-  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, classCount(network)));
+  const classes = classCount(network);
+  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, classes) + added(classes));
   const cumulative = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops);
   const costsOf = (gates: readonly number[]): ExitCosts => {
     const chosen = (of: readonly number[]): number[] => gates.map((gate) => of[gate]!);
@@ -150,9 +154,10 @@ export function membersOf(experiment: Experiment): Experiment[] {
  * used exit.
  *
  * @param members each network alone, in order
+ * @param added FLOPs of what the confidence adds at the end of a network but the last
  * @throws InputError if their classes differ or their costs do not ascend
  */
-function cascadePlan(members: readonly Plan[]): Plan {
+function cascadePlan(members: readonly Plan[], added: (classes: number) => number): Plan {
   const last = members.at(-1)!;
   const networks = members.map(({ network }) => network);
   sameClasses(networks, 'cascade');
@@ -174,7 +179,9 @@ function cascadePlan(members: readonly Plan[]): Plan {
       if (own.length === 0) return [];
       const before = spent;
       const exitsOfMember = own.map((position) => position - first);
+      const ends = exitsOfMember.at(-1) === member.exits.length - 1 && network < members.length - 1;
       const costs = costsOfExits(member, exitsOfMember).map((cost) => before + cost);
+      if (ends) costs[own.length - 1]! += added(classCount(last.network));
       spent = costs.at(-1)!;
       return costs;
     });

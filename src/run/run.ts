@@ -59,7 +59,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
 
   // Trains each gate alone on all training images; then scores the other images at all gates.
   const gates = await stages.train();
-  const { scores, parts, calibration } = await scoredParts(stages, gates);
+  const { scores, parts, fits } = await scoredParts(stages, gates);
 
   // Thresholds chosen on validation images, rows reported on the others.
   const rows = await stages.timed('search', () => {
@@ -90,7 +90,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     ...areaTable({ ...found, exitCosts: plan.costs }),
     ...compared.tables,
     ...findings.tables,
-    ...calibrationTable(plan, calibration),
+    ...calibrationTable(plan, fits),
     ...gateTable(found),
   ];
   const origins = await originsOf(stages, gates);

@@ -1,20 +1,15 @@
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/load.js';
 import { InputError } from '../errors.js';
-import {
-  type ConfidenceKind,
-  calibrationError,
-  type Decisions,
-  decide,
-  fitTemperature,
-  type Judged,
-} from '../gates/confidence.js';
+import { type ConfidenceKind, type Decisions, decide, type Fitted, looksBack, unfitted } from '../gates/confidence.js';
+import { calibrationError, fitConfidence, fitTemperature, type Judged } from '../gates/fit.js';
 import { distances } from '../gates/gate.js';
 import { codeOf } from '../store/code.js';
 import { type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import { type FeatureSet, windowsOf } from './features.js';
+import { eachInTurn } from './plan.js';
 import { originalAccuracy, type Part } from './search.js';
 import type { CachedGate } from './train.js';
 
@@ -107,7 +102,7 @@ export async function computeScores(
   let labels: Int32Array | undefined;
   for (const [network, set] of sets.entries()) {
     const own = gates.filter((gate) => gate.network === network);
-    const found = await answersOf(set, own, confidence, labels);
+    const found = await answersOf(set, own, confidence, labels, all);
     labels = found.labels;
     all.push(...found.exits);
   }
@@ -125,27 +120,35 @@ export async function computeScores(
  * Class and confidence of each image at these gates of one network, and at its end.
  *
  * @param expected labels of the same images, as other networks of a cascade have them
+ * @param earlier decisions at the exits of those networks
  */
 export async function answersOf(
   set: FeatureSet,
   gates: readonly ScoringGate[],
   kind: ConfidenceKind,
   expected?: Int32Array,
+  earlier: readonly Decisions[] = [],
 ): Promise<{ readonly labels: Int32Array; readonly exits: readonly Decisions[] }> {
   const { count, classes } = set;
   const labels = new Int32Array(count);
+  const width = looksBack(kind) ? classes : 0;
   const exits = [...gates, undefined].map(() => ({
     classes: new Int32Array(count),
     confidences: new Float32Array(count),
+    carried: new Float32Array(count * width),
   }));
   for await (const { start, numbers, ...shard } of numbersIn(set, gates)) {
     labels.set(shard.labels, start);
+    const [from, to] = [start * width, (start + shard.labels.length) * width];
+    let before = earlier.at(-1)?.carried?.subarray(from, to);
     for (const [exit, d] of numbers.entries()) {
       const what = exit < gates.length ? `the distances of gate ${exit + 1}` : "the network's logits";
       assertFinite(d, classes, start, what);
-      const decisions = decide(d, classes, kind);
+      const decisions = decide(d, classes, kind, classes, { before, exit: earlier.length + exit });
+      before = decisions.carried;
       exits[exit]!.classes.set(decisions.classes, start);
       exits[exit]!.confidences.set(decisions.confidences, start);
+      exits[exit]!.carried.set(before ?? [], from);
     }
   }
   if (expected !== undefined && (expected.length !== count || expected.some((label, i) => label !== labels[i]))) {
@@ -165,50 +168,76 @@ async function* numbersIn(set: FeatureSet, gates: readonly ScoringGate[]) {
   }
 }
 
-/** What became of an exit in a part. */
-export interface Calibration {
-  readonly temperature: number;
-  /** Expected calibration error on the reported images, without the temperature and with it. */
-  readonly errors: readonly [before: number, after: number];
+/** What was fitted to an exit in a part. */
+export interface ExitFit {
+  readonly fitted: Fitted;
+  /** Expected calibration error on the reported images, without the temperature and with it; absent without one. */
+  readonly errors?: readonly [before: number, after: number];
+}
+
+/** What is fitted to the exits of each part. */
+export interface Fitting {
+  readonly kind: ConfidenceKind;
+  readonly temperature: boolean;
+  readonly byClass: boolean;
+  /** The images that choose without those that test a promise. */
+  readonly fittedOn: (images: Int32Array, part: number) => Int32Array;
+  /** Whether right means the network's own answer, without labels. */
+  readonly isOfAgreement: boolean;
 }
 
 /**
- * Each exit with a temperature of its own for each part, fitted on the images that choose there.
+ * Fits each exit for each part on the images that choose there: a temperature, failure prediction, offsets by class.
  *
  * @param sets features of each network: of the images that choose, and of those that are reported; the same in a cross-fit
- * @returns the parts with the confidences at these temperatures; by exit, the last included, and by part what was fitted
+ * @returns the parts with the confidences that follow; by exit, the last included, and by part what was fitted
  */
-export async function calibrateParts(
+export async function fitParts(
   sets: readonly (readonly [choosing: FeatureSet, reported: FeatureSet])[],
   gates: readonly ScoringGate[],
-  kind: ConfidenceKind,
+  { kind, byClass, ...fitting }: Fitting,
   parts: readonly Part[],
-): Promise<{ readonly parts: Part[]; readonly calibration: Calibration[][] }> {
-  const calibration: Calibration[][] = [];
+): Promise<{ readonly parts: Part[]; readonly fits: ExitFit[][] }> {
+  const fits: ExitFit[][] = [];
   const found = parts.map(() => ({ selection: [] as Float32Array[], evaluation: [] as Float32Array[] }));
+  /** Of each part, what images that choose and that are reported take along to the next exit. */
+  const carried = parts.map((): (Float32Array | undefined)[] => []);
   for (const [network, [choosing, reported]] of sets.entries()) {
     for (const gate of [...gates.filter((own) => own.network === network), undefined]) {
       const judged = await numbersAt(reported, gate);
       const fitted = choosing === reported ? judged : await numbersAt(choosing, gate);
-      const ofParts = parts.map(({ selection, evaluation }, part): Calibration => {
-        const temperature = fitTemperature(fitted, selection.images);
-        const at = ({ numbers, classes }: Judged) => decide(numbers, classes, kind, classes, temperature).confidences;
-        found[part]!.evaluation.push(at(judged));
-        found[part]!.selection.push(fitted === judged ? found[part]!.evaluation.at(-1)! : at(fitted));
-        const error = (of: number): number => calibrationError(judged, evaluation.images, of);
-        return { temperature, errors: [error(1), error(temperature)] };
+      const exit = fits.length;
+      const isLast = gate === undefined && network === sets.length - 1;
+      const hasMore = !isLast && (byClass || kind === 'failure');
+      const ofParts = await eachInTurn(parts, async (part, i): Promise<ExitFit> => {
+        const [before, beforeReported] = carried[i]!;
+        const images = fitting.fittedOn(part.selection.images, i);
+        const temperature = fitting.temperature ? fitTemperature(fitted, images) : 1;
+        const start = { before, exit, fitted: { ...unfitted(fitted.classes), temperature } };
+        const { original, labels } = part.selection.scores;
+        const basis = { ...fitted, labels: fitting.isOfAgreement ? original : labels };
+        const exitFit = hasMore ? await fitConfidence(basis, kind, start, original, images, byClass) : start.fitted;
+        const at = ({ numbers, classes }: Judged, before: Float32Array | undefined): Decisions =>
+          decide(numbers, classes, kind, classes, { fitted: exitFit, before, exit });
+        const own = at(fitted, before);
+        const other = fitted === judged ? own : at(judged, beforeReported);
+        carried[i] = [own.carried, other.carried];
+        found[i]!.selection.push(own.confidences);
+        found[i]!.evaluation.push(other.confidences);
+        const error = (of = 1): number => calibrationError(judged, part.evaluation.images, of);
+        return { fitted: exitFit, ...(fitting.temperature && { errors: [error(), error(exitFit.temperature)] }) };
       });
-      calibration.push(ofParts);
+      fits.push(ofParts);
     }
   }
   const withOwn = (of: Part['selection'], confidences: readonly Float32Array[]): Part['selection'] => {
     return { ...of, scores: { ...of.scores, confidences: confidences.slice(0, -1) } };
   };
-  const calibrated = parts.map(({ selection, evaluation }, part) => ({
+  const fittedParts = parts.map(({ selection, evaluation }, part) => ({
     selection: withOwn(selection, found[part]!.selection),
     evaluation: withOwn(evaluation, found[part]!.evaluation),
   }));
-  return { parts: calibrated, calibration };
+  return { parts: fittedParts, fits };
 }
 
 /** Bytes of features that are read at once. */

@@ -71,20 +71,21 @@ export function partsOf(experiment: Experiment, test: Scores, heldOut: Scores | 
     if (heldOut === undefined) throw new Error('held-out validation without scores');
     return [{ selection: all(heldOut), evaluation: all(test) }];
   }
-  const folds = stratifiedFolds(strataOf(experiment, test), classes, validation.folds, experiment.seed);
+  const strata = isOfAgreement(experiment.thresholds) ? test.original : test.labels;
+  const folds = stratifiedFolds(strata, classes, validation.folds, experiment.seed);
   return folds.map((fold, index) => ({
     selection: { scores: test, images: concatenate(folds.filter((_, other) => other !== index)) },
     evaluation: { scores: test, images: fold },
   }));
 }
 
-/** The strata of the folds: labels, or the original's answers if nothing needs labels. */
-function strataOf({ thresholds }: Experiment, test: Scores): Int32Array {
+/** Whether rows are asked for, and none of them needs labels. */
+export function isOfAgreement(thresholds: Experiment['thresholds']): boolean {
   const { margins, budgets = [], latencyMs = [], disagreements = [], fixed, guarantee } = thresholds;
   const ofAgreement = disagreements.length > 0 || guarantee?.disagreement !== undefined;
   const ofAccuracy =
     margins.length + budgets.length + latencyMs.length + fixed.length > 0 || guarantee?.drop !== undefined;
-  return ofAgreement && !ofAccuracy ? test.original : test.labels;
+  return ofAgreement && !ofAccuracy;
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Claim, Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { Entry } from '../store/store.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import { proposingImages } from '../thresholds/guarantee.js';
 import type { EngineDescription, TimingRecord } from '../timing/record.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract, extractLater } from './extract.js';
@@ -14,15 +15,16 @@ import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
 import {
-  type Calibration,
   type ChosenGate,
-  calibrateParts,
   chooseLambdas,
+  type ExitFit,
+  type Fitting,
+  fitParts,
   readScores,
   scoreImages,
   scoresEntry,
 } from './score.js';
-import { type Part, partsOf, type Row, withoutLabels } from './search.js';
+import { isOfAgreement, type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
@@ -172,8 +174,8 @@ async function canWait(
   images: Images,
   sets: readonly SplitFeatures[],
 ): Promise<boolean> {
-  // Temperatures are fitted to logits, which are computed from features.
-  if (experiment.gates.calibrate === true) return false;
+  // What is fitted to logits needs them, and they are computed from features.
+  if (fittingOf(experiment) !== undefined) return false;
   // The features record which images cannot be decoded.
   if (everySplit(images).some((split) => split.unreadable !== undefined)) return false;
   if (await allComplete(sets.flatMap(everySplit))) return false;
@@ -198,22 +200,38 @@ export async function scoreEntries(context: RunContext, experiment: Experiment, 
 
 /** Scores of images that no gate has learnt from, and the parts that choose and report thresholds. */
 export interface ScoredParts {
-  /** Where each exit has temperatures: of the test images, each with those of the part that reports it. */
+  /** Where something is fitted to the exits: of the test images, each as fitted for the part that reports it. */
   readonly scores: SplitScores;
   readonly parts: readonly Part[];
-  /** By exit, the last included, then by part; absent unless the experiment calibrates. */
-  readonly calibration?: readonly (readonly Calibration[])[];
+  /** By exit, the last included, then by part; absent unless something is fitted. */
+  readonly fits?: readonly (readonly ExitFit[])[];
 }
 
-/** Scores of an experiment, calibrated if it asks for that, and its parts. */
-export async function scoredParts(stages: Stages, gates: readonly CachedGate[]): Promise<ScoredParts> {
+/** What an experiment fits to its exits; undefined for nothing. */
+function fittingOf({ gates, thresholds, analysis, seed, ...rest }: Experiment): Fitting | undefined {
+  const { confidence: kind, calibrate: temperature = false, target } = gates;
+  const { perClass: byClass = false, guarantee } = thresholds;
+  if (!temperature && !byClass && kind !== 'failure') return undefined;
+  // Images that test a promise must not have been fitted to.
+  const promises = guarantee !== undefined || analysis?.kind === 'frontier';
+  const fittedOn: Fitting['fittedOn'] = (images, part) =>
+    promises ? proposingImages(images, seed + part).proposing : images;
+  const ofAgreement = target === 'network' || rest.unlabelled !== undefined || isOfAgreement(thresholds);
+  return { kind, temperature, byClass, fittedOn, isOfAgreement: ofAgreement };
+}
+
+/** Scores of an experiment, fitted if it asks for that, and its parts. */
+export async function scoredParts(
+  stages: Pick<Stages, 'experiment' | 'features' | 'sets' | 'score' | 'timed'>,
+  gates: readonly CachedGate[],
+): Promise<ScoredParts> {
   const { experiment, features, sets } = stages;
-  const { confidence, calibrate = false } = experiment.gates;
-  const scores = await stages.score(gates, confidence);
+  const scores = await stages.score(gates, experiment.gates.confidence);
   const parts = partsOf(experiment, scores.test, scores.heldOut, features.test.classes);
-  if (!calibrate) return { scores, parts };
+  const fitting = fittingOf(experiment);
+  if (fitting === undefined) return { scores, parts };
   const pairs = sets.map(({ heldOut, test }) => [heldOut ?? test, test] as const);
-  const found = await stages.timed('score', () => calibrateParts(pairs, gates, confidence, parts));
+  const found = await stages.timed('score', () => fitParts(pairs, gates, fitting, parts));
   const confidences = scores.test.confidences.map((plain, exit) => {
     const own = plain.slice();
     for (const { evaluation } of found.parts) {

@@ -88,9 +88,11 @@ function exitName({ members, exits }: Plan, position: number): string {
 }
 
 /** Each exit's temperatures, and the expected calibration error without and with them; written to `calibration.csv`. */
-export function calibrationTable(plan: Plan, calibration: ScoredParts['calibration'] = []): FindingTable[] {
-  const rows = calibration.flatMap((parts, exit) =>
-    parts.map(({ temperature, errors }, part) => [exitName(plan, exit), part + 1, temperature, ...errors]),
+export function calibrationTable(plan: Plan, fits: ScoredParts['fits'] = []): FindingTable[] {
+  const rows = fits.flatMap((parts, exit) =>
+    parts.flatMap(({ fitted: { temperature }, errors }, part) =>
+      errors === undefined ? [] : [[exitName(plan, exit), part + 1, temperature, ...errors]],
+    ),
   );
   const columns = ['exit', 'part', 'temperature', 'error_before_fraction', 'error_after_fraction'];
   const title = 'Temperatures, fitted where thresholds are chosen; expected calibration error (15 bins) where reported';

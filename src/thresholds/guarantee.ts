@@ -189,9 +189,7 @@ export function proposePath(
   promised: Guarantee,
   seed: number,
 ): Path {
-  const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
-  const proposing = shuffled.slice(0, Math.round(PROPOSING_SHARE * shuffled.length));
-  const testing = shuffled.slice(proposing.length);
+  const { proposing, testing } = proposingImages(images, seed);
   const most = Math.min(...systems.map(({ costs }) => costs.at(-1)!));
   const best = new Array<Step | undefined>(PATH_LENGTH).fill(undefined);
   for (const [system, choosable] of systems.entries()) {
@@ -207,6 +205,13 @@ export function proposePath(
     return [{ system: step.system!, thresholds: step.thresholds }];
   });
   return { steps, proposedOn: proposing.length, testing };
+}
+
+/** The images that propose, drawn by the seed, and those that test. */
+export function proposingImages(images: ArrayLike<number>, seed: number) {
+  const shuffled = new Random(seed, 'guarantee').shuffle(Int32Array.from(images));
+  const proposing = shuffled.slice(0, Math.round(PROPOSING_SHARE * shuffled.length));
+  return { proposing, testing: shuffled.slice(proposing.length) };
 }
 
 /** A step of the path: the position of its system, and its thresholds. */

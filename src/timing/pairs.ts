@@ -83,8 +83,12 @@ export interface TimedBatch {
   /** [count, channels, height, width], normalised */
   readonly input: Float32Array;
   readonly thresholds: readonly number[];
-  /** Divisors of each exit's numbers, if the network takes them. */
-  readonly temperatures?: readonly number[];
+  /** What was fitted to each exit, if the network takes it. */
+  readonly fitted?: readonly {
+    readonly temperature: number;
+    readonly factors: Float32Array;
+    readonly offsets: Float32Array;
+  }[];
 }
 
 export interface TimedNetworks<Result> {

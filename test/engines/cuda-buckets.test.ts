@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type CreateSession, loadInBuckets, SessionPool } from '../../src/engines/onnxruntime/gated.js';
-import { confidenceKinds } from '../../src/gates/confidence.js';
+import { confidenceKinds, looksBack } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
 import { bucketSizes, gatedModel } from '../../src/onnx/gated.js';
 
@@ -42,7 +42,7 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
         createSession = (model, options) => engine.createSession(model, options);
       });
 
-      for (const kind of ['max', 'difference'] as const) {
+      for (const kind of ['max', 'difference', 'patience', 'average'] as const) {
         it(`${kind}: class, exit and confidence of Algorithm 1, however many go on behind each gate`, async () => {
           const decisions = subject.decisions(kind);
           const network = loadInBuckets(createSession, subject.lowered, subject.gates, kind);
@@ -95,7 +95,9 @@ describe('gated networks for batches of one size (as on CUDA, here on the CPU)',
             const run = session.run.bind(session);
             session.run = (async (feeds: Parameters<typeof run>[0]) => {
               const results = await run(feeds);
-              const exits = [...(results['distances']!.data as Float32Array)].filter((_, i) => i % 11 === 10);
+              const exits = [...(results['distances']!.data as Float32Array)].filter(
+                (_, i) => (i + 1) % (looksBack(kind) ? 12 : 11) === 0,
+              );
               runs.push(exits.filter((exit) => exit > 0).join(' '));
               return results;
             }) as typeof session.run;

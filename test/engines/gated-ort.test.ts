@@ -1,9 +1,9 @@
 import { expect } from 'chai';
 import type { GatedNetwork } from '../../src/engines/engine.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import { openInProcess } from '../../src/engines/onnxruntime/gated.js';
+import { type CreateSession, loadInBuckets, openInProcess } from '../../src/engines/onnxruntime/gated.js';
 import { type LoadedFile, loadGatedFile } from '../../src/gated/predict.js';
-import { confidenceKinds } from '../../src/gates/confidence.js';
+import { type ConfidenceKind, confidenceKinds, type Fitted } from '../../src/gates/confidence.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
@@ -13,6 +13,7 @@ import {
   algorithm1,
   type GatedCase,
   gatedCase,
+  generatedFits,
   preprocessing,
   randomThresholds,
   rowsOf,
@@ -89,6 +90,39 @@ for (const { name, places } of cases) {
   });
 }
 
+describe('what was fitted to exits, on ort-cpu, in buckets as on CUDA, and in an exported graph', () => {
+  for (const kind of confidenceKinds) {
+    it(`${kind}: temperatures, offsets by answer and factors change class, exit and confidence as the cache says`, async () => {
+      const { name, places } = cases[1]!;
+      const subject = await gatedCase(name, places, COUNT);
+      const engine = await OnnxRuntimeCpu.create(1);
+      const random = new Random(5, kind);
+      const fits = [1, 2].map(() => generatedFits(places.length + 1, random));
+      const network = await engine.loadGated(subject.lowered, subject.gates, kind, 'input');
+      const create: CreateSession = (model, options) => engine.createSession(model, options);
+      const buckets = await loadInBuckets(create, subject.lowered, subject.gates, kind, 'input');
+      for (const fitted of fits) {
+        const decisions = subject.decisions(kind, fitted);
+        expect(decisions[0]!.confidences).to.not.deep.equal(subject.decisions(kind)[0]!.confidences);
+        const file = await fileOf(subject, kind, fitted);
+        for (const count of [1, 5, COUNT]) {
+          const thresholds = randomThresholds(decisions, random);
+          const expected = algorithm1(decisions, thresholds, [...Array(count).keys()]);
+          const images = subject.images.slice(0, count * 3072);
+          for (const each of [network, buckets]) {
+            expectSame(rowsOf(await each.run(images, count, thresholds, fitted)), expected, `${count} images`);
+          }
+          const exported = await file.run(subject.pixels.slice(0, count * 3072), count, thresholds);
+          expectSame(rowsOf(exported), expected, `exported, ${count} images`);
+        }
+        await file.close();
+      }
+      await network.close();
+      await buckets.close();
+    });
+  }
+});
+
 describe('exits of ort-cpu', () => {
   let subject: GatedCase;
   let network: GatedNetwork;
@@ -155,16 +189,21 @@ describe('exits of ort-cpu', () => {
 });
 
 async function loadBoth(
-  { lowered, gates }: GatedCase,
+  subject: GatedCase,
   engine: OnnxRuntimeCpu,
-  kind: (typeof confidenceKinds)[number],
+  kind: ConfidenceKind,
 ): Promise<[GatedNetwork, LoadedFile]> {
+  return [await engine.loadGated(subject.lowered, subject.gates, kind), await fileOf(subject, kind)];
+}
+
+async function fileOf(
+  { lowered, gates }: GatedCase,
+  kind: ConfidenceKind,
+  fitted?: readonly Fitted[],
+): Promise<LoadedFile> {
   const metadata = gatedMetadata(about(gates.length, kind));
-  const bytes = gatedModel(lowered, gates, { confidence: kind, preprocessing, metadata });
-  return [
-    await engine.loadGated(lowered, gates, kind),
-    await loadGatedFile(readGatedFile(bytes, 'test.onnx'), 'test.onnx', openInProcess('test.onnx')),
-  ];
+  const bytes = gatedModel(lowered, gates, { confidence: kind, preprocessing, metadata, ...(fitted && { fitted }) });
+  return loadGatedFile(readGatedFile(bytes, 'test.onnx'), 'test.onnx', openInProcess('test.onnx'));
 }
 
 type Rows = ReturnType<typeof rowsOf>;

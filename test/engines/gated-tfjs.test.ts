@@ -2,7 +2,14 @@ import { expect } from 'chai';
 import type { Engine, FeatureBatch, GatedNetwork } from '../../src/engines/engine.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { loadTensorFlow, type TfjsId, tfjsIds } from '../../src/engines/tfjs/backend.js';
-import { type ConfidenceKind, confidenceKinds, type Decisions, decide } from '../../src/gates/confidence.js';
+import {
+  type ConfidenceKind,
+  confidenceKinds,
+  type Decisions,
+  decide,
+  type Fitted,
+  unfitted,
+} from '../../src/gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { lowerNetwork } from '../../src/networks/lower.js';
@@ -10,6 +17,7 @@ import type { Layer, Network } from '../../src/networks/network.js';
 import { type GatePlace, gateFeatureCounts } from '../../src/networks/onnx.js';
 import { Random } from '../../src/random.js';
 import { randomTensors } from '../networks/direct.js';
+import { decideInTurn, generatedFits } from '../onnx/gated-networks.js';
 import { engineOrSkip, testedEngines } from './available.js';
 
 const IMAGES = 5;
@@ -66,10 +74,15 @@ const gatesAt = (chosen: readonly GatePlace[]): PlacedGate[] => {
 const gates = gatesAt(places);
 
 /** Class and confidence at each exit by the formulas of `src/gates`, from features. */
-function decisionsOf({ features, logits }: FeatureBatch, placed: readonly PlacedGate[], kind: ConfidenceKind) {
+function decisionsOf(
+  { features, logits }: FeatureBatch,
+  placed: readonly PlacedGate[],
+  kind: ConfidenceKind,
+  fitted: readonly Fitted[] = [],
+) {
   const classes = network.classifier.out;
-  const atGates = placed.map(({ gate }, index) => decide(distances(gate, features[index]!), classes, kind));
-  return [...atGates, decide(logits, classes, kind)];
+  const atGates = placed.map(({ gate }, index) => distances(gate, features[index]!));
+  return decideInTurn([...atGates, logits], classes, kind, fitted);
 }
 
 /** Algorithm 1. */
@@ -158,8 +171,25 @@ for (const { id } of testedEngines().filter((engine) => (tfjsIds as readonly str
       );
       const gated = await open(gates, 'softmax');
       const thresholds = gates.map((_, k) => clearThreshold(cooled[k]!.confidences));
-      const found = await gated.run(images, IMAGES, thresholds, temperatures);
+      const found = await gated.run(
+        images,
+        IMAGES,
+        thresholds,
+        temperatures.map((temperature) => ({ ...unfitted(network.classifier.out), temperature })),
+      );
       expectSame(found, follow(cooled, thresholds, IMAGES), 'at temperatures');
+    });
+
+    it('adds what was fitted to each gate, for confidences that look back too', async () => {
+      for (const kind of ['difference', 'patience', 'failure'] as const) {
+        const fitted = generatedFits(gates.length + 1, new Random(6, kind), network.classifier.out);
+        const decisions = decisionsOf(references.get('ort-cpu')!, gates, kind, fitted);
+        const gated = await open(gates, kind);
+        for (let round = 0; round < 6; round++) {
+          const thresholds = gates.map((_, k) => clearThreshold(decisions[k]!.confidences));
+          expectSame(await gated.run(images, IMAGES, thresholds, fitted), follow(decisions, thresholds, IMAGES), kind);
+        }
+      }
     });
 
     it('all leave, none leaves, one leaves or one stays, at each gate', async () => {

@@ -76,8 +76,8 @@ describe('a cascade as one graph', () => {
       const opened = await openGated(place.context, experimentOf(kind, inside, calibrate));
       const file = await loadGatedFile(readGatedFile(await readFile(out), out), out, openInProcess(out));
       const engine = await OnnxRuntimeCpu.create(1);
-      const temperatures = calibrate ? ('input' as const) : undefined;
-      const gated = await engine.loadGated(await opened.lowered(), opened.gates, kind, temperatures);
+      const fitted = calibrate ? ('input' as const) : undefined;
+      const gated = await engine.loadGated(await opened.lowered(), opened.gates, kind, fitted);
       const quantiles = [0.3, 0.7].map((share) =>
         opened.scores.confidences.map((of) => of.toSorted()[Math.round(40 * share)]!),
       );
@@ -107,7 +107,7 @@ describe('a cascade as one graph', () => {
           [3, 2],
         ]);
         const create = (model: Uint8Array, options?: object) => engine.createSession(model, options);
-        const buckets = await loadInBuckets(create, await opened.lowered(), opened.gates, kind, temperatures);
+        const buckets = await loadInBuckets(create, await opened.lowered(), opened.gates, kind, fitted);
         const found = await compareDynamic(opened, buckets, opened.rows[1]!, { batch: 7, progress: silent });
         expect([found.same + found.near, found.different]).to.deep.equal([40, []]);
         await buckets.close();

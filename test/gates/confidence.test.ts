@@ -1,17 +1,19 @@
 import { expect } from 'chai';
 import {
   type ConfidenceKind,
-  calibrationError,
   confidenceKinds,
   confidenceOf,
   confidences,
   decide,
-  fitTemperature,
+  looksBack,
+  unfitted,
 } from '../../src/gates/confidence.js';
+import { calibrationError, fitConfidence, fitLogOdds, fitTemperature } from '../../src/gates/fit.js';
 import { type Loss, losses, lossNamed, lossNames } from '../../src/gates/loss.js';
 import { Random } from '../../src/random.js';
+import { decideInTurn } from '../onnx/gated-networks.js';
 
-/** Straight from the definitions, without shifts or shared terms. */
+/** Straight from the definitions, without shifts or shared terms, at the first exit. */
 const definitions: Readonly<Record<ConfidenceKind, (row: readonly number[]) => number>> = {
   max: (row) => Math.max(...row),
   softmax: (row) => Math.max(...probabilities(row)),
@@ -20,6 +22,9 @@ const definitions: Readonly<Record<ConfidenceKind, (row: readonly number[]) => n
     const [first, second] = row.toSorted((a, b) => b - a);
     return first! - second!;
   },
+  patience: (row) => 1 + Math.max(...probabilities(row)),
+  average: (row) => Math.max(...probabilities(row)),
+  failure: (row) => Math.max(...probabilities(row)),
 };
 
 function probabilities(row: readonly number[]): number[] {
@@ -88,8 +93,42 @@ describe('decide', () => {
       { winner: 0, confidence: 1 },
       { winner: 0, confidence: 0 },
       { winner: 0, confidence: -4 },
+      { winner: 0, confidence: 2 },
+      { winner: 0, confidence: 1 },
+      { winner: 0, confidence: 1 },
     ]);
     expect(decide(new Float32Array(), 3, 'max').classes).to.have.length(0);
+  });
+});
+
+describe('confidences that look back', () => {
+  const rows = [
+    [2, 0, 1],
+    [3, 0, 1],
+    [0, 1, 5],
+    [0, 2, 9],
+  ].map((row) => Float32Array.from(row));
+  const confidencesOf = (kind: ConfidenceKind) => decideInTurn(rows, 3, kind).map(({ confidences }) => confidences[0]!);
+  const own = (exit: number, c: number): number => probabilities([...rows[exit]!])[c]!;
+
+  it('patience counts the exits in a row with this answer, then the softmax', () => {
+    const expected = [1 + own(0, 0), 2 + own(1, 0), 1 + own(2, 2), 2 + own(3, 2)];
+    for (const [exit, value] of confidencesOf('patience').entries()) expect(value).to.be.closeTo(expected[exit]!, 1e-6);
+  });
+
+  it('average is the mean of the probabilities of the answer at the exits so far', () => {
+    for (const [exit, value] of confidencesOf('average').entries()) {
+      const answer = exit < 2 ? 0 : 2;
+      const all = rows.slice(0, exit + 1).map((_, before) => own(before, answer));
+      expect(value).to.be.closeTo(all.reduce((a, b) => a + b) / all.length, 1e-6);
+    }
+  });
+
+  it('are the only ones that take something along', () => {
+    for (const kind of confidenceKinds) {
+      expect(decideInTurn(rows, 3, kind)[0]!.carried !== undefined, kind).to.equal(looksBack(kind));
+    }
+    expect(confidenceKinds.filter(looksBack)).to.deep.equal(['patience', 'average']);
   });
 });
 
@@ -149,5 +188,69 @@ describe('temperatures', () => {
     const before = calibrationError(scaled(3), every, 1);
     expect(before).to.be.above(0.1);
     expect(calibrationError(scaled(3), every, fitTemperature(scaled(3), every))).to.be.below(0.02);
+  });
+});
+
+describe('failure prediction and offsets by class', () => {
+  const random = new Random(3, 'failure');
+  const count = 6000;
+  const every = Int32Array.from({ length: count }, (_, i) => i);
+  const answers = Int32Array.from({ length: count }, () => random.below(4));
+  const numbers = Array.from({ length: count }, () => [100 + 20 * random.uniform(), random.uniform()]);
+  const own = [1, -1, 0, 0];
+  const isRight = numbers.map(([a, b], i) => {
+    const odds = 0.2 * (a! - 110) + 2 * b! - 0.5 + own[answers[i]!]!;
+    return random.uniform() < 1 / (1 + Math.exp(-odds));
+  });
+
+  const flat = Float32Array.from(numbers.flat());
+  const fitted = (right: readonly boolean[], byClass: boolean, of = flat) =>
+    fitLogOdds(of, answers, right, [2, 4], byClass);
+
+  it('finds the factors and offsets that the labels were drawn by', async () => {
+    const { factors, offsets } = await fitted(isRight, true);
+    expect(factors[0]).to.be.closeTo(0.2, 0.03);
+    expect(factors[1]).to.be.closeTo(2, 0.4);
+    for (const [c, offset] of offsets.entries()) expect(offset - offsets[3]!).to.be.closeTo(own[c]!, 0.35);
+    const plain = await fitted(isRight, false);
+    expect([...plain.offsets]).to.deep.equal([0, 0, 0, 0]);
+    // At the optimum as many right answers are predicted as there are.
+    const odds = (i: number): number => plain.factors.reduce((sum, f, k) => sum + f * numbers[i]![k]!, plain.constant);
+    const predicted = numbers.reduce((sum, _, i) => sum + 1 / (1 + Math.exp(-odds(i))), 0);
+    expect(predicted / count).to.be.closeTo(isRight.filter(Boolean).length / count, 1e-3);
+  });
+
+  it('is finite where all answers are right, all wrong, or there is none', async () => {
+    for (const right of [true, false]) {
+      const { factors, constant, offsets } = await fitted(
+        isRight.map(() => right),
+        true,
+      );
+      expect([...factors, constant, ...offsets].every(Number.isFinite)).to.equal(true);
+      expect(Math.sign(constant + offsets[0]! + 110 * factors[0]! + factors[1]! / 2)).to.equal(right ? 1 : -1);
+    }
+    expect([...(await fitted([], true, new Float32Array())).factors]).to.deep.equal([0, 0]);
+  });
+
+  it('ignores images that the network itself gets wrong, and keeps the unit of the confidence', async () => {
+    const logits = Float32Array.from({ length: 4 * count }, () => 4 * random.uniform());
+    const decisions = decide(logits, 4, 'difference');
+    const original = Int32Array.from(every, () => random.below(4));
+    // Answers of class 0 are right half as often as the others of the same confidence.
+    const labels = original.map((answer, i) => {
+      const isLost = decisions.classes[i] === 0 && random.uniform() < 0.6;
+      return isLost ? answer : decisions.classes[i]!;
+    });
+    const judged = { numbers: logits, labels, classes: 4 };
+    const fitFor = (kind: ConfidenceKind, original: Int32Array, byClass: boolean) =>
+      fitConfidence(judged, kind, { fitted: unfitted(4) }, original, every, byClass);
+    const { offsets } = await fitFor('difference', labels, true);
+    expect(Math.max(...offsets.slice(1).map((value) => offsets[0]! - value))).to.be.below(0);
+    // None of these images is one that the network answers right.
+    const wrong = labels.map((label) => (label + 1) % 4);
+    expect([...(await fitFor('difference', wrong, true)).offsets]).to.deep.equal([0, 0, 0, 0]);
+    const failure = await fitFor('failure', labels, false);
+    expect(failure.factors).to.have.length(4);
+    expect(new Set(failure.offsets).size).to.equal(1);
   });
 });

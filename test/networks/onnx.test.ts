@@ -7,7 +7,7 @@ import { loadInBuckets } from '../../src/engines/onnxruntime/gated.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';
-import { confidenceKinds, decide } from '../../src/gates/confidence.js';
+import { confidenceKinds } from '../../src/gates/confidence.js';
 import type { PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { networkByName } from '../../src/networks/catalogue.js';
@@ -23,7 +23,7 @@ import { gatedModel } from '../../src/onnx/gated.js';
 import type { UserNetwork } from '../../src/onnx/network.js';
 import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
-import { algorithm1, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
+import { algorithm1, decideInTurn, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
 import { asNetwork, open, residualGraph, UserGraph } from '../onnx/user-graphs.js';
 
 const CLASSES = 5;
@@ -201,8 +201,10 @@ describe('networks of one’s own', () => {
         const { features, logits } = await loaded.run(images, COUNT);
         await loaded.close();
         const values = [...gates.map(({ gate }, i) => distances(gate, features[i]!)), logits];
-        for (const confidence of opset === 17 ? confidenceKinds : (['max', 'softmax'] as const)) {
-          const decisions = values.map((each) => decide(each, CLASSES, confidence));
+        for (const confidence of opset === 17
+          ? confidenceKinds
+          : (['max', 'softmax', 'patience', 'average'] as const)) {
+          const decisions = decideInTurn(values, CLASSES, confidence);
           const gated = await engine.loadGated(user, gates, confidence);
           const sized = loadInBuckets((model) => engine.createSession(model), user, gates, confidence); // as on CUDA
           const session = await engine.createSession(gatedModel(user, gates, { confidence, preprocessing }));

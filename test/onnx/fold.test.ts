@@ -180,7 +180,7 @@ describe('an exported ResNet-18 (224 x 224, generated weights)', () => {
         gate: { features, classes: 1000, weights: floats(features * 1000), bias: floats(1000) },
       };
     });
-    const bytes = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer('max', 1000) });
+    const bytes = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer(1000) });
     const images = Float32Array.from({ length: 3 * 3 * 224 * 224 }, () => 4 * random.uniform() - 2);
     const wanted = await logitsOf(path, 'input', images, [3, 3, 224, 224]);
     const session = await (await OnnxRuntimeCpu.create()).createSession(bytes);

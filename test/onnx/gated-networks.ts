@@ -1,6 +1,6 @@
 import { normalise, type Preprocessing } from '../../src/data/preprocess.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import { type ConfidenceKind, type Decisions, decide } from '../../src/gates/confidence.js';
+import { type ConfidenceKind, type Decisions, decide, type Fitted, unfitted } from '../../src/gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { networkByName } from '../../src/networks/catalogue.js';
@@ -21,7 +21,7 @@ export interface GatedCase {
   readonly images: Float32Array;
   readonly count: number;
   /** Class and confidence at every exit by the definition, the original classifier last. */
-  readonly decisions: (kind: ConfidenceKind) => Decisions[];
+  readonly decisions: (kind: ConfidenceKind, fitted?: readonly Fitted[]) => Decisions[];
 }
 
 export async function gatedCase(name: string, places: readonly GatePlace[], count: number): Promise<GatedCase> {
@@ -48,8 +48,33 @@ export async function gatedCase(name: string, places: readonly GatePlace[], coun
     pixels,
     images,
     count,
-    decisions: (kind) => values.map((each) => decide(each, CLASSES, kind)),
+    decisions: (kind, fitted) => decideInTurn(values, CLASSES, kind, fitted),
   };
+}
+
+/** Class and confidence at successive exits for the same images. @param fitted of each exit */
+export function decideInTurn(
+  exits: readonly Float32Array[],
+  classes: number,
+  kind: ConfidenceKind,
+  fitted: readonly Fitted[] = [],
+): Decisions[] {
+  let before: Float32Array | undefined;
+  return exits.map((distances, exit) => {
+    const decisions = decide(distances, classes, kind, classes, { fitted: fitted[exit], before, exit });
+    before = decisions.carried;
+    return decisions;
+  });
+}
+
+/** What could have been fitted to these exits. */
+export function generatedFits(exits: number, random: Random, classes = CLASSES): Fitted[] {
+  const between = (length: number, scale: number) =>
+    Float32Array.from({ length }, () => scale * (2 * random.uniform() - 1));
+  return Array.from({ length: exits }, (_, exit) => ({
+    ...(exit === exits - 1 ? unfitted(classes) : { factors: between(4, 1), offsets: between(classes, 0.5) }),
+    temperature: Math.fround(0.5 + random.uniform()),
+  }));
 }
 
 /** Algorithm 1 on some images: the first gate whose confidence is >= its threshold. */

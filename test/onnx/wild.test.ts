@@ -78,7 +78,7 @@ async function expectSame(
     bytes ? random.below(256) : 2 * random.uniform() - 1,
   );
   const metadata = gatedMetadata({ ...about(gates.length, 'max') });
-  const file = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer('max', classes), metadata });
+  const file = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer(classes), metadata });
   readGatedFile(file, 'exported'); // its operators are those that dgate predict accepts
   const engine = await OnnxRuntimeCpu.create();
   const session = await engine.createSession(file);

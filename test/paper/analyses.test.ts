@@ -143,6 +143,8 @@ const small: Readonly<Record<string, object>> = {
     policies: [
       { loss: 'hinge', confidence: 'max' },
       { loss: 'cross-entropy', confidence: 'softmax', l2: 0.01 },
+      { loss: 'cross-entropy', confidence: 'failure', perClass: true },
+      { loss: 'cross-entropy', confidence: 'patience' },
     ],
     margins: [0.01],
     seeds: 2,

@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
-import { confidenceKinds, decide, fitTemperature } from '../../src/gates/confidence.js';
+import { confidenceKinds, decide } from '../../src/gates/confidence.js';
+import { fitTemperature } from '../../src/gates/fit.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkFlops } from '../../src/networks/network.js';
 import { paperExperiments } from '../../src/paper/index.js';
@@ -202,13 +203,13 @@ describe('a cascade', () => {
       more: { network: { ...(experimentOf({ of: all() }).network as object), ...more } },
     });
     const stages = await openStages(place.context, experimentOf(network({ calibrate: true })));
-    const { scores, parts, calibration } = await scoredParts(stages, []);
+    const { scores, parts, fits } = await scoredParts(stages, []);
     const plain = await stages.score([], 'softmax');
     for (const [part, { selection, evaluation }] of parts.entries()) {
       for (const [exit, { test }] of stages.sets.slice(0, -1).entries()) {
         for await (const { logits, labels } of test.shards()) {
           const judged = { numbers: logits, labels, classes: 10 };
-          const { temperature } = calibration![exit]![part]!;
+          const { temperature = 1 } = fits![exit]![part]!.fitted;
           expect(temperature).to.equal(fitTemperature(judged, selection.images)).and.not.equal(1);
           const { confidences } = decide(
             logits.map((value) => value / temperature),
@@ -222,7 +223,7 @@ describe('a cascade', () => {
         }
       }
     }
-    expect(calibration!.map((of) => of.length)).to.deep.equal([2, 2, 2]);
+    expect(fits!.map((of) => of.length)).to.deep.equal([2, 2, 2]);
     expect(scores.test.classes).to.deep.equal(plain.test.classes);
     const text = renderRun(await runExperiment(place.context, experimentOf(network({ calibrate: true }))), 'laptop');
     expect(text).to.match(/│ exit +│ part │ temperature │ error before \(%\) │ error after/);
@@ -241,7 +242,9 @@ describe('a cascade', () => {
     for (const [choice, message] of refused) expect(() => experimentOf(choice)).to.throw(message);
     const { more } = network({ calibrate: true });
     const ofAgreement = { of: all(), more: { ...more, analysis: { kind: 'frontier', labels: false } } };
-    expect(() => experimentOf(ofAgreement)).to.throw(/analysis.labels: false; valid: true with calibrate/);
+    expect(() => experimentOf(ofAgreement)).to.throw(
+      /analysis.labels: false; valid: true with calibrate, perClass and failure/,
+    );
     const shift = { of: all(), more: { ...more, analysis: { kind: 'shift' } } };
     expect(() => experimentOf(shift)).to.throw(/analysis.kind: "shift"; valid: frontier, .* with network.calibrate/);
     const without = { of: all(), more: { ...more, unlabelled: 'x', thresholds: { disagreements: [0.1] } } };

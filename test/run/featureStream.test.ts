@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { encodeSafetensors, type Storable } from '../../src/checkpoints/load.js';
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
-import { fitTemperature } from '../../src/gates/confidence.js';
 import type { TrainingData } from '../../src/gates/contracts.js';
+import { fitTemperature } from '../../src/gates/fit.js';
 import { trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { FeatureSet, shardArrays } from '../../src/run/features.js';
-import { calibrateParts } from '../../src/run/score.js';
+import { type Fitting, fitParts } from '../../src/run/score.js';
 import { streamedData, trainingData } from '../../src/run/train.js';
 import { Store } from '../../src/store/store.js';
 
@@ -137,7 +137,7 @@ describe('features that are streamed', () => {
   it('become temperatures one exit after the other: the numbers of one are in memory, with what a step needs', async () => {
     const events: string[] = [];
     const random = new Random(8);
-    const gateOf = (index: number, features: number): Parameters<typeof calibrateParts>[1][number] => ({
+    const gateOf = (index: number, features: number): Parameters<typeof fitParts>[1][number] => ({
       ...{ network: 0, index },
       load: async () => {
         events.push(`gate ${index + 1}`);
@@ -156,9 +156,13 @@ describe('features that are streamed', () => {
       },
     };
     const parts = [{ selection, evaluation: { scores, images: every } }];
-    const found = await calibrateParts([[set, set]], [gateOf(0, 2), gateOf(1, width)], 'softmax', parts);
+    const fitting: Fitting = {
+      ...{ kind: 'softmax', temperature: true, byClass: false, isOfAgreement: false },
+      fittedOn: (images) => images,
+    };
+    const found = await fitParts([[set, set]], [gateOf(0, 2), gateOf(1, width)], fitting, parts);
     expect(events.slice(0, 5)).to.deep.equal(['gate 1', 'fitted', 'gate 2', 'fitted', 'fitted']);
-    expect(found.calibration.map((of) => of.length)).to.deep.equal([1, 1, 1]);
+    expect(found.fits.map((of) => of.length)).to.deep.equal([1, 1, 1]);
     expect(found.parts[0]!.evaluation.scores.confidences.map((of) => of.length)).to.deep.equal([count, count]);
     // The last exit's are the logits as they were written.
     const own = {
@@ -167,7 +171,7 @@ describe('features that are streamed', () => {
       labels: (await pass(await streamed(), 64)).rows.map((row) => row.at(-1)!),
     };
     const fitted = fitTemperature({ ...own, labels: Int32Array.from(own.labels) }, every);
-    expect(found.calibration[2]![0]!.temperature).to.equal(fitted);
+    expect(found.fits[2]![0]!.fitted.temperature).to.equal(fitted);
   });
 
   it('are noticed where a shard is not what was written', async () => {

@@ -173,12 +173,16 @@ describe('paired measurement', () => {
   it('gives every run, the untimed ones too, all that belongs to its batch', async () => {
     const { clock, batches, contest } = setting();
     const seen: TimedBatch[] = [];
+    const none = { factors: new Float32Array(), offsets: new Float32Array() };
+    const fitAt = (temperature: number) => ({ temperature, ...none });
     const gated = (batch: TimedBatch) => contest.gated(batch).finally(() => seen.push(batch));
     async function* calibrated() {
-      for await (const batch of batches(2)) yield { ...batch, temperatures: [2, 3] };
+      for await (const batch of batches(2)) yield { ...batch, fitted: [2, 3].map(fitAt) };
     }
     await collect(measurePairs(clock, { ...contest, gated }, calibrated(), 1, exactly(2).isEnough));
-    expect(seen.map(({ temperatures }) => temperatures)).to.deep.equal(new Array(4).fill([2, 3]));
+    expect(seen.map(({ fitted }) => fitted?.map(({ temperature }) => temperature))).to.deep.equal(
+      new Array(4).fill([2, 3]),
+    );
   });
 
   it('times each run to its end, and nothing in between', async () => {

@@ -126,13 +126,13 @@ export class OnnxRuntime implements Engine, GateTrainer {
     lowered: GatedSource,
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
-    temperatures?: 'input',
+    fitted?: 'input',
   ): Promise<GatedNetwork> {
     for (const { loaded } of 'members' in lowered ? lowered.members : [{ loaded: lowered }]) {
       if (isUser(loaded)) await tryIsolated(loaded);
     }
     const load = loadGatedOn[this.#execution.provider];
-    return load((model, options) => this.createSession(model, options), lowered, gates, confidence, temperatures);
+    return load((model, options) => this.createSession(model, options), lowered, gates, confidence, fitted);
   }
 
   async loadLinearGradient(problem: LinearProblem): Promise<LinearGradient> {

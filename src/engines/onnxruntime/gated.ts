@@ -18,6 +18,7 @@ import {
 import { floatThresholds, gatedGraphNames, type NumbersName, nameOfOne, plainAnswer } from '../../onnx/gated-exits.js';
 import { turnsImages } from '../../onnx/graph/parts.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
+import { fittedNumbers, fittedSize, isBehind } from '../../onnx/judged.js';
 import type { GatedSource } from '../../onnx/network.js';
 import { decodeModel } from '../../onnx/proto.js';
 import { removeOnExit } from '../../store/files.js';
@@ -39,40 +40,40 @@ type LoadGated = (
   lowered: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
-  temperatures?: 'input',
+  fitted?: 'input',
 ) => GatedNetwork | Promise<GatedNetwork>;
 
 /** On the CPU: a session for single images and one for batches, each opened on first use. */
-const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence, temperatures) => {
+const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence, fitted) => {
   const classes = classCount(lowered.network);
   const open = async (images: 'one' | 'any') => {
     // The optimiser would remove the transpositions that bring the images to the first axis.
     if (images === 'any' && turnsImages(lowered, gates)) {
-      return createSession(wholeGraph(lowered, gates, { confidence, temperatures }), forBatches);
+      return createSession(wholeGraph(lowered, gates, { confidence, fitted }), forBatches);
     }
     const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));
     const channelBlock = liesInBlocks(optimised) ? await channelBlockOn(createSession) : undefined;
     const model = branchModel(optimised, images, {
-      ...{ gates: gates.length, classes, confidence, temperatures, channelBlock },
+      ...{ gates: gates.length, classes, confidence, fitted, channelBlock },
     });
     return createSession(model, images === 'any' ? forBatches : sleepsSoon);
   };
-  return runGraphs(oneOrMore(open), lowered, gates, confidence);
+  return runGraphs(oneOrMore(open), lowered, gates, confidence, fitted);
 };
 
 /** On WebGPU: one session for any number of images. */
-const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence, temperatures) => {
-  const session = await createSession(wholeGraph(lowered, gates, { confidence, temperatures }), sleepsSoon);
-  return runGraphs(onlyOne(session), lowered, gates, confidence);
+const loadOnDevice: LoadGated = async (createSession, lowered, gates, confidence, fitted) => {
+  const session = await createSession(wholeGraph(lowered, gates, { confidence, fitted }), sleepsSoon);
+  return runGraphs(onlyOne(session), lowered, gates, confidence, fitted);
 };
 
 /** One unoptimised graph with a branch for each later part. @param count the only batch size; any by default */
 function wholeGraph(
   lowered: GatedSource,
   gates: readonly PlacedGate[],
-  form: { readonly confidence: ConfidenceKind; readonly temperatures?: 'input' | undefined; readonly count?: number },
+  form: { readonly confidence: ConfidenceKind; readonly fitted?: 'input' | undefined; readonly count?: number },
 ): Uint8Array {
-  const answer = plainAnswer(classCount(lowered.network));
+  const answer = plainAnswer(classCount(lowered.network) + Number(isBehind(form.confidence, form.fitted)));
   return gatedModel(lowered, gates, { ...form, answer, withoutCopies: true });
 }
 
@@ -81,25 +82,25 @@ function wholeGraph(
  * convolution again whenever its number of images changes, which takes 7 ms.
  */
 export function loadInBuckets(
-  ...[createSession, lowered, gates, confidence, temperatures]: Parameters<LoadGated>
+  ...[createSession, lowered, gates, confidence, fitted]: Parameters<LoadGated>
 ): GatedNetwork {
-  const open = (count: number) =>
-    createSession(wholeGraph(lowered, gates, { confidence, temperatures, count }), sleepsSoon);
-  const network = runGraphs(new SessionPool(open, release), lowered, gates, confidence);
+  const open = (count: number) => createSession(wholeGraph(lowered, gates, { confidence, fitted, count }), sleepsSoon);
+  const network = runGraphs(new SessionPool(open, release), lowered, gates, confidence, fitted);
   return { ...network, prepare: (count) => runEverySize(network.run, lowered, gates.length, count) };
 }
 
 export const loadGatedOn = { cpu: loadOnCpu, cuda: loadInBuckets, webgpu: loadOnDevice };
 
-/** Thresholds or temperatures as a graph takes them: all in one input, or one in each. */
+/** Thresholds or what was fitted as a graph takes it: all in one input, or that of each gate or exit in one. */
 function feedsOf(
   { inputNames }: ort.InferenceSession,
   name: NumbersName,
   all: Float32Array,
+  size = 1,
 ): Record<string, ort.Tensor> {
   if (inputNames.includes(name)) return { [name]: new ort.Tensor('float32', all, [all.length]) };
-  const one = (i: number): ort.Tensor => new ort.Tensor('float32', all.subarray(i, i + 1), [1]);
-  return Object.fromEntries(Array.from(all, (_, i) => [nameOfOne(name, i), one(i)]));
+  const one = (i: number): ort.Tensor => new ort.Tensor('float32', all.subarray(i * size, (i + 1) * size), [size]);
+  return Object.fromEntries(Array.from({ length: all.length / size }, (_, i) => [nameOfOne(name, i), one(i)]));
 }
 
 /** A gated network on sessions of graphs with `plainAnswer`. */
@@ -108,12 +109,14 @@ function runGraphs(
   { network }: GatedSource,
   gates: readonly PlacedGate[],
   confidence: ConfidenceKind,
+  form?: 'input',
 ): GatedNetwork {
   const { channels, height, width } = network.input;
   const classes = classCount(network);
-  const stride = classes + 1;
+  const areBehind = isBehind(confidence, form);
+  const stride = classes + Number(areBehind) + 1;
   return {
-    async run(images, count, thresholds, temperatures = []): Promise<GatedBatch> {
+    async run(images, count, thresholds, fitted): Promise<GatedBatch> {
       if (thresholds.length !== gates.length) {
         throw new RangeError(`${thresholds.length} thresholds for ${gates.length} gates`);
       }
@@ -121,11 +124,11 @@ function runGraphs(
       const results = await session.run({
         [gatedGraphNames.images]: new ort.Tensor('float32', images, [count, channels, height, width]),
         ...feedsOf(session, 'thresholds', floatThresholds(thresholds)),
-        ...(temperatures.length > 0 && feedsOf(session, 'temperatures', Float32Array.from(temperatures))),
+        ...(fitted && feedsOf(session, 'fits', fittedNumbers(...fitted), fittedSize(classes))),
       });
       const answers = results[gatedGraphNames.distances]!.data as Float32Array;
-      const exits = Int32Array.from({ length: answers.length / stride }, (_, i) => answers[i * stride + classes]!);
-      return { exits, ...decide(answers, classes, confidence, stride) };
+      const exits = Int32Array.from({ length: answers.length / stride }, (_, i) => answers[(i + 1) * stride - 1]!);
+      return { exits, ...decide(answers, classes, confidence, stride, { areBehind }) };
     },
     close: () => sessions.closeAll(),
   };

@@ -97,7 +97,7 @@ function deviceGated(
   };
   let isClosed = false;
 
-  const run: GatedNetwork['run'] = async (images, count, thresholds, temperatures) => {
+  const run: GatedNetwork['run'] = async (images, count, thresholds, fitted) => {
     if (isClosed) throw new Error(`${name}: run after close`);
     if (thresholds.length !== gates.length) {
       throw new Error(`${name}: ${thresholds.length} thresholds for ${gates.length} gates`);
@@ -108,6 +108,7 @@ function deviceGated(
       confidences: new Float32Array(count),
     };
     let staying = Int32Array.from({ length: count }, (_, image) => image);
+    let before: Float32Array | undefined;
     await activate();
     let value = network.images(images, count);
     try {
@@ -118,7 +119,7 @@ function deviceGated(
         });
         value = end;
         const { out } = classifier;
-        const decisions = decide(await readOnce(seen), out, kind, out, temperatures?.[exit]);
+        const decisions = decide(await readOnce(seen), out, kind, out, { fitted: fitted?.[exit], before, exit });
         const rows = leave(answer, staying, decisions, exit, thresholds[exit]);
         if (rows.length === 0) break;
         await activate(); // another backend may have become the current one during the wait
@@ -126,6 +127,7 @@ function deviceGated(
           value = replace(end, (x) => tf.tidy(() => tf.gather(x, tf.tensor1d(rows, 'int32'))));
         }
         staying = rows.map((row) => staying[row]!);
+        before = decisions.carried && rowsOf(decisions.carried, rows, out);
       }
       return answer;
     } finally {
@@ -168,6 +170,13 @@ function leave(
     confidences[image] = confidence;
   });
   return Int32Array.from(rows);
+}
+
+/** Some rows of a matrix [count, width]. */
+function rowsOf(matrix: Float32Array, rows: Int32Array, width: number): Float32Array {
+  const result = new Float32Array(rows.length * width);
+  for (const [i, row] of rows.entries()) result.set(matrix.subarray(row * width, (row + 1) * width), i * width);
+  return result;
 }
 
 /** @throws Error if a gate was trained on other features than its place gives (a defect of dgate) */

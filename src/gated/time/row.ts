@@ -85,7 +85,7 @@ export function timedNetworks({ networks: { original, gated }, options }: Bench)
   return {
     rest: options.rest ?? threadsSleep,
     original: ({ input, images }) => original.run(input, images.length),
-    gated: ({ input, images, thresholds, temperatures }) => gated.run(input, images.length, thresholds, temperatures),
+    gated: ({ input, images, thresholds, fitted }) => gated.run(input, images.length, thresholds, fitted),
   };
 }
 

@@ -65,13 +65,8 @@ export async function timeGated(
   const lowered = await opened.source.lowered();
   const original = await engine.loadFeatures(lowered, []);
   try {
-    const { confidence, calibrate } = opened.experiment.gates;
-    const gated = await engine.loadGated(
-      await opened.lowered(),
-      opened.gates,
-      confidence,
-      calibrate ? 'input' : undefined,
-    );
+    const { confidence } = opened.experiment.gates;
+    const gated = await engine.loadGated(await opened.lowered(), opened.gates, confidence, opened.fitted && 'input');
     try {
       return await timeLoaded(context, opened, engine, options, { original, gated });
     } finally {

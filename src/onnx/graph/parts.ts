@@ -1,7 +1,7 @@
 import type { PlacedGate } from '../../gates/contracts.js';
 import { featureCount, type GatePlace, type OnnxStage, type Pooling } from '../../networks/onnx.js';
 import { GraphBuilder } from '../builder.js';
-import type { Parts } from '../gated-exits.js';
+import type { Parts } from '../judged.js';
 import {
   dialectOf,
   featureGraphNames,
