@@ -5,12 +5,14 @@ import { parse } from 'csv-parse/sync';
 
 // A number:  <!--= FILE | column=value,... | COLUMN FORMAT -->44.15<!--/-->
 //            Of several columns, or with text: {COLUMN FORMAT} s, {COLUMN}. Several rows are one where they say the same.
+//            Of many rows: count(), mean(COLUMN), min(COLUMN), max(COLUMN).
 // A table:   <!-- table FILE | column=value,... or all | Heading: COLUMN FORMAT; ... -->
 //            ...
 //            <!-- /table -->
 //            A cell of several columns: Heading: {COLUMN FORMAT} [{COLUMN FORMAT}, {COLUMN FORMAT}].
+//            A fourth part `by COLUMN: CELL` gives each value of COLUMN a column; rows are those that the headings tell apart.
 // FILE is a CSV file below results/, `*` for the hash of a run. FORMAT: %.2 (a fraction as percent, 2 digits), .2, G.3 (10^9),
-// M.1 (10^6), ~3 (3 significant digits), `,` (thousands), or nothing: as it stands. Of a table, several conditions with ` or ` between them are several rows in that order.
+// M.1 (10^6), ~3 (3 significant digits), `,` (thousands), or nothing: as it stands. Besides `=` there is `!=`. Of a table, several conditions with ` or ` between them are several rows in that order.
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 export const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -38,14 +40,16 @@ export function rowsOf(file: string): readonly Row[] {
   return rows;
 }
 
-/** Rows where each column of `a=b,c=d` has its value. */
+/** Rows where each column of `a=b,c!=d` has, or has not, its value. */
 function matching(file: string, where: string): readonly Row[] {
-  const conditions = where === 'all' ? [] : where.split(/,(?=\w+=)/).map((one) => one.trim().split(/=(.*)/s));
+  const conditions = where === 'all' ? [] : where.split(/,(?=\w+!?=)/).map((one) => one.trim().split(/(!?=)(.*)/s));
   const rows = rowsOf(file);
   for (const [column] of conditions) {
     if (rows.length > 0 && rows[0]![column!] === undefined) throw new Error(`results/${file}: no column ${column}`);
   }
-  return rows.filter((row) => conditions.every(([column, value]) => row[column!] === value));
+  return rows.filter((row) =>
+    conditions.every(([column, relation, value]) => (row[column!] === value) === (relation === '=')),
+  );
 }
 
 /** A number with so many significant digits, thousands divided by commas. */
@@ -94,31 +98,61 @@ export function tableOf(
     .join('\n');
 }
 
-function number(source: string): string {
-  const [file = '', where = '', ...cell] = source.split(' | ').map((part) => part.trim());
-  const rows = matching(file, where);
-  if (rows.length === 0) throw new Error(`results/${file}: no row with ${where}`);
-  const texts = [...new Set(rows.map((row) => cellOf(file, row, asCell(cell.join(' ')))))];
-  if (texts.length !== 1) throw new Error(`results/${file}: ${texts.length} values with ${where}; 1 is wanted`);
-  return texts[0]!;
+/** Several rows as one: `mean(a)`, `min(a)`, `max(a)` and `count()` in a cell become columns of it. */
+function summaryOf(rows: readonly Row[], cell: string): Row {
+  const columns = [...cell.matchAll(/\b(mean|min|max|count)\((\w*)\)/g)].map(([name, of, column]) => {
+    const values = rows.map((row) => Number(row[column!]));
+    const sum = values.reduce((total, value) => total + value, 0);
+    const all = { mean: sum / rows.length, min: Math.min(...values), max: Math.max(...values), count: rows.length };
+    return [name, String(all[of as keyof typeof all])];
+  });
+  return Object.fromEntries(columns) as Row;
 }
 
+function number(source: string): string {
+  const [file = '', where = '', ...parts] = source.split(' | ').map((part) => part.trim());
+  const rows = matching(file, where);
+  if (rows.length === 0) throw new Error(`results/${file}: no row with ${where}`);
+  const cell = asCell(parts.join(' ').trim());
+  const isSummary = /\b(?:mean|min|max|count)\(/.test(cell);
+  const texts = new Set((isSummary ? [summaryOf(rows, cell)] : rows).map((row) => cellOf(file, row, cell)));
+  if (texts.size !== 1) throw new Error(`results/${file}: ${texts.size} values with ${where}; 1 is wanted`);
+  return [...texts][0]!;
+}
+
+const headed = (text: string): { heading: string; cell: string } => {
+  const [heading = '', cell = ''] = text.trim().split(/: (.*)/s);
+  return { heading, cell: asCell(cell) };
+};
+const isNumber = (cell: string): boolean => /(?:[.~]\d|,)\}/.test(cell);
+
 function table(source: string): string {
-  const [file = '', where = '', columns = ''] = source.split(' | ').map((part) => part.trim());
+  const [file = '', where = '', columns = '', by] = source.split(' | ').map((part) => part.trim());
   const rows = where.split(' or ').flatMap((one) => {
     const found = matching(file, one);
     if (found.length === 0) throw new Error(`results/${file}: no row with ${one}`);
     return found;
   });
-  const shown = columns.split(';').map((one) => {
-    const [heading = '', cell = ''] = one.trim().split(/: (.*)/s);
-    return { heading, cell: asCell(cell) };
-  });
-  return tableOf(
-    shown.map(({ heading }) => heading),
-    rows.map((row) => shown.map(({ cell }) => cellOf(file, row, cell))),
-    shown.map(({ cell }) => /(?:[.~]\d|,)\}/.test(cell)),
-  );
+  const shown = columns.split('; ').map(headed);
+  const headings = shown.map(({ heading }) => heading);
+  const right = shown.map(({ cell }) => isNumber(cell));
+  const start = (row: Row): string[] => shown.map(({ cell }) => cellOf(file, row, cell));
+  if (by === undefined) return tableOf(headings, rows.map(start), right);
+  const { heading: column, cell } = headed(by.replace(/^by /, ''));
+  const across = [...new Set(rows.map((row) => row[column]!))];
+  const groups = new Map<string, Row[]>();
+  for (const row of rows) {
+    const key = JSON.stringify(start(row));
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  const lines = [...groups.values()].map((group) => [
+    ...start(group[0]!),
+    ...across.map((value) => {
+      const row = group.find((one) => one[column] === value);
+      return row === undefined ? '' : cellOf(file, row, cell);
+    }),
+  ]);
+  return tableOf([...headings, ...across], lines, [...right, ...across.map(() => isNumber(cell))]);
 }
 
 /** A page with its numbers and tables as the files have them. */
