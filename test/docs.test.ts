@@ -22,6 +22,24 @@ const pages = [
 const foreign = ['check', 'list', 'ways'];
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8').replaceAll(/^```.*?^```/gms, '');
 
+/** Pages that scripts write whole. */
+const written = ['experiment', 'commands', 'json', 'benchmarks', 'installs'].map((name) => `docs/${name}.md`);
+
+/**
+ * Numbers with a unit (share, points, time, pace, size) outside code, links and the marks of `npm run docs`. Those of
+ * test/fixtures/typed-numbers.json are settings, limits, sizes of files that never change, and the paper's own; what was
+ * measured comes from a file below results/ (scripts/docs-numbers.ts).
+ */
+const typedIn = (text: string): string[] => {
+  const prose = text
+    .replaceAll(/^```.*?^```|<!-- table .*?<!-- \/table -->|<!--= .*?<!--\/-->|<!--.*?-->/gms, '')
+    .replaceAll(/`[^`]*`|\]\([^)]*\)/g, '');
+  const unit = String.raw`(?:%|(?:points?|ms|s|min|seconds?|minutes?|times)\b|images/s|[GM]?FLOP(?:s|/s)|[kMG]i?B\b)`;
+  return [...prose.matchAll(new RegExp(String.raw`(?<![\w.])\d[\d.,]*(?:e-?\d+)?\s?${unit}`, 'g'))].map(([number]) =>
+    number.replaceAll(/\s+/g, ' '),
+  );
+};
+
 /** Anchors that GitHub gives the headings of a page. */
 const anchorsOf = (page: string): string[] =>
   [...textOf(page).matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
@@ -170,6 +188,21 @@ describe('the documentation', () => {
         }
       }
     }
+  });
+
+  it('types no measured number: files, settings or the paper say each', () => {
+    const found = Object.fromEntries(
+      pages
+        .filter((page) => /^(?:README|docs\/[^/]+)\.md$/.test(page) && !written.includes(page))
+        .map((page): [string, string[]] => [page, [...new Set(typedIn(readFileSync(join(root, page), 'utf8')))].sort()])
+        .filter(([, numbers]) => numbers.length > 0),
+    );
+    expect(found).to.deep.equal(JSON.parse(readFileSync(join(root, 'test/fixtures/typed-numbers.json'), 'utf8')));
+  });
+
+  it('notices a number that is typed, and none that a file gives', () => {
+    expect(typedIn('saves 12.5 %, takes 3 ms and 1,200 images/s')).to.deep.equal(['12.5 %', '3 ms', '1,200 images/s']);
+    expect(typedIn('saves <!--= a.csv | all | b %.1 -->12.5<!--/--> % and `--older-than 30 s`')).to.deep.equal([]);
   });
 
   it('is as npm run docs writes it: keys, commands, numbers', () => {
