@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { featureGraph } from '../src/onnx/network.js';
+import { featureGraph } from '../src/onnx/gated.js';
 import { generated } from './runner/generated.js';
 import { allInTurn, pairsOf, ratioOf } from './runner/pairs.js';
 import { renderRatios } from './runner/table.js';

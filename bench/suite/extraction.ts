@@ -7,7 +7,7 @@ import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { networkFlops } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
 import { GraphBuilder } from '../../src/onnx/builder.js';
-import { featureGraph } from '../../src/onnx/network.js';
+import { featureGraph } from '../../src/onnx/gated.js';
 import { Random } from '../../src/random.js';
 import { BATCH_IMAGES } from '../../src/run/batches.js';
 import { LazyEngine } from '../../src/run/context.js';

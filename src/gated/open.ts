@@ -5,6 +5,7 @@ import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Fitted } from '../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
+import { gateOfFeatures } from '../gates/gate.js';
 import type { NetworkFlops } from '../networks/network.js';
 import type { GatedSource, LoadedMember } from '../onnx/network.js';
 import type { Progress } from '../progress.js';
@@ -125,8 +126,7 @@ export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem
 
 /** The end of a cascade's network, as a gate without weights. */
 function endOf({ network }: Exit, { test: { classes } }: SplitFeatures): PlacedGate {
-  const gate = { features: classes, classes, weights: new Float32Array(), bias: new Float32Array() };
-  return { place: { stage: network + 1, pooling: { kind: 'gap' } }, gate };
+  return { place: { stage: network + 1, pooling: { kind: 'gap' } }, gate: gateOfFeatures(classes) };
 }
 
 /** The networks that the wanted exits need, with their gates. @param gates of all exits but the last */

@@ -2,11 +2,16 @@
 export interface Gate {
   readonly features: number;
   readonly classes: number;
-  /** W, [features, classes] row-major */
+  /** W, [features, classes] row-major; empty for an exit whose features are the distances */
   readonly weights: Float32Array;
   /** b, [classes] */
   readonly bias: Float32Array;
 }
+
+/** The gate of an exit that computes the distances itself. */
+export const gateOfFeatures = (classes: number): Gate => {
+  return { features: classes, classes, weights: new Float32Array(), bias: new Float32Array() };
+};
 
 /** Images of a block in double precision: 256 KB with 1024 features, which fits a core's cache. */
 const BLOCK_IMAGES = 32;
@@ -25,6 +30,7 @@ const transposed = new WeakMap<Gate, Float64Array>();
  */
 export function distances(gate: Gate, x: Float32Array): Float32Array {
   const { features, classes } = gate;
+  if (gate.weights.length === 0) return x;
   const count = x.length / features;
   const result = new Float32Array(count * classes);
   const weights = transpose(gate);

@@ -10,8 +10,6 @@ export interface OnnxStage extends MapShape {
    * [channels].
    */
   readonly layout: 'maps-first' | 'maps-last' | 'tokens-first' | 'tokens-last' | 'row';
-  /** The axis of the images, where that is not the first. */
-  readonly images?: number;
   /** FLOPs from the image to here. */
   readonly cumulativeFlops: number;
 }
@@ -41,15 +39,15 @@ export function classCount(network: AnyNetwork): number {
   return isOnnx(network) ? network.classes : network.classifier.out;
 }
 
-/** Shapes at the possible places of gates: the ends of all stages but the last, or the chosen tensors of a file. */
+/** Shapes at the ends of all stages, or at the chosen tensors of a file. */
 function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly layout?: OnnxStage['layout'] })[] {
-  return isOnnx(network) ? network.stages : stageShapes(network).slice(0, -1);
+  return isOnnx(network) ? network.stages : stageShapes(network);
 }
 
 export function flopsOf(network: AnyNetwork): NetworkFlops {
   if (!isOnnx(network)) return networkFlops(network);
   const { name, input, parameters, flops } = network;
-  const stages = network.stages.map(({ layout: _, images: __, ...stage }, index) => {
+  const stages = network.stages.map(({ layout: _, ...stage }, index) => {
     return { ...stage, flops: stage.cumulativeFlops - (network.stages[index - 1]?.cumulativeFlops ?? 0) };
   });
   return { network: name, input, parameters, flops, stages };
@@ -95,11 +93,11 @@ export function gateFeatureCounts(network: AnyNetwork, places: readonly GatePlac
 /** @throws InputError naming every invalid place, and the valid ones */
 export function checkPlaces(network: AnyNetwork, places: readonly GatePlace[]): void {
   const shapes = gateShapes(network);
-  const last = shapes.length;
+  const last = isOnnx(network) ? shapes.length : shapes.length - 1;
   const problems = places.flatMap(({ stage, pooling }, index) => {
     const where = `gate ${index + 1} of ${network.name}`;
     const shape = shapes[stage - 1];
-    if (shape === undefined) return `${where}: after stage ${stage}; valid: stages 1 to ${last}`;
+    if (shape === undefined || stage > last) return `${where}: after stage ${stage}; valid: stages 1 to ${last}`;
     if (index > 0 && stage <= places[index - 1]!.stage)
       return `${where}: stage ${stage} does not follow the one before`;
     const tokens = shape.layout !== undefined && !shape.layout.startsWith('maps');

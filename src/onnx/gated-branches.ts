@@ -2,9 +2,9 @@ import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
-import { formOf, networkParts } from './gated.js';
+import { networkParts, straightGraph } from './gated.js';
 import { type GraphForm, gatedGraphNames, manyImages, oneImage, plainAnswer, writeGated } from './gated-exits.js';
-import { BLOCKED_DOMAIN, intOf, producersOf } from './graph/values.js';
+import { BLOCKED_DOMAIN, intOf, producersOf, splitNodes } from './graph/values.js';
 import { isBehind, type Parts } from './judged.js';
 import type { GatedSource } from './network.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
@@ -16,17 +16,12 @@ const distancesName = (exit: number): string => `distances${exit + 1}`;
  * `branchModel` divides the optimised graph into branches.
  */
 export function straightModel(lowered: GatedSource, gates: readonly PlacedGate[]): Uint8Array {
-  const { name, dialect, image } = formOf(lowered);
-  const builder = new GraphBuilder(name, undefined, dialect);
-  let values: readonly string[] = [builder.input(gatedGraphNames.images, 'float', ['batch', ...image])];
-  const parts = networkParts(lowered, gates);
-  for (let part = 0; part < parts.count; part++) {
-    const { distances, next } = parts.write(builder, part, values);
-    builder.node('Identity', [distances], {}, distancesName(part));
-    builder.output(distancesName(part), 'float', ['batch', classCount(lowered.network)]);
-    values = next;
-  }
-  return builder.encode();
+  const size = classCount(lowered.network);
+  return straightGraph(
+    lowered,
+    gates,
+    Array.from({ length: networkParts(lowered, gates).count }, (_, exit) => [distancesName(exit), size] as const),
+  );
 }
 
 /**
@@ -75,31 +70,21 @@ function imageDims({ graph }: ModelMessage): (number | string)[] {
   return dims.map((dim) => ('dim_value' in dim ? Number(dim.dim_value) : dim.dim_param));
 }
 
-/** Nodes by the first exit that needs them, and the values that each part passes on. */
-function splitByExit({ graph }: ModelMessage, exits: number) {
-  const nodes = Array.from({ length: exits }, (): NodeMessage[] => []);
-  const partOf = partsOfNodes(graph.node, exits);
-  for (const node of graph.node) {
-    const part = partOf.get(node);
-    if (part !== undefined) nodes[part]!.push(node);
-  }
-  return { nodes, handedOn: nodes.map((_, part) => valuesBetween(nodes, part)) };
-}
-
 /**
  * A straight model in parts. For single images each part is in one branch only, and has its weights there: ONNX Runtime takes
  * time in each run to pass weights into a branch.
  */
 function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
   const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
-  const { nodes, handedOn } = splitByExit(model, exits);
+  const ends = Array.from({ length: exits }, (_, exit) => distancesName(exit));
+  const { pieces, handedOn } = splitNodes(model.graph.node, gatedGraphNames.images, ends);
   return {
     count: exits,
     write(builder, part, inputs) {
       const before = part === 0 ? [gatedGraphNames.images] : handedOn[part - 1]!;
       const names = new Map(before.map((name, i): [string, string] => [name, inputs[i]!]));
       const renamed = (name: string): string => names.get(name) ?? name;
-      for (const node of nodes[part]!) {
+      for (const node of pieces[part]!) {
         for (const tensor of node.input.map((name) => constants.get(name))) {
           if (tensor === undefined) continue;
           if (images === 'one') builder.localTensor(tensor);
@@ -112,29 +97,6 @@ function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'):
       return { distances: renamed(distancesName(part)), next: handedOn[part]!.map(renamed) };
     },
   };
-}
-
-/** The first exit that needs a node. */
-function partsOfNodes(nodes: readonly NodeMessage[], exits: number): Map<NodeMessage, number> {
-  const producers = producersOf(nodes);
-  const parts = new Map<NodeMessage, number>();
-  for (let exit = 0; exit < exits; exit++) {
-    const pending = [distancesName(exit)];
-    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
-      const node = producers.get(name);
-      if (node === undefined || parts.has(node)) continue;
-      parts.set(node, exit);
-      pending.push(...node.input);
-    }
-  }
-  return parts;
-}
-
-function valuesBetween(nodes: readonly (readonly NodeMessage[])[], part: number): string[] {
-  const upTo = nodes.slice(0, part + 1).flat();
-  const made = new Set([gatedGraphNames.images, ...upTo.flatMap((node) => node.output)]);
-  const needed = new Set(nodes.slice(part + 1).flatMap((later) => later.flatMap((node) => node.input)));
-  return [...made].filter((name) => name !== '' && needed.has(name));
 }
 
 /** Input and output of `channelBlockModel`; `dims` are [1, channels, 1, width]. */

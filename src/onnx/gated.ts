@@ -2,15 +2,17 @@ import type { Preprocessing } from '../data/preprocess.js';
 import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resample.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
+import { gateOfFeatures } from '../gates/gate.js';
 import { stageShapes } from '../networks/network.js';
-import { classCount } from '../networks/onnx.js';
-import type { GraphBuilder } from './builder.js';
+import { classCount, type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
+import { GraphBuilder } from './builder.js';
 import {
   type AnswerForm,
   decidedAnswer,
   type ExitsSpec,
   type ExitWriter,
   type GraphForm,
+  gatedGraphNames,
   manyImages,
   oneImage,
   writeGated,
@@ -21,10 +23,13 @@ import { userParts } from './graph/parts.js';
 import type { Parts } from './judged.js';
 import {
   dialectOf,
+  featureGraphNames,
   type GatedSource,
   isUser,
   type LoadedCascade,
   type LoadedMember,
+  type LoadedNetwork,
+  type NetworkOutputs,
   writeClassifier,
   writeLayers,
   writePooling,
@@ -70,6 +75,43 @@ export function gatedModel(
   return writeGated(form, spec, count === undefined ? manyImages : inBuckets(count));
 }
 
+/** A network without branches. @param outputs name and size of what the first exits hold, each [n, size] */
+export function straightGraph(
+  source: GatedSource,
+  gates: readonly PlacedGate[],
+  outputs: readonly (readonly [name: string, size: number])[],
+): Uint8Array {
+  const { name, dialect, image } = formOf(source);
+  const builder = new GraphBuilder(name, undefined, dialect);
+  let values: readonly string[] = [builder.input(gatedGraphNames.images, 'float', ['batch', ...image])];
+  const parts = networkParts(source, gates);
+  for (const [part, [output, size]] of outputs.entries()) {
+    const { distances, next } = parts.write(builder, part, values);
+    builder.node('Identity', [distances], {}, output);
+    builder.output(output, 'float', ['batch', size]);
+    values = next;
+  }
+  return builder.encode();
+}
+
+/**
+ * A network as an ONNX file that returns the pooled features at each gate and the logits.
+ *
+ * @param places the gates, by ascending stages
+ * @param wanted `features`: the network ends at the last gate
+ */
+export function featureGraph(
+  loaded: LoadedNetwork,
+  places: readonly GatePlace[],
+  wanted: NetworkOutputs = 'features and logits',
+): Uint8Array {
+  const counts = gateFeatureCounts(loaded.network, places);
+  const gates = places.map((place, i) => ({ place, gate: gateOfFeatures(counts[i]!) }));
+  const outputs = counts.map((count, i) => [featureGraphNames.gate(i), count] as const);
+  const logits = [featureGraphNames.logits, classCount(loaded.network)] as const;
+  return straightGraph(loaded, gates, wanted === 'features' ? outputs : [...outputs, logits]);
+}
+
 export function formOf(lowered: GatedSource): Pick<GraphForm, 'name' | 'dialect' | 'image' | 'classes'> {
   const { name, input } = lowered.network;
   const image = [input.channels, input.height, input.width];
@@ -98,15 +140,18 @@ function cascadeParts({ members, given }: LoadedCascade, type: 'uint8' | 'float'
   return {
     count: all.length,
     handsOn: (position) => {
-      const { network, isLast } = all[position]!;
-      return isLast || network === members.length - 1 ? 1 : 2;
+      const { network, part, isLast } = all[position]!;
+      const own = isLast ? 0 : (networks[network]!.handsOn?.(part) ?? 1);
+      return network === members.length - 1 ? own : own + 1;
     },
     write(builder, position, inputs) {
       const { network, part, isLast } = all[position]!;
       const pixels = inputs.at(-1)!;
       const { distances, next } = builder.prefixed(`network${network + 1}/`, () => {
-        const start = part === 0 ? write(builder, pixels, members[network]!) : inputs[0]!;
-        return networks[network]!.write(builder, part, [start]);
+        const isInside = network < members.length - 1;
+        const start =
+          part === 0 ? [write(builder, pixels, members[network]!)] : inputs.slice(0, isInside ? -1 : undefined);
+        return networks[network]!.write(builder, part, start);
       });
       if (network === members.length - 1) return { distances, next };
       return { distances, next: [...(isLast ? [] : next), pixels] };
@@ -126,9 +171,9 @@ export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[])
       const placed = gates[part];
       const start = starts[part]!;
       // A gate sits before the transition of its stage.
-      const first = start === 0 ? lowered.stem : lowered.stages[start - 1]!.transition;
-      let value = writeLayers(builder, first, input!);
       const end = placed?.place.stage ?? lowered.stages.length;
+      const first = start === 0 ? lowered.stem : lowered.stages[start - 1]!.transition;
+      let value = writeLayers(builder, placed !== undefined && start === end ? [] : first, input!);
       for (let stage = start; stage < end; stage++) {
         value = writeLayers(builder, lowered.stages[stage]!.layers, value);
         if (stage + 1 < end || placed === undefined) {
@@ -147,8 +192,9 @@ export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[])
   };
 }
 
-/** Distances d = xW - b, [n, classes]. */
+/** Distances d = xW - b, [n, classes]; without weights the features themselves. */
 function writeGate(builder: GraphBuilder, index: number, { gate }: PlacedGate, features: string): string {
+  if (gate.weights.length === 0) return features;
   const weights = builder.constant(`gate${index + 1}.weights`, gate.weights, [gate.features, gate.classes]);
   const negated = gate.bias.map((value) => -value);
   const bias = builder.constant(`gate${index + 1}.bias`, negated, [gate.classes]);

@@ -3,10 +3,11 @@ import type { Resizing } from '../data/resample.js';
 import { InputError } from '../errors.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
-import { type MapShape, type SubsamplePad, stageShapes } from '../networks/network.js';
-import { featureCount, type GatePlace, type OnnxNetwork, type Pooling } from '../networks/onnx.js';
-import { type Dialect, float, GraphBuilder } from './builder.js';
+import type { MapShape, SubsamplePad } from '../networks/network.js';
+import type { OnnxNetwork, Pooling } from '../networks/onnx.js';
+import { type Dialect, float, type GraphBuilder } from './builder.js';
 import type { PreparedGraph } from './graph/prepare.js';
+import type { ModelMessage } from './proto.js';
 
 export const featureGraphNames = {
   /** float [batch, channels, height, width], normalised */
@@ -16,40 +17,6 @@ export const featureGraphNames = {
   /** float [batch, features] of gate k (counted from 0) */
   gate: (index: number): string => `gate${index + 1}`,
 } as const;
-
-/**
- * A network as an ONNX file that returns the pooled features at each gate and the logits.
- *
- * @param places the gates, checked with `checkPlaces`
- * @param wanted `features`: the network ends at the last gate
- */
-export function featureGraph(
-  lowered: LoweredNetwork,
-  places: readonly GatePlace[],
-  wanted: NetworkOutputs = 'features and logits',
-): Uint8Array {
-  const { network } = lowered;
-  const builder = new GraphBuilder(network.name);
-  const { channels, height, width } = network.input;
-  const input = builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]);
-  const shapes = stageShapes(network);
-  let value = writeLayers(builder, lowered.stem, input);
-  const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : lowered.stages.length;
-  lowered.stages.slice(0, last).forEach((stage, index) => {
-    value = writeLayers(builder, stage.layers, value);
-    places.forEach((place, gate) => {
-      if (place.stage !== index + 1) return;
-      const name = featureGraphNames.gate(gate);
-      writePooling(builder, value, place.pooling, shapes[index]!, name);
-      builder.output(name, 'float', ['batch', featureCount(shapes[index]!, place.pooling)]);
-    });
-    if (index + 1 < last || wanted !== 'features') value = writeLayers(builder, stage.transition, value);
-  });
-  if (wanted === 'features') return builder.encode({ network: network.name });
-  writeClassifier(builder, lowered, value, featureGraphNames.logits);
-  builder.output(featureGraphNames.logits, 'float', ['batch', network.classifier.out]);
-  return builder.encode({ network: network.name });
-}
 
 export function writeClassifier(builder: GraphBuilder, lowered: LoweredNetwork, input: string, output: string): void {
   const value = writeLayers(builder, lowered.head, input);
@@ -186,8 +153,10 @@ export function dialectOf(loaded: GatedSource): Dialect | undefined {
     const found = [...versions].join(', ');
     throw new InputError(`cascade: ONNX files of different operator sets (${found}); valid: files of one`);
   }
-  if (!isUser(loaded)) return undefined;
-  const { opset_import, ir_version } = loaded.graph.model.file.model;
+  return isUser(loaded) ? dialectOfFile(loaded.graph.model.file.model) : undefined;
+}
+
+export function dialectOfFile({ opset_import, ir_version }: ModelMessage): Dialect {
   const opsets = opset_import.map(({ domain, version }) => ({ domain: domain ?? '', version: Number(version) }));
   return { opsets, irVersion: Math.max(8, Number(ir_version)) };
 }

@@ -6,11 +6,12 @@ import { InputError } from '../errors.js';
 import { Budget } from '../json.js';
 import { networkFlops, stageShapes } from '../networks/network.js';
 import type { GatePlace, OnnxStage } from '../networks/onnx.js';
+import { featureGraph } from '../onnx/gated.js';
 import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
 import { eightBitName, quantisedModel, type Ranges, rangeGraph } from '../onnx/graph/quantise.js';
 import { checkUserModel } from '../onnx/graph/user-model.js';
 import { producersOf } from '../onnx/graph/values.js';
-import { featureGraph, featureGraphNames, isUser, type LoadedNetwork, type UserNetwork } from '../onnx/network.js';
+import { featureGraphNames, isUser, type LoadedNetwork, type UserNetwork } from '../onnx/network.js';
 import { decodeModel, encodeModel } from '../onnx/proto.js';
 import { codeOf } from '../store/code.js';
 import { canonicalJson, sha256 } from '../store/files.js';
@@ -58,10 +59,11 @@ async function asGraph(loaded: LoadedNetwork): Promise<UserNetwork> {
   const bytes = featureGraph(loaded, places);
   const graph = await prepared(bytes, name, featureGraphNames.logits);
   const makers = producersOf(decodeModel(bytes).graph.node);
+  const before = (value: string): string => makers.get(value)!.input[0]!;
   const { parameters, flops, stages } = networkFlops(network);
   const described = shapes.map((shape, i): OnnxStage => {
-    const pooling = makers.get(makers.get(featureGraphNames.gate(i))!.input[0]!)!;
-    return { ...shape, name: pooling.input[0]!, layout: 'maps-first', cumulativeFlops: stages[i]!.cumulativeFlops };
+    const name = before(before(before(featureGraphNames.gate(i))));
+    return { ...shape, name, layout: 'maps-first', cumulativeFlops: stages[i]!.cumulativeFlops };
   });
   const counts = { classes: classifier.out, parameters, flops };
   return {

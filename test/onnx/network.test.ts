@@ -4,7 +4,7 @@ import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import { type LoweredNetwork, lowerNetwork } from '../../src/networks/lower.js';
 import type { Layer, Network } from '../../src/networks/network.js';
 import type { GatePlace } from '../../src/networks/onnx.js';
-import { featureGraph } from '../../src/onnx/network.js';
+import { featureGraph } from '../../src/onnx/gated.js';
 import { Random } from '../../src/random.js';
 import type { TensorMap } from '../../src/tensor.js';
 import { applyLayers, type FeatureMap, gridAverages, mapOf, randomTensors } from '../networks/direct.js';

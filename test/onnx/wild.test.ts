@@ -687,10 +687,8 @@ describe('the axis of the channels', () => {
     const user = asNetwork(opened, ['t3', 't5']);
     const place = (stage: number) => [{ place: { stage, pooling: { kind: 'gap' } } }] as unknown as PlacedGate[];
     expect(turnsImages(user, place(2))).to.equal(true);
-    const straight = user.network.stages.map(({ images: _, ...stage }, i) =>
-      i === 0 ? stage : user.network.stages[i]!,
-    );
-    const other = { ...user, network: { ...user.network, stages: straight } };
+    const straight = opened.cuts.cuts.find(({ images }) => images === undefined)!.tensor;
+    const other = asNetwork(opened, [straight, 't5']);
     expect([turnsImages(other, place(1)), turnsImages(other, place(2))]).to.deep.equal([false, true]);
     const inside = { loaded: user, gates: place(1), preprocessing: { mean: [0], std: [1] }, isCut: false };
     const last = { ...inside, gates: [] };

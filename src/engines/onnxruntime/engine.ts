@@ -16,7 +16,7 @@ import type {
   Scaling,
 } from '../../gates/contracts.js';
 import type { GatePlace } from '../../networks/onnx.js';
-import { userFeatureGraph } from '../../onnx/graph/parts.js';
+import { featureGraph } from '../../onnx/gated.js';
 import {
   covarianceGraph,
   covarianceGraphNames,
@@ -25,7 +25,6 @@ import {
   productGraph,
 } from '../../onnx/linear.js';
 import {
-  featureGraph,
   featureGraphNames,
   type GatedSource,
   isUser,
@@ -110,10 +109,8 @@ export class OnnxRuntime implements Engine, GateTrainer {
     places: readonly GatePlace[],
     wanted: NetworkOutputs,
   ): Promise<Sessions> {
-    const open = (options: ort.InferenceSession.SessionOptions) => {
-      const graph = isUser(lowered) ? userFeatureGraph(lowered, places, wanted) : featureGraph(lowered, places, wanted);
-      return this.createSession(graph, options);
-    };
+    const open = (options: ort.InferenceSession.SessionOptions) =>
+      this.createSession(featureGraph(lowered, places, wanted), options);
     const { provider } = this.#execution;
     if (provider === 'cuda') return new SessionPool(() => open(sleepsSoon), release);
     if (provider === 'cpu' && places.length === 0) {

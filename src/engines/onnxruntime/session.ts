@@ -4,7 +4,7 @@ import { extname } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { InputError, messageOf } from '../../errors.js';
-import { userFeatureGraph } from '../../onnx/graph/parts.js';
+import { featureGraph } from '../../onnx/gated.js';
 import type { PreparedGraph } from '../../onnx/graph/prepare.js';
 import type { RunModel, RunValue } from '../../onnx/graph/probe.js';
 import { featureGraphNames, type UserNetwork } from '../../onnx/network.js';
@@ -255,7 +255,7 @@ const tried = new WeakSet<PreparedGraph>();
 export async function tryIsolated(user: UserNetwork): Promise<void> {
   if (tried.has(user.graph)) return;
   const { channels, height, width } = user.network.input;
-  const session = await openIsolated(user.graph.model.file.path, VALID)(userFeatureGraph(user, []));
+  const session = await openIsolated(user.graph.model.file.path, VALID)(featureGraph(user, []));
   try {
     const data = new Float32Array(channels * height * width);
     await session.run({ [featureGraphNames.input]: { type: 'float32', dims: [1, channels, height, width], data } });

@@ -1,10 +1,10 @@
 import { elementCount } from '../../tensor.js';
-import { Rewriter } from '../builder.js';
-import { dataTypes, encodeModel, type GraphMessage, type NodeMessage, type ValueInfoMessage } from '../proto.js';
+import { dataTypes, type NodeMessage } from '../proto.js';
 import { batchAxis } from './batch.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
-import { isSized, noise, type RunModel, withOpenSize } from './probe.js';
-import { inputsOf, intsOf, neededNodes, outputsOf, producersOf } from './values.js';
+import { isSized, noise, type RunModel } from './probe.js';
+import { copyOf } from './quantise.js';
+import { inputsOf, intsOf, outputsOf, producersOf } from './values.js';
 
 export type ChannelAxis = 'first' | 'last';
 
@@ -156,8 +156,8 @@ function patchedImages({ channels, height, width, type }: PreparedGraph['model']
 }
 
 function likenessGraph(graph: PreparedGraph, tensors: readonly string[]): Uint8Array {
-  const { constants, constantNodes, model } = graph;
-  const to = new Rewriter('likeness');
+  const to = copyOf(graph, 'likeness');
+  for (const node of graph.nodes) to.copy(node);
   for (const tensor of tensors) {
     const images = imagesAxis(graph, tensor);
     const all = graph.shapes.get(tensor)![0].map((_, axis) => axis);
@@ -175,22 +175,8 @@ function likenessGraph(graph: PreparedGraph, tensors: readonly string[]): Uint8A
         const product = (x: string, y: string): string =>
           to.node('ReduceSum', [to.node('Mul', [x, y])], { keepdims: 0 });
         const lengths = to.node('Sqrt', [to.node('Mul', [product(a, a), product(b, b)])]);
-        to.node('Div', [product(a, b), lengths], {}, likenessOf(tensor, position));
+        to.output(to.node('Div', [product(a, b), lengths], {}, likenessOf(tensor, position)), 'float');
       });
   }
-  const added = to.graph();
-  const given = new Map<string, unknown>([...constants, [model.input.value, model.input]]);
-  const nodes = neededNodes([...new Set(constantNodes.values()), ...graph.nodes], given, tensors, model.file.path);
-  const used = new Set(nodes.flatMap(inputsOf));
-  const input = model.file.model.graph.input.find(({ name }) => name === model.input.value)!;
-  const whole: GraphMessage = {
-    name: 'likeness',
-    node: [...nodes, ...added.node],
-    initializer: [...[...constants.values()].filter(({ name }) => used.has(name)), ...added.initializer],
-    input: [withOpenSize(input, model.input)],
-    output: added.node.flatMap(({ output }) =>
-      output[0]!.startsWith('likeness') ? [{ name: output[0]! } as ValueInfoMessage] : [],
-    ),
-  };
-  return encodeModel({ ...model.file.model, graph: whole, metadata_props: [] });
+  return to.encode();
 }

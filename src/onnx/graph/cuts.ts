@@ -252,10 +252,9 @@ export function whyNone({ cuts, missing, flops }: Cuts): string {
   return `no place for a gate between a tenth and nine tenths of the FLOPs: ${why}${elsewhere}`;
 }
 
-function stageOf(cut: Place): OnnxStage {
-  const { tensor, images, flops } = cut;
-  return { name: tensor, ...mapLayoutOf(cut), ...(images !== undefined && { images }), cumulativeFlops: flops };
-}
+const stageOf = (cut: Place): OnnxStage => {
+  return { name: cut.tensor, ...mapLayoutOf(cut), cumulativeFlops: cut.flops };
+};
 
 export function mapLayoutOf(place: Pick<Place, 'shape' | 'channels'>): MapShape & Pick<OnnxStage, 'layout'> {
   const { shape, channels: axis } = place;

@@ -1,22 +1,16 @@
 import type { PlacedGate } from '../../gates/contracts.js';
-import { featureCount, type GatePlace, type OnnxStage, type Pooling } from '../../networks/onnx.js';
-import { GraphBuilder } from '../builder.js';
+import type { OnnxStage, Pooling } from '../../networks/onnx.js';
+import type { GraphBuilder } from '../builder.js';
 import type { Parts } from '../judged.js';
-import {
-  dialectOf,
-  featureGraphNames,
-  type GatedSource,
-  isUser,
-  type NetworkOutputs,
-  type UserNetwork,
-  writePooling,
-} from '../network.js';
+import { type GatedSource, isUser, type UserNetwork, writePooling } from '../network.js';
+
 import type { NodeMessage, TensorMessage } from '../proto.js';
+import { batchAxis } from './batch.js';
 import type { PreparedGraph } from './prepare.js';
 import { writeAsFloat } from './user-model.js';
-import { inputsOf, neededNodes, outputsOf } from './values.js';
+import { inputsOf, neededNodes, outputsOf, splitNodes } from './values.js';
 
-/** A user's network in parts, from one gate's tensor to the next. All paths pass through these tensors. */
+/** A user's network in parts, from one exit to the next. */
 export function userParts(
   user: UserNetwork,
   gates: readonly PlacedGate[],
@@ -25,80 +19,57 @@ export function userParts(
   const { network, graph } = user;
   const stages = gates.map(({ place }) => network.stages[place.stage - 1]!);
   const ends = [...stages.map(({ name }) => name), network.logits];
-  const starts = [graph.model.input.value, ...ends];
-  const pieces = piecesOf(graph, ends);
+  const { pieces, handedOn } = piecesOf(graph, ends);
   return {
-    count: gates.length + 1,
-    write(builder, part, [input]) {
-      const from = turned(builder, input!, stages[part - 1], 'back');
-      const value = copyNodes(builder, graph, pieces[part]!, starts[part]!, from, ends[part]!);
+    count: ends.length,
+    handsOn: (part) => handedOn[part]!.length,
+    write(builder, part, inputs) {
+      const given = part === 0 ? [graph.model.input.value] : handedOn[part - 1]!;
+      const names = new Map(given.map((name, i) => [name, turned(builder, graph, name, inputs[i]!, 'back')]));
+      copyNodes(builder, graph, pieces[part]!, names);
       const placed = gates[part];
-      if (placed === undefined) return { distances: value, next: [] };
+      if (placed === undefined) return { distances: names.get(ends[part]!)!, next: [] };
+      const firsts = new Map<string, string>();
+      for (const name of [ends[part]!, ...handedOn[part]!]) {
+        if (!firsts.has(name)) firsts.set(name, turned(builder, graph, name, names.get(name)!));
+      }
       const features = builder.fresh('features');
-      const images = turned(builder, value, stages[part]);
-      writeFeatures(builder, graph, images, stages[part]!, placed.place.pooling, features);
-      return { distances: writeGate(builder, part, placed, features), next: [images] };
+      writeFeatures(builder, graph, firsts.get(ends[part]!)!, stages[part]!, placed.place.pooling, features);
+      const next = handedOn[part]!.map((name) => firsts.get(name)!);
+      return { distances: writeGate(builder, part, placed, features), next };
     },
   };
 }
 
-/** The counterpart of `featureGraph` for a user's network. */
-export function userFeatureGraph(
-  user: UserNetwork,
-  places: readonly GatePlace[],
-  wanted: NetworkOutputs = 'features and logits',
-): Uint8Array {
-  const { network, graph } = user;
-  const builder = new GraphBuilder(network.name, undefined, dialectOf(user));
-  const { channels, height, width } = network.input;
-  const stages = places.map(({ stage }) => network.stages[stage - 1]!);
-  const ends = [...stages.map(({ name }) => name), ...(wanted === 'features' ? [] : [network.logits])];
-  const pieces = piecesOf(graph, ends);
-  let start = graph.model.input.value;
-  let value = builder.input(featureGraphNames.input, 'float', ['batch', channels, height, width]);
-  for (const [index, end] of ends.entries()) {
-    value = copyNodes(builder, graph, pieces[index]!, start, value, end);
-    start = end;
-    const stage = stages[index];
-    if (stage === undefined) break;
-    const { pooling } = places[index]!;
-    const name = featureGraphNames.gate(index);
-    writeFeatures(builder, graph, turned(builder, value, stage), stage, pooling, name);
-    builder.output(name, 'float', ['batch', featureCount(stage, pooling)]);
-  }
-  if (wanted === 'features') return builder.encode({ network: network.name });
-  builder.node('Identity', [value], {}, featureGraphNames.logits);
-  builder.output(featureGraphNames.logits, 'float', ['batch', network.classes]);
-  return builder.encode({ network: network.name });
+/** Whether a value with images along another axis than the first is handed on behind a gate. */
+export function turnsImages(source: GatedSource, gates: readonly PlacedGate[]): boolean {
+  if ('members' in source) return source.members.some((member) => turnsImages(member.loaded, member.gates));
+  if (!isUser(source)) return false;
+  const { stages, logits } = source.network;
+  const ends = [...gates.map(({ place }) => stages[place.stage - 1]!.name), logits];
+  const { handedOn } = splitNodes(source.graph.nodes, source.graph.model.input.value, ends);
+  return handedOn.flat().some((name) => (batchAxis(source.graph.shapes.get(name)) ?? 0) > 0);
 }
 
-/** Whether a gate reads a tensor with images along another axis than the first. */
-export const turnsImages = (source: GatedSource, gates: readonly PlacedGate[]): boolean =>
-  'members' in source
-    ? source.members.some((member) => turnsImages(member.loaded, member.gates))
-    : isUser(source) && gates.some(({ place }) => source.network.stages[place.stage - 1]!.images !== undefined);
-
-/** Brings the images of a tensor to the first axis, along which they are gathered; or `back`. */
-function turned(builder: GraphBuilder, value: string, stage: OnnxStage | undefined, back?: 'back'): string {
-  if (stage?.images === undefined) return value;
-  const axes = { row: 1, 'tokens-first': 2, 'tokens-last': 2, 'maps-first': 3, 'maps-last': 3 }[stage.layout];
-  const others = Array.from({ length: axes + 1 }, (_, axis) => axis).filter((axis) => axis !== stage.images);
-  const perm = [stage.images, ...others];
-  return builder.node('Transpose', [value], { perm: back === undefined ? perm : perm.map((_, i) => perm.indexOf(i)) });
+/** Brings the images of a value to the first axis, along which they are gathered; or `back`. */
+function turned(builder: GraphBuilder, { shapes }: PreparedGraph, name: string, as: string, back?: 'back'): string {
+  const sizes = shapes.get(name);
+  const axis = batchAxis(sizes) ?? 0;
+  if (axis === 0) return as;
+  const others = sizes![0].map((_, i) => i).filter((i) => i !== axis);
+  const perm = [axis, ...others];
+  return builder.node('Transpose', [as], { perm: back === undefined ? perm : perm.map((_, i) => perm.indexOf(i)) });
 }
 
-/** The nodes from one tensor to the next, each piece behind the nodes that compute its constants. */
-function piecesOf({ nodes, constants, constantNodes, model }: PreparedGraph, ends: readonly string[]): NodeMessage[][] {
-  let from = 0;
-  return ends.map((end) => {
-    const to = nodes.findIndex((node) => outputsOf(node).includes(end)) + 1;
-    const piece = nodes.slice(from, to);
-    from = to;
+/** The nodes up to each end, each piece behind the nodes that compute its constants, and what it hands on. */
+function piecesOf({ nodes, constants, constantNodes, model }: PreparedGraph, ends: readonly string[]) {
+  const { pieces, handedOn } = splitNodes(nodes, model.input.value, ends);
+  const all = [...new Set(constantNodes.values())];
+  const whole = pieces.map((piece) => {
     const wanted = new Set(piece.flatMap(inputsOf).filter((name) => constantNodes.has(name)));
-    if (wanted.size === 0) return piece;
-    const all = new Set(constantNodes.values());
-    return [...neededNodes([...all], constants, [...wanted], model.file.path), ...piece];
+    return wanted.size === 0 ? piece : [...neededNodes(all, constants, [...wanted], model.file.path), ...piece];
   });
+  return { pieces: whole, handedOn };
 }
 
 function addWeight(builder: GraphBuilder, weight: TensorMessage): string {
@@ -108,18 +79,14 @@ function addWeight(builder: GraphBuilder, weight: TensorMessage): string {
 /**
  * Copies nodes into a graph under unique names; weights are added once.
  *
- * @param from the value that the first nodes need; it is called `as` in the builder
- * @returns the name of the value `to` in the builder
+ * @param names of values in the builder; those of the nodes are added
  */
 function copyNodes(
   builder: GraphBuilder,
   { constants }: PreparedGraph,
   nodes: readonly NodeMessage[],
-  from: string,
-  as: string,
-  to: string,
-): string {
-  const names = new Map([[from, as]]);
+  names: Map<string, string>,
+): void {
   const renamed = (name: string): string => {
     const weight = constants.get(name);
     return weight === undefined ? (names.get(name) ?? '') : addWeight(builder, weight);
@@ -131,7 +98,6 @@ function copyNodes(
     const output = (node.output ?? []).map(renamed);
     builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input: node.input.map(renamed), output });
   }
-  return names.get(to)!;
 }
 
 /** Writes a gate's pooling of a tensor, [n, features]. */

@@ -151,10 +151,7 @@ function withoutIdentities(nodes: readonly NodeMessage[], kept: ReadonlySet<stri
 }
 
 /** The input with an open number of images, even if the file fixes it. */
-export function withOpenSize(
-  info: ValueInfoMessage,
-  { channels, height, width }: UserModel['input'],
-): ValueInfoMessage {
+function withOpenSize(info: ValueInfoMessage, { channels, height, width }: UserModel['input']): ValueInfoMessage {
   const { elem_type } = info.type.tensor_type;
   const dim = [{ dim_param: 'batch' }, ...[channels, height, width].map((dim_value) => ({ dim_value }))];
   return { name: info.name, type: { tensor_type: { elem_type, shape: { dim } } } };

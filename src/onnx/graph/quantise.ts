@@ -1,6 +1,6 @@
 import { InputError } from '../../errors.js';
 import { type GraphBuilder, Rewriter } from '../builder.js';
-import { dialectOf, type UserNetwork } from '../network.js';
+import { dialectOfFile, type UserNetwork } from '../network.js';
 import { dataTypes, type ModelMessage, type NodeMessage } from '../proto.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
 import { attributeOf, floatsOf, inputsOf, intOf, outputsOf, textOf } from './values.js';
@@ -87,7 +87,7 @@ const rangeName = (tensor: string, end: 'low' | 'high'): string => `dgate/${end}
  */
 export function rangeGraph(user: UserNetwork) {
   const tensors = [...choose(user.graph).tensors];
-  const to = copyOf(user);
+  const to = copyOf(user.graph, '8bit');
   for (const node of user.graph.nodes) to.copy(node);
   for (const tensor of tensors) {
     const rows = to.node('Flatten', [tensor], { axis: 1 });
@@ -108,13 +108,16 @@ export function rangeGraph(user: UserNetwork) {
   return { bytes: to.encode(), rangesOf };
 }
 
-/** A builder with the graph's input, constants and the nodes that compute further constants. */
-function copyOf(user: UserNetwork, without: ReadonlySet<string> = new Set()): GraphBuilder {
-  const { model, constants, constantNodes } = user.graph;
-  const to = new Rewriter('8bit', undefined, dialectOf(user));
+/** A builder with the graph's input, constants and the nodes that compute further constants. @param name of the step */
+export function copyOf(
+  { model, constants, constantNodes }: PreparedGraph,
+  name: string,
+  without: ReadonlySet<string> = new Set(),
+): GraphBuilder {
+  const to = new Rewriter(name, undefined, dialectOfFile(model.file.model));
   const { channels, height, width, value } = model.input;
   to.input(value, 'float', ['batch', channels, height, width]);
-  for (const [name, tensor] of constants) if (!without.has(name)) to.tensor(tensor);
+  for (const [constant, tensor] of constants) if (!without.has(constant)) to.tensor(tensor);
   for (const node of new Set(constantNodes.values())) to.copy(node);
   return to;
 }
@@ -139,7 +142,7 @@ export function quantisedModel(user: UserNetwork, ranges: Ranges): ModelMessage 
   const { products, moves, tensors } = choose(graph);
   const weights = new Set([...products].flatMap(({ input }) => input.slice(1)));
   const others = new Set(graph.nodes.filter((node) => !products.has(node)).flatMap(inputsOf));
-  const to = copyOf(user, new Set([...weights].filter((name) => !others.has(name))));
+  const to = copyOf(user.graph, '8bit', new Set([...weights].filter((name) => !others.has(name))));
   /** Which activation gave a tensor its scale: what is moved keeps it. */
   const scaledAs = new Map<string, string>();
   const parameters = (tensor: string): [scale: string, zero: string] => {

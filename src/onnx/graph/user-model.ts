@@ -4,7 +4,7 @@ import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage, typ
 import { pastExits } from './exits.js';
 import { inCurrentOpset, quantisedImageByImage } from './opsets.js';
 import { inFloat32, type UserFile } from './read.js';
-import { domains, type Format, outputsOf, producersOf, type Sizes } from './values.js';
+import { beforeSoftmax, domains, type Format, outputsOf, producersOf, type Sizes } from './values.js';
 
 /** A user's ONNX file, checked: it takes images and returns a row of numbers for each. */
 export interface UserModel {
@@ -214,28 +214,6 @@ function withFloatImages(
   const { node, initializer, input } = to.graph();
   const all = { node: [...node, ...graph.node], initializer: [...graph.initializer, ...initializer], input };
   return { graph: { ...graph, ...all }, value: IMAGES };
-}
-
-/** Operators that keep the order and the values of numbers. */
-const carrying = /^(Identity|Cast|Flatten|Reshape|Squeeze|QuantizeLinear|DequantizeLinear)$/;
-const MOST_CARRYING = 16;
-
-/** The value before an output's softmax or sigmoid, which is `end`. */
-function beforeSoftmax(nodes: readonly NodeMessage[], output: string): { value: string; end?: string } {
-  const producers = producersOf(nodes);
-  let name = output;
-  for (let i = 0; i < MOST_CARRYING; i++) {
-    const node = producers.get(name);
-    const [input = ''] = node?.input ?? [];
-    const end = /^(?:QLinear)?(Softmax|Sigmoid)$/.exec(node?.op_type ?? '')?.[1];
-    // The rows that `overTwoAxes` wrote for an old softmax.
-    const rows = producers.get(input);
-    const value = rows?.op_type === 'Flatten' && input.startsWith('dgate/') ? rows.input[0]! : input;
-    if (end !== undefined) return { value, end };
-    if (node === undefined || !carrying.test(node.op_type)) break;
-    name = input;
-  }
-  return { value: output };
 }
 
 /** The classes' numbers as float32 [n, classes]. */

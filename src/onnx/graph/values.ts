@@ -119,6 +119,52 @@ export function neededNodes(
   return sorted;
 }
 
+/** Operators that keep the order and the values of numbers. */
+const keeping = /^(Identity|Cast|Flatten|Reshape|Squeeze|QuantizeLinear|DequantizeLinear)$/;
+const MOST_KEEPING = 16;
+
+/** The value before an output's softmax or sigmoid, which is `end`. */
+export function beforeSoftmax(nodes: readonly NodeMessage[], output: string): { value: string; end?: string } {
+  const producers = producersOf(nodes);
+  let name = output;
+  for (let i = 0; i < MOST_KEEPING; i++) {
+    const node = producers.get(name);
+    const [input = ''] = node?.input ?? [];
+    const end = /^(?:QLinear)?(Softmax|Sigmoid)$/.exec(node?.op_type ?? '')?.[1];
+    // The rows that `overTwoAxes` wrote for an old softmax.
+    const rows = producers.get(input);
+    const value = rows?.op_type === 'Flatten' && input.startsWith('dgate/') ? rows.input[0]! : input;
+    if (end !== undefined) return { value, end };
+    if (node === undefined || !keeping.test(node.op_type)) break;
+    name = input;
+  }
+  return { value: output };
+}
+
+/** Nodes by the first of these values that needs them, and the values that each piece hands on to later ones. */
+export function splitNodes(nodes: readonly NodeMessage[], input: string, ends: readonly string[]) {
+  const producers = producersOf(nodes);
+  const pieceOf = new Map<NodeMessage, number>();
+  for (const [piece, end] of ends.entries()) {
+    const pending = [end];
+    for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      const node = producers.get(name);
+      if (node === undefined || pieceOf.has(node)) continue;
+      pieceOf.set(node, piece);
+      pending.push(...inputsOf(node));
+    }
+  }
+  const pieces = ends.map((_, piece) => nodes.filter((node) => pieceOf.get(node) === piece));
+  const lastUse = new Map<string, number>();
+  for (const [piece, own] of pieces.entries()) for (const name of own.flatMap(inputsOf)) lastUse.set(name, piece);
+  const made = [input];
+  const handedOn = pieces.map((own, piece) => {
+    made.push(...own.flatMap(outputsOf));
+    return made.filter((name) => (lastUse.get(name) ?? -1) > piece);
+  });
+  return { pieces, handedOn };
+}
+
 /** The numbers of a float32 tensor; undefined for other types. */
 export function floatsOf(tensor: TensorMessage | undefined): Float32Array | undefined {
   if (tensor === undefined || tensor.data_type !== dataTypes.float) return undefined;
