@@ -164,6 +164,8 @@ export function withNumbers(page: string, text: string): string {
       throw new Error(`${page}: ${(error as Error).message}`);
     }
   };
+  const first = /^[ >*-]*<!--= [^>]*/m.exec(text); // Markdown takes such a line for HTML, to its end
+  if (first !== null) throw new Error(`${page}: ${first[0]}: stands first in its line; put a word before it`);
   return text
     .replaceAll(
       /<!--= ([^>]*?) -->([^<]*)<!--\/-->/g,
