@@ -16,10 +16,8 @@ export interface ComparedRun {
   readonly seeds: readonly number[];
   /** Rows of each seed, in the order of `seeds`. */
   readonly rows: readonly (readonly TableRow[])[];
-  /** The rows of its table. */
   readonly table: readonly TableRow[];
   readonly title?: string | undefined;
-  /** Number of reported images. */
   readonly images?: number | undefined;
 }
 
@@ -185,7 +183,6 @@ export interface Comparison {
   /** Present if one of them is only a `table.csv`. */
   readonly basisUnknown?: true;
   readonly results: readonly ResultDifference[];
-  /** Number of rows that are equal in both runs. */
   readonly equalRows: number;
   /** Paired by seed if both runs have the same seeds, otherwise of independent samples; absent if one has one seed. */
   readonly intervals?: 'paired' | 'independent';
@@ -238,7 +235,6 @@ export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
   };
 }
 
-/** The quantities of a row, exits included. */
 function quantitiesOf(a: readonly TableRow[], b: readonly TableRow[]): Quantity[] {
   const exits = Math.max(a[0]?.exits.length ?? 0, b[0]?.exits.length ?? 0);
   const share = (exit: number): Quantity => [`exit${exit + 1}_fraction`, (row) => row.exits[exit] ?? null];

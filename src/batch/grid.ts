@@ -143,13 +143,11 @@ export async function writeSeeds(
 /** Path and value of each setting that differs between the combinations of a grid. */
 type Settings = Readonly<Record<string, string>>;
 
-/** One combination of a grid. */
 export interface PlannedCombination {
   readonly settings: Settings;
   readonly experiment: Experiment;
 }
 
-/** The result of one combination. */
 export type CombinationResult = { readonly settings: Settings } & (
   | { readonly state: 'done'; readonly document: RunDocument; readonly folders: readonly string[] }
   | { readonly state: 'failed'; readonly problem: string; readonly log: string }

@@ -1,10 +1,10 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { tabulate } from '../csv.js';
-import { InputError, ifThere } from '../errors.js';
+import { InputError } from '../errors.js';
 import type { Figure, FindingCell, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
 import { flatten, readSealed } from '../store/files.js';
+import { foldersIn } from '../store/store.js';
 import type { RecordedRun } from './compare.js';
 
 /** A run in the folder of results, with its best row at a margin. */
@@ -79,12 +79,6 @@ function bestRow(rows: readonly TableRow[], margin: number): TableRow | undefine
   return cheapest ?? rows.find((row) => row.model === 'Original');
 }
 
-/** Names of the folders in a folder; none if it does not exist. */
-async function foldersIn(folder: string): Promise<string[]> {
-  const entries = (await ifThere(folder, readdir(folder, { withFileTypes: true }))) ?? [];
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-}
-
 /** The orders of `--sort`: newest, most accurate, cheapest or quickest first, or by name. */
 export const runOrders = {
   date: (a: ListedRun, b: ListedRun) => b.date.localeCompare(a.date),
@@ -93,7 +87,6 @@ export const runOrders = {
   flops: (a: ListedRun, b: ListedRun) => a.best.flops - b.best.flops,
   seconds: (a: ListedRun, b: ListedRun) => (a.seconds ?? Infinity) - (b.seconds ?? Infinity),
 } as const;
-export type RunOrder = keyof typeof runOrders;
 
 /**
  * Runs with all these values.

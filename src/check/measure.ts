@@ -259,7 +259,6 @@ function toleranceFrom(text: string): Tolerance | undefined {
   return isNumber(text) && Number(text) >= 0 ? Number(text) : undefined;
 }
 
-/** The thresholds stored in a baseline. */
 export function givenThresholds(measures: readonly Measure[]): BaselineThresholds {
   const given = new Map<string, number[]>();
   for (const { item, value, tolerance } of measures) {

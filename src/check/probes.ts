@@ -4,7 +4,7 @@ import type { FeatureSet } from '../run/features.js';
 import type { Part } from '../run/search.js';
 import type { CachedGate } from '../run/train.js';
 import { canonicalJson, sha256 } from '../store/files.js';
-import { type ExitCosts, evaluate, type Scores, type Thresholds } from '../thresholds/evaluate.js';
+import { exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 
 /**
  * Gates without training: linear classifiers by the nearest class mean, in double precision. They are smooth in the
@@ -98,18 +98,9 @@ function atEachGate(scores: Scores, thresholdOf: (confidences: Float32Array) => 
       .reverse();
     const threshold = thresholdOf(there);
     thresholds.push(threshold);
-    // Image by image, with the evaluation under test.
-    left = left.filter((image) => leavesAt(scores, thresholds, image) === undefined);
+    left = left.filter((image) => exitOf(scores, thresholds, image) === thresholds.length);
   }
   return thresholds;
-}
-
-/** The gate at which an image leaves; undefined if it passes all of them. */
-function leavesAt(scores: Scores, thresholds: Thresholds, image: number): number | undefined {
-  const costs: ExitCosts = [...thresholds.map(() => 0), 0];
-  const { exits } = evaluate(scores, thresholds, costs, [image]);
-  const exit = exits.indexOf(1);
-  return exit < thresholds.length ? exit : undefined;
 }
 
 /** Number of images whose exit depends on rounding: at a gate that they reach, their confidence is near the threshold. */
@@ -139,7 +130,6 @@ export function weightsHash(network: LoadedNetwork): string {
   return sha256(hashes.join());
 }
 
-/** Hash of the positions of selection and evaluation images. */
 export function partsHash(parts: readonly Part[]): string {
   const images = parts.map(({ selection, evaluation }) => [[...selection.images], [...evaluation.images]]);
   return sha256(canonicalJson(images));

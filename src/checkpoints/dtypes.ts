@@ -20,7 +20,6 @@ export const dtypes = {
 
 export type Dtype = keyof typeof dtypes;
 
-/** Size of an element in bytes. */
 export const elementBytes = (dtype: Dtype): number => dtypes[dtype].array.BYTES_PER_ELEMENT;
 
 /** An array to be stored with its own element type. F16 holds bits, see `toFloat16Bits`. */

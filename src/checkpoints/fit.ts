@@ -22,7 +22,6 @@ export interface WeightsChoice {
   readonly ignore?: string | undefined;
 }
 
-/** A network's weights from a file. */
 export interface Weights {
   /** Under the network's names, in its order. */
   readonly tensors: TensorMap;
@@ -172,7 +171,6 @@ function matcherOf(pattern: string): (name: string) => boolean {
   return (name) => matcher.test(name);
 }
 
-/** Reads the tensors of the right shape. */
 function read({ dictionary, names }: Pairing, needed: readonly ExpectedTensor[]): TensorMap {
   const fitting = needed.filter(({ name, shape }) => {
     const given = names.get(name);

@@ -9,7 +9,6 @@ export interface Dictionary {
   read(names: Iterable<string>): Map<string, Tensor>;
 }
 
-/** Tensors in memory as a dictionary. */
 export function dictionaryOf(tensors: TensorMap): Dictionary {
   return {
     path: '',

@@ -1,5 +1,5 @@
 import { crc32, inflateRawSync } from 'node:zlib';
-import { type Entry, fromBuffer, type ZipFile } from 'yauzl';
+import { type Entry, fromBufferPromise, type ZipFile } from 'yauzl';
 import { InputError, messageOf } from '../errors.js';
 import { Budget } from '../json.js';
 import { ByteReader } from '../pickle/bytes.js';
@@ -163,11 +163,7 @@ interface Archive {
 /** Opens a zip archive. @throws InputError if it is damaged, or lists more than the budget */
 export async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Archive> {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const zip = await new Promise<ZipFile>((resolve, reject) => {
-    fromBuffer(buffer, { lazyEntries: true, decodeStrings: false }, (error, opened) =>
-      error === null ? resolve(opened) : reject(error),
-    );
-  }).catch((error: unknown) => {
+  const zip = await fromBufferPromise(buffer, { decodeStrings: false }).catch((error: unknown) => {
     throw new InputError(
       `${budget.where}: damaged or truncated zip archive (${messageOf(error)}); valid: a whole file`,
     );
@@ -192,30 +188,24 @@ export async function openArchive(bytes: Uint8Array, budget: Budget): Promise<Ar
 async function listEntries(zip: ZipFile, budget: Budget): Promise<Map<string, Entry>> {
   budget.bytes(zip.entryCount * ENTRY_BYTES);
   const entries = new Map<string, Entry>();
-  return new Promise((resolve, reject) => {
-    const fail = (what: string) => reject(new InputError(`${budget.where}: damaged zip archive: ${what}`));
-    zip.on('entry', (entry: Entry) => {
-      // Names are keys here, not paths: any is valid.
-      const name = entry.fileNameRaw.toString('utf8');
-      if (entries.has(name)) return fail(`${name} twice`);
+  try {
+    for await (const entry of zip.eachEntry()) {
+      const name = entry.fileNameRaw.toString('utf8'); // a key here, not a path: any is valid
+      if (entries.has(name)) throw new Error(`${name} twice`);
       entries.set(name, entry);
-      zip.readEntry();
-    });
-    zip.on('end', () => resolve(entries));
-    zip.on('error', (error: unknown) => fail(messageOf(error)));
-    zip.readEntry();
-  });
+    }
+  } catch (error) {
+    throw new InputError(`${budget.where}: damaged zip archive: ${messageOf(error)}`);
+  }
+  return entries;
 }
 
 async function content(zip: ZipFile, entry: Entry, bytes: Uint8Array, at: string): Promise<Uint8Array> {
   if (entry.isEncrypted()) throw new InputError(`${at}: encrypted; valid: a plain file`);
-  const start = await new Promise<number>((resolve, reject) => {
-    zip.readLocalFileHeader(entry, { minimal: true }, (error, header) =>
-      error === null ? resolve(header.fileDataStart) : reject(error),
-    );
-  }).catch((error: unknown) => {
+  const header = await zip.readLocalFileHeaderPromise(entry, { minimal: true }).catch((error: unknown) => {
     throw new InputError(`${at}: damaged zip archive: ${messageOf(error)}`);
   });
+  const start = header.fileDataStart;
   return unpack(bytes.subarray(start, start + entry.compressedSize), entry, at);
 }
 

@@ -46,7 +46,6 @@ export function defineGroup({ command, describe, commands, examples }: GroupDefi
   });
 }
 
-/** Options of every command. */
 export interface GlobalOptions {
   readonly cache?: string | undefined;
   readonly results?: string | undefined;
@@ -72,9 +71,7 @@ export const textOption = (describe: string) => ({ type: 'string', requiresArg: 
 export const numberOption = (describe: string) => numeric(describe, wholeNumber);
 /** A decimal number; anything else is NaN. */
 export const decimalOption = (describe: string) => numeric(describe, decimalNumber);
-/** A required positional argument. */
 export const argument = (describe: string) => ({ type: 'string', demandOption: true, describe }) as const;
-/** Any number of positional arguments. */
 export const anyArguments = (describe: string) => ({ type: 'string', array: true, describe }) as const;
 /** At least one positional argument. */
 export const argumentList = (describe: string) => ({ ...argument(describe), array: true }) as const;

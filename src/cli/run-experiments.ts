@@ -15,12 +15,13 @@ import { claimsOnRecord, REFERENCE, type RunOnRecord, runsOnRecord } from '../pa
 import { version } from '../project.js';
 import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
 import { plan, withFoundPlaces } from '../run/plan.js';
-import { machineNote, type RunDocument, runDocument } from '../run/record.js';
+import { type RunDocument, runDocument } from '../run/record.js';
 import { renderRun, runFiles, writeRun } from '../run/report.js';
 import { runExperiment } from '../run/run.js';
 import type { AnalysisContext } from '../run/stages.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
+import { machineNote } from '../timing/record.js';
 import type { RunOptions } from './command.js';
 import { openContext } from './context.js';
 import { sayTime } from './estimates.js';
@@ -39,7 +40,6 @@ export async function runExperiments(options: RunOptions, overrides: readonly Ov
   if (options.json) printJson(document);
 }
 
-/** An experiment and the command that runs it. */
 interface Named {
   readonly experiment: Experiment;
   readonly command: string;

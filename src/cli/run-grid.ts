@@ -127,7 +127,6 @@ async function runCombination(
   }
 }
 
-/** Progress that also records its lines. */
 function recorded(progress: Progress, lines: string[]): Progress {
   const keep = (message: string): void => void lines.push(`${new Date().toISOString()} ${message}`);
   return {
@@ -151,27 +150,13 @@ function recorded(progress: Progress, lines: string[]): Progress {
   };
 }
 
-/** One `--set`: a path and its values. */
-interface Axis {
-  readonly path: string;
-  readonly values: readonly unknown[];
-}
-
-/** One value of each axis. */
-interface Combination {
-  /** In the order of the command line. */
-  readonly settings: readonly Override[];
-  /** Path and value of the axes with several values. */
-  readonly varied: Readonly<Record<string, string>>;
-}
-
 /**
- * `gates.loss=hinge,cross-entropy` as two values. Commas inside brackets, braces and quotes do not separate values:
+ * The path and values of one `--set`: `gates.loss=hinge,cross-entropy` has two. Commas inside brackets, braces and quotes do not separate values:
  * `thresholds.margins=[0.01,0.02]` is one list and `title="a, b"` one text.
  *
  * @throws InputError
  */
-export function parseAxis(setting: string): Axis {
+export function parseAxis(setting: string): { readonly path: string; readonly values: readonly unknown[] } {
   const [, path, text] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(setting) ?? [];
   if (path === undefined || text === undefined) return { path: '', values: [parseSetting(setting)] }; // throws
   const parts = splitAtCommas(text);
@@ -198,8 +183,13 @@ function splitAtCommas(text: string): string[] {
 /** Whether a command line requests several combinations. @throws InputError */
 export const isGrid = (set: readonly string[]): boolean => set.some((setting) => parseAxis(setting).values.length > 1);
 
-/** All combinations of the values. @throws InputError if an axis with several values is given twice */
-export function combinations(set: readonly string[]): Combination[] {
+/**
+ * All combinations of the values: `settings` in the order of the command line, and as `varied` the path and value of the axes
+ * with several values.
+ *
+ * @throws InputError if an axis with several values is given twice
+ */
+export function combinations(set: readonly string[]) {
   const axes = set.map(parseAxis);
   const paths = axes.map(({ path }) => path);
   const twice = axes.find(({ path, values }) => values.length > 1 && paths.indexOf(path) !== paths.lastIndexOf(path));
@@ -214,7 +204,10 @@ export function combinations(set: readonly string[]): Combination[] {
   );
   return all.map((settings) => {
     const shown = settings.filter(({ path }) => several.includes(path));
-    return { settings, varied: Object.fromEntries(shown.map(({ path, value }) => [path, valueText(value)])) };
+    const varied: Readonly<Record<string, string>> = Object.fromEntries(
+      shown.map(({ path, value }) => [path, valueText(value)]),
+    );
+    return { settings, varied };
   });
 }
 

@@ -24,7 +24,6 @@ import {
   describePosition,
   type Position,
   readState,
-  type Training,
   type TrainingEngine,
   type TrainingState,
   writeState,
@@ -132,7 +131,7 @@ interface OpenTraining {
 }
 
 /** Trains and saves states; undefined if it diverged, which is reported. */
-async function trainSaving({ progress }: RunContext, training: OpenTraining): Promise<TrainingOutcome | undefined> {
+async function trainSaving({ progress }: RunContext, training: OpenTraining) {
   const { network, engine, images, start, files, checkpointEvery } = training;
   let saved = start.position;
   const keep = (position: Position): void => {
@@ -169,27 +168,13 @@ async function trainSaving({ progress }: RunContext, training: OpenTraining): Pr
   }
 }
 
-/** The engine for the test images: that of experiments, not of training. */
+/** For the test images: the engine of experiments, not of training. */
 const TEST_ENGINE = 'ort-cpu';
 
-interface TrainingFiles {
-  readonly checkpoint: string;
-  /** To resume after an interruption; removed with the checkpoint's completion. */
-  readonly state: string;
-  readonly curve: string;
-  readonly lock: string;
-}
+type TrainingFiles = ReturnType<typeof trainingFiles>;
 
-interface TrainingOutcome {
-  readonly engine: TrainingEngine;
-  readonly images: TrainingImages;
-  readonly training: Training;
-  readonly weights: TensorMap;
-  readonly curve: Position['curve'];
-}
-
-/** @throws InputError if the name does not end in .safetensors */
-export function trainingFiles(out: string): TrainingFiles {
+/** Files of a training; its `state`, to resume, is removed when the checkpoint is complete. @throws InputError if the name does not end in .safetensors */
+export function trainingFiles(out: string) {
   const stem = /^(.*[^/])\.safetensors$/.exec(out)?.[1];
   if (stem === undefined) throw new InputError(`--out ${out}; valid: a file whose name ends in .safetensors`);
   return { checkpoint: out, state: `${stem}.state.safetensors`, curve: `${stem}.csv`, lock: `${stem}.lock` };
@@ -211,7 +196,7 @@ function sourceOf(network: Network, preprocessing: Preprocessing, tensors: () =>
 async function finishTraining(
   context: RunContext,
   network: Network,
-  { engine, images, training, weights, curve }: TrainingOutcome,
+  { engine, images, training, weights, curve }: NonNullable<Awaited<ReturnType<typeof trainSaving>>>,
   files: TrainingFiles,
   json: boolean,
 ): Promise<void> {

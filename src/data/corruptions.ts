@@ -61,7 +61,6 @@ type Corrupt<Constant = number> = (
   random: Random,
 ) => Uint8Array | Promise<Uint8Array>;
 
-/** A corruption with the constant of each severity. */
 function by<Constant>(constants: readonly Constant[], apply: Corrupt<Constant>): Corrupt {
   return (image, severity, random) => apply(image, constants[severity - 1]!, random);
 }

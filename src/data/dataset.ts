@@ -73,14 +73,12 @@ export interface FetchOptions {
 /** What `dgate data fetch` and `dgate data verify` report. */
 export interface DataReport {
   readonly dataset: string;
-  /** Folder that holds the dataset. */
   readonly directory: string;
   /** `present`: already there and valid; `registered`: listed where it lies, not read. */
   readonly outcome: 'fetched' | 'present' | 'registered';
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
   /** For the user: what is missing, how much. */
   readonly notes?: readonly string[];
-  /** Images of each class, by split. */
   readonly imagesPerClass: Readonly<Record<PublishedSplit, readonly number[]>>;
 }
 
@@ -94,7 +92,6 @@ export interface Dataset {
   readonly classIds?: readonly string[];
   /** Of a folder taken for a dataset: what was decided, and what is left out. */
   readonly notes?: readonly string[];
-  /** Number of images of each published split. */
   readonly splits: Readonly<Record<PublishedSplit, number>>;
   /** Normalisation of networks that dgate trains; other checkpoints bring their own. */
   readonly preprocessing: Preprocessing;
@@ -156,11 +153,7 @@ export function selectImages(source: ImageSource, indices: Int32Array): ImageSou
   const chosen = indices.slice();
   const unreadable = new Map<number, string>();
   return {
-    channels: source.channels,
-    height: source.height,
-    width: source.width,
-    classes: source.classes,
-    ...(source.classIds && { classIds: source.classIds }),
+    ...source,
     count: chosen.length,
     positions: chosen.map((index) => source.positions?.[index] ?? index),
     labels: chosen.map((index) => source.labels[checkedIndex(index, source.count)]!),

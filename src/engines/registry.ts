@@ -14,9 +14,6 @@ export interface EngineEntry {
   readonly device: 'cpu' | 'gpu';
   /** Its module below `src`: part of the identity of its results. */
   readonly module: string;
-}
-
-interface KnownEngine extends EngineEntry {
   readonly create: () => Promise<Engine>;
   /** Why it trains no networks. */
   readonly cannotTrain?: string;
@@ -24,7 +21,7 @@ interface KnownEngine extends EngineEntry {
 
 type OnnxRuntimeClass = 'OnnxRuntimeCpu' | 'OnnxRuntimeWebGpu' | 'OnnxRuntimeCuda';
 
-const onnxRuntime = (id: string, name: OnnxRuntimeClass, device: 'cpu' | 'gpu', description: string): KnownEngine => ({
+const onnxRuntime = (id: string, name: OnnxRuntimeClass, device: 'cpu' | 'gpu', description: string): EngineEntry => ({
   id,
   description,
   precision: 'float32',
@@ -34,7 +31,7 @@ const onnxRuntime = (id: string, name: OnnxRuntimeClass, device: 'cpu' | 'gpu', 
   cannotTrain: 'ONNX Runtime in Node only runs networks',
 });
 
-const tensorFlow = (id: TfjsId, device: 'cpu' | 'gpu', description: string): KnownEngine => ({
+const tensorFlow = (id: TfjsId, device: 'cpu' | 'gpu', description: string): EngineEntry => ({
   id,
   description,
   precision: 'float32',
@@ -47,7 +44,7 @@ const tensorFlow = (id: TfjsId, device: 'cpu' | 'gpu', description: string): Kno
  * `auto` is always the first. It works on every machine; probing the others takes seconds and can crash the process. On a
  * machine with a GPU, or with tfjs-node set up, others may be faster: `dgate doctor` and bench/engines.ts measure them.
  */
-const engines: readonly KnownEngine[] = [
+const engines: readonly EngineEntry[] = [
   onnxRuntime('ort-cpu', 'OnnxRuntimeCpu', 'cpu', 'ONNX Runtime on the CPU, all cores'),
   onnxRuntime('ort-webgpu', 'OnnxRuntimeWebGpu', 'gpu', 'ONNX Runtime on any GPU with a Vulkan, Metal or D3D driver'),
   onnxRuntime(
@@ -69,21 +66,13 @@ const engines: readonly KnownEngine[] = [
   tensorFlow('tfjs-cpu', 'cpu', 'TensorFlow.js in plain JavaScript: slow, needs nothing'),
 ];
 
-export function listEngines(): readonly EngineEntry[] {
-  return engines;
-}
+export const listEngines = (): readonly EngineEntry[] => engines;
+
+/** Loads an engine. @throws InputError with the valid ids */
+export const createEngine = async (id: string): Promise<Engine> => engineNamed(id).create();
 
 /** The engine of this id; `auto` is `ort-cpu`. @throws InputError with the valid ids */
 export function engineNamed(id: string): EngineEntry {
-  return find(id);
-}
-
-/** Loads an engine. @throws InputError with the valid ids */
-export async function createEngine(id: string): Promise<Engine> {
-  return find(id).create();
-}
-
-function find(id: string): KnownEngine {
   const engine = engines.find((candidate) => id === 'auto' || candidate.id === id);
   if (engine !== undefined) return engine;
   throw new InputError(`engine ${id}: unknown; valid: ${['auto', ...engines.map((known) => known.id)].join(', ')}`);

@@ -29,7 +29,6 @@ export function defineAnalysis<Options extends AnalysisKind['options']>(analysis
 
 // Options.
 
-/** Names of classes. */
 export const classNames = list(text('a class of the dataset', /^[^\n]+$/), "a list of classes: ['cat', 'truck']").min(
   1,
   {
@@ -53,7 +52,6 @@ export function pairProblems(pair: readonly number[], { gates }: Pick<Experiment
 }
 
 const sharesText = 'at least two shares of FLOPs, ascending: [0.1, 0.2]';
-/** Shares of FLOPs saved. */
 export const reductions = list(real(0.001, 0.99, 'a share of FLOPs from 0.001 to 0.99'), sharesText).min(2, {
   error: sharesText,
 });
@@ -113,7 +111,6 @@ function addUnknown(problems: Problems, names: readonly string[], classes: reado
 export const scoresOf = (scores: Scores, gates: readonly number[]): Scores =>
   scoresOfExits(scores, [...gates, scores.classes.length]);
 
-/** Whether an exit classifies an image right. */
 export const isRightAt = ({ classes, original, labels }: Scores, exit: number, image: number): boolean =>
   (classes[exit] ?? original)[image] === labels[image];
 
@@ -169,7 +166,6 @@ export const axis = (field: string, title: string) =>
 type SheetRow = ImageSheet['rows'][number];
 type SheetImage = SheetRow['images'][number];
 
-/** Reads the images of a row of a sheet. */
 export async function sheetRow(
   source: ImageSource,
   row: {

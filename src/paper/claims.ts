@@ -87,7 +87,6 @@ function obstacle(theirs: string, { preset, dataset }: Judged): string | undefin
   return dataset === wanted ? undefined : `a claim about ${wanted}, measured on ${dataset}`;
 }
 
-/** The parts that a verdict rests on. */
 function deciding(parts: Evidence['parts'], verdict: Verdict, some = false): string {
   if (some) return 'no class beyond doubt';
   const named = parts.filter((part) => verdictOn(part) === verdict).map(({ what }) => what);

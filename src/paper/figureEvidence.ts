@@ -96,7 +96,6 @@ const monotone = from('steps', (claim, [record]) => {
   return [{ parts, row: 'all steps' }];
 });
 
-/** Why claims about all classes cannot be checked. */
 function withoutImages(records: Records): string | undefined {
   const present = records.filter((record) => numberIn(record, 'images') > 0).length;
   if (present === records.length) return undefined;

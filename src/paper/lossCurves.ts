@@ -164,7 +164,6 @@ const CHOOSING = 200;
 const TESTING = 50;
 const LEVELS = 64;
 
-/** Curves to resample. */
 export interface Resampled {
   /** Per variant, its gates with each seed. */
   readonly variants: readonly (readonly ScoredGates[])[];

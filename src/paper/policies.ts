@@ -73,38 +73,16 @@ export const policies = defineAnalysis({
   },
 });
 
-/** What thresholds of one part do at a margin, image by image of those that the part reports. */
-interface Chosen {
-  /** Share of the original's FLOPs saved on the choosing images. */
-  readonly choosing: number;
-  /** Share of the original's FLOPs saved by each image. */
-  readonly saved: Float64Array;
-  /** The original right minus the gated network right, of each image. */
-  readonly lost: Float64Array;
-}
+type Chosen = ReturnType<typeof chosenFor>;
 
 interface Outcome {
   readonly name: string;
   /** By seed, part and margin. */
   readonly chosen: readonly (readonly ReadonlyMap<number, Chosen>[])[];
-  readonly gates: readonly GateQuality[];
-  /** Of images that leave at the first exit that is right, on the test images; not of a choice among policies. */
-  readonly oracle?: Oracle;
-}
-
-interface Oracle {
-  readonly accuracy: number;
-  /** Share of the original's FLOPs. */
-  readonly saved: number;
-}
-
-/** Means over the seeds, on the test images. */
-interface GateQuality {
-  readonly policy: string;
-  readonly gate: number;
-  readonly accuracy: number;
-  readonly calibration: number;
-  readonly auroc: number;
+  /** Means over the seeds, on the test images. */
+  readonly gates: ReturnType<typeof qualityOf>;
+  /** The mean over the seeds; absent of a choice among policies. */
+  readonly oracle?: ReturnType<typeof oracleOf>;
 }
 
 const nameOf = ({ loss, confidence, l2, perClass }: Policy): string =>
@@ -127,8 +105,8 @@ async function outcomeOf(
 ): Promise<Outcome> {
   const context = { ...run.context, progress: { ...run.context.progress, note: () => {} } };
   const chosen: ReadonlyMap<number, Chosen>[][] = [];
-  const qualities: GateQuality[][] = [];
-  const oracles: Oracle[] = [];
+  const qualities: ReturnType<typeof qualityOf>[] = [];
+  const oracles: ReturnType<typeof oracleOf>[] = [];
   for (const seed of seeds) {
     const as = trainedAs(run.experiment, policy, seed);
     const gates = await run.train(as, undefined, context);
@@ -159,7 +137,11 @@ async function outcomeOf(
 /** Frontiers of choosing images, searched once for all margins. */
 const frontiers = new WeakMap<Part, ReturnType<typeof paretoFrontier>>();
 
-function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun['plan'], margin: number): Chosen {
+/**
+ * What thresholds of one part do at a margin, as shares of the original's FLOPs saved: on its choosing images, and by each image
+ * that it reports. `lost` is the original right minus the gated network right, of each of these.
+ */
+function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun['plan'], margin: number) {
   const { selection, evaluation } = part;
   const frontier = frontiers.get(part) ?? paretoFrontier(selection.scores, costs, selection.images);
   frontiers.set(part, frontier);
@@ -180,7 +162,7 @@ function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun[
 }
 
 /** How well each gate's confidence tells right answers from wrong ones. @param softmax the same gates' scores by softmax */
-const qualityOf = (policy: string, scores: Scores, softmax: Scores): GateQuality[] =>
+const qualityOf = (policy: string, scores: Scores, softmax: Scores) =>
   scores.confidences.map((confidences, gate) => {
     const isRight = (image: number): boolean => isRightAt(scores, gate, image);
     const right = confidences.reduce((sum, _, image) => sum + Number(isRight(image)), 0);
@@ -193,8 +175,8 @@ const qualityOf = (policy: string, scores: Scores, softmax: Scores): GateQuality
     };
   });
 
-/** The best that thresholds could do: every image leaves at the first exit that is right. */
-function oracleOf(scores: Scores, { costs, flops: { flops } }: ScoredRun['plan']): Oracle {
+/** The best that thresholds could do: every image leaves at the first exit that is right. `saved` is a share of the FLOPs. */
+function oracleOf(scores: Scores, { costs, flops: { flops } }: ScoredRun['plan']) {
   let [right, spent] = [0, 0];
   for (let image = 0; image < scores.count; image++) {
     const exit = costs.findIndex((_, i) => answersAt(scores, i)[image] === scores.labels[image]);
@@ -226,7 +208,6 @@ function byImage({ chosen }: Outcome, margin: number, of: 'saved' | 'lost'): num
   return seeds[0]!.map((_, image) => mean(seeds.map((values) => values[image]!)));
 }
 
-/** What one seed saves. */
 const savedBySeed = ({ chosen }: Outcome, margin: number): number[] =>
   chosen.map((parts) => mean(parts.flatMap((part) => [...part.get(margin)!.saved])));
 

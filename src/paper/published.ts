@@ -5,6 +5,7 @@ import { decimalNumber, hundredths, unsignedZero } from '../json.js';
 import { projectRoot } from '../project.js';
 import type { Verdict } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
+import { once } from '../run/source.js';
 import type { Interval } from '../statistics/intervals.js';
 import { namesIn, readTextIfThere } from '../store/files.js';
 import { readText } from '../store/input.js';
@@ -75,15 +76,8 @@ export interface PrintedClaim {
   readonly tableRow: number;
 }
 
-let all: Promise<readonly PrintedClaim[]> | undefined;
-
 /** All claims of the paper, in the order of their file. */
-export function printedClaims(): Promise<readonly PrintedClaim[]> {
-  all ??= readClaims();
-  return all;
-}
-
-async function readClaims(): Promise<PrintedClaim[]> {
+export const printedClaims = once(async (): Promise<readonly PrintedClaim[]> => {
   const text = await readText(fileURLToPath(new URL('claims.csv', folder)));
   return parseCsv(text, 'results/published/claims.csv').map((record) => {
     const { id = '', source = '', network = '', statement = '', printed = '', quantity = '' } = record;
@@ -95,7 +89,7 @@ async function readClaims(): Promise<PrintedClaim[]> {
     ];
     return { id, source, network, statement, printed, quantity, value, relation, margin, tableRow };
   });
-}
+});
 
 /** One measured quantity of a claim: shares, or a factor. */
 export interface ClaimPart {

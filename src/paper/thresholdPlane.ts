@@ -66,21 +66,12 @@ export function axisOf(from: number, to: number, step: number): number[] {
 
 const axisLength = (from: number, to: number, step: number): number => Math.floor((to - from) / step + 1e-9) + 1;
 
-/** One point of the plane of two thresholds. */
-interface PlanePoint {
-  readonly t1: number;
-  readonly t2: number;
-  readonly accuracy: number;
-  /** Average FLOPs per image. */
-  readonly flops: number;
-  /** Share of images that leave at each exit. */
-  readonly exits: readonly number[];
-}
+type PlanePoint = ReturnType<typeof planeOf>[number];
 
-/** Evaluates each pair of thresholds on a square grid by Algorithm 1. */
-export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[]): PlanePoint[] {
+/** Accuracy, average FLOPs per image and shares of the exits of each pair of thresholds on a square grid, by Algorithm 1. */
+export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[]) {
   return axis.flatMap((t1) =>
-    axis.map((t2): PlanePoint => {
+    axis.map((t2) => {
       const { accuracy, flops, exits, count } = evaluate(scores, [t1, t2], costs);
       return { t1, t2, accuracy, flops, exits: exits.map((number) => number / count) };
     }),

@@ -4,7 +4,6 @@ import { normalise, type Preprocessing } from '../data/preprocess.js';
 import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
 import { shardArrays } from './features.js';
 
-/** Most images of a batch. */
 export const BATCH_IMAGES = 64;
 /** Most bytes of a network's input: 8 images of ImageNet's size on a CPU, where more are no faster; 64 on a GPU. */
 const INPUT_BYTES = { cpu: 5e6, gpu: 40e6 };

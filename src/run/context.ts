@@ -73,24 +73,17 @@ export class LazyEngine {
   }
 }
 
-export interface Verified {
-  readonly files: number;
-  /** A line for each file that differs from what was written. */
-  readonly damaged: readonly string[];
-  /** A line for each item that was not read, with the reason. */
-  readonly notRead: readonly string[];
-}
-
-/** The same while files are being read. */
-interface Verifying {
+interface Verified {
   files: number;
+  /** A line for each file that differs from what was written. */
   readonly damaged: string[];
+  /** A line for each item that was not read, with the reason. */
   readonly notRead: string[];
 }
 
 /** Reads all files of a cache: results, finished or not, datasets, checkpoints, locks. */
-export async function verifyAll(cache: string, store: Store, progress: Progress): Promise<Verified> {
-  const found: Verifying = { files: 0, damaged: [], notRead: [] };
+export async function verifyAll(cache: string, store: Store, progress: Progress): Promise<Readonly<Verified>> {
+  const found: Verified = { files: 0, damaged: [], notRead: [] };
   await verifyResults(store, progress, found);
   await verifyLocks(cache, found);
   await verifyDatasets(join(cache, 'data'), progress, found);
@@ -98,7 +91,7 @@ export async function verifyAll(cache: string, store: Store, progress: Progress)
   return found;
 }
 
-async function verifyResults(store: Store, progress: Progress, found: Verifying): Promise<void> {
+async function verifyResults(store: Store, progress: Progress, found: Verified): Promise<void> {
   const entries = await store.list();
   const task = progress.begin('verifying results', entries.length, 'results');
   const rotten = (error: unknown): void => {
@@ -117,7 +110,7 @@ async function verifyResults(store: Store, progress: Progress, found: Verifying)
   task.end();
 }
 
-async function verifyLocks(cache: string, found: Verifying): Promise<void> {
+async function verifyLocks(cache: string, found: Verified): Promise<void> {
   const names = (await ifThere(cache, readdir(cache, { recursive: true }))) ?? [];
   for (const name of names.filter((path) => path.endsWith('.lock'))) {
     const path = join(cache, name);
@@ -128,7 +121,7 @@ async function verifyLocks(cache: string, found: Verifying): Promise<void> {
   }
 }
 
-async function verifyDatasets(root: string, progress: Progress, found: Verifying): Promise<void> {
+async function verifyDatasets(root: string, progress: Progress, found: Verified): Promise<void> {
   for (const dataset of datasets) {
     if (!(await dataset.isThere(root))) continue;
     const { name, outside } = dataset;
@@ -147,7 +140,7 @@ async function verifyDatasets(root: string, progress: Progress, found: Verifying
   }
 }
 
-async function verifyCheckpoints(folder: string, found: Verifying): Promise<void> {
+async function verifyCheckpoints(folder: string, found: Verified): Promise<void> {
   const names = (await namesIn(folder)).filter((name) => !/\.(json|part|lock|tmp)$/.test(name));
   for (const name of names.sort()) {
     const path = join(folder, name);

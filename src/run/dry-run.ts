@@ -10,6 +10,7 @@ import { LazyEngine, type RunContext } from './context.js';
 import { extractionOf, extractLater } from './extract.js';
 import { mapSplits, openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
+import { once } from './source.js';
 import { scoreEntries, trainingSets } from './stages.js';
 import { gateEntries } from './train.js';
 
@@ -37,12 +38,7 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   if (missing.length > 0) return missing;
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  // Read only if something is not cached.
-  let manifests: Promise<Manifest[]> | undefined;
-  const past = (): Promise<Manifest[]> => {
-    manifests ??= manifestsOf(context.store);
-    return manifests;
-  };
+  const past = once(() => manifestsOf(context.store)); // if something is not cached
   const stages: PlannedStage[] = [];
   const members = await openMembers(context, experiment, planned, source);
   const sets = await eachInTurn(members, ({ source: one, images, plan: { flops, places, network, target } }) => {
@@ -125,22 +121,18 @@ async function stageOf(
   return { stage, key: entry.key, cached: false, why, flops, seconds, bytes };
 }
 
-interface Change {
-  readonly path: string;
-  readonly from: string | number | undefined;
-  readonly to: string | number | undefined;
-}
-
 /** The cached result of the same stage whose inputs differ in the fewest values. */
-function nearestOf(entry: Entry, past: readonly Manifest[]): { manifest: Manifest; changes: Change[] } | undefined {
+function nearestOf(entry: Entry, past: readonly Manifest[]) {
   const now = new Map(flatten(JSON.parse(JSON.stringify(entry.inputs))));
-  let nearest: ReturnType<typeof nearestOf>;
+  const changesTo = (then: ReadonlyMap<string, string | number>) =>
+    [...new Set([...now.keys(), ...then.keys()])]
+      .filter((path) => now.get(path) !== then.get(path))
+      .map((path) => ({ path, from: then.get(path), to: now.get(path) }));
+  let nearest: { manifest: Manifest; changes: ReturnType<typeof changesTo> } | undefined;
   for (const manifest of past) {
     if (manifest.stage !== entry.stage) continue;
-    const then = new Map(flatten(manifest.inputs));
-    const paths = [...new Set([...now.keys(), ...then.keys()])].filter((path) => now.get(path) !== then.get(path));
-    if (nearest !== undefined && nearest.changes.length <= paths.length) continue;
-    nearest = { manifest, changes: paths.map((path) => ({ path, from: then.get(path), to: now.get(path) })) };
+    const changes = changesTo(new Map(flatten(manifest.inputs)));
+    if (nearest === undefined || changes.length < nearest.changes.length) nearest = { manifest, changes };
   }
   return nearest;
 }
@@ -154,7 +146,7 @@ const HASHES: Readonly<Record<string, string>> = {
   code: 'other code',
 };
 
-function changesOf(changes: readonly Change[]): string {
+function changesOf(changes: NonNullable<ReturnType<typeof nearestOf>>['changes']): string {
   const said = changes.map(({ path, from, to }) => {
     const hash = HASHES[path] ?? (/^gates\.\d|^gates$/.test(path) ? 'other gates' : undefined);
     if (hash !== undefined) return hash;

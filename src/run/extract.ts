@@ -203,7 +203,6 @@ async function announce(
   context.progress.note(`${name}: ${busy ?? interrupted}; extracting on ${engine.entry.id}`);
 }
 
-/** Names of the missing shards. */
 export async function missingShards({ entry, images }: Extraction): Promise<string[]> {
   const there = new Set(await entry.names());
   return shardPlaces(images.count).flatMap(({ name }) => (there.has(name) ? [] : [name]));

@@ -91,7 +91,6 @@ export function openMembers(
 export const imagesOfAll = (members: readonly Member[]): Images =>
   Object.assign({}, ...members.map(({ images }) => images)) as Images;
 
-/** Opens the images of a run, prepared for one of its networks. */
 export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
   const { seed, trainImages, testImages, unlabelled } = experiment;
   const { validation } = experiment.thresholds;

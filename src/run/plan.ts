@@ -21,7 +21,7 @@ import { canonicalJson } from '../store/files.js';
 import { type ExitCosts, exitCosts } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { GivenScores } from './given-scores.js';
-import { type NetworkSource, openNetwork } from './source.js';
+import { type NetworkSource, once, openNetwork } from './source.js';
 
 /** An experiment checked against its network, with what each exit costs. */
 export interface Plan {
@@ -205,11 +205,7 @@ function cascadeSource(given: readonly NetworkSource[], geometryOf: GeometryOf):
   const last = given.at(-1)!;
   if (last.misfit !== undefined) throw new InputError(last.misfit);
   const members = given.map((member) => withPixelsOf(last, member, geometryOf));
-  let held: Promise<Int32Array> | undefined;
-  const heldOut = (): Promise<Int32Array> => {
-    held ??= sharedHeldOut(members);
-    return held;
-  };
+  const heldOut = once(() => sharedHeldOut(members));
   const modules = [...new Set(members.flatMap((member) => member.modules))];
   return { ...last, modules, heldOut, earlier: members.slice(0, -1).map((member) => ({ ...member, heldOut })) };
 }

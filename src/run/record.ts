@@ -1,4 +1,3 @@
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseCsv } from '../csv.js';
 import { isCascade, networkLabel } from '../experiment/network.js';
@@ -10,6 +9,7 @@ import { type Area, areasOf, renderCsv, renderFindingCsv, type TableRow } from '
 import { timingCsv } from '../report/table.js';
 import { codeOf, hashesIn } from '../store/code.js';
 import { canonicalJson, readableJson, sha256 } from '../store/files.js';
+import { machineNote } from '../timing/record.js';
 import { LazyEngine, type RunBasis, type RunContext } from './context.js';
 import { hashesOf, imagesOfAll, openMembers } from './images.js';
 import { openSource, plan } from './plan.js';
@@ -32,7 +32,6 @@ export interface RunDocument {
   readonly claims?: readonly Claim[];
 }
 
-/** The run as one JSON document. */
 export function runDocument(outcome: RunOutcome, preset: PresetName): RunDocument {
   const { experiment, engine, splits } = outcome;
   const rows = tableRows(outcome);
@@ -62,22 +61,6 @@ function claimsOf({ findings, judge, source, experiment, timing }: RunOutcome, p
     return text === undefined ? undefined : parseCsv(text, `${name}.csv`);
   };
   return judge(files, { preset, network: networkLabel(experiment.network), dataset: source.network.dataset });
-}
-
-export interface MachineNote {
-  readonly system: string;
-  readonly processor: string;
-  readonly cores: number;
-  readonly memoryBytes: number;
-}
-
-export function machineNote(): MachineNote {
-  return {
-    system: `${type()} ${release()}`,
-    processor: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
-  };
 }
 
 /**
@@ -120,18 +103,16 @@ function checkpointOf({ checkpoint: { path, sha256, known }, preprocessing }: Ne
 
 export type RunRecord = ReturnType<typeof runRecord>;
 
-/** The identity of a run: equal `inputs` and `code` give equal results. */
-export interface RunIdentity {
-  /** Hash of the definition, the checkpoint, the images and the engine. */
-  readonly inputs: string;
-  /** Identity of the code from images to claims (`codeOf`), and of the published numbers. */
-  readonly code: string;
-}
-
 /** Modules below `src` that turn images into rows and claims. */
 export const runModules = ['run/run', 'run/record', 'paper/index'] as const;
 
-export function runIdentity({ experiment, source, engine, imageHashes }: RunBasis): RunIdentity {
+/**
+ * The identity of a run: equal `inputs` and `code` give equal results.
+ *
+ * @returns `inputs`: hash of the definition, the checkpoint, the images and the engine; `code`: identity of the code from images
+ *   to claims (`codeOf`), and of the published numbers
+ */
+export function runIdentity({ experiment, source, engine, imageHashes }: RunBasis) {
   const inputs = {
     experiment: {
       ...experiment,

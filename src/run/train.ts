@@ -41,7 +41,6 @@ export interface CachedGate {
   /** Number of its features. */
   readonly width: number;
   readonly l2: number;
-  /** What training reached on the training images. */
   readonly reached: Certificate;
   /** Reads the weights. @throws CorruptEntryError */
   readonly load: () => Promise<Gate>;

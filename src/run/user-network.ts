@@ -9,24 +9,17 @@ import { InputError, ifThere } from '../errors.js';
 import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { OnnxNetwork } from '../networks/onnx.js';
-import { type Cuts, describeGraph, findCuts } from '../onnx/graph/cuts.js';
+import { describeGraph, findCuts } from '../onnx/graph/cuts.js';
 import { describe, exitPaths, withPassedExits } from '../onnx/graph/exits.js';
 import { graphFlops } from '../onnx/graph/flops.js';
 import { inCurrentOpset } from '../onnx/graph/opsets.js';
-import { type PreparedGraph, prepareGraph } from '../onnx/graph/prepare.js';
+import { prepareGraph } from '../onnx/graph/prepare.js';
 import { readUserFile } from '../onnx/graph/read.js';
 import { checkUserModel, type ModelOptions, type UserModel } from '../onnx/graph/user-model.js';
 import type { UserNetwork } from '../onnx/network.js';
 import { dataTypes } from '../onnx/proto.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
-
-/** An ONNX file, read, run once and searched for places to cut it. */
-export interface Inspected {
-  /** With its own exits passed, if it has some. */
-  readonly graph: PreparedGraph;
-  readonly cuts: Cuts;
-}
 
 /** An exit of a file, in words, and the FLOPs of an image that leaves there; the last one is the end. */
 export interface CostedExit {
@@ -53,8 +46,12 @@ export async function inspectExits(path: string, options: ModelOptions = {}): Pr
   return found;
 }
 
-/** @throws InputError if the file cannot be read or is not supported */
-export async function inspectFile(path: string, options: ModelOptions = {}): Promise<Inspected> {
+/**
+ * Reads an ONNX file, runs it once and searches it for places to cut it. The graph has its own exits passed, if it has some.
+ *
+ * @throws InputError if the file cannot be read or is not supported
+ */
+export async function inspectFile(path: string, options: ModelOptions = {}) {
   const run = runModelOf(path);
   const graph = await prepareGraph(checkUserModel(await readUserFile(path), options), run);
   const cuts = await findCuts(graph, run);
@@ -62,9 +59,9 @@ export async function inspectFile(path: string, options: ModelOptions = {}): Pro
 }
 
 /** The last inspected file: commands check an experiment before they run it, and run several seeds. */
-let last: { readonly key: string; readonly inspected: Promise<Inspected> } | undefined;
+let last: { readonly key: string; readonly inspected: ReturnType<typeof inspectFile> } | undefined;
 
-function inspectOnce(path: string, options: ModelOptions, state: string): Promise<Inspected> {
+function inspectOnce(path: string, options: ModelOptions, state: string) {
   const key = JSON.stringify([resolve(path), options, state]);
   if (last?.key !== key) last = { key, inspected: inspectFile(path, options) };
   return last.inspected;

@@ -117,7 +117,6 @@ export async function readJson(path: string): Promise<unknown> {
 export const infinityAsText = (_key: string, value: unknown): unknown =>
   typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
 
-/** JSON that people read. */
 export function readableJson(value: unknown): string {
   return JSON.stringify(value, infinityAsText, 2);
 }

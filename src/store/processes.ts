@@ -100,7 +100,6 @@ export function sayWhenInterrupted(message: string | null): void {
   tell({ message });
 }
 
-/** The message for an interruption of this process. */
 export function interruptionMessage(): string {
   return current.message;
 }

@@ -72,8 +72,8 @@ export class Store {
   }
 }
 
-/** Names of the folders in a folder, sorted, without hidden ones. */
-async function foldersIn(path: string): Promise<string[]> {
+/** Names of the folders in a folder, sorted, without hidden ones; none if it does not exist. */
+export async function foldersIn(path: string): Promise<string[]> {
   const entries = (await ifThere(path, readdir(path, { withFileTypes: true }))) ?? [];
   return entries.flatMap((entry) => (entry.isDirectory() && !entry.name.startsWith('.') ? [entry.name] : [])).sort();
 }
@@ -97,19 +97,7 @@ export interface PruneLimits {
   readonly keepBytes?: number;
 }
 
-interface Removed {
-  readonly stage: string;
-  readonly key: string;
-  readonly bytes: number;
-  readonly used: string;
-}
-
-export interface Pruned {
-  readonly removed: readonly Removed[];
-  /** Leftovers of killed commands, and duplicates of results. */
-  readonly temporary: readonly { readonly path: string; readonly bytes: number }[];
-  readonly kept: { readonly entries: number; readonly bytes: number; readonly inUse: number };
-}
+export type Pruned = Awaited<ReturnType<typeof prune>>;
 
 /** For clocks that differ, and for entries used just before a run has registered itself. */
 const MARGIN_MS = 5 * 60 * 1000;
@@ -119,8 +107,9 @@ const MARGIN_MS = 5 * 60 * 1000;
  * works on or may have used.
  *
  * @param cache the cache's folder, which contains the store's
+ * @returns results removed and kept; as `temporary`, leftovers of killed commands and duplicates of results
  */
-export async function prune(cache: string, store: Store, limits: PruneLimits, dryRun: boolean): Promise<Pruned> {
+export async function prune(cache: string, store: Store, limits: PruneLimits, dryRun: boolean) {
   const protectedFrom = (await inUseSince(store.root)) - MARGIN_MS;
   const candidates = await Promise.all(
     (await store.list()).map(async (entry) => {
@@ -131,7 +120,7 @@ export async function prune(cache: string, store: Store, limits: PruneLimits, dr
   );
   candidates.sort((a, b) => a.lastUsedMs - b.lastUsedMs);
   let total = candidates.reduce((sum, { bytes }) => sum + bytes, 0);
-  const removed: Removed[] = [];
+  const removed = [];
   const kept: typeof candidates = [];
   for (const candidate of candidates) {
     const { entry, bytes, lastUsedMs, inUse } = candidate;
@@ -144,7 +133,7 @@ export async function prune(cache: string, store: Store, limits: PruneLimits, dr
     total -= bytes;
     removed.push({ stage: entry.stage, key: entry.key, bytes, used: new Date(lastUsedMs).toISOString() });
   }
-  const temporary = [];
+  const temporary: { path: string; bytes: number }[] = [];
   const idle = kept.filter(({ inUse }) => !inUse).map(({ entry }) => entry);
   for (const path of await leftOver(cache, idle)) {
     const bytes = (await ifThere(path, stat(path)))?.size ?? 0;

@@ -213,18 +213,21 @@ export interface MachineDescription {
   readonly gpus: readonly string[];
 }
 
+/** The properties of a machine that every run records. */
+export function machineNote() {
+  const processor = cpus()[0]?.model.trim() ?? 'unknown';
+  return { system: `${type()} ${release()}`, processor, cores: availableParallelism(), memoryBytes: totalmem() };
+}
+
 export async function describeMachine(): Promise<MachineDescription> {
   const clocks = cpus().map(({ speed }) => speed);
   const known = clocks.some((speed) => speed > 0);
   return {
-    system: `${type()} ${release()}`,
+    ...machineNote(),
     node: process.versions.node,
-    processor: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
     clockMhz: known ? [Math.min(...clocks), Math.max(...clocks)] : null,
     governor: await governor(),
-    gpus: await nvidiaGpus(),
+    gpus: await nvidiaGpus('name,driver_version,clocks.sm,clocks.max.sm,power.limit'),
   };
 }
 
@@ -234,11 +237,10 @@ async function governor(): Promise<string | null> {
   return text?.trim() ?? null;
 }
 
-async function nvidiaGpus(): Promise<string[]> {
-  const query = '--query-gpu=name,driver_version,clocks.sm,clocks.max.sm,power.limit';
-  const asked = await promisify(execFile)('nvidia-smi', [query, '--format=csv,noheader'], { timeout: 10_000 }).catch(
-    () => undefined, // no NVIDIA driver
-  );
+/** These properties of each NVIDIA GPU, by the names of nvidia-smi; none without a driver. */
+export async function nvidiaGpus(query: string): Promise<string[]> {
+  const args = [`--query-gpu=${query}`, '--format=csv,noheader'];
+  const asked = await promisify(execFile)('nvidia-smi', args, { timeout: 20_000 }).catch(() => undefined);
   return asked?.stdout.trim().split('\n').filter(Boolean) ?? [];
 }
 

@@ -16,7 +16,6 @@ export interface TrainingTensors {
   readonly momenta: TensorMap;
 }
 
-/** The result of a step. */
 export interface StepResult {
   /** Mean loss of the batch, label smoothing included, before the step. */
   readonly loss: number;
@@ -35,7 +34,6 @@ export interface Trainer {
   close(): Promise<void>;
 }
 
-/** An engine that trains. */
 export interface TrainingEngine {
   describe(): EngineDescription;
   /** Loads a network. @param tensors missing momenta are 0 */

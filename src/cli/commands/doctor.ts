@@ -1,5 +1,3 @@
-import { spawnSync } from 'node:child_process';
-import { availableParallelism, cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Diagnosis } from '../../engines/doctor/diagnose.js';
 import { InputError } from '../../errors.js';
@@ -56,7 +54,7 @@ async function report(json: boolean): Promise<void> {
     engines.push(await diagnose(id)); // one at a time: two would slow each other
   }
   task.end(`${ids.length} engines checked`);
-  const machine = machineReport();
+  const machine = await machineReport();
   if (json) printJson({ machine, auto: engineNamed('auto').id, engines });
   else print(await renderReport(machine, engines));
 }
@@ -86,24 +84,15 @@ async function setupCuda({ wheel, json }: SetupOptions): Promise<void> {
   if (!done.works) process.exitCode = 1;
 }
 
-export type Machine = ReturnType<typeof machineReport>;
+export type Machine = Awaited<ReturnType<typeof machineReport>>;
 
 /** Processor, GPUs, system and Node of this machine. */
-function machineReport() {
-  return {
-    cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    cores: availableParallelism(),
-    nvidiaGpus: nvidiaGpus(),
-    platform: `${process.platform} ${process.arch}`,
-    node: process.versions.node,
-  };
-}
-
-/** Name, memory and driver of each NVIDIA GPU; none without nvidia-smi. */
-function nvidiaGpus(): string[] {
-  const query = ['--query-gpu=name,memory.total,driver_version', '--format=csv,noheader'];
-  const { status, stdout } = spawnSync('nvidia-smi', query, { encoding: 'utf8', timeout: 20_000 });
-  return status === 0 ? stdout.trim().split('\n').filter(Boolean) : [];
+async function machineReport() {
+  const { machineNote, nvidiaGpus } = await import('../../timing/record.js');
+  const { processor, cores } = machineNote();
+  const gpus = await nvidiaGpus('name,memory.total,driver_version');
+  const platform = `${process.platform} ${process.arch}`;
+  return { cpu: processor, cores, nvidiaGpus: gpus, platform, node: process.versions.node };
 }
 
 /** The console report: a table of all engines; below it, why some do not work and which command helps. */

@@ -52,7 +52,6 @@ export const exportCommand = defineCommand({
   },
 });
 
-/** The console report of an export. */
 export function renderExported(exported: Exported): string {
   const { file, bytes, sha256, experiment, preset, row, margin, search, kind } = exported;
   const { thresholds, expected, verified } = exported;

@@ -81,7 +81,6 @@ async function kindOf(bytes: Uint8Array): Promise<Kind> {
   return { width, height, isCmyk: space === 'cmyk', hasAlpha };
 }
 
-/** Loaded with the first image. */
 let libvips: Promise<typeof import('sharp')> | undefined;
 
 async function open(bytes: Uint8Array): Promise<Sharp> {
@@ -163,7 +162,6 @@ async function reasoned<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** A JPEG's frame header. */
 interface JpegHeader {
   readonly width: number;
   readonly height: number;

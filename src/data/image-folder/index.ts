@@ -221,7 +221,6 @@ async function folderFiles(split: SplitFolder): Promise<ListedFile[]> {
   return imagesOf(split).map((path) => ({ path, label: table.get(path)!, bytes: sizeOf(join(directory, path)) }));
 }
 
-/** Paths of the images of a split. */
 function imagesOf({ directory, folders, table }: SplitFolder): string[] {
   if (table !== undefined) return imagesBelow(directory).filter((path) => table.has(path));
   return folders.flatMap(({ name }) => imagesBelow(join(directory, name)).map((path) => `${name}/${path}`));

@@ -127,7 +127,6 @@ export function sizeOf(path: string): number {
   return Math.min(statSync(path, { throwIfNoEntry: false })?.size ?? 0, 2 ** 32 - 1);
 }
 
-/** One image file of a list. */
 export interface ListedFile {
   /** Below the folder, with forward slashes. */
   readonly path: string;

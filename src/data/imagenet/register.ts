@@ -20,7 +20,6 @@ const registerCommand = 'dgate data fetch imagenet --from FOLDER';
 /** `<root>/imagenet/dataset.json`: only ImageNet's path is stored, nothing is copied. */
 const registrationSchema = z.object({
   dataset: z.literal('imagenet'),
-  /** ImageNet's folder. */
   folder: z.string(),
   /** When `dgate data verify` last read all of it (ISO 8601), and the hash of all bytes of a split in order. */
   verified: z.object({ date: z.string(), train: z.string().optional(), test: z.string().optional() }).optional(),

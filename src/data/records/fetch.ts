@@ -103,13 +103,7 @@ async function flush(path: string): Promise<void> {
   await file.sync().finally(() => file.close());
 }
 
-interface Inspection {
-  /** One line each; empty if the folder holds the dataset. */
-  readonly problems: readonly string[];
-  /** Whether all record files are missing. */
-  readonly absent: boolean;
-  readonly imagesPerClass: DataReport['imagesPerClass'];
-}
+type Inspection = Awaited<ReturnType<typeof inspectFolder>>;
 
 /**
  * Checks size and sha256 of every file and the number of images of each class.
@@ -129,7 +123,8 @@ export async function verifyRecords(root: string, layout: RecordLayout): Promise
   return reportOf(layout, folder, 'present', found);
 }
 
-async function inspectFolder(folder: string, layout: RecordLayout): Promise<Inspection> {
+/** Problems of a folder, none if it holds the dataset; whether all record files are missing; images of each class. */
+async function inspectFolder(folder: string, layout: RecordLayout) {
   const problems: string[] = [];
   const imagesPerClass = { train: layout.classes.map(() => 0), test: layout.classes.map(() => 0) };
   for (const file of layout.files) {
@@ -149,7 +144,7 @@ async function inspectFolder(folder: string, layout: RecordLayout): Promise<Insp
   return { problems, absent, imagesPerClass };
 }
 
-function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], layout: RecordLayout): string[] {
+function problemsOfCounts(folder: string, found: DataReport['imagesPerClass'], layout: RecordLayout): string[] {
   return (['train', 'test'] as const).flatMap((split) => {
     const expected = countOf(layout, split) / layout.classes.length;
     return layout.classes.flatMap((name, label) => {
@@ -159,7 +154,6 @@ function problemsOfCounts(folder: string, found: Inspection['imagesPerClass'], l
   });
 }
 
-/** The report of an intact dataset. */
 function reportOf(
   layout: RecordLayout,
   folder: string,

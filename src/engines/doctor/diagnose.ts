@@ -9,11 +9,7 @@ import type { Tensor } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';
 import { type Engine, loaders } from '../engine.js';
 
-interface Measurement {
-  readonly gflopsPerSecond: number;
-  readonly imagesPerSecond: number;
-  readonly batch: number;
-}
+type Measurement = Awaited<ReturnType<typeof measureEngine>>;
 
 const NETWORK = 'resnet20-cifar10';
 const BATCH = 32;
@@ -22,7 +18,7 @@ const SECONDS = 1;
 const SLOW_SECONDS = 0.1;
 
 /** Measures an engine for about a second on ResNet-20 with random weights, after a warm-up. */
-export async function measureEngine(engine: Engine, network = networkByName(NETWORK)): Promise<Measurement> {
+export async function measureEngine(engine: Engine, network = networkByName(NETWORK)) {
   const { flops } = networkFlops(network);
   const { channels, height, width } = network.input;
   const random = new Random(0, 'doctor');

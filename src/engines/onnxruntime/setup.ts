@@ -21,25 +21,15 @@ interface CudaSetupOptions {
   readonly log: (line: string) => void;
 }
 
-interface CudaSetupResult {
-  /** Version of onnxruntime-node, and of the wheel. */
-  readonly version: string;
-  readonly folder: string;
-  readonly works: boolean;
-  /** If it does not: why, and the command that diagnoses or fixes it. */
-  readonly reason?: string;
-  readonly command?: string;
-  /** False if the libraries were already in place. */
-  readonly changed: boolean;
-}
-
 /**
  * Adds CUDA libraries to onnxruntime-node, from the Python wheel `onnxruntime-gpu` of the same version (1.30.0: for CUDA 13).
  * The installer of onnxruntime-node itself fetches those for CUDA 12.
  *
+ * @returns the version of onnxruntime-node and the wheel; if it does not work, why, and the command that diagnoses or fixes it;
+ *   whether libraries were put in place
  * @throws InputError with one line: what is missing and how to get it
  */
-export function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<CudaSetupResult> {
+export function setupOrtCuda({ wheel, log }: CudaSetupOptions) {
   return settingUp('ort-cuda', async () => {
     const { platform, arch } = process;
     if (platform !== 'linux' || arch !== 'x64') fail(`for Linux on x64 only (here: ${platform} ${arch})`);
@@ -56,9 +46,9 @@ export function setupOrtCuda({ wheel, log }: CudaSetupOptions): Promise<CudaSetu
   });
 }
 
-function resultOf(version: string, folder: string, found: Diagnosis, changed: boolean): CudaSetupResult {
-  const state = found.works ? { works: true } : { works: false, reason: found.reason, command: found.command };
-  return { version, folder, changed, ...state };
+function resultOf(version: string, folder: string, found: Diagnosis, changed: boolean) {
+  const why = found.works ? {} : { reason: found.reason, command: found.command };
+  return { version, folder, changed, works: found.works, ...why };
 }
 
 /** Written beside the libraries: their source. */

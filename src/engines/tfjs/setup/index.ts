@@ -128,26 +128,15 @@ export function smokeTest({ addon, folder }: AddonPackage): Smoke {
   return fails(oneLine(stderr || stdout || `exit ${status}`));
 }
 
-export interface SetupResult {
-  readonly package: string;
-  readonly folder: string;
-  readonly tensorflow: string;
-  readonly gpu: boolean;
-  /** False if it worked already. */
-  readonly changed: boolean;
-}
-
 /** Written beside the libraries: their source. */
 const STAMP = 'setup-tfjs-node.json';
 /** The names that the addon links. */
 const linkNames = { 'libtensorflow.so': libraries[0], 'libtensorflow_framework.so': libraries[1] };
 
-/** Sets up tfjs-node. @throws InputError with one line: what is missing and how to get it */
-export function setupTfjsNode(options: SetupOptions): Promise<SetupResult> {
-  return settingUp('tfjs-node', () => setUp(options));
-}
+/** Sets up tfjs-node; `changed` is false if it worked already. @throws InputError with one line: what is missing and how to get it */
+export const setupTfjsNode = (options: SetupOptions) => settingUp('tfjs-node', () => setUp(options));
 
-async function setUp(options: SetupOptions): Promise<SetupResult> {
+async function setUp(options: SetupOptions) {
   const glibcMinor = checkMachine();
   const addon = findPackage();
   const before = smokeTest(addon);
@@ -167,7 +156,7 @@ async function setUp(options: SetupOptions): Promise<SetupResult> {
 
 type Working = Extract<Smoke, { works: true }>;
 
-function resultOf(addon: AddonPackage, { tensorflow, gpu }: Working, changed: boolean): SetupResult {
+function resultOf(addon: AddonPackage, { tensorflow, gpu }: Working, changed: boolean) {
   return { package: `${addon.name}@${addon.version}`, folder: addon.folder, tensorflow, gpu, changed };
 }
 

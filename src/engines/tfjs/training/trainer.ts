@@ -1,4 +1,5 @@
 import type { Tensor, Tensor1D, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
+import { decide } from '../../../gates/confidence.js';
 import { EPSILON } from '../../../networks/lower.js';
 import { type Network, networkTensors } from '../../../networks/network.js';
 import type { Tensor as StoredTensor, TensorMap } from '../../../tensor.js';
@@ -64,7 +65,8 @@ class TfjsTrainer implements Trainer {
     });
     const [lossData, logitData] = await Promise.all([loss.data(), logits!.data()]);
     tf.dispose([loss, logits!]);
-    return { loss: lossData[0]!, correct: countCorrect(logitData as Float32Array, labels) };
+    const { classes } = decide(logitData as Float32Array, this.#network.classifier.out, 'max');
+    return { loss: lossData[0]!, correct: classes.filter((answer, image) => answer === labels[image]).length };
   }
 
   async logits(images: Float32Array, count: number): Promise<Float32Array> {
@@ -181,16 +183,6 @@ async function download(tf: TensorFlow, tensors: ReadonlyMap<string, Tensor>): P
     return [name, { shape: values.shape, data: data.slice() }] as const;
   });
   return new Map(await Promise.all(entries));
-}
-
-function countCorrect(logits: Float32Array, labels: Int32Array): number {
-  const classes = logits.length / labels.length;
-  let correct = 0;
-  labels.forEach((label, image) => {
-    const row = logits.subarray(image * classes, (image + 1) * classes);
-    if (row.every((value) => value <= row[label]!)) correct++;
-  });
-  return correct;
 }
 
 /** Stochastic gradient descent with momentum and weight decay, as in `torch.optim.SGD`. */
