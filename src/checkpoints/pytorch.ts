@@ -190,7 +190,7 @@ async function listEntries(zip: ZipFile, budget: Budget): Promise<Map<string, En
   const entries = new Map<string, Entry>();
   try {
     for await (const entry of zip.eachEntry()) {
-      const name = entry.fileNameRaw.toString('utf8'); // a key here, not a path: any is valid
+      const name = entry.fileNameRaw.toString('utf8'); // a key here, not a path: every name is valid
       if (entries.has(name)) throw new Error(`${name} twice`);
       entries.set(name, entry);
     }
