@@ -15,7 +15,7 @@ import { withRepair } from '../run/run.js';
 import { originalAccuracy, type Part, type Row, searchAndEvaluate } from '../run/search.js';
 import { type NetworkSource, networksOf } from '../run/source.js';
 import { openStages, type SplitFeatures, scoredParts } from '../run/stages.js';
-import type { ChosenSystem } from '../run/systems.js';
+import type { ChosenSystem, SystemRun } from '../run/systems.js';
 import {
   answersAt,
   type ExitCosts,
@@ -50,6 +50,8 @@ export interface OpenGated {
   readonly originalAccuracy: number;
   /** Answers (by position) and FLOPs that results are compared with; by default the original's. */
   readonly reference: { readonly answers: Int32Array; readonly flops: number };
+  /** Of another system than an experiment's rows: its name, its position behind them, and the network that it is compared with. */
+  readonly beside?: { readonly name: string; readonly row: number; readonly original: OpenGated };
   /** The engine that extracted the features. */
   readonly engine: LazyEngine;
 }
@@ -122,6 +124,13 @@ export function onlyExits(opened: OpenGated, { exits, thresholds }: ChosenSystem
       flops: costsOfExits(plan, [reference])[0]!,
     },
   };
+}
+
+/** A system beside an experiment's rows, as a network with one row. @param row its position behind those rows */
+export async function openBeside(context: RunContext, opened: OpenGated, [name, of]: SystemRun, row: number) {
+  const beside = { name, row, original: opened };
+  if ('exits' in of) return { ...onlyExits(opened, of, opened.exits.length - 1), beside };
+  return { ...(await openGated(context, of)), flops: opened.flops, beside };
 }
 
 /** The end of a cascade's network, as a gate without weights. */

@@ -5,7 +5,7 @@ import { list, real, whole } from '../experiment/rules.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
-import { type ChosenSystem, exitSystems, type System, systemFindings, weightBytesOf } from '../run/systems.js';
+import { type ChosenSystem, exitSystems, runOf, type System, systemFindings, weightBytesOf } from '../run/systems.js';
 import {
   answersAt,
   combine,
@@ -74,7 +74,8 @@ export const frontier = defineAnalysis({
     ];
     const title = 'The cheapest system for each accuracy, and each exit alone';
     const agreeing = `The cheapest system for each agreement with exit ${reference + 1}, and each exit alone`;
-    return systemFindings('frontier', asked.labels ? title : agreeing, all, !asked.labels);
+    const shown = asked.labels ? title : agreeing;
+    return systemFindings({ name: 'frontier', title: shown, systems: all, isAgreement: !asked.labels });
   },
 });
 
@@ -184,6 +185,7 @@ function reported(
     weightsBytes: weights.includes(undefined) ? undefined : Math.max(...weights.map((bytes) => bytes!)),
     name: `${asked}: ${[...new Set(chosen.map(label))].join(' | ')}`,
     kind: 'dynamic',
+    runs: chosen.map((of) => runOf(plan, of)),
     accuracy,
     flops,
     intervals: outcomeIntervals(counts, costs),

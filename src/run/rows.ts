@@ -224,7 +224,7 @@ export type Speed = Pick<TableRow, 'speedMs' | 'speedUp' | 'efficiency'>;
 const none: Speed = { speedMs: null, speedUp: null, efficiency: null };
 
 /** The rows of the measurement of one image at a time, the paper's. */
-function latencies(timing: TimingRecord | undefined): readonly RowTiming[] {
+export function latencies(timing: TimingRecord | undefined): readonly RowTiming[] {
   return timing?.batches.find(({ batch }) => batch === 1)?.rows ?? [];
 }
 

@@ -5,6 +5,7 @@ import { parametersUpTo } from '../networks/network.js';
 import { classCount, gateFeatureCounts } from '../networks/onnx.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { modelName } from '../report/rows.js';
+import { mean } from '../statistics/intervals.js';
 import {
   countOutcomes,
   type Intervals,
@@ -12,13 +13,15 @@ import {
   type Scores,
   type Thresholds,
 } from '../thresholds/evaluate.js';
+import type { TimingRecord } from '../timing/record.js';
 import { extract } from './extract.js';
 import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';
+import { latencies, originalSpeed } from './rows.js';
 import { answersOf } from './score.js';
 import type { Row } from './search.js';
 import { type NetworkSource, networksOf } from './source.js';
-import type { ScoredParts, SplitScores, Stages } from './stages.js';
+import type { RunOutcome, ScoredParts, SplitScores, Stages } from './stages.js';
 
 /** A network alone, cut off at a gate or with gates, or a cascade; measured on the reported images. */
 export interface System {
@@ -33,7 +36,29 @@ export interface System {
   readonly weightsBytes?: number | undefined;
   /** Average milliseconds of an image, from the measured times of the exits; undefined if they are unknown. */
   readonly ms?: number | undefined;
+  /** Those of a row of the table. */
+  readonly thresholds?: Row['thresholds'];
+  /** Of any other system: one for all images, or one for each part. */
+  readonly runs?: readonly SystemRun[];
 }
+
+type MeasuredSystem = System & { readonly speedMs?: number };
+
+/** What a timing runs beside the rows, by the name of its line: some exits, or another network with an empty row. */
+export type SystemRun = readonly [name: string, of: ChosenSystem | Experiment];
+
+/** A table that compares systems. */
+interface SystemTable extends FindingTable {
+  readonly systems: readonly System[];
+  /** The systems' accuracy is agreement with the answers of one of them. */
+  readonly isAgreement?: boolean;
+}
+
+const isOfSystems = (table: FindingTable): table is SystemTable => 'systems' in table;
+
+/** What a timing of a run has to time beside the rows. */
+export const runsBeside = ({ findings: { tables } }: RunOutcome): SystemRun[] =>
+  tables.filter(isOfSystems).flatMap(({ systems }) => systems.flatMap(({ runs = [] }) => runs));
 
 /** Some exits, ascending, with thresholds for all but the last, which takes all remaining images. */
 export interface ChosenSystem {
@@ -76,8 +101,16 @@ export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Ar
   return [...scores.classes, scores.original].map((answers, exit) => {
     const [flops] = costsOfExits(plan, [exit]);
     const alone = staticSystem(exitName(plan, exit), answers, flops!, { ...scores, original: reference });
-    return { ...alone, weightsBytes: weightBytesOf(plan, [exit]) };
+    const runs = [runOf(plan, { exits: [exit], thresholds: [] })];
+    return { ...alone, weightsBytes: weightBytesOf(plan, [exit]), runs };
   });
+}
+
+/** Some exits as a timing runs them; a single one has the name of the system that it is. */
+export function runOf(plan: Plan, of: ChosenSystem): SystemRun {
+  const { exits, thresholds } = of;
+  if (exits.length === 1) return [exitName(plan, exits[0]!), of];
+  return [`${exits.map((exit) => exit + 1).join(' > ')} at ${thresholds.join(', ')}`, of];
 }
 
 function exitName({ members, exits }: Plan, position: number): string {
@@ -123,7 +156,9 @@ async function comparedNetworks(
     const set = await extract(context, source, test, [], engine, 'test');
     const { exits } = await answersOf(set, [], 'max', scores.labels);
     const alone = staticSystem(own.network.name, exits[0]!.classes, own.flops.flops, scores);
-    systems.push({ ...alone, weightsBytes: weightBytesOf(own, [0]) });
+    const of = { ...member, thresholds: { ...as.thresholds, margins: [], fixed: [[]] } };
+    const name = `${own.network.name} ${source.checkpoint.sha256.slice(0, 8)}`;
+    systems.push({ ...alone, weightsBytes: weightBytesOf(own, [0]), runs: [[name, of]] });
   }
   return systems;
 }
@@ -140,48 +175,81 @@ export async function comparedSystems(stages: Stages, { test }: SplitScores, row
       row.kind === 'margin' ? `, margin ${row.margin} ${row.search}` : row.kind === 'guarantee' ? ', promised' : '';
     const name = `${modelName(thresholds, systemName(experiment.network))}${target}`;
     const ms = exitMs && exits.reduce((sum, leaving, exit) => sum + leaving * exitMs[exit]!, 0) / count;
-    return { name, kind: 'dynamic', accuracy, flops, intervals, weightsBytes, ms };
+    return { name, kind: 'dynamic', accuracy, flops, intervals, weightsBytes, ms, thresholds };
   });
   const systems = [...dynamic, ...exitSystems(stages, test), ...(await comparedNetworks(stages, test))];
-  return systemFindings('systems', 'Every system, the cheapest first, networks alone included', systems);
+  const title = 'Every system, the cheapest first, networks alone included';
+  return systemFindings({ name: 'systems', title, systems });
 }
 
-/**
- * Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a figure.
- *
- * @param isAgreement the systems' accuracy is agreement with the answers of one of them
- */
-export function systemFindings(name: string, title: string, systems: readonly System[], isAgreement = false) {
-  const measured = isAgreement ? 'agreement' : 'accuracy';
-  const sorted = systems.toSorted((a, b) => a.flops - b.flops || b.accuracy - a.accuracy);
+/** A run with the results of a timing, in its tables of systems too. */
+export function withTiming(outcome: RunOutcome, timing: TimingRecord): RunOutcome {
+  const { findings } = outcome;
+  const made = findings.tables.map((table) => (isOfSystems(table) ? systemFindings(table, timing) : undefined));
+  const tables = findings.tables.map((table, i) => made[i]?.tables[0] ?? table);
+  const figures = [...findings.figures, ...made.flatMap((one) => one?.figures.slice(1) ?? [])];
+  return { ...outcome, timing, findings: { ...findings, tables, figures } };
+}
+
+/** A system with what a timing has found for one image at a time: of several runs the mean. */
+function measured(timing: TimingRecord | undefined, system: System): MeasuredSystem {
+  const { thresholds, runs = [] } = system;
+  const timed = latencies(timing);
+  const ofRow = timed.find((row) => JSON.stringify(row.thresholds) === JSON.stringify(thresholds));
+  const found = thresholds ? [ofRow] : runs.map(([name]) => timed.find(({ model }) => model === name));
+  const rows = found.filter((row) => row !== undefined);
+  if (rows.length === 0 || rows.length < found.length) return system;
+  return { ...system, speedMs: originalSpeed(timing).speedMs! * (1 - mean(rows.map(({ speedUp }) => speedUp))) };
+}
+
+/** Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a figure. */
+export function systemFindings(
+  { name, title, systems, isAgreement = false }: Pick<SystemTable, 'name' | 'title' | 'systems' | 'isAgreement'>,
+  timing?: TimingRecord,
+) {
+  const stem = isAgreement ? 'agreement' : 'accuracy';
+  const sorted = systems.map((system) => measured(timing, system));
+  sorted.sort((a, b) => a.flops - b.flops || b.accuracy - a.accuracy);
   const beats = (a: System, b: System): boolean =>
     a.accuracy >= b.accuracy && a.flops <= b.flops && (a.accuracy > b.accuracy || a.flops < b.flops);
-  const table: FindingTable = {
-    name,
-    title,
+  const timed = sorted.filter(({ speedMs }) => speedMs !== undefined);
+  const untimed = ' (times: dgate time on this experiment)';
+  const table: SystemTable = {
+    ...{ name, systems, isAgreement },
+    title: `${title.replace(untimed, '')}${timed.length === sorted.length ? '' : untimed}`,
     columns: [
-      ...['system', 'kind', `${measured}_fraction`, `${measured}_low_fraction`, `${measured}_high_fraction`],
-      ...['low', 'high'].map((end) => `${measured}_drop_${end}_fraction`),
-      ...['flops_per_image', 'by_exit_times_ms', 'weights_bytes', 'dominated_by'],
+      ...['system', 'kind', `${stem}_fraction`, `${stem}_low_fraction`, `${stem}_high_fraction`],
+      ...['low', 'high'].map((end) => `${stem}_drop_${end}_fraction`),
+      ...['flops_per_image', 'speed_ms', 'by_exit_times_ms', 'weights_bytes', 'dominated_by'],
     ],
     rows: sorted.map((system) => {
       const { accuracy, accuracyDrop } = system.intervals;
       const ends = [accuracy.low, accuracy.high, accuracyDrop.low, accuracyDrop.high];
       const by = sorted.find((other) => beats(other, system))?.name ?? null;
-      const costs = [system.flops, system.ms ?? null, system.weightsBytes ?? null];
+      const costs = [system.flops, system.speedMs, system.ms, system.weightsBytes].map((cost) => cost ?? null);
       return [system.name, system.kind, system.accuracy, ...ends, ...costs, by];
     }),
     consoleRows: sorted.length,
   };
-  return { tables: [table], figures: [pictureOf(name, title, sorted, isAgreement ? 'Agreement (%)' : 'Accuracy (%)')] };
+  const measure = isAgreement ? 'Agreement (%)' : 'Accuracy (%)';
+  const figures = [pictureOf(name, title, sorted, measure, false)];
+  if (timed.length > 1) figures.push(pictureOf(`${name}-time`, `${title}, by time`, timed, measure, true));
+  return { tables: [table], figures };
 }
 
-function pictureOf(name: string, title: string, systems: readonly System[], measured: string): Figure {
-  const values = systems.map(({ name, kind, accuracy, flops, intervals }) => {
+function pictureOf(
+  name: string,
+  title: string,
+  systems: readonly MeasuredSystem[],
+  measured: string,
+  isTimed: boolean,
+): Figure {
+  const values = systems.map(({ name, kind, accuracy, flops, speedMs, intervals }) => {
     const [low, high] = [100 * intervals.accuracy.low, 100 * intervals.accuracy.high];
-    return { name, kind, accuracy: 100 * accuracy, low, high, flops: flops / 1e9 };
+    return { name, kind, accuracy: 100 * accuracy, low, high, cost: isTimed ? speedMs! : flops / 1e9 };
   });
-  const x = { field: 'flops', type: 'quantitative', title: 'FLOPs per image (G)' } as const;
+  const unit = isTimed ? 'Time of an image (ms)' : 'FLOPs per image (G)';
+  const x = { field: 'cost', type: 'quantitative', title: unit } as const;
   const y = { field: 'accuracy', type: 'quantitative', title: measured, scale: { zero: false } } as const;
   const [color, shape] = [{ field: 'kind', type: 'nominal' } as const, { field: 'kind', type: 'nominal' } as const];
   const spec: TopLevelSpec = {

@@ -82,6 +82,8 @@ export interface TimedBatch {
   readonly images: Int32Array;
   /** [count, channels, height, width], normalised */
   readonly input: Float32Array;
+  /** The same images as the original network reads them, if it reads them otherwise. */
+  readonly originalInput?: Float32Array;
   readonly thresholds: readonly number[];
   /** What was fitted to each exit, if the network takes it. */
   readonly fitted?: readonly {
@@ -192,9 +194,10 @@ async function* inGroups<T>(items: AsyncIterable<T>, size: number): AsyncGenerat
   if (group.length > 0) yield group;
 }
 
-function firstImages({ images, input, ...rest }: TimedBatch): TimedBatch {
-  const values = input.length / images.length;
-  return { ...rest, images: images.subarray(0, 2), input: input.subarray(0, 2 * values) };
+function firstImages({ images, input, originalInput, ...rest }: TimedBatch): TimedBatch {
+  const first = (pixels: Float32Array) => pixels.subarray(0, (2 * pixels.length) / images.length);
+  const original = originalInput && { originalInput: first(originalInput) };
+  return { ...rest, images: images.subarray(0, 2), input: first(input), ...original };
 }
 
 export const ruleNames = ['default', 'mlperf'] as const;

@@ -56,6 +56,7 @@ export interface BatchTiming {
 export interface RowTiming extends Estimate {
   /** Time of its last pair. */
   readonly date: string;
+  /** The row's name in the table, or the name of a `SystemRun`. */
   readonly model: string;
   /** Thresholds of each part, as in the table; null for a closed gate. */
   readonly thresholds: readonly (readonly (number | null)[])[];

@@ -146,7 +146,7 @@ describe('systems in a table', () => {
       of('twin', 0.9, 5),
       of('poor', 0.5, 4),
     ];
-    const [table] = systemFindings('systems', 'Systems', systems).tables;
+    const [table] = systemFindings({ name: 'systems', title: 'Systems', systems }).tables;
     const by = table!.rows.map((row) => [row[0], row[2], row.at(-1)]);
     expect(by).to.deep.equal([
       ['cheap', 0.6, null],

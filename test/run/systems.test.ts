@@ -6,7 +6,9 @@ import { renderRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import type { Row } from '../../src/run/search.js';
 import { openStages } from '../../src/run/stages.js';
+import { runsBeside, withTiming } from '../../src/run/systems.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
+import type { TimingRecord } from '../../src/timing/record.js';
 import { makeWorkplace, tinyExperiment, tinyNetwork, type Workplace, writeTinyCheckpoint } from './workplace.js';
 
 describe('the systems beside the rows of a run', () => {
@@ -108,6 +110,40 @@ describe('the systems beside the rows of a run', () => {
     expect(await runExperiment(timed, little).catch(String)).to.match(
       /thresholds.latencyMs: 0.5: the first exit alone costs 1 ms; try more/,
     );
+  });
+
+  it('have what a timing has measured, a line for what is not timed, and a picture by time', async () => {
+    const overrides = [
+      { path: 'baselines', value: [{ network: other, checkpoint: join(place.folder, 'other') }] },
+      { path: 'analysis', value: { kind: 'frontier', margins: [0.1] } },
+    ];
+    const run = await runExperiment(place.context, tinyExperiment(place, ...overrides));
+    const beside = new Map(runsBeside(run));
+    expect([...beside.keys()].slice(0, 3)).to.deep.equal(['cut at gate 1', 'cut at gate 2', 'Original']);
+    const timed = (model: string, speedUp: number, thresholds: unknown = []) =>
+      ({ model, thresholds, speedUp, originalMs: { mean: 10 } }) as unknown;
+    const recordOf = (rows: unknown[]) => ({ batches: [{ batch: 1, rows }] }) as unknown as TimingRecord;
+    const lines = [
+      ...[...beside.keys()].map((name, i) => timed(name, 0.1 * (i + 1))),
+      ...run.rows.map(({ thresholds }) => timed('dg', 0.9, thresholds)),
+    ];
+    const all = withTiming(run, recordOf(lines)).findings;
+    for (const name of ['systems', 'frontier']) {
+      const before = run.findings.tables.find((table) => table.name === name)!;
+      const table = all.tables.find((one) => one.name === name)!;
+      expect(before.title).to.match(/\(times: dgate time on this experiment\)$/);
+      expect(table.title).to.not.contain('dgate time');
+      const column = (of: string) => table.rows.map((row) => row[table.columns.indexOf(of)]);
+      const cut = column('system').indexOf('cut at gate 2');
+      expect(column('speed_ms')[cut]).to.be.closeTo(8, 1e-9); // of the mean t0
+      expect(column('speed_ms').includes(null)).to.equal(false);
+      expect(all.figures.map((figure) => figure.name)).to.include.members([name, `${name}-time`]);
+    }
+    const some = withTiming(run, recordOf(lines.slice(1))).findings;
+    const [systems] = some.tables.filter(({ name }) => name === 'systems');
+    expect(systems!.title).to.contain('dgate time');
+    expect(systems!.rows.filter((row) => row[systems!.columns.indexOf('speed_ms')] === null)).to.have.length(1);
+    expect(new Set(some.figures.map(({ name }) => name)).size).to.equal(some.figures.length);
   });
 
   it('refuses networks on other classes, in a line', async () => {

@@ -18,7 +18,7 @@ import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
   command: 'time <experiment...>',
-  describe: 'time the gated networks of a table against the original, pair by pair',
+  describe: 'time the systems of a table against the original, pair by pair',
   builder: (yargs) =>
     yargs
       .positional('experiment', argumentList('names (dgate list experiments), files (./mine.ts), or all'))
@@ -37,6 +37,7 @@ export const timeCommand = defineCommand({
         default: 'default' as RuleName,
         describe: "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes of each network a row",
       })
+      .option('rows-only', flag('leaves out the static rows and other systems that tables compare with the rows'))
       .option('verify', flag('first run all test images and compare class and exit with the cached evaluation'))
       .options({
         ...runOptions,

@@ -149,7 +149,7 @@ async function runEverySize(
 ): Promise<void> {
   const { channels, height, width } = network.input;
   const pixels = channels * height * width;
-  const thresholds = [LOW, ...new Array<number>(gates - 1).fill(Infinity)];
+  const thresholds = Array.from({ length: gates }, (_, gate) => (gate === 0 ? LOW : Infinity));
   for (const size of bucketSizes(count)) {
     await run(new Float32Array(count * pixels).fill(Number.NaN, 0, size * pixels), count, thresholds);
   }

@@ -23,6 +23,8 @@ export interface TimingOptions {
   /** Times the first test images, each once; absent: as many as the rules ask for. */
   readonly images?: number | undefined;
   readonly rules: RuleName;
+  /** Leaves out the systems that tables compare with the rows. */
+  readonly rowsOnly?: boolean;
   /** First compares all test images with the cached evaluation. */
   readonly verify?: boolean;
   readonly clock?: Clock;

@@ -60,7 +60,13 @@ export function schedule(opened: OpenGated, row: Row, batch: number, images = op
   return {
     batches,
     async *prepared() {
-      for (;;) for (const one of batches) yield { ...one, input: await networkInput(opened, one.images) };
+      const original = originalOf(opened);
+      for (;;) {
+        for (const one of batches) {
+          const input = await networkInput(opened, one.images);
+          yield { ...one, input, originalInput: await networkInput(original, one.images) };
+        }
+      }
     },
   };
 }
@@ -84,7 +90,7 @@ export interface Bench {
 export function timedNetworks({ networks: { original, gated }, options }: Bench): TimedNetworks<GatedBatch> {
   return {
     rest: options.rest ?? threadsSleep,
-    original: ({ input, images }) => original.run(input, images.length),
+    original: ({ input, originalInput, images }) => original.run(originalInput ?? input, images.length),
     gated: ({ input, images, thresholds, fitted }) => gated.run(input, images.length, thresholds, fitted),
   };
 }
@@ -128,8 +134,8 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
     if (pairs.length < planned.batches.length) {
       compareBatch(compared, opened.scores, thresholds, images, pair.result);
     }
-    const exits = countExits(pair.result.exits, opened.costs.length);
-    const spent = exits.reduce((sum, number, exit) => sum + number * opened.costs[exit]!, 0);
+    const exits = countExits(pair.result.exits, originalOf(opened).costs.length);
+    const spent = pair.result.exits.reduce((sum, exit) => sum + opened.costs[exit]!, 0);
     pairs.push({
       repeat: options.repeat ?? 1,
       batch,
@@ -154,6 +160,11 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
   return { timing, pairs };
 }
 
+export const originalOf = (opened: OpenGated): OpenGated => opened.beside?.original ?? opened;
+
+export const nameOf = ({ beside, experiment }: OpenGated, { thresholds }: Row): string =>
+  beside?.name ?? modelName(thresholds, systemName(experiment.network));
+
 /** A row's thresholds for JSON; null for a closed gate. */
 export function plainThresholds({ thresholds }: Row): RowTiming['thresholds'] {
   return thresholds.map((part) => part.map((t) => (Number.isFinite(t) ? t : null)));
@@ -163,7 +174,7 @@ function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly R
   const originalMs = summarise(pairs.map((pair) => pair.originalMs));
   const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
   return {
-    model: modelName(row.thresholds, systemName(opened.experiment.network)),
+    model: nameOf(opened, row),
     thresholds: plainThresholds(row),
     pairs: pairs.length,
     images: pairs.length * batch,
@@ -171,7 +182,7 @@ function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly R
     gatedMs,
     originalImagesPerSecond: (1000 * batch) / originalMs.mean,
     gatedImagesPerSecond: (1000 * batch) / gatedMs.mean,
-    exits: opened.costs.map((_, exit) => pairs.reduce((sum, pair) => sum + pair.exits[exit]!, 0)),
+    exits: pairs[0]!.exits.map((_, exit) => pairs.reduce((sum, pair) => sum + pair.exits[exit]!, 0)),
   };
 }
 

@@ -1,15 +1,15 @@
 import { join } from 'node:path';
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
-import { systemName } from '../../experiment/network.js';
 import type { PresetName } from '../../experiment/rules.js';
 import { version } from '../../project.js';
-import { modelName } from '../../report/rows.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
 import type { RunBasis, RunContext } from '../../run/context.js';
+import { eachInTurn } from '../../run/plan.js';
 import { runFolder, systemIdentity } from '../../run/record.js';
 import { speedSource } from '../../run/rows.js';
 import type { AnalysisContext, RunOutcome } from '../../run/stages.js';
+import { runsBeside, withTiming } from '../../run/systems.js';
 import { median } from '../../statistics/intervals.js';
 import { namesIn } from '../../store/files.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
@@ -25,7 +25,7 @@ import {
   type TimingRecord,
   watchSurroundings,
 } from '../../timing/record.js';
-import { compareDynamic, describeVerification, type OpenGated, openGated } from '../open.js';
+import { compareDynamic, describeVerification, type OpenGated, openBeside, openGated } from '../open.js';
 import {
   clearPartial,
   findTiming,
@@ -42,6 +42,8 @@ import {
   type Bench,
   DISCARDED_PAIRS,
   type Networks,
+  nameOf,
+  originalOf,
   plainThresholds,
   type RowPlan,
   schedule,
@@ -62,17 +64,14 @@ export async function timeGated(
   options: TimingOptions,
 ): Promise<TimingOutcome> {
   checkImages(opened, options);
-  const lowered = await opened.source.lowered();
-  const original = await engine.loadFeatures(lowered, []);
+  const original = await engine.loadFeatures(await originalOf(opened).source.lowered(), []);
+  let gated: GatedNetwork | undefined;
   try {
     const { confidence } = opened.experiment.gates;
-    const gated = await engine.loadGated(await opened.lowered(), opened.gates, confidence, opened.fitted && 'input');
-    try {
-      return await timeLoaded(context, opened, engine, options, { original, gated });
-    } finally {
-      await gated.close();
-    }
+    gated = await engine.loadGated(await opened.lowered(), opened.gates, confidence, opened.fitted && 'input');
+    return await timeLoaded(context, opened, engine, options, { original, gated });
   } finally {
+    await gated?.close();
     await original.close();
   }
 }
@@ -99,7 +98,7 @@ async function timeLoaded(
   // The progress counts this and all later repeats.
   const total = (repeats - repeat + 1) * options.batches.length * rows.length;
   const which = repeats === 1 ? '' : `, repeat ${repeat} of ${repeats}`;
-  const task = context.progress.begin(`timing ${experiment.name}${which}`, total, 'rows');
+  const task = context.progress.begin(`timing ${opened.beside?.name ?? experiment.name}${which}`, total, 'rows');
   const bench: Bench = { opened, options, clock: options.clock ?? monotonicClock, networks, task };
   const pairs: RawPair[] = [];
   const batches: BatchTiming[] = [];
@@ -131,10 +130,11 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
   const warm = await warmNetworks(bench, batch);
   const endWatch = watchSurroundings();
   const rows: RowTiming[] = [];
-  for (const [index, row] of opened.rows.entries()) {
+  for (const [at, row] of opened.rows.entries()) {
+    const index = at + (opened.beside?.row ?? 0);
     const onShare = (share: number): void => {
-      const detail = `batch ${batch}, ${modelName(row.thresholds, systemName(opened.experiment.network))}`;
-      bench.task.update(before * opened.rows.length + index + share, detail);
+      const detail = `batch ${batch}, ${nameOf(opened, row)}`;
+      bench.task.update(before * opened.rows.length + at + share, detail);
     };
     const { timing, pairs } = await resumedOrTimed(bench, { batch, index, row, warm, onShare });
     rows.push(timing);
@@ -144,7 +144,8 @@ async function timeBatchSize(bench: Bench, batch: number, before: number, raw: R
   const unsettled = `the times had not settled when the warm-up ended, after ${warm.runs} runs of each network`;
   const warnings = [...(warm.stable ? [] : [unsettled]), ...surroundingsWarnings(surroundings)];
   const { runs, ms, stable, exitMs } = warm;
-  return { batch, warmUp: { runs, ms, stable }, rows, exitMs, warnings, surroundings };
+  const ofExits = opened.beside === undefined && { exitMs };
+  return { batch, warmUp: { runs, ms, stable }, rows, ...ofExits, warnings, surroundings };
 }
 
 /** The row of an interrupted timing, or timed now and kept. */
@@ -183,20 +184,19 @@ async function verify(context: RunContext, opened: OpenGated, gated: GatedNetwor
   const found: Agreement[] = [];
   for (const row of opened.rows) {
     const compared = await compareDynamic(opened, gated, row, { batch: BATCH_IMAGES, progress: context.progress });
-    const name = modelName(row.thresholds, systemName(opened.experiment.network));
-    context.progress.note(`${name}: ${describeVerification(compared)}`);
+    context.progress.note(`${nameOf(opened, row)}: ${describeVerification(compared)}`);
     found.push(agreementOf(compared));
   }
   return found;
 }
 
 /**
- * Times the rows of a finished run and writes the times to its folder. Rows and repeats are kept there as they come, and an
- * interrupted timing resumes after the last one.
+ * Times the rows of a finished run and the systems beside them, and writes the times to its folder. Rows and
+ * repeats are kept there as they come, and an interrupted timing resumes after the last one.
  *
  * @param fresh times a repeat (from 1) in a new process, which keeps it in the folder; absent: in this process
  * @returns the outcome with its speeds
- * @throws InputError if it has no rows, or fewer images than a batch
+ * @throws InputError if it has nothing to time, or fewer images than a batch
  */
 export async function timeRun(
   context: AnalysisContext,
@@ -206,7 +206,7 @@ export async function timeRun(
 ): Promise<RunOutcome> {
   const { repeats = 1, batches } = options;
   const opened = await openTiming(context, outcome, options);
-  checkImages(opened.gated, options);
+  for (const one of opened.systems) checkImages(one, options);
   const found: TimingOutcome[] = [];
   for (let repeat = 1; repeat <= repeats; repeat++) {
     const kept = await opened.repeat(repeat).finished(batches);
@@ -223,25 +223,42 @@ export async function timeRun(
   );
   await writeTiming({ record, pairs: found.flatMap(({ pairs }) => pairs) }, opened.folder);
   await clearPartial(opened.folder);
-  return { ...outcome, timing: record };
+  return withTiming(outcome, record);
 }
 
 /** Times one repeat in this process and keeps it in the run's folder. */
 export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, options: TimingOptions): Promise<void> {
-  const { gated, engine, repeat } = await openTiming(context, outcome, options);
+  const { systems, engine, repeat } = await openTiming(context, outcome, options);
   const resume = repeat(options.repeat ?? 1);
   const verify = options.verify === true && (options.repeat ?? 1) === 1; // the answers are the same in every process
-  await resume.finish(await timeGated(context, gated, engine, { ...options, verify, resume }));
+  const found = await eachInTurn(systems, (one) =>
+    timeGated(context, one, engine, { ...options, verify: verify && one.beside === undefined, resume }),
+  );
+  const { record } = found[0]!;
+  const batches = record.batches.map((first, at) => {
+    const all = found.map((one) => one.record.batches[at]!);
+    const warnings = [...new Set(all.flatMap((one) => one.warnings))];
+    return { ...first, rows: all.flatMap(({ rows }) => rows), warnings };
+  });
+  await resume.finish({ record: { ...record, batches }, pairs: found.flatMap(({ pairs }) => pairs) });
 }
 
 /** What all repeats of a timing share. */
 async function openTiming(context: AnalysisContext, outcome: RunOutcome, options: TimingOptions) {
   const { experiment, rows, engine } = outcome;
-  if (rows.length === 0) {
-    throw new InputError(`${experiment.name}: no rows to time; valid: an experiment with thresholds.margins or fixed`);
-  }
   // The run has just noted the state of the cache.
-  const gated = await openGated({ ...context, progress: { ...context.progress, note() {} } }, experiment);
+  const quiet = { ...context, progress: { ...context.progress, note() {} } };
+  const gated = await openGated(quiet, experiment);
+  const runs = new Map(options.rowsOnly ? [] : runsBeside(outcome).map((run) => [run[0], run]));
+  if (runs.size > 0 && !engine.entry.id.startsWith('ort-')) {
+    context.progress.note(`engine ${engine.entry.id} cuts no network: the systems beside the rows are not timed`);
+    runs.clear();
+  }
+  const beside = await eachInTurn([...runs.values()], (run, i) => openBeside(quiet, gated, run, rows.length + i));
+  const systems = [...(rows.length > 0 ? [gated] : []), ...beside];
+  if (systems.length === 0) {
+    throw new InputError(`${experiment.name}: no rows to time; valid: thresholds.margins or fixed, or baselines`);
+  }
   const folder = runFolder(outcome, options.preset, context.resultsRoot);
   const opening = await engine.get();
   const key = {
@@ -253,9 +270,10 @@ async function openTiming(context: AnalysisContext, outcome: RunOutcome, options
     rules: options.rules,
     images: options.images ?? null,
     verify: options.verify ?? false,
+    systems: systems.length,
   };
   const repeat = (number: number) => resumableRows(folder, key, context.progress.note, number);
-  return { gated, folder, engine: opening, repeat };
+  return { systems, folder, engine: opening, repeat };
 }
 
 /** The outcome with the speeds of its last timing on this machine, if any; notes which, or why none. */
@@ -272,7 +290,7 @@ export async function withLastTiming(
     return outcome;
   }
   context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
-  return { ...outcome, timing: found.record };
+  return withTiming(outcome, found.record);
 }
 
 /** Times of the exits, one image at a time, by the last timing of this system on this machine, whatever its thresholds. */

@@ -16,7 +16,7 @@ import {
   writeTiming,
 } from '../../../src/gated/time/files.js';
 import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
-import { lastExitTimes, timeGated, withLastTiming } from '../../../src/gated/time/time.js';
+import { lastExitTimes, timeGated, timeRun, withLastTiming } from '../../../src/gated/time/time.js';
 
 import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { seal } from '../../../src/json.js';
@@ -27,7 +27,7 @@ import { renderRun } from '../../../src/run/report.js';
 import { runExperiment } from '../../../src/run/run.js';
 import { exitOf } from '../../../src/thresholds/evaluate.js';
 import { describeMachine } from '../../../src/timing/record.js';
-import { makeWorkplace, tinyExperiment, type Workplace } from '../../run/workplace.js';
+import { makeWorkplace, tinyExperiment, type Workplace, writeTinyCheckpoint } from '../../run/workplace.js';
 import { type FakeClock, fakeClock } from '../../timing/fakeClock.js';
 
 const ORIGINAL_MS = 8;
@@ -419,5 +419,34 @@ describe('timed evaluation on an engine and a clock of the test', () => {
         .to.have.property('why')
         .that.contains('measured with other code');
     });
+  });
+
+  it('times the systems beside the rows on the engine', async () => {
+    const place = await makeWorkplace({ train: 100, test: 40 });
+    const [other, path] = ['resnet56-cifar10', join(place.folder, 'other')];
+    await writeTinyCheckpoint(path, { network: other, mean: 0.3 });
+    const overrides = [
+      { path: 'baselines', value: [{ network: other, checkpoint: path }] },
+      { path: 'analysis', value: { kind: 'frontier', margins: [0.05], drop: 0.4 } },
+    ];
+    const run = await runExperiment(place.context, tinyExperiment(place, ...overrides));
+    const options = { preset: 'laptop', batches: [1], images: 4, rules: 'default', rest: async () => {} } as const;
+    const { timing, findings } = await timeRun(place.context, run, options);
+    const { rows } = timing!.batches[0]!;
+    const names = rows.map(({ model }) => model);
+    expect(names.slice(3, 6)).to.deep.equal(['cut at gate 1', 'cut at gate 2', 'Original']);
+    expect(names.filter((name) => name.startsWith(other))).to.have.length(1);
+    // It reads its images by its own mean: with the original's, answers would differ from the cached ones.
+    for (const { agreement, pairs } of rows)
+      expect([agreement.images, agreement.differing, pairs]).to.deep.equal([4, 0, 4]);
+    for (const { columns, rows: systems } of findings.tables.filter(({ columns }) => columns.includes('speed_ms'))) {
+      for (const column of ['speed_ms']) {
+        for (const system of systems)
+          expect(system[columns.indexOf(column)], `${system[0]} ${column}`).to.not.equal(null);
+      }
+    }
+    const alone = await timeRun(place.context, run, { ...options, rowsOnly: true });
+    expect(alone.timing!.batches[0]!.rows.map(({ model }) => model)).to.deep.equal(names.slice(0, 3));
+    await place.remove();
   });
 });
