@@ -28,6 +28,7 @@ export const examples = [
       pooling: '4x4',
       loss: 'hinge',
       target: 'labels',
+      weights: 'equal',
       l2: 0.002,
       solver: 'optimum',
       gap: 0.001,
@@ -106,7 +107,7 @@ export const examples = [
       kind: 'policies',
       policies: [
         { loss: 'hinge', confidence: 'max' },
-        { loss: 'cross-entropy', confidence: 'difference', l2: 0.001, perClass: true },
+        { loss: 'cross-entropy', confidence: 'difference', l2: 0.001, weights: 'survivors', perClass: true },
       ],
       margins: [0.002, 0.005],
       seeds: 3,

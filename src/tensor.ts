@@ -11,3 +11,10 @@ export type TensorMap = ReadonlyMap<string, Tensor>;
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
+
+/** Some rows of a matrix [count, width]. */
+export function rowsOf(matrix: Float32Array, rows: Int32Array, width: number): Float32Array {
+  const result = new Float32Array(rows.length * width);
+  for (const [i, row] of rows.entries()) result.set(matrix.subarray(row * width, (row + 1) * width), i * width);
+  return result;
+}

@@ -62,8 +62,7 @@ function checksOf(experiment: Experiment): Check[] {
     ...scoresChecks(experiment),
     ...unlabelledChecks(experiment),
     ...gateChecks('gates', gates, thresholds),
-    ...calibrationChecks(experiment),
-    ...confidenceChecks(experiment),
+    ...fittingChecks(experiment),
     // The number of exits in a file of scores is known only after reading it.
     ...fixed.map(
       (row, i): Check => [row.length !== count && !isScores(network), `thresholds.fixed.${i}`, row, oneForEach],
@@ -122,42 +121,29 @@ function unlabelledChecks({ unlabelled, thresholds, ...others }: Experiment): Ch
 /** Analyses that use the scores of each part; others would mix them with scores to which nothing is fitted. */
 const fitted = ['frontier', 'places', 'accuracy-flops', 'policies'];
 
-/** Temperatures change something for some confidences only, and are fitted to labels. */
-function calibrationChecks({ network, gates, unlabelled, analysis }: Experiment): Check[] {
-  if (gates.calibrate !== true) return [];
-  const path = isCascade(network) ? 'network.calibrate' : 'gates.calibrate';
-  const isScaled = gates.confidence === 'max' || gates.confidence === 'difference';
-  const scaled = `false with ${gates.confidence}, which a temperature only scales; true with softmax or entropy`;
-  return [
-    [isScaled, path, true, scaled],
-    [unlabelled !== undefined, path, true, 'left out: a temperature is fitted to labels'],
-    analysisCheck(analysis, fitted, path),
-  ];
-}
-
-/** Confidences and offsets that are fitted, or that look back. */
-function confidenceChecks({ network, gates: { confidence }, thresholds: { perClass }, analysis }: Experiment): Check[] {
-  const path = `${isCascade(network) ? 'network' : 'gates'}.confidence: ${confidence}`;
+/** Temperatures, failure prediction and offsets are fitted; other confidences look back at all exits before. */
+function fittingChecks({ network, gates, thresholds: { perClass }, unlabelled, analysis }: Experiment): Check[] {
+  const { confidence, calibrate } = gates;
+  const of = isCascade(network) ? 'network' : 'gates';
+  const [path, isScaled] = [`${of}.calibrate`, confidence === 'max' || confidence === 'difference'];
+  const scaled = `false with ${confidence}, which a temperature only scales; true with softmax or entropy`;
   const noNumbers = 'left out: offsets are fitted to the numbers of exits, which a run has';
+  const own = (looksBack(confidence) || confidence === 'failure') && `${of}.confidence: ${confidence}`;
+  const asked = own || (perClass && 'thresholds.perClass') || (calibrate && path);
+  const kinds = looksBack(confidence) ? ['policies'] : fitted;
+  const isOther = analysis !== undefined && asked && !kinds.includes(analysis.kind);
   return [
+    [calibrate === true && isScaled, path, true, scaled],
+    [calibrate === true && unlabelled !== undefined, path, true, 'left out: a temperature is fitted to labels'],
     [perClass === true && isScores(network), 'thresholds.perClass', true, noNumbers],
-    ...(perClass === true ? [analysisCheck(analysis, fitted, 'thresholds.perClass')] : []),
-    ...(confidence === 'failure' ? [analysisCheck(analysis, fitted, path)] : []),
-    // Others leave out exits, at which a later one would look back.
-    ...(looksBack(confidence) ? [analysisCheck(analysis, ['policies'], path)] : []),
+    [isOther === true, 'analysis.kind', analysis?.kind, `${kinds.join(', ')} with ${asked}`],
   ];
 }
-
-/** @param kinds of analyses that are possible with `what` */
-const analysisCheck = (analysis: Experiment['analysis'], kinds: readonly string[], what: string): Check => {
-  const isOther = analysis !== undefined && !kinds.includes(analysis.kind);
-  return [isOther, 'analysis.kind', analysis?.kind, `${kinds.join(', ')} with ${what}`];
-};
 
 /** @param path of the gates in the definition */
 function gateChecks(
   path: string,
-  { after, pooling, loss, target, l2 }: Pick<Experiment['gates'], 'after' | 'pooling' | 'loss' | 'target' | 'l2'>,
+  { after, pooling, loss, target, l2, weights }: Omit<Experiment['gates'], 'confidence' | 'calibrate'>,
   { validation, guarantee }: Experiment['thresholds'],
 ): Check[] {
   const isChosen = new Set([l2].flat()).size > 1; // neither by reported images nor by those that certify
@@ -168,6 +154,7 @@ function gateChecks(
     [!isAscending, `${path}.after`, after, 'stages in their order, none twice: [1, 2]'],
     [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
     [isChosen && (validation.kind !== 'held-out' || guarantee !== undefined), `${path}.l2`, l2, one],
+    [isChosen && weights === 'survivors', `${path}.weights`, weights, 'equal, or with one l2'],
     [target === 'network' && loss === 'hinge', `${path}.target`, target, "'labels', or with loss: 'cross-entropy'"],
   ];
 }

@@ -34,6 +34,8 @@ const inside = {
    * Kullback and Leibler from it, and no label. Default `labels`.
    */
   target: choice(gateTargets).default('labels'),
+  /** `survivors`: a training image counts as often as it is likely to reach the gate, by the gates before. Default `equal`. */
+  weights: choice(['equal', 'survivors']).optional(),
   /**
    * lambda of lambda/2 |w|^2. With a list each gate is trained with each, and the one is taken that is most accurate on the held-out
    * choosing images (docs/thresholds.md). Default 0.002.

@@ -155,6 +155,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
   const { checkpoint } = source;
   const { confidence, calibrate } = experiment.gates;
   const [fitted = []] = opened.fitted ?? [];
+  const hasOffsets = confidence === 'failure' || experiment.thresholds.perClass === true;
   return {
     format: 1,
     usage:
@@ -179,9 +180,7 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
     confidence,
     ...(calibrate === true && { temperatures: fitted.map(({ temperature }) => temperature) }),
     ...(confidence === 'failure' && { factors: fitted.map(({ factors }) => [...factors]) }),
-    ...((confidence === 'failure' || experiment.thresholds.perClass === true) && {
-      offsets: fitted.map(({ offsets }) => [...offsets]),
-    }),
+    ...(hasOffsets && { offsets: fitted.map(({ offsets }) => [...offsets]) }),
     thresholds: [...floatThresholds(thresholds)],
     expected: expectedOf(evaluate(scores, thresholds, costs, images), opened),
     provenance: {

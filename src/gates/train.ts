@@ -147,6 +147,32 @@ async function descend(
   }
 }
 
+/**
+ * Positions of training images, each as often as it is likely to reach a gate, as many as there are: systematic resampling, so that
+ * what is trained and certified is the loss of these images. An image stays at a gate before with the share of the images there
+ * (each as likely as it gets there) that are more confident than it: the chance of a threshold drawn among them.
+ *
+ * @param confidences at each gate before, [images]
+ */
+export function survivors(confidences: readonly Float32Array[]): Int32Array {
+  const reaching = new Float64Array(confidences[0]!.length).fill(1);
+  let all = reaching.length;
+  for (const own of confidences) {
+    let [below, next] = [0, 0];
+    for (const image of Int32Array.from(own.keys()).sort((a, b) => own[a]! - own[b]!)) {
+      const chance = reaching[image]!;
+      next += reaching[image]! *= 1 - (below + chance / 2) / all;
+      below += chance;
+    }
+    all = next;
+  }
+  let [image, passed] = [0, reaching[0]!];
+  return Int32Array.from(reaching, (_, i) => {
+    while (passed < ((i + 0.5) / reaching.length) * all) passed += reaching[++image]!;
+    return image;
+  });
+}
+
 async function standardise(data: TrainingData): Promise<Scaling> {
   const accumulator = new ScalingAccumulator(data.features);
   for await (const { x } of data.batches(4096)) accumulator.add(x);

@@ -24,6 +24,8 @@ const policy = z.strictObject(
     confidence: choice(confidenceKinds),
     /** lambda; the experiment's by default. */
     l2: real(1e-12, 1e3).optional(),
+    /** How training images count, as `gates.weights`. Default `equal`. */
+    weights: choice(['equal', 'survivors']).optional(),
     /** A threshold for each predicted class, as `thresholds.perClass`. Default false. */
     perClass: z.boolean({ error: 'true or false' }).optional(),
   },
@@ -85,14 +87,14 @@ interface Outcome {
   readonly oracle?: ReturnType<typeof oracleOf>;
 }
 
-const nameOf = ({ loss, confidence, l2, perClass }: Policy): string =>
-  [loss, confidence, l2 === undefined ? [] : `lambda ${l2}`, perClass === true ? 'by class' : []].flat().join(', ');
+const nameOf = ({ loss, confidence, l2, weights, perClass }: Policy): string =>
+  [loss, confidence, l2 && `lambda ${l2}`, weights, perClass && 'by class'].filter(Boolean).join(', ');
 
 /** An experiment whose gates are trained in this way; solver and passes are those of its loss. */
 function trainedAs({ gates, thresholds, ...experiment }: Experiment, policy: Policy, seed: number): Experiment {
-  const { loss, confidence, l2, perClass } = policy;
+  const { loss, confidence, l2, weights, perClass } = policy;
   const own = loss === gates.loss ? gates : withPasses({ ...gates, loss, solver: 'optimum', epochs: undefined });
-  const trained = { ...own, loss, confidence, l2: l2 ?? gates.l2 };
+  const trained = { ...own, loss, confidence, l2: l2 ?? gates.l2, weights };
   return { ...experiment, seed, gates: trained, thresholds: { ...thresholds, perClass } };
 }
 

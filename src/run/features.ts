@@ -190,7 +190,7 @@ function chunksOf(shards: readonly CheckedShard[], rows: number): CheckedShard[]
 }
 
 /**
- * A gate's features in windows of consecutive shards; the next window is read while one is used.
+ * A gate's features, or behind the last gate the logits, in windows of consecutive shards; the next window is read while one is used.
  *
  * @param bytes of a window's features, at most; a larger shard is a window of its own
  * @param seed draws the order of the shards; by default they are in order
@@ -202,7 +202,7 @@ export async function* windowsOf(
   seed: number | undefined,
   withLogits = false,
 ): AsyncGenerator<Window> {
-  const features = set.widths[gate]!;
+  const features = set.widths[gate] ?? set.classes;
   const checked = await set.checkedShards();
   const shards = seed === undefined ? checked : new Random(seed, 'shard order').shuffle([...checked]);
   const chunks = chunksOf(shards, Math.max(1, Math.floor(bytes / (4 * features))));

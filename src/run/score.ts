@@ -1,17 +1,18 @@
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/load.js';
 import { InputError } from '../errors.js';
-import { type ConfidenceKind, type Decisions, decide, type Fitted, looksBack, unfitted } from '../gates/confidence.js';
+import type { Experiment } from '../experiment/schema.js';
+import { type ConfidenceKind, type Decisions, decide, type Fitted, unfitted } from '../gates/confidence.js';
 import { calibrationError, fitConfidence, fitTemperature, type Judged } from '../gates/fit.js';
-import { distances } from '../gates/gate.js';
 import { codeOf } from '../store/code.js';
 import { type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
+import { proposingImages } from '../thresholds/guarantee.js';
 import type { RunContext } from './context.js';
-import { type FeatureSet, windowsOf } from './features.js';
+import type { FeatureSet } from './features.js';
 import { eachInTurn } from './plan.js';
-import { originalAccuracy, type Part } from './search.js';
-import type { CachedGate } from './train.js';
+import { isOfAgreement, originalAccuracy, type Part } from './search.js';
+import { type CachedGate, numbersAt, type ScoringGate } from './train.js';
 
 const FILE = 'scores.safetensors';
 
@@ -90,82 +91,52 @@ export function scoresEntry(
   });
 }
 
-type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load'>;
+/** The exits of networks in their order: each network's gates, and its end. */
+const exitsIn = <S>(sets: readonly S[], gates: readonly ScoringGate[]) =>
+  sets.flatMap((set, network) => {
+    const own = gates.filter((gate) => gate.network === network);
+    return [...own, undefined].map((gate) => ({ set, gate }));
+  });
 
-/** Class and confidence of each image at each exit of these networks, not cached. */
+/**
+ * Class and confidence of each image at each exit of these networks, not cached.
+ *
+ * @param expected labels of the same images, as other networks have them
+ */
 export async function computeScores(
   sets: readonly FeatureSet[],
   gates: readonly ScoringGate[],
-  confidence: ConfidenceKind,
-): Promise<Scores> {
-  const all: Decisions[] = [];
-  let labels: Int32Array | undefined;
-  for (const [network, set] of sets.entries()) {
-    const own = gates.filter((gate) => gate.network === network);
-    const found = await answersOf(set, own, confidence, labels, all);
-    labels = found.labels;
-    all.push(...found.exits);
-  }
-  const original = all.pop()!;
-  return {
-    count: original.classes.length,
-    classes: all.map(({ classes }) => classes),
-    confidences: all.map(({ confidences }) => confidences),
-    original: original.classes,
-    labels: labels!,
-  };
-}
-
-/**
- * Class and confidence of each image at these gates of one network, and at its end.
- *
- * @param expected labels of the same images, as other networks of a cascade have them
- * @param earlier decisions at the exits of those networks
- */
-export async function answersOf(
-  set: FeatureSet,
-  gates: readonly ScoringGate[],
   kind: ConfidenceKind,
   expected?: Int32Array,
-  earlier: readonly Decisions[] = [],
-): Promise<{ readonly labels: Int32Array; readonly exits: readonly Decisions[] }> {
-  const { count, classes } = set;
-  const labels = new Int32Array(count);
-  const width = looksBack(kind) ? classes : 0;
-  const exits = [...gates, undefined].map(() => ({
-    classes: new Int32Array(count),
-    confidences: new Float32Array(count),
-    carried: new Float32Array(count * width),
-  }));
-  for await (const { start, numbers, ...shard } of numbersIn(set, gates)) {
-    labels.set(shard.labels, start);
-    const [from, to] = [start * width, (start + shard.labels.length) * width];
-    let before = earlier.at(-1)?.carried?.subarray(from, to);
-    for (const [exit, d] of numbers.entries()) {
-      const what = exit < gates.length ? `the distances of gate ${exit + 1}` : "the network's logits";
-      assertFinite(d, classes, start, what);
-      const decisions = decide(d, classes, kind, classes, { before, exit: earlier.length + exit });
-      before = decisions.carried;
-      exits[exit]!.classes.set(decisions.classes, start);
-      exits[exit]!.confidences.set(decisions.confidences, start);
-      exits[exit]!.carried.set(before ?? [], from);
+): Promise<Scores> {
+  const exits: Decisions[] = [];
+  let labels = expected;
+  let before: Float32Array | undefined;
+  for (const { set, gate } of exitsIn(sets, gates)) {
+    const { numbers, classes, ...read } = await numbersAt(set, gate);
+    assertFinite(
+      numbers,
+      classes,
+      gate === undefined ? "the network's logits" : `the distances of gate ${gate.index + 1}`,
+    );
+    if (
+      labels !== undefined &&
+      (labels.length !== read.labels.length || labels.some((label, i) => label !== read.labels[i]))
+    ) {
+      throw new Error('the networks of a cascade were run on different images');
     }
+    const { carried, ...decisions } = decide(numbers, classes, kind, classes, { before, exit: exits.length });
+    exits.push(decisions);
+    [before, labels] = [carried, read.labels];
   }
-  if (expected !== undefined && (expected.length !== count || expected.some((label, i) => label !== labels[i]))) {
-    throw new Error('the networks of a cascade were run on different images');
-  }
-  return { labels, exits };
-}
-
-/** Per shard: distances at each gate, then logits, [count, classes]; `start` is the position of its first image. */
-async function* numbersIn(set: FeatureSet, gates: readonly ScoringGate[]) {
-  const loaded = await Promise.all(gates.map((gate) => gate.load()));
-  let start = 0;
-  for await (const shard of set.shards()) {
-    const atGates = loaded.map((gate, i) => distances(gate, shard.features(gates[i]!.index)));
-    yield { start, labels: shard.labels, numbers: [...atGates, shard.logits] };
-    start += shard.count;
-  }
+  const { classes: original } = exits.pop()!;
+  return {
+    count: original.length,
+    classes: exits.map(({ classes }) => classes),
+    confidences: exits.map(({ confidences }) => confidences),
+    original,
+    labels: labels!,
+  };
 }
 
 /** What was fitted to an exit in a part. */
@@ -175,16 +146,20 @@ export interface ExitFit {
   readonly errors?: readonly [before: number, after: number];
 }
 
-/** What is fitted to the exits of each part. */
-export interface Fitting {
-  readonly kind: ConfidenceKind;
-  readonly temperature: boolean;
-  readonly byClass: boolean;
-  /** The images that choose without those that test a promise. */
-  readonly fittedOn: (images: Int32Array, part: number) => Int32Array;
-  /** Whether right means the network's own answer, without labels. */
-  readonly isOfAgreement: boolean;
+/** What an experiment fits to its exits; undefined for nothing. */
+export function fittingOf({ gates, thresholds, analysis, seed, ...rest }: Experiment) {
+  const { confidence: kind, calibrate: temperature = false, target } = gates;
+  const { perClass: byClass = false, guarantee } = thresholds;
+  if (!temperature && !byClass && kind !== 'failure') return undefined;
+  // Images that test a promise must not have been fitted to.
+  const promises = guarantee !== undefined || analysis?.kind === 'frontier';
+  const fittedOn = (images: Int32Array, part: number): Int32Array =>
+    promises ? proposingImages(images, seed + part).proposing : images;
+  // Right then means the network's own answer.
+  const withoutLabels = target === 'network' || rest.unlabelled !== undefined || isOfAgreement(thresholds);
+  return { kind, temperature, byClass, fittedOn, withoutLabels };
 }
+export type Fitting = NonNullable<ReturnType<typeof fittingOf>>;
 
 /**
  * Fits each exit for each part on the images that choose there: a temperature, failure prediction, offsets by class.
@@ -202,71 +177,52 @@ export async function fitParts(
   const found = parts.map(() => ({ selection: [] as Float32Array[], evaluation: [] as Float32Array[] }));
   /** Of each part, what images that choose and that are reported take along to the next exit. */
   const carried = parts.map((): (Float32Array | undefined)[] => []);
-  for (const [network, [choosing, reported]] of sets.entries()) {
-    for (const gate of [...gates.filter((own) => own.network === network), undefined]) {
-      const judged = await numbersAt(reported, gate);
-      const fitted = choosing === reported ? judged : await numbersAt(choosing, gate);
-      const exit = fits.length;
-      const isLast = gate === undefined && network === sets.length - 1;
-      const hasMore = !isLast && (byClass || kind === 'failure');
-      const ofParts = await eachInTurn(parts, async (part, i): Promise<ExitFit> => {
-        const [before, beforeReported] = carried[i]!;
-        const images = fitting.fittedOn(part.selection.images, i);
-        const temperature = fitting.temperature ? fitTemperature(fitted, images) : 1;
-        const start = { before, exit, fitted: { ...unfitted(fitted.classes), temperature } };
-        const { original, labels } = part.selection.scores;
-        const basis = { ...fitted, labels: fitting.isOfAgreement ? original : labels };
-        const exitFit = hasMore ? await fitConfidence(basis, kind, start, original, images, byClass) : start.fitted;
-        const at = ({ numbers, classes }: Judged, before: Float32Array | undefined): Decisions =>
-          decide(numbers, classes, kind, classes, { fitted: exitFit, before, exit });
-        const own = at(fitted, before);
-        const other = fitted === judged ? own : at(judged, beforeReported);
-        carried[i] = [own.carried, other.carried];
-        found[i]!.selection.push(own.confidences);
-        found[i]!.evaluation.push(other.confidences);
-        const error = (of = 1): number => calibrationError(judged, part.evaluation.images, of);
-        return { fitted: exitFit, ...(fitting.temperature && { errors: [error(), error(exitFit.temperature)] }) };
-      });
-      fits.push(ofParts);
-    }
+  const exits = exitsIn(sets, gates);
+  for (const [
+    exit,
+    {
+      set: [choosing, reported],
+      gate,
+    },
+  ] of exits.entries()) {
+    const judged = await numbersAt(reported, gate);
+    const fitted = choosing === reported ? judged : await numbersAt(choosing, gate);
+    const hasMore = exit < exits.length - 1 && (byClass || kind === 'failure');
+    const ofParts = await eachInTurn(parts, async (part, i): Promise<ExitFit> => {
+      const [before, beforeReported] = carried[i]!;
+      const images = fitting.fittedOn(part.selection.images, i);
+      const temperature = fitting.temperature ? fitTemperature(fitted, images) : 1;
+      const start = { before, exit, fitted: { ...unfitted(fitted.classes), temperature } };
+      const { original, labels } = part.selection.scores;
+      const basis = { ...fitted, labels: fitting.withoutLabels ? original : labels };
+      const exitFit = hasMore ? await fitConfidence(basis, kind, start, original, images, byClass) : start.fitted;
+      const at = ({ numbers, classes }: Judged, before: Float32Array | undefined): Decisions =>
+        decide(numbers, classes, kind, classes, { fitted: exitFit, before, exit });
+      const own = at(fitted, before);
+      const other = fitted === judged ? own : at(judged, beforeReported);
+      carried[i] = [own.carried, other.carried];
+      found[i]!.selection.push(own.confidences);
+      found[i]!.evaluation.push(other.confidences);
+      const error = (of = 1): number => calibrationError(judged, part.evaluation.images, of);
+      return { fitted: exitFit, ...(fitting.temperature && { errors: [error(), error(exitFit.temperature)] }) };
+    });
+    fits.push(ofParts);
   }
   const withOwn = (of: Part['selection'], confidences: readonly Float32Array[]): Part['selection'] => {
     return { ...of, scores: { ...of.scores, confidences: confidences.slice(0, -1) } };
   };
-  const fittedParts = parts.map(({ selection, evaluation }, part) => ({
-    selection: withOwn(selection, found[part]!.selection),
-    evaluation: withOwn(evaluation, found[part]!.evaluation),
+  const fittedParts = parts.map((part, i) => ({
+    selection: withOwn(part.selection, found[i]!.selection),
+    evaluation: withOwn(part.evaluation, found[i]!.evaluation),
   }));
   return { parts: fittedParts, fits };
 }
 
-/** Bytes of features that are read at once. */
-const WINDOW_BYTES = 64 * 2 ** 20;
-
-/** The numbers of all images at one gate, or at the end of the network: 4 bytes for each image and class. */
-async function numbersAt(set: FeatureSet, gate?: ScoringGate): Promise<Judged> {
-  const { count, classes } = set;
-  const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
-  const loaded = await gate?.load();
-  let start = 0;
-  const blocks = gate === undefined ? logitsOf(set) : windowsOf(set, gate.index, WINDOW_BYTES, undefined);
-  for await (const { x, labels } of blocks) {
-    judged.labels.set(labels, start);
-    judged.numbers.set(loaded === undefined ? x : distances(loaded, x), start * classes);
-    start += labels.length;
-  }
-  return judged;
-}
-
-async function* logitsOf(set: FeatureSet) {
-  for await (const { logits, labels } of set.shards()) yield { x: logits, labels };
-}
-
 /** NaN would neither reach nor miss a threshold. @throws InputError for values that are not finite */
-function assertFinite(values: Float32Array, classes: number, start: number, what: string): void {
+function assertFinite(values: Float32Array, classes: number, what: string): void {
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;
-  const image = start + Math.floor(at / classes);
+  const image = Math.floor(at / classes);
   throw new InputError(
     `image ${image}: ${what} are not finite (${values[at]}); valid: a network that works on all images`,
   );

@@ -7,7 +7,6 @@ import type { Claim, Findings } from '../report/findings.js';
 import type { PublishedRow } from '../report/rows.js';
 import type { Entry } from '../store/store.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
-import { proposingImages } from '../thresholds/guarantee.js';
 import type { EngineDescription, TimingRecord } from '../timing/record.js';
 import { LazyEngine, type RunContext } from './context.js';
 import { extract, extractLater } from './extract.js';
@@ -18,13 +17,13 @@ import {
   type ChosenGate,
   chooseLambdas,
   type ExitFit,
-  type Fitting,
   fitParts,
+  fittingOf,
   readScores,
   scoreImages,
   scoresEntry,
 } from './score.js';
-import { isOfAgreement, type Part, partsOf, type Row, withoutLabels } from './search.js';
+import { type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
@@ -205,19 +204,6 @@ export interface ScoredParts {
   readonly parts: readonly Part[];
   /** By exit, the last included, then by part; absent unless something is fitted. */
   readonly fits?: readonly (readonly ExitFit[])[];
-}
-
-/** What an experiment fits to its exits; undefined for nothing. */
-function fittingOf({ gates, thresholds, analysis, seed, ...rest }: Experiment): Fitting | undefined {
-  const { confidence: kind, calibrate: temperature = false, target } = gates;
-  const { perClass: byClass = false, guarantee } = thresholds;
-  if (!temperature && !byClass && kind !== 'failure') return undefined;
-  // Images that test a promise must not have been fitted to.
-  const promises = guarantee !== undefined || analysis?.kind === 'frontier';
-  const fittedOn: Fitting['fittedOn'] = (images, part) =>
-    promises ? proposingImages(images, seed + part).proposing : images;
-  const ofAgreement = target === 'network' || rest.unlabelled !== undefined || isOfAgreement(thresholds);
-  return { kind, temperature, byClass, fittedOn, isOfAgreement: ofAgreement };
 }
 
 /** Scores of an experiment, fitted if it asks for that, and its parts. */

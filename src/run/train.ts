@@ -1,14 +1,17 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/load.js';
+import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
+import { decide } from '../gates/confidence.js';
 import type { GateTrainer, GateTrainingBatch, TrainingData } from '../gates/contracts.js';
-import type { Gate } from '../gates/gate.js';
+import { distances, type Gate } from '../gates/gate.js';
 import { type GateTarget, softmaxOf } from '../gates/loss.js';
-import { type GateTraining, trainGate } from '../gates/train.js';
+import { type GateTraining, survivors, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
 import { Random } from '../random.js';
 import { codeOf } from '../store/code.js';
 import { type Entry, makeAll, type Wanted } from '../store/store.js';
+import { rowsOf } from '../tensor.js';
 import type { RunContext } from './context.js';
 import { type FeatureSet, type Window, windowsOf } from './features.js';
 import { membersOf } from './plan.js';
@@ -90,26 +93,30 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
   return membersOf(experiment).flatMap(({ gates, seed }, network) => {
     const features = sets[network];
     if (features === undefined) return [];
-    const { after, loss, target, solver, gap, epochs, batchSize } = gates;
+    const { after, loss, target, solver, gap, epochs, batchSize, weights } = gates;
     const lambdas = [...new Set([gates.l2].flat())].sort((a, b) => b - a);
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
+    const earlier: WantedGate[] = [];
     return after.map((stage, index) =>
       lambdas.map((l2) => {
         // The optimum does not depend on the seed, so its first steps use a fixed one.
         const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
         const label = `${of}gate ${index + 1} (stage ${stage})${lambdas.length > 1 ? `, lambda ${l2}` : ''}`;
+        const before = weights === 'survivors' ? [...earlier] : [];
         const entry = context.store.entry('gates', {
           features: features.entry.key,
           gate: index,
           training,
           ...(target === 'network' && { target }),
+          ...(before.length > 0 && { survivorsOf: before.map((gate) => gate.entry.key) }),
           engine: gateTrainer.id,
           code: codeOf('run/train', gateTrainer.module),
         });
         const make = async (): Promise<void> => {
           context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
           const began = performance.now();
-          const data = await trainingData(features, index, target);
+          const images = before.length > 0 ? await survivorsAt(context, features, before) : undefined;
+          const data = await trainingData(features, index, target, undefined, images);
           const trainer = await gateTrainer.create();
           const { gate, ...reached } = await trainGate(data, training, trainer, context.progress, label);
           const arrays = new Map([
@@ -121,7 +128,9 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
           const origin = await features.origin();
           await entry.finish({ ...reached, seconds, ...(origin && { features: origin }) });
         };
-        return { entry, label, make, network, index, l2 };
+        const wanted = { entry, label, make, network, index, l2 };
+        earlier.push(wanted);
+        return wanted;
       }),
     );
   });
@@ -132,31 +141,65 @@ async function readGate(entry: Entry, shape: { features: number; classes: number
   return { ...shape, weights: tensors.get('weights')!.data, bias: tensors.get('bias')!.data };
 }
 
+export type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load'>;
+
+/** Bytes of features that are read at once. */
+const SCORED_BYTES = 64 * 2 ** 20;
+
+/** The numbers of all images at one gate, or at the end of the network, [images, classes], and the labels. */
+export async function numbersAt(set: FeatureSet, gate?: ScoringGate) {
+  const { count, classes } = set;
+  const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
+  const loaded = await gate?.load();
+  let start = 0;
+  for await (const { x, labels } of windowsOf(set, gate?.index ?? set.widths.length, SCORED_BYTES, undefined)) {
+    judged.labels.set(labels, start);
+    judged.numbers.set(loaded === undefined ? x : distances(loaded, x), start * classes);
+    start += labels.length;
+  }
+  return judged;
+}
+
 // Training data.
 
 /** Larger features of a gate are read from the disk in each pass. */
 const MOST_BYTES_IN_MEMORY = 2 ** 30;
 
-/** One gate's features: in memory, or read in each pass if they take more than 1 GiB. @throws CorruptEntryError */
+/**
+ * One gate's features: in memory, or read in each pass if they take more than 1 GiB.
+ *
+ * @param images positions of those that count, with repetitions; each once by default
+ * @throws CorruptEntryError; InputError for chosen images of more than 1 GiB
+ */
 export async function trainingData(
   set: FeatureSet,
   gate: number,
   target: GateTarget = 'labels',
   most = MOST_BYTES_IN_MEMORY,
+  images?: Int32Array,
 ): Promise<TrainingData> {
-  const width = set.widths[gate]!;
-  if (set.count * width * 4 > most) return streamedData(set, gate, target);
-  const x = new Float32Array(set.count * width);
-  const labels = new Int32Array(set.count);
-  const logits = new Float32Array(target === 'network' ? set.count * set.classes : 0);
-  let start = 0;
-  for await (const shard of set.shards()) {
-    x.set(shard.features(gate), start * width);
-    labels.set(shard.labels, start);
-    if (target === 'network') logits.set(shard.logits, start * set.classes);
-    start += shard.count;
+  const { classes, widths, count } = set;
+  const isLarge = count * widths[gate]! * 4 > most;
+  if (isLarge && images === undefined) return streamedData(set, gate, target);
+  if (isLarge) throw new InputError(`gates.weights: survivors of ${count} images; valid: features of up to 1 GiB`);
+  let all: Window = { x: new Float32Array(), labels: new Int32Array() };
+  for await (const window of windowsOf(set, gate, Infinity, undefined, target === 'network')) all = window;
+  const { x, labels, logits } = all;
+  if (images === undefined) return inMemory(x, labels, classes, logits);
+  const drawn = images.map((image) => labels[image]!);
+  return inMemory(rowsOf(x, images, widths[gate]!), drawn, classes, logits && rowsOf(logits, images, classes));
+}
+
+/** Training images as often as they are likely to pass these gates. */
+async function survivorsAt(context: RunContext, set: FeatureSet, before: readonly WantedGate[]): Promise<Int32Array> {
+  await makeAll(context.progress, before);
+  const confidences: Float32Array[] = [];
+  for (const gate of before) {
+    const shape = { features: set.widths[gate.index]!, classes: set.classes };
+    const { numbers, classes } = await numbersAt(set, { ...gate, load: () => readGate(gate.entry, shape) });
+    confidences.push(decide(numbers, classes, 'difference').confidences);
   }
-  return inMemory(x, labels, set.classes, target === 'network' ? logits : undefined);
+  return survivors(confidences);
 }
 
 /** Training data in memory. @param x [count, features] row-major @param logits of the network, if gates learn from it */

@@ -3,7 +3,7 @@ import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
 import type { GateTrainer, TrainingData } from '../../src/gates/contracts.js';
 import { distances } from '../../src/gates/gate.js';
 import { type Loss, lossNames } from '../../src/gates/loss.js';
-import { type GateTraining, type TrainedGate, trainGate } from '../../src/gates/train.js';
+import { type GateTraining, survivors, type TrainedGate, trainGate } from '../../src/gates/train.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
 import { inMemory } from '../../src/run/train.js';
@@ -335,3 +335,40 @@ async function expectFailure(work: Promise<unknown>, message: string): Promise<v
   );
   expect(outcome).to.equal(message);
 }
+
+describe('survivors', () => {
+  const countsOf = (confidences: readonly number[][]): number[] => {
+    const images = survivors(confidences.map((of) => Float32Array.from(of)));
+    return confidences[0]!.map((_, image) => images.filter((drawn) => drawn === image).length);
+  };
+
+  it('are as many images, each as often as its chance to stay at all gates before, to one', () => {
+    const random = new Random(8, 'survivors');
+    const confidences = [1, 2].map(() => Array.from({ length: 500 }, () => random.uniform()));
+    const chances = new Array<number>(500).fill(1);
+    for (const own of confidences) {
+      // The share of those there that are more confident: a definition, image by image.
+      const before = [...chances];
+      const all = before.reduce((a, b) => a + b);
+      for (const [i, value] of own.entries()) {
+        const above = before.reduce((sum, chance, j) => sum + (own[j]! > value ? chance : 0), before[i]! / 2);
+        chances[i]! *= above / all;
+      }
+    }
+    const counts = countsOf(confidences);
+    expect(counts.reduce((a, b) => a + b)).to.equal(500);
+    const all = chances.reduce((a, b) => a + b);
+    for (const [i, count] of counts.entries()) expect(count).to.be.closeTo((500 * chances[i]!) / all, 1);
+    expect(Math.max(...counts)).to.be.greaterThan(1);
+  });
+
+  it('are all images where none is more confident than another in the sum, and one image where there is one', () => {
+    expect(countsOf([[5]])).to.deep.equal([1]);
+    expect(
+      countsOf([
+        [0, 9],
+        [9, 0],
+      ]),
+    ).to.deep.equal([1, 1]);
+  });
+});

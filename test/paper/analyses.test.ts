@@ -144,7 +144,7 @@ const small: Readonly<Record<string, object>> = {
       { loss: 'hinge', confidence: 'max' },
       { loss: 'cross-entropy', confidence: 'softmax', l2: 0.01 },
       { loss: 'cross-entropy', confidence: 'failure', perClass: true },
-      { loss: 'cross-entropy', confidence: 'patience' },
+      { loss: 'cross-entropy', confidence: 'patience', weights: 'survivors' },
     ],
     margins: [0.01],
     seeds: 2,

@@ -157,7 +157,7 @@ describe('features that are streamed', () => {
     };
     const parts = [{ selection, evaluation: { scores, images: every } }];
     const fitting: Fitting = {
-      ...{ kind: 'softmax', temperature: true, byClass: false, isOfAgreement: false },
+      ...{ kind: 'softmax', temperature: true, byClass: false, withoutLabels: false },
       fittedOn: (images) => images,
     };
     const found = await fitParts([[set, set]], [gateOf(0, 2), gateOf(1, width)], fitting, parts);

@@ -140,7 +140,7 @@ describe('confidences that are fitted or look back', () => {
     const { proposing } = proposingImages(selection.images, stages.experiment.seed);
     const { fitParts } = await import('../../src/run/score.js');
     const fitting = {
-      ...({ kind: 'failure', temperature: false, byClass: true, isOfAgreement: false } as const),
+      ...({ kind: 'failure', temperature: false, byClass: true, withoutLabels: false } as const),
       fittedOn: () => proposing,
     };
     const { test } = stages.features;

@@ -55,6 +55,34 @@ describe('gates that learn from the network', () => {
     expect(await weightsOf(withOtherLabels(), labels)).to.not.deep.equal(learnt);
   });
 
+  it('learn from the images that reach them, by the gates before, with labels or without', async () => {
+    const [own, labels] = [{ loss: 'cross-entropy', target: 'network' }, { loss: 'hinge' }];
+    for (const gates of [own, labels]) {
+      const [first, second] = await weightsOf(place.context, gates);
+      const [same, other] = await weightsOf(place.context, { ...gates, weights: 'survivors' });
+      expect(same).to.deep.equal(first);
+      expect(other).to.not.deep.equal(second);
+    }
+    const survivors = { ...own, weights: 'survivors' };
+    expect(await weightsOf(withOtherLabels(), survivors)).to.deep.equal(await weightsOf(place.context, survivors));
+    // One gate alone has the gates before it trained first; trained again, all is in the cache.
+    const fresh = { ...place.context, store: new Store(`${place.folder}/fresh`) };
+    const stages = await openStages(fresh, resolve(survivors));
+    const [alone] = await stages.train(undefined, [1]);
+    const all = await stages.train();
+    expect([...(await alone!.load()).weights]).to.deep.equal((await weightsOf(place.context, survivors))[1]);
+    expect(all[1]!.entry.key).to.equal(alone!.entry.key);
+    const [equal] = await Promise.all([openStages(fresh, resolve({ ...own, weights: 'equal' })), stages]);
+    const keys = async (of: typeof equal) => (await of.train()).map(({ entry }) => entry.key);
+    expect(await keys(equal)).to.deep.equal(await keys(await openStages(fresh, resolve(own))));
+  });
+
+  it('refuse survivors of one of several lambdas', () => {
+    const several = { weights: 'survivors', l2: [0.001, 0.01] };
+    expect(() => resolve(several)).to.throw(/mine: gates\.weights: "survivors"; valid: equal, or with one l2/);
+    expect(() => resolve({ weights: 'few' })).to.throw(/mine: gates\.weights: "few"; valid: equal, survivors/);
+  });
+
   it('need cross-entropy', () => {
     expect(() => resolve({ target: 'network' })).to.throw(
       /^mine: gates\.target: "network"; valid: 'labels', or with loss: 'cross-entropy'$/,

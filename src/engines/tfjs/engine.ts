@@ -7,6 +7,7 @@ import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { described, type GatePlace, gateFeatureCounts } from '../../networks/onnx.js';
 import type { GatedSource, LoadedNetwork, NetworkOutputs } from '../../onnx/network.js';
+import { rowsOf } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
@@ -170,13 +171,6 @@ function leave(
     confidences[image] = confidence;
   });
   return Int32Array.from(rows);
-}
-
-/** Some rows of a matrix [count, width]. */
-function rowsOf(matrix: Float32Array, rows: Int32Array, width: number): Float32Array {
-  const result = new Float32Array(rows.length * width);
-  for (const [i, row] of rows.entries()) result.set(matrix.subarray(row * width, (row + 1) * width), i * width);
-  return result;
 }
 
 /** @throws Error if a gate was trained on other features than its place gives (a defect of dgate) */
