@@ -19,7 +19,7 @@ import { lowerNetwork } from '../src/networks/lower.js';
 import type { GatePlace } from '../src/networks/onnx.js';
 import { silent } from '../src/progress.js';
 import { LazyEngine, type RunContext } from '../src/run/context.js';
-import { extract } from '../src/run/extract.js';
+import { extract, extractionOf } from '../src/run/extract.js';
 import { median } from '../src/statistics/intervals.js';
 import { Store } from '../src/store/store.js';
 import { generatedTensors } from '../test/parity.js';
@@ -68,7 +68,7 @@ async function measureHere(folder: string, name: string, count: number): Promise
     };
     const places: GatePlace[] = [1, 2, 3].map((stage) => ({ stage, pooling: { kind: 'gap' } }));
     const start = performance.now();
-    await extract(context, source, images, places, new LazyEngine('ort-cpu'), 'test');
+    await extract(context, extractionOf(context, source, images, places, new LazyEngine('ort-cpu'), 'test'));
     const imagesPerSecond = count / ((performance.now() - start) / 1000);
     return { megabytes: process.resourceUsage().maxRSS / 1024, imagesPerSecond };
   } finally {

@@ -17,7 +17,7 @@ import { featureCount, type GatePlace, type Pooling } from '../src/networks/onnx
 import { silent } from '../src/progress.js';
 import { renderColumns } from '../src/report/findings.js';
 import { LazyEngine } from '../src/run/context.js';
-import { extract } from '../src/run/extract.js';
+import { extract, extractionOf } from '../src/run/extract.js';
 import { openSplit } from '../src/run/images.js';
 import { openNetwork } from '../src/run/source.js';
 import { gateTrainer, trainingData } from '../src/run/train.js';
@@ -39,8 +39,11 @@ const shapes = stageShapes(network).slice(0, -1);
 const poolings: Pooling[] = [{ kind: 'gap' }, { kind: 'grid', size: 2 }, { kind: 'grid', size: 4 }];
 const places = shapes.flatMap((_, index) => poolings.map((pooling): GatePlace => ({ stage: index + 1, pooling })));
 const engine = new LazyEngine('auto');
-const trainFeatures = await extract(context, source, learnt, places, engine, 'training');
-const heldFeatures = await extract(context, source, selectImages(train, held), places, engine, 'held-out');
+const trainFeatures = await extract(context, extractionOf(context, source, learnt, places, engine, 'training'));
+const heldFeatures = await extract(
+  context,
+  extractionOf(context, source, selectImages(train, held), places, engine, 'held-out'),
+);
 
 const rows = [];
 for (const [index, { stage, pooling }] of places.entries()) {

@@ -5,7 +5,7 @@ import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { gateFeatureCounts } from '../../src/networks/onnx.js';
 import { LazyEngine } from '../../src/run/context.js';
-import { extract } from '../../src/run/extract.js';
+import { extract, extractionOf } from '../../src/run/extract.js';
 import { plan } from '../../src/run/plan.js';
 import { scoreImages } from '../../src/run/score.js';
 import { trainGates } from '../../src/run/train.js';
@@ -36,7 +36,7 @@ async function measure(root: string): Promise<Ratio[]> {
   const { network, images, source } = generated(String(experiment.network), IMAGES);
   const context = contextIn(root);
   const engine = new LazyEngine('ort-cpu');
-  const features = await extract(context, source, images, places, engine, 'test');
+  const features = await extract(context, extractionOf(context, source, images, places, engine, 'test'));
   const ofFeatures = await bytesBelow(root);
   const gates = (await trainGates(context, experiment, [features])).flat();
   await scoreImages(context, [features], gates, experiment.gates.confidence, 'generated');

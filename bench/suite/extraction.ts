@@ -11,7 +11,7 @@ import { featureGraph } from '../../src/onnx/gated.js';
 import { Random } from '../../src/random.js';
 import { BATCH_IMAGES } from '../../src/run/batches.js';
 import { LazyEngine } from '../../src/run/context.js';
-import { extract } from '../../src/run/extract.js';
+import { extract, extractionOf } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { median } from '../../src/statistics/intervals.js';
 import { contextIn, type Generated, generated } from '../runner/generated.js';
@@ -89,7 +89,10 @@ async function extracting(subject: Subject, look: (made: FeatureSet) => Promise<
   const context = contextIn(root);
   try {
     const start = performance.now();
-    const made = await extract(context, source, images, places, new LazyEngine('ort-cpu'), 'test');
+    const made = await extract(
+      context,
+      extractionOf(context, source, images, places, new LazyEngine('ort-cpu'), 'test'),
+    );
     const rate = images.count / ((performance.now() - start) / 1000);
     await look(made);
     return rate;

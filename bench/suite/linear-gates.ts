@@ -17,7 +17,7 @@ import type { Scaling, TrainingData } from '../../src/gates/contracts.js';
 import type { Loss } from '../../src/gates/loss.js';
 import { ScalingAccumulator } from '../../src/gates/precondition.js';
 import { LazyEngine } from '../../src/run/context.js';
-import { extract } from '../../src/run/extract.js';
+import { extract, extractionOf } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openSource, plan } from '../../src/run/plan.js';
@@ -98,7 +98,8 @@ async function trainingFeatures(name: string, preset: 'laptop' | 'smoke'): Promi
   const planned = await plan(experiment);
   const source = await openSource(context, experiment, planned);
   const { train } = await openImages(context, experiment, source);
-  return extract(context, source, train!, planned.places, new LazyEngine(experiment.engine), 'training');
+  const engine = new LazyEngine(experiment.engine);
+  return extract(context, extractionOf(context, source, train!, planned.places, engine, 'training'));
 }
 
 async function openSubject(set: FeatureSet, gate: number): Promise<Subject> {

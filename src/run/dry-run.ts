@@ -45,12 +45,13 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
     const width = gateFeatureCounts(network, places).reduce((sum, count) => sum + count, 0);
     const last = flops.stages[(places.at(-1)?.stage ?? 0) - 1] ?? { cumulativeFlops: 0 };
     return mapSplits(images, async (split, label) => {
-      const { entry, name, wanted } = extractionOf(context, one, split, places, engine, label, target);
+      const extraction = extractionOf(context, one, split, places, engine, label, target);
+      const { entry, name, wanted } = extraction;
       const perImage = wanted === 'features' ? last.cumulativeFlops : flops.flops;
       const bytes = split.count * 4 * (width + split.classes.length);
       const size = { flops: split.count * perImage, bytes, images: split.count };
       stages.push(await stageOf(name, entry, past, size));
-      return extractLater(context, one, split, places, engine, label, target);
+      return extractLater(context, extraction);
     });
   });
   const trains = trainingSets(sets);

@@ -50,20 +50,9 @@ export function extractionOf(
 }
 
 /** Features at each gate, labels, and for all but training images logits: from the cache, or extracted into it. */
-export async function extract(
-  context: RunContext,
-  source: NetworkSource,
-  images: ImageSource,
-  places: readonly GatePlace[],
-  engine: LazyEngine,
-  label: Split,
-  target?: GateTarget,
-): Promise<FeatureSet> {
-  const extraction = extractionOf(context, source, images, places, engine, label, target);
-  const { entry, name } = extraction;
-  const widths = gateFeatureCounts(source.network, places);
-  const setOf = (leftOut: number): FeatureSet =>
-    new FeatureSet(entry, images.count - leftOut, images.classes.length, widths);
+export async function extract(context: RunContext, extraction: Extraction): Promise<FeatureSet> {
+  const { images, engine, entry, name } = extraction;
+  const setOf = (leftOut: number): FeatureSet => featureSet(extraction, images.count - leftOut);
   if (await entry.isComplete()) {
     const { length: leftOut } = await leftOutIn(entry);
     const without = leftOut === 0 ? '' : `; ${leftOut} images that cannot be decoded are left out`;
@@ -90,11 +79,12 @@ export async function extract(
 }
 
 /** The same on first use of the features, for images that can all be decoded. */
-export function extractLater(...all: Parameters<typeof extract>): FeatureSet {
-  const [, source, images, places] = all;
-  const { entry } = extractionOf(...all);
-  const widths = gateFeatureCounts(source.network, places);
-  return new FeatureSet(entry, images.count, images.classes.length, widths, () => extract(...all));
+export function extractLater(context: RunContext, extraction: Extraction): FeatureSet {
+  return featureSet(extraction, extraction.images.count, () => extract(context, extraction));
+}
+
+function featureSet({ entry, images, source, places }: Extraction, count: number, make?: () => Promise<FeatureSet>) {
+  return new FeatureSet(entry, count, images.classes.length, gateFeatureCounts(source.network, places), make);
 }
 
 /** Positions of all images that were left out, in an interrupted run before too. */

@@ -9,7 +9,7 @@ import type { Entry } from '../store/store.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { EngineDescription, TimingRecord } from '../timing/record.js';
 import { LazyEngine, type RunContext } from './context.js';
-import { extract, extractLater } from './extract.js';
+import { extract, extractionOf, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
 import { eachInTurn, openSource, type Plan, plan } from './plan.js';
@@ -30,10 +30,7 @@ import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './t
 export type SplitFeatures = BySplit<FeatureSet>;
 
 /** Class and confidence of the images that no gate has learnt from. */
-export interface SplitScores {
-  readonly heldOut?: Scores;
-  readonly test: Scores;
-}
+export type SplitScores = Omit<BySplit<Scores>, 'train'>;
 
 /** The stages of a run, which analyses repeat with other gates, losses and confidences. Results are cached. */
 export interface Stages {
@@ -99,11 +96,9 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   assertTimed(experiment, exitMs);
   const opened = await timed('data', () => openMembers(context, experiment, planned, source));
   const images = imagesOfAll(opened);
-  const setsOf = (make: (...all: Parameters<typeof extract>) => FeatureSet | Promise<FeatureSet>) =>
-    eachInTurn(opened, (one) =>
-      mapSplits(one.images, (split, label) =>
-        make(context, one.source, split, one.plan.places, engine, label, one.plan.target),
-      ),
+  const setsOf = (make: typeof extract | typeof extractLater) =>
+    eachInTurn(opened, ({ source: own, images: its, plan: { places, target } }) =>
+      mapSplits(its, (of, label) => make(context, extractionOf(context, own, of, places, engine, label, target))),
     );
   const { given } = planned;
   const ofScores = () => mapSplits(images, (split) => givenFeatures(context, split));
@@ -150,7 +145,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
         const label = `${what} test` as const;
         const changed = await eachInTurn(opened, async ({ source, plan, images }, i) => {
           const usableTest = await sets[i]!.test.imagesOf(images.test);
-          return extractLater(context, source, change(usableTest), plan.places, engine, label);
+          return extractLater(context, extractionOf(context, source, change(usableTest), plan.places, engine, label));
         });
         const scores = await scoreImages(context, changed, gates, experiment.gates.confidence, label);
         // Features of gates are large, and these serve no other gates.
@@ -255,15 +250,14 @@ function stopwatch(): Pick<Stages, 'seconds' | 'timed'> {
 }
 
 /** The results of a run; `report.ts` turns them into tables and files. */
-export interface RunOutcome {
-  readonly experiment: Experiment;
-  /** Searched rows, then fixed ones; empty for an analysis alone. */
-  readonly rows: readonly Row[];
+export interface RunOutcome
+  extends Pick<
+    ScoredRun,
+    'experiment' | 'rows' | 'original' | 'gates' | 'source' | 'engine' | 'imageHashes' | 'seconds'
+  > {
   readonly findings: Findings;
   /** Judges the paper's claims. */
   readonly judge: Judge;
-  /** The original network on the reported images. */
-  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
   /** The original's accuracy on held-out images; absent in cross-fitting. */
   readonly choosing?: { readonly accuracy: number; readonly count: number };
   /** The reproduced table of the paper, if any, the original network last. */
@@ -275,15 +269,8 @@ export interface RunOutcome {
   /** Milliseconds of an image by its exit; absent without a recorded timing of this system. */
   readonly exitMs?: readonly number[] | undefined;
   readonly exitCosts: ExitCosts;
-  readonly gates: readonly TrainedPlace[];
-  readonly source: NetworkSource;
-  readonly engine: LazyEngine;
   /** The engine that extracted the features of the test images, in this run or before. */
   readonly extractedOn: EngineDescription | undefined;
-  /** Content ids of the images used. */
-  readonly imageHashes: Readonly<Record<string, string>>;
-  /** Seconds that each stage took in this run. */
-  readonly seconds: Readonly<Record<string, number>>;
   /** Seconds that extraction and training took when their results were computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
   readonly reported?: {
@@ -311,8 +298,10 @@ export interface ScoredRun extends Stages {
   readonly scores: SplitScores;
   /** Images that choose thresholds, and images that report them. */
   readonly parts: readonly Part[];
+  /** Searched rows, then fixed ones; empty for an analysis alone. */
   readonly rows: readonly Row[];
-  readonly original: RunOutcome['original'];
+  /** The original network on the reported images. */
+  readonly original: { readonly accuracy: number; readonly flops: number; readonly count: number };
 }
 
 /** Analyses, published tables and claims; `src/paper` implements it. */

@@ -14,7 +14,7 @@ import {
   type Thresholds,
 } from '../thresholds/evaluate.js';
 import type { TimingRecord } from '../timing/record.js';
-import { extract } from './extract.js';
+import { extract, extractionOf } from './extract.js';
 import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';
 import { latencies, originalSpeed } from './rows.js';
@@ -153,7 +153,7 @@ async function comparedNetworks(
     const label = ({ network, checkpoint }: NetworkSource): string => `${network.name} ${checkpoint.sha256}`;
     if (networksOf(ownSource).some((one) => label(one) === label(source))) continue;
     const { test } = await openImages(context, as, source);
-    const set = await extract(context, source, test, [], engine, 'test');
+    const set = await extract(context, extractionOf(context, source, test, [], engine, 'test'));
     const { original } = await computeScores([set], [], 'max', scores.labels);
     const alone = staticSystem(own.network.name, original, own.flops.flops, scores);
     const of = { ...member, thresholds: { ...as.thresholds, margins: [], fixed: [[]] } };

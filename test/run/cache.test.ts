@@ -7,7 +7,7 @@ import type { Override } from '../../src/experiment/resolve.js';
 import { unseal } from '../../src/json.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { LazyEngine } from '../../src/run/context.js';
-import { extract } from '../../src/run/extract.js';
+import { extract, extractionOf } from '../../src/run/extract.js';
 import type { FeatureSet } from '../../src/run/features.js';
 import { openImages } from '../../src/run/images.js';
 import { openNetwork } from '../../src/run/source.js';
@@ -219,7 +219,10 @@ describe('the cache of a run', () => {
     const keys = [];
     for (const preprocessing of [source.preprocessing, { mean: [0.4, 0.4, 0.4], std: [0.25, 0.25, 0.25] }]) {
       const engine = new LazyEngine('auto');
-      const features = await extract(context, { ...source, preprocessing }, test, places, engine, 'test');
+      const features = await extract(
+        context,
+        extractionOf(context, { ...source, preprocessing }, test, places, engine, 'test'),
+      );
       expect(engine.loaded).to.equal(true);
       keys.push(features.entry.key);
     }

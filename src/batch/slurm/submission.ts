@@ -1,24 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ImageSource } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
-import type { GateTarget } from '../../gates/loss.js';
 import { LazyEngine, type RunContext } from '../../run/context.js';
-import {
-  type Extraction,
-  extract,
-  extractionOf,
-  extractShards,
-  missingShards,
-  type Share,
-  type Split,
-} from '../../run/extract.js';
+import { type Extraction, extract, extractionOf, extractShards, missingShards, type Share } from '../../run/extract.js';
 import { mapSplits, openMembers } from '../../run/images.js';
 import { openSource, plan } from '../../run/plan.js';
 import { withRepair } from '../../run/run.js';
-import { type NetworkSource, networksOf } from '../../run/source.js';
+import { networksOf } from '../../run/source.js';
 import { openStages, trainingSets } from '../../run/stages.js';
 import { untrainedGates } from '../../run/train.js';
 import { infinityAsText, namesIn, readJson, readTextIfThere, writeFileAtomic } from '../../store/files.js';
@@ -201,28 +191,18 @@ export async function statusOf(submission: Submission): Promise<TaskStatus[]> {
 
 // The stages of a run as separate tasks that share only the cache: on a cluster, or in several terminals.
 
-/** An extraction of a run. */
-interface OpenSplit {
-  readonly source: NetworkSource;
-  readonly label: Split;
-  readonly images: ImageSource;
-  readonly extraction: Extraction;
-  readonly target: GateTarget;
-}
-
 /** Opens the extractions of an experiment: every split of every network. */
 async function open(context: RunContext, experiment: Experiment) {
   const planned = await plan(experiment);
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
-  const splits: OpenSplit[] = [];
+  const extractions: Extraction[] = [];
   for (const { source: each, plan: own, images: of } of await openMembers(context, experiment, planned, source)) {
     await mapSplits(of, (images, label) => {
-      const extraction = extractionOf(context, each, images, own.places, engine, label, own.target);
-      splits.push({ source: each, label, images, extraction, target: own.target });
+      extractions.push(extractionOf(context, each, images, own.places, engine, label, own.target));
     });
   }
-  return { source, engine, splits };
+  return { source, extractions };
 }
 
 /** Fetches and checks missing data and checkpoints. */
@@ -234,16 +214,15 @@ export async function prepare(context: RunContext, experiment: Experiment): Prom
 /** Extracts a share of an experiment's images. The task that finds all shards finishes the features. */
 export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
   await withRepair(context, async () => {
-    const { engine, splits } = await open(context, experiment);
-    for (const [i, { extraction }] of splits.entries()) {
+    const { extractions } = await open(context, experiment);
+    for (const [i, extraction] of extractions.entries()) {
       // Rotated, so that the last task does not get the remainders of all splits.
       if (!(await extraction.entry.isComplete())) {
         await extractShards(context, extraction, { index: (index + i) % of, of });
       }
     }
-    for (const { source, label, images, extraction, target } of splits) {
-      if ((await missingShards(extraction)).length > 0) continue;
-      await extract(context, source, images, extraction.places, engine, label, target);
+    for (const extraction of extractions) {
+      if ((await missingShards(extraction)).length === 0) await extract(context, extraction);
     }
   });
 }
@@ -256,9 +235,9 @@ export async function trainOne(context: RunContext, experiment: Experiment, gate
 
 /** @throws InputError with the missing shards, which other tasks make */
 async function assertExtracted(context: RunContext, experiment: Experiment): Promise<void> {
-  const { splits } = await open(context, experiment);
+  const { extractions } = await open(context, experiment);
   const problems: string[] = [];
-  for (const { extraction } of splits) {
+  for (const extraction of extractions) {
     const missing = await missingShards(extraction);
     if (missing.length > 0) problems.push(`${extraction.name}: ${missing.join(', ')} missing`);
   }
