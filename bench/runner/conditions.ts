@@ -24,6 +24,7 @@ export function instructionSets(cpuinfo: string): string[] {
     'AVX-512': 'avx512f',
     'AVX-512 VNNI': 'avx512_vnni',
     'AVX VNNI': 'avx_vnni',
+    'AVX-512 BF16': 'avx512_bf16',
     AMX: 'amx_int8',
   };
   return Object.entries({ ...sets, 'dot product': 'asimddp' }).flatMap(([name, flag]) =>

@@ -10,6 +10,7 @@ const suite: Readonly<Record<string, () => Promise<{ readonly benchmark: Benchma
   efficiency: () => import('../suite/efficiency.js'),
   warm: () => import('../suite/warm.js'),
   memory: () => import('../suite/memory.js'),
+  cold: () => import('../suite/cold.js'),
   growth: () => import('../suite/growth.js'),
   training: () => import('../suite/training.js'),
   rivals: () => import('../suite/rivals.js'),

@@ -27,7 +27,7 @@ const PYTORCH_BATCH = 32;
 /** PyTorch gets that share of the images: its pace is the same from batch to batch, and nothing is loaded in its time. */
 const PYTORCH_SHARE = 1 / 4;
 /** Sides of the square matrices whose product is the limit. */
-const MATRIX_SIDES = [1024, 2048, 3072];
+export const MATRIX_SIDES = [1024, 2048, 3072];
 
 export const benchmark: Benchmark = {
   name: 'extraction',
@@ -51,20 +51,20 @@ function subjectOf(name: string, stages: readonly number[], count: number): Subj
   return { ...generated(name, count), places };
 }
 
-async function compareRates(
-  { say, has }: Bench,
-  engine: OnnxRuntimeCpu,
-  subject: Subject,
-  rounds: number,
-): Promise<Ratio[]> {
+async function compareRates(bench: Bench, engine: OnnxRuntimeCpu, subject: Subject, rounds: number): Promise<Ratio[]> {
+  const { say, has } = bench;
   const { name, images } = subject;
   const works: Work[] = [() => extracting(subject, () => {}), () => bareLoop(engine, subject)];
   const pytorch = has('torch') ? await pyTorchOn(subject) : undefined;
+  const compiler = canCompile(bench) ? await pyTorchOn(subject) : undefined;
   try {
-    const hooks = pytorch && (await hookedLoop(pytorch, subject));
+    const hooks = pytorch && (await torchLoop(pytorch, subject));
     if (hooks !== undefined) works.push(hooks.work);
+    const compiled = compiler === undefined ? [] : await compiledLoops(bench, compiler, subject);
+    works.push(...compiled.map(({ work }) => work));
     say(`${name}: ${works.length} in turn, ${rounds} rounds of ${images.count} images`);
-    const [ours, bare, hooked] = await allInTurn(works, { rounds });
+    const [ours, bare, ...others] = await allInTurn(works, { rounds });
+    const hooked = hooks && others.shift();
     const what = `${name}, ${images.count.toLocaleString('en')} images`;
     const unit = 'images/s';
     const rows = [
@@ -76,9 +76,13 @@ async function compareRates(
         ratioOf(pairsOf(ours!, hooked!), { what, against, unit, target: { atLeast: 1.4 }, note: hooks.agreement }),
       );
     }
+    for (const [i, { against, agreement }] of compiled.entries()) {
+      rows.push(ratioOf(pairsOf(ours!, others[i]!), { what, against, unit, note: agreement }));
+    }
     return rows;
   } finally {
     await pytorch?.close();
+    await compiler?.close();
   }
 }
 
@@ -131,10 +135,33 @@ async function pyTorchOn(subject: Subject): Promise<PyTorch<{ threads: number }>
   });
 }
 
-/** PyTorch's loop with hooks, and how well its features agree with ours. */
-async function hookedLoop(pytorch: PyTorch<unknown>, subject: Subject): Promise<{ work: Work; agreement: string }> {
+/** Whether PyTorch is one that compiles and freezes: Debian's is not. */
+const canCompile = ({ has, conditions }: Bench): boolean => has('torch') && /PyTorch 2\./.test(conditions.versions);
+
+/** Compiled, in float32 and, where the processor has it, in bfloat16. */
+async function compiledLoops(
+  { say, conditions }: Bench,
+  pytorch: PyTorch<unknown>,
+  subject: Subject,
+): Promise<{ work: Work; agreement: string; against: string }[]> {
+  const hasShort = /BF16|AMX/.test(conditions.processor);
+  const loops = [];
+  for (const precision of ['float32', ...(hasShort ? ['bfloat16'] : [])]) {
+    say(`${subject.name}: torch.compile, ${precision}`);
+    const against = `PyTorch, compiled, ${precision}, batch ${PYTORCH_BATCH}`;
+    loops.push({ against, ...(await torchLoop(pytorch, subject, precision)) });
+  }
+  return loops;
+}
+
+/** PyTorch's loop, and how well its features agree with ours. @param precision of the compiled one; with hooks without it */
+async function torchLoop(
+  pytorch: PyTorch<unknown>,
+  subject: Subject,
+  precision = '',
+): Promise<{ work: Work; agreement: string }> {
   const { images, places } = subject;
-  const { sums } = await pytorch.ask<Hooked>(`0 ${images.count} ${PYTORCH_BATCH}`);
+  const { sums } = await pytorch.ask<Hooked>(`0 ${images.count} ${PYTORCH_BATCH} ${precision}`);
   const ours = sums.map(() => 0);
   await extracting(subject, async (made) => {
     for await (const shard of made.shards()) {
@@ -145,7 +172,7 @@ async function hookedLoop(pytorch: PyTorch<unknown>, subject: Subject): Promise<
   const difference = Math.max(...ours.map((sum, k) => Math.abs(sum / sums[k]! - 1)));
   const count = images.count * PYTORCH_SHARE;
   return {
-    work: async () => count / (await pytorch.ask<Hooked>(`0 ${count} ${PYTORCH_BATCH}`)).seconds,
+    work: async () => count / (await pytorch.ask<Hooked>(`0 ${count} ${PYTORCH_BATCH} ${precision}`)).seconds,
     agreement: `ours in batches of ${BATCH_IMAGES}; sums of features and logits differ by ${difference.toExponential(0)}`,
   };
 }
@@ -193,7 +220,7 @@ async function gigaflops(flops: number, work: () => Promise<unknown>): Promise<n
 }
 
 /** A square matrix times a constant one, as a network's weights are. */
-async function matrixSession(engine: OnnxRuntimeCpu, side: number) {
+export async function matrixSession(engine: OnnxRuntimeCpu, side: number) {
   const random = new Random(side);
   const matrix = (): Float32Array => Float32Array.from({ length: side * side }, () => random.uniform() - 0.5);
   const builder = new GraphBuilder('product');

@@ -120,8 +120,8 @@ export async function writeRun(
   return folder;
 }
 
-/** Images of a piece of `images.csv`. */
-const CSV_IMAGES = 4096;
+/** Cells of a piece of `images.csv`. */
+const CSV_CELLS = 2 ** 17;
 
 /**
  * Each reported image: its position in its split, its label, class and confidence at each exit (the last has no confidence), then
@@ -154,8 +154,9 @@ function* imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): Gene
   };
   yield csvOf([columns]);
   // In pieces: the text of a million images is longer than a string can be.
-  for (let start = 0; start < scores.count; start += CSV_IMAGES) {
-    const { length } = scores.labels.subarray(start, start + CSV_IMAGES);
+  const piece = Math.ceil(CSV_CELLS / columns.length);
+  for (let start = 0; start < scores.count; start += piece) {
+    const { length } = scores.labels.subarray(start, start + piece);
     yield csvOf(Array.from({ length }, (_, i) => recordOf(start + i)));
   }
 }
