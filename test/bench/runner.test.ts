@@ -191,7 +191,7 @@ describe('npm run bench', () => {
       .map((line) => /^(\S+) +\S.{10}/.exec(line)?.[1]);
     expect(names).to.deep.equal([
       ...['extraction', 'hinge', 'cross-entropy', 'thresholds', 'dynamic', 'efficiency', 'warm', 'memory'],
-      ...['training', 'rivals', 'disk'],
+      ...['cold', 'growth', 'training', 'rivals', 'disk'],
     ]);
   });
 
