@@ -47,7 +47,7 @@ const train =
 
 /** The images' features and logits in shards, then temperatures of every exit and the scores at them. */
 const calibrate: Prepare = async ({ images, classes, exits }, folder) => {
-  const [{ calibrateParts }, { FeatureSet, shardArrays }, { Store }, { encodeSafetensors }] = await Promise.all([
+  const [{ fitParts }, { FeatureSet, shardArrays }, { Store }, { encodeSafetensors }] = await Promise.all([
     import('../../src/run/score.js'),
     import('../../src/run/features.js'),
     import('../../src/store/store.js'),
@@ -86,8 +86,9 @@ const calibrate: Prepare = async ({ images, classes, exits }, folder) => {
   return async () => {
     const all = gates.map((index) => ({ network: 0, index, load: async () => gate }));
     const parts = [{ selection: part, evaluation: part }];
-    const { calibration } = await calibrateParts([[set, set]], all, 'softmax', parts);
-    return `${calibration.length} temperatures, ${FEATURES} features a gate`;
+    const fitting = { kind: 'softmax', temperature: true, byClass: false, withoutLabels: false } as const;
+    const { fits } = await fitParts([[set, set]], all, { ...fitting, fittedOn: (images) => images }, parts);
+    return `${fits.length} temperatures, ${FEATURES} features a gate`;
   };
 };
 
