@@ -63,6 +63,8 @@ describe('a cascade as one graph', () => {
     ['difference', false, false],
     ['max', true, false],
     ['entropy', true, true],
+    ['patience', true, true],
+    ['failure', false, true],
   ] as const) {
     const name = `${kind}${inside ? ', gates inside' : ''}${calibrate ? ', at temperatures' : ''}`;
     it(`${name}: class and exit of all images as in the cache, exported and on an engine, any batch`, async () => {
