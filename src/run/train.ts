@@ -79,11 +79,8 @@ export async function trainGates(
 
 /** Positions, from 0, of the gates that are not cached. */
 export async function untrainedGates(...all: Parameters<typeof gateEntries>): Promise<number[]> {
-  const missing = new Set<number>();
-  for (const [index, of] of gateEntries(...all).entries()) {
-    for (const { entry } of of) if (!(await entry.isComplete())) missing.add(index);
-  }
-  return [...missing];
+  const complete = gateEntries(...all).map((of) => Promise.all(of.map(({ entry }) => entry.isComplete())));
+  return (await Promise.all(complete)).flatMap((of, index) => (of.includes(false) ? [index] : []));
 }
 
 type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index' | 'l2'>;
