@@ -1,9 +1,11 @@
 import type { Preprocessing } from '../data/preprocess.js';
 import { openInProcess } from '../engines/onnxruntime/gated.js';
+import { IsolatedRuntime, limitsFor } from '../engines/onnxruntime/session.js';
 import { InputError } from '../errors.js';
 import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { gatedModel } from '../onnx/gated.js';
+import { channelBlockModel, channelBlockProbe } from '../onnx/gated-branches.js';
 import { decidedAnswer, floatThresholds } from '../onnx/gated-exits.js';
 import { type AboutGated, gatedMetadata, readGatedFile } from '../onnx/gated-file.js';
 import { version } from '../project.js';
@@ -11,6 +13,7 @@ import type { RunContext } from '../run/context.js';
 import type { Row } from '../run/search.js';
 import { networksOf } from '../run/source.js';
 import { sha256, writeFileAtomic } from '../store/files.js';
+import { elementCount } from '../tensor.js';
 import { type Evaluation, evaluate, type Thresholds } from '../thresholds/evaluate.js';
 import type { Guarantee } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/methods.js';
@@ -64,23 +67,12 @@ export async function exportGated(
 }
 
 /** The same for an open network. @param index of the row, from 0 */
-export async function exportOpened(
-  context: RunContext,
-  opened: OpenGated,
-  index: number,
-  { out, preset, distances, promise }: ExportForm,
-) {
+export async function exportOpened(context: RunContext, opened: OpenGated, index: number, form: ExportForm) {
   const { experiment } = opened;
+  const { out, preset } = form;
   const row = opened.rows[index]!;
   const thresholds = row.thresholds[0]!;
-  const about = describe(opened, row, preset, promise ?? row.guarantee);
-  const bytes = gatedModel(await opened.lowered(), opened.gates, {
-    confidence: experiment.gates.confidence,
-    preprocessing: opened.source.preprocessing,
-    fitted: opened.fitted?.[0],
-    metadata: gatedMetadata(about),
-    answer: decidedAnswer(distances === true ? opened.test.classes.length : undefined),
-  });
+  const { about, bytes } = await fileOf(opened, row, form);
   const verified = await verify(opened, bytes, thresholds, out);
   context.progress.note(`verified: ${describeVerification(verified)}`);
   await writeFileAtomic(out, bytes);
@@ -98,6 +90,44 @@ export async function exportOpened(
     expected: about.expected,
     verified: { images: verified.images, same: verified.same, near: verified.near },
   };
+}
+
+async function fileOf(opened: OpenGated, row: Row, { preset, distances, promise }: Omit<ExportForm, 'out'>) {
+  const about = describe(opened, row, preset, promise ?? row.guarantee);
+  const bytes = gatedModel(await opened.lowered(), opened.gates, {
+    confidence: opened.experiment.gates.confidence,
+    preprocessing: opened.source.preprocessing,
+    fitted: opened.fitted?.[0],
+    metadata: gatedMetadata(about),
+    answer: decidedAnswer(distances === true ? opened.test.classes.length : undefined),
+  });
+  return { about, bytes };
+}
+
+/**
+ * The size of the file that `export` writes of the first row, and what running a batch through all of its networks adds to the
+ * peak memory of a new process that has loaded ONNX Runtime and the images.
+ */
+export async function footprint(opened: OpenGated, preset: PresetName, batch: number) {
+  const { bytes } = await fileOf(opened, opened.rows[0]!, { preset });
+  const pixels = await opened.test.batch(Int32Array.from({ length: batch }, (_, i) => i % opened.test.count));
+  const { input, dims } = channelBlockProbe;
+  const name = 'an exported file';
+  const runtime = new IsolatedRuntime(limitsFor(bytes.length), 'more memory');
+  try {
+    const small = await runtime.open(channelBlockModel(), name);
+    const images = { type: 'uint8', data: pixels, dims: [pixels.length] } as const; // which that graph does not read
+    const feeds = { images, [input]: { type: 'float32', data: new Float32Array(elementCount(dims)), dims } } as const;
+    await small.run(feeds);
+    const before = runtime.peakBytes;
+    const file = readGatedFile(bytes, name);
+    const loaded = await loadGatedFile(file, name, (graph, options) => runtime.open(graph, name, options));
+    const closed = opened.gates.map(() => Number.POSITIVE_INFINITY);
+    await loaded.run(pixels, batch, closed);
+    return { fileBytes: bytes.length, peakBytes: runtime.peakBytes - before };
+  } finally {
+    await runtime.end();
+  }
 }
 
 /** Checks a choice before anything is computed. @throws InputError */

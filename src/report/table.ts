@@ -154,6 +154,7 @@ export function renderTiming(record: TimingRecord): string {
     renderColumns(table.columns, table.rows),
     't0, t       mean milliseconds of a batch, original and gated network in turn; p90 the 90th percentile; speed-up 1 - t/t0',
     '            with its 95 % interval; FLOPs reduction of the timed images; efficiency (1 - t/t0) / (1 - F/F0)',
+    'File        of dgate export; Memory is what running it adds to a process that has ONNX Runtime and the images',
     record.repeats === 1
       ? 'Repeats     1 process: the intervals lack the variation between processes (--repeats 3)'
       : `Repeats     ${record.repeats} processes; the intervals contain their variation (Student's t)`,
@@ -180,7 +181,11 @@ const timingColumns: readonly Column<{ readonly batch: number } & RowTiming, str
   ['FLOPs Reduction', (row) => tenths(row.flopsReduction)],
   ['Efficiency', (row) => row.efficiency?.toFixed(2) ?? ''],
   ['95 %', (row) => range(row.efficiencyInterval, (value) => value.toFixed(2))],
+  ['File (MB)', (row) => megabytes(row.fileBytes)],
+  ['Memory (MB)', (row) => megabytes(row.peakBytes)],
 ];
+
+const megabytes = (bytes: number | undefined): string => (bytes === undefined ? '' : (bytes / 1e6).toFixed(1));
 
 function describeBatch({ batch, rows, warmUp }: BatchTiming): string {
   const rules = [...new Set(rows.map(({ rule }) => rule))].join('; ');
@@ -242,6 +247,8 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
     ['engine', () => engine.id],
     ['date', () => date],
     ['warnings', ({ size, row }) => [...size.warnings, ...row.warnings].join('; ')],
+    ['file_bytes', ({ row }) => row.fileBytes],
+    ['peak_memory_bytes', ({ row }) => row.peakBytes],
   ]);
   return csvOf([columns, ...rows]);
 }

@@ -13,7 +13,7 @@ import {
   type Scores,
   type Thresholds,
 } from '../thresholds/evaluate.js';
-import type { TimingRecord } from '../timing/record.js';
+import type { RowTiming, TimingRecord } from '../timing/record.js';
 import { extract, extractionOf } from './extract.js';
 import { openImages } from './images.js';
 import { costsOfExits, membersOf, openSource, type Plan, plan, sameClasses } from './plan.js';
@@ -42,7 +42,7 @@ export interface System {
   readonly runs?: readonly SystemRun[];
 }
 
-type MeasuredSystem = System & { readonly speedMs?: number };
+type MeasuredSystem = System & { readonly speedMs?: number } & Pick<RowTiming, 'fileBytes' | 'peakBytes'>;
 
 /** What a timing runs beside the rows, by the name of its line: some exits, or another network with an empty row. */
 export type SystemRun = readonly [name: string, of: ChosenSystem | Experiment];
@@ -191,7 +191,7 @@ export function withTiming(outcome: RunOutcome, timing: TimingRecord): RunOutcom
   return { ...outcome, timing, findings: { ...findings, tables, figures } };
 }
 
-/** A system with what a timing has found for one image at a time: of several runs the mean. */
+/** A system with what a timing has found for one image at a time: of several runs the mean time, and the sizes of the largest. */
 function measured(timing: TimingRecord | undefined, system: System): MeasuredSystem {
   const { thresholds, runs = [] } = system;
   const timed = latencies(timing);
@@ -199,7 +199,9 @@ function measured(timing: TimingRecord | undefined, system: System): MeasuredSys
   const found = thresholds ? [ofRow] : runs.map(([name]) => timed.find(({ model }) => model === name));
   const rows = found.filter((row) => row !== undefined);
   if (rows.length === 0 || rows.length < found.length) return system;
-  return { ...system, speedMs: originalSpeed(timing).speedMs! * (1 - mean(rows.map(({ speedUp }) => speedUp))) };
+  const speedMs = originalSpeed(timing).speedMs! * (1 - mean(rows.map(({ speedUp }) => speedUp)));
+  const { fileBytes = 0, peakBytes = 0 } = rows.reduce((a, b) => ((b.peakBytes ?? 0) > (a.peakBytes ?? 0) ? b : a));
+  return { ...system, speedMs, fileBytes, peakBytes };
 }
 
 /** Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a figure. */
@@ -213,20 +215,22 @@ export function systemFindings(
   const beats = (a: System, b: System): boolean =>
     a.accuracy >= b.accuracy && a.flops <= b.flops && (a.accuracy > b.accuracy || a.flops < b.flops);
   const timed = sorted.filter(({ speedMs }) => speedMs !== undefined);
-  const untimed = ' (times: dgate time on this experiment)';
+  const untimed = ' (times, memory and file sizes: dgate time on this experiment)';
   const table: SystemTable = {
     ...{ name, systems, isAgreement },
     title: `${title.replace(untimed, '')}${timed.length === sorted.length ? '' : untimed}`,
     columns: [
       ...['system', 'kind', `${stem}_fraction`, `${stem}_low_fraction`, `${stem}_high_fraction`],
       ...['low', 'high'].map((end) => `${stem}_drop_${end}_fraction`),
-      ...['flops_per_image', 'speed_ms', 'by_exit_times_ms', 'weights_bytes', 'dominated_by'],
+      ...['flops_per_image', 'speed_ms', 'by_exit_times_ms', 'weights_bytes', 'file_bytes', 'peak_memory_bytes'],
+      'dominated_by',
     ],
     rows: sorted.map((system) => {
       const { accuracy, accuracyDrop } = system.intervals;
       const ends = [accuracy.low, accuracy.high, accuracyDrop.low, accuracyDrop.high];
       const by = sorted.find((other) => beats(other, system))?.name ?? null;
-      const costs = [system.flops, system.speedMs, system.ms, system.weightsBytes].map((cost) => cost ?? null);
+      const { flops, speedMs, ms, weightsBytes, fileBytes, peakBytes } = system;
+      const costs = [flops, speedMs, ms, weightsBytes, fileBytes, peakBytes].map((cost) => cost ?? null);
       return [system.name, system.kind, system.accuracy, ...ends, ...costs, by];
     }),
     consoleRows: sorted.length,

@@ -58,6 +58,10 @@ export interface RowTiming extends Estimate {
   readonly date: string;
   /** The row's name in the table, or the name of a `SystemRun`. */
   readonly model: string;
+  /** Size of the ONNX file that `dgate export` writes of it. */
+  readonly fileBytes?: number;
+  /** What running that file at this batch size adds to the peak memory of a process. */
+  readonly peakBytes?: number;
   /** Thresholds of each part, as in the table; null for a closed gate. */
   readonly thresholds: readonly (readonly (number | null)[])[];
   /** Speed-up of each process; the interval contains their variation. */

@@ -121,7 +121,7 @@ describe('the systems beside the rows of a run', () => {
     const beside = new Map(runsBeside(run));
     expect([...beside.keys()].slice(0, 3)).to.deep.equal(['cut at gate 1', 'cut at gate 2', 'Original']);
     const timed = (model: string, speedUp: number, thresholds: unknown = []) =>
-      ({ model, thresholds, speedUp, originalMs: { mean: 10 } }) as unknown;
+      ({ model, thresholds, speedUp, originalMs: { mean: 10 }, fileBytes: 7000, peakBytes: 1000 * speedUp }) as unknown;
     const recordOf = (rows: unknown[]) => ({ batches: [{ batch: 1, rows }] }) as unknown as TimingRecord;
     const lines = [
       ...[...beside.keys()].map((name, i) => timed(name, 0.1 * (i + 1))),
@@ -131,11 +131,13 @@ describe('the systems beside the rows of a run', () => {
     for (const name of ['systems', 'frontier']) {
       const before = run.findings.tables.find((table) => table.name === name)!;
       const table = all.tables.find((one) => one.name === name)!;
-      expect(before.title).to.match(/\(times: dgate time on this experiment\)$/);
+      expect(before.title).to.match(/\(times, memory and file sizes: dgate time on this experiment\)$/);
       expect(table.title).to.not.contain('dgate time');
       const column = (of: string) => table.rows.map((row) => row[table.columns.indexOf(of)]);
       const cut = column('system').indexOf('cut at gate 2');
-      expect(column('speed_ms')[cut]).to.be.closeTo(8, 1e-9); // of the mean t0
+      const found = ['speed_ms', 'file_bytes', 'peak_memory_bytes'].map((of) => column(of)[cut] as number);
+      expect(found[0]).to.be.closeTo(8, 1e-9); // of the mean t0
+      expect(found.slice(1)).to.deep.equal([7000, 200]);
       expect(column('speed_ms').includes(null)).to.equal(false);
       expect(all.figures.map((figure) => figure.name)).to.include.members([name, `${name}-time`]);
     }

@@ -18,7 +18,7 @@ import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
   command: 'time <experiment...>',
-  describe: 'time the systems of a table against the original, pair by pair',
+  describe: 'time the systems of a table against the original, pair by pair, and measure their memory',
   builder: (yargs) =>
     yargs
       .positional('experiment', argumentList('names (dgate list experiments), files (./mine.ts), or all'))

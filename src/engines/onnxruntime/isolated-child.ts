@@ -2,6 +2,7 @@
 import { readSync } from 'node:fs';
 import { messageOf } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
+import { readTextIfThere } from '../../store/files.js';
 import { endWithParent } from '../../store/processes.js';
 import * as ort from './ort.js';
 import type { Answer, Ask } from './session.js';
@@ -24,7 +25,13 @@ async function answer(ask: Ask): Promise<Answer> {
   });
   const bytes = values.reduce((sum, { data }) => sum + data.byteLength, 0);
   if (bytes > ask.mostBytes) throw new Error(`its outputs are ${(bytes / 1e6).toFixed(0)} MB`);
-  return { values, ms };
+  return { values, ms, peakBytes: await peakBytes() };
+}
+
+/** Most memory that this process has held so far, in bytes. On Linux `maxRSS` counts that of the parent before `exec` too. */
+async function peakBytes(): Promise<number> {
+  const status = (await readTextIfThere('/proc/self/status')) ?? '';
+  return 1024 * Number(/VmHWM:\s*(\d+)/.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
 }
 
 function readModel(bytes: number): Uint8Array {

@@ -90,7 +90,11 @@ const MODEL_PIPE = 4;
 
 export type Answer =
   | { readonly opened: true }
-  | { readonly values: readonly (RunValue & { readonly name: string })[]; readonly ms: number }
+  | {
+      readonly values: readonly (RunValue & { readonly name: string })[];
+      readonly ms: number;
+      readonly peakBytes: number;
+    }
   | { readonly refused: string };
 
 /**
@@ -102,6 +106,8 @@ export class IsolatedRuntime {
   readonly #limits: Limits;
   readonly #ended: Promise<string>;
   readonly #models: Writable;
+  /** Most memory that the process had held after its last run. */
+  peakBytes = 0;
   readonly #kill = (): void => void this.#child.kill('SIGKILL');
   #isEnded = false;
   #isLate = false;
@@ -149,6 +155,7 @@ export class IsolatedRuntime {
         const mostBytes = this.#limits.outputMb * 1e6;
         const answer = await this.#ask({ feeds, outputs, mostBytes }, path, 'run');
         if (!('values' in answer)) throw new Error('ONNX Runtime gave no values');
+        this.peakBytes = answer.peakBytes;
         return { values: new Map(answer.values.map((value) => [value.name, value])), ms: answer.ms };
       },
       close: async () => {},

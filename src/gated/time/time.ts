@@ -25,6 +25,7 @@ import {
   type TimingRecord,
   watchSurroundings,
 } from '../../timing/record.js';
+import { footprint } from '../export.js';
 import { compareDynamic, describeVerification, type OpenGated, openBeside, openGated } from '../open.js';
 import {
   clearPartial,
@@ -191,7 +192,7 @@ async function verify(context: RunContext, opened: OpenGated, gated: GatedNetwor
 }
 
 /**
- * Times the rows of a finished run and the systems beside them, and writes the times to its folder. Rows and
+ * Times the rows of a finished run and the systems beside them, measures their memory, and writes all to its folder. Rows and
  * repeats are kept there as they come, and an interrupted timing resumes after the last one.
  *
  * @param fresh times a repeat (from 1) in a new process, which keeps it in the folder; absent: in this process
@@ -226,7 +227,7 @@ export async function timeRun(
   return withTiming(outcome, record);
 }
 
-/** Times one repeat in this process and keeps it in the run's folder. */
+/** Times one repeat in this process, measures the memory, and keeps both in the run's folder. */
 export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, options: TimingOptions): Promise<void> {
   const { systems, engine, repeat } = await openTiming(context, outcome, options);
   const resume = repeat(options.repeat ?? 1);
@@ -235,10 +236,13 @@ export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, 
     timeGated(context, one, engine, { ...options, verify: verify && one.beside === undefined, resume }),
   );
   const { record } = found[0]!;
-  const batches = record.batches.map((first, at) => {
+  const batches = await eachInTurn(record.batches, async (first, at): Promise<BatchTiming> => {
     const all = found.map((one) => one.record.batches[at]!);
-    const warnings = [...new Set(all.flatMap((one) => one.warnings))];
-    return { ...first, rows: all.flatMap(({ rows }) => rows), warnings };
+    const rows = await eachInTurn(all, async ({ rows, batch }, i) => {
+      const sizes = await footprint(systems[i]!, options.preset, batch);
+      return rows.map((row) => ({ ...row, ...sizes }));
+    });
+    return { ...first, rows: rows.flat(), warnings: [...new Set(all.flatMap(({ warnings }) => warnings))] };
   });
   await resume.finish({ record: { ...record, batches }, pairs: found.flatMap(({ pairs }) => pairs) });
 }

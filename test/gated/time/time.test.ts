@@ -4,6 +4,7 @@ import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import type { Engine } from '../../../src/engines/engine.js';
 import type { Override } from '../../../src/experiment/resolve.js';
+import { exportGated } from '../../../src/gated/export.js';
 import { type OpenGated, openGated, thresholdsByImage } from '../../../src/gated/open.js';
 import {
   clearPartial,
@@ -421,7 +422,7 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     });
   });
 
-  it('times the systems beside the rows on the engine', async () => {
+  it('times the systems beside the rows on the engine, and measures what each takes', async () => {
     const place = await makeWorkplace({ train: 100, test: 40 });
     const [other, path] = ['resnet56-cifar10', join(place.folder, 'other')];
     await writeTinyCheckpoint(path, { network: other, mean: 0.3 });
@@ -435,12 +436,23 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     const { rows } = timing!.batches[0]!;
     const names = rows.map(({ model }) => model);
     expect(names.slice(3, 6)).to.deep.equal(['cut at gate 1', 'cut at gate 2', 'Original']);
-    expect(names.filter((name) => name.startsWith(other))).to.have.length(1);
+    const baseline = rows[names.findIndex((name) => name.startsWith(other))]!;
     // It reads its images by its own mean: with the original's, answers would differ from the cached ones.
     for (const { agreement, pairs } of rows)
       expect([agreement.images, agreement.differing, pairs]).to.deep.equal([4, 0, 4]);
+    const exported = await exportGated(place.context, run.experiment, {
+      out: join(place.folder, 'x.onnx'),
+      preset: 'laptop',
+    });
+    expect(rows[0]!.fileBytes).to.equal(exported.bytes);
+    const cut = rows[names.indexOf('cut at gate 1')]!;
+    expect(cut.fileBytes).to.be.below(rows[names.indexOf('Original')]!.fileBytes!);
+    expect(baseline.fileBytes).to.be.above(3.4e6); // 0.86 million parameters
+    // Where a process inherits the peak of its parent, both are about 0.
+    expect(baseline.peakBytes).to.be.above(baseline.fileBytes!).and.below(1e8);
+    expect(cut.peakBytes).to.be.below(baseline.peakBytes!);
     for (const { columns, rows: systems } of findings.tables.filter(({ columns }) => columns.includes('speed_ms'))) {
-      for (const column of ['speed_ms']) {
+      for (const column of ['speed_ms', 'file_bytes', 'peak_memory_bytes']) {
         for (const system of systems)
           expect(system[columns.indexOf(column)], `${system[0]} ${column}`).to.not.equal(null);
       }
