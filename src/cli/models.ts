@@ -177,9 +177,14 @@ export async function inspectModel(file: string, { logits, inputSize }: InspectO
   const options = { logits, inputSize: inputSize === undefined ? undefined : parseSize(inputSize) };
   const about = aboutOf((await readUserFile(file)).model, file);
   if (about !== undefined) return printEither(json, about, () => renderExport(file, about));
-  const exits = await inspectExits(file, options);
   const { graph, cuts } = await inspectFile(file, options);
-  const document = inspection(file, graph, cuts, exits);
+  const notes = [...graph.notes];
+  const exits = await inspectExits(file, options).catch((error: unknown) => {
+    if (!(error instanceof InputError)) throw error;
+    notes.push(`its exits cannot be taken as they are: ${error.message}`);
+    return [];
+  });
+  const document = inspection(file, { ...graph, notes }, cuts, exits);
   printEither(json, document, () => renderInspection(document));
 }
 
@@ -287,7 +292,8 @@ function renderInspection(found: Inspection): string {
     return [`${i + 1}`, leaves, counted(cost), percent(cost / found.exits.at(-1)!.flops)];
   });
   const heads = ['Exit', 'Leaves where', 'FLOPs', 'Share'];
-  const own = ways.length === 0 ? [] : ['Exits of the file:', renderColumns(heads, ways, 'text')];
+  const own =
+    ways.length === 0 ? [] : ["Exits of the file, which gates: 'own' takes:", renderColumns(heads, ways, 'text')];
   const below = [
     ...found.notes.map((note) => `Changed on reading: ${note}`),
     ...(every > 1 ? [`${counted(shown.length)} of ${counted(cuts.length)} places; all of them: --json`] : []),

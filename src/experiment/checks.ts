@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { looksBack } from '../gates/confidence.js';
-import { gatesSchema, isCascade, isScores, learns, withDerivedGates } from './network.js';
+import { gatesSchema, hasOwnExits, isCascade, isScores, learns, withDerivedGates } from './network.js';
 import { definitionSchema, type Experiment, imagesText } from './schema.js';
 
 /** What is wrong with a value of a definition. */
@@ -53,6 +53,7 @@ function checksOf(experiment: Experiment): Check[] {
   const { fixed, margins, budgets = [], latencyMs = [], disagreements = [], guarantee } = thresholds;
   const isOnnx = typeof network !== 'string' && network.kind === 'onnx';
   const count = gates.after.length;
+  const isRead = isScores(network) || hasOwnExits(network);
   const oneForEach = `${count === 1 ? 'one threshold' : `${count} thresholds`}, one for each gate`;
   const rows = [fixed, margins, budgets, latencyMs, disagreements, guarantee === undefined ? [] : [guarantee]].flat();
   const named = "left out: the network's name says it; with onnxNetwork(...) only";
@@ -63,15 +64,13 @@ function checksOf(experiment: Experiment): Check[] {
     ...unlabelledChecks(experiment),
     ...gateChecks('gates', gates, thresholds),
     ...fittingChecks(experiment),
-    // The number of exits in a file of scores is known only after reading it.
-    ...fixed.map(
-      (row, i): Check => [row.length !== count && !isScores(network), `thresholds.fixed.${i}`, row, oneForEach],
-    ),
+    // The number of exits in a file is known only after reading it.
+    ...fixed.map((row, i): Check => [row.length !== count && !isRead, `thresholds.fixed.${i}`, row, oneForEach]),
     [isOnnx && dataset === undefined, 'dataset', undefined, imagesText],
     [typeof network === 'string' && dataset !== undefined, 'dataset', dataset, named],
     [isOnnx && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights'],
     [isOnnx && weights !== undefined, 'weights', weights, 'left out: an ONNX file holds one set of weights'],
-    [rows.length === 0 && analysis === undefined, 'thresholds', thresholds, oneRow],
+    [rows.length === 0 && analysis === undefined && !hasOwnExits(network), 'thresholds', thresholds, oneRow],
   ];
 }
 

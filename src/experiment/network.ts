@@ -111,7 +111,7 @@ const numbers = z
   });
 const preprocess = z.union([choice(names), numbers], { error: validPreprocessing });
 
-const tensors = "a list of tensors (dgate model inspect FILE), 'auto' or 'spread'";
+const tensors = "a list of tensors (dgate model inspect FILE), 'auto', 'spread' or 'own'";
 
 /** A user's network: an ONNX file that maps one image to a number for each class. */
 const onnxNetworkSchema = z.strictObject({
@@ -120,12 +120,16 @@ const onnxNetworkSchema = z.strictObject({
   file: text('the path of an ONNX file', /./),
   /**
    * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
-   * in this list. Default `auto`: those that `inspect` proposes; `spread`: one near each tenth of the FLOPs.
+   * in this list. Default `auto`: those that `inspect` proposes; `spread`: one near each tenth of the FLOPs; `own`: the exits
+   * that the file has itself.
    */
   gatesAfter: z
-    .union([z.enum(['auto', 'spread']), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], {
-      error: tensors,
-    })
+    .union(
+      [z.enum(['auto', 'spread', 'own']), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })],
+      {
+        error: tensors,
+      },
+    )
     .default('auto'),
   /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
   logits: text('the name of an output', /./).optional(),
@@ -247,9 +251,15 @@ export const isCascade = (network: NetworkChoice): network is CascadeChoice =>
 export const isScores = (network: NetworkChoice): network is ScoresChoice =>
   typeof network !== 'string' && network.kind === 'scores';
 
+/** Whether its exits are those of its ONNX file. */
+export const hasOwnExits = (network: NetworkChoice): boolean =>
+  typeof network !== 'string' && network.kind === 'onnx' && network.gatesAfter === 'own';
+
 /** Whether gates are trained. */
 export const learns = (network: NetworkChoice): boolean =>
-  !isScores(network) && (!isCascade(network) || network.networks.some(({ gates }) => gates !== undefined));
+  !isScores(network) &&
+  !hasOwnExits(network) &&
+  (!isCascade(network) || network.networks.some(({ gates }) => gates !== undefined));
 
 /** The name of a system with thresholds: `dg(1.25)`, or `cascade(0.93)`. */
 export const systemName = (chosen: NetworkChoice): 'cascade' | 'dg' => (isCascade(chosen) ? 'cascade' : 'dg');

@@ -5,6 +5,7 @@ import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type MapShape, stageShapes } from '../networks/network.js';
+import { MOST_EXITS } from '../networks/onnx.js';
 import { type ExperimentSchema, experimentSchemaOf } from './checks.js';
 import { withDerivedGates } from './network.js';
 import { isPlain, type Plain, type PresetName, plainCopy, presetNames, put, show, showKey } from './rules.js';
@@ -75,10 +76,17 @@ const namesOf = (sizes: Sizes): PresetName[] => presetNames.filter((name) => nam
 /** The definition with the values that follow from others. */
 const completed = (definition: Plain): Plain => withDerivedGates(withBest(withPlaces(withValidationKind(definition))));
 
-/** Expands `gates: 'search'`: gates at all stages of a network, or at nine places of an ONNX file, and the analysis `places`. */
+/**
+ * Expands `gates: 'search'`: gates at all stages of a network, or at nine places of an ONNX file, and the analysis `places`;
+ * and `gates: 'own'`: the exits of an ONNX file.
+ */
 function withPlaces(definition: Plain): Plain {
   const { gates, network, analysis = { kind: 'places' }, thresholds = {} } = definition;
-  const given = gates === SEARCH ? { after: SEARCH } : gates;
+  const given = gates === SEARCH || gates === OWN ? { after: gates } : gates;
+  if (isPlain(given) && given['after'] === OWN && isPlain(network) && network['kind'] === 'onnx') {
+    const after = Array.from({ length: MOST_EXITS }, (_, i) => i + 1);
+    return { ...definition, gates: { ...given, after }, network: { ...network, gatesAfter: OWN }, thresholds };
+  }
   if (!isPlain(given) || given['after'] !== SEARCH) return definition;
   const withGates = (count: number) => {
     const after = Array.from({ length: count }, (_, i) => i + 1);
@@ -107,6 +115,7 @@ function withBest(definition: Plain): Plain {
 }
 
 const SEARCH = 'search';
+const OWN = 'own';
 /** Most places of an ONNX file: one near each tenth of its FLOPs. */
 const MOST_PLACES = 9;
 

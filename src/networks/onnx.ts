@@ -10,8 +10,12 @@ export interface OnnxStage extends MapShape {
    * [channels].
    */
   readonly layout: 'maps-first' | 'maps-last' | 'tokens-first' | 'tokens-last' | 'row';
-  /** FLOPs from the image to here. */
+  /** The axis of the images, where that is not the first. */
+  readonly images?: number;
+  /** FLOPs from the image to here, without heads of exits. */
   readonly cumulativeFlops: number;
+  /** Of an exit that the file has: FLOPs of its head, and its threshold if the file holds it. No gate is trained for it. */
+  readonly own?: { readonly flops: number; readonly threshold: number | undefined };
 }
 
 /** A user's network, read from ONNX; built-in ones are a `Network`. */
@@ -28,6 +32,9 @@ export interface OnnxNetwork {
   /** Possible places of gates, in order. */
   readonly stages: readonly OnnxStage[];
 }
+
+/** Most exits that a file may have. */
+export const MOST_EXITS = 32;
 
 export type AnyNetwork = Network | OnnxNetwork;
 
@@ -47,7 +54,7 @@ function gateShapes(network: AnyNetwork): readonly (MapShape & { readonly layout
 export function flopsOf(network: AnyNetwork): NetworkFlops {
   if (!isOnnx(network)) return networkFlops(network);
   const { name, input, parameters, flops } = network;
-  const stages = network.stages.map(({ layout: _, ...stage }, index) => {
+  const stages = network.stages.map(({ layout: _, images: __, own: ___, ...stage }, index) => {
     return { ...stage, flops: stage.cumulativeFlops - (network.stages[index - 1]?.cumulativeFlops ?? 0) };
   });
   return { network: name, input, parameters, flops, stages };

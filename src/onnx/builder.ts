@@ -31,6 +31,12 @@ export interface Dialect {
 const OPSET = 17;
 const defaultDialect: Dialect = { opsets: [{ domain: '', version: OPSET }], irVersion: 8 };
 
+/** The operator versions of a file. */
+export function dialectOfFile({ opset_import, ir_version }: ModelMessage): Dialect {
+  const opsets = opset_import.map(({ domain, version }) => ({ domain: domain ?? '', version: Number(version) }));
+  return { opsets, irVersion: Math.max(8, Number(ir_version)) };
+}
+
 export class GraphBuilder {
   readonly #nodes: NodeMessage[] = [];
   readonly #initializers: Map<string, TensorMessage>;

@@ -267,7 +267,7 @@ export function floatThresholds(thresholds: readonly number[]): Float32Array {
 }
 
 /** The smallest float32 above a finite one. */
-function nextFloat(value: number): number {
+export function nextFloat(value: number): number {
   const found = Float32Array.of(value);
   const bits = new Int32Array(found.buffer);
   bits[0] = value === 0 ? 1 : bits[0]! + (value > 0 ? 1 : -1);

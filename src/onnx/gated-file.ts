@@ -91,7 +91,8 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
     throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}`);
   }
   const isOwn = (model.metadata_props ?? []).some(({ key }) => key.startsWith(PREFIX));
-  if (!isOwn) throw new InputError(`${path}: not written by dgate export; ${VALID}`);
+  if (!isOwn)
+    throw new InputError(`${path}: not written by dgate export; ${VALID}, from an experiment with this network`);
   if (model.graph === undefined || model.graph === null) throw new InputError(`${path}: holds no graph; ${VALID}`);
   if (refersOutside(model.graph)) {
     throw new InputError(`${path}: names data outside of the file, which dgate export never does; ${VALID}`);

@@ -5,9 +5,8 @@ import type { PlacedGate } from '../gates/contracts.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
 import type { MapShape, SubsamplePad } from '../networks/network.js';
 import type { OnnxNetwork, Pooling } from '../networks/onnx.js';
-import { type Dialect, float, type GraphBuilder } from './builder.js';
+import { type Dialect, dialectOfFile, float, type GraphBuilder } from './builder.js';
 import type { PreparedGraph } from './graph/prepare.js';
-import type { ModelMessage } from './proto.js';
 
 export const featureGraphNames = {
   /** float [batch, channels, height, width], normalised */
@@ -154,9 +153,4 @@ export function dialectOf(loaded: GatedSource): Dialect | undefined {
     throw new InputError(`cascade: ONNX files of different operator sets (${found}); valid: files of one`);
   }
   return isUser(loaded) ? dialectOfFile(loaded.graph.model.file.model) : undefined;
-}
-
-export function dialectOfFile({ opset_import, ir_version }: ModelMessage): Dialect {
-  const opsets = opset_import.map(({ domain, version }) => ({ domain: domain ?? '', version: Number(version) }));
-  return { opsets, irVersion: Math.max(8, Number(ir_version)) };
 }

@@ -54,7 +54,7 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
       return extractLater(context, extraction);
     });
   });
-  const trains = trainingSets(sets);
+  const trains = trainingSets(sets, experiment);
   for (const { entry, label, network } of gateEntries(context, experiment, trains).flat()) {
     stages.push(await stageOf(label, entry, past, { images: trains[network]!.count }));
   }

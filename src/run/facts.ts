@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { isScores, type ScoresChoice } from '../experiment/network.js';
+import { hasOwnExits, isScores, type ScoresChoice } from '../experiment/network.js';
 import { counted, percent } from '../json.js';
 import { Z95 } from '../statistics/intervals.js';
 import { searches } from '../thresholds/methods.js';
@@ -77,6 +77,12 @@ const confidenceWords = ({ gates, thresholds }: RunOutcome['experiment']): strin
 const trainFact = (images: number): Fact => ['Train', `${counted(images)} images`];
 
 function gateFacts({ experiment, splits, source, gates }: RunOutcome): Fact[] {
+  const own = `the file's own, confidence ${experiment.gates.confidence}; nothing is trained`;
+  if (hasOwnExits(experiment.network))
+    return [
+      ['Network', networkFact(source)],
+      ['Exits', own],
+    ];
   const [where, how] = gateWords(gates, experiment.gates).split('; ');
   return [
     ['Network', networkFact(source)],

@@ -2,7 +2,7 @@ import { type Geometry, geometryOf, usualGeometry } from '../data/preprocess.js'
 import { datasetNamed } from '../data/registry.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
-import { isCascade, isScores } from '../experiment/network.js';
+import { hasOwnExits, isCascade, isScores } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { addedFlops } from '../gates/confidence.js';
 import type { GateTarget } from '../gates/loss.js';
@@ -68,7 +68,10 @@ export async function plan(experiment: Experiment): Promise<Plan> {
   checkPlaces(network, places);
   const flops = flopsOf(network);
   const classes = classCount(network);
-  const gateFlops = gateFeatureCounts(network, places).map((count) => linearFlops(count, classes) + added(classes));
+  const gateFlops = gateFeatureCounts(network, places).map((count, i) => {
+    const own = user?.network.stages[places[i]!.stage - 1]?.own;
+    return (own?.flops ?? linearFlops(count, classes)) + added(classes);
+  });
   const cumulative = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops);
   const costsOf = (gates: readonly number[]): ExitCosts => {
     const chosen = (of: readonly number[]): number[] => gates.map((gate) => of[gate]!);
@@ -98,13 +101,27 @@ async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<
   return openUserNetwork(network, datasetLabel(dataset));
 }
 
-/** Resolves `gates: 'search'` to the places of the experiment's ONNX file. @throws InputError */
+/**
+ * Resolves `gates: 'search'` to the places of the experiment's ONNX file, and `'own'` to its exits and a row with its thresholds;
+ * an exit whose threshold is an input stays closed in it.
+ *
+ * @throws InputError
+ */
 export async function withFoundPlaces(experiment: Experiment): Promise<Experiment> {
-  const { network, gates } = experiment;
-  if (typeof network === 'string' || network.kind !== 'onnx' || network.gatesAfter !== 'spread') return experiment;
-  const gatesAfter = (await userNetworkOf(experiment))!.network.stages.map(({ name }) => name);
-  const after = gates.after.filter((stage) => stage <= gatesAfter.length);
-  return { ...experiment, network: { ...network, gatesAfter }, gates: { ...gates, after } };
+  const { network, gates, thresholds } = experiment;
+  if (typeof network === 'string' || network.kind !== 'onnx' || !/^(spread|own)$/.test(String(network.gatesAfter)))
+    return experiment;
+  const { stages } = (await userNetworkOf(experiment))!.network;
+  const after = gates.after.filter((stage) => stage <= stages.length);
+  const found = { ...experiment, gates: { ...gates, after } };
+  if (!hasOwnExits(network)) return { ...found, network: { ...network, gatesAfter: stages.map(({ name }) => name) } };
+  const own = after.map((stage) => stages[stage - 1]!.own?.threshold ?? Number.POSITIVE_INFINITY);
+  const given = thresholds.fixed.filter((row) => String(row) !== String(own));
+  const wrong = given.find((row) => row.length !== own.length);
+  if (wrong === undefined) return { ...found, thresholds: { ...thresholds, fixed: [own, ...given] } };
+  throw new InputError(
+    `thresholds.fixed: [${wrong}]; valid: ${own.length} numbers, one for each exit of ${network.file}`,
+  );
 }
 
 /** A planned experiment's network with its weights and images. */

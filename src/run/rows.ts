@@ -1,5 +1,5 @@
 import { type Column, tabulate } from '../csv.js';
-import { systemName } from '../experiment/network.js';
+import { learns, systemName } from '../experiment/network.js';
 import type { FindingCell, FindingTable } from '../report/findings.js';
 import {
   areasOf,
@@ -187,7 +187,7 @@ export function areaTable(basis: TableBasis): FindingTable[] {
 
 /** What the training of each gate reached, with each lambda where it was chosen from a list: `gates.csv`. */
 export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' | 'gates'>): FindingTable[] {
-  if (gates.length === 0) return []; // a cascade without gates
+  if (!learns(experiment.network)) return [];
   const members = membersOf(experiment);
   const rows = gates.flatMap((gate, i) => {
     const given = { number: i + 1, asked: members[gate.network ?? 0]!.gates, chosen: gate.l2 };

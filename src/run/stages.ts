@@ -1,5 +1,6 @@
 import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
+import { hasOwnExits } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { NetworkFlops } from '../networks/network.js';
@@ -123,7 +124,7 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     exitMs,
     train: (as = experiment, wanted, within = context) =>
       timed('train', async () => {
-        const trained = await trainGates(within, as, trainingSets(sets), wanted);
+        const trained = await trainGates(within, as, trainingSets(sets, experiment), wanted);
         const scoresOf = (gates: readonly CachedGate[]): Promise<Scores> =>
           scoreImages(within, setsIn(sets, 'heldOut'), gates, as.gates.confidence, 'held-out');
         return (await chooseLambdas(trained, scoresOf))!;
@@ -175,7 +176,8 @@ async function canWait(
   if (await allComplete(sets.flatMap(everySplit))) return false;
   const scores = await scoreEntries(context, experiment, sets);
   if (scores === undefined) return false;
-  if (!(await allComplete([...gateEntries(context, experiment, trainingSets(sets)).flat(), ...scores]))) return false;
+  if (!(await allComplete([...gateEntries(context, experiment, trainingSets(sets, experiment)).flat(), ...scores])))
+    return false;
   context.progress.note('features: not cached, and not needed: gates and scores are');
   return true;
 }
@@ -184,7 +186,7 @@ async function canWait(
 export async function scoreEntries(context: RunContext, experiment: Experiment, sets: readonly SplitFeatures[]) {
   const entryOf = (split: 'heldOut' | 'test', gates: readonly { readonly entry: Entry }[]): Entry =>
     scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence);
-  const gates = await chooseLambdas(gateEntries(context, experiment, trainingSets(sets)), async (tried) => {
+  const gates = await chooseLambdas(gateEntries(context, experiment, trainingSets(sets, experiment)), async (tried) => {
     const entry = entryOf('heldOut', tried);
     return (await entry.isComplete()) ? readScores(entry, sets.length - 1 + tried.length) : undefined;
   });
@@ -227,9 +229,9 @@ export async function scoredParts(
 export const setsIn = (sets: readonly SplitFeatures[], split: 'heldOut' | 'test'): FeatureSet[] =>
   sets.map((features) => features[split]).filter((set) => set !== undefined);
 
-/** The features that each network's gates learn from; undefined for a network without gates. */
-export const trainingSets = (sets: readonly SplitFeatures[]): (FeatureSet | undefined)[] =>
-  sets.map(({ train }) => train);
+/** The features that each network's gates learn from, or at exits of a file are; undefined for a network without gates. */
+export const trainingSets = (sets: readonly SplitFeatures[], { network }: Experiment): (FeatureSet | undefined)[] =>
+  sets.map(({ train, test }) => (hasOwnExits(network) ? test : train));
 
 async function allComplete(results: readonly { readonly entry: Entry }[]): Promise<boolean> {
   for (const { entry } of results) if (!(await entry.isComplete())) return false;

@@ -1,10 +1,11 @@
 import { encodeSafetensors, readSafetensors } from '../checkpoints/load.js';
 import { InputError } from '../errors.js';
+import { hasOwnExits } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
 import { decide } from '../gates/confidence.js';
 import type { GateTrainer, GateTrainingBatch, TrainingData } from '../gates/contracts.js';
-import { distances, type Gate } from '../gates/gate.js';
+import { distances, type Gate, gateOfFeatures } from '../gates/gate.js';
 import { type GateTarget, softmaxOf } from '../gates/loss.js';
 import { type GateTraining, survivors, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
@@ -87,11 +88,12 @@ type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index' | 'l2'>;
 
 /** Each gate of the experiment, with each lambda of a list, the largest first: its cache entry, its name and how to make it. */
 export function gateEntries(context: RunContext, experiment: Experiment, sets: TrainingSets): WantedGate[][] {
-  return membersOf(experiment).flatMap(({ gates, seed }, network) => {
+  return membersOf(experiment).flatMap(({ gates, seed, network: chosen }, network) => {
     const features = sets[network];
     if (features === undefined) return [];
     const { after, loss, target, solver, gap, epochs, batchSize, weights } = gates;
-    const lambdas = [...new Set([gates.l2].flat())].sort((a, b) => b - a);
+    const isOwn = hasOwnExits(chosen);
+    const lambdas = isOwn ? [0] : [...new Set([gates.l2].flat())].sort((a, b) => b - a);
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
     const earlier: WantedGate[] = [];
     return after.map((stage, index) =>
@@ -103,19 +105,22 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
         const entry = context.store.entry('gates', {
           features: features.entry.key,
           gate: index,
-          training,
+          ...(!isOwn && { training }),
           ...(target === 'network' && { target }),
           ...(before.length > 0 && { survivorsOf: before.map((gate) => gate.entry.key) }),
           engine: gateTrainer.id,
           code: codeOf('run/train', gateTrainer.module),
         });
         const make = async (): Promise<void> => {
-          context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
           const began = performance.now();
-          const images = before.length > 0 ? await survivorsAt(context, features, before) : undefined;
-          const data = await trainingData(features, index, target, undefined, images);
-          const trainer = await gateTrainer.create();
-          const { gate, ...reached } = await trainGate(data, training, trainer, context.progress, label);
+          const learn = async () => {
+            context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
+            const images = before.length > 0 ? await survivorsAt(context, features, before) : undefined;
+            const data = await trainingData(features, index, target, undefined, images);
+            return trainGate(data, training, await gateTrainer.create(), context.progress, label);
+          };
+          // The exit of a file has no weights.
+          const { gate, ...reached } = isOwn ? { gate: gateOfFeatures(0), objective: 0 } : await learn();
           const arrays = new Map([
             ['weights', { shape: [gate.features, gate.classes], data: gate.weights }],
             ['bias', { shape: [gate.classes], data: gate.bias }],

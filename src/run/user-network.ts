@@ -8,16 +8,29 @@ import { runModelOf } from '../engines/onnxruntime/session.js';
 import { InputError, ifThere } from '../errors.js';
 import type { ImageFolderChoice, OnnxNetworkChoice } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { OnnxNetwork } from '../networks/onnx.js';
+import { decide } from '../gates/confidence.js';
+import type { OnnxNetwork, OnnxStage } from '../networks/onnx.js';
+import { featureGraph } from '../onnx/gated.js';
+import { batchAxis } from '../onnx/graph/batch.js';
+import { describe, type FoundExit, ownThreshold } from '../onnx/graph/conditions.js';
 import { describeGraph, findCuts } from '../onnx/graph/cuts.js';
-import { describe, exitPaths, withPassedExits } from '../onnx/graph/exits.js';
+import { ownExits } from '../onnx/graph/exits.js';
 import { graphFlops } from '../onnx/graph/flops.js';
 import { inCurrentOpset } from '../onnx/graph/opsets.js';
 import { prepareGraph } from '../onnx/graph/prepare.js';
-import { readUserFile } from '../onnx/graph/read.js';
-import { checkUserModel, type ModelOptions, type UserModel } from '../onnx/graph/user-model.js';
-import type { UserNetwork } from '../onnx/network.js';
-import { dataTypes } from '../onnx/proto.js';
+import { noise, type RunModel } from '../onnx/graph/probe.js';
+import { readUserFile, type UserFile } from '../onnx/graph/read.js';
+import {
+  checkUserModel,
+  chosenOutput,
+  type ModelOptions,
+  type UserModel,
+  withFloatImages,
+} from '../onnx/graph/user-model.js';
+import { neededNodes, splitNodes } from '../onnx/graph/values.js';
+import { featureGraphNames, type UserNetwork } from '../onnx/network.js';
+import { dataTypes, encodeModel } from '../onnx/proto.js';
+import { exitCosts } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
 import type { NetworkSource } from './source.js';
 
@@ -30,20 +43,16 @@ export interface CostedExit {
 
 /** The exits that a file already has. @throws InputError */
 export async function inspectExits(path: string, options: ModelOptions = {}): Promise<CostedExit[]> {
-  const { file } = inCurrentOpset(await readUserFile(path));
-  const paths = exitPaths(file) ?? [];
-  const { passed } = paths.at(-1) ?? { passed: [] };
-  const found: CostedExit[] = [];
-  for (const [exit, way] of paths.entries()) {
-    const graph = withPassedExits(way, options.logits);
-    const model = checkUserModel({ ...file, model: { ...file.model, graph } }, { inputSize: options.inputSize });
-    const { total } = graphFlops(await prepareGraph(model, runModelOf(path)));
-    const left = passed[exit];
-    const threshold = left?.threshold;
-    const leaves = left === undefined ? 'all others' : describe(left);
-    found.push({ leaves, ...(threshold !== undefined && { threshold }), flops: total });
-  }
-  return found;
+  const found = await openOwn(path, options);
+  if (found === undefined) return [];
+  const { exits, network } = found;
+  const { stages, flops } = network;
+  const [before, heads] = [stages.map((stage) => stage.cumulativeFlops), stages.map(({ own }) => own!.flops)];
+  return exitCosts(before, heads, flops).map((cost, i) => {
+    const threshold = exits[i]?.threshold;
+    const leaves = exits[i] === undefined ? 'all others' : describe(exits[i]);
+    return { leaves, ...(threshold !== undefined && { threshold }), flops: cost };
+  });
 }
 
 /**
@@ -58,23 +67,135 @@ export async function inspectFile(path: string, options: ModelOptions = {}) {
   return { graph: { ...graph, notes: [...graph.notes, ...cuts.notes] }, cuts };
 }
 
-/** The last inspected file: commands check an experiment before they run it, and run several seeds. */
-let last: { readonly key: string; readonly inspected: ReturnType<typeof inspectFile> } | undefined;
-
-function inspectOnce(path: string, options: ModelOptions, state: string) {
-  const key = JSON.stringify([resolve(path), options, state]);
-  if (last?.key !== key) last = { key, inspected: inspectFile(path, options) };
-  return last.inspected;
+/** Keeps the last opened file: commands check an experiment before they run it, and run several seeds. */
+function keepingLast<T>(open: (path: string, options: ModelOptions) => Promise<T>) {
+  let last: { readonly key: string; readonly opened: Promise<T> } | undefined;
+  return (path: string, options: ModelOptions, state: string): Promise<T> => {
+    const key = JSON.stringify([resolve(path), options, state]);
+    if (last?.key !== key) last = { key, opened: open(path, options) };
+    return last.opened;
+  };
 }
+
+const inspectOnce = keepingLast(inspectFile);
+const openOwnOnce = keepingLast((path, options) => openOwn(path, options));
 
 /** The network of an experiment that names an ONNX file. @throws InputError */
 export async function openUserNetwork(choice: OnnxNetworkChoice, dataset: string): Promise<UserNetwork> {
   const { file, logits, inputSize, gatesAfter } = choice;
   const found = await ifThere(file, stat(file));
-  const { graph, cuts } = await inspectOnce(file, { logits, inputSize }, `${found?.size} ${found?.mtimeMs}`);
-  const name = basename(file).replace(/\.onnx$/, '');
-  return { graph, network: describeGraph(graph, cuts, { name, dataset, gatesAfter }) };
+  const state = `${found?.size} ${found?.mtimeMs}`;
+  if (gatesAfter === 'own') {
+    const own = await openOwnOnce(file, { logits, inputSize }, state);
+    if (own === undefined) throw new InputError(`${file}: has no exits of its own; valid: gates: { after: [1, 2] }`);
+    return { graph: own.graph, network: { ...own.network, dataset } };
+  }
+  const { graph, cuts } = await inspectOnce(file, { logits, inputSize }, state);
+  return { graph, network: describeGraph(graph, cuts, { name: nameOf(file), dataset, gatesAfter }) };
 }
+
+const nameOf = (file: string): string => basename(file).replace(/\.onnx$/, '');
+
+type OwnNetwork = UserNetwork & { readonly exits: readonly FoundExit[] };
+
+/**
+ * A file's network with its own exits in the place of gates; undefined for one without.
+ *
+ * @throws InputError if they cannot be read, or the file gives other answers
+ */
+export async function openOwn(
+  path: string,
+  { logits, inputSize }: ModelOptions,
+  run: RunModel = runModelOf(path),
+): Promise<OwnNetwork | undefined> {
+  const { file } = inCurrentOpset(await readUserFile(path));
+  const output = chosenOutput(file, logits);
+  const own = ownExits(file, output);
+  if (own === undefined) return undefined;
+  const { exits, values } = own;
+  const joined = await prepareGraph(checkUserModel(own.file, { inputSize }), run);
+  const { input } = joined.model;
+  const given = new Map<string, unknown>([...joined.constants, ...joined.constantNodes, [input.value, input]]);
+  const needed = (names: readonly string[]) => neededNodes(joined.nodes, given, names, path);
+  const graph = { ...joined, logits: values.at(-1)!, nodes: needed(values) };
+  const { perNode, total } = graphFlops(graph);
+  const { pieces, handedOn } = splitNodes(graph.nodes, input.value, values);
+  const classesOf = (value: string): number => graph.shapes.get(value)![0][1]!;
+  const classes = classesOf(graph.logits);
+  let [cumulativeFlops, heads] = [0, 0];
+  const stages = exits.map((exit, i): OnnxStage => {
+    const [name, where] = [values[i]!, `${path}: exit ${i + 1} (${describe(exit)})`];
+    const found = classesOf(name);
+    if (found !== classes) throw new InputError(`${where}: ${found} classes, the end has ${classes}; valid: as many`);
+    const fixed = handedOn[i]!.find((value) => batchAxis(graph.shapes.get(value)) === undefined);
+    if (fixed !== undefined) throw new InputError(`${where}: ${fixed}, needed behind it, has no axis of images`);
+    const [own, later] = [new Set(pieces[i]), new Set(needed(values.slice(i + 1)))];
+    const costOf = (isHead: boolean): number =>
+      perNode.reduce((sum, cost, at) => {
+        const node = graph.nodes[at]!;
+        return own.has(node) && later.has(node) !== isHead ? sum + cost : sum;
+      }, 0);
+    cumulativeFlops += costOf(false);
+    heads += costOf(true);
+    const head = { flops: costOf(true), threshold: ownThreshold(exit) };
+    return { name, channels: classes, height: 1, width: 1, layout: 'row', cumulativeFlops, own: head };
+  });
+  const { channels, height, width } = input;
+  const network = {
+    ...{
+      format: 'onnx' as const,
+      name: nameOf(path),
+      dataset: '',
+      input: { channels, height, width },
+      classes,
+      stages,
+    },
+    ...{ logits: graph.logits, parameters: graph.parameters, flops: total - heads },
+  };
+  const opened = { graph, network, exits };
+  const isWhole = stages.every((stage) => stage.own!.threshold !== undefined);
+  const isSame = file.model.graph.input[0]?.type.tensor_type.elem_type === input.type;
+  if (isWhole && isSame) await compareExits(opened, file, output, run);
+  return opened;
+}
+
+const TRIED_IMAGES = 6;
+
+/** Runs generated images through a file, one by one, and through its exits as read. @throws InputError for other answers */
+async function compareExits({ graph, network }: OwnNetwork, { model, path }: UserFile, output: string, run: RunModel) {
+  const { input } = graph.model;
+  const { channels, height, width } = input;
+  const size = channels * height * width;
+  const isBytes = input.type === dataTypes.uint8;
+  // Weak and strong images, for small and large confidences.
+  const strength = (i: number): number => (isBytes ? 1 : 4 ** (Math.floor(i / size) - 3));
+  const images = noise(TRIED_IMAGES * size, isBytes).map((value, i) => value * strength(i));
+  const batchOf = (name: string, from: number, count: number) => {
+    return { name, dims: [count, channels, height, width], data: images.subarray(from * size, (from + count) * size) };
+  };
+  const { graph: whole, value } = withFloatImages(model.graph, input);
+  const answering = { ...whole, output: whole.output.filter(({ name }) => name === output) };
+  const alone = Array.from({ length: TRIED_IMAGES }, (_, i) => batchOf(value, i, 1));
+  const said = await run(encodeModel({ ...model, graph: answering, metadata_props: [] }), alone);
+  const places = network.stages.map((_, i) => ({ stage: i + 1, pooling: { kind: 'gap' as const } }));
+  const together = batchOf(featureGraphNames.input, 0, TRIED_IMAGES);
+  const [read] = await run(featureGraph({ graph, network }, places), [together]);
+  const names = [...places.map((_, i) => featureGraphNames.gate(i)), featureGraphNames.logits];
+  const exits = names.map((name) => decide(read!.get(name)!.data as Float32Array, network.classes, 'max'));
+  for (const [image, values] of said.entries()) {
+    const row = values.get(output)?.data;
+    const beyond = network.stages.map(({ own }, i) => exits[i]!.confidences[image]! - own!.threshold!);
+    const isNear = beyond.some((distance) => Math.abs(distance) < NEAR_THRESHOLD);
+    const exit = exits.at(beyond.findIndex((distance) => distance >= 0))!;
+    if (!(row instanceof Float32Array) || isNear) continue;
+    if (decide(row, network.classes, 'max').classes[0] === exit.classes[image]) continue;
+    const valid = 'valid: gates: { after: [1, 2] }, which leaves its exits out';
+    throw new InputError(`${path}: answers otherwise than its exits as they were read; ${valid}`);
+  }
+}
+
+/** Numbers this close to a threshold may fall on either side. */
+const NEAR_THRESHOLD = 1e-4;
 
 export function datasetLabel(dataset: Experiment['dataset']): string {
   if (dataset === undefined || typeof dataset === 'string') return dataset ?? '';

@@ -90,3 +90,163 @@ export async function open(path: string, options: ModelOptions = {}): Promise<Op
 export function asNetwork({ graph, cuts }: Opened, gatesAfter: readonly string[] | 'auto'): UserNetwork {
   return { graph, network: describeGraph(graph, cuts, { name: 'model', dataset: 'generated', gatesAfter }) };
 }
+
+/** A network with exits of its own, as `branchyGraph` writes it. */
+export interface BranchyForm {
+  readonly exits: readonly BranchyExit[];
+  /** `nested` by default; `sequential`: one `If` behind the other. */
+  readonly form?: 'nested' | 'sequential';
+  /** How many of the axes numbers are reduced over. */
+  readonly reduce?: 'row' | 'kept' | 'all';
+  readonly batch?: number | string;
+  readonly headIn?: 'main' | 'branch';
+  readonly answers?: 'logits' | 'probabilities';
+  readonly opset?: number;
+}
+
+interface BranchyExit {
+  readonly measure: 'softmax' | 'entropy' | 'max';
+  readonly threshold: number;
+  readonly relation?: 'Greater' | 'GreaterOrEqual' | 'Less' | 'LessOrEqual';
+  /** The condition is negated. */
+  readonly isNot?: boolean;
+  readonly isExchanged?: boolean;
+  /** The branch of images that leave. */
+  readonly leaves?: 'then' | 'else';
+  /** Where the threshold is. */
+  readonly bound?: 'main' | 'branch' | 'node' | 'computed';
+  /** The smallest probability must also be below this. */
+  readonly and?: number;
+}
+
+/** Outputs `answer` and `exit` (from 0), for one image. */
+export function branchyGraph({ exits, form = 'nested', reduce = 'row', headIn = 'main', ...options }: BranchyForm) {
+  const { batch = 1, answers = 'logits', opset = 17 } = options;
+  const graph = new UserGraph('branchy', opset);
+  const widths = [3, 8, 8, 8, 8];
+  const x = graph.input([batch, 3, 8, 8]);
+  const weights = widths.slice(1).map((to, i) => graph.weight([to, widths[i]!, 3, 3]));
+  const heads = weights.map(() => graph.weight([8, 5]));
+  const conv = (g: GraphBuilder, value: string, i: number): string => {
+    const window = { kernel_shape: [3, 3], pads: [1, 1, 1, 1] };
+    return g.node('Relu', [g.node('Conv', [value, weights[i]!], window)]);
+  };
+  const head = (g: GraphBuilder, map: string, i: number): string => {
+    const pooled = g.node('Flatten', [g.node('GlobalAveragePool', [map])], { axis: 1 });
+    return g.node('MatMul', [pooled, heads[i]!]);
+  };
+  const reduced = (g: GraphBuilder, op: string, value: string): string => {
+    const keepdims = reduce === 'kept' ? 1 : 0;
+    if (reduce === 'all') return g.node(op, [value], { keepdims });
+    const isInput = opset >= (op === 'ReduceSum' ? 13 : 18);
+    return isInput
+      ? g.node(op, [value, g.ints('row_axes', [1])], { keepdims })
+      : g.node(op, [value], { axes: [1], keepdims });
+  };
+  const numberOf = (g: GraphBuilder, logits: string, measure: BranchyExit['measure']): string => {
+    if (measure === 'max') return reduced(g, 'ReduceMax', logits);
+    const shares = g.node('Softmax', [logits], { axis: 1 });
+    if (measure === 'softmax') return reduced(g, 'ReduceMax', shares);
+    const terms = g.node('Mul', [shares, g.node('Log', [shares])]);
+    return g.node('Neg', [reduced(g, 'ReduceSum', terms)]);
+  };
+  const condition = (g: GraphBuilder, logits: string, exit: BranchyExit): string => {
+    const { measure, threshold, leaves = 'then', bound = 'main', isExchanged = false, isNot = false, and } = exit;
+    const { relation = measure === 'entropy' ? 'Less' : 'Greater' } = exit;
+    const number = numberOf(g, logits, measure);
+    const constant = (value: number): string => {
+      const tensor = { name: g.fresh('threshold'), dims: [], data_type: 1, raw_data: floats(value) };
+      if (bound === 'main') return g.tensor(tensor);
+      if (bound === 'branch') g.localTensor(tensor);
+      else
+        g.copy({
+          op_type: 'Constant',
+          name: '',
+          input: [],
+          output: [tensor.name],
+          attribute: [{ name: 'value', type: 4, t: tensor }],
+        });
+      return tensor.name;
+    };
+    const limit = bound === 'computed' ? g.node('Mul', [constant(threshold / 2), constant(2)]) : constant(threshold);
+    const compared = g.node(relation, isExchanged ? [limit, number] : [number, limit]);
+    const also = (): string => {
+      const least = reduced(g, 'ReduceMin', g.node('Softmax', [logits], { axis: 1 }));
+      return g.node('And', [compared, g.node('Less', [least, constant(and!)])]);
+    };
+    const met = isNot ? g.node('Not', [compared]) : and === undefined ? compared : also();
+    const turned = leaves === 'else' ? g.node('Not', [met]) : met;
+    return reduce === 'kept'
+      ? g.node('Squeeze', [turned, ...(opset < 13 ? [] : [g.ints('second', [1])])], opset < 13 ? { axes: [1] } : {})
+      : turned;
+  };
+  const answer = (g: GraphBuilder, logits: string): string =>
+    answers === 'logits' ? g.node('Identity', [logits]) : g.node('Softmax', [logits], { axis: 1 });
+  const number = (g: GraphBuilder, exit: number): string => g.node('Identity', [g.ints(`number${exit}`, [exit])]);
+  type Write = (g: GraphBuilder) => readonly [value: string, type: 'float' | 'int64'][];
+  const branch = (g: GraphBuilder, name: string, write: Write) => {
+    const of = g.branch(g.fresh(name));
+    for (const [value, type] of write(of)) of.output(value, type);
+    return { graph: of.graph() };
+  };
+  const choose = (
+    g: GraphBuilder,
+    met: string,
+    leaves: BranchyExit['leaves'],
+    leave: Write,
+    stay: Write,
+    count: number,
+  ) => {
+    const [yes, no] = leaves === 'else' ? [stay, leave] : [leave, stay];
+    const names = Array.from({ length: count }, () => g.fresh('chosen'));
+    g.nodes('If', [met], { then_branch: branch(g, 'yes', yes), else_branch: branch(g, 'no', no) }, names);
+    return names;
+  };
+  const nested = (g: GraphBuilder, value: string, i: number): [string, string] => {
+    const map = conv(g, value, i);
+    const exit = exits[i];
+    const logits = head(g, map, i);
+    if (exit === undefined) return [answer(g, logits), number(g, i)];
+    const leave: Write = (to) => [
+      [answer(to, headIn === 'main' ? logits : head(to, map, i)), 'float'],
+      [number(to, i), 'int64'],
+    ];
+    const stay: Write = (to) => {
+      const [row, at] = nested(to, headIn === 'main' ? map : conv(to, map, 3), i + 1);
+      return [
+        [row, 'float'],
+        [at, 'int64'],
+      ];
+    };
+    return choose(g, condition(g, logits, exit), exit.leaves, leave, stay, 2) as [string, string];
+  };
+  /** Each `If` computes the next map, or hands on zeros. */
+  const sequential = (g: GraphBuilder): [string, string] => {
+    let map = conv(g, x, 0);
+    let left: string | undefined;
+    let [row, at] = ['', ''];
+    for (const [i, exit] of [...exits, undefined].entries()) {
+      const logits = head(g, map, i);
+      [row, at] =
+        left === undefined
+          ? [answer(g, logits), number(g, i)]
+          : [g.node('Where', [left, row, answer(g, logits)]), g.node('Where', [left, at, number(g, i)])];
+      if (exit === undefined) break;
+      const met = condition(g, logits, exit);
+      left = left === undefined ? met : g.node('Or', [left, met]);
+      const before = map;
+      const zeros: Write = (to) => [[to.node('Mul', [before, to.constant('zero', Float32Array.of(0), [])]), 'float']];
+      [map] = choose(g, left, 'then', zeros, (to) => [[conv(to, before, i + 1), 'float']], 1) as [string];
+    }
+    return [row, at];
+  };
+  const g = graph.builder;
+  const [row, at] = form === 'nested' ? nested(g, x, 0) : sequential(g);
+  g.node('Identity', [row], {}, 'answer');
+  g.node('Identity', [at], {}, 'exit');
+  g.output('answer', 'float', [batch, 5]);
+  g.output('exit', 'int64', [1]);
+  return graph;
+}
+
+const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);

@@ -249,7 +249,7 @@ export async function assertTrained(context: RunContext, experiment: Experiment)
   await assertExtracted(context, experiment);
   const missing = await withRepair(context, async () => {
     const { sets } = await openStages(context, experiment);
-    return untrainedGates(context, experiment, trainingSets(sets));
+    return untrainedGates(context, experiment, trainingSets(sets, experiment));
   });
   if (missing.length > 0) {
     throw new InputError(`gate${missing.length > 1 ? 's' : ''} ${missing.map((gate) => gate + 1).join(', ')}: missing`);

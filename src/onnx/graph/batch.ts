@@ -1,7 +1,8 @@
 import type { Budget } from '../../json.js';
 import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
-import { dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
+import { attributeTypes, dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
+import { versionOf } from './opsets.js';
 import { asConstant, bytesOf, type Probed, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
 import { inputsOf, intOf, intsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
@@ -173,6 +174,7 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
   let lost: NodeMessage | undefined;
   const sizesOf = (name: string): readonly number[] => shapes.get(name)?.[0] ?? [];
   const constants = new Map(file.model.graph.initializer.map((tensor) => [tensor.name, tensor]));
+  const version = versionOf(file.model);
   for (const given of nodes) {
     const index = given.op_type === 'Gather' ? constants.get(given.input[1] ?? '') : undefined;
     file.budget.bytes(index?.raw_data?.length ?? 0, given.name);
@@ -190,14 +192,17 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
     const next = axisAfter(node, axis, before, after, listed);
     if (next === undefined) lost ??= node;
     else for (const name of outputsOf(node)) axes.set(name, next);
-    const open = next === undefined ? undefined : opened(to, node, { source, axis, next, after, sizesOf, kinds });
+    const open =
+      next === undefined
+        ? undefined
+        : opened(to, node, { source, axis, next, before, after, listed, sizesOf, kinds, version });
     if (open !== undefined) changed.set(node.op_type, (changed.get(node.op_type) ?? 0) + 1);
     to.copy(open ?? node);
   }
   return { ...rewritten(to), changed, lost };
 }
 
-/** The axes that a `Squeeze` or `Unsqueeze` reads from a constant. @param sizes of that constant */
+/** The axes that a `Squeeze`, `Unsqueeze` or reduction reads from a constant. @param sizes of that constant */
 function listedAxes(
   { op_type, input }: NodeMessage,
   constants: ReadonlyMap<string, TensorMessage>,
@@ -205,7 +210,7 @@ function listedAxes(
   sizes: readonly number[],
 ): number[] | undefined {
   const [, name = ''] = input;
-  if (!/^(Sq|Unsq)ueeze$/.test(op_type) || name === '' || (sizes[0] ?? 1) > 8) return undefined;
+  if (!/^((Sq|Unsq)ueeze|Reduce.*)$/.test(op_type) || name === '' || (sizes[0] ?? 1) > 8) return undefined;
   const numbers = wholeNumbersOf(constants.get(name)) ?? values.get(name)?.[0].data;
   return numbers && Array.from(numbers, Number);
 }
@@ -232,7 +237,8 @@ function axisAfter(
     const of = (intOf(node, 'axis', 0) + before.length) % before.length;
     return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
   }
-  if (/^Reduce/.test(op)) return after[0] === before[0] && axis === 0 ? 0 : undefined;
+  // A number of one image stands for a row with one of each.
+  if (/^Reduce/.test(op)) return axis === 0 && (after.length === 0 || after[0] === before[0]) ? 0 : undefined;
   if (op === 'Squeeze') {
     const gone =
       listed?.map((each) => (each + before.length) % before.length) ??
@@ -253,7 +259,12 @@ interface Place {
   /** The axis of the images before the node, and after it. */
   readonly axis: number;
   readonly next: number;
+  readonly before: readonly number[];
   readonly after: readonly number[];
+  /** The axes of `listedAxes`. */
+  readonly listed: readonly number[] | undefined;
+  /** The file's opset. */
+  readonly version: number;
   readonly sizesOf: (name: string) => readonly number[];
   readonly kinds: ValueMap['kinds'];
 }
@@ -289,8 +300,23 @@ function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | un
       return { ...node, input };
     }
     default:
-      return undefined;
+      return /^Reduce/.test(node.op_type) ? reducedAlone(to, node, place) : undefined;
   }
+}
+
+/** A reduction over the images too, without them. */
+function reducedAlone(to: Rewriter, node: NodeMessage, { before, listed, version }: Place): NodeMessage | undefined {
+  const all = before.map((_, axis) => axis);
+  const given = (intsOf(node, 'axes') ?? listed)?.map((axis) => (axis + before.length) % before.length) ?? all;
+  if (!given.includes(0)) return undefined;
+  const axes = given.filter((axis) => axis !== 0);
+  const input = node.input.slice(0, 1);
+  if (axes.length === 0) return { ...node, op_type: 'Identity', input, attribute: [] };
+  const attribute = node.attribute.filter(({ name }) => name !== 'axes');
+  if (version >= (node.op_type === 'ReduceSum' ? 13 : 18)) {
+    return { ...node, input: [...input, freshInts(to, 'axes', axes)], attribute };
+  }
+  return { ...node, input, attribute: [...attribute, { name: 'axes', type: attributeTypes.ints, ints: axes }] };
 }
 
 function wholeNumbersOf(tensor: TensorMessage | undefined): BigInt64Array | undefined {

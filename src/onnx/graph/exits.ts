@@ -1,116 +1,167 @@
 import { InputError } from '../../errors.js';
-import { Rewriter } from '../builder.js';
+import { MOST_EXITS } from '../../networks/onnx.js';
+import { dialectOfFile, Rewriter } from '../builder.js';
 import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage } from '../proto.js';
+import { describe, describeExit, type FoundExit, isCounted } from './conditions.js';
 import type { UserFile } from './read.js';
-import { attributeOf, floatsOf, inputsOf, nodesOf, producersOf } from './values.js';
+import { attributeOf, beforeSoftmax, inputsOf, intOf, neededNodes, nodesOf, outputsOf } from './values.js';
 
-/** An exit in a user's file: an `If` whose cheaper branch returns an answer that is already computed. */
-interface FoundExit {
-  /** Name of the `If`'s condition. */
-  readonly condition: string;
-  /** The operators that compute the compared value, in order: `Softmax, ReduceMax`. */
-  readonly confidence: string;
-  /** Name of the compared value, if the condition is a comparison. */
-  readonly compared?: string;
-  /** Relation to the threshold of images that leave. */
-  readonly relation?: '>' | '>=' | '<' | '<=';
-  /** If it is a constant. */
-  readonly threshold?: number;
-}
-
-/** The graph that leads to one exit, without any `If`. */
-interface ExitPath {
-  readonly graph: GraphMessage;
-  /** The exits before it, in order. */
-  readonly passed: readonly FoundExit[];
+/** A way through a graph with exits, without any `If`. */
+interface Path {
+  readonly nodes: readonly NodeMessage[];
+  /** Constants of the branches. */
+  readonly constants: readonly TensorMessage[];
+  /** The exits that it passes, and the one at which it leaves. */
+  readonly met: readonly Pick<FoundExit, 'condition' | 'isMet'>[];
+  /** The name of one of the file's values on this path. */
+  readonly named: (value: string) => string;
 }
 
 type Branch = 'then_branch' | 'else_branch';
-const MOST_EXITS = 32;
 
-/** Operators whose multiplications are counted. */
-const isCounted = (op: string): boolean => /Conv|Gemm|MatMul|Einsum|Attention/.test(op);
-
-/**
- * The paths through a graph with exits: to each exit, and past all of them. Exits may be nested, or one behind the other: an
- * image that has left takes the cheaper branch of each later `If`.
- *
- * @returns undefined for a graph without exits
- * @throws InputError for too many exits
- */
-export function exitPaths(file: UserFile): ExitPath[] | undefined {
+/** The path past all exits of a file, and the exits; undefined without exits. @throws InputError for too many */
+function pastAll(file: UserFile) {
   const { graph } = file.model;
   if (!graph.node.some((node) => leavingBranch(node) !== undefined)) return undefined;
   const past = pathTo(file, Number.POSITIVE_INFINITY);
-  if (past.passed.length > MOST_EXITS) {
-    throw new InputError(`${file.path}: ${past.passed.length} exits; valid: at most ${MOST_EXITS}`);
+  if (past.met.length > MOST_EXITS) {
+    throw new InputError(`${file.path}: ${past.met.length} exits; valid: at most ${MOST_EXITS}`);
   }
-  return [...past.passed.map((_, exit) => pathTo(file, exit)), past];
+  const whole = { ...graph, node: past.nodes, initializer: [...graph.initializer, ...past.constants] };
+  return { past, whole, exits: past.met.map((exit) => describeExit(whole, exit)) };
 }
 
 /** A graph or branch that is being copied. */
 interface Frame {
   readonly nodes: readonly NodeMessage[];
   next: number;
-  /** New names of the branch's values; others are in the frames outside. */
+  /** New names of its values; others are in the frames outside. */
   readonly names: Map<string, string>;
   readonly outside: Frame | undefined;
-  /** Outputs of the branch, and of the `If`. */
+  /** Outputs of the branch and of its `If`. */
   readonly results: readonly (readonly [string, string])[];
 }
 
-/** The graph in which images pass this many exits and leave at the next. */
-function pathTo(file: UserFile, passes: number): ExitPath {
-  const { graph } = file.model;
+/**
+ * The path of images that pass this many exits and leave at the next. Paths share names up to where they leave. Exits may be
+ * nested, or one behind the other: a later `If` follows what is known of its condition, and otherwise an image that has left
+ * takes the cheaper branch.
+ */
+function pathTo(file: UserFile, passes: number): Path {
   const to = new Rewriter('exits');
-  const initializer = [...graph.initializer];
-  const passed: { condition: string; leaves: Branch }[] = [];
-  let frame: Frame | undefined = { nodes: graph.node, next: 0, names: new Map(), outside: undefined, results: [] };
+  const constants = [truthTensor(false), truthTensor(true)];
+  const met: { condition: string; isMet: boolean }[] = [];
+  const facts: Facts = { truths: new Map(), places: new Set() };
+  const top: Frame = { nodes: file.model.graph.node, next: 0, names: new Map(), outside: undefined, results: [] };
+  let frame: Frame | undefined = top;
+  let hasLeft = false;
+  const fresh = (name: string): string => (hasLeft ? `${to.fresh(name)}/exit${passes + 1}` : to.fresh(name));
   const named = (name: string, from: Frame): string => {
-    let at: Frame | undefined = from;
-    for (; at !== undefined; at = at.outside) {
+    for (let at: Frame | undefined = from; at !== undefined; at = at.outside) {
       file.budget.steps();
       const found = at.names.get(name);
       if (found !== undefined) return found;
     }
     return name;
   };
-  let met = 0;
+  /** Names a value where it is made; values of the main graph keep theirs on all paths that have not left. */
+  const made = (name: string, by: Frame): string => {
+    if (name === '' || (by === top && !hasLeft)) return name;
+    by.names.set(name, fresh(name));
+    return by.names.get(name)!;
+  };
+  const kept = (tensor: TensorMessage): string => {
+    constants.push({ ...tensor, name: fresh(tensor.name) });
+    return constants.at(-1)!.name;
+  };
+  const branchTaken = (node: NodeMessage, condition: string): Branch | undefined => {
+    const truth = node.op_type === 'If' ? facts.truths.get(condition) : undefined;
+    if (truth !== undefined) return truth ? 'then_branch' : 'else_branch';
+    const leaving = leavingBranch(node);
+    if (leaving === undefined) return undefined;
+    if (!hasLeft) {
+      hasLeft = met.length === passes;
+      met.push({ condition, isMet: leaving === 'then_branch' });
+    }
+    const taken = hasLeft === (leaving === 'then_branch') ? 'then_branch' : 'else_branch';
+    facts.truths.set(condition, taken === 'then_branch');
+    return taken;
+  };
   while (frame !== undefined) {
     const current: Frame = frame;
     const node = current.nodes[current.next++];
     if (node === undefined) {
-      for (const [inside, outside] of current.results) to.node('Identity', [named(inside, current)], {}, outside);
+      for (const [inside, outside] of current.results) {
+        const identity = { op_type: 'Identity', name: outside, input: [], output: [], attribute: [] };
+        to.copy(onPath(identity, [named(inside, current)], [made(outside, current.outside!)], facts));
+      }
       frame = current.outside;
       continue;
     }
     file.budget.steps(8);
     const input = node.input.map((name) => named(name, current));
-    const leaves = leavingBranch(node);
-    const output = node.output.map((name) => {
-      if (current.outside === undefined || name === '') return name;
-      current.names.set(name, to.fresh(name));
-      return current.names.get(name)!;
-    });
-    if (leaves === undefined) {
-      to.copy({ ...node, input, output });
-      continue;
-    }
-    const stays = leaves === 'then_branch' ? 'else_branch' : 'then_branch';
-    if (met < passes) passed.push({ condition: input[0]!, leaves });
-    const branch = branchOf(node, met++ < passes ? stays : leaves)!;
-    const names = new Map<string, string>();
-    for (const tensor of branch.initializer) {
-      names.set(tensor.name, to.fresh(tensor.name));
-      initializer.push({ ...tensor, name: names.get(tensor.name)! });
-    }
-    const results = branch.output.map(({ name }, i) => [name, output[i] ?? to.fresh('unused')] as const);
-    frame = { nodes: branch.node, next: 0, names, outside: current, results };
+    const taken = branchTaken(node, input[0] ?? '');
+    if (taken !== undefined) frame = enter(branchOf(node, taken)!, node, current, kept);
+    else
+      to.copy(
+        onPath(
+          node,
+          input,
+          node.output.map((name) => made(name, current)),
+          facts,
+        ),
+      );
   }
-  const whole = { ...graph, node: to.graph().node, initializer };
-  const described: FoundExit[] = [];
-  for (const { condition, leaves } of passed) described.push(describeExit(whole, condition, leaves, described));
-  return { graph: whole, passed: described };
+  return { nodes: to.graph().node, constants, met, named: (value) => named(value, top) };
+}
+
+/** @param kept keeps a constant of the branch @returns how it is copied */
+function enter(
+  branch: GraphMessage,
+  { output }: NodeMessage,
+  outside: Frame,
+  kept: (of: TensorMessage) => string,
+): Frame {
+  const names = new Map(branch.initializer.map((tensor) => [tensor.name, kept(tensor)]));
+  const results = branch.output.map(({ name }, i) => [name, output[i] ?? 'unused'] as const);
+  return { nodes: branch.node, next: 0, names, outside, results };
+}
+
+/** What is known on a path: conditions, and values that list the places of all images. */
+type Facts = { readonly truths: Map<string, boolean>; readonly places: Set<string> };
+
+const truthName = (truth: boolean): string => `dgate/${truth ? 'true' : 'false'}`;
+const truthTensor = (truth: boolean): TensorMessage => {
+  return { name: truthName(truth), dims: [], data_type: dataTypes.bool, raw_data: Uint8Array.of(truth ? 1 : 0) };
+};
+
+/** Operators that keep the order of the images whose places they get. */
+const placing = /^(Identity|Cast|Squeeze|Unsqueeze|Reshape|Flatten|Transpose|Gather|Slice)$/;
+
+/** A node on a path where all images go the same way: it selects and gathers nothing. */
+function onPath(node: NodeMessage, input: string[], output: string[], { truths, places }: Facts): NodeMessage {
+  const { op_type: op } = node;
+  const [first = '', second = '', third = ''] = input;
+  const truth = truthOf(node, truths.get(first), truths.get(second));
+  if (truth !== undefined) truths.set(output[0]!, truth);
+  if (op === 'NonZero' || (placing.test(op) && places.has(first))) places.add(output[0]!);
+  const copied = { ...node, op_type: 'Identity', output, attribute: [] };
+  const same = (value: string): NodeMessage => ({ ...copied, input: [value] });
+  if (op === 'Where' && truths.has(first)) return same(truths.get(first) === true ? second : third);
+  if (op === 'Gather' && places.has(second) && !places.has(first)) return same(first);
+  if (op === 'ScatterND' && places.has(second)) return same(third);
+  const known = (name: string): string => (truths.has(name) ? truthName(truths.get(name)!) : name);
+  return { ...node, input: input.map(known), output };
+}
+
+/** @param a what is known of its first input @param b of its second */
+function truthOf(node: NodeMessage, a: boolean | undefined, b: boolean | undefined): boolean | undefined {
+  const { op_type: op } = node;
+  if (op === 'Not') return a === undefined ? undefined : !a;
+  if (op === 'Cast') return intOf(node, 'to', 0) === dataTypes.bool ? a : undefined;
+  if (op === 'And') return a === false || b === false ? false : a && b;
+  if (op === 'Or') return a === true || b === true ? true : (a ?? true) || b === undefined ? undefined : b;
+  return /^(Identity|Squeeze|Unsqueeze|Reshape|Flatten)$/.test(op) ? a : undefined;
 }
 
 const branchOf = (node: NodeMessage, name: Branch): GraphMessage | undefined => attributeOf(node, name)?.g ?? undefined;
@@ -125,126 +176,71 @@ function leavingBranch(node: NodeMessage): Branch | undefined {
 }
 
 /** Number of convolutions and products in a graph and its branches. */
-function weightOf(graph: GraphMessage): number {
-  let weight = 0;
-  for (const { op_type } of nodesOf(graph)) if (isCounted(op_type)) weight++;
-  return weight;
-}
-
-/** Operators between a comparison and a condition; `Not` negates it. */
-const carrying = /^(Identity|Cast|Not|Squeeze|Unsqueeze|Reshape|Flatten|ReduceMax|ReduceMin|Gather|And|Or)$/;
-const relations = { Greater: '>', GreaterOrEqual: '>=', Less: '<', LessOrEqual: '<=' } as const;
-type Relation = (typeof relations)[keyof typeof relations];
-/** The relation with exchanged sides, and its negation. */
-const exchanged = { '>': '<', '>=': '<=', '<': '>', '<=': '>=' } as const;
-const opposite = { '>': '<=', '>=': '<', '<': '>=', '<=': '>' } as const;
-const MOST_STEPS = 16;
-
-/** @param before earlier exits: a condition may also contain their comparisons */
-function describeExit(graph: GraphMessage, condition: string, leaves: Branch, before: readonly FoundExit[]): FoundExit {
-  const producers = producersOf(graph.node);
-  const weights = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
-  const found: FoundExit[] = [];
-  const pending = [{ at: condition, isTurned: leaves === 'else_branch' }];
-  for (let step = 0; step < MOST_STEPS; step++) {
-    const { at, isTurned } = pending.pop() ?? {};
-    const node = producers.get(at ?? '');
-    if (node === undefined) continue;
-    if (Object.hasOwn(relations, node.op_type)) {
-      const [left = '', right = ''] = node.input;
-      const numbers = [left, right].map((name) => numberOf(name, producers, weights));
-      // The threshold is the side that is not computed.
-      const isRight = numbers[1] !== undefined || !producers.has(right);
-      const given: Relation = relations[node.op_type as keyof typeof relations];
-      const straight = isRight ? given : exchanged[given];
-      const [compared, threshold] = isRight ? [left, numbers[1]] : [right, numbers[0]];
-      const relation = isTurned === true ? opposite[straight] : straight;
-      const confidence = operatorsBefore(compared, producers);
-      found.push({ condition, confidence, compared, relation, ...(threshold !== undefined && { threshold }) });
-    } else if (carrying.test(node.op_type)) {
-      const isOther = (node.op_type === 'Not') !== (isTurned === true);
-      pending.push(...inputsOf(node).map((name) => ({ at: name, isTurned: isOther })));
-    }
-  }
-  const own = found.find(({ compared }) => !before.some((exit) => exit.compared === compared));
-  return own ?? found[0] ?? { condition, confidence: operatorsBefore(condition, producers) };
-}
-
-/** The number of a constant, also behind operators that change only its type or shape. */
-function numberOf(
-  name: string,
-  producers: ReadonlyMap<string, NodeMessage>,
-  weights: ReadonlyMap<string, TensorMessage>,
-): number | undefined {
-  let at = name;
-  for (let step = 0; step < MOST_STEPS; step++) {
-    const node = producers.get(at);
-    const constant = node === undefined ? weights.get(at) : attributeOf(node, 'value')?.t;
-    const numbers = floatsOf(constant ?? undefined);
-    if (numbers !== undefined) return numbers.length === 1 ? numbers[0] : undefined;
-    const value = node && attributeOf(node, 'value_float')?.f;
-    if (value != null) return Number(value);
-    if (node === undefined || !carrying.test(node.op_type)) return undefined;
-    at = node.input[0] ?? '';
-  }
-  return undefined;
-}
-
-/** The operators that compute a value, from the product or convolution with the exit's numbers on. */
-function operatorsBefore(value: string, producers: ReadonlyMap<string, NodeMessage>): string {
-  const found: string[] = [];
-  let at = value;
-  for (let step = 0; step < MOST_STEPS; step++) {
-    const node = producers.get(at);
-    if (node === undefined || isCounted(node.op_type)) break;
-    if (!/^(Identity|Cast|Squeeze|Unsqueeze|Reshape|Flatten|Constant)$/.test(node.op_type)) found.push(node.op_type);
-    at = inputsOf(node).find((name) => producers.has(name)) ?? '';
-  }
-  return found.reverse().join(', ') || 'a value of its own';
-}
+const weightOf = (graph: GraphMessage): number => [...nodesOf(graph)].filter(({ op_type: op }) => isCounted(op)).length;
 
 /** The graph past all its exits, for new gates. @param notes gets a note on the exits that were removed */
 export function pastExits(file: UserFile, notes: string[]): UserFile {
-  const past = exitPaths(file)?.at(-1);
-  if (past === undefined) return file;
-  const exits = past.passed.map(describe).join('; ');
+  const found = pastAll(file);
+  if (found === undefined) return file;
+  const exits = found.exits.map(describe).join('; ');
   notes.push(`its own exits are left out (${exits}): gates are trained anew`);
-  return { ...file, model: { ...file.model, graph: withUsedInputs(past.graph) } };
+  return { ...file, model: { ...file.model, graph: withUsedInputs(found.whole, file.path) } };
 }
 
 /**
- * The graph that leads to an exit, with all its costs: the answer also depends on the comparisons of the passed exits.
+ * A file's own exits, all in one graph without any `If`. Its only output shows all values: what mixes images there mixes them in
+ * an exit.
  *
- * @param logits name of the output with the answer; the only output by default
+ * @param output the classes' one
+ * @returns undefined for a file without exits; `values`: names of float32 values [n, classes], one for each exit and one for the
+ * end. At an exit the largest of an image's numbers is what the file compares, negated for `<`; their differences are those of its
+ * logits.
+ * @throws InputError for too many
  */
-export function withPassedExits({ graph, passed }: ExitPath, logits?: string): GraphMessage {
-  const output = graph.output.find(({ name }) => name === logits) ?? graph.output[0]!;
-  const to = new Rewriter('passed');
-  const answer = passed.reduce((value, { compared, condition }) => {
-    const number = to.node('Cast', [compared ?? condition], { to: dataTypes.float });
-    const most = to.node('ReduceMax', [number], { keepdims: 0 });
-    return to.node('Where', [to.node('Equal', [most, most]), value, value]);
-  }, output.name);
-  const node = [...graph.node, ...to.graph().node];
-  return withUsedInputs({ ...graph, node, output: [{ ...output, name: answer }] });
+export function ownExits(file: UserFile, output: string) {
+  const found = pastAll(file);
+  if (found === undefined) return undefined;
+  const { past, whole, exits } = found;
+  const paths = [...exits.map((_, exit) => pathTo(file, exit)), past];
+  const nodes = new Map(past.nodes.map((node) => [outputsOf(node)[0], node]));
+  const constants = new Map(whole.initializer.map((tensor) => [tensor.name, tensor]));
+  for (const path of paths) {
+    for (const node of path.nodes) if (!nodes.has(outputsOf(node)[0])) nodes.set(outputsOf(node)[0], node);
+    for (const tensor of path.constants) constants.set(tensor.name, tensor);
+  }
+  const to = new Rewriter('own', undefined, dialectOfFile(file.model));
+  const asFloat = (value: string): string => to.node('Cast', [value], { to: dataTypes.float });
+  const column = (value: string): string => to.node('Reshape', [value, to.ints('dgate/column', [-1, 1])]);
+  const values = paths.map((path, i) => {
+    const { value } = beforeSoftmax([...nodes.values()], path.named(output));
+    const row = to.node('Flatten', [asFloat(value)], { axis: 1 });
+    const exit = exits[i];
+    if (exit === undefined) return row;
+    const number = column(writeNumber(to, exit, asFloat));
+    return to.node('Add', [to.node('Sub', [row, column(to.rowMaxima(row))]), number]);
+  });
+  // Numbers of any size weigh alike.
+  const shown = to.node('Softsign', [to.node('Concat', values, { axis: 1 })]);
+  const written = to.graph();
+  const node = [...nodes.values(), ...written.node];
+  const initializer = [...constants.values(), ...written.initializer];
+  const joined = { ...whole, node, initializer, output: [{ ...whole.output[0]!, name: shown }] };
+  const graph = withUsedInputs(joined, file.path);
+  return { file: { ...file, model: { ...file.model, graph } }, exits, values };
+}
+
+/** Writes the number that an exit compares; larger for images that leave. A condition of another form is 1 or 0. */
+function writeNumber(to: Rewriter, exit: FoundExit, asFloat: (value: string) => string): string {
+  const { condition, isMet, compared, relation, bound } = exit;
+  if (compared === undefined) return asFloat(isMet ? condition : to.node('Not', [condition]));
+  const value = bound === undefined ? asFloat(compared) : to.node('Sub', [asFloat(compared), asFloat(bound)]);
+  return relation?.startsWith('<') ? to.node('Neg', [value]) : value;
 }
 
 /** Removes unused inputs: the thresholds of removed exits. */
-function withUsedInputs(graph: GraphMessage): GraphMessage {
-  const producers = producersOf(graph.node);
-  const needed = new Set<string>();
-  const pending = graph.output.map(({ name }) => name);
-  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
-    if (needed.has(at)) continue;
-    needed.add(at);
-    const node = producers.get(at);
-    if (node !== undefined) pending.push(...inputsOf(node));
-  }
-  return { ...graph, input: graph.input.filter(({ name }) => needed.has(name)) };
+function withUsedInputs(graph: GraphMessage, path: string): GraphMessage {
+  const given = new Map([...graph.input, ...graph.initializer].map((each) => [each.name, each]));
+  const outputs = graph.output.map(({ name }) => name);
+  const used = new Set(neededNodes(graph.node, given, outputs, path).flatMap(inputsOf));
+  return { ...graph, input: graph.input.filter(({ name }) => used.has(name)) };
 }
-
-/** For messages: `Softmax, ReduceMax > 0.9`. */
-export const describe = ({ confidence, relation, threshold }: FoundExit): string =>
-  relation === undefined
-    ? `${confidence}: no comparison`
-    : `${confidence} ${relation} ${threshold === undefined ? 'an input' : Number(threshold.toPrecision(6))}`;

@@ -45,8 +45,7 @@ const rules: Readonly<Record<string, readonly [version: number, rule: Rule]>> = 
  */
 export function inCurrentOpset(file: UserFile): { readonly file: UserFile; readonly opset: number } {
   const { model, path } = file;
-  const isOwn = ({ domain }: { domain?: string }): boolean => isOwnDomain(domain);
-  const opset = Number(model.opset_import.find(isOwn)?.version ?? 1);
+  const opset = versionOf(model);
   if (opset < LEAST_OPSET || opset > MOST_OPSET) {
     throw new InputError(`${path}: opset ${opset}; valid: ${LEAST_OPSET} to ${MOST_OPSET}: export again with opset 17`);
   }
@@ -60,7 +59,7 @@ export function inCurrentOpset(file: UserFile): { readonly file: UserFile; reado
     if (value != null) constants.set(node.output[0]!, value);
   }
   const graph = upgraded(model.graph, { opset, hasOtherFloats, constants }, file, 'opset');
-  const others = model.opset_import.filter((each) => !isOwn(each));
+  const others = model.opset_import.filter(({ domain }) => !isOwnDomain(domain));
   const opset_import: ModelMessage['opset_import'] = [{ domain: '', version: TARGET_OPSET }, ...others];
   return { file: { ...file, model: { ...model, ir_version, opset_import, graph } }, opset };
 }
@@ -68,6 +67,10 @@ export function inCurrentOpset(file: UserFile): { readonly file: UserFile; reado
 /** Whether a domain is that of ONNX's own operators. */
 export const isOwnDomain = (domain: string | undefined): boolean =>
   domain === undefined || /^(ai\.onnx)?$/.test(domain);
+
+/** The version of ONNX's own operators. */
+export const versionOf = ({ opset_import }: ModelMessage): number =>
+  Number(opset_import.find(({ domain }) => isOwnDomain(domain))?.version ?? 1);
 
 const otherFloats = new Set<number>([dataTypes.float16, dataTypes.double, dataTypes.bfloat16]);
 

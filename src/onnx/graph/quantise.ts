@@ -1,6 +1,6 @@
 import { InputError } from '../../errors.js';
-import { type GraphBuilder, Rewriter } from '../builder.js';
-import { dialectOfFile, type UserNetwork } from '../network.js';
+import { dialectOfFile, type GraphBuilder, Rewriter } from '../builder.js';
+import type { UserNetwork } from '../network.js';
 import { dataTypes, type ModelMessage, type NodeMessage } from '../proto.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
 import { attributeOf, floatsOf, inputsOf, intOf, outputsOf, textOf } from './values.js';

@@ -151,7 +151,7 @@ function sizesOf({ type }: ValueInfoMessage): (number | undefined)[] {
 const shownSizes = (sizes: readonly (number | undefined)[]): string =>
   `[${sizes.map((size) => size ?? '?').join(', ')}]`;
 
-function chosenOutput({ model, path }: UserFile, asked: string | undefined): string {
+export function chosenOutput({ model, path }: UserFile, asked: string | undefined): string {
   const { output, node } = model.graph;
   const names = output.map(({ name }) => name);
   if (asked !== undefined) {
@@ -196,7 +196,7 @@ const IMAGES = 'dgate/images';
  *
  * @returns the graph, and the name of its input
  */
-function withFloatImages(
+export function withFloatImages(
   graph: GraphMessage,
   { name, channels, height, width, order, type }: ImageInput,
 ): { readonly graph: GraphMessage; readonly value: string } {
