@@ -62,7 +62,13 @@ export async function trainGate(
   label: string,
 ): Promise<TrainedGate> {
   const { loss, l2, epochs, solver } = training;
-  const isPlain = solver === 'sgd' || (loss === 'hinge' && data.count * data.classes > MOST_MARGINS);
+  const isTooLarge = solver !== 'sgd' && loss === 'hinge' && data.count * data.classes > MOST_MARGINS;
+  if (isTooLarge) {
+    progress.note(
+      `${label}: ${data.count} images x ${data.classes} classes: above ${MOST_MARGINS} the hinge takes stochastic steps alone, with no bound of its distance to the lowest objective`,
+    );
+  }
+  const isPlain = solver === 'sgd' || isTooLarge;
   const task = progress.begin(label, epochs, isPlain ? 'epochs' : 'passes');
   const scaling = await standardise(data);
   if (![...scaling.mean, ...scaling.inverse].every(Number.isFinite)) {

@@ -2,7 +2,7 @@ import type { RawTensor } from '../checkpoints/dtypes.js';
 import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/load.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
-import { type ConfidenceKind, type Decisions, decide, type Fitted, unfitted } from '../gates/confidence.js';
+import { type ConfidenceKind, type Decisions, decide, type Fitted, looksBack, unfitted } from '../gates/confidence.js';
 import { calibrationError, fitConfidence, fitTemperature, type Judged } from '../gates/fit.js';
 import { codeOf } from '../store/code.js';
 import { type Entry, makeAll } from '../store/store.js';
@@ -12,7 +12,7 @@ import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
 import { eachInTurn } from './plan.js';
 import { isOfAgreement, originalAccuracy, type Part } from './search.js';
-import { type CachedGate, numbersAt, type ScoringGate } from './train.js';
+import { type CachedGate, numbersAt, numbersIn, type ScoringGate } from './train.js';
 
 const FILE = 'scores.safetensors';
 
@@ -111,23 +111,29 @@ export async function computeScores(
 ): Promise<Scores> {
   const exits: Decisions[] = [];
   let labels = expected;
+  const isCarried = looksBack(kind);
   let before: Float32Array | undefined;
   for (const { set, gate } of exitsIn(sets, gates)) {
-    const { numbers, classes, ...read } = await numbersAt(set, gate);
-    assertFinite(
-      numbers,
-      classes,
-      gate === undefined ? "the network's logits" : `the distances of gate ${gate.index + 1}`,
-    );
-    if (
-      labels !== undefined &&
-      (labels.length !== read.labels.length || labels.some((label, i) => label !== read.labels[i]))
-    ) {
+    const { count, classes } = set;
+    const what = gate === undefined ? "the network's logits" : `the distances of gate ${gate.index + 1}`;
+    const exit = { classes: new Int32Array(count), confidences: new Float32Array(count) };
+    const read = new Int32Array(count);
+    const after = new Float32Array(isCarried ? count * classes : 0);
+    for await (const { numbers, labels: own, start } of numbersIn(set, gate)) {
+      assertFinite(numbers, classes, what, start);
+      const state = { before: before?.subarray(start * classes), exit: exits.length };
+      const decided = decide(numbers, classes, kind, classes, state);
+      exit.classes.set(decided.classes, start);
+      exit.confidences.set(decided.confidences, start);
+      if (isCarried) after.set(decided.carried!, start * classes);
+      read.set(own, start);
+    }
+    if (labels !== undefined && (labels.length !== count || labels.some((label, i) => label !== read[i]))) {
       throw new Error('the networks of a cascade were run on different images');
     }
-    const { carried, ...decisions } = decide(numbers, classes, kind, classes, { before, exit: exits.length });
-    exits.push(decisions);
-    [before, labels] = [carried, read.labels];
+    exits.push(exit);
+    labels = read;
+    if (isCarried) before = after;
   }
   const { classes: original } = exits.pop()!;
   return {
@@ -218,11 +224,11 @@ export async function fitParts(
   return { parts: fittedParts, fits };
 }
 
-/** NaN would neither reach nor miss a threshold. @throws InputError for values that are not finite */
-function assertFinite(values: Float32Array, classes: number, what: string): void {
+/** NaN would neither reach nor miss a threshold. @param first number of the first image @throws InputError for values that are not finite */
+function assertFinite(values: Float32Array, classes: number, what: string, first: number): void {
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;
-  const image = Math.floor(at / classes);
+  const image = first + Math.floor(at / classes);
   throw new InputError(
     `image ${image}: ${what} are not finite (${values[at]}); valid: a network that works on all images`,
   );

@@ -148,16 +148,23 @@ export type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load'>;
 /** Bytes of features that are read at once. */
 const SCORED_BYTES = 64 * 2 ** 20;
 
-/** The numbers of all images at one gate, or at the end of the network, [images, classes], and the labels. */
-export async function numbersAt(set: FeatureSet, gate?: ScoringGate) {
-  const { count, classes } = set;
-  const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
+/** The numbers of images at one gate, or at the end of the network, [images, classes], and the labels, window by window. */
+export async function* numbersIn(set: FeatureSet, gate?: ScoringGate) {
   const loaded = await gate?.load();
   let start = 0;
   for await (const { x, labels } of windowsOf(set, gate?.index ?? set.widths.length, SCORED_BYTES, undefined)) {
-    judged.labels.set(labels, start);
-    judged.numbers.set(loaded === undefined ? x : distances(loaded, x), start * classes);
+    yield { numbers: loaded === undefined ? x : distances(loaded, x), labels, start };
     start += labels.length;
+  }
+}
+
+/** Those of all images together. */
+export async function numbersAt(set: FeatureSet, gate?: ScoringGate) {
+  const { count, classes } = set;
+  const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
+  for await (const { numbers, labels, start } of numbersIn(set, gate)) {
+    judged.labels.set(labels, start);
+    judged.numbers.set(numbers, start * classes);
   }
   return judged;
 }
