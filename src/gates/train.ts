@@ -65,7 +65,8 @@ export async function trainGate(
   const isTooLarge = solver !== 'sgd' && loss === 'hinge' && data.count * data.classes > MOST_MARGINS;
   if (isTooLarge) {
     progress.note(
-      `${label}: ${data.count} images x ${data.classes} classes: above ${MOST_MARGINS} the hinge takes stochastic steps alone, with no bound of its distance to the lowest objective`,
+      `${label}: ${data.count} images x ${data.classes} classes: above ${MOST_MARGINS} the hinge takes ` +
+        'stochastic steps alone, and no gap is known',
     );
   }
   const isPlain = solver === 'sgd' || isTooLarge;
