@@ -4,7 +4,7 @@ import { InputError } from '../errors.js';
 import type { Figure, FindingCell, FindingTable } from '../report/findings.js';
 import type { TableRow } from '../report/rows.js';
 import { flatten, readSealed } from '../store/files.js';
-import { foldersIn } from '../store/store.js';
+import { subfolders } from '../store/store.js';
 import type { RecordedRun } from './compare.js';
 
 /** A run in the folder of results, with its best row at a margin. */
@@ -34,8 +34,8 @@ export interface ListedRun {
  */
 export async function listRuns(root: string, margin: number, warn: (message: string) => void): Promise<ListedRun[]> {
   const found: ListedRun[] = [];
-  for (const experiment of await foldersIn(root)) {
-    for (const folder of await foldersIn(join(root, experiment))) {
+  for (const experiment of await subfolders(root)) {
+    for (const folder of await subfolders(join(root, experiment))) {
       const stored = await readSealed(join(root, experiment, folder, 'record.json'));
       if (stored === undefined) continue;
       if ('why' in stored) warn(`${stored.why}; left out`);

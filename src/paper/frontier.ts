@@ -5,7 +5,7 @@ import { list, real, whole } from '../experiment/rules.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
-import { type ChosenSystem, exitSystems, runOf, type System, systemFindings, weightBytesOf } from '../run/systems.js';
+import { type ChosenSystem, exitSystems, systemRun, type System, systemFindings, weightBytesOf } from '../run/systems.js';
 import {
   answersAt,
   combine,
@@ -185,7 +185,7 @@ function reported(
     weightsBytes: weights.includes(undefined) ? undefined : Math.max(...weights.map((bytes) => bytes!)),
     name: `${asked}: ${[...new Set(chosen.map(label))].join(' | ')}`,
     kind: 'dynamic',
-    runs: chosen.map((of) => runOf(plan, of)),
+    runs: chosen.map((of) => systemRun(plan, of)),
     accuracy,
     flops,
     intervals: outcomeIntervals(counts, costs),

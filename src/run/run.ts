@@ -10,7 +10,7 @@ import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import { type Images, mapSplits } from './images.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
-import { scoresEntry } from './score.js';
+import { type ChosenGate, scoresEntry } from './score.js';
 import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
 import {
   type AnalysisContext,
@@ -68,12 +68,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   });
   const found = {
     ...stages,
-    gates: gates.map(({ network, index, width, l2, reached, ...gate }) => {
-      const place = (plan.members?.[network] ?? plan).places[index]!;
-      const tried = gate.tried.map((one) => ({ l2: one.gate.l2, ...one.gate.reached, accuracy: one.accuracy }));
-      const chosen = { l2, ...reached, ...(tried.length > 1 && { tried }) };
-      return { ...place, features: width, ...chosen, ...(plan.members && { network }) };
-    }),
+    gates: gates.map((gate) => describedGate(plan, gate)),
     scores,
     parts,
     rows,
@@ -119,6 +114,14 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
       train: await secondsOf(gates),
     },
   };
+}
+
+/** Where a gate sits, the lambda that was chosen for it, and what others reached. */
+function describedGate(plan: Stages['plan'], { network, index, width, l2, reached, ...gate }: ChosenGate<CachedGate>) {
+  const place = (plan.members?.[network] ?? plan).places[index]!;
+  const tried = gate.tried.map((one) => ({ l2: one.gate.l2, ...one.gate.reached, accuracy: one.accuracy }));
+  const chosen = { l2, ...reached, ...(tried.length > 1 && { tried }) };
+  return { ...place, features: width, ...chosen, ...(plan.members && { network }) };
 }
 
 /** What a page shows of the images. Thumbnails are cached, so that a run with everything cached reads no image. */

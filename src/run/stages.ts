@@ -107,7 +107,6 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const isLazy = given !== undefined || (await canWait(context, experiment, images, lazy));
   const sets = isLazy ? lazy : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
-  const { heldOut } = features;
   // Drops undecodable images, so that positions agree in images, features and scores.
   const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
   return {
@@ -132,14 +131,8 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
         if (given !== undefined) return scoresGiven(given);
-        const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
-          scoreImages(within, setsIn(sets, split), gates, confidence, label);
-        const held = heldOut && (await scoresOf('heldOut', 'held-out'));
-        const test = await scoresOf('test', 'test');
-        return {
-          ...(held && { heldOut: held }),
-          test: experiment.unlabelled === undefined ? test : withoutLabels(test),
-        };
+        const { test, ...held } = await scoreSplits(within, sets, gates, confidence);
+        return { ...held, test: experiment.unlabelled === undefined ? test : withoutLabels(test) };
       }),
     scoreChanged: (change, gates, what) =>
       timed('score', async () => {
@@ -156,6 +149,18 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     seconds,
     timed,
   };
+}
+
+async function scoreSplits(
+  context: RunContext,
+  sets: readonly SplitFeatures[],
+  gates: readonly CachedGate[],
+  confidence: ConfidenceKind,
+): Promise<SplitScores> {
+  const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
+    scoreImages(context, setsIn(sets, split), gates, confidence, label);
+  const heldOut = sets.at(-1)!.heldOut && (await scoresOf('heldOut', 'held-out'));
+  return { ...(heldOut && { heldOut }), test: await scoresOf('test', 'test') };
 }
 
 /** Stands for the features of images whose scores are given. */

@@ -101,13 +101,13 @@ export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Ar
   return [...scores.classes, scores.original].map((answers, exit) => {
     const [flops] = costsOfExits(plan, [exit]);
     const alone = staticSystem(exitName(plan, exit), answers, flops!, { ...scores, original: reference });
-    const runs = [runOf(plan, { exits: [exit], thresholds: [] })];
+    const runs = [systemRun(plan, { exits: [exit], thresholds: [] })];
     return { ...alone, weightsBytes: weightBytesOf(plan, [exit]), runs };
   });
 }
 
 /** Some exits as a timing runs them; a single one has the name of the system that it is. */
-export function runOf(plan: Plan, of: ChosenSystem): SystemRun {
+export function systemRun(plan: Plan, of: ChosenSystem): SystemRun {
   const { exits, thresholds } = of;
   if (exits.length === 1) return [exitName(plan, exits[0]!), of];
   return [`${exits.map((exit) => exit + 1).join(' > ')} at ${thresholds.join(', ')}`, of];

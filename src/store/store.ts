@@ -63,8 +63,8 @@ export class Store {
   /** Every entry on disk, complete or not; not a use of them. */
   async list(): Promise<Entry[]> {
     const found: Entry[] = [];
-    for (const stage of await foldersIn(this.root)) {
-      for (const key of await foldersIn(join(this.root, stage))) {
+    for (const stage of await subfolders(this.root)) {
+      for (const key of await subfolders(join(this.root, stage))) {
         found.push(new Entry(join(this.root, stage, key), stage, key));
       }
     }
@@ -73,7 +73,7 @@ export class Store {
 }
 
 /** Names of the folders in a folder, sorted, without hidden ones; none if it does not exist. */
-export async function foldersIn(path: string): Promise<string[]> {
+export async function subfolders(path: string): Promise<string[]> {
   const entries = (await ifThere(path, readdir(path, { withFileTypes: true }))) ?? [];
   return entries.flatMap((entry) => (entry.isDirectory() && !entry.name.startsWith('.') ? [entry.name] : [])).sort();
 }
