@@ -16,7 +16,20 @@ export default defineExperiment({
   network: 'resnet101-cifar10',
   gates: { after: [1, 2, 3], solver: 'sgd' },
   thresholds: { validation: { kind: 'held-out' } },
-  analysis: { kind: 'policies' },
+  analysis: {
+    kind: 'policies',
+    policies: [
+      ...(['max', 'softmax', 'entropy', 'difference', 'failure', 'patience', 'average'] as const).flatMap(
+        (confidence) => [{ loss: 'hinge', confidence } as const, { loss: 'cross-entropy', confidence } as const],
+      ),
+      { loss: 'hinge', confidence: 'difference', perClass: true },
+      { loss: 'hinge', confidence: 'failure', perClass: true },
+      { loss: 'hinge', confidence: 'difference', weights: 'survivors' },
+      { loss: 'cross-entropy', confidence: 'difference', perClass: true },
+      { loss: 'cross-entropy', confidence: 'failure', perClass: true },
+      { loss: 'cross-entropy', confidence: 'difference', weights: 'survivors' },
+    ],
+  },
   presets: {
     paper: {},
     laptop: {
