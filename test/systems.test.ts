@@ -13,6 +13,7 @@ const assumptions: Readonly<Record<string, string>> = {
   'src/data/records/npm.ts': 'npm is a batch file on Windows, started by its shell',
   'src/engines/doctor/diagnose.ts': 'SIGKILL ends a process on Windows too',
   'src/engines/onnxruntime/engine.ts': 'ort-cuda is refused off Linux x64 in one line',
+  'src/engines/onnxruntime/isolated-child.ts': 'without /proc the peak memory is counted from the start of the process',
   'src/engines/onnxruntime/session.ts': 'a limit on memory needs /bin/sh: none on Windows, where time alone is limited',
   'src/engines/onnxruntime/loads.ts': 'a library that is missing for this system is one line',
   'src/engines/setup.ts': 'python3 may be missing; the set-ups are for Linux and refused elsewhere',

@@ -34,7 +34,7 @@ const inside = {
    * Kullback and Leibler from it, and no label. Default `labels`.
    */
   target: choice(gateTargets).default('labels'),
-  /** `survivors`: a training image counts as often as it is likely to reach the gate, by the gates before. Default `equal`. */
+  /** `survivors`: a training image counts as often as it is likely to reach the gate, by the gates before; by default all count alike. */
   weights: choice(['equal', 'survivors']).optional(),
   /**
    * lambda of lambda/2 |w|^2. With a list each gate is trained with each, and the one is taken that is most accurate on the held-out
@@ -63,8 +63,8 @@ export const gatesSchema = z
     {
       ...inside,
       /**
-       * What is compared with the threshold. Default `max`: the largest distance (the paper's). `patience` and `average` look back at
-       * the exits before; `failure` is fitted on the choosing images (docs/policies.md).
+       * What is compared with the threshold. `patience` and `average` look back at the exits before; `failure` is fitted on the
+       * choosing images (docs/policies.md). Default `max`: the largest distance (the paper's).
        */
       confidence: choice(confidenceKinds).default('max'),
       /** Divides each exit's numbers by a temperature before the softmax, fitted on the choosing images; by default not. */

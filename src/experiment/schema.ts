@@ -72,7 +72,7 @@ const thresholds = z.strictObject(
     disagreements: list(real(0, 0.999, share), 'a list of shares: [0.005, 0.01]').optional(),
     /**
      * A threshold for each predicted class: an offset of each class and gate, fitted on the choosing images (where a promise is
-     * asked for, on those that propose), is added to the confidence before the search (docs/policies.md). Default false.
+     * asked for, on those that propose), is added to the confidence before the search (docs/policies.md); by default not.
      */
     perClass: z.boolean({ error: 'true or false' }).optional(),
     /** Given thresholds, one number per gate. Each is a row. */

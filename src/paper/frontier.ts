@@ -5,7 +5,14 @@ import { list, real, whole } from '../experiment/rules.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
-import { type ChosenSystem, exitSystems, systemRun, type System, systemFindings, weightBytesOf } from '../run/systems.js';
+import {
+  type ChosenSystem,
+  exitSystems,
+  type System,
+  systemFindings,
+  systemRun,
+  weightBytesOf,
+} from '../run/systems.js';
 import {
   answersAt,
   combine,

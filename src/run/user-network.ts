@@ -113,7 +113,9 @@ export async function openOwn(
   const own = ownExits(file, output);
   if (own === undefined) return undefined;
   const { exits, values } = own;
-  const joined = await prepareGraph(checkUserModel(own.file, { inputSize }), run);
+  const model = checkUserModel(own.file, { inputSize });
+  // Its conditions hold for one image.
+  const joined = await prepareGraph({ ...model, input: { ...model.input, batch: 1 } }, run);
   const { input } = joined.model;
   const given = new Map<string, unknown>([...joined.constants, ...joined.constantNodes, [input.value, input]]);
   const needed = (names: readonly string[]) => neededNodes(joined.nodes, given, names, path);

@@ -136,6 +136,7 @@ const fields: Readonly<Record<string, Field>> = {
   'gates.pooling': { type: 'text or list', wrong: ['4', '4x2', '0x0', 'GAP', ['4x4'], [4, 4], ['4x4', '4x4', '4x4']] },
   'gates.loss': text('logistic', 'Hinge'),
   'gates.target': text('logits', 'network'),
+  'gates.weights': text('heavy', 'Survivors'),
   'gates.confidence': text('margin', 'MAX'),
   'gates.calibrate': { type: 'truth', wrong: [] },
   'gates.l2': {
@@ -152,6 +153,7 @@ const fields: Readonly<Record<string, Field>> = {
   'thresholds.disagreements': list([-0.1], [1], ['none'], 0.01),
   'thresholds.latencyMs': list([0], [-1], ['fast'], [Number.NaN]),
   'thresholds.budgets': list([0], [1.5], [-1], ['half'], [Number.NaN]),
+  'thresholds.perClass': { type: 'truth', wrong: ['true', 1] },
   'thresholds.fixed': list([1, 2], [[1]], [[1, 2, 3]], [['1', 1]], [[Number.NaN, 1]], [[null, 1]]),
   'thresholds.search': { type: 'text or list', wrong: ['best', [], ['best'], [1]] },
   'thresholds.guarantee': object({ drop: 0.1, confidence: 0.95, risk: 1 }),

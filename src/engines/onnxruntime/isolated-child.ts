@@ -1,5 +1,6 @@
 /** The process of `IsolatedRuntime`: opens and runs one model after another. Its argument is the descriptor of models. */
 import { readSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { messageOf } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { readTextIfThere } from '../../store/files.js';
@@ -28,8 +29,15 @@ async function answer(ask: Ask): Promise<Answer> {
   return { values, ms, peakBytes: await peakBytes() };
 }
 
-/** Most memory that this process has held so far, in bytes. On Linux `maxRSS` counts that of the parent before `exec` too. */
+let hasRun = false;
+
+/**
+ * Most memory that this process has held since its first run, in bytes; after that run what it holds. On Linux: `maxRSS` would count
+ * the parent's before `exec`, and what starting took. Elsewhere: since its start.
+ */
 async function peakBytes(): Promise<number> {
+  if (!hasRun) await writeFile('/proc/self/clear_refs', '5').catch(() => {});
+  hasRun = true;
   const status = (await readTextIfThere('/proc/self/status')) ?? '';
   return 1024 * Number(/VmHWM:\s*(\d+)/.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
 }

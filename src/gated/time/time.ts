@@ -25,7 +25,6 @@ import {
   type TimingRecord,
   watchSurroundings,
 } from '../../timing/record.js';
-import { footprint } from '../export.js';
 import { compareDynamic, describeVerification, type OpenGated, openBeside, openGated } from '../open.js';
 import {
   clearPartial,
@@ -238,6 +237,7 @@ export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, 
   const { record } = found[0]!;
   const batches = await eachInTurn(record.batches, async (first, at): Promise<BatchTiming> => {
     const all = found.map((one) => one.record.batches[at]!);
+    const { footprint } = await import('../export.js'); // loads ONNX Runtime
     const rows = await eachInTurn(all, async ({ rows, batch }, i) => {
       const sizes = await footprint(systems[i]!, options.preset, batch);
       return rows.map((row) => ({ ...row, ...sizes }));

@@ -175,6 +175,7 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
   const sizesOf = (name: string): readonly number[] => shapes.get(name)?.[0] ?? [];
   const constants = new Map(file.model.graph.initializer.map((tensor) => [tensor.name, tensor]));
   const version = versionOf(file.model);
+  const isOfOne = input.batch === 1;
   for (const given of nodes) {
     const index = given.op_type === 'Gather' ? constants.get(given.input[1] ?? '') : undefined;
     file.budget.bytes(index?.raw_data?.length ?? 0, given.name);
@@ -195,7 +196,7 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
     const open =
       next === undefined
         ? undefined
-        : opened(to, node, { source, axis, next, before, after, listed, sizesOf, kinds, version });
+        : opened(to, node, { source, axis, next, before, after, listed, sizesOf, kinds, version, isOfOne });
     if (open !== undefined) changed.set(node.op_type, (changed.get(node.op_type) ?? 0) + 1);
     to.copy(open ?? node);
   }
@@ -265,6 +266,8 @@ interface Place {
   readonly listed: readonly number[] | undefined;
   /** The file's opset. */
   readonly version: number;
+  /** The graph says that it takes one image at a time: a reduction over the images is then none. */
+  readonly isOfOne: boolean;
   readonly sizesOf: (name: string) => readonly number[];
   readonly kinds: ValueMap['kinds'];
 }
@@ -300,7 +303,7 @@ function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | un
       return { ...node, input };
     }
     default:
-      return /^Reduce/.test(node.op_type) ? reducedAlone(to, node, place) : undefined;
+      return place.isOfOne && /^Reduce/.test(node.op_type) ? reducedAlone(to, node, place) : undefined;
   }
 }
 
