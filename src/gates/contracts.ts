@@ -101,6 +101,8 @@ export interface TrainingData {
   readonly count: number;
   readonly features: number;
   readonly classes: number;
+  /** Images stand in it more than once: a part of them says less about all. */
+  readonly repeats?: boolean;
   /**
    * One pass over all images, in their order or shuffled by a seed. The next batch may reuse a batch's arrays.
    */

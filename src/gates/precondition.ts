@@ -45,7 +45,8 @@ export async function preconditioner(
   const size = Math.ceil(data.features / count);
   const sizes = Array.from({ length: count }, (_, i) => Math.min(size, data.features - i * size));
   const sums = sizes.map((width) => new Float64Array(width * width));
-  const wanted = Math.max(LEAST_IMAGES, IMAGES_PER_FEATURE * size);
+  // A feature of a few images that are repeated is not in every part of them, and unbounded where it is missing.
+  const wanted = data.repeats ? data.count : Math.max(LEAST_IMAGES, IMAGES_PER_FEATURE * size);
   const covariance = await engine.loadCovariance(scaling, sizes);
   let images = 0;
   try {

@@ -196,7 +196,8 @@ export async function trainingData(
   const { x, labels, logits } = all;
   if (images === undefined) return inMemory(x, labels, classes, logits);
   const drawn = images.map((image) => labels[image]!);
-  return inMemory(rowsOf(x, images, widths[gate]!), drawn, classes, logits && rowsOf(logits, images, classes));
+  const logitsOf = logits && rowsOf(logits, images, classes);
+  return { ...inMemory(rowsOf(x, images, widths[gate]!), drawn, classes, logitsOf), repeats: true };
 }
 
 /** Training images as often as they are likely to pass these gates. */
