@@ -15,6 +15,7 @@ const openers = [
   'src/engines/tfjs/setup/index.ts',
   'src/engines/tfjs/setup/index.ts',
   'src/engines/tfjs/backend.ts',
+  'src/engines/onnxruntime/isolated-child.ts',
   'src/experiment/load.ts',
   'src/project.ts',
   'src/report/explorer.ts',

@@ -1,9 +1,8 @@
 /** The process of `IsolatedRuntime`: opens and runs one model after another. Its argument is the descriptor of models. */
-import { readSync } from 'node:fs';
+import { readFileSync, readSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { messageOf } from '../../errors.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
-import { readTextIfThere } from '../../store/files.js';
 import { endWithParent } from '../../store/processes.js';
 import * as ort from './ort.js';
 import type { Answer, Ask } from './session.js';
@@ -38,8 +37,16 @@ let hasRun = false;
 async function peakBytes(): Promise<number> {
   if (!hasRun) await writeFile('/proc/self/clear_refs', '5').catch(() => {});
   hasRun = true;
-  const status = (await readTextIfThere('/proc/self/status')) ?? '';
-  return 1024 * Number(/VmHWM:\s*(\d+)/.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
+  return 1024 * Number(/VmHWM:\s*(\d+)/.exec(processStatus())?.[1] ?? process.resourceUsage().maxRSS);
+}
+
+/** Empty off Linux. Its size is 0 by `stat`, so a reader of regular files finds nothing. */
+function processStatus(): string {
+  try {
+    return readFileSync('/proc/self/status', 'utf8');
+  } catch {
+    return '';
+  }
 }
 
 function readModel(bytes: number): Uint8Array {
