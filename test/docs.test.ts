@@ -87,6 +87,15 @@ describe('the documentation', () => {
     expect(runs.filter((path) => !path.startsWith('results/reference/'))).to.deep.equal([]);
   });
 
+  it('has no path of a machine in its evidence', () => {
+    const listed = spawnSync('git', ['ls-files', 'results'], { cwd: root, encoding: 'utf8' }).stdout ?? '';
+    const path = /(?:^|["' ,=])(?:\/[\w.-]+\/[\w./-]+|[A-Z]:\\\\?\w+)/m;
+    expect('"file": "/home/me/a.npz"').to.match(path);
+    const files = listed.split('\n').filter((file) => /\.(?:json|csv|md)$/.test(file) && existsSync(join(root, file)));
+    expect(files.filter((file) => path.test(readFileSync(join(root, file), 'utf8')))).to.deep.equal([]);
+    expect(files.length).to.be.greaterThan(50);
+  });
+
   it('names no command and no option that is not there', () => {
     const help = readFileSync(join(root, 'docs/commands.md'), 'utf8');
     const [common = '', ...sections] = help.split(/^## dgate /m);

@@ -64,7 +64,7 @@ export function paretoFrontier(scores: Scores, costs: ExitCosts, images: ArrayLi
   return gridFrontier(scores, costs, images, gridLevels(all, levels ?? defaultLevels(gates)), all);
 }
 
-/** Levels of each gate that has any in a grid: a million combinations at most. */
+/** How many levels a gate has in a grid: a million combinations at most. */
 export function defaultLevels(gates: number): number {
   if (gates <= 1) return 1_000_000;
   if (gates === 2) return 1000;

@@ -147,7 +147,7 @@ const MOST_GATES = 10;
 /** In how many turns all gates have levels of their own: in turn t every `turnsOf`-th of them, from gate t on. */
 export const turnsOf = (gates: number): number => Math.max(1, Math.ceil(gates / MOST_GATES));
 
-/** Levels of each gate that has any in a grid of so many combinations; at least 2. */
+/** How many levels a gate has in a grid of so many combinations; at least 2. */
 export const levelsWithin = (combinations: number, gates: number): number =>
   Math.max(2, Math.floor(combinations ** (1 / Math.ceil(gates / turnsOf(gates)))));
 
