@@ -53,6 +53,22 @@ describe('invertPositiveDefinite', () => {
 });
 
 describe('preconditioner', () => {
+  it('is taken from 20,000 images, and from all where images are repeated: a rare feature may be in the rest alone', async () => {
+    const [count, l2] = [30_000, 0.25];
+    async function* batches(size: number) {
+      for (let start = 0; start < count; start += size) {
+        const x = Float32Array.from({ length: Math.min(size, count - start) }, (_, i) => Number(start + i >= 25_000));
+        yield { x, labels: new Int32Array(x.length) };
+      }
+    }
+    const of = async (repeats: boolean): Promise<number> => {
+      const data = { count, features: 1, classes: 2, batches, repeats };
+      return (await preconditioner(data, unscaled(1), { l2, curvature: 1 }, directEngine())).blocks[0]![0]!;
+    };
+    expect(await of(false)).to.be.closeTo(1 / l2, 1e-6);
+    expect(await of(true)).to.be.closeTo(1 / (1 / 6 + l2), 1e-6);
+  });
+
   it('is the inverse of the covariance of the scaled features plus lambda', async () => {
     const random = new Random(2, 'precondition');
     const [features, count, l2] = [4, 300, 0.25];
