@@ -204,7 +204,7 @@ function measured(timing: TimingRecord | undefined, system: System): MeasuredSys
   return { ...system, speedMs, fileBytes, peakBytes };
 }
 
-/** Systems as a table, the cheapest first, each with the cheapest one that dominates it, and as a figure. */
+/** Systems as a table, the cheapest first, each with the cheapest and the fastest one that dominate it, and as a figure. */
 export function systemFindings(
   { name, title, systems, isAgreement = false }: Pick<SystemTable, 'name' | 'title' | 'systems' | 'isAgreement'>,
   timing?: TimingRecord,
@@ -212,9 +212,13 @@ export function systemFindings(
   const stem = isAgreement ? 'agreement' : 'accuracy';
   const sorted = systems.map((system) => measured(timing, system));
   sorted.sort((a, b) => a.flops - b.flops || b.accuracy - a.accuracy);
-  const beats = (a: System, b: System): boolean =>
-    a.accuracy >= b.accuracy && a.flops <= b.flops && (a.accuracy > b.accuracy || a.flops < b.flops);
   const timed = sorted.filter(({ speedMs }) => speedMs !== undefined);
+  const byTime = timed.toSorted((a, b) => a.speedMs! - b.speedMs!);
+  const dominating = (system: MeasuredSystem, among: MeasuredSystem[], cost: (of: MeasuredSystem) => number) => {
+    const isAsGood = (other: System) => other.accuracy >= system.accuracy && cost(other) <= cost(system);
+    const isBetter = (other: System) => other.accuracy > system.accuracy || cost(other) < cost(system);
+    return among.find((other) => isAsGood(other) && isBetter(other))?.name ?? null;
+  };
   const untimed = ' (times, memory and file sizes: dgate time on this experiment)';
   const table: SystemTable = {
     ...{ name, systems, isAgreement },
@@ -223,15 +227,16 @@ export function systemFindings(
       ...['system', 'kind', `${stem}_fraction`, `${stem}_low_fraction`, `${stem}_high_fraction`],
       ...['low', 'high'].map((end) => `${stem}_drop_${end}_fraction`),
       ...['flops_per_image', 'speed_ms', 'by_exit_times_ms', 'weights_bytes', 'file_bytes', 'peak_memory_bytes'],
-      'dominated_by',
+      ...['dominated_by', 'dominated_by_time'],
     ],
     rows: sorted.map((system) => {
       const { accuracy, accuracyDrop } = system.intervals;
       const ends = [accuracy.low, accuracy.high, accuracyDrop.low, accuracyDrop.high];
-      const by = sorted.find((other) => beats(other, system))?.name ?? null;
+      const by = dominating(system, sorted, (of) => of.flops);
+      const inTime = system.speedMs === undefined ? null : dominating(system, byTime, (of) => of.speedMs!);
       const { flops, speedMs, ms, weightsBytes, fileBytes, peakBytes } = system;
       const costs = [flops, speedMs, ms, weightsBytes, fileBytes, peakBytes].map((cost) => cost ?? null);
-      return [system.name, system.kind, system.accuracy, ...ends, ...costs, by];
+      return [system.name, system.kind, system.accuracy, ...ends, ...costs, by, inTime];
     }),
     consoleRows: sorted.length,
   };

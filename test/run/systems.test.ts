@@ -139,6 +139,20 @@ describe('the systems beside the rows of a run', () => {
       expect(found[0]).to.be.closeTo(8, 1e-9); // of the mean t0
       expect(found.slice(1)).to.deep.equal([7000, 200]);
       expect(column('speed_ms').includes(null)).to.equal(false);
+      const [times, right, fewer] = ['speed_ms', 'accuracy_fraction', 'dominated_by_time'].map(column);
+      for (const [i, by] of fewer!.entries()) {
+        const better = [...times!.keys()].filter(
+          (k) =>
+            right![k]! >= right![i]! &&
+            times![k]! <= times![i]! &&
+            (right![k]! > right![i]! || times![k]! < times![i]!),
+        );
+        const fastest = better.toSorted((a, b) => (times![a] as number) - (times![b] as number))[0];
+        if (fastest === undefined) expect(by).to.equal(null);
+        else expect(times![column('system').indexOf(by!)]).to.equal(times![fastest]);
+      }
+      expect(fewer!.filter((by) => by !== null)).to.not.have.length(0);
+      expect(before.rows.every((row) => row[before.columns.indexOf('dominated_by_time')] === null)).to.equal(true);
       expect(all.figures.map((figure) => figure.name)).to.include.members([name, `${name}-time`]);
     }
     const some = withTiming(run, recordOf(lines.slice(1))).findings;
