@@ -84,7 +84,7 @@ export interface Bench {
   readonly options: TimingOptions;
   readonly clock: Clock;
   readonly networks: Networks;
-  readonly task: ProgressTask;
+  readonly task: Pick<ProgressTask, 'update'>;
 }
 
 export function timedNetworks({ networks: { original, gated }, options }: Bench): TimedNetworks<GatedBatch> {

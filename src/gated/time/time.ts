@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
 import type { PresetName } from '../../experiment/rules.js';
+import type { ProgressTask } from '../../progress.js';
 import { version } from '../../project.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
 import type { RunBasis, RunContext } from '../../run/context.js';
@@ -55,6 +56,7 @@ import {
  * Times every row of an experiment's table against the original network, in this process, on test images in their order. The
  * time is that from normalised images in memory to answers in memory, transfers included.
  *
+ * @param task shows the rows done so far
  * @throws InputError if there are no rows, or too few images
  */
 export async function timeGated(
@@ -62,6 +64,7 @@ export async function timeGated(
   opened: OpenGated,
   engine: Engine,
   options: TimingOptions,
+  task: Bench['task'],
 ): Promise<TimingOutcome> {
   checkImages(opened, options);
   const original = await engine.loadFeatures(await originalOf(opened).source.lowered(), []);
@@ -69,7 +72,7 @@ export async function timeGated(
   try {
     const { confidence } = opened.experiment.gates;
     gated = await engine.loadGated(await opened.lowered(), opened.gates, confidence, opened.fitted && 'input');
-    return await timeLoaded(context, opened, engine, options, { original, gated });
+    return await timeLoaded(context, opened, engine, options, { original, gated }, task);
   } finally {
     await gated?.close();
     await original.close();
@@ -91,19 +94,14 @@ async function timeLoaded(
   engine: Engine,
   options: TimingOptions,
   networks: Networks,
+  task: Bench['task'],
 ): Promise<TimingOutcome> {
-  const { experiment, rows, source } = opened;
+  const { experiment, source } = opened;
   const verified = options.verify === true ? await verify(context, opened, networks.gated) : null;
-  const { repeat = 1, repeats = 1 } = options;
-  // The progress counts this and all later repeats.
-  const total = (repeats - repeat + 1) * options.batches.length * rows.length;
-  const which = repeats === 1 ? '' : `, repeat ${repeat} of ${repeats}`;
-  const task = context.progress.begin(`timing ${opened.beside?.name ?? experiment.name}${which}`, total, 'rows');
   const bench: Bench = { opened, options, clock: options.clock ?? monotonicClock, networks, task };
   const pairs: RawPair[] = [];
   const batches: BatchTiming[] = [];
   for (const batch of options.batches) batches.push(await timeBatchSize(bench, batch, batches.length, pairs));
-  task.end();
   const record: TimingRecord = {
     version: RECORD_VERSION,
     experiment: experiment.name,
@@ -231,9 +229,16 @@ export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, 
   const { systems, engine, repeat } = await openTiming(context, outcome, options);
   const resume = repeat(options.repeat ?? 1);
   const verify = options.verify === true && (options.repeat ?? 1) === 1; // the answers are the same in every process
-  const found = await eachInTurn(systems, (one) =>
-    timeGated(context, one, engine, { ...options, verify: verify && one.beside === undefined, resume }),
-  );
+  const task = beginTiming(context, systems, options);
+  let before = 0; // rows of the systems timed before
+  const found = await eachInTurn(systems, async (one) => {
+    const own = { update: (done: number, detail?: string) => task.update(before + done, detail) };
+    const isVerified = verify && one.beside === undefined;
+    const timed = await timeGated(context, one, engine, { ...options, verify: isVerified, resume }, own);
+    before += options.batches.length * one.rows.length;
+    return timed;
+  });
+  task.end();
   const { record } = found[0]!;
   const batches = await eachInTurn(record.batches, async (first, at): Promise<BatchTiming> => {
     const all = found.map((one) => one.record.batches[at]!);
@@ -245,6 +250,18 @@ export async function timeRepeat(context: AnalysisContext, outcome: RunOutcome, 
     return { ...first, rows: rows.flat(), warnings: [...new Set(all.flatMap(({ warnings }) => warnings))] };
   });
   await resume.finish({ record: { ...record, batches }, pairs: found.flatMap(({ pairs }) => pairs) });
+}
+
+/** The progress of a repeat, which counts the rows of all later repeats too. */
+function beginTiming(
+  { progress }: RunContext,
+  systems: readonly OpenGated[],
+  { batches, repeat = 1, repeats = 1 }: TimingOptions,
+): ProgressTask {
+  const rows = systems.reduce((sum, one) => sum + one.rows.length, 0);
+  const which = repeats === 1 ? '' : `, repeat ${repeat} of ${repeats}`;
+  const total = (repeats - repeat + 1) * batches.length * rows;
+  return progress.begin(`timing ${systems[0]!.beside?.name ?? systems[0]!.experiment.name}${which}`, total, 'rows');
 }
 
 /** What all repeats of a timing share. */

@@ -117,7 +117,10 @@ describe('timed evaluation on an engine and a clock of the test', () => {
       clock: fake.clock,
       rest: async () => {},
     } as const;
-    return { ...(await timeGated(workplace.context, subject, engine, { ...asked, ...options })), log };
+    return {
+      ...(await timeGated(workplace.context, subject, engine, { ...asked, ...options }, { update() {} })),
+      log,
+    };
   }
 
   it('finds the times, the FLOPs and the efficiency of every row', async () => {
@@ -292,7 +295,7 @@ describe('timed evaluation on an engine and a clock of the test', () => {
       clock: fake.clock,
       rest: async () => {},
     } as const;
-    const failed = await timeGated(workplace.context, opened, broken, options).catch(String);
+    const failed = await timeGated(workplace.context, opened, broken, options, { update() {} }).catch(String);
     expect(failed).to.contain('no gates here');
     expect(log.open).to.equal(0);
   });
