@@ -2,9 +2,7 @@
  * Figures 6 to 8 of the paper, a table and a promise on a second data set: Fashion-MNIST, with the narrow ResNet that ships.
  *
  * Command   npx dgate run fashion --set analysis.show=counts,early,late     (Figures 7, 6 and 8)
- * Machine   two cores of an AMD EPYC, shared, 2026-11-28, Node 20.20.2, onnxruntime-node 1.30.0; seed 0: 3 minutes, data fetched before.
- * Expected  at distance 1 gates 1 and 2 take 93.4 % of Trouser, 92.1 % of Bag, 88.4 % of Ankle boot, 18.4 % of Shirt; promised at most
- *           0.5 points: 0.06 gained, 61.3 % of the FLOPs saved.
+ * Expected  results/reference/fashion: minutes of two cores, data fetched before. Read: docs/figures.md.
  */
 import { defineExperiment } from '../src/index.js';
 

@@ -4,10 +4,8 @@
  *
  * Command   npx dgate run figure1                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run figure1 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
- * Machine   two cores of an AMD EPYC, 2026-11-22, Node 20.20.2, onnxruntime-node 1.30.0; seed 0. With what table1 left in the
- *           cache seconds; from an empty one as long as table1.
- * Expected  76.4 % [74.8, 78.0] of the 2,799 errors stay within the category, 49.8 and 48.9 % by chance; cat 81.2 % [77.8,
- *           84.2], truck 66.7 % [59.1, 73.5]. Intervals are 95 % over the 10,000 test images.
+ * Expected  results/reference/figure1: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
+ *           docs/figures.md. Intervals are over the 10,000 test images.
  */
 import { defineExperiment } from '../src/index.js';
 import { groups, laptop, smoke } from './parts/narrow-resnet.js';

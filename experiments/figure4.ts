@@ -6,11 +6,8 @@
  *
  * Command   npx dgate run figure4                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run figure4 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
- * Machine   two cores of an AMD EPYC, 2026-11-23, Node 20.20.2, onnxruntime-node 1.30.0; seeds 0 to 2. Minutes of gates after
- *           the features of table1 (6 min 40 s on 2026-11-22, when cross-entropy took stochastic steps only), 12 s again.
- * Expected  hinge (largest distance) minus cross-entropy at 10, 20 ... 60 % fewer FLOPs, in points, seeds within 0.12:
- *           largest logit +0.17 +0.62 +0.96 +1.07 +1.02 +1.18 (holds); softmax -0.07 -0.04 -0.05 -0.32 -0.65 -0.61, entropy
- *           -0.07 -0.05 +0.02 -0.37 -0.37 -0.06, difference -0.06 -0.02 -0.10 -0.24 -0.64 -0.58 (do not hold).
+ * Expected  results/reference/figure4: minutes of gates after the features of table1, seconds again. The claim holds for the
+ *           largest logit and not for the other confidences. Read: docs/figures.md.
  */
 import { defineExperiment } from '../src/index.js';
 import { laptop, smoke } from './parts/narrow-resnet.js';

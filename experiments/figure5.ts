@@ -4,10 +4,8 @@
  *
  * Command   npx dgate run figure5                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run figure5 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
- * Machine   two cores of an AMD EPYC, 2026-11-22, Node 20.20.2, onnxruntime-node 1.30.0; seed 0. With what table1 left in the
- *           cache seconds; from an empty one as long as table1.
- * Expected  at (0, 0) 3.13 x [3.06, 3.21] fewer FLOPs with 7.01 [6.40, 7.62] points lost; at (2, 2) 15.6 % [15.0, 16.3] with
- *           0.11 [0.02, 0.20] points lost. Intervals are 95 % over the 10,000 test images.
+ * Expected  results/reference/figure5: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
+ *           docs/figures.md. Intervals are over the 10,000 test images.
  */
 import { defineExperiment } from '../src/index.js';
 import { laptop, smoke } from './parts/narrow-resnet.js';

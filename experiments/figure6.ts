@@ -4,9 +4,8 @@
  *
  * Command   npx dgate run figure6                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run figure6 --preset paper     (torchvision's ResNet-101; needs ImageNet)
- * Machine   two cores of an AMD EPYC, 2026-11-22, Node 20.20.2, onnxruntime-node 1.30.0; seed 0. With what table1 left in the
- *           cache seconds; from an empty one as long as table1.
- * Expected  from ship, 60.1 % [57.0, 63.1] of the images taken right at gates 1 and 2, to cat, 10.5 % [8.7, 12.6].
+ * Expected  results/reference/figure6: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
+ *           docs/figures.md.
  */
 import { defineExperiment } from '../src/index.js';
 import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';

@@ -4,9 +4,8 @@
  *
  * Command   npx dgate run figure7                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run figure7 --preset paper     (torchvision's ResNet-101; needs ImageNet)
- * Machine   two cores of an AMD EPYC, 2026-11-22, Node 20.20.2, onnxruntime-node 1.30.0; seed 0. With what table1 left in the
- *           cache seconds; from an empty one as long as table1.
- * Expected  cat: 23, 103 and 481 of 1,000 images right with distance at least 1 at gates 1, 2 and 3; ship: 450, 555, 848.
+ * Expected  results/reference/figure7: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
+ *           docs/figures.md.
  */
 import { defineExperiment } from '../src/index.js';
 import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';

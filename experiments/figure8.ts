@@ -4,9 +4,8 @@
  *
  * Command   npx dgate run figure8                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run figure8 --preset paper     (torchvision's ResNet-101; needs ImageNet)
- * Machine   two cores of an AMD EPYC, 2026-11-22, Node 20.20.2, onnxruntime-node 1.30.0; seed 0. With what table1 left in the
- *           cache seconds; from an empty one as long as table1.
- * Expected  latest to leave: cat, bird, deer (10.5, 20.6 and 27.2 % at gates 1 and 2).
+ * Expected  results/reference/figure8: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
+ *           docs/figures.md.
  */
 import { defineExperiment } from '../src/index.js';
 import { groups, heldOut, laptop, smoke } from './parts/narrow-resnet.js';

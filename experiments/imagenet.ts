@@ -6,8 +6,8 @@
  *
  * Command   npx dgate run imagenet                      (preset laptop: the narrow ResNet that ships with the project)
  *           npx dgate run imagenet --preset paper     (torchvision's ResNet-101; needs ImageNet)
- * Machine   two cores of an AMD EPYC, 2026-11-22: a second after table1 (same features, cached); otherwise as long as table1.
- * Expected  both claims of section 3.4 "cannot be checked here"; the accuracies are Table 1's network's.
+ * Expected  results/reference/imagenet: a second after table1 (same features, cached), otherwise as long as table1. Both claims of
+ *           section 3.4 "cannot be checked here"; the accuracies are Table 1's network's. Read: docs/imagenet.md.
  */
 import { defineExperiment } from '../src/index.js';
 import { heldOut, laptop, smoke } from './parts/narrow-resnet.js';

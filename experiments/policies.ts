@@ -2,9 +2,7 @@
  * Losses and confidences of gates beside the paper's, on the same features: which saves most at the same margin.
  *
  * Command   npx dgate run policies          (another network: npx dgate run table2 --set analysis.kind=policies)
- * Machine   two cores of an AMD EPYC, shared, 2026-11-28, Node 20.20.2, onnxruntime-node 1.30.0; seeds 0 to 2.
- * Expected  margin 0.7 points: the paper's gates save 44.7 %, the same gates with confidence `difference` 50.3 %, with `average` 51.8 %;
- *           cross-entropy 50.7 and 50.6 %. 12 minutes. Every number: docs/policies.md.
+ * Expected  results/reference/policies: minutes of two cores after table1. Read: docs/policies.md.
  * The hinge takes stochastic steps, the paper's procedure; cross-entropy is trained to its optimum.
  */
 import { defineExperiment } from '../src/index.js';

@@ -3,10 +3,9 @@
  *
  * Command   npx dgate run resnet56            (fetches data and checkpoint)
  *           npx dgate run resnet56 --checkpoint resnet56-4bfd9763.th
- * Expected  2026-11-28, seed 0: drops of the joint search 0.20, 0.61, 1.30, 2.19 points, reductions 11.5, 19.5, 23.1,
- *           28.1 % (sequential: 10.0, 15.3, 17.9, 22.8 %); guaranteed to lose at most 0.5 points: 0.11 lost, 7.9 % saved.
- * The network is akamaster's (93.39 % on the test images) and has seen all 50,000 training images, so thresholds are
- * chosen on one half of the test images and reported on the other, and the other way round.
+ * Expected  results/reference/resnet56: minutes of two cores. Read: docs/when-gates-pay.md.
+ * The network is akamaster's and has seen all 50,000 training images, so thresholds are chosen on one half of the test images
+ * and reported on the other, and the other way round.
  */
 import { defineExperiment } from '../src/index.js';
 

@@ -3,9 +3,7 @@
  * images; and what the promise costs where it is made anew on 200 corrupted ones (1,000 are too many where 1,000 are corrupted).
  *
  * Command   npx dgate run shift             (fetches data and checkpoints; dgate model fetch ID --from FILE takes a file)
- * Machine   two cores of an AMD EPYC, shared, 2026-11-28, Node 20.20.2, onnxruntime-node 1.30.0; seed 0.
- * Expected  promised at most 0.5 points: 0.04 gained and 53 % of the FLOPs saved on clean images; on 40 corrupted kinds from 2.1 gained
- *           to 1.5 lost, and from 54 % saved to 4 % more. Every number: docs/thresholds.md, Under shift.
+ * Expected  results/reference/shift. Read: docs/thresholds.md, Under shift.
  * Eight corruptions of CIFAR-10-C at five severities, computed by its recipe (src/data/corruptions.ts).
  */
 import { cascade, defineExperiment } from '../src/index.js';

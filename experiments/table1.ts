@@ -4,13 +4,10 @@
  * Command   npx dgate run table1                       (preset laptop: the small ResNet that ships with the project)
  *           npx dgate run table1 --preset quick        (the narrow one, a quarter of the FLOPs: what `npm start` prints)
  *           npx dgate run table1 --preset paper --checkpoint FILE    (the paper's network; no public weights exist)
- * Machine   two cores of an AMD EPYC, 2026-11-28: some four minutes, CIFAR-10 fetched before; seed 0.
- * Expected  accuracies of the sequential search 87.34, 88.56, 89.39, 89.87 % (original 89.67 %), reductions 55.6, 48.4,
- *           38.5, 22.9 %; of the joint one 87.39, 88.35, 89.10, 89.67 % and 57.5, 51.7, 44.9, 34.3 %; 95 % intervals of
- *           drops and reductions stand in the table.
+ * Expected  results/reference/table1: minutes of two cores, CIFAR-10 fetched before. Read: docs/reproduce.md.
  * Two rows for each accuracy margin of the paper's table, thresholds searched gate after gate (the paper's way) and all
- * gates together, on the 5,000 training images that the network
- * has not learnt from, reported on the 10,000 test images; the paper's row under it.
+ * gates together, on the 5,000 training images that the network has not learnt from, reported on the 10,000 test images; the
+ * paper's row under it.
  */
 import { defineExperiment } from '../src/index.js';
 import { laptop as narrow, smoke } from './parts/narrow-resnet.js';

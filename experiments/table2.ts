@@ -4,13 +4,10 @@
  * Command   npx dgate run table2                       (preset laptop: the small DenseNet that ships with the project)
  *           npx dgate run table2 --preset quick        (the narrow one, a quarter of the FLOPs: what `npm start` prints)
  *           npx dgate run table2 --preset paper --checkpoint FILE    (the paper's network; no public weights exist)
- * Machine   two cores of an AMD EPYC, 2026-11-27: about two and a half minutes, CIFAR-10 fetched before; seed 0.
- * Expected  accuracies of the sequential search 87.29, 88.09, 89.47, 90.51 % (original 90.68 %), reductions 30.2, 28.1,
- *           23.1, 21.0 %; of the joint one 86.98, 87.68, 89.21, 90.40 % and 43.8, 40.1, 35.3, 22.0 %; 95 % intervals of
- *           drops and reductions stand in the table.
+ * Expected  results/reference/table2: minutes of two cores, CIFAR-10 fetched before. Read: docs/reproduce.md.
  * Two rows for each accuracy margin of the paper's table, thresholds searched gate after gate (the paper's way) and all
- * gates together, on the 5,000 training images that the network
- * has not learnt from, reported on the 10,000 test images; the paper's row under it.
+ * gates together, on the 5,000 training images that the network has not learnt from, reported on the 10,000 test images; the
+ * paper's row under it.
  */
 import { defineExperiment } from '../src/index.js';
 

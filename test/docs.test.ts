@@ -18,6 +18,9 @@ const pages = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/${name.replaceAll('\\', '/')}`),
 ];
+const experiments = readdirSync(join(root, 'experiments'))
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => `experiments/${name}`);
 /** Options of other programs that the documentation names. */
 const foreign = ['check', 'list', 'ways'];
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8').replaceAll(/^```.*?^```/gms, '');
@@ -25,20 +28,54 @@ const textOf = (page: string): string => readFileSync(join(root, page), 'utf8').
 /** Pages that scripts write whole. */
 const written = ['experiment', 'commands', 'json', 'benchmarks', 'installs'].map((name) => `docs/${name}.md`);
 
+/** A page without code, links and the marks of `npm run docs`. */
+const proseOf = (text: string): string =>
+  text
+    .replaceAll(/^```.*?^```|<!-- table .*?<!-- \/table -->|<!--= .*?<!--\/-->|<!--.*?-->/gms, '')
+    .replaceAll(/`[^`]*`|\]\([^)]*\)/g, '');
+
 /**
  * Numbers with a unit (share, points, time, pace, size) outside code, links and the marks of `npm run docs`. Those of
  * test/fixtures/typed-numbers.json are settings, limits, sizes of files that never change, and the paper's own; what was
  * measured comes from a file below results/ (scripts/docs-numbers.ts).
  */
 const typedIn = (text: string): string[] => {
-  const prose = text
-    .replaceAll(/^```.*?^```|<!-- table .*?<!-- \/table -->|<!--= .*?<!--\/-->|<!--.*?-->/gms, '')
-    .replaceAll(/`[^`]*`|\]\([^)]*\)/g, '');
   const unit = String.raw`(?:%|(?:points?|ms|s|min|seconds?|minutes?|times)\b|images/s|[GM]?FLOP(?:s|/s)|[kMG]i?B\b)`;
-  return [...prose.matchAll(new RegExp(String.raw`(?<![\w.])\d[\d.,]*(?:e-?\d+)?\s?${unit}`, 'g'))].map(([number]) =>
-    number.replaceAll(/\s+/g, ' '),
-  );
+  const number = new RegExp(String.raw`(?<![\w.])\d[\d.,]*(?:e-?\d+)?\s?${unit}`, 'g');
+  return [...proseOf(text).matchAll(number)].map(([found]) => found.replaceAll(/\s+/g, ' '));
 };
+
+const outcomes =
+  'systems|rows|runs|kills|signals|inputs|draws|halves|populations|networks|files|faults|rounds|versions|images|photographs|pairs|passes|lines|tests|steps|parameters|combinations|confidences|processes';
+/** Sizes of CIFAR-10, Fashion-MNIST and their splits, which nobody measures. */
+const ofDatasets = /^(?:5,000 (?:training|held-out)|10,000(?: test)?|50,000 training|60,000(?: training)?) images$/;
+
+/** Counts of what could have been measured, `12 of 200 draws`; where they may be typed: as above. */
+const countsIn = (text: string): string[] => {
+  const count = String.raw`(?<![\w.,-])\d[\d.,]*(?:\sof\s\d[\d.,]*)?\s(?:[a-z-]+\s){0,2}?(?:${outcomes})\b`;
+  return [...proseOf(text).matchAll(new RegExp(count, 'g'))]
+    .map(([found]) => found.replaceAll(/\s+/g, ' '))
+    .filter((found) => !ofDatasets.test(found));
+};
+
+/** Of a page, or of the comment at the head of an experiment. */
+const typedNumbersOf = (page: string): string[] => {
+  const whole = readFileSync(join(root, page), 'utf8');
+  const text = page.endsWith('.md') ? whole : (/^\/\*\*.*?\*\//s.exec(whole)?.[0] ?? '').replaceAll(/^ \* ?/gm, '');
+  return [...new Set([...typedIn(text), ...countsIn(text)])].sort();
+};
+
+/** Sentences of more than 25 words; numbers that a mark gives are words. */
+const longSentencesIn = (text: string): string[] =>
+  text
+    .replaceAll(/<!--.*?-->/gs, '')
+    .replaceAll(/^[|#].*$/gm, '\n')
+    .replaceAll(/`[^`]*`/g, 'code')
+    .replaceAll(/\]\([^)]*\)/g, ']')
+    .split(/\n\s*\n|\n\s*- |(?<=[.!?:;][*_)]*)\s/)
+    .map((one) => one.trim().split(/\s+/))
+    .filter((words) => words.length > 25)
+    .map((words) => words.join(' '));
 
 /** Anchors that GitHub gives the headings of a page. */
 const anchorsOf = (page: string): string[] =>
@@ -160,7 +197,7 @@ describe('the documentation', () => {
   });
 
   it('says what each column of a committed table is', () => {
-    const page = readFileSync(join(root, 'docs/outputs.md'), 'utf8');
+    const page = textOf('docs/outputs.md');
     const words = new Set([...page.matchAll(/`([^`]+)`/g)].map(([, word]) => word!));
     const endings = [...words]
       .filter((word) => word.includes('...'))
@@ -201,16 +238,31 @@ describe('the documentation', () => {
 
   it('types no measured number: files, settings or the paper say each', () => {
     const found = Object.fromEntries(
-      pages
-        .filter((page) => /^(?:README|docs\/[^/]+)\.md$/.test(page) && !written.includes(page))
-        .map((page): [string, string[]] => [page, [...new Set(typedIn(readFileSync(join(root, page), 'utf8')))].sort()])
+      [...pages, ...experiments]
+        .filter((page) => /^(?:README|docs\/[^/]+)\.md$|\.ts$/.test(page) && !written.includes(page))
+        .map((page): [string, string[]] => [page, typedNumbersOf(page)])
         .filter(([, numbers]) => numbers.length > 0),
     );
     expect(found).to.deep.equal(JSON.parse(readFileSync(join(root, 'test/fixtures/typed-numbers.json'), 'utf8')));
   });
 
+  it('has what an experiment is expected to give on record, and a page that explains it', () => {
+    for (const file of experiments) {
+      const [, expected = ''] =
+        /^ \* Expected {2}(.*?)(?:\*\/|^ \* \S)/ms.exec(readFileSync(join(root, file), 'utf8')) ?? [];
+      const [record = 'no record', page = 'no page'] =
+        expected.match(/results\/reference\/[a-z0-9]+|docs\/[a-z-]+\.md/g) ?? [];
+      expect(existsSync(join(root, record)), `${file}: ${record}`).to.equal(true);
+      expect(existsSync(join(root, page)), `${file}: ${page}`).to.equal(true);
+    }
+  });
+
   it('notices a number that is typed, and none that a file gives', () => {
     expect(typedIn('saves 12.5 %, takes 3 ms and 1,200 images/s')).to.deep.equal(['12.5 %', '3 ms', '1,200 images/s']);
+    expect(countsIn('lost in 12 of 200 draws and 95 kills, of 10,000 test images')).to.deep.equal([
+      '12 of 200 draws',
+      '95 kills',
+    ]);
     expect(typedIn('saves <!--= a.csv | all | b %.1 -->12.5<!--/--> % and `--older-than 30 s`')).to.deep.equal([]);
   });
 
@@ -222,13 +274,10 @@ describe('the documentation', () => {
     expect(status, stdout + stderr).to.equal(0);
   });
 
-  it('has no sentence of more than 25 words in the README', () => {
-    const text = textOf('README.md')
-      .replaceAll(/<!--.*?-->|^[|#].*$/gms, (found) => (found.startsWith('<') ? '' : '\n'))
-      .replaceAll(/`[^`]*`/g, 'code')
-      .replaceAll(/\]\([^)]*\)/g, ']');
-    const sentences = text.split(/\n\s*\n|\n- |(?<=[.!?:;])\s/).map((one) => one.trim().split(/\s+/));
-    const long = sentences.filter((words) => words.length > 25).map((words) => words.join(' '));
+  it('has no sentence of more than 25 words', () => {
+    const long = pages
+      .filter((page) => /^(?:README|docs\/[^/]+)\.md$/.test(page) && !written.includes(page))
+      .flatMap((page) => longSentencesIn(textOf(page)).map((sentence) => `${page}: ${sentence}`));
     expect(long).to.deep.equal([]);
   });
 
