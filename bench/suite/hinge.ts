@@ -1,9 +1,9 @@
 /**
  * Hinge gates and LinearSVC to the same relative duality gap, on the same features, in processor time with one thread each.
  *
- * The lowest objective is bounded from below by our gate of a tenth of the gap. The other is stopped at the fewest iterations,
- * to a tenth, after which its objective, of all classes together, is within the gap of that bound; ours stops by its worst
- * class, which asks for more. Where the other is not followed to the gap, the ratio is an upper bound, and the note says so;
+ * Ours stops once the gap of its worst class is 1e-3; that of all classes together is smaller then, and the other has to reach
+ * it too. The lowest objective is bounded from below by our gate of a tenth of the gap. The other is stopped at the fewest
+ * iterations, to a tenth, after which its objective, of all classes together, is within our gap of that bound. Where the other is not followed to the gap, the ratio is an upper bound, and the note says so;
  * one above what is asked decides nothing.
  */
 import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
@@ -24,7 +24,8 @@ const [ROUNDS, SECONDS] = [3, 90];
 
 export const benchmark: Benchmark = {
   name: 'hinge',
-  title: "hinge gates and scikit-learn's LinearSVC to a relative duality gap of 1e-3: processor time (half an hour)",
+  title:
+    "hinge gates and scikit-learn's LinearSVC to the same relative duality gap, 1e-3 in our worst class: processor time (half an hour)",
   peers: ['sklearn'],
   run: async (bench) => {
     const ratios: Ratio[] = [];
@@ -54,7 +55,7 @@ async function compare(bench: Bench, experiment: string, subject: Subject, peer:
     const gap = (objective - lowest) / objective;
     tried.set(most, { ...fit, gap });
     say(`LinearSVC after ${most} iterations, ${fit.processor.toFixed(1)} s: gap ${gap.toExponential(1)}`);
-    if (gap <= GAP) return true;
+    if (gap <= ours.gap!) return true;
     return fit.processor > FOLLOWED * ours.seconds ? undefined : false;
   });
   const stopped = iterations ?? Math.max(...tried.keys());
@@ -68,7 +69,7 @@ async function compare(bench: Bench, experiment: string, subject: Subject, peer:
   const isDecided = iterations !== undefined || ours.seconds <= ASKED * other.processor;
   const itsGap = `its gap ${other.gap.toExponential(1)} after ${stopped} iterations`;
   return ratioOf(pairs, {
-    what: `${experiment}, ${features} features, ${count} images: processor time to a relative duality gap of 1e-3`,
+    what: `${experiment}, ${features} features, ${count} images: processor time to the same relative duality gap, at most 1e-3`,
     against: `scikit-learn ${peer.version}, LinearSVC`,
     unit: 's',
     ...(isDecided && { target: { atMost: ASKED } }),

@@ -156,7 +156,8 @@ async function comparedNetworks(
     const set = await extract(context, extractionOf(context, source, test, [], engine, 'test'));
     const { original } = await computeScores([set], [], 'max', scores.labels);
     const alone = staticSystem(own.network.name, original, own.flops.flops, scores);
-    const of = { ...member, thresholds: { ...as.thresholds, margins: [], fixed: [[]] } };
+    const { guarantee: _g, budgets: _b, latencyMs: _l, ...plain } = as.thresholds;
+    const of = { ...member, thresholds: { ...plain, margins: [], fixed: [[]] } };
     const name = `${own.network.name} ${source.checkpoint.sha256.slice(0, 8)}`;
     systems.push({ ...alone, weightsBytes: weightBytesOf(own, [0]), runs: [[name, of]] });
   }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
+import type { Experiment } from '../../src/experiment/schema.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkTensors } from '../../src/networks/network.js';
 import { renderRun } from '../../src/run/report.js';
@@ -116,10 +117,15 @@ describe('the systems beside the rows of a run', () => {
     const overrides = [
       { path: 'baselines', value: [{ network: other, checkpoint: join(place.folder, 'other') }] },
       { path: 'analysis', value: { kind: 'frontier', margins: [0.1] } },
+      { path: 'thresholds.guarantee', value: { drop: 0.1 } },
     ];
     const run = await runExperiment(place.context, tinyExperiment(place, ...overrides));
     const beside = new Map(runsBeside(run));
     expect([...beside.keys()].slice(0, 3)).to.deep.equal(['cut at gate 1', 'cut at gate 2', 'Original']);
+    const [alone] = [...beside.values()].filter((of) => 'network' in of);
+    expect((alone as Experiment).thresholds)
+      .to.include({ guarantee: undefined })
+      .and.deep.include({ fixed: [[]] }); // one row
     const timed = (model: string, speedUp: number, thresholds: unknown = []) =>
       ({ model, thresholds, speedUp, originalMs: { mean: 10 }, fileBytes: 7000, peakBytes: 1000 * speedUp }) as unknown;
     const recordOf = (rows: unknown[]) => ({ batches: [{ batch: 1, rows }] }) as unknown as TimingRecord;
