@@ -3,7 +3,7 @@ import { type Comparison, compareRuns, openRun, type ResultDifference, readRecor
 import { csvOf } from '../csv.js';
 import { InputError } from '../errors.js';
 import { latexText, markdownText, markupText, visible } from '../escape.js';
-import { checkExperiment } from '../experiment/resolve.js';
+import { checkExperiment } from '../experiment/checks.js';
 import { isPlain, type Plain } from '../experiment/rules.js';
 import { paperExperiments } from '../paper/index.js';
 import { cellText, heading, renderColumns } from '../report/findings.js';

@@ -24,7 +24,7 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
   if (stale !== undefined) progress.warn(stale);
   const results = resultsFolder(options);
   const exitTimes: AnalysisContext['exitTimes'] = async (basis) =>
-    (await import('../gated/time/time.js')).lastExitTimes(basis, results);
+    (await import('../gated/time/files.js')).lastExitTimes(basis, results);
   return { ...contextIn(cache, results, progress), analyses: paperAnalyses, exitTimes };
 }
 

@@ -8,7 +8,7 @@ import { experimentNames, loadDefinition } from '../experiment/load.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
 import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
-import { withLastTiming } from '../gated/time/time.js';
+import { withLastTiming } from '../gated/time/files.js';
 import { uncheckedClaims } from '../paper/claims.js';
 import { paperExperiments } from '../paper/index.js';
 import { claimsOnRecord, REFERENCE, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';

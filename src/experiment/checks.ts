@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { looksBack } from '../gates/confidence.js';
 import { gatesSchema, hasOwnExits, isCascade, isScores, learns, withDerivedGates } from './network.js';
+import { isPlain, type Plain, put, show, showKey } from './rules.js';
 import { definitionSchema, type Experiment, imagesText } from './schema.js';
 
 /** What is wrong with a value of a definition. */
@@ -173,4 +174,115 @@ function scoresChecks(experiment: Experiment): Check[] {
     [thresholds.latencyMs !== undefined, 'thresholds.latencyMs', thresholds.latencyMs, 'left out: scores take no time'],
     [!isFitting, 'thresholds.validation', thresholds.validation, kinds],
   ];
+}
+
+/** Beyond this many problems, hidden ones are not searched for. */
+const MOST_PATCHED = 100;
+
+/** The experiment, or all its problems: a line for each, with path, value and what would be valid. */
+export function checkExperiment(
+  definition: Plain,
+  schema: ExperimentSchema,
+): { experiment: Experiment | undefined; problems: string[] } {
+  const checked = schema.safeParse(definition, { reportInput: true });
+  if (checked.success) return { experiment: checked.data, problems: [] };
+  const issues = [...checked.error.issues, ...hiddenIssues(definition, checked.error.issues, schema)];
+  return { experiment: undefined, problems: describeIssues(issues, definition, [], schema) };
+}
+
+type Issue = z.core.$ZodIssue;
+
+/**
+ * The schema skips rules between several values while one value has the wrong type. This replaces such values by valid ones and
+ * checks again, without problems that the replacements may cause.
+ */
+function hiddenIssues(definition: Plain, issues: readonly Issue[], schema: ExperimentSchema): Issue[] {
+  let patched: Plain = { name: 'x', title: 'x', network: 'x', ...definition };
+  const paths = issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path],
+  );
+  if (paths.length > MOST_PATCHED) return [];
+  for (const path of paths) patched = replaced(patched, path.map(String)) as Plain;
+  const again = schema.safeParse(patched, { reportInput: true }).error?.issues ?? [];
+  const said = issues.map(({ path }) => path.map(String));
+  const isNew = ({ code, path }: Issue): boolean =>
+    code === 'custom' && !said.some((other) => path.every((key, i) => String(key) === other[i]));
+  return again.filter(isNew);
+}
+
+/** Removes the value at a path. An element of a list becomes 1, a required text `x`. */
+function replaced(item: unknown, [key, ...rest]: readonly string[]): unknown {
+  if (key === undefined) return undefined;
+  if (Array.isArray(item)) {
+    return item.map((each: unknown, i) => (String(i) === key ? (replaced(each, rest) ?? 1) : each));
+  }
+  if (!isPlain(item)) return item;
+  const { [key]: value, ...others } = item;
+  const after = replaced(value, rest) ?? (['name', 'title', 'network'].includes(key) ? 'x' : undefined);
+  const copy: Record<string, unknown> = { ...others };
+  if (after !== undefined) put(copy, key, after);
+  return copy;
+}
+
+/** One line per problem: path, value, what would be valid. */
+export function describeIssues(
+  issues: readonly Issue[],
+  value: unknown,
+  within: readonly string[],
+  schema: z.ZodType,
+): string[] {
+  return issues.flatMap((issue) => {
+    const path = issue.path.map(String);
+    const at = (keys: readonly string[]): string => [...within, ...keys].map(showKey).join('.');
+    const found = path.reduce<unknown>((item, key) => own(item, key), value);
+    if (issue.code === 'unrecognized_keys') {
+      const kind = isPlain(found) && typeof found['kind'] === 'string' ? found['kind'] : undefined;
+      const valid = keysAt(schema, path, kind).join(', ');
+      return issue.keys.map((key) => `${at([...path, key])}: unknown key; valid: ${valid}`);
+    }
+    // Problems inside an object say more than that it matches no option of the union.
+    const inside = issue.code === 'invalid_union' && isPlain(found) ? issue.errors.find(isOfObject) : undefined;
+    if (inside !== undefined) {
+      const issues = inside.map((problem) => ({ ...problem, path: [...issue.path, ...problem.path] }));
+      return describeIssues(issues, value, within, schema);
+    }
+    // A rule between several values may name an absent one, whose default does not fit.
+    const shown = found === undefined && issue.code === 'custom' ? issue.input : found;
+    return `${at(path)}: ${shown === undefined ? 'missing' : show(shown)}; valid: ${issue.message}`;
+  });
+}
+
+/** Whether a union's option is this kind of object, so that its issues lie inside. */
+function isOfObject(issues: readonly Issue[]): boolean {
+  return issues.every(({ code, path }) => (path.length > 0 && path[0] !== 'kind') || code === 'unrecognized_keys');
+}
+
+function own(item: unknown, key: string): unknown {
+  return typeof item === 'object' && item !== null && Object.hasOwn(item, key) ? (item as Plain)[key] : undefined;
+}
+
+/** Keys of the schema at a path, for this kind of object if there are several. */
+function keysAt(schema: z.ZodType, path: readonly string[], kind: string | undefined): string[] {
+  const objects = [schema].flatMap(objectsIn);
+  const reached = path.reduce((candidates, key) => {
+    if (/^\d+$/.test(key)) return candidates; // an element of a list: `objectsIn` has unwrapped the list
+    return candidates.flatMap((object) => objectsIn(object.shape[key] as z.ZodType | undefined));
+  }, objects);
+  const ofKind = reached.filter(({ shape }) => {
+    const literal = shape['kind'] as z.ZodType | undefined;
+    return literal instanceof z.ZodLiteral && literal.value === kind;
+  });
+  return [...new Set((ofKind.length > 0 ? ofKind : reached).flatMap((object) => Object.keys(object.shape)))];
+}
+
+/** The object schemas inside defaults, optionals and unions. */
+function objectsIn(schema: z.ZodType | undefined): z.ZodObject[] {
+  if (schema instanceof z.ZodObject) return [schema];
+  if (schema instanceof z.ZodArray) return objectsIn(schema.element as z.ZodType);
+  if (schema instanceof z.ZodUnion) return schema.options.flatMap((option) => objectsIn(option as z.ZodType));
+  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional) {
+    return objectsIn(schema.unwrap() as z.ZodType);
+  }
+  if (schema instanceof z.ZodPipe) return objectsIn(schema.in as z.ZodType);
+  return [];
 }

@@ -12,9 +12,10 @@ import type { Progress } from '../progress.js';
 import type { LazyEngine, RunContext } from '../run/context.js';
 import { costsOfExits, type Exit, type Plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
+import type { SplitFeatures } from '../run/score.js';
 import { originalAccuracy, type Part, type Row, searchAndEvaluate } from '../run/search.js';
 import { type NetworkSource, networksOf } from '../run/source.js';
-import { openStages, type SplitFeatures, scoredParts } from '../run/stages.js';
+import { openStages, scoredParts } from '../run/stages.js';
 import type { ChosenSystem, SystemRun } from '../run/systems.js';
 import {
   answersAt,

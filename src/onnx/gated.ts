@@ -1,5 +1,4 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resample.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { gateOfFeatures } from '../gates/gate.js';
@@ -27,11 +26,12 @@ import {
   type GatedSource,
   isUser,
   type LoadedCascade,
-  type LoadedMember,
   type LoadedNetwork,
   type NetworkOutputs,
   writeClassifier,
   writeLayers,
+  writeMemberPixels,
+  writeNormalisation,
   writePooling,
 } from './network.js';
 import { dataTypes } from './proto.js';
@@ -124,14 +124,6 @@ export function formOf(lowered: GatedSource): Pick<GraphForm, 'name' | 'dialect'
  * @param type of the pixels: bytes 0-255, or floats that are normalised for the last network
  */
 function cascadeParts({ members, given }: LoadedCascade, type: 'uint8' | 'float'): Parts {
-  const write = (builder: GraphBuilder, pixels: string, { preprocessing, resizing }: LoadedMember): string => {
-    if (resizing === undefined) {
-      if (type === 'uint8') return writeNormalisation(builder, pixels, preprocessing);
-      return writeRenormalisation(builder, pixels, given, preprocessing);
-    }
-    const bytes = type === 'uint8' ? pixels : writeBytes(builder, pixels, given);
-    return writeNormalisation(builder, writeResized(builder, bytes, resizing), preprocessing);
-  };
   const networks = members.map(({ loaded, gates }) => networkParts(loaded, gates));
   const all = networks.flatMap(({ count }, network) => {
     const exits = members[network]!.isCut ? count - 1 : count;
@@ -150,7 +142,9 @@ function cascadeParts({ members, given }: LoadedCascade, type: 'uint8' | 'float'
       const { distances, next } = builder.prefixed(`network${network + 1}/`, () => {
         const isInside = network < members.length - 1;
         const start =
-          part === 0 ? [write(builder, pixels, members[network]!)] : inputs.slice(0, isInside ? -1 : undefined);
+          part === 0
+            ? [writeMemberPixels(builder, pixels, members[network]!, type === 'float' ? given : undefined)]
+            : inputs.slice(0, isInside ? -1 : undefined);
         return networks[network]!.write(builder, part, start);
       });
       if (network === members.length - 1) return { distances, next };
@@ -200,52 +194,6 @@ function writeGate(builder: GraphBuilder, index: number, { gate }: PlacedGate, f
   const bias = builder.constant(`gate${index + 1}.bias`, negated, [gate.classes]);
   return builder.node('Gemm', [features, weights, bias]);
 }
-
-/** (byte / 255 - mean) / std, rounded after each step as in `normalise` and torchvision. */
-function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
-  const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
-  const scaled = builder.node('Div', [floats, builder.constant('byte_range', Float32Array.of(255), [])]);
-  const centred = builder.node('Sub', [scaled, perChannel(builder, 'pixel_mean', mean)]);
-  return builder.node('Div', [centred, perChannel(builder, 'pixel_std', std)]);
-}
-
-/** Normalises normalised pixels in another way. */
-function writeRenormalisation(builder: GraphBuilder, pixels: string, from: Preprocessing, to: Preprocessing): string {
-  if (from.mean.join() === to.mean.join() && from.std.join() === to.std.join()) return pixels;
-  const factor = from.std.map((std, i) => std / to.std[i]!);
-  const shift = from.mean.map((mean, i) => (mean - to.mean[i]!) / to.std[i]!);
-  const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', factor)]);
-  return builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)]);
-}
-
-/** The bytes of normalised pixels, as floats. */
-function writeBytes(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
-  const ofByte = (values: readonly number[]): number[] => values.map((value) => 255 * value);
-  const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', ofByte(std))]);
-  const shift = ofByte(mean).map((mean) => mean + 0.5);
-  return builder.node('Floor', [builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)])]);
-}
-
-/** The counterpart of `resizedImages`, exact in float32: whole numbers below 2^24, divided by powers of two. */
-function writeResized(builder: GraphBuilder, pixels: string, { from, to, field, isReversed }: Resizing): string {
-  const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
-  const reversed = (): string => builder.node('Gather', [floats, builder.ints('reversed', [2, 1, 0])], { axis: 1 });
-  const ordered = isReversed ? reversed() : floats;
-  const average = (name: string, inputs: (weights: string) => string[], length: number, size: number): string => {
-    const down = sideWeights(length, size, field);
-    // The width is multiplied from the right, by transposed weights.
-    const weights = name === 'across' ? down.map((_, k) => down[(k % size) * length + Math.floor(k / size)]!) : down;
-    const dims = name === 'across' ? [length, size] : [size, length];
-    const sums = builder.node('MatMul', inputs(builder.constant(`resize_${name}`, weights, dims)));
-    const scaled = builder.node('Mul', [sums, builder.constant('resize_scale', Float32Array.of(1 / WEIGHT_SUM), [])]);
-    return builder.node('Floor', [builder.node('Add', [scaled, builder.constant('half', Float32Array.of(0.5), [])])]);
-  };
-  const narrowed = average('across', (weights) => [ordered, weights], from.width, to.width);
-  return average('down', (weights) => [weights, narrowed], from.height, to.height);
-}
-
-const perChannel = (builder: GraphBuilder, name: string, values: readonly number[]): string =>
-  builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);
 
 /** The batch sizes of later parts, ascending: powers of two up to an eighth of the batch, then eighths up to `count`. */
 export function bucketSizes(count: number): number[] {

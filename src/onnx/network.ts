@@ -1,5 +1,5 @@
 import type { Preprocessing } from '../data/preprocess.js';
-import type { Resizing } from '../data/resample.js';
+import { type Resizing, sideWeights, WEIGHT_SUM } from '../data/resample.js';
 import { InputError } from '../errors.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import type { Lowered, LoweredNetwork } from '../networks/lower.js';
@@ -7,6 +7,7 @@ import type { MapShape, SubsamplePad } from '../networks/network.js';
 import type { OnnxNetwork, Pooling } from '../networks/onnx.js';
 import { type Dialect, dialectOfFile, float, type GraphBuilder } from './builder.js';
 import type { PreparedGraph } from './graph/prepare.js';
+import { dataTypes } from './proto.js';
 
 export const featureGraphNames = {
   /** float [batch, channels, height, width], normalised */
@@ -106,6 +107,52 @@ function writeSubsamplePad(builder: GraphBuilder, layer: SubsamplePad, input: st
   return builder.node('Pad', [rows, builder.ints(`${name}_pads`, [0, layer.before, 0, 0, 0, layer.after, 0, 0])]);
 }
 
+/** (byte / 255 - mean) / std, rounded after each step as in `normalise` and torchvision. */
+export function writeNormalisation(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
+  const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
+  const scaled = builder.node('Div', [floats, builder.constant('byte_range', Float32Array.of(255), [])]);
+  const centred = builder.node('Sub', [scaled, perChannel(builder, 'pixel_mean', mean)]);
+  return builder.node('Div', [centred, perChannel(builder, 'pixel_std', std)]);
+}
+
+/** Normalises normalised pixels in another way. */
+function writeRenormalisation(builder: GraphBuilder, pixels: string, from: Preprocessing, to: Preprocessing): string {
+  if (from.mean.join() === to.mean.join() && from.std.join() === to.std.join()) return pixels;
+  const factor = from.std.map((std, i) => std / to.std[i]!);
+  const shift = from.mean.map((mean, i) => (mean - to.mean[i]!) / to.std[i]!);
+  const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', factor)]);
+  return builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)]);
+}
+
+/** The bytes of normalised pixels, as floats. */
+function writeBytes(builder: GraphBuilder, pixels: string, { mean, std }: Preprocessing): string {
+  const ofByte = (values: readonly number[]): number[] => values.map((value) => 255 * value);
+  const scaled = builder.node('Mul', [pixels, perChannel(builder, 'pixel_factor', ofByte(std))]);
+  const shift = ofByte(mean).map((mean) => mean + 0.5);
+  return builder.node('Floor', [builder.node('Add', [scaled, perChannel(builder, 'pixel_shift', shift)])]);
+}
+
+/** The counterpart of `resizedImages`, exact in float32: whole numbers below 2^24, divided by powers of two. */
+function writeResized(builder: GraphBuilder, pixels: string, { from, to, field, isReversed }: Resizing): string {
+  const floats = builder.node('Cast', [pixels], { to: dataTypes.float });
+  const reversed = (): string => builder.node('Gather', [floats, builder.ints('reversed', [2, 1, 0])], { axis: 1 });
+  const ordered = isReversed ? reversed() : floats;
+  const average = (name: string, inputs: (weights: string) => string[], length: number, size: number): string => {
+    const down = sideWeights(length, size, field);
+    // The width is multiplied from the right, by transposed weights.
+    const weights = name === 'across' ? down.map((_, k) => down[(k % size) * length + Math.floor(k / size)]!) : down;
+    const dims = name === 'across' ? [length, size] : [size, length];
+    const sums = builder.node('MatMul', inputs(builder.constant(`resize_${name}`, weights, dims)));
+    const scaled = builder.node('Mul', [sums, builder.constant('resize_scale', Float32Array.of(1 / WEIGHT_SUM), [])]);
+    return builder.node('Floor', [builder.node('Add', [scaled, builder.constant('half', Float32Array.of(0.5), [])])]);
+  };
+  const narrowed = average('across', (weights) => [ordered, weights], from.width, to.width);
+  return average('down', (weights) => [weights, narrowed], from.height, to.height);
+}
+
+const perChannel = (builder: GraphBuilder, name: string, values: readonly number[]): string =>
+  builder.constant(name, Float32Array.from(values), [1, values.length, 1, 1]);
+
 /** A user's network, ready to run; built-in ones are a `LoweredNetwork`. */
 export interface UserNetwork {
   readonly network: OnnxNetwork;
@@ -134,6 +181,22 @@ export interface LoadedMember {
   readonly gates: readonly PlacedGate[];
   /** Whether it ends at its last gate, without its classifier. */
   readonly isCut: boolean;
+}
+
+/**
+ * Writes the input of a network in a cascade, of its images' size and normalised for it.
+ *
+ * @param pixels bytes 0-255, or floats that have been normalised as `given` says
+ */
+export function writeMemberPixels(
+  builder: GraphBuilder,
+  pixels: string,
+  { preprocessing, resizing }: LoadedMember,
+  given: Preprocessing | undefined,
+): string {
+  if (resizing === undefined && given !== undefined) return writeRenormalisation(builder, pixels, given, preprocessing);
+  const bytes = given === undefined || resizing === undefined ? pixels : writeBytes(builder, pixels, given);
+  return writeNormalisation(builder, resizing ? writeResized(builder, bytes, resizing) : bytes, preprocessing);
 }
 
 /** A network or cascade to write with exits. */

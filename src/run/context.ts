@@ -73,6 +73,26 @@ export class LazyEngine {
   }
 }
 
+export interface Stopwatch {
+  /** Seconds that each stage took so far. */
+  readonly seconds: Readonly<Record<string, number>>;
+  /** Does some work and adds its time to a stage. */
+  readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
+}
+
+export function stopwatch(): Stopwatch {
+  const seconds: Record<string, number> = {};
+  return {
+    seconds,
+    timed: async (stage, work) => {
+      const start = performance.now();
+      const result = await work();
+      seconds[stage] = (seconds[stage] ?? 0) + (performance.now() - start) / 1000;
+      return result;
+    },
+  };
+}
+
 interface Verified {
   files: number;
   /** A line for each file that differs from what was written. */

@@ -10,8 +10,8 @@ import { LazyEngine, type RunContext } from './context.js';
 import { extractionOf, extractLater } from './extract.js';
 import { mapSplits, openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
+import { scoreEntries, trainingSets } from './score.js';
 import { once } from './source.js';
-import { scoreEntries, trainingSets } from './stages.js';
 import { gateEntries } from './train.js';
 
 /** A stage of a run that has not begun. */

@@ -10,18 +10,9 @@ import type { RunContext } from './context.js';
 import type { FeatureSet, Origin } from './features.js';
 import { type Images, mapSplits } from './images.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
-import { type ChosenGate, scoresEntry } from './score.js';
+import { type ChosenGate, type SplitFeatures, scoresEntry, setsIn } from './score.js';
 import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
-import {
-  type AnalysisContext,
-  openStages,
-  type RunOutcome,
-  type SplitFeatures,
-  type Splits,
-  type Stages,
-  scoredParts,
-  setsIn,
-} from './stages.js';
+import { type AnalysisContext, openStages, type RunOutcome, type Splits, type Stages, scoredParts } from './stages.js';
 import { calibrationTable, comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
 

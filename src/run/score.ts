@@ -1,6 +1,7 @@
 import type { RawTensor } from '../checkpoints/dtypes.js';
 import { encodeSafetensors, parseSafetensors, type Storable } from '../checkpoints/load.js';
 import { InputError } from '../errors.js';
+import { hasOwnExits } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import { type ConfidenceKind, type Decisions, decide, type Fitted, looksBack, unfitted } from '../gates/confidence.js';
 import { calibrationError, fitConfidence, fitTemperature, type Judged } from '../gates/fit.js';
@@ -10,11 +11,14 @@ import type { Scores } from '../thresholds/evaluate.js';
 import { proposingImages } from '../thresholds/guarantee.js';
 import type { RunContext } from './context.js';
 import type { FeatureSet } from './features.js';
+import type { BySplit } from './images.js';
 import { eachInTurn } from './plan.js';
 import { isOfAgreement, originalAccuracy, type Part } from './search.js';
-import { type CachedGate, numbersAt, numbersIn, type ScoringGate } from './train.js';
+import { type CachedGate, gateEntries, numbersAt, numbersIn, type ScoringGate } from './train.js';
 
 const FILE = 'scores.safetensors';
+
+export type SplitFeatures = BySplit<FeatureSet>;
 
 /**
  * Class and confidence of each image at each exit but the last: from the cache, or computed from features into it.
@@ -89,6 +93,26 @@ export function scoresEntry(
     confidence,
     code: codeOf('run/score'),
   });
+}
+
+/** One split's features, of each network. */
+export const setsIn = (sets: readonly SplitFeatures[], split: 'heldOut' | 'test'): FeatureSet[] =>
+  sets.map((features) => features[split]).filter((set) => set !== undefined);
+
+/** The features that each network's gates learn from, or at exits of a file are; undefined for a network without gates. */
+export const trainingSets = (sets: readonly SplitFeatures[], { network }: Experiment): (FeatureSet | undefined)[] =>
+  sets.map(({ train, test }) => (hasOwnExits(network) ? test : train));
+
+/** The cache entries of a run's scores; undefined where nothing cached says which lambdas it will choose. */
+export async function scoreEntries(context: RunContext, experiment: Experiment, sets: readonly SplitFeatures[]) {
+  const entryOf = (split: 'heldOut' | 'test', gates: readonly { readonly entry: Entry }[]): Entry =>
+    scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence);
+  const gates = await chooseLambdas(gateEntries(context, experiment, trainingSets(sets, experiment)), async (tried) => {
+    const entry = entryOf('heldOut', tried);
+    return (await entry.isComplete()) ? readScores(entry, sets.length - 1 + tried.length) : undefined;
+  });
+  const splits = (['heldOut', 'test'] as const).filter((split) => setsIn(sets, split).length > 0);
+  return gates && splits.map((split) => ({ split, entry: entryOf(split, gates) }));
 }
 
 /** The exits of networks in their order: each network's gates, and its end. */

@@ -1,6 +1,5 @@
 import type { ImageSource } from '../data/dataset.js';
 import { InputError } from '../errors.js';
-import { hasOwnExits } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { NetworkFlops } from '../networks/network.js';
@@ -9,7 +8,7 @@ import type { PublishedRow } from '../report/rows.js';
 import type { Entry } from '../store/store.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { EngineDescription, TimingRecord } from '../timing/record.js';
-import { LazyEngine, type RunContext } from './context.js';
+import { LazyEngine, type RunContext, type Stopwatch, stopwatch } from './context.js';
 import { extract, extractionOf, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
@@ -20,21 +19,21 @@ import {
   type ExitFit,
   fitParts,
   fittingOf,
-  readScores,
+  type SplitFeatures,
+  scoreEntries,
   scoreImages,
-  scoresEntry,
+  setsIn,
+  trainingSets,
 } from './score.js';
 import { type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
-export type SplitFeatures = BySplit<FeatureSet>;
-
 /** Class and confidence of the images that no gate has learnt from. */
 export type SplitScores = Omit<BySplit<Scores>, 'train'>;
 
 /** The stages of a run, which analyses repeat with other gates, losses and confidences. Results are cached. */
-export interface Stages {
+export interface Stages extends Stopwatch {
   readonly context: RunContext;
   readonly experiment: Experiment;
   readonly plan: Plan;
@@ -68,10 +67,6 @@ export interface Stages {
     gates: readonly CachedGate[],
     what: string,
   ) => Promise<Scores>;
-  /** Seconds that each stage took so far. */
-  readonly seconds: Readonly<Record<string, number>>;
-  /** Does some work and adds its time to a stage. */
-  readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
 }
 
 const scoresGiven = ({ test, heldOut }: NonNullable<Plan['given']>): SplitScores => ({
@@ -109,6 +104,13 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const features = sets.at(-1)!;
   // Drops undecodable images, so that positions agree in images, features and scores.
   const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
+  const scoresOf = (
+    within: RunContext,
+    split: 'heldOut' | 'test',
+    gates: readonly CachedGate[],
+    confidence: ConfidenceKind,
+  ): Promise<Scores> =>
+    scoreImages(within, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
   return {
     context,
     experiment,
@@ -124,15 +126,14 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     train: (as = experiment, wanted, within = context) =>
       timed('train', async () => {
         const trained = await trainGates(within, as, trainingSets(sets, experiment), wanted);
-        const scoresOf = (gates: readonly CachedGate[]): Promise<Scores> =>
-          scoreImages(within, setsIn(sets, 'heldOut'), gates, as.gates.confidence, 'held-out');
-        return (await chooseLambdas(trained, scoresOf))!;
+        return (await chooseLambdas(trained, (gates) => scoresOf(within, 'heldOut', gates, as.gates.confidence)))!;
       }),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
         if (given !== undefined) return scoresGiven(given);
-        const { test, ...held } = await scoreSplits(within, sets, gates, confidence);
-        return { ...held, test: experiment.unlabelled === undefined ? test : withoutLabels(test) };
+        const heldOut = features.heldOut && (await scoresOf(within, 'heldOut', gates, confidence));
+        const test = await scoresOf(within, 'test', gates, confidence);
+        return { ...(heldOut && { heldOut }), test: experiment.unlabelled === undefined ? test : withoutLabels(test) };
       }),
     scoreChanged: (change, gates, what) =>
       timed('score', async () => {
@@ -149,18 +150,6 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     seconds,
     timed,
   };
-}
-
-async function scoreSplits(
-  context: RunContext,
-  sets: readonly SplitFeatures[],
-  gates: readonly CachedGate[],
-  confidence: ConfidenceKind,
-): Promise<SplitScores> {
-  const scoresOf = (split: 'heldOut' | 'test', label: string): Promise<Scores> =>
-    scoreImages(context, setsIn(sets, split), gates, confidence, label);
-  const heldOut = sets.at(-1)!.heldOut && (await scoresOf('heldOut', 'held-out'));
-  return { ...(heldOut && { heldOut }), test: await scoresOf('test', 'test') };
 }
 
 /** Stands for the features of images whose scores are given. */
@@ -185,18 +174,6 @@ async function canWait(
     return false;
   context.progress.note('features: not cached, and not needed: gates and scores are');
   return true;
-}
-
-/** The cache entries of a run's scores; undefined where nothing cached says which lambdas it will choose. */
-export async function scoreEntries(context: RunContext, experiment: Experiment, sets: readonly SplitFeatures[]) {
-  const entryOf = (split: 'heldOut' | 'test', gates: readonly { readonly entry: Entry }[]): Entry =>
-    scoresEntry(context, setsIn(sets, split), gates, experiment.gates.confidence);
-  const gates = await chooseLambdas(gateEntries(context, experiment, trainingSets(sets, experiment)), async (tried) => {
-    const entry = entryOf('heldOut', tried);
-    return (await entry.isComplete()) ? readScores(entry, sets.length - 1 + tried.length) : undefined;
-  });
-  const splits = (['heldOut', 'test'] as const).filter((split) => setsIn(sets, split).length > 0);
-  return gates && splits.map((split) => ({ split, entry: entryOf(split, gates) }));
 }
 
 /** Scores of images that no gate has learnt from, and the parts that choose and report thresholds. */
@@ -230,30 +207,9 @@ export async function scoredParts(
   return { ...found, scores: { ...scores, test: { ...scores.test, confidences } } };
 }
 
-/** One split's features, of each network. */
-export const setsIn = (sets: readonly SplitFeatures[], split: 'heldOut' | 'test'): FeatureSet[] =>
-  sets.map((features) => features[split]).filter((set) => set !== undefined);
-
-/** The features that each network's gates learn from, or at exits of a file are; undefined for a network without gates. */
-export const trainingSets = (sets: readonly SplitFeatures[], { network }: Experiment): (FeatureSet | undefined)[] =>
-  sets.map(({ train, test }) => (hasOwnExits(network) ? test : train));
-
 async function allComplete(results: readonly { readonly entry: Entry }[]): Promise<boolean> {
   for (const { entry } of results) if (!(await entry.isComplete())) return false;
   return true;
-}
-
-function stopwatch(): Pick<Stages, 'seconds' | 'timed'> {
-  const seconds: Record<string, number> = {};
-  return {
-    seconds,
-    timed: async (stage, work) => {
-      const start = performance.now();
-      const result = await work();
-      seconds[stage] = (seconds[stage] ?? 0) + (performance.now() - start) / 1000;
-      return result;
-    },
-  };
 }
 
 /** The results of a run; `report.ts` turns them into tables and files. */

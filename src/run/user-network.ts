@@ -11,7 +11,6 @@ import type { Experiment } from '../experiment/schema.js';
 import { decide } from '../gates/confidence.js';
 import type { OnnxNetwork, OnnxStage } from '../networks/onnx.js';
 import { featureGraph } from '../onnx/gated.js';
-import { batchAxis } from '../onnx/graph/batch.js';
 import { describe, type FoundExit, ownThreshold } from '../onnx/graph/conditions.js';
 import { describeGraph, findCuts } from '../onnx/graph/cuts.js';
 import { ownExits } from '../onnx/graph/exits.js';
@@ -27,7 +26,7 @@ import {
   type UserModel,
   withFloatImages,
 } from '../onnx/graph/user-model.js';
-import { neededNodes, splitNodes } from '../onnx/graph/values.js';
+import { batchAxis, neededNodes, splitNodes } from '../onnx/graph/values.js';
 import { featureGraphNames, type UserNetwork } from '../onnx/network.js';
 import { dataTypes, encodeModel } from '../onnx/proto.js';
 import { exitCosts } from '../thresholds/evaluate.js';

@@ -8,8 +8,9 @@ import { type Extraction, extract, extractionOf, extractShards, missingShards, t
 import { mapSplits, openMembers } from '../../run/images.js';
 import { openSource, plan } from '../../run/plan.js';
 import { withRepair } from '../../run/run.js';
+import { trainingSets } from '../../run/score.js';
 import { networksOf } from '../../run/source.js';
-import { openStages, trainingSets } from '../../run/stages.js';
+import { openStages } from '../../run/stages.js';
 import { untrainedGates } from '../../run/train.js';
 import { infinityAsText, namesIn, readJson, readTextIfThere, writeFileAtomic } from '../../store/files.js';
 import { queued, type Resources, type StageName, type SubmissionPlan, stageNames, type Task } from './jobs.js';

@@ -4,11 +4,17 @@ import { csvOf } from '../../csv.js';
 import { engineNamed } from '../../engines/registry.js';
 import type { PresetName } from '../../experiment/rules.js';
 import { renderTiming, timingCsv } from '../../report/table.js';
+import type { RunBasis } from '../../run/context.js';
+import { runFolder, systemIdentity } from '../../run/record.js';
+import { speedSource } from '../../run/rows.js';
+import type { AnalysisContext, RunOutcome } from '../../run/stages.js';
+import { withTiming } from '../../run/systems.js';
 import { codeOf } from '../../store/code.js';
-import { canonicalJson, readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';
+import { canonicalJson, namesIn, readSealed, writeFileAtomic, writeSealed } from '../../store/files.js';
 import type { PairTimes } from '../../timing/estimate.js';
 import type { Clock, RuleName } from '../../timing/pairs.js';
 import {
+  describeMachine,
   isSameMachine,
   type MachineDescription,
   RECORD_VERSION,
@@ -125,6 +131,34 @@ export async function findTiming(
 /** Identity of the timed code. @param engine id of the engine that runs the networks */
 export function timedCode(engine: string): string {
   return codeOf('gated/time/time', 'gated/open', 'run/run', engineNamed(engine).module);
+}
+
+/** The outcome with the speeds of its last timing on this machine, if any; notes which, or why none. */
+export async function withLastTiming(
+  context: AnalysisContext,
+  outcome: RunOutcome,
+  preset: PresetName,
+): Promise<RunOutcome> {
+  const folder = runFolder(outcome, preset, context.resultsRoot);
+  const found = await findTiming(folder, await describeMachine(), timedCode(outcome.engine.entry.id));
+  if (found === undefined) return outcome;
+  if ('why' in found) {
+    context.progress.note(`speed: left empty: ${found.why}`);
+    return outcome;
+  }
+  context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
+  return withTiming(outcome, found.record);
+}
+
+/** Times of the exits, one image at a time, by the last timing of this system on this machine, whatever its thresholds. */
+export async function lastExitTimes(basis: RunBasis, resultsRoot: string): Promise<readonly number[] | undefined> {
+  const root = join(resultsRoot, basis.experiment.name);
+  const [names, machine, code] = [await namesIn(root), await describeMachine(), timedCode(basis.engine.entry.id)];
+  const found = await Promise.all(names.map((name) => findTiming(join(root, name), machine, code)));
+  const system = systemIdentity(basis);
+  const records = found.flatMap((one) => (one && 'record' in one && one.record.system === system ? [one.record] : []));
+  const last = records.sort((a, b) => a.date.localeCompare(b.date)).at(-1);
+  return last?.batches.find(({ batch }) => batch === 1)?.exitMs;
 }
 
 const FOLDER = 'timing-partial';

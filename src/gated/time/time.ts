@@ -1,18 +1,14 @@
-import { join } from 'node:path';
 import type { Engine, GatedNetwork } from '../../engines/engine.js';
 import { InputError } from '../../errors.js';
-import type { PresetName } from '../../experiment/rules.js';
 import type { ProgressTask } from '../../progress.js';
 import { version } from '../../project.js';
 import { BATCH_IMAGES } from '../../run/batches.js';
-import type { RunBasis, RunContext } from '../../run/context.js';
+import type { RunContext } from '../../run/context.js';
 import { eachInTurn } from '../../run/plan.js';
 import { runFolder, systemIdentity } from '../../run/record.js';
-import { speedSource } from '../../run/rows.js';
 import type { AnalysisContext, RunOutcome } from '../../run/stages.js';
 import { runsBeside, withTiming } from '../../run/systems.js';
 import { median } from '../../statistics/intervals.js';
-import { namesIn } from '../../store/files.js';
 import { surroundingsWarnings } from '../../timing/estimate.js';
 import { monotonicClock, type TimedBatch, timed, type WarmUp, warmUp } from '../../timing/pairs.js';
 import {
@@ -29,7 +25,6 @@ import {
 import { compareDynamic, describeVerification, type OpenGated, openBeside, openGated } from '../open.js';
 import {
   clearPartial,
-  findTiming,
   type RawPair,
   resumableRows,
   type TimedRow,
@@ -295,32 +290,4 @@ async function openTiming(context: AnalysisContext, outcome: RunOutcome, options
   };
   const repeat = (number: number) => resumableRows(folder, key, context.progress.note, number);
   return { systems, folder, engine: opening, repeat };
-}
-
-/** The outcome with the speeds of its last timing on this machine, if any; notes which, or why none. */
-export async function withLastTiming(
-  context: AnalysisContext,
-  outcome: RunOutcome,
-  preset: PresetName,
-): Promise<RunOutcome> {
-  const folder = runFolder(outcome, preset, context.resultsRoot);
-  const found = await findTiming(folder, await describeMachine(), timedCode(outcome.engine.entry.id));
-  if (found === undefined) return outcome;
-  if ('why' in found) {
-    context.progress.note(`speed: left empty: ${found.why}`);
-    return outcome;
-  }
-  context.progress.note(`speed: ${speedSource(found.record) ?? 'left empty: not timed at batch 1'}`);
-  return withTiming(outcome, found.record);
-}
-
-/** Times of the exits, one image at a time, by the last timing of this system on this machine, whatever its thresholds. */
-export async function lastExitTimes(basis: RunBasis, resultsRoot: string): Promise<readonly number[] | undefined> {
-  const root = join(resultsRoot, basis.experiment.name);
-  const [names, machine, code] = [await namesIn(root), await describeMachine(), timedCode(basis.engine.entry.id)];
-  const found = await Promise.all(names.map((name) => findTiming(join(root, name), machine, code)));
-  const system = systemIdentity(basis);
-  const records = found.flatMap((one) => (one && 'record' in one && one.record.system === system ? [one.record] : []));
-  const last = records.sort((a, b) => a.date.localeCompare(b.date)).at(-1);
-  return last?.batches.find(({ batch }) => batch === 1)?.exitMs;
 }

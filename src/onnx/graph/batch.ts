@@ -1,11 +1,21 @@
 import type { Budget } from '../../json.js';
 import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
-import { attributeTypes, dataTypes, type NodeMessage, type TensorMessage } from '../proto.js';
+import { attributeTypes, type NodeMessage, type TensorMessage } from '../proto.js';
 import { versionOf } from './opsets.js';
-import { asConstant, bytesOf, type Probed, type RunValue } from './probe.js';
+import { asConstant, axisAfter, bytesOf, listedAxes, type Probed, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
-import { inputsOf, intOf, intsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
+import {
+  batchAxis,
+  inputsOf,
+  intOf,
+  intsOf,
+  openAxis,
+  outputsOf,
+  type Sizes,
+  type ValueMap,
+  wholeNumbersOf,
+} from './values.js';
 
 /** A graph's rewritten nodes, and the added constants. */
 interface Rewritten {
@@ -79,19 +89,6 @@ export function takesAll(
   if (op_type !== 'Gather' || sizes.length !== 1 || taken?.length !== sizes[0]) return false;
   budget.bytes(8 * taken!.length, name); // nodes may share a list
   return taken!.every((index: number | bigint, i: number) => Number(index) === i);
-}
-
-/** The only axis whose size depends on the number of images. */
-function openAxis([one, two]: Sizes): number | undefined {
-  if (one.length !== two.length) return undefined;
-  const open = one.flatMap((size, axis) => (size === two[axis] ? [] : [axis]));
-  return open.length === 1 ? open[0] : undefined;
-}
-
-/** The axis that has twice the size for two images, if all others have the same. */
-export function batchAxis(sizes: Sizes | undefined): number | undefined {
-  const open = sizes && openAxis(sizes);
-  return open !== undefined && sizes![1][open] === 2 * sizes![0][open]! ? open : undefined;
 }
 
 /** Writes the number of images, int64 [1]. @param value has `each` times as many along the axis */
@@ -189,70 +186,24 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
     }
     file.budget.steps(8);
     const [axis, before, after] = [axes.get(source)!, sizesOf(source), sizesOf(output)];
-    const listed = listedAxes(node, constants, values, sizesOf(node.input[1] ?? ''));
+    const rank = node.op_type === 'Unsqueeze' ? after.length : before.length;
+    const listed = listedAxes(node, constants, values, sizesOf(node.input[1] ?? ''))?.map(
+      (each) => (each + rank) % rank,
+    );
     const next = axisAfter(node, axis, before, after, listed);
     if (next === undefined) lost ??= node;
     else for (const name of outputsOf(node)) axes.set(name, next);
-    const open =
-      next === undefined
-        ? undefined
-        : opened(to, node, { source, axis, next, before, after, listed, sizesOf, kinds, version, isOfOne });
+    // If the graph says that it takes one image at a time, a reduction over the images is none.
+    const isReduction = isOfOne && /^Reduce/.test(node.op_type);
+    const change = (next: number): NodeMessage | undefined =>
+      isReduction
+        ? reducedAlone(to, node, before, listed, version)
+        : opened(to, node, { source, axis, next, before, after, kinds });
+    const open = next === undefined ? undefined : change(next);
     if (open !== undefined) changed.set(node.op_type, (changed.get(node.op_type) ?? 0) + 1);
     to.copy(open ?? node);
   }
   return { ...rewritten(to), changed, lost };
-}
-
-/** The axes that a `Squeeze`, `Unsqueeze` or reduction reads from a constant. @param sizes of that constant */
-function listedAxes(
-  { op_type, input }: NodeMessage,
-  constants: ReadonlyMap<string, TensorMessage>,
-  values: Probed['values'],
-  sizes: readonly number[],
-): number[] | undefined {
-  const [, name = ''] = input;
-  if (!/^((Sq|Unsq)ueeze|Reduce.*)$/.test(op_type) || name === '' || (sizes[0] ?? 1) > 8) return undefined;
-  const numbers = wholeNumbersOf(constants.get(name)) ?? values.get(name)?.[0].data;
-  return numbers && Array.from(numbers, Number);
-}
-
-/** The axis of the images behind a node; undefined if unknown. @param listed the axes of `listedAxes` */
-function axisAfter(
-  node: NodeMessage,
-  axis: number,
-  before: readonly number[],
-  after: readonly number[],
-  listed: readonly number[] | undefined,
-): number | undefined {
-  const { op_type: op } = node;
-  if (op === 'Transpose') {
-    const perm = intsOf(node, 'perm');
-    return perm === undefined ? before.length - 1 - axis : perm.indexOf(axis);
-  }
-  if (op === 'Reshape' || op === 'Flatten') {
-    const outer = elementCount(before.slice(0, axis));
-    const found = after.findIndex((_, i) => elementCount(after.slice(0, i)) === outer);
-    return found < 0 ? undefined : found;
-  }
-  if (op === 'Gather') {
-    const of = (intOf(node, 'axis', 0) + before.length) % before.length;
-    return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
-  }
-  // A number of one image stands for a row with one of each.
-  if (/^Reduce/.test(op)) return axis === 0 && (after.length === 0 || after[0] === before[0]) ? 0 : undefined;
-  if (op === 'Squeeze') {
-    const gone =
-      listed?.map((each) => (each + before.length) % before.length) ??
-      before.flatMap((size, i) => (size === 1 ? [i] : []));
-    return gone.includes(axis) ? undefined : axis - gone.filter((each) => each < axis).length;
-  }
-  if (op === 'Unsqueeze') {
-    const added = new Set(listed?.map((each) => (each + after.length) % after.length));
-    return after.flatMap((_, i) => (added.has(i) ? [] : [i]))[axis];
-  }
-  if (after.length === before.length) return axis;
-  // Sizes are aligned at the last axis.
-  return after.length > before.length ? axis + after.length - before.length : undefined;
 }
 
 interface Place {
@@ -262,20 +213,16 @@ interface Place {
   readonly next: number;
   readonly before: readonly number[];
   readonly after: readonly number[];
-  /** The axes of `listedAxes`. */
-  readonly listed: readonly number[] | undefined;
-  /** The file's opset. */
-  readonly version: number;
-  /** The graph says that it takes one image at a time: a reduction over the images is then none. */
-  readonly isOfOne: boolean;
-  readonly sizesOf: (name: string) => readonly number[];
   readonly kinds: ValueMap['kinds'];
 }
 
 /** The node for any number of images; undefined if it needs no change, or cannot be changed. */
-function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | undefined {
-  const { source, axis, next, after, sizesOf, kinds } = place;
-  const count = (): string => writeCount(to, source, axis, sizesOf(source)[axis]!);
+function opened(
+  to: Rewriter,
+  node: NodeMessage,
+  { source, axis, next, before, after, kinds }: Place,
+): NodeMessage | undefined {
+  const count = (): string => writeCount(to, source, axis, before[axis]!);
   const isFixed = (name: string | undefined): boolean =>
     name !== undefined && name !== '' && kinds.get(name) === 'constant';
   const sizes = (open: number): string => freshInts(to, 'sizes', after.with(next, open));
@@ -303,14 +250,19 @@ function opened(to: Rewriter, node: NodeMessage, place: Place): NodeMessage | un
       return { ...node, input };
     }
     default:
-      return place.isOfOne && /^Reduce/.test(node.op_type) ? reducedAlone(to, node, place) : undefined;
+      return undefined;
   }
 }
 
-/** A reduction over the images too, without them. */
-function reducedAlone(to: Rewriter, node: NodeMessage, { before, listed, version }: Place): NodeMessage | undefined {
-  const all = before.map((_, axis) => axis);
-  const given = (intsOf(node, 'axes') ?? listed)?.map((axis) => (axis + before.length) % before.length) ?? all;
+/** A reduction over the images too, without them. @param listed its axes, of all by default @param version of the opset */
+function reducedAlone(
+  to: Rewriter,
+  node: NodeMessage,
+  before: readonly number[],
+  listed: readonly number[] | undefined,
+  version: number,
+): NodeMessage | undefined {
+  const given = listed ?? before.map((_, axis) => axis);
   if (!given.includes(0)) return undefined;
   const axes = given.filter((axis) => axis !== 0);
   const input = node.input.slice(0, 1);
@@ -320,9 +272,4 @@ function reducedAlone(to: Rewriter, node: NodeMessage, { before, listed, version
     return { ...node, input: [...input, freshInts(to, 'axes', axes)], attribute };
   }
   return { ...node, input, attribute: [...attribute, { name: 'axes', type: attributeTypes.ints, ints: axes }] };
-}
-
-function wholeNumbersOf(tensor: TensorMessage | undefined): BigInt64Array | undefined {
-  const bytes = Uint8Array.from(tensor?.raw_data ?? []);
-  return tensor?.data_type === dataTypes.int64 && bytes.length % 8 === 0 ? new BigInt64Array(bytes.buffer) : undefined;
 }

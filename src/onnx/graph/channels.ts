@@ -1,10 +1,9 @@
 import { elementCount } from '../../tensor.js';
 import { dataTypes, type NodeMessage } from '../proto.js';
-import { batchAxis } from './batch.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
 import { isSized, noise, type RunModel } from './probe.js';
 import { copyOf } from './quantise.js';
-import { inputsOf, intsOf, outputsOf, producersOf } from './values.js';
+import { batchAxis, inputsOf, intsOf, outputsOf, producersOf } from './values.js';
 
 export type ChannelAxis = 'first' | 'last';
 

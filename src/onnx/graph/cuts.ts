@@ -2,12 +2,11 @@ import { InputError } from '../../errors.js';
 import type { MapShape } from '../../networks/network.js';
 import type { OnnxNetwork, OnnxStage } from '../../networks/onnx.js';
 import { dataTypes, type NodeMessage } from '../proto.js';
-import { batchAxis } from './batch.js';
 import { type ChannelAxis, channelAxes, chosenAxis, likenesses } from './channels.js';
 import { type GraphFlops, graphFlops } from './flops.js';
 import { isConstant, type PreparedGraph } from './prepare.js';
 import type { RunModel } from './probe.js';
-import { inputsOf, outputsOf } from './values.js';
+import { batchAxis, inputsOf, outputsOf } from './values.js';
 
 /** A tensor that all paths pass through, where a graph can be cut and a gate can read. */
 interface Place {

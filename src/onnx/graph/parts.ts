@@ -5,10 +5,9 @@ import type { Parts } from '../judged.js';
 import { type GatedSource, isUser, type UserNetwork, writePooling } from '../network.js';
 
 import type { NodeMessage, TensorMessage } from '../proto.js';
-import { batchAxis } from './batch.js';
 import type { PreparedGraph } from './prepare.js';
 import { writeAsFloat } from './user-model.js';
-import { inputsOf, neededNodes, outputsOf, splitNodes } from './values.js';
+import { batchAxis, inputsOf, neededNodes, outputsOf, splitNodes } from './values.js';
 
 /** A user's network in parts, from one exit to the next. */
 export function userParts(

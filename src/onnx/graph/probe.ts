@@ -1,4 +1,5 @@
 import type { Budget } from '../../json.js';
+import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
 import {
   dataTypes,
@@ -9,7 +10,7 @@ import {
   type ValueInfoMessage,
 } from '../proto.js';
 import type { UserModel } from './user-model.js';
-import { inputsOf, outputsOf, type Sizes, type ValueMap } from './values.js';
+import { inputsOf, intOf, intsOf, outputsOf, type Sizes, type ValueMap, wholeNumbersOf } from './values.js';
 
 export interface RunValue {
   readonly type: string;
@@ -68,6 +69,57 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
   const [long, short] = a.length >= b.length ? [a, b] : [b, a];
   const missing = long.length - short.length;
   return long.map((size, axis) => (axis < missing || short[axis - missing] === 1 ? size : short[axis - missing]!));
+}
+
+/** The axes of a `Squeeze`, `Unsqueeze` or reduction, from its attribute or a constant. @param sizes of that constant */
+export function listedAxes(
+  node: NodeMessage,
+  constants: ReadonlyMap<string, TensorMessage>,
+  values: Probed['values'],
+  sizes: readonly number[],
+): number[] | undefined {
+  const [, name = ''] = node.input;
+  if (!/^((Sq|Unsq)ueeze|Reduce.*)$/.test(node.op_type)) return undefined;
+  const given = intsOf(node, 'axes');
+  if (given !== undefined || name === '' || (sizes[0] ?? 1) > 8) return given;
+  const numbers = wholeNumbersOf(constants.get(name)) ?? values.get(name)?.[0].data;
+  return numbers && Array.from(numbers, Number);
+}
+
+/** The axis of the images behind a node; undefined if unknown. @param listed the axes of `listedAxes` */
+export function axisAfter(
+  node: NodeMessage,
+  axis: number,
+  before: readonly number[],
+  after: readonly number[],
+  listed: readonly number[] | undefined,
+): number | undefined {
+  const { op_type: op } = node;
+  if (op === 'Transpose') {
+    const perm = intsOf(node, 'perm');
+    return perm === undefined ? before.length - 1 - axis : perm.indexOf(axis);
+  }
+  if (op === 'Reshape' || op === 'Flatten') {
+    const outer = elementCount(before.slice(0, axis));
+    const found = after.findIndex((_, i) => elementCount(after.slice(0, i)) === outer);
+    return found < 0 ? undefined : found;
+  }
+  if (op === 'Gather') {
+    const of = (intOf(node, 'axis', 0) + before.length) % before.length;
+    return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
+  }
+  // A number of one image stands for a row with one of each.
+  if (/^Reduce/.test(op)) return axis === 0 && (after.length === 0 || after[0] === before[0]) ? 0 : undefined;
+  if (op === 'Squeeze') {
+    const gone = listed ?? before.flatMap((size, i) => (size === 1 ? [i] : []));
+    return gone.includes(axis) ? undefined : axis - gone.filter((each) => each < axis).length;
+  }
+  if (op === 'Unsqueeze') {
+    return after.flatMap((_, i) => (listed?.includes(i) ? [] : [i]))[axis];
+  }
+  if (after.length === before.length) return axis;
+  // Sizes are aligned at the last axis.
+  return after.length > before.length ? axis + after.length - before.length : undefined;
 }
 
 /**

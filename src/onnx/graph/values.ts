@@ -15,6 +15,19 @@ export interface ValueMap {
 /** Sizes of a value for one image and for two. */
 export type Sizes = readonly [readonly number[], readonly number[]];
 
+/** The only axis whose size depends on the number of images. */
+export function openAxis([one, two]: Sizes): number | undefined {
+  if (one.length !== two.length) return undefined;
+  const open = one.flatMap((size, axis) => (size === two[axis] ? [] : [axis]));
+  return open.length === 1 ? open[0] : undefined;
+}
+
+/** The axis that has twice the size for two images, if all others have the same. */
+export function batchAxis(sizes: Sizes | undefined): number | undefined {
+  const open = sizes && openAxis(sizes);
+  return open !== undefined && sizes![1][open] === 2 * sizes![0][open]! ? open : undefined;
+}
+
 /** A node's inputs, without omitted ones. */
 export const inputsOf = (node: NodeMessage): string[] => (node.input ?? []).filter((name) => name !== '');
 /** A node's outputs, without omitted ones. */
@@ -172,6 +185,12 @@ export function floatsOf(tensor: TensorMessage | undefined): Float32Array | unde
   if (float_data.length > 0) return Float32Array.from(float_data);
   const bytes = Uint8Array.from(raw_data ?? []);
   return bytes.length % 4 === 0 ? new Float32Array(bytes.buffer) : undefined;
+}
+
+/** The numbers of an int64 tensor; undefined for other types. */
+export function wholeNumbersOf(tensor: TensorMessage | undefined): BigInt64Array | undefined {
+  const bytes = Uint8Array.from(tensor?.raw_data ?? []);
+  return tensor?.data_type === dataTypes.int64 && bytes.length % 8 === 0 ? new BigInt64Array(bytes.buffer) : undefined;
 }
 
 export interface Format {

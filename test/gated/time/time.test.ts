@@ -9,15 +9,17 @@ import { type OpenGated, openGated, thresholdsByImage } from '../../../src/gated
 import {
   clearPartial,
   findTiming,
+  lastExitTimes,
   type ResumableRows,
   resumableRows,
   type TimedRow,
   type TimingOptions,
   type TimingOutcome,
+  withLastTiming,
   writeTiming,
 } from '../../../src/gated/time/files.js';
 import { plainThresholds, schedule } from '../../../src/gated/time/row.js';
-import { lastExitTimes, timeGated, timeRun, withLastTiming } from '../../../src/gated/time/time.js';
+import { timeGated, timeRun } from '../../../src/gated/time/time.js';
 
 import type { GatedBatch } from '../../../src/gates/contracts.js';
 import { seal } from '../../../src/json.js';
