@@ -67,6 +67,7 @@ function checksOf(experiment: Experiment): Check[] {
     ...fittingChecks(experiment),
     // The number of exits in a file is known only after reading it.
     ...fixed.map((row, i): Check => [row.length !== count && !isRead, `thresholds.fixed.${i}`, row, oneForEach]),
+    [hasOwnExits(network) && gates.previous === true, 'gates.previous', true, 'left out: no gate is trained'],
     [isOnnx && dataset === undefined, 'dataset', undefined, imagesText],
     [typeof network === 'string' && dataset !== undefined, 'dataset', dataset, named],
     [isOnnx && checkpoint !== undefined, 'checkpoint', checkpoint, 'left out: an ONNX file holds its weights'],
@@ -121,16 +122,18 @@ function unlabelledChecks({ unlabelled, thresholds, ...others }: Experiment): Ch
 /** Analyses that use the scores of each part; others would mix them with scores to which nothing is fitted. */
 const fitted = ['frontier', 'places', 'accuracy-flops', 'policies'];
 
-/** Temperatures, failure prediction and offsets are fitted; other confidences look back at all exits before. */
+/** Temperatures, failure prediction and offsets are fitted; other confidences, and gates with `previous`, look back at the exits before. */
 function fittingChecks({ network, gates, thresholds: { perClass }, unlabelled, analysis }: Experiment): Check[] {
   const { confidence, calibrate } = gates;
   const of = isCascade(network) ? 'network' : 'gates';
   const [path, isScaled] = [`${of}.calibrate`, confidence === 'max' || confidence === 'difference'];
   const scaled = `false with ${confidence}, which a temperature only scales; true with softmax or entropy`;
   const noNumbers = 'left out: offsets are fitted to the numbers of exits, which a run has';
+  const inside = isCascade(network) ? network.networks.map((one) => one.gates) : [];
+  const isChained = [gates, ...inside].some((one) => one?.previous);
   const own = (looksBack(confidence) || confidence === 'failure') && `${of}.confidence: ${confidence}`;
-  const asked = own || (perClass && 'thresholds.perClass') || (calibrate && path);
-  const kinds = looksBack(confidence) ? ['policies'] : fitted;
+  const asked = (isChained && 'gates.previous') || own || (perClass && 'thresholds.perClass') || (calibrate && path);
+  const kinds = isChained || looksBack(confidence) ? ['policies'] : fitted;
   const isOther = analysis !== undefined && asked && !kinds.includes(analysis.kind);
   return [
     [calibrate === true && isScaled, path, true, scaled],
@@ -143,7 +146,7 @@ function fittingChecks({ network, gates, thresholds: { perClass }, unlabelled, a
 /** @param path of the gates in the definition */
 function gateChecks(
   path: string,
-  { after, pooling, loss, target, l2, weights }: Omit<Experiment['gates'], 'confidence' | 'calibrate'>,
+  { after, pooling, loss, target, l2, weights, previous }: Omit<Experiment['gates'], 'confidence' | 'calibrate'>,
   { validation, guarantee }: Experiment['thresholds'],
 ): Check[] {
   const isChosen = new Set([l2].flat()).size > 1; // neither by reported images nor by those that certify
@@ -155,6 +158,8 @@ function gateChecks(
     [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
     [isChosen && (validation.kind !== 'held-out' || guarantee !== undefined), `${path}.l2`, l2, one],
     [isChosen && weights === 'survivors', `${path}.weights`, weights, 'equal, or with one l2'],
+    [isChosen && previous === true, `${path}.previous`, true, 'false, or with one l2'],
+    [after.length === 1 && previous === true, `${path}.previous`, true, 'false: a single gate has none before it'],
     [target === 'network' && loss === 'hinge', `${path}.target`, target, "'labels', or with loss: 'cross-entropy'"],
   ];
 }

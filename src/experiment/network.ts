@@ -36,6 +36,8 @@ const inside = {
   target: choice(gateTargets).default('labels'),
   /** `survivors`: a training image counts as often as it is likely to reach the gate, by the gates before; by default all count alike. */
   weights: choice(['equal', 'survivors']).optional(),
+  /** Each gate but the first also takes the distances of the gate before it, as further features; by default not. */
+  previous: z.boolean({ error: 'true or false' }).optional(),
   /**
    * lambda of lambda/2 |w|^2. With a list each gate is trained with each, and the one is taken that is most accurate on the held-out
    * choosing images (docs/thresholds.md). Default 0.002.

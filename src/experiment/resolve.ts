@@ -100,7 +100,7 @@ function withPlaces(definition: Plain): Plain {
 }
 
 /** What saves most FLOPs by the choosing images of `dgate run policies` (docs/policies.md). */
-const best = { loss: 'cross-entropy', confidence: 'difference' } as const;
+const best = { loss: 'hinge', confidence: 'average' } as const;
 
 /** Expands `gates: 'best'`: gates at all stages of a network, large maps averaged in 4 x 4 cells. */
 function withBest(definition: Plain): Plain {

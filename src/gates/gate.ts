@@ -6,12 +6,37 @@ export interface Gate {
   readonly weights: Float32Array;
   /** b, [classes] */
   readonly bias: Float32Array;
+  /** Weights of the distances of the gate before it, [classes, classes] row-major, where it takes them. */
+  readonly previous?: Float32Array;
 }
 
 /** The gate of an exit that computes the distances itself. */
 export const gateOfFeatures = (classes: number): Gate => {
   return { features: classes, classes, weights: new Float32Array(), bias: new Float32Array() };
 };
+
+/** A gate that was trained on its own features and, behind them, the distances of the gate before it. */
+export function splitPrevious({ classes, weights, ...gate }: Gate, features: number): Gate {
+  const own = features * classes;
+  return { ...gate, features, classes, weights: weights.slice(0, own), previous: weights.slice(own) };
+}
+
+/**
+ * A gate's distances with its part of those of the gate before it: zero-time waste (Wołczyk et al. 2021, arXiv 2106.05409), linear.
+ *
+ * @param own xW - b, [count, classes]
+ * @param before of the same images, at least [count, classes]
+ */
+export function withPrevious({ classes, previous }: Gate, own: Float32Array, before?: Float32Array): Float32Array {
+  if (previous === undefined) return own;
+  if (before === undefined) throw new Error('a gate without the distances of the gate before it');
+  return own.map((distance, at) => {
+    const c = at % classes;
+    let sum = distance;
+    for (let p = 0; p < classes; p++) sum += before[at - c + p]! * previous[p * classes + c]!;
+    return sum;
+  });
+}
 
 /** Images of a block in double precision: 256 KB with 1024 features, which fits a core's cache. */
 const BLOCK_IMAGES = 32;
@@ -26,9 +51,10 @@ const transposed = new WeakMap<Gate, Float64Array>();
  * for bit, at any position in a batch; four images and two classes at a time keep the sums in registers.
  *
  * @param x pooled features [count, features] row-major
+ * @param before distances of the gate before, if it takes them: at least [count, classes]
  * @returns [count, classes] row-major
  */
-export function distances(gate: Gate, x: Float32Array): Float32Array {
+export function distances(gate: Gate, x: Float32Array, before?: Float32Array): Float32Array {
   const { features, classes } = gate;
   if (gate.weights.length === 0) return x;
   const count = x.length / features;
@@ -50,7 +76,7 @@ export function distances(gate: Gate, x: Float32Array): Float32Array {
     if (pairs < classes)
       for (let image = 0; image < images; image++) one(gate, weights, block, image, pairs, result, start);
   }
-  return result;
+  return withPrevious(gate, result, before);
 }
 
 /** Distances of images `image` to `image + 3` of the block to classes c and c + 1. */

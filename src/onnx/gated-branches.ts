@@ -146,7 +146,9 @@ export function gatesInBlocks(model: ModelMessage, distances: readonly string[],
   const replaced = new Map<NodeMessage, NodeMessage | undefined>();
   const weights: TensorMessage[] = [];
   for (const name of distances) {
-    const gemm = producers.get(name);
+    const outer = producers.get(name);
+    const inner = producers.get(outer?.input[2] ?? ''); // where the gate takes the distances of the one before
+    const gemm = inner?.op_type === 'Gemm' ? inner : outer;
     const flatten = onlyProducer(model, producers, gemm?.input[0], 'Flatten');
     const reorder = onlyProducer(model, producers, flatten?.input[0], 'ReorderOutput');
     const tensor = tensors.get(gemm?.input[1] ?? '');

@@ -2,6 +2,7 @@ import type { Preprocessing } from '../data/preprocess.js';
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { PlacedGate } from '../gates/contracts.js';
 import { gateOfFeatures } from '../gates/gate.js';
+import type { LoweredNetwork } from '../networks/lower.js';
 import { stageShapes } from '../networks/network.js';
 import { classCount, type GatePlace, gateFeatureCounts } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
@@ -156,7 +157,11 @@ function cascadeParts({ members, given }: LoadedCascade, type: 'uint8' | 'float'
 /** The parts of a network or a cascade. */
 export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[]): Parts {
   if ('members' in lowered) return cascadeParts(lowered, 'float');
-  if (isUser(lowered)) return userParts(lowered, gates, writeGate);
+  return gatedParts(isUser(lowered) ? userParts(lowered, gates) : describedParts(lowered, gates), gates);
+}
+
+/** A described network in parts: features at gates, the logits at its end. */
+function describedParts(lowered: LoweredNetwork, gates: readonly PlacedGate[]): Parts {
   const shapes = stageShapes(lowered.network);
   const starts = [0, ...gates.map(({ place }) => place.stage)];
   return {
@@ -181,18 +186,43 @@ export function networkParts(lowered: GatedSource, gates: readonly PlacedGate[])
       }
       const pooling = builder.fresh('features');
       const features = writePooling(builder, value, placed.place.pooling, shapes[end - 1]!, pooling);
-      return { distances: writeGate(builder, part, placed, features), next: [value] };
+      return { distances: features, next: [value] };
     },
   };
 }
 
-/** Distances d = xW - b, [n, classes]; without weights the features themselves. */
-function writeGate(builder: GraphBuilder, index: number, { gate }: PlacedGate, features: string): string {
+/** The gates on parts that give features. Distances that the next gate takes are handed on behind the other values. */
+function gatedParts(parts: Parts, gates: readonly PlacedGate[]): Parts {
+  const takes = (part: number): boolean => gates[part]?.gate.previous !== undefined;
+  return {
+    count: parts.count,
+    handsOn: (part) => (parts.handsOn?.(part) ?? 1) + Number(takes(part + 1)),
+    write(builder, part, inputs) {
+      const [inside, before] = takes(part) ? [inputs.slice(0, -1), inputs.at(-1)] : [inputs];
+      const { distances: features, next } = parts.write(builder, part, inside);
+      const placed = gates[part];
+      const distances = placed === undefined ? features : writeGate(builder, part, placed, features, before);
+      return { distances, next: takes(part + 1) ? [...next, distances] : next };
+    },
+  };
+}
+
+/** Distances, [n, classes], as `distances` computes them; without weights the features themselves. */
+function writeGate(
+  builder: GraphBuilder,
+  index: number,
+  { gate }: PlacedGate,
+  features: string,
+  before?: string,
+): string {
   if (gate.weights.length === 0) return features;
   const weights = builder.constant(`gate${index + 1}.weights`, gate.weights, [gate.features, gate.classes]);
   const negated = gate.bias.map((value) => -value);
   const bias = builder.constant(`gate${index + 1}.bias`, negated, [gate.classes]);
-  return builder.node('Gemm', [features, weights, bias]);
+  const own = builder.node('Gemm', [features, weights, bias]);
+  if (gate.previous === undefined || before === undefined) return own;
+  const previous = builder.constant(`gate${index + 1}.previous`, gate.previous, [gate.classes, gate.classes]);
+  return builder.node('Gemm', [before, previous, own]);
 }
 
 /** The batch sizes of later parts, ascending: powers of two up to an eighth of the batch, then eighths up to `count`. */

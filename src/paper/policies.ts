@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { choice, list, real, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { confidenceKinds, ownKinds } from '../gates/confidence.js';
-import { lossNames, withPasses } from '../gates/loss.js';
+import { lossNames, solvers, withPasses } from '../gates/loss.js';
 import { counted, points } from '../json.js';
 import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import { plan } from '../run/plan.js';
@@ -26,6 +26,10 @@ const policy = z.strictObject(
     l2: real(1e-12, 1e3).optional(),
     /** How training images count, as `gates.weights`. Default `equal`. */
     weights: choice(['equal', 'survivors']).optional(),
+    /** As `gates.previous`. Default false. */
+    previous: z.boolean({ error: 'true or false' }).optional(),
+    /** As `gates.solver`; by default the experiment's with its loss, `optimum` with the other. */
+    solver: choice(solvers).optional(),
     /** A threshold for each predicted class, as `thresholds.perClass`. Default false. */
     perClass: z.boolean({ error: 'true or false' }).optional(),
   },
@@ -34,10 +38,7 @@ const policy = z.strictObject(
 type Policy = z.output<typeof policy>;
 
 /** The paper's gates first. */
-const tried: Policy[] = [
-  ...ownKinds.map((confidence) => ({ loss: 'hinge', confidence }) as const),
-  ...ownKinds.map((confidence) => ({ loss: 'cross-entropy', confidence }) as const),
-];
+const tried: Policy[] = lossNames.flatMap((loss) => ownKinds.map((confidence) => ({ loss, confidence })));
 
 const marginList = 'a list of margins: [0.002, 0.005]';
 const options = z.strictObject({
@@ -87,14 +88,16 @@ interface Outcome {
   readonly oracle?: ReturnType<typeof oracleOf>;
 }
 
-const nameOf = ({ loss, confidence, l2, weights, perClass }: Policy): string =>
-  [loss, confidence, l2 && `lambda ${l2}`, weights, perClass && 'by class'].filter(Boolean).join(', ');
+const nameOf = ({ loss, solver, confidence, l2, weights, previous, perClass }: Policy): string =>
+  [loss, solver, confidence, l2 && `lambda ${l2}`, weights, previous && 'previous', perClass && 'by class']
+    .filter(Boolean)
+    .join(', ');
 
 /** An experiment whose gates are trained in this way; solver and passes are those of its loss. */
 function trainedAs({ gates, thresholds, ...experiment }: Experiment, policy: Policy, seed: number): Experiment {
-  const { loss, confidence, l2, weights, perClass } = policy;
-  const own = loss === gates.loss ? gates : withPasses({ ...gates, loss, solver: 'optimum', epochs: undefined });
-  const trained = { ...own, loss, confidence, l2: l2 ?? gates.l2, weights };
+  const { solver = policy.loss === gates.loss ? gates.solver : 'optimum', l2 = gates.l2, perClass, ...own } = policy;
+  const epochs = own.loss === gates.loss && solver === gates.solver ? gates.epochs : undefined;
+  const trained = withPasses({ ...gates, weights: undefined, previous: undefined, ...own, solver, l2, epochs });
   return { ...experiment, seed, gates: trained, thresholds: { ...thresholds, perClass } };
 }
 

@@ -103,7 +103,8 @@ function gateWords(gates: RunOutcome['gates'], asked: InsideGates): string {
   });
   const of = Array.isArray(asked.l2) ? ` of ${asked.l2.join(', ')} by accuracy on the choosing images` : '';
   const lambdas = of === '' ? asked.l2 : `${gates.map(({ l2 }) => l2).join(', ')}${of}`;
-  return `after stages ${places.join(', ')}; ${asked.loss}, lambda ${lambdas}, ${trainingFact(gates, asked)}`;
+  const earlier = `${asked.weights === 'survivors' ? ', on survivors' : ''}${asked.previous ? ', with the distances before' : ''}`;
+  return `after stages ${places.join(', ')}; ${asked.loss}${earlier}, lambda ${lambdas}, ${trainingFact(gates, asked)}`;
 }
 
 type InsideGates = Omit<RunOutcome['experiment']['gates'], 'confidence'>;

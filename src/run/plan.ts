@@ -50,6 +50,8 @@ export interface Exit {
   readonly network: number;
   /** Where the gate sits; absent for the network's own classifier. */
   readonly place?: GatePlace;
+  /** The gate takes the distances of the gate before it, so that it cannot be used without that. */
+  readonly previous?: true;
 }
 
 /** Checks an experiment against its network and counts the FLOPs of each exit. Reads nothing but a user's ONNX file. */
@@ -68,16 +70,20 @@ export async function plan(experiment: Experiment): Promise<Plan> {
   checkPlaces(network, places);
   const flops = flopsOf(network);
   const classes = classCount(network);
+  const takesPrevious = (gate: number): boolean => gates.previous === true && gate > 0;
   const gateFlops = gateFeatureCounts(network, places).map((count, i) => {
     const own = user?.network.stages[places[i]!.stage - 1]?.own;
-    return (own?.flops ?? linearFlops(count, classes)) + added(classes);
+    return (own?.flops ?? linearFlops(count + (takesPrevious(i) ? classes : 0), classes)) + added(classes);
   });
   const cumulative = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops);
   const costsOf = (gates: readonly number[]): ExitCosts => {
     const chosen = (of: readonly number[]): number[] => gates.map((gate) => of[gate]!);
     return exitCosts(chosen(cumulative), chosen(gateFlops), flops.flops);
   };
-  const exits = [...places.map((place) => ({ network: 0, place })), { network: 0 }];
+  const atGates = places.map((place, i): Exit => {
+    return { network: 0, place, ...(takesPrevious(i) && { previous: true }) };
+  });
+  const exits = [...atGates, { network: 0 }];
   const costs = costsOf([...places.keys()]);
   return { network, ...(user && { user }), places, target, exits, flops, costs, costsOf };
 }

@@ -75,7 +75,10 @@ export function weightBytesOf({ members, exits, ...plan }: Plan, used: readonly 
     const { place: end } = own.at(-1)!;
     if (flops.parameters === 0 || (end !== undefined && 'format' in of)) return undefined;
     const places = own.flatMap(({ place }) => place ?? []);
-    const gates = gateFeatureCounts(of, places).map((features) => (features + 1) * classCount(of));
+    const classes = classCount(of);
+    const gates = gateFeatureCounts(of, places).map((features, i) => {
+      return (features + 1 + (own[i]!.previous ? classes : 0)) * classes;
+    });
     const alone = end === undefined || 'format' in of ? flops.parameters : parametersUpTo(of, end.stage);
     return 4 * [alone, ...gates].reduce((sum, each) => sum + each, 0);
   });
@@ -93,12 +96,13 @@ export function staticSystem(name: string, answers: Int32Array, flops: number, s
 }
 
 /**
- * Each exit alone: the network cut off at each gate, or each network of a cascade; the original last.
+ * Each exit alone: the network cut off at each gate that needs no other, or each network of a cascade; the original last.
  *
  * @param reference answers that drops are counted from
  */
 export function exitSystems({ plan }: Stages, scores: Scores, reference: Int32Array = scores.original): System[] {
-  return [...scores.classes, scores.original].map((answers, exit) => {
+  return [...scores.classes, scores.original].flatMap((answers, exit) => {
+    if (plan.exits[exit]!.previous) return [];
     const [flops] = costsOfExits(plan, [exit]);
     const alone = staticSystem(exitName(plan, exit), answers, flops!, { ...scores, original: reference });
     const runs = [systemRun(plan, { exits: [exit], thresholds: [] })];

@@ -5,7 +5,8 @@ import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
 import { decide } from '../gates/confidence.js';
 import type { GateTrainer, GateTrainingBatch, TrainingData } from '../gates/contracts.js';
-import { distances, type Gate, gateOfFeatures } from '../gates/gate.js';
+import type { Judged } from '../gates/fit.js';
+import { distances, type Gate, gateOfFeatures, splitPrevious } from '../gates/gate.js';
 import { type GateTarget, softmaxOf } from '../gates/loss.js';
 import { type GateTraining, survivors, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
@@ -48,6 +49,8 @@ export interface CachedGate {
   readonly reached: Certificate;
   /** Reads the weights. @throws CorruptEntryError */
   readonly load: () => Promise<Gate>;
+  /** The gate whose distances it takes. */
+  readonly before?: ScoringGate;
 }
 
 /** Training features of each network; undefined for one without gates. */
@@ -67,13 +70,10 @@ export async function trainGates(
 ): Promise<CachedGate[][]> {
   const gates = gateEntries(context, experiment, sets).filter((_, i) => wanted?.includes(i) !== false);
   await makeAll(context.progress, gates.flat());
-  const cached = async ({ entry, index, network, l2 }: WantedGate): Promise<CachedGate> => {
-    const features = sets[network]!;
-    const shape = { features: features.widths[index]!, classes: features.classes };
-    const notes = (await entry.manifest())?.notes ?? {};
+  const cached = async ({ label: _, make: __, ...gate }: WantedGate): Promise<CachedGate> => {
+    const notes = (await gate.entry.manifest())?.notes ?? {};
     const { objective, gap, worstGap } = notes as unknown as Certificate;
-    const reached = { objective, ...(gap !== undefined && { gap, worstGap }) };
-    return { entry, network, index, l2, width: shape.features, reached, load: () => readGate(entry, shape) };
+    return { ...gate, reached: { objective, ...(gap !== undefined && { gap, worstGap }) } };
   };
   return Promise.all(gates.map((of) => Promise.all(of.map(cached))));
 }
@@ -84,16 +84,18 @@ export async function untrainedGates(...all: Parameters<typeof gateEntries>): Pr
   return (await Promise.all(complete)).flatMap((of, index) => (of.includes(false) ? [index] : []));
 }
 
-type WantedGate = Wanted & Pick<CachedGate, 'network' | 'index' | 'l2'>;
+type WantedGate = Wanted & Omit<CachedGate, 'reached' | 'before'> & { readonly before?: WantedGate };
 
 /** Each gate of the experiment, with each lambda of a list, the largest first: its cache entry, its name and how to make it. */
 export function gateEntries(context: RunContext, experiment: Experiment, sets: TrainingSets): WantedGate[][] {
   return membersOf(experiment).flatMap(({ gates, seed, network: chosen }, network) => {
     const features = sets[network];
     if (features === undefined) return [];
-    const { after, loss, target, solver, gap, epochs, batchSize, weights } = gates;
+    const { after, loss, target, solver, gap, epochs, batchSize, weights, previous } = gates;
     const isOwn = hasOwnExits(chosen);
     const lambdas = isOwn ? [0] : [...new Set([gates.l2].flat())].sort((a, b) => b - a);
+    if (lambdas.length > 1 && (weights === 'survivors' || previous === true))
+      throw new InputError(`gates.l2: ${lambdas.join(', ')}; valid: one, where gates learn from those before them`);
     const of = sets.length > 1 ? `network ${network + 1}, ` : '';
     const earlier: WantedGate[] = [];
     return after.map((stage, index) =>
@@ -101,13 +103,16 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
         // The optimum does not depend on the seed, so its first steps use a fixed one.
         const training: GateTraining = { loss, l2, solver, gap, epochs, batchSize, seed: solver === 'sgd' ? seed : 0 };
         const label = `${of}gate ${index + 1} (stage ${stage})${lambdas.length > 1 ? `, lambda ${l2}` : ''}`;
-        const before = weights === 'survivors' ? [...earlier] : [];
+        const passed = weights === 'survivors' ? [...earlier] : [];
+        const before = previous === true ? earlier.at(-1) : undefined;
+        const width = features.widths[index]!;
         const entry = context.store.entry('gates', {
           features: features.entry.key,
           gate: index,
           ...(!isOwn && { training }),
           ...(target === 'network' && { target }),
-          ...(before.length > 0 && { survivorsOf: before.map((gate) => gate.entry.key) }),
+          ...(passed.length > 0 && { survivorsOf: passed.map((gate) => gate.entry.key) }),
+          ...(before && { previous: before.entry.key }),
           engine: gateTrainer.id,
           code: codeOf('run/train', gateTrainer.module),
         });
@@ -115,9 +120,12 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
           const began = performance.now();
           const learn = async () => {
             context.progress.note(`${label}: not in the cache; training on ${gateTrainer.id}`);
-            const images = before.length > 0 ? await survivorsAt(context, features, before) : undefined;
-            const data = await trainingData(features, index, target, undefined, images);
-            return trainGate(data, training, await gateTrainer.create(), context.progress, label);
+            await makeAll(context.progress, [...passed, ...(before ? [before] : [])]);
+            const images = passed.length > 0 ? await survivorsAt(features, passed) : undefined;
+            const distances = before && (await numbersAt(features, before)).numbers;
+            const data = await trainingData(features, index, target, undefined, { images, before: distances });
+            const trained = await trainGate(data, training, await gateTrainer.create(), context.progress, label);
+            return before === undefined ? trained : { ...trained, gate: splitPrevious(trained.gate, width) };
           };
           // The exit of a file has no weights.
           const { gate, ...reached } = isOwn ? { gate: gateOfFeatures(0), objective: 0 } : await learn();
@@ -125,12 +133,15 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
             ['weights', { shape: [gate.features, gate.classes], data: gate.weights }],
             ['bias', { shape: [gate.classes], data: gate.bias }],
           ]);
-          await entry.write(FILE, encodeSafetensors(arrays, { distances: 'd = x weights - bias' }));
+          if (gate.previous) arrays.set('previous', { shape: [gate.classes, gate.classes], data: gate.previous });
+          const formula = `d = x weights${gate.previous ? ' + (d of the gate before) previous' : ''} - bias`;
+          await entry.write(FILE, encodeSafetensors(arrays, { distances: formula }));
           const seconds = (performance.now() - began) / 1000;
           const origin = await features.origin();
           await entry.finish({ ...reached, seconds, ...(origin && { features: origin }) });
         };
-        const wanted = { entry, label, make, network, index, l2 };
+        const load = () => readGate(entry, { features: width, classes: features.classes });
+        const wanted = { entry, label, make, network, index, l2, width, load, ...(before && { before }) };
         earlier.push(wanted);
         return wanted;
       }),
@@ -140,10 +151,12 @@ export function gateEntries(context: RunContext, experiment: Experiment, sets: T
 
 async function readGate(entry: Entry, shape: { features: number; classes: number }): Promise<Gate> {
   const { tensors } = await readSafetensors(await entry.read(FILE), `${entry.directory}/${FILE}`);
-  return { ...shape, weights: tensors.get('weights')!.data, bias: tensors.get('bias')!.data };
+  const previous = tensors.get('previous')?.data;
+  const [weights, bias] = [tensors.get('weights')!.data, tensors.get('bias')!.data];
+  return { ...shape, weights, bias, ...(previous && { previous }) };
 }
 
-export type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load'>;
+export type ScoringGate = Pick<CachedGate, 'network' | 'index' | 'load' | 'before'>;
 
 /** Bytes of features that are read at once. */
 const SCORED_BYTES = 64 * 2 ** 20;
@@ -151,15 +164,17 @@ const SCORED_BYTES = 64 * 2 ** 20;
 /** The numbers of images at one gate, or at the end of the network, [images, classes], and the labels, window by window. */
 export async function* numbersIn(set: FeatureSet, gate?: ScoringGate) {
   const loaded = await gate?.load();
+  const before = gate?.before && (await numbersAt(set, gate.before)).numbers;
   let start = 0;
   for await (const { x, labels } of windowsOf(set, gate?.index ?? set.widths.length, SCORED_BYTES, undefined)) {
-    yield { numbers: loaded === undefined ? x : distances(loaded, x), labels, start };
+    const at = before?.subarray(start * set.classes);
+    yield { numbers: loaded === undefined ? x : distances(loaded, x, at), labels, start };
     start += labels.length;
   }
 }
 
 /** Those of all images together. */
-export async function numbersAt(set: FeatureSet, gate?: ScoringGate) {
+export async function numbersAt(set: FeatureSet, gate?: ScoringGate): Promise<Judged> {
   const { count, classes } = set;
   const judged = { labels: new Int32Array(count), numbers: new Float32Array(count * classes), classes };
   for await (const { numbers, labels, start } of numbersIn(set, gate)) {
@@ -178,35 +193,48 @@ const MOST_BYTES_IN_MEMORY = 2 ** 30;
  * One gate's features: in memory, or read in each pass if they take more than 1 GiB.
  *
  * @param images positions of those that count, with repetitions; each once by default
- * @throws CorruptEntryError; InputError for chosen images of more than 1 GiB
+ * @param before distances of the gate before, which stand behind the features: [count, classes]
+ * @throws CorruptEntryError; InputError for chosen images or distances with features of more than 1 GiB
  */
 export async function trainingData(
   set: FeatureSet,
   gate: number,
   target: GateTarget = 'labels',
   most = MOST_BYTES_IN_MEMORY,
-  images?: Int32Array,
+  { images, before }: { readonly images?: Int32Array | undefined; readonly before?: Float32Array | undefined } = {},
 ): Promise<TrainingData> {
   const { classes, widths, count } = set;
   const isLarge = count * widths[gate]! * 4 > most;
-  if (isLarge && images === undefined) return streamedData(set, gate, target);
-  if (isLarge) throw new InputError(`gates.weights: survivors of ${count} images; valid: features of up to 1 GiB`);
+  if (isLarge && images === undefined && before === undefined) return streamedData(set, gate, target);
+  if (isLarge) {
+    const asked = images === undefined ? 'gates.previous: true' : 'gates.weights: survivors';
+    throw new InputError(`${asked}, ${count} images; valid: features of up to 1 GiB at each gate`);
+  }
   let all: Window = { x: new Float32Array(), labels: new Int32Array() };
   for await (const window of windowsOf(set, gate, Infinity, undefined, target === 'network')) all = window;
-  const { x, labels, logits } = all;
+  const { labels, logits } = all;
+  const x = before === undefined ? all.x : beside(all.x, widths[gate]!, before, classes);
   if (images === undefined) return inMemory(x, labels, classes, logits);
   const drawn = images.map((image) => labels[image]!);
   const logitsOf = logits && rowsOf(logits, images, classes);
-  return { ...inMemory(rowsOf(x, images, widths[gate]!), drawn, classes, logitsOf), repeats: true };
+  return { ...inMemory(rowsOf(x, images, x.length / count), drawn, classes, logitsOf), repeats: true };
+}
+
+/** Rows of two matrices one behind the other, [count, width + other]. */
+function beside(x: Float32Array, width: number, more: Float32Array, other: number): Float32Array {
+  const joined = new Float32Array(x.length + more.length);
+  for (let image = 0; image * width < x.length; image++) {
+    joined.set(x.subarray(image * width, (image + 1) * width), image * (width + other));
+    joined.set(more.subarray(image * other, (image + 1) * other), image * (width + other) + width);
+  }
+  return joined;
 }
 
 /** Training images as often as they are likely to pass these gates. */
-async function survivorsAt(context: RunContext, set: FeatureSet, before: readonly WantedGate[]): Promise<Int32Array> {
-  await makeAll(context.progress, before);
+async function survivorsAt(set: FeatureSet, before: readonly ScoringGate[]): Promise<Int32Array> {
   const confidences: Float32Array[] = [];
   for (const gate of before) {
-    const shape = { features: set.widths[gate.index]!, classes: set.classes };
-    const { numbers, classes } = await numbersAt(set, { ...gate, load: () => readGate(gate.entry, shape) });
+    const { numbers, classes } = await numbersAt(set, gate);
     confidences.push(decide(numbers, classes, 'difference').confidences);
   }
   return survivors(confidences);

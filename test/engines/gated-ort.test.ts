@@ -48,16 +48,16 @@ const cases: readonly { name: string; places: GatePlace[] }[] = [
   },
 ];
 
-for (const { name, places } of cases) {
-  describe(`a gated ${name} on ort-cpu and as an exported graph`, () => {
+for (const [{ name, places }, previous] of cases.flatMap((one) => [[one, false] as const, [one, true] as const])) {
+  describe(`a gated ${name} on ort-cpu and as an exported graph${previous ? ', distances handed on' : ''}`, () => {
     let subject: GatedCase;
     let engine: OnnxRuntimeCpu;
     before(async () => {
-      subject = await gatedCase(name, places, COUNT);
+      subject = await gatedCase(name, places, COUNT, previous);
       engine = await OnnxRuntimeCpu.create(1);
     });
 
-    for (const kind of confidenceKinds) {
+    for (const kind of previous ? (['max', 'average'] as const) : confidenceKinds) {
       it(`${kind}: class, exit and confidence of Algorithm 1, batches of 1 to ${COUNT}, any thresholds`, async () => {
         const decisions = subject.decisions(kind);
         const [network, file] = await loadBoth(subject, engine, kind);
@@ -91,10 +91,10 @@ for (const { name, places } of cases) {
 }
 
 describe('what was fitted to exits, on ort-cpu, in buckets as on CUDA, and in an exported graph', () => {
-  for (const kind of confidenceKinds) {
+  for (const [i, kind] of confidenceKinds.entries()) {
     it(`${kind}: temperatures, offsets by answer and factors change class, exit and confidence as the cache says`, async () => {
       const { name, places } = cases[1]!;
-      const subject = await gatedCase(name, places, COUNT);
+      const subject = await gatedCase(name, places, COUNT, i % 2 === 0);
       const engine = await OnnxRuntimeCpu.create(1);
       const random = new Random(5, kind);
       const fits = [1, 2].map(() => generatedFits(places.length + 1, random));

@@ -17,7 +17,7 @@ import type { Layer, Network } from '../../src/networks/network.js';
 import { type GatePlace, gateFeatureCounts } from '../../src/networks/onnx.js';
 import { Random } from '../../src/random.js';
 import { randomTensors } from '../networks/direct.js';
-import { decideInTurn, generatedFits } from '../onnx/gated-networks.js';
+import { decideInTurn, distancesInTurn, generatedFits } from '../onnx/gated-networks.js';
 import { engineOrSkip, testedEngines } from './available.js';
 
 const IMAGES = 5;
@@ -64,11 +64,15 @@ const lowered = lowerNetwork(network, randomTensors(network, random));
 const pixels = 3 * 16 * 8;
 // Of different brightness: gates answer differently.
 const images = floats(IMAGES * pixels).map((value, i) => value * (1 + Math.floor(i / pixels)));
-const gatesAt = (chosen: readonly GatePlace[]): PlacedGate[] => {
+const gatesAt = (chosen: readonly GatePlace[], takesPrevious = false): PlacedGate[] => {
   const counts = gateFeatureCounts(network, chosen);
   return chosen.map((place, i) => {
     const [features, classes] = [counts[i]!, network.classifier.out];
-    return { place, gate: { features, classes, weights: floats(features * classes), bias: floats(classes) } };
+    const previous = takesPrevious && i > 0 && { previous: floats(classes ** 2) };
+    return {
+      place,
+      gate: { features, classes, weights: floats(features * classes), bias: floats(classes), ...previous },
+    };
   });
 };
 const gates = gatesAt(places);
@@ -81,8 +85,7 @@ function decisionsOf(
   fitted: readonly Fitted[] = [],
 ) {
   const classes = network.classifier.out;
-  const atGates = placed.map(({ gate }, index) => distances(gate, features[index]!));
-  return decideInTurn([...atGates, logits], classes, kind, fitted);
+  return decideInTurn([...distancesInTurn(placed, features), logits], classes, kind, fitted);
 }
 
 /** Algorithm 1. */
@@ -142,7 +145,9 @@ for (const { id } of testedEngines().filter((engine) => (tfjsIds as readonly str
 
     it('follows Algorithm 1 for every confidence, at random thresholds, in batches of 1 to 5', async () => {
       const taken = new Set<number>();
-      for (const kind of confidenceKinds) {
+      const chained = gatesAt(places, true);
+      const each = confidenceKinds.flatMap((kind) => [[kind, gates] as const, [kind, chained] as const]);
+      for (const [kind, gates] of each) {
         const gated = await open(gates, kind);
         const expected = new Map([...references].map(([name, batch]) => [name, decisionsOf(batch, gates, kind)]));
         const decisions = expected.get('ort-cpu')!;

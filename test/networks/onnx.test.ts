@@ -7,9 +7,8 @@ import { loadInBuckets } from '../../src/engines/onnxruntime/gated.js';
 import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { createEngine } from '../../src/engines/registry.js';
 import { InputError } from '../../src/errors.js';
-import { confidenceKinds } from '../../src/gates/confidence.js';
+import { confidenceKinds, looksBack } from '../../src/gates/confidence.js';
 import type { PlacedGate } from '../../src/gates/contracts.js';
-import { distances } from '../../src/gates/gate.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import {
   checkPlaces,
@@ -23,7 +22,7 @@ import { gatedModel } from '../../src/onnx/gated.js';
 import type { UserNetwork } from '../../src/onnx/network.js';
 import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
-import { algorithm1, decideInTurn, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
+import { algorithm1, decideInTurn, distancesInTurn, randomThresholds, rowsOf } from '../onnx/gated-networks.js';
 import { asNetwork, open, residualGraph, UserGraph } from '../onnx/user-graphs.js';
 
 const CLASSES = 5;
@@ -68,12 +67,14 @@ const placesOf = (poolings: readonly Pooling[]): GatePlace[] =>
   poolings.map((pooling, i) => ({ stage: i + 1, pooling }));
 const gap: Pooling = { kind: 'gap' };
 
-function gatesFor(user: UserNetwork, places: readonly GatePlace[]): PlacedGate[] {
+/** @param previous each gate but the first takes the distances of the one before */
+function gatesFor(user: UserNetwork, places: readonly GatePlace[], previous = false): PlacedGate[] {
   return gateFeatureCounts(user.network, places).map((features, i): PlacedGate => {
     const floats = (length: number): Float32Array => Float32Array.from({ length }, () => 2 * random.uniform() - 1);
+    const takes = previous && i > 0 && { previous: floats(CLASSES ** 2) };
     return {
       place: places[i]!,
-      gate: { features, classes: CLASSES, weights: floats(features * CLASSES), bias: floats(CLASSES) },
+      gate: { features, classes: CLASSES, weights: floats(features * CLASSES), bias: floats(CLASSES), ...takes },
     };
   });
 }
@@ -196,15 +197,15 @@ describe('networks of one’s own', () => {
       const engine = await OnnxRuntimeCpu.create(1);
       for (const { user } of [residual, tokens]) {
         const places = placesOf(user.network.stages.map(() => gap));
-        const gates = gatesFor(user, places);
+        const both = [false, true].map((previous) => gatesFor(user, places, previous));
         const loaded = await engine.loadFeatures(user, places);
         const { features, logits } = await loaded.run(images, COUNT);
         await loaded.close();
-        const values = [...gates.map(({ gate }, i) => distances(gate, features[i]!)), logits];
         for (const confidence of opset === 17
           ? confidenceKinds
           : (['max', 'softmax', 'patience', 'average'] as const)) {
-          const decisions = decideInTurn(values, CLASSES, confidence);
+          const gates = both[Number(looksBack(confidence))]!;
+          const decisions = decideInTurn([...distancesInTurn(gates, features), logits], CLASSES, confidence);
           const gated = await engine.loadGated(user, gates, confidence);
           const sized = loadInBuckets((model) => engine.createSession(model), user, gates, confidence); // as on CUDA
           const session = await engine.createSession(gatedModel(user, gates, { confidence, preprocessing }));

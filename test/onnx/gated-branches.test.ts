@@ -86,7 +86,11 @@ const DOMAIN = 'com.microsoft.nchwc';
 const OUTPUTS = 2;
 
 /** A gate as ONNX Runtime's optimiser leaves it behind pooling in blocks; weights are their own positions. */
-function optimisedGate(channels: number, pixels: number, more: { transB?: number; featuresRead?: boolean } = {}) {
+function optimisedGate(
+  channels: number,
+  pixels: number,
+  more: { transB?: number; featuresRead?: boolean; previous?: boolean } = {},
+) {
   const builder = new GraphBuilder('gate');
   builder.input('pooled', 'float', ['batch', channels, pixels, 1]);
   builder.copy({
@@ -102,7 +106,13 @@ function optimisedGate(channels: number, pixels: number, more: { transB?: number
   const weights = Float32Array.from({ length: features * OUTPUTS }, (_, i) => i);
   builder.constant('weights', weights, [features, OUTPUTS]);
   builder.constant('bias', Float32Array.of(0, 0), [OUTPUTS]);
-  builder.node('Gemm', ['features', 'weights', 'bias'], { transB: more.transB ?? 0 }, 'distances1');
+  const own = more.previous ? 'own' : 'distances1';
+  builder.node('Gemm', ['features', 'weights', 'bias'], { transB: more.transB ?? 0 }, own);
+  if (more.previous) {
+    const before = builder.input('before', 'float', ['batch', OUTPUTS]);
+    const previous = builder.constant('previous', new Float32Array(OUTPUTS ** 2), [OUTPUTS, OUTPUTS]);
+    builder.node('Gemm', [before, previous, own], {}, 'distances1');
+  }
   builder.output('distances1', 'float', ['batch', OUTPUTS]);
   if (more.featuresRead) builder.output('features', 'float', ['batch', features]);
   return decodeModel(builder.encode());
@@ -124,6 +134,14 @@ describe('gates that take pooled features in blocks of channels', () => {
     // Row of channel c, pixel p is 3 c + p; in blocks of two channels: (0,0) (1,0) (0,1) (1,1) (0,2) (1,2) (2,0) ...
     const rows = [0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11];
     expect(gateWeights(model)).to.deep.equal(rows.flatMap((row) => [2 * row, 2 * row + 1]));
+  });
+
+  it('are found behind the distances of the gate before', () => {
+    const [plain, chained] = [false, true].map((previous) =>
+      gatesInBlocks(optimisedGate(4, 3, { previous }), ['distances1'], 2),
+    );
+    expect(operators(chained!)).to.deep.equal(['Flatten', 'Gemm', 'Gemm']);
+    expect(gateWeights(chained!)).to.deep.equal(gateWeights(plain!));
   });
 
   it('keep their weights where a channel is one number', () => {

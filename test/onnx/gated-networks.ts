@@ -24,7 +24,13 @@ export interface GatedCase {
   readonly decisions: (kind: ConfidenceKind, fitted?: readonly Fitted[]) => Decisions[];
 }
 
-export async function gatedCase(name: string, places: readonly GatePlace[], count: number): Promise<GatedCase> {
+/** @param previous each gate but the first takes the distances of the one before */
+export async function gatedCase(
+  name: string,
+  places: readonly GatePlace[],
+  count: number,
+  previous = false,
+): Promise<GatedCase> {
   const network = networkByName(name);
   const lowered = lowerNetwork(network, generatedTensors(network));
   const random = new Random(11, name);
@@ -34,14 +40,15 @@ export async function gatedCase(name: string, places: readonly GatePlace[], coun
   const gates = places.map((place, i): PlacedGate => {
     const features = widths[i]!;
     const weights = floats(features * CLASSES, 3 / Math.sqrt(features));
-    return { place, gate: { features, classes: CLASSES, weights, bias: floats(CLASSES, 0.5) } };
+    const takes = previous && i > 0 && { previous: floats(CLASSES ** 2, 1) };
+    return { place, gate: { features, classes: CLASSES, weights, bias: floats(CLASSES, 0.5), ...takes } };
   });
   const pixels = Uint8Array.from({ length: count * 3072 }, () => random.below(256));
   const images = normalise(pixels, preprocessing, 1024);
   const loaded = await (await OnnxRuntimeCpu.create(1)).loadFeatures(lowered, places);
   const { features, logits } = await loaded.run(images, count);
   await loaded.close();
-  const values = [...gates.map(({ gate }, i) => distances(gate, features[i]!)), logits];
+  const values = [...distancesInTurn(gates, features), logits];
   return {
     lowered,
     gates,
@@ -50,6 +57,13 @@ export async function gatedCase(name: string, places: readonly GatePlace[], coun
     count,
     decisions: (kind, fitted) => decideInTurn(values, CLASSES, kind, fitted),
   };
+}
+
+/** Distances at successive gates, each perhaps with those of the one before. */
+export function distancesInTurn(gates: readonly PlacedGate[], features: readonly Float32Array[]): Float32Array[] {
+  const found: Float32Array[] = [];
+  for (const [i, { gate }] of gates.entries()) found.push(distances(gate, features[i]!, found[i - 1]));
+  return found;
 }
 
 /** Class and confidence at successive exits for the same images. @param fitted of each exit */

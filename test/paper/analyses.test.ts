@@ -145,6 +145,7 @@ const small: Readonly<Record<string, object>> = {
       { loss: 'cross-entropy', confidence: 'softmax', l2: 0.01 },
       { loss: 'cross-entropy', confidence: 'failure', perClass: true },
       { loss: 'cross-entropy', confidence: 'patience', weights: 'survivors' },
+      { loss: 'hinge', confidence: 'average', previous: true, solver: 'optimum' },
     ],
     margins: [0.01],
     seeds: 2,

@@ -119,6 +119,7 @@ describe('a cascade', () => {
   });
 
   it('scores the gates inside as the network alone does, learns from training images only there, and reports them', async () => {
+    const inside = [{ after: [1, 2], epochs: 2, pooling: '4x4', previous: true }, undefined, { after: [2], epochs: 3 }];
     const outcome = await runExperiment(place.context, experimentOf({ of: all(), inside, confidence: 'max' }));
     const { test } = await scoresOf(experimentOf({ of: all(), inside, confidence: 'max' }));
     const alone = (i: number) => {
@@ -154,6 +155,8 @@ describe('a cascade', () => {
     const refused = (gates: Record<string, unknown>) => () => experimentOf({ inside: [undefined, gates] });
     expect(refused({ after: [2, 1] })).to.throw(/network\.networks\.1\.gates\.after: .*stages in their order/);
     expect(refused({ after: [1], pooling: ['gap', '2x2'] })).to.throw(/networks\.1\.gates\.pooling: .*a list of 1/);
+    const frontier = { inside: [{ after: [1, 2], previous: true }], more: { analysis: { kind: 'frontier' } } };
+    expect(() => experimentOf(frontier)).to.throw(/analysis\.kind: "frontier"; valid: policies with gates\.previous/);
     expect(refused({ after: [1], confidence: 'max' })).to.throw(/networks\.1\.gates\.confidence: unknown key/);
     expect(refused({ after: [] })).to.throw(/at least one stage/);
     expect(await plan(experimentOf({ inside: [{ after: [3] }] })).catch(String)).to.match(/stage 3/);

@@ -62,15 +62,17 @@ describe('confidences that are fitted or look back', () => {
     return { ...place.context, datasets, store: new Store(`${place.folder}/other`) };
   }
 
-  for (const [confidence, perClass] of [
-    ['max', true],
-    ['patience', false],
-    ['average', true],
-    ['failure', false],
-    ['failure', true],
+  for (const [confidence, perClass, previous] of [
+    ['max', true, true],
+    ['patience', false, false],
+    ['average', true, false],
+    ['average', false, true],
+    ['failure', false, false],
+    ['failure', true, true],
   ] as const) {
-    it(`${confidence}${perClass ? ', thresholds by class' : ''}: exported and on an engine as in the cache`, async () => {
-      const experiment = resolve({ confidence }, { perClass, budgets: [0.7] });
+    const what = `${perClass ? ', thresholds by class' : ''}${previous ? ', distances of the gate before' : ''}`;
+    it(`${confidence}${what}: exported and on an engine as in the cache`, async () => {
+      const experiment = resolve({ confidence, previous }, { perClass, budgets: [0.7] });
       const out = join(place.folder, `${confidence}-${perClass}.onnx`);
       const { verified } = await exportGated(place.context, experiment, { out, preset: 'laptop', row: 2 });
       expect(verified.same + verified.near).to.equal(TEST);
@@ -157,6 +159,7 @@ describe('confidences that are fitted or look back', () => {
       expect(added, kind).to.deep.equal([each, 2 * each, 2 * each]);
     }
     expect((await costs({}, { perClass: true })).map((cost, i) => cost - own[i]!)).to.deep.equal([1, 2, 2]);
+    expect((await costs({ previous: true })).map((cost, i) => cost - own[i]!)).to.deep.equal([0, 200, 200]);
   });
 
   it('are said in the report, and refused in a line where they do not fit', async () => {
@@ -180,8 +183,9 @@ describe('confidences that are fitted or look back', () => {
         /analysis\.labels: false; valid: true with/,
       ],
     ];
+    const places = { analysis: { kind: 'places' } };
+    refused.push([[{ previous: true }, {}, places], /analysis\.kind: "places"; valid: policies with gates\.previous$/]);
     for (const kind of confidenceKinds.filter(looksBack)) {
-      const places = { analysis: { kind: 'places' } };
       refused.push([
         [{ confidence: kind }, {}, places],
         /analysis\.kind: "places"; valid: policies with gates\.confidence: \w+$/,

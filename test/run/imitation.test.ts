@@ -3,6 +3,7 @@ import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperExperiments } from '../../src/paper/index.js';
 import type { AnalysisContext } from '../../src/run/stages.js';
 import { openStages } from '../../src/run/stages.js';
+import { trainingData } from '../../src/run/train.js';
 import { Store } from '../../src/store/store.js';
 import { makeWorkplace, tinyNetwork, type Workplace } from './workplace.js';
 
@@ -77,10 +78,45 @@ describe('gates that learn from the network', () => {
     expect(await keys(equal)).to.deep.equal(await keys(await openStages(fresh, resolve(own))));
   });
 
-  it('refuse survivors of one of several lambdas', () => {
+  it('take the distances of the gate before, with labels or without, alone or all, to a lower objective', async () => {
+    const trained = async (gates: object, context = place.context, wanted?: number[]) =>
+      (await openStages(context, resolve({ ...gates }))).train(undefined, wanted);
+    for (const gates of [{ loss: 'cross-entropy', target: 'network' }, { loss: 'hinge' }]) {
+      const [first, second] = await trained(gates);
+      const [same, other] = await trained({ ...gates, previous: true });
+      expect(same!.entry.key).to.equal(first!.entry.key);
+      expect(other!.reached.objective).to.be.below(second!.reached.objective);
+      expect(other!.reached.worstGap).to.be.below(1e-3);
+      const gate = await other!.load();
+      expect([gate.features, gate.weights.length, gate.previous!.length]).to.deep.equal([512 / 4, 1280, 100]);
+      const fresh = { ...place.context, store: new Store(`${place.folder}/previous-${gates.loss}`) };
+      const [alone] = await trained({ ...gates, previous: true, weights: 'survivors' }, fresh, [1]);
+      const [, both] = await trained({ ...gates, previous: true, weights: 'survivors' });
+      expect(await alone!.load()).to.deep.equal(await both!.load());
+      expect(both!.entry.key).to.not.equal(other!.entry.key);
+    }
+    const own = { loss: 'cross-entropy', target: 'network', previous: true };
+    expect(await weightsOf(withOtherLabels(), own)).to.deep.equal(await weightsOf(place.context, own));
+  });
+
+  it('refuse distances beside features that are too large for memory', async () => {
+    const { features } = await openStages(place.context, resolve({}));
+    const error = await trainingData(features.train!, 1, 'labels', 0, { before: new Float32Array(3000) }).catch(
+      (thrown: unknown) => thrown,
+    );
+    expect(String(error)).to.match(/gates\.previous: true, 300 images; valid: features of up to 1 GiB at each gate$/);
+  });
+
+  it('refuse survivors and distances of one of several lambdas', () => {
     const several = { weights: 'survivors', l2: [0.001, 0.01] };
     expect(() => resolve(several)).to.throw(/mine: gates\.weights: "survivors"; valid: equal, or with one l2/);
     expect(() => resolve({ weights: 'few' })).to.throw(/mine: gates\.weights: "few"; valid: equal, survivors/);
+    const chained = { previous: true, l2: [0.001, 0.01] };
+    expect(() => resolve(chained)).to.throw(/mine: gates\.previous: true; valid: false, or with one l2/);
+    expect(() => resolve({ previous: 1 })).to.throw(/mine: gates\.previous: 1; valid: true or false/);
+    expect(() => resolve({ previous: true, after: [2] })).to.throw(
+      /mine: gates\.previous: true; valid: false: a single gate has none before it/,
+    );
   });
 
   it('need cross-entropy', () => {
@@ -104,8 +140,8 @@ describe("gates: 'best'", () => {
     expect(resolved('resnet101-cifar10')).to.deep.include({
       after: [1, 2, 3],
       pooling: [{ kind: 'grid', size: 4 }, { kind: 'grid', size: 4 }, { kind: 'gap' }],
-      loss: 'cross-entropy',
-      confidence: 'difference',
+      loss: 'hinge',
+      confidence: 'average',
     });
     expect(resolved('resnet56-cifar10')).to.deep.include({ after: [1, 2] });
   });

@@ -3,6 +3,7 @@ import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import { InputError } from '../../errors.js';
 import { type ConfidenceKind, type Decisions, decide } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
+import { withPrevious } from '../../gates/gate.js';
 import type { Lowered, LoweredNetwork } from '../../networks/lower.js';
 import { type MapShape, stageShapes } from '../../networks/network.js';
 import { described, type GatePlace, gateFeatureCounts } from '../../networks/onnx.js';
@@ -110,6 +111,7 @@ function deviceGated(
     };
     let staying = Int32Array.from({ length: count }, (_, image) => image);
     let before: Float32Array | undefined;
+    let distancesBefore: Float32Array | undefined;
     await activate();
     let value = network.images(images, count);
     try {
@@ -120,7 +122,9 @@ function deviceGated(
         });
         value = end;
         const { out } = classifier;
-        const decisions = decide(await readOnce(seen), out, kind, out, { fitted: fitted?.[exit], before, exit });
+        const own = await readOnce(seen);
+        const numbers = exit < gates.length ? withPrevious(gates[exit]!.gate, own, distancesBefore) : own;
+        const decisions = decide(numbers, out, kind, out, { fitted: fitted?.[exit], before, exit });
         const rows = leave(answer, staying, decisions, exit, thresholds[exit]);
         if (rows.length === 0) break;
         await activate(); // another backend may have become the current one during the wait
@@ -129,6 +133,7 @@ function deviceGated(
         }
         staying = rows.map((row) => staying[row]!);
         before = decisions.carried && rowsOf(decisions.carried, rows, out);
+        distancesBefore = rowsOf(numbers, rows, out);
       }
       return answer;
     } finally {

@@ -9,12 +9,8 @@ import type { PreparedGraph } from './prepare.js';
 import { writeAsFloat } from './user-model.js';
 import { batchAxis, inputsOf, neededNodes, outputsOf, splitNodes } from './values.js';
 
-/** A user's network in parts, from one exit to the next. */
-export function userParts(
-  user: UserNetwork,
-  gates: readonly PlacedGate[],
-  writeGate: (builder: GraphBuilder, index: number, gate: PlacedGate, features: string) => string,
-): Parts {
+/** A user's network in parts, from one exit to the next: features at gates, the logits at its end. */
+export function userParts(user: UserNetwork, gates: readonly PlacedGate[]): Parts {
   const { network, graph } = user;
   const stages = gates.map(({ place }) => network.stages[place.stage - 1]!);
   const ends = [...stages.map(({ name }) => name), network.logits];
@@ -35,7 +31,7 @@ export function userParts(
       const features = builder.fresh('features');
       writeFeatures(builder, graph, firsts.get(ends[part]!)!, stages[part]!, placed.place.pooling, features);
       const next = handedOn[part]!.map((name) => firsts.get(name)!);
-      return { distances: writeGate(builder, part, placed, features), next };
+      return { distances: features, next };
     },
   };
 }
