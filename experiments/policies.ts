@@ -1,12 +1,12 @@
 /**
- * Losses and confidences of gates beside the paper's, on the same features: which saves most at the same margin.
+ * Losses, confidences and training of gates beside the paper's, on the same features: which saves most at the same margin.
  *
- * Command   npx dgate run policies          (another network: npx dgate run table2 --set analysis.kind=policies)
- * Expected  results/reference/policies: minutes of two cores after table1. Read: docs/policies.md.
- * The hinge takes stochastic steps, the paper's procedure; cross-entropy is trained to its optimum.
+ * Command   npx dgate run policies policies-densenet policies-resnet56 policies-fashion
+ * Expected  results/reference/policies, read in docs/policies.md
+ * The hinge takes stochastic steps, the paper's procedure; cross-entropy, and the hinge where it says so, go to their optimum.
  */
 import { defineExperiment } from '../src/index.js';
-import { smoke } from './parts/narrow-resnet.js';
+import { every, smoke } from './parts/policies.js';
 
 export default defineExperiment({
   name: 'policies',
@@ -14,18 +14,7 @@ export default defineExperiment({
   network: 'resnet101-cifar10',
   gates: { after: [1, 2, 3], solver: 'sgd' },
   thresholds: { validation: { kind: 'held-out' } },
-  analysis: {
-    kind: 'policies',
-    policies: [
-      ...(['max', 'softmax', 'entropy', 'difference', 'failure', 'patience', 'average'] as const).flatMap(
-        (confidence) => [{ loss: 'hinge', confidence } as const, { loss: 'cross-entropy', confidence } as const],
-      ),
-      { loss: 'hinge', confidence: 'difference', perClass: true },
-      { loss: 'hinge', confidence: 'failure', perClass: true },
-      { loss: 'cross-entropy', confidence: 'difference', perClass: true },
-      { loss: 'cross-entropy', confidence: 'failure', perClass: true },
-    ],
-  },
+  analysis: every,
   presets: {
     paper: {},
     laptop: {
@@ -34,20 +23,6 @@ export default defineExperiment({
       checkpoint: 'dgate-resnet101-small-cifar10',
       gates: { pooling: ['4x4', '4x4', 'gap'] },
     },
-    smoke: {
-      ...smoke,
-      title: 'Losses and confidences of gates, smoke: a narrow ResNet, a small subset',
-      analysis: {
-        policies: [
-          { loss: 'hinge', confidence: 'max' },
-          { loss: 'hinge', confidence: 'difference' },
-          { loss: 'cross-entropy', confidence: 'softmax' },
-          { loss: 'cross-entropy', confidence: 'difference', perClass: true },
-          { loss: 'cross-entropy', confidence: 'failure' },
-        ],
-        margins: [0.01],
-        seeds: 2,
-      },
-    },
+    smoke,
   },
 });

@@ -108,6 +108,7 @@ export const examples = [
       policies: [
         { loss: 'hinge', confidence: 'max' },
         { loss: 'cross-entropy', confidence: 'difference', l2: 0.001, weights: 'survivors', perClass: true },
+        { loss: 'hinge', solver: 'optimum', confidence: 'average', previous: true },
       ],
       margins: [0.002, 0.005],
       seeds: 3,
