@@ -137,6 +137,7 @@ const fields: Readonly<Record<string, Field>> = {
   'gates.loss': text('logistic', 'Hinge'),
   'gates.target': text('logits', 'network'),
   'gates.weights': text('heavy', 'Survivors'),
+  'gates.previous': { type: 'truth', wrong: [] },
   'gates.confidence': text('margin', 'MAX'),
   'gates.calibrate': { type: 'truth', wrong: [] },
   'gates.l2': {

@@ -141,7 +141,7 @@ describe('a preset', () => {
       paper: { gates: { after: [] }, thresholds: { margin: [1], validation: { kind: 'cross-fit', fold: 2 } } },
     };
     expect(problems({ ...least, presets })).to.have.members([
-      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, target, weights, l2, solver, gap, epochs, batchSize, confidence, calibrate',
+      'presets.smoke.gates.epoch: unknown key; valid: after, pooling, loss, target, weights, previous, l2, solver, gap, epochs, batchSize, confidence, calibrate',
       'presets.smoke.trainImage: unknown key; valid: name, title, network, dataset, unlabelled, checkpoint, weights, seed, seeds, engine, int8, published, ' +
         'trainImages, testImages, gates, thresholds, baselines, analysis',
       'presets.paper.gates.after: []; valid: at least one stage',
@@ -201,7 +201,7 @@ describe('--set', () => {
 
   it('cannot set what does not exist', () => {
     expect(problems(least, ['gates.epoch=3'])).to.deep.equal([
-      'gates.epoch: unknown key; valid: after, pooling, loss, target, weights, l2, solver, gap, epochs, batchSize, confidence, calibrate',
+      'gates.epoch: unknown key; valid: after, pooling, loss, target, weights, previous, l2, solver, gap, epochs, batchSize, confidence, calibrate',
     ]);
     expect(problems(least, ['seed.x=3'])[0]).to.match(/^seed: \{"x":3\}; valid: a whole number/);
     expect(problems(least, ['presets.smoke=3'])[0]).to.match(/^presets: unknown key/);
