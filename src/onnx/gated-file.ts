@@ -131,7 +131,7 @@ function parsed(text: string): unknown {
 const operators = new Set([
   ...knownOperators,
   ...(
-    'Add ArgMax AveragePool BatchNormalization Cast Concat Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
+    'Add ArgMax AveragePool BatchNormalization Cast Concat Constant Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
     'Equal Floor GatherElements GreaterOrEqual Identity If LogSoftmax MatMul MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
     'Shape Size Slice Softmax Split Sub TopK Where'
   ).split(' '),

@@ -516,17 +516,20 @@ describe('images and numbers in other forms', () => {
         data_type: 7,
         raw_data: new Uint8Array(BigInt64Array.from(dims, (size) => BigInt(Number(size))).buffer),
       }));
+      const isNode = (_: unknown, i: number): boolean => i % 2 === 0; // PyTorch's exporter gives sizes as nodes
       const value = { name: 'v', dims: [1], data_type: FLOAT, raw_data: new Uint8Array(Float32Array.of(0.02).buffer) };
-      const node = weights.map(
-        ({ name }): NodeMessage => ({
-          op_type: 'ConstantOfShape',
-          name,
-          input: [`${name}.sizes`],
-          output: [name],
-          attribute: [{ name: 'value', type: 4, t: value }],
-        }),
-      );
-      const initializer = [...model.graph.initializer.filter(({ dims }) => !large(dims)), ...sizes];
+      const of = (op_type: string, name: string, from: string[], attribute: NodeMessage['attribute']): NodeMessage => {
+        return { op_type, name, input: from, output: [name], attribute };
+      };
+      const attributeOf = (t: typeof value) => [{ name: 'value', type: 4, t }];
+      const node = [
+        ...sizes.filter(isNode).map((tensor) => of('Constant', tensor.name, [], attributeOf(tensor))),
+        ...weights.map(({ name }) => of('ConstantOfShape', name, [`${name}.sizes`], attributeOf(value))),
+      ];
+      const initializer = [
+        ...model.graph.initializer.filter(({ dims }) => !large(dims)),
+        ...sizes.filter((_, i) => !isNode(_, i)),
+      ];
       return { ...model, graph: { ...model.graph, node: [...node, ...model.graph.node], initializer } };
     };
     const path = await write(plain(), described);
