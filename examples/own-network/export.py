@@ -3,7 +3,7 @@
     python3 export.py model.onnx             torchvision's ResNet-18 with its ImageNet weights
     python3 export.py model.onnx --small     a small untrained network on 64 x 64 images, to try the rest
 
-Needs PyTorch 1.13 or newer; torchvision without --small; PyTorch 2.9 and newer also the package onnx.
+Needs PyTorch 1.13 or newer (pip install torch onnx onnxscript; versions before 2.9 need torch alone), torchvision without --small.
 Put a network of your own in the place of `network()`.
 """
 import argparse
