@@ -11,13 +11,17 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const example = (path: string): string => join(root, 'examples', path);
 const classes = ['blue', 'green', 'red'];
 
-/** Three convolutions, `width` channels in the first; weights are generated. */
-async function writeNetwork(path: string, width: number): Promise<void> {
+/** Three convolutions, `width` channels in the first; weights are generated. `names` are those of the first maps. */
+async function writeNetwork(
+  path: string,
+  width: number,
+  { side = 64, outputs = classes.length, names = [] as readonly string[] } = {},
+): Promise<void> {
   const graph = new UserGraph(`w${width}`);
-  const a = graph.relu(graph.conv(graph.input(['batch', 3, 64, 64]), 3, width, { stride: 2 }));
-  const b = graph.relu(graph.conv(a, width, 2 * width, { stride: 2 }));
+  const a = graph.relu(graph.conv(graph.input(['batch', 3, side, side]), 3, width, { stride: 2 }), names[0]);
+  const b = graph.relu(graph.conv(a, width, 2 * width, { stride: 2 }), names[1]);
   const c = graph.relu(graph.conv(b, 2 * width, 3 * width, { stride: 2 }));
-  await writeFile(path, graph.classify(c, 3 * width, classes.length).builder.encode());
+  await writeFile(path, graph.classify(c, 3 * width, outputs).builder.encode());
 }
 
 describe('the examples', () => {
@@ -64,6 +68,28 @@ describe('the examples', () => {
     if (!exported) {
       this.test!.title += ' (export.py left out: no PyTorch here)';
     }
+  });
+
+  it('ResNet-56 from a file is gated', async () => {
+    const text = await readFile(example('own-network/resnet56.ts'), 'utf8');
+    const names = [...text.matchAll(/'(\/layer[^']+)'/g)].map(([, name]) => name!);
+    await copyFile(example('own-network/resnet56.ts'), join(folder, 'resnet56.ts'));
+    await writeNetwork(join(folder, 'resnet56.onnx'), 8, { side: 32, outputs: 10, names });
+    const args = ['run', './resnet56.ts', '--train-images', '200', '--test-images', '100', '--results', place.results];
+    const { status, stdout, stderr } = await runCli([...args, '--cache', place.cache], {
+      cwd: folder,
+      generated: true,
+    });
+    expect(status, stderr).to.equal(0);
+    expect(stdout).to.match(/ResNet-56 from an ONNX file/);
+  });
+
+  it('three EfficientNets are one after the other, two of them in the smallest form', async () => {
+    await copyFile(example('own-network/efficientnet-lite.ts'), join(folder, 'efficientnet-lite.ts'));
+    await writeNetwork(join(folder, 'efficientnet-lite0.onnx'), 4, { side: 224 });
+    await writeNetwork(join(folder, 'efficientnet-lite2.onnx'), 8, { side: 260 });
+    const args = ['run', './efficientnet-lite.ts', '--preset', 'smoke', '--results', place.results];
+    expect(await dgate(...args)).to.match(/EfficientNet-Lite0, then 2/);
   });
 
   it('two ONNX files are one after the other, and one file', async () => {
