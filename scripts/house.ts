@@ -1,7 +1,7 @@
 // What the structure of the sources looks like, as one table: `npx tsx scripts/house.ts [FOLDER]`. FOLDER is another checkout,
-// to compare with. test/house.test.ts holds the order of imports and what must be 0.
+// to compare with. `--write` puts today's counts into results/structure.csv, from which `npm run docs` takes them. test/house.test.ts holds the order of imports and what must be 0.
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -164,8 +164,22 @@ function table(root: string): [string, number][] {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const root = process.argv[2] ?? fileURLToPath(new URL('..', import.meta.url));
-  for (const [name, count] of table(root)) console.log(`${String(count).padStart(6)}  ${name}`);
+  const isWritten = process.argv[2] === '--write';
+  const here = fileURLToPath(new URL('..', import.meta.url));
+  const root = isWritten ? here : (process.argv[2] ?? here);
+  const counts = table(root);
+  for (const [name, count] of counts) console.log(`${String(count).padStart(6)}  ${name}`);
+  if (isWritten) {
+    const path = join(here, 'results/structure.csv');
+    const before = new Map(
+      readFileSync(path, 'utf8')
+        .split('\n')
+        .map((line) => line.split(',') as [string, string]),
+    );
+    const date = new Date().toISOString().slice(0, 10);
+    const lines = counts.map(([name, count]) => `${name},${before.get(name) ?? ''},${count},${date}`);
+    writeFileSync(path, `${['measure,before,now,date', ...lines].join('\n')}\n`);
+  }
   const imports = importsOf(sourcesOf(root));
   for (const { from, to } of againstTheOrder(imports)) console.log(`against the order: ${from} -> ${to}`);
   for (const circle of circles(imports)) console.log(`circle: ${circle.join(' ')}`);
