@@ -1,8 +1,8 @@
 import type { Dataset } from '../data/dataset.js';
 import { datasets } from '../data/registry.js';
 import { InputError } from '../errors.js';
-import { denseNet, resNet } from './families.js';
-import type { MapShape, Network } from './network.js';
+import { denseNet, resNet, type Target } from './families.js';
+import type { Network } from './network.js';
 
 /** Changes to an architecture in a name: `resnet101-width0.25-blocks1.1.8.1-cifar10`. */
 interface Variant {
@@ -10,15 +10,6 @@ interface Variant {
   readonly width?: number;
   readonly growth?: number;
   readonly blocks?: readonly number[];
-}
-
-/** The images and classes that a network is made for. */
-interface Target {
-  readonly dataset: string;
-  readonly input: MapShape;
-  readonly classes: number;
-  /** Images of CIFAR's size: without ImageNet's first convolution and pooling. */
-  readonly small: boolean;
 }
 
 interface Architecture {
@@ -33,50 +24,38 @@ interface Architecture {
 const scaled = (widths: readonly number[], factor = 1): number[] =>
   widths.map((width) => Math.max(1, Math.round(width * factor)));
 
-/** kuangliu's ResNets on 32 x 32 images, torchvision's on ImageNet; only the stems differ. */
-function resNetArchitecture(block: 'basic' | 'bottleneck', blocks: readonly number[]): Architecture {
-  return {
-    largeToo: true,
-    description: `${block} blocks ${blocks.join('-')}; kuangliu/pytorch-cifar (32 x 32), torchvision (imagenet)`,
-    family: 'resnet',
-    blocks,
-    build: (name, { small, ...target }, variant) =>
-      resNet(name, {
-        ...target,
-        block,
-        stem: small ? '3x3' : '7x7',
-        shortcut: 'conv',
-        shortcutName: small ? 'shortcut' : 'downsample',
-        classifierName: small ? 'linear' : 'fc',
-        blocks: variant.blocks ?? blocks,
-        widths: scaled([64, 128, 256, 512], variant.width),
-      }),
-  };
-}
+/** What He et al.'s CIFAR ResNets are compared with, by their shortcuts. */
+const cifarReferences = {
+  pad: 'option A shortcuts; akamaster/pytorch_resnet_cifar10',
+  conv: 'option B; chenyaofo/pytorch-cifar-models',
+} as const;
 
-/** He et al.'s CIFAR ResNets of 6n + 2 layers: akamaster's with option A shortcuts, chenyaofo's with option B. */
-function cifarResNetArchitecture(depth: number, shortcut: 'pad' | 'conv'): Architecture {
-  const perStage = (depth - 2) / 6;
-  const blocks = [perStage, perStage, perStage];
-  const reference =
-    shortcut === 'pad'
-      ? 'option A shortcuts; akamaster/pytorch_resnet_cifar10'
-      : 'option B; chenyaofo/pytorch-cifar-models';
+/**
+ * kuangliu's ResNets on 32 x 32 images, torchvision's on ImageNet; only the stems differ.
+ *
+ * @param cifar the shortcuts of He et al.'s CIFAR ResNets, which are narrower and have three stages
+ */
+function resNetArchitecture(
+  block: 'basic' | 'bottleneck',
+  blocks: readonly number[],
+  cifar?: keyof typeof cifarReferences,
+): Architecture {
+  const shape = `${block} blocks ${blocks.join('-')}`;
   return {
-    largeToo: false,
-    description: `He et al.'s CIFAR ResNet, basic blocks ${blocks.join('-')}, ${reference}`,
+    largeToo: cifar === undefined,
+    description:
+      cifar === undefined
+        ? `${shape}; kuangliu/pytorch-cifar (32 x 32), torchvision (imagenet)`
+        : `He et al.'s CIFAR ResNet, ${shape}, ${cifarReferences[cifar]}`,
     family: 'resnet',
     blocks,
-    build: (name, { small, ...target }, variant) =>
-      resNet(name, {
-        ...target,
-        block: 'basic',
-        stem: '3x3',
-        shortcut,
-        shortcutName: shortcut === 'pad' ? 'shortcut' : 'downsample',
-        classifierName: shortcut === 'pad' ? 'linear' : 'fc',
+    build: (name, target, variant) =>
+      resNet(name, target, {
+        block,
+        shortcut: cifar ?? 'conv',
+        names: (cifar === undefined ? target.small : cifar === 'pad') ? 'kuangliu' : 'torchvision',
         blocks: variant.blocks ?? blocks,
-        widths: scaled([16, 32, 64], variant.width),
+        widths: scaled(cifar === undefined ? [64, 128, 256, 512] : [16, 32, 64], variant.width),
       }),
   };
 }
@@ -95,11 +74,9 @@ function denseNetArchitecture(
         : "torchvision's and timm's dense layers after a bare 3 x 3 stem (edadaltocg)"),
     family: 'densenet',
     blocks,
-    build: (name, { small, ...target }, variant) =>
-      denseNet(name, {
-        ...target,
-        reference: reference === 'both' && small ? 'kuangliu' : 'torchvision',
-        stem: small ? '3x3' : '7x7',
+    build: (name, target, variant) =>
+      denseNet(name, target, {
+        reference: reference === 'both' && target.small ? 'kuangliu' : 'torchvision',
         blocks: variant.blocks ?? blocks,
         growth: variant.growth ?? growth,
       }),
@@ -118,10 +95,13 @@ const architectures: Readonly<Record<string, Architecture>> = {
   densenet201: denseNetArchitecture([6, 12, 48, 32], 32),
   densenet121tv: denseNetArchitecture([6, 12, 24, 16], 12, 'torchvision on cifar10'),
   ...Object.fromEntries(
-    [20, 32, 44, 56, 110].flatMap((depth) => [
-      [`resnet${depth}`, cifarResNetArchitecture(depth, 'pad')],
-      [`resnet${depth}b`, cifarResNetArchitecture(depth, 'conv')],
-    ]),
+    [20, 32, 44, 56, 110].flatMap((depth) => {
+      const blocks = new Array<number>(3).fill((depth - 2) / 6);
+      return [
+        [`resnet${depth}`, resNetArchitecture('basic', blocks, 'pad')],
+        [`resnet${depth}b`, resNetArchitecture('basic', blocks, 'conv')],
+      ];
+    }),
   ),
 };
 

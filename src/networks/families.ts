@@ -1,35 +1,36 @@
 import type { Conv, DenseConcat, Layer, MapShape, Network, Residual, Stage } from './network.js';
 import { batchNorm, conv, relu } from './network.js';
 
-interface Style {
+/** The images and classes that a network is made for. */
+export interface Target {
   readonly dataset: string;
   readonly input: MapShape;
   readonly classes: number;
-  /** `3x3`: stride 1, for CIFAR's size; `7x7`: stride 2 and max pooling, for ImageNet's. */
-  readonly stem: '3x3' | '7x7';
-  readonly blocks: readonly number[];
+  /** Images of CIFAR's size: a 3 x 3 stem instead of ImageNet's 7 x 7 with stride 2 and max pooling. */
+  readonly small: boolean;
 }
 
-interface ResNetStyle extends Style {
+interface ResNetStyle {
   readonly block: 'basic' | 'bottleneck';
   /** `pad`: He et al.'s option A, no parameters; `conv`: option B, a 1 x 1 convolution with batch norm. */
   readonly shortcut: 'pad' | 'conv';
-  /** Name of the shortcut's module in a block. */
-  readonly shortcutName: 'shortcut' | 'downsample';
-  readonly classifierName: 'linear' | 'fc';
+  /** Names of the modules: kuangliu's and akamaster's `shortcut` and `linear`, torchvision's `downsample` and `fc`. */
+  readonly names: 'kuangliu' | 'torchvision';
+  readonly blocks: readonly number[];
   /** Channels of each stage before a bottleneck's expansion by 4; the stem has the first stage's. */
   readonly widths: readonly number[];
 }
 
 const largePool: Layer = { op: 'maxPool', kernel: 3, stride: 2, padding: 1 };
 
+const firstConv = (name: string, { channels }: MapShape, output: number, small: boolean): Layer =>
+  small ? conv(name, channels, output, 3) : conv(name, channels, output, 7, 2);
+
 /** A ResNet of kuangliu, He et al. (CIFAR) or torchvision. */
-export function resNet(name: string, style: ResNetStyle): Network {
-  const { dataset, input, stem: size } = style;
-  const large = size === '7x7';
+export function resNet(name: string, { dataset, input, classes, small }: Target, style: ResNetStyle): Network {
   let channels = style.widths[0]!;
-  const first = conv('conv1', input.channels, channels, large ? 7 : 3, large ? 2 : 1);
-  const stem = [first, batchNorm('bn1', channels), relu, ...(large ? [largePool] : [])];
+  const stem = [firstConv('conv1', input, channels, small), batchNorm('bn1', channels), relu];
+  if (!small) stem.push(largePool);
   const stages = style.blocks.map((count, stage): Stage => {
     const width = style.widths[stage]!;
     const layers = Array.from({ length: count }, (_, block) => {
@@ -40,7 +41,7 @@ export function resNet(name: string, style: ResNetStyle): Network {
     }).flat();
     return { name: `layer${stage + 1}`, layers, transition: [] };
   });
-  const classifier = { head: [], name: style.classifierName, in: channels, out: style.classes };
+  const classifier = { head: [], name: style.names === 'kuangliu' ? 'linear' : 'fc', in: channels, out: classes };
   return { name, dataset, input, stem, stages, classifier };
 }
 
@@ -69,11 +70,12 @@ function shortcutLayers(prefix: string, style: ResNetStyle, input: number, outpu
     const before = Math.floor((output - input) / 2);
     return [{ op: 'subsamplePad', stride, before, after: output - input - before }];
   }
-  const name = `${prefix}.${style.shortcutName}`;
+  const name = `${prefix}.${style.names === 'kuangliu' ? 'shortcut' : 'downsample'}`;
   return [conv(`${name}.0`, input, output, 1, stride), batchNorm(`${name}.1`, output)];
 }
 
-interface DenseNetStyle extends Style {
+interface DenseNetStyle {
+  readonly blocks: readonly number[];
   /** They differ in the names, and in whether new features come first in a concatenation (kuangliu) or last. */
   readonly reference: 'kuangliu' | 'torchvision';
   /** Channels that each dense layer adds; the stem has twice as many. */
@@ -81,13 +83,11 @@ interface DenseNetStyle extends Style {
 }
 
 /** A DenseNet-BC (bottleneck of 4 x growth, transitions that halve the channels) of kuangliu or torchvision. */
-export function denseNet(name: string, { dataset, input, classes, stem: size, ...style }: DenseNetStyle): Network {
+export function denseNet(name: string, { dataset, input, classes, small }: Target, style: DenseNetStyle): Network {
   const torchvision = style.reference === 'torchvision';
-  const large = size === '7x7';
   let channels = 2 * style.growth;
-  const first = torchvision ? 'features.conv0' : 'conv1';
-  const stem: Layer[] = [conv(first, input.channels, channels, large ? 7 : 3, large ? 2 : 1)];
-  if (large) stem.push(batchNorm('features.norm0', channels), relu, largePool);
+  const stem = [firstConv(torchvision ? 'features.conv0' : 'conv1', input, channels, small)];
+  if (!small) stem.push(batchNorm('features.norm0', channels), relu, largePool);
 
   const stages = style.blocks.map((count, index): Stage => {
     const stage = index + 1;

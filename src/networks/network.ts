@@ -91,11 +91,8 @@ function outputSize(size: number, layer: { kernel: number; stride: number; paddi
 }
 
 /** Shape after a sequence of layers. @throws Error if a description is inconsistent (a defect of dgate) */
-function shapeAfter(layers: readonly Layer[], input: MapShape): MapShape {
-  let shape = input;
-  for (const layer of layers) shape = shapeAfterLayer(layer, shape);
-  return shape;
-}
+const shapeAfter = (layers: readonly Layer[], input: MapShape): MapShape =>
+  layers.reduce((shape, layer) => shapeAfterLayer(layer, shape), input);
 
 function shapeAfterLayer(layer: Layer, input: MapShape): MapShape {
   const { channels, height, width } = input;
@@ -197,9 +194,11 @@ export function parametersUpTo({ stem, stages }: Network, end: number): number {
   const layers = stages
     .slice(0, end)
     .flatMap((stage, i) => [...stage.layers, ...(i + 1 < end ? stage.transition : [])]);
-  const tensors = [...layerTensors([...stem, ...layers])];
-  return tensors.reduce((sum, { trainable, count }) => sum + (trainable ? count : 0), 0);
+  return trainableCount([...layerTensors([...stem, ...layers])]);
 }
+
+const trainableCount = (tensors: readonly NetworkTensor[]): number =>
+  tensors.reduce((sum, { trainable, count }) => sum + (trainable ? count : 0), 0);
 
 /** The cost of one stage for one image. FLOPs are 2 x multiply-accumulates of convolutions and linear layers. */
 export interface StageFlops extends MapShape {
@@ -249,10 +248,9 @@ export function networkFlops(network: Network): NetworkFlops {
   };
   spend(network.stem);
   let previous = 0;
-  const shapes = stageShapes(network);
-  const stages = network.stages.map((stage, index): StageFlops => {
+  const stages = network.stages.map((stage): StageFlops => {
     spend(stage.layers);
-    const entry = { name: stage.name, ...shapes[index]!, flops: total - previous, cumulativeFlops: total };
+    const entry = { name: stage.name, ...shape, flops: total - previous, cumulativeFlops: total };
     previous = total;
     spend(stage.transition);
     return entry;
@@ -261,7 +259,7 @@ export function networkFlops(network: Network): NetworkFlops {
   return {
     network: network.name,
     input: network.input,
-    parameters: networkTensors(network).reduce((sum, tensor) => sum + (tensor.trainable ? tensor.count : 0), 0),
+    parameters: trainableCount(networkTensors(network)),
     flops: total + linearFlops(network.classifier.in, network.classifier.out),
     stages,
   };

@@ -99,6 +99,12 @@ function padSides(tf: TensorFlow, x: Tensor4D, padding: number, value: number): 
   return padding === 0 ? x : tf.pad(x, [NONE, sides, sides, NONE], value);
 }
 
+/** Images [count, channels, height, width] as a map [count, height, width, channels]. */
+export function imageMap(tf: TensorFlow, images: Float32Array, count: number, of: MapShape): Tensor4D {
+  const shape = [count, of.channels, of.height, of.width] as const;
+  return tf.tidy(() => tf.transpose(tf.tensor4d(images, [...shape]), [0, 2, 3, 1]));
+}
+
 /** Applies a function to a map and frees the map. */
 export function replace(x: Tensor4D, step: (x: Tensor4D) => Tensor4D): Tensor4D {
   const y = step(x);
@@ -164,12 +170,8 @@ export class DeviceNetwork {
     this.tf.dispose(this.#kept);
   }
 
-  /** Images [count, channels, height, width] as a map [count, height, width, channels]. */
   images(images: Float32Array, count: number): Tensor4D {
-    const { channels, height, width } = this.lowered.network.input;
-    return this.tf.tidy(() =>
-      this.tf.transpose(this.tf.tensor4d(images, [count, channels, height, width]), [0, 2, 3, 1]),
-    );
+    return imageMap(this.tf, images, count, this.lowered.network.input);
   }
 
   /** Applies layers to a map, which is not freed. */

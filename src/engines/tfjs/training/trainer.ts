@@ -6,7 +6,7 @@ import type { Tensor as StoredTensor, TensorMap } from '../../../tensor.js';
 import type { Recipe, StepResult, Trainer, TrainingEngine, TrainingTensors } from '../../../training/state.js';
 import type { TensorFlow, TensorFlowBackend } from '../backend.js';
 import { describeBackend } from '../engine.js';
-import { applyLayers, type LayerMode } from '../network.js';
+import { applyLayers, imageMap, type LayerMode } from '../network.js';
 import { type Normalised, type TrainingKernels, trainingKernels } from './kernels.js';
 
 /** PyTorch's momentum of batch norm. */
@@ -52,7 +52,7 @@ class TfjsTrainer implements Trainer {
     const statistics = new Map<string, Normalised>();
     let logits: Tensor2D | undefined;
     const loss = tf.tidy(() => {
-      const x = this.#images(images, labels.length);
+      const x = imageMap(tf, images, labels.length, this.#network.input);
       const targets = this.#targets(labels);
       const { value, grads } = tf.valueAndGrads((...parameters: Tensor[]) => {
         const byName = new Map(this.#trainable.map((name, i) => [name, parameters[i]!]));
@@ -83,7 +83,7 @@ class TfjsTrainer implements Trainer {
       relu: (x) => tf.relu(x),
       releasesMaps: true,
     };
-    const logits = tf.tidy(() => this.#forward(mode, this.#images(images, count)));
+    const logits = tf.tidy(() => this.#forward(mode, imageMap(tf, images, count, this.#network.input)));
     const data = await logits.data();
     logits.dispose();
     return data as Float32Array;
@@ -122,12 +122,6 @@ class TfjsTrainer implements Trainer {
         return normalised.y;
       },
     };
-  }
-
-  /** [count, channels, height, width] to [count, height, width, channels] */
-  #images(images: Float32Array, count: number): Tensor4D {
-    const { channels, height, width } = this.#network.input;
-    return this.#tf.transpose(this.#tf.tensor4d(images, [count, channels, height, width]), [0, 2, 3, 1]);
   }
 
   /** One-hot targets [count, classes], smoothed as in PyTorch's cross-entropy. */
