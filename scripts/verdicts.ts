@@ -3,7 +3,7 @@
 // the text differs from what the CSV files say.
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { claimsOnRecord, runsOnRecord } from '../src/paper/onRecord.js';
+import { claimsOnRecord, runsOnRecord } from '../src/paper/index.js';
 import { renderVerdicts, VERDICTS } from '../src/report/claims.js';
 
 const results = fileURLToPath(new URL('../results/reference', import.meta.url));

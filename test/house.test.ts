@@ -38,6 +38,12 @@ describe('the structure of the sources', () => {
     expect(wrong).to.deep.equal([]);
   });
 
+  it('has one door to the analyses of the paper', () => {
+    const inside = (path: string): boolean => path.startsWith('src/paper/');
+    const entered = importsOf(sources).filter(({ from, to }) => inside(to) && !inside(from));
+    expect([...new Set(entered.map(({ to }) => to))]).to.deep.equal(['src/paper/index.ts']);
+  });
+
   it('is noticed where an import points up, or a room has no place', () => {
     const up = { from: 'src/gates/gate.ts', to: 'src/engines/engine.ts' };
     const unknown = { from: 'src/pipeline/run.ts', to: 'src/errors.ts' };

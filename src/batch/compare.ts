@@ -41,7 +41,7 @@ export async function openRun(nameOrPath: string, resultsRoot: string): Promise<
     // `<experiment>/<run>`, relative to the folder of results.
     const path = join(folder, '..', '..', run, 'record.json');
     const found = (await exists(path)) ? await readRecord(path) : undefined;
-    if (found?.rows === undefined) throw new InputError(`${path}: missing; ${folder} is a table of it`);
+    if (found?.rows === undefined) throw new InputError(`${path}: missing; ${folder} needs it: run that seed again`);
     seeds.push(found);
   }
   return runOf(folder, record, seeds);

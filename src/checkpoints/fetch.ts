@@ -148,7 +148,7 @@ async function keepPresent(options: DownloadOptions, progress: Progress): Promis
   }
   const verified = expected !== undefined;
   if (!verified || hash.startsWith(expected)) {
-    progress.note(`${to}: already there, sha256 ${hash}${verified ? '' : ' (nothing to check it with)'}`);
+    progress.note(`${to}: already present, sha256 ${hash}${verified ? '' : ' (no known hash to check it with)'}`);
     return { path: to, sha256: hash, bytes, verified, cached: true };
   }
   progress.warn(`${to}: sha256 is ${hash}, expected ${expected}; fetching it again`);
@@ -222,7 +222,7 @@ async function finish(
   } catch (error) {
     throw asFileProblem(error, options.to);
   }
-  const checked = expected === undefined ? 'no hash known to check it with; recorded' : 'as expected';
+  const checked = expected === undefined ? 'no known hash to check it with; recorded' : 'as expected';
   progress.note(`${options.to}: ${bytes} bytes, sha256 ${hash} (${checked})`);
   return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: false };
 }

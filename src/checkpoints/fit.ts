@@ -25,7 +25,7 @@ export interface WeightsChoice {
 export interface Weights {
   /** Under the network's names, in its order. */
   readonly tensors: TensorMap;
-  /** What was taken and left out, in words; undefined if the file holds only the network's state. */
+  /** What was taken and left out, in words; undefined if the file holds only the network's weights. */
   readonly taken: string | undefined;
   /** What the user should check. */
   readonly doubt: string | undefined;
@@ -230,19 +230,19 @@ function hintOf(
   const stem = shapeOf('conv1.weight') ?? shapeOf('features.conv0.weight');
   const wanted = needed[0]!.shape;
   if (stem?.[2] === 7 && wanted[2] === 3) {
-    return '; its first convolution is 7 x 7, as in networks for large images, this network has 3 x 3; for it: an ONNX file, see docs/own-network.md';
+    return '; its first convolution is 7 x 7, as for large images; this network has 3 x 3; try an ONNX file: docs/own-network.md';
   }
   const classes = shapeOf('linear.weight')?.[0];
   const classesWanted = needed.at(-1)!.shape[0];
   if (needed.length - best.fitting <= 2 && classes !== undefined && classes !== classesWanted) {
-    return `; another number of classes? it has ${classes}, the network ${classesWanted}; for it: an ONNX file, see docs/own-network.md`;
+    return `; it has ${classes} classes, the network ${classesWanted}; try an ONNX file: docs/own-network.md`;
   }
   const fitting = fittingNetworks(dictionaries);
   if (fitting.length > 0) return `; these fit ${fitting.join(', ')}`;
   const missing = needed.filter(({ name }) => !best.names.has(name)).map(({ name }) => spelled(name));
   if (missing.length + best.fitting === needed.length && best.fitting > 0) {
     if (missing.every((name) => name.startsWith('linear.'))) {
-      return '; its classifier is missing: features alone; valid: the state dict of the whole classifier';
+      return '; its classifier is missing; valid: the state dict of the whole network';
     }
     if (missing.every((name) => name.includes('.running_'))) {
       return '; parameters without running statistics; valid: model.state_dict(), not model.parameters()';
@@ -250,7 +250,7 @@ function hintOf(
   }
   if (best.names.size === 0) return '; none of its names belongs to this network; see: dgate model info FILE';
   return best.fitting < needed.length / 2
-    ? '; these are probably the weights of another network (see `dgate list checkpoints`)'
+    ? '; probably the weights of another network; see: dgate list checkpoints'
     : '';
 }
 

@@ -47,6 +47,11 @@ export function findCheckpoint(id: string): KnownCheckpoint {
   throw new InputError(`checkpoint ${id}: unknown; valid: a file, or ${knownCheckpoints.map((c) => c.id).join(', ')}`);
 }
 
+/** The known checkpoint that a file is, by its hash. */
+export function checkpointOfHash(sha256: string): KnownCheckpoint | undefined {
+  return knownCheckpoints.find((known) => known.sha256 !== undefined && sha256.startsWith(known.sha256));
+}
+
 /** The known checkpoints that fit a network, the preferred one first. */
 export function checkpointsFor(network: string): readonly KnownCheckpoint[] {
   return knownCheckpoints.filter((checkpoint) => checkpoint.network === network);

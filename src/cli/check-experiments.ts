@@ -116,7 +116,7 @@ function describe(result: Checked, { path, isNew, update, preset }: Described, n
 function cells({ item, quantity, from, to, difference, tolerance, isRegression: counts }: Moved): string[] {
   const by =
     difference === undefined ? '' : `${difference > 0 ? '+' : ''}${short(difference)}${share(difference, from)}`;
-  return [item, quantity, short(from), short(to), by, counts ? allowed(tolerance) : 'says why'];
+  return [item, quantity, short(from), short(to), by, counts ? allowed(tolerance) : 'explains only'];
 }
 
 const allowed = (tolerance: Moved['tolerance']): string =>

@@ -231,3 +231,12 @@ export function seedsFrom(text: string): number[] {
   if (/^\d+(,\d+)*$/.test(text)) return [...new Set(text.split(',').map(Number))];
   throw new InputError(`--seeds ${text}; valid: a range such as 0..4 (at most 1,000), or a list such as 0,2,5`);
 }
+
+/** `224x224`, or one number for both. @throws InputError */
+export function sizeFrom(text: string): readonly [height: number, width: number] {
+  const sides = text.split('x').map(Number);
+  const [height = Number.NaN, width = height] = sides;
+  const isSize = (side: number): boolean => Number.isInteger(side) && side > 0;
+  if (sides.length <= 2 && isSize(height) && isSize(width)) return [height, width];
+  throw new InputError(`--input-size ${text}; valid: HEIGHTxWIDTH in pixels, 224x224 for example`);
+}

@@ -43,7 +43,7 @@ export async function staleBuild(
   if (!running.startsWith(built + sep) || !existsSync(join(root, 'src'))) return undefined;
   const changed = changedSince((await readJson(join(built, 'code.json'))) as CodeModules, root);
   if (changed === undefined) return undefined;
-  return `dist/ is older than ${changed}: the code from before that change runs; npm run build`;
+  return `dist/ is older than ${changed}: the compiled code lacks that change; run: npm run build`;
 }
 
 /** Least time between two lines of progress without a terminal. */

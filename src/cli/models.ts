@@ -1,6 +1,6 @@
 import { asFloat16, asInt8 } from '../checkpoints/dtypes.js';
 import { takeCheckpoint } from '../checkpoints/fetch.js';
-import { findCheckpoint, knownCheckpoints } from '../checkpoints/known.js';
+import { checkpointOfHash, findCheckpoint } from '../checkpoints/known.js';
 import {
   fittingNetworks,
   readCheckpoint,
@@ -26,7 +26,7 @@ import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from 
 import { type CostedExit, inspectExits, inspectFile } from '../run/user-network.js';
 import { readText } from '../store/input.js';
 import { elementCount } from '../tensor.js';
-import { assertWhole, type GlobalOptions } from './command.js';
+import { assertWhole, type GlobalOptions, sizeFrom } from './command.js';
 import { openContext } from './context.js';
 import { print, printEither } from './output.js';
 
@@ -59,7 +59,7 @@ export async function importModel(options: ImportOptions): Promise<void> {
   const checkpoint = await readCheckpoint(file);
   const weights = weightsOf(networkTensors(network), checkpoint.dictionaries, `${file} for ${network.name}`, options);
   const { tensors, taken, doubt, normalisation } = weights;
-  const known = knownCheckpoints.find((entry) => entry.sha256 && checkpoint.sha256.startsWith(entry.sha256));
+  const known = checkpointOfHash(checkpoint.sha256);
   const recorded = checkpoint.metadata['preprocessing'];
   const own = normalisation && { ...datasetNamed(network.dataset).preprocessing, ...normalisation };
   const found = recorded ? parsePreprocessing(recorded, file) : (known?.preprocessing ?? own);
@@ -77,10 +77,10 @@ export async function importModel(options: ImportOptions): Promise<void> {
     ...(preprocessing && { preprocessing: JSON.stringify(preprocessing) }),
     ...(heldOut && { held_out: JSON.stringify([...heldOut]) }),
   });
-  const note = preprocessing ? '' : '; preprocessing not known: --mean and --std record it';
+  const note = preprocessing ? '' : '; preprocessing unknown: record it with --mean and --std';
   print(`${out}: ${tensors.size} tensors of ${network.name}${note}`);
   if (taken !== undefined) print(`${file}: ${taken}`);
-  if (normalisation) print(`${file}: the saved model normalises: recorded as preprocessing`);
+  if (normalisation) print(`${file}: the saved model normalises its images; recorded as preprocessing`);
   if (doubt !== undefined && known === undefined) print(`${file}: ${doubt}`);
 }
 
@@ -137,7 +137,7 @@ function withGiven(options: ImportOptions, network: Network, known: Preprocessin
 /** `dgate model info` */
 export async function describeModel(options: { readonly file: string; readonly json: boolean }): Promise<void> {
   const { dictionaries, metadata, sha256, format } = await readCheckpoint(options.file);
-  const known = knownCheckpoints.find((entry) => entry.sha256 && sha256.startsWith(entry.sha256));
+  const known = checkpointOfHash(sha256);
   const list = dictionaries.flatMap(({ path, shapes }) =>
     [...shapes].map(([name, { shape }]) => ({ name: path === '' ? name : `${path}.${name}`, shape })),
   );
@@ -156,12 +156,12 @@ export async function describeModel(options: { readonly file: string; readonly j
   printEither(options.json, document, text);
 }
 
-type EvalOptions = Parameters<typeof evaluateOriginal>[2] & GlobalOptions & WeightsChoice;
+type EvalOptions = Parameters<typeof evaluateOriginal>[2] &
+  GlobalOptions &
+  WeightsChoice & { readonly network: string; readonly checkpoint: string | undefined; readonly json: boolean };
 
 /** `dgate model eval` */
-export async function evaluateModel(
-  options: EvalOptions & { readonly network: string; readonly checkpoint: string | undefined; readonly json: boolean },
-): Promise<void> {
+export async function evaluateModel(options: EvalOptions): Promise<void> {
   const network = networkByName(options.network);
   const context = await openContext(options);
   const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress, options);
@@ -174,7 +174,7 @@ type InspectOptions = Readonly<Record<'logits' | 'inputSize', string | undefined
 
 /** `dgate model inspect` */
 export async function inspectModel(file: string, { logits, inputSize }: InspectOptions, json: boolean): Promise<void> {
-  const options = { logits, inputSize: inputSize === undefined ? undefined : parseSize(inputSize) };
+  const options = { logits, inputSize: inputSize === undefined ? undefined : sizeFrom(inputSize) };
   const about = aboutOf((await readUserFile(file)).model, file);
   if (about !== undefined) return printEither(json, about, () => renderExport(file, about));
   const { graph, cuts } = await inspectFile(file, options);
@@ -186,15 +186,6 @@ export async function inspectModel(file: string, { logits, inputSize }: InspectO
   });
   const document = inspection(file, { ...graph, notes }, cuts, exits);
   printEither(json, document, () => renderInspection(document));
-}
-
-/** `224x224`, or one number for both. @throws InputError */
-function parseSize(text: string): readonly [height: number, width: number] {
-  const sides = text.split('x').map(Number);
-  const [height = Number.NaN, width = height] = sides;
-  const isSize = (side: number): boolean => Number.isInteger(side) && side > 0;
-  if (sides.length <= 2 && isSize(height) && isSize(width)) return [height, width];
-  throw new InputError(`--input-size ${text}; valid: HEIGHTxWIDTH in pixels, 224x224 for example`);
 }
 
 /** The exits of a file of `dgate export`, from its metadata. */
@@ -209,13 +200,12 @@ export function renderExport(file: string, about: AboutGated): string {
     return [`${exit + 1}`, where || 'the original classifier', leaves, percent(share)];
   });
   const { images, accuracy, originalAccuracy, flops, originalFlops } = expected;
-  const right = accuracy === null ? '' : ` ${percent(accuracy)} right (the original: ${percent(originalAccuracy!)}),`;
-  const costs = `${counted(Math.round(flops))} FLOPs an image (${counted(originalFlops)})`;
+  const measured = accuracy === null ? '' : ` accuracy ${percent(accuracy)} (original ${percent(originalAccuracy!)}),`;
   const pixels = `${preprocessing.height} x ${preprocessing.width} pixels`;
   return [
     visible(`${file}: a file of dgate export, ${classes.length} classes, ${pixels}`),
     renderColumns(['Exit', 'Behind', 'Leaves where', 'Images'], rows, 'text'),
-    `On ${counted(images)} images${right} ${costs}.`,
+    `On ${counted(images)} images:${measured} ${counted(Math.round(flops))} FLOPs an image (${counted(originalFlops)}).`,
     'dgate predict runs it; dgate time --verify takes the experiment that it was exported from.',
   ].join('\n');
 }
@@ -277,12 +267,12 @@ function renderInspection(found: Inspection): string {
     ...(has8Bit ? [counted(cut.flops8Bit)] : []),
     percent(cut.share),
   ]);
-  const proposed = cuts.filter((cut) => cut.proposed).map(({ tensor }) => `'${tensor}'`);
+  const proposed = cuts.flatMap((cut) => (cut.proposed ? [`'${cut.tensor}'`] : []));
   const above = [
     `${found.file}: ${counted(flops)} FLOPs, ${counted(found.parameters)} parameters, opset ${found.opset}`,
     `input ${input.name}: ${input.order}, ${input.channels} channels, ${input.height} x ${input.width}; output ${output.name}: ${output.classes} classes`,
     `Not counted: ${notCounted.map(({ op, count }) => `${op} ${count}`).join(', ') || 'nothing'}`,
-    ...(unknownCost.length > 0 ? [`Of unknown cost, so that the FLOPs are too few: ${unknownCost.join(', ')}`] : []),
+    ...(unknownCost.length > 0 ? [`Of unknown cost, so the FLOPs are too low: ${unknownCost.join(', ')}`] : []),
   ];
   const table = renderColumns(
     ['Gate', 'Tensor', 'Made by', 'One image', 'Layout', 'FLOPs so far', ...(has8Bit ? ['Of 8 bits'] : []), 'Share'],
@@ -291,9 +281,7 @@ function renderInspection(found: Inspection): string {
   const ways = found.exits.map(({ leaves, flops: cost }, i) => {
     return [`${i + 1}`, leaves, counted(cost), percent(cost / found.exits.at(-1)!.flops)];
   });
-  const heads = ['Exit', 'Leaves where', 'FLOPs', 'Share'];
-  const own =
-    ways.length === 0 ? [] : ["Exits of the file, which gates: 'own' takes:", renderColumns(heads, ways, 'text')];
+  const own = renderColumns(['Exit', 'Leaves where', 'FLOPs', 'Share'], ways, 'text');
   const below = [
     ...found.notes.map((note) => `Changed on reading: ${note}`),
     ...(every > 1 ? [`${counted(shown.length)} of ${counted(cuts.length)} places; all of them: --json`] : []),
@@ -301,5 +289,6 @@ function renderInspection(found: Inspection): string {
     ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
     ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
   ];
-  return [...above.map(visible), ...own, table, ...below.map(visible)].join('\n');
+  const exits = ways.length === 0 ? [] : ["Exits of the file, which gates: 'own' takes:", own];
+  return [...above.map(visible), ...exits, table, ...below.map(visible)].join('\n');
 }

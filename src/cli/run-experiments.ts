@@ -9,9 +9,14 @@ import { type Override, parseSetting, resolveExperiment } from '../experiment/re
 import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { withLastTiming } from '../gated/time/files.js';
-import { uncheckedClaims } from '../paper/claims.js';
-import { paperExperiments } from '../paper/index.js';
-import { claimsOnRecord, REFERENCE, type RunOnRecord, runsOnRecord } from '../paper/onRecord.js';
+import {
+  claimsOnRecord,
+  paperExperiments,
+  REFERENCE,
+  type RunOnRecord,
+  runsOnRecord,
+  uncheckedClaims,
+} from '../paper/index.js';
 import { version } from '../project.js';
 import { briefClaimLines, type ExperimentSummary, renderReadme, renderSummary } from '../report/claims.js';
 import { plan, withFoundPlaces } from '../run/plan.js';

@@ -51,7 +51,7 @@ import { planGrids, settingsOf } from './run-grid.js';
 export async function submit(options: SubmitOptions): Promise<void> {
   const { experiment = [], status, resubmit, dryRun } = options;
   if (Number(experiment.length > 0) + Number(status) + Number(resubmit) !== 1) {
-    throw new InputError('submit: valid: experiments to submit, --status, or --resubmit, one of the three');
+    throw new InputError('submit: no action, or several; valid: experiments to submit, --status, or --resubmit');
   }
   if (status) return showStatus(options);
   if (resubmit) return submitAgain(options);

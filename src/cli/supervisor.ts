@@ -77,7 +77,7 @@ function listen(work: ChildProcess): PendingCleanup {
 
 function ended(signal: NodeJS.Signals): string {
   const why = signal === 'SIGKILL' ? 'killed from outside, or the memory was short' : 'a native library failed';
-  return `dgate: ended by ${signal} (${why}); run the same command again and it goes on where it stopped\n`;
+  return `dgate: ended by ${signal} (${why}); run the same command again to resume\n`;
 }
 
 function say(text: string): void {

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fetchCheckpoint } from '../checkpoints/fetch.js';
 import {
+  checkpointOfHash,
   checkpointsFor,
   findCheckpoint,
   type KnownCheckpoint,
@@ -73,7 +74,7 @@ export async function openNetwork(
   const weightsChoice: WeightsChoice = { key, ignore };
   const path = await locate(network, idOrPath, modelsRoot, progress);
   const sha256 = await hashFile(path);
-  const known = knownCheckpoints.find((entry) => entry.sha256 !== undefined && sha256.startsWith(entry.sha256));
+  const known = checkpointOfHash(sha256);
   const content = once(async () => {
     const read = await readCheckpoint(path);
     if (read.sha256 === sha256) return read;

@@ -61,7 +61,7 @@ export class PendingCleanup {
 
   /** The message for an interruption. */
   get message(): string {
-    return this.#message ?? 'interrupted; run the same command again and it goes on where it stopped';
+    return this.#message ?? 'interrupted; run the same command again to resume';
   }
 
   remove(): void {

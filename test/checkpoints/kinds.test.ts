@@ -119,7 +119,7 @@ describe('files as torch, Lightning, timm, transformers and training scripts wri
     ['teacher.pth', /2 sets of weights fit: student, teacher; choose one/],
     ['teacher.safetensors', /2 sets of weights fit: student, teacher; choose one/],
     ['thop.pth', /62 of 62 tensors fit; .*--ignore '\*total_ops'/],
-    ['refused-features.pth', /its classifier is missing: features alone/],
+    ['refused-features.pth', /its classifier is missing; valid: the state dict of the whole network/],
     ['refused-parameters.pth', /parameters without running statistics; valid: model\.state_dict\(\)/],
     ['refused-sparse.pth', /holds a sparse tensor \(torch\._utils\._rebuild_sparse_tensor\); valid: .*to_dense/],
     ['refused-quantised.pth', /holds a quantised tensor/],
@@ -134,7 +134,7 @@ describe('files as torch, Lightning, timm, transformers and training scripts wri
       /0 of 62 tensors fit; every value is NaN or infinite: the training diverged; take an earlier checkpoint/,
     ],
     ['refused-stem.pth', /its first convolution is 7 x 7/],
-    ['refused-classes.pth', /another number of classes\? it has 5, the network 10/],
+    ['refused-classes.pth', /it has 5 classes, the network 10/],
   ];
   for (const [name, message] of refused) {
     it(`${name}: refused with the reason and what to do`, () => refusal(() => weights(name), message));

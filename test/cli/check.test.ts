@@ -170,7 +170,7 @@ describe('dgate check', () => {
     const { status, stdout } = await check(other);
     expect(status).to.equal(1);
     expect(stdout).to.match(/│ gate 1 +│ objective +│ [\d.]+ +│ [\d.]+ +│ \+[\d.]+ \(\+[\d.]+ %\) +│ ±[\d.e-]+ +│/);
-    expect(stdout).to.match(/│ definition +│ gates\.epochs +│ 4 +│ 2 +│ -2 \(-50 %\) +│ says why/);
+    expect(stdout).to.match(/│ definition +│ gates\.epochs +│ 4 +│ 2 +│ -2 \(-50 %\) +│ explains only/);
     const junit = await readFile(join(folder, 'check.xml'), 'utf8');
     expect(junit).to.match(/<testsuite name="dgate check mine" tests="\d+" failures="[1-9]/);
     expect(junit).to.match(/name="gate 1: objective" time="0"><failure message="from [\d.]+ to [\d.]+, allowed/);

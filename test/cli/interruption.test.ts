@@ -111,8 +111,6 @@ describe('an interruption is heard, whatever the command is doing', () => {
     process.kill(Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')), 'SIGKILL');
     const { status, stderr } = await done;
     expect(status).to.equal(137);
-    expect(stderr).to.match(
-      /^busydgate: ended by SIGKILL \(.*\); run the same command again and it goes on where it stopped\n$/,
-    );
+    expect(stderr).to.match(/^busydgate: ended by SIGKILL \(.*\); run the same command again to resume\n$/);
   });
 });

@@ -181,7 +181,7 @@ describe('dgate run on generated images', () => {
     running.process.kill('SIGINT');
     const { status, stdout, stderr } = await done;
     expect([status, stdout], stderr).to.deep.equal([130, '']);
-    expect(stderr).to.match(/\ndgate: interrupted; run the same command again and it goes on where it stopped\n$/);
+    expect(stderr).to.match(/\ndgate: interrupted; run the same command again to resume\n$/);
     expect(await shards()).to.have.length(1);
     expect((await filesBelow(own.folder)).filter((name) => /\.(tmp|lock)$/.test(name))).to.deep.equal([]);
     expect(await filesBelow(own.results)).to.deep.equal([]);

@@ -29,7 +29,7 @@ describe('a build that is older than its sources', () => {
       expect(await staleBuild(root, compiled())).to.equal(undefined);
       await file(path, 'export const a = 2;');
       expect(await staleBuild(root, compiled())).to.equal(
-        `dist/ is older than ${path}: the code from before that change runs; npm run build`,
+        `dist/ is older than ${path}: the compiled code lacks that change; run: npm run build`,
       );
     });
   }

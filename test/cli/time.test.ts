@@ -131,7 +131,7 @@ describe('dgate time on generated images', () => {
       'dgate: rules: "fair"; valid: "default", "mlperf" (dgate --help)\n',
     );
     expect(await refused('--images', '9', '--rules', 'mlperf')).to.equal(
-      'dgate: --images with --rules mlperf: the rules say how many; valid: one of the two\n',
+      'dgate: --images with --rules mlperf: these rules set the number of images; valid: one of the two\n',
     );
     for (const repeats of ['0', '101']) {
       expect(await refused('--repeats', repeats)).to.equal(

@@ -69,7 +69,7 @@ describe(`dgate run, interrupted at ${ROUNDS} random moments by each of SIGINT a
       if (!stopped || ended.status === 0) return undefined;
       const took = performance.now() - sent;
       expect(ended.status, ended.stderr).to.equal(statuses[signal]);
-      expect(ended.stderr).to.contain('dgate: interrupted; run the same command again and it goes on where it stopped');
+      expect(ended.stderr).to.contain('dgate: interrupted; run the same command again to resume');
       const left = (await filesBelow(join(folder, place))).filter((name) => /\.(tmp|lock|part)$/.test(name));
       expect(left).to.deep.equal([]);
       const again = await runCli(command(place), { generated: true });

@@ -23,7 +23,7 @@ const listCommand = defineCommand({
 
 const verifyCommand = defineCommand({
   command: 'verify',
-  describe: 'read every file of results, data and checkpoints and check its hash; exit status 1 where one is damaged',
+  describe: 'read every file of results, data and checkpoints and check its hash; exit status 1 if one is damaged',
   builder: (yargs) =>
     yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run computes damaged results again'),
   run: async (options) => {

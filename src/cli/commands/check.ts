@@ -2,7 +2,7 @@ import { anyArguments, checkOptions, defineCommand } from '../command.js';
 
 export const checkCommand = defineCommand({
   command: 'check [experiment...]',
-  describe: 'run small and compare with a baseline: what moved, from what, to what; exit status 1 where something did',
+  describe: 'run small and compare with a baseline; prints what moved; exit status 1 if something did',
   builder: (yargs) =>
     yargs
       .positional(

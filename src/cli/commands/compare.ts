@@ -5,12 +5,12 @@ import { print, printJson, versioned } from '../output.js';
 
 export const compareCommand = defineCommand({
   command: 'compare <run...>',
-  describe: 'two runs or more, only what differs: definition and results, with intervals where there are seeds',
+  describe: 'differences between runs: definition and results, with intervals over several seeds',
   builder: (yargs) =>
     yargs
       .positional(
         'run',
-        argumentList('folders of runs, or their names below --results; the first one is compared with each other one'),
+        argumentList('folders of runs, or their names below --results; each is compared with the first'),
       )
       .option('format', {
         choices: ['table', 'csv', 'markdown', 'latex'] as const,
@@ -39,7 +39,7 @@ export const rerunCommand = defineCommand({
     yargs
       .positional('run', argument('folder of a run, or its name below --results (dgate runs)'))
       .option('json', jsonOption)
-      .example('$0 rerun table1/laptop-1a2b3c4d', '"identical", or what moved and by how much'),
+      .example('$0 rerun table1/laptop-1a2b3c4d', 'prints "identical", or what moved and by how much'),
   run: async (options) => {
     const { comparisonText, rerun } = await import('../comparison.js');
     const comparison = await rerun(options.run, options);

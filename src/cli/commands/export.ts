@@ -32,11 +32,11 @@ export const exportCommand = defineCommand({
         defaultDescription: 'joint where both were made',
       })
       .option('distances', flag("add an output `distances`: the exit's value for each class (logits at the last exit)"))
-      .options({ ...runOptions, engine: textOption('what computes what is missing (dgate list engines)') })
+      .options({ ...runOptions, engine: textOption('engine for what is not cached (dgate list engines)') })
       .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
       .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
       .epilogue(
-        'In the graph: input images, uint8 [batch, 3 (grey: 1), height, width], pixels as they come; input thresholds, ' +
+        'In the graph: input images, uint8 [batch, 3 (grey: 1), height, width], raw pixels; input thresholds, ' +
           'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
           'preprocessing, thresholds, origin and expected results are in its metadata (dgate.*).',
       ),

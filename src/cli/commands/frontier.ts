@@ -1,6 +1,6 @@
 import type { Override } from '../../experiment/resolve.js';
 import type { Experiment } from '../../experiment/schema.js';
-import type { FrontierOptions } from '../../paper/frontier.js';
+import type { FrontierOptions } from '../../paper/index.js';
 import {
   argument,
   decimalOption,
@@ -59,7 +59,7 @@ async function exportPromised(
 ): Promise<void> {
   const { exportOpened } = await import('../../gated/export.js');
   const { onlyExits, openGated } = await import('../../gated/open.js');
-  const { choosePromised, judged, referenceOf } = await import('../../paper/frontier.js');
+  const { choosePromised, judged, referenceOf } = await import('../../paper/index.js');
   const { openContext } = await import('../context.js');
   const { renderExported } = await import('./export.js');
   const context = await openContext(options);

@@ -20,7 +20,7 @@ export const runCommand = defineCommand({
       .option('log-images', flag('also write images.csv: class, confidence and exit of each image'))
       .option(
         'scores',
-        listOption('what the exits of any network said, without images or weights: .npz, .safetensors, .csv'),
+        listOption('scores of the exits of any network, instead of images and weights: .npz, .safetensors, .csv'),
       )
       .example('$0 run resnet56', 'fetch data and weights, extract, train, search, report')
       .example('$0 run resnet56 --checkpoint resnet56.th', 'with weights from a file')
@@ -31,7 +31,7 @@ export const runCommand = defineCommand({
       )
       .example('$0 run table1 --set gates.l2=0.02 --dry-run', 'what would be computed, why, and how long it takes')
       .example('$0 run ./mine.ts --preset smoke --json', 'a definition of your own')
-      .example('$0 run --scores scores.npz', 'thresholds for a network of anybody, from its scores'),
+      .example('$0 run --scores scores.npz', 'thresholds for any network, from its scores'),
   run: async ({ scores, experiment = [], ...given }) => {
     const options = { ...given, experiment: [...experiment, ...scores] };
     if (options.experiment.length === 0) {
@@ -53,7 +53,7 @@ export const submitCommand = defineCommand({
       .positional('experiment', anyArguments('names or files, as dgate run takes them'))
       .options(submitOptions)
       .example('$0 submit table1 --shards 8 --gpus 1 --time 1:00:00', 'eight tasks extract, then one for each gate')
-      .example('$0 submit table1 --set gates.loss=hinge,cross-entropy --seeds 0..4', 'a grid over night')
+      .example('$0 submit table1 --set gates.loss=hinge,cross-entropy --seeds 0..4', 'a grid overnight')
       .example('$0 submit --status', 'progress of the newest submission')
       .example('$0 submit --resubmit --only gate-1', 'one task again; it resumes from the cache'),
   run: async (options) => (await import('../submissions.js')).submit(options),

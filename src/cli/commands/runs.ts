@@ -17,7 +17,10 @@ export const runsCommand = defineCommand({
       .option('csv', flag('CSV on stdout, nothing else'))
       .option('json', jsonOption)
       .example('$0 runs', 'what was run here, and what came out')
-      .example('$0 runs --filter preset=laptop --sort flops --margin 0.005', 'the cheapest at half a point lost first')
+      .example(
+        '$0 runs --filter preset=laptop --sort flops --margin 0.005',
+        'the cheapest first, each with half a point lost at most',
+      )
       .example('$0 runs --pareto --svg pareto.svg', 'the best of all rows, as a list and a picture'),
   run: async ({ results, margin, sort, filter, pareto, svg, csv, json }) => {
     if (!(margin >= 0 && margin < 1)) {
@@ -38,7 +41,7 @@ export const runsCommand = defineCommand({
       const names = head.map((name) => name.replace(' (', '\n('));
       if (csv) print(renderFindingCsv(table));
       else if (lines.length > 0) print(() => `${table.title}\n${renderColumns(names, lines)}`);
-      else print(`no runs in ${root}${filter.length > 0 ? ' are like that' : ''}; dgate run makes some`);
+      else print(`no runs in ${root}${filter.length > 0 ? ' match the filters' : ''}; dgate run makes some`);
     }
     const sets = new Set(runs.map(({ values }) => values.get('testImages')));
     if (pareto && sets.size > 1) {

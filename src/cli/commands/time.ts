@@ -24,7 +24,7 @@ export const timeCommand = defineCommand({
       .positional('experiment', argumentList('names (dgate list experiments), files (./mine.ts), or all'))
       .option('batch', { ...textOption('batch sizes, comma between'), default: '1,32' })
       .option('images', {
-        ...numberOption('test images a row, the first ones, each once'),
+        ...numberOption('time the first test images, each once for each row'),
         defaultDescription: 'about 15 s a row',
       })
       .option('repeats', {
@@ -37,7 +37,7 @@ export const timeCommand = defineCommand({
         default: 'default' as RuleName,
         describe: "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes of each network a row",
       })
-      .option('rows-only', flag('leaves out the static rows and other systems that tables compare with the rows'))
+      .option('rows-only', flag('leave out the static rows and other systems that tables compare with the rows'))
       .option('verify', flag('first run all test images and compare class and exit with the cached evaluation'))
       .options({
         ...runOptions,
@@ -52,7 +52,7 @@ export const timeCommand = defineCommand({
     const { images } = options;
     assertWhole('images', images, 'a whole number, at least 1');
     if (images !== undefined && options.rules === 'mlperf') {
-      throw new InputError('--images with --rules mlperf: the rules say how many; valid: one of the two');
+      throw new InputError('--images with --rules mlperf: these rules set the number of images; valid: one of the two');
     }
     const { repeats = options.rules === 'mlperf' ? 1 : 3 } = options;
     assertWhole('repeats', repeats, `a whole number from 1 to ${MOST_REPEATS}`, MOST_REPEATS);
