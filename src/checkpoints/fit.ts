@@ -37,7 +37,7 @@ export interface Weights {
 const MOST_LISTED = 20;
 
 /** Names of parts that are no layers: losses, metrics, counters, normalisation. */
-const beside =
+const nonLayers =
   /(?:^|\.)(?:\w*(?:criterion|loss|metrics?|accuracy|acc|auroc|f1|confmat|normali[sz]e\w*|normali[sz]ation)\w*)\.|(?:^|\.)(?:n_averaged|mean|std)$/i;
 
 /**
@@ -154,7 +154,7 @@ function restOf(
   const isUnexpected = (name: string): boolean =>
     name.startsWith(prefix) &&
     !isIgnored(name) &&
-    !beside.test(name.slice(prefix.length)) &&
+    !nonLayers.test(name.slice(prefix.length)) &&
     !others.some((other) => other.prefix.length > prefix.length && name.startsWith(other.prefix));
   return { unexpected: rest.filter(isUnexpected), leftOut: rest.filter((name) => !isUnexpected(name)) };
 }

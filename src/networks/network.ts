@@ -1,11 +1,8 @@
+import type { ImageShape } from '../data/dataset.js';
 import { elementCount } from '../tensor.js';
 
 /** Channels x height x width of one image or feature map (PyTorch's CHW). */
-export interface MapShape {
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-}
+export type MapShape = ImageShape;
 
 /** Square convolution; weight `<name>.weight` of shape [out, in, kernel, kernel], no bias in any of our families. */
 export interface Conv {

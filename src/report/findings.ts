@@ -1,5 +1,6 @@
 import Table from 'cli-table3';
 import type { TopLevelSpec } from 'vega-lite';
+import type { ImageShape } from '../data/dataset.js';
 import { visible, visibleLines } from '../escape.js';
 import { columnsLeft } from '../progress.js';
 
@@ -43,16 +44,13 @@ export interface ImageSheet {
   readonly caption: string;
   readonly rows: readonly {
     readonly label: string;
-    readonly images: readonly {
+    readonly images: readonly (ImageShape & {
       /** [channels, height, width], bytes 0-255, RGB or grey */
       readonly pixels: Uint8Array;
-      readonly channels: number;
-      readonly height: number;
-      readonly width: number;
       readonly caption: string;
       /** Colour and sign of the caption. */
       readonly tone: 'right' | 'wrong' | 'plain';
-    }[];
+    })[];
   }[];
 }
 

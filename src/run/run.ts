@@ -34,7 +34,7 @@ export async function withRepair<T>(context: RunContext, work: () => Promise<T>)
       if (!(error instanceof CorruptEntryError) || repaired.has(error.subject)) throw error;
       repaired.add(error.subject);
       context.progress.warn(`${error.message}; removed, it is made again`);
-      await error.mend();
+      await error.discard();
     }
   }
 }

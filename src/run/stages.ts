@@ -104,13 +104,6 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const features = sets.at(-1)!;
   // Drops undecodable images, so that positions agree in images, features and scores.
   const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
-  const scoresOf = (
-    within: RunContext,
-    split: 'heldOut' | 'test',
-    gates: readonly CachedGate[],
-    confidence: ConfidenceKind,
-  ): Promise<Scores> =>
-    scoreImages(within, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
   return {
     context,
     experiment,
@@ -126,13 +119,15 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     train: (as = experiment, wanted, within = context) =>
       timed('train', async () => {
         const trained = await trainGates(within, as, trainingSets(sets, experiment), wanted);
-        return (await chooseLambdas(trained, (gates) => scoresOf(within, 'heldOut', gates, as.gates.confidence)))!;
+        return (await chooseLambdas(trained, (gates) =>
+          scoreSplit(within, sets, 'heldOut', gates, as.gates.confidence),
+        ))!;
       }),
     score: (gates, confidence, within = context) =>
       timed('score', async () => {
         if (given !== undefined) return scoresGiven(given);
-        const heldOut = features.heldOut && (await scoresOf(within, 'heldOut', gates, confidence));
-        const test = await scoresOf(within, 'test', gates, confidence);
+        const heldOut = features.heldOut && (await scoreSplit(within, sets, 'heldOut', gates, confidence));
+        const test = await scoreSplit(within, sets, 'test', gates, confidence);
         return { ...(heldOut && { heldOut }), test: experiment.unlabelled === undefined ? test : withoutLabels(test) };
       }),
     scoreChanged: (change, gates, what) =>
@@ -151,6 +146,15 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     timed,
   };
 }
+
+const scoreSplit = (
+  context: RunContext,
+  sets: readonly SplitFeatures[],
+  split: 'heldOut' | 'test',
+  gates: readonly CachedGate[],
+  confidence: ConfidenceKind,
+): Promise<Scores> =>
+  scoreImages(context, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
 
 /** Stands for the features of images whose scores are given. */
 const givenFeatures = ({ store }: RunContext, { sha256, count, classes }: ImageSource): FeatureSet =>

@@ -241,7 +241,7 @@ function diskName(name: string, hash: string): string {
   return `${basename(name, extension)}-${hash.slice(0, 16)}${extension}`;
 }
 
-/** A missing or changed file of the cache. {@link mend} removes it, and it is computed again. */
+/** A missing or changed file of the cache. {@link discard} removes it, and it is computed again. */
 export class CorruptEntryError extends Error {
   override readonly name = 'CorruptEntryError';
   /** The file's path without its hash, to recognise repeated damage. */
@@ -257,7 +257,7 @@ export class CorruptEntryError extends Error {
   }
 
   /** @throws InputError if it cannot be removed */
-  async mend(): Promise<void> {
+  async discard(): Promise<void> {
     await this.entry.discard(this.path);
   }
 }

@@ -17,6 +17,9 @@ export type SearchMethod = (typeof searchMethods)[number];
 /** Prepares a search on images. The result finds thresholds for a share of them classified right. */
 type On = (scores: Scores, costs: ExitCosts, images: ArrayLike<number>) => (required: number) => Thresholds;
 
+/** @param required share of the images to be classified correctly, 0 to 1 */
+type Search = (scores: Scores, costs: ExitCosts, images: ArrayLike<number>, required: number) => Thresholds;
+
 interface SearchKind {
   /** For a cell of a table. */
   readonly short: string;
@@ -139,14 +142,8 @@ function refine(
  * @param images positions of the selection images, disjoint from the evaluation images
  * @param required share of `images` to be classified correctly, 0 to 1
  */
-export function sequentialSearch(
-  scores: Scores,
-  costs: ExitCosts,
-  images: ArrayLike<number>,
-  required: number,
-): Thresholds {
-  return new GateOrders(scores, costs, images, required).complete([]);
-}
+export const sequentialSearch: Search = (scores, costs, images, required) =>
+  new GateOrders(scores, costs, images, required).complete([]);
 
 /** Selection images in the order in which they leave each gate, to choose the threshold of one gate at a time. */
 class GateOrders {
@@ -211,12 +208,7 @@ class GateOrders {
  * @param images positions of the selection images, disjoint from the evaluation images
  * @param required share of `images` to be classified correctly, 0 to 1
  */
-export function coordinateSearch(
-  scores: Scores,
-  costs: ExitCosts,
-  images: ArrayLike<number>,
-  required: number,
-): Thresholds {
+export const coordinateSearch: Search = (scores, costs, images, required) => {
   const orders = new GateOrders(scores, costs, images, required);
   let thresholds = orders.complete([]);
   for (;;) {
@@ -224,7 +216,7 @@ export function coordinateSearch(
     for (const gate of before.keys()) thresholds = thresholds.with(gate, orders.lowest(thresholds, gate));
     if (thresholds.every((t, gate) => t === before[gate])) return thresholds;
   }
-}
+};
 
 /** Thresholds tried at a gate: quantiles of the confidences. */
 const MOST_LEVELS = 400;

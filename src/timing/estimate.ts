@@ -114,6 +114,20 @@ export function summarise(values: readonly number[]): TimeSummary {
   return { mean: mean(values), median: median(values), p90: nearestRank(sorted, 0.9), least: sorted[0]! };
 }
 
+/** Times and throughput of pairs of batches. @param batch images of one */
+export function summarisePairs(pairs: readonly PairTimes[], batch: number) {
+  const originalMs = summarise(pairs.map((pair) => pair.originalMs));
+  const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
+  return {
+    pairs: pairs.length,
+    images: pairs.length * batch,
+    originalMs,
+    gatedMs,
+    originalImagesPerSecond: (1000 * batch) / originalMs.mean,
+    gatedImagesPerSecond: (1000 * batch) / gatedMs.mean,
+  };
+}
+
 /** A value above its bound, or NaN, causes a warning. */
 const noiseBounds = {
   /** Width of the 95 % interval of t/t0. */

@@ -7,7 +7,7 @@ import {
   type Estimate,
   type PairTimes,
   type Surroundings,
-  summarise,
+  summarisePairs,
   type TimeSummary,
   totalsOf,
   widthWarnings,
@@ -140,21 +140,13 @@ export function poolRows(runs: readonly RepeatedRow[]): RowTiming {
   const rows = runs.map(({ timing }) => timing);
   const pairs = runs.flatMap((run) => run.pairs);
   const estimate = poolEstimates(runs.map((run) => ({ estimate: run.timing, pairs: run.pairs })));
-  const originalMs = summarise(pairs.map((pair) => pair.originalMs));
-  const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
   const last = rows.at(-1)!;
-  const batch = last.images / last.pairs;
   const worst = (of: (agreement: Agreement) => number): number => Math.max(...rows.map((row) => of(row.agreement)));
   return {
     ...last,
     ...estimate,
     speedUps: rows.map(({ speedUp }) => speedUp),
-    pairs: pairs.length,
-    images: pairs.length * batch,
-    originalMs,
-    gatedMs,
-    originalImagesPerSecond: (1000 * batch) / originalMs.mean,
-    gatedImagesPerSecond: (1000 * batch) / gatedMs.mean,
+    ...summarisePairs(pairs, last.images / last.pairs),
     exits: last.exits.map((_, exit) => rows.reduce((sum, { exits }) => sum + exits[exit]!, 0)),
     agreement: {
       images: worst(({ images }) => images),

@@ -216,7 +216,7 @@ describe('download', () => {
   it('says and records a hash that could not be checked', async () => {
     await serving(sendRange, async ({ get, to, notes }) => {
       expect(await get({ sha256: undefined })).to.deep.include({ verified: false, sha256: sha256(content) });
-      expect(notes.join('\n')).to.include(`sha256 ${sha256(content)} (no hash known to check it with; recorded)`);
+      expect(notes.join('\n')).to.include(`sha256 ${sha256(content)} (no known hash to check it with; recorded)`);
       expect(JSON.parse(await readFile(`${to}.json`, 'utf8'))).to.include({ sha256: sha256(content) });
       await writeFile(to, 'damaged');
       expect(await get({ sha256: undefined })).to.deep.include({ cached: false, bytes: content.length });

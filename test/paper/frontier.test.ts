@@ -147,7 +147,7 @@ describe('systems in a table', () => {
       of('poor', 0.5, 4),
     ];
     const [table] = systemFindings({ name: 'systems', title: 'Systems', systems }).tables;
-    const by = table!.rows.map((row) => [row[0], row[2], row.at(-1)]);
+    const by = table!.rows.map((row) => [row[0], row[2], row.at(-2)]);
     expect(by).to.deep.equal([
       ['cheap', 0.6, null],
       ['poor', 0.5, 'cheap'],

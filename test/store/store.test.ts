@@ -129,7 +129,7 @@ describe('entries of the store', () => {
       await flip(await entry.path('a'));
       const error = await rejection(again().finish());
       expect(error).to.be.instanceOf(CorruptEntryError);
-      await (error as CorruptEntryError).mend();
+      await (error as CorruptEntryError).discard();
       expect(await again().names()).to.deep.equal([]);
     }),
   );
@@ -210,7 +210,7 @@ describe('entries of the store', () => {
         expect(error, `${index}`).to.be.instanceOf(CorruptEntryError);
         expect(error.message).to.match(/manifest\.json: (is not what was written there|belongs to another entry)$/);
       }
-      await ((await rejection(again().read('a'))) as CorruptEntryError).mend();
+      await ((await rejection(again().read('a'))) as CorruptEntryError).discard();
       expect(await again().isComplete()).to.equal(false);
       expect((await again().read('a')).toString(), 'what is whole stays').to.equal('content');
       await again().finish();

@@ -5,7 +5,7 @@ import type { GatedBatch } from '../../gates/contracts.js';
 import type { ProgressTask } from '../../progress.js';
 import { modelName } from '../../report/rows.js';
 import type { Row } from '../../run/search.js';
-import { estimate, noiseWarnings, summarise } from '../../timing/estimate.js';
+import { estimate, noiseWarnings, summarisePairs } from '../../timing/estimate.js';
 import {
   batchesPerTurn,
   type Clock,
@@ -171,17 +171,10 @@ export function plainThresholds({ thresholds }: Row): RowTiming['thresholds'] {
 }
 
 function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly RawPair[]) {
-  const originalMs = summarise(pairs.map((pair) => pair.originalMs));
-  const gatedMs = summarise(pairs.map((pair) => pair.gatedMs));
   return {
     model: nameOf(opened, row),
     thresholds: plainThresholds(row),
-    pairs: pairs.length,
-    images: pairs.length * batch,
-    originalMs,
-    gatedMs,
-    originalImagesPerSecond: (1000 * batch) / originalMs.mean,
-    gatedImagesPerSecond: (1000 * batch) / gatedMs.mean,
+    ...summarisePairs(pairs, batch),
     exits: pairs[0]!.exits.map((_, exit) => pairs.reduce((sum, pair) => sum + pair.exits[exit]!, 0)),
   };
 }

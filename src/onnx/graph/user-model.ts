@@ -1,4 +1,5 @@
 import { InputError } from '../../errors.js';
+import type { MapShape } from '../../networks/network.js';
 import { type GraphBuilder, Rewriter } from '../builder.js';
 import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage, type ValueInfoMessage } from '../proto.js';
 import { pastExits } from './exits.js';
@@ -175,11 +176,8 @@ export function chosenOutput({ model, path }: UserFile, asked: string | undefine
   return names[0]!;
 }
 
-interface ImageInput {
+interface ImageInput extends MapShape {
   readonly name: string;
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
   /** Its axes; `flat` is [images, channels x height x width]. */
   readonly order: 'NCHW' | 'NHWC' | 'NHW' | 'flat';
   /** TensorProto.DataType. */
