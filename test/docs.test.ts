@@ -21,7 +21,7 @@ const experiments = readdirSync(join(root, 'experiments'))
   .filter((name) => name.endsWith('.ts'))
   .map((name) => `experiments/${name}`);
 /** Options of other programs that the documentation names. */
-const foreign = ['check', 'list', 'ways'];
+const foreign = ['check', 'list', 'ways', 'write'];
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8').replaceAll(/^```.*?^```/gms, '');
 
 /** Pages that scripts write whole. */
