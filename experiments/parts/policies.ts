@@ -22,7 +22,7 @@ export const every = { kind: 'policies', policies } as const;
 export const smoke = {
   ...narrow,
   title: 'Losses and confidences of gates, smoke: a narrow ResNet, a small subset',
-  gates: { ...narrow.gates, confidence: 'average', previous: true },
+  gates: { ...narrow.gates, solver: 'optimum', confidence: 'average', previous: true },
   thresholds: { margins: [0.01], perClass: true },
   analysis: {
     policies: [

@@ -151,6 +151,7 @@ function gateChecks(
 ): Check[] {
   const isChosen = new Set([l2].flat()).size > 1; // neither by reported images nor by those that certify
   const one = "one number; a list with thresholds.validation: { kind: 'held-out' }, and without a guarantee";
+  const chained = 'false, or with one l2 and at least two gates';
   const isAscending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   return [
@@ -158,8 +159,7 @@ function gateChecks(
     [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
     [isChosen && (validation.kind !== 'held-out' || guarantee !== undefined), `${path}.l2`, l2, one],
     [isChosen && weights === 'survivors', `${path}.weights`, weights, 'equal, or with one l2'],
-    [isChosen && previous === true, `${path}.previous`, true, 'false, or with one l2'],
-    [after.length === 1 && previous === true, `${path}.previous`, true, 'false: a single gate has none before it'],
+    [(isChosen || after.length === 1) && previous === true, `${path}.previous`, true, chained],
     [target === 'network' && loss === 'hinge', `${path}.target`, target, "'labels', or with loss: 'cross-entropy'"],
   ];
 }
