@@ -20,7 +20,7 @@ import {
   writeStaying,
 } from './gated-exits.js';
 import { userParts } from './graph/parts.js';
-import type { Parts } from './judged.js';
+import { gatedParts, type Parts } from './judged.js';
 import {
   dialectOf,
   featureGraphNames,
@@ -189,40 +189,6 @@ function describedParts(lowered: LoweredNetwork, gates: readonly PlacedGate[]): 
       return { distances: features, next: [value] };
     },
   };
-}
-
-/** The gates on parts that give features. Distances that the next gate takes are handed on behind the other values. */
-function gatedParts(parts: Parts, gates: readonly PlacedGate[]): Parts {
-  const takes = (part: number): boolean => gates[part]?.gate.previous !== undefined;
-  return {
-    count: parts.count,
-    handsOn: (part) => (parts.handsOn?.(part) ?? 1) + Number(takes(part + 1)),
-    write(builder, part, inputs) {
-      const [inside, before] = takes(part) ? [inputs.slice(0, -1), inputs.at(-1)] : [inputs];
-      const { distances: features, next } = parts.write(builder, part, inside);
-      const placed = gates[part];
-      const distances = placed === undefined ? features : writeGate(builder, part, placed, features, before);
-      return { distances, next: takes(part + 1) ? [...next, distances] : next };
-    },
-  };
-}
-
-/** Distances, [n, classes], as `distances` computes them; without weights the features themselves. */
-function writeGate(
-  builder: GraphBuilder,
-  index: number,
-  { gate }: PlacedGate,
-  features: string,
-  before?: string,
-): string {
-  if (gate.weights.length === 0) return features;
-  const weights = builder.constant(`gate${index + 1}.weights`, gate.weights, [gate.features, gate.classes]);
-  const negated = gate.bias.map((value) => -value);
-  const bias = builder.constant(`gate${index + 1}.bias`, negated, [gate.classes]);
-  const own = builder.node('Gemm', [features, weights, bias]);
-  if (gate.previous === undefined || before === undefined) return own;
-  const previous = builder.constant(`gate${index + 1}.previous`, gate.previous, [gate.classes, gate.classes]);
-  return builder.node('Gemm', [before, previous, own]);
 }
 
 /** The batch sizes of later parts, ascending: powers of two up to an eighth of the batch, then eighths up to `count`. */

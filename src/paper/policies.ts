@@ -155,8 +155,7 @@ function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun[
   const frontier = frontiers.get(part) ?? paretoFrontier(selection.scores, costs, selection.images);
   frontiers.set(part, frontier);
   const required = originalAccuracy(selection.scores, selection.images) - margin;
-  const objective = { kind: 'accuracy', required } as const;
-  const found = jointSearch(selection.scores, costs, selection.images, objective, frontier);
+  const found = jointSearch(selection.scores, costs, selection.images, { kind: 'accuracy', required }, frontier);
   const thresholds = found?.thresholds ?? costs.slice(1).map(() => Number.POSITIVE_INFINITY);
   const { scores, images } = evaluation;
   const last = costs.length - 1;
@@ -226,10 +225,8 @@ function policyTable(all: readonly Outcome[], { margins, seeds }: Options, { ori
     all.map((outcome) => {
       const [saved, lost] = [byImage(outcome, margin, 'saved'), byImage(outcome, margin, 'lost')];
       const [before, lostBefore] = [byImage(reference, margin, 'saved'), byImage(reference, margin, 'lost')];
-      const [more, worse] = [
-        saved.map((value, i) => value - before[i]!),
-        lost.map((value, i) => value - lostBefore[i]!),
-      ];
+      const difference = (a: number[], b: number[]): number[] => a.map((value, i) => value - b[i]!);
+      const [more, worse] = [difference(saved, before), difference(lost, lostBefore)];
       const choosing = mean(outcome.chosen.flatMap((parts) => parts.map((part) => part.get(margin)!.choosing)));
       return { outcome, margin, saved, lost, more, worse, choosing, p: pairedPValue(more) };
     }),

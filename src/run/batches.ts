@@ -2,7 +2,10 @@ import type { Storable } from '../checkpoints/load.js';
 import type { ImageShape, ImageSource } from '../data/dataset.js';
 import { normalise, type Preprocessing } from '../data/preprocess.js';
 import type { FeatureBatch, FeatureNetwork } from '../engines/engine.js';
-import { shardArrays } from './features.js';
+import type { GateTrainingBatch } from '../gates/contracts.js';
+import { softmaxOf } from '../gates/loss.js';
+import { Random } from '../random.js';
+import { shardArrays, type Window } from './features.js';
 
 export const BATCH_IMAGES = 64;
 /** Most bytes of a network's input: 8 images of ImageNet's size on a CPU, where more are no faster; 64 on a GPU. */
@@ -215,4 +218,44 @@ export class ShardRows {
         : []),
     ]);
   }
+}
+
+/** Batches of `size` images for the training of a gate, shuffled within each window if there is a seed. */
+export async function* trainingBatches(
+  windows: Iterable<Window> | AsyncIterable<Window>,
+  classes: number,
+  features: number,
+  size: number,
+  seed?: number,
+): AsyncGenerator<GateTrainingBatch> {
+  const rows = ({ x, labels, logits }: Window, start: number, end: number): GateTrainingBatch => ({
+    x: x.subarray(start * features, end * features),
+    labels: labels.subarray(start, end),
+    ...(logits && { probabilities: softmaxOf(logits.subarray(start * classes, end * classes), classes) }),
+  });
+  if (seed === undefined) {
+    for await (const window of windows) {
+      const { length } = window.labels;
+      for (let start = 0; start < length; start += size) yield rows(window, start, Math.min(length, start + size));
+    }
+    return;
+  }
+  const random = new Random(seed, 'gate training');
+  const batch = { x: new Float32Array(size * features), labels: new Int32Array(size) };
+  let drawn: Window = batch;
+  let filled = 0;
+  for await (const { x, labels, logits } of windows) {
+    if (logits !== undefined && drawn.logits === undefined)
+      drawn = { ...batch, logits: new Float32Array(size * classes) };
+    for (const row of random.shuffle(Int32Array.from(labels.keys()))) {
+      batch.x.set(x.subarray(row * features, (row + 1) * features), filled * features);
+      batch.labels[filled] = labels[row]!;
+      if (logits !== undefined)
+        drawn.logits!.set(logits.subarray(row * classes, (row + 1) * classes), filled * classes);
+      if (++filled < size) continue;
+      yield rows(drawn, 0, size);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield rows(drawn, 0, filled);
 }

@@ -4,16 +4,16 @@ import { hasOwnExits } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Certificate } from '../gates/certificate.js';
 import { decide } from '../gates/confidence.js';
-import type { GateTrainer, GateTrainingBatch, TrainingData } from '../gates/contracts.js';
+import type { GateTrainer, TrainingData } from '../gates/contracts.js';
 import type { Judged } from '../gates/fit.js';
 import { distances, type Gate, gateOfFeatures, splitPrevious } from '../gates/gate.js';
-import { type GateTarget, softmaxOf } from '../gates/loss.js';
+import type { GateTarget } from '../gates/loss.js';
 import { type GateTraining, survivors, trainGate } from '../gates/train.js';
 import type { GatePlace } from '../networks/onnx.js';
-import { Random } from '../random.js';
 import { codeOf } from '../store/code.js';
 import { type Entry, makeAll, type Wanted } from '../store/store.js';
 import { rowsOf } from '../tensor.js';
+import { trainingBatches } from './batches.js';
 import type { RunContext } from './context.js';
 import { type FeatureSet, type Window, windowsOf } from './features.js';
 import { membersOf } from './plan.js';
@@ -245,7 +245,7 @@ export function inMemory(x: Float32Array, labels: Int32Array, classes: number, l
   const count = labels.length;
   const features = x.length / count;
   const batches: TrainingData['batches'] = (size, seed) =>
-    batchesOf([{ x, labels, ...(logits && { logits }) }], classes, features, Math.min(size, count), seed);
+    trainingBatches([{ x, labels, ...(logits && { logits }) }], classes, features, Math.min(size, count), seed);
   return { count, features, classes, batches };
 }
 
@@ -272,47 +272,7 @@ export function streamedData(
     classes: set.classes,
     batches: (size, seed) => {
       const windows = windowsOf(set, gate, windowBytes, seed, target === 'network');
-      return batchesOf(windows, set.classes, features, size, seed);
+      return trainingBatches(windows, set.classes, features, size, seed);
     },
   };
-}
-
-/** Batches of `size` images, shuffled within each window if there is a seed. */
-async function* batchesOf(
-  windows: Iterable<Window> | AsyncIterable<Window>,
-  classes: number,
-  features: number,
-  size: number,
-  seed?: number,
-): AsyncGenerator<GateTrainingBatch> {
-  const rows = ({ x, labels, logits }: Window, start: number, end: number): GateTrainingBatch => ({
-    x: x.subarray(start * features, end * features),
-    labels: labels.subarray(start, end),
-    ...(logits && { probabilities: softmaxOf(logits.subarray(start * classes, end * classes), classes) }),
-  });
-  if (seed === undefined) {
-    for await (const window of windows) {
-      const { length } = window.labels;
-      for (let start = 0; start < length; start += size) yield rows(window, start, Math.min(length, start + size));
-    }
-    return;
-  }
-  const random = new Random(seed, 'gate training');
-  const batch = { x: new Float32Array(size * features), labels: new Int32Array(size) };
-  let drawn: Window = batch;
-  let filled = 0;
-  for await (const { x, labels, logits } of windows) {
-    if (logits !== undefined && drawn.logits === undefined)
-      drawn = { ...batch, logits: new Float32Array(size * classes) };
-    for (const row of random.shuffle(Int32Array.from(labels.keys()))) {
-      batch.x.set(x.subarray(row * features, (row + 1) * features), filled * features);
-      batch.labels[filled] = labels[row]!;
-      if (logits !== undefined)
-        drawn.logits!.set(logits.subarray(row * classes, (row + 1) * classes), filled * classes);
-      if (++filled < size) continue;
-      yield rows(drawn, 0, size);
-      filled = 0;
-    }
-  }
-  if (filled > 0) yield rows(drawn, 0, filled);
 }
