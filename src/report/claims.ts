@@ -25,19 +25,17 @@ export function claimLines(claims: readonly Claim[]): string[] {
   });
 }
 
-/** For the console: one line per checked claim, and one for all others. */
-export const briefClaimLines = (claims: readonly Claim[]): string[] => [
-  ...claimLines(claims.filter(({ verdict }) => verdict !== 'cannot be checked here')),
-  ...uncheckedLine(claims, 'report.html and table.txt'),
-];
+/** Most claims that the console lists, so that the tables above them stay in sight. */
+const MOST_LISTED = 6;
 
-/** The number of unchecked claims and where they are listed; nothing if all were checked. */
-function uncheckedLine(claims: readonly Claim[], place: string): string[] {
-  const unchecked = countVerdicts(claims).get('cannot be checked here')!;
-  if (unchecked === 0) return [];
-  const which = unchecked === 1 ? '1 claim' : `${counted(unchecked)} claims`;
-  const they = unchecked === 1 ? 'it is' : 'they are';
-  return [`${which} of the paper cannot be checked here; ${they} listed, with the reason, in ${place}`];
+/** For the console: one line for each of the first checked claims, and the number of all others, which stand in `place`. */
+export function briefClaimLines(claims: readonly Claim[], place = 'report.html and table.txt'): string[] {
+  const checked = claims.filter(({ verdict }) => verdict !== 'cannot be checked here');
+  const [more, unchecked] = [checked.length - MOST_LISTED, claims.length - checked.length];
+  const cannot = unchecked > 0 ? `${counted(unchecked)} that cannot be checked here` : '';
+  const others = [more > 0 ? counted(more) : '', cannot].filter((text) => text !== '');
+  const besides = others.length > 0 ? [`more claims of the paper, in ${place}: ${others.join(', and ')}`] : [];
+  return [...claimLines(checked.slice(0, MOST_LISTED)), ...besides];
 }
 
 export type ExperimentSummary = {
@@ -74,8 +72,10 @@ export function renderSummary(results: readonly ExperimentSummary[], resultsRoot
     ...(differing.length > 0
       ? ['What differs from the paper']
       : ['Nothing that could be checked differs from the paper']),
-    ...claimLines(differing),
-    ...uncheckedLine(all, 'the report.html of each run'),
+    ...briefClaimLines(
+      all.filter(({ verdict }) => verdict !== 'holds'),
+      'the report.html of each run',
+    ),
   ].join('\n');
 }
 

@@ -55,7 +55,7 @@ describe('renderSummary', () => {
       'imagenet: no checkpoint',
       'What differs from the paper',
       'does not hold  Figure 5: Nothing is lost; paper: 6 x; here: 2.2 x | [2.1, 2.3]; a narrow network',
-      '1 claim of the paper cannot be checked here; it is listed, with the reason, in the report.html of each run',
+      'more claims of the paper, in the report.html of each run: 1 that cannot be checked here',
     ]);
   });
 });
@@ -127,9 +127,12 @@ describe('findings for people', () => {
     expect(claimLines([claim(), unchecked])).to.have.length(2);
     expect(briefClaimLines([claim(), ...Array(1001).fill(unchecked)])).to.deep.equal([
       ...claimLines([claim()]),
-      '1,001 claims of the paper cannot be checked here; they are listed, with the reason, in report.html and table.txt',
+      'more claims of the paper, in report.html and table.txt: 1,001 that cannot be checked here',
     ]);
     expect(briefClaimLines([claim()])).to.deep.equal(claimLines([claim()]));
+    const many = briefClaimLines([...Array(9).fill(claim()), unchecked]);
+    expect(many.slice(0, -1)).to.deep.equal(claimLines(Array(6).fill(claim())));
+    expect(many.at(-1)).to.match(/more claims of the paper, .*: 3, and 1 that cannot be checked here$/);
     expect(claimLines([claim(), claim({ verdict: 'does not hold' })])[0]).to.equal(
       'holds          Figure 5: Thresholds (0, 0) divide the FLOPs; paper: 6 x; here: 2.2 x | [2.1, 2.3]',
     );
