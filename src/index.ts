@@ -27,7 +27,7 @@ export type {
   SearchMethod,
 };
 
-/** What exits said of images, and what leaving there costs: of `loadScores`, or made by a program. */
+/** Scores of the exits, and the cost of leaving at each: from `loadScores`, or made by a program. */
 export interface ExitScores {
   readonly scores: Scores;
   readonly costs: ExitCosts;
@@ -39,7 +39,7 @@ type GatesInput = DeepReadonly<ExperimentInput>['gates'];
 export interface ExperimentDefinition extends Omit<DeepReadonly<ExperimentInput>, 'gates'> {
   /** Left out of a cascade, whose exits are its networks. `search`: at all places, which the analysis `places` compares. */
   readonly gates?: GatesInput | 'search' | 'best' | (Omit<GatesInput, 'after'> & { readonly after: 'search' });
-  /** What else the scores are studied for: the paper's figures and comparisons. With one, `margins` and `fixed` may be empty. */
+  /** A further analysis of the scores: the paper's figures and comparisons. With one, `margins` and `fixed` may be empty. */
   readonly analysis?: AnalysisDefinition;
   /** What differs in each size of run. Without an entry, `laptop` is the definition unchanged. */
   readonly presets?: Readonly<Partial<Record<PresetName, Overrides>>>;
@@ -51,11 +51,11 @@ type DeepPartial<T> = T extends readonly unknown[]
     ? { readonly [K in keyof T]?: DeepPartial<T[K]> }
     : T;
 
-/** A part of a definition that replaces what stands there; lists are replaced whole. */
+/** A part of a definition that overrides the same part of another; lists are replaced whole. */
 export type Overrides = DeepPartial<Omit<ExperimentDefinition, 'name' | 'presets'>>;
 
 /**
- * Declares an experiment. Returns its argument; it is there for the types and for completion in an editor.
+ * Declares an experiment. Returns its argument; gives types and completion in an editor.
  *
  * @example
  * export default defineExperiment({
@@ -72,17 +72,17 @@ export interface LibraryOptions {
   readonly preset?: PresetName;
   /** Folder of data, models and everything computed: by default `.cache`, or the environment's DGATE_CACHE. */
   readonly cache?: string;
-  /** Folder of tables, where the run's files are written; without it none are. */
+  /** Folder of tables for the run's files; without it none are written. */
   readonly results?: string;
   /** What differs from the definition, by path: `{ 'gates.epochs': 40 }`. */
   readonly set?: Readonly<Record<string, unknown>>;
-  /** Told what is done; silent by default. */
+  /** Receives progress messages; silent by default. */
   readonly progress?: Progress;
 }
 
 /**
  * Runs an experiment from images, or from scores, to rows: what `dgate run --json` prints. Several seeds become one table.
- * Paths in the definition are seen from where the program runs.
+ * Paths in the definition are relative to the working folder.
  *
  * @throws InputError with a line for each problem of the definition or of what it names
  */
@@ -110,9 +110,9 @@ export async function runExperiment(
 }
 
 /**
- * Reads what each exit of a network said of each image: .npz, .safetensors or .csv (docs/scores.md).
+ * Reads the scores of a network's exits: .npz, .safetensors or .csv (docs/scores.md).
  *
- * @param confidence what of logits is held against a threshold; `softmax` by default
+ * @param confidence to compute from logits and compare with a threshold; `softmax` by default
  * @throws InputError with every problem of the file, a line each
  */
 export async function loadScores(file: string, confidence?: ConfidenceKind): Promise<ScoresFile> {

@@ -10,7 +10,7 @@ export type RandomState = readonly [number, number, number, number];
 export class Random {
   readonly #state: Uint32Array;
 
-  /** @throws RangeError where the seed is not a whole number between -(2^53 - 1) and 2^53 - 1 */
+  /** @throws RangeError if the seed is not a whole number between -(2^53 - 1) and 2^53 - 1 */
   constructor(seed: number, stream = '') {
     if (!Number.isSafeInteger(seed)) throw new RangeError(`seed ${seed}: not a whole number`);
     const next = splitmix64(BigInt(seed) ^ (stream === '' ? 0n : fnv1a64(stream)));

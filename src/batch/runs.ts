@@ -79,7 +79,7 @@ function bestRow(rows: readonly TableRow[], margin: number): TableRow | undefine
   return cheapest ?? rows.find((row) => row.model === 'Original');
 }
 
-/** The orders of `--sort`: newest, most accurate, cheapest or quickest first, or by name. */
+/** The orders of `--sort`: newest, most accurate, cheapest or fastest first, or by name. */
 export const runOrders = {
   date: (a: ListedRun, b: ListedRun) => b.date.localeCompare(a.date),
   name: (a: ListedRun, b: ListedRun) => a.run.localeCompare(b.run),

@@ -28,13 +28,13 @@ export interface KnownCheckpoint {
   readonly note?: string;
 }
 
-/** What an entry says where its publisher says nothing and nothing was measured. */
+/** Defaults of an entry, if its publisher states nothing and nothing was measured. */
 const unstated = { urls: [], sizeBytes: undefined, sha256: undefined, hashChecked: false };
 
 /**
  * Checkpoints of networks that dgate describes, by publisher (`known.json`), the preferred one of each network first. Addresses,
- * hashes and accuracies are the publishers', except where `hashChecked` is true. Those without addresses ship with the project;
- * how they were made stands in `experiments/checkpoints/README.md`.
+ * hashes and accuracies are the publishers', unless `hashChecked` is true. Those without addresses ship with the project;
+ * `experiments/checkpoints/README.md` says how they were made.
  */
 export const knownCheckpoints: readonly KnownCheckpoint[] = publishers.flatMap(({ checkpoints, ...shared }) =>
   checkpoints.map((own) => ({ ...unstated, ...shared, ...own })),

@@ -108,9 +108,9 @@ const completionCommand = defineCommand({
         choices: ['bash', 'zsh'] as const,
         default: basename(process.env['SHELL'] ?? '') === 'zsh' ? ('zsh' as const) : ('bash' as const),
         defaultDescription: "the user's own",
-        describe: 'for which',
+        describe: 'name of the shell',
       })
-      .example('$0 completion bash >> ~/.bashrc', 'from the next shell on')
+      .example('$0 completion bash >> ~/.bashrc', 'takes effect in new shells')
       .example('$0 completion zsh >> ~/.zshrc', 'the same, after compinit'),
   run: ({ shell }) => print(completionScripts[shell]),
 });

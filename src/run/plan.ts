@@ -234,7 +234,7 @@ function cascadeSource(given: readonly NetworkSource[], geometryOf: GeometryOf):
 }
 
 /**
- * Lets a network of a cascade with another input size, crop or channel order read the last network's pixels: its share of them,
+ * Makes a network of a cascade with another input size, crop or channel order read the last network's pixels, cropped and
  * resized.
  *
  * @param geometryOf how a network's images are cut; undefined if all have one size

@@ -179,10 +179,10 @@ export interface Wanted {
 }
 
 /**
- * Makes what is not in the cache, each thing once however many processes want it: what another process is making is
- * left to it while there is something else to do, then waited for, and taken over where that process dies.
+ * Makes results that are not cached, each in one process only. Results that another process is making come last: waits for
+ * them, and takes over if that process dies.
  *
- * @throws CorruptEntryError; InputError where the cache cannot be written
+ * @throws CorruptEntryError; InputError if the cache cannot be written
  */
 export async function makeAll(progress: Progress, wanted: readonly Wanted[]): Promise<void> {
   let open: readonly Wanted[] = wanted;

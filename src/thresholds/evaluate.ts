@@ -163,7 +163,7 @@ export interface Changes {
   readonly worstClassDrop: number;
 }
 
-/** What became of the answers of disjoint sets of images, each with its own thresholds. */
+/** Changes of the answers on disjoint sets of images, each with its own thresholds. */
 export function changesOf(
   parts: readonly { readonly scores: Scores; readonly thresholds: Thresholds; readonly images: ArrayLike<number> }[],
 ): Changes {

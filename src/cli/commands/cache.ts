@@ -59,11 +59,11 @@ const pruneCommand = defineCommand({
 
 export const cacheCommand = defineGroup({
   command: 'cache',
-  describe: 'list, verify and prune what was computed',
+  describe: 'list, verify and prune cached results',
   commands: { list: listCommand, verify: verifyCommand, prune: pruneCommand },
   examples: [
-    ['$0 cache list', 'what it holds'],
-    ['$0 cache verify', 'whether its files are unchanged'],
+    ['$0 cache list', 'all cached results'],
+    ['$0 cache verify', 'check that no file was changed'],
   ],
 });
 

@@ -28,8 +28,8 @@ export const exportCommand = defineCommand({
       .option('margin', decimalOption('the row by its accuracy margin: 0.007'))
       .option('search', {
         choices: searchMethods,
-        describe: 'which search of --margin; the joint one never costs more on the choosing images',
-        defaultDescription: 'joint where both were made',
+        describe: 'search of the row of --margin; the joint one never costs more on the choosing images',
+        defaultDescription: 'joint if it was made',
       })
       .option('distances', flag("add an output `distances`: the exit's value for each class (logits at the last exit)"))
       .options({ ...runOptions, engine: textOption('engine for what is not cached (dgate list engines)') })

@@ -24,7 +24,7 @@ export const frontierCommand = defineCommand({
       .option('margin', decimalOption('the largest loss of the system that comes with a promise: 0.005'))
       .option('agreement', {
         type: 'boolean',
-        describe: 'no labels: margins and promise are agreement with the network that losses are counted from',
+        describe: 'without labels: margins and promise are agreement with the reference network',
       })
       .option('out', textOption('file for that system, as one ONNX graph'))
       .options(runOptions)

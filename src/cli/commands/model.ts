@@ -93,7 +93,7 @@ export const modelCommand = defineGroup({
     eval: evalCommand,
   },
   examples: [
-    ['$0 model info resnet56.th', 'what is in it'],
-    ['$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', 'how good it is'],
+    ['$0 model info resnet56.th', 'its format, hash and tensors'],
+    ['$0 model eval --network resnet56-cifar10 --checkpoint resnet56.th', 'its accuracy'],
   ],
 });

@@ -170,7 +170,7 @@ interface ResumableRepeat extends ResumableRows {
   finish(outcome: TimingOutcome): Promise<void>;
 }
 
-/** Removes what `resumableRows` has kept. */
+/** Removes the files of `resumableRows`. */
 export const clearPartial = (folder: string): Promise<void> =>
   rm(join(folder, FOLDER), { recursive: true, force: true });
 
