@@ -255,9 +255,10 @@ function runPython(original: string, exported: string, pixels: Uint8Array, thres
     here('own_networks.py'),
     original,
     exported,
-    String(COMPARED),
+    JSON.stringify([COMPARED, ...DIMS.slice(1)]),
     String(BATCH),
     JSON.stringify(thresholds),
+    'uint8',
   ];
   return JSON.parse(
     execFileSync(python, command, {

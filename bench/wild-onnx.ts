@@ -1,5 +1,5 @@
 /**
- * npx tsx bench/wild-onnx.ts [--counts COUNTS.json] [--input-size HxW] [--json] FILE.onnx...
+ * npx tsx bench/wild-onnx.ts [--counts COUNTS.json] [--input-size HxW] [--json] [--csv TABLE.csv] FILE.onnx...
  *
  * ONNX classifiers as they are in the wild, one row a file: what `dgate model inspect` says of it (cost, gates), and the file
  * with generated gates at the proposed places, written as `dgate export` writes it:
@@ -8,10 +8,16 @@
  * - exits: thresholds that send the images to every exit; how many of them take the same exit with the same class in the
  *   exported file, where they go in together, and in the graph that `dgate run` and `dgate time` execute.
  *
- * COUNTS.json has `{ name: { flops } }` of PyTorch's own counter (`bench/exporters.py`). Images are generated.
+ * COUNTS.json has `{ name: { flops, versions } }` of PyTorch's own counter (`bench/exporters.py`). Images are generated. Where DGATE_PYTHON
+ * names a Python with onnxruntime, both files run there too. TABLE.csv gets a line for each `<network>.<exporter>-<images>.onnx`
+ * that it does not have yet.
  */
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { csvOf, parseCsv } from '../src/csv.js';
 import { OnnxRuntimeCpu } from '../src/engines/onnxruntime/engine.js';
 import * as ort from '../src/engines/onnxruntime/ort.js';
 import { InputError } from '../src/errors.js';
@@ -32,15 +38,30 @@ const option = (name: string): string | undefined =>
   args.includes(name) ? args.splice(args.indexOf(name), 2)[1] : undefined;
 const counts = option('--counts');
 const sides = option('--input-size')?.split('x').map(Number) as [number, number] | undefined;
+const table = option('--csv');
 const isJson = args.includes('--json');
+const python = process.env['DGATE_PYTHON'];
+const COLUMNS =
+  'network,form,flops,difference_to_pytorch_percent,gates_percent,largest_relative_difference,images_same_exit_exported,' +
+  'images_same_exit_executed,largest_relative_difference_python,images_same_exit_python,images_same_class_python,images,exits,' +
+  'command,date,machine,versions';
+const known = new Set(
+  table !== undefined && existsSync(table)
+    ? parseCsv(readFileSync(table, 'utf8'), table).map(({ network, form }) => `${network}.${form}`)
+    : [],
+);
+if (table !== undefined && known.size === 0) writeFileSync(table, `${COLUMNS}\n`);
 const peer =
-  counts === undefined ? {} : (JSON.parse(readFileSync(counts, 'utf8')) as Record<string, { flops: number }>);
+  counts === undefined
+    ? {}
+    : (JSON.parse(readFileSync(counts, 'utf8')) as Record<string, { flops: number; versions: string }>);
 const engine = await OnnxRuntimeCpu.create();
 const random = new Random(3, 'wild');
 
 const rows: string[][] = [];
 for (const file of args.filter((name) => !name.startsWith('--'))) {
   const name = basename(file).replace(/\.onnx$/, '');
+  if (known.has(name)) continue;
   const row = await rowOf(file, name).catch((error: unknown) => {
     if (!(error instanceof InputError)) throw error;
     return [name, error.message.replaceAll(file, name)];
@@ -57,13 +78,15 @@ const head = [
   'To the end',
   'Exits, exported',
   'Exits, executed',
+  'To the end, Python',
+  'Exits, Python',
 ];
 process.stdout.write(isJson ? `${JSON.stringify(rows)}\n` : `${renderColumns(head, rows)}\n`);
 
 async function rowOf(file: string, name: string): Promise<string[]> {
   const { graph, cuts } = await inspectFile(file, { inputSize: sides });
   const { total, perNode, widths } = cuts.flops;
-  const wanted = peer[name.replace(/\..*/, '')]?.flops;
+  const { flops: wanted, versions = '' } = peer[name.replace(/\..*/, '')] ?? {};
   const narrow = perNode.reduce((sum, flops, i) => sum + (widths[i] === 8 ? flops : 0), 0);
   const shown = [
     name,
@@ -76,9 +99,8 @@ async function rowOf(file: string, name: string): Promise<string[]> {
   const user = { graph, network };
   const images = noise(graph.model);
   const gates = generatedGates(user);
-  const session = await engine.createSession(
-    gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer(network.classes) }),
-  );
+  const exported = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer(network.classes) });
+  const session = await engine.createSession(exported);
   const answer = (thresholds: readonly number[]) => runExported(session, user, images, thresholds);
   const closed = new Array<number>(gates.length).fill(Number.POSITIVE_INFINITY);
   const last = await answer(closed);
@@ -90,11 +112,60 @@ async function rowOf(file: string, name: string): Promise<string[]> {
   const gated = await engine.loadGated(user, gates, 'max');
   const executed = await gated.run(images, IMAGES, thresholds);
   await Promise.all([gated.close(), session.release()]);
-  const same = ({ exits, classes }: Pick<Answers, 'exits' | 'classes'>): string => {
-    const count = Array.from(exits).filter((exit, i) => `${exit}:${classes[i]}` === expected[i]).length;
-    return `${count} of ${IMAGES}, ${new Set(exits).size} exits`;
-  };
-  return [...shown, end, same(found), same(executed)];
+  const counted = ({ exits, classes }: Pick<Answers, 'exits' | 'classes'>): number =>
+    Array.from(exits).filter((exit, i) => `${exit}:${classes[i]}` === expected[i]).length;
+  const same = (answers: Pick<Answers, 'exits' | 'classes'>): string =>
+    `${counted(answers)} of ${IMAGES}, ${new Set(answers.exits).size} exits`;
+  const there = python === undefined ? undefined : runPython(python, file, exported, user, images, thresholds);
+  const endThere =
+    there && difference(Float32Array.from(there.last.distances), there.logits, network.classes, graph.model.end);
+  if (table !== undefined && there !== undefined) {
+    const [network = '', form = ''] = name.split('.');
+    const winners = Array.from({ length: IMAGES }, (_, i) => {
+      const row = there.logits.slice(i * user.network.classes, (i + 1) * user.network.classes);
+      return row.indexOf(Math.max(...row));
+    });
+    const sameClass = there.last.classes.filter((winner, i) => winner === winners[i]).length;
+    const values = [
+      ...[network, form, total, shown[2]!.replace(' %', ''), shown[4], end, counted(found), counted(executed)],
+      ...[endThere, counted(there.answered), sameClass, IMAGES, new Set(there.answered.exits).size],
+      ...['python bench/exporters.py FOLDER; npx tsx bench/wild-onnx.ts', new Date().toISOString().slice(0, 10)],
+      `${cpus()[0]!.model.replace(/ \d.*/, '')} ${availableParallelism()} cores`,
+      `node ${process.versions.node}; onnxruntime-node ${engine.describe().versions['onnxruntime-node']}; Python onnxruntime ${there.version}; ${versions}`,
+    ];
+    appendFileSync(table, csvOf([values]));
+  }
+  return [...shown, end, same(found), same(executed), ...(there ? [endThere!, same(there.answered)] : ['', ''])];
+}
+
+interface FromPython {
+  readonly version: string;
+  readonly logits: number[];
+  readonly last: { readonly classes: number[]; readonly distances: number[] };
+  readonly answered: { readonly classes: number[]; readonly exits: number[] };
+}
+
+/** The original and the exported file in Python's ONNX Runtime. */
+function runPython(
+  command: string,
+  file: string,
+  exported: Uint8Array,
+  { network: { input } }: UserNetwork,
+  images: Float32Array,
+  thresholds: readonly number[],
+): FromPython {
+  const folder = mkdtempSync(join(tmpdir(), 'dgate-wild-'));
+  const gated = join(folder, 'gated.onnx');
+  writeFileSync(gated, exported);
+  const sizes = [IMAGES, input.channels, input.height, input.width];
+  const script = fileURLToPath(new URL('own_networks.py', import.meta.url));
+  const given = [script, file, gated, JSON.stringify(sizes), IMAGES, JSON.stringify(thresholds), 'float32'].map(String);
+  try {
+    const options = { input: Buffer.from(images.buffer), encoding: 'utf8', maxBuffer: 2 ** 28 } as const;
+    return JSON.parse(execFileSync(command, given, options)) as FromPython;
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 }
 
 function noise({ input }: UserModel): Float32Array {
