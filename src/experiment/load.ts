@@ -95,8 +95,10 @@ async function importDefault(url: string, where: string): Promise<unknown> {
     // Awaited here, so that a rejected promise is reported as a file that cannot be loaded.
     return await (isModule(module.default) ? module.default.default : module.default);
   } catch (error) {
-    const machine = asSystemProblem(error);
-    throw new InputError(`${where}: cannot be loaded: ${firstLines(messageOf(machine ?? error))}`, { cause: error });
+    const reason = firstLines(messageOf(asSystemProblem(error) ?? error));
+    const valid = "valid: mine.ts with network: onnxNetwork('FILE.onnx'), gates: 'own' (docs/own-network.md)";
+    const why = extname(url) === '.onnx' ? `a network; ${valid}` : `cannot be loaded: ${reason}`;
+    throw new InputError(`${where}: ${why}`, { cause: error });
   } finally {
     loading.delete(where);
     if (loading.size === 0) process.off('exit', ended).off('uncaughtExceptionMonitor', failed);

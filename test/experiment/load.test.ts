@@ -119,6 +119,7 @@ describe('loadDefinition', () => {
       /throws-noise\.mjs: cannot be loaded: \\u001b\[2J\\u202e gone$/,
     ],
     ['rejects.mjs', "await Promise.reject(new Error('later'));", /rejects\.mjs: cannot be loaded: later$/],
+    ['net.onnx', 'no text', /net\.onnx: a network; valid: mine.ts with network: onnxNetwork\('FILE\.onnx'\)/],
     ['binary.mjs', '\u0000\u0001\u0002', /binary\.mjs: cannot be loaded: /],
     ['imports.ts', "import x from './not-there.js';\nexport default x;", /imports\.ts: cannot be loaded: .*not-there/],
     ['syntax.ts', 'export default { a: ;', /syntax\.ts: cannot be loaded: .*ERROR: Unexpected ";"$/],

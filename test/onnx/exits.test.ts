@@ -96,6 +96,25 @@ describe('exits of a file, taken as they are', () => {
       ],
     },
     'heads inside the branches, opset 11': { ...two, headIn: 'branch', opset: 11, reduce: 'all' },
+    'the first image of one': { ...two, reduce: 'first' },
+    'a squeezed row, counted as torch.all does': {
+      exits: two.exits.map((exit) => ({ ...exit, isCounted: true })),
+      reduce: 'squeezed',
+    },
+    'a row as a vector, margins, opset 13': {
+      exits: [
+        { measure: 'margin', threshold: 0.05 },
+        { measure: 'margin', threshold: 0.1 },
+      ],
+      reduce: 'flat',
+      opset: 13,
+    },
+    'numbers that swallow the logits': {
+      exits: [
+        { measure: 'billions', threshold: 4e8 },
+        { measure: 'billions', threshold: 3e8 },
+      ],
+    },
     'three exits, a condition of two comparisons, opset 18': {
       exits: [{ measure: 'softmax', threshold: 0.3, and: 0.1 }, two.exits[1]!, { measure: 'softmax', threshold: 0.5 }],
       opset: 18,

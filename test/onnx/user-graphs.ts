@@ -96,8 +96,8 @@ export interface BranchyForm {
   readonly exits: readonly BranchyExit[];
   /** `nested` by default; `sequential`: one `If` behind the other. */
   readonly form?: 'nested' | 'sequential';
-  /** How many of the axes numbers are reduced over. */
-  readonly reduce?: 'row' | 'kept' | 'all';
+  /** Which axes numbers are reduced over; `first`, `squeezed`, `flat`: those of the one image, taken out of its axis so. */
+  readonly reduce?: 'row' | 'kept' | 'all' | 'first' | 'squeezed' | 'flat';
   readonly batch?: number | string;
   readonly headIn?: 'main' | 'branch';
   readonly answers?: 'logits' | 'probabilities';
@@ -105,7 +105,8 @@ export interface BranchyForm {
 }
 
 interface BranchyExit {
-  readonly measure: 'softmax' | 'entropy' | 'max';
+  /** `margin`: between the two largest probabilities; `billions`: of the largest logit. */
+  readonly measure: 'softmax' | 'entropy' | 'max' | 'margin' | 'billions';
   readonly threshold: number;
   readonly relation?: 'Greater' | 'GreaterOrEqual' | 'Less' | 'LessOrEqual';
   /** The condition is negated. */
@@ -117,6 +118,8 @@ interface BranchyExit {
   readonly bound?: 'main' | 'branch' | 'node' | 'computed';
   /** The smallest probability must also be below this. */
   readonly and?: number;
+  /** As `torch.all` is written: no image may fail. */
+  readonly isCounted?: boolean;
 }
 
 /** Outputs `answer` and `exit` (from 0), for one image. */
@@ -135,7 +138,14 @@ export function branchyGraph({ exits, form = 'nested', reduce = 'row', headIn = 
     const pooled = g.node('Flatten', [g.node('GlobalAveragePool', [map])], { axis: 1 });
     return g.node('MatMul', [pooled, heads[i]!]);
   };
+  /** The row of the one image. */
+  const rowOf = (g: GraphBuilder, value: string): string => {
+    if (reduce === 'first') return g.node('Gather', [value, g.tensor(scalar('first', 0))], { axis: 0 });
+    if (reduce === 'squeezed') return g.node('Squeeze', [value, g.ints('zero_axis', [0])]);
+    return g.node('Reshape', [value, g.ints('flat', [-1])]);
+  };
   const reduced = (g: GraphBuilder, op: string, value: string): string => {
+    if (/^(first|squeezed|flat)$/.test(reduce)) return g.node(op, [rowOf(g, value)], { keepdims: 0 });
     const keepdims = reduce === 'kept' ? 1 : 0;
     if (reduce === 'all') return g.node(op, [value], { keepdims });
     const isInput = opset >= (op === 'ReduceSum' ? 13 : 18);
@@ -145,13 +155,33 @@ export function branchyGraph({ exits, form = 'nested', reduce = 'row', headIn = 
   };
   const numberOf = (g: GraphBuilder, logits: string, measure: BranchyExit['measure']): string => {
     if (measure === 'max') return reduced(g, 'ReduceMax', logits);
+    if (measure === 'billions') {
+      return g.node('Mul', [reduced(g, 'ReduceMax', logits), g.constant('billion', Float32Array.of(1e9), [])]);
+    }
     const shares = g.node('Softmax', [logits], { axis: 1 });
     if (measure === 'softmax') return reduced(g, 'ReduceMax', shares);
+    if (measure === 'margin') {
+      const names = [g.fresh('most'), g.fresh('which')] as const;
+      g.nodes('TopK', [rowOf(g, shares), g.ints('two', [2])], { axis: -1 }, [...names]);
+      const [first, second] = [0, 1].map((at) =>
+        g.node('Gather', [names[0], g.tensor(scalar(g.fresh('at'), at))], { axis: 0 }),
+      );
+      return g.node('Sub', [first!, second!]);
+    }
     const terms = g.node('Mul', [shares, g.node('Log', [shares])]);
     return g.node('Neg', [reduced(g, 'ReduceSum', terms)]);
   };
   const condition = (g: GraphBuilder, logits: string, exit: BranchyExit): string => {
-    const { measure, threshold, leaves = 'then', bound = 'main', isExchanged = false, isNot = false, and } = exit;
+    const {
+      measure,
+      threshold,
+      leaves = 'then',
+      bound = 'main',
+      isExchanged = false,
+      isNot = false,
+      and,
+      isCounted,
+    } = exit;
     const { relation = measure === 'entropy' ? 'Less' : 'Greater' } = exit;
     const number = numberOf(g, logits, measure);
     const constant = (value: number): string => {
@@ -174,7 +204,16 @@ export function branchyGraph({ exits, form = 'nested', reduce = 'row', headIn = 
       const least = reduced(g, 'ReduceMin', g.node('Softmax', [logits], { axis: 1 }));
       return g.node('And', [compared, g.node('Less', [least, constant(and!)])]);
     };
-    const met = isNot ? g.node('Not', [compared]) : and === undefined ? compared : also();
+    const counted = (): string => {
+      const fails = g.node('Cast', [g.node('Not', [compared])], { to: 7 });
+      const some = g.node('Greater', [
+        g.node('ReduceSum', [fails], { keepdims: 0 }),
+        g.tensor(scalar(g.fresh('none'), 0)),
+      ]);
+      return g.node('Not', [some]);
+    };
+    const alone = isCounted ? counted() : compared;
+    const met = isNot ? g.node('Not', [alone]) : and === undefined ? alone : also();
     const turned = leaves === 'else' ? g.node('Not', [met]) : met;
     return reduce === 'kept'
       ? g.node('Squeeze', [turned, ...(opset < 13 ? [] : [g.ints('second', [1])])], opset < 13 ? { axes: [1] } : {})
@@ -248,5 +287,10 @@ export function branchyGraph({ exits, form = 'nested', reduce = 'row', headIn = 
   g.output('exit', 'int64', [1]);
   return graph;
 }
+
+/** A whole number. */
+const scalar = (name: string, value: number) => {
+  return { name, dims: [], data_type: 7, raw_data: new Uint8Array(BigInt64Array.of(BigInt(value)).buffer) };
+};
 
 const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.from(values).buffer);

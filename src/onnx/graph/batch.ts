@@ -1,9 +1,10 @@
 import type { Budget } from '../../json.js';
 import { elementCount } from '../../tensor.js';
 import { Rewriter } from '../builder.js';
-import { attributeTypes, type NodeMessage, type TensorMessage } from '../proto.js';
+import type { NodeMessage, TensorMessage } from '../proto.js';
+import { onEachImage } from './one-image.js';
 import { versionOf } from './opsets.js';
-import { asConstant, axisAfter, bytesOf, listedAxes, type Probed, type RunValue } from './probe.js';
+import { asConstant, axisAfter, bytesOf, namedAxes, type Probed, type RunValue } from './probe.js';
 import type { UserModel } from './user-model.js';
 import {
   batchAxis,
@@ -158,6 +159,8 @@ export interface Opened extends Rewritten {
   readonly changed: ReadonlyMap<string, number>;
   /** The first node behind which the axis of the images is unknown. */
   readonly lost: NodeMessage | undefined;
+  /** Whether nodes take the one image out of its axis: runs of two images may agree by chance. */
+  readonly isOfOne: boolean;
 }
 
 /**
@@ -172,7 +175,9 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
   const sizesOf = (name: string): readonly number[] => shapes.get(name)?.[0] ?? [];
   const constants = new Map(file.model.graph.initializer.map((tensor) => [tensor.name, tensor]));
   const version = versionOf(file.model);
-  const isOfOne = input.batch === 1;
+  const axesOf = namedAxes(constants, { shapes, values });
+  const axisOf = (name: string): number | undefined => axes.get(name);
+  let isOfOne = false;
   for (const given of nodes) {
     const index = given.op_type === 'Gather' ? constants.get(given.input[1] ?? '') : undefined;
     file.budget.bytes(index?.raw_data?.length ?? 0, given.name);
@@ -186,31 +191,24 @@ export function openBatch({ nodes, kinds }: ValueMap, { shapes, values }: Probed
     }
     file.budget.steps(8);
     const [axis, before, after] = [axes.get(source)!, sizesOf(source), sizesOf(output)];
-    const rank = node.op_type === 'Unsqueeze' ? after.length : before.length;
-    const listed = listedAxes(node, constants, values, sizesOf(node.input[1] ?? ''))?.map(
-      (each) => (each + rank) % rank,
-    );
-    const next = axisAfter(node, axis, before, after, listed);
+    const place = { before, after, listed: axesOf(node, before, after), version, axisOf, sizesOf };
+    const bare = input.batch === 1 ? onEachImage(to, node, place) : undefined;
+    isOfOne ||= bare !== undefined;
+    const next = bare === undefined ? axisAfter(node, axis, before, after, place.listed) : bare.next;
     if (next === undefined) lost ??= node;
     else for (const name of outputsOf(node)) axes.set(name, next);
-    // If the graph says that it takes one image at a time, a reduction over the images is none.
-    const isReduction = isOfOne && /^Reduce/.test(node.op_type);
-    const change = (next: number): NodeMessage | undefined =>
-      isReduction
-        ? reducedAlone(to, node, before, listed, version)
-        : opened(to, node, { source, axis, next, before, after, kinds });
-    const open = next === undefined ? undefined : change(next);
+    const open = bare?.node ?? opened(to, node, { source, axis, next, before, after, kinds });
     if (open !== undefined) changed.set(node.op_type, (changed.get(node.op_type) ?? 0) + 1);
     to.copy(open ?? node);
   }
-  return { ...rewritten(to), changed, lost };
+  return { ...rewritten(to), changed, lost, isOfOne };
 }
 
 interface Place {
   readonly source: string;
   /** The axis of the images before the node, and after it. */
   readonly axis: number;
-  readonly next: number;
+  readonly next: number | undefined;
   readonly before: readonly number[];
   readonly after: readonly number[];
   readonly kinds: ValueMap['kinds'];
@@ -222,6 +220,7 @@ function opened(
   node: NodeMessage,
   { source, axis, next, before, after, kinds }: Place,
 ): NodeMessage | undefined {
+  if (next === undefined) return undefined;
   const count = (): string => writeCount(to, source, axis, before[axis]!);
   const isFixed = (name: string | undefined): boolean =>
     name !== undefined && name !== '' && kinds.get(name) === 'constant';
@@ -252,24 +251,4 @@ function opened(
     default:
       return undefined;
   }
-}
-
-/** A reduction over the images too, without them. @param listed its axes, of all by default @param version of the opset */
-function reducedAlone(
-  to: Rewriter,
-  node: NodeMessage,
-  before: readonly number[],
-  listed: readonly number[] | undefined,
-  version: number,
-): NodeMessage | undefined {
-  const given = listed ?? before.map((_, axis) => axis);
-  if (!given.includes(0)) return undefined;
-  const axes = given.filter((axis) => axis !== 0);
-  const input = node.input.slice(0, 1);
-  if (axes.length === 0) return { ...node, op_type: 'Identity', input, attribute: [] };
-  const attribute = node.attribute.filter(({ name }) => name !== 'axes');
-  if (version >= (node.op_type === 'ReduceSum' ? 13 : 18)) {
-    return { ...node, input: [...input, freshInts(to, 'axes', axes)], attribute };
-  }
-  return { ...node, input, attribute: [...attribute, { name: 'axes', type: attributeTypes.ints, ints: axes }] };
 }

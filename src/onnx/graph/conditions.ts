@@ -72,7 +72,7 @@ function comparison(node: NodeMessage, isTurned: boolean, producers: Producers, 
     confidence: operatorsBefore(compared, producers),
     compared,
     relation: isTurned ? opposite[straight] : straight,
-    ...(threshold !== undefined ? { threshold } : producers.has(bound) ? { bound } : {}),
+    ...(threshold !== undefined ? { threshold } : producers.has(bound) || weights.has(bound) ? { bound } : {}),
   };
 }
 

@@ -217,7 +217,12 @@ export function ownExits(file: UserFile, output: string) {
     const exit = exits[i];
     if (exit === undefined) return row;
     const number = column(writeNumber(to, exit, asFloat));
-    return to.node('Add', [to.node('Sub', [row, column(to.rowMaxima(row))]), number]);
+    const behind = to.node('Sub', [row, column(to.rowMaxima(row))]);
+    // A large number may swallow the differences: the others stay below it all the same.
+    const step = to.node('Mul', [to.node('Abs', [number]), to.constant('dgate/step', Float32Array.of(2 ** -22), [])]);
+    const others = to.node('Min', [to.node('Add', [behind, number]), to.node('Sub', [number, step])]);
+    const isLargest = to.node('Equal', [behind, to.constant('dgate/zero', Float32Array.of(0), [])]);
+    return to.node('Where', [isLargest, number, others]);
   });
   // Numbers of any size weigh alike.
   const shown = to.node('Softsign', [to.node('Concat', values, { axis: 1 })]);

@@ -99,9 +99,11 @@ async function probeAnyBatch(
     throw new InputError(`${file.path}: ${model.logits} does not depend on the images`);
   }
   const first = await tryTwo(model, map, run);
-  if ('probed' in first) return { model, map, probed: first.probed };
+  const isRight = 'probed' in first;
+  if (isRight && input.batch !== 1) return { model, map, probed: first.probed };
   // Throws if even one image fails.
-  const rewritten = openBatch(map, await probe(model, map, run, true), model);
+  const rewritten = openBatch(map, isRight ? first.probed : await probe(model, map, run, true), model);
+  if (isRight && !rewritten.isOfOne) return { model, map, probed: first.probed };
   const { nodes, constants, changed, lost } = rewritten;
   const initializer = [...file.model.graph.initializer, ...constants];
   const graph = { ...file.model.graph, node: nodes, initializer };
@@ -111,6 +113,7 @@ async function probeAnyBatch(
   const openMap = mapValues(graph, input.value, model.logits, file.path);
   const second = changed.size === 0 ? first : await tryTwo(open, openMap, run);
   if ('probed' in second) return { model: open, map: openMap, probed: second.probed };
+  if (isRight) return { model, map, probed: first.probed };
   const why =
     lost === undefined
       ? messageOf(second.problem).replace(`${file.path}: `, '')

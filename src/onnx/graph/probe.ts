@@ -41,7 +41,7 @@ const sizeOf = (name: string): string => `size of ${name}`;
 const shapeKeeping = new Set(
   (
     'Identity Dropout Cast Relu LeakyRelu PRelu Elu Selu Celu ThresholdedRelu Gelu Sigmoid HardSigmoid HardSwish Mish ' +
-    'Softplus Softsign Tanh Erf Clip Abs Neg Exp Log Sqrt Reciprocal Floor Ceil Round Sign Softmax LogSoftmax LRN ' +
+    'Softplus Softsign Tanh Erf Clip Abs Neg Not Exp Log Sqrt Reciprocal Floor Ceil Round Sign Softmax LogSoftmax LRN ' +
     'BatchNormalization InstanceNormalization LayerNormalization GroupNormalization RMSNormalization'
   ).split(' '),
 );
@@ -71,22 +71,18 @@ function broadcast(a: readonly number[], b: readonly number[]): number[] {
   return long.map((size, axis) => (axis < missing || short[axis - missing] === 1 ? size : short[axis - missing]!));
 }
 
-/** The axes of a `Squeeze`, `Unsqueeze` or reduction, from its attribute or a constant. @param sizes of that constant */
-export function listedAxes(
-  node: NodeMessage,
-  constants: ReadonlyMap<string, TensorMessage>,
-  values: Probed['values'],
-  sizes: readonly number[],
-): number[] | undefined {
-  const [, name = ''] = node.input;
-  if (!/^((Sq|Unsq)ueeze|Reduce.*)$/.test(node.op_type)) return undefined;
-  const given = intsOf(node, 'axes');
-  if (given !== undefined || name === '' || (sizes[0] ?? 1) > 8) return given;
-  const numbers = wholeNumbersOf(constants.get(name)) ?? values.get(name)?.[0].data;
-  return numbers && Array.from(numbers, Number);
-}
+/** Reads the axes or indices that a node names in an attribute or a short constant; from 0. */
+export const namedAxes =
+  (constants: ReadonlyMap<string, TensorMessage>, { shapes, values }: Pick<Probed, 'shapes' | 'values'>) =>
+  (node: NodeMessage, before: readonly number[], after: readonly number[]): number[] | undefined => {
+    const [, name = ''] = node.input;
+    if ((shapes.get(name)?.[0] ?? []).some((size) => size > 8)) return undefined;
+    const found = intsOf(node, 'axes') ?? wholeNumbersOf(constants.get(name)) ?? values.get(name)?.[0].data;
+    const rank = node.op_type === 'Unsqueeze' ? after.length : before.length;
+    return found && Array.from(found as ArrayLike<number | bigint>, (axis) => (Number(axis) + rank) % rank);
+  };
 
-/** The axis of the images behind a node; undefined if unknown. @param listed the axes of `listedAxes` */
+/** The axis of the images behind a node; undefined if unknown. @param listed axes that it names */
 export function axisAfter(
   node: NodeMessage,
   axis: number,
@@ -108,8 +104,7 @@ export function axisAfter(
     const of = (intOf(node, 'axis', 0) + before.length) % before.length;
     return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
   }
-  // A number of one image stands for a row with one of each.
-  if (/^Reduce/.test(op)) return axis === 0 && (after.length === 0 || after[0] === before[0]) ? 0 : undefined;
+  if (/^Reduce/.test(op)) return axis === 0 && after[0] === before[0] ? 0 : undefined;
   if (op === 'Squeeze') {
     const gone = listed ?? before.flatMap((size, i) => (size === 1 ? [i] : []));
     return gone.includes(axis) ? undefined : axis - gone.filter((each) => each < axis).length;
