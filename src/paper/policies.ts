@@ -126,20 +126,16 @@ async function outcomeOf(
     qualities.push(qualityOf(nameOf(policy), scores.test, (await score(gates, 'softmax')).test));
     oracles.push(oracleOf(scores.test, planned));
   }
-  const average = <T>(items: readonly T[], of: (item: T) => number): number => mean(items.map(of));
+  const means = <Key extends string>(all: readonly Readonly<Record<Key, number>>[], ...keys: readonly Key[]) =>
+    Object.fromEntries(keys.map((key) => [key, mean(all.map((of) => of[key]))])) as Record<Key, number>;
   return {
     name: nameOf(policy),
     chosen: seeds.map((_, i) => chosen[i] ?? chosen[0]!),
     gates: qualities[0]!.map((first, gate) => {
       const own = qualities.map((of) => of[gate]!);
-      return {
-        ...first,
-        accuracy: average(own, (of) => of.accuracy),
-        calibration: average(own, (of) => of.calibration),
-        auroc: average(own, (of) => of.auroc),
-      };
+      return { ...first, ...means(own, 'accuracy', 'calibration', 'auroc') };
     }),
-    oracle: { accuracy: average(oracles, (of) => of.accuracy), saved: average(oracles, (of) => of.saved) },
+    oracle: means(oracles, 'accuracy', 'saved'),
   };
 }
 
