@@ -99,8 +99,8 @@ function withPlaces(definition: Plain): Plain {
   return { ...withGates(count), network: { ...network, gatesAfter } };
 }
 
-/** What saves most FLOPs by the choosing images of `dgate run policies` (docs/policies.md). */
-const best = { loss: 'hinge', confidence: 'average' } as const;
+/** What saves most FLOPs by the choosing images of the networks on record with `dgate run policies` (docs/policies.md). */
+const best = { loss: 'hinge', confidence: 'difference' } as const;
 
 /** Expands `gates: 'best'`: gates at all stages of a network, large maps averaged in 4 x 4 cells. */
 function withBest(definition: Plain): Plain {

@@ -143,7 +143,7 @@ describe("gates: 'best'", () => {
       after: [1, 2, 3],
       pooling: [{ kind: 'grid', size: 4 }, { kind: 'grid', size: 4 }, { kind: 'gap' }],
       loss: 'hinge',
-      confidence: 'average',
+      confidence: 'difference',
     });
     expect(resolved('resnet56-cifar10')).to.deep.include({ after: [1, 2] });
   });
