@@ -165,6 +165,14 @@ describe('graphs of opset 7 to 12', () => {
     });
   }
 
+  it("a Slice up to int64's largest number, which is an open end", async () => {
+    const model = modelOf(9, (b) => void b.node('Slice', ['x'], { starts: [1], ends: [1000], axes: [3] }, 'y'));
+    const [slice] = model.graph.node;
+    const attribute = slice!.attribute.map((each) => (each.name === 'ends' ? { ...each, ints: [2 ** 63] } : each));
+    const toEnd = { ...model, graph: { ...model.graph, node: [{ ...slice!, attribute }] } };
+    expect((await run(currentOf(toEnd))).dims).to.deep.equal([2, 3, 4, 3]);
+  });
+
   it('nodes in branches are brought up too', async () => {
     const model = modelOf(9, (b) => {
       const sum = b.node('Cast', [b.node('ReduceSum', ['x'], { keepdims: 0 })], { to: 9 });

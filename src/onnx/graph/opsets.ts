@@ -109,13 +109,17 @@ function copied(op_type: string): Rule {
   };
 }
 
-/** Whole numbers that were attributes and became inputs, in this order. */
+/** Whole numbers that were attributes and became inputs, in this order. An open end (int64's largest) becomes 2^62. */
 function movedInts(...names: readonly string[]): Rule {
   return (node, to) => {
     const moved = names.map((name) => {
       const values = attributeOf(node, name)?.ints ?? [];
       const single = attributeOf(node, name)?.i;
-      if (values.length > 0) return to.ints(to.fresh(name), values.map(Number));
+      if (values.length > 0)
+        return to.ints(
+          to.fresh(name),
+          values.map((end) => Math.min(Number(end), 2 ** 62)),
+        );
       return single === undefined || name !== 'k' ? '' : to.ints(to.fresh(name), [Number(single)]);
     });
     while (moved.at(-1) === '') moved.pop();
