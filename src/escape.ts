@@ -86,9 +86,10 @@ const latexWords: Readonly<Record<string, string>> = {
   '<': '\\textless{}',
   '>': '\\textgreater{}',
   '±': '$\\pm$',
+  '|': '\\textbar{}',
 };
 
 /** For running text of LaTeX. */
 export function latexText(text: string): string {
-  return visible(text).replaceAll(/[\\~^<>±&%$#_{}]/g, (found) => latexWords[found] ?? `\\${found}`);
+  return visible(text).replaceAll(/[\\~^<>±|&%$#_{}]/g, (found) => latexWords[found] ?? `\\${found}`);
 }

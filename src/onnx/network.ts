@@ -210,10 +210,10 @@ export function isUser(loaded: GatedSource): loaded is UserNetwork {
 export function dialectOf(loaded: GatedSource): Dialect | undefined {
   if ('members' in loaded) {
     const dialects = loaded.members.flatMap((member) => dialectOf(member.loaded) ?? []);
-    const versions = new Set(dialects.map(({ opsets }) => JSON.stringify(opsets)));
-    if (versions.size < 2) return dialects[0];
-    const found = [...versions].join(', ');
-    throw new InputError(`cascade: ONNX files of different operator sets (${found}); valid: files of one`);
+    const texts = dialects.map(({ opsets }) => opsets.map(({ domain, version }) => `${domain || 'opset'} ${version}`));
+    if (new Set(texts.map(String)).size < 2) return dialects[0];
+    const found = texts.map((text, i) => `file ${i + 1} is of ${text.join(', ')}`).join('; ');
+    throw new InputError(`cascade: ${found}; one file takes one: export all with the same opset_version`);
   }
   return isUser(loaded) ? dialectOfFile(loaded.graph.model.file.model) : undefined;
 }

@@ -190,9 +190,13 @@ function guaranteeFacts(
   const together = `all ${parts.length} folds together with ${short(Math.max(0, 1 - parts.length * (1 - confidence)))} confidence`;
   const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
   const where = parts.length > 1 ? ` for fold ${closed.join(', ')}` : '';
+  // Any exact test: with fewer, a system that loses just too much would often lose nothing on them.
+  const needed = Math.ceil(Math.log(1 - confidence) / Math.log(1 - drop));
+  const isShort = method !== 'conformal' && parts.some(({ open, testedOn }) => !open && testedOn < needed);
+  const why = isShort ? `: ${short(drop)} needs at least ${counted(needed)} testing images for each` : '';
   return [
     `${limit}: ${promise} (${tests[method ?? 'exact']} on ${tested} images)`,
     ...(parts.length > 1 && method !== 'conformal' ? [together] : []),
-    ...(closed.length === 0 ? [] : [`no thresholds could be certified${where}; all gates stay closed there`]),
+    ...(closed.length === 0 ? [] : [`no thresholds could be certified${where}; all gates stay closed there${why}`]),
   ];
 }

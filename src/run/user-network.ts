@@ -279,6 +279,11 @@ function checkFit(
   }
   if (problems.length > 0) throw new InputError(problems);
   if (height === side && width === side) return undefined;
-  const resize = Math.round((height * 8) / 7);
-  return `${name}: takes ${height} x ${width} pixels, ${dataset.name} gives ${side} x ${side}; valid: preprocess { mean, std, resize: ${resize}, crop: ${height} }, or an export for ${side} x ${side}`;
+  // Small images are usually seen whole; larger ones as torchvision cuts them.
+  const resize = height <= 64 ? height : Math.round((height * 8) / 7);
+  const numbers = [preprocessing.mean, preprocessing.std].map(
+    (of) => `[${of.map((value) => +value.toFixed(4)).join(', ')}]`,
+  );
+  const valid = `preprocess { mean: ${numbers[0]}, std: ${numbers[1]}, resize: ${resize}, crop: ${height} } with the network's own mean and std`;
+  return `${name}: takes ${height} x ${width} pixels, ${dataset.name} gives ${side} x ${side}; valid: ${valid}, or an export for ${side} x ${side}`;
 }

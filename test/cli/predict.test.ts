@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import sharp from 'sharp';
+import { renderExported } from '../../src/cli/commands/export.js';
 import { parseThresholds } from '../../src/cli/commands/predict.js';
 import { InputError } from '../../src/errors.js';
 import { loadDefinition } from '../../src/experiment/load.js';
@@ -184,6 +185,24 @@ describe('dgate predict', () => {
 
 // On generated images, so that it runs everywhere.
 describe('dgate export', () => {
+  it('warns of a row that loses more than its margin where it is reported, or costs more than the original', () => {
+    const expected = {
+      accuracy: 0.885,
+      originalAccuracy: 0.94,
+      flops: 2e9,
+      flopsReduction: -0.1,
+      exits: [1],
+      images: 200,
+    };
+    const exported = { file: 'a.onnx', bytes: 1, sha256: '', experiment: 'a', preset: 'laptop', row: 1, margin: 0.01 };
+    const rest = { search: 'joint', kind: 'margin', thresholds: [1], verified: { same: 1, images: 1, near: 0 } };
+    const textOf = (changes: object): string =>
+      renderExported({ ...exported, ...rest, expected: { ...expected, ...changes } } as unknown as Exported);
+    expect(textOf({})).to.contain('Warning     loses 5.50 points there, more than the margin: ');
+    expect(textOf({})).to.contain('Warning     costs more than the original: ');
+    expect(textOf({ accuracy: 0.935, flopsReduction: 0.1 })).to.not.contain('Warning');
+  });
+
   let place: Place;
   let definition: string;
   const generated = { generated: true };

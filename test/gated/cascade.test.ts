@@ -13,6 +13,7 @@ import { loadGatedFile } from '../../src/gated/predict.js';
 
 import { networkByName } from '../../src/networks/catalogue.js';
 import { readGatedFile } from '../../src/onnx/gated-file.js';
+import { dialectOf, type GatedSource } from '../../src/onnx/network.js';
 import { decodeModel } from '../../src/onnx/proto.js';
 import { silent } from '../../src/progress.js';
 import { Random } from '../../src/random.js';
@@ -56,6 +57,18 @@ describe('a cascade as one graph', () => {
     const thresholds = { margins: [0.02, 0.2], search: 'sequential' };
     return resolveExperiment({ name: 'c', title: 'A cascade', network, thresholds }, 'c', 'laptop');
   }
+
+  it('of files of different operator sets names each, and what to do', () => {
+    const of = (version: number) => {
+      const model = { opset_import: [{ domain: '', version }], ir_version: 8 };
+      return { loaded: { graph: { model: { file: { model } } } } };
+    };
+    const cascade = (...versions: number[]) => ({ members: versions.map(of) }) as unknown as GatedSource;
+    expect(dialectOf(cascade(17, 17))!.opsets).to.have.length(1);
+    expect(() => dialectOf(cascade(16, 20))).to.throw(
+      'cascade: file 1 is of opset 16; file 2 is of opset 20; one file takes one: export all with the same opset_version',
+    );
+  });
 
   // The nodes of each confidence are tested with gates: two kinds are enough here.
   for (const [kind, inside, calibrate] of [

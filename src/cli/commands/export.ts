@@ -56,6 +56,15 @@ export function renderExported(exported: Exported): string {
   const { file, bytes, sha256, experiment, preset, row, margin, search, kind } = exported;
   const { thresholds, expected, verified } = exported;
   const original = expected.originalAccuracy;
+  const lost = expected.accuracy === null ? 0 : original! - expected.accuracy;
+  const warnings = [
+    ...(margin !== null && lost > margin
+      ? [
+          `loses ${(100 * lost).toFixed(2)} points there, more than the margin: that was met on the images that chose; more of them are surer`,
+        ]
+      : []),
+    ...(expected.flopsReduction < 0 ? ['costs more than the original: use that, or take another row'] : []),
+  ];
   const right =
     expected.accuracy === null ? '' : `accuracy ${percent(expected.accuracy, 2)} (original ${percent(original!, 2)}), `;
   return [
@@ -64,6 +73,7 @@ export function renderExported(exported: Exported): string {
     `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ') || 'none: one exit'}`,
     `Expected    ${right}${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction, 2)} fewer), ` +
       `exits ${expected.exits.map((share) => percent(share, 2)).join(', ')}; on ${counted(expected.images)} images`,
+    ...warnings.map((warning) => `Warning     ${warning}`),
     `Verified    ${verified.same} of ${verified.images} test images the same class and exit as in the evaluation` +
       `${verified.near > 0 ? `, ${verified.near} within rounding of a threshold` : ''}`,
     '',
