@@ -39,6 +39,7 @@ for (const id of ['tfjs-cpu', 'tfjs-node', 'tfjs-webgpu'] as const satisfies rea
         tensorCount = () => loaded.tf.memory().numTensors;
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
+        console.log(`      skipped: ${error.message}`);
         this.skip(); // does not work here
       }
     });

@@ -1,0 +1,14 @@
+// The tests, in two runs of mocha: those that start commands and wait for them, two files at a time; then all others one by one, since
+// native libraries share a process only in some orders. Both run whatever becomes of the other. What is given goes to both.
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+
+const mocha = createRequire(import.meta.url).resolve('mocha/bin/mocha.js');
+const waiting = 'test/{batch,cli,faults}/**/*.test.ts';
+for (const args of [
+  ['--parallel', '--jobs', '2', waiting],
+  ['--ignore', waiting, 'test/**/*.test.ts'],
+]) {
+  const { status } = spawnSync(process.execPath, [mocha, ...args, ...process.argv.slice(2)], { stdio: 'inherit' });
+  if (status !== 0) process.exitCode = 1;
+}
