@@ -20,7 +20,7 @@ import {
   writeSealed,
 } from '../store/files.js';
 
-/** The experiment once for each of its seeds, each a definition with one seed. */
+/** One definition per seed of the experiment. */
 export function perSeed(experiment: Experiment): Experiment[] {
   const { seeds, ...alone } = experiment;
   return [...new Set(seeds ?? [experiment.seed])].map((seed) => ({ ...alone, seed }));
@@ -114,11 +114,11 @@ export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
 
 /** The console report of several seeds. */
 export function renderSeeds({ experiment, preset, seeds, rows, engine }: RunDocument, title: string): string {
-  const ends = rows[0]?.accuracy === null ? '' : ', and the lowest and highest accuracy of one';
+  const ends = rows[0]?.accuracy === null ? '' : ', with the lowest and highest accuracy';
   return [
     visible(`${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`),
     renderTable(rows),
-    `Means over ${seeds.length} seeds${ends}; ± half of what holds all their 95 % intervals`,
+    `Means over ${seeds.length} seeds${ends}; ± half the range that covers all their 95 % intervals`,
     `Engine      ${engine}`,
   ].join('\n');
 }
@@ -171,7 +171,7 @@ export function combined(settings: Settings, runs: readonly FinishedRun[]): Comb
 export function renderGrid(grid: Grid): string {
   const { title, experiment, preset, combinations } = grid;
   const { done, paths } = finishedIn(grid);
-  // The paper's rows belong to at most one of the combinations.
+  // The paper's rows describe at most one of the combinations.
   const rows = done.flatMap(({ document }) => document.rows.map(({ published: _, ...row }) => row));
   const { head, lines } = tableCells(rows);
   const settings = done.flatMap(({ settings: own, document }) => document.rows.map(() => own));
@@ -180,7 +180,7 @@ export function renderGrid(grid: Grid): string {
   return [
     visible(`${title} [${experiment}, preset ${preset}]: ${done.length} of ${combinations.length} combinations`),
     ...(done.length > 0 ? [renderColumns([...paths, ...head], cells)] : []),
-    ...(seeds.length > 1 ? [`Means over seeds ${seeds.join(', ')}, and the lowest and highest accuracy of one`] : []),
+    ...(seeds.length > 1 ? [`Means over seeds ${seeds.join(', ')}, with the lowest and highest accuracy`] : []),
     ...combinations.flatMap((one) =>
       one.state === 'failed' ? [visible(`failed: ${labelOf(one.settings)}: ${one.problem}; log: ${one.log}`)] : [],
     ),
@@ -210,8 +210,8 @@ function renderGridCsv(grid: Grid): string {
 }
 
 /** The folder of a grid, named by a hash of its definitions. */
-export function gridFolder(grid: Pick<Grid, 'experiment' | 'preset'>, asked: unknown, resultsRoot: string): string {
-  const key = sha256(canonicalJson(JSON.parse(readableJson(asked)))).slice(0, 8);
+export function gridFolder(grid: Pick<Grid, 'experiment' | 'preset'>, cells: unknown, resultsRoot: string): string {
+  const key = sha256(canonicalJson(JSON.parse(readableJson(cells)))).slice(0, 8);
   return join(resultsRoot, grid.experiment, `${grid.preset}-grid-${key}`);
 }
 
@@ -233,7 +233,7 @@ interface FinishedRun {
 
 /**
  * The finished run of this code on these inputs, if its files are complete and its record unchanged; otherwise undefined,
- * and progress reports why an existing record does not count. The record is the last file of a run.
+ * and progress reports why an existing record cannot be used. The record is the last file of a run.
  */
 export async function finishedRun(
   context: RunContext,

@@ -25,7 +25,7 @@ interface SafetensorsContent {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** A header of 200,000 tensors, parsed within a second; the reference implementation allows 100 MB. */
+/** Room for 200,000 tensors, parsed within a second; the reference implementation allows 100 MB. */
 const maxHeaderBytes = 25_000_000;
 
 /**
@@ -115,7 +115,7 @@ export function parseSafetensors(bytes: Uint8Array, where: string): SafetensorsC
   }
   const odd = findOddNumber(text);
   if (odd !== undefined) {
-    throw new InputError(`${where}: header has the number ${odd}; valid: whole ones in plain digits`);
+    throw new InputError(`${where}: header has the number ${odd}; valid: whole numbers in plain digits`);
   }
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let expected = 0;
@@ -212,9 +212,9 @@ interface Checkpoint {
   readonly dictionaries: readonly Dictionary[];
   /** The largest dictionary, float32, under the file's names. */
   readonly tensors: TensorMap;
-  /** Texts from a safetensors header; empty for PyTorch files. */
+  /** From a safetensors header; empty for PyTorch files. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Of the whole file, in hex, for cache keys. */
+  /** Hash of the whole file, in hex, for cache keys. */
   readonly sha256: string;
   readonly format: 'safetensors' | TorchFormat;
 }
@@ -230,7 +230,7 @@ export async function readCheckpoint(path: string): Promise<Checkpoint> {
     const { dictionary, metadata } = safetensorsDictionary(bytes, path);
     return checkpointOf({ dictionaries: [dictionary], metadata, sha256: sha256(bytes), format: 'safetensors' });
   }
-  if (torchFormatOf(bytes) === undefined) throw new InputError(`${path}: ${whatElse(bytes, path)}`);
+  if (torchFormatOf(bytes) === undefined) throw new InputError(`${path}: ${otherFormat(bytes, path)}`);
   const { dictionaries, format } = await readTorch(bytes, path);
   return checkpointOf({ dictionaries, metadata: {}, sha256: sha256(bytes), format });
 }
@@ -256,16 +256,16 @@ const ONNX = 'an ONNX file; see: dgate model inspect FILE, and docs/own-network.
 /** Other files by their first characters (latin1, without leading blanks). */
 const others: readonly (readonly [string, string])[] = [
   ['\x89HDF', 'an HDF5 file (Keras); valid: an ONNX file, see docs/own-network.md'],
-  ['\x93NUMPY', 'an array of NumPy; valid: a dict of tensors, saved with torch.save'],
-  ['version https://git-lfs', 'a pointer of Git LFS, not the file itself; run: git lfs pull'],
+  ['\x93NUMPY', 'a NumPy array; valid: a dict of tensors, saved with torch.save'],
+  ['version https://git-lfs', 'a Git LFS pointer, not the file itself; run: git lfs pull'],
   ['<', 'a web page or XML; download the file itself'],
   ['\x1f\x8b', 'compressed (gzip); unpack it first'],
   ['BZh', 'compressed (bzip2); unpack it first'],
   ['\xfd7zXZ', 'compressed (xz); unpack it first'],
-  ['{', 'a text in JSON; valid: the file of weights that it belongs to'],
+  ['{', 'JSON text; valid: the file of weights that it belongs to'],
 ];
 
-function whatElse(bytes: Uint8Array, path: string): string {
+function otherFormat(bytes: Uint8Array, path: string): string {
   if (bytes.byteLength === 0) return `an empty file; ${VALID}`;
   // ONNX begins with a small version in field 1, then another field.
   if (path.endsWith('.onnx') || (bytes[0] === 8 && bytes[1]! < 32)) return ONNX;

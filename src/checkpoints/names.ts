@@ -2,7 +2,7 @@ import type { Tensor, TensorMap } from '../tensor.js';
 
 /** Named tensors in a file. */
 export interface Dictionary {
-  /** Keys that lead to it, joined by dots; empty for the top. */
+  /** Keys that lead to it, joined by dots; empty at the top level. */
   readonly path: string;
   readonly shapes: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   /** Reads some of its tensors. @throws InputError if the file lacks them */
@@ -45,8 +45,8 @@ const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => 
   [/^encoder\.stages\.(\d)\.layers\.(\d+)\./, (_, stage, block) => `layer${Number(stage) + 1}.${block}.`],
   [
     /^(embedder\.|layer\d\.\d+\.(?:layer\.)?)(?:(\d)\.)?(convolution|normalization)\./,
-    (_, of, place, kind) =>
-      `${of.replace(/(?:embedder|layer)\.$/, '')}${kind === 'convolution' ? 'conv' : 'bn'}${Number(place) + 1}.`,
+    (_, parent, place, kind) =>
+      `${parent.replace(/(?:embedder|layer)\.$/, '')}${kind === 'convolution' ? 'conv' : 'bn'}${Number(place) + 1}.`,
   ],
   [/(\.shortcut\.)(?:(convolution)|normalization)\./, (_, shortcut, isConv) => `${shortcut}${isConv ? 0 : 1}.`],
   [/\.downsample\./, '.shortcut.'],
@@ -54,7 +54,7 @@ const spellings: readonly (readonly [RegExp, string | ((...groups: string[]) => 
   [/(denselayer\d+\.(?:norm|conv))\.(\d\.)/, '$1$2'],
 ];
 
-/** Longest name that is translated, in letters and in parts. */
+/** Longest name that is translated, in characters and in dotted parts. */
 const [LONGEST, MOST_PARTS] = [120, 14];
 
 /** A name in the unified spelling. */
@@ -69,7 +69,7 @@ export function spelled(name: string): string {
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
-/** Tensors of a dictionary, below a prefix, matched with a network's. */
+/** A dictionary's tensors below a prefix, matched with a network's. */
 export interface Pairing {
   readonly dictionary: Dictionary;
   /** `module.`, or empty. */
@@ -80,7 +80,7 @@ export interface Pairing {
   readonly fitting: number;
 }
 
-/** The prefixes of a dictionary with the most tensors of the right name and shape, and the empty one. */
+/** The prefixes below which most tensors have the right name and shape, and the empty prefix. */
 export function prefixesIn(dictionary: Dictionary, needed: readonly ExpectedTensor[]): string[] {
   const wanted = new Map(needed.map((tensor) => [spelled(tensor.name), tensor.shape]));
   const counts = new Map<string, number>([['', 0]]);
@@ -97,13 +97,13 @@ export function prefixesIn(dictionary: Dictionary, needed: readonly ExpectedTens
   }
   const most = Math.max(...counts.values());
   // The classifier's two tensors may have another prefix.
-  const good = [...counts].filter(([prefix, count]) => count >= Math.max(1, most - 2) || prefix === '');
-  return good.map(([prefix]) => prefix).slice(0, 50);
+  const frequent = [...counts].filter(([prefix, count]) => count >= Math.max(1, most - 2) || prefix === '');
+  return frequent.map(([prefix]) => prefix).slice(0, 50);
 }
 
 /**
- * Pairs a network's tensors with those below a prefix (`backbone.`); the classifier may have a shorter one (`head.fc.`). Of
- * several names with one spelling it takes the network's own, otherwise the first.
+ * Pairs a network's tensors with those below a prefix (`backbone.`); the classifier may have a shorter one (`head.fc.`). If
+ * several names have the same spelling, it takes the network's own name, otherwise the first.
  */
 export function pair(dictionary: Dictionary, prefix: string, needed: readonly ExpectedTensor[]): Pairing {
   const { shapes } = dictionary;
@@ -132,7 +132,7 @@ export function pair(dictionary: Dictionary, prefix: string, needed: readonly Ex
   return { dictionary, prefix, names, fitting: needed.filter(fits).length };
 }
 
-/** Names below a prefix by their spelling without it; the first of each. */
+/** Names below a prefix by their spelling without it; the first one of each spelling. */
 function namesBelow({ shapes }: Dictionary, prefix: string): Map<string, string> {
   const bySpelling = new Map<string, string>();
   for (const name of shapes.keys()) {

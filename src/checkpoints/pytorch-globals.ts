@@ -14,7 +14,7 @@ class DtypeRef extends PickleGlobal {
   }
 }
 
-/** Stand-ins for the globals of torch.save. They only build data. */
+/** Stand-ins for the globals that torch.save writes. They only build data. */
 const globals = new Map<string, PickleGlobal>();
 
 function allow(name: string, call: PickleGlobal['call']): PickleGlobal {
@@ -29,7 +29,7 @@ for (const [dtype, { torch }] of Object.entries(dtypes)) {
   }
 }
 
-/** Builders of a tensor from a storage. */
+/** Functions that build a tensor from a storage. */
 const makers = [
   // (storage, offset, shape, stride)
   allow('torch._utils._rebuild_tensor', (args, where) => tensorOf(args.slice(0, 4), undefined, args.slice(4), where)),
@@ -51,7 +51,7 @@ for (const name of ['torch._utils._rebuild_parameter', 'torch._utils._rebuild_pa
     return withAttributes(tensor, state, where);
   });
 }
-/** Classes of tensors with attributes. */
+/** Tensor classes whose instances may have attributes. */
 const ownClasses = ['torch.Tensor', 'torch.nn.parameter.Parameter', 'torch.nn.parameter.Buffer'].map((name) =>
   allow(name, (_args, where) => refuse(name, where)),
 );
@@ -71,7 +71,7 @@ allow('torch.device', ([type, index = 0, ...more], where) => {
 for (const name of ['builtins.set', '__builtin__.set', 'builtins.frozenset', '__builtin__.frozenset']) {
   allow(name, ([items], where) => (Array.isArray(items ?? []) ? new Set(items as PickleValue[]) : refuse(name, where)));
 }
-// bytes in protocol 2 are text that is encoded again
+// Protocol 2 writes bytes as text and an encoding.
 allow('_codecs.encode', ([text, encoding], where) =>
   typeof text === 'string' && encoding === 'latin1' ? Buffer.from(text, 'latin1') : refuse('_codecs.encode', where),
 );
@@ -93,9 +93,9 @@ allow('collections.deque', () => []);
 
 /** The stand-in for a Python global that torch.save writes, or undefined for anything else. */
 export function findTorchGlobal(qualifiedName: string, where: string): PickleGlobal | undefined {
-  const other = others.find(([pattern]) => pattern.test(qualifiedName));
-  if (other !== undefined) {
-    const [, what, remedy] = other;
+  const refusal = refusals.find(([pattern]) => pattern.test(qualifiedName));
+  if (refusal !== undefined) {
+    const [, what, remedy] = refusal;
     throw new InputError(
       `${where}: refused: holds ${what} (${qualifiedName.slice(0, 100)}); valid: dense real tensors: ${remedy}`,
     );
@@ -103,15 +103,11 @@ export function findTorchGlobal(qualifiedName: string, where: string): PickleGlo
   return globals.get(qualifiedName);
 }
 
-/** Globals of anything but dense real tensors: pattern, what it is, what to save instead. */
-const others: readonly (readonly [RegExp, string, string])[] = [
+/** Globals of anything but dense real tensors: a pattern, what it builds, what to save instead. */
+const refusals: readonly (readonly [RegExp, string, string])[] = [
   [/^torch\._utils\._rebuild_sparse/, 'a sparse tensor', 'save tensor.to_dense()'],
   [/^torch\._utils\._rebuild_nested/, 'a nested tensor', 'save tensor.to_padded_tensor(0)'],
-  [
-    /^torch\._utils\._rebuild_meta/,
-    'a tensor without numbers',
-    'save the model from the device that holds its weights',
-  ],
+  [/^torch\._utils\._rebuild_meta/, 'a tensor without values', 'save the model from the device that holds its weights'],
   [
     /^torch\.(?:_utils\._rebuild_qtensor$|(?:storage\.)?Q\w+Storage$|q(?:u?int\d+))/,
     'a quantised tensor',
@@ -126,7 +122,7 @@ const others: readonly (readonly [RegExp, string, string])[] = [
   [/^torch\.(?:jit|fx|export)\b/, 'a compiled program', 'save its model.state_dict()'],
   [
     /^(?:__main__|torch\.nn\.modules|torchvision\.models|timm\.models|transformers\.models)\.[\w.]+$/,
-    'an object of a class of its own, such as a whole model',
+    'an object of a custom class, such as a whole model',
     'save model.state_dict()',
   ],
   [/^torch\.distributed\./, 'a part of a distributed tensor', 'save a full state dict (FSDP: FULL_STATE_DICT)'],
@@ -154,7 +150,7 @@ export function storageOf(id: PickleValue, where: string): StorageRef {
   return new StorageRef(String(key), type.dtype, length, offset);
 }
 
-/** A tensor; an argument that is not understood is refused by name. */
+/** Builds a tensor. @throws InputError on arguments that it does not understand */
 function tensorOf(
   [storage, offset, shape, stride]: readonly (PickleValue | undefined)[],
   dtype: Dtype | undefined,
@@ -198,7 +194,7 @@ function isNegated(metadata: PickleValue | undefined, where: string): boolean {
 /** Attributes that replace a tensor's values. */
 const replacing = ['data', 'real', 'imag', '__class__'];
 
-/** A tensor with attributes, a dict or a dict and one of slots; refuses those that replace its values. */
+/** A tensor whose state is a dict, or a dict and one of slots; refuses attributes that replace its values. */
 function withAttributes(
   tensor: PickleValue | undefined,
   [state, ...more]: readonly (PickleValue | undefined)[],

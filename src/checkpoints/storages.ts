@@ -52,7 +52,7 @@ export interface TorchFile {
 const ELEMENTS_PER_STEP = 64;
 
 /**
- * Dense float32 tensors of some views. Contiguous float32 tensors share the file's memory.
+ * Turns views into dense float32 tensors; contiguous float32 views share the file's memory.
  *
  * @throws InputError if a view exceeds its storage, a storage is missing, or the views are far larger than the file
  */
@@ -83,7 +83,7 @@ function elementsOf(ref: TensorRef, storages: ReadonlyMap<string, Uint8Array>, a
   }
   if (elementCount(shape) === 0) return new Float32Array(0);
   const size = elementBytes(dtype);
-  // One beyond the view's last element, in elements of the storage.
+  // Position after the view's last element, counted in the storage's elements.
   const extent = offset + 1 + shape.reduce((sum, length, axis) => sum + (length - 1) * stride[axis]!, 0);
   const available = Math.floor((end - first) / size);
   if (extent > available) throw new InputError(`${at}: reaches element ${extent} of a storage of ${available}`);

@@ -4,7 +4,7 @@ import { messageOf, systemCode } from '../errors.js';
 import { wholeNumber } from '../json.js';
 import { asFileProblem, readJson, writeFileAtomic } from '../store/files.js';
 
-/** Outcome of an attempt; after `failed` another may help, after `refused` none will. */
+/** Outcome of an attempt; after `failed` a retry may help, after `refused` it will not. */
 export type Transfer = { readonly kind: 'whole' } | { readonly kind: 'failed' | 'refused'; readonly reason: string };
 
 interface TransferOptions {
@@ -18,7 +18,7 @@ interface TransferOptions {
   readonly onBytes: (done: number, total: number | undefined) => void;
 }
 
-/** One HTTP request that starts or resumes `part`. @throws InputError if the file cannot be written; returns network errors */
+/** One HTTP request that starts or resumes `part`. Returns network errors. @throws InputError if the file cannot be written */
 export async function transfer(url: string, part: string, options: TransferOptions): Promise<Transfer> {
   const stalled = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -72,7 +72,7 @@ interface Plan {
   readonly total: number | undefined;
 }
 
-/** How to use the response. 200 to a Range request starts over: the file changed, or the server knows no ranges. */
+/** How to use the response. 200 to a Range request starts over: the file changed, or ranges are not supported. */
 function planOf(
   response: Response,
   record: Part | undefined,
@@ -106,14 +106,14 @@ function planOf(
 /** The bytes of an earlier attempt, if there is a record of their file. */
 async function resumable(url: string, part: string): Promise<Part | undefined> {
   const record = (await readJson(`${part}.json`).catch((error: unknown) => {
-    if (systemCode(error) !== undefined) throw error; // a damaged record is none
+    if (systemCode(error) !== undefined) throw error; // a damaged record counts as missing
   })) as { url?: unknown; validator?: unknown } | undefined;
   const have = await fileSize(part);
   if (have === 0 || record?.url !== url || typeof record.validator !== 'string') return undefined;
   return { have, validator: record.validator };
 }
 
-/** Empties the part and records its file; without a strong validator it cannot be resumed. */
+/** Deletes an old part and records which file the new one is of; without a strong validator it cannot be resumed. */
 async function begin(url: string, part: string, response: Response): Promise<void> {
   await rm(part, { force: true });
   await rm(`${part}.json`, { force: true });
@@ -138,7 +138,7 @@ async function append(
     let done = plan.start;
     for await (const chunk of response.body ?? []) {
       alive();
-      // Without this an endless response would fill the disk.
+      // Otherwise an endless response would fill the disk.
       if (done + chunk.byteLength > (plan.total ?? options.mostBytes)) return done + chunk.byteLength;
       await file.write(chunk as Uint8Array, 0, chunk.byteLength, done).catch((error: unknown) => {
         throw asFileProblem(error, part);
@@ -159,7 +159,7 @@ export const fileSize = (path: string): Promise<number> =>
     () => 0,
   );
 
-/** The cause of `fetch failed`, which says more. */
+/** The cause behind `fetch failed`, which is more specific. */
 function causeOf(error: unknown): string {
   return error instanceof Error && error.cause !== undefined ? messageOf(error.cause) : messageOf(error);
 }

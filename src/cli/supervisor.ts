@@ -9,17 +9,17 @@ import { CHANNEL, type CleanupNotice, PendingCleanup, SUPERVISOR, supervisorId }
 const interruptions = ['SIGINT', 'SIGTERM'] as const;
 type Interruption = (typeof interruptions)[number];
 
-/** Time for the child process to end by a signal, which a library may delay while it computes. */
+/** Time for a signal to end the child process; a library may delay it while it computes. */
 const GRACE_MS = 500;
 
 /** Quick commands that write nothing. */
-const brief = ['list', 'flops'];
-const asked = ['--help', '-h', '--version'];
+const briefCommands = ['list', 'flops'];
+const helpFlags = ['--help', '-h', '--version'];
 
 /** Runs a command, in a child process unless it is brief. @returns the exit status */
 export async function start(args: readonly string[]): Promise<number> {
-  const isBrief = args.length === 0 || brief.includes(args[0]!) || args.some((word) => asked.includes(word));
-  const isDebugged = process.execArgv.some((word) => word.startsWith('--inspect')); // the debugger wants the process that was started
+  const isBrief = args.length === 0 || briefCommands.includes(args[0]!) || args.some((arg) => helpFlags.includes(arg));
+  const isDebugged = process.execArgv.some((word) => word.startsWith('--inspect')); // a debugger needs the process that it started
   if (supervisorId === undefined && !isBrief && !isDebugged) return supervise();
   return (await import('./main.js')).main(args);
 }
@@ -37,17 +37,17 @@ async function supervise(): Promise<number> {
     stdio: [...stdio, 'pipe'],
     env: { ...process.env, [SUPERVISOR]: String(process.pid) },
   });
-  let heard: Interruption | undefined;
+  let received: Interruption | undefined;
   for (const signal of interruptions) {
     process.on(signal, () => {
-      heard ??= signal;
+      received ??= signal;
       stop(work, signal);
     });
   }
   const end = once(work, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
   const pending = listen(work);
   const [status, signal] = await end;
-  const interruption = heard ?? interruptions.find((known) => known === signal);
+  const interruption = received ?? interruptions.find((known) => known === signal);
   if (status === 0 || (status !== null && interruption === undefined)) return status;
   pending.remove();
   if (process.stderr.isTTY) say('\u001b[?25h'); // the cursor, which the spinner hides
@@ -76,7 +76,7 @@ function listen(work: ChildProcess): PendingCleanup {
 }
 
 function ended(signal: NodeJS.Signals): string {
-  const why = signal === 'SIGKILL' ? 'killed from outside, or the memory was short' : 'a native library failed';
+  const why = signal === 'SIGKILL' ? 'killed from outside, or out of memory' : 'a native library failed';
   return `dgate: ended by ${signal} (${why}); run the same command again to resume\n`;
 }
 
@@ -84,6 +84,6 @@ function say(text: string): void {
   try {
     writeSync(process.stderr.fd, text);
   } catch {
-    // Cannot be reported; the exit status tells.
+    // Cannot be reported; the exit status remains.
   }
 }

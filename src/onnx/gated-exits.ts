@@ -209,7 +209,7 @@ function writeLeaving(
   next: readonly string[],
   spec: ExitsSpec,
 ): string[] {
-  const here = spec.answer.write(builder, distances, part, spec.confidence);
+  const answers = spec.answer.write(builder, distances, part, spec.confidence);
   const stay = writeStaying(builder, part, distances, spec);
   const anyStays = builder.node('Cast', [builder.node('Size', [stay])], { to: dataTypes.bool });
   return writeIf(
@@ -222,9 +222,9 @@ function writeLeaving(
       const column = going.node('Reshape', [stay, going.ints('column', [-1, 1])]); // [m, 1]
       const gathered = next.map((value) => going.node('Gather', [value, positions], { axis: 0 }));
       const deeper = manyImages(going, gathered, spec, part + 1);
-      return here.map((all, i) => going.node('ScatterND', [all, column, deeper[i]!]));
+      return answers.map((all, i) => going.node('ScatterND', [all, column, deeper[i]!]));
     },
-    (done) => here.map((value) => done.node('Identity', [value])),
+    (done) => answers.map((value) => done.node('Identity', [value])),
     spec.answer.outputs,
   );
 }

@@ -28,14 +28,14 @@ export function claimLines(claims: readonly Claim[]): string[] {
 /** Most claims that the console lists, so that the tables above them stay in sight. */
 const MOST_LISTED = 6;
 
-/** For the console: one line for each of the first checked claims, and the number of all others, which stand in `place`. */
+/** For the console: a line for each of the first checked claims, then how many more; `place` holds them all. */
 export function briefClaimLines(claims: readonly Claim[], place = 'report.html and table.txt'): string[] {
   const checked = claims.filter(({ verdict }) => verdict !== 'cannot be checked here');
   const [more, unchecked] = [checked.length - MOST_LISTED, claims.length - checked.length];
-  const cannot = unchecked > 0 ? `${counted(unchecked)} that cannot be checked here` : '';
-  const others = [more > 0 ? counted(more) : '', cannot].filter((text) => text !== '');
-  const besides = others.length > 0 ? [`more claims of the paper, in ${place}: ${others.join(', and ')}`] : [];
-  return [...claimLines(checked.slice(0, MOST_LISTED)), ...besides];
+  const uncheckable = unchecked > 0 ? `${counted(unchecked)} that cannot be checked here` : '';
+  const others = [more > 0 ? counted(more) : '', uncheckable].filter((text) => text !== '');
+  const rest = others.length > 0 ? [`more claims of the paper, in ${place}: ${others.join(', and ')}`] : [];
+  return [...claimLines(checked.slice(0, MOST_LISTED)), ...rest];
 }
 
 export type ExperimentSummary = {
@@ -89,7 +89,7 @@ export interface ClaimOnRecord extends Claim {
   readonly experiment: string;
   /** The run's folder relative to the text, with `/`. */
   readonly folder: string;
-  /** Whether the run used the paper's network. */
+  /** Whether the run used a network of the paper. */
   readonly isPaper: boolean;
 }
 
@@ -136,13 +136,13 @@ The rule: a claim _holds_ where the whole interval lies on the claimed side of t
 its last digit, or the margin in \`results/published/claims.csv\`), _does not hold_ where the whole interval lies on the
 other side, and is _undecided_ otherwise; of several parts all must hold. Runs of the paper's networks decide about the
 paper (if several disagree: undecided); small networks have columns of their own. A claim about ImageNet is not judged on
-CIFAR-10, nor a speed where its timing warned.
+CIFAR-10, nor a speed whose timing gave a warning.
 
 | | |
 |---|---|
 | On the paper's networks | ${count('paper')} |
 | On small networks | ${count('small')} |
-| Wrong by chance | at most ${chance(true)} and ${chance(false)} of these verdicts are expected to be (2.5 % for each interval that decides, if every true value lay at its bound; verdicts on the same images go together) |
+| Wrong by chance | at most ${chance(true)} and ${chance(false)} of these verdicts are expected to be (2.5 % for each interval that decides, if every true value lay at its bound; verdicts on the same images are correlated) |
 
 | Where | Claim | Printed | Rule | The paper's network | On the paper | A small network | There |
 |---|---|---|---|---|---|---|---|

@@ -79,9 +79,9 @@ export interface Claim {
   readonly trace: { readonly file: string; readonly row: string };
 }
 
-/** Headings of the columns that a narrow terminal drops first, in this order. Then columns go from the right. */
-const spare = [/^efficiency/i, /^speed/i, /\b(?:low|high)\b|interval/i, /^row$/, /^exits/i, /^FLOPs\s\(G\)/];
-/** The least number of columns shown; if they are still too wide, the first one is cut. */
+/** Headings of the columns that a narrow terminal drops first, in this order; after these, the rightmost go. */
+const droppedFirst = [/^efficiency/i, /^speed/i, /\b(?:low|high)\b|interval/i, /^row$/, /^exits/i, /^FLOPs\s\(G\)/];
+/** At least this many columns are shown; if they are still too wide, the first one is cut. */
 const FEWEST = 5;
 
 /** Chooses the columns to show: those with content that fit the terminal. */
@@ -91,15 +91,15 @@ function columnsWithin(
   width: (column: number) => number,
 ) {
   const shown = head.map((_, i) => i).filter((i) => i === 0 || rows.length === 0 || rows.some((row) => row[i] !== ''));
-  const left: number[] = [];
+  const dropped: number[] = [];
   const total = (): number => shown.reduce((sum, i) => sum + width(i) + 3, 1);
   while (total() > columnsLeft()) {
-    const kind = spare.find((pattern) => shown.some((i) => i > 0 && pattern.test(head[i]!)));
+    const kind = droppedFirst.find((pattern) => shown.some((i) => i > 0 && pattern.test(head[i]!)));
     if (kind === undefined && shown.length <= FEWEST) break;
-    const at = kind === undefined ? shown.length - 1 : shown.findLastIndex((i) => i > 0 && kind.test(head[i]!));
-    left.unshift(...shown.splice(at, 1));
+    const position = kind === undefined ? shown.length - 1 : shown.findLastIndex((i) => i > 0 && kind.test(head[i]!));
+    dropped.unshift(...shown.splice(position, 1));
   }
-  return { shown, left, cut: Math.max(0, total() - columnsLeft()) };
+  return { shown, dropped, cut: Math.max(0, total() - columnsLeft()) };
 }
 
 /** A console table with escaped cells. The first column is aligned left, the others right by default. */
@@ -117,7 +117,7 @@ export function renderColumns(
     ),
   );
   const width = (i: number): number => widths[i]!;
-  const { shown, left, cut } = columnsWithin(names, cells, width);
+  const { shown, dropped, cut } = columnsWithin(names, cells, width);
   const first = (text: string): string => {
     const most = Math.max(8, width(0) - cut);
     return cut === 0 || text.length <= most ? text : `${text.slice(0, most - 1)}…`;
@@ -129,8 +129,8 @@ export function renderColumns(
     style: { head: [], border: [], compact: true },
   });
   table.push(...cells.map(picked));
-  const without = left.map((i) => names[i]!.replaceAll('\n', ' ')).join(', ');
-  return `${table.toString()}${left.length === 0 ? '' : `\nNot shown in ${columnsLeft()} columns: ${without}; --wide shows all`}`;
+  const without = dropped.map((i) => names[i]!.replaceAll('\n', ' ')).join(', ');
+  return `${table.toString()}${dropped.length === 0 ? '' : `\nNot shown in ${columnsLeft()} columns: ${without}; --wide shows all`}`;
 }
 
 /** FLOPs in G; small networks with three digits: 5.02, 0.0812. */

@@ -25,7 +25,7 @@ const grid = '#e4e4e4';
  * cividis, designed for colour-blind readers.
  */
 export const theme: Config = {
-  aria: false, // title and caption describe the figure; labels on thousands of marks do not help
+  aria: false, // title and caption describe the figure; labels on thousands of marks would not help
   background: 'white',
   padding: 12,
   font: fontFamily,
@@ -72,13 +72,13 @@ export const theme: Config = {
 };
 
 /**
- * DejaVu Sans from npm draws image sheets alike on all machines and measures text in figures. It is wider than browsers'
- * sans-serif fonts: text that fits here fits there.
+ * DejaVu Sans from npm: draws image sheets alike everywhere and measures text in figures. It is wider than browsers'
+ * sans-serif fonts, so text that fits in it fits in them.
  */
 export interface Font {
   /** Width in pixels. */
   width(text: string, size: number): number;
-  /** Outlines as an SVG path from x on the base line y. */
+  /** Outlines as an SVG path from x on the baseline y. */
   path(text: string, size: number, x: number, y: number): string;
 }
 

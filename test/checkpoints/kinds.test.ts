@@ -125,7 +125,7 @@ describe('files as torch, Lightning, timm, transformers and training scripts wri
     ['refused-quantised.pth', /holds a quantised tensor/],
     ['refused-fp8.pth', /holds floats of 8 bits or fewer \(torch\.float8_e4m3fn\).*tensor\.float\(\)/],
     ['refused-complex.pth', /holds complex numbers/],
-    ['refused-model.pth', /holds an object of a class of its own, such as a whole model .*save model\.state_dict\(\)/],
+    ['refused-model.pth', /holds an object of a custom class, such as a whole model .*save model\.state_dict\(\)/],
     ['refused-script.pt', /a TorchScript file; valid: .*torch\.jit\.load/],
     ['refused-export.pt2', /a program of torch\.export \(\.pt2\); valid/],
     ['refused-numpy.npz', /arrays of NumPy \(\.npz\); valid/],

@@ -49,7 +49,7 @@ describe('readCheckpoint', () => {
       await writeFile(path, 'version https://git-lfs.github.com/spec/v1\n');
       const error = await refusal(
         () => readCheckpoint(path),
-        /weights\.pth: a pointer of Git LFS, not the file itself; run: git lfs pull/,
+        /weights\.pth: a Git LFS pointer, not the file itself; run: git lfs pull/,
       );
       expect(error.problems).to.have.length(1);
       await writeFile(path, '');

@@ -18,15 +18,15 @@ export interface Task {
   readonly id: string;
   readonly stage: StageName;
   readonly label: string;
-  /** Position of its experiment in `runs`; of `table`, the first of its grid. */
+  /** Position of its experiment in `runs`; for `table`, of the first experiment in the grid. */
   readonly experiment: number;
-  /** Of `extract`: the part of the shards, from 0, and the number of parts. */
+  /** For `extract`: which part of the shards, from 0, and the number of parts. */
   readonly share?: { readonly index: number; readonly of: number };
-  /** Of `gate`: its position, from 0. */
+  /** For `gate`: the gate's position, from 0. */
   readonly gate?: number;
-  /** Of `table`: position in `tables`. */
+  /** For `table`: position in `tables`. */
   readonly grid?: number;
-  /** Tasks whose results it needs. */
+  /** Ids of the tasks whose results it needs. */
   readonly needs: readonly string[];
 }
 
@@ -53,8 +53,8 @@ export interface SubmissionPlan {
 }
 
 /**
- * The tasks of some runs. Work that several runs share (a network's data, an extraction, a gate) is one task, and so is a
- * table of several runs.
+ * Plans the tasks of these runs. Work that several runs share (a network's data, an extraction, a gate) is one task; so is
+ * each table of several runs.
  *
  * @param shards number of tasks per extraction
  */
@@ -81,11 +81,11 @@ export function planTasks(
   const runIds = runs.map(({ experiment }, number) => {
     const { name, network, checkpoint } = experiment;
     const about = { experiment: number, label: name };
-    const called = networkLabel(network);
-    const data = once(['data', network, checkpoint], () => [{ stage: 'data', ...about, label: called, needs: [] }]);
+    const netLabel = networkLabel(network);
+    const data = once(['data', network, checkpoint], () => [{ stage: 'data', ...about, label: netLabel, needs: [] }]);
     const extract = once(['extract', extractionKey(experiment)], () =>
       Array.from({ length: shards }, (_, index) => {
-        const label = `${called}, part ${index + 1} of ${shards}`;
+        const label = `${netLabel}, part ${index + 1} of ${shards}`;
         return { stage: 'extract', ...about, label, share: { index, of: shards }, needs: data };
       }),
     );
@@ -105,7 +105,7 @@ export function planTasks(
   return { preset, runs, tables, tasks };
 }
 
-/** Stages of all gates to train; of a cascade, network after network. */
+/** Stages of all gates to train; in a cascade, network by network. */
 const gatesTrained = ({ network, gates }: Experiment): readonly number[] =>
   isCascade(network) ? network.networks.flatMap((one) => one.gates?.after ?? []) : gates.after;
 
@@ -142,7 +142,7 @@ export interface Resources {
   readonly cpus?: number;
   /** `16G` */
   readonly memory?: string;
-  /** Most tasks of an array at a time. */
+  /** Most tasks of an array that run at a time. */
   readonly atOnce?: number;
   /** Further arguments of `sbatch`, unchanged. */
   readonly sbatch: readonly string[];
@@ -166,7 +166,7 @@ const onDevice: readonly StageName[] = ['extract', 'gate', 'run'];
 export function stageScript(options: ScriptOptions): string {
   const { stage, tasks, folder, workingFolder, resources, program, jobName } = options;
   const { partition, account, time, gpus, cpus, memory, sbatch } = resources;
-  const asked: Readonly<Record<string, string | number | undefined>> = {
+  const directives: Readonly<Record<string, string | number | undefined>> = {
     'job-name': jobName,
     array: arraySpec(`0-${tasks - 1}`, resources),
     output: join(folder.replaceAll('%', '%%'), 'logs', `${stage}-%a.log`),
@@ -179,7 +179,7 @@ export function stageScript(options: ScriptOptions): string {
     'cpus-per-task': cpus,
     mem: memory,
   };
-  const lines = Object.entries(asked).flatMap(([name, value]) =>
+  const lines = Object.entries(directives).flatMap(([name, value]) =>
     value === undefined ? [] : [directive(name, `${value}`)],
   );
   const command = [...program, 'task', folder].map(shellWord).join(' ');
@@ -193,7 +193,7 @@ export function stageScript(options: ScriptOptions): string {
   ].join('\n');
 }
 
-/** `0-3%2`: the tasks of an array, and the most at a time. */
+/** `0-3%2`: the tasks of an array, and how many may run at a time. */
 export function arraySpec(tasks: string, { atOnce }: Pick<Resources, 'atOnce'>): string {
   return atOnce === undefined ? tasks : `${tasks}%${atOnce}`;
 }
@@ -201,13 +201,13 @@ export function arraySpec(tasks: string, { atOnce }: Pick<Resources, 'atOnce'>):
 /** An option of sbatch as a line of the script. @throws InputError on control characters: a line break would start a command */
 function directive(name: string, value: string): string {
   if (visible(value) !== value) {
-    throw new InputError(`--${name} ${value}: a control character; valid: text on one line (Slurm's script holds it)`);
+    throw new InputError(`--${name} ${value}: a control character; valid: one line, for the batch script`);
   }
   const word = /^[\w./:,=@%+-]+$/.test(value) ? value : `"${value.replaceAll(/["\\]/g, '\\$&')}"`;
   return `#SBATCH --${name}=${word}`;
 }
 
-/** A further argument of sbatch, unchanged. @throws InputError if it has several lines or is no option */
+/** A further argument of sbatch, unchanged. @throws InputError if it has several lines or is not an option */
 function verbatimDirective(argument: string): string {
   if (visible(argument) !== argument || !/^-/.test(argument)) {
     throw new InputError(`--sbatch ${argument}; valid: one option of sbatch on one line: --sbatch=--qos=long`);
@@ -251,19 +251,19 @@ async function slurm(program: string, args: readonly string[]): Promise<string> 
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     if ('code' in error && error.code === 'ENOENT') {
-      throw new InputError(`${program}: no such command; valid: on a machine of a Slurm cluster, or with --dry-run`);
+      throw new InputError(`${program}: no such command; run this on a machine of a Slurm cluster, or try --dry-run`);
     }
-    const said = 'stderr' in error ? String(error.stderr) : error.message;
-    throw new InputError(`${program}: ${refusalOf(said)}`, { cause: error });
+    const output = 'stderr' in error ? String(error.stderr) : error.message;
+    throw new InputError(`${program}: ${refusalOf(output)}`, { cause: error });
   }
 }
 
 /** Slurm's error output in one line, without `sbatch: error: ` before each message. */
-export function refusalOf(said: string): string {
-  const lines = said
+export function refusalOf(output: string): string {
+  const lines = output
     .trim()
     .split('\n')
     .map((line) => line.replace(/^(\w+: )?((error|fatal): )?/, '').trim());
-  const isUnreachable = /configuration source|contact slurm controller|resolve_ctls/.test(said);
-  return `${lines.join('; ')}${isUnreachable ? '; valid: on a machine of a Slurm cluster that answers, or with --dry-run' : ''}`;
+  const isUnreachable = /configuration source|contact slurm controller|resolve_ctls/.test(output);
+  return `${lines.join('; ')}${isUnreachable ? '; run this where a Slurm cluster answers, or try --dry-run' : ''}`;
 }

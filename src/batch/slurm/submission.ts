@@ -33,10 +33,10 @@ interface SubmissionFile extends SubmissionPlan {
   readonly resources: Resources;
 }
 
-/** A task's state, which the task writes when it begins and when it ends. */
+/** A task's state, which the task itself writes when it begins and when it ends. */
 interface TaskState {
   readonly state: 'running' | 'done' | 'failed';
-  /** One line: the problem. */
+  /** The problem in one line. */
   readonly why?: string;
   readonly host: string;
   readonly began: string;
@@ -65,22 +65,22 @@ export class Submission {
     return submission;
   }
 
-  /** @throws InputError if the folder is no submission */
+  /** @throws InputError if the folder is not a submission */
   static async open(folder: string): Promise<Submission> {
     const file = (await readJson(join(folder, 'submission.json'))) as SubmissionFile | undefined;
     if (file?.tasks === undefined) {
-      throw new InputError(`${folder}: no submission; valid: a folder that dgate submit made`);
+      throw new InputError(`${folder}: not a submission; valid: a folder that dgate submit wrote`);
     }
-    const infinite = (experiment: Experiment): Experiment => {
+    const withInfinity = (experiment: Experiment): Experiment => {
       const fixed = experiment.thresholds.fixed.map((row) => row.map(Number)); // JSON holds Infinity as text
       return { ...experiment, thresholds: { ...experiment.thresholds, fixed } };
     };
     return new Submission(folder, {
       ...file,
-      runs: file.runs.map((run) => ({ ...run, experiment: infinite(run.experiment) })),
+      runs: file.runs.map((run) => ({ ...run, experiment: withInfinity(run.experiment) })),
       tables: file.tables.map((table) => ({
         ...table,
-        cells: table.cells.map((cell) => ({ ...cell, experiment: infinite(cell.experiment) })),
+        cells: table.cells.map((cell) => ({ ...cell, experiment: withInfinity(cell.experiment) })),
       })),
     });
   }
@@ -162,7 +162,7 @@ export interface TaskStatus {
 const waiting = ['PENDING', 'REQUEUED', 'REQUEUE_HOLD', 'REQUEUE_FED', 'SPECIAL_EXIT', 'RESV_DEL_HOLD'];
 const running = ['RUNNING', 'COMPLETING', 'CONFIGURING', 'SUSPENDED', 'STOPPED', 'SIGNALING', 'STAGE_OUT'];
 
-/** The states of all tasks, from their files and Slurm's queue. A begun task that Slurm no longer runs was killed. */
+/** The states of all tasks, from their files and Slurm's queue. A started task that Slurm no longer runs was killed. */
 export async function statusOf(submission: Submission): Promise<TaskStatus[]> {
   const jobs = await submission.jobs();
   const queue = await queued(jobs.map(({ job }) => job));
@@ -171,21 +171,21 @@ export async function statusOf(submission: Submission): Promise<TaskStatus[]> {
       const index = submission.tasksOf(task.stage).indexOf(task);
       const { job = '' } = jobs.findLast(({ stage, tasks }) => stage === task.stage && tasks.includes(index)) ?? {};
       const own = await submission.stateOf(task.id);
-      const seen = queue.find((one) => one.job === job && one.index === index);
+      const entry = queue.find((one) => one.job === job && one.index === index);
       const about = { task, job: `${job}_${index}`, ...(own?.seconds !== undefined && { seconds: own.seconds }) };
       if (own?.state === 'done') return { ...about, state: 'done', why: '' };
-      if (seen !== undefined && waiting.includes(seen.state)) {
-        const again = own === undefined ? '' : ', requeued: resumes from the cache';
-        return { ...about, state: 'waits', why: `${seen.reason}${again}` };
+      if (entry !== undefined && waiting.includes(entry.state)) {
+        const resuming = own === undefined ? '' : ', requeued: resumes from the cache';
+        return { ...about, state: 'waits', why: `${entry.reason}${resuming}` };
       }
       if (own?.state === 'failed') return { ...about, state: 'failed', why: own.why ?? '' };
-      if (seen !== undefined && running.includes(seen.state)) {
-        return { ...about, state: 'runs', why: `on ${seen.nodes}` };
+      if (entry !== undefined && running.includes(entry.state)) {
+        return { ...about, state: 'runs', why: `on ${entry.nodes}` };
       }
-      const word = seen === undefined || seen.state === 'COMPLETED' ? 'gone' : seen.state.toLowerCase();
-      const last = await submission.lastLine(task.id);
-      const said = `${own === undefined ? 'never began' : 'killed'} (Slurm: ${word})`;
-      return { ...about, state: 'failed', why: last === undefined ? said : `${said}; log: ${last}` };
+      const slurmState = entry === undefined || entry.state === 'COMPLETED' ? 'gone' : entry.state.toLowerCase();
+      const logLine = await submission.lastLine(task.id);
+      const problem = `${own === undefined ? 'never began' : 'killed'} (Slurm: ${slurmState})`;
+      return { ...about, state: 'failed', why: logLine === undefined ? problem : `${problem}; log: ${logLine}` };
     }),
   );
 }
@@ -198,9 +198,9 @@ async function open(context: RunContext, experiment: Experiment) {
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const extractions: Extraction[] = [];
-  for (const { source: each, plan: own, images: of } of await openMembers(context, experiment, planned, source)) {
-    await mapSplits(of, (images, label) => {
-      extractions.push(extractionOf(context, each, images, own.places, engine, label, own.target));
+  for (const { source: member, plan: own, images: splits } of await openMembers(context, experiment, planned, source)) {
+    await mapSplits(splits, (images, label) => {
+      extractions.push(extractionOf(context, member, images, own.places, engine, label, own.target));
     });
   }
   return { source, extractions };
@@ -212,7 +212,7 @@ export async function prepare(context: RunContext, experiment: Experiment): Prom
   for (const each of networksOf(source)) await each.lowered();
 }
 
-/** Extracts a share of an experiment's images. The task that finds all shards finishes the features. */
+/** Extracts a share of an experiment's images. The task that finds all shards complete also assembles the features. */
 export async function extractPart(context: RunContext, experiment: Experiment, { index, of }: Share): Promise<void> {
   await withRepair(context, async () => {
     const { extractions } = await open(context, experiment);

@@ -8,7 +8,7 @@ const listCommand = defineCommand({
   command: 'list',
   describe: 'every cached result, what it was made from and its size',
   builder: (yargs) =>
-    yargs.option('json', flag('as JSON')).example('$0 cache list --json', 'with what each result was made from'),
+    yargs.option('json', flag('as JSON')).example('$0 cache list --json', 'also what each result was made from'),
   run: async (options) => {
     const { store } = await openCache(options);
     const rows = await rowsOf(store);
@@ -25,7 +25,7 @@ const verifyCommand = defineCommand({
   command: 'verify',
   describe: 'read every file of results, data and checkpoints and check its hash; exit status 1 if one is damaged',
   builder: (yargs) =>
-    yargs.option('json', flag('as JSON')).example('$0 cache verify', 'a run computes damaged results again'),
+    yargs.option('json', flag('as JSON')).example('$0 cache verify', 'afterwards a run recomputes damaged results'),
   run: async (options) => {
     const { verifyAll } = await import('../../run/context.js');
     const { consoleProgress } = await import('../context.js');
@@ -67,7 +67,7 @@ export const cacheCommand = defineGroup({
   ],
 });
 
-/** A cache that exists. @throws InputError */
+/** The cache. @throws InputError if it does not exist */
 async function openCache(options: GlobalOptions): Promise<{ readonly cache: string; readonly store: Store }> {
   const { exists } = await import('../../store/files.js');
   const { Store } = await import('../../store/store.js');

@@ -2,7 +2,7 @@ import { anyArguments, checkOptions, defineCommand } from '../command.js';
 
 export const checkCommand = defineCommand({
   command: 'check [experiment...]',
-  describe: 'run small and compare with a baseline; prints what moved; exit status 1 if something did',
+  describe: 'run at a small size, compare with a baseline and print what moved; exit status 1 if anything did',
   builder: (yargs) =>
     yargs
       .positional(

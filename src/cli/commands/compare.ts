@@ -34,7 +34,7 @@ export const compareCommand = defineCommand({
 
 export const rerunCommand = defineCommand({
   command: 'rerun <run>',
-  describe: 'run the definition of an earlier run again and compare the results; writes none',
+  describe: 'run the definition of an earlier run again and compare the results, without writing any',
   builder: (yargs) =>
     yargs
       .positional('run', argument('folder of a run, or its name below --results (dgate runs)'))

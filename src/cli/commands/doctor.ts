@@ -14,8 +14,8 @@ export const doctorCommand = defineCommand({
         choices: ['tfjs-node', 'ort-cuda'] as const,
         requiresArg: true,
         describe:
-          "tfjs-node: compile its addon on the TensorFlow of a Python wheel; ort-cuda: take ONNX Runtime's CUDA " +
-          'libraries from one (Linux)',
+          "tfjs-node: compile its addon against the TensorFlow in a Python wheel; ort-cuda: take ONNX Runtime's CUDA " +
+          'libraries from a Python wheel (Linux)',
       })
       .option('gpu', flag('with --setup tfjs-node: for CUDA (several GB)'))
       .option(
@@ -31,9 +31,9 @@ export const doctorCommand = defineCommand({
       .example('$0 doctor --setup tfjs-node --gpu', 'the same with CUDA')
       .example('$0 doctor --setup ort-cuda', 'ONNX Runtime on CUDA 13'),
   run: async (options) => {
-    const ofTensorFlow = [options.gpu && '--gpu', options.sitePackages && '--site-packages'].filter(Boolean);
-    if (options.setup !== 'tfjs-node' && ofTensorFlow.length > 0) {
-      throw new InputError(`${ofTensorFlow.join(', ')}: only with --setup tfjs-node`);
+    const tfjsNodeOnly = [options.gpu && '--gpu', options.sitePackages && '--site-packages'].filter(Boolean);
+    if (options.setup !== 'tfjs-node' && tfjsNodeOnly.length > 0) {
+      throw new InputError(`${tfjsNodeOnly.join(', ')}: only with --setup tfjs-node`);
     }
     if (options.setup === undefined && options.wheel !== undefined) throw new InputError('--wheel: only with --setup');
     if (options.setup === 'tfjs-node') await setupTensorFlow(options);
@@ -51,7 +51,7 @@ async function report(json: boolean): Promise<void> {
   const engines: Diagnosis[] = [];
   for (const id of ids) {
     task.update(engines.length, id);
-    engines.push(await diagnose(id)); // one at a time: two would slow each other
+    engines.push(await diagnose(id)); // one at a time: two would slow each other down
   }
   task.end(`${ids.length} engines checked`);
   const machine = await machineReport();

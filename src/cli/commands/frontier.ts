@@ -24,9 +24,9 @@ export const frontierCommand = defineCommand({
       .option('margin', decimalOption('the largest loss of the system that comes with a promise: 0.005'))
       .option('agreement', {
         type: 'boolean',
-        describe: 'without labels: margins and promise are agreement with the reference network',
+        describe: 'without labels: margin and promise concern agreement with the reference network',
       })
-      .option('out', textOption('file for that system, as one ONNX graph'))
+      .option('out', textOption('write the system with the promise to this file, as one ONNX graph'))
       .options(runOptions)
       .example('$0 frontier ./mine.ts', 'one table, frontier.csv and frontier.svg')
       .example('$0 frontier ./mine.ts --margin 0.005 --out best.onnx', 'the cheapest that loses half a point at most'),
@@ -40,7 +40,7 @@ export const frontierCommand = defineCommand({
     const overrides: Override[] = [
       ...optionOverrides(options),
       ...(kind === 'frontier' ? [] : [{ path: 'analysis', value: { kind: 'frontier' } }]),
-      // Again: the line above drops the settings of the analysis that it replaces.
+      // Repeated: the line above drops the settings of the analysis that it replaces.
       ...options.set.map(parseSetting).filter(({ path }) => path.startsWith('analysis.')),
       ...(options.agreement === true ? [{ path: 'analysis.labels', value: false }] : []),
       ...(options.margin === undefined ? [] : [{ path: 'analysis.drop', value: options.margin }]),
@@ -64,16 +64,16 @@ async function exportPromised(
   const { renderExported } = await import('./export.js');
   const context = await openContext(options);
   const opened = await openGated(context, experiment);
-  const asked = experiment.analysis as FrontierOptions;
+  const analysis = experiment.analysis as FrontierOptions;
   const { selection } = opened.parts[0]!;
-  const scores = judged(selection.scores, opened.plan, asked);
-  const system = choosePromised(opened.plan, { ...selection, scores }, asked, experiment.seed);
-  const reference = referenceOf(opened.plan, asked);
+  const scores = judged(selection.scores, opened.plan, analysis);
+  const system = choosePromised(opened.plan, { ...selection, scores }, analysis, experiment.seed);
+  const reference = referenceOf(opened.plan, analysis);
   if (system.exits.join() === `${reference}`) {
     context.progress.note('nothing cheaper can be promised: the reference alone is written');
   }
-  const { drop, confidence } = asked;
-  const of = asked.labels ? ('accuracy' as const) : ('agreement' as const);
+  const { drop, confidence } = analysis;
+  const of = analysis.labels ? ('accuracy' as const) : ('agreement' as const);
   const form = { out: options.out, preset: options.preset, promise: { drop, confidence, of } };
   const exported = await exportOpened(context, onlyExits(opened, system, reference), 0, form);
   if (!options.json) print(renderExported(exported));

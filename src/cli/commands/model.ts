@@ -10,7 +10,7 @@ const fetchCommand = defineCommand({
       .positional('id', argument('an id (dgate list checkpoints)'))
       .option('from', textOption('a local copy of the file; checked by its hash'))
       .example('$0 model fetch akamaster-resnet56-cifar10', '')
-      .example('$0 model fetch akamaster-resnet56-cifar10 --from resnet56-4bfd9763.th', 'without a network'),
+      .example('$0 model fetch akamaster-resnet56-cifar10 --from resnet56-4bfd9763.th', 'offline'),
   run: async (options) => (await import('../models.js')).fetchModel(options),
 });
 
@@ -59,7 +59,7 @@ const inspectCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('file', argument('a trained classifier as ONNX'))
-      .option('logits', textOption('output with a number for each class'))
+      .option('logits', textOption('output with one value per class'))
       .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
       .option('json', flag('as JSON'))
       .example('$0 model inspect model.onnx', 'inputs, classes, FLOPs and places for gates'),
@@ -74,7 +74,7 @@ const evalCommand = defineCommand({
       .option('network', networkOption)
       .option('checkpoint', textOption('weights: a file, or a known id'))
       .options(weightsOptions)
-      .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'images' })
+      .option('split', { choices: ['train', 'test'] as const, default: 'test' as const, describe: 'which images' })
       .option('limit', numberOption('only the first images'))
       .option('engine', { ...textOption('what executes it'), default: 'auto' })
       .option('json', flag('as JSON'))

@@ -7,13 +7,13 @@ import { printEither } from '../output.js';
 
 export const predictCommand = defineCommand({
   command: 'predict <image...>',
-  describe: 'class, exit and confidence of images, from a file of dgate export',
+  describe: 'class, exit and confidence of images, from a file written by dgate export',
   builder: (yargs) =>
     yargs
       .positional('image', argumentList('image files'))
-      .option('model', { ...textOption('a file of dgate export; nothing else is needed'), demandOption: true })
+      .option('model', { ...textOption('a file written by dgate export; nothing else is needed'), demandOption: true })
       .option('thresholds', {
-        ...textOption('one for each gate, comma between; inf closes a gate'),
+        ...textOption('one per gate, separated by commas; inf closes a gate'),
         defaultDescription: "the file's own",
       })
       .option('json', jsonOption)
@@ -38,18 +38,18 @@ export function parseThresholds(text: string): number[] {
     return /^inf(inity)?$/i.test(trimmed) ? Number.POSITIVE_INFINITY : (decimalNumber(trimmed) ?? Number.NaN);
   });
   if (numbers.some((number) => Number.isNaN(number))) {
-    throw new InputError(`--thresholds ${text}; valid: numbers or inf, comma between, one for each gate`);
+    throw new InputError(`--thresholds ${text}; valid: numbers or inf, one per gate, separated by commas`);
   }
   return numbers;
 }
 
 function predictionCells({ exits, predictions, input }: Predictions) {
-  const rows = predictions.map((found) => [
-    found.image,
-    found.class,
-    found.exit === exits ? `${exits} (last)` : `${found.exit} of ${exits}`,
-    found.confidence.toFixed(4),
-    found.ms.toFixed(2),
+  const rows = predictions.map((prediction) => [
+    prediction.image,
+    prediction.class,
+    prediction.exit === exits ? `${exits} (last)` : `${prediction.exit} of ${exits}`,
+    prediction.confidence.toFixed(4),
+    prediction.ms.toFixed(2),
   ]);
   const resized = predictions.filter(({ resizedFrom }) => resizedFrom !== undefined);
   const notes = resized.map(({ image, resizedFrom }) => {

@@ -59,7 +59,7 @@ export const submitCommand = defineCommand({
   run: async (options) => (await import('../submissions.js')).submit(options),
 });
 
-/** The scripts of `dgate submit` call it. */
+/** Called by the scripts of `dgate submit`. */
 export const taskCommand = defineCommand({
   command: 'task <submission> <task>',
   describe: false,

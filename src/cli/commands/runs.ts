@@ -11,7 +11,7 @@ export const runsCommand = defineCommand({
     yargs
       .option('margin', { ...decimalOption('largest accuracy margin of the row shown, as a fraction'), default: 0.01 })
       .option('sort', { choices: orders, default: 'date' as (typeof orders)[number], describe: 'order of the runs' })
-      .option('filter', listOption('only runs of this value: path=value, as gates.loss=hinge or experiment=table1'))
+      .option('filter', listOption('only runs with this value: path=value, as gates.loss=hinge or experiment=table1'))
       .option('pareto', flag('instead: the rows of all runs that no other row beats in accuracy and FLOPs'))
       .option('svg', textOption('with --pareto: also draw them to this file'))
       .option('csv', flag('CSV on stdout, nothing else'))

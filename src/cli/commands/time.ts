@@ -22,7 +22,7 @@ export const timeCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('experiment', argumentList('names (dgate list experiments), files (./mine.ts), or all'))
-      .option('batch', { ...textOption('batch sizes, comma between'), default: '1,32' })
+      .option('batch', { ...textOption('batch sizes, comma-separated'), default: '1,32' })
       .option('images', {
         ...numberOption('time the first test images, each once for each row'),
         defaultDescription: 'about 15 s a row',
@@ -35,9 +35,9 @@ export const timeCommand = defineCommand({
       .option('rules', {
         choices: ruleNames,
         default: 'default' as RuleName,
-        describe: "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes of each network a row",
+        describe: "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes per network and row",
       })
-      .option('rows-only', flag('leave out the static rows and other systems that tables compare with the rows'))
+      .option('rows-only', flag('time only the rows, not static rows and other systems compared with them'))
       .option('verify', flag('first run all test images and compare class and exit with the cached evaluation'))
       .options({
         ...runOptions,
@@ -80,9 +80,9 @@ export const timeCommand = defineCommand({
     }
     for (const [run, { experiment, i }] of seeds.entries()) {
       const timing = { ...options, repeat: 1, batches, repeats };
-      const fresh = (repeat: number) => runAgain(['--repeat', `${run},${repeat}`]);
+      const repeatAnew = (repeat: number) => runAgain(['--repeat', `${run},${repeat}`]);
       const found = await runExperiment(context, experiment);
-      const outcome = await timeRun(context, found, timing, repeats === 1 ? undefined : fresh);
+      const outcome = await timeRun(context, found, timing, repeats === 1 ? undefined : repeatAnew);
       const record = outcome.timing!;
       records.push(record);
       // The table of the same run now has its Speed columns.
@@ -109,7 +109,7 @@ function startedRepeat(text: string | undefined): { readonly run: number; readon
   throw new InputError(`--repeat ${text}; valid: --repeats N`);
 }
 
-/** Whether an image got another class or exit than in the table, not near a threshold. */
+/** Whether an image got another class or exit than in the table, other than near a threshold. */
 function isWrong({ batches, verified }: TimingRecord): boolean {
   const timed = batches.flatMap(({ rows }) => rows.map(({ agreement }) => agreement));
   return [...timed, ...(verified ?? [])].some(({ differing }) => differing > 0);
@@ -125,8 +125,8 @@ export function parseBatches(text: string): number[] {
 }
 
 /**
- * Runs this command in a new process with more arguments and without standard output. It ends with this process and
- * reports to the same supervisor.
+ * Runs this command in a new process with more arguments and without standard output. It ends when this process does
+ * and reports to the same supervisor.
  *
  * @throws Error if it fails; it has reported why
  */

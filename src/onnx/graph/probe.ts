@@ -139,8 +139,8 @@ export async function probe(model: UserModel, map: ValueMap, run: RunModel, alon
     const fixed = (of ?? []).map(Number);
     return [weight, [fixed, fixed]];
   });
-  const sized = asked.map((value): [string, Sizes] => [value, [sizes(first, value), sizes(both, value)]]);
-  const shapes = new Map<string, Sizes>([...weights, ...sized]);
+  const computed = asked.map((value): [string, Sizes] => [value, [sizes(first, value), sizes(both, value)]]);
+  const shapes = new Map<string, Sizes>([...weights, ...computed]);
   for (const node of map.nodes) {
     if (isSized(node)) shapes.set(node.output[0]!, sizesBehind(node, shapes, model.file.budget));
   }
@@ -163,10 +163,10 @@ function valuesWanted({ nodes, kinds, inflated }: ValueMap): string[] {
   return [...new Set(needed)];
 }
 
-function probeGraph(model: UserModel, map: ValueMap, sized: readonly string[], valued: readonly string[]): Uint8Array {
+function probeGraph(model: UserModel, map: ValueMap, shaped: readonly string[], valued: readonly string[]): Uint8Array {
   const { file, input, logits } = model;
   const { graph } = file.model;
-  const shapeNodes = sized.map((name): NodeMessage => {
+  const shapeNodes = shaped.map((name): NodeMessage => {
     return { op_type: 'Shape', name: sizeOf(name), input: [name], output: [sizeOf(name)], attribute: [] };
   });
   const used = new Set(map.nodes.flatMap(inputsOf));

@@ -1,4 +1,4 @@
-/** Moves the thresholds on a run's page. It runs in a browser, without network. */
+/** Moves the thresholds on a run's page. Runs in a browser, offline. */
 import { type Evaluation, evaluate, exitOf, type Scores, type Thresholds } from '../../thresholds/evaluate.js';
 import { defaultLevels, paretoFrontier } from '../../thresholds/frontier.js';
 import { achievableLevels, levelOf } from '../../thresholds/grid.js';
@@ -12,7 +12,7 @@ const CLOSED = Number.POSITIVE_INFINITY;
 const scores = decodeScores();
 const images = Int32Array.from({ length: count }, (_, i) => i);
 /** Every distinct threshold of each gate, closed first. */
-const levels = scores.confidences.map((of) => achievableLevels(of, images));
+const levels = scores.confidences.map((confidences) => achievableLevels(confidences, images));
 const original = evaluate(
   scores,
   scores.confidences.map(() => CLOSED),
@@ -22,7 +22,7 @@ const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(
 const saved = (flops: number): number => 1 - flops / data.originalFlops;
 
 function decodeScores(): Scores {
-  const bytes = (text: string): ArrayBuffer => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0)).buffer;
+  const bytes = (text: string): ArrayBuffer => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer;
   const classes = (text: string): Int32Array => Int32Array.from(new Uint16Array(bytes(text)));
   return {
     count: data.count,
@@ -113,7 +113,7 @@ const copy = element('button', { type: 'button' }, 'Copy as a command');
 copy.addEventListener('click', () => {
   const command = `${data.command} --set "thresholds.fixed=[[${thresholdsNow().join(',')}]]"`;
   message.textContent = command;
-  navigator.clipboard?.writeText(command).catch(() => {}); // the command stands on the page too
+  navigator.clipboard?.writeText(command).catch(() => {}); // the page shows the command as well
 });
 
 const message = element('output', { className: 'message', id: 'explorer-message' });
@@ -121,20 +121,20 @@ const result = element('output', { id: 'explorer-result' });
 const confusion = element('div', { id: 'explorer-confusion' });
 const sides = element('div', { id: 'explorer-sides' });
 let movePoint: MovePoint | undefined;
-let known: ReturnType<typeof paretoFrontier> | undefined;
+let cachedFrontier: ReturnType<typeof paretoFrontier> | undefined;
 
 function frontier(): ReturnType<typeof paretoFrontier> {
-  known ??= paretoFrontier(scores, costs, images, defaultLevels(gates.length));
-  return known;
+  cachedFrontier ??= paretoFrontier(scores, costs, images, defaultLevels(gates.length));
+  return cachedFrontier;
 }
 
-let asked = false;
+let isDrawPending = false;
 /** Draws at most once per frame. */
 function changed(): void {
-  if (asked) return;
-  asked = true;
+  if (isDrawPending) return;
+  isDrawPending = true;
   requestAnimationFrame(() => {
-    asked = false;
+    isDrawPending = false;
     draw();
   });
 }
@@ -161,8 +161,8 @@ function summary({ correct, accuracy, flops, exits }: Evaluation): string {
   ].join('; ');
 }
 
-const place = document.getElementById('explore')!;
-place
+const section = document.getElementById('explore')!;
+section
   .querySelector('.explorer')!
   .append(
     element('p', {}, element('label', { htmlFor: start.id }, 'Start from '), start),
@@ -174,13 +174,13 @@ place
     element('p', { className: 'result' }, result),
   );
 const pictures = element('div', { className: 'pictures' });
-place.querySelector('.explorer')!.append(pictures, element('h3', {}, 'On either side of each threshold'), sides);
+section.querySelector('.explorer')!.append(pictures, element('h3', {}, 'On either side of each threshold'), sides);
 pictures.append(element('div', { id: 'explorer-chart' }), confusion);
-place.hidden = false;
-if (data.thumbnails !== undefined) place.style.setProperty('--sheet', `url(${data.thumbnails.url})`);
+section.hidden = false;
+if (data.thumbnails !== undefined) section.style.setProperty('--sheet', `url(${data.thumbnails.url})`);
 const first = data.rows[0];
 setThresholds(first?.thresholds.map((t) => t ?? CLOSED) ?? gates.map(() => CLOSED));
-// The frontier takes up to a second; the page is shown before.
+// The frontier takes up to a second: show the page first.
 setTimeout(() => {
   const curve = frontier().points.map(({ flops, accuracy }): [number, number] => [saved(flops), accuracy]);
   movePoint = openChart(document.getElementById('explorer-chart')!, curve, original.accuracy);

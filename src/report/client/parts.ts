@@ -1,10 +1,10 @@
 import type { Scores } from '../../thresholds/evaluate.js';
 import type { ExplorerData } from '../explorer.js';
 
-/** With more classes, only the most frequent confusions are listed. */
+/** Most classes for a table; with more, only the most frequent confusions are listed. */
 const MOST_CLASSES = 20;
 const MOST_LISTED = 12;
-/** Images on each side of a threshold. */
+/** Most images shown on each side of a threshold. */
 const BESIDE = 8;
 
 /** An element with these properties and children. */
@@ -71,9 +71,9 @@ export function thumbnailsAt(
   }
   leave.sort((a, b) => confidences[a]! - confidences[b]!);
   stay.sort((a, b) => confidences[b]! - confidences[a]!);
-  const side = (words: string, list: readonly number[]): HTMLElement => {
+  const side = (caption: string, list: readonly number[]): HTMLElement => {
     const shown = list.slice(0, BESIDE).map((image) => thumbnail(data, scores, gate, image));
-    return element('div', { className: 'side' }, element('span', { className: 'dim' }, words), ...shown);
+    return element('div', { className: 'side' }, element('span', { className: 'dim' }, caption), ...shown);
   };
   const name = element('span', { className: 'name' }, data.exits[gate]!);
   return element('div', { className: 'sides' }, name, side('just leave', leave), side('just stay', stay));
@@ -87,10 +87,10 @@ function thumbnail(
   image: number,
 ): HTMLElement {
   const [answer, label] = [scores.classes[gate]![image]!, scores.labels[image]!];
-  const right = answer === label;
-  const words = `image ${image * step}: ${classNames[label]}${right ? '' : `, answered as ${classNames[answer]}`}`;
+  const isRight = answer === label;
+  const words = `image ${image * step}: ${classNames[label]}${isRight ? '' : `, answered as ${classNames[answer]}`}`;
   const title = `${words}; confidence ${scores.confidences[gate]![image]!.toPrecision(3)}`;
-  const className = right ? 'thumb right' : 'thumb wrong';
+  const className = isRight ? 'thumb right' : 'thumb wrong';
   const picture = element('span', { className, title, role: 'img', ariaLabel: title });
   if (thumbnails === undefined) picture.textContent = String(image * step);
   else {
@@ -99,7 +99,7 @@ function thumbnail(
     const [x, y] = [at % columns, Math.floor(at / columns)];
     picture.style.cssText = `width:${size}px;height:${size}px;background-position:-${x * size}px -${y * size}px`;
   }
-  return element('span', { className: 'shown' }, picture, right ? '✓' : '✗');
+  return element('span', { className: 'shown' }, picture, isRight ? '✓' : '✗');
 }
 
 const SVG = 'http://www.w3.org/2000/svg';

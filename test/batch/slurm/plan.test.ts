@@ -104,10 +104,10 @@ describe('what Slurm refuses', () => {
       'sbatch: error: invalid partition specified: gpu\nsbatch: error: Batch job submission failed: Invalid\n';
     expect(refusalOf(partition)).to.equal('invalid partition specified: gpu; Batch job submission failed: Invalid');
     expect(refusalOf('sbatch: fatal: Could not establish a configuration source\n')).to.equal(
-      'Could not establish a configuration source; valid: on a machine of a Slurm cluster that answers, or with --dry-run',
+      'Could not establish a configuration source; run this where a Slurm cluster answers, or try --dry-run',
     );
     expect(refusalOf('slurm_load_jobs error: Unable to contact slurm controller (connect failure)')).to.match(
-      /^slurm_load_jobs error: Unable to contact slurm controller \(connect failure\); valid: /,
+      /^slurm_load_jobs error: Unable to contact slurm controller \(connect failure\); run this where /,
     );
   });
 });
