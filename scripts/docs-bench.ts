@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { tablesOf } from '../bench/rivals/table.js';
 import { loadBenchmark } from '../bench/runner/suite.js';
 import { root, rowsOf, significant, tableOf } from './docs-numbers.js';
 
@@ -62,8 +63,8 @@ const withInterval = (row: Row, end = ''): string =>
 const fixed = (text: string | undefined, digits: number): string =>
   text === undefined || text === '' ? '' : Number(text).toFixed(digits);
 
-/** The systems of one network: accuracy, times at batch 1 and 32, memory. */
-function rivalsOf(network: string, rows: readonly Row[]): string {
+/** The systems of one network on one processor: accuracy, times at batch 1 and 32, memory. */
+function rivalsOf(rows: readonly Row[]): string {
   const isReal = rows.some((row) => row['accuracy'] !== '');
   const batches = ['1', '32'];
   const timesOf = (row: Row): string[] =>
@@ -84,13 +85,14 @@ function rivalsOf(network: string, rows: readonly Row[]): string {
     ...[fixed(row['peak_mb'], 0), fixed(row['file_mb'], 1)],
   ]);
   const when = uniqueOf(rows, (row) => `${row['date']}, ${machineOf(row)}; ${row['versions']}`);
-  const title = `### ${network}\n\n${uniqueOf(rows, ({ images }) => images!)} images; ${when}.`;
+  const title = `### ${rows[0]!['network']}, ${rows[0]!['processor']}\n\n${uniqueOf(rows, ({ images }) => images!)} images; ${when}.`;
   return `${title}\n\n${tableOf(headings, cells, [false, ...headings.slice(1).map(() => true)])}`;
 }
 
 function cheapestOf(rows: readonly Row[]): string {
   const headings = [
     'Network',
+    'Processor',
     'Points lost at most',
     'Batch',
     'Cheapest system',
@@ -100,6 +102,7 @@ function cheapestOf(rows: readonly Row[]): string {
   const cells = rows.flatMap((row) =>
     ['1', '32'].map((batch) => [
       row['network']!,
+      row['processor']!,
       (Number(row['points']) * 100).toFixed(1),
       batch,
       row[`system_${batch}`]!,
@@ -107,7 +110,7 @@ function cheapestOf(rows: readonly Row[]): string {
       withInterval(row, `_${batch}`),
     ]),
   );
-  return tableOf(headings, cells, [false, true, true, false, true, true]);
+  return tableOf(headings, cells, [false, false, true, true, false, true, true]);
 }
 
 const has = (file: string): boolean => existsSync(join(root, 'results', file));
@@ -119,7 +122,6 @@ dgate beside what people use instead, on the same networks, images and threads: 
 torch.compile and earlyon.`;
   if (!has('rivals.csv')) return `${head} Not measured yet: \`npm run bench -- rivals\`.`;
   const rows = rowsOf('rivals.csv');
-  const networks = [...new Set(rows.map(({ network }) => network!))];
   const cheapest = has('rivals-cheapest.csv') ? rowsOf('rivals-cheapest.csv') : [];
   const best =
     cheapest.length === 0
@@ -135,14 +137,10 @@ torch.compile and earlyon.`;
   calibrate these networks. Its batches leave with their hardest image.
 - The gates of the 8-bit networks learn from 10,000 images, all others from all.
 
-${networks
-  .map((name) =>
-    rivalsOf(
-      name,
-      rows.filter(({ network }) => network === name),
-    ),
-  )
-  .join('\n\n')}${best}`;
+- Where a processor's table says that instruction sets are hidden, programs found AVX2 alone (\`bench/avx2.c\`): what processors
+  without AVX-512 and VNNI do, at this one's clock rate and caches.
+
+${tablesOf(rows).map(rivalsOf).join('\n\n')}${best}`;
 }
 
 /** docs/benchmarks.md. */

@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { encodeSafetensors, matchTensors, readCheckpoint, type Storable } from '../../src/checkpoints/load.js';
@@ -20,7 +19,7 @@ import { openImages } from '../../src/run/images.js';
 import { openNetwork } from '../../src/run/source.js';
 import { openStages, type Stages } from '../../src/run/stages.js';
 import { fullWidth } from '../pytorch-early-exit.js';
-import { instructionSets } from '../runner/conditions.js';
+import { presentSets } from '../runner/conditions.js';
 import { type Model, storeModel } from './models.js';
 import type { Subject, System } from './subjects.js';
 
@@ -212,8 +211,7 @@ async function writeSubject(
 ): Promise<void> {
   const flops = networkFlops(network);
   const places = gates.map(({ place }) => place);
-  const cpuinfo = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
-  const hasVnni = instructionSets(cpuinfo).some((name) => /VNNI|AMX|dot/.test(name));
+  const hasVnni = presentSets().some((name) => /VNNI|AMX|dot/.test(name));
   const shares = places.map(({ stage }) => flops.stages[stage - 1]!.cumulativeFlops / flops.flops);
   const subject = {
     ...rest,

@@ -19,7 +19,7 @@ const columns = [
 ] as const;
 type Line = Readonly<Record<string, string>>;
 
-/** Writes a subject's lines in the place of its old ones. */
+/** Writes a subject's lines in the place of those that it had on this processor. */
 export async function saveRivals(
   subject: Subject,
   answers: Readonly<Record<string, Answered>>,
@@ -56,7 +56,8 @@ export async function saveRivals(
       },
     ];
   });
-  const all = [...old.filter(({ network }) => network !== subject.name), ...lines];
+  const isOld = ({ network, processor }: Line) => network === subject.name && processor === conditions.processor;
+  const all = [...old.filter((line) => !isOld(line)), ...lines];
   await writeFileAtomic(path, csvOf([columns, ...all.map((line) => columns.map((column) => line[column] ?? ''))]));
   const best = cheapest(all);
   const head = Object.keys(best[0] ?? { network: '' });
@@ -82,14 +83,15 @@ function bytesOf(path: string): number {
 const digits = (value: number): string => String(Number(value.toPrecision(5)));
 
 /**
- * For each network and each loss of accuracy the cheapest system that loses no more on the reported images, at both batch sizes.
+ * For each network on each processor and each loss of accuracy the cheapest system that loses no more on the reported images, at
+ * both batch sizes.
  *
  * @param lines of `results/rivals.csv`
  */
 export function cheapest(lines: readonly Line[]): Line[] {
-  const networks = [...new Set(lines.map(({ network }) => network!))];
-  return networks.flatMap((network) => {
-    const own = lines.filter((line) => line['network'] === network && line['accuracy'] !== '');
+  return tablesOf(lines).flatMap((rows) => {
+    const { network, processor } = rows[0]!;
+    const own = rows.filter((line) => line['accuracy'] !== '');
     const original = own.find(({ system }) => system === 'original');
     if (original === undefined) return [];
     return [0, 0.005, 0.01].map((points): Line => {
@@ -102,7 +104,13 @@ export function cheapest(lines: readonly Line[]): Line[] {
         });
         return [[`system_${batch}`, best['system']!], ...copied];
       });
-      return { network, points: String(points), ...Object.fromEntries(cells) };
+      return { network: network!, processor: processor!, points: String(points), ...Object.fromEntries(cells) };
     });
   });
+}
+
+/** The lines of each network on each processor, in the file's order. */
+export function tablesOf<L extends Line>(lines: readonly L[]): L[][] {
+  const keyOf = ({ network, processor }: L): string => `${network} ${processor}`;
+  return [...new Set(lines.map(keyOf))].map((key) => lines.filter((line) => keyOf(line) === key));
 }
