@@ -1,14 +1,19 @@
 /**
  * How far the table of an experiment moves where the processor, the seed or the engine is another: gates are trained, thresholds
  * searched and rows reported again on features that are multiplied by 1 + 1e-6 u, u uniform in [-1, 1] (what another processor's
- * rounding does), with another seed of training, or extracted by another engine.
+ * rounding does), with another seed of training, extracted by another engine, or on another processor.
  *
- * Usage: npx tsx bench/same-table.ts EXPERIMENT PRESET CHANGE...       CHANGE: noise-1, seed-3, tfjs-wasm; a gate's solver: SOLVER=sgd
+ * Usage: npx tsx bench/same-table.ts EXPERIMENT PRESET CHANGE...
+ *        CHANGE: noise-1, seed-3, tfjs-wasm, or processor: this one, beside the one that the file's lines `none` are of.
+ *        SOLVER=sgd: gates by another solver. DGATE_CACHE: a folder of its own for features of another processor.
  *
- * Appends a line for each row and change to results/same-table.csv, beside what the unchanged features give.
+ * Appends a line for each row and change to results/same-table.csv, beside what the unchanged features give: the file's lines
+ * `none`, or where it has none, those made now.
  */
-import { appendFile, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { consoleProgress, openContext } from '../src/cli/context.js';
+import { parseCsv } from '../src/csv.js';
 import { loadDefinition } from '../src/experiment/load.js';
 import { resolveExperiment } from '../src/experiment/resolve.js';
 import { distances, type Gate } from '../src/gates/gate.js';
@@ -19,6 +24,7 @@ import { partsOf, type Row, searchAndEvaluate } from '../src/run/search.js';
 import { openStages } from '../src/run/stages.js';
 import { gateTrainer, inMemory } from '../src/run/train.js';
 import type { Scores } from '../src/thresholds/evaluate.js';
+import { conditionsOf } from './runner/conditions.js';
 
 const [name = 'table1', preset = 'laptop', ...changes] = process.argv.slice(2);
 const solver = process.env['SOLVER'];
@@ -115,32 +121,33 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
   return { rows: searchAndEvaluate(experiment, parts, stages.plan.costs, total), total };
 }
 
-const base = await tableOf('none');
-const isThere = await stat(out).then(
-  () => true,
-  () => false,
+if (!existsSync(out)) await writeFile(out, `${columns}\n`);
+const wanted = { experiment: name, preset, solver: solver ?? 'optimum', change: 'none' };
+const base = parseCsv(await readFile(out, 'utf8'), out.pathname).filter((line) =>
+  Object.entries(wanted).every(([column, value]) => line[column] === value),
 );
-if (!isThere) await writeFile(out, `${columns}\n`);
-for (const change of ['none', ...changes]) {
-  const { rows, total } = change === 'none' ? base : await tableOf(change);
+for (const change of [...(base.length === 0 ? ['none'] : []), ...changes]) {
+  const { rows, total } = await tableOf(change);
+  const label = change === 'processor' ? (await conditionsOf(new Map())).processor : change;
   const lines = rows.map((row, i) => {
     const { accuracy, flops } = row.evaluation;
-    const whole = base.rows[i]!.evaluation;
-    const saved = (of: number): number => 1 - of / total;
+    const saved = 1 - flops / total;
+    const whole = base[i];
     return [
       name,
       preset,
-      solver ?? 'optimum',
-      change,
+      wanted.solver,
+      label.includes(',') ? `"${label}"` : label,
       i + 1,
       row.search ?? '',
       row.margin ?? '',
       accuracy,
-      saved(flops),
+      saved,
       row.thresholds[0]!.map((t) => t.toFixed(4)).join(' '),
-      accuracy - whole.accuracy,
-      saved(flops) - saved(whole.flops),
+      whole === undefined ? 0 : accuracy - Number(whole['accuracy_fraction']),
+      whole === undefined ? 0 : saved - Number(whole['flops_reduction_fraction']),
     ].join(',');
   });
+  if (base.length === 0) base.push(...parseCsv(`${columns}\n${lines.join('\n')}\n`, 'now'));
   await appendFile(out, `${lines.join('\n')}\n`);
 }
