@@ -147,12 +147,21 @@ const compare = z.strictObject({
   intervals: maybe(z.enum(['paired', 'independent']), 'what the intervals are of'),
 });
 const size = z.strictObject({ width: z.number(), height: z.number() });
+const pixels = z.strictObject({
+  ...size.shape,
+  order: z.enum(['rgb', 'bgr', 'grey']),
+  mean: z.array(z.number()),
+  std: z.array(z.number()),
+  resize: z.number(),
+  interpolation: z.enum(['bilinear', 'bicubic']),
+  squash: z.boolean(),
+});
 const predict = z.strictObject({
   ...version,
   model: z.string().describe('the file'),
   exits: number('number of exits, the original classifier included'),
   thresholds: z.array(z.number().nullable()).describe('of each gate; null for a closed one'),
-  input: size.describe('of the network, in pixels'),
+  input: pixels.describe('of the network: size in pixels, and how images become it'),
   predictions: z
     .array(
       z.strictObject({

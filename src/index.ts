@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import type { DeepReadonly, PresetName } from './experiment/rules.js';
 import type { ExperimentInput } from './experiment/schema.js';
 import type { Predictor } from './gated/predict.js';
+import type { RawOptions } from './gated/raw.js';
 import type { ConfidenceKind } from './gates/confidence.js';
 import type { AnalysisDefinition } from './paper/index.js';
 import { type Progress, silent } from './progress.js';
@@ -155,7 +156,10 @@ export function certify(
   return certifyThresholds(scores, costs, images, { drop, confidence, method }, seed);
 }
 
-/** Opens a file of `dgate export`: `predict(paths)` gives class, exit, confidence and time of each image; `close()` at the end. */
-export async function openPredictor(model: string): Promise<Predictor> {
-  return (await import('./gated/predict.js')).openPredictor(model);
+/**
+ * Opens a file of `dgate export`, or another ONNX classifier with what it leaves open (`{ preprocess: 'torchvision-v2' }`):
+ * `predict(paths)` gives class, exit, confidence and time of each image; `close()` at the end.
+ */
+export async function openPredictor(model: string, raw?: RawOptions): Promise<Predictor> {
+  return (await import('./gated/predict.js')).openPredictor(model, raw);
 }

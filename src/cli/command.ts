@@ -96,6 +96,39 @@ export const weightsOptions = {
   ignore: textOption("names in the file that are left out: '*total_ops,*total_params'"),
 } as const;
 
+/** How pixels are prepared, where no file says it. */
+export const pixelOptions = {
+  mean: textOption('mean of each channel: 0.49,0.48,0.45'),
+  std: textOption('standard deviation of each channel'),
+  resize: { type: 'number', requiresArg: true, describe: 'shorter side, in pixels' },
+  interpolation: {
+    choices: ['bilinear', 'bicubic'] as const,
+    requiresArg: true,
+    describe: 'how images are resized',
+  },
+} as const;
+
+/** Numbers with commas between them. @throws InputError */
+export function numbersFrom(name: string, text: string): number[] {
+  const numbers = text.split(',').map((part) => decimalNumber(part.trim()));
+  if (numbers.every((number) => number !== undefined)) return numbers;
+  throw new InputError(`--${name} ${text}; valid: numbers, separated by commas`);
+}
+
+/** `--mean` and `--std`. @throws InputError for one alone */
+export function normalisationFrom({
+  mean,
+  std,
+}: {
+  readonly mean?: string | undefined;
+  readonly std?: string | undefined;
+}) {
+  if ((mean === undefined) !== (std === undefined)) {
+    throw new InputError(`--${mean === undefined ? 'std' : 'mean'} alone; valid: --mean and --std together`);
+  }
+  return mean === undefined ? undefined : { mean: numbersFrom('mean', mean), std: numbersFrom('std', std!) };
+}
+
 // Copies of the lists: `--help` loads no schema and no engine.
 const presetNames = ['paper', 'laptop', 'quick', 'smoke'] as const satisfies readonly PresetName[];
 const recipeNames = ['paper', 'laptop', 'smoke'] as const satisfies readonly RecipeName[];

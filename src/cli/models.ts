@@ -13,7 +13,7 @@ import { geometryOf, type Preprocessing, usualGeometry } from '../data/preproces
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
 import { visible } from '../escape.js';
-import { counted, decimalNumber, percent } from '../json.js';
+import { counted, percent } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type Network, networkTensors } from '../networks/network.js';
 import { type AboutGated, aboutOf } from '../onnx/gated-file.js';
@@ -26,7 +26,7 @@ import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from 
 import { type CostedExit, inspectExits, inspectFile } from '../run/user-network.js';
 import { readText } from '../store/input.js';
 import { elementCount } from '../tensor.js';
-import { assertWhole, type GlobalOptions, sizeFrom } from './command.js';
+import { assertWhole, type GlobalOptions, normalisationFrom, sizeFrom } from './command.js';
 import { openContext } from './context.js';
 import { print, printEither } from './output.js';
 
@@ -90,7 +90,7 @@ const givenSizes = ({ resize, crop, interpolation }: ImportOptions): Partial<Pre
   ...(interpolation && { interpolation }),
 });
 
-/** @throws InputError on sizes for images that are never resized, or --mean without --std */
+/** @throws InputError on sizes for images that are never resized, or numbers that are none */
 function checkGiven(options: ImportOptions, network: Network): void {
   const [size] = Object.entries(givenSizes(options));
   if (size !== undefined && datasetNamed(network.dataset).preprocessing.resize === undefined) {
@@ -101,9 +101,7 @@ function checkGiven(options: ImportOptions, network: Network): void {
   for (const name of ['resize', 'crop'] as const) {
     assertWhole(name, options[name], 'a whole number of pixels from 1 to 4096', 4096);
   }
-  if ((options.mean === undefined) !== (options.std === undefined)) {
-    throw new InputError(`--${options.mean === undefined ? 'std' : 'mean'} alone; valid: --mean and --std together`);
-  }
+  normalisationFrom(options);
 }
 
 /**
@@ -118,9 +116,7 @@ function withGiven(options: ImportOptions, network: Network, known: Preprocessin
   const hasSizes = Object.keys(sizes).length > 0;
   if (mean === undefined && !hasSizes) return known;
   const base = known ?? (mean === undefined ? datasetNamed(network.dataset).preprocessing : undefined);
-  const numbers = (text: string | undefined): number[] | undefined =>
-    text?.split(',').map((part) => decimalNumber(part.trim()) ?? Number.NaN);
-  const given = { ...base, ...(mean !== undefined && { mean: numbers(mean), std: numbers(std) }), ...sizes };
+  const given = { ...base, ...normalisationFrom(options), ...sizes };
   const preprocessing = parsePreprocessing(JSON.stringify(given), '--mean, --std');
   const { channels } = network.input;
   if (preprocessing.mean.length !== channels) {

@@ -1,4 +1,3 @@
-import type { Preprocessing } from '../data/preprocess.js';
 import { openInProcess } from '../engines/onnxruntime/gated.js';
 import { IsolatedRuntime, limitsFor } from '../engines/onnxruntime/session.js';
 import { InputError } from '../errors.js';
@@ -19,6 +18,7 @@ import type { Guarantee } from '../thresholds/guarantee.js';
 import type { SearchMethod } from '../thresholds/methods.js';
 import { comparePixels, describeVerification, type OpenGated, openGated, type Verification } from './open.js';
 import { loadGatedFile } from './predict.js';
+import { describePixels } from './raw.js';
 
 /**
  * A row of an experiment's table, counted from 1, or by its margin and search; by default the first. Without `search`, a
@@ -232,22 +232,6 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
       seed: experiment.seed,
       engine: opened.engine.entry.id,
     },
-  };
-}
-
-function describePixels(
-  { mean, std, resize, interpolation, squash, order }: Preprocessing,
-  { height, width }: { readonly height: number; readonly width: number },
-): AboutGated['preprocessing'] {
-  return {
-    height,
-    width,
-    order: mean.length === 1 ? 'grey' : (order ?? 'rgb'),
-    mean: [...mean],
-    std: [...std],
-    resize: Math.max(resize ?? 0, height, width),
-    interpolation: interpolation ?? 'bilinear',
-    squash: squash ?? false,
   };
 }
 

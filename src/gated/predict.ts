@@ -1,11 +1,13 @@
 import { decodeImage, imageSize } from '../data/image-folder/decode.js';
+import { imageFiles } from '../data/image-folder/listing.js';
 import { channelsIn } from '../data/preprocess.js';
 import { IsolatedRuntime, limitsFor, type OpenSession } from '../engines/onnxruntime/session.js';
 import { InputError, messageOf } from '../errors.js';
 import type { GatedBatch } from '../gates/contracts.js';
 import { floatThresholds, gatedGraphNames } from '../onnx/gated-exits.js';
-import { type AboutGated, type GatedFile, readGatedFile } from '../onnx/gated-file.js';
+import { type AboutGated, readIfGated } from '../onnx/gated-file.js';
 import { readInput } from '../store/input.js';
+import { type PredictingFile, type RawOptions, rawFile } from './raw.js';
 
 interface Prediction {
   readonly image: string;
@@ -27,18 +29,18 @@ export interface Predictions {
   readonly exits: number;
   /** null for a closed gate. */
   readonly thresholds: readonly (number | null)[];
-  readonly input: { readonly width: number; readonly height: number };
+  readonly input: AboutGated['preprocessing'];
   readonly predictions: readonly Prediction[];
 }
 
-/** An open file of `dgate export`. */
+/** An open classifier. */
 export interface Predictor {
   readonly classes: readonly string[];
   readonly thresholds: readonly number[];
   /**
    * Runs images one by one.
    *
-   * @param images paths of image files
+   * @param images paths of image files, and of folders for all images below
    * @param thresholds the file's own by default
    * @throws InputError naming everything that cannot be read
    */
@@ -46,49 +48,61 @@ export interface Predictor {
   close(): Promise<void>;
 }
 
-/** Opens a file of `dgate export` of any origin, in an isolated process. @throws InputError if it cannot be read or is none */
-export async function openPredictor(model: string): Promise<Predictor> {
-  const bytes = await readInput(model);
-  const runtime = new IsolatedRuntime(limitsFor(bytes.length), 'a file of dgate export'); // starts while images are decoded
-  let loaded: LoadedFile | undefined;
-  try {
-    const file = readGatedFile(bytes, model);
-    const { about } = file;
-    return {
-      classes: about.classes,
-      thresholds: about.thresholds,
-      close: () => runtime.end(),
-      async predict(images, thresholds = about.thresholds) {
-        const gates = about.gates.length;
-        if (thresholds.length !== gates) {
-          const valid = `valid: ${gates}, one for each gate of ${model}`;
-          throw new InputError(`--thresholds: ${thresholds.length} given; ${valid}`);
-        }
-        const decoded = await decodeAll(images, about);
-        if (loaded === undefined && decoded.length > 0) {
-          loaded = await loadGatedFile(file, model, (graph, options) => runtime.open(graph, model, options));
-          await loaded.run(decoded[0]!.pixels, 1, thresholds); // the first run allocates
-        }
-        const predictions: Prediction[] = [];
-        for (const image of decoded) predictions.push(await predictOne(loaded!, image, about, thresholds));
-        const { width, height } = about.preprocessing;
-        const shown = thresholds.map((value) => (Number.isFinite(value) ? value : null));
-        return { model, exits: gates + 1, thresholds: shown, input: { width, height }, predictions };
-      },
-    };
-  } catch (error) {
-    await runtime.end();
-    throw error;
+/**
+ * Opens a file of `dgate export`, or another ONNX classifier with what it leaves open, in an isolated process.
+ *
+ * @throws InputError if it cannot be read, or what it leaves open is missing
+ */
+export async function openPredictor(model: string, raw: RawOptions = {}): Promise<Predictor> {
+  const gated = readIfGated(await readInput(model), model);
+  const [given] = Object.entries(raw).find(([, value]) => value !== undefined) ?? [];
+  if (gated !== undefined && given !== undefined) {
+    throw new InputError(`${model}: a file of dgate export, which says its ${given} itself; valid: without it`);
   }
+  const file = gated ?? (await rawFile(model, raw));
+  const { about } = file;
+  const valid = gated === undefined ? 'an ONNX model that ONNX Runtime runs' : 'a file of dgate export';
+  const runtime = new IsolatedRuntime(limitsFor(file.model.length), valid); // starts while images are decoded
+  let loaded: LoadedFile | undefined;
+  return {
+    classes: about.classes,
+    thresholds: about.thresholds,
+    close: () => runtime.end(),
+    async predict(images, thresholds = about.thresholds) {
+      const gates = about.gates.length;
+      if (thresholds.length !== gates) {
+        const valid = `valid: ${gates}, one for each gate of ${model}`;
+        throw new InputError(`--thresholds: ${thresholds.length} given; ${valid}`);
+      }
+      const predictions: Prediction[] = [];
+      const problems: string[] = [];
+      for (const path of images.flatMap(imageFiles)) {
+        const image = await decode(path, about.preprocessing).catch((error: unknown) => {
+          if (!(error instanceof InputError)) throw error;
+          problems.push(...error.problems);
+        });
+        if (image === undefined || problems.length > 0) continue;
+        if (loaded === undefined) {
+          loaded = await loadGatedFile(file, model, (graph, options) => runtime.open(graph, model, options));
+          await loaded.run(image.pixels, 1, thresholds); // the first run allocates
+        }
+        predictions.push(await predictOne(loaded, image, about, thresholds));
+      }
+      if (problems.length > 0) throw new InputError(problems);
+      const shown = thresholds.map((value) => (Number.isFinite(value) ? value : null));
+      return { model, exits: gates + 1, thresholds: shown, input: about.preprocessing, predictions };
+    },
+  };
 }
 
-/** Runs images through a file of `dgate export`, one by one. @throws InputError naming everything that cannot be read */
+/** Runs images through a file, one by one. @throws InputError naming everything that cannot be read */
 export async function predict(
   model: string,
   images: readonly string[],
   thresholds?: readonly number[],
+  raw?: RawOptions,
 ): Promise<Predictions> {
-  const predictor = await openPredictor(model);
+  const predictor = await openPredictor(model, raw);
   try {
     return await predictor.predict(images, thresholds);
   } finally {
@@ -99,7 +113,7 @@ export async function predict(
 async function predictOne(
   loaded: LoadedFile,
   { path, pixels, width, height }: Decoded,
-  about: AboutGated,
+  about: PredictingFile['about'],
   thresholds: readonly number[],
 ): Promise<Prediction> {
   const { classes, exits, confidences, ms } = await loaded.run(pixels, 1, thresholds);
@@ -124,30 +138,19 @@ interface Decoded {
   readonly height: number;
 }
 
-/** @throws InputError naming every image that cannot be read */
-async function decodeAll(paths: readonly string[], about: AboutGated): Promise<Decoded[]> {
-  const decoded: Decoded[] = [];
-  const problems: string[] = [];
-  for (const path of paths) {
-    try {
-      decoded.push(await decode(path, about.preprocessing));
-    } catch (error) {
-      if (error instanceof InputError) problems.push(...error.problems);
-      else problems.push(`${path}: cannot be decoded (${messageOf(error).trim().split('\n')[0]}); valid: an image`);
-    }
-  }
-  if (problems.length > 0) throw new InputError(problems);
-  return decoded;
-}
-
+/** @throws InputError if it cannot be read */
 async function decode(path: string, preprocessing: AboutGated['preprocessing']): Promise<Decoded> {
   const bytes = await readInput(path);
-  const { width, height } = await imageSize(bytes);
   const { height: side, resize, interpolation, squash, order } = preprocessing;
-  // An image of the network's size is not resized.
-  const fits = width === side && height === side;
-  const geometry = { resize: fits ? side : resize, crop: side, interpolation, squash, order };
-  return { path, pixels: await decodeImage(bytes, geometry), width, height };
+  try {
+    const { width, height } = await imageSize(bytes);
+    // An image of the network's size is not resized.
+    const fits = width === side && height === side;
+    const geometry = { resize: fits ? side : resize, crop: side, interpolation, squash, order };
+    return { path, pixels: await decodeImage(bytes, geometry), width, height };
+  } catch (error) {
+    throw new InputError(`${path}: cannot be decoded (${messageOf(error).trim().split('\n')[0]}); valid: an image`);
+  }
 }
 
 /** A file of `dgate export` on ONNX Runtime's CPU. */
@@ -158,7 +161,11 @@ export interface LoadedFile {
 }
 
 /** Loads a file of `dgate export`. @param open isolated for files of unknown origin @throws InputError if it is refused */
-export async function loadGatedFile({ about, model }: GatedFile, path: string, open: OpenSession): Promise<LoadedFile> {
+export async function loadGatedFile(
+  { about, model }: PredictingFile,
+  path: string,
+  open: OpenSession,
+): Promise<LoadedFile> {
   const session = await open(model, { logSeverityLevel: 4 });
   const { images, thresholds: name, classes, exits, confidences } = gatedGraphNames;
   return {

@@ -83,6 +83,13 @@ export interface GatedFile {
 
 /** Reads an untrusted file of `dgate export`. @throws InputError if it is damaged or none */
 export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
+  const file = readIfGated(bytes, path);
+  if (file !== undefined) return file;
+  throw new InputError(`${path}: not written by dgate export; ${VALID}, from an experiment with this network`);
+}
+
+/** The same; undefined for an ONNX file of somebody else. @throws InputError if it is damaged */
+export function readIfGated(bytes: Uint8Array, path: string): GatedFile | undefined {
   let model: ModelMessage;
   try {
     model = decodeModel(bytes, new Budget(path, bytes.byteLength, 'a file of dgate export'));
@@ -91,8 +98,7 @@ export function readGatedFile(bytes: Uint8Array, path: string): GatedFile {
     throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}`);
   }
   const isOwn = (model.metadata_props ?? []).some(({ key }) => key.startsWith(PREFIX));
-  if (!isOwn)
-    throw new InputError(`${path}: not written by dgate export; ${VALID}, from an experiment with this network`);
+  if (!isOwn) return undefined;
   if (model.graph === undefined || model.graph === null) throw new InputError(`${path}: holds no graph; ${VALID}`);
   if (refersOutside(model.graph)) {
     throw new InputError(`${path}: names data outside of the file, which dgate export never does; ${VALID}`);

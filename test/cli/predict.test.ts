@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -89,7 +89,7 @@ describe('dgate predict', () => {
     const last = await runCli(['predict', '--model', model, images[0]!, large, '--thresholds', 'inf,inf']);
     expect(last.status, last.stderr).to.equal(0);
     expect(last.stdout.match(/3 \(last\)/g)).to.have.length(2);
-    expect(last.stdout).to.contain(`${large}: 90 x 60, resized and cropped to 32 x 32`);
+    expect(last.stdout).to.contain(`${large}: 90 x 60, shorter side resized to 32, cropped to 32 x 32`);
     const first = await runCli(['predict', '--model', model, images[0]!, '--thresholds=-1e9,0']);
     expect(first.stdout).to.match(/│ 1 of 3 │/);
   });
@@ -97,12 +97,16 @@ describe('dgate predict', () => {
   it('names every image that is missing or no image, in one go', async () => {
     const text = await save('text.png', 'no image');
     const half = await save('half.png', (await readFile(images[0]!)).subarray(0, 700));
-    const lines = await refusal(model, 'missing.png', text, images[0]!, half, place.folder);
-    expect(lines).to.have.length(4);
+    const lines = await refusal(model, 'missing.png', text, images[0]!, half);
+    expect(lines).to.have.length(3);
     expect(lines[0]).to.equal('missing.png: no such file');
     expect(lines[1]).to.match(/text\.png: cannot be decoded/);
     expect(lines[2]).to.match(/half\.png: cannot be decoded/);
-    expect(lines[3]).to.contain('a folder, not a file');
+    const empty = join(place.folder, 'empty');
+    await mkdir(empty);
+    expect(await refusal(model, empty)).to.deep.equal([
+      `${empty}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`,
+    ]);
   });
 
   it('refuses, in one line each, files that are damaged, not of dgate export, or name data elsewhere', async () => {
@@ -120,8 +124,8 @@ describe('dgate predict', () => {
     const files: [string, Uint8Array | string, RegExp][] = [
       ['truncated.onnx', bytes.subarray(0, bytes.length / 2), /damaged/],
       ['text.onnx', 'no model at all', /not an ONNX file/],
-      ['empty.onnx', '', /not written by dgate export/],
-      ['foreign.onnx', foreign.encode(), /not written by dgate export/],
+      ['empty.onnx', '', /one without operators/],
+      ['foreign.onnx', foreign.encode(), /input x: \[1\]; valid: \[images, channels, height, width\]/],
       ['outside.onnx', withGraph({ initializer: outside }), /names data outside of the file/],
       ['broken.onnx', withGraph({ node: broken }), /uses "NoSuchOperator", which dgate export never does/],
       ['wiring.onnx', withGraph({ node: astray }), /ONNX Runtime refuses it/],

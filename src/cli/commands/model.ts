@@ -1,4 +1,13 @@
-import { argument, defineCommand, defineGroup, flag, numberOption, textOption, weightsOptions } from '../command.js';
+import {
+  argument,
+  defineCommand,
+  defineGroup,
+  flag,
+  numberOption,
+  pixelOptions,
+  textOption,
+  weightsOptions,
+} from '../command.js';
 
 const networkOption = { ...textOption('a name (dgate list networks)'), demandOption: true } as const;
 
@@ -23,15 +32,8 @@ const importCommand = defineCommand({
       .option('network', networkOption)
       .options(weightsOptions)
       .option('out', { ...textOption('file to write'), demandOption: true })
-      .option('mean', textOption('mean of each channel: 0.49,0.48,0.45'))
-      .option('std', textOption('standard deviation of each channel'))
-      .option('resize', { type: 'number', requiresArg: true, describe: 'ImageNet: shorter side, in pixels' })
+      .options(pixelOptions)
       .option('crop', { type: 'number', requiresArg: true, describe: 'ImageNet: side of the centre, in pixels' })
-      .option('interpolation', {
-        choices: ['bilinear', 'bicubic'] as const,
-        requiresArg: true,
-        describe: 'ImageNet: how images are resized',
-      })
       .option(
         'held-out',
         textOption('JSON file: positions of the training images that the network has not learnt from'),

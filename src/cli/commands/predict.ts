@@ -1,29 +1,51 @@
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
+import type { RawOptions } from '../../gated/raw.js';
 import { decimalNumber } from '../../json.js';
-import { argumentList, defineCommand, jsonOption, textOption } from '../command.js';
+import {
+  argumentList,
+  assertWhole,
+  defineCommand,
+  jsonOption,
+  normalisationFrom,
+  pixelOptions,
+  sizeFrom,
+  textOption,
+} from '../command.js';
 import { printEither } from '../output.js';
 
 export const predictCommand = defineCommand({
   command: 'predict <image...>',
-  describe: 'class, exit and confidence of images, from a file written by dgate export',
+  describe: 'class, exit and confidence of images, from a file of dgate export or another ONNX classifier',
   builder: (yargs) =>
     yargs
-      .positional('image', argumentList('image files'))
-      .option('model', { ...textOption('a file written by dgate export; nothing else is needed'), demandOption: true })
+      .positional('image', argumentList('image files, or folders: all images below'))
+      .option('model', {
+        ...textOption('a file of dgate export needs no more; of others the options say the rest'),
+        demandOption: true,
+      })
       .option('thresholds', {
         ...textOption('one per gate, separated by commas; inf closes a gate'),
         defaultDescription: "the file's own",
       })
+      .option('preprocess', textOption('how the network wants its pixels: torchvision-v2, timm, keras-tf, bytes, ...'))
+      .options(pixelOptions)
+      .option('logits', textOption('output with one value per class'))
+      .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
+      .option('classes', textOption('names of the classes: a dataset (dgate list datasets), or a file with one a line'))
       .option('json', jsonOption)
       .example('$0 predict --model r.onnx cat.png dog.jpg', 'a table; images of other sizes are resized and cropped')
-      .example('$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json', 'other thresholds, as JSON'),
-  run: async ({ model, image, thresholds, json }) => {
+      .example('$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json', 'other thresholds, as JSON')
+      .example(
+        '$0 predict --model resnet50.onnx --preprocess torchvision-v2 --classes imagenet photos',
+        "anybody's network; its own exits, if it has some, are taken",
+      ),
+  run: async ({ model, image, thresholds, json, ...options }) => {
     const { predict } = await import('../../gated/predict.js');
     const { renderColumns } = await import('../../report/findings.js');
     const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
-    const predictions = await predict(model, image, given);
+    const predictions = await predict(model, image, given, await rawOptions(options));
     printEither(json, predictions, () => {
       const { head, rows, notes } = predictionCells(predictions);
       return `${renderColumns(head, rows)}\n${notes.join('')}`;
@@ -43,19 +65,44 @@ export function parseThresholds(text: string): number[] {
   return numbers;
 }
 
+type RawTexts = Readonly<
+  Record<'preprocess' | 'mean' | 'std' | 'logits' | 'inputSize' | 'classes', string | undefined>
+> & { readonly resize: number | undefined; readonly interpolation: 'bilinear' | 'bicubic' | undefined };
+
+/** What the options say of a file that dgate export has not written. @throws InputError */
+async function rawOptions(options: RawTexts): Promise<RawOptions> {
+  const { preprocess, resize, interpolation, logits, inputSize, classes } = options;
+  const numbers = normalisationFrom(options);
+  if (preprocess !== undefined && numbers !== undefined) {
+    throw new InputError('--preprocess and --mean, --std; valid: the name, or the numbers');
+  }
+  assertWhole('resize', resize, 'a whole number of pixels from 1 to 4096', 4096);
+  const size = inputSize === undefined ? undefined : sizeFrom(inputSize);
+  const names = classes === undefined ? undefined : await classNames(classes);
+  return { preprocess: preprocess ?? numbers, resize, interpolation, logits, inputSize: size, classes: names };
+}
+
+/** Names of the classes, from a dataset or a file with one a line. */
+async function classNames(source: string): Promise<readonly string[]> {
+  const { datasets } = await import('../../data/registry.js');
+  const { readText } = await import('../../store/input.js');
+  const known = datasets.find(({ name }) => name === source);
+  return known?.classes ?? (await readText(source)).trim().split(/\r?\n/);
+}
+
 function predictionCells({ exits, predictions, input }: Predictions) {
   const rows = predictions.map((prediction) => [
     prediction.image,
     prediction.class,
-    prediction.exit === exits ? `${exits} (last)` : `${prediction.exit} of ${exits}`,
+    ...(exits === 1 ? [] : [prediction.exit === exits ? `${exits} (last)` : `${prediction.exit} of ${exits}`]),
     prediction.confidence.toFixed(4),
     prediction.ms.toFixed(2),
   ]);
   const resized = predictions.filter(({ resizedFrom }) => resizedFrom !== undefined);
   const notes = resized.map(({ image, resizedFrom }) => {
     const { width, height } = resizedFrom!;
-    return `${visible(image)}: ${width} x ${height}, resized and cropped to ${input.width} x ${input.height}\n`;
+    return `${visible(image)}: ${width} x ${height}, ${input.squash ? 'both sides' : 'shorter side'} resized to ${input.resize}, cropped to ${input.width} x ${input.height}\n`;
   });
-  const head = ['Image', 'Class', 'Exit', 'Confidence', 'Time (ms)'];
+  const head = ['Image', 'Class', ...(exits === 1 ? [] : ['Exit']), 'Confidence', 'Time (ms)'];
   return { head, rows, notes };
 }

@@ -46,6 +46,14 @@ export function imagesBelow(directory: string, depth = 0): string[] {
   ];
 }
 
+/** A file, or all images in a folder and below it, by name. @throws InputError if there are none */
+export function imageFiles(path: string): string[] {
+  if (!isFolder(path)) return [path];
+  const below = imagesBelow(path).map((name) => join(path, name));
+  if (below.length > 0) return below;
+  throw new InputError(`${path}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`);
+}
+
 /** Number of pictures in a folder whose format is not decoded here. */
 export function otherPicturesIn(directory: string): number {
   return entriesOf(directory, (_, entry) => otherPicture.test(entry.name)).length;
