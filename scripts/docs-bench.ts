@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { tablesOf } from '../bench/rivals/table.js';
+import { isHidden } from '../bench/runner/csv.js';
 import { loadBenchmark } from '../bench/runner/suite.js';
 import { root, rowsOf, significant, tableOf } from './docs-numbers.js';
 
@@ -48,11 +49,19 @@ const asked = (rows: readonly Row[]): string => {
 async function section(name: string, rows: readonly Row[]): Promise<string> {
   const { title } = await loadBenchmark(name);
   const sentence = title.charAt(0).toUpperCase() + title.slice(1);
+  const tables = [false, true].flatMap((hidden) => {
+    const these = rows.filter(({ processor }) => isHidden(processor!) === hidden);
+    return these.length === 0 ? [] : [measuredOn(name, these)];
+  });
+  return `## ${name}\n\n${sentence}.\n\n${tables.join('\n\n')}`;
+}
+
+function measuredOn(name: string, rows: readonly Row[]): string {
   const lines = rowsTable(rows);
   const shown =
     rows.length <= most ? lines : `<details><summary>All ${rows.length} rows</summary>\n\n${lines}\n\n</details>`;
   const when = uniqueOf(rows, (row) => `${row['date']}, ${machineOf(row)}, ${row['system']}; ${row['versions']}`);
-  return `## ${name}\n\n${sentence}.\n\n${shown}\n\n\`npm run bench -- ${name}\`: ${when}.`;
+  return `${shown}\n\n\`npm run bench -- ${name}\`: ${when}.`;
 }
 
 const percent = (row: Row, column: string): string => (Number(row[column]) * 100).toFixed(2);

@@ -39,22 +39,27 @@ const columns = [
 ] as const;
 
 type Line = readonly string[];
+const PROCESSOR = columns.indexOf('processor');
 
 function lineOf(benchmark: string, ratio: Ratio, conditions: Conditions): Line {
   const { what, against, ours, peer, unit, low, high, rounds, target, note } = ratio;
   const { date, processor, cores, system, versions } = conditions;
+  const named = isHidden(processor) ? `AVX2 alone: ${what}` : what;
   const numbers = [ours, peer].map(plain);
   const ratios = [ratio.ratio, low, high].map(plain);
   const met = isMet(ratio);
   const judged = [targetText(target), met === undefined ? '' : met ? 'yes' : 'no', note];
   return [
-    ...[benchmark, what, against, ...numbers, unit, ...ratios, String(rounds)],
+    ...[benchmark, named, against, ...numbers, unit, ...ratios, String(rounds)],
     ...[...judged, date, processor, String(cores), system, versions],
   ];
 }
 
 /** Six digits are more than any of these numbers is known to. */
 const plain = (value: number): string => String(Number(value.toPrecision(6)));
+
+/** Whether a processor's name says that programs found AVX2 alone (`avx2.c`): lines of their own, beside those of all it has. */
+export const isHidden = (processor: string): boolean => processor.includes('hidden');
 
 /**
  * Writes a benchmark's lines into the file in place of its old ones; lines of other benchmarks stay as they are.
@@ -74,8 +79,10 @@ export async function saveRatios(
 ): Promise<void> {
   const old = await readLines(path);
   const made = new Set(ratios.map(({ what, against }) => JSON.stringify([what, against])));
-  const kept = old.filter(([name, what, against]) => {
-    return name !== benchmark || (keep(against!) && !made.has(JSON.stringify([what, against])));
+  const kept = old.filter((line) => {
+    const [name, what, against] = line;
+    const isOther = name !== benchmark || isHidden(line[PROCESSOR]!) !== isHidden(conditions.processor);
+    return isOther || (keep(against!) && !made.has(JSON.stringify([what, against])));
   });
   const place = (line: Line): number => {
     const index = order.indexOf(line[0]!);

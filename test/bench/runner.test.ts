@@ -142,6 +142,15 @@ describe('results/bench.csv', () => {
     expect(found.sort()).to.deep.equal(['PyTorch, hooks 2026-01-02', 'limit 2026-01-03']);
   });
 
+  it('holds lines of AVX2 alone beside those of all that the processor has', async () => {
+    const hidden = { ...conditions, processor: 'P (AVX2, all others hidden from programs by avx2.c)' };
+    await saveRatios(path, 'first', [ratio('x')], conditions, order);
+    await saveRatios(path, 'first', [ratio('x'), ratio('y')], hidden, order);
+    await saveRatios(path, 'first', [ratio('x')], { ...hidden, date: '2026-01-03' }, order);
+    const found = (await lines()).map(({ what, date }) => `${what} ${date}`);
+    expect(found).to.deep.equal(['x 2026-01-02', 'AVX2 alone: x 2026-01-03']);
+  });
+
   it('is not written over where it is something else', async () => {
     await writeFile(path, 'a,b\n1,2\n');
     let error: unknown;
