@@ -251,10 +251,11 @@ const MOST_ROWS = 200;
 function renderInspection(found: Inspection): string {
   const { input, output, flops, notCounted, unknownCost, cuts, why } = found;
   const every = Math.ceil(cuts.length / MOST_ROWS);
+  const gates = cuts.filter((cut) => cut.proposed);
   const shown = cuts.filter((cut, i) => cut.proposed || i % every === 0);
   const has8Bit = found.flopsByBits[8] !== 0;
   const rows = shown.map((cut) => [
-    cut.proposed ? '*' : '',
+    cut.proposed ? `${gates.indexOf(cut) + 1}` : '',
     cut.tensor,
     cut.operator,
     cut.shape.join(' x '),
@@ -263,7 +264,7 @@ function renderInspection(found: Inspection): string {
     ...(has8Bit ? [counted(cut.flops8Bit)] : []),
     percent(cut.share),
   ]);
-  const proposed = cuts.flatMap((cut) => (cut.proposed ? [`'${cut.tensor}'`] : []));
+  const proposed = gates.map(({ tensor }) => `'${tensor}'`);
   const above = [
     `${found.file}: ${counted(flops)} FLOPs, ${counted(found.parameters)} parameters, opset ${found.opset}`,
     `input ${input.name}: ${input.order}, ${input.channels} channels, ${input.height} x ${input.width}; output ${output.name}: ${output.classes} classes`,
@@ -283,7 +284,9 @@ function renderInspection(found: Inspection): string {
     ...(every > 1 ? [`${counted(shown.length)} of ${counted(cuts.length)} places; all of them: --json`] : []),
     'FLOPs are 2 x multiply-accumulates of convolutions, linear layers and matrix products, for one image.',
     ...(why === null ? [] : [`${proposed.length === 0 ? 'No gates: ' : ''}${why}`]),
-    ...(proposed.length === 0 ? [] : [`* proposed: gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
+    ...(proposed.length === 0
+      ? []
+      : [`Gates as gates: { after: [1] } counts them, with gatesAfter: 'auto', or [${proposed.join(', ')}]`]),
   ];
   const exits = ways.length === 0 ? [] : ["Exits of the file, which gates: 'own' takes:", own];
   return [...above.map(visible), ...exits, table, ...below.map(visible)].join('\n');

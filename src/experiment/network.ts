@@ -13,10 +13,12 @@ export type PoolingName = 'gap' | 'class-token' | '2x2' | '4x4' | '8x8' | `${num
 const poolings = 'gap, a grid such as 2x2 or 4x4, or class-token; one for all gates or a list with one for each';
 const isPoolingName = (value: unknown): boolean =>
   typeof value === 'string' && /^(gap|class-token|([1-9]\d?)x\2)$/.test(value);
-const pooling = z.custom<PoolingName>(isPoolingName, { error: poolings }).transform((value): Pooling => {
-  if (value === 'class-token') return { kind: 'class-token' };
-  return value === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(value, 10) };
-});
+const pooling = z.custom<PoolingName>(isPoolingName, { error: poolings }).transform(poolingNamed);
+
+export function poolingNamed(name: PoolingName): Pooling {
+  if (name === 'class-token') return { kind: 'class-token' };
+  return name === 'gap' ? { kind: 'gap' } : { kind: 'grid', size: Number.parseInt(name, 10) };
+}
 
 const lambda = real(1e-12, 1e3);
 const lambdas = 'a number from 1e-12 to 1000, or a list of such numbers: [0.0005, 0.002, 0.008]';
@@ -55,7 +57,12 @@ const inside = {
   /** Images of a stochastic step. Default 512. */
   batchSize: whole(1, 1_000_000).default(512),
 };
-const form = { error: 'an object: { after: [1, 2] }' };
+const form = {
+  error: ({ input }: { readonly input?: unknown }) =>
+    input === 'best'
+      ? "'best' with a network by name, or an ONNX file without gatesAfter; else { after: [1, 2], confidence: 'difference' }"
+      : 'an object: { after: [1, 2] }',
+};
 
 const calibrate = z.boolean({ error: 'true or false' }).optional();
 
@@ -113,7 +120,7 @@ const numbers = z
   });
 const preprocess = z.union([choice(names), numbers], { error: validPreprocessing });
 
-const tensors = "a list of tensors (dgate model inspect FILE), 'auto', 'spread' or 'own'";
+const tensors = "a list of tensors (dgate model inspect FILE), 'auto', 'spread', 'own' or 'best'";
 
 /** A user's network: an ONNX file that maps one image to a number for each class. */
 const onnxNetworkSchema = z.strictObject({
@@ -123,11 +130,14 @@ const onnxNetworkSchema = z.strictObject({
   /**
    * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
    * in this list. Default `auto`: those that `inspect` proposes; `spread`: one near each tenth of the FLOPs; `own`: the exits
-   * that the file has itself.
+   * that the file has itself; `best`: those of `auto`, for `gates: 'best'`.
    */
   gatesAfter: z
     .union(
-      [z.enum(['auto', 'spread', 'own']), list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })],
+      [
+        z.enum(['auto', 'spread', 'own', 'best']),
+        list(text('the name of a tensor', /./), tensors).min(1, { error: tensors }),
+      ],
       {
         error: tensors,
       },

@@ -4,7 +4,7 @@ import { InputError } from '../errors.js';
 import { parseJson } from '../json.js';
 import { networkByName } from '../networks/catalogue.js';
 import { type MapShape, stageShapes } from '../networks/network.js';
-import { MOST_EXITS } from '../networks/onnx.js';
+import { MOST_EXITS, type OnnxStage } from '../networks/onnx.js';
 import { checkExperiment, describeIssues, type ExperimentSchema, experimentSchemaOf } from './checks.js';
 import { withDerivedGates } from './network.js';
 import { isPlain, type Plain, type PresetName, plainCopy, presetNames, put, show } from './rules.js';
@@ -102,17 +102,35 @@ function withPlaces(definition: Plain): Plain {
 /** What saves most FLOPs by the choosing images of the networks on record with `dgate run policies` (docs/policies.md). */
 const best = { loss: 'hinge', confidence: 'difference' } as const;
 
-/** Expands `gates: 'best'`: gates at all stages of a network, large maps averaged in 4 x 4 cells. */
+/** Expands `gates: 'best'`: gates at all stages of a network, or at the places that `inspect` proposes in an ONNX file. */
 function withBest(definition: Plain): Plain {
   const { gates, network } = definition;
-  if (gates !== 'best' || typeof network !== 'string') return definition;
-  const shapes = shapesOf(network).slice(0, -1);
-  const pooling = shapes.map(({ height, width }) => {
-    return Math.min(height, width) >= 16 && height % 4 === 0 && width % 4 === 0 ? '4x4' : 'gap';
-  });
-  return { ...definition, gates: { ...best, after: shapes.map((_, i) => i + 1), pooling } };
+  if (gates !== BEST) return definition;
+  const withGates = (after: readonly (MapShape | undefined)[]) => {
+    return {
+      ...definition,
+      gates: { ...best, after: after.map((_, i) => i + 1), pooling: after.map((shape) => bestPooling(shape)) },
+    };
+  };
+  if (typeof network === 'string') return withGates(shapesOf(network).slice(0, -1));
+  if (!isPlain(network) || network['kind'] !== 'onnx' || Array.isArray(network['gatesAfter'])) return definition;
+  // Places and maps are known only after reading the file (`withFoundPlaces`).
+  return {
+    ...withGates(new Array<undefined>(MOST_PROPOSED).fill(undefined)),
+    network: { ...network, gatesAfter: BEST },
+  };
 }
 
+/** How `gates: 'best'` reads a map: large ones averaged in 4 x 4 cells. */
+export function bestPooling(shape?: MapShape | OnnxStage): 'gap' | '4x4' {
+  if (shape === undefined || ('layout' in shape && !shape.layout.startsWith('maps'))) return 'gap';
+  const { height, width } = shape;
+  return Math.min(height, width) >= 16 && height % 4 === 0 && width % 4 === 0 ? '4x4' : 'gap';
+}
+
+const BEST = 'best';
+/** Most places that `inspect` proposes. */
+const MOST_PROPOSED = 4;
 const SEARCH = 'search';
 const OWN = 'own';
 /** Most places of an ONNX file: one near each tenth of its FLOPs. */

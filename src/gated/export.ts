@@ -87,6 +87,7 @@ export async function exportOpened(context: RunContext, opened: OpenGated, index
     search: row.search ?? null,
     kind: row.kind,
     thresholds: thresholds.map((value) => (Number.isFinite(value) ? value : null)),
+    choosing: { images: opened.parts[0]!.selection.images.length, folds: opened.parts.length },
     expected: about.expected,
     verified: { images: verified.images, same: verified.same, near: verified.near },
   };

@@ -82,7 +82,7 @@ export const frontier = defineAnalysis({
     const title = 'The cheapest system for each accuracy, and each exit alone';
     const agreeing = `The cheapest system for each agreement with exit ${reference + 1}, and each exit alone`;
     const shown = asked.labels ? title : agreeing;
-    return systemFindings({ name: 'frontier', title: shown, systems: all, isAgreement: !asked.labels });
+    return systemFindings({ name: 'frontier', title: shown, systems: all, isAgreement: !asked.labels, legend: LEGEND });
   },
 });
 
@@ -116,6 +116,9 @@ export function referenceOf(
   if (reference <= length) return reference - 1;
   throw new InputError(`analysis.reference: ${reference}; valid: an exit, 1 to ${length}`);
 }
+
+const LEGEND =
+  "'margin 0.01: 1 (0.80) > 3': may lose a point; leaves at exit 1 where its confidence is >= 0.80, else at 3; '|' parts what the folds chose; 'at most': promised";
 
 /** All choices of one to three exits, ascending. */
 const choicesOf = (count: number): number[][] => setsOf(count, MOST_EXITS);

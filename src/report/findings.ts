@@ -24,6 +24,8 @@ export interface FindingTable {
   readonly rows: readonly (readonly FindingCell[])[];
   /** Rows printed on the console at most; without it, a line names the file. */
   readonly consoleRows?: number;
+  /** How to read its cells, in a line under the table. */
+  readonly legend?: string;
 }
 
 /** Written to `<name>.svg`. */

@@ -217,7 +217,7 @@ function tablesSection(tables: readonly FindingTable[]): Section | undefined {
 <thead><tr>${head.map((name, i) => html`<th class="${kind(i)}">${name}</th>`)}</tr></thead>
 <tbody>
 ${lines.map((cells) => html`<tr>${cells.map((cell, i) => html`<td class="${kind(i)}">${cell}</td>`)}</tr>\n`)}</tbody></table></div>
-<p class="dim">${all}: <code>${table.name}.csv</code>.</p>
+<p class="dim">${table.legend === undefined ? '' : `${table.legend}. `}${all}: <code>${table.name}.csv</code>.</p>
 `;
   });
   return { id: 'tables', title: 'Tables', content: html`${shown}` };

@@ -2,7 +2,8 @@ import { type Geometry, geometryOf, usualGeometry } from '../data/preprocess.js'
 import { datasetNamed } from '../data/registry.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError } from '../errors.js';
-import { hasOwnExits, isCascade, isScores } from '../experiment/network.js';
+import { hasOwnExits, isCascade, isScores, poolingNamed } from '../experiment/network.js';
+import { bestPooling } from '../experiment/resolve.js';
 import type { Experiment } from '../experiment/schema.js';
 import { addedFlops } from '../gates/confidence.js';
 import type { GateTarget } from '../gates/loss.js';
@@ -108,18 +109,20 @@ async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<
 }
 
 /**
- * Resolves `gates: 'search'` to the places of the experiment's ONNX file, and `'own'` to its exits and a row with its thresholds;
+ * Resolves `gates: 'search'` and `'best'` to places of the experiment's ONNX file, and `'own'` to its exits and a row with its thresholds;
  * an exit whose threshold is an input stays closed in it.
  *
  * @throws InputError
  */
 export async function withFoundPlaces(experiment: Experiment): Promise<Experiment> {
   const { network, gates, thresholds } = experiment;
-  if (typeof network === 'string' || network.kind !== 'onnx' || !/^(spread|own)$/.test(String(network.gatesAfter)))
+  if (typeof network === 'string' || network.kind !== 'onnx' || !/^(spread|own|best)$/.test(String(network.gatesAfter)))
     return experiment;
   const { stages } = (await userNetworkOf(experiment))!.network;
   const after = gates.after.filter((stage) => stage <= stages.length);
-  const found = { ...experiment, gates: { ...gates, after } };
+  const isBest = network.gatesAfter === 'best';
+  const pooling = isBest ? after.map((stage) => poolingNamed(bestPooling(stages[stage - 1]!))) : gates.pooling;
+  const found = { ...experiment, gates: { ...gates, after, pooling } };
   if (!hasOwnExits(network)) return { ...found, network: { ...network, gatesAfter: stages.map(({ name }) => name) } };
   const own = after.map((stage) => stages[stage - 1]!.own?.threshold ?? Number.POSITIVE_INFINITY);
   const given = thresholds.fixed.filter((row) => String(row) !== String(own));

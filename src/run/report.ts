@@ -38,12 +38,12 @@ export function renderRun(outcome: RunOutcome, preset: PresetName, verdictLines 
 }
 
 function renderFinding(table: FindingTable): string {
-  const { name, title, consoleRows = 0, rows } = table;
+  const { name, title, consoleRows = 0, rows, legend } = table;
   if (consoleRows === 0) return visible(`${title}: ${name}.csv`);
   const { head, lines } = findingCells(table, consoleRows);
   const left = rows.length - lines.length;
   const more = left > 0 ? [`${left} more rows in ${name}.csv`] : [];
-  return [visible(title), renderColumns(head, lines), ...more].join('\n');
+  return [visible(title), renderColumns(head, lines), ...more, ...(legend === undefined ? [] : [legend])].join('\n');
 }
 
 /** Names of the files that a run writes, the most useful first. */

@@ -211,9 +211,10 @@ function measured(timing: TimingRecord | undefined, system: System): MeasuredSys
 
 /** Systems as a table, the cheapest first, each with the cheapest and the fastest one that dominate it, and as a figure. */
 export function systemFindings(
-  { name, title, systems, isAgreement = false }: Pick<SystemTable, 'name' | 'title' | 'systems' | 'isAgreement'>,
+  of: Pick<SystemTable, 'name' | 'title' | 'systems' | 'isAgreement' | 'legend'>,
   timing?: TimingRecord,
 ) {
+  const { name, title, systems, isAgreement = false, legend } = of;
   const stem = isAgreement ? 'agreement' : 'accuracy';
   const sorted = systems.map((system) => measured(timing, system));
   sorted.sort((a, b) => a.flops - b.flops || b.accuracy - a.accuracy);
@@ -227,6 +228,7 @@ export function systemFindings(
   const untimed = ' (times, memory and file sizes: dgate time on this experiment)';
   const table: SystemTable = {
     ...{ name, systems, isAgreement },
+    ...(legend !== undefined && { legend }),
     title: `${title.replace(untimed, '')}${timed.length === sorted.length ? '' : untimed}`,
     columns: [
       ...['system', 'kind', `${stem}_fraction`, `${stem}_low_fraction`, `${stem}_high_fraction`],

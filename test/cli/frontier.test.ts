@@ -38,7 +38,11 @@ describe('dgate frontier', () => {
     expect(status, stderr).to.equal(0);
     expect(stdout)
       .to.match(/The cheapest system for each accuracy.*\n/)
-      .and.to.match(/│ +1: resnet20-width0\.25-cifar10 cut at gate 1 │/);
+      .and.to.match(/│ +1: resnet20-width0\.25-cifar10 cut at gate 1 │/)
+      .and.to.match(
+        /\n'margin 0\.01: 1 \(0\.80\) > 3': may lose a point; leaves at exit 1 where its confidence is >= 0\.80, else at 3; /,
+      )
+      .and.to.match(/Chosen on {3}60 images, all but the first of 2 folds/);
     const [, folder] = /written to (\S+):/.exec(stderr) ?? [];
     const rows = parseCsv(await readFile(join(folder!, 'frontier.csv'), 'utf8'), 'frontier.csv');
     expect(rows.map(({ kind }) => kind).filter((kind) => kind === 'static')).to.have.length(3);

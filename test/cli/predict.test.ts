@@ -198,12 +198,23 @@ describe('dgate export', () => {
       exits: [1],
       images: 200,
     };
-    const exported = { file: 'a.onnx', bytes: 1, sha256: '', experiment: 'a', preset: 'laptop', row: 1, margin: 0.01 };
+    const choosing = { images: 150, folds: 2 };
+    const exported = {
+      file: 'a.onnx',
+      choosing,
+      bytes: 1,
+      sha256: '',
+      experiment: 'a',
+      preset: 'laptop',
+      row: 1,
+      margin: 0.01,
+    };
     const rest = { search: 'joint', kind: 'margin', thresholds: [1], verified: { same: 1, images: 1, near: 0 } };
     const textOf = (changes: object): string =>
       renderExported({ ...exported, ...rest, expected: { ...expected, ...changes } } as unknown as Exported);
     expect(textOf({})).to.contain('Warning     loses 5.50 points there, more than the margin: ');
     expect(textOf({})).to.contain('Warning     costs more than the original: ');
+    expect(textOf({})).to.contain('Chosen on   150 images, all but the first of 2 folds; the table has every fold\n');
     expect(textOf({ accuracy: 0.935, flopsReduction: 0.1 })).to.not.contain('Warning');
   });
 

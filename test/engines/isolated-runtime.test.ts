@@ -97,9 +97,9 @@ describe('ONNX Runtime in a process of its own', () => {
   it('one that never ends is ended after its time', async () => {
     const line = await refusal(endless(), openIsolated('endless.onnx', 'another', { ...limits, seconds: 2 }));
     expect(line).to.match(
-      /^endless\.onnx: ONNX Runtime's process had not answered after 2 s and was ended when it was/,
+      /^endless\.onnx: ONNX Runtime's process had not answered after 2 s \(a busy machine, or a graph without end\) and was ended when/,
     );
-    expect(line).to.match(/; valid: another$/);
+    expect(line).to.match(/; valid: the file on an idle machine, or another$/);
   });
 
   it('one that wants more memory than it may have does not get it', async function () {

@@ -1,10 +1,15 @@
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { expect } from 'chai';
+import { imageFolder, onnxNetwork } from '../../src/experiment/network.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { paperExperiments } from '../../src/paper/index.js';
+import { withFoundPlaces } from '../../src/run/plan.js';
 import type { AnalysisContext } from '../../src/run/stages.js';
 import { openStages } from '../../src/run/stages.js';
 import { trainingData } from '../../src/run/train.js';
 import { Store } from '../../src/store/store.js';
+import { UserGraph } from '../onnx/user-graphs.js';
 import { makeWorkplace, tinyNetwork, type Workplace } from './workplace.js';
 
 describe('gates that learn from the network', () => {
@@ -129,14 +134,15 @@ describe('gates that learn from the network', () => {
 });
 
 describe("gates: 'best'", () => {
-  const resolved = (network: string) =>
+  const whole = (network: unknown, dataset?: unknown) =>
     resolveExperiment(
-      { name: 'mine', title: 'Best', network, gates: 'best', thresholds: { margins: [0.01] } },
+      { name: 'mine', title: 'Best', network, dataset, gates: 'best', thresholds: { margins: [0.01] } },
       'mine',
       'laptop',
       [],
       paperExperiments,
-    ).gates;
+    );
+  const resolved = (network: string) => whole(network).gates;
 
   it('are gates at all stages, read as what saved most', () => {
     expect(resolved('resnet101-cifar10')).to.deep.include({
@@ -146,5 +152,25 @@ describe("gates: 'best'", () => {
       confidence: 'difference',
     });
     expect(resolved('resnet56-cifar10')).to.deep.include({ after: [1, 2] });
+  });
+
+  it('are gates at the places that inspect proposes of an ONNX file', async () => {
+    const graph = new UserGraph('best');
+    const a = graph.relu(graph.conv(graph.input(['batch', 3, 32, 32]), 3, 8), 'a');
+    const b = graph.relu(graph.conv(a, 8, 16, { stride: 4 }), 'b');
+    const path = await graph.classify(graph.relu(graph.conv(b, 16, 24)), 24, 5).write();
+    const dataset = imageFolder('images', { preprocess: { mean: [0, 0, 0], std: [1, 1, 1], resize: 32, crop: 32 } });
+    const { gates, network } = await withFoundPlaces(whole(onnxNetwork(path), dataset));
+    expect(network).to.deep.include({ gatesAfter: ['a', 'b'] });
+    expect(gates).to.deep.include({
+      after: [1, 2],
+      pooling: [{ kind: 'grid', size: 4 }, { kind: 'gap' }],
+      loss: 'hinge',
+      confidence: 'difference',
+    });
+    expect(() => whole(onnxNetwork(path, { gatesAfter: ['a'] }), dataset)).to.throw(
+      /gates: "best"; valid: 'best' with a network by name, or an ONNX file without gatesAfter; else \{ after/,
+    );
+    await rm(dirname(path), { recursive: true });
   });
 });

@@ -54,7 +54,8 @@ export const exportCommand = defineCommand({
 
 export function renderExported(exported: Exported): string {
   const { file, bytes, sha256, experiment, preset, row, margin, search, kind } = exported;
-  const { thresholds, expected, verified } = exported;
+  const { thresholds, choosing, expected, verified } = exported;
+  const fold = choosing.folds > 1 ? `, all but the first of ${choosing.folds} folds; the table has every fold` : '';
   const original = expected.originalAccuracy;
   const lost = expected.accuracy === null ? 0 : original! - expected.accuracy;
   const warnings = [
@@ -71,6 +72,7 @@ export function renderExported(exported: Exported): string {
     `${visible(file)}: ${(bytes / 1e6).toFixed(1)} MB, sha256 ${sha256.slice(0, 12)}`,
     `From        ${visible(experiment)}, preset ${preset}, row ${row} (${margin === null ? kind : `margin ${margin}, ${search} search`})`,
     `Thresholds  ${thresholds.map((value) => (value === null ? 'closed' : value.toFixed(4))).join(', ') || 'none: one exit'}`,
+    `Chosen on   ${counted(choosing.images)} images${fold}`,
     `Expected    ${right}${(expected.flops / 1e9).toPrecision(3)} GFLOPs an image (${percent(expected.flopsReduction, 2)} fewer), ` +
       `exits ${expected.exits.map((share) => percent(share, 2)).join(', ')}; on ${counted(expected.images)} images`,
     ...warnings.map((warning) => `Warning     ${warning}`),

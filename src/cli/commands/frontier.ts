@@ -26,7 +26,10 @@ export const frontierCommand = defineCommand({
         type: 'boolean',
         describe: 'without labels: margin and promise concern agreement with the reference network',
       })
-      .option('out', textOption('write the system with the promise to this file, as one ONNX graph'))
+      .option(
+        'out',
+        textOption("write the system with the promise to this file, as one ONNX graph; a cross-fit's first half"),
+      )
       .options(runOptions)
       .example('$0 frontier ./mine.ts', 'one table, frontier.csv and frontier.svg')
       .example('$0 frontier ./mine.ts --margin 0.005 --out best.onnx', 'the cheapest that loses half a point at most'),
@@ -60,10 +63,11 @@ async function exportPromised(
   const { exportOpened } = await import('../../gated/export.js');
   const { onlyExits, openGated } = await import('../../gated/open.js');
   const { choosePromised, judged, referenceOf } = await import('../../paper/index.js');
+  const { withFoundPlaces } = await import('../../run/plan.js');
   const { openContext } = await import('../context.js');
   const { renderExported } = await import('./export.js');
   const context = await openContext(options);
-  const opened = await openGated(context, experiment);
+  const opened = await openGated(context, await withFoundPlaces(experiment));
   const analysis = experiment.analysis as FrontierOptions;
   const { selection } = opened.parts[0]!;
   const scores = judged(selection.scores, opened.plan, analysis);

@@ -70,10 +70,10 @@ export interface Limits {
   readonly outputMb: number;
 }
 
-/** Limits far above what a valid model of this size needs: several copies of its bytes, and a stack for each thread. */
+/** Limits far above what a valid model of this size needs on a busy machine: several copies of its bytes, and a stack for each thread. */
 export function limitsFor(modelBytes: number): Limits {
   const mb = modelBytes / 1e6;
-  return { seconds: 60 + mb / 5, memoryMb: 2000 + 10 * mb + 16 * availableParallelism(), outputMb: 256 + 2 * mb };
+  return { seconds: 300 + mb, memoryMb: 2000 + 10 * mb + 16 * availableParallelism(), outputMb: 256 + 2 * mb };
 }
 
 /** A request to the isolated process. A model's bytes are sent through {@link MODEL_PIPE}. */
@@ -175,7 +175,10 @@ export class IsolatedRuntime {
     try {
       const answer = await Promise.race([this.#answerTo(ask), this.#ended]);
       if (typeof answer === 'string') {
-        throw new InputError(`${path}: ONNX Runtime's process ${answer} when it was ${what}; valid: ${this.valid}`);
+        const idle = this.#isLate ? 'the file on an idle machine, or ' : '';
+        throw new InputError(
+          `${path}: ONNX Runtime's process ${answer} when it was ${what}; valid: ${idle}${this.valid}`,
+        );
       }
       if (!('refused' in answer)) return answer;
       if (!outOfMemory.test(answer.refused)) throw refusedBy(path, answer.refused);
@@ -194,7 +197,8 @@ export class IsolatedRuntime {
   }
 
   #reason(status: number | null, signal: string | null, said: string): string {
-    if (this.#isLate) return `had not answered after ${Math.round(this.#limits.seconds)} s and was ended`;
+    if (this.#isLate)
+      return `had not answered after ${Math.round(this.#limits.seconds)} s (a busy machine, or a graph without end) and was ended`;
     if (outOfMemory.test(said)) return `${this.#needsMemory()} and ended`;
     const why = said.split('\n').find((line) => line.includes('Error: '));
     return `ended (${signal ?? `exit status ${status}`}${why === undefined ? '' : `: ${why.trim()}`})`;

@@ -194,7 +194,7 @@ function propose(cuts: readonly Cut[], total: number, n: number) {
 /**
  * Describes a user's network.
  *
- * @param gatesAfter names of tensors; `auto`: `Cuts.proposed`; `spread`: `Cuts.spread`
+ * @param gatesAfter names of tensors; `auto`, `best`: `Cuts.proposed`; `spread`: `Cuts.spread`
  * @throws InputError naming the tensors at which the graph cannot be cut
  */
 export function describeGraph(
@@ -203,7 +203,7 @@ export function describeGraph(
   options: {
     readonly name: string;
     readonly dataset: string;
-    readonly gatesAfter: readonly string[] | 'auto' | 'spread';
+    readonly gatesAfter: readonly string[] | 'auto' | 'spread' | 'best';
   },
 ): OnnxNetwork {
   const { logits } = graph;
@@ -211,7 +211,7 @@ export function describeGraph(
   const { input, file } = graph.model;
   const cuts =
     typeof gatesAfter === 'string'
-      ? found[gatesAfter === 'auto' ? 'proposed' : 'spread'].map((index) => found.cuts[index]!)
+      ? found[gatesAfter === 'spread' ? 'spread' : 'proposed'].map((index) => found.cuts[index]!)
       : chosenCuts(gatesAfter, found, file.path);
   if (typeof gatesAfter === 'string' && cuts.length === 0) throw new InputError(`${file.path}: ${whyNone(found)}`);
   return {
