@@ -1,5 +1,5 @@
 /**
- * npx tsx bench/wild-onnx.ts [--counts COUNTS.json] [--input-size HxW] [--json] [--csv TABLE.csv] FILE.onnx...
+ * npx tsx bench/wild-onnx.ts [--counts COUNTS.json] [--input-size HxW] [--logits NAME] [--json] [--csv TABLE.csv] FILE.onnx...
  *
  * ONNX classifiers as they are in the wild, one row a file: what `dgate model inspect` says of it (cost, gates), and the file
  * with generated gates at the proposed places, written as `dgate export` writes it:
@@ -38,6 +38,7 @@ const option = (name: string): string | undefined =>
   args.includes(name) ? args.splice(args.indexOf(name), 2)[1] : undefined;
 const counts = option('--counts');
 const sides = option('--input-size')?.split('x').map(Number) as [number, number] | undefined;
+const logits = option('--logits');
 const table = option('--csv');
 const isJson = args.includes('--json');
 const python = process.env['DGATE_PYTHON'];
@@ -63,8 +64,9 @@ for (const file of args.filter((name) => !name.startsWith('--'))) {
   const name = basename(file).replace(/\.onnx$/, '');
   if (known.has(name)) continue;
   const row = await rowOf(file, name).catch((error: unknown) => {
-    if (!(error instanceof InputError)) throw error;
-    return [name, error.message.replaceAll(file, name)];
+    if (error instanceof InputError) return [name, error.message.replaceAll(file, name)];
+    process.exitCode = 1;
+    return [name, `defect: ${(error as Error).stack}`];
   });
   rows.push(row);
   process.stderr.write(`${row.join('  ')}\n`);
@@ -84,7 +86,7 @@ const head = [
 process.stdout.write(isJson ? `${JSON.stringify(rows)}\n` : `${renderColumns(head, rows)}\n`);
 
 async function rowOf(file: string, name: string): Promise<string[]> {
-  const { graph, cuts } = await inspectFile(file, { inputSize: sides });
+  const { graph, cuts } = await inspectFile(file, { inputSize: sides, logits });
   const { total, perNode, widths } = cuts.flops;
   const { flops: wanted, versions = '' } = peer[name.replace(/\..*/, '')] ?? {};
   const narrow = perNode.reduce((sum, flops, i) => sum + (widths[i] === 8 ? flops : 0), 0);
@@ -213,16 +215,12 @@ async function runExported(
 }
 
 /** What the untouched file says of each image alone, or why ONNX Runtime does not run it. */
-async function runOriginal(
-  file: string,
-  { input, logits: _ }: UserModel,
-  images: Float32Array,
-): Promise<number[] | string> {
+async function runOriginal(file: string, { input }: UserModel, images: Float32Array): Promise<number[] | string> {
   const { channels, height, width, order } = input;
   const size = channels * height * width;
   try {
-    const session = await ort.InferenceSession.create(readFileSync(file), { logSeverityLevel: 4 });
-    const output = session.outputNames[0]!;
+    const session = await ort.InferenceSession.create(file, { logSeverityLevel: 4 });
+    const output = session.outputNames.find((name) => name === logits) ?? session.outputNames[0]!;
     const type = session.inputMetadata.find(({ name }) => name === input.name) as { type: string };
     const numbers: number[] = [];
     for (let i = 0; i < IMAGES; i++) {
@@ -244,7 +242,7 @@ async function runOriginal(
     await session.release();
     return numbers;
   } catch (error) {
-    return `original not run: ${String(error).split('\n')[0]!.slice(0, 60)}`;
+    return `original not run: ${(error as Error).stack!.slice(0, 60)}`;
   }
 }
 

@@ -4,7 +4,8 @@ import { classCount } from '../networks/onnx.js';
 import { GraphBuilder } from './builder.js';
 import { networkParts, straightGraph } from './gated.js';
 import { type GraphForm, gatedGraphNames, manyImages, oneImage, plainAnswer, writeGated } from './gated-exits.js';
-import { BLOCKED_DOMAIN, intOf, producersOf, splitNodes } from './graph/values.js';
+import { piecesOf } from './graph/parts.js';
+import { BLOCKED_DOMAIN, inputsOf, intOf, outputsOf, producersOf } from './graph/values.js';
 import { isBehind, type Parts } from './judged.js';
 import type { GatedSource } from './network.js';
 import type { ModelMessage, NodeMessage, TensorMessage } from './proto.js';
@@ -77,22 +78,32 @@ function imageDims({ graph }: ModelMessage): (number | string)[] {
 function branchParts(model: ModelMessage, exits: number, images: 'one' | 'any'): Parts {
   const constants = new Map(model.graph.initializer.map((tensor) => [tensor.name, tensor]));
   const ends = Array.from({ length: exits }, (_, exit) => distancesName(exit));
-  const { pieces, handedOn } = splitNodes(model.graph.node, gatedGraphNames.images, ends);
+  const constantNodes = new Map<string, NodeMessage>();
+  for (const node of model.graph.node) {
+    const isConstant = inputsOf(node).every((name) => constants.has(name) || constantNodes.has(name));
+    if (isConstant) for (const name of outputsOf(node)) constantNodes.set(name, node);
+  }
+  const nodes = model.graph.node.filter((node) => !constantNodes.has(outputsOf(node)[0]!));
+  const { images: input } = gatedGraphNames;
+  const { pieces, handedOn } = piecesOf({ nodes, constants, constantNodes }, { input, ends, path: model.graph.name });
   return {
     count: exits,
     write(builder, part, inputs) {
-      const before = part === 0 ? [gatedGraphNames.images] : handedOn[part - 1]!;
+      const before = part === 0 ? [input] : handedOn[part - 1]!;
       const names = new Map(before.map((name, i): [string, string] => [name, inputs[i]!]));
       const renamed = (name: string): string => names.get(name) ?? name;
+      // Several parts may share a constant; one of the same name in a branch inside would be taken for it.
+      const addConstant = (name: string): void => {
+        const tensor = constants.get(name);
+        if (tensor === undefined || names.has(name)) return;
+        names.set(name, images === 'one' ? builder.fresh(name) : builder.tensor(tensor));
+        if (images === 'one') builder.localTensor({ ...tensor, name: names.get(name)! });
+      };
       for (const node of pieces[part]!) {
-        for (const tensor of node.input.map((name) => constants.get(name))) {
-          if (tensor === undefined) continue;
-          if (images === 'one') builder.localTensor(tensor);
-          else builder.tensor(tensor);
-        }
+        node.input.forEach(addConstant);
         for (const output of node.output) if (output !== '') names.set(output, builder.fresh(output));
-        const [input, output] = [node.input.map(renamed), node.output.map(renamed)];
-        builder.copy({ ...node, name: builder.fresh(node.name), input, output });
+        const [from, to] = [node.input.map(renamed), node.output.map(renamed)];
+        builder.copy({ ...node, name: builder.fresh(node.name), input: from, output: to });
       }
       return { distances: renamed(distancesName(part)), next: handedOn[part]!.map(renamed) };
     },

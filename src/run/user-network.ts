@@ -16,16 +16,11 @@ import { describeGraph, findCuts } from '../onnx/graph/cuts.js';
 import { ownExits } from '../onnx/graph/exits.js';
 import { graphFlops } from '../onnx/graph/flops.js';
 import { inCurrentOpset } from '../onnx/graph/opsets.js';
+import { chosenOutput } from '../onnx/graph/outputs.js';
 import { prepareGraph } from '../onnx/graph/prepare.js';
 import { noise, type RunModel } from '../onnx/graph/probe.js';
 import { readUserFile, type UserFile } from '../onnx/graph/read.js';
-import {
-  checkUserModel,
-  chosenOutput,
-  type ModelOptions,
-  type UserModel,
-  withFloatImages,
-} from '../onnx/graph/user-model.js';
+import { checkUserModel, type ModelOptions, type UserModel, withFloatImages } from '../onnx/graph/user-model.js';
 import { batchAxis, neededNodes, splitNodes } from '../onnx/graph/values.js';
 import { featureGraphNames, type UserNetwork } from '../onnx/network.js';
 import { dataTypes, encodeModel } from '../onnx/proto.js';

@@ -188,7 +188,7 @@ describe('graphs of opset 7 to 12', () => {
 
   it('what cannot be brought up is named', () => {
     const normalise: Write = (b) => {
-      const parts = ['g', 'b', 'm', 'v'].map((name) => numbers(b, name, new Array<number>(48).fill(1)));
+      const parts = ['g', 'b', 'm', 'v'].map((name) => b.constant(name, new Float32Array(48).fill(1), [3, 4, 4]));
       b.node('BatchNormalization', ['x', ...parts], { spatial: 0 }, 'y');
     };
     expect(() => currentOf(modelOf(7, normalise))).to.throw(
@@ -201,6 +201,15 @@ describe('graphs of opset 7 to 12', () => {
     for (const opset of [6, 26]) {
       expect(() => currentOf(modelOf(opset, resize))).to.throw(InputError, /opset \d+; valid: 7 to 25/);
     }
+  });
+
+  it('spatial 0 with a number for each channel, as MXNet writes it, is what spatial 1 is', async () => {
+    const normalised = (spatial: number) =>
+      modelOf(7, (b) => {
+        const parts = ['g', 'b', 'm', 'v'].map((name, i) => numbers(b, name, [1 + i, 2, 0.5]));
+        b.node('BatchNormalization', ['x', ...parts], { spatial }, 'y');
+      });
+    expect((await run(currentOf(normalised(0)))).data).to.deep.equal((await run(normalised(1))).data);
   });
 
   it('a network of each opset from 7 to 25 gives the same places, whatever its IR version', async () => {

@@ -59,6 +59,8 @@ const counted: Readonly<Record<string, Products>> = {
   ...{ Gemm: gemm, FusedGemm: gemm, QGemm: gemm },
   ...{ MatMul: matMul, FusedMatMul: matMul, MatMulInteger: matMul, QLinearMatMul: matMul },
   ...{ MatMulIntegerToFloat: matMul, DynamicQuantizeMatMul: matMul },
+  // A weight of few bits is packed: [out, blocks, bytes].
+  MatMulNBits: (node, shapeOf) => elementCount(shapeOf(node.input[0]!)) * intOf(node, 'N', Number.NaN),
   Einsum: einsumProducts,
   Attention: (node, shapeOf) =>
     isOwnDomain(node.domain) ? attentionProducts(node, shapeOf) : fusedAttention(node, shapeOf),

@@ -158,8 +158,10 @@ function overTwoAxes(node: NodeMessage, to: Rewriter): undefined {
   to.node('Reshape', [rows, to.node('Shape', [input])], {}, node.output[0]);
 }
 
-function batchNormalization(node: NodeMessage, to: Rewriter): string | undefined {
-  if (intOf(node, 'spatial', 1) !== 1) return 'normalises each pixel by itself (spatial 0)';
+/** MXNet writes `spatial` 0 with one number for each channel, which can only be meant as 1. */
+function batchNormalization(node: NodeMessage, to: Rewriter, { constants }: Source): string | undefined {
+  const isOfChannels = constants.get(node.input[1] ?? '')?.dims.length === 1;
+  if (intOf(node, 'spatial', 1) !== 1 && !isOfChannels) return 'normalises each pixel by itself (spatial 0)';
   to.copy({ ...node, output: node.output.slice(0, 1), attribute: without(node, 'spatial') });
   return undefined;
 }
@@ -241,8 +243,7 @@ function writeScales(to: Rewriter, { input, output }: NodeMessage): void {
 function writeProduct(to: Rewriter, node: NodeMessage): void {
   const [images = '', weights = '', start = '', zero = ''] = node.input;
   const shifted = start === '' ? images : to.node('Sub', [images, start]);
-  const whole = to.node('DequantizeLinear', [weights, to.constant('dgate/number1', Float32Array.of(1), [])]);
-  // Not a zero point of the `DequantizeLinear`, since it may have one number for each channel.
-  const real = zero === '' ? whole : to.node('Sub', [whole, to.node('Cast', [zero], { to: dataTypes.float })]);
+  const asFloats = (value: string): string => to.node('Cast', [value], { to: dataTypes.float });
+  const real = zero === '' ? asFloats(weights) : to.node('Sub', [asFloats(weights), asFloats(zero)]);
   to.copy({ ...node, op_type: products[node.op_type]!, input: [shifted, real] });
 }

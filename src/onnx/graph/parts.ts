@@ -14,12 +14,13 @@ export function userParts(user: UserNetwork, gates: readonly PlacedGate[]): Part
   const { network, graph } = user;
   const stages = gates.map(({ place }) => network.stages[place.stage - 1]!);
   const ends = [...stages.map(({ name }) => name), network.logits];
-  const { pieces, handedOn } = piecesOf(graph, ends);
+  const { input: images, file } = graph.model;
+  const { pieces, handedOn } = piecesOf(graph, { input: images.value, ends, path: file.path });
   return {
     count: ends.length,
     handsOn: (part) => handedOn[part]!.length,
     write(builder, part, inputs) {
-      const given = part === 0 ? [graph.model.input.value] : handedOn[part - 1]!;
+      const given = part === 0 ? [images.value] : handedOn[part - 1]!;
       const names = new Map(given.map((name, i) => [name, turned(builder, graph, name, inputs[i]!, 'back')]));
       copyNodes(builder, graph, pieces[part]!, names);
       const placed = gates[part];
@@ -56,13 +57,20 @@ function turned(builder: GraphBuilder, { shapes }: PreparedGraph, name: string, 
   return builder.node('Transpose', [as], { perm: back === undefined ? perm : perm.map((_, i) => perm.indexOf(i)) });
 }
 
-/** The nodes up to each end, each piece behind the nodes that compute its constants, and what it hands on. */
-function piecesOf({ nodes, constants, constantNodes, model }: PreparedGraph, ends: readonly string[]) {
-  const { pieces, handedOn } = splitNodes(nodes, model.input.value, ends);
+/**
+ * The nodes up to each end, each piece behind the nodes that compute its constants, and what it hands on.
+ *
+ * @param constantNodes by their results; several pieces may need one
+ */
+export function piecesOf(
+  { nodes, constants, constantNodes }: Pick<PreparedGraph, 'nodes' | 'constants' | 'constantNodes'>,
+  { input, ends, path }: { readonly input: string; readonly ends: readonly string[]; readonly path: string },
+) {
+  const { pieces, handedOn } = splitNodes(nodes, input, ends);
   const all = [...new Set(constantNodes.values())];
   const whole = pieces.map((piece) => {
     const wanted = new Set(piece.flatMap(inputsOf).filter((name) => constantNodes.has(name)));
-    return wanted.size === 0 ? piece : [...neededNodes(all, constants, [...wanted], model.file.path), ...piece];
+    return wanted.size === 0 ? piece : [...neededNodes(all, constants, [...wanted], path), ...piece];
   });
   return { pieces: whole, handedOn };
 }
@@ -86,12 +94,24 @@ function copyNodes(
     const weight = constants.get(name);
     return weight === undefined ? (names.get(name) ?? '') : addWeight(builder, weight);
   };
+  const products = nodes.filter(({ op_type }) => op_type === 'MatMul' || op_type === 'Gemm');
+  const factors = new Set(products.map(({ input }) => input[1]));
+  // ONNX Runtime's 4 and 8-bit products look for weights in their own branch only, and fail where there are none.
+  const besideProduct = (name: string): string => {
+    const weight = constants.get(name);
+    if (weight === undefined) return renamed(name);
+    const own = builder.fresh(`weight/${name}`);
+    builder.localTensor({ ...weight, name: own });
+    return own;
+  };
   for (const node of nodes) {
     const cutOff = inputsOf(node).find((name) => !constants.has(name) && !names.has(name));
     if (cutOff !== undefined) throw new Error(`${cutOff} is cut off`);
     for (const name of outputsOf(node)) names.set(name, builder.fresh(`value/${name}`));
     const output = (node.output ?? []).map(renamed);
-    builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input: node.input.map(renamed), output });
+    const isFactor = node.op_type === 'DequantizeLinear' && factors.has(node.output[0]);
+    const input = node.input.map(isFactor ? besideProduct : renamed);
+    builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input, output });
   }
 }
 

@@ -64,7 +64,10 @@ export async function prepareGraph(given: UserModel, run: RunModel): Promise<Pre
   const formats = formatsOf(counted.nodes, constants, { name: input.value, type });
   const found = probed.shapes.get(model.logits)!;
   const logits = floatLogits({ ...model, path: file.path }, found, formats.get(model.logits)!);
-  if (logits.isPair) notes.push(`the one number of ${model.logits} stands for two classes`);
+  if (logits.isPair) {
+    const one = `the one number of ${model.logits} stands for two classes`;
+    notes.push(model.end === undefined ? `${one}, as before a sigmoid: the second where it is above 0` : one);
+  }
   for (const tensor of logits.constants) constants.set(tensor.name, tensor);
   const nodes = [...foldBatchNorms(counted.nodes, constants, logits.name, file.budget), ...logits.nodes];
   const fixed = { ...graph, node: nodes, initializer: [...constants.values()] };

@@ -1,11 +1,13 @@
 import { InputError } from '../../errors.js';
 import type { MapShape } from '../../networks/network.js';
 import { type GraphBuilder, Rewriter } from '../builder.js';
-import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage, type ValueInfoMessage } from '../proto.js';
+import { dataTypes, type GraphMessage, type NodeMessage, type TensorMessage } from '../proto.js';
 import { pastExits } from './exits.js';
+import { takenApart } from './fused.js';
 import { inCurrentOpset, quantisedImageByImage } from './opsets.js';
+import { chosenOutput, shownSizes, sizesOf } from './outputs.js';
 import { inFloat32, type UserFile } from './read.js';
-import { beforeSoftmax, domains, type Format, outputsOf, producersOf, type Sizes } from './values.js';
+import { beforeSoftmax, domains, type Format, inputsOf, neededNodes, type Sizes } from './values.js';
 
 /** A user's ONNX file, checked: it takes images and returns a row of numbers for each. */
 export interface UserModel {
@@ -46,15 +48,11 @@ export function checkUserModel(read: UserFile, options: ModelOptions = {}): User
   }
   const { file: current, opset } = inCurrentOpset(read);
   if (current.model.graph !== read.model.graph) notes.push(`opset ${opset} is brought to 17`);
-  const file = quantisedImageByImage(inFloat32(pastExits(current, notes), notes), notes);
-  const { model, path } = file;
-  const problem = model.graph.node.map(unsupported).find((found) => found !== undefined);
-  if (problem !== undefined) throw new InputError(`${path}: ${problem}`);
-  if (model.graph.initializer.some(({ data_type }) => data_type === dataTypes.string)) {
-    throw new InputError(`${path}: holds texts; valid: numbers only`);
-  }
+  const file = takenApart(quantisedImageByImage(inFloat32(pastExits(current, notes), notes), notes));
+  const { model } = file;
   const input = checkInput(file, options.inputSize);
   const output = chosenOutput(file, options.logits);
+  checkOperators(file, output);
   const { value: logits, end } = beforeSoftmax(model.graph.node, output);
   if (end !== undefined) notes.push(`${logits}, which its ${end} reads, is taken for ${output}`);
   const { name, channels, height, width } = input;
@@ -63,6 +61,19 @@ export function checkUserModel(read: UserFile, options: ModelOptions = {}): User
   if (input.order === 'flat') notes.push(`${name} takes ${channels} x ${height} x ${width} in a row`);
   const { graph, value } = withFloatImages(model.graph, input);
   return { file: { ...file, model: { ...model, graph } }, input: { ...input, value }, logits, end, opset, notes };
+}
+
+/** What the output does not need may be of any kind: names of classes, the class itself. @throws InputError */
+function checkOperators({ model, path }: UserFile, output: string): void {
+  const { node, initializer, input } = model.graph;
+  const given = new Map([...input, ...initializer].map((each) => [each.name, each]));
+  const needed = neededNodes(node, given, [output], path);
+  const problem = needed.map(unsupported).find((found) => found !== undefined);
+  if (problem !== undefined) throw new InputError(`${path}: ${problem}`);
+  const texts = new Set(initializer.flatMap(({ name, data_type }) => (data_type === dataTypes.string ? [name] : [])));
+  if (needed.some((each) => inputsOf(each).some((name) => texts.has(name)))) {
+    throw new InputError(`${path}: holds texts; valid: numbers only`);
+  }
 }
 
 function unsupported(node: NodeMessage): string | undefined {
@@ -84,7 +95,7 @@ function checkInput({ model, path }: UserFile, inputSize: ModelOptions['inputSiz
   const [input] = inputs;
   if (input === undefined || inputs.length !== 1) {
     const names = inputs.map(({ name }) => name).join(', ') || 'none';
-    throw new InputError(`${path}: inputs ${names}; valid: one, the images`);
+    throw new InputError(`${path}: inputs ${names}; valid: one, the images; make the others constants in the export`);
   }
   const where = `${path}: input ${input.name}`;
   const type = input.type?.tensor_type?.elem_type;
@@ -141,41 +152,6 @@ const imageTypes = new Set<number | undefined>([dataTypes.float, dataTypes.uint8
 const MOST_PIXELS = 2 ** 22;
 const isChannels = (size: number | undefined): boolean => size === 1 || size === 3;
 
-/** Sizes of a value; undefined where the file leaves them open. */
-function sizesOf({ type }: ValueInfoMessage): (number | undefined)[] {
-  return (type?.tensor_type?.shape?.dim ?? []).map((dim) => {
-    const size = 'dim_value' in dim && dim.dim_value != null ? Number(dim.dim_value) : 0;
-    return size > 0 ? size : undefined;
-  });
-}
-
-const shownSizes = (sizes: readonly (number | undefined)[]): string =>
-  `[${sizes.map((size) => size ?? '?').join(', ')}]`;
-
-export function chosenOutput({ model, path }: UserFile, asked: string | undefined): string {
-  const { output, node } = model.graph;
-  const names = output.map(({ name }) => name);
-  if (asked !== undefined) {
-    const known = node.some((each) => outputsOf(each).includes(asked));
-    if (!known) throw new InputError(`${path}: logits ${asked}: no such value; valid: ${names.join(', ')}`);
-    return asked;
-  }
-  if (names.length !== 1) {
-    const shown = output.map((each) => `${each.name} ${shownSizes(sizesOf(each))}`);
-    const rows = output.filter((each) => sizesOf(each).length === 2 && (sizesOf(each)[1] ?? 2) > 1);
-    const likely = rows.find(({ name }) => /logit|class|prob|score|pred/i.test(name)) ?? rows[0] ?? output[0];
-    const proposal = likely === undefined ? '' : `, perhaps --logits ${likely.name}`;
-    const outputs = `outputs ${shown.join(', ')}`;
-    throw new InputError(`${path}: ${outputs}; name the classes' one: logits (inspect: --logits)${proposal}`);
-  }
-  const last = producersOf(node).get(names[0]!);
-  if (last?.op_type === 'ArgMax' || last?.op_type === 'TopK') {
-    const valid = `valid: a number for each class: --logits ${last.input[0]}`;
-    throw new InputError(`${path}: ${names[0]} is the class itself (${last.op_type}); ${valid}`);
-  }
-  return names[0]!;
-}
-
 interface ImageInput extends MapShape {
   readonly name: string;
   /** Its axes; `flat` is [images, channels x height x width]. */
@@ -220,23 +196,23 @@ interface Logits {
   readonly nodes: readonly NodeMessage[];
   readonly constants: readonly TensorMessage[];
   readonly shapes: readonly (readonly [string, Sizes])[];
-  /** Whether the one number of a sigmoid became two classes. */
+  /** Whether one number, that of a sigmoid, became two classes. */
   readonly isPair: boolean;
 }
 
 /** Brings the classes' numbers to float32 [n, classes]. @throws InputError if that is impossible */
 export function floatLogits(
-  { path, logits, end }: { readonly path: string; readonly logits: string; readonly end: string | undefined },
+  { path, logits }: { readonly path: string; readonly logits: string },
   [one, two]: Sizes,
   format: Format,
 ): Logits {
   const [count = 0, ...rest] = one;
   const classes = rest.reduce((product, size) => product * size, 1);
   const isRow = rest.filter((size) => size !== 1).length <= 1 && two.slice(1).join() === rest.join();
-  const isPair = classes === 1 && end === 'Sigmoid';
-  if (count !== 1 || two[0] !== 2 || !isRow || (classes < 2 && !isPair)) {
+  const isPair = classes === 1;
+  if (count !== 1 || two[0] !== 2 || !isRow || classes < 1) {
     const found = `${logits} is [${one.join(', ')}] for one image, [${two.join(', ')}] for two`;
-    const valid = 'valid: [images, classes], or one number of a Sigmoid (--logits names another value)';
+    const valid = 'valid: [images, classes] (--logits names another value)';
     throw new InputError(`${path}: ${found}; ${valid}`);
   }
   const to = new Rewriter('logits');

@@ -60,7 +60,7 @@ export function* nodesOf(graph: GraphMessage): Generator<NodeMessage> {
 export const producersOf = (nodes: readonly NodeMessage[]): Map<string, NodeMessage> =>
   new Map(nodes.flatMap((node) => outputsOf(node).map((name): [string, NodeMessage] => [name, node])));
 
-/** Operators that make many numbers of few, and the one that dequantises weights. */
+/** Operators that make many numbers of few, and the one that dequantises weights; a `Cast` of narrow weights counts, too. */
 const inflating = new Set(
   'ConstantOfShape Expand Tile EyeLike OneHot Range Resize Upsample Pad DequantizeLinear'.split(' '),
 );
@@ -74,12 +74,13 @@ const inflating = new Set(
 export function mapValues(graph: GraphMessage, input: string, wanted: string, path: string): ValueMap {
   const kinds = new Map<string, ValueKind>(graph.initializer.map(({ name }) => [name, 'constant']));
   kinds.set(input, 'data');
+  const narrow = new Set(graph.initializer.filter(isNarrowWeight).map(({ name }) => name));
   const inflated = new Set<string>();
   const nodes = neededNodes(graph.node, kinds, [wanted], path);
   for (const node of nodes) {
     const kind = kindOf(node, kinds);
-    const isInflated =
-      kind === 'constant' && (inflating.has(node.op_type) || inputsOf(node).some((name) => inflated.has(name)));
+    const inflates = inflating.has(node.op_type) || (node.op_type === 'Cast' && narrow.has(node.input[0]!));
+    const isInflated = kind === 'constant' && (inflates || inputsOf(node).some((name) => inflated.has(name)));
     for (const name of outputsOf(node)) {
       kinds.set(name, kind);
       if (isInflated) inflated.add(name);
@@ -87,6 +88,9 @@ export function mapValues(graph: GraphMessage, input: string, wanted: string, pa
   }
   return { nodes, kinds, inflated };
 }
+
+const isNarrowWeight = ({ data_type, dims }: TensorMessage): boolean =>
+  dims.length > 1 && (data_type === float16 || data_type === uint8 || data_type === int8);
 
 function kindOf(node: NodeMessage, kinds: ReadonlyMap<string, ValueKind>): ValueKind {
   const found = inputsOf(node).map((name) => kinds.get(name)!);
@@ -202,7 +206,7 @@ export interface Format {
   readonly isBlocked?: true;
 }
 
-const { float, uint8, int8, int32, int64, bool } = dataTypes;
+const { float, float16, uint8, int8, int32, int64, bool } = dataTypes;
 /** ONNX Runtime's operators on its blocked layout (NCHWc). */
 export const BLOCKED_DOMAIN = 'com.microsoft.nchwc';
 /** The domains of ONNX's own operators, and of those that ONNX Runtime's optimiser writes. */
