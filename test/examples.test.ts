@@ -70,6 +70,17 @@ describe('the examples', () => {
     }
   });
 
+  it('the page exports from PyTorch with the options of the example: to one file, of any number of images', async () => {
+    const optionsIn = (text: string): Set<string> => {
+      const [, call = ''] = /^ *torch\.onnx\.export\((.*?dynamo=True.*?)\)$/ms.exec(text) ?? [];
+      return new Set([...call.matchAll(/\b(\w+=\w+|dynamic_shapes)\b/g)].map(([option]) => option));
+    };
+    const page = await readFile(fileURLToPath(new URL('../docs/own-network.md', import.meta.url)), 'utf8');
+    const ofExample = optionsIn(await readFile(example('own-network/export.py'), 'utf8'));
+    expect(ofExample).to.deep.equal(new Set(['dynamo=True', 'dynamic_shapes', 'external_data=False']));
+    expect(optionsIn(page)).to.deep.equal(ofExample);
+  });
+
   it('ResNet-56 from a file is gated', async () => {
     const text = await readFile(example('own-network/resnet56.ts'), 'utf8');
     const names = [...text.matchAll(/'(\/layer[^']+)'/g)].map(([, name]) => name!);

@@ -14,8 +14,8 @@ export interface OnnxStage extends MapShape {
   readonly images?: number;
   /** FLOPs from the image to here, without heads of exits. */
   readonly cumulativeFlops: number;
-  /** Of an exit that the file has: FLOPs of its head, and its threshold if the file holds it. No gate is trained for it. */
-  readonly own?: { readonly flops: number; readonly threshold: number | undefined };
+  /** Of an exit that the file has: FLOPs of its head, where images leave, its threshold if the file holds it. No gate is trained for it. */
+  readonly own?: { readonly flops: number; readonly leaves: string; readonly threshold: number | undefined };
 }
 
 /** A user's network, read from ONNX; built-in ones are a `Network`. */

@@ -77,12 +77,18 @@ const confidenceWords = ({ gates, thresholds }: RunOutcome['experiment']): strin
 const trainFact = (images: number): Fact => ['Train', `${counted(images)} images`];
 
 function gateFacts({ experiment, splits, source, gates }: RunOutcome): Fact[] {
-  const own = `the file's own, confidence ${experiment.gates.confidence}; nothing is trained`;
-  if (hasOwnExits(experiment.network))
+  if (hasOwnExits(experiment.network)) {
+    const leaves = source.network.stages.flatMap((stage) => ('own' in stage && stage.own ? [stage.own.leaves] : []));
+    const negated = leaves.some((words) => words.includes(' < ') || words.includes(' <= '));
     return [
       ['Network', networkFact(source)],
-      ['Exits', own],
+      ['Exits', `the file's own: ${leaves.join('; ')}`],
+      [
+        '',
+        `nothing is trained; confidence ${experiment.gates.confidence}${negated ? ', of < the negated number' : ''}`,
+      ],
     ];
+  }
   const [where, how] = gateWords(gates, experiment.gates).split('; ');
   return [
     ['Network', networkFact(source)],

@@ -133,7 +133,7 @@ export async function openOwn(
       }, 0);
     cumulativeFlops += costOf(false);
     heads += costOf(true);
-    const head = { flops: costOf(true), threshold: ownThreshold(exit) };
+    const head = { flops: costOf(true), leaves: describe(exit), threshold: ownThreshold(exit) };
     return { name, channels: classes, height: 1, width: 1, layout: 'row', cumulativeFlops, own: head };
   });
   const { channels, height, width } = input;

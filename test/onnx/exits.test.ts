@@ -14,6 +14,7 @@ import type { PlacedGate } from '../../src/gates/contracts.js';
 import { gateOfFeatures } from '../../src/gates/gate.js';
 import type { UserNetwork } from '../../src/onnx/network.js';
 import { Random } from '../../src/random.js';
+import { runFacts } from '../../src/run/facts.js';
 import { withFoundPlaces } from '../../src/run/plan.js';
 import { runExperiment } from '../../src/run/run.js';
 import { openOwn } from '../../src/run/user-network.js';
@@ -29,7 +30,7 @@ const images = Float32Array.from(
   (_, i) => 4 ** ((Math.floor(i / SIZE) % 5) - 2) * (2 * random.uniform() - 1),
 );
 
-const open = async (file: string): Promise<UserNetwork> =>
+const open = async (file: string) =>
   (await openOwn(file, { logits: 'answer' }, runModelOf(file, openInProcess(file))))!;
 
 /** Class and exit of each image, in the words of the file itself. */
@@ -101,6 +102,9 @@ describe('exits of a file, taken as they are', () => {
       exits: two.exits.map((exit) => ({ ...exit, isCounted: true })),
       reduce: 'squeezed',
     },
+    'thresholds in a list of several': {
+      exits: two.exits.map((exit) => ({ ...exit, bound: 'list' })),
+    },
     'a row as a vector, margins, opset 13': {
       exits: [
         { measure: 'margin', threshold: 0.05 },
@@ -127,6 +131,13 @@ describe('exits of a file, taken as they are', () => {
       const wanted = await saidByFile(path, 'answer', 'exit');
       const own = await open(path);
       expect(new Set(wanted.exits).size, `exits ${wanted.exits}`).to.be.above(1);
+      // What an exit compares and its threshold are read wherever it is one comparison with a constant.
+      const isRead = ({ and, bound }: BranchyForm['exits'][number]): boolean =>
+        and === undefined && bound !== 'computed';
+      for (const [i, exit] of form.exits.entries()) {
+        if (isRead(exit))
+          expect(own.exits[i]!.threshold, `exit ${i + 1}`).to.be.closeTo(exit.threshold, 1e-6 * exit.threshold);
+      }
       expect(await saidByDgate(own, 1)).to.deep.equal(wanted);
       expect(await saidByDgate(own, IMAGES)).to.deep.equal(wanted);
       await rm(dirname(path), { recursive: true });
@@ -172,6 +183,10 @@ describe('an experiment on the exits of a file', () => {
     const asked = await experiment({ exits }, { thresholds: { margins: [0.05] } });
     const outcome = await runExperiment(context, asked);
     expect(outcome.splits).to.include({ train: 0, test: 30 });
+    expect(runFacts(outcome).filter(([name]) => name === 'Exits' || name === '')).to.deep.include([
+      'Exits',
+      "the file's own: Softmax, ReduceMax > 0.3; Softmax, Mul, ReduceSum, Neg < 1.5",
+    ]);
     expect(outcome.rows.map(({ kind }) => kind)).to.deep.equal(['margin', 'fixed']);
     const [first, second] = outcome.rows[1]!.thresholds[0]!;
     expect(first).to.be.closeTo(0.3, 1e-6);

@@ -114,8 +114,8 @@ interface BranchyExit {
   readonly isExchanged?: boolean;
   /** The branch of images that leave. */
   readonly leaves?: 'then' | 'else';
-  /** Where the threshold is. */
-  readonly bound?: 'main' | 'branch' | 'node' | 'computed';
+  /** Where the threshold is; `list`: it is taken from a list of several. */
+  readonly bound?: 'main' | 'branch' | 'node' | 'list' | 'computed';
   /** The smallest probability must also be below this. */
   readonly and?: number;
   /** As `torch.all` is written: no image may fail. */
@@ -185,6 +185,10 @@ export function branchyGraph({ exits, form = 'nested', reduce = 'row', headIn = 
     const { relation = measure === 'entropy' ? 'Less' : 'Greater' } = exit;
     const number = numberOf(g, logits, measure);
     const constant = (value: number): string => {
+      if (bound === 'list') {
+        const list = g.constant(g.fresh('list'), Float32Array.of(9, value), [2]);
+        return g.node('Gather', [list, g.tensor(scalar(g.fresh('at'), 1))], { axis: 0 });
+      }
       const tensor = { name: g.fresh('threshold'), dims: [], data_type: 1, raw_data: floats(value) };
       if (bound === 'main') return g.tensor(tensor);
       if (bound === 'branch') g.localTensor(tensor);

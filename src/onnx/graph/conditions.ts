@@ -1,6 +1,6 @@
 import { nextFloat } from '../gated-exits.js';
 import type { GraphMessage, NodeMessage, TensorMessage } from '../proto.js';
-import { attributeOf, floatsOf, inputsOf, producersOf } from './values.js';
+import { attributeOf, floatsOf, inputsOf, producersOf, wholeNumbersOf } from './values.js';
 
 /** An exit in a user's file: an `If` whose cheaper branch returns an answer that is already computed. */
 export interface FoundExit {
@@ -47,7 +47,9 @@ export function describeExit(
     const { at, isTurned } = pending.pop()!;
     const node = producers.get(at);
     if (node === undefined || node.op_type === 'Constant') continue;
-    if (Object.hasOwn(relations, node.op_type)) {
+    const counted = countedTruth(node, producers, weights);
+    if (counted !== undefined) pending.push({ at: counted, isTurned });
+    else if (Object.hasOwn(relations, node.op_type)) {
       found.push({ condition, isMet, ...comparison(node, isTurned, producers, weights) });
     } else if (carrying.test(node.op_type)) {
       const isOther = (node.op_type === 'Not') !== isTurned;
@@ -57,6 +59,19 @@ export function describeExit(
   if (isPlain && found.length === 1) return found[0]!;
   const parts = found.map(describe).join(' with ') || operatorsBefore(condition, producers);
   return { condition, isMet, confidence: parts };
+}
+
+/** What is counted where a node asks whether it holds anywhere, as `torch.all` and `any` are written: `sum(truths) > 0`. */
+function countedTruth({ op_type: op, input }: NodeMessage, producers: Producers, weights: Weights): string | undefined {
+  if (op !== 'Greater' || numberOf(input[1] ?? '', producers, weights) !== 0) return undefined;
+  let at = input[0] ?? '';
+  for (let step = 0; step < MOST_STEPS; step++) {
+    const by = producers.get(at);
+    if (by !== undefined && (/^(Not|And|Or)$/.test(by.op_type) || Object.hasOwn(relations, by.op_type))) return at;
+    if (by === undefined || !/^(Identity|Cast|ReduceSum|ReduceMax)$/.test(by.op_type)) return undefined;
+    at = by.input[0] ?? '';
+  }
+  return undefined;
 }
 
 /** @param isTurned whether images that leave do not fulfil it */
@@ -79,17 +94,26 @@ function comparison(node: NodeMessage, isTurned: boolean, producers: Producers, 
 type Producers = ReadonlyMap<string, NodeMessage>;
 type Weights = ReadonlyMap<string, TensorMessage>;
 
-/** The number of a constant, also behind operators that change only its type or shape. */
+/** The only number of a list, or the one at a place. */
+function numberAt(numbers: Float32Array | BigInt64Array, place: number | undefined): number | undefined {
+  const at = numbers.length === 1 ? 0 : place;
+  const number = at === undefined ? undefined : numbers.at(at);
+  return number === undefined ? undefined : Number(number);
+}
+
+/** The number of a constant, also behind operators that change only its type or shape, or take one of a list. */
 function numberOf(name: string, producers: Producers, weights: Weights): number | undefined {
   let at = name;
+  let place: number | undefined;
   for (let step = 0; step < MOST_STEPS; step++) {
     const node = producers.get(at);
     const constant = node === undefined ? weights.get(at) : attributeOf(node, 'value')?.t;
-    const numbers = floatsOf(constant ?? undefined);
-    if (numbers !== undefined) return numbers.length === 1 ? numbers[0] : undefined;
+    const numbers = floatsOf(constant ?? undefined) ?? wholeNumbersOf(constant ?? undefined);
+    if (numbers !== undefined) return numberAt(numbers, place);
     const value = node && attributeOf(node, 'value_float')?.f;
     if (value != null) return Number(value);
     if (node === undefined || !carrying.test(node.op_type)) return undefined;
+    if (node.op_type === 'Gather') place = numberOf(node.input[1] ?? '', producers, weights);
     at = node.input[0] ?? '';
   }
   return undefined;
