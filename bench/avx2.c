@@ -67,6 +67,11 @@ int sigaction(int signal, const struct sigaction *set, struct sigaction *was) {
   return 0;
 }
 
+void (*signal(int number, void (*handler)(int)))(int) {
+  struct sigaction set = {.sa_handler = handler, .sa_flags = SA_RESTART}, was;
+  return sigaction(number, &set, &was) == 0 ? was.sa_handler : SIG_ERR;
+}
+
 __attribute__((constructor)) static void begin(void) {
   struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
   if (real_sigaction == NULL) real_sigaction = dlsym(RTLD_NEXT, "sigaction");
