@@ -81,7 +81,8 @@ export async function openUserNetwork(choice: OnnxNetworkChoice, dataset: string
   const state = `${found?.size} ${found?.mtimeMs}`;
   if (gatesAfter === 'own') {
     const own = await openOwnOnce(file, { logits, inputSize }, state);
-    if (own === undefined) throw new InputError(`${file}: has no exits of its own; valid: gates: { after: [1, 2] }`);
+    if (own === undefined)
+      throw new InputError(`${file}: has no exits of its own (an If each); valid: gates: { after: [1, 2] }`);
     return { graph: own.graph, network: { ...own.network, dataset } };
   }
   const { graph, cuts } = await inspectOnce(file, { logits, inputSize }, state);

@@ -153,6 +153,82 @@ describe('operators that exporters and optimisers join or add', () => {
   });
 });
 
+describe('exits without any If', () => {
+  const head = (g: UserGraph, v: string, output?: string): string => {
+    const row = g.builder.node('Flatten', [g.builder.node('GlobalAveragePool', [v])]);
+    return g.builder.node('MatMul', [row, g.weight([8, 5])], {}, output);
+  };
+  /** Images with less than 1 gathered behind `r0`, their answers scattered among the early ones. */
+  const gathering = (how: 'Gather' | 'Compress' | 'none', plain = false): UserGraph => {
+    const graph = images('exits', {
+      tail: (g, v) => {
+        const early = head(g, v);
+        const most = g.builder.node('ReduceMax', [g.builder.node('Softmax', [early])], { axes: [1], keepdims: 0 });
+        const limit = g.builder.constant('limit', Float32Array.of(0.2001), []);
+        const stay = g.builder.node('Not', [g.builder.node('Greater', [most, limit])]);
+        const where = g.builder.node('NonZero', [stay]);
+        const index = g.builder.node('Reshape', [where, ints(g, [-1])]);
+        const kept =
+          how === 'Gather' ? g.builder.node('Gather', [v, index]) : g.builder.node('Compress', [v, stay], { axis: 0 });
+        const deep = g.relu(g.conv(g.relu(g.conv(plain ? v : kept, 8, 8)), 8, 8));
+        if (plain) return void head(g, deep, 'logits');
+        const rows = g.builder.node('Transpose', [where], { perm: [1, 0] });
+        g.builder.node('ScatterND', [early, rows, head(g, deep)], {}, 'logits');
+      },
+    });
+    return graph.output('logits', 5);
+  };
+  for (const how of ['Gather', 'Compress'] as const) {
+    it(`by ${how}: all images go to the end, and gates sit on the way`, async () => {
+      const wanted = await open(await write(gathering('none', true)));
+      const opened = await open(await write(gathering(how)));
+      expect(opened.graph.notes.join()).to.match(
+        /its own exits are left out \(Softmax, ReduceMax compared with 0\.2001/,
+      );
+      expect(opened.cuts.flops.total).to.equal(wanted.cuts.flops.total);
+      expect(shares(opened)).to.deep.equal(shares(wanted));
+      // What the network without exits says of each image.
+      await expectSame(opened, await write(gathering('none', true)), { dims });
+    });
+  }
+});
+
+describe('attention with the tokens first', () => {
+  it('of one image works on any number', async () => {
+    const graph = images('first', {
+      dims,
+      tail: (g, v) => {
+        const { builder } = g;
+        const tokens = builder.node('Transpose', [builder.node('Reshape', [v, ints(g, [1, 8, 64])])], {
+          perm: [2, 0, 1],
+        });
+        const rows = builder.node('Reshape', [tokens, ints(g, [64, 8])]); // [tokens x images, size]
+        const projected = builder.node('Gemm', [rows, g.weight([8, 8])]);
+        const wide = builder.node('Reshape', [projected, ints(g, [64, 1, 8])]);
+        const heads = builder.node('Transpose', [builder.node('Reshape', [wide, ints(g, [64, 2, 4])])], {
+          perm: [1, 0, 2],
+        });
+        const scores = builder.node('MatMul', [heads, builder.node('Transpose', [heads], { perm: [0, 2, 1] })]);
+        const read = builder.node('MatMul', [builder.node('Softmax', [scores], { axis: -1 }), heads]);
+        const back = builder.node('Reshape', [
+          builder.node('Transpose', [read], { perm: [1, 0, 2] }),
+          ints(g, [64, 8]),
+        ]);
+        const out = builder.node('Reshape', [builder.node('Gemm', [back, g.weight([8, 8])]), ints(g, [64, 1, 8])]);
+        builder.node(
+          'MatMul',
+          [builder.node('ReduceMean', [out], { axes: [0], keepdims: 0 }), g.weight([8, 5])],
+          {},
+          'logits',
+        );
+        g.output('logits', 5);
+      },
+    });
+    const path = await write(graph);
+    await expectSame(await open(path), path, { dims });
+  });
+});
+
 describe("the classes' numbers", () => {
   const rows = (g: UserGraph, v: string, classes: number): string => {
     const row = g.builder.node('Flatten', [g.builder.node('GlobalAveragePool', [v])]);

@@ -221,10 +221,10 @@ function opened(
   { source, axis, next, before, after, kinds }: Place,
 ): NodeMessage | undefined {
   if (next === undefined) return undefined;
-  const count = (): string => writeCount(to, source, axis, before[axis]!);
+  const count = (): string => writeCount(to, source, Math.floor(axis), before[Math.floor(axis)]!);
   const isFixed = (name: string | undefined): boolean =>
     name !== undefined && name !== '' && kinds.get(name) === 'constant';
-  const sizes = (open: number): string => freshInts(to, 'sizes', after.with(next, open));
+  const sizes = (open: number): string => freshInts(to, 'sizes', after.with(Math.floor(next), open));
   const [first = ''] = node.input;
   switch (node.op_type) {
     case 'Reshape':

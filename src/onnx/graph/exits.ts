@@ -178,11 +178,43 @@ function leavingBranch(node: NodeMessage): Branch | undefined {
 /** Number of convolutions and products in a graph and its branches. */
 const weightOf = (graph: GraphMessage): number => [...nodesOf(graph)].filter(({ op_type: op }) => isCounted(op)).length;
 
+/**
+ * The path past exits without any `If`: images that stay are gathered (`NonZero` and `Gather`, or `Compress`) and their answers
+ * scattered. Here all go on; where answers meet, those behind more products and convolutions are kept.
+ */
+function pastGathers({ model: { graph }, budget }: UserFile) {
+  const told = new Set<string>();
+  const [places, depths] = [new Set<string>(), new Map<string, number>()];
+  const isExit = (condition = ''): boolean => {
+    const { compared, confidence, threshold = 'a computed value' } = describeExit(graph, { condition, isMet: false });
+    // Whether those that stay or those that leave fulfil it is not known.
+    if (compared !== undefined) told.add(`${confidence} compared with ${threshold}`);
+    return compared !== undefined;
+  };
+  const node = graph.node.map((given): NodeMessage => {
+    budget.steps(8);
+    const { op_type: op, input, output } = given;
+    const [first = '', second = '', third = ''] = input;
+    const depth = Math.max(0, ...inputsOf(given).map((name) => depths.get(name) ?? 0)) + (isCounted(op) ? 1 : 0);
+    for (const name of outputsOf(given)) depths.set(name, depth);
+    if ((placing.test(op) && places.has(first)) || (op === 'NonZero' && isExit(first))) places.add(output[0]!);
+    else if (op === 'ScatterND' && places.has(second)) {
+      const isBehind = (depths.get(third) ?? 0) >= (depths.get(first) ?? 0);
+      return { ...given, op_type: 'Identity', input: [isBehind ? third : first], attribute: [] };
+    } else if ((op === 'Gather' && places.has(second)) || (op === 'Compress' && isExit(second))) {
+      return { ...given, op_type: 'Identity', input: [first], attribute: [] };
+    }
+    return given;
+  });
+  return told.size === 0 ? undefined : { whole: { ...graph, node }, told: [...told] };
+}
+
 /** The graph past all its exits, for new gates. @param notes gets a note on the exits that were removed */
 export function pastExits(file: UserFile, notes: string[]): UserFile {
-  const found = pastAll(file);
+  const nested = pastAll(file);
+  const found = nested ? { whole: nested.whole, told: nested.exits.map(describe) } : pastGathers(file);
   if (found === undefined) return file;
-  const exits = found.exits.map(describe).join('; ');
+  const exits = found.told.join('; ');
   notes.push(`its own exits are left out (${exits}): gates are trained anew`);
   return { ...file, model: { ...file.model, graph: withUsedInputs(found.whole, file.path) } };
 }

@@ -82,7 +82,20 @@ export const namedAxes =
     return found && Array.from(found as ArrayLike<number | bigint>, (axis) => (Number(axis) + rank) % rank);
   };
 
-/** The axis of the images behind a node; undefined if unknown. @param listed axes that it names */
+/** The axis with as many numbers before it; in a matrix, which multiplies rows, the rows' inner part. */
+function axisReshaped(axis: number, before: readonly number[], after: readonly number[]): number | undefined {
+  const outer = elementCount(before.slice(0, Math.ceil(axis)));
+  const found = after.findIndex((_, i) => elementCount(after.slice(0, i)) === outer);
+  if (found === 1 && after.length === 2 && before.length > 2) return 0.5;
+  return found < 0 ? undefined : found;
+}
+
+/**
+ * The axis of the images behind a node; undefined if unknown. Half an axis more means the inner part of an axis: rows [tokens x
+ * images, size], as attention with the tokens first makes them for its products.
+ *
+ * @param listed axes that it names
+ */
 export function axisAfter(
   node: NodeMessage,
   axis: number,
@@ -95,11 +108,7 @@ export function axisAfter(
     const perm = intsOf(node, 'perm');
     return perm === undefined ? before.length - 1 - axis : perm.indexOf(axis);
   }
-  if (op === 'Reshape' || op === 'Flatten') {
-    const outer = elementCount(before.slice(0, axis));
-    const found = after.findIndex((_, i) => elementCount(after.slice(0, i)) === outer);
-    return found < 0 ? undefined : found;
-  }
+  if (op === 'Reshape' || op === 'Flatten') return axisReshaped(axis, before, after);
   if (op === 'Gather') {
     const of = (intOf(node, 'axis', 0) + before.length) % before.length;
     return of === axis ? undefined : axis + (of < axis ? after.length - before.length : 0);
