@@ -132,6 +132,26 @@ describe('operators that exporters and optimisers join or add', () => {
     expect(await open(path, { logits: 'label' }).catch(String)).to.match(/ArrayFeatureExtractor .* of ai.onnx.ml/);
   });
 
+  it("scikit-learn's scaler in front", async () => {
+    const floats = (from: number): number[] => Array.from({ length: 64 }, (_, i) => from + i / 64);
+    const attribute = [
+      { name: 'offset', type: 6, floats: floats(-0.5) },
+      { name: 'scale', type: 6, floats: floats(0.5) },
+    ];
+    const graph = new UserGraph('scaled');
+    graph.builder.copy({ op_type: 'Scaler', name: '', input: [graph.input(['batch', 64])], output: ['s'], attribute });
+    let row = 's';
+    for (const [from, to] of [
+      [64, 64],
+      [64, 32],
+      [32, 32],
+    ])
+      row = graph.relu(graph.builder.node('MatMul', [row, graph.weight([from!, to!])]));
+    graph.builder.node('MatMul', [row, graph.weight([32, 5])], {}, 'logits');
+    const path = await write(graph.output('logits', 5), withDomain('ai.onnx.ml', /^Scaler$/));
+    await expectSame(await open(path), path, { dims: [1, 64] });
+  });
+
   it('weights in nodes of their own are weights like others', async () => {
     const asNodes: Change = (model) => {
       const nodes = model.graph.initializer.map((t) => ({
