@@ -281,6 +281,7 @@ function difference(found: Float32Array, wanted: readonly number[], classes: num
     if (end === 'Softmax') return softmax(row);
     if (end === 'Sigmoid')
       return wanted.length === IMAGES ? [softmax(row)[1]!] : row.map((z) => 1 / (1 + Math.exp(-z)));
+    if (wanted.length === IMAGES) return [row[1]!]; // one number stands for two classes
     return row;
   });
   if (ours.length !== wanted.length) return `${ours.length} numbers for ${wanted.length}`;
