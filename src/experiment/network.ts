@@ -57,11 +57,10 @@ const inside = {
   /** Images of a stochastic step. Default 512. */
   batchSize: whole(1, 1_000_000).default(512),
 };
+const best =
+  "'best' with a network by name, or an ONNX file without gatesAfter; else { after: [1, 2], confidence: 'difference' }";
 const form = {
-  error: ({ input }: { readonly input?: unknown }) =>
-    input === 'best'
-      ? "'best' with a network by name, or an ONNX file without gatesAfter; else { after: [1, 2], confidence: 'difference' }"
-      : 'an object: { after: [1, 2] }',
+  error: ({ input }: { readonly input?: unknown }) => (input === 'best' ? best : 'an object: { after: [1, 2] }'),
 };
 
 const calibrate = z.boolean({ error: 'true or false' }).optional();
@@ -120,6 +119,7 @@ const numbers = z
   });
 const preprocess = z.union([choice(names), numbers], { error: validPreprocessing });
 
+const placings = z.enum(['auto', 'spread', 'own', 'best']);
 const tensors = "a list of tensors (dgate model inspect FILE), 'auto', 'spread', 'own' or 'best'";
 
 /** A user's network: an ONNX file that maps one image to a number for each class. */
@@ -133,15 +133,7 @@ const onnxNetworkSchema = z.strictObject({
    * that the file has itself; `best`: those of `auto`, for `gates: 'best'`.
    */
   gatesAfter: z
-    .union(
-      [
-        z.enum(['auto', 'spread', 'own', 'best']),
-        list(text('the name of a tensor', /./), tensors).min(1, { error: tensors }),
-      ],
-      {
-        error: tensors,
-      },
-    )
+    .union([placings, list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], { error: tensors })
     .default('auto'),
   /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
   logits: text('the name of an output', /./).optional(),
