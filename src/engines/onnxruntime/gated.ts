@@ -16,7 +16,7 @@ import {
   straightModel,
 } from '../../onnx/gated-branches.js';
 import { floatThresholds, gatedGraphNames, type NumbersName, nameOfOne, plainAnswer } from '../../onnx/gated-exits.js';
-import { turnsImages } from '../../onnx/graph/parts.js';
+import { hasEightBits, turnsImages } from '../../onnx/graph/parts.js';
 import type { RunValue } from '../../onnx/graph/probe.js';
 import { fittedNumbers, fittedSize, isBehind } from '../../onnx/judged.js';
 import type { GatedSource } from '../../onnx/network.js';
@@ -47,8 +47,9 @@ type LoadGated = (
 const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence, fitted) => {
   const classes = classCount(lowered.network);
   const open = async (images: 'one' | 'any') => {
-    // The optimiser would remove the transpositions that bring the images to the first axis.
-    if (images === 'any' && turnsImages(lowered, gates)) {
+    // The optimiser would remove the transpositions that bring the images to the first axis. 8-bit weights lie in their branch,
+    // and so several times where there are two branches for a part.
+    if (images === 'any' && (turnsImages(lowered, gates) || hasEightBits(lowered))) {
       return createSession(wholeGraph(lowered, gates, { confidence, fitted }), forBatches);
     }
     const optimised = decodeModel(await optimise(createSession, straightModel(lowered, gates)));

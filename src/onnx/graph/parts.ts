@@ -47,6 +47,12 @@ export function turnsImages(source: GatedSource, gates: readonly PlacedGate[]): 
   return handedOn.flat().some((name) => (batchAxis(source.graph.shapes.get(name)) ?? 0) > 0);
 }
 
+/** Whether some of its weights are 8-bit numbers. */
+export function hasEightBits(source: GatedSource): boolean {
+  if ('members' in source) return source.members.some(({ loaded }) => hasEightBits(loaded));
+  return isUser(source) && source.graph.nodes.some(({ op_type }) => op_type === 'DequantizeLinear');
+}
+
 /** Brings the images of a value to the first axis, along which they are gathered; or `back`. */
 function turned(builder: GraphBuilder, { shapes }: PreparedGraph, name: string, as: string, back?: 'back'): string {
   const sizes = shapes.get(name);
@@ -79,6 +85,9 @@ function addWeight(builder: GraphBuilder, weight: TensorMessage): string {
   return builder.tensor({ ...weight, name: `weight/${weight.name}` });
 }
 
+/** Operators that ONNX Runtime joins with 8-bit weights. */
+const weighing = new Set(['Conv', 'Gemm', 'MatMul']);
+
 /**
  * Copies nodes into a graph under unique names; weights are added once.
  *
@@ -94,9 +103,9 @@ function copyNodes(
     const weight = constants.get(name);
     return weight === undefined ? (names.get(name) ?? '') : addWeight(builder, weight);
   };
-  const products = nodes.filter(({ op_type }) => op_type === 'MatMul' || op_type === 'Gemm');
-  const factors = new Set(products.map(({ input }) => input[1]));
-  // ONNX Runtime's 4 and 8-bit products look for weights in their own branch only, and fail where there are none.
+  const factors = new Set(nodes.filter(({ op_type }) => weighing.has(op_type)).map(({ input }) => input[1]));
+  // ONNX Runtime's 4 and 8-bit operators look for weights in their own branch only: products fail where there are none, and
+  // convolutions bring them into their order in every run.
   const besideProduct = (name: string): string => {
     const weight = constants.get(name);
     if (weight === undefined) return renamed(name);
