@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { csvOf } from '../csv.js';
@@ -66,8 +67,8 @@ export function runFiles({ findings }: RunOutcome, logImages = false): string[] 
 export interface WriteOptions {
   /** Repeats the run; by default its name and preset. */
   readonly command?: string;
-  /** Whether to write `images.csv`, the exits and answers of each image. */
-  readonly logImages?: boolean | undefined;
+  /** Whether to write `images.csv`, the exits and answers of each image; or as the run's folder has it already. */
+  readonly logImages?: boolean | 'as before' | undefined;
   /** Differences of its rows to committed ones, for the page. */
   readonly beside?: readonly string[];
   /** Receives warnings about figures. */
@@ -88,7 +89,8 @@ export async function writeRun(
 ): Promise<string> {
   const { experiment, findings } = outcome;
   const folder = runFolder(outcome, preset, resultsRoot);
-  const { command = `dgate run ${experiment.name} --preset ${preset}`, warn, logImages = false } = options;
+  const { command = `dgate run ${experiment.name} --preset ${preset}`, warn, logImages: asked = false } = options;
+  const logImages = asked === 'as before' ? existsSync(join(folder, 'images.csv')) : asked;
   const files = runFiles(outcome, logImages);
   const record = runRecord(outcome, preset, command, files);
   const before = await readSealed(join(folder, 'record.json'));

@@ -87,7 +87,10 @@ describe('scores of any network', () => {
       expect(first.length / 600).to.equal(row.exits[0]);
       for (const image of right) expect(image[`exit${image[`row${i + 1}_exit`]}_class`]).to.equal(image['label']);
     }
+    const again = await writeRun(outcome, 'laptop', place.context.resultsRoot, { logImages: 'as before' });
+    expect(parseCsv(await readFile(join(again, 'images.csv'), 'utf8'), 'images.csv')).to.have.length(600);
     const without = await writeRun(outcome, 'laptop', place.context.resultsRoot);
+    await writeRun(outcome, 'laptop', place.context.resultsRoot, { logImages: 'as before' });
     expect(existsSync(join(without, 'images.csv'))).to.equal(false);
   });
 

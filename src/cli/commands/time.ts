@@ -89,6 +89,7 @@ export const timeCommand = defineCommand({
       const named = options.experiment.includes('all') ? experiment.name : options.experiment[i]!;
       const folder = await writeRun(outcome, options.preset, context.resultsRoot, {
         command: commandLine([named], options),
+        logImages: 'as before',
       });
       if (options.json) for (const warning of timingWarnings(record)) context.progress.warn(warning);
       else print(() => renderTiming(record));
