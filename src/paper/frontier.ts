@@ -118,7 +118,7 @@ export function referenceOf(
 }
 
 const LEGEND =
-  "'margin 0.01: 1 (0.80) > 3': may lose a point; leaves at exit 1 where its confidence is >= 0.80, else at 3; '|' parts what the folds chose; 'at most': promised";
+  '1 (0.80) > 3: an image leaves at exit 1 if its confidence is at least 0.80, otherwise at exit 3. margin 0.01: chosen to lose one point at most; at most: with a promise; |: thresholds of the first and second half';
 
 /** All choices of one to three exits, ascending. */
 const choicesOf = (count: number): number[][] => setsOf(count, MOST_EXITS);

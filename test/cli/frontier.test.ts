@@ -40,7 +40,7 @@ describe('dgate frontier', () => {
       .to.match(/The cheapest system for each accuracy.*\n/)
       .and.to.match(/│ +1: resnet20-width0\.25-cifar10 cut at gate 1 │/)
       .and.to.match(
-        /\n'margin 0\.01: 1 \(0\.80\) > 3': may lose a point; leaves at exit 1 where its confidence is >= 0\.80, else at 3; /,
+        /\n1 \(0\.80\) > 3: an image leaves at exit 1 if its confidence is at least 0\.80, otherwise at exit 3\. margin 0\.01: /,
       )
       .and.to.match(/Chosen on {3}60 images, all but the first of 2 folds/);
     const [, folder] = /written to (\S+):/.exec(stderr) ?? [];

@@ -5,8 +5,8 @@ import {
   type Change,
   classify,
   expectSame,
-  FLOAT,
   FLOAT16,
+  halfGraph,
   images,
   ints,
   random,
@@ -22,22 +22,8 @@ const typed = (name: string, data_type: number, sizes: readonly number[], raw_da
 describe('constants of a gated graph', () => {
   it('that ONNX Runtime computes, and two parts share, stay whole where images leave', async () => {
     // float16 convolutions with one bias: ONNX Runtime writes one Cast of it to float32 for all of them.
-    const graph = new UserGraph('shared');
-    const half = (value: string): string => graph.builder.node('Cast', [value], { to: FLOAT16 });
-    const bias = graph.builder.tensor(typed('bias', FLOAT16, [8], new Uint8Array(16)));
-    let value = half(graph.input(['batch', 3, 8, 8]));
-    for (let i = 0; i < 4; i++) {
-      const kernel = half(graph.weight([8, i === 0 ? 3 : 8, 3, 3]));
-      value = graph.relu(graph.builder.node('Conv', [value, kernel, bias], { pads: [1, 1, 1, 1] }));
-    }
-    const row = graph.builder.node('Flatten', [graph.builder.node('GlobalAveragePool', [value])]);
-    graph.builder.node(
-      'Cast',
-      [graph.builder.node('MatMul', [row, half(graph.weight([8, 5]))])],
-      { to: FLOAT },
-      'logits',
-    );
-    const path = await write(graph.output('logits', 5));
+    const bias = typed('bias', FLOAT16, [8], new Uint8Array(16));
+    const path = await write(halfGraph('shared', ({ builder }) => [builder.tensor(bias)]));
     await expectSame(await open(path), path, { dims, tolerance: 5e-3, executed: true });
   });
 

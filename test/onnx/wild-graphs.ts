@@ -7,7 +7,8 @@ import { gateFeatureCounts } from '../../src/networks/onnx.js';
 import { gatedModel } from '../../src/onnx/gated.js';
 import { decidedAnswer } from '../../src/onnx/gated-exits.js';
 import { gatedMetadata, readGatedFile } from '../../src/onnx/gated-file.js';
-import { decodeModel, encodeModel, type ModelMessage } from '../../src/onnx/proto.js';
+import { isEightBitWeight } from '../../src/onnx/graph/values.js';
+import { decodeModel, encodeModel, type GraphMessage, type ModelMessage } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { about } from './about.js';
 import { asNetwork, type Opened, UserGraph } from './user-graphs.js';
@@ -31,6 +32,22 @@ export const input =
     const shape = dim === undefined ? type.tensor_type.shape : { dim };
     return { ...model, graph: { ...model.graph, input: [{ name, type: { tensor_type: { elem_type, shape } } }] } };
   };
+
+/** 8-bit weights that a node reads from another graph than its own: ONNX Runtime brings them into their order in every run. */
+export function weightsElsewhere(graph: GraphMessage): string[] {
+  const branchesOf = ({ node }: GraphMessage): GraphMessage[] =>
+    node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => (g == null ? [] : [g])));
+  const all = (inner: GraphMessage): GraphMessage[] => [inner, ...branchesOf(inner).flatMap(all)];
+  const weights = new Set(
+    all(graph)
+      .flatMap(({ initializer }) => initializer.filter(isEightBitWeight))
+      .map(({ name }) => name),
+  );
+  return all(graph).flatMap(({ node, initializer }) => {
+    const own = new Set(initializer.map(({ name }) => name));
+    return node.flatMap(({ input }) => input.filter((name) => weights.has(name) && !own.has(name)));
+  });
+}
 
 const IMAGES = 3;
 export const random = new Random(8, 'wild');
@@ -72,6 +89,7 @@ export async function expectSame(
   );
   const metadata = gatedMetadata({ ...about(gates.length, 'max') });
   const file = gatedModel(user, gates, { confidence: 'max', answer: decidedAnswer(classes), metadata });
+  expect(weightsElsewhere(decodeModel(file).graph)).to.deep.equal([]);
   readGatedFile(file, 'exported'); // its operators are those that dgate predict accepts
   const engine = await OnnxRuntimeCpu.create();
   const session = await engine.createSession(file);
@@ -143,6 +161,21 @@ export function images(
   for (let i = 1; i < 4; i++) value = graph.relu(graph.conv(value, 8, 8), `r${i}`);
   tail(graph, value);
   return graph;
+}
+/** Four float16 convolutions between float32 images and logits. @param shared further inputs of each */
+export function halfGraph(name: string, shared: (graph: UserGraph) => readonly string[] = () => []): UserGraph {
+  const graph = new UserGraph(name);
+  const half = (value: string): string => graph.builder.node('Cast', [value], { to: FLOAT16 });
+  const further = shared(graph);
+  let value = half(graph.input(['batch', 3, 8, 8]));
+  for (let i = 0; i < 4; i++) {
+    const kernel = half(graph.weight([8, i === 0 ? 3 : 8, 3, 3]));
+    value = graph.relu(graph.builder.node('Conv', [value, kernel, ...further], { pads: [1, 1, 1, 1] }));
+  }
+  const row = graph.builder.node('Flatten', [graph.builder.node('GlobalAveragePool', [value])]);
+  const product = graph.builder.node('MatMul', [row, half(graph.weight([8, 5]))]);
+  graph.builder.node('Cast', [product], { to: FLOAT }, 'logits');
+  return graph.output('logits', 5);
 }
 export const classify = (graph: UserGraph, value: string): void => void graph.classify(value, 8, 5);
 export const ints = (graph: UserGraph, values: readonly number[]): string =>

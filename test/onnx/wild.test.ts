@@ -15,6 +15,7 @@ import {
   FLOAT,
   FLOAT16,
   FLOAT64,
+  halfGraph,
   images,
   input,
   ints,
@@ -224,21 +225,7 @@ describe('images and numbers in other forms', () => {
   const cast = (to: number) => (g: UserGraph, x: string) => g.builder.node('Cast', [x], { to });
 
   it('float16 inside: gates read float32, the rest stays', async () => {
-    const graph = new UserGraph('half');
-    const half = (value: string): string => graph.builder.node('Cast', [value], { to: FLOAT16 });
-    let value = half(graph.input(['batch', 3, 8, 8]));
-    for (let i = 0; i < 4; i++) {
-      const kernel = half(graph.weight([8, i === 0 ? 3 : 8, 3, 3]));
-      value = graph.relu(graph.builder.node('Conv', [value, kernel], { pads: [1, 1, 1, 1] }));
-    }
-    const row = graph.builder.node('Flatten', [graph.builder.node('GlobalAveragePool', [value])]);
-    graph.builder.node(
-      'Cast',
-      [graph.builder.node('MatMul', [row, half(graph.weight([8, 5]))])],
-      { to: FLOAT },
-      'logits',
-    );
-    const path = await write(graph.output('logits', 5));
+    const path = await write(halfGraph('half'));
     const opened = await open(path);
     expect(opened.cuts.flops.widths.filter((bits) => bits === 16)).to.have.length.above(4);
     await expectSame(opened, path, { dims: [1, 3, 8, 8], tolerance: 5e-3, executed: true });

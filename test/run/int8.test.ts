@@ -8,24 +8,19 @@ import { InputError } from '../../src/errors.js';
 import { exportOpened } from '../../src/gated/export.js';
 import { openGated } from '../../src/gated/open.js';
 import { quantisedModel, rangeGraph } from '../../src/onnx/graph/quantise.js';
+import { nodesOf } from '../../src/onnx/graph/values.js';
 import type { UserNetwork } from '../../src/onnx/network.js';
-import { decodeModel, encodeModel, type GraphMessage, type NodeMessage } from '../../src/onnx/proto.js';
+import { decodeModel, encodeModel } from '../../src/onnx/proto.js';
 import { Random } from '../../src/random.js';
 import { openSource, plan } from '../../src/run/plan.js';
 import { runExperiment } from '../../src/run/run.js';
 import { asNetwork, open, residualGraph, UserGraph } from '../onnx/user-graphs.js';
+import { weightsElsewhere } from '../onnx/wild-graphs.js';
 import { makeWorkplace, tinyExperiment, type Workplace } from './workplace.js';
 
 const INT8 = 3;
 const FLOAT = 1;
 const eightBit = { path: 'int8', value: true };
-
-/** The branches of a graph's nodes. */
-const branchesOf = ({ node }: GraphMessage): GraphMessage[] =>
-  node.flatMap(({ attribute }) => attribute.flatMap(({ g }) => (g == null ? [] : [g])));
-
-/** All nodes of a graph, those in branches included. */
-const nodesOf = (graph: GraphMessage): NodeMessage[] => [...graph.node, ...branchesOf(graph).flatMap(nodesOf)];
 
 /** Logits of some images by a graph with one input. */
 async function logitsOf(model: Uint8Array, images: Float32Array, dims: readonly number[]): Promise<Float32Array> {
@@ -99,7 +94,7 @@ describe('networks of 8 bits', () => {
       const optimised = join(place.folder, `${what.length}.onnx`);
       const options = { optimizedModelFilePath: optimised, graphOptimizationLevel: 'extended' } as const;
       await (await ort.InferenceSession.create(bytes, { ...options, logSeverityLevel: 4 })).release();
-      const ops = nodesOf(decodeModel(await readFile(optimised)).graph).map(({ op_type }) => op_type);
+      const ops = [...nodesOf(decodeModel(await readFile(optimised)).graph)].map(({ op_type }) => op_type);
       expect(ops).not.to.include('Conv');
       expect(ops.filter((op) => op === 'QLinearConv')).to.have.length(
         model.graph.node.filter(({ op_type }) => op_type === 'Conv').length,
@@ -174,23 +169,10 @@ describe('networks of 8 bits', () => {
     const optimised = join(place.folder, 'optimised.onnx');
     const options = { optimizedModelFilePath: optimised, graphOptimizationLevel: 'extended' } as const;
     await (await ort.InferenceSession.create(out, { ...options, logSeverityLevel: 4 })).release();
-    const ops = nodesOf(decodeModel(await readFile(optimised)).graph).map(({ op_type }) => op_type);
+    const ops = [...nodesOf(decodeModel(await readFile(optimised)).graph)].map(({ op_type }) => op_type);
     expect(ops.filter((op) => op === 'Conv')).to.be.empty;
     expect(ops.filter((op) => op === 'QLinearConv').length).to.be.above(18);
-    // ONNX Runtime brings weights of another graph into their order in every run.
-    const away = (inner: GraphMessage): NodeMessage[] => {
-      const own = new Set(inner.initializer.map(({ name }) => name));
-      const here = inner.node.filter(({ op_type, input }) => {
-        const isWeight = op_type === 'DequantizeLinear' && weights.has(input[0]!);
-        return isWeight && !own.has(input[0]!);
-      });
-      return [...here, ...branchesOf(inner).flatMap(away)];
-    };
-    const all = (inner: GraphMessage): GraphMessage[] => [inner, ...branchesOf(inner).flatMap(all)];
-    const kernels = all(graph).flatMap(({ initializer }) => initializer);
-    const weights = new Set(kernels.filter(({ data_type }) => data_type === INT8).map(({ name }) => name));
-    expect(weights.size).to.be.above(18);
-    expect(away(graph)).to.be.empty;
+    expect(weightsElsewhere(graph)).to.deep.equal([]);
     expect(whole.bytes).to.be.below(float.bytes);
   });
 

@@ -47,8 +47,8 @@ type LoadGated = (
 const loadOnCpu: LoadGated = (createSession, lowered, gates, confidence, fitted) => {
   const classes = classCount(lowered.network);
   const open = async (images: 'one' | 'any') => {
-    // The optimiser would remove the transpositions that bring the images to the first axis. 8-bit weights lie in their branch,
-    // and so several times where there are two branches for a part.
+    // The optimiser would remove the transpositions that bring the images to the first axis. 8-bit weights lie in their branch:
+    // several times in a graph with two branches for a part.
     if (images === 'any' && (turnsImages(lowered, gates) || hasEightBits(lowered))) {
       return createSession(wholeGraph(lowered, gates, { confidence, fitted }), forBatches);
     }

@@ -15,8 +15,8 @@ const EPSILON = 1e-12;
 
 /**
  * Takes constants out of their nodes, and sums out of ONNX Runtime's fused norms; scikit-learn's `Scaler` becomes ONNX's own
- * operators. In a transformer that normalises first, the
- * sum and its norm are both needed behind such a node, so that no place for a gate would be left.
+ * operators. In a transformer that normalises first, the sum and its norm are both needed behind such a node, so that no place
+ * for a gate would be left.
  */
 export function takenApart(file: UserFile): UserFile {
   const { graph } = file.model;

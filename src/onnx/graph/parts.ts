@@ -1,5 +1,6 @@
 import type { PlacedGate } from '../../gates/contracts.js';
 import type { OnnxStage, Pooling } from '../../networks/onnx.js';
+import { elementCount } from '../../tensor.js';
 import type { GraphBuilder } from '../builder.js';
 import type { Parts } from '../judged.js';
 import { type GatedSource, isUser, type UserNetwork, writePooling } from '../network.js';
@@ -7,7 +8,7 @@ import { type GatedSource, isUser, type UserNetwork, writePooling } from '../net
 import type { NodeMessage, TensorMessage } from '../proto.js';
 import type { PreparedGraph } from './prepare.js';
 import { writeAsFloat } from './user-model.js';
-import { batchAxis, inputsOf, neededNodes, outputsOf, splitNodes } from './values.js';
+import { batchAxis, inputsOf, isEightBitWeight, neededNodes, outputsOf, splitNodes } from './values.js';
 
 /** A user's network in parts, from one exit to the next: features at gates, the logits at its end. */
 export function userParts(user: UserNetwork, gates: readonly PlacedGate[]): Parts {
@@ -47,10 +48,17 @@ export function turnsImages(source: GatedSource, gates: readonly PlacedGate[]): 
   return handedOn.flat().some((name) => (batchAxis(source.graph.shapes.get(name)) ?? 0) > 0);
 }
 
-/** Whether some of its weights are 8-bit numbers. */
+/** Whether most of its weights are 8-bit numbers. */
 export function hasEightBits(source: GatedSource): boolean {
-  if ('members' in source) return source.members.some(({ loaded }) => hasEightBits(loaded));
-  return isUser(source) && source.graph.nodes.some(({ op_type }) => op_type === 'DequantizeLinear');
+  const userOf = (one: GatedSource): UserNetwork[] =>
+    'members' in one ? one.members.flatMap(({ loaded }) => userOf(loaded)) : isUser(one) ? [one] : [];
+  let [eight, all] = [0, 0];
+  for (const weight of userOf(source).flatMap(({ graph }) => [...graph.constants.values()])) {
+    if (weight.dims.length < 2) continue;
+    all += elementCount(weight.dims.map(Number));
+    if (isEightBitWeight(weight)) eight += elementCount(weight.dims.map(Number));
+  }
+  return 2 * eight > all;
 }
 
 /** Brings the images of a value to the first axis, along which they are gathered; or `back`. */
@@ -85,9 +93,6 @@ function addWeight(builder: GraphBuilder, weight: TensorMessage): string {
   return builder.tensor({ ...weight, name: `weight/${weight.name}` });
 }
 
-/** Operators that ONNX Runtime joins with 8-bit weights. */
-const weighing = new Set(['Conv', 'Gemm', 'MatMul']);
-
 /**
  * Copies nodes into a graph under unique names; weights are added once.
  *
@@ -99,27 +104,27 @@ function copyNodes(
   nodes: readonly NodeMessage[],
   names: Map<string, string>,
 ): void {
-  const renamed = (name: string): string => {
-    const weight = constants.get(name);
-    return weight === undefined ? (names.get(name) ?? '') : addWeight(builder, weight);
-  };
-  const factors = new Set(nodes.filter(({ op_type }) => weighing.has(op_type)).map(({ input }) => input[1]));
+  const own = new Map<string, string>();
   // ONNX Runtime's 4 and 8-bit operators look for weights in their own branch only: products fail where there are none, and
   // convolutions bring them into their order in every run.
-  const besideProduct = (name: string): string => {
+  const inBranch = (weight: TensorMessage): string => {
+    const name = own.get(weight.name) ?? builder.fresh(`weight/${weight.name}`);
+    builder.localTensor({ ...weight, name });
+    own.set(weight.name, name);
+    return name;
+  };
+  const renamed = (name: string, isDequantised = false): string => {
     const weight = constants.get(name);
-    if (weight === undefined) return renamed(name);
-    const own = builder.fresh(`weight/${name}`);
-    builder.localTensor({ ...weight, name: own });
-    return own;
+    if (weight === undefined) return names.get(name) ?? '';
+    return isDequantised || isEightBitWeight(weight) ? inBranch(weight) : addWeight(builder, weight);
   };
   for (const node of nodes) {
     const cutOff = inputsOf(node).find((name) => !constants.has(name) && !names.has(name));
     if (cutOff !== undefined) throw new Error(`${cutOff} is cut off`);
     for (const name of outputsOf(node)) names.set(name, builder.fresh(`value/${name}`));
-    const output = (node.output ?? []).map(renamed);
-    const isFactor = node.op_type === 'DequantizeLinear' && factors.has(node.output[0]);
-    const input = node.input.map(isFactor ? besideProduct : renamed);
+    const output = (node.output ?? []).map((name) => renamed(name));
+    const isDequantised = node.op_type === 'DequantizeLinear' && constants.has(node.input[0]!);
+    const input = node.input.map((name) => renamed(name, isDequantised));
     builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input, output });
   }
 }

@@ -89,8 +89,11 @@ export function mapValues(graph: GraphMessage, input: string, wanted: string, pa
   return { nodes, kinds, inflated };
 }
 
-const isNarrowWeight = ({ data_type, dims }: TensorMessage): boolean =>
-  dims.length > 1 && (data_type === float16 || data_type === uint8 || data_type === int8);
+export const isEightBitWeight = ({ data_type, dims }: TensorMessage): boolean =>
+  dims.length > 1 && (data_type === uint8 || data_type === int8);
+
+const isNarrowWeight = (weight: TensorMessage): boolean =>
+  isEightBitWeight(weight) || (weight.dims.length > 1 && weight.data_type === float16);
 
 function kindOf(node: NodeMessage, kinds: ReadonlyMap<string, ValueKind>): ValueKind {
   const found = inputsOf(node).map((name) => kinds.get(name)!);
