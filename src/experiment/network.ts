@@ -130,7 +130,7 @@ const onnxNetworkSchema = z.strictObject({
   /**
    * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
    * in this list. Default `auto`: those that `inspect` proposes; `spread`: one near each tenth of the FLOPs; `own`: the exits
-   * that the file has itself; `best`: those of `auto`, for `gates: 'best'`.
+   * that the file has itself; `best`: those of `auto`, pooled as `gates: 'best'` does.
    */
   gatesAfter: z
     .union([placings, list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], { error: tensors })

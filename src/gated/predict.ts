@@ -6,6 +6,7 @@ import { InputError, messageOf } from '../errors.js';
 import type { GatedBatch } from '../gates/contracts.js';
 import { floatThresholds, gatedGraphNames } from '../onnx/gated-exits.js';
 import { type AboutGated, readIfGated } from '../onnx/gated-file.js';
+import { type Progress, silent } from '../progress.js';
 import { readInput } from '../store/input.js';
 import { type PredictingFile, type RawOptions, rawFile } from './raw.js';
 
@@ -48,12 +49,15 @@ export interface Predictor {
   close(): Promise<void>;
 }
 
+/** So many images need no progress. */
+const FEW = 20;
+
 /**
  * Opens a file of `dgate export`, or another ONNX classifier with what it leaves open, in an isolated process.
  *
  * @throws InputError if it cannot be read, or what it leaves open is missing
  */
-export async function openPredictor(model: string, raw: RawOptions = {}): Promise<Predictor> {
+export async function openPredictor(model: string, raw: RawOptions = {}, progress = silent): Promise<Predictor> {
   const gated = readIfGated(await readInput(model), model);
   const [given] = Object.entries(raw).find(([, value]) => value !== undefined) ?? [];
   if (gated !== undefined && given !== undefined) {
@@ -76,7 +80,10 @@ export async function openPredictor(model: string, raw: RawOptions = {}): Promis
       }
       const predictions: Prediction[] = [];
       const problems: string[] = [];
-      for (const path of images.flatMap(imageFiles)) {
+      const paths = images.flatMap(imageFiles);
+      const task = (paths.length > FEW ? progress : silent).begin('predicting', paths.length, 'images');
+      for (const [done, path] of paths.entries()) {
+        task.update(done);
         const image = await decode(path, about.preprocessing).catch((error: unknown) => {
           if (!(error instanceof InputError)) throw error;
           problems.push(...error.problems);
@@ -88,6 +95,7 @@ export async function openPredictor(model: string, raw: RawOptions = {}): Promis
         }
         predictions.push(await predictOne(loaded, image, about, thresholds));
       }
+      task.end();
       if (problems.length > 0) throw new InputError(problems);
       const shown = thresholds.map((value) => (Number.isFinite(value) ? value : null));
       return { model, exits: gates + 1, thresholds: shown, input: about.preprocessing, predictions };
@@ -101,8 +109,9 @@ export async function predict(
   images: readonly string[],
   thresholds?: readonly number[],
   raw?: RawOptions,
+  progress?: Progress,
 ): Promise<Predictions> {
-  const predictor = await openPredictor(model, raw);
+  const predictor = await openPredictor(model, raw, progress);
   try {
     return await predictor.predict(images, thresholds);
   } finally {

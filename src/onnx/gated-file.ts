@@ -95,7 +95,9 @@ export function readIfGated(bytes: Uint8Array, path: string): GatedFile | undefi
     model = decodeModel(bytes, new Budget(path, bytes.byteLength, 'a file of dgate export'));
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError(`${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}`);
+    throw new InputError(
+      `${path}: not an ONNX file, or a damaged one (${messageOf(error)}); ${VALID}, or another whole ONNX model`,
+    );
   }
   const isOwn = (model.metadata_props ?? []).some(({ key }) => key.startsWith(PREFIX));
   if (!isOwn) return undefined;

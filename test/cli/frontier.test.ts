@@ -42,7 +42,7 @@ describe('dgate frontier', () => {
       .and.to.match(
         /\n1 \(0\.80\) > 3: an image leaves at exit 1 if its confidence is at least 0\.80, otherwise at exit 3\. margin 0\.01: /,
       )
-      .and.to.match(/Chosen on {3}60 images, all but the first of 2 folds/);
+      .and.to.match(/Chosen on {3}60 images outside the first of 2 folds/);
     const [, folder] = /written to (\S+):/.exec(stderr) ?? [];
     const rows = parseCsv(await readFile(join(folder!, 'frontier.csv'), 'utf8'), 'frontier.csv');
     expect(rows.map(({ kind }) => kind).filter((kind) => kind === 'static')).to.have.length(3);

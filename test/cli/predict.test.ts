@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
@@ -90,7 +90,14 @@ describe('dgate predict', () => {
     expect(last.status, last.stderr).to.equal(0);
     expect(last.stdout.match(/3 \(last\)/g)).to.have.length(2);
     expect(last.stdout).to.contain(`${large}: 90 x 60, shorter side resized to 32, cropped to 32 x 32`);
+    const folder = join(place.folder, 'many');
+    await mkdir(folder);
+    for (let i = 0; i < 21; i++) await copyFile(i < 2 ? large : images[0]!, join(folder, `${i}.png`));
+    const many = await runCli(['predict', '--model', model, folder]);
+    expect(many.stdout).to.match(/\n2 images of other sizes, shorter side resized to 32, cropped to 32 x 32\n$/);
+    expect(many.stderr).to.match(/predicting: done/);
     const first = await runCli(['predict', '--model', model, images[0]!, '--thresholds=-1e9,0']);
+    expect(first.stderr).to.equal('');
     expect(first.stdout).to.match(/│ 1 of 3 │/);
   });
 
@@ -214,7 +221,9 @@ describe('dgate export', () => {
       renderExported({ ...exported, ...rest, expected: { ...expected, ...changes } } as unknown as Exported);
     expect(textOf({})).to.contain('Warning     loses 5.50 points there, more than the margin: ');
     expect(textOf({})).to.contain('Warning     costs more than the original: ');
-    expect(textOf({})).to.contain('Chosen on   150 images, all but the first of 2 folds; the table has every fold\n');
+    expect(textOf({})).to.contain(
+      'Chosen on   150 images outside the first of 2 folds; the table has the thresholds of every fold\n',
+    );
     expect(textOf({ accuracy: 0.935, flopsReduction: 0.1 })).to.not.contain('Warning');
   });
 

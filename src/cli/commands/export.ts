@@ -55,7 +55,10 @@ export const exportCommand = defineCommand({
 export function renderExported(exported: Exported): string {
   const { file, bytes, sha256, experiment, preset, row, margin, search, kind } = exported;
   const { thresholds, choosing, expected, verified } = exported;
-  const fold = choosing.folds > 1 ? `, all but the first of ${choosing.folds} folds; the table has every fold` : '';
+  const fold =
+    choosing.folds > 1
+      ? ` outside the first of ${choosing.folds} folds; the table has the thresholds of every fold`
+      : '';
   const original = expected.originalAccuracy;
   const lost = expected.accuracy === null ? 0 : original! - expected.accuracy;
   const warnings = [

@@ -2,7 +2,7 @@ import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
 import type { RawOptions } from '../../gated/raw.js';
-import { decimalNumber } from '../../json.js';
+import { counted, decimalNumber } from '../../json.js';
 import {
   argumentList,
   assertWhole,
@@ -45,10 +45,11 @@ export const predictCommand = defineCommand({
     const { predict } = await import('../../gated/predict.js');
     const { renderColumns } = await import('../../report/findings.js');
     const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
-    const predictions = await predict(model, image, given, await rawOptions(options));
+    const { consoleProgress } = await import('../context.js');
+    const predictions = await predict(model, image, given, await rawOptions(options), consoleProgress());
     printEither(json, predictions, () => {
-      const { head, rows, notes } = predictionCells(predictions);
-      return `${renderColumns(head, rows)}\n${notes.join('')}`;
+      const { head, rows, note } = predictionCells(predictions);
+      return `${renderColumns(head, rows)}\n${note}`;
     });
   },
 });
@@ -99,10 +100,17 @@ function predictionCells({ exits, predictions, input }: Predictions) {
     prediction.ms.toFixed(2),
   ]);
   const resized = predictions.filter(({ resizedFrom }) => resizedFrom !== undefined);
-  const notes = resized.map(({ image, resizedFrom }) => {
-    const { width, height } = resizedFrom!;
-    return `${visible(image)}: ${width} x ${height}, ${input.squash ? 'both sides' : 'shorter side'} resized to ${input.resize}, cropped to ${input.width} x ${input.height}\n`;
-  });
   const head = ['Image', 'Class', ...(exits === 1 ? [] : ['Exit']), 'Confidence', 'Time (ms)'];
-  return { head, rows, notes };
+  return { head, rows, note: resized.length === 0 ? '' : resizeNote(resized, input) };
+}
+
+/** What became of images of other sizes, in one line. */
+function resizeNote(
+  resized: Predictions['predictions'],
+  { width, height, resize, squash }: Predictions['input'],
+): string {
+  const [{ image, resizedFrom: from }] = resized as [Predictions['predictions'][0]];
+  const one = `${visible(image)}: ${from!.width} x ${from!.height}`;
+  const which = resized.length === 1 ? one : `${counted(resized.length)} images of other sizes`;
+  return `${which}, ${squash ? 'both sides' : 'shorter side'} resized to ${resize}, cropped to ${width} x ${height}\n`;
 }
