@@ -27,6 +27,7 @@ import { renderColumns } from '../src/report/findings.js';
 import { exitCosts } from '../src/thresholds/evaluate.js';
 import { batchesPerTurn, monotonicClock, timed } from '../src/timing/pairs.js';
 import { generatedImages, generatedTensors } from '../test/parity.js';
+import { kernelTimes } from './runner/kernels.js';
 
 /** Networks of the laptop preset, by table. */
 export const tableNetworks = {
@@ -88,6 +89,32 @@ export async function measureExits(name: string, batch: number): Promise<ExitTim
   const cumulative = gates.map(({ place }) => flops.stages[place.stage - 1]!.cumulativeFlops);
   const shares = exitCosts(cumulative, ofGates, flops.flops).map((cost) => cost / flops.flops);
   return { plain: original, byExit, shares };
+}
+
+/**
+ * Where the time goes when nobody leaves: what ONNX Runtime's profiler counts in the operators of a gated network beyond those of
+ * the plain one, in microseconds of a batch; its own time for a node, some microseconds, is in it.
+ */
+export async function profileStaying(name: string, batch: number): Promise<string> {
+  const network = networkByName(name);
+  const lowered = lowerNetwork(network, generatedTensors(network));
+  const gates = placedGates(name);
+  const two = generatedImages(network);
+  const images = Float32Array.from({ length: (batch * two.length) / 2 }, (_, i) => two[i % two.length]!);
+  const runs = batch === 1 ? 300 : 30;
+  const plain = await kernelTimes(runs, async (engine) => {
+    const loaded = await engine.loadFeatures(lowered, []);
+    return { run: () => loaded.run(images, batch), close: () => loaded.close() };
+  });
+  const gated = await kernelTimes(runs, async (engine) => {
+    const loaded = await engine.loadGated(lowered, gates, 'max');
+    return { run: () => leaveAt(loaded, images, batch, gates.length, gates.length), close: () => loaded.close() };
+  });
+  const more = [...gated]
+    .map(([operator, us]) => ({ operator, us: us - (plain.get(operator) ?? 0) }))
+    .filter(({ operator, us }) => operator !== 'If' && operator !== 'Conv' && us >= 1)
+    .sort((a, b) => b.us - a.us);
+  return `profile, microseconds beyond the plain network's: ${more.map(({ operator, us }) => `${operator} ${us.toFixed(0)}`).join(', ')}`;
 }
 
 async function measure(name: string, batch: number): Promise<string[]> {
