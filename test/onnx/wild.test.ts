@@ -1,11 +1,13 @@
 import { expect } from 'chai';
+import { OnnxRuntimeCpu } from '../../src/engines/onnxruntime/engine.js';
+import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { InputError } from '../../src/errors.js';
 import type { PlacedGate } from '../../src/gates/contracts.js';
 import { Budget } from '../../src/json.js';
 import { takesAll } from '../../src/onnx/graph/batch.js';
 import { type ChannelAxis, chosenAxis } from '../../src/onnx/graph/channels.js';
 import { turnsImages } from '../../src/onnx/graph/parts.js';
-import type { NodeMessage } from '../../src/onnx/proto.js';
+import { dataTypes, type NodeMessage } from '../../src/onnx/proto.js';
 import { inspectExits } from '../../src/run/user-network.js';
 import { asNetwork, type Opened, open, UserGraph } from './user-graphs.js';
 import {
@@ -454,6 +456,46 @@ describe('quantised graphs', () => {
       expect(opened.graph.formats.get(place.tensor)?.quantised).to.deep.equal(['sx', 'zero']);
       expect(place.flops8).to.equal(place.flops);
       await expectSame(opened, path, { dims: [1, 3, 8, 8], tolerance: 0.1, executed: true });
+    });
+  }
+
+  for (const type of ['uint8', 'int8'] as const) {
+    it(`${type}: gates pool the maps as their dequantised numbers would be`, async () => {
+      const written = (asToo: boolean): UserGraph => {
+        const g = new UserGraph(type);
+        const raw = type === 'int8' ? Int8Array.of(-3) : Uint8Array.of(130);
+        const zero = { name: 'zero', dims: [], data_type: dataTypes[type], raw_data: new Uint8Array(raw.buffer) };
+        const how = [scale(g, 's', 0.013), g.builder.tensor(zero)];
+        const map = g.builder.node('QuantizeLinear', [g.conv(g.input(['batch', 3, 8, 8]), 3, 8), ...how], {}, 'map');
+        const value = g.builder.node('DequantizeLinear', [map, ...how], {}, 'value');
+        if (asToo) g.builder.output('value', 'float', ['batch', 8, 8, 8]);
+        return g.classify(g.relu(g.conv(value, 8, 8)), 8, 5);
+      };
+      const user = asNetwork(await open(await write(written(false))), ['map']);
+      expect(user.graph.formats.get('map')?.quantised).to.deep.equal(['s', 'zero']);
+      const pixels = Float32Array.from({ length: 3 * 3 * 64 }, () => 6 * random.uniform() - 3);
+      const engine = await OnnxRuntimeCpu.create();
+      const original = await engine.createSession(written(true).builder.encode());
+      const { value } = await original.run({ x: new ort.Tensor('float32', pixels, [3, 3, 8, 8]) });
+      const at = value!.data as Float32Array;
+      for (const across of [1, 2, 4]) {
+        const pooling = across === 1 ? ({ kind: 'gap' } as const) : ({ kind: 'grid', size: across } as const);
+        const network = await engine.loadFeatures(user, [{ stage: 1, pooling }]);
+        const [found] = (await network.run(pixels, 3)).features;
+        const side = 8 / across;
+        expect(found!.length).to.equal(3 * 8 * across ** 2);
+        for (const [i, mean] of found!.entries()) {
+          const [y, x] = [Math.floor(i / across) % across, i % across];
+          let sum = 0;
+          for (let k = 0; k < side ** 2; k++) {
+            const [row, column] = [y * side + Math.floor(k / side), x * side + (k % side)];
+            sum += at[Math.floor(i / across ** 2) * 64 + row * 8 + column]!;
+          }
+          expect(mean, `${across}: ${i}`).to.be.closeTo(sum / side ** 2, 1e-5);
+        }
+        await network.close();
+      }
+      await original.release();
     });
   }
 
