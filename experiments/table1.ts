@@ -10,6 +10,7 @@
  * paper's row under it.
  */
 import { defineExperiment } from '../src/index.js';
+import { lambdas } from './parts/lambdas.js';
 import { laptop as narrow, smoke } from './parts/narrow-resnet.js';
 
 export default defineExperiment({
@@ -31,12 +32,12 @@ export default defineExperiment({
     validation: { kind: 'held-out' },
   },
   presets: {
-    paper: {},
+    paper: { gates: { l2: lambdas } },
     laptop: {
       title: 'Table 1, laptop: a small ResNet with the cost profile of ResNet-101, three d-gates, CIFAR-10',
       network: 'resnet101-width0.5-blocks1.1.7.1-cifar10',
       checkpoint: 'dgate-resnet101-small-cifar10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
+      gates: { pooling: ['4x4', '4x4', 'gap'], l2: lambdas },
       baselines: [
         { network: 'resnet101-width0.25-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-narrow-cifar10' },
       ],

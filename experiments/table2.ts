@@ -10,6 +10,7 @@
  * paper's row under it.
  */
 import { defineExperiment } from '../src/index.js';
+import { lambdas } from './parts/lambdas.js';
 
 /** The narrow DenseNet that ships: a quarter of the small one's FLOPs. */
 const narrow = {
@@ -36,12 +37,12 @@ export default defineExperiment({
     validation: { kind: 'held-out' },
   },
   presets: {
-    paper: {},
+    paper: { gates: { l2: lambdas } },
     laptop: {
       title: 'Table 2, laptop: a small DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',
       network: 'densenet201-growth32-blocks1.2.16.8-cifar10',
       checkpoint: 'dgate-densenet201-small-cifar10',
-      gates: { pooling: ['4x4', '4x4', 'gap'] },
+      gates: { pooling: ['4x4', '4x4', 'gap'], l2: lambdas },
       baselines: [
         { network: 'densenet201-growth16-blocks1.2.16.8-cifar10', checkpoint: 'dgate-densenet201-narrow-cifar10' },
       ],

@@ -150,7 +150,7 @@ function gateChecks(
   { validation, guarantee }: Experiment['thresholds'],
 ): Check[] {
   const isChosen = new Set([l2].flat()).size > 1; // neither by reported images nor by those that certify
-  const one = "one number; a list with thresholds.validation: { kind: 'held-out' }, and without a guarantee";
+  const one = "one number, as 0.002; a list with thresholds.validation: { kind: 'held-out' }, and without a guarantee";
   const chained = 'false, or with one l2 and at least two gates';
   const isAscending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
