@@ -128,7 +128,7 @@ describe('a run with a list of lambdas', () => {
     const guarantee = set('thresholds.guarantee', { drop: 0.1 });
     const problem = (...more: Override[]) => refusal(async () => void (await run(place, from, ...more)), wanted);
     const wanted =
-      /gates\.l2: \[0\.1,0\.01\]; valid: one number; a list with thresholds\.validation: \{ kind: 'held-out' \}, and w/;
+      /gates\.l2: \[0\.1,0\.01\]; valid: one number, as 0\.002; a list with thresholds\.validation: \{ kind: 'held-out' \}, and w/;
     await problem();
     await problem(...overrides, guarantee);
     const networks = ['resnet20-cifar10', 'resnet56-cifar10'].map((network) => ({
