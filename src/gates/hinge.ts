@@ -1,8 +1,9 @@
 import { InputError } from '../errors.js';
+import { BinaryHinge, type Slopes, type Totals } from './binary.js';
 import type { DualPoint } from './certificate.js';
 import type { MatrixProduct } from './contracts.js';
 import { distances, type Gate } from './gate.js';
-import { Curvature, dot, type Slope } from './lbfgs.js';
+import type { Slope } from './lbfgs.js';
 import { multiply } from './precondition.js';
 import type { Parameters, Refinement } from './softmax.js';
 
@@ -14,10 +15,6 @@ const [WIDTH, WIDE] = [0.3, 16];
 export const HINGE_CURVATURE = 0.2;
 /** The smoothing moves once the rest of the gap is at most this share of what the smoothing leaves. */
 const SHARE = 1;
-/** A step is as long as it should be where the slope along it is at most this share of the first; or after so many trials. */
-const [EXACT, MOST_TRIALS] = [1e-3, 20];
-/** A shorter share of a step is rounding. */
-const NEGLIGIBLE = 1e-5;
 
 /**
  * Lowers the one-vs-all hinge objective to a duality gap, each class on its own, by the method of multipliers
@@ -38,7 +35,11 @@ export class HingeOptimum {
   constructor(readonly problem: Refinement) {
     const { features, classes, count } = problem.data;
     const width = count < features ? WIDE : WIDTH;
-    this.#hinges = Array.from({ length: classes }, (_, c) => new BinaryHinge(c, features, count, problem.l2, width));
+    const room = [new Float64Array(count), new Float64Array(count)] as const;
+    this.#hinges = Array.from(
+      { length: classes },
+      (_, c) => new BinaryHinge(c, features, count, problem.l2, 1 / width, room),
+    );
   }
 
   get isSpent(): boolean {
@@ -78,7 +79,7 @@ export class HingeOptimum {
     const { passes, gap, onPass } = this.problem;
     for (let open = this.#hinges; open.length > 0; ) {
       const slopes = await this.#slopes(open, product);
-      const standings = open.map((hinge, k) => hinge.standing(slopes[k]!.now));
+      const standings = open.map((hinge, k) => hinge.standing(slopes[k]!));
       onPass(this.#passes, `gap ${Math.max(...standings.map((standing) => standing.gap)).toExponential(1)}`);
       const directions = new Map<BinaryHinge, Float64Array>();
       for (const [k, hinge] of open.entries()) {
@@ -90,40 +91,42 @@ export class HingeOptimum {
       open = [...directions].flatMap(([hinge, direction], k) => (hinge.advance(direction, along[k]!) ? [hinge] : []));
     }
   }
-  /** X^T (y duals) of each class, and what follows for its slopes. */
+
+  /** X^T (y duals) of each class, and what follows for its slopes and its gap. */
   async #slopes(hinges: readonly BinaryHinge[], product: MatrixProduct): Promise<Slopes[]> {
     const { data, scaling, metric } = this.problem;
     const { features } = data;
     const columns = 2 * hinges.length;
-    const sums = new Float64Array((features + 1) * columns); // of y duals (x, -1)
+    const sums = new Float64Array(columns * features); // of y duals x, [columns, features]
+    const totals = hinges.map((): Totals => ({ now: 0, moved: 0, loss: 0, smoothing: 0 }));
+    const room = new Float32Array(columns * BATCH_IMAGES);
     let start = 0;
     for await (const { x, labels } of data.batches(BATCH_IMAGES)) {
-      const duals = new Float32Array(labels.length * columns);
-      for (const [k, hinge] of hinges.entries()) hinge.writeDuals(labels, start, duals, 2 * k, columns);
-      const [shape, other] = [[labels.length, columns] as const, [labels.length, features] as const];
-      // The narrow matrix first: in half the time of the other way.
-      const part = await product.run(duals, shape, x, other, 'first transposed');
-      for (let column = 0; column < columns; column++) {
-        for (let f = 0; f < features; f++) sums[f * columns + column]! += part[column * features + f]!;
-        let total = sums[features * columns + column]!;
-        for (let i = column; i < duals.length; i += columns) total -= duals[i]!;
-        sums[features * columns + column] = total;
-      }
-      start += labels.length;
+      const count = labels.length;
+      const duals = room.subarray(0, columns * count); // [columns, count]
+      for (const [k, hinge] of hinges.entries())
+        hinge.writeDuals(labels, start, duals.subarray(2 * k * count), totals[k]!);
+      const part = await product.run(duals, [columns, count], x, [count, features]);
+      for (let at = 0; at < sums.length; at++) sums[at]! += part[at]!;
+      start += count;
     }
     this.#passes++;
-    // Features were not scaled: s = (x - mean) * inverse, and the last row has minus the sum of y duals.
-    const gradients = sums.map((sum, at) => {
-      const [f, column] = [Math.floor(at / columns), at % columns];
-      const total = sums[features * columns + column]!;
-      const scaled = f === features ? sum : (sum + total * scaling.mean[f]!) * scaling.inverse[f]!;
-      return hinges[column >> 1]!.slope(f, scaled);
-    });
+    // Features were not scaled: s = (x - mean) * inverse.
+    const gradients = new Float64Array((features + 1) * columns);
+    for (let column = 0; column < columns; column++) {
+      const [hinge, { now, moved }] = [hinges[column >> 1]!, totals[column >> 1]!];
+      const total = column % 2 === 0 ? now : moved;
+      for (let f = 0; f < features; f++) {
+        const scaled = (sums[column * features + f]! - total * scaling.mean[f]!) * scaling.inverse[f]!;
+        gradients[f * columns + column] = hinge.slope(f, scaled);
+      }
+      gradients[features * columns + column] = hinge.slope(features, -total);
+    }
     const conditioned = await multiply(metric, gradients, columns, product);
     const column = (of: Float64Array, k: number) =>
       Float64Array.from({ length: features + 1 }, (_, f) => of[f * columns + k]!);
     const slope = (k: number): Slope => ({ gradient: column(gradients, k), conditioned: column(conditioned, k) });
-    return hinges.map((_, k) => ({ now: slope(2 * k), moved: slope(2 * k + 1) }));
+    return hinges.map((_, k) => ({ now: slope(2 * k), moved: slope(2 * k + 1), totals: totals[k]! }));
   }
 
   /** y (s, -1).D of every image by class, [images]. @param directions D of the classes, [features + 1] */
@@ -162,135 +165,3 @@ export class HingeOptimum {
     return found;
   }
 }
-
-/** The smoothed objective's slope of a class: as the duals are, and as they are once the smoothing moves. */
-interface Slopes {
-  readonly now: Slope;
-  readonly moved: Slope;
-}
-
-/** One class against the others: mean hinge + lambda/2 |w|^2, w = (V, a) with a the weight of a feature -1. */
-class BinaryHinge {
-  /** [features + 1] */
-  readonly weights: Float64Array;
-  /** y d, [images] */
-  readonly margins: Float64Array;
-  /** Duals about which the hinge is smoothed, [images] */
-  readonly centres: Float32Array;
-  readonly #curvature = new Curvature(1);
-  /** The slope where the last step began, with the smoothing of now, and the step. */
-  #from: Slope | undefined;
-  #step: Float64Array | undefined;
-
-  constructor(
-    readonly label: number,
-    features: number,
-    count: number,
-    readonly l2: number,
-    readonly width: number,
-  ) {
-    this.weights = new Float64Array(features + 1);
-    this.margins = new Float64Array(count);
-    this.centres = new Float32Array(count);
-  }
-
-  dualOf(image: number): number {
-    return clip(this.centres[image]! + (1 - this.margins[image]!) / this.width);
-  }
-
-  /** y times the duals of a batch into two columns: as they are now, and once the smoothing is about them. */
-  writeDuals(labels: Int32Array, start: number, into: Float32Array, column: number, columns: number): void {
-    const { margins, centres, label } = this;
-    for (let i = 0, at = column; i < labels.length; i++, at += columns) {
-      const y = labels[i] === label ? 1 : -1;
-      const slack = (1 - margins[start + i]!) / this.width;
-      const dual = clip(centres[start + i]! + slack);
-      into[at] = y * dual;
-      into[at + 1] = y * clip(dual + slack);
-    }
-  }
-
-  /** @param d distances of a batch, [images, classes] */
-  setMargins(d: Float32Array, labels: Int32Array, start: number, classes: number): void {
-    for (let i = 0; i < labels.length; i++) {
-      const value = d[i * classes + this.label]!;
-      this.margins[start + i] = labels[i] === this.label ? value : -value;
-    }
-    this.#step = undefined;
-    this.#curvature.forget();
-  }
-
-  /** The smoothed objective's derivative by a weight. @param sum of y dual s over the images */
-  slope(f: number, sum: number): number {
-    return this.l2 * this.weights[f]! - sum / this.margins.length;
-  }
-
-  /** Bounds of the relative duality gap: in all, what the smoothing contributes, and what is left of its problem. */
-  standing({ gradient }: Slope): { gap: number; smoothing: number; rest: number } {
-    const { margins, weights, l2 } = this;
-    let [loss, smoothing] = [0, 0];
-    for (let i = 0; i < margins.length; i++) {
-      const slack = 1 - margins[i]!;
-      loss += Math.max(0, slack);
-      smoothing += Math.max(0, slack) - this.dualOf(i) * slack;
-    }
-    const objective = loss / margins.length + (l2 / 2) * dot(weights, weights);
-    const [a, b] = [smoothing / margins.length / objective, dot(gradient, gradient) / (2 * l2) / objective];
-    return { gap: a + b, smoothing: a, rest: b };
-  }
-
-  /** Where to go next. @param moves whether the smoothing moves to the duals of now */
-  direction({ now, moved }: Slopes, moves: boolean): Float64Array {
-    if (this.#from !== undefined && this.#step !== undefined) this.#curvature.learn(this.#step, this.#from, now);
-    if (moves) for (let i = 0; i < this.centres.length; i++) this.centres[i] = this.dualOf(i);
-    this.#from = moves ? moved : now;
-    return this.#curvature.direction(this.#from);
-  }
-
-  /**
-   * Goes along a direction to the lowest smoothed objective.
-   *
-   * @param along its y (s, -1).D, [images]
-   * @returns false where rounding hides what is left
-   */
-  advance(direction: Float64Array, along: Float32Array): boolean {
-    const { margins, centres, weights, l2 } = this;
-    const [first, second] = [dot(weights, direction), dot(direction, direction)];
-    const count = margins.length;
-    /** Slope and second derivative along the direction. */
-    const at = (t: number): [slope: number, bend: number] => {
-      let [total, inside] = [0, 0];
-      for (let i = 0; i < count; i++) {
-        const change = along[i]!;
-        const slope = centres[i]! + (1 - margins[i]! - t * change) / this.width;
-        const dual = clip(slope);
-        total += dual * change;
-        if (dual === slope) inside += change * change;
-      }
-      return [l2 * (first + t * second) - total / count, l2 * second + inside / (this.width * count)];
-    };
-    const enough = EXACT * Math.abs(dot(this.#from!.gradient, direction));
-    let [low, high, t] = [0, Number.POSITIVE_INFINITY, 1];
-    for (let tried = 0; tried < MOST_TRIALS; tried++) {
-      const [slope, bend] = at(t);
-      if (slope < 0) low = t;
-      else high = t;
-      if (Math.abs(slope) <= enough) break;
-      const next = t - slope / bend;
-      t = next > low && next < high ? next : high === Number.POSITIVE_INFINITY ? 2 * t : (low + high) / 2;
-    }
-    if (low === 0 && t < NEGLIGIBLE) t = 0;
-    this.#step = t === 0 ? undefined : direction.map((value) => t * value);
-    if (t === 0) {
-      const isStuck = this.#curvature.isEmpty;
-      this.#curvature.forget();
-      return !isStuck;
-    }
-    for (let i = 0; i < margins.length; i++) margins[i]! += t * along[i]!;
-    for (let f = 0; f < weights.length; f++) weights[f]! += t * direction[f]!;
-    return true;
-  }
-}
-
-/** Without branches, which images would take at random. */
-const clip = (value: number): number => Math.max(0, Math.min(1, value));
