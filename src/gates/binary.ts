@@ -31,6 +31,8 @@ export class BinaryHinge {
   readonly margins: Float64Array;
   /** Duals about which the hinge is smoothed, [images] */
   readonly centres: Float32Array;
+  /** y (s, -1).D of a direction D, [images] */
+  readonly along: Float32Array;
   readonly #curvature = new Curvature(1);
   /** The slope where the last step began, with the smoothing of now, and the step. */
   #from: Slope | undefined;
@@ -48,7 +50,9 @@ export class BinaryHinge {
   ) {
     this.weights = new Float64Array(features + 1);
     this.margins = new Float64Array(count);
-    this.centres = new Float32Array(count);
+    // With many images the first steps leave most beyond their margin or before it: there the smoothing errs least about 1/2.
+    this.centres = new Float32Array(count).fill(count < features ? 0 : 0.5);
+    this.along = new Float32Array(count);
   }
 
   dualOf(image: number): number {
@@ -105,13 +109,12 @@ export class BinaryHinge {
   }
 
   /**
-   * Goes along a direction to the lowest smoothed objective.
+   * Goes along a direction, whose `along` is known, to the lowest smoothed objective.
    *
-   * @param along its y (s, -1).D, [images]
    * @returns false where rounding hides what is left
    */
-  advance(direction: Float64Array, along: Float32Array): boolean {
-    const { margins, centres, weights, l2, steepness } = this;
+  advance(direction: Float64Array): boolean {
+    const { margins, centres, along, weights, l2, steepness } = this;
     const [count, [duals, changes]] = [margins.length, this.room];
     const [first, second] = [dot(weights, direction), dot(direction, direction)];
     let [reach, fixed, open] = [0, 0, 0];

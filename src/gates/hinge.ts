@@ -87,8 +87,8 @@ export class HingeOptimum {
         if (!(reached <= gap)) directions.set(hinge, hinge.direction(slopes[k]!, rest <= SHARE * smoothing));
       }
       if (directions.size === 0 || this.#passes >= Math.max(2, passes)) return; // one step at least
-      const along = await this.#along(directions, product);
-      open = [...directions].flatMap(([hinge, direction], k) => (hinge.advance(direction, along[k]!) ? [hinge] : []));
+      await this.#along(directions, product);
+      open = [...directions].flatMap(([hinge, direction]) => (hinge.advance(direction) ? [hinge] : []));
     }
   }
 
@@ -129,8 +129,8 @@ export class HingeOptimum {
     return hinges.map((_, k) => ({ now: slope(2 * k), moved: slope(2 * k + 1), totals: totals[k]! }));
   }
 
-  /** y (s, -1).D of every image by class, [images]. @param directions D of the classes, [features + 1] */
-  async #along(directions: ReadonlyMap<BinaryHinge, Float64Array>, product: MatrixProduct): Promise<Float32Array[]> {
+  /** Sets `along` of each class. @param directions D of the classes, [features + 1] */
+  async #along(directions: ReadonlyMap<BinaryHinge, Float64Array>, product: MatrixProduct): Promise<void> {
     const { data, scaling, label: gate } = this.problem;
     const { features } = data;
     const columns = directions.size;
@@ -144,24 +144,21 @@ export class HingeOptimum {
       }
       return offset;
     });
-    const hinges = [...directions.keys()];
-    const found = hinges.map(() => new Float32Array(data.count));
     let start = 0;
     for await (const { x, labels } of data.batches(BATCH_IMAGES)) {
       const d = await product.run(x, [labels.length, features], matrix, [features, columns]);
-      for (const [k, { label }] of hinges.entries()) {
-        const [into, offset] = [found[k]!, offsets[k]!];
+      for (const [k, { label, along }] of [...directions.keys()].entries()) {
+        const offset = offsets[k]!;
         let total = 0;
         for (let i = 0, at = k; i < labels.length; i++, at += columns) {
-          const value = d[at]! - offset;
+          const value = (2 * Number(labels[i] === label) - 1) * (d[at]! - offset);
           total += value;
-          into[start + i] = labels[i] === label ? value : -value;
+          along[start + i] = value;
         }
         if (!Number.isFinite(total)) throw new InputError(`${gate}: the distances are not finite`);
       }
       start += labels.length;
     }
     this.#passes++;
-    return found;
   }
 }
