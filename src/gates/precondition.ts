@@ -2,8 +2,8 @@ import type { GateTrainer, MatrixProduct, Scaling, TrainingData } from './contra
 
 /** Largest block: 4,096 take seconds on two cores, and 64 MiB. */
 const BLOCK = 4096;
-/** Largest matrix that is inverted in double precision, by the textbook; a larger one by halves, in products. */
-const LEAF = 512;
+/** Largest matrix that is inverted in double precision; a larger one by halves, in products. */
+const LEAF = 256;
 /** Fewest images to estimate the covariance on; at least so many for each feature. */
 const [LEAST_IMAGES, IMAGES_PER_FEATURE] = [20_000, 5];
 /** Bounds the inverse if features are linear combinations of others. */
@@ -150,55 +150,29 @@ async function invertByHalves(matrix: Float64Array, size: number, by: Halving): 
 }
 
 /**
- * Inverse of a symmetric positive definite matrix by Cholesky factorisation, in double precision.
+ * Inverse of a symmetric positive definite matrix in double precision: each row in turn is swept out of the others
+ * (Goodnight 1979), which leaves minus the inverse. Sums run along rows of the lower half, for speed.
  *
  * @param matrix [size, size] row-major; overwritten with its inverse, which is returned
  * @throws RangeError if the matrix is not positive definite
  */
 export function invertPositiveDefinite(matrix: Float64Array, size: number): Float64Array {
-  cholesky(matrix, size);
-  invertLower(matrix, size);
-  // inverse = L^-T L^-1, row by row of L^-1; its row i goes into rows up to i, which are then no longer needed.
+  const column = new Float64Array(size);
   for (let k = 0; k < size; k++) {
-    const row = matrix.slice(k * size, k * size + k + 1);
-    matrix.fill(0, k * size, k * size + k + 1);
-    for (let i = 0; i <= k; i++) {
-      const factor = row[i]!;
-      for (let j = 0, at = i * size; j <= i; j++, at++) matrix[at]! += factor * row[j]!;
+    const pivot = matrix[k * size + k]!;
+    if (!(pivot > 0)) throw new RangeError(`not positive definite at row ${k}`);
+    for (let i = 0; i < size; i++) column[i] = matrix[i < k ? k * size + i : i * size + k]!;
+    for (let i = 0; i < size; i++) {
+      const factor = column[i]! / pivot;
+      if (i !== k) for (let j = 0, at = i * size; j <= i; j++, at++) matrix[at]! -= factor * column[j]!;
+      matrix[i < k ? k * size + i : i * size + k] = factor;
     }
+    matrix[k * size + k] = -1 / pivot;
   }
-  for (let i = 0; i < size; i++) for (let j = 0; j < i; j++) matrix[j * size + i] = matrix[i * size + j]!;
-  return matrix;
-}
-
-/** Replaces the lower half, diagonal included, by the Cholesky factor L. */
-function cholesky(matrix: Float64Array, size: number): void {
-  for (let j = 0; j < size; j++) {
-    for (let i = j; i < size; i++) {
-      let sum = matrix[i * size + j]!;
-      for (let k = 0; k < j; k++) sum -= matrix[i * size + k]! * matrix[j * size + k]!;
-      if (i === j) {
-        if (!(sum > 0)) throw new RangeError(`not positive definite at row ${j}`);
-        matrix[j * size + j] = Math.sqrt(sum);
-      } else {
-        matrix[i * size + j] = sum / matrix[j * size + j]!;
-      }
-    }
-  }
-}
-
-/** Replaces the lower half, a triangular matrix, by its inverse. */
-function invertLower(matrix: Float64Array, size: number): void {
   for (let i = 0; i < size; i++) {
-    const row = matrix.slice(i * size, i * size + i);
-    const inverse = 1 / matrix[i * size + i]!;
-    matrix.fill(0, i * size, i * size + i);
-    for (let k = 0; k < i; k++) {
-      const factor = row[k]! * inverse;
-      for (let j = 0; j <= k; j++) matrix[i * size + j]! -= factor * matrix[k * size + j]!;
-    }
-    matrix[i * size + i] = inverse;
+    for (let j = 0; j <= i; j++) matrix[j * size + i] = matrix[i * size + j] = -matrix[i * size + j]!;
   }
+  return matrix;
 }
 
 /** A feature whose standard deviation is below this share of its magnitude counts as constant. */
