@@ -43,20 +43,14 @@ export async function certifyGate(
   let start = 0;
   for await (const { x, labels, probabilities } of data.batches(1024)) {
     const found = distances(gate, x);
-    const slopes = Array.from({ length: classes }, () => new Float64Array(labels.length));
+    const slopes = new Float64Array(found.length);
     for (const [i, label] of labels.entries()) {
-      const row = found.subarray(i * classes, (i + 1) * classes);
-      if (loss === 'hinge') hingeAt(row, label, (c) => dualOf(start + i, c), { losses, smoothing, slopes, i });
-      else
-        losses[0]! += crossEntropyAt(row, probabilities?.subarray(i * classes, (i + 1) * classes) ?? label, {
-          slopes,
-          i,
-        });
+      const [from, to] = [i * classes, (i + 1) * classes];
+      const [row, own] = [found.subarray(from, to), slopes.subarray(from, to)];
+      if (loss === 'hinge') hingeAt(row, label, (c) => dualOf(start + i, c), { losses, smoothing, slopes: own });
+      else losses[0]! += crossEntropyAt(row, probabilities?.subarray(from, to) ?? label, own);
     }
-    for (const [c, of] of slopes.entries()) {
-      totals[c] = of.reduce((total, slope) => total + slope, totals[c]!);
-      addImages(sums[c]!, x, of);
-    }
+    for (const [c, sum] of sums.entries()) totals[c]! += addImages(sum, x, slopes, c);
     start += labels.length;
   }
   const byClass = sums.map((sum, c) => {
@@ -69,18 +63,12 @@ export async function certifyGate(
   return { objective, gap, worstGap };
 }
 
-/** Where the slopes of an image go: [classes][images of the batch] */
-interface Slopes {
-  readonly slopes: readonly Float64Array[];
-  readonly i: number;
-}
-
 /** Adds an image's hinges, and what their smoothed slopes leave of them. */
 function hingeAt(
   row: Float32Array,
   label: number,
   dualOf: (c: number) => number,
-  { losses, smoothing, slopes, i }: Readonly<Record<'losses' | 'smoothing', Float64Array>> & Slopes,
+  { losses, smoothing, slopes }: Readonly<Record<'losses' | 'smoothing' | 'slopes', Float64Array>>,
 ): void {
   for (let c = 0; c < row.length; c++) {
     const y = c === label ? 1 : -1;
@@ -88,38 +76,48 @@ function hingeAt(
     const dual = dualOf(c);
     losses[c]! += positive(slack);
     smoothing[c]! += positive(slack) - dual * slack;
-    slopes[c]![i] = -y * dual;
+    slopes[c] = -y * dual;
   }
 }
 
 /** - sum of target x log softmax(d); the slopes are written. @param target a class, or a probability of each */
-function crossEntropyAt(row: Float32Array, target: number | Float32Array, { slopes, i }: Slopes): number {
+function crossEntropyAt(row: Float32Array, target: number | Float32Array, slopes: Float64Array): number {
   const share = (c: number): number => (typeof target === 'number' ? Number(c === target) : target[c]!);
   const largest = row.reduce((a, b) => Math.max(a, b));
   let sum = 0;
-  for (let c = 0; c < row.length; c++) sum += Math.exp(row[c]! - largest);
+  for (let c = 0; c < row.length; c++) sum += slopes[c] = Math.exp(row[c]! - largest);
   let meant = 0;
   for (let c = 0; c < row.length; c++) {
-    slopes[c]![i] = Math.exp(row[c]! - largest) / sum - share(c);
+    slopes[c] = slopes[c]! / sum - share(c);
     meant += share(c) * row[c]!;
   }
   return Math.log(sum) + largest - meant;
 }
 
-/** Adds the slope times x of each image, four images at a time for speed. @param x [images, features] */
-function addImages(sum: Float64Array, x: Float32Array, slopes: Float64Array): void {
-  const images = [...slopes.keys()].filter((image) => slopes[image] !== 0);
-  while (images.length % 4 !== 0) images.push(slopes.length); // whose slope counts as 0
-  for (let next = 0; next < images.length; next += 4) {
-    const [p, q, r, s] = [0, 1, 2, 3].map((k) => slopes[images[next + k]!] ?? 0) as [number, number, number, number];
-    let [a, b, c, d] = [0, 1, 2, 3].map((k) => (images[next + k]! % slopes.length) * sum.length) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    for (let f = 0; f < sum.length; f++) sum[f] = sum[f]! + p * x[a++]! + q * x[b++]! + r * x[c++]! + s * x[d++]!;
+/**
+ * Adds a class's slope times x of each image that has one, four images at a time for speed.
+ *
+ * @param x [count, features]
+ * @param slopes [count, classes]
+ * @returns the sum of the slopes
+ */
+function addImages(sum: Float64Array, x: Float32Array, slopes: Float64Array, c: number): number {
+  const features = sum.length;
+  const classes = (slopes.length * features) / x.length;
+  const [factors, starts]: [number[], number[]] = [[], []];
+  for (let at = c, start = 0; at < slopes.length; at += classes, start += features) {
+    if (slopes[at] === 0) continue;
+    factors.push(slopes[at]!);
+    starts.push(start);
   }
+  const of = (k: number): [factor: number, start: number] => [factors[k] ?? 0, starts[k] ?? 0];
+  for (let k = 0; k < factors.length; k += 4) {
+    const [[p, a], [q, b], [r, d], [s, e]] = [of(k), of(k + 1), of(k + 2), of(k + 3)];
+    for (let f = 0; f < features; f++) {
+      sum[f] = sum[f]! + p * x[a + f]! + q * x[b + f]! + r * x[d + f]! + s * x[e + f]!;
+    }
+  }
+  return factors.reduce((total, factor) => total + factor, 0);
 }
 
 /** lambda/2 |w|^2 and |lambda w + S / n|^2 / (2 lambda) of a class, w = (V, a) in standardised features. */
