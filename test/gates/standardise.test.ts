@@ -55,6 +55,11 @@ describe('ScalingAccumulator', () => {
     expect(inverse[0]).to.be.closeTo(2, 1e-9);
   });
 
+  it('keeps its precision where the first image is as far from the others as one can be', () => {
+    const far = Float32Array.from({ length: 5000 * features }, (_, i) => (i < features ? 1e6 : x[i % x.length]!));
+    expectTwoPass(accumulate(far, features, [3, 4997]), far, features);
+  });
+
   it('gives the inverse 0 to a feature that does not vary', () => {
     const constants = [0, 5, -0.1, 3e4];
     const rows = Float32Array.from({ length: 50 * 5 }, (_, i) => (i % 5 === 4 ? i : constants[i % 5]!));
