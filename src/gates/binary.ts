@@ -3,21 +3,23 @@ import { Curvature, dot, type Slope } from './lbfgs.js';
 
 /** A step is as long as it should be where the slope along it is at most this share of the first; or after so many trials. */
 const [EXACT, MOST_TRIALS] = [1e-3, 20];
+/** The smoothing may move in the next step where the rest of the gap is at most so many times what the smoothing leaves. */
+const NEAR = 10;
 /** A shorter share of a step is rounding. */
 const NEGLIGIBLE = 1e-5;
 
 /** The smoothed objective's slope of a class: as the duals are, and as they are once the smoothing moves. */
 export interface Slopes {
   readonly now: Slope;
-  readonly moved: Slope;
+  /** Where `mayMove`. */
+  readonly moved?: Slope;
   readonly totals: Totals;
 }
 
 /** Sums over the images of a class. */
 export interface Totals {
-  /** Of y duals. */
-  now: number;
-  moved: number;
+  /** Of y duals: now, and moved. */
+  duals: [now: number, moved: number];
   /** Of the hinge, and of what the smoothing leaves of it. */
   loss: number;
   smoothing: number;
@@ -33,6 +35,8 @@ export class BinaryHinge {
   readonly centres: Float32Array;
   /** y (s, -1).D of a direction D, [images] */
   readonly along: Float32Array;
+  /** Whether the smoothing may soon move: its slopes about other duals take time. */
+  mayMove = false;
   readonly #curvature = new Curvature(1);
   /** The slope where the last step began, with the smoothing of now, and the step. */
   #from: Slope | undefined;
@@ -59,22 +63,23 @@ export class BinaryHinge {
     return clip(this.centres[image]! + this.steepness * (1 - this.margins[image]!));
   }
 
-  /** y times the duals of a batch, one row as they are now and one once the smoothing is about them; adds to the totals. */
+  /** y times the duals of a batch, a row as they are now and, where `mayMove`, one once the smoothing is about them; adds to the totals. */
   writeDuals(labels: Int32Array, start: number, into: Float32Array, totals: Totals): void {
-    const { margins, centres, label, steepness } = this;
+    const { margins, centres, label, steepness, mayMove } = this;
     const count = labels.length;
-    let { now, moved, loss, smoothing } = totals;
+    let [now, moved] = totals.duals;
+    let { loss, smoothing } = totals;
     for (let i = 0; i < count; i++) {
       const y = 2 * Number(labels[i] === label) - 1;
       const slack = 1 - margins[start + i]!;
       const dual = clip(centres[start + i]! + steepness * slack);
       now += into[i] = y * dual;
-      moved += into[count + i] = y * clip(dual + steepness * slack);
+      if (mayMove) moved += into[count + i] = y * clip(dual + steepness * slack);
       const hinge = positive(slack);
       loss += hinge;
       smoothing += hinge - dual * slack;
     }
-    Object.assign(totals, { now, moved, loss, smoothing });
+    Object.assign(totals, { duals: [now, moved], loss, smoothing });
   }
 
   /** @param d distances of a batch, [images, classes] */
@@ -97,14 +102,15 @@ export class BinaryHinge {
     const { margins, weights, l2 } = this;
     const objective = loss / margins.length + (l2 / 2) * dot(weights, weights);
     const [a, b] = [smoothing / margins.length / objective, dot(gradient, gradient) / (2 * l2) / objective];
+    this.mayMove = b <= NEAR * a;
     return { gap: a + b, smoothing: a, rest: b };
   }
 
-  /** Where to go next. @param moves whether the smoothing moves to the duals of now */
-  direction({ now, moved }: Slopes, moves: boolean): Float64Array {
+  /** Where to go next. @param moved the slope where the smoothing moves to the duals of now */
+  direction(now: Slope, moved?: Slope): Float64Array {
     if (this.#from !== undefined && this.#step !== undefined) this.#curvature.learn(this.#step, this.#from, now);
-    if (moves) for (let i = 0; i < this.centres.length; i++) this.centres[i] = this.dualOf(i);
-    this.#from = moves ? moved : now;
+    if (moved) for (let i = 0; i < this.centres.length; i++) this.centres[i] = this.dualOf(i);
+    this.#from = moved ?? now;
     return this.#curvature.direction(this.#from);
   }
 

@@ -84,7 +84,9 @@ export class HingeOptimum {
       const directions = new Map<BinaryHinge, Float64Array>();
       for (const [k, hinge] of open.entries()) {
         const { gap: reached, smoothing, rest } = standings[k]!;
-        if (!(reached <= gap)) directions.set(hinge, hinge.direction(slopes[k]!, rest <= SHARE * smoothing));
+        const { now, moved } = slopes[k]!;
+        if (!(reached <= gap))
+          directions.set(hinge, hinge.direction(now, rest <= SHARE * smoothing ? moved : undefined));
       }
       if (directions.size === 0 || this.#passes >= Math.max(2, passes)) return; // one step at least
       await this.#along(directions, product);
@@ -96,16 +98,19 @@ export class HingeOptimum {
   async #slopes(hinges: readonly BinaryHinge[], product: MatrixProduct): Promise<Slopes[]> {
     const { data, scaling, metric } = this.problem;
     const { features } = data;
-    const columns = 2 * hinges.length;
+    const rows = new Map<BinaryHinge, Totals & { readonly row: number }>();
+    let columns = 0;
+    for (const hinge of hinges) {
+      rows.set(hinge, { row: columns, duals: [0, 0], loss: 0, smoothing: 0 });
+      columns += hinge.mayMove ? 2 : 1;
+    }
     const sums = new Float64Array(columns * features); // of y duals x, [columns, features]
-    const totals = hinges.map((): Totals => ({ now: 0, moved: 0, loss: 0, smoothing: 0 }));
     const room = new Float32Array(columns * BATCH_IMAGES);
     let start = 0;
     for await (const { x, labels } of data.batches(BATCH_IMAGES)) {
       const count = labels.length;
       const duals = room.subarray(0, columns * count); // [columns, count]
-      for (const [k, hinge] of hinges.entries())
-        hinge.writeDuals(labels, start, duals.subarray(2 * k * count), totals[k]!);
+      for (const [hinge, of] of rows) hinge.writeDuals(labels, start, duals.subarray(of.row * count), of);
       const part = await product.run(duals, [columns, count], x, [count, features]);
       for (let at = 0; at < sums.length; at++) sums[at]! += part[at]!;
       start += count;
@@ -113,20 +118,23 @@ export class HingeOptimum {
     this.#passes++;
     // Features were not scaled: s = (x - mean) * inverse.
     const gradients = new Float64Array((features + 1) * columns);
-    for (let column = 0; column < columns; column++) {
-      const [hinge, { now, moved }] = [hinges[column >> 1]!, totals[column >> 1]!];
-      const total = column % 2 === 0 ? now : moved;
-      for (let f = 0; f < features; f++) {
-        const scaled = (sums[column * features + f]! - total * scaling.mean[f]!) * scaling.inverse[f]!;
-        gradients[f * columns + column] = hinge.slope(f, scaled);
+    for (const [hinge, { row, duals }] of rows) {
+      for (const [k, total] of duals.slice(0, hinge.mayMove ? 2 : 1).entries()) {
+        const column = row + k;
+        for (let f = 0; f < features; f++) {
+          const scaled = (sums[column * features + f]! - total * scaling.mean[f]!) * scaling.inverse[f]!;
+          gradients[f * columns + column] = hinge.slope(f, scaled);
+        }
+        gradients[features * columns + column] = hinge.slope(features, -total);
       }
-      gradients[features * columns + column] = hinge.slope(features, -total);
     }
     const conditioned = await multiply(metric, gradients, columns, product);
     const column = (of: Float64Array, k: number) =>
       Float64Array.from({ length: features + 1 }, (_, f) => of[f * columns + k]!);
     const slope = (k: number): Slope => ({ gradient: column(gradients, k), conditioned: column(conditioned, k) });
-    return hinges.map((_, k) => ({ now: slope(2 * k), moved: slope(2 * k + 1), totals: totals[k]! }));
+    return Array.from(rows, ([{ mayMove }, { row, ...totals }]) => {
+      return { now: slope(row), ...(mayMove && { moved: slope(row + 1) }), totals };
+    });
   }
 
   /** Sets `along` of each class. @param directions D of the classes, [features + 1] */

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { BinaryHinge } from '../../src/gates/binary.js';
+import { BinaryHinge, type Totals } from '../../src/gates/binary.js';
 import { Random } from '../../src/random.js';
 
 /** max over 0 <= a <= 1 of a (1 - m) - g/2 (a - b)^2, by its definition. */
@@ -23,8 +23,8 @@ describe('BinaryHinge', () => {
     it(`goes to the lowest smoothed objective along ${what}`, () => {
       const room = [new Float64Array(count), new Float64Array(count)] as const;
       const hinge = new BinaryHinge(0, 1, count, l2, 1 / width, room);
-      const zero = { now: 0, moved: 0, loss: 0, smoothing: 0 };
-      const duals = new Float32Array(2 * count);
+      const zero: Totals = { duals: [0, 0], loss: 0, smoothing: 0 };
+      const duals = new Float32Array(count);
       hinge.writeDuals(labels, 0, duals, zero);
       expect(zero.loss, 'of margins 0').to.equal(count);
       const gradient = Float64Array.of(
@@ -32,10 +32,10 @@ describe('BinaryHinge', () => {
           0,
           s.reduce((sum, value, i) => sum + duals[i]! * value, 0),
         ),
-        hinge.slope(1, -zero.now),
+        hinge.slope(1, -zero.duals[0]),
       );
       const slope = { gradient, conditioned: gradient.map((value) => length * value) };
-      const direction = hinge.direction({ now: slope, moved: slope, totals: zero }, false);
+      const direction = hinge.direction(slope);
       for (let i = 0; i < count; i++) hinge.along[i] = y(i) * (s[i]! * direction[0]! - direction[1]!);
       const objective = (t: number): number => {
         const loss = hinge.along.reduce((sum, along) => sum + smoothed(t * along, 0.5, width), 0) / count;
