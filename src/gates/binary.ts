@@ -49,13 +49,14 @@ export class BinaryHinge {
     readonly l2: number,
     /** 1 / the width of the smoothing. */
     readonly steepness: number,
+    /** The duals to begin with. */
+    centre: number,
     /** Of all classes, for the images of a step. */
     readonly room: readonly [Float64Array, Float64Array],
   ) {
     this.weights = new Float64Array(features + 1);
     this.margins = new Float64Array(count);
-    // With many images the first steps leave most beyond their margin or before it: there the smoothing errs least about 1/2.
-    this.centres = new Float32Array(count).fill(count < features ? 0 : 0.5);
+    this.centres = new Float32Array(count).fill(centre);
     this.along = new Float32Array(count);
   }
 

@@ -11,6 +11,8 @@ import type { Parameters, Refinement } from './softmax.js';
 const BATCH_IMAGES = 2048;
 /** Width of the smoothing; margins are 1. With fewer images than features most stand at their margin, and a wide one is faster. */
 const [WIDTH, WIDE] = [0.3, 16];
+/** Up to so many classes duals start at 1/2, where the smoothing errs least; of a rarer class nearly all are near 0. */
+const HALVED_CLASSES = 10;
 /** The smoothed hinge's second derivative on average: about the share of the images within the width, over the width. */
 export const HINGE_CURVATURE = 0.2;
 /** The smoothing moves once the rest of the gap is at most this share of what the smoothing leaves. */
@@ -35,10 +37,11 @@ export class HingeOptimum {
   constructor(readonly problem: Refinement) {
     const { features, classes, count } = problem.data;
     const width = count < features ? WIDE : WIDTH;
+    const centre = count < features || classes > HALVED_CLASSES ? 0 : 0.5;
     const room = [new Float64Array(count), new Float64Array(count)] as const;
     this.#hinges = Array.from(
       { length: classes },
-      (_, c) => new BinaryHinge(c, features, count, problem.l2, 1 / width, room),
+      (_, c) => new BinaryHinge(c, features, count, problem.l2, 1 / width, centre, room),
     );
   }
 

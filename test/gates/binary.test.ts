@@ -22,7 +22,7 @@ describe('BinaryHinge', () => {
   ] as const) {
     it(`goes to the lowest smoothed objective along ${what}`, () => {
       const room = [new Float64Array(count), new Float64Array(count)] as const;
-      const hinge = new BinaryHinge(0, 1, count, l2, 1 / width, room);
+      const hinge = new BinaryHinge(0, 1, count, l2, 1 / width, 0.5, room);
       const zero: Totals = { duals: [0, 0], loss: 0, smoothing: 0 };
       const duals = new Float32Array(count);
       hinge.writeDuals(labels, 0, duals, zero);
