@@ -36,11 +36,11 @@ interface Profilable {
   readonly close: () => Promise<void>;
 }
 
-/** Microseconds of a run by operator: of each node the median over the runs, of an operator the sum over its nodes. */
+/** Microseconds of a run by operator, of each node the median over the runs, and how many nodes there are of it. */
 export async function kernelTimes(
   runs: number,
   open: (engine: OnnxRuntime) => Promise<Profilable>,
-): Promise<Map<string, number>> {
+): Promise<Map<string, { readonly us: number; readonly nodes: number }>> {
   const folder = await mkdtemp(join(tmpdir(), 'dgate-profile-'));
   try {
     const opened = await open(new Profiled(folder));
@@ -55,10 +55,11 @@ export async function kernelTimes(
         byNode.set(node, one);
       }
     }
-    const byOperator = new Map<string, number>();
+    const byOperator = new Map<string, { us: number; nodes: number }>();
     for (const { operator, times } of byNode.values()) {
       if (times.length < runs) continue; // of a session that finds out how the machine lays values out
-      byOperator.set(operator, (byOperator.get(operator) ?? 0) + median(times));
+      const { us, nodes } = byOperator.get(operator) ?? { us: 0, nodes: 0 };
+      byOperator.set(operator, { us: us + median(times), nodes: nodes + 1 });
     }
     return byOperator;
   } finally {
