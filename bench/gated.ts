@@ -64,16 +64,20 @@ export interface ExitTimes {
   readonly shares: readonly number[];
 }
 
-export async function measureExits(name: string, batch: number): Promise<ExitTimes> {
+/** A network of generated weights with its gates, and a batch of images. */
+function generated(name: string, batch: number) {
   const network = networkByName(name);
-  const lowered = lowerNetwork(network, generatedTensors(network));
-  const gates = placedGates(name);
+  const two = generatedImages(network);
+  const images = Float32Array.from({ length: (batch * two.length) / 2 }, (_, i) => two[i % two.length]!);
+  return { network, lowered: lowerNetwork(network, generatedTensors(network)), gates: placedGates(name), images };
+}
+
+export async function measureExits(name: string, batch: number): Promise<ExitTimes> {
+  const { network, lowered, gates, images } = generated(name, batch);
   const engine = await createEngine('ort-cpu');
   const plain = await engine.loadFeatures(lowered, []);
   const gated = await engine.loadGated(lowered, gates, 'max');
-  const two = generatedImages(network);
-  const images = Float32Array.from({ length: (batch * two.length) / 2 }, (_, i) => two[i % two.length]!);
-  const one = images.slice(0, two.length / 2);
+  const one = images.slice(0, images.length / batch);
   const [original, byExit] = await inTurn(
     (exit, count) => {
       const some = count === 1 ? one : images;
@@ -96,11 +100,7 @@ export async function measureExits(name: string, batch: number): Promise<ExitTim
  * the plain one, beyond what these take there, in microseconds of a batch; its own time for a node, some microseconds, is in it.
  */
 export async function profileStaying(name: string, batch: number): Promise<string> {
-  const network = networkByName(name);
-  const lowered = lowerNetwork(network, generatedTensors(network));
-  const gates = placedGates(name);
-  const two = generatedImages(network);
-  const images = Float32Array.from({ length: (batch * two.length) / 2 }, (_, i) => two[i % two.length]!);
+  const { lowered, gates, images } = generated(name, batch);
   const runs = batch === 1 ? 300 : 30;
   const plain = await kernelTimes(runs, async (engine) => {
     const loaded = await engine.loadFeatures(lowered, []);

@@ -4,10 +4,11 @@ import * as ort from '../../src/engines/onnxruntime/ort.js';
 import { InputError } from '../../src/errors.js';
 import type { PlacedGate } from '../../src/gates/contracts.js';
 import { Budget } from '../../src/json.js';
+import { featureGraph } from '../../src/onnx/gated.js';
 import { takesAll } from '../../src/onnx/graph/batch.js';
 import { type ChannelAxis, chosenAxis } from '../../src/onnx/graph/channels.js';
 import { turnsImages } from '../../src/onnx/graph/parts.js';
-import { dataTypes, type NodeMessage } from '../../src/onnx/proto.js';
+import { dataTypes, decodeModel, type NodeMessage } from '../../src/onnx/proto.js';
 import { inspectExits } from '../../src/run/user-network.js';
 import { asNetwork, type Opened, open, UserGraph } from './user-graphs.js';
 import {
@@ -466,30 +467,33 @@ describe('quantised graphs', () => {
         const raw = type === 'int8' ? Int8Array.of(-3) : Uint8Array.of(130);
         const zero = { name: 'zero', dims: [], data_type: dataTypes[type], raw_data: new Uint8Array(raw.buffer) };
         const how = [scale(g, 's', 0.013), g.builder.tensor(zero)];
-        const map = g.builder.node('QuantizeLinear', [g.conv(g.input(['batch', 3, 8, 8]), 3, 8), ...how], {}, 'map');
+        const map = g.builder.node('QuantizeLinear', [g.conv(g.input(['batch', 3, 16, 16]), 3, 8), ...how], {}, 'map');
         const value = g.builder.node('DequantizeLinear', [map, ...how], {}, 'value');
-        if (asToo) g.builder.output('value', 'float', ['batch', 8, 8, 8]);
+        if (asToo) g.builder.output('value', 'float', ['batch', 8, 16, 16]);
         return g.classify(g.relu(g.conv(value, 8, 8)), 8, 5);
       };
       const user = asNetwork(await open(await write(written(false))), ['map']);
       expect(user.graph.formats.get('map')?.quantised).to.deep.equal(['s', 'zero']);
-      const pixels = Float32Array.from({ length: 3 * 3 * 64 }, () => 6 * random.uniform() - 3);
+      const pixels = Float32Array.from({ length: 3 * 3 * 256 }, () => 6 * random.uniform() - 3);
       const engine = await OnnxRuntimeCpu.create();
       const original = await engine.createSession(written(true).builder.encode());
-      const { value } = await original.run({ x: new ort.Tensor('float32', pixels, [3, 3, 8, 8]) });
+      const { value } = await original.run({ x: new ort.Tensor('float32', pixels, [3, 3, 16, 16]) });
       const at = value!.data as Float32Array;
-      for (const across of [1, 2, 4]) {
+      for (const across of [1, 2, 4, 16]) {
         const pooling = across === 1 ? ({ kind: 'gap' } as const) : ({ kind: 'grid', size: across } as const);
-        const network = await engine.loadFeatures(user, [{ stage: 1, pooling }]);
+        const places = [{ stage: 1, pooling }];
+        const operators = decodeModel(featureGraph(user, places)).graph.node.map(({ op_type }) => op_type);
+        expect(operators.includes('MatMulInteger'), 'in whole numbers').to.equal(across < 16);
+        const network = await engine.loadFeatures(user, places);
         const [found] = (await network.run(pixels, 3)).features;
-        const side = 8 / across;
+        const side = 16 / across;
         expect(found!.length).to.equal(3 * 8 * across ** 2);
         for (const [i, mean] of found!.entries()) {
           const [y, x] = [Math.floor(i / across) % across, i % across];
           let sum = 0;
           for (let k = 0; k < side ** 2; k++) {
             const [row, column] = [y * side + Math.floor(k / side), x * side + (k % side)];
-            sum += at[Math.floor(i / across ** 2) * 64 + row * 8 + column]!;
+            sum += at[Math.floor(i / across ** 2) * 256 + row * 16 + column]!;
           }
           expect(mean, `${across}: ${i}`).to.be.closeTo(sum / side ** 2, 1e-5);
         }

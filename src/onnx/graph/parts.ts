@@ -129,6 +129,9 @@ function copyNodes(
   }
 }
 
+/** With more cells the product of `writeSums` takes as long as to dequantise the maps, and the file grows. */
+const MOST_CELLS = 64;
+
 /**
  * Writes the pooling of 8-bit maps as a product of whole numbers: their sums over each cell, exactly. To dequantise the maps
  * first takes several times as long.
@@ -176,7 +179,8 @@ function writeFeatures(
   const named = (name: string): string => addWeight(builder, constants.get(name)!);
   const [scale, zero] = format.quantised ?? [];
   const scales = scale === undefined ? undefined : floatsOf(constants.get(scale));
-  if (stage.layout === 'maps-first' && scales?.length === 1) {
+  const isCoarse = pooling.kind !== 'grid' || pooling.size ** 2 <= MOST_CELLS;
+  if (stage.layout === 'maps-first' && scales?.length === 1 && isCoarse) {
     const pixels = { scale: scales[0]!, zero: zero === undefined ? undefined : named(zero) };
     writeSums(builder, tensor, stage, pixels, pooling, output);
     return;
