@@ -9,8 +9,8 @@ export interface Progress {
 }
 
 export interface ProgressTask {
-  /** Units done so far. */
-  update(done: number, detail?: string): void;
+  /** Units done so far. @param expected units in all, as far as can be told now, where `total` is only the most */
+  update(done: number, detail?: string, expected?: number): void;
   /** Ends the work with the line that stays. */
   end(message?: string): void;
 }

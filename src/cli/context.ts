@@ -69,16 +69,16 @@ export function consoleProgress(now: () => number = () => performance.now()): Pr
         ? ora({ stream: process.stderr, text: visible(label), discardStdin: false }).start()
         : undefined;
       return {
-        update(done, detail) {
+        update(done, detail, expected = total) {
           const time = now();
-          if (!spinner && total > 0 && done >= total) return; // `end` writes a line at once
+          if (!spinner && expected > 0 && done >= expected) return; // `end` writes a line at once
           if (time - shown < (spinner ? REDRAW_INTERVAL_MS : LOG_INTERVAL_MS)) return;
           shown = time;
           while (marks.length > 1 && time - marks[1]![0] >= PACE_MS) marks.shift();
           const [from, before] = marks[0]!;
           marks.push([time, done]);
           const describe = (name: string): string =>
-            visible(describeProgress(name, done, total, unit, (time - from) / 1000, detail, before));
+            visible(describeProgress(name, done, expected, unit, (time - from) / 1000, detail, before));
           if (spinner)
             spinner.text = fitted(label, describe, (process.stderr.columns ?? 80) - 3); // beside the spinner
           else line(describe(label));

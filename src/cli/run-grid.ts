@@ -145,7 +145,7 @@ function recorded(progress: Progress, lines: string[]): Progress {
         keep(message ?? `${label}: done`);
         task.end(message);
       };
-      return { update: (done, detail) => task.update(done, detail), end };
+      return { update: (...standing) => task.update(...standing), end };
     },
   };
 }

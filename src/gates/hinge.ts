@@ -83,7 +83,9 @@ export class HingeOptimum {
     for (let open = this.#hinges; open.length > 0; ) {
       const slopes = await this.#slopes(open, product);
       const standings = open.map((hinge, k) => hinge.standing(slopes[k]!));
-      onPass(this.#passes, `gap ${Math.max(...standings.map((standing) => standing.gap)).toExponential(1)}`);
+      const worst = Math.max(...standings.map((standing) => standing.gap));
+      const share = Math.log(worst) / Math.log(gap); // from a gap of 1 on it falls by about the same share in each pass
+      onPass(this.#passes, `gap ${worst.toExponential(1)}`, share > 0 ? Math.ceil(this.#passes / share) : passes);
       const directions = new Map<BinaryHinge, Float64Array>();
       for (const [k, hinge] of open.entries()) {
         const { gap: reached, smoothing, rest } = standings[k]!;

@@ -23,8 +23,8 @@ export interface Refinement {
   readonly gap: number;
   /** Most passes over the images. */
   readonly passes: number;
-  /** Called after passes with their number and where the training stands. */
-  readonly onPass: (pass: number, note: string) => void;
+  /** Called after passes with their number, where the training stands, and how many passes there will be if it is less than all. */
+  readonly onPass: (pass: number, note: string, expected?: number) => void;
   /** Name of the gate in messages. */
   readonly label: string;
 }

@@ -77,7 +77,8 @@ export async function trainGate(
   }
   const curvature = loss === 'hinge' && !isPlain ? HINGE_CURVATURE : 1;
   const metric = await preconditioner(data, scaling, { l2, curvature }, engine);
-  const onPass = (pass: number, note: string): void => task.update(Math.min(epochs, pass), note);
+  const onPass: Refinement['onPass'] = (pass, note, expected = epochs) =>
+    task.update(Math.min(epochs, pass), note, Math.min(epochs, expected));
   const gap = ROUNDING * training.gap;
   const problem = { data, engine, scaling, metric, l2, gap, passes: epochs, onPass, label };
   if (isPlain) {

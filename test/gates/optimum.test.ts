@@ -49,21 +49,28 @@ function noisy(count: number, features: number, l2 = 0.002) {
     const isOwn = (i % features) % 3 === labels[Math.floor(i / features)];
     return random.uniform() + random.uniform() - 1 + (isOwn ? 0.1 : 0);
   });
-  return async (gap: number): Promise<Required<TrainedGate> & { passes: number }> => {
+  return async (gap: number): Promise<Required<TrainedGate> & { passes: number; expected: number[] }> => {
     let passes = 0;
-    const update = (pass: number): void => {
+    const expected: number[] = [];
+    const update = (pass: number, _note?: string, total = 0): void => {
       passes = pass;
+      expected[pass] = total;
     };
     const counting = { ...silent, begin: () => ({ update, end() {} }) };
     const training = { ...settings, loss: 'hinge', l2, epochs: 3000, gap } as const;
     const trained = await trainGate(inMemory(x, labels, 3), training, directEngine(), counting, 'gate 1');
-    return { ...(trained as Required<TrainedGate>), passes };
+    return { ...(trained as Required<TrainedGate>), passes, expected };
   };
 }
 
 describe('gates at their optimum', () => {
   it('are not claimed by stochastic steps alone', async () => {
     expect(await train(problems[0]!, { solver: 'sgd', epochs: 2 })).to.have.all.keys('gate', 'objective');
+  });
+
+  it('says half way about how many passes there will be', async () => {
+    const { passes, expected } = await noisy(2000, 40)(1e-3);
+    expect(expected[Math.ceil(passes / 2)]).to.be.within(0.6 * passes, 1.6 * passes);
   });
 
   for (const loss of ['hinge', 'cross-entropy'] as const) {
