@@ -9,6 +9,7 @@ for (const args of [
   ['--parallel', '--jobs', '2', waiting],
   ['--ignore', waiting, 'test/**/*.test.ts'],
 ]) {
-  const { status } = spawnSync(process.execPath, [mocha, ...args, ...process.argv.slice(2)], { stdio: 'inherit' });
+  const env = { ...process.env, TSX_DISABLE_CACHE: '' }; // processes that tests start need not compile the sources again
+  const { status } = spawnSync(process.execPath, [mocha, ...args, ...process.argv.slice(2)], { stdio: 'inherit', env });
   if (status !== 0) process.exitCode = 1;
 }

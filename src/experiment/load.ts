@@ -12,8 +12,9 @@ import { definitionFolder } from './resolve.js';
 /** The project's own experiments, as TypeScript or compiled. */
 const folder = new URL('../../experiments/', import.meta.url);
 
-// Keeps tsx from caching in the temporary folder. Set before the thread of module hooks starts and copies the environment.
-process.env['TSX_DISABLE_CACHE'] = '1';
+// Keeps tsx from caching in the temporary folder, unless the environment says otherwise. Set before the thread of module hooks
+// starts and copies the environment.
+process.env['TSX_DISABLE_CACHE'] ??= '1';
 
 /** Names of the project's experiments. */
 export async function experimentNames(): Promise<string[]> {

@@ -61,13 +61,14 @@ export function startCli(args: readonly string[], options: RunOptions = {}): Run
   const before = [...(built ? [] : [tsx]), ...imports, ...(generated ? [here('generatedDatasets.ts')] : [])];
   const entry = join(root, built ? 'dist/bin/dgate.js' : 'bin/dgate.ts');
   const command = [...before.flatMap((module) => ['--import', module]), entry, ...args];
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(DGATE_|NODE_OPTIONS|LANG|LC_)/.test(name));
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(DGATE_|NODE_OPTIONS|LANG|LC_|TSX_)/.test(name));
+  const compiled = built ? {} : { TSX_DISABLE_CACHE: '' }; // sources are compiled once for all commands
   const whole = [...under, process.execPath, ...command];
   const quoted = `exec ${whole.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ')}`;
   const [program, ...words] = terminal ? ['script', '-qefc', quoted, '/dev/null'] : whole;
   const child = spawn(program!, words, {
     cwd: cwd ?? tmpdir(),
-    env: { ...Object.fromEntries(inherited), ...env },
+    env: { ...Object.fromEntries(inherited), ...compiled, ...env },
     stdio: [terminal ? 'pipe' : 'ignore', 'pipe', 'pipe'],
   });
   const running: Running = { process: child, started: performance.now(), stdout: '', stderr: '' };

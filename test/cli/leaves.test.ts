@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import sharp from 'sharp';
@@ -44,13 +44,15 @@ describe('outside of its own folders a command leaves nothing and asks nobody', 
       string,
     ];
     await Promise.all([home, temporary, calls].map((folder) => mkdir(folder)));
-    // What compiles the sources of this project keeps them; a user has what was built.
-    const env = { HOME: home, TMPDIR: temporary, XDG_CACHE_HOME: '', ...(generated && { TSX_DISABLE_CACHE: '1' }) };
+    // What compiles the sources of this project keeps them, as for all tests; a user has what was built.
+    const compiled = `tsx-${userInfo().uid}`;
+    if (generated) await symlink(join(tmpdir(), compiled), join(temporary, compiled));
+    const env = { HOME: home, TMPDIR: temporary, XDG_CACHE_HOME: '' };
     // One file a process, so that no line of one stands in another's.
     const under = ['strace', '-ff', '-e', 'trace=connect,sendto,sendmsg,sendmmsg', '-o', join(calls, 'of')];
     try {
       const result = await runCli(args, { env, generated, ...(hasStrace && { under }) });
-      const left = (await Promise.all([home, temporary].map(filesBelow))).flat();
+      const left = (await Promise.all([home, temporary].map(filesBelow))).flat().filter((name) => name !== compiled);
       const texts = await Promise.all((await readdir(calls)).map((name) => readFile(join(calls, name), 'utf8')));
       const asked = texts.flatMap((text) => text.split('\n').filter((line) => /AF_INET|nscd/.test(line)));
       return { ...result, left, asked };
