@@ -5,7 +5,7 @@
  *
  * Usage: npx tsx bench/same-table.ts EXPERIMENT PRESET CHANGE...
  *        CHANGE: noise-1, seed-3, tfjs-wasm, or processor: this one, beside the one that the file's lines `none` are of.
- *        SOLVER=sgd: gates by another solver. DGATE_CACHE: a folder of its own for features of another processor.
+ *        SOLVER=sgd: gates by another solver; GAP=1e-5: to another gap. DGATE_CACHE: a folder of its own for features of another processor.
  *
  * Appends a line for each row and change to results/same-table.csv, beside what the unchanged features give: the file's lines
  * `none`, or where it has none, those made now.
@@ -27,7 +27,7 @@ import type { Scores } from '../src/thresholds/evaluate.js';
 import { conditionsOf } from './runner/conditions.js';
 
 const [name = 'table1', preset = 'laptop', ...changes] = process.argv.slice(2);
-const solver = process.env['SOLVER'];
+const { SOLVER: solver, GAP: otherGap } = process.env;
 const out = new URL('../results/same-table.csv', import.meta.url);
 const columns =
   'experiment,preset,solver,change,row,search,margin_fraction,accuracy_fraction,flops_reduction_fraction,thresholds,accuracy_moved_fraction,flops_reduction_moved_fraction';
@@ -87,6 +87,7 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
   const settings = [
     { path: 'engine', value: engine },
     ...(solver === undefined ? [] : [{ path: 'gates.solver', value: solver }]),
+    ...(otherGap === undefined ? [] : [{ path: 'gates.gap', value: Number(otherGap) }]),
   ];
   const experiment = resolveExperiment(exported, where, preset as 'laptop', settings);
   const stages = await openStages(await openContext({}), experiment);
@@ -131,7 +132,8 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
 }
 
 if (!existsSync(out)) await writeFile(out, `${columns}\n`);
-const wanted = { experiment: name, preset, solver: solver ?? 'optimum', change: 'none' };
+const trained = `${solver ?? 'optimum'}${otherGap === undefined ? '' : ` to ${otherGap}`}`;
+const wanted = { experiment: name, preset, solver: trained, change: 'none' };
 const base = parseCsv(await readFile(out, 'utf8'), out.pathname).filter((line) =>
   Object.entries(wanted).every(([column, value]) => line[column] === value),
 );
