@@ -66,7 +66,7 @@ describe('outside of its own folders a command leaves nothing and asks nobody', 
   const briefly = '--epochs 1 --batch-size 10 --train-images 20 --out'.split(' ');
   const commands: readonly [string, () => readonly string[]][] = [
     ['run', () => ['run', definition]],
-    ['time', () => ['time', definition, '--images', '64']],
+    ['time', () => ['time', definition, '--images', '64', '--repeats', '2']],
     ['export', () => ['export', definition, '--margin', '0.05', '--out', exported]],
     ['predict', () => ['predict', '--model', exported, image]],
     ['train', () => ['train', tinyNetwork, ...briefly, join(place.folder, 'trained.safetensors')]],
