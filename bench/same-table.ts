@@ -5,7 +5,8 @@
  *
  * Usage: npx tsx bench/same-table.ts EXPERIMENT PRESET CHANGE...
  *        CHANGE: noise-1, seed-3, tfjs-wasm, or processor: this one, beside the one that the file's lines `none` are of.
- *        SOLVER=sgd: gates by another solver; GAP=1e-5: to another gap. DGATE_CACHE: a folder of its own for features of another processor.
+ *        SOLVER=sgd: gates by another solver; SET=gates.gap=1e-4: other settings, space-separated.
+ *        DGATE_CACHE: a folder of its own for features of another processor.
  *
  * Appends a line for each row and change to results/same-table.csv, beside what the unchanged features give: the file's lines
  * `none`, or where it has none, those made now.
@@ -15,7 +16,7 @@ import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { consoleProgress, openContext } from '../src/cli/context.js';
 import { parseCsv } from '../src/csv.js';
 import { loadDefinition } from '../src/experiment/load.js';
-import { resolveExperiment } from '../src/experiment/resolve.js';
+import { parseSetting, resolveExperiment } from '../src/experiment/resolve.js';
 import { distances, type Gate } from '../src/gates/gate.js';
 import { trainGate } from '../src/gates/train.js';
 import { Random } from '../src/random.js';
@@ -27,10 +28,14 @@ import type { Scores } from '../src/thresholds/evaluate.js';
 import { conditionsOf } from './runner/conditions.js';
 
 const [name = 'table1', preset = 'laptop', ...changes] = process.argv.slice(2);
-const { SOLVER: solver, GAP: otherGap } = process.env;
+const { SOLVER: solver = 'optimum', SET: set = '' } = process.env;
+const more = set.split(' ').filter((setting) => setting !== '');
 const out = new URL('../results/same-table.csv', import.meta.url);
 const columns =
   'experiment,preset,solver,change,row,search,margin_fraction,accuracy_fraction,flops_reduction_fraction,thresholds,accuracy_moved_fraction,flops_reduction_moved_fraction';
+
+/** A field of CSV. */
+const quoted = (text: string): string => (text.includes(',') ? `"${text}"` : text);
 
 /** Features of a gate, [count, features], with noise where there is a source of it. */
 async function featuresOf(set: FeatureSet, gate: number, noise: Random | undefined): Promise<Float32Array> {
@@ -86,8 +91,8 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
   const engine = /^(?:tfjs|ort)-/.test(change) ? change : 'auto';
   const settings = [
     { path: 'engine', value: engine },
-    ...(solver === undefined ? [] : [{ path: 'gates.solver', value: solver }]),
-    ...(otherGap === undefined ? [] : [{ path: 'gates.gap', value: Number(otherGap) }]),
+    { path: 'gates.solver', value: solver },
+    ...more.map(parseSetting),
   ];
   const experiment = resolveExperiment(exported, where, preset as 'laptop', settings);
   const stages = await openStages(await openContext({}), experiment);
@@ -132,8 +137,7 @@ async function tableOf(change: string): Promise<{ rows: readonly Row[]; total: n
 }
 
 if (!existsSync(out)) await writeFile(out, `${columns}\n`);
-const trained = `${solver ?? 'optimum'}${otherGap === undefined ? '' : ` to ${otherGap}`}`;
-const wanted = { experiment: name, preset, solver: trained, change: 'none' };
+const wanted = { experiment: name, preset, solver: [solver, ...more].join(' '), change: 'none' };
 const base = parseCsv(await readFile(out, 'utf8'), out.pathname).filter((line) =>
   Object.entries(wanted).every(([column, value]) => line[column] === value),
 );
@@ -147,8 +151,8 @@ for (const change of [...(base.length === 0 ? ['none'] : []), ...changes]) {
     return [
       name,
       preset,
-      wanted.solver,
-      label.includes(',') ? `"${label}"` : label,
+      quoted(wanted.solver),
+      quoted(label),
       i + 1,
       row.search ?? '',
       row.margin ?? '',
