@@ -26,6 +26,7 @@ import { openStages } from '../src/run/stages.js';
 import { gateTrainer, inMemory } from '../src/run/train.js';
 import type { Scores } from '../src/thresholds/evaluate.js';
 import { conditionsOf } from './runner/conditions.js';
+import { isHidden } from './runner/csv.js';
 
 const [name = 'table1', preset = 'laptop', ...changes] = process.argv.slice(2);
 const { SOLVER: solver = 'optimum', SET: set = '' } = process.env;
@@ -143,7 +144,8 @@ const base = parseCsv(await readFile(out, 'utf8'), out.pathname).filter((line) =
 );
 for (const change of [...(base.length === 0 ? ['none'] : []), ...changes]) {
   const { rows, total } = await tableOf(change);
-  const label = change === 'processor' ? (await conditionsOf(new Map())).processor : change;
+  const { processor } = await conditionsOf(new Map());
+  const label = change !== 'processor' ? change : isHidden(processor) ? 'AVX2 alone' : processor;
   const lines = rows.map((row, i) => {
     const { accuracy, flops } = row.evaluation;
     const saved = 1 - flops / total;
