@@ -49,6 +49,8 @@ export async function staleBuild(
 /** Least time between two lines of progress without a terminal. */
 const LOG_INTERVAL_MS = 10_000;
 const REDRAW_INTERVAL_MS = 100;
+/** Share of the work before which its time left is not said: the first pass of a training is no measure. */
+const LEAST_SHARE = 0.002;
 /** The pace is measured over this time. */
 const PACE_MS = 60_000;
 
@@ -116,7 +118,8 @@ export function describeProgress(
   const rate = (done - before) / Math.max(seconds, 1e-9);
   const number = (value: number): string => counted(Math.round(value));
   const speed = `${rate >= 10 ? number(rate) : rate.toPrecision(2)} ${unit}/s`;
-  const left = rate > 0 ? `${duration((total - done) / rate)} left` : 'time left unknown';
+  const isKnown = rate > 0 && done >= LEAST_SHARE * total;
+  const left = isKnown ? `${duration((total - done) / rate)} left` : 'time left unknown';
   const share = `${label}: ${number(done)} of ${number(total)} ${unit} (${Math.floor((100 * done) / total)} %)`;
   const parts = total > 0 ? [share, speed, left] : [`${label}: ${number(done)} ${unit}`, speed];
   return [...parts, ...(detail === undefined ? [] : [detail])].join(', ');

@@ -82,6 +82,7 @@ describe('progress in a log', () => {
 describe('describeProgress', () => {
   it('has rate, time left and a detail', () => {
     expect(describeProgress('training', 0, 10, 'images', 0)).to.contain('time left unknown');
+    expect(describeProgress('gate 1', 1, 1000, 'passes', 20)).to.contain('time left unknown');
     expect(describeProgress('training', 2048, 10_000, 'images', 5, 'loss 1')).to.equal(
       'training: 2,048 of 10,000 images (20 %), 410 images/s, 20 s left, loss 1',
     );
