@@ -124,7 +124,7 @@ describe('hostile PyTorch files', () => {
     const name = 'model.'.repeat(100_000);
     const pickle = `\x80\x02}${long(`${name}w`)}${tensor}s.`;
     const ms = await processorMs(async () => void (await read(pickle)));
-    expect(ms).to.be.below(1000);
+    expect(ms).to.be.below(3000);
   });
 
   const loops: [string, string][] = [
@@ -140,7 +140,7 @@ describe('hostile PyTorch files', () => {
       const ms = await processorMs(async () => {
         expect([...(await read(weights(pickle))).tensors.keys()]).to.deep.equal(['w']);
       });
-      expect(ms).to.be.below(1000);
+      expect(ms).to.be.below(3000);
     });
   }
 

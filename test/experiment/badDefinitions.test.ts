@@ -422,7 +422,7 @@ describe('a definition that its types did not check', () => {
       const keys = Object.fromEntries(Array.from({ length: 9000 }, (_, i) => [`k${i}`, i]));
       expect(problems({ ...right, presets: { smoke: { thresholds: keys } } })).to.have.length(101);
     });
-    expect(ms).to.be.below(1000);
+    expect(ms).to.be.below(3000);
   });
 
   it('everything wrong at once is one message with a line for each', () => {
