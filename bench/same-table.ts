@@ -5,7 +5,7 @@
  *
  * Usage: npx tsx bench/same-table.ts EXPERIMENT PRESET CHANGE...
  *        CHANGE: noise-1, seed-3, tfjs-wasm, or processor: this one, beside the one that the file's lines `none` are of.
- *        SOLVER=sgd: gates by another solver; SET=gates.gap=1e-4: other settings, space-separated.
+ *        SOLVER=sgd: gates by another solver than `optimum`; SET=gates.gap=1e-4: other settings, space-separated.
  *        DGATE_CACHE: a folder of its own for features of another processor.
  *
  * Appends a line for each row and change to results/same-table.csv, beside what the unchanged features give: the file's lines
@@ -13,6 +13,7 @@
  */
 import { existsSync } from 'node:fs';
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { stringify } from 'csv-stringify/sync';
 import { consoleProgress, openContext } from '../src/cli/context.js';
 import { parseCsv } from '../src/csv.js';
 import { loadDefinition } from '../src/experiment/load.js';
@@ -34,9 +35,6 @@ const more = set.split(' ').filter((setting) => setting !== '');
 const out = new URL('../results/same-table.csv', import.meta.url);
 const columns =
   'experiment,preset,solver,change,row,search,margin_fraction,accuracy_fraction,flops_reduction_fraction,thresholds,accuracy_moved_fraction,flops_reduction_moved_fraction';
-
-/** A field of CSV. */
-const quoted = (text: string): string => (text.includes(',') ? `"${text}"` : text);
 
 /** Features of a gate, [count, features], with noise where there is a source of it. */
 async function featuresOf(set: FeatureSet, gate: number, noise: Random | undefined): Promise<Float32Array> {
@@ -153,8 +151,8 @@ for (const change of [...(base.length === 0 ? ['none'] : []), ...changes]) {
     return [
       name,
       preset,
-      quoted(wanted.solver),
-      quoted(label),
+      wanted.solver,
+      label,
       i + 1,
       row.search ?? '',
       row.margin ?? '',
@@ -163,8 +161,9 @@ for (const change of [...(base.length === 0 ? ['none'] : []), ...changes]) {
       row.thresholds[0]!.map((t) => t.toFixed(4)).join(' '),
       whole === undefined ? 0 : accuracy - Number(whole['accuracy_fraction']),
       whole === undefined ? 0 : saved - Number(whole['flops_reduction_fraction']),
-    ].join(',');
+    ];
   });
-  if (base.length === 0) base.push(...parseCsv(`${columns}\n${lines.join('\n')}\n`, 'now'));
-  await appendFile(out, `${lines.join('\n')}\n`);
+  const text = stringify(lines);
+  if (base.length === 0) base.push(...parseCsv(`${columns}\n${text}`, 'now'));
+  await appendFile(out, text);
 }

@@ -89,11 +89,13 @@ describe('hostile PyTorch files', () => {
   ];
   for (const [what, pickle] of amplified) {
     it(`${what}: refused before it costs a second or much memory`, async () => {
-      const ms = await processorMs(() =>
-        refusal(
-          () => read(weights(pickle)),
-          /takes more than \d+ (?:bytes of memory|steps) to read|holds torch.device of something else/,
-        ),
+      const ms = await processorMs(
+        () =>
+          refusal(
+            () => read(weights(pickle)),
+            /takes more than \d+ (?:bytes of memory|steps) to read|holds torch.device of something else/,
+          ),
+        1000,
       );
       expect(ms).to.be.below(1000);
     });
@@ -123,8 +125,8 @@ describe('hostile PyTorch files', () => {
   it('names with a hundred thousand wrappers are read in no time', async () => {
     const name = 'model.'.repeat(100_000);
     const pickle = `\x80\x02}${long(`${name}w`)}${tensor}s.`;
-    const ms = await processorMs(async () => void (await read(pickle)));
-    expect(ms).to.be.below(3000);
+    const ms = await processorMs(async () => void (await read(pickle)), 1000);
+    expect(ms).to.be.below(1000);
   });
 
   const loops: [string, string][] = [
@@ -139,8 +141,8 @@ describe('hostile PyTorch files', () => {
     it(`${what}: read in no time, the weights beside it found`, async () => {
       const ms = await processorMs(async () => {
         expect([...(await read(weights(pickle))).tensors.keys()]).to.deep.equal(['w']);
-      });
-      expect(ms).to.be.below(3000);
+      }, 1000);
+      expect(ms).to.be.below(1000);
     });
   }
 

@@ -1,7 +1,6 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { InputError, messageOf } from '../../src/errors.js';
+import { collectAll, processorMs } from '../processorTime.js';
 
 /** A reader of files from elsewhere, and files that are almost as they should be. */
 export interface Reader {
@@ -53,18 +52,16 @@ export async function fuzz(reader: Reader, { seed, inputs, only, before }: FuzzO
   const start = performance.now();
   let [index, accepted, refused, slowestMs] = [only ?? 0, 0, 0, 0];
   const attempt = async (input: unknown): Promise<{ readonly ms: number; readonly taken: boolean }> => {
-    const used = process.cpuUsage();
-    const taken = await Promise.resolve()
-      .then(() => reader.read(input as never))
-      .then(
-        () => true,
-        (error: unknown) => {
-          if (!isRefusal(error) && reader.refuses?.(error) !== true) throw error;
-          return false;
-        },
-      );
-    const { user, system } = process.cpuUsage(used);
-    return { ms: (user + system) / 1000, taken };
+    let taken = true;
+    const ms = await processorMs(async () => {
+      try {
+        await reader.read(input as never);
+      } catch (error) {
+        if (!isRefusal(error) && reader.refuses?.(error) !== true) throw error;
+        taken = false;
+      }
+    });
+    return { ms, taken };
   };
   const property = fc.asyncProperty(await reader.input(), async (input) => {
     if (reader.isAmplified === true) collectAll();
@@ -94,12 +91,6 @@ export async function fuzz(reader: Reader, { seed, inputs, only, before }: FuzzO
   const outcome = { reader: reader.name, inputs: result.numRuns, accepted, refused, slowestMs, seconds, ...notes };
   if (!result.failed && !result.interrupted) return outcome;
   return { ...outcome, failure: describe(result, seed) };
-}
-
-/** Frees all that JavaScript has stopped using, so that memory tells of one input. */
-function collectAll(): void {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
 }
 
 function bytesIn(input: unknown): number {
