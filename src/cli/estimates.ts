@@ -1,16 +1,14 @@
-import { stat } from 'node:fs/promises';
 import { labelOf, type PlannedCombination, perSeed } from '../batch/grid.js';
-import { knownCheckpoints } from '../checkpoints/known.js';
-import { datasetNamed } from '../data/registry.js';
 import { measureEngine } from '../engines/doctor/diagnose.js';
 import { createEngine, engineNamed } from '../engines/registry.js';
-import { InputError, ifThere } from '../errors.js';
+import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
 import { networkByName } from '../networks/catalogue.js';
 import { renderColumns } from '../report/findings.js';
 import type { RunContext } from '../run/context.js';
-import { type PlannedStage, plannedStages } from '../run/dry-run.js';
-import { membersOf, type Plan, plan } from '../run/plan.js';
+import { extractionFlops, type PlannedStage, plannedStages } from '../run/dry-run.js';
+import { membersOf } from '../run/plan.js';
+import { namedCheckpoint } from '../run/source.js';
 import type { AnalysisContext } from '../run/stages.js';
 import { duration } from './context.js';
 import { printEither } from './output.js';
@@ -54,17 +52,18 @@ function render({ experiment, settings, stages }: PlannedRun): string {
     cached || seconds === null ? '' : duration(seconds),
     cached || bytes === null ? '' : `${Math.ceil(bytes / 1e6)} MB`,
   ]);
-  const rest = unknown.length > 0 ? `, and an unknown time for ${unknown.map(({ stage }) => stage).join(', ')}` : '';
+  const unknowns = unknown.length > 4 ? `${unknown.length} other stages` : unknown.map(({ stage }) => stage).join(', ');
+  const rest = unknown.length > 0 ? `, and an unknown time for ${unknowns}` : '';
   const total = open.length === 0 ? 'everything is cached' : `about ${costOf(open).text}${rest}`;
   const title = [experiment, ...(settings === '' ? [] : [settings])].join(': ');
   return `${title}\n${renderColumns(['Stage', 'Cached, or why not', 'Time', 'Disk'], rows, 'text')}\n${total}`;
 }
 
-/** Known time and disk space of some stages: `1 min 0 s and 5 MB`. */
+/** Known time and disk space (if any) of some stages: `1 min 0 s and 5 MB`. */
 function costOf(stages: readonly PlannedStage[]) {
   const sum = (of: 'seconds' | 'bytes'): number => stages.reduce((all, stage) => all + (stage[of] ?? 0), 0);
-  const seconds = sum('seconds');
-  return { seconds, text: `${duration(seconds)} and ${Math.ceil(sum('bytes') / 1e6)} MB` };
+  const [seconds, bytes] = [sum('seconds'), sum('bytes')];
+  return { seconds, text: duration(seconds) + (bytes > 0 ? ` and ${Math.ceil(bytes / 1e6)} MB` : '') };
 }
 
 /**
@@ -114,10 +113,10 @@ export async function sayTime(
   const largest = new Map<string, { readonly experiment: Experiment; readonly flops: number }>();
   for (const experiment of experiments.flatMap(membersOf)) {
     const { network, checkpoint, gates, engine } = experiment;
-    if (engineNamed(engine).id !== 'ort-cpu' || !(await hasCheckpoint(experiment))) continue;
-    const planned = await plan(experiment);
-    if (planned.user !== undefined || planned.given !== undefined) continue;
-    const flops = extractionFlops(context, experiment, planned);
+    if (engineNamed(engine).id !== 'ort-cpu' || typeof network !== 'string') continue;
+    const isThere = await namedCheckpoint(networkByName(network), checkpoint).catch(() => false); // else the run says so
+    if (isThere === false) continue;
+    const flops = (await extractionFlops(context, experiment))!;
     const same = JSON.stringify([network, checkpoint, gates.after, gates.pooling, engine]);
     if ((largest.get(same)?.flops ?? 0) < flops) largest.set(same, { experiment, flops });
   }
@@ -143,7 +142,7 @@ async function sayRest(context: RunContext, experiments: readonly Experiment[], 
   const open: PlannedStage[] = [];
   for (const experiment of experiments.flatMap((each) => perSeed(each))) {
     try {
-      if ((await flopsOf(context, experiment)) < worthSaying) continue;
+      if (((await extractionFlops(context, experiment)) ?? Number.POSITIVE_INFINITY) < worthSaying) continue;
       const stages = await estimatedStages(context, experiment, seen, worthSaying);
       open.push(...stages.filter(({ cached }) => !cached));
     } catch (error) {
@@ -159,34 +158,9 @@ async function sayRest(context: RunContext, experiments: readonly Experiment[], 
   );
 }
 
-/** FLOPs of all extractions, cached or not; Infinity if the number of images is not known. */
-async function flopsOf(context: RunContext, experiment: Experiment): Promise<number> {
-  let flops = 0;
-  for (const member of membersOf(experiment)) {
-    const planned = await plan(member);
-    if (planned.user !== undefined || planned.given !== undefined) return Number.POSITIVE_INFINITY;
-    flops += extractionFlops(context, member, planned);
-  }
-  return flops;
-}
-
 /** Speed on this machine; of a cascade, its last network's; undefined for a user's ONNX file. */
 async function flopsPerSecond(experiment: Experiment): Promise<number | undefined> {
   const { network, engine } = membersOf(experiment).at(-1)!;
   if (typeof network !== 'string') return undefined;
   return 1e9 * (await measureEngine(await createEngine(engine), networkByName(network))).gflopsPerSecond;
-}
-
-/** Without a checkpoint, the run fails at once. */
-async function hasCheckpoint({ checkpoint }: Experiment): Promise<boolean> {
-  if (checkpoint === undefined || knownCheckpoints.some(({ id }) => id === checkpoint)) return true;
-  return (await ifThere(checkpoint, stat(checkpoint)))?.isFile() === true;
-}
-
-/** FLOPs of all features: training images up to the last gate (none in a cascade), test images to the end. */
-function extractionFlops({ datasets }: RunContext, experiment: Experiment, { network, flops }: Plan): number {
-  const { splits } = datasetNamed(networkByName(network.name).dataset, datasets);
-  const { trainImages = splits.train, testImages = splits.test } = experiment;
-  const last = flops.stages[(experiment.gates.after.at(-1) ?? 0) - 1];
-  return trainImages * (last?.cumulativeFlops ?? 0) + testImages * flops.flops;
 }

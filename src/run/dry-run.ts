@@ -1,8 +1,8 @@
 import { checkpointPath } from '../checkpoints/fetch.js';
-import { knownCheckpoints } from '../checkpoints/known.js';
 import { datasetNamed } from '../data/registry.js';
 import { learns } from '../experiment/network.js';
 import type { Experiment } from '../experiment/schema.js';
+import { networkByName } from '../networks/catalogue.js';
 import { gateFeatureCounts } from '../networks/onnx.js';
 import { exists, flatten } from '../store/files.js';
 import type { Entry, Manifest, Store } from '../store/store.js';
@@ -11,7 +11,7 @@ import { extractionOf, extractLater } from './extract.js';
 import { mapSplits, openMembers } from './images.js';
 import { eachInTurn, membersOf, openSource, type Plan, plan } from './plan.js';
 import { scoreEntries, trainingSets } from './score.js';
-import { once } from './source.js';
+import { namedCheckpoint, once } from './source.js';
 import { gateEntries } from './train.js';
 
 /** A stage of a run that has not begun. */
@@ -75,25 +75,45 @@ const allLaterCached = (stages: readonly PlannedStage[]): boolean =>
 const notNeeded = (stage: PlannedStage): PlannedStage =>
   stage.cached ? stage : { ...stage, why: 'not needed: gates and scores are cached', flops: 0, seconds: 0, bytes: 0 };
 
-/** Missing checkpoints and datasets, and what depends on them. */
-async function missingInputs(context: RunContext, experiment: Experiment, { network }: Plan): Promise<PlannedStage[]> {
+/** Missing checkpoints and datasets, and what depends on them. @throws InputError if a network has no checkpoint at all */
+async function missingInputs(context: RunContext, experiment: Experiment, planned: Plan): Promise<PlannedStage[]> {
   const missing: PlannedStage[] = [];
-  for (const { checkpoint } of membersOf(experiment)) {
-    const known = knownCheckpoints.find(({ id }) => id === checkpoint);
-    if (known === undefined || known.shipped !== undefined) continue;
+  for (const { network, checkpoint } of membersOf(experiment)) {
+    if (typeof network !== 'string') continue;
+    const known = await namedCheckpoint(networkByName(network), checkpoint);
+    if (typeof known === 'string' || known.shipped !== undefined) continue;
     if (await exists(checkpointPath(known, context.modelsRoot))) continue;
     const [why, bytes] = [`not here; fetched from ${known.urls[0]}`, known.sizeBytes ?? null];
     missing.push({ stage: `checkpoint ${known.id}`, why, ...unknown, bytes });
   }
   const needsImages = experiment.unlabelled === undefined || learns(experiment.network);
-  const images = datasetNamed(network.dataset, context.datasets);
+  const images = datasetNamed(planned.network.dataset, context.datasets);
   if (needsImages && !(await images.isThere(context.dataRoot))) {
     const why = `not here; fetched from ${images.sources[0]}`;
     missing.push({ stage: `images of ${images.name}`, why, ...unknown });
   }
   if (missing.length === 0) return [];
-  const rest = 'what is cached is known once the checkpoint and the images are here';
-  return [...missing, { stage: 'features, gates, scores', why: rest, ...unknown }];
+  const why = 'what is cached is known once the checkpoint and the images are here';
+  const flops = await extractionFlops(context, experiment);
+  return [...missing, { stage: 'features', why, ...unknown, flops }, { stage: 'gates, scores', why, ...unknown }];
+}
+
+/**
+ * FLOPs of all features, cached or not: training images up to the last gate (none in a cascade), test images to the end.
+ *
+ * @returns null where the number of images is not known without looking: ONNX files, files of scores
+ */
+export async function extractionFlops({ datasets }: RunContext, experiment: Experiment): Promise<number | null> {
+  let sum = 0;
+  for (const member of membersOf(experiment)) {
+    const { user, given, network, flops } = await plan(member);
+    if (user !== undefined || given !== undefined) return null;
+    const { splits } = datasetNamed(network.dataset, datasets);
+    const { trainImages = splits.train, testImages = splits.test } = member;
+    const last = flops.stages[(member.gates.after.at(-1) ?? 0) - 1];
+    sum += trainImages * (last?.cumulativeFlops ?? 0) + testImages * flops.flops;
+  }
+  return sum;
 }
 
 async function manifestsOf(store: Store): Promise<Manifest[]> {

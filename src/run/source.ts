@@ -118,11 +118,26 @@ async function locate(
   modelsRoot: string,
   progress: Progress,
 ): Promise<string> {
+  const found = await namedCheckpoint(network, idOrPath);
+  return typeof found === 'string' ? found : obtainCheckpoint(found, modelsRoot, progress);
+}
+
+/**
+ * The checkpoint that a name stands for, which need not be here yet.
+ *
+ * @param idOrPath undefined: the one that ships
+ * @returns a file's path, or a known checkpoint
+ * @throws InputError if there is none
+ */
+export async function namedCheckpoint(
+  network: Network,
+  idOrPath: string | undefined,
+): Promise<string | KnownCheckpoint> {
   const fitting = checkpointsFor(network.name).map((known) => known.id);
   const fits = fitting.length > 0 ? `; known for ${network.name}: ${fitting.join(', ')}` : '';
   if (idOrPath === undefined) {
     const shipped = shippedFor(network.name);
-    if (shipped !== undefined) return obtainCheckpoint(shipped, modelsRoot, progress);
+    if (shipped !== undefined) return shipped;
     throw new InputError(`${network.name}: no checkpoint; valid: --checkpoint FILE or ID${fits}`);
   }
   const found = await ifThere(idOrPath, stat(idOrPath));
@@ -136,10 +151,8 @@ async function locate(
     );
   }
   const known = findCheckpoint(idOrPath);
-  if (known.network !== network.name) {
-    throw new InputError(`checkpoint ${known.id} is of ${known.network}, not of ${network.name}${fits}`);
-  }
-  return obtainCheckpoint(known, modelsRoot, progress);
+  if (known.network === network.name) return known;
+  throw new InputError(`checkpoint ${known.id} is of ${known.network}, not of ${network.name}${fits}`);
 }
 
 /** Path of a known checkpoint, fetched if it does not ship and is missing. */

@@ -89,6 +89,12 @@ describe('bad input', () => {
       /^checkpoint no\.th: no such file and no known checkpoint/,
     ],
     ['no checkpoint', `model eval --network ${tinyNetwork}`, /: no checkpoint; valid: --checkpoint FILE or ID$/],
+    ['a plan without one', 'run table1 --preset paper --dry-run', /^resnet101-cifar10: no checkpoint; valid: --check/],
+    [
+      'a plan with an unknown one',
+      'run table1 --checkpoint no.th --dry-run',
+      /^checkpoint no\.th: no such file and no/,
+    ],
     ['a checkpoint to fetch that is none', 'model fetch no', /^checkpoint no: unknown; valid: a file, or .*akamaster-/],
     ['a folder as a checkpoint', 'run resnet56 --checkpoint empty', /^checkpoint empty: a folder; valid: a file/],
     ['--set without a value', 'run resnet56 --set x', /^--set x; valid: path=value, for example/],

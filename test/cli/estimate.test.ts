@@ -4,6 +4,7 @@ import { loadDefinition } from '../../src/experiment/load.js';
 import { resolveExperiment } from '../../src/experiment/resolve.js';
 import type { Experiment } from '../../src/experiment/schema.js';
 import { paperExperiments } from '../../src/paper/index.js';
+import { plannedStages } from '../../src/run/dry-run.js';
 import { makeWorkplace, run, tinyExperiment, type Workplace, workplaceAt } from '../run/workplace.js';
 
 describe('how long a run will take, said before it begins', () => {
@@ -36,11 +37,26 @@ describe('how long a run will take, said before it begins', () => {
     expect(notes[0]).not.to.contain('again');
   });
 
-  it('says nothing of work that is done at once, nor where something is in the cache', async () => {
+  it('is planned where images and checkpoints are missing: the work of all features', async () => {
+    const { datasets: _, ...context } = place.context;
+    const stages = await plannedStages(context, await bundled('cascade'));
+    expect(stages.map(({ stage }) => stage)).to.deep.equal([
+      'checkpoint akamaster-resnet20-cifar10',
+      'checkpoint akamaster-resnet56-cifar10',
+      'images of cifar10',
+      'features',
+      'gates, scores',
+    ]);
+    // 10,000 x (81,102,080 + 250,971,392)
+    expect(stages.map(({ flops }) => flops)).to.deep.equal([null, null, null, 3_320_734_720_000, null]);
+  });
+
+  it('says nothing of work that is done at once; where only images are missing, the time of features', async () => {
     await sayTime(place.context, [tinyExperiment(place)]);
     expect(place.notes).to.deep.equal([]);
     await run(place);
-    expect(await said(workplaceAt(place.folder), [await bundled('table1')])).to.deep.equal([]);
+    const notes = await said(workplaceAt(place.folder), [await bundled('table1')]);
+    expect(notes.join()).to.match(/^not in the cache: 3 stages, about [^;]+; the longest is features \(.*; --dry-run/);
   });
 
   it('says in one line what is left where a part is in the cache, by what such stages took before', async () => {
