@@ -57,10 +57,11 @@ const inside = {
   /** Images of a stochastic step. Default 512. */
   batchSize: whole(1, 1_000_000).default(512),
 };
-const best =
-  "'best' with a network by name, or an ONNX file without gatesAfter; else { after: [1, 2], confidence: 'difference' }";
+const best = "'best' with one network, without gatesAfter: 'own'; else { after: [1, 2], confidence: 'difference' }";
+const own = "'own' with an ONNX file without gatesAfter; else { after: [1, 2] }";
 const form = {
-  error: ({ input }: { readonly input?: unknown }) => (input === 'best' ? best : 'an object: { after: [1, 2] }'),
+  error: ({ input }: { readonly input?: unknown }) =>
+    input === 'best' ? best : input === 'own' ? own : 'an object: { after: [1, 2] }',
 };
 
 const calibrate = z.boolean({ error: 'true or false' }).optional();
@@ -119,8 +120,8 @@ const numbers = z
   });
 const preprocess = z.union([choice(names), numbers], { error: validPreprocessing });
 
-const placings = z.enum(['auto', 'spread', 'own', 'best']);
-const tensors = "a list of tensors (dgate model inspect FILE), 'auto', 'spread', 'own' or 'best'";
+const placings = z.enum(['auto', 'spread', 'own']);
+const tensors = "a list of tensors (dgate model inspect FILE), 'auto', 'spread' or 'own'";
 
 /** A user's network: an ONNX file that maps one image to a number for each class. */
 const onnxNetworkSchema = z.strictObject({
@@ -130,11 +131,13 @@ const onnxNetworkSchema = z.strictObject({
   /**
    * Names of the tensors that gates can read, in their order (`dgate model inspect FILE` lists them); `gates.after` counts
    * in this list. Default `auto`: those that `inspect` proposes; `spread`: one near each tenth of the FLOPs; `own`: the exits
-   * that the file has itself; `best`: those of `auto`, pooled as `gates: 'best'` does.
+   * that the file has itself.
    */
   gatesAfter: z
     .union([placings, list(text('the name of a tensor', /./), tensors).min(1, { error: tensors })], { error: tensors })
     .default('auto'),
+  /** `best`: gates read them as those of `gates: 'best'` do; by default as `gates.pooling` says. */
+  pooling: choice(['best']).optional(),
   /** Name of the output, or of a value inside, with a number for each class. Default: the file's only output. */
   logits: text('the name of an output', /./).optional(),
   /** Height and width of its images in pixels, if the file does not fix them. */

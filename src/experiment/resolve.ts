@@ -82,7 +82,8 @@ const completed = (definition: Plain): Plain => withDerivedGates(withBest(withPl
 function withPlaces(definition: Plain): Plain {
   const { gates, network, analysis = { kind: 'places' }, thresholds = {} } = definition;
   const given = gates === SEARCH || gates === OWN ? { after: gates } : gates;
-  if (isPlain(given) && given['after'] === OWN && isPlain(network) && network['kind'] === 'onnx') {
+  const isOwn = isPlain(given) && given['after'] === OWN && isPlain(network) && network['kind'] === 'onnx';
+  if (isOwn && (network['gatesAfter'] ?? OWN) === OWN) {
     const after = Array.from({ length: MOST_EXITS }, (_, i) => i + 1);
     return { ...definition, gates: { ...given, after }, network: { ...network, gatesAfter: OWN }, thresholds };
   }
@@ -102,7 +103,7 @@ function withPlaces(definition: Plain): Plain {
 /** What saves most FLOPs by the choosing images of the networks on record with `dgate run policies` (docs/policies.md). */
 const best = { loss: 'hinge', confidence: 'difference' } as const;
 
-/** Expands `gates: 'best'`: gates at all stages of a network, or at the places that `inspect` proposes in an ONNX file. */
+/** Expands `gates: 'best'`: gates at all stages of a network, or at all places of an ONNX file. */
 function withBest(definition: Plain): Plain {
   const { gates, network } = definition;
   if (gates !== BEST) return definition;
@@ -113,12 +114,12 @@ function withBest(definition: Plain): Plain {
     };
   };
   if (typeof network === 'string') return withGates(shapesOf(network).slice(0, -1));
-  if (!isPlain(network) || network['kind'] !== 'onnx' || Array.isArray(network['gatesAfter'])) return definition;
+  if (!isPlain(network) || network['kind'] !== 'onnx' || network['gatesAfter'] === OWN) return definition;
   // Places and maps are known only after reading the file (`withFoundPlaces`).
-  return {
-    ...withGates(new Array<undefined>(MOST_PROPOSED).fill(undefined)),
-    network: { ...network, gatesAfter: BEST },
-  };
+  const places = new Array<undefined>(
+    Array.isArray(network['gatesAfter']) ? network['gatesAfter'].length : MOST_PLACES,
+  );
+  return { ...withGates(places.fill(undefined)), network: { ...network, pooling: BEST } };
 }
 
 /** How `gates: 'best'` reads a map: large ones averaged in 4 x 4 cells. */
@@ -129,8 +130,6 @@ export function bestPooling(shape?: MapShape | OnnxStage): 'gap' | '4x4' {
 }
 
 const BEST = 'best';
-/** Most places that `inspect` proposes. */
-const MOST_PROPOSED = 4;
 const SEARCH = 'search';
 const OWN = 'own';
 /** Most places of an ONNX file: one near each tenth of its FLOPs. */

@@ -116,14 +116,14 @@ async function userNetworkOf({ network, dataset, engine }: Experiment): Promise<
  */
 export async function withFoundPlaces(experiment: Experiment): Promise<Experiment> {
   const { network, gates, thresholds } = experiment;
-  if (typeof network === 'string' || network.kind !== 'onnx' || !/^(spread|own|best)$/.test(String(network.gatesAfter)))
-    return experiment;
+  if (typeof network === 'string' || network.kind !== 'onnx') return experiment;
+  const { pooling: best, ...chosen } = network;
+  if (best === undefined && !/^(spread|own)$/.test(String(network.gatesAfter))) return experiment;
   const { stages } = (await userNetworkOf(experiment))!.network;
   const after = gates.after.filter((stage) => stage <= stages.length);
-  const isBest = network.gatesAfter === 'best';
-  const pooling = isBest ? after.map((stage) => poolingNamed(bestPooling(stages[stage - 1]!))) : gates.pooling;
+  const pooling = best ? after.map((stage) => poolingNamed(bestPooling(stages[stage - 1]!))) : gates.pooling;
   const found = { ...experiment, gates: { ...gates, after, pooling } };
-  if (!hasOwnExits(network)) return { ...found, network: { ...network, gatesAfter: stages.map(({ name }) => name) } };
+  if (!hasOwnExits(network)) return { ...found, network: { ...chosen, gatesAfter: stages.map(({ name }) => name) } };
   const own = after.map((stage) => stages[stage - 1]!.own?.threshold ?? Number.POSITIVE_INFINITY);
   const given = thresholds.fixed.filter((row) => String(row) !== String(own));
   const wrong = given.find((row) => row.length !== own.length);

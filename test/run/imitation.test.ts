@@ -168,8 +168,25 @@ describe("gates: 'best'", () => {
       loss: 'hinge',
       confidence: 'difference',
     });
-    expect(() => whole(onnxNetwork(path, { gatesAfter: ['a'] }), dataset)).to.throw(
-      /gates: "best"; valid: 'best' with a network by name, or an ONNX file without gatesAfter; else \{ after/,
+    const only = await withFoundPlaces(whole(onnxNetwork(path, { gatesAfter: ['b'] }), dataset));
+    expect(only.network)
+      .to.deep.include({ gatesAfter: ['b'] })
+      .and.not.to.have.property('pooling');
+    expect(only.gates).to.deep.include({ after: [1], pooling: [{ kind: 'gap' }], confidence: 'difference' });
+    const { network: spread } = whole(onnxNetwork(path, { gatesAfter: 'spread' }), dataset);
+    expect(spread).to.deep.include({ gatesAfter: 'spread', pooling: 'best' });
+    expect(() => whole(onnxNetwork(path, { gatesAfter: 'own' }), dataset)).to.throw(
+      /gates: "best"; valid: 'best' with one network, without gatesAfter: 'own'; else \{ after/,
+    );
+    const places = {
+      name: 'mine',
+      title: 'Own',
+      network: onnxNetwork(path, { gatesAfter: ['a'] }),
+      dataset,
+      gates: 'own',
+    };
+    expect(() => resolveExperiment(places, 'mine', 'laptop')).to.throw(
+      /gates: "own"; valid: 'own' with an ONNX file without gatesAfter; else \{ after/,
     );
     await rm(dirname(path), { recursive: true });
   });

@@ -194,7 +194,7 @@ function propose(cuts: readonly Cut[], total: number, n: number) {
 /**
  * Describes a user's network.
  *
- * @param gatesAfter names of tensors; `auto`, `best`: `Cuts.proposed`; `spread`: `Cuts.spread`
+ * @param gatesAfter names of tensors; `auto`: `Cuts.proposed`; `spread`: `Cuts.spread`
  * @throws InputError naming the tensors at which the graph cannot be cut
  */
 export function describeGraph(
@@ -203,7 +203,7 @@ export function describeGraph(
   options: {
     readonly name: string;
     readonly dataset: string;
-    readonly gatesAfter: readonly string[] | 'auto' | 'spread' | 'best';
+    readonly gatesAfter: readonly string[] | 'auto' | 'spread';
   },
 ): OnnxNetwork {
   const { logits } = graph;
