@@ -63,7 +63,7 @@ function checksOf(experiment: Experiment): Check[] {
     ...cascadeChecks(experiment),
     ...scoresChecks(experiment),
     ...unlabelledChecks(experiment),
-    ...gateChecks('gates', gates, thresholds),
+    ...gateChecks('gates', gates, experiment),
     ...fittingChecks(experiment),
     // The number of exits in a file is known only after reading it.
     ...fixed.map((row, i): Check => [row.length !== count && !isRead, `thresholds.fixed.${i}`, row, oneForEach]),
@@ -98,7 +98,7 @@ function cascadeChecks(experiment: Experiment): Check[] {
     [isWithoutImages, 'dataset', dataset, imagesText],
     [!isOnnx && dataset !== undefined, 'dataset', dataset, named],
     ...network.networks.flatMap(({ gates: own }, i) =>
-      own === undefined ? [] : gateChecks(`network.networks.${i}.gates`, own, experiment.thresholds),
+      own === undefined ? [] : gateChecks(`network.networks.${i}.gates`, own, experiment),
     ),
   ];
 }
@@ -147,17 +147,18 @@ function fittingChecks({ network, gates, thresholds: { perClass }, unlabelled, a
 function gateChecks(
   path: string,
   { after, pooling, loss, target, l2, weights, previous }: Omit<Experiment['gates'], 'confidence' | 'calibrate'>,
-  { validation, guarantee }: Experiment['thresholds'],
+  { thresholds: { validation, guarantee }, analysis }: Experiment,
 ): Check[] {
   const isChosen = new Set([l2].flat()).size > 1; // neither by reported images nor by those that certify
-  const one = "one number, as 0.002; a list with thresholds.validation: { kind: 'held-out' }, and without a guarantee";
+  const isPromised = guarantee !== undefined || analysis?.kind === 'frontier'; // which comes with a guarantee of its own
+  const one = "one number, as 0.002; a list with thresholds.validation: { kind: 'held-out' }, and without a promise";
   const chained = 'false, or with one l2 and at least two gates';
   const isAscending = after.every((stage, i) => i === 0 || stage > after[i - 1]!);
   const poolings = `one pooling, or a list of ${after.length}, one for each gate`;
   return [
     [!isAscending, `${path}.after`, after, 'stages in their order, none twice: [1, 2]'],
     [Array.isArray(pooling) && pooling.length !== after.length, `${path}.pooling`, pooling, poolings],
-    [isChosen && (validation.kind !== 'held-out' || guarantee !== undefined), `${path}.l2`, l2, one],
+    [isChosen && (validation.kind !== 'held-out' || isPromised), `${path}.l2`, l2, one],
     [isChosen && weights === 'survivors', `${path}.weights`, weights, 'equal, or with one l2'],
     [(isChosen || after.length === 1) && previous === true, `${path}.previous`, true, chained],
     [target === 'network' && loss === 'hinge', `${path}.target`, target, "'labels', or with loss: 'cross-entropy'"],

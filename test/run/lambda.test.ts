@@ -131,6 +131,7 @@ describe('a run with a list of lambdas', () => {
       /gates\.l2: \[0\.1,0\.01\]; valid: one number, as 0\.002; a list with thresholds\.validation: \{ kind: 'held-out' \}, and w/;
     await problem();
     await problem(...overrides, guarantee);
+    await problem(...overrides, set('analysis', { kind: 'frontier' })); // its promise is tested on the choosing images, too
     const networks = ['resnet20-cifar10', 'resnet56-cifar10'].map((network) => ({
       network,
       gates: { after: [1], l2: [0.1, 0.01] },
