@@ -144,7 +144,7 @@ const run =
     const vector = (data: Int32Array) => ({ dtype: 'I32' as const, shape: [count], data });
     const gates = scores.classes.flatMap((of, i) => [
       [`exit${i + 1}_class`, vector(within(of))] as const,
-      [`exit${i + 1}_confidence`, { shape: [count], data: scores.confidences[i]! }] as const,
+      [`exit${i + 1}_confidence`, { shape: [count], data: scores.confidences[i] as Float32Array }] as const,
     ]);
     const path = join(folder, 'scores.safetensors');
     await writeSafetensors(

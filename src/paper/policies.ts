@@ -169,11 +169,10 @@ function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun[
 const qualityOf = (policy: string, scores: Scores, softmax: Scores) =>
   scores.confidences.map((confidences, gate) => {
     const isRight = (image: number): boolean => isRightAt(scores, gate, image);
-    const right = confidences.reduce((sum, _, image) => sum + Number(isRight(image)), 0);
     return {
       policy,
       gate: gate + 1,
-      accuracy: right / scores.count,
+      accuracy: originalAccuracy({ ...scores, original: scores.classes[gate]! }),
       calibration: adaptiveCalibrationError(softmax.confidences[gate]!, isRight),
       auroc: areaUnderRoc(confidences, isRight),
     };

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { ImageSource } from '../data/dataset.js';
 import { projectRoot } from '../project.js';
-import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import type { Confidences, ExitCosts, Scores } from '../thresholds/evaluate.js';
 import { sharpImage } from './figures.js';
 
 /** What the page's script reads: scores of the reported images, and thresholds to start from. */
@@ -20,7 +20,7 @@ export interface ExplorerData {
   readonly rows: readonly { readonly name: string; readonly thresholds: readonly (number | null)[] }[];
   /** The run's command. */
   readonly command: string;
-  /** Base64: classes and labels as 16-bit integers, confidences as 32-bit floats, little-endian. */
+  /** Base64: classes and labels as 16-bit integers, confidences as 32-bit floats, or 64-bit ones, little-endian. */
   readonly classes: readonly string[];
   readonly confidences: readonly string[];
   readonly original: string;
@@ -56,8 +56,8 @@ export async function explorerData(
 ): Promise<ExplorerData | undefined> {
   if (!isExplorable(scores, images)) return undefined;
   const step = stepOf(scores.count);
-  const shown = (values: Int32Array | Float32Array) => values.filter((_, i) => i % step === 0);
-  const text = (array: Uint8Array | Uint16Array | Float32Array): string =>
+  const shown = <T extends Int32Array | Confidences>(values: T) => values.filter((_, i) => i % step === 0) as T;
+  const text = (array: Uint8Array | Uint16Array | Confidences): string =>
     Buffer.from(array.buffer, array.byteOffset, array.byteLength).toString('base64');
   const url = sheet && `data:image/webp;base64,${text(sheet)}`;
   return {
@@ -66,7 +66,7 @@ export async function explorerData(
     step,
     classNames: images.classes,
     classes: scores.classes.map((of) => text(Uint16Array.from(shown(of)))),
-    confidences: scores.confidences.map((of) => text(Float32Array.from(shown(of)))),
+    confidences: scores.confidences.map((of) => text(shown(of))),
     original: text(Uint16Array.from(shown(scores.original))),
     labels: text(Uint16Array.from(shown(scores.labels))),
     ...(url && { thumbnails: { url, size: THUMBNAIL, columns: COLUMNS, every: everyOf(images) } }),

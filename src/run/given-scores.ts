@@ -8,7 +8,7 @@ import type { Experiment } from '../experiment/schema.js';
 import { type ConfidenceKind, type Decisions, decide } from '../gates/confidence.js';
 import { type AnyNetwork, flopsOf, type GatePlace, type OnnxNetwork } from '../networks/onnx.js';
 import { sha256 } from '../store/files.js';
-import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import type { Confidences, ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { NetworkSource } from './source.js';
 
 /** The outputs of each exit of a network, read from a file. */
@@ -135,14 +135,21 @@ class ScoresReader {
   }
 
   /** Class and confidence of each image at an exit; none if something is wrong. */
-  answers({ name, isLast, logits, ...given }: GivenExit, count: number, kind: ConfidenceKind): Decisions {
+  answers(
+    { name, isLast, logits, ...given }: GivenExit,
+    count: number,
+    kind: ConfidenceKind,
+  ): Pick<Decisions, 'classes'> & { readonly confidences: Confidences } {
     if (logits === undefined) {
       const chosen = this.vector(`${name}_class`, given.class, count);
       const isClass = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < MOST_CLASSES;
       this.check(`${name}_class`, chosen, isClass, `a class, a whole number from 0 to ${MOST_CLASSES - 1}`);
       const sure = isLast ? new Float64Array() : this.vector(`${name}_confidence`, given.confidence, count);
       this.check(`${name}_confidence`, sure, Number.isFinite, 'a finite number');
-      return { classes: Int32Array.from(chosen), confidences: Float32Array.from(sure) };
+      const single = Float32Array.from(sure);
+      // Rounded, 0.7 would miss the threshold 0.7.
+      const confidences = single.every((value, i) => value === sure[i]) ? single : sure;
+      return { classes: Int32Array.from(chosen), confidences };
     }
     const [images = 0, classes = 0] = logits.shape;
     if (logits.shape.length !== 2 || images !== count || classes < 2 || classes !== (this.classes || classes)) {

@@ -262,7 +262,10 @@ function arraysOf(scores: Scores): Map<string, Storable> {
   const shape = [scores.count];
   return new Map<string, Storable>([
     ...scores.classes.map((data, i): [string, Storable] => [`gate${i + 1}.class`, { dtype: 'I32', shape, data }]),
-    ...scores.confidences.map((data, i): [string, Storable] => [`gate${i + 1}.confidence`, { shape, data }]),
+    ...scores.confidences.map((data, i): [string, Storable] => [
+      `gate${i + 1}.confidence`,
+      { shape, data: data as Float32Array },
+    ]),
     ['original', { dtype: 'I32', shape, data: scores.original }],
     ['labels', { dtype: 'I32', shape, data: scores.labels }],
   ]);

@@ -6,12 +6,15 @@ export interface Scores {
   /** Per gate, the class that it predicts for each image, [count]. */
   readonly classes: readonly Int32Array[];
   /** Per gate, the confidence that it compares with its threshold, [count]. */
-  readonly confidences: readonly Float32Array[];
+  readonly confidences: readonly Confidences[];
   /** Class that the original classifier predicts, [count]. */
   readonly original: Int32Array;
   /** True class, [count]. */
   readonly labels: Int32Array;
 }
+
+/** As they were computed, or given: a threshold between two of them, or equal to one, divides them as it would there. */
+export type Confidences = Float32Array | Float64Array;
 
 /** What an exit answers, [count]: a gate, or behind the last of them the original classifier. */
 export const answersAt = (scores: Scores, exit: number): Int32Array => scores.classes[exit] ?? scores.original;

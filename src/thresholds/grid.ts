@@ -1,4 +1,4 @@
-import type { ExitCosts, Scores, Thresholds } from './evaluate.js';
+import type { Confidences, ExitCosts, Scores, Thresholds } from './evaluate.js';
 
 /** Most combinations of levels, one per gate; each takes 16 bytes. */
 const MOST_COMBINATIONS = 2 ** 24;
@@ -116,8 +116,8 @@ export const savingOf = (costs: ExitCosts, gate: number): number => costs.at(-1)
 export type Levels = Float64Array;
 
 /** Every distinct threshold on these images: closed, and each distinct confidence. */
-export function achievableLevels(confidences: Float32Array, images: ArrayLike<number>): Levels {
-  const values = new Float32Array(images.length);
+export function achievableLevels(confidences: Confidences, images: ArrayLike<number>): Levels {
+  const values = new Float64Array(images.length);
   for (let i = 0; i < values.length; i++) values[i] = confidences[images[i]!]!;
   values.sort(); // numbers ascending, NaN last: NaN never reaches a threshold
   const levels = new Float64Array(values.length + 1);
@@ -169,7 +169,7 @@ export function levelsAround(all: Levels, threshold: number, reach: number, coun
 }
 
 /** The level that each of these images reaches, [images]. */
-export function levelsOf(levels: Levels, confidences: Float32Array, images: ArrayLike<number>): Int32Array {
+export function levelsOf(levels: Levels, confidences: Confidences, images: ArrayLike<number>): Int32Array {
   const reached = new Int32Array(images.length); // a plain loop: `from` takes ten times as long
   for (let i = 0; i < reached.length; i++) reached[i] = levelOf(levels, confidences[images[i]!]!);
   return reached;

@@ -21,9 +21,11 @@ function makeScores(): Scores {
   const random = new Random(5, 'explorer test');
   const labels = Int32Array.from({ length: COUNT }, () => random.below(3));
   const answers = (right: number) => labels.map((label) => (random.uniform() < right ? label : random.below(3)));
-  const confidences = Array.from({ length: GATES }, () =>
-    Float32Array.from({ length: COUNT }, () => Math.round(random.uniform() * 400) / 100 - 1 / 3),
-  );
+  // Of one exit with double precision, as a file of scores may give them.
+  const confidences = Array.from({ length: GATES }, (_, gate) => {
+    const values = Array.from(labels, () => Math.round(random.uniform() * 400) / 100 - 1 / 3);
+    return gate === 0 ? Float64Array.from(values) : Float32Array.from(values);
+  });
   confidences[1]![7] = Number.NaN;
   return {
     count: COUNT,
@@ -148,7 +150,8 @@ describe('the page on which a reader moves the thresholds', () => {
     const page = await makePage();
     const json = /<script type="application\/json" id="explorer-data">(.*?)<\/script>/s.exec(page)![1]!;
     const data = JSON.parse(json) as ExplorerData;
-    const floats = (text: string) => new Float32Array(Uint8Array.from(Buffer.from(text, 'base64')).buffer);
+    const floats = (text: string, gate: number) =>
+      new (gate === 0 ? Float64Array : Float32Array)(Uint8Array.from(Buffer.from(text, 'base64')).buffer);
     expect(data.confidences.map(floats)).to.deep.equal(scores.confidences);
     expect(data.classNames).to.deep.equal(classNames);
     expect(page).not.to.contain('<b>bird');

@@ -64,6 +64,23 @@ describe('scores of any network', () => {
     expect(accuracy).to.be.within(0.8, 0.97);
   });
 
+  it('holds confidences against thresholds as the file has them: neither rounded to single precision, nor infinite', async () => {
+    const file = join(place.folder, 'doubles.csv');
+    const sure = [0.1, 0.6, 0.6, 0.7, 0.7, 0.9, 1 - 1e-12, 1e39];
+    const lines = sure.flatMap((confidence, i) => Array(4).fill(`0,${i === 0 ? 1 : 0},${confidence},1,0,3`));
+    await writeFile(
+      file,
+      ['label,exit1_class,exit1_confidence,exit1_cost,exit2_class,exit2_cost', ...lines].join('\n'),
+    );
+    const fixed = [...sure, 1, Number.POSITIVE_INFINITY].map((threshold) => [threshold]);
+    const { rows } = await rowsOf(file, { path: 'thresholds.fixed', value: fixed });
+    expect(rows[0]!.thresholds).to.deep.equal([[0.6], [0.6]]);
+    const leaving = rows
+      .filter(({ margin, guarantee }) => margin === null && guarantee === null)
+      .map((row) => row.exits[0]!);
+    expect(leaving.map((share) => 8 * share)).to.deep.equal([8, 7, 7, 5, 5, 3, 2, 1, 1, 0, 0]);
+  });
+
   it('chooses on other images where there are some, and shows what it rests on', async () => {
     const { outcome } = await rowsOf(fixture('two-exits.npz'), {
       path: 'network.choosing',

@@ -24,10 +24,14 @@ const saved = (flops: number): number => 1 - flops / data.originalFlops;
 function decodeScores(): Scores {
   const bytes = (text: string): ArrayBuffer => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer;
   const classes = (text: string): Int32Array => Int32Array.from(new Uint16Array(bytes(text)));
+  const confidences = (text: string) => {
+    const raw = bytes(text);
+    return raw.byteLength === 4 * data.count ? new Float32Array(raw) : new Float64Array(raw);
+  };
   return {
     count: data.count,
     classes: data.classes.map(classes),
-    confidences: data.confidences.map((text) => new Float32Array(bytes(text))),
+    confidences: data.confidences.map(confidences),
     original: classes(data.original),
     labels: classes(data.labels),
   };
