@@ -66,9 +66,8 @@ def join(path, out):
 
 def entry(path, listed):
     """The entry of src/checkpoints/known.json for an 8-bit file of train.py."""
-    import int8
-
-    _, facts = int8.read(path)
+    with open(path, "rb") as f:
+        facts = json.loads(f.read(int.from_bytes(f.read(8), "little")))["__metadata__"]
     stem = os.path.basename(path).replace(".safetensors", "")
     accuracy = facts.get("test_accuracy")
     return json.dumps({
@@ -139,7 +138,10 @@ def main():
         if args.out.endswith(".safetensors"):
             print(entry(args.out, listed))
     else:
-        (pack if args.what == "pack" else unpack)(args.path, args.out)
+        try:
+            (pack if args.what == "pack" else unpack)(args.path, args.out)
+        except ModuleNotFoundError as missing:
+            raise SystemExit(f"{args.what}: needs numpy and Pillow ({missing}); try pip install numpy pillow")
 
 
 if __name__ == "__main__":

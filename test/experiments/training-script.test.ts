@@ -85,6 +85,28 @@ describe('the scripts that make the networks that ship', () => {
     expect(join_().text).to.match(/whole\.1: missing; put all 4 pieces beside /);
   });
 
+  it('a network that came together prints its entry of known.json, with nothing but Python (needs python3)', async function () {
+    const python = pythonWith('json');
+    if (python === undefined) this.skip();
+    const at = (name: string): string => join(place.folder, name);
+    const header = JSON.stringify({ __metadata__: { network: 'resnet101-cifar10', test_accuracy: '94.71' } });
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64LE(BigInt(header.length));
+    await writeFile(at('resnet101-cifar10.safetensors'), Buffer.concat([length, Buffer.from(header)]));
+    call(python, 'pieces.py', 'split', at('resnet101-cifar10.safetensors'), '--bytes', '40', '--out', at('few'));
+    const list = at('few/resnet101-cifar10.safetensors.pieces.json');
+    // -S: without the packages that are installed
+    const args = ['-S', join(scripts, 'pieces.py'), 'join', list, '--out', at('resnet101-cifar10.safetensors')];
+    const printed = JSON.parse(execFileSync(python, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+    expect(printed).to.deep.include({
+      id: 'dgate-resnet101-cifar10',
+      network: 'resnet101-cifar10',
+      shipped: 'resnet101-cifar10.safetensors',
+      sizeBytes: 8 + header.length,
+      reportedAccuracy: 0.9471,
+    });
+  });
+
   it('images are packed without loss (needs numpy and Pillow)', async function () {
     const python = pythonWith('numpy, PIL.Image; PIL.Image.init(); PIL.Image.SAVE["WEBP"]');
     if (python === undefined) this.skip();
