@@ -213,7 +213,8 @@ export function compareRuns(a: ComparedRun, b: ComparedRun): Comparison {
     const [one, two] = [rowsOfA.get(row) ?? [], rowsOfB.get(row) ?? []];
     return quantitiesOf(one, two).flatMap(([quantity, of]): ResultDifference[] => {
       const [values, others] = [valuesOf(one, of), valuesOf(two, of)];
-      if (values.join() === others.join()) return [];
+      const isMeasured = one.length === 0 || two.length === 0 || (values.length > 0 && others.length > 0);
+      if (!isMeasured || values.join() === others.join()) return [];
       const [first, second] = [values, others].map((known) => (known.length === 0 ? null : mean(known)));
       if (first == null || second == null) {
         return [{ row, quantity, a: first ?? null, b: second ?? null, difference: null, interval: null }];

@@ -203,7 +203,7 @@ export async function rerun(nameOrPath: string, options: GlobalOptions): Promise
     const outcome = await runExperiment(context, experiment);
     records.push(JSON.parse(readableJson(runRecord(outcome, preset, command, files))));
   }
-  return compareRuns(withoutTimes(earlier), withoutTimes(runOf('now', {}, records)));
+  return compareRuns(earlier, runOf('now', {}, records));
 }
 
 /** A resolved definition as in a file: poolings by name, closed gates as numbers. */
@@ -217,9 +217,4 @@ function asWritten(value: Plain): Plain {
     return Object.fromEntries(Object.entries(item).map(([key, inner]) => [key, undone(inner)]));
   };
   return undone(value) as Plain;
-}
-
-/** Only dgate time measures times. */
-function withoutTimes(run: ReturnType<typeof runOf>): typeof run {
-  return { ...run, rows: run.rows.map((rows) => rows.map((row) => ({ ...row, speedMs: null }))) };
 }
