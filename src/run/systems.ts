@@ -214,7 +214,9 @@ export function systemFindings(
   of: Pick<SystemTable, 'name' | 'title' | 'systems' | 'isAgreement' | 'legend'>,
   timing?: TimingRecord,
 ) {
-  const { name, title, systems, isAgreement = false, legend } = of;
+  const { name, systems, isAgreement = false, legend } = of;
+  const untimed = ' (times, memory and file sizes: dgate time on this experiment)';
+  const title = of.title.replace(untimed, '');
   const stem = isAgreement ? 'agreement' : 'accuracy';
   const sorted = systems.map((system) => measured(timing, system));
   sorted.sort((a, b) => a.flops - b.flops || b.accuracy - a.accuracy);
@@ -225,11 +227,10 @@ export function systemFindings(
     const isBetter = (other: System) => other.accuracy > system.accuracy || cost(other) < cost(system);
     return among.find((other) => isAsGood(other) && isBetter(other))?.name ?? null;
   };
-  const untimed = ' (times, memory and file sizes: dgate time on this experiment)';
   const table: SystemTable = {
     ...{ name, systems, isAgreement },
     ...(legend !== undefined && { legend }),
-    title: `${title.replace(untimed, '')}${timed.length === sorted.length ? '' : untimed}`,
+    title: `${title}${timed.length === sorted.length ? '' : untimed}`,
     columns: [
       ...['system', 'kind', `${stem}_fraction`, `${stem}_low_fraction`, `${stem}_high_fraction`],
       ...['low', 'high'].map((end) => `${stem}_drop_${end}_fraction`),

@@ -138,6 +138,7 @@ describe('the systems beside the rows of a run', () => {
       const table = all.tables.find((one) => one.name === name)!;
       expect(before.title).to.match(/\(times, memory and file sizes: dgate time on this experiment\)$/);
       expect(table.title).to.not.contain('dgate time');
+      for (const { title } of all.figures) expect(title).to.not.contain('dgate time');
       const column = (of: string) => table.rows.map((row) => row[table.columns.indexOf(of)]);
       const cut = column('system').indexOf('cut at gate 2');
       const found = ['speed_ms', 'file_bytes', 'peak_memory_bytes'].map((of) => column(of)[cut] as number);
