@@ -251,12 +251,18 @@ function valuesOf(rows: readonly TableRow[], of: Quantity[1]): number[] {
 /** The rows of a run by their targets, one for each seed. */
 function rowsByTarget({ rows }: ComparedRun): Map<string, TableRow[]> {
   const named = new Map<string, TableRow[]>();
-  for (const row of rows.flat()) listAt(named, targetOf(row)).push(row);
+  for (const own of rows) {
+    const targets = own.map(targetOf);
+    for (const [i, target] of targets.entries()) {
+      const earlier = targets.slice(0, i).filter((other) => other === target).length;
+      listAt(named, earlier === 0 ? target : `${target}, number ${earlier + 1}`).push(own[i]!);
+    }
+  }
   return named;
 }
 
-/** `margin 0.01, joint`; fixed thresholds are their own target. */
-function targetOf({ model, margin, search, budget, allowedDisagreement, guarantee }: TableRow): string {
+/** `margin 0.01, joint`; fixed thresholds are their own target, in two digits: several rows of a run may have the same. */
+function targetOf({ model, margin, search, budget, latencyMs, allowedDisagreement, guarantee }: TableRow): string {
   if (guarantee !== null) {
     const { drop, confidence, of, method } = guarantee;
     const lost = `at most ${drop} ${of === 'agreement' ? 'other answers' : 'lost'}`;
@@ -264,5 +270,6 @@ function targetOf({ model, margin, search, budget, allowedDisagreement, guarante
   }
   if (allowedDisagreement !== undefined) return `other answers ${allowedDisagreement}`;
   if (budget !== undefined) return `budget ${budget}`;
+  if (latencyMs !== undefined) return `at most ${latencyMs} ms`;
   return margin === null ? model : `margin ${margin}, ${search}`;
 }

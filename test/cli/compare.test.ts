@@ -92,6 +92,31 @@ describe('dgate compare', () => {
     expect(interval![1]).to.be.closeTo(high, 1e-9);
   });
 
+  it('keeps rows apart whose thresholds are the same in two digits, with their seeds, and time budgets by their milliseconds', async () => {
+    const rowsOf = (name: string, seed: number, ...accuracies: readonly number[]) => {
+      const fixed = accuracies.map((accuracy) => row({ model: 'dg(0.70)', accuracy }));
+      const timed = row({ model: `dg(${seed})`, latencyMs: 2, accuracy: 0.5 + seed / 10 });
+      return write(`mine/x-${name}${seed}`, { ...record('hinge', seed, 0), rows: [...fixed, timed] });
+    };
+    for (const seed of [0, 1]) {
+      await rowsOf('a', seed, 0.7, 0.9);
+      await rowsOf('b', seed, 0.7, 0.9 + (seed + 1) / 100);
+    }
+    const [a, b] = await Promise.all(
+      ['a', 'b'].map(async (name) => {
+        const runs = [0, 1].map((seed) => `mine/x-${name}${seed}`);
+        await write(`mine/x-seeds-${name}`, { ...record('', 0, 0), seeds: [0, 1], runs });
+        return openRun(`mine/x-seeds-${name}`, results);
+      }),
+    );
+    const { results: found, equalRows } = compareRuns(a!, b!);
+    expect(equalRows).to.equal(2);
+    expect(found.map(({ row, difference }) => [row, difference?.toFixed(3)])).to.deep.equal([
+      ['dg(0.70), number 2', '0.015'],
+    ]);
+    expect(found[0]!.interval![0]).to.be.closeTo(pairedInterval([0.01, 0.02]).low, 1e-9);
+  });
+
   it('says what there is where a name is none, or stands for several', async () => {
     const problem = async (name: string): Promise<string> => {
       const error = await openRun(name, results).then(
@@ -103,7 +128,7 @@ describe('dgate compare', () => {
     };
     await mkdir(join(results, 'baseline')); // no run: not offered
     expect(await problem('nobody')).to.match(/^nobody: no run; valid: .*; runs there: mine, other$/);
-    expect(await problem('mine')).to.match(/^mine: 8 runs; valid: mine\/smoke-a0, /);
+    expect(await problem('mine')).to.match(/^mine: 14 runs; valid: mine\/smoke-a0, /);
   });
 
   it('compares several with the first, row by row, in one table', async () => {
