@@ -217,7 +217,7 @@ export function choosePoint(
 
 function meets(point: FrontierPoint, count: number, objective: Objective): boolean {
   if (objective.kind === 'accuracy') return point.correct >= leastCount(objective.required, count);
-  return objective.kind === 'flops' ? point.flops <= objective.budget : true;
+  return objective.kind === 'flops' ? point.flops <= objective.budget * (1 + 1e-12) : true; // sums of times are rounded
 }
 
 function isBetter(a: FrontierPoint, b: FrontierPoint, objective: Objective, costs: ExitCosts): boolean {

@@ -139,6 +139,19 @@ describe('paretoFrontier', () => {
     }
   });
 
+  it('keeps budgets of the first exit and of the last though sums of fractional costs, such as times, are rounded', () => {
+    for (let count = 2; count < 60; count++) {
+      const scores = randomScores(new Random(count, 'budgets'), count, 2);
+      const costs = [0.1 * count, 0.7 * count, 1.1 * count];
+      const images = Int32Array.from({ length: count }, (_, i) => i);
+      const [least, most] = [costs[0]!, costs[2]!].map((budget) =>
+        jointSearch({ ...scores, labels: scores.original }, costs, images, { kind: 'flops', budget }),
+      );
+      expect(least?.flops).to.be.closeTo(costs[0]!, 1e-9);
+      expect(most?.correct).to.equal(count);
+    }
+  });
+
   it('has the original network alone without gates', () => {
     const random = new Random(34, 'frontier');
     const made = randomCase(random, 0);
