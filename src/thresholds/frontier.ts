@@ -215,14 +215,18 @@ export function choosePoint(
   return best;
 }
 
+/** Lower by more than sums of fractional costs, such as times, are rounded. */
+export const isLess = (a: number, b: number): boolean => a < b * (1 - 1e-12);
+
 function meets(point: FrontierPoint, count: number, objective: Objective): boolean {
   if (objective.kind === 'accuracy') return point.correct >= leastCount(objective.required, count);
-  return objective.kind === 'flops' ? point.flops <= objective.budget * (1 + 1e-12) : true; // sums of times are rounded
+  return objective.kind === 'flops' ? !isLess(objective.budget, point.flops) : true;
 }
 
 function isBetter(a: FrontierPoint, b: FrontierPoint, objective: Objective, costs: ExitCosts): boolean {
-  if (objective.kind === 'accuracy') return a.flops < b.flops || (a.flops === b.flops && a.correct > b.correct);
-  if (objective.kind === 'flops') return a.correct > b.correct || (a.correct === b.correct && a.flops < b.flops);
+  if (objective.kind === 'accuracy')
+    return isLess(a.flops, b.flops) || (!isLess(b.flops, a.flops) && a.correct > b.correct);
+  if (objective.kind === 'flops') return a.correct > b.correct || (a.correct === b.correct && isLess(a.flops, b.flops));
   const value = (point: FrontierPoint): number => point.accuracy - (objective.weight * point.flops) / costs.at(-1)!;
   return value(a) > value(b);
 }

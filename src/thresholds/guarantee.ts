@@ -1,6 +1,7 @@
 import { Random } from '../random.js';
 import { normalQuantile } from '../statistics/intervals.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from './evaluate.js';
+import { isLess } from './frontier.js';
 import { achievableLevels, gainOf, gridLevels, levelsWithin, makeGrid, savingOf } from './grid.js';
 import { bettingPValue, dropPValue } from './risk.js';
 
@@ -195,7 +196,7 @@ export function proposePath(
   for (const [system, choosable] of systems.entries()) {
     if (choosable.costs.length === 1) continue; // the reference alone: nothing to open
     for (const [at, step] of stepsOf(choosable, proposing, promised, testing.length).entries()) {
-      if (step !== undefined && step.flops < (best[at]?.flops ?? most)) best[at] = { ...step, system };
+      if (step !== undefined && isLess(step.flops, best[at]?.flops ?? most)) best[at] = { ...step, system };
     }
   }
   let least = most;

@@ -150,6 +150,11 @@ describe('paretoFrontier', () => {
       expect(least?.flops).to.be.closeTo(costs[0]!, 1e-9);
       expect(most?.correct).to.equal(count);
     }
+    // Of systems that cost the same the first one, the smallest, although 0.1 + 0.2 is more than 0.3.
+    const points = [0.1 + 0.2, 0.3].map((flops) => ({ thresholds: [], correct: 1, accuracy: 1, flops }));
+    for (const objective of [{ kind: 'accuracy', required: 1 } as const, { kind: 'flops', budget: 0.3 } as const]) {
+      expect(choosePoint(points, 1, objective, [1])).to.equal(points[0]);
+    }
   });
 
   it('has the original network alone without gates', () => {
