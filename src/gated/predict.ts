@@ -1,5 +1,5 @@
 import { decodeImage, imageSize } from '../data/image-folder/decode.js';
-import { imageFiles } from '../data/image-folder/listing.js';
+import { FORMATS, imageFiles, otherFilesBelow } from '../data/image-folder/listing.js';
 import { channelsIn } from '../data/preprocess.js';
 import { IsolatedRuntime, limitsFor, type OpenSession } from '../engines/onnxruntime/session.js';
 import { InputError, messageOf } from '../errors.js';
@@ -79,8 +79,11 @@ export async function openPredictor(model: string, raw: RawOptions = {}, progres
         throw new InputError(`--thresholds: ${thresholds.length} given; ${valid}`);
       }
       const predictions: Prediction[] = [];
-      const problems: string[] = [];
-      const paths = images.flatMap(imageFiles);
+      const files = images.map(imageFiles);
+      const without = images.filter((_, i) => files[i]!.length === 0);
+      const problems = without.map((path) => `${path}: no images; valid: ${FORMATS} files`);
+      const paths = files.flat();
+      for (const line of images.flatMap(otherFilesBelow)) progress.note(line);
       const task = (paths.length > FEW ? progress : silent).begin('predicting', paths.length, 'images');
       for (const [done, path] of paths.entries()) {
         task.update(done);

@@ -6,6 +6,7 @@ import {
   stratifiedSubset,
 } from '../data/dataset.js';
 import { unlabelledImages } from '../data/image-folder/index.js';
+import { otherFilesBelow } from '../data/image-folder/listing.js';
 import { datasetNamed } from '../data/registry.js';
 import { resizedImages } from '../data/resample.js';
 import { InputError } from '../errors.js';
@@ -47,7 +48,11 @@ export async function openSplit(
 }
 
 /** Images without labels. @throws InputError if their size does not fit the network */
-async function openUnlabelled({ datasets }: RunContext, source: NetworkSource, folder: string): Promise<ImageSource> {
+async function openUnlabelled(
+  { datasets, progress }: RunContext,
+  source: NetworkSource,
+  folder: string,
+): Promise<ImageSource> {
   const { network, dataset, preprocessing } = source;
   const { channels, height, width } = network.input;
   // The networks of a cascade may name no dataset.
@@ -55,6 +60,7 @@ async function openUnlabelled({ datasets }: RunContext, source: NetworkSource, f
     dataset ??
     (network.dataset === '' ? { classes: numbers(classCount(network)) } : datasetNamed(network.dataset, datasets));
   const images = unlabelledImages(folder, preprocessing, height, classes);
+  for (const line of otherFilesBelow(folder)) progress.note(line);
   const sizeOf = (of: ImageShape): string => `${of.channels} x ${of.height} x ${of.width}`;
   if (sizeOf(images) === sizeOf(network.input)) return images;
   const valid = `preprocess { mean, std, resize, crop: ${height} } for ${channels} x ${height} x ${width}`;

@@ -96,6 +96,10 @@ describe('dgate predict', () => {
     const many = await runCli(['predict', '--model', model, folder]);
     expect(many.stdout).to.match(/\n2 images of other sizes, shorter side resized to 32, cropped to 32 x 32\n$/);
     expect(many.stderr).to.match(/predicting: done/);
+    await writeFile(join(folder, 'photo.heic'), '');
+    expect((await runCli(['predict', '--model', model, folder])).stderr).to.contain(
+      `${folder}: 1 other files (.heic), left out; valid: JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM`,
+    );
     const first = await runCli(['predict', '--model', model, images[0]!, '--thresholds=-1e9,0']);
     expect(first.stderr).to.equal('');
     expect(first.stdout).to.match(/│ 1 of 3 │/);
@@ -111,8 +115,9 @@ describe('dgate predict', () => {
     expect(lines[2]).to.match(/half\.png: cannot be decoded/);
     const empty = join(place.folder, 'empty');
     await mkdir(empty);
-    expect(await refusal(model, empty)).to.deep.equal([
-      `${empty}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`,
+    expect(await refusal(model, empty, 'missing.png')).to.deep.equal([
+      `${empty}: no images; valid: JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM files`,
+      'missing.png: no such file',
     ]);
   });
 

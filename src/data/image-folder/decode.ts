@@ -2,9 +2,11 @@ import type { Sharp } from 'sharp';
 import { messageOf } from '../../errors.js';
 import { channelsIn, type Geometry, type Placement, placementOf } from '../preprocess.js';
 import { type Pixels, resample } from '../resample.js';
+import { FORMATS } from './listing.js';
+import { plainPicture } from './plain.js';
 
 /** First bytes of the accepted formats. libvips accepts more than is safe: rendering an SVG, for example, takes any time. */
-const beginnings = ['\xff\xd8\xff', '\x89PNG\r\n', 'RIFF', 'II*\0', 'MM\0*', 'GIF87a', 'GIF89a'];
+const beginnings = ['\xff\xd8\xff', '\x89PNG\r\n', 'RIFF', 'II*\0', 'MM\0*', 'II+\0', 'MM\0+', 'GIF87a', 'GIF89a'];
 
 /** A file of some kB can expand to gigabytes. 50 megapixels of a format that is decoded as a whole need up to 400 MB. */
 const limits = { pixels: 50_400_000, side: 65_535 };
@@ -17,11 +19,15 @@ interface Kind {
   readonly hasAlpha: boolean;
   /** Whether {@link resizeJpeg} may decode it. */
   readonly isOrdinaryJpeg?: boolean;
+  /** Whether it is a TIFF to be turned; PIL turns no other format. */
+  readonly isTurned?: boolean;
+  /** Its pixels, if libvips does not read the format. */
+  readonly read?: () => Promise<Pixels>;
 }
 
 /**
  * Decodes an image file as torchvision's loader does (`PIL.Image.open(path).convert('RGB')`, `Resize`, `CenterCrop`). The
- * content decides, not the name. Ignores EXIF orientation and colour profiles, repeats grey, drops alpha, converts CMYK by
+ * content decides, not the name. Ignores EXIF orientation (except a TIFF's) and colour profiles, repeats grey, drops alpha, converts CMYK by
  * PIL's formula; a truncated file is an error.
  *
  * @napi-rs/image decodes and resizes ordinary JPEGs, libvips other images that shrink; both differ from PIL by 0.2 of 255 on
@@ -50,7 +56,8 @@ export async function decodeImage(
 async function resized(bytes: Uint8Array, kind: Kind, to: Placement, geometry: Geometry): Promise<Pixels> {
   const { width, height, left, top } = to;
   const { crop, interpolation } = geometry;
-  const image = await open(bytes);
+  if (kind.read !== undefined) return resample(await kind.read(), to, geometry);
+  const image = kind.isTurned ? (await open(bytes)).autoOrient() : await open(bytes);
   const shrinks = width <= kind.width && height <= kind.height;
   if (!shrinks || kind.isCmyk || kind.hasAlpha) return resample(await wholeImage(image, kind), to, geometry);
   const kernel = interpolation === 'bilinear' ? 'linear' : 'cubic';
@@ -65,20 +72,27 @@ export async function imageSize(bytes: Uint8Array): Promise<{ readonly width: nu
 }
 
 async function kindOf(bytes: Uint8Array): Promise<Kind> {
+  const plain = plainPicture(bytes);
+  if (plain !== undefined) return inLimits({ ...plain, isCmyk: false, hasAlpha: false });
   const beginning = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 8)).toString('latin1');
   if (!beginnings.some((known) => beginning.startsWith(known))) {
-    throw new Error('not a JPEG, PNG, WebP, TIFF or GIF file');
+    throw new Error(`not a ${FORMATS} file`);
   }
   const jpeg = jpegHeader(bytes);
   if (jpeg !== undefined && jpeg.width > 0 && jpeg.height > 0 && jpeg.components < 4) {
     const { width, height } = jpeg;
     return { width, height, isCmyk: false, hasAlpha: false, isOrdinaryJpeg: isOrdinary(bytes, jpeg) };
   }
-  const { width, height, space, hasAlpha } = await reasoned((await open(bytes)).metadata());
-  if (Math.max(width, height) > limits.side) {
-    throw new Error(`${width} x ${height} pixels; valid: at most ${limits.side} on a side`);
-  }
-  return { width, height, isCmyk: space === 'cmyk', hasAlpha };
+  const { space, hasAlpha, format, orientation = 1, ...given } = await reasoned((await open(bytes)).metadata());
+  const isTurned = format === 'tiff' && orientation > 1;
+  const { width, height } = isTurned ? given.autoOrient : given;
+  return inLimits({ width, height, isCmyk: space === 'cmyk', hasAlpha, isTurned });
+}
+
+function inLimits(kind: Kind): Kind {
+  const { width, height } = kind;
+  if (Math.max(width, height) <= limits.side && width * height <= limits.pixels) return kind;
+  throw new Error(`${width} x ${height} pixels; valid: at most ${limits.side} on a side, ${limits.pixels} in all`);
 }
 
 let libvips: Promise<typeof import('sharp')> | undefined;

@@ -24,6 +24,7 @@ import {
 import {
   compareText,
   FileList,
+  FORMATS,
   foldersIn,
   imagesBelow,
   imagesIn,
@@ -33,7 +34,7 @@ import {
   labelsIn,
   MACOSX,
   ORDER_SEED,
-  otherPicturesIn,
+  otherFilesBelow,
   scanClassFolders,
   sizeOf,
 } from './listing.js';
@@ -140,7 +141,7 @@ export function unlabelledImages(
 ): ImageSource {
   if (!isFolder(directory)) throw new InputError(`${directory}: no such folder; valid: a folder of images`);
   const files = imagesBelow(directory).map((path) => ({ path, label: -1, bytes: sizeOf(join(directory, path)) }));
-  if (files.length === 0) throw new InputError(`${directory}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`);
+  if (files.length === 0) throw new InputError(`${directory}: no images; valid: ${FORMATS} files`);
   const usual = side === usualGeometry.crop ? usualGeometry : { ...usualGeometry, resize: side, crop: side };
   return folderSource(FileList.of(directory, files, ORDER_SEED), classes, geometryOf(preprocessing, usual));
 }
@@ -162,12 +163,11 @@ interface FolderLayout extends Readonly<Record<PublishedSplit, SplitFolder>> {
   readonly notes: readonly string[];
 }
 
-/** Names of the folders of splits: `train`, `training_set`, `Valid`, `test-data`. */
-const splitNames = {
-  train: /^train(?:ing)?(?:[-_ ]?(?:set|data|images))?$/i,
-  test: /^test(?:ing)?(?:[-_ ]?(?:set|data|images))?$/i,
-  validation: /^val(?:id|idation)?(?:[-_ ]?(?:set|data|images))?$/i,
-} as const;
+/** Names of the folders of splits, by a word in them: `train`, `Training_Set`, `seg_train`, `val2017`. */
+const splitNames = (['train(?:ing)?', 'test(?:ing)?', 'val(?:id|idation)?'] as const).map(
+  (word) => new RegExp(`(?:^|[^a-z])${word}(?:set|data|images)?(?![a-z])`, 'i'),
+);
+const isSplitName = (name: string): boolean => splitNames.some((pattern) => pattern.test(name));
 
 /** tiny-imagenet's table: a line `val_0.JPEG<tab>n03444034<tab>...` for each image in `images/`. */
 const ANNOTATIONS = 'val_annotations.txt';
@@ -181,19 +181,24 @@ const ANNOTATIONS = 'val_annotations.txt';
 export function folderLayout(given: string, outputs?: number): FolderLayout {
   if (!isFolder(given)) throw new InputError(`${given}: no such folder; valid: a folder of class folders`);
   const root = innermost(given);
-  const named = (split: keyof typeof splitNames): string | undefined => {
-    const name = foldersIn(root).find((one) => splitNames[split].test(one));
-    return name === undefined ? undefined : innermost(join(root, name), true);
-  };
-  const train = named('train');
+  const inside = foldersIn(root);
+  const [training, ...rest] = splitNames.map((pattern) =>
+    inside.filter((name) => pattern.test(name)).map((name) => innermost(join(root, name), true)),
+  );
+  // Without folders inside, it may be a class of that name.
+  const train = training!.find((one) => foldersIn(one).length > 0 || inside.every(isSplitName));
+  if (train === undefined && inside.length > 0 && inside.every(isSplitName)) {
+    throw new InputError(`${root}: has ${inside.join('/, ')}/ but no train/ beside it`);
+  }
   const { names, notes } = classFoldersIn(train ?? root);
   const isImageNet = outputs === wnids.length && names.length < outputs && names.every((name) => wnids.includes(name));
   const labels = isImageNet ? wnids : names;
   if (isImageNet) notes.push(`${given}: ${names.length} of ImageNet's 1000 classes, by their ids`);
+  const labelOf = new Map(labels.map((name, label) => [name, label]));
   const splitOf = (directory: string): SplitFolder => {
-    const table = tableIn(directory, labels);
-    const known = foldersIn(directory).filter((name) => labels.includes(name));
-    const folders = known.map((name) => ({ name, label: labels.indexOf(name) }));
+    const table = tableIn(directory, labelOf);
+    const known = foldersIn(directory).filter((name) => labelOf.has(name));
+    const folders = known.map((name) => ({ name, label: labelOf.get(name)! }));
     return { directory, folders, ...(table && { table }) };
   };
   const whole = { classes: isImageNet ? imagenetNames : names, ...(isImageNet && { classIds: wnids }) };
@@ -201,15 +206,18 @@ export function folderLayout(given: string, outputs?: number): FolderLayout {
     const all = splitOf(root);
     return { ...whole, train: all, test: all, notes: [...notes, ...leftOut(all)] };
   }
-  const others = [named('test'), named('validation')].filter((folder) => folder !== undefined).map(splitOf);
+  const others = rest
+    .flat()
+    .filter((folder) => folder !== train)
+    .map(splitOf);
   const test = others.find(({ folders, table }) => folders.length > 0 || table !== undefined);
   if (test === undefined) throw new InputError(noOther(root, train, others));
-  for (const { directory } of others.slice(0, others.indexOf(test))) {
-    const count = imagesBelow(directory).length;
-    notes.push(`${directory}: ${count} images without labels, left out; reported on: ${test.directory}`);
+  for (const name of inside) {
+    const folder = innermost(join(root, name), true);
+    const count = [train, test.directory].includes(folder) ? 0 : imagesBelow(folder).length;
+    if (count > 0) notes.push(`${folder}: ${count} images, left out; reported on: ${test.directory}`);
   }
-  const inside = test.table ? [] : foldersIn(test.directory);
-  const strange = inside.filter((name) => name !== MACOSX && !labels.includes(name));
+  const strange = test.table ? [] : foldersIn(test.directory).filter((name) => !labelOf.has(name));
   if (strange.length > 0) throw new InputError(noSuchClass(test.directory, strange, train));
   const trained = splitOf(train);
   return { ...whole, train: trained, test, notes: [...notes, ...leftOut(trained), ...leftOut(test)] };
@@ -228,16 +236,16 @@ function imagesOf({ directory, folders, table }: SplitFolder): string[] {
 
 /** Enters a folder's only folder while that holds folders. A lone `train/` is entered only within a split. */
 function innermost(folder: string, isSplit = false): string {
-  const inside = foldersIn(folder).filter((name) => name !== MACOSX);
+  const inside = foldersIn(folder);
   const [name = ''] = inside;
   const only = join(folder, name);
   const isLone = inside.length === 1 && imagesIn(folder).length === 0 && !isFile(join(folder, ANNOTATIONS));
-  if (!isLone || (!isSplit && splitNames.train.test(name))) return folder;
+  if (!isLone || (!isSplit && isSplitName(name))) return folder;
   return foldersIn(only).length > 0 && imagesIn(only).length === 0 ? innermost(only, isSplit) : folder;
 }
 
 function classFoldersIn(train: string): { names: string[]; notes: string[] } {
-  const names = foldersIn(train).filter((name) => name !== MACOSX);
+  const names = foldersIn(train);
   if (names.length < 2) {
     throw new InputError(`${train}: ${names.length} folders; valid: a folder for each of at least two classes`);
   }
@@ -248,14 +256,14 @@ function classFoldersIn(train: string): { names: string[]; notes: string[] } {
   return { names, notes: [`${train}: classes in the order of their numbers: ${shown}`] };
 }
 
-/** Labels of a table beside the images, by path below the folder. @throws InputError naming an invalid line */
-function tableIn(directory: string, labels: readonly string[]): ReadonlyMap<string, number> | undefined {
+/** Labels of a table beside the images, by path below the folder. @throws InputError naming the invalid lines */
+function tableIn(directory: string, labelOf: ReadonlyMap<string, number>): ReadonlyMap<string, number> | undefined {
   const path = join(directory, ANNOTATIONS);
   if (!isFile(path)) return undefined;
   const place = isFolder(join(directory, 'images')) ? 'images/' : '';
   return labelsIn(path, 'an image, a tab, the name of a class folder', (line) => {
     const [image = '', name = ''] = line.split('\t');
-    return [place + image, labels.includes(name) ? labels.indexOf(name) : undefined];
+    return [place + image, labelOf.get(name)];
   });
 }
 
@@ -271,15 +279,16 @@ const noSuchClass = (directory: string, folders: readonly string[], train: strin
   `${directory}: ${folders.slice(0, 10).join(', ')}: no such class in ${train}`;
 
 /** What is left out of a split, a line for each kind. */
-function leftOut({ directory, folders, table }: SplitFolder): string[] {
-  const classFolders = folders.map(({ name }) => join(directory, name));
-  const empty = folders.filter((_, i) => imagesBelow(classFolders[i]!).length === 0).map(({ name }) => name);
-  const others = [directory, ...classFolders].reduce((sum, folder) => sum + otherPicturesIn(folder), 0);
+function leftOut(split: SplitFolder): string[] {
+  const { directory, folders, table } = split;
+  const empty = folders.filter(({ name }) => imagesBelow(join(directory, name)).length === 0).map(({ name }) => name);
+  const labelled = imagesOf(split).length;
   const counts: readonly (readonly [number, string])[] = [
-    [empty.length, `class folders without images: ${empty.slice(0, 5).join(', ')}`],
-    [table === undefined ? imagesIn(directory).length : 0, 'images outside the class folders, left out'],
-    [others, 'pictures in other formats (BMP, PPM, PGM, ...), left out; valid: JPEG, PNG, WebP, TIFF, GIF'],
+    [table === undefined ? empty.length : 0, `class folders without images: ${empty.slice(0, 5).join(', ')}`],
+    [imagesBelow(directory).length - labelled, 'images without a class, left out'],
+    [table === undefined ? 0 : table.size - labelled, `images of ${ANNOTATIONS} are not there`],
   ];
   const notes = counts.flatMap(([count, what]) => (count > 0 ? [`${directory}: ${count} ${what}`] : []));
-  return isFolder(join(directory, MACOSX)) ? [...notes, `${directory}: ${MACOSX}, left out`] : notes;
+  if (isFolder(join(directory, MACOSX))) notes.push(`${directory}: ${MACOSX}, left out`);
+  return [...notes, ...otherFilesBelow(directory)];
 }

@@ -1,62 +1,80 @@
 import { createHash } from 'node:crypto';
-import { type Dirent, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { type Dirent, readdirSync, realpathSync, statSync } from 'node:fs';
+import { extname, join, sep } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { InputError } from '../../errors.js';
+import { InputError, Problems } from '../../errors.js';
 import { Random } from '../../random.js';
-import { asFileProblem } from '../../store/files.js';
-import { MOST_TEXT, readRegularSync } from '../../store/input.js';
+import { asInputProblem, MOST_TEXT, readRegularSync } from '../../store/input.js';
 
-/** Extensions of torchvision's ImageFolder that are decoded here, and GIF. */
-const imageFile = /\.(jpe?g|png|tiff?|webp|gif)$/i;
+/** Extensions of torchvision's ImageFolder, other ones of JPEG, and GIF. */
+const imageFile = /\.(jpe?g|jpe|jfif|png|tiff?|webp|gif|bmp|ppm|pgm)$/i;
 
-/** Pictures in other formats: counted and left out. */
-const otherPicture = /\.(ppm|bmp|pgm|pbm|avif|heic|jxl|jp2|svg)$/i;
+/** Formats that are decoded, for messages. */
+export const FORMATS = 'JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM';
 
 /** Beside a folder that macOS archived: no pictures, but the same names. */
 export const MACOSX = '__MACOSX';
 
-/** Deepest level of nested folders that is read: links may form a cycle. */
-const DEEPEST = 8;
+/** Folders with copies that systems make; Synology's hold thumbnails. */
+const systemFolders = [MACOSX, '@eaDir'];
+
+/** Files beside images that nobody takes for one; any other file is counted. */
+const plainFile = /\.(txt|csv|tsv|jsonl?|xml|ya?ml|md|html?|db|ini|py|mat|npy|pkl)$/i;
+
+/** Deepest level of nested folders. */
+const DEEPEST = 20;
 
 /** Seed of the order of training images; fixed, because it is part of cache keys. */
 export const ORDER_SEED = 0;
 
-/** Names of the folders in a folder (links followed), sorted, without hidden ones. @throws InputError */
+/** Names of the folders in a folder (links followed), sorted, without hidden ones and those of systems. @throws InputError */
 export function foldersIn(directory: string): string[] {
-  return entriesOf(directory, (path, entry) => entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path)));
+  return entriesOf(
+    directory,
+    (path, entry) =>
+      !systemFolders.includes(entry.name) && (entry.isDirectory() || (entry.isSymbolicLink() && isFolder(path))),
+  );
 }
 
 /** Names of the image files in a folder, sorted; no hidden files, pipes or devices. Reading reports broken links. */
-export function imagesIn(directory: string): string[] {
+export const imagesIn = (directory: string): string[] => filesIn(directory, true);
+
+function filesIn(directory: string, areImages: boolean): string[] {
   const leadsToFile = (path: string, entry: Dirent): boolean =>
     entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile() !== false;
   return entriesOf(
     directory,
-    (path, entry) => imageFile.test(entry.name) && (entry.isFile() || leadsToFile(path, entry)),
+    (path, entry) => imageFile.test(entry.name) === areImages && (entry.isFile() || leadsToFile(path, entry)),
   );
 }
 
-/** Paths of the image files in a folder and all folders below it. */
-export function imagesBelow(directory: string, depth = 0): string[] {
-  const below = depth < DEEPEST ? foldersIn(directory).filter((name) => name !== MACOSX) : [];
-  return [
-    ...imagesIn(directory),
-    ...below.flatMap((name) => imagesBelow(join(directory, name), depth + 1).map((path) => `${name}/${path}`)),
-  ];
+/** Paths of the image files in a folder and all folders below it; links to a folder above are not followed. */
+export const imagesBelow = (directory: string): string[] => filesBelow(directory, true);
+
+function filesBelow(directory: string, areImages: boolean, above = [realPath(directory)]): string[] {
+  if (above.length > DEEPEST + 1) {
+    throw new InputError(`${directory}: folders are nested more than ${DEEPEST} deep; valid: move them up`);
+  }
+  const below = foldersIn(directory).flatMap((name) => {
+    const path = join(directory, name);
+    const real = realPath(path);
+    const isAbove = above.some((folder) => folder === real || folder.startsWith(join(real, sep)));
+    return isAbove ? [] : filesBelow(path, areImages, [...above, real]).map((file) => `${name}/${file}`);
+  });
+  return [...filesIn(directory, areImages), ...below];
 }
 
-/** A file, or all images in a folder and below it, by name. @throws InputError if there are none */
-export function imageFiles(path: string): string[] {
-  if (!isFolder(path)) return [path];
-  const below = imagesBelow(path).map((name) => join(path, name));
-  if (below.length > 0) return below;
-  throw new InputError(`${path}: no images; valid: JPEG, PNG, WebP, TIFF or GIF files`);
-}
+/** A file, or all images in a folder and below it, by name. */
+export const imageFiles = (path: string): string[] =>
+  isFolder(path) ? imagesBelow(path).map((name) => join(path, name)) : [path];
 
-/** Number of pictures in a folder whose format is not decoded here. */
-export function otherPicturesIn(directory: string): number {
-  return entriesOf(directory, (_, entry) => otherPicture.test(entry.name)).length;
+/** A line that counts the files in a folder and below it that are no images, with their extensions; none without such files. */
+export function otherFilesBelow(directory: string): string[] {
+  const others = isFolder(directory) ? filesBelow(directory, false).filter((name) => !plainFile.test(name)) : [];
+  if (others.length === 0) return [];
+  const kinds = [...new Set(others.map((name) => extname(name).toLowerCase() || 'no extension'))].sort(compareText);
+  const shown = kinds.slice(0, 5).join(', ') + (kinds.length > 5 ? ', ...' : '');
+  return [`${directory}: ${others.length} other files (${shown}), left out; valid: ${FORMATS}`];
 }
 
 /** Whether this is a file, or a link to one. */
@@ -76,7 +94,15 @@ function entriesOf(directory: string, wanted: (path: string, entry: Dirent) => b
       .map((entry) => entry.name)
       .sort(compareText);
   } catch (error) {
-    throw asFileProblem(error, directory);
+    throw asInputProblem(error, directory);
+  }
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch (error) {
+    throw asInputProblem(error, path);
   }
 }
 
@@ -86,7 +112,7 @@ function entriesOf(directory: string, wanted: (path: string, entry: Dirent) => b
  * @param valid form of a line, for messages
  * @param read image and label of a line (counted from 0, without the heading)
  * @param heading beginning of the first line, if there is one
- * @throws InputError naming the first line without an image or a label
+ * @throws InputError naming the lines without an image or a label, or with an image that has another label above
  */
 export function labelsIn(
   path: string,
@@ -95,17 +121,20 @@ export function labelsIn(
   heading?: string,
 ): ReadonlyMap<string, number> {
   const lines = readRegularSync(path, MOST_TEXT).toString('utf8').trim().split(/\r?\n/);
-  const refuse = (number: number, line: string, expected: string): never => {
-    throw new InputError(`${path}:${number}: ${line}; valid: ${expected}`);
-  };
-  if (heading !== undefined && !lines[0]!.startsWith(heading)) refuse(1, lines[0]!, heading);
+  const problems = new Problems();
+  const refuse = (index: number, expected: string) =>
+    problems.add(`${path}:${index + 1}: ${lines[index]}; valid: ${expected}`);
   const first = heading === undefined ? 0 : 1;
-  return new Map(
-    lines.slice(first).map((line, i) => {
-      const [image, label] = read(line, i);
-      return image === undefined || label === undefined ? refuse(i + first + 1, line, valid) : [image, label];
-    }),
-  );
+  if (heading !== undefined && !lines[0]!.startsWith(heading)) refuse(0, heading);
+  const labels = new Map<string, number>();
+  for (let i = first; i < lines.length; i++) {
+    const [image, label] = read(lines[i]!, i - first);
+    if (image === undefined || label === undefined) refuse(i, valid);
+    else if ((labels.get(image) ?? label) !== label) refuse(i, `one class for ${image}, which has another above`);
+    else labels.set(image, label);
+  }
+  problems.throwIfAny();
+  return labels;
 }
 
 /**

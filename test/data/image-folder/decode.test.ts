@@ -61,6 +61,44 @@ describe('decodeImage', () => {
     });
   });
 
+  it('reads BMP, PPM and PGM, and turns a TIFF, as PIL does', async () => {
+    const [width, height] = [20, 16]; // they grow: bit for bit
+    const rgb = Buffer.from(Array.from({ length: width * height * 3 }, (_, i) => (i * 37) % 256));
+    const image = () => sharp(rgb, { raw: { width, height, channels: 3 } });
+    const header = Buffer.alloc(54);
+    header.write('BM');
+    for (const [at, value] of [
+      [10, 54],
+      [14, 40],
+      [18, width],
+      [22, height],
+    ] as const)
+      header.writeInt32LE(value, at);
+    header.set([1, 0, 24, 0], 26);
+    const rows = Array.from({ length: height }, (_, y) => rgb.subarray(y * width * 3, (y + 1) * width * 3));
+    const bgr = (lines: readonly Buffer[]) => Buffer.concat(lines.map((row) => Buffer.from(row).reverse()));
+    const mirrored = await decodeImage(await image().flop().png().toBuffer(), small);
+    expect(await decodeImage(Buffer.concat([header, bgr([...rows].reverse())]), small)).to.deep.equal(mirrored);
+    header.writeInt32LE(-height, 22); // the top row first
+    expect(await decodeImage(Buffer.concat([header, bgr(rows)]), small)).to.deep.equal(mirrored);
+    const plain = await decodeImage(await image().png().toBuffer(), small);
+    const ppm = Buffer.concat([Buffer.from(`P6\n# by hand\n${width} ${height}\n255\n`), rgb]);
+    expect(await decodeImage(ppm, small)).to.deep.equal(plain);
+    const grey = await image().toColourspace('b-w').raw().toBuffer();
+    const pgm = await decodeImage(Buffer.concat([Buffer.from(`P5 ${width} ${height} 255 `), grey]), small);
+    expect(pgm).to.deep.equal(await decodeImage(await image().toColourspace('b-w').png().toBuffer(), small));
+    for (const [bytes, message] of [
+      [ppm.subarray(0, -1), /^truncated/],
+      [Buffer.from('P5 1 1 65535 xx'), /^values up to 65535; valid: 255/],
+    ] as const) {
+      expect(String(await decodeImage(bytes, small).catch((error: Error) => error.message))).to.match(message);
+    }
+    const turned = await decodeImage(await image().rotate(90).png().toBuffer(), small);
+    const oriented = image().withMetadata({ orientation: 6 });
+    expect(await decodeImage(await oriented.tiff({ compression: 'lzw' }).toBuffer(), small)).to.deep.equal(turned);
+    expect(await decodeImage(await oriented.png().toBuffer(), small)).to.deep.equal(plain);
+  });
+
   it('gives blue, green, red where that is asked for', async () => {
     const content = readFileSync(join(fixtures, 'colour.jpg'));
     const [rgb, bgr] = await Promise.all([

@@ -24,6 +24,22 @@ function png(width: number, height: number, content: Uint8Array, depth = 8, colo
   return Buffer.concat([signature, chunk('IHDR', header), data, chunk('IEND', new Uint8Array())]);
 }
 
+/** A BMP of 8 bits, run-length encoded. */
+function bmp(width: number, height: number, content: Buffer): Buffer {
+  const header = Buffer.alloc(54);
+  header.write('BM');
+  for (const [at, value] of [
+    [10, 54],
+    [14, 40],
+    [18, width],
+    [22, height],
+    [30, 1],
+  ] as const)
+    header.writeUInt32LE(value, at);
+  header.set([1, 0, 8, 0], 26);
+  return Buffer.concat([header, content]);
+}
+
 /** How an image is refused, how many ms of the processor that takes, and by how many MB memory grows. */
 async function refused(bytes: Uint8Array): Promise<{ message: string; ms: number; mb: number }> {
   const before = process.memoryUsage.rss();
@@ -40,6 +56,11 @@ describe('hostile images', () => {
     ['2^31 - 1 pixels square', () => png(2 ** 31 - 1, 2 ** 31 - 1, new Uint8Array(100))],
     ['a million pixels in a line', () => png(1_000_000, 50, new Uint8Array(1_000_000))],
     ['8000 x 8000 pixels of 64 bits', () => png(8000, 8000, new Uint8Array(1_000_000), 16, 6)],
+    [
+      'a BMP of 2^31 - 1 pixels square',
+      () => Buffer.from(`BM${'\0'.repeat(12)}(\0\0\0${'\xff\xff\xff\x7f'.repeat(2)}`, 'latin1'),
+    ],
+    ['a BMP of 60,000 x 60,000 pixels', () => bmp(60_000, 60_000, Buffer.of(0, 1))],
   ];
   for (const [what, make] of bombs) {
     it(`${what} in some hundred bytes: refused before they are made`, async () => {
@@ -59,7 +80,7 @@ describe('hostile images', () => {
     const at = small.indexOf(Buffer.of(0xff, 0xc0)) + 5;
     small.writeUInt16BE(65_500, at);
     small.writeUInt16BE(65_500, at + 2);
-    expect((await refused(small)).message).to.match(/exceeds pixel limit/);
+    expect((await refused(small)).message).to.match(/exceeds pixel limit|at most 65535/);
   });
 
   it('pixels that are declared and missing are an error, not black', async () => {
@@ -80,11 +101,13 @@ describe('hostile images', () => {
     ],
     ['PDF', '%PDF-1.4\n1 0 obj\n<<>>\nendobj\n'],
     ['HDR', '#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 8 +X 8\n'],
-    ['PPM', 'P6\n8 8\n255\n'],
+    ['ASCII PPM', 'P3\n1 1\n255\n0 0 0\n'],
   ];
   for (const [what, content] of others) {
     it(`${what} is no image, whatever its name`, async () => {
-      expect((await refused(Buffer.from(content))).message).to.match(/^not a JPEG, PNG, WebP, TIFF or GIF file/);
+      expect((await refused(Buffer.from(content))).message).to.match(
+        /^not a JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM file/,
+      );
     });
   }
 
@@ -92,7 +115,7 @@ describe('hostile images', () => {
     const avif = await sharp({ create: { width: 16, height: 16, channels: 3, background: 'red' } })
       .avif()
       .toBuffer();
-    expect((await refused(avif)).message).to.match(/^not a JPEG, PNG, WebP, TIFF or GIF file/);
+    expect((await refused(avif)).message).to.match(/^not a JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM file/);
   });
 });
 

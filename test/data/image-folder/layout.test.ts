@@ -57,6 +57,9 @@ describe('folders of images as people have them', () => {
     ['training_set/training_set', 'test_set/test_set'],
     ['Training', 'Validation'],
     ['data/train', 'data/test'],
+    ['seg_train/seg_train', 'seg_test/seg_test'],
+    ['train2017', 'val2017'],
+    ['asl_alphabet_train', 'asl_alphabet_test'],
   ]) {
     it(`${train} and ${test}`, async () => {
       await put(...['a/1.jpg', 'a/2.jpg', 'b/1.jpg'].flatMap((path) => [`${train}/${path}`, `${test}/${path}`]));
@@ -68,11 +71,34 @@ describe('folders of images as people have them', () => {
     await put('train/a/1.jpg', 'train/b/1.jpg', 'val/a/1.jpg', 'val/b/1.jpg', 'test/1.jpg', 'test/2.jpg');
     const { test, notes } = await found();
     expect(test).to.deep.equal([1, 1]);
-    expect(notes).to.deep.equal(['/test: 2 images without labels, left out; reported on: /val']);
+    expect(notes).to.deep.equal(['/test: 2 images, left out; reported on: /val']);
     await rm(join(folder, 'val'), { recursive: true });
     expect(() => imageFolderDataset(folder, { preprocess: 'timm' })).to.throw(
       /test: images without labels; valid: a folder/,
     );
+  });
+
+  it('images of a labelled split that is not reported on, and of other folders, are counted', async () => {
+    await put(
+      ...['train', 'test', 'val'].flatMap((split) => [`${split}/a/1.jpg`, `${split}/b/1.jpg`]),
+      'extra/x/1.jpg',
+    );
+    expect((await found()).notes).to.deep.equal([
+      '/extra: 1 images, left out; reported on: /test',
+      '/val: 2 images, left out; reported on: /test',
+    ]);
+  });
+
+  it('a class may be called train; splits without train are refused', async () => {
+    await put('bus/1.jpg', 'train/1.jpg', 'train/2.jpg');
+    expect((await found()).classes).to.deep.equal(['bus', 'train']);
+    await rm(join(folder, 'bus'), { recursive: true });
+    await put('test/1.jpg');
+    const open = () => imageFolderDataset(folder, { preprocess: 'timm' });
+    expect(open).to.throw(/train: 0 folders; valid: a folder for each of at least two classes$/);
+    await rm(join(folder, 'train'), { recursive: true });
+    await put('val/a/1.jpg');
+    expect(open).to.throw(/has test\/, val\/ but no train\/ beside it$/);
   });
 
   it("tiny-imagenet's val_annotations.txt", async () => {
@@ -90,11 +116,20 @@ describe('folders of images as people have them', () => {
       [1, 1],
       [1, 2],
     ]);
-    expect(notes).to.deep.equal(['/test: 1 images without labels, left out; reported on: /val']);
+    expect(notes).to.deep.equal(['/test: 1 images, left out; reported on: /val']);
     await writeFile(join(folder, 'val/val_annotations.txt'), 'v0.jpg\tn3\n');
     expect(() => imageFolderDataset(folder, { preprocess: 'timm' })).to.throw(
       /val_annotations\.txt:1: v0\.jpg.*n3; valid/,
     );
+    await writeFile(join(folder, 'val/val_annotations.txt'), 'v0.jpg\tn2\nv0.jpg\tn1\nv1.jpg\tn1\nv1.jpg\tn4\n');
+    expect(() => imageFolderDataset(folder, { preprocess: 'timm' })).to.throw(
+      /txt:2: .*; valid: one class for images\/v0\.jpg, which has another above\n.*txt:4: .*n4; valid/,
+    );
+    await writeFile(join(folder, 'val/val_annotations.txt'), 'v0.jpg\tn2\nv1.jpg\tn1\ngone.jpg\tn1\n');
+    expect((await found()).notes.slice(1)).to.deep.equal([
+      '/val: 1 images without a class, left out',
+      '/val: 1 images of val_annotations.txt are not there',
+    ]);
   });
 
   it("imagenette's folders are ImageNet's classes for a network of 1000", async () => {
@@ -118,16 +153,18 @@ describe('folders of images as people have them', () => {
 
   it('what is no part of it is named: __MACOSX, empty folders, other formats, images outside classes', async () => {
     await put('a/1.jpg', 'a/2.jpg', 'b/1.jpg', 'empty/', '__MACOSX/a/1.jpg', 'loose.jpg');
-    await writeFile(join(folder, 'a/3.bmp'), 'BM');
-    await writeFile(join(folder, 'b/3.PPM'), 'P6');
+    await put('b/@eaDir/1.jpg/thumb.jpg', 'a/.hidden.jpg');
+    for (const name of ['a/3.avif', 'b/deep/4.HEIC', 'b/none', 'Thumbs.db', 'a/notes.txt']) {
+      await put(name);
+    }
     const { classes, train, test, notes } = await found();
     expect(classes).to.deep.equal(['a', 'b', 'empty']);
     expect(train.map((count, label) => count + test[label]!)).to.deep.equal([2, 1, 0]);
     expect(notes).to.deep.equal([
       ': 1 class folders without images: empty',
-      ': 1 images outside the class folders, left out',
-      ': 2 pictures in other formats (BMP, PPM, PGM, ...), left out; valid: JPEG, PNG, WebP, TIFF, GIF',
+      ': 1 images without a class, left out',
       ': __MACOSX, left out',
+      ': 3 other files (.avif, .heic, no extension), left out; valid: JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM',
     ]);
   });
 
@@ -139,6 +176,18 @@ describe('folders of images as people have them', () => {
     for (const source of sources) await source.batch(Array.from({ length: source.count }, (_, i) => i));
     const lost = sources.flatMap(({ unreadable }) => [...unreadable!.values()]);
     expect(lost).to.deep.equal([`${join(folder, 'a/gone.jpg')}: empty, or a link to nothing`]);
+  });
+
+  it('links to a folder above are not followed: no image comes twice, or in another class', async () => {
+    await put('a/1.jpg', 'a/2.jpg', 'b/1.jpg');
+    await symlink('..', join(folder, 'a/up'));
+    for (const name of ['x', 'y', 'z']) await symlink('.', join(folder, 'b', name));
+    const { train, test } = await found();
+    expect(train.map((count, label) => count + test[label]!)).to.deep.equal([2, 1]);
+    await put(`a/${'x/'.repeat(12)}9.jpg`);
+    expect((await found()).train.length).to.equal(2);
+    await put(`a/${'x/'.repeat(30)}9.jpg`);
+    expect(() => imageFolderDataset(folder, { preprocess: 'timm' })).to.throw(/nested more than 20 deep; valid: move/);
   });
 
   it('images without labels are a source of their own', async () => {
