@@ -1,6 +1,8 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import { documents, pageText, schemaText } from '../scripts/json-schema.js';
@@ -23,6 +25,24 @@ describe('dgate as a library', () => {
     expect(Object.keys(dgate)).to.have.members([...functions, ...definitions, 'InputError']);
     const { exports } = JSON.parse(await readFile(here('package.json'), 'utf8')) as { exports: object };
     expect(Object.keys(exports)).to.deep.equal(['.', './schema.json', './package.json']);
+  });
+
+  it('declares its types by packages that are installed with it, or bring types of their own', () => {
+    const tsc = here('node_modules/typescript/bin/tsc');
+    execFileSync('node', [tsc, '-p', here('tsconfig.build.json'), '--emitDeclarationOnly', '--outDir', folder]);
+    const [seen, packages] = [new Set<string>(), new Set<string>()];
+    const visit = (path: string): void => {
+      if (seen.has(path)) return;
+      seen.add(path);
+      for (const [, from] of readFileSync(path, 'utf8').matchAll(/(?:from|import\()\s*'([^']+)'/g)) {
+        if (from!.startsWith('.')) visit(join(dirname(path), from!.replace(/\.js$/, '.d.ts')));
+        else packages.add(from!);
+      }
+    };
+    visit(join(folder, 'src/index.d.ts'));
+    expect(packages).to.include('vega-lite');
+    const { devDependencies } = JSON.parse(readFileSync(here('package.json'), 'utf8')) as { devDependencies: object };
+    expect([...packages].filter((name) => `@types/${name}` in devDependencies)).to.deep.equal([]);
   });
 
   it('runs the examples of its page as they stand', async () => {
