@@ -83,6 +83,50 @@ describe('dgate as a library', () => {
     expect((error as dgate.InputError).problems).to.have.length(2);
   });
 
+  it('refuses arguments that do not fit, a line for each', async () => {
+    const file = await dgate.loadScores(here('test/fixtures/scores/branchy.safetensors'));
+    const { scores, costs } = file;
+    const positions = 'valid: positions from 0 to 599';
+    const margin = 'valid: a share of accuracy from -0.5 to 0.5: 0.01 is one point, so 1 % is 0.01, not 1';
+    const share = 'valid: a share between 0 and 1: 0.005 is half a point';
+    const three = 'valid: 2 numbers, one for each exit but the last';
+    const cases: [() => unknown, string[]][] = [
+      [() => dgate.evaluate(scores, [0.5], costs), [`thresholds: [0.5]; ${three}`]],
+      [() => dgate.evaluate(scores, [0.5, Number.NaN], costs), [`thresholds: [0.5, NaN]; ${three}`]],
+      [
+        () => dgate.evaluate(scores, [1, 1], [1], [-1]),
+        ['costs: 1 given; valid: 3, one for each exit', `images: -1; ${positions}`],
+      ],
+      [
+        () => dgate.searchThresholds(file, { margin: 1 }, [0, 600]),
+        [`margin: 1; ${margin}`, `images: 600; ${positions}`],
+      ],
+      [
+        () => dgate.searchThresholds(file, { margin: Number.NaN }, []),
+        [`margin: NaN; ${margin}`, `images: none; ${positions}`],
+      ],
+      [
+        () => dgate.searchThresholds(file, { margin: 0, search: 'all' as 'joint' }),
+        ['search: "all"; valid: sequential, lookahead, coordinate, joint'],
+      ],
+      [
+        () => dgate.certify(file, { drop: Number.NaN, confidence: 2, method: 'x' as 'exact' }, [0.5]),
+        [
+          `drop: NaN; ${share}`,
+          'confidence: 2; valid: a number from 0.5 to 0.9999',
+          'method: "x"; valid: exact, betting, conformal',
+          `images: 0.5; ${positions}`,
+        ],
+      ],
+      [() => dgate.certify(file, { disagreement: 0.1 } as unknown as { drop: number }), [`drop: NaN; ${share}`]],
+    ];
+    for (const [call, problems] of cases) {
+      expect(call).to.throw(dgate.InputError).with.property('problems').that.deep.equals(problems);
+    }
+    const unknown = await dgate.loadScores(file.path, 'sure' as 'max').catch((error: unknown) => error);
+    expect((unknown as dgate.InputError).problems).to.have.length(1);
+  });
+
   it('certifies with the seed and the images given', async () => {
     const file = await dgate.loadScores(here('test/fixtures/scores/branchy.safetensors'));
     const images = Int32Array.from({ length: 300 }, (_, i) => i);

@@ -18,7 +18,7 @@ const validation = z.discriminatedUnion(
 );
 
 const marginRange = 'a share of accuracy from -0.5 to 0.5: 0.01 is one point, so 1 % is 0.01, not 1';
-const margin = real(-0.5, 0.5, marginRange);
+export const margin = real(-0.5, 0.5, marginRange);
 const threshold = z.union([z.number(), z.literal(Number.POSITIVE_INFINITY)], {
   error: 'a number; Infinity closes a gate',
 });
@@ -31,7 +31,7 @@ const search = z
   .transform((value): readonly (typeof searchMethods)[number][] => (typeof value === 'string' ? [value] : value));
 
 const share = 'a share between 0 and 1: 0.005 is half a point';
-const guarantee = z
+export const guarantee = z
   .strictObject(
     {
       /** Accuracy lost at most, on average on new images; a share. */
