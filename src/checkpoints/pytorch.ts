@@ -155,7 +155,7 @@ async function readZipTorch(bytes: Uint8Array, budget: Budget): Promise<TorchFil
 
 /** A zip archive whose entries are read one at a time. */
 interface Archive {
-  readonly entries: ReadonlyMap<string, unknown>;
+  readonly entries: ReadonlyMap<string, Entry>;
   /** Content of an entry, its CRC checked if there is one. @throws InputError if it is damaged, or the budget is spent */
   read(name: string): Promise<Uint8Array>;
 }
