@@ -7,6 +7,7 @@ import { renderColumns } from '../report/findings.js';
 import { areasOf, type RowIntervals, type RowSpread, renderCsv, type Spread, type TableRow } from '../report/rows.js';
 import { renderTable, tableCells } from '../report/table.js';
 import type { RunContext } from '../run/context.js';
+import { promisedTogether } from '../run/facts.js';
 import type { RunDocument, RunRecord } from '../run/record.js';
 import { openBasis, runFolder, runIdentity } from '../run/record.js';
 import { mean, variance } from '../statistics/intervals.js';
@@ -115,10 +116,14 @@ export function mergeDocuments(documents: readonly RunDocument[]): RunDocument {
 /** The console report of several seeds. */
 export function renderSeeds({ experiment, preset, seeds, rows, engine }: RunDocument, title: string): string {
   const ends = rows[0]?.accuracy === null ? '' : ', with the lowest and highest accuracy';
+  const promised = rows.flatMap(({ guarantee }) => (guarantee?.method === 'conformal' ? [] : (guarantee ?? [])));
   return [
     visible(`${title} [${experiment}, preset ${preset}, seeds ${seeds.join(', ')}]`),
     renderTable(rows),
     `Means over ${seeds.length} seeds${ends}; ± half the range that covers all their 95 % intervals`,
+    ...promised.map(({ parts, confidence }) => {
+      return `Promises    one for each seed and fold: ${promisedTogether(parts.length, 'of them', confidence)}, and so the best of them`;
+    }),
     `Engine      ${engine}`,
   ].join('\n');
 }

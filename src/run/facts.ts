@@ -174,6 +174,10 @@ function unlikeFacts(
   ];
 }
 
+/** Bonferroni: each promise may be broken, and so may the best of them. */
+export const promisedTogether = (count: number, what: string, confidence: number): string =>
+  `all ${count} ${what} together with ${+(100 * Math.max(0, 1 - count * (1 - confidence))).toFixed(2)} % confidence`;
+
 function guaranteeFacts(
   { drop, confidence, of, method, parts }: NonNullable<Row['guarantee']>,
   chosen: string,
@@ -192,8 +196,6 @@ function guaranteeFacts(
     method === 'conformal'
       ? `on average over the draws of the choosing images, ${chosen} ${what}${other}, without a confidence for this draw`
       : `with ${short(confidence)} confidence, ${chosen} ${what} of the same kind${other}, on average`;
-  // Bonferroni: each fold's guarantee may fail.
-  const together = `all ${parts.length} folds together with ${short(Math.max(0, 1 - parts.length * (1 - confidence)))} confidence`;
   const closed = parts.flatMap(({ open }, i) => (open ? [] : [i + 1]));
   const where = parts.length > 1 ? ` for fold ${closed.join(', ')}` : '';
   // Any exact test: with fewer, a system that loses just too much would often lose nothing on them.
@@ -202,7 +204,7 @@ function guaranteeFacts(
   const why = isShort ? `: ${short(drop)} needs at least ${counted(needed)} testing images for each` : '';
   return [
     `${limit}: ${promise} (${tests[method ?? 'exact']} on ${tested} images)`,
-    ...(parts.length > 1 && method !== 'conformal' ? [together] : []),
+    ...(parts.length > 1 && method !== 'conformal' ? [promisedTogether(parts.length, 'folds', confidence)] : []),
     ...(closed.length === 0 ? [] : [`no thresholds could be certified${where}; all gates stay closed there${why}`]),
   ];
 }

@@ -82,6 +82,16 @@ describe('several seeds', () => {
       /^model,.*,t1_seed0,t2_seed0,t1_seed4,t2_seed4,/,
     );
     expect(renderSeeds(merged, 'Two seeds')).to.match(/^Two seeds \[tiny, preset laptop, seeds 0, 4\]\n/);
+    expect(renderSeeds(merged, 'Two seeds')).not.to.contain('Promises');
+    const part = { open: true, pValue: 0.01, testedOn: 70 };
+    const promise = { guarantee: { drop: 0.01, confidence: 0.95, parts: [part, part] } };
+    const promised = documents.map((one) => ({
+      ...one,
+      rows: one.rows.map((row, i) => (i === 0 ? { ...row, ...promise } : row)),
+    }));
+    expect(renderSeeds(mergeDocuments(promised), 'Two seeds')).to.match(
+      /\nPromises {4}one for each seed and fold: all 4 of them together with 80 % confidence, and so the best of them\n/,
+    );
     await workplace.remove();
   });
 });
