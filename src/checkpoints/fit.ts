@@ -13,6 +13,7 @@ import {
   sameShape,
   spelled,
 } from './names.js';
+import { restOf } from './rest.js';
 
 /** Which tensors to take from a file with several sets of weights or more than weights. */
 export interface WeightsChoice {
@@ -36,9 +37,11 @@ export interface Weights {
 /** Problems of one kind that are listed; the rest is counted. */
 const MOST_LISTED = 20;
 
-/** Names of parts that are no layers: losses, metrics, counters, normalisation. */
-const nonLayers =
-  /(?:^|\.)(?:\w*(?:criterion|loss|metrics?|accuracy|acc|auroc|f1|confmat|normali[sz]e\w*|normali[sz]ation)\w*)\.|(?:^|\.)(?:n_averaged|mean|std)$/i;
+/** Name of one of several files of a network. */
+const shard = /-\d{5}-of-\d{5}\./;
+
+/** Names of weights that a module computes from others before each use. */
+const computed = /\.parametrizations\.|\.weight_(?:orig|mask|g|v|u)$/;
 
 /**
  * The network's tensors from the dictionary and prefix that fit. Leaves out and reports tensors outside the prefix.
@@ -70,7 +73,9 @@ export function weightsOf(
   const problems = problemsOf(best, tensors, needed, rest.unexpected);
   if (problems.length > 0) {
     const fitting = [...tensors.values()].filter(({ data }) => allFinite(data)).length;
-    const hint = hintOf(best, needed, fitting, rest.unexpected, dictionaries);
+    const hint = shard.test(where)
+      ? "; one of several files of a network; valid: all in one: model.save_pretrained(..., max_shard_size='99GB')"
+      : hintOf(best, needed, fitting, rest.unexpected, dictionaries);
     throw new InputError([`${where}: ${fitting} of ${needed.length} tensors fit${hint}`, ...problems]);
   }
   const path = keyOf(best);
@@ -142,35 +147,6 @@ const sameNumbers = (a: readonly Tensor[], b: readonly Tensor[]): boolean =>
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
 
-/** The other tensors. Those below the prefix are unexpected, unless they are no layers. */
-function restOf(
-  { dictionary, prefix, names }: Pairing,
-  others: readonly Pairing[],
-  { ignore }: WeightsChoice,
-): { readonly unexpected: string[]; readonly leftOut: string[] } {
-  const used = new Set(names.values());
-  const rest = [...dictionary.shapes.keys()].filter((name) => !used.has(name) && !isCounter(name));
-  const isIgnored = ignore === undefined ? () => false : matcherOf(ignore);
-  const isUnexpected = (name: string): boolean =>
-    name.startsWith(prefix) &&
-    !isIgnored(name) &&
-    !nonLayers.test(name.slice(prefix.length)) &&
-    !others.some((other) => other.prefix.length > prefix.length && name.startsWith(other.prefix));
-  return { unexpected: rest.filter(isUnexpected), leftOut: rest.filter((name) => !isUnexpected(name)) };
-}
-
-/** Matches names, or their ends after a dot. @param pattern with `*` for any letters; several separated by commas */
-function matcherOf(pattern: string): (name: string) => boolean {
-  const parts = pattern.split(',').map((part) =>
-    part
-      .trim()
-      .replace(/[.+?^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*'),
-  );
-  const matcher = new RegExp(`(?:^|\\.)(?:${parts.join('|')})$`);
-  return (name) => matcher.test(name);
-}
-
 function read({ dictionary, names }: Pairing, needed: readonly ExpectedTensor[]): TensorMap {
   const fitting = needed.filter(({ name, shape }) => {
     const given = names.get(name);
@@ -217,6 +193,9 @@ function hintOf(
     const given = best.names.get(needed.find(({ name }) => spelled(name) === spelling)?.name ?? '');
     return given === undefined ? undefined : best.dictionary.shapes.get(given)?.shape;
   };
+  if (unexpected.some((name) => computed.test(name))) {
+    return '; some weights are in parts; save after remove_parametrizations, remove_weight_norm or prune.remove';
+  }
   if (best.fitting === needed.length) {
     if (finite < best.fitting) {
       const which = finite === 0 ? 'every value is NaN or infinite: ' : '';
@@ -225,6 +204,12 @@ function hintOf(
     const [first = ''] = unexpected;
     const fitting = fittingNetworks(dictionaries);
     if (fitting.length > 0) return `; these fit ${fitting.join(', ')}`;
+    const blockOf = (name: string): string => name.slice(best.prefix.length).replace(/^(\w+\.\w+\.).*/, '$1');
+    const inside = unexpected.find(
+      (name) => /\..*\.weight$/.test(name) && needed.some((own) => own.name.startsWith(blockOf(name))),
+    );
+    if (inside !== undefined)
+      return '; its blocks have more layers, so it is another network; try an ONNX file: docs/own-network.md';
     return `; if the others are no part of the network: dgate model import FILE --ignore '${first.replace(/.*\./, '*')}' ...`;
   }
   const stem = shapeOf('conv1.weight') ?? shapeOf('features.conv0.weight');

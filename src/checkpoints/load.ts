@@ -167,7 +167,8 @@ function readEntry(name: string, value: unknown, data: Uint8Array, where: string
   if (!isRecord(value)) throw new InputError(`${at}: not an object; valid: {dtype, shape, data_offsets}`);
   const { dtype, shape, data_offsets: offsets } = value as { dtype: unknown; shape: unknown; data_offsets: unknown };
   if (!isDtype(dtype)) {
-    throw new InputError(`${at}: dtype ${JSON.stringify(dtype)}; valid: ${Object.keys(dtypes).join(', ')}`);
+    const valid = `${Object.keys(dtypes).join(', ')}; save tensor.float()`;
+    throw new InputError(`${at}: dtype ${JSON.stringify(dtype)}; valid: ${valid}`);
   }
   if (!isSizes(shape)) throw new InputError(`${at}: shape ${JSON.stringify(shape)}; valid: a list of whole numbers`);
   if (!isSizes(offsets) || offsets.length !== 2) {
@@ -175,7 +176,9 @@ function readEntry(name: string, value: unknown, data: Uint8Array, where: string
   }
   const [begin, end] = offsets as [number, number];
   if (begin > end || end > data.byteLength) {
-    throw new InputError(`${at}: bytes ${begin} to ${end} lie outside the file's ${data.byteLength} bytes of data`);
+    throw new InputError(
+      `${at}: bytes ${begin} to ${end} lie outside the file's ${data.byteLength} bytes of data; valid: a whole file`,
+    );
   }
   // A huge shape must not round to a size that fits.
   const size = elementCount(shape) * elementBytes(dtype);

@@ -113,6 +113,7 @@ const otherArchives: readonly (readonly [RegExp, string])[] = [
     /\.npy$/,
     'arrays of NumPy (.npz); valid: torch.save({name: torch.from_numpy(array) for name, array in numpy.load(FILE).items()}, ...)',
   ],
+  [/\.(?:pth?|th|ckpt|bin|safetensors)$/, 'an archive of other files; unpack it and choose one of them'],
   [/(?:^|\/)model\.weights\.h5$/, 'a model of Keras; valid: an ONNX file, see docs/own-network.md'],
 ];
 

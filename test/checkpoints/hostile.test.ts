@@ -219,6 +219,14 @@ describe('hostile zip archives', () => {
     await refusal(() => readTorch(bomb, 'file'), /x\/data\/9: takes more than 7222\d{4} bytes of memory/);
   });
 
+  it('an archive that holds a file of weights is not one itself', async () => {
+    const archive = zipOf([{ name: 'run/model.pth', data: binary(weights()) }]);
+    await refusal(
+      () => readTorch(archive, 'file'),
+      /^file: an archive of other files; unpack it and choose one of them$/,
+    );
+  });
+
   for (const name of ['../../etc/x/data.pkl', '/etc/x/data.pkl', 'x\\..\\..\\data.pkl', 'C:/x/data.pkl']) {
     it(`an entry called ${name} is refused`, async () => {
       const parts = [

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { extract } from 'tar';
 import { readCheckpoint, type Weights, type WeightsChoice, weightsOf } from '../../src/checkpoints/load.js';
+import { dictionaryOf } from '../../src/checkpoints/names.js';
 import { networkByName } from '../../src/networks/catalogue.js';
 import { networkTensors } from '../../src/networks/network.js';
 import type { TensorMap } from '../../src/tensor.js';
@@ -139,6 +140,25 @@ describe('files as torch, Lightning, timm, transformers and training scripts wri
   for (const [name, message] of refused) {
     it(`${name}: refused with the reason and what to do`, () => refusal(() => weights(name), message));
   }
+
+  it('a part of the weights, and weights with more layers or in parts: what to do', async () => {
+    const needed = networkTensors(networkByName(SMALL));
+    const more = (...names: string[]) =>
+      dictionaryOf(new Map([...a, ...names.map((name) => [name, { shape: [1], data: new Float32Array(1) }] as const)]));
+    for (const [where, dictionary, message] of [
+      [
+        'model-00001-of-00002.safetensors',
+        dictionaryOf(new Map([...a].slice(0, 30))),
+        /one of several files of a network; valid/,
+      ],
+      ['x.pth', more('layer1.0.se.fc.weight'), /62 of 62 tensors fit; its blocks have more layers.*ONNX/],
+      ['x.pth', more('layer1.0.conv1.parametrizations.weight.original0'), /save after remove_parametrizations/],
+      ['x.pth', more('layer1.0.conv1.weight_orig'), /save after .*prune\.remove/],
+      ['x.pth', more('aux.weight'), /if the others are no part of the network: .*--ignore '\*weight'/],
+    ] as const) {
+      await refusal(() => weightsOf(needed, [dictionary], where), message);
+    }
+  });
 
   it('the network of the catalogue that weights belong to is named', async () => {
     const resnet20 = networkTensors(networkByName('resnet20-cifar10'));
