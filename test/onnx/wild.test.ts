@@ -413,10 +413,12 @@ describe('quantised graphs', () => {
     layer: (g: UserGraph, value: string, kernel: string, scales: string[]) => string,
     start = (_: UserGraph, x: string) => x,
     last = start,
+    middle = 128,
   ): UserGraph => {
     const g = new UserGraph(name);
-    const zero = g.builder.constant('zero', Uint8Array.of(128), []);
-    const scales = [scale(g, 'sx', 0.02), zero, scale(g, 'sw', 0.01), zero];
+    const zero = g.builder.constant('zero', Uint8Array.of(middle), []);
+    const sw = scale(g, 'sw', middle === 0 ? 0.05 : 0.01);
+    const scales = [scale(g, 'sx', 0.02), zero, sw, g.builder.constant('zw', Uint8Array.of(128), [])];
     let value = start(g, g.input(['batch', 3, 8, 8]));
     for (let i = 0; i < 4; i++) value = layer(g, value, bytes(g, [8, i === 0 ? 3 : 8, 3, 3]), scales);
     return g.classify(last(g, value), 8, 5);
@@ -424,19 +426,20 @@ describe('quantised graphs', () => {
   const q = (g: UserGraph, x: string): string => g.builder.node('QuantizeLinear', [x, 'sx', 'zero']);
   const dq = (g: UserGraph, x: string): string => g.builder.node('DequantizeLinear', [x, 'sx', 'zero']);
   const pads = { pads: [1, 1, 1, 1], kernel_shape: [3, 3] };
+  const qdq = (name: string, middle: number, behind: (g: UserGraph, x: string) => string): UserGraph =>
+    build(
+      name,
+      (g, x, kernel, [, , sw, zw]) => {
+        const weights = g.builder.node('DequantizeLinear', [kernel, sw!, zw!]);
+        return q(g, behind(g, g.builder.node('Conv', [dq(g, x), weights], pads)));
+      },
+      q,
+      dq,
+      middle,
+    );
   const graphs: [string, UserGraph][] = [
-    [
-      'QDQ',
-      build(
-        'qdq',
-        (g, x, kernel, [, zero, sw]) => {
-          const weights = g.builder.node('DequantizeLinear', [kernel, sw!, zero!]);
-          return q(g, g.builder.node('Conv', [dq(g, x), weights], pads));
-        },
-        q,
-        dq,
-      ),
-    ],
+    ['QDQ', qdq('qdq', 128, (_, x) => x)],
+    ['QDQ behind ReLU', qdq('relu', 0, (g, x) => g.relu(x))],
     [
       'QOperator',
       build(

@@ -105,26 +105,26 @@ function copyNodes(
   names: Map<string, string>,
 ): void {
   const own = new Map<string, string>();
-  // ONNX Runtime's 4 and 8-bit operators look for weights in their own branch only: products fail where there are none, and
-  // convolutions bring them into their order in every run.
+  // ONNX Runtime's 4 and 8-bit operators look for weights and scales in their own branch only: products fail where there are
+  // none, convolutions bring them into their order in every run, and those with a ReLU cannot be joined (two nodes of one name).
   const inBranch = (weight: TensorMessage): string => {
     const name = own.get(weight.name) ?? builder.fresh(`weight/${weight.name}`);
     builder.localTensor({ ...weight, name });
     own.set(weight.name, name);
     return name;
   };
-  const renamed = (name: string, isDequantised = false): string => {
+  const renamed = (name: string, isScaled = false): string => {
     const weight = constants.get(name);
     if (weight === undefined) return names.get(name) ?? '';
-    return isDequantised || isEightBitWeight(weight) ? inBranch(weight) : addWeight(builder, weight);
+    return isScaled || isEightBitWeight(weight) ? inBranch(weight) : addWeight(builder, weight);
   };
   for (const node of nodes) {
     const cutOff = inputsOf(node).find((name) => !constants.has(name) && !names.has(name));
     if (cutOff !== undefined) throw new Error(`${cutOff} is cut off`);
     for (const name of outputsOf(node)) names.set(name, builder.fresh(`value/${name}`));
     const output = (node.output ?? []).map((name) => renamed(name));
-    const isDequantised = node.op_type === 'DequantizeLinear' && constants.has(node.input[0]!);
-    const input = node.input.map((name) => renamed(name, isDequantised));
+    const isScaled = /^(De)?quantizeLinear$/i.test(node.op_type);
+    const input = node.input.map((name) => renamed(name, isScaled));
     builder.copy({ ...node, name: builder.fresh(`node/${node.name}`), input, output });
   }
 }
