@@ -304,6 +304,12 @@ describe('images and numbers in other forms', () => {
     expect(await open(await write(plain()), { inputSize: [9, 9] }).catch(String)).to.match(
       /--input-size 8x8, which the file fixes/,
     );
+    for (const channels of [1, 3]) {
+      const all = await write(images('all', { dims: ['n', 'c', 'h', 'w'], channels }));
+      const opened = await open(all, { inputSize: [8, 8] });
+      expect(opened.graph.model.input, 'as the first convolution takes them').to.include({ channels, order: 'NCHW' });
+      await expectSame(opened, all, { dims: [1, channels, 8, 8] });
+    }
     const four = await write(images('four', { dims: ['batch', 4, 8, 8], channels: 4 }));
     expect(await open(four).catch(String)).to.match(/1 or 3 channels: a fourth, such as opacity/);
   });

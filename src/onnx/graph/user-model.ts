@@ -7,7 +7,16 @@ import { takenApart } from './fused.js';
 import { inCurrentOpset, quantisedImageByImage } from './opsets.js';
 import { chosenOutput, shownSizes, sizesOf } from './outputs.js';
 import { inFloat32, type UserFile } from './read.js';
-import { beforeSoftmax, domains, type Format, inputsOf, neededNodes, type Sizes } from './values.js';
+import {
+  beforeSoftmax,
+  domains,
+  type Format,
+  inputsOf,
+  intOf,
+  neededNodes,
+  producersOf,
+  type Sizes,
+} from './values.js';
 
 /** A user's ONNX file, checked: it takes images and returns a row of numbers for each. */
 export interface UserModel {
@@ -104,12 +113,22 @@ function checkInput({ model, path }: UserFile, inputSize: ModelOptions['inputSiz
   }
   const sizes = sizesOf(input);
   const shown = shownSizes(sizes);
+  if (sizes.length === 4) sizes[1] ??= isChannels(sizes[3]) ? undefined : firstChannels(model.graph);
   const found = imagesOf(sizes, inputSize);
   if (typeof found === 'string') throw new InputError(`${where}: ${shown}; valid: ${found}`);
   if (found.height * found.width > MOST_PIXELS) {
     throw new InputError(`${where}: ${shown}; valid: images of at most 4 megapixels`);
   }
   return { name: input.name, ...found, type, batch: sizes[0] };
+}
+
+/** The channels that the first convolution takes, for files that leave them open. */
+function firstChannels({ node, initializer }: GraphMessage): number | undefined {
+  const first = node.find(({ op_type }) => /Conv/.test(op_type));
+  const producers = producersOf(node);
+  const near = new Set((first?.input ?? []).slice(1).flatMap((name) => [name, ...(producers.get(name)?.input ?? [])]));
+  const weight = initializer.find(({ name, dims }) => near.has(name) && dims.length === 4);
+  return weight && Number(weight.dims[1]) * intOf(first!, 'group', 1);
 }
 
 type Images = Pick<ImageInput, 'channels' | 'height' | 'width' | 'order'>;
