@@ -141,6 +141,11 @@ describe('graphs of one image', () => {
     expect(await open(await write(wrong)).catch(String))
       .to.match(/Dimension mismatch .* 8 and 7/)
       .and.not.match(/at a time/);
+    const eight = images('eight', {
+      dims: [8, 3, 8, 8],
+      tail: (g, v) => gemm(g, g.builder.node('Reshape', [flat(g, v), ints(g, [8, 8])])),
+    });
+    expect(await open(await write(eight)).catch(String)).to.match(/works on 8 images at a time only, .*Reshape/);
   });
 });
 
@@ -312,6 +317,16 @@ describe('images and numbers in other forms', () => {
     }
     const four = await write(images('four', { dims: ['batch', 4, 8, 8], channels: 4 }));
     expect(await open(four).catch(String)).to.match(/1 or 3 channels: a fourth, such as opacity/);
+    for (const dims of [
+      [3, 8, 8],
+      ['h', 'w', 3],
+    ]) {
+      expect(await open(await write(images('one', { dims }))).catch(String)).to.match(
+        /one image without an axis of images/,
+      );
+    }
+    const whole = await write(plain(), input(7));
+    expect(await open(whole).catch(String)).to.match(/numbers of type int64; valid: float32, float16/);
   });
 
   const tails: [string, (g: UserGraph, v: string) => void, RegExp | undefined, ((row: number[]) => number[])?][] = [

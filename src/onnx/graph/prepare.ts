@@ -105,7 +105,12 @@ async function probeAnyBatch(
   const isRight = 'probed' in first;
   if (isRight && input.batch !== 1) return { model, map, probed: first.probed };
   // Throws if even one image fails.
-  const rewritten = openBatch(map, isRight ? first.probed : await probe(model, map, run, true), model);
+  const alone = (): Promise<Probed> =>
+    probe(model, map, run, true).catch((problem: unknown) => {
+      if (!(problem instanceof InputError && (input.batch ?? 1) > 1)) throw problem;
+      throw new InputError(`${file.path}: ${limit(model)}: ${problem.message.replace(`${file.path}: `, '')}`);
+    });
+  const rewritten = openBatch(map, isRight ? first.probed : await alone(), model);
   if (isRight && !rewritten.isOfOne) return { model, map, probed: first.probed };
   const { nodes, constants, changed, lost } = rewritten;
   const initializer = [...file.model.graph.initializer, ...constants];

@@ -109,12 +109,14 @@ function checkInput({ model, path }: UserFile, inputSize: ModelOptions['inputSiz
   const where = `${path}: input ${input.name}`;
   const type = input.type?.tensor_type?.elem_type;
   if (!imageTypes.has(type)) {
-    throw new InputError(`${where}: numbers of type ${type}; valid: float32, float16, float64, bfloat16 or uint8`);
+    const [name = type] = Object.entries(dataTypes).find(([, each]) => each === type) ?? [];
+    throw new InputError(`${where}: numbers of type ${name}; valid: float32, float16, float64, bfloat16 or uint8`);
   }
   const sizes = sizesOf(input);
   const shown = shownSizes(sizes);
   if (sizes.length === 4) sizes[1] ??= isChannels(sizes[3]) ? undefined : firstChannels(model.graph);
-  const found = imagesOf(sizes, inputSize);
+  const isAlone = sizes.length === 3 && (sizes[0] === 3 || isChannels(sizes[2]));
+  const found = isAlone ? `${LAYOUT}: it takes one image without an axis of images` : imagesOf(sizes, inputSize);
   if (typeof found === 'string') throw new InputError(`${where}: ${shown}; valid: ${found}`);
   if (found.height * found.width > MOST_PIXELS) {
     throw new InputError(`${where}: ${shown}; valid: images of at most 4 megapixels`);
@@ -132,6 +134,7 @@ function firstChannels({ node, initializer }: GraphMessage): number | undefined 
 }
 
 type Images = Pick<ImageInput, 'channels' | 'height' | 'width' | 'order'>;
+const LAYOUT = '[images, channels, height, width]';
 const OPEN =
   'only the number of images may be open: --input-size HEIGHTxWIDTH (inputSize: [HEIGHT, WIDTH]) fixes the rest';
 
@@ -140,7 +143,7 @@ function imagesOf(sizes: readonly (number | undefined)[], inputSize: ModelOption
   const [, a, b, c] = sizes;
   if (sizes.length === 2) return flatImages(a, inputSize);
   const order = sizes.length === 3 ? 'NHW' : isChannels(a) ? 'NCHW' : isChannels(c) ? 'NHWC' : undefined;
-  if (sizes.length !== 3 && sizes.length !== 4) return '[images, channels, height, width]';
+  if (sizes.length !== 3 && sizes.length !== 4) return LAYOUT;
   if (order === undefined) {
     const valid = 'images of 1 or 3 channels';
     if (a === 4 || c === 4) return `${valid}: a fourth, such as opacity or infrared, is in no image file`;
@@ -162,7 +165,7 @@ function flatImages(count: number | undefined, inputSize: ModelOptions['inputSiz
     const fits = Number.isInteger(height) && height! > 0 && channels * height! * width! === count;
     if (fits) return { channels, height: height!, width: width!, order: 'flat' };
   }
-  return '[images, channels, height, width], or as many pixels as a square image of 1 or 3 channels (or --input-size) has';
+  return `${LAYOUT}, or as many pixels as a square image of 1 or 3 channels (or --input-size) has`;
 }
 
 /** Others have been converted. */
