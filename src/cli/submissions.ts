@@ -1,5 +1,6 @@
+import { realpathSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import {
   type CombinationResult,
   combined,
@@ -89,7 +90,8 @@ function resourcesOf(options: SubmitOptions): Resources {
 function scriptFor(plan: SubmissionPlan, stage: StageName, folder: string, resources: Resources) {
   const tasks = plan.tasks.filter((task) => task.stage === stage).length;
   const names = [...new Set(plan.runs.map(({ experiment }) => experiment.name))];
-  const program = [process.execPath, ...process.execArgv, resolve(process.argv[1]!)];
+  // npx starts a link of its own cache, which other machines need not see.
+  const program = [process.execPath, ...process.execArgv, realpathSync(process.argv[1]!)];
   const jobName = `dgate-${names.length > 1 ? `${names.length}-experiments` : names[0]}-${stage}`;
   return {
     text: stageScript({ stage, tasks, folder, workingFolder: process.cwd(), resources, program, jobName }),

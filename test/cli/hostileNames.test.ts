@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
 import { parse } from 'csv-parse/sync';
 import sharp from 'sharp';
@@ -123,6 +124,15 @@ describe('hostile names, from a folder of images and an ONNX file to everything 
       const cells = (parse(text) as string[][]).flat();
       for (const cell of cells) expect(/^[=+\-@\s]/.test(cell) && Number.isNaN(Number(cell)), cell).to.equal(false);
     }
+  });
+
+  it('a batch script names the program itself, not the link by which npx starts it', async () => {
+    const link = join(place.folder, 'dgate');
+    const program = fileURLToPath(new URL('../../bin/dgate.ts', import.meta.url));
+    await symlink(program, link);
+    const submit = ['submit', 'table1', '--dry-run', '--cache', place.cache];
+    const script = execFileSync(process.execPath, ['--import', 'tsx', link, ...submit], { encoding: 'utf8' });
+    expect(script).to.contain(`${program} task `).and.not.contain(`${link} task `);
   });
 
   it('a working folder is one line of a batch script, or refused', async () => {
