@@ -154,6 +154,7 @@ describe('what --json prints', () => {
     const runs = (await json('run', '--scores', files[0]!, '--scores', files[1]!)) as unknown[];
     for (const one of runs) documents.run.of.parse(one);
     documents.compare.of.parse(await json('compare', 'scores-two-exits', 'scores-branchy'));
+    documents.compare.of.parse(await json('rerun', 'scores-branchy'));
     documents.flops.of.parse(await json('flops', 'resnet20-cifar10'));
     await rm(folder, { recursive: true, force: true });
   });

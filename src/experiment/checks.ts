@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { looksBack } from '../gates/confidence.js';
+import { canonicalJson } from '../json.js';
 import { gatesSchema, hasOwnExits, isCascade, isScores, learns, withDerivedGates } from './network.js';
 import { isPlain, type Plain, put, show, showKey } from './rules.js';
 import { definitionSchema, type Experiment, imagesText } from './schema.js';
@@ -78,7 +79,7 @@ function checksOf(experiment: Experiment): Check[] {
 
 /** Whether the gates are those that the exits of a cascade or a file of scores stand for. */
 const areDerived = ({ network, gates }: Experiment): boolean =>
-  JSON.stringify(gates) === JSON.stringify(gatesSchema.parse(withDerivedGates({ network })['gates']));
+  canonicalJson(gates) === canonicalJson(gatesSchema.parse(withDerivedGates({ network })['gates']));
 
 function cascadeChecks(experiment: Experiment): Check[] {
   const { network, dataset, unlabelled, checkpoint, weights, trainImages, gates } = experiment;
