@@ -229,10 +229,14 @@ async function folderFiles(split: SplitFolder): Promise<ListedFile[]> {
   return imagesOf(split).map((path) => ({ path, label: table.get(path)!, bytes: sizeOf(join(directory, path)) }));
 }
 
-function imagesOf({ directory, folders, table }: SplitFolder): string[] {
-  if (table !== undefined) return imagesBelow(directory).filter((path) => table.has(path));
-  return folders.flatMap(({ name }) => imagesBelow(join(directory, name)).map((path) => `${name}/${path}`));
+/** @param below all images in the split's folder */
+function imagesOf({ directory, folders, table }: SplitFolder, below = imagesBelow(directory)): string[] {
+  const names = new Set(folders.map(({ name }) => name));
+  return below.filter((path) => table?.has(path) ?? names.has(topOf(path)));
 }
+
+/** The folder that a path begins with, or nothing. */
+const topOf = (path: string): string => path.slice(0, Math.max(0, path.indexOf('/')));
 
 /** Enters a folder's only folder while that holds folders. A lone `train/` is entered only within a split. */
 function innermost(folder: string, isSplit = false): string {
@@ -281,14 +285,16 @@ const noSuchClass = (directory: string, folders: readonly string[], train: strin
 /** What is left out of a split, a line for each kind. */
 function leftOut(split: SplitFolder): string[] {
   const { directory, folders, table } = split;
-  const empty = folders.filter(({ name }) => imagesBelow(join(directory, name)).length === 0).map(({ name }) => name);
-  const labelled = imagesOf(split).length;
+  const images = imagesBelow(directory);
+  const labelled = imagesOf(split, images);
+  const full = new Set(labelled.map(topOf));
+  const empty = folders.map(({ name }) => name).filter((name) => !full.has(name));
   const counts: readonly (readonly [number, string])[] = [
     [table === undefined ? empty.length : 0, `class folders without images: ${empty.slice(0, 5).join(', ')}`],
-    [imagesBelow(directory).length - labelled, 'images without a class, left out'],
-    [table === undefined ? 0 : table.size - labelled, `images of ${ANNOTATIONS} are not there`],
+    [images.length - labelled.length, 'images without a class, left out'],
+    [table === undefined ? 0 : table.size - labelled.length, `images of ${ANNOTATIONS} are not there`],
   ];
   const notes = counts.flatMap(([count, what]) => (count > 0 ? [`${directory}: ${count} ${what}`] : []));
-  if (isFolder(join(directory, MACOSX))) notes.push(`${directory}: ${MACOSX}, left out`);
-  return [...notes, ...otherFilesBelow(directory)];
+  const system = isFolder(join(directory, MACOSX)) ? [`${directory}: ${MACOSX}, left out`] : [];
+  return [...notes, ...system, ...otherFilesBelow(directory)];
 }
