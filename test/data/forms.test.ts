@@ -160,6 +160,17 @@ describe('CIFAR in the forms that people have', () => {
     expect(await refused()).to.match(/PNG files of the train images only; the test images are missing/);
     await writePictures((i) => `test/${i}.png`, [4, 5]);
     expect(await refused()).to.match(/1\.png: class unknown; valid: trainLabels\.csv/);
+    await writeFile(join(folder, 'pictures/train/1.png'), '');
+    await writeFile(join(folder, 'pictures/trainLabels.csv'), 'id,label\n1,a\n2,b\n3,a\n4,b\n');
+    expect(await refused()).to.match(/train\/1\.png: cannot be read as a PNG: .*empty$/);
+    await rm(join(folder, 'pictures'), { recursive: true });
+    for (const name of ['train', 'test'].map((split) => `${split}-00000-of-00001.parquet`)) {
+      const bytes = await readFile(
+        fileURLToPath(new URL(`../fixtures/forms/parquet/plain_text/${name}`, import.meta.url)),
+      );
+      await writeFile(join(folder, name), bytes.fill(0xff, 4, 2000)); // pages; the footer stays
+    }
+    expect(await refused()).to.match(/parquet: not a Parquet file of CIFAR-10, plain or packed by snappy: .+/);
     await writePickles(folder, 2);
     const batch = await readFile(join(folder, 'data_batch_2'));
     batch[batch.length - 100] = batch[batch.length - 100]! ^ 1;

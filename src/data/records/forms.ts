@@ -136,7 +136,7 @@ const parquet: Form = {
       const { rows, image, labels } = await parquetColumns(buffer, path, layout);
       for (let rowStart = 0; rowStart < rows; rowStart += 1000) {
         const part = { file: buffer, columns: [image, ...labels], rowStart, rowEnd: Math.min(rows, rowStart + 1000) };
-        const found = await parquetReadObjects({ ...part, utf8: false });
+        const found = await parquetReadObjects({ ...part, utf8: false }).catch(notParquet(path, layout));
         const pixels = await Promise.all(found.map((row) => decodeCifar(bytesOf(row[image]), path)));
         yield* found.map((row, i): Labelled => [labels.map((column) => Number(row[column])), pixels[i]!]);
       }
@@ -156,9 +156,18 @@ async function parquetColumns(file: ArrayBuffer, path: string, layout: RecordLay
     }
     throw new Error(`columns ${names.join(', ')}; valid: img, ${labels.join(', ')}`);
   } catch (error) {
-    throw new InputError(`${path}: not a Parquet file of ${layout.title}: ${messageOf(error)}`, { cause: error });
+    return notParquet(path, layout)(error);
   }
 }
+
+const notParquet =
+  (path: string, { title }: RecordLayout) =>
+  (error: unknown): never => {
+    const reason = messageOf(error).split('\n')[0];
+    throw new InputError(`${path}: not a Parquet file of ${title}, plain or packed by snappy: ${reason}`, {
+      cause: error,
+    });
+  };
 
 /** An image's cell: its bytes, or a struct of bytes and a path. */
 function bytesOf(cell: unknown): Uint8Array {
@@ -263,15 +272,16 @@ const decodeCifar = async (file: Uint8Array, path: string): Promise<Uint8Array> 
 
 /** @returns (height, width, 3) bytes */
 async function decodePng(file: Uint8Array, path: string, width: number, height: number): Promise<Uint8Array> {
-  const image = sharp(withoutExtras(file), { limitInputPixels: width * height })
-    .removeAlpha()
-    .toColourspace('srgb');
-  const { data, info } = await image
-    .raw()
-    .toBuffer({ resolveWithObject: true })
-    .catch((error: unknown) => {
-      throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
-    });
+  // sharp throws at once if a file is empty.
+  const decoded = async () => {
+    const image = sharp(withoutExtras(file), { limitInputPixels: width * height })
+      .removeAlpha()
+      .toColourspace('srgb');
+    return image.raw().toBuffer({ resolveWithObject: true });
+  };
+  const { data, info } = await decoded().catch((error: unknown) => {
+    throw new InputError(`${path}: cannot be read as a PNG: ${messageOf(error)}`, { cause: error });
+  });
   if (info.width === width && info.height === height && info.channels === 3) return data;
   throw new InputError(
     `${path}: ${info.width} x ${info.height} pixels of ${info.channels} colours; valid: ${width} x ${height} of 3`,

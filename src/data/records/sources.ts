@@ -91,7 +91,7 @@ async function makeFromPath(from: string, work: Workplace): Promise<void> {
     .find((name) => stems.some((stem) => name.startsWith(stem)) && /\.(tgz|tar\.gz|tar)$|_archive$/.test(name));
   if (archive === undefined) {
     throw new InputError(
-      `--from ${from}: no ${title} in it; valid: ${archives.join(', ')}, ${folder}/ or their content`,
+      `--from ${from}: no ${title} in it; valid: ${[...new Set(archives)].join(', ')}, ${folder}/ or their content, or docs/data.md`,
     );
   }
   await makeFromArchive(join(from, archive), work);
