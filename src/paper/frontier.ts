@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { InputError } from '../errors.js';
 import { isScores } from '../experiment/network.js';
 import { list, real, whole } from '../experiment/rules.js';
+import { promisedTogether } from '../run/facts.js';
 import { costsOfExits } from '../run/plan.js';
 import { originalAccuracy, type Part } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
@@ -82,7 +83,9 @@ export const frontier = defineAnalysis({
     const title = 'The cheapest system for each accuracy, and each exit alone';
     const agreeing = `The cheapest system for each agreement with exit ${reference + 1}, and each exit alone`;
     const shown = asked.labels ? title : agreeing;
-    return systemFindings({ name: 'frontier', title: shown, systems: all, isAgreement: !asked.labels, legend: LEGEND });
+    const together = parts.length > 1 ? `; ${promisedTogether(parts.length, 'folds', asked.confidence)}` : '';
+    const legend = `${LEGEND}${together}`;
+    return systemFindings({ name: 'frontier', title: shown, systems: all, isAgreement: !asked.labels, legend });
   },
 });
 
