@@ -136,18 +136,11 @@ function parsed(text: string): unknown {
 }
 
 /** Operators of exported graphs. None loops, and none comes from a library outside the file. */
-const operators = new Set([
-  ...knownOperators,
-  ...(
-    'Add ArgMax AveragePool BatchNormalization Cast Concat Constant Conv Div Exp Expand Flatten Gather Gemm GlobalAveragePool ' +
-    'Equal Floor GatherElements GreaterOrEqual Identity If LogSoftmax MatMul MaxPool Mul NonZero Not Pad ReduceMax ReduceSum Relu Reshape ScatterND ' +
-    'Shape Size Slice Softmax Split Sub TopK Where'
-  ).split(' '),
-]);
+const operators = new Set([...knownOperators, ...'Constant If DFT Det STFT'.split(' ')]);
 
 function strangeOperator(graph: GraphMessage): string | undefined {
   for (const { op_type: operator, domain } of nodesOf(graph)) {
-    if (!operators.has(operator)) return operator;
+    if (!operators.has(operator) && domain !== 'com.microsoft') return operator;
     if (!domains.has(domain)) return `${domain}.${operator}`;
   }
   return undefined;

@@ -57,6 +57,49 @@ const withDomain =
   };
 
 describe('operators that exporters and optimisers join or add', () => {
+  for (const op of ['GRU', 'Det', 'GridSample']) {
+    it(`${op}: a file that is read is one that dgate export may write`, async () => {
+      const graph = images(op, {
+        tail: (g, v) => {
+          const { builder } = g;
+          if (op === 'GRU') {
+            const steps = builder.node('Transpose', [builder.node('Reshape', [v, ints(g, [0, 8, 64])])], {
+              perm: [1, 0, 2],
+            });
+            builder.nodes('GRU', [steps, g.weight([1, 15, 64]), g.weight([1, 15, 5])], { hidden_size: 5 }, [
+              '',
+              'state',
+            ]);
+            builder.node('Squeeze', ['state', ints(g, [0])], {}, 'logits');
+            g.output('logits', 5);
+          } else if (op === 'Det') {
+            const squares = builder.node('Add', [
+              v,
+              builder.constant(
+                'some',
+                new Float32Array(64).map((_, i) => +(i % 9 === 0)),
+                [8, 8],
+              ),
+            ]);
+            g.builder.node('Gemm', [builder.node('Det', [squares]), g.weight([5, 8])], { transB: 1 }, 'logits');
+            g.output('logits', 5);
+          } else
+            classify(
+              g,
+              builder.node(op, [
+                v,
+                builder.node('Transpose', [builder.node('Slice', [v, ints(g, [0]), ints(g, [2]), ints(g, [1])])], {
+                  perm: [0, 2, 3, 1],
+                }),
+              ]),
+            );
+        },
+      });
+      const path = await write(graph);
+      await expectSame(await open(path), path, { dims, tolerance: 1e-4 });
+    });
+  }
+
   it('a sum and its norm in one are taken apart, so that gates sit between blocks', async () => {
     const tokens = (g: UserGraph, x: string): string =>
       g.builder.node('Transpose', [g.builder.node('Reshape', [x, ints(g, [0, 8, 64])])], { perm: [0, 2, 1] });

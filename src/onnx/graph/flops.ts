@@ -20,15 +20,19 @@ export interface GraphFlops {
 /** Operators that the convention does not count. Those missing here and in `counted` are reported. */
 const cheap = new Set(
   (
-    'Abs Add And ArgMax ArgMin AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat ConstantOfShape Cos ' +
-    'CumSum DepthToSpace Div Dropout Elu Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Gelu ' +
-    'GlobalAveragePool GlobalLpPool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid HardSwish ' +
-    'Identity InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax ' +
-    'LpNormalization LpPool LRN Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Mul Neg NonZero Not OneHot Or ' +
-    'Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ' +
-    'ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize RMSNormalization Round Scatter ScatterElements ' +
-    'ScatterND Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze ' +
-    'Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu Unsqueeze Upsample Where Xor ' +
+    'Abs Acos Acosh Add AffineGrid And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization ' +
+    'BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu CenterCropPad Clip Col2Im ' +
+    'Compress Concat ConstantOfShape Cos Cosh CumProd CumSum DepthToSpace Div Dropout Elu Equal Erf Exp Expand ' +
+    'EyeLike Flatten Floor Gather GatherElements GatherND Gelu GlobalAveragePool GlobalLpPool GlobalMaxPool ' +
+    'Greater GreaterOrEqual GridSample GroupNormalization Hardmax HardSigmoid HardSwish Identity ' +
+    'InstanceNormalization IsInf IsNaN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax ' +
+    'LpNormalization LpPool LRN Max MaxPool MaxRoiPool MaxUnpool Mean MeanVarianceNormalization Min Mish Mod Mul ' +
+    'Neg NonMaxSuppression NonZero Not OneHot Or Pad Pow PRelu Range Reciprocal ReduceL1 ReduceL2 ReduceLogSum ' +
+    'ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize ' +
+    'ReverseSequence RMSNormalization RoiAlign RotaryEmbedding Round Scatter ScatterElements ScatterND Selu ' +
+    'Shape Shrink Sigmoid Sign Sin Sinh Size Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub ' +
+    'Sum Swish Tan Tanh TensorScatter ThresholdedRelu Tile TopK Transpose Trilu Unique Unsqueeze Upsample Where ' +
+    'Xor ' +
     'QuantizeLinear DequantizeLinear DynamicQuantizeLinear QLinearAdd QLinearMul QLinearConcat QLinearSigmoid ' +
     'QLinearLeakyRelu QLinearAveragePool QLinearGlobalAveragePool QLinearReduceMean QLinearSoftmax QLinearWhere ' +
     'BiasGelu FastGelu QuickGelu BiasSoftmax BiasSplitGelu SkipLayerNormalization SimplifiedLayerNormalization ' +
@@ -51,9 +55,16 @@ const gemm: Products = ({ input, output }, shapeOf) => {
 const matMul: Products = (node, shapeOf) =>
   elementCount(shapeOf(node.output[0]!)) * shapeOf(node.input[0]!).at(intOf(node, 'transA', 0) === 1 ? -2 : -1)!;
 
+/** Each step multiplies a row of images [steps, n, size] and its state by all weights of every direction. */
+const recurrent: Products = ({ input }, shapeOf) => {
+  const [steps, weights, ofState] = [0, 1, 2].map((i) => shapeOf(input[i]!));
+  return elementCount(steps!.slice(0, 2)) * (elementCount(weights!) + elementCount(ofState!));
+};
+
 /** Multiply-accumulates on one image, by counted operator. */
 const counted: Readonly<Record<string, Products>> = {
   ...{ Conv: conv(1), FusedConv: conv(1), NhwcFusedConv: conv(1), ConvInteger: conv(1), QLinearConv: conv(3) },
+  ...{ DeformConv: conv(1), GRU: recurrent, LSTM: recurrent, RNN: recurrent },
   // A weight is [in, out / groups, kernel...]: each input number goes into out / groups x kernel outputs.
   ConvTranspose: ({ input }, shapeOf) => elementCount(shapeOf(input[0]!)) * elementCount(shapeOf(input[1]!).slice(1)),
   ...{ Gemm: gemm, FusedGemm: gemm, QGemm: gemm },
