@@ -154,14 +154,13 @@ function chosenFor(part: Part, { costs, flops: { flops: original } }: ScoredRun[
   const found = jointSearch(selection.scores, costs, selection.images, { kind: 'accuracy', required }, frontier);
   const thresholds = found?.thresholds ?? costs.slice(1).map(() => Number.POSITIVE_INFINITY);
   const { scores, images } = evaluation;
-  const last = costs.length - 1;
   const exits = Int32Array.from(images, (image) => exitOf(scores, thresholds, image));
   const right = (exit: number, image: number): number => Number(isRightAt(scores, exit, image));
-  const flops = evaluate(selection.scores, thresholds, costs, selection.images).flops;
   return {
-    choosing: 1 - flops / original,
+    images,
+    choosing: 1 - evaluate(selection.scores, thresholds, costs, selection.images).flops / original,
     saved: Float64Array.from(exits, (exit) => 1 - costs[exit]! / original),
-    lost: Float64Array.from(exits, (exit, i) => right(last, images[i]!) - right(exit, images[i]!)),
+    lost: Float64Array.from(exits, (exit, i) => right(costs.length - 1, images[i]!) - right(exit, images[i]!)),
   };
 }
 
@@ -191,9 +190,8 @@ function oracleOf(scores: Scores, { costs, flops: { flops } }: ScoredRun['plan']
 
 /** For each seed and part the policy that saves most on its choosing images, on average over the margins asked for. */
 function bestOf(outcomes: readonly Outcome[], margins: readonly number[]): Outcome {
-  const first = outcomes[0]!;
   const names = new Set<string>();
-  const chosen = first.chosen.map((parts, seed) =>
+  const chosen = outcomes[0]!.chosen.map((parts, seed) =>
     parts.map((_, part) => {
       const saved = ({ chosen }: Outcome): number =>
         mean(margins.map((margin) => chosen[seed]![part]!.get(margin)!.choosing));
@@ -205,10 +203,13 @@ function bestOf(outcomes: readonly Outcome[], margins: readonly number[]): Outco
   return { name: `best by the choosing images (${[...names].join('; ')})`, chosen, gates: [] };
 }
 
-/** What is saved or lost by each reported image at a margin, as a mean over the seeds. */
-function byImage({ chosen }: Outcome, margin: number, of: 'saved' | 'lost'): number[] {
-  const seeds = chosen.map((parts) => parts.flatMap((part) => [...part.get(margin)![of]]));
-  return seeds[0]!.map((_, image) => mean(seeds.map((values) => values[image]!)));
+/** What is saved or lost by each reported image at a margin, as a mean over the seeds, whose folds differ. */
+export function byImage({ chosen }: Pick<Outcome, 'chosen'>, margin: number, of: 'saved' | 'lost'): number[] {
+  const sums: number[] = [];
+  for (const own of chosen.flat().map((part) => part.get(margin)!)) {
+    for (const [i, image] of own.images.entries()) sums[image] = (sums[image] ?? 0) + own[of][i]! / chosen.length;
+  }
+  return sums;
 }
 
 const savedBySeed = ({ chosen }: Outcome, margin: number): number[] =>
