@@ -65,15 +65,16 @@ function readNpy(bytes: Uint8Array, at: string): RawTensor {
 
 function readCsvArrays(text: string, where: string): NamedArrays {
   const lines = text
-    .replace(/^\uFEFF/, '')
+    .replaceAll(/^\uFEFF|"/g, '') // numbers may stand in quotes
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '');
-  const columns = (lines.shift() ?? '').split(',').map((name) => name.trim().replaceAll('"', ''));
+  const separator = /[,;\t]/.exec(lines[0] ?? '')?.[0] ?? ',';
+  const columns = (lines.shift() ?? '').split(separator).map((name) => name.trim());
   if (new Set(columns).size < columns.length)
     throw new InputError(`${where}: a column appears twice; valid: each once`);
   const values = columns.map(() => new Float64Array(lines.length));
   for (const [row, line] of lines.entries()) {
-    const cells = line.split(',');
+    const cells = line.split(separator);
     if (cells.length !== columns.length) {
       throw new InputError(
         `${where}: row ${row + 1}: ${cells.length} cells; valid: ${columns.length}, one number a column`,

@@ -174,6 +174,8 @@ describe('scores of any network', () => {
     it('a table: every problem has its line', async () => {
       expect(await csv(good)).to.deep.equal([]);
       expect(await csv(`\uFEFF${good.replaceAll('\n', '\r\n')}\r\n`)).to.deep.equal([]);
+      expect(await csv(good.replaceAll(/[^,\n]+/g, '"$&"'))).to.deep.equal([]);
+      for (const separator of [';', '\t']) expect(await csv(good.replaceAll(',', separator))).to.deep.equal([]);
       expect(await csv(good.replace('0,0,0.5', '7,0.5,').replace('0,3\n1', '0,3\n-1'))).to.deep.equal([
         '/s.csv: exit1_class: image 0: 0.5; valid: a class, a whole number from 0 to 999999',
         '/s.csv: exit1_confidence: image 0: NaN; valid: a finite number',
