@@ -72,7 +72,7 @@ export function weightsOf(
   const tensors = read(best, needed);
   const problems = problemsOf(best, tensors, needed, rest.unexpected);
   if (problems.length > 0) {
-    const fitting = [...tensors.values()].filter(({ data }) => allFinite(data)).length;
+    const fitting = [...tensors].filter(([name, { data }]) => faultOf(name, data) === undefined).length;
     const hint = shard.test(where)
       ? "; one of several files of a network; valid: all in one: model.save_pretrained(..., max_shard_size='99GB')"
       : hintOf(best, needed, fitting, rest.unexpected, dictionaries);
@@ -171,7 +171,7 @@ function problemsOf(
     ];
   });
   const notFinite = [...tensors].flatMap(([name, { data }]) =>
-    allFinite(data) ? [] : [`${name} holds values that are not finite`],
+    faultOf(name, data) === undefined ? [] : [`${name} holds ${faultOf(name, data)}`],
   );
   const others = unexpected.map((name) => `${name} is not in the network`);
   return [
@@ -269,6 +269,12 @@ const shortList = (names: readonly string[]): string =>
 
 function listed(problems: readonly string[], rest: string): string[] {
   return new Problems(problems, MOST_LISTED, `more ${rest}`).lines().map((problem) => `  ${problem}`);
+}
+
+/** What is wrong with a tensor's values. */
+function faultOf(name: string, values: Float32Array): string | undefined {
+  if (!allFinite(values)) return 'values that are not finite';
+  return name.endsWith('running_var') && values.some((value) => value < 0) ? 'negative variances' : undefined;
 }
 
 /** A loop: `every` takes ten times as long on 45 million weights. */

@@ -120,6 +120,12 @@ describe('matchTensors', () => {
     );
   });
 
+  it('refuses negative variances: their roots are NaN', async () => {
+    const found = tensors({ 'bn.running_mean': -1, 'bn.running_var': -1 });
+    const error = await refusal(() => matchTensors(need(...found.keys()), found, 'x'), /^x: 1 of 2 tensors fit/);
+    expect(error.problems[1]).to.equal('  bn.running_var holds negative variances');
+  });
+
   it('counts beyond twenty of a kind, and says when no name is known', async () => {
     const names = Array.from({ length: 50 }, (_, i) => `t${i}`);
     const error = await refusal(
