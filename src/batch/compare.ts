@@ -57,7 +57,9 @@ export async function readRecord(path: string): Promise<RecordedRun> {
 /** A run of which only `table.csv` is known. */
 async function runOfCsv(folder: string): Promise<ComparedRun> {
   const where = join(folder, 'table.csv');
-  const rows = parseCsv(await readText(where), where).map(rowOfCsv);
+  const lines = parseCsv(await readText(where), where);
+  if (lines[0]?.['model'] === undefined) throw new InputError(`${where}: no rows of models; valid: a run's table.csv`);
+  const rows = lines.map(rowOfCsv);
   return { folder, basis: new Map(), seeds: [0], rows: [rows], table: rows };
 }
 
@@ -76,12 +78,14 @@ function rowOfCsv(cells: Readonly<Record<string, string>>): TableRow {
   const { model = '', search } = cells;
   const [drop, confidence] = [number('guaranteed_drop_fraction'), number('guarantee_confidence_fraction')];
   const [budget, allowedDisagreement] = [number('budget_fraction'), number('allowed_disagreement_fraction')];
+  const latencyMs = number('latency_budget_ms');
   const of = cells['guarantee_of'] === 'agreement' ? ({ of: 'agreement' } as const) : {};
   return {
     model,
     margin: number('margin_fraction'),
     search: searchMethods.find((method) => method === search) ?? null,
     ...(budget !== null && { budget }),
+    ...(latencyMs !== null && { latencyMs }),
     ...(allowedDisagreement !== null && { allowedDisagreement }),
     guarantee: drop === null || confidence === null ? null : { drop, confidence, ...of, parts: [] },
     thresholds: model === 'Original' ? [] : [[]],
@@ -193,6 +197,7 @@ type Quantity = readonly [name: string, of: (row: TableRow) => number | null];
 const quantities: readonly Quantity[] = [
   ['accuracy_fraction', (row) => row.accuracy],
   ['accuracy_drop_fraction', (row) => row.accuracyDrop],
+  ['disagreement_fraction', ({ accuracy, disagreement }) => (accuracy === null ? disagreement : null)], // without labels
   ['flops_per_image', (row) => row.flops],
   ['flops_reduction_fraction', (row) => row.flopsReduction],
   ['speed_ms', (row) => row.speedMs],

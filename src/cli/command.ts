@@ -240,7 +240,13 @@ export function optionOverrides(options: Overriding): { path: string; value: unk
   const weights = { 'weights.key': key, 'weights.ignore': ignore };
   return Object.entries({ checkpoint, ...weights, engine, int8, seed, seeds, trainImages, testImages })
     .filter(([path, value]) => value !== undefined && (path !== 'int8' || value))
-    .map(([path, value]) => ({ path, value }));
+    .map(([path, value]) => ({ path, value }))
+    .concat(seed === undefined ? [] : [{ path: 'seeds', value: undefined }]); // one seed, also of a definition with several
+}
+
+/** @throws InputError for an output that would replace a file of another kind */
+export function assertOut(out: string, ending: 'onnx' | 'safetensors'): void {
+  if (!out.endsWith(`.${ending}`)) throw new InputError(`--out ${out}; valid: a file whose name ends in .${ending}`);
 }
 
 /** @param valid for the message: `a whole number from 1` @throws InputError unless absent or a whole number from 1 to `most` */

@@ -1,9 +1,18 @@
+import { Console } from 'node:console';
+import { constants } from 'node:os';
 import { basename } from 'node:path';
 import yargs, { type Argv } from 'yargs';
 import { InputError } from '../errors.js';
 import { versionAndCommit } from '../project.js';
 import { asFileProblem } from '../store/files.js';
-import { endWithParent, interruptionMessage, removeTemporaryFiles, supervisorId } from '../store/processes.js';
+import {
+  endWithParent,
+  type Interruption,
+  interruptionMessage,
+  interruptions,
+  removeTemporaryFiles,
+  supervisorId,
+} from '../store/processes.js';
 import { type Command, defineCommand, flag, type GlobalOptions, textOption } from './command.js';
 import { cacheCommand } from './commands/cache.js';
 import { checkCommand } from './commands/check.js';
@@ -29,7 +38,7 @@ import { print, reportFailure, say, setWide } from './output.js';
 export async function main(args: readonly string[]): Promise<number> {
   process.once('exit', removeTemporaryFiles);
   if (supervisorId === undefined) {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted(signal));
+    for (const signal of interruptions) process.once(signal, () => interrupted(signal));
   } else {
     endWithParent(supervisorId); // the supervisor receives the signals; a signal ends this process at once
   }
@@ -48,8 +57,9 @@ export async function main(args: readonly string[]): Promise<number> {
   return status;
 }
 
-function parser(args: readonly string[]) {
-  const base = yargs([...args])
+function parser(given: readonly string[]) {
+  const args = withoutDashes(given);
+  const base = yargs(args)
     .scriptName('dgate')
     .usage('$0 <command>\n\nPuts decision gates on trained networks and measures what leaving early costs and saves.')
     .version(versionAndCommit())
@@ -58,7 +68,7 @@ function parser(args: readonly string[]) {
     .updateStrings(wordings as unknown as Record<string, string>) // its type lacks plurals
     .exitProcess(false) // pending writes are awaited, and their failures reported
     .strict()
-    .check(assertGivenOnce, true)
+    .check((options) => assertGiven(options, args), true)
     .demandCommand(1, 'no command')
     .recommendCommands()
     .wrap(Math.min(80, process.stdout.columns ?? 80))
@@ -68,7 +78,10 @@ function parser(args: readonly string[]) {
       defaultDescription: '.cache',
     })
     .option('wide', { ...flag('all columns of tables, however narrow the terminal'), global: true })
-    .middleware(({ wide }) => setWide(wide))
+    .middleware(({ wide }) => {
+      setWide(wide);
+      globalThis.console = new Console(process.stderr); // of definitions and libraries: stdout is for results
+    })
     .option('results', { ...textOption('folder of tables'), global: true, defaultDescription: 'results' })
     .example('$0 run resnet56', 'the whole pipeline on a pretrained ResNet-56')
     .example('$0 flops resnet101-cifar10', 'what a network costs, stage by stage')
@@ -156,13 +169,27 @@ const wordings = {
 /** Options that may be given several times. */
 const lists = ['run', 'filter', 'scores', '_', 'experiment', 'set', 'image', 'sbatch', 'only'];
 
-function assertGivenOnce(options: Record<string, unknown>): true {
-  const twice = Object.keys(options).filter((key) => Array.isArray(options[key]) && !lists.includes(key));
-  if (twice.length > 0) throw new InputError(twice.map((key) => `--${key}: given more than once; valid: once`));
+/** What follows `--` are names, also those that begin with a dash; yargs would ignore them. */
+function withoutDashes(args: readonly string[]): string[] {
+  const end = args.includes('--') ? args.indexOf('--') : args.length;
+  return [...args.slice(0, end), ...args.slice(end + 1).map((name) => (name.startsWith('-') ? `./${name}` : name))];
+}
+
+/** What no command takes: an option given twice, an empty value, a number in another form, `--json=maybe`. */
+function assertGiven(options: Record<string, unknown>, args: readonly string[]): true {
+  const problems = Object.entries(options).flatMap(([key, value]) => {
+    if (/[A-Z]/.test(key)) return []; // yargs' copy of a name with dashes
+    if (Array.isArray(value) && !lists.includes(key)) return `--${key}: given more than once; valid: once`;
+    if ([value].flat().includes('')) return `${key}: an empty value; valid: leave it out, or give one`;
+    if (Number.isNaN(value)) return `--${key}: not a number that it takes; valid: digits, as in 10; of a share 0.005`;
+    const other = args.find((arg) => typeof value === 'boolean' && arg.startsWith(`--${key}=`));
+    return other === undefined || /=(true|false)$/.test(other) ? [] : `${other}; valid: --${key}`;
+  });
+  if (problems.length > 0) throw new InputError(problems);
   return true;
 }
 
-function interrupted(signal: 'SIGINT' | 'SIGTERM'): void {
+function interrupted(signal: Interruption): void {
   say(`\ndgate: ${interruptionMessage()}`);
-  process.exit(signal === 'SIGINT' ? 130 : 143);
+  process.exit(128 + constants.signals[signal]);
 }

@@ -26,7 +26,7 @@ import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from 
 import { type CostedExit, inspectExits, inspectFile } from '../run/user-network.js';
 import { readText } from '../store/input.js';
 import { elementCount } from '../tensor.js';
-import { assertWhole, type GlobalOptions, normalisationFrom, sizeFrom } from './command.js';
+import { assertOut, assertWhole, type GlobalOptions, normalisationFrom, sizeFrom } from './command.js';
 import { openContext } from './context.js';
 import { print, printEither } from './output.js';
 
@@ -53,6 +53,7 @@ type ImportOptions = GlobalOptions &
 /** `dgate model import` */
 export async function importModel(options: ImportOptions): Promise<void> {
   const { file, out } = options;
+  assertOut(out, 'safetensors');
   if (options.half && options.int8) throw new InputError('--half --int8; valid: one of them');
   const network = networkByName(options.network);
   checkGiven(options, network);

@@ -193,9 +193,11 @@ export function commandLine(
   return words.map(shellWord).join(' ');
 }
 
-/** Names or files of the requested experiments. */
-export const namesOf = async (experiment: readonly string[]): Promise<readonly string[]> =>
-  experiment.includes('all') ? experimentNames() : experiment;
+/** Names or files of the requested experiments, each once. */
+export async function namesOf(experiment: readonly string[]): Promise<readonly string[]> {
+  const all = experiment.includes('all') ? await experimentNames() : [];
+  return [...new Set(experiment.flatMap((name) => (name === 'all' ? all : name)))];
+}
 
 /** The overrides of `--set`, then those of other options. */
 export const settingsIn = (set: readonly string[], overrides: readonly Override[]): Override[] => [

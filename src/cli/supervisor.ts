@@ -4,10 +4,15 @@ import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { visibleLines } from '../escape.js';
-import { CHANNEL, type CleanupNotice, PendingCleanup, SUPERVISOR, supervisorId } from '../store/processes.js';
-
-const interruptions = ['SIGINT', 'SIGTERM'] as const;
-type Interruption = (typeof interruptions)[number];
+import {
+  CHANNEL,
+  type CleanupNotice,
+  type Interruption,
+  interruptions,
+  PendingCleanup,
+  SUPERVISOR,
+  supervisorId,
+} from '../store/processes.js';
 
 /** Time for a signal to end the child process; a library may delay it while it computes. */
 const GRACE_MS = 500;
@@ -29,7 +34,7 @@ export async function start(args: readonly string[]): Promise<number> {
  * engine, a loop over a hostile file) may take minutes. So the child handles no signals: they end it at once, and this
  * process removes its temporary files and reports its message.
  *
- * @returns the exit status: the work's, or 130 (SIGINT) or 143 (SIGTERM)
+ * @returns the exit status: the work's, or 128 and the number of the signal: 130 (SIGINT), 143 (SIGTERM), 129 (SIGHUP)
  */
 async function supervise(): Promise<number> {
   const stdio = Array.from({ length: CHANNEL }, () => 'inherit' as const);

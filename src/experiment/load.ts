@@ -4,8 +4,9 @@ import { basename, extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { asSystemProblem, InputError, messageOf } from '../errors.js';
 import { visible } from '../escape.js';
+import { parseJson } from '../json.js';
 import { exists, namesIn } from '../store/files.js';
-import { assertInput } from '../store/input.js';
+import { assertInput, readText } from '../store/input.js';
 import { scores } from './network.js';
 import { definitionFolder } from './resolve.js';
 
@@ -24,7 +25,7 @@ export async function experimentNames(): Promise<string[]> {
 }
 
 /**
- * Loads the default export of a definition: an experiment of the project by name, or a .ts, .js or .mjs file by path, which may
+ * Loads the default export of a definition: an experiment of the project by name, or a .ts, .js, .mjs or .json file by path, which may
  * import from `dgate` in any folder. For a file of scores, returns a definition that uses it.
  *
  * @returns the unchecked export, and its name for messages
@@ -34,6 +35,8 @@ export async function loadDefinition(nameOrPath: string): Promise<{ exported: un
   if (/\.(?:npz|safetensors|csv)$/i.test(nameOrPath)) {
     return { exported: scoresDefinition(basename(nameOrPath)), where: nameOrPath };
   }
+  if (/\.json$/i.test(nameOrPath))
+    return { exported: parseJson(await readText(nameOrPath), nameOrPath), where: nameOrPath };
   if (definitionFolder(nameOrPath) === undefined) {
     const names = await experimentNames();
     if (!names.includes(nameOrPath)) {
@@ -63,7 +66,7 @@ function scoresDefinition(file: string) {
 const loading = new Set<string>();
 
 function ended(status: number): void {
-  if (loading.size === 0 || status === 130 || status === 143) return; // interrupted by the user
+  if (loading.size === 0 || status > 128) return; // interrupted by the user
   process.stderr.write(
     `dgate: ${visible([...loading].join(', '))}: ended the program while it was loaded (process.exit, an await that ` +
       `never ends${memoryLimit()}); valid: a file that exports an experiment and does nothing else\n`,

@@ -87,7 +87,11 @@ export async function exportOpened(context: RunContext, opened: OpenGated, index
     search: row.search ?? null,
     kind: row.kind,
     thresholds: thresholds.map((value) => (Number.isFinite(value) ? value : null)),
-    choosing: { images: opened.parts[0]!.selection.images.length, folds: opened.parts.length },
+    choosing: {
+      images: opened.parts[0]!.selection.images.length,
+      fold: 1 + (opened.fold ?? 0),
+      folds: opened.parts.length,
+    },
     expected: about.expected,
     verified: { images: verified.images, same: verified.same, near: verified.near },
   };
@@ -136,6 +140,7 @@ export function checkChoice({ thresholds, name }: Experiment, { row, margin, sea
   const { margins, budgets = [], latencyMs = [], disagreements = [], search, guarantee, fixed } = thresholds;
   const chosen = margins.length * search.length + budgets.length + latencyMs.length + disagreements.length;
   const count = chosen + (guarantee === undefined ? 0 : 1) + fixed.length;
+  if (count === 0) throw new InputError(`${name}: no thresholds, so no row; valid: an experiment with thresholds`);
   if (row !== undefined && margin !== undefined) throw new InputError('--row and --margin: valid: one of the two');
   if (row !== undefined && !(Number.isInteger(row) && row >= 1 && row <= count)) {
     throw new InputError(`--row ${row}: ${name} has no such row; valid: 1 to ${count}`);
@@ -228,7 +233,10 @@ function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Prom
         },
       }),
       validation: experiment.thresholds.validation,
-      splits: { expected: parts.length > 1 ? `fold 1 of ${parts.length} of the test images` : 'the test images' },
+      splits: {
+        expected:
+          parts.length > 1 ? `fold ${1 + (opened.fold ?? 0)} of ${parts.length} of the test images` : 'the test images',
+      },
       loss: experiment.gates.loss,
       seed: experiment.seed,
       engine: opened.engine.entry.id,

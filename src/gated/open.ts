@@ -45,6 +45,8 @@ export interface OpenGated {
   readonly rows: readonly Row[];
   /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
   readonly parts: readonly Part[];
+  /** Fold of `parts[0]`, from 0; by default the first. */
+  readonly fold?: number;
   /** For each part what was fitted to each exit, if the experiment asks for it. */
   readonly fitted?: readonly (readonly Fitted[])[];
   /** Accuracy of the original network on the test images, 0 to 1. */
@@ -93,6 +95,13 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
     engine: stages.engine,
   };
+}
+
+/** The same, with the part of one fold as the first. */
+export function fromFold(opened: OpenGated, fold: number): OpenGated {
+  const turned = <T>(of: readonly T[]): T[] => [...of.slice(fold), ...of.slice(0, fold)];
+  const { parts, fitted } = opened;
+  return { ...opened, fold, parts: turned(parts), ...(fitted && { fitted: turned(fitted) }) };
 }
 
 /** The same with some exits only: a network cut at a gate, a smaller cascade. @param reference exit to compare with, from 0 */

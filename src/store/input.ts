@@ -84,9 +84,9 @@ export async function readRegular(path: string, most = MOST_BYTES): Promise<Buff
   }
 }
 
-/** A whole file as text. @throws as {@link readRegular} */
+/** A whole file as text. @throws as {@link readInput} */
 export async function readText(path: string): Promise<string> {
-  return (await readRegular(path, MOST_TEXT)).toString('utf8');
+  return (await readInput(path, MOST_TEXT)).toString('utf8');
 }
 
 /** Synchronous {@link readRegular}. */
@@ -150,7 +150,7 @@ export async function assertInput(path: string, shown = path): Promise<void> {
 /** Refuses to replace a device, a pipe or a socket (`--out /dev/null`). @throws InputError */
 export async function assertReplaceable(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined); // writing reports other problems
-  if (found !== undefined && !found.isDirectory() && !found.isSymbolicLink()) assertRegular(path, found);
+  if (found !== undefined && !found.isSymbolicLink()) assertRegular(path, found);
 }
 
 function assertRegular(path: string, found: Stats): void {

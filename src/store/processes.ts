@@ -9,6 +9,10 @@ export const SUPERVISOR = 'DGATE_SUPERVISOR';
 /** File descriptor of a command's notices to its supervisor. */
 export const CHANNEL = 3;
 
+/** Signals that end a command in order: Ctrl-C, `kill`, and a terminal or connection that closes. */
+export const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+export type Interruption = (typeof interruptions)[number];
+
 /** The supervisor of this process (`src/cli/supervisor.ts`); undefined if it has none. */
 export const supervisorId = claim();
 

@@ -15,6 +15,7 @@ describe('bad input', () => {
     place = await makePlace();
     given = join(place.folder, 'given');
     await mkdir(join(given, 'empty'), { recursive: true });
+    await mkdir(join(given, 'folder.safetensors'));
     await writeTinyCheckpoint(join(given, 'tiny.safetensors'));
     const whole = await readFile(join(given, 'tiny.safetensors'));
     await writeFile(join(given, 'truncated.safetensors'), whole.subarray(0, whole.length - 1000));
@@ -104,11 +105,15 @@ describe('bad input', () => {
       'run resnet56 --set gates.epochs=many',
       /^resnet56: gates\.epochs: "many"; valid: a whole/,
     ],
-    ['a seed in hexadecimal', 'run resnet56 --seed 0x10', /^resnet56: seed: NaN; valid: a whole number/],
-    ['a seed as a power', 'run resnet56 --seed 6.4e2', /^resnet56: seed: NaN; valid: a whole number/],
+    ['a seed in hexadecimal', 'run resnet56 --seed 0x10', /^--seed: not a number that it takes; valid: digits/],
+    ['a seed as a power', 'run resnet56 --seed 6.4e2', /^--seed: not a number that it takes; valid: digits/],
     ['a number given twice', 'run resnet56 --seed 1 --seed 2', /^--seed: given more than once; valid: once$/],
-    ['shards as a power', 'submit resnet56 --shards 1e1 --dry-run', /^--shards NaN; valid: a whole number from 1/],
-    ['a seed in words', 'run resnet56 --seed one', /^resnet56: seed: NaN; valid: a whole number/],
+    [
+      'shards as a power',
+      'submit resnet56 --shards 1e1 --dry-run',
+      /^--shards: not a number that it takes; valid: digits/,
+    ],
+    ['a seed in words', 'run resnet56 --seed one', /^--seed: not a number that it takes; valid: digits/],
     [
       'more thresholds than gates',
       'run ./many.ts',
@@ -142,6 +147,30 @@ describe('bad input', () => {
       'data verify cifar10',
       /cache: no such folder; valid: a --cache .* that holds data, or run: dgate data fetch cifar10$/,
     ],
+    ['a flag with another value', 'list --json=maybe', /^--json=maybe; valid: --json$/],
+    ['all experiments to export', 'export all --out all.onnx', /^all: \d+ experiments; valid: one$/],
+    [
+      'an export of an experiment without thresholds',
+      'export figure1 --preset smoke --out f.onnx',
+      /^figure1: no thresholds, so no row; valid: /,
+    ],
+    ['a definition to export to', 'export ./last.ts --out last.ts', /^--out last\.ts; valid: .* ends in \.onnx$/],
+    ['a frontier to a definition', 'frontier ./last.ts --out last.ts', /^--out last\.ts; valid: .* ends in \.onnx$/],
+    [
+      'an import to its own source',
+      `model import text.pth --network ${tinyNetwork} --out text.pth`,
+      /^--out text\.pth; valid: .* ends in \.safetensors$/,
+    ],
+    [
+      'an import to a folder',
+      `model import tiny.safetensors --network ${tinyNetwork} --out folder.safetensors`,
+      /^folder\.safetensors: this is a folder, not a file$/,
+    ],
+    [
+      'a list of positions that is not there',
+      `model import tiny.safetensors --network ${tinyNetwork} --out o.safetensors --held-out no.json`,
+      /^no\.json: no such file$/,
+    ],
     [
       'a limit of no images',
       `model eval --network ${tinyNetwork} --checkpoint tiny.safetensors --split val`,
@@ -171,6 +200,28 @@ describe('bad input', () => {
         expect(first).to.match(expected);
         expect(more).to.deep.equal([]);
       });
+    }
+  });
+
+  it('empty values, an option given twice and a number in another form are reported together', async () => {
+    const empty = ['run', 'resnet56', '', '--cache', '', '--results=', '--seed', '1e9', '--train-images', '1'];
+    const lines = (await runCli([...empty, '--train-images', '2'], { cwd: given })).stderr.trimEnd().split('\n');
+    expect(lines.map((line) => line.replace(/;.*/, '')).sort()).to.deep.equal([
+      'dgate: --seed: not a number that it takes',
+      'dgate: --train-images: given more than once',
+      'dgate: cache: an empty value',
+      'dgate: experiment: an empty value',
+      'dgate: results: an empty value',
+    ]);
+  });
+
+  it('what follows -- are names, as any other', async () => {
+    for (const [line, problem] of [
+      ['flops -- resnet21-cifar10', /^dgate: network resnet21-cifar10: unknown/],
+      ['flops resnet20-cifar10 -- more', /^dgate: unknown option or argument: more/],
+      ['model info -- -no.th', /^dgate: \.\/-no\.th: no such file\n$/],
+    ] as const) {
+      expect((await runCli(line.split(' '), { cwd: given })).stderr).to.match(problem);
     }
   });
 

@@ -9,6 +9,7 @@ import { captioned, comparisonCsv, comparisonText, renderComparison } from '../.
 import { InputError } from '../../src/errors.js';
 import { pairedInterval } from '../../src/statistics/intervals.js';
 import { writeSealed } from '../../src/store/files.js';
+import { rejection } from '../data/smallCifar10.js';
 
 /** A run's record, as far as a comparison reads it. */
 const record = (loss: string, seed: number, accuracy: number) => ({
@@ -164,7 +165,24 @@ describe('dgate compare', () => {
     ]);
     const text = comparisonText([comparison], results, 'table');
     expect(text).to.contain('in B, not in A: margin 0.02, joint').and.to.contain('table.csv alone');
+    await writeFile(join(results, 'committed/laptop-1/table.csv'), 'notes\n');
+    const problem = await rejection(openRun('committed', results));
+    expect(problem.message).to.match(/table\.csv: no rows of models; valid: a run's table\.csv$/);
     await rm(join(results, 'committed'), { recursive: true });
+  });
+
+  it('compares rows of one time, and without labels the answers that differ', async () => {
+    const budgeted = (accuracy: number | null, disagreement: number) => {
+      return { ...record('hinge', 0, 0), rows: [row({ latencyMs: 2, accuracy, accuracyDrop: null, disagreement })] };
+    };
+    const pair = async (accuracy: number | null) => {
+      await write('timed/smoke-1', budgeted(accuracy, 0.1));
+      await write('timed/smoke-2', budgeted(accuracy, 0.25));
+      const [a, b] = [await openRun('timed/smoke-1', results), await openRun('timed/smoke-2', results)];
+      return compareRuns(a, b).results.map(({ row: name, quantity, difference }) => [name, quantity, difference]);
+    };
+    expect(await pair(null)).to.deep.equal([['at most 2 ms', 'disagreement_fraction', 0.15]]);
+    expect(await pair(0.9)).to.deep.equal([]);
   });
 
   it('a table of its own: caption and cells that no format takes for its own signs', () => {

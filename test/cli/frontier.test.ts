@@ -42,7 +42,7 @@ describe('dgate frontier', () => {
       .and.to.match(
         /\n1 \(0\.80\) > 3: an image leaves at exit 1 if its confidence is at least 0\.80, otherwise at exit 3\. margin 0\.01: /,
       )
-      .and.to.match(/Chosen on {3}60 images outside the first of 2 folds/);
+      .and.to.match(/Chosen on {3}60 images outside fold 1 of 2;/);
     const [, folder] = /written to (\S+):/.exec(stderr) ?? [];
     const rows = parseCsv(await readFile(join(folder!, 'frontier.csv'), 'utf8'), 'frontier.csv');
     expect(rows.map(({ kind }) => kind).filter((kind) => kind === 'static')).to.have.length(3);
@@ -89,5 +89,23 @@ describe('dgate frontier', () => {
     });
     expect([wrong.status, wrong.stderr.trim().split('\n').length]).to.deep.equal([2, 1]);
     expect(wrong.stderr).to.match(/analysis\.reference: 4; valid: an exit, 1 to 3/);
+  });
+
+  it('exports the thresholds of the second half where the first can promise nothing, and says with what confidence', async () => {
+    const out = join(place.folder, 'second.onnx');
+    const asked = ['--agreement', '--margin', '0.2', '--seed', '6', '--out', out];
+    const { status, stdout, stderr } = await runCli(['frontier', definition, ...asked, ...place.options], {
+      generated: true,
+    });
+    expect(status, stderr).to.equal(0);
+    expect(stderr).to.match(/only thresholds for fold 2 can be promised: .* with 90 % confidence/);
+    // The table's system of the second half, which the row shows after the bar.
+    const [, threshold] = /│ at most 0\.2 at 0\.95: .*\| 1 \((-?[\d.]+)\) > 3/.exec(stdout) ?? [];
+    expect(stdout).to.match(new RegExp(`Thresholds {2}${threshold?.replace('.', '\\.')}\\d\\d\n`), stdout);
+    expect(stdout).to.match(/Chosen on {3}60 images outside fold 2 of 2;/);
+    const about = await readFile(out, 'latin1');
+    expect(about)
+      .to.match(/fold 2 of 2 of the test images/)
+      .and.to.match(/"disagreement": ?0\.2,\s*"confidence": ?0\.9\b/);
   });
 });

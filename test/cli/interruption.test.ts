@@ -68,6 +68,7 @@ describe('an interruption is heard, whatever the command is doing', () => {
     for (const [signal, status] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
+      ['SIGHUP', 129],
     ] as const) {
       it(`${signal}: ${name}`, async () => {
         const { running, at } = start(name, false);

@@ -92,7 +92,7 @@ describe('dgate model import', () => {
       [['--crop', '288', '--resize', '320'], /--crop 288: resnet18-width0\.05-imagenet takes 224 x 224; valid: 224$/],
       [['--resize', '200'], /resize 200, crop 224; valid: whole numbers from 1 to 4096, crop at most resize$/],
       [['--resize', '232.5'], /--resize 232\.5; valid: a whole number of pixels/],
-      [['--crop', 'abc'], /--crop NaN; valid: a whole number of pixels/],
+      [['--crop', 'abc'], /--crop: not a number that it takes; valid: digits/],
       [['--interpolation', 'nearest'], /interpolation: "nearest"; valid: "bilinear", "bicubic"/],
       [['--std', '1,1,1'], /--std alone; valid: --mean and --std together$/],
       [['--mean', '0,0', '--std', '1,1'], /--mean 0,0 --std 1,1; valid: three numbers each$/],

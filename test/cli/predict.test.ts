@@ -227,7 +227,7 @@ describe('dgate export', () => {
     expect(textOf({})).to.contain('Warning     loses 5.50 points there, more than the margin: ');
     expect(textOf({})).to.contain('Warning     costs more than the original: ');
     expect(textOf({})).to.contain(
-      'Chosen on   150 images outside the first of 2 folds; the table has the thresholds of every fold\n',
+      'Chosen on   150 images outside fold 1 of 2; the table has the thresholds of every fold\n',
     );
     expect(textOf({ accuracy: 0.935, flopsReduction: 0.1 })).to.not.contain('Warning');
   });

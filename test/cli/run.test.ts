@@ -2,6 +2,8 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { namesOf } from '../../src/cli/run-experiments.js';
+import { experimentNames } from '../../src/experiment/load.js';
 import { seal } from '../../src/json.js';
 import type { RunDocument } from '../../src/run/record.js';
 import { filesBelow } from '../run/workplace.js';
@@ -148,9 +150,21 @@ describe('dgate run on generated images', () => {
 
   it('takes options over --set and --set over the preset', async () => {
     const settings = ['--set', 'trainImages=60', '--set', 'testImages=40', '--set', 'gates.epochs=1'];
-    const command = ['run', definition, '--preset', 'smoke', ...settings, '--train-images', '70', '--json'];
-    const { stdout, stderr } = await runCli([...command, ...place.options], generated);
-    expect((JSON.parse(stdout) as RunDocument).splits, stderr).to.include({ train: 70, test: 40 });
+    const noisy = join(place.folder, 'noisy.ts');
+    await writeFile(noisy, `console.log('a definition that speaks'); ${await readFile(definition, 'utf8')}`);
+    const options = ['--set', 'seeds=[5,6]', '--seed', '4', '--train-images', '70', '--json'];
+    const command = ['run', noisy, '--preset', 'smoke', ...settings, ...options, ...place.options];
+    const { stdout, stderr } = await runCli(command, generated);
+    const document = JSON.parse(stdout) as RunDocument;
+    expect(document.splits, stderr).to.include({ train: 70, test: 40 });
+    expect(document.seeds).to.deep.equal([4]);
+    expect(stderr).to.contain('a definition that speaks');
+  });
+
+  it('takes each experiment once, and others beside all of them', async () => {
+    const names = await namesOf(['./mine.ts', 'all', 'table1', './mine.ts']);
+    expect(names).to.include('table1').and.to.have.length(new Set(names).size);
+    expect([names[0], names.length]).to.deep.equal(['./mine.ts', 1 + (await experimentNames()).length]);
   });
 
   it('lists and verifies the cache that it made', async () => {

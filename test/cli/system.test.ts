@@ -22,7 +22,7 @@ describe('an error of the operating system is one line and status 2:', () => {
   after(() => place.remove());
 
   const run = ['run', 'resnet56', '--preset', 'smoke', '--checkpoint', 'no.th'];
-  const imported = ['model', 'import', 'tiny.safetensors', '--network', tinyNetwork, '--out', 'o'];
+  const imported = ['model', 'import', 'tiny.safetensors', '--network', tinyNetwork, '--out', 'o.safetensors'];
   const cases: readonly (readonly [what: string, args: readonly string[], under: readonly string[], line: RegExp])[] = [
     ['stdout on a full device', ['list'], redirected('>/dev/full'), /^dgate: standard output: the disk is full/],
     [
@@ -45,7 +45,12 @@ describe('an error of the operating system is one line and status 2:', () => {
       afterwards('ulimit -n 30'),
       /may open no more files|EMFILE: too many open files/,
     ],
-    ['files of a limited size', imported, afterwards('ulimit -f 0'), /^dgate: o: larger than this process may write/],
+    [
+      'files of a limited size',
+      imported,
+      afterwards('ulimit -f 0'),
+      /^dgate: o\.safetensors: larger than this process may write/,
+    ],
     ['no default export', ['run', './mine.ts'], [], /^dgate: \.\/mine\.ts: its default export is undefined; valid/],
     [
       'little memory',

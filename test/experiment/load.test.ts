@@ -30,6 +30,16 @@ describe('loadDefinition', () => {
     ['typed.mts', `const mine: object = ${definition};\nexport default mine;`],
     ['plain.mjs', `export default ${definition};`],
     ['common.cjs', `module.exports = ${definition};`],
+    [
+      'plain.json',
+      JSON.stringify({
+        name: 'mine',
+        title: 'Mine',
+        network: 'resnet20-cifar10',
+        gates: { after: [1] },
+        thresholds: { margins: [0.01] },
+      }),
+    ],
     ['with a space.ts', `export default ${definition};`],
   ];
   for (const [name, text] of forms) {

@@ -1,9 +1,11 @@
+import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import type { Exported } from '../../gated/export.js';
 import { counted, percent } from '../../json.js';
 import { searchMethods } from '../../thresholds/methods.js';
 import {
   argument,
+  assertOut,
   decimalOption,
   defineCommand,
   flag,
@@ -41,11 +43,13 @@ export const exportCommand = defineCommand({
           'preprocessing, thresholds, origin and expected results are in its metadata (dgate.*).',
       ),
   run: async (options) => {
+    assertOut(options.out, 'onnx');
     const { checkChoice, exportGated } = await import('../../gated/export.js');
     const { openContext } = await import('../context.js');
     const { resolveAll, settingsIn } = await import('../run-experiments.js');
     const settings = settingsIn(options.set, optionOverrides(options));
-    const [experiment] = await resolveAll([options.experiment], options.preset, settings);
+    const [experiment, ...others] = await resolveAll([options.experiment], options.preset, settings);
+    if (others.length > 0) throw new InputError(`${options.experiment}: ${others.length + 1} experiments; valid: one`);
     checkChoice(experiment!, options);
     const exported = await exportGated(await openContext(options), experiment!, options);
     printEither(options.json, exported, renderExported(exported));
@@ -57,7 +61,7 @@ export function renderExported(exported: Exported): string {
   const { thresholds, choosing, expected, verified } = exported;
   const fold =
     choosing.folds > 1
-      ? ` outside the first of ${choosing.folds} folds; the table has the thresholds of every fold`
+      ? ` outside fold ${choosing.fold} of ${choosing.folds}; the table has the thresholds of every fold`
       : '';
   const original = expected.originalAccuracy;
   const lost = expected.accuracy === null ? 0 : original! - expected.accuracy;

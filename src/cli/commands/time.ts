@@ -64,9 +64,10 @@ export const timeCommand = defineCommand({
     const { runExperiment } = await import('../../run/run.js');
     const { ensureFolder } = await import('../../store/store.js');
     const { openContext } = await import('../context.js');
-    const { commandLine, resolveAll, settingsIn } = await import('../run-experiments.js');
+    const { commandLine, namesOf, resolveAll, settingsIn } = await import('../run-experiments.js');
     const settings = settingsIn(options.set, optionOverrides(options));
     const experiments = await resolveAll(options.experiment, options.preset, settings);
+    const names = await namesOf(options.experiment);
     const context = await openContext(options);
     await ensureFolder(context.resultsRoot);
     const records: TimingRecord[] = [];
@@ -86,7 +87,7 @@ export const timeCommand = defineCommand({
       const record = outcome.timing!;
       records.push(record);
       // The table of the same run now has its Speed columns.
-      const named = options.experiment.includes('all') ? experiment.name : options.experiment[i]!;
+      const named = names[i]!;
       const folder = await writeRun(outcome, options.preset, context.resultsRoot, {
         command: commandLine([named], options),
         logImages: 'as before',
