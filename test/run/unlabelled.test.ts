@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import sharp from 'sharp';
@@ -37,6 +37,7 @@ describe('images without labels', () => {
         .png()
         .toFile(to);
     }
+    await writeFile(join(images, 'below', 'photo.heic'), '');
   });
 
   after(() => place.remove());
@@ -60,7 +61,12 @@ describe('images without labels', () => {
     );
 
   it('choose thresholds by agreement: a table with FLOPs and agreement, and no accuracy anywhere', async () => {
-    const outcome = await runExperiment(place.context, resolve({}));
+    const notes: string[] = [];
+    const progress = { ...place.context.progress, note: (line: string) => void notes.push(line) };
+    const outcome = await runExperiment({ ...place.context, progress }, resolve({}));
+    expect(notes.filter((line) => line.startsWith(images))).to.deep.equal([
+      `${images}: 1 other files (.heic), left out; valid: JPEG, PNG, WebP, TIFF, GIF, BMP, PPM or PGM`,
+    ]);
     const folder = await writeRun(outcome, 'laptop', place.context.resultsRoot);
     const rows = parseCsv(await readFile(join(folder, 'table.csv'), 'utf8'), 'table.csv');
     expect(rows).to.have.length(4);
