@@ -278,7 +278,7 @@ function checkFit(
   // Small images are usually seen whole; larger ones as torchvision cuts them.
   const resize = height <= 64 ? height : Math.round((height * 8) / 7);
   const numbers = [preprocessing.mean, preprocessing.std].map(
-    (of) => `[${of.map((value) => +value.toFixed(4)).join(', ')}]`,
+    (of) => `[${of.map((value) => +value.toPrecision(6)).join(', ')}]`,
   );
   const valid = `preprocess { mean: ${numbers[0]}, std: ${numbers[1]}, resize: ${resize}, crop: ${height} } with the network's own mean and std`;
   return `${name}: takes ${height} x ${width} pixels, ${dataset.name} gives ${side} x ${side}; valid: ${valid}, or an export for ${side} x ${side}`;

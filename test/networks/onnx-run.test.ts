@@ -131,6 +131,9 @@ describe('an experiment on an ONNX file and a folder of images', () => {
     expect(await refused('dataset.preprocess', { ...preprocess, crop: 6 })).to.match(
       /takes 8 x 8 pixels, trees gives 6 x 6; valid: preprocess \{ mean: \[[\d., ]+\], std: \[[\d., ]+\], resize: 8, crop: 8 \}/,
     );
+    expect(await refused('dataset.preprocess', 'bytes'), 'numbers to copy').to.contain(
+      'std: [0.00392157, 0.00392157, 0.00392157], resize: 8, crop: 8',
+    );
     expect(await refused('dataset.preprocess', 'torchvison')).to.match(
       /dataset\.preprocess: "torchvison"; valid: torchvision, /,
     );
