@@ -211,7 +211,7 @@ export function folderLayout(given: string, outputs?: number): FolderLayout {
     .filter((folder) => folder !== train)
     .map(splitOf);
   const test = others.find(({ folders, table }) => folders.length > 0 || table !== undefined);
-  if (test === undefined) throw new InputError(noOther(root, train, others));
+  if (test === undefined) throw new InputError(noOther(train, others));
   for (const name of inside) {
     const folder = innermost(join(root, name), true);
     const count = [train, test.directory].includes(folder) ? 0 : imagesBelow(folder).length;
@@ -271,9 +271,9 @@ function tableIn(directory: string, labelOf: ReadonlyMap<string, number>): Reado
   });
 }
 
-function noOther(root: string, train: string, others: readonly SplitFolder[]): string {
+function noOther(train: string, others: readonly SplitFolder[]): string {
   const [first] = others;
-  if (first === undefined) return `${root}: has train/ but no test/, val/ or validation/ beside it`;
+  if (first === undefined) return `${train}: training images, but no test/, val/ or validation/ beside them`;
   const strange = foldersIn(first.directory);
   if (strange.length > 0) return noSuchClass(first.directory, strange, train);
   return `${first.directory}: images without labels; valid: a folder for each class, or val/ with labels beside it`;

@@ -62,7 +62,7 @@ describe('imageFolderDataset', () => {
       /preprocessing tim: unknown; valid: torchvision, /,
     );
     await fill('train/a', 'train/b');
-    expect(open({ preprocess: 'timm' })).to.throw(InputError, /has train\/ but no test\/, val\/ or validation\//);
+    expect(open({ preprocess: 'timm' })).to.throw(InputError, /training images, but no test\/, val\/ or validation\//);
     await fill('test/c');
     expect(open({ preprocess: 'timm' })).to.throw(InputError, /test: c: no such class in /);
   });

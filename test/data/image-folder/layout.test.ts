@@ -97,7 +97,11 @@ describe('folders of images as people have them', () => {
     const open = () => imageFolderDataset(folder, { preprocess: 'timm' });
     expect(open).to.throw(/train: 0 folders; valid: a folder for each of at least two classes$/);
     await rm(join(folder, 'train'), { recursive: true });
-    await put('val/a/1.jpg');
+    await put('train_station/hall/1.jpg', 'train_station/platform/1.jpg', 'zoo/1.jpg');
+    await rm(join(folder, 'test'), { recursive: true });
+    expect(open).to.throw(/train_station: training images, but no test\/, val\/ or validation\/ beside them$/);
+    for (const name of ['train_station', 'zoo']) await rm(join(folder, name), { recursive: true });
+    await put('val/a/1.jpg', 'test/1.jpg');
     expect(open).to.throw(/has test\/, val\/ but no train\/ beside it$/);
   });
 
