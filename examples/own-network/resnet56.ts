@@ -4,7 +4,8 @@
  * Command   python3 bench/make-onnx.py resnet56 resnet56-4bfd9763.th resnet56.onnx   (PyTorch; akamaster's checkpoint)
  *           npx dgate run ./examples/own-network/resnet56.ts                          (resnet56.onnx in this folder)
  * Machine   two cores of an AMD EPYC, 2026-11-23, Node 20.20.2, onnxruntime-node 1.30.0; seed 0.
- * The experiment `resnet56` gates the same network by its name; README.md says how far the two are apart.
+ * The experiment `resnet56` gates the same network by its name;
+ * docs/networks-tried.md says how far the two are apart.
  */
 import { defineExperiment, onnxNetwork } from 'dgate';
 
