@@ -482,12 +482,13 @@ describe('quantised graphs', () => {
     });
   }
 
-  for (const type of ['uint8', 'int8'] as const) {
+  for (const type of ['uint8', 'int8', 'uint16'] as const) {
     it(`${type}: gates pool the maps as their dequantised numbers would be`, async () => {
       const written = (asToo: boolean): UserGraph => {
-        const g = new UserGraph(type);
-        const raw = type === 'int8' ? Int8Array.of(-3) : Uint8Array.of(130);
-        const zero = { name: 'zero', dims: [], data_type: dataTypes[type], raw_data: new Uint8Array(raw.buffer) };
+        const g = new UserGraph(type, type === 'uint16' ? 21 : 17);
+        const raw = { uint8: Uint8Array.of(130), int8: Int8Array.of(-3), uint16: Uint16Array.of(31_000) }[type];
+        const data_type = type === 'uint16' ? 4 : dataTypes[type];
+        const zero = { name: 'zero', dims: [], data_type, raw_data: new Uint8Array(raw.buffer) };
         const how = [scale(g, 's', 0.013), g.builder.tensor(zero)];
         const map = g.builder.node('QuantizeLinear', [g.conv(g.input(['batch', 3, 16, 16]), 3, 8), ...how], {}, 'map');
         const value = g.builder.node('DequantizeLinear', [map, ...how], {}, 'value');
@@ -505,7 +506,7 @@ describe('quantised graphs', () => {
         const pooling = across === 1 ? ({ kind: 'gap' } as const) : ({ kind: 'grid', size: across } as const);
         const places = [{ stage: 1, pooling }];
         const operators = decodeModel(featureGraph(user, places)).graph.node.map(({ op_type }) => op_type);
-        expect(operators.includes('MatMulInteger'), 'in whole numbers').to.equal(across < 16);
+        expect(operators.includes('MatMulInteger'), 'in whole numbers').to.equal(across < 16 && type !== 'uint16');
         const network = await engine.loadFeatures(user, places);
         const [found] = (await network.run(pixels, 3)).features;
         const side = 16 / across;

@@ -180,7 +180,8 @@ function writeFeatures(
   const [scale, zero] = format.quantised ?? [];
   const scales = scale === undefined ? undefined : floatsOf(constants.get(scale));
   const isCoarse = pooling.kind !== 'grid' || pooling.size ** 2 <= MOST_CELLS;
-  if (stage.layout === 'maps-first' && scales?.length === 1 && isCoarse) {
+  const is8Bit = format.type === dataTypes.uint8 || format.type === dataTypes.int8;
+  if (stage.layout === 'maps-first' && scales?.length === 1 && is8Bit && isCoarse) {
     const pixels = { scale: scales[0]!, zero: zero === undefined ? undefined : named(zero) };
     writeSums(builder, tensor, stage, pixels, pooling, output);
     return;
