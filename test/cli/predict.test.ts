@@ -210,7 +210,7 @@ describe('dgate export', () => {
       exits: [1],
       images: 200,
     };
-    const choosing = { images: 150, folds: 2 };
+    const choosing = { images: 150, fold: 1, folds: 2 };
     const exported = {
       file: 'a.onnx',
       choosing,
