@@ -526,6 +526,21 @@ describe('quantised graphs', () => {
     });
   }
 
+  it('products of 16-bit numbers are none of 8 bits', async () => {
+    const g = new UserGraph('sixteen', 21);
+    const [sx, sw] = [scale(g, 'sx', 1e-4), scale(g, 'sw', 0.01)];
+    const z16 = g.builder.tensor({ name: 'z16', dims: [], data_type: 4, raw_data: Uint8Array.of(0, 128) });
+    const z8 = g.builder.constant('z8', Uint8Array.of(128), []);
+    const round = (x: string): string =>
+      g.builder.node('DequantizeLinear', [g.builder.node('QuantizeLinear', [x, sx, z16]), sx, z16]);
+    const conv = (x: string, from: number): string =>
+      g.builder.node('Conv', [x, g.builder.node('DequantizeLinear', [bytes(g, [8, from, 3, 3]), sw, z8])], pads);
+    const value = conv(round(g.relu(conv(round(g.input(['batch', 3, 8, 8])), 3))), 8);
+    const { cuts } = await open(await write(g.classify(value, 8, 5)));
+    expect(cuts.flops.total).to.be.above(0);
+    expect(new Set(cuts.flops.widths)).to.deep.equal(new Set([32]));
+  });
+
   it('dynamic: each image is rounded as if it came alone', async () => {
     const graph = build('dynamic', (g, x, kernel, [, zero, sw]) => {
       const outputs = ['x8', 'scale', 'start'].map((part) => g.builder.fresh(part));

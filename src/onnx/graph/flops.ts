@@ -82,6 +82,9 @@ const counted: Readonly<Record<string, Products>> = {
   },
 };
 
+/** uint16, int16 */
+const SIXTEEN = new Set<number | undefined>([4, 5]);
+
 /** Operators that multiply 8-bit numbers. */
 const narrow = /^(QLinear|QGemm|DynamicQuantizeMatMul)|Integer(ToFloat)?$/;
 
@@ -91,7 +94,10 @@ function widthOf(
   { formats }: PreparedGraph,
   producers: ReadonlyMap<string, NodeMessage>,
 ): number {
-  const isRestored = (name: string | undefined): boolean => producers.get(name ?? '')?.op_type === 'DequantizeLinear';
+  const isRestored = (name = ''): boolean => {
+    const by = producers.get(name);
+    return by?.op_type === 'DequantizeLinear' && !SIXTEEN.has(formats.get(by.input[0]!)?.type);
+  };
   if (narrow.test(op_type) || (isRestored(input[0]) && isRestored(input[1]))) return 8;
   return formats.get(input[0] ?? '')?.type === dataTypes.float16 ? 16 : 32;
 }
