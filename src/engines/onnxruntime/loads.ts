@@ -20,7 +20,8 @@ export function assertLoads(load: (name: string) => unknown = createRequire(impo
       .replace(/^Cannot find module '.*(?=napi-v6)/, "no library '");
     throw new EngineUnavailable(
       'ort-*',
-      `onnxruntime-node does not load on ${process.platform} ${process.arch}: ${reason}; or take --engine tfjs-wasm`,
+      `onnxruntime-node does not load on ${process.platform} ${process.arch}: ${reason}; ` +
+        'networks run with --engine tfjs-wasm, but gates are trained by ONNX Runtime alone',
       'npm ci',
     );
   }
