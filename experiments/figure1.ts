@@ -3,7 +3,7 @@
  * errors stay within the superordinate class (animal, vehicle).
  *
  * Command   npx dgate run figure1                      (preset laptop: the narrow ResNet that ships with the project)
- *           npx dgate run figure1 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
+ *           npx dgate run figure1 --preset paper                     (the paper's network, which ships)
  * Expected  results/reference/figure1: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
  *           docs/figures.md. Intervals are over the 10,000 test images.
  */

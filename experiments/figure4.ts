@@ -5,7 +5,7 @@
  * difference of the two largest. Lambda is chosen for each on the held-out images alike (first seed), thresholds too.
  *
  * Command   npx dgate run figure4                      (preset laptop: the narrow ResNet that ships with the project)
- *           npx dgate run figure4 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
+ *           npx dgate run figure4 --preset paper                     (the paper's network, which ships)
  * Expected  results/reference/figure4: minutes of gates after the features of table1, seconds again. The claim holds for the
  *           largest logit and not for the other confidences. Read: docs/figures.md.
  */

@@ -3,7 +3,7 @@
  * chosen: all points are of the test images.
  *
  * Command   npx dgate run figure5                      (preset laptop: the narrow ResNet that ships with the project)
- *           npx dgate run figure5 --preset paper --checkpoint FILE   (the paper's network; no public weights exist)
+ *           npx dgate run figure5 --preset paper                     (the paper's network, which ships)
  * Expected  results/reference/figure5: with what table1 left in the cache seconds, from an empty one as long as table1. Read:
  *           docs/figures.md. Intervals are over the 10,000 test images.
  */

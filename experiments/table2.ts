@@ -3,7 +3,7 @@
  *
  * Command   npx dgate run table2                       (preset laptop: the small DenseNet that ships with the project)
  *           npx dgate run table2 --preset quick        (the narrow one, a quarter of the FLOPs: what `npm start` prints)
- *           npx dgate run table2 --preset paper --checkpoint FILE    (the paper's network; no public weights exist)
+ *           npx dgate run table2 --preset paper                      (the paper's network, which ships)
  * Expected  results/reference/table2: minutes of two cores, CIFAR-10 fetched before. Read: docs/reproduce.md.
  * Two rows for each accuracy margin of the paper's table, thresholds searched gate after gate (the paper's way) and all
  * gates together, on the 5,000 training images that the network has not learnt from, reported on the 10,000 test images; the

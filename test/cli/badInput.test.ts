@@ -90,7 +90,11 @@ describe('bad input', () => {
       /^checkpoint no\.th: no such file and no known checkpoint/,
     ],
     ['no checkpoint', `model eval --network ${tinyNetwork}`, /: no checkpoint; valid: --checkpoint FILE or ID$/],
-    ['a plan without one', 'run table1 --preset paper --dry-run', /^resnet101-cifar10: no checkpoint; valid: --check/],
+    [
+      'a plan without one',
+      'run table1 --preset paper --set network=resnet101-width0.3-cifar10 --dry-run',
+      /width0\.3-cifar10: no checkpoint; valid: --check/,
+    ],
     [
       'a plan with an unknown one',
       'run table1 --checkpoint no.th --dry-run',
