@@ -7,6 +7,7 @@ import sharp from 'sharp';
 import { decodeImage, isOrdinary, jpegHeader } from '../../../src/data/image-folder/decode.js';
 import { type Geometry, geometryOf, placementOf, usualGeometry } from '../../../src/data/preprocess.js';
 import { InputError } from '../../../src/errors.js';
+import { bmp } from './bmp.js';
 
 const fixtures = fileURLToPath(new URL('../../fixtures/images/', import.meta.url));
 const sample = fileURLToPath(new URL('../../../../shared/imagenet-sample/', import.meta.url));
@@ -65,22 +66,12 @@ describe('decodeImage', () => {
     const [width, height] = [20, 16]; // they grow: bit for bit
     const rgb = Buffer.from(Array.from({ length: width * height * 3 }, (_, i) => (i * 37) % 256));
     const image = () => sharp(rgb, { raw: { width, height, channels: 3 } });
-    const header = Buffer.alloc(54);
-    header.write('BM');
-    for (const [at, value] of [
-      [10, 54],
-      [14, 40],
-      [18, width],
-      [22, height],
-    ] as const)
-      header.writeInt32LE(value, at);
-    header.set([1, 0, 24, 0], 26);
     const rows = Array.from({ length: height }, (_, y) => rgb.subarray(y * width * 3, (y + 1) * width * 3));
     const bgr = (lines: readonly Buffer[]) => Buffer.concat(lines.map((row) => Buffer.from(row).reverse()));
     const mirrored = await decodeImage(await image().flop().png().toBuffer(), small);
-    expect(await decodeImage(Buffer.concat([header, bgr([...rows].reverse())]), small)).to.deep.equal(mirrored);
-    header.writeInt32LE(-height, 22); // the top row first
-    expect(await decodeImage(Buffer.concat([header, bgr(rows)]), small)).to.deep.equal(mirrored);
+    expect(await decodeImage(bmp(width, height, 24, bgr([...rows].reverse())), small)).to.deep.equal(mirrored);
+    // A negative height: the top row first.
+    expect(await decodeImage(bmp(width, -height, 24, bgr(rows)), small)).to.deep.equal(mirrored);
     const plain = await decodeImage(await image().png().toBuffer(), small);
     const ppm = Buffer.concat([Buffer.from(`P6\n# by hand\n${width} ${height}\n255\n`), rgb]);
     expect(await decodeImage(ppm, small)).to.deep.equal(plain);
