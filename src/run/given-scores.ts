@@ -17,6 +17,8 @@ export interface ScoresFile {
   readonly scores: Scores;
   /** FLOPs, or another cost, of an image by its exit, ascending. */
   readonly costs: ExitCosts;
+  /** Of an image in the network without its exits. */
+  readonly originalCost: number;
   readonly classes: number;
   /** Of the file, in hex. */
   readonly sha256: string;
@@ -53,6 +55,7 @@ export async function loadScores(path: string, confidence: ConfidenceKind = 'sof
   reader.check('labels', labels, isClass, valid);
   for (const [i, of] of answers.entries()) reader.check(`exit${i + 1}_class`, of.classes, isClass, valid);
   const costs = reader.costs(answers.length);
+  const originalCost = reader.originalCost(costs.at(-1) ?? 0);
   if (reader.problems.length > 0) throw new InputError(reader.problems.map((problem) => `${path}: ${problem}`));
   const gates = answers.slice(0, -1);
   const scores: Scores = {
@@ -62,7 +65,7 @@ export async function loadScores(path: string, confidence: ConfidenceKind = 'sof
     original: answers.at(-1)!.classes,
     labels: Int32Array.from(labels),
   };
-  return { path, scores, costs, classes, sha256: sha256(bytes) };
+  return { path, scores, costs, originalCost, classes, sha256: sha256(bytes) };
 }
 
 const greatest = (values: ArrayLike<number>): number => {
@@ -165,18 +168,28 @@ class ScoresReader {
     return decide(values, classes, kind);
   }
 
+  /** One number, or in a table a column that repeats it. */
+  private constant(name: string): number {
+    const values = this.vector(name, this.arrays.get(name), undefined);
+    this.check(name, values, (value) => value === values[0], `${values[0]}, as of image 0: the same in every row`);
+    return values[0] ?? Number.NaN;
+  }
+
+  /** The cost of the network without its exits; by default that of an image which passes all of them. */
+  originalCost(last: number): number {
+    if (!this.arrays.has('original_cost')) return last;
+    const found = this.constant('original_cost');
+    if (!Number.isFinite(found) || found <= 0) this.problems.push(`original_cost: ${found}; valid: above 0`);
+    return found;
+  }
+
   /** The cost of each exit: one array, or in a table a constant column for each exit. */
   costs(exits: number): number[] {
     const one = this.arrays.get('costs');
     const columns = Array.from({ length: exits }, (_, i) => `exit${i + 1}_cost`);
     const found =
       one === undefined && columns.some((name) => this.arrays.has(name))
-        ? columns.map((name) => {
-            const values = this.vector(name, this.arrays.get(name), undefined);
-            const valid = `${values[0]}, as of image 0: one cost for an exit`;
-            this.check(name, values, (value) => value === values[0], valid);
-            return values[0] ?? Number.NaN;
-          })
+        ? columns.map((name) => this.constant(name))
         : [...this.vector('costs', one, exits)];
     const isRight = found.every((cost, i) => Number.isFinite(cost) && cost > (found[i - 1] ?? 0));
     if (isRight || exits === 0) return found;
@@ -203,7 +216,7 @@ export async function scoresPlan({ thresholds }: Experiment, choice: ScoresChoic
   const name = basename(file);
   const network: OnnxNetwork = {
     ...{ format: 'onnx', name, dataset: name, input: { channels: 1, height: 1, width: 1 }, logits: '', classes },
-    ...{ parameters: 0, flops: costs.at(-1)!, stages: [] },
+    ...{ parameters: 0, flops: test.originalCost, stages: [] },
   };
   // An upper bound: the file does not hold the cost of an exit without the gates before it.
   const costsOf = (gates: readonly number[]): ExitCosts => [...gates.map((gate) => costs[gate]!), costs.at(-1)!];

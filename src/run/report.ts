@@ -19,6 +19,7 @@ import { runFacts } from './facts.js';
 import { membersOf } from './plan.js';
 import { type RunRecord, runDocument, runFolder, runRecord } from './record.js';
 import { tableRows } from './rows.js';
+import { scoresFiles } from './scores-file.js';
 import type { RunOutcome } from './stages.js';
 
 /**
@@ -48,7 +49,8 @@ function renderFinding(table: FindingTable): string {
 }
 
 /** Names of the files that a run writes, the most useful first. */
-export function runFiles({ findings }: RunOutcome, logImages = false): string[] {
+export function runFiles(outcome: RunOutcome, logImages = false): string[] {
+  const { findings } = outcome;
   const names = [
     'report.html',
     'table.csv',
@@ -56,7 +58,7 @@ export function runFiles({ findings }: RunOutcome, logImages = false): string[] 
     ...findings.tables.map(({ name }) => `${name}.csv`),
     ...findings.figures.map(({ name }) => `${name}.svg`),
     ...findings.sheets.map(({ name }) => `${name}.png`),
-    ...(logImages ? ['images.csv'] : []),
+    ...(logImages ? ['images.csv', ...scoresFiles(outcome).map(([name]) => name)] : []),
     'record.json',
   ];
   const wrong = names.find((name, i) => !/^[\w-]+\.\w+$/.test(name) || names.indexOf(name) !== i);
@@ -67,7 +69,7 @@ export function runFiles({ findings }: RunOutcome, logImages = false): string[] 
 export interface WriteOptions {
   /** Repeats the run; by default its name and preset. */
   readonly command?: string;
-  /** Whether to write `images.csv`, the exits and answers of each image; or as the run's folder has it already. */
+  /** Whether to write `images.csv`, the exits and answers of each image, and its scores; or as the run's folder has it already. */
   readonly logImages?: boolean | 'as before' | undefined;
   /** Differences of its rows to committed ones, for the page. */
   readonly beside?: readonly string[];
@@ -94,14 +96,17 @@ export async function writeRun(
   const files = runFiles(outcome, logImages);
   const record = runRecord(outcome, preset, command, files);
   const before = await readSealed(join(folder, 'record.json'));
-  const write = (name: string, content: string | Uint8Array | Iterable<string>) =>
+  const write = (name: string, content: string | Uint8Array | Iterable<string | Uint8Array>) =>
     writeFileAtomic(join(folder, name), content);
 
   await sweep(folder);
   await write('table.csv', renderCsv(record.rows));
   await write('table.txt', `${renderRun(outcome, preset)}\n`);
   for (const table of findings.tables) await write(`${table.name}.csv`, renderFindingCsv(table));
-  if (logImages) await write('images.csv', imagesCsv(outcome));
+  if (logImages) {
+    await write('images.csv', imagesCsv(outcome));
+    for (const [name, bytes] of scoresFiles(outcome)) await write(name, bytes());
+  }
   const figures = [];
   for (const figure of findings.figures) {
     const svg = await renderSvg(figure, warn);

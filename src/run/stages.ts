@@ -247,6 +247,8 @@ export interface RunOutcome
     /** For the page; absent if there can be none. */
     readonly thumbnails?: Uint8Array;
   };
+  /** Of the images that choose thresholds, where they are others. */
+  readonly choosingScores?: Scores;
   /** The source of the table's speeds. */
   readonly timing?: TimingRecord;
 }

@@ -19,7 +19,7 @@ import { writeRun } from '../../src/run/report.js';
 import { runExperiment } from '../../src/run/run.js';
 import { evaluate } from '../../src/thresholds/evaluate.js';
 import { runCli } from '../cli/cli.js';
-import { makeWorkplace, type Workplace } from './workplace.js';
+import { makeWorkplace, run, type Workplace, writeTinyCheckpoint } from './workplace.js';
 
 const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/scores/${name}`, import.meta.url));
 
@@ -112,6 +112,39 @@ describe('scores of any network', () => {
     expect(existsSync(join(without, 'images.csv'))).to.equal(false);
   });
 
+  for (const kind of ['held-out', 'cross-fit'] as const) {
+    it(`a run leaves its scores as a file, which give its rows again without network and images: ${kind}`, async () => {
+      const own = await makeWorkplace({ train: 300, test: 100 });
+      try {
+        await writeTinyCheckpoint(own.checkpoint, { heldOut: Array.from({ length: 100 }, (_, i) => 3 * i) });
+        const { outcome } = await run(own, { path: 'thresholds.validation', value: { kind } });
+        const folder = await writeRun(outcome, 'laptop', own.context.resultsRoot, { logImages: true });
+        const chosen = join(folder, 'scores-choosing.safetensors');
+        expect(existsSync(chosen)).to.equal(kind === 'held-out');
+        const again = await rowsOf(
+          join(folder, 'scores.safetensors'),
+          ...(kind === 'held-out' ? [{ path: 'network.choosing', value: chosen }] : []),
+          { path: 'thresholds', value: outcome.experiment.thresholds },
+          { path: 'seed', value: outcome.experiment.seed },
+        );
+        const facts = ({ thresholds, accuracy, flops, exits, intervals }: (typeof again.rows)[number]) => [
+          thresholds,
+          accuracy,
+          flops,
+          exits,
+          intervals,
+        ];
+        expect(again.rows.length).to.be.above(1);
+        const asked = again.rows.filter(({ guarantee }) => guarantee === null); // a promise is of that definition
+        expect(asked.map(facts)).to.deep.equal(runDocument(outcome, 'laptop').rows.map(facts));
+        const without = await writeRun(outcome, 'laptop', own.context.resultsRoot);
+        expect(existsSync(join(without, 'scores.safetensors'))).to.equal(false);
+      } finally {
+        await own.remove();
+      }
+    });
+  }
+
   it('images.csv opens in pandas (needs python3 with pandas)', async function () {
     if (spawnSync('python3', ['-c', 'import pandas']).status !== 0) return this.skip();
     const { outcome } = await rowsOf(fixture('branchy.safetensors'));
@@ -182,7 +215,7 @@ describe('scores of any network', () => {
         '/s.csv: labels: image 1: -1; valid: a class, 0 to 7',
       ]);
       expect(await csv(good.replace('0.5,1,1,3', '0.5,1,1,2'))).to.deep.equal([
-        '/s.csv: exit2_cost: image 1: 2; valid: 3, as of image 0: one cost for an exit',
+        '/s.csv: exit2_cost: image 1: 2; valid: 3, as of image 0: the same in every row',
       ]);
       expect(await csv(good.replaceAll(',3\n', ',1\n'))).to.deep.equal([
         '/s.csv: costs: 1, 1; valid: above 0, each exit dearer than the one before',

@@ -1,0 +1,46 @@
+import { encodeSafetensors, type Storable } from '../checkpoints/load.js';
+import { isScores } from '../experiment/network.js';
+import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
+import type { RunOutcome } from './stages.js';
+
+/**
+ * A file of scores as `network: scores(FILE)` and `dgate run --scores` read it (docs/scores.md): labels, FLOPs, and class and
+ * confidence of each image at each exit, unrounded.
+ */
+function encodeScores(scores: Scores, costs: ExitCosts, original: number): Iterable<Uint8Array> {
+  const shape = [scores.count];
+  const answers = [...scores.classes, scores.original];
+  return encodeSafetensors(
+    new Map<string, Storable>([
+      ['labels', { dtype: 'I32', shape, data: scores.labels }],
+      ['costs', { dtype: 'I64', shape: [costs.length], data: BigInt64Array.from(costs, BigInt) }],
+      ['original_cost', { dtype: 'I64', shape: [1], data: BigInt64Array.of(BigInt(original)) }],
+      ...answers.map((data, i): [string, Storable] => [`exit${i + 1}_class`, { dtype: 'I32', shape, data }]),
+      ...scores.confidences.map((data, i): [string, Storable] => [
+        `exit${i + 1}_confidence`,
+        { shape, data: data as Float32Array },
+      ]),
+    ]),
+  );
+}
+
+/** A file that a run writes. */
+type NamedFile = readonly [name: string, bytes: () => Iterable<Uint8Array>];
+
+/**
+ * The scores of a run's reported images, and of those that choose where these are others. None for a run that has them from a
+ * file, or without labels, or whose costs are no whole numbers of FLOPs.
+ */
+export function scoresFiles(of: RunOutcome): NamedFile[] {
+  const { experiment, reported, choosingScores, exitCosts, original } = of;
+  const isKnown = isScores(experiment.network) || experiment.unlabelled !== undefined;
+  if (isKnown || reported === undefined || ![...exitCosts, original.flops].every(Number.isSafeInteger)) return [];
+  const file = (name: string, scores: Scores): NamedFile => [
+    name,
+    () => encodeScores(scores, exitCosts, original.flops),
+  ];
+  return [
+    file('scores.safetensors', reported.scores),
+    ...(choosingScores === undefined ? [] : [file('scores-choosing.safetensors', choosingScores)]),
+  ];
+}
