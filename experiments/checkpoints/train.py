@@ -35,11 +35,11 @@ import cifar
 import int8
 import pieces
 from dense import lean
-from networks import NETWORKS, dgate_name, flops
+from networks import NETWORKS, build, dgate_name, flops
 from steps import fastest, ways_on
-from training import Training, accuracy, renew_statistics, save
+from training import Training, accuracy, choose_statistics, renew_statistics, save, statistics_of
 
-STATISTICS_IMAGES = 20_000  # over which batch norms' statistics are computed anew
+STATISTICS_IMAGES = 5_120  # over which batch norms' statistics are computed anew
 
 
 def log(text):
@@ -64,6 +64,7 @@ def parse():
     parser.add_argument("--minutes", type=float, help="time for everything, from the start of the process; else no limit")
     parser.add_argument("--epochs", type=int, help="at most; else what the network's table says")
     parser.add_argument("--resume", action="store_true", help="go on from the state in OUT")
+    parser.add_argument("--renew", metavar="FILE", help="trains nothing: the statistics of a file of this script are chosen anew")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=0.2, help="the highest learning rate")
     parser.add_argument("--decay", type=float, default=5e-4)
@@ -100,20 +101,18 @@ def matrix_rate():
     return 10 * 2 * 8192**3 / (time.perf_counter() - start)
 
 
-def finish(training, base, shipped):
-    """Converts the averaged network to 8 bits, judges the file that was written and leaves its pieces."""
+def facts_of(training):
+    """What the file says of a training."""
     args, data = training.args, training.data
-    net = training.mean
-    statistics = data["train"][0][:STATISTICS_IMAGES]
-    renew_statistics(net, statistics)
-    facts = {
+    return {
         "network": dgate_name(args.network),
         "preprocessing": {"mean": list(cifar.MEAN), "std": list(cifar.STD)},
         "held_out": [int(i) for i in data["held_positions"]],
         **{k: str(v) for k, v in training.recipe().items() if k != "network"},
         "recipe": "SGD Nesterov 0.9, one cycle (up to lr, cosine to nothing), decay not on batch norms and biases, crops of "
-        "images padded by 4 reflected pixels, flips, cutout, moving average of the weights, batch norms' statistics anew at the end",
+        "images padded by 4 reflected pixels, flips, cutout, moving average of the weights",
         "epochs": str(training.epoch),
+        "planned_epochs": str(training.planned),
         "way": "; ".join(dict.fromkeys(training.ways)),
         "classes": cifar.CLASSES,
         "data_sha256": data["sha256"],
@@ -122,14 +121,23 @@ def finish(training, base, shipped):
         "torch": torch.__version__,
         "date": datetime.date.today().isoformat(),
     }
-    judge = lambda: {
-        f"{name}_accuracy": f"{100 * accuracy(net, *data[name]):.2f}" for name in ("held", "test") if data[name] is not None
-    }
+
+
+def finish(net, data, facts, base, shipped, device):
+    """Chooses batch norms' statistics by the held-out images, converts the network to 8 bits, judges the file that was
+    written and leaves its pieces."""
+    right = lambda name: accuracy(net, *data[name])
+    judge = lambda: {f"{name}_accuracy": f"{100 * right(name):.2f}" for name in ("held", "test") if data[name] is not None}
+    renewals = statistics_of(data, device, STATISTICS_IMAGES)
+    tried = choose_statistics(net, renewals, lambda: right("held"), log)
+    chosen = next(iter(tried))
+    facts = {**facts, "statistics": chosen, "statistics_tried": {kind: f"{100 * each:.2f}" for kind, each in tried.items()}}
     float_tensors, facts_f32 = tensors_of(net), {**facts, "dtype": "float32", **judge()}
     save(f"{base}-cifar10-f32.safetensors", lambda path: int8.write(path, float_tensors, facts_f32))
     # The statistics once more with the rounded weights, which are those that the file's reader has.
     load_tensors(net, int8.restored(int8.stored(float_tensors)))
-    renew_statistics(net, statistics)
+    if chosen in renewals:
+        renew_statistics(net, renewals[chosen]())
     arrays = int8.stored({**tensors_of(net), **{k: v for k, v in float_tensors.items() if v.ndim > 1}})
     load_tensors(net, int8.restored(arrays))
     facts = {**facts, "dtype": "int8", **judge()}
@@ -141,12 +149,23 @@ def finish(training, base, shipped):
     with open(listed) as f:
         whole = json.load(f)
     record = {k: v for k, v in facts.items() if k not in ("held_out", "classes")}
-    record = {**record, "float32": {k: v for k, v in facts_f32.items() if k.endswith("_accuracy")}, "planned_epochs": training.planned}
+    record = {**record, "float32": {k: v for k, v in facts_f32.items() if k.endswith("_accuracy")}}
     record = {**record, "parameters": sum(p.numel() for p in net.parameters()), "file": whole["name"], "bytes": whole["bytes"], "sha256": whole["sha256"]}
     save(f"{base}.json", lambda path: open(path, "w").write(json.dumps(record, indent=2) + "\n"))
     for path in (f"{base}.json", f"{base}.csv"):  # what goes with the pieces
-        shutil.copy(path, folder)
+        if os.path.exists(path):
+            shutil.copy(path, folder)
     log(json.dumps(record, indent=2))
+
+
+def renew(args, data, base, shipped, device):
+    """--renew: a file of this script with batch norms' statistics chosen anew; its weights stay as they are."""
+    arrays, metadata = int8.read(args.renew)
+    if json.loads(metadata.get("held_out", "[]")) != [int(i) for i in data["held_positions"]]:
+        raise SystemExit(f"{args.renew}: other images are held out than by --split-seed {args.split_seed}; valid: the training's seed")
+    net = build(args.network).to(device, memory_format=torch.channels_last)
+    load_tensors(net, int8.restored(arrays))
+    finish(net, data, metadata, base, shipped, device)
 
 
 def load(args, device):
@@ -183,6 +202,8 @@ def main():
         raise SystemExit(f"{state_path}: a training that began already; valid: --resume, or another --out")
 
     data = load(args, device)
+    if args.renew:
+        return renew(args, data, base, shipped, device)
     training = Training(args, data, log)
     if args.resume and os.path.exists(state_path):
         training.restore(torch.load(state_path, map_location="cpu"))
@@ -203,12 +224,12 @@ def main():
         rate = args.batch / seconds
         share = f", {100 * 3 * work * rate / matrix_rate():.0f} % of the device's matrix rate" if args.device == "cuda" else ""
         log(f"{way} is taken: {rate:.0f} images/s, {3 * work * rate / 1e12:.2f} TFLOP/s{share}")
-        # The end: statistics and accuracies twice, forward in float32, which costs at most twice what training costs in bf16.
-        images = 2 * (min(STATISTICS_IMAGES, len(data["train"][0])) + sum(len(data[k][0]) for k in ("held", "test") if data[k]))
+        # The end: statistics and accuracies of each kind, forward in float32, which costs at most twice what training costs in bf16.
+        images = 3 * min(STATISTICS_IMAGES, len(data["train"][0])) + sum(n * len(data[k][0]) for k, n in (("held", 5), ("test", 2)) if data[k])
         reserve = 10 + 2 * images * seconds / args.batch
         limit = STARTED + 60 * args.minutes - reserve if args.minutes else math.inf
         training.run(step, seconds, lambda: limit - time.monotonic(), state_path, f"{base}.csv")
-    finish(training, base, shipped)
+    finish(training.mean, data, facts_of(training), base, shipped, device)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 train.py beside this file is the command: arguments, images, the files that are left at the end."""
 import contextlib
 import csv
+import itertools
 import math
 import os
 import time
@@ -14,6 +15,7 @@ import cifar
 from networks import build
 from steps import synchronise
 
+AFTER_ALL_EPOCHS = 1_000  # the number of the draw that no epoch of a training has
 WARM_SHARE = 0.15  # of the training: the learning rate rises
 
 
@@ -74,20 +76,47 @@ def accuracy(net, images, labels, bf16=False, batch=500):
 
 
 @first_kernels()
-def renew_statistics(net, images, batch=500):
-    """Batch norms' means and variances computed anew, over whole images as the network will meet them."""
+def renew_statistics(net, inputs):
+    """Batch norms' means and variances computed anew: the plain average of all batches.
+
+    @param inputs iterable of normalised images [n, 3, h, w]"""
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     kept = [m.momentum for m in norms]
     for m in norms:
         m.reset_running_stats()
-        m.momentum = None  # the plain average of all batches
+        m.momentum = None
     net.train()
-    device = next(net.parameters()).device
     with torch.no_grad():
-        for i in range(0, len(images) - len(images) % batch or len(images), batch):
-            net(cifar.normalise(torch.from_numpy(images[i : i + batch]).to(device)))
+        for x in inputs:
+            net(x)
     for m, momentum in zip(norms, kept):
         m.momentum = momentum
+
+
+def statistics_of(data, device, count, batch=250):
+    """{kind: function that gives inputs for renew_statistics}, each of at most `count` images to learn from."""
+    images, batches = data["train"][0][:count], data["batches"]
+    whole = lambda: (cifar.normalise(torch.from_numpy(images[i : i + batch]).to(device)) for i in range(0, len(images), batch))
+    steps = max(1, min(batches.steps, count // batches.batch))
+    augmented = lambda: (x for x, _ in itertools.islice(batches.epoch(AFTER_ALL_EPOCHS), steps))
+    return {"whole images": whole, "augmented images": augmented}
+
+
+def choose_statistics(net, renewals, judge, log):
+    """Leaves batch norms with the statistics that judge best, those that they have among them; the first of equals.
+
+    @returns {kind: accuracy}, the chosen one first"""
+    state = lambda: {k: v.clone() for k, v in net.state_dict().items()}
+    found = {"as they were": (judge(), state())}
+    for kind, inputs in renewals.items():
+        renew_statistics(net, inputs())
+        found[kind] = (judge(), state())
+    ordered = dict(sorted(found.items(), key=lambda entry: -entry[1][0]))
+    chosen = next(iter(ordered))
+    net.load_state_dict(found[chosen][1])
+    accuracies = {kind: right for kind, (right, _) in ordered.items()}
+    log("batch norms' statistics: " + "; ".join(f"{kind} {100 * right:.2f} % of the held-out images" for kind, right in accuracies.items()))
+    return accuracies
 
 
 def save(path, write):

@@ -187,6 +187,13 @@ describe('the scripts that make the networks that ship', () => {
     expect(curve).to.have.length(5);
     expect(Number(curve[4]!.split(',')[1]), 'learning rate at the end').to.equal(0);
 
+    // Batch norms' statistics are those that judged best on the held-out images, of three kinds.
+    const tried = Object.entries(facts['statistics_tried'] as unknown as Record<string, string>).map(
+      ([kind, right]) => [kind, Number(right)] as const,
+    );
+    expect(tried.map(([kind]) => kind)).to.have.members(['as they were', 'whole images', 'augmented images']);
+    expect(tried[0]).to.deep.equal([facts['statistics'], Math.max(...tried.map(([, right]) => right))]);
+
     const joined = join(place.folder, 'resnet8-cifar10.safetensors');
     const list = join(out, 'pieces/resnet8-cifar10.safetensors.pieces.json');
     const entry = call(python, 'pieces.py', 'join', list, '--out', joined).text;
@@ -201,6 +208,18 @@ describe('the scripts that make the networks that ship', () => {
     const { accuracy } = JSON.parse(evaluated.stdout) as { accuracy: number };
     expect((100 * accuracy).toFixed(2)).to.equal(facts['test_accuracy']);
     expect(accuracy, 'better than chance').to.be.above(0.3);
+
+    // The statistics alone anew: the weights stay, and the file that has the best ones keeps them.
+    const renewing = ['resnet8', '--data', data, '--out', join(place.folder, 'renewed'), '--renew', joined];
+    const renewed = call(python, 'train.py', ...renewing, '--batch', '90', '--threads', '1');
+    expect(renewed.status, renewed.text).to.equal(0);
+    const weights = (file: string): string =>
+      `[(k, v.tolist()) for k, v in sorted(int8.read(${JSON.stringify(file)})[0].items()) if v.dtype == 'int8']`;
+    const again = join(place.folder, 'renewed/resnet8-cifar10.safetensors');
+    const same = `import int8; print(${weights(joined)} == ${weights(again)})`;
+    expect(execFileSync(python, ['-c', same], { cwd: scripts, encoding: 'utf8' }).trim()).to.equal('True');
+    const seed = call(python, 'train.py', ...renewing, '--split-seed', '1');
+    expect(seed).to.deep.include({ status: 1 }).and.property('text').contain('other images are held out');
 
     // `dgate model import --int8` makes the same of the float file as the script does.
     const [float, ours] = [join(out, 'resnet8-cifar10-f32.safetensors'), join(place.folder, 'ours.safetensors')];
