@@ -5,9 +5,10 @@ cells, mean and contrast taken out, cosine similarity; an image is not its own n
 answer that no network's training and no held-out set has a part in.
 
     python3 bench/held_out.py .cache/data/cifar10/cifar-10-batches-bin > results/held-out.csv
-    ... [SCORES.safetensors of held-out images] [of test images]    also a network's accuracy without near-duplicates
+    ... [SCORES.safetensors of held-out images] [of test images] [SEED]    also a network's accuracy without near-duplicates
 
-Needs numpy and torch. The held-out images are those that experiments/checkpoints/*-cifar10.safetensors name (all the same).
+Needs numpy and torch. The held-out images are those that experiments/checkpoints/*-cifar10.safetensors name:
+those of split seed 2026 (the small networks) and of 2027 (the paper's two). SEED: that of the network that has the scores.
 """
 
 import glob
@@ -68,14 +69,12 @@ def z_of(a, b):
     return (a.mean() - b.mean()) / spread if spread > 0 else 0.0
 
 
-folder, scores = sys.argv[1], sys.argv[2:]
+folder, scores, scored = sys.argv[1], sys.argv[2:4], sys.argv[4:]
 labels, images = zip(*[batch(f"{folder}/data_batch_{i}.bin") for i in range(1, 6)])
 labels, images = np.concatenate(labels), np.concatenate(images)
 test_labels, test_images = batch(f"{folder}/test_batch.bin")
 checkpoints = [header(path)["__metadata__"] for path in glob.glob("experiments/checkpoints/*-cifar10.safetensors")]
-found = {tuple(json.loads(one["held_out"])) for one in checkpoints}
-assert len(found) == 1, "the checkpoints name different images"
-held = np.array(found.pop())
+draws = {one.get("split_seed", "2026"): np.array(json.loads(one["held_out"])) for one in checkpoints}
 
 among, asked = described(images), described(test_images)
 similarity, position = nearest(among, among, 0)
@@ -86,18 +85,13 @@ test_right = labels[test_position] == test_labels
 rows = []
 
 
-def row(quantity, a, b, more=""):
-    rows.append((quantity, len(a), a.mean(), len(b), b.mean(), z_of(a, b), more))
+def row(seed, quantity, a, b):
+    rows.append((seed, quantity, len(a), a.mean(), len(b), b.mean(), z_of(a, b), ""))
 
 
-row("class of the nearest training image: held-out, test", right[held], test_right)
-row("class of the nearest training image: all training images, test", right, test_right)
-rest = np.ones(len(labels), bool)
-rest[held] = False
-row("class of the nearest training image: held-out, the other 45,000", right[held], right[rest])
+row("", "class of the nearest training image: all training images, test", right, test_right)
 for limit in SIMILAR:
-    row(f"near-duplicate (similarity >= {limit}): held-out, test", similarity[held] >= limit, test_similarity >= limit)
-    row(f"near-duplicate (similarity >= {limit}): all training images, test", similarity >= limit, test_similarity >= limit)
+    row("", f"near-duplicate (similarity >= {limit}): all training images, test", similarity >= limit, test_similarity >= limit)
 
 # Other stratified draws of 5,000 of the 50,000: where among them do these stand?
 random = np.random.default_rng(0)
@@ -107,18 +101,25 @@ for _ in range(DRAWS):
     of = np.concatenate([random.choice(members, 500, replace=False) for members in by_class])
     drawn.append((right[of].mean(), (similarity[of] >= 0.97).mean()))
 drawn = np.array(drawn)
-for i, (name, own) in enumerate([("class of the nearest", right[held].mean()), ("near-duplicate (0.97)", (similarity[held] >= 0.97).mean())]):
-    below = np.array(drawn[:, i] <= own)
-    rows.append((f"{name}: share of {DRAWS} other draws of 5,000 that are at most as high", len(held), own, DRAWS, drawn[:, i].mean(), "", below.mean()))
+for seed, held in sorted(draws.items()):
+    row(seed, "class of the nearest training image: held-out, test", right[held], test_right)
+    rest = np.setdiff1d(np.arange(len(labels)), held)
+    row(seed, "class of the nearest training image: held-out, the other 45,000", right[held], right[rest])
+    for limit in SIMILAR:
+        row(seed, f"near-duplicate (similarity >= {limit}): held-out, test", similarity[held] >= limit, test_similarity >= limit)
+    for i, (name, own) in enumerate([("class of the nearest", right[held].mean()), ("near-duplicate (0.97)", (similarity[held] >= 0.97).mean())]):
+        quantity = f"{name}: share of {DRAWS} other draws of 5,000 that are at most as high"
+        rows.append((seed, quantity, len(held), own, DRAWS, drawn[:, i].mean(), "", (drawn[:, i] <= own).mean()))
 
 if len(scores) == 2:
     answers = [tensor(path, "original") == tensor(path, "labels") for path in scores]
-    row("right answers of the network: held-out, test", answers[0], answers[1])
+    (seed,) = scored
+    row(seed, "right answers of the network: held-out, test", answers[0], answers[1])
     for limit in SIMILAR:
-        keep, test_keep = similarity[held] < limit, test_similarity < limit
-        row(f"right answers without near-duplicates (similarity < {limit}): held-out, test", answers[0][keep], answers[1][test_keep])
+        keep, test_keep = similarity[draws[seed]] < limit, test_similarity < limit
+        row(seed, f"right answers without near-duplicates (similarity < {limit}): held-out, test", answers[0][keep], answers[1][test_keep])
 
-print("quantity,images,share,other_images,other_share,z,share_of_draws")
-for quantity, n, a, m, b, z, more in rows:
+print("split_seed,quantity,images,share,other_images,other_share,z,share_of_draws")
+for seed, quantity, n, a, m, b, z, more in rows:
     shown = f"{z:.2f}" if z != "" else ""
-    print(f'"{quantity}",{n},{a:.4f},{m},{b:.4f},{shown},{more}')
+    print(f'{seed},"{quantity}",{n},{a:.4f},{m},{b:.4f},{shown},{more}')
