@@ -9,6 +9,7 @@
  */
 import { defineExperiment } from '../src/index.js';
 import { groups, laptop, smoke } from './parts/narrow-resnet.js';
+import { pooling } from './parts/paper.js';
 
 export default defineExperiment({
   name: 'figure1',
@@ -24,7 +25,7 @@ export default defineExperiment({
     groups,
   },
   presets: {
-    paper: {},
+    paper: { gates: { pooling } },
     laptop: {
       ...laptop,
       title: 'Figure 1, laptop: right and wrong on shallow features of a narrow ResNet, CIFAR-10',

@@ -11,6 +11,7 @@
  */
 import { defineExperiment } from '../src/index.js';
 import { laptop, smoke } from './parts/narrow-resnet.js';
+import { pooling } from './parts/paper.js';
 
 export default defineExperiment({
   name: 'figure4',
@@ -22,7 +23,7 @@ export default defineExperiment({
   thresholds: { validation: { kind: 'held-out' } },
   analysis: { kind: 'loss-comparison', gates: [1, 2], seeds: 3 },
   presets: {
-    paper: {},
+    paper: { gates: { pooling } },
     laptop: {
       ...laptop,
       title: 'Figure 4, laptop: hinge and cross-entropy, two d-gates on a narrow ResNet, CIFAR-10',

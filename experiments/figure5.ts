@@ -9,6 +9,7 @@
  */
 import { defineExperiment } from '../src/index.js';
 import { laptop, smoke } from './parts/narrow-resnet.js';
+import { pooling } from './parts/paper.js';
 
 export default defineExperiment({
   name: 'figure5',
@@ -19,7 +20,7 @@ export default defineExperiment({
   thresholds: { validation: { kind: 'held-out' } },
   analysis: { kind: 'threshold-plane', gates: [1, 2], from: -1, to: 3.5, step: 0.1 },
   presets: {
-    paper: {},
+    paper: { gates: { pooling } },
     laptop: {
       ...laptop,
       title: 'Figure 5, laptop: FLOPs and accuracy over two thresholds, narrow ResNet, CIFAR-10',

@@ -12,6 +12,7 @@
 import { defineExperiment } from '../src/index.js';
 import { lambdas } from './parts/lambdas.js';
 import { laptop as narrow, smoke } from './parts/narrow-resnet.js';
+import { pooling } from './parts/paper.js';
 
 export default defineExperiment({
   name: 'table1',
@@ -32,7 +33,14 @@ export default defineExperiment({
     validation: { kind: 'held-out' },
   },
   presets: {
-    paper: { gates: { l2: lambdas } },
+    paper: {
+      gates: { pooling, l2: lambdas },
+      baselines: [
+        { network: 'densenet201-cifar10', checkpoint: 'dgate-densenet201-cifar10' },
+        { network: 'resnet101-width0.5-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-small-cifar10' },
+        { network: 'resnet101-width0.25-blocks1.1.7.1-cifar10', checkpoint: 'dgate-resnet101-narrow-cifar10' },
+      ],
+    },
     laptop: {
       title: 'Table 1, laptop: a small ResNet with the cost profile of ResNet-101, three d-gates, CIFAR-10',
       network: 'resnet101-width0.5-blocks1.1.7.1-cifar10',

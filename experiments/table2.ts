@@ -11,6 +11,7 @@
  */
 import { defineExperiment } from '../src/index.js';
 import { lambdas } from './parts/lambdas.js';
+import { pooling } from './parts/paper.js';
 
 /** The narrow DenseNet that ships: a quarter of the small one's FLOPs. */
 const narrow = {
@@ -37,7 +38,13 @@ export default defineExperiment({
     validation: { kind: 'held-out' },
   },
   presets: {
-    paper: { gates: { l2: lambdas } },
+    paper: {
+      gates: { pooling, l2: lambdas },
+      baselines: [
+        { network: 'densenet201-growth32-blocks1.2.16.8-cifar10', checkpoint: 'dgate-densenet201-small-cifar10' },
+        { ...narrow },
+      ],
+    },
     laptop: {
       title: 'Table 2, laptop: a small DenseNet with the cost profile of DenseNet-201, three d-gates, CIFAR-10',
       network: 'densenet201-growth32-blocks1.2.16.8-cifar10',
