@@ -17,7 +17,10 @@ export const runCommand = defineCommand({
     yargs
       .positional('experiment', anyArguments('names (dgate list experiments), files (./mine.ts), or all'))
       .options(experimentOptions)
-      .option('log-images', flag('also write images.csv: class, confidence and exit of each image; and scores for run --scores'))
+      .option(
+        'log-images',
+        flag('also write images.csv: class, confidence and exit of each image; and scores for run --scores'),
+      )
       .option(
         'scores',
         listOption('scores of the exits of any network, instead of images and weights: .npz, .safetensors, .csv'),
