@@ -84,8 +84,8 @@ export interface Font {
 }
 
 /**
- * The plain font (sfnt) in a WOFF 1.0 file, of compressed tables (https://www.w3.org/TR/WOFF/, sections 3 to 5): the parser would inflate the
- * outlines again for every letter.
+ * Converts a WOFF 1.0 font (https://www.w3.org/TR/WOFF/, sections 3 to 5) to an uncompressed one (sfnt). Given the WOFF file, fontkitten
+ * decompresses the table of outlines once per glyph.
  */
 function inflateWoff(woff: Buffer): Buffer<ArrayBuffer> {
   const count = woff.readUInt16BE(12);
@@ -101,7 +101,7 @@ function inflateWoff(woff: Buffer): Buffer<ArrayBuffer> {
   });
   const head = Buffer.alloc(12 + 16 * count);
   woff.copy(head, 0, 4, 8);
-  head.writeUInt16BE(count, 4); // the parser needs none of the numbers for a binary search that follow
+  head.writeUInt16BE(count, 4); // fontkitten does not read the three binary-search fields that follow
   const pieces: Buffer[] = [head];
   let at = head.length;
   for (const [i, { tag, checksum, data }] of tables.entries()) {
