@@ -101,7 +101,6 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     seconds: stages.seconds,
     reported: await reportedOf(context, images.test, scores.test, parts),
     ...(scores.heldOut && { choosingScores: scores.heldOut }),
-    ...(scores.heldOut && images.heldOut && { choosingImages: { images: images.heldOut, scores: scores.heldOut } }),
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),
