@@ -27,6 +27,7 @@ import os
 import platform
 import shutil
 import signal
+import struct
 
 import numpy as np
 import torch
@@ -160,7 +161,12 @@ def finish(net, data, facts, base, shipped, device):
 
 def renew(args, data, base, shipped, device):
     """--renew: a file of this script with batch norms' statistics chosen anew; its weights stay as they are."""
-    arrays, metadata = int8.read(args.renew)
+    try:
+        arrays, metadata = int8.read(args.renew)
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise SystemExit(f"{args.renew}: cannot be read ({error}); valid: a whole file of this script")
+    if metadata.get("network") != dgate_name(args.network):
+        raise SystemExit(f"{args.renew}: of {metadata.get('network')}; valid: a file of {dgate_name(args.network)}")
     if json.loads(metadata.get("held_out", "[]")) != [int(i) for i in data["held_positions"]]:
         raise SystemExit(f"{args.renew}: other images are held out than by --split-seed {args.split_seed}; valid: the training's seed")
     net = build(args.network).to(device, memory_format=torch.channels_last)

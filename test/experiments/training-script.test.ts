@@ -218,6 +218,31 @@ describe('the scripts that make the networks that ship', () => {
     const again = join(place.folder, 'renewed/resnet8-cifar10.safetensors');
     const same = `import int8; print(${weights(joined)} == ${weights(again)})`;
     expect(execFileSync(python, ['-c', same], { cwd: scripts, encoding: 'utf8' }).trim()).to.equal('True');
+    const short = join(place.folder, 'short.safetensors');
+    await writeFile(short, (await readFile(joined)).subarray(0, 5000));
+    for (const [file, network, said] of [
+      [short, 'resnet8', 'short.safetensors: cannot be read'],
+      [join(place.folder, 'none'), 'resnet8', 'none: cannot be read'],
+      [joined, 'resnet20', 'valid: a file of resnet20-cifar10'],
+    ] as const) {
+      const refused = call(
+        python,
+        'train.py',
+        network,
+        '--data',
+        data,
+        '--out',
+        out,
+        '--renew',
+        file,
+        '--batch',
+        '90',
+        '--resume',
+      );
+      expect(refused.status).to.equal(1);
+      expect(refused.text.trim().split('\n')).to.have.length(1);
+      expect(refused.text).to.contain(said);
+    }
     const seed = call(python, 'train.py', ...renewing, '--split-seed', '1');
     expect(seed).to.deep.include({ status: 1 }).and.property('text').contain('other images are held out');
 
