@@ -28,13 +28,14 @@ function encodeScores(scores: Scores, costs: ExitCosts, original: number): Itera
 type NamedFile = readonly [name: string, bytes: () => Iterable<Uint8Array>];
 
 /**
- * The scores of a run's reported images, and of those that choose where these are others. None for a run that has them from a
- * file, or without labels, or whose costs are no whole numbers of FLOPs.
+ * The scores of a run's reported images, and of the choosing images where these are others. None for a run on a file of scores,
+ * without labels, with confidences fitted to each part (calibration, predicted failure), or with costs that are not whole numbers.
  */
 export function scoresFiles(of: RunOutcome): NamedFile[] {
   const { experiment, reported, choosingScores, exitCosts, original } = of;
-  const isKnown = isScores(experiment.network) || experiment.unlabelled !== undefined;
-  if (isKnown || reported === undefined || ![...exitCosts, original.flops].every(Number.isSafeInteger)) return [];
+  if (isScores(experiment.network) || experiment.unlabelled !== undefined || reported === undefined) return [];
+  const isFitted = reported.parts.some(({ evaluation }) => evaluation.scores !== reported.scores);
+  if (isFitted || ![...exitCosts, original.flops].every(Number.isSafeInteger)) return [];
   const file = (name: string, scores: Scores): NamedFile => [
     name,
     () => encodeScores(scores, exitCosts, original.flops),

@@ -145,6 +145,19 @@ describe('scores of any network', () => {
     });
   }
 
+  it('a run with confidences fitted to each part leaves no scores, which would give other rows', async () => {
+    const own = await makeWorkplace({ train: 300, test: 100 });
+    try {
+      await writeTinyCheckpoint(own.checkpoint);
+      const { outcome } = await run(own, { path: 'gates.confidence', value: 'failure' });
+      const folder = await writeRun(outcome, 'laptop', own.context.resultsRoot, { logImages: true });
+      expect(existsSync(join(folder, 'images.csv'))).to.equal(true);
+      expect(existsSync(join(folder, 'scores.safetensors'))).to.equal(false);
+    } finally {
+      await own.remove();
+    }
+  });
+
   it('images.csv opens in pandas (needs python3 with pandas)', async function () {
     if (spawnSync('python3', ['-c', 'import pandas']).status !== 0) return this.skip();
     const { outcome } = await rowsOf(fixture('branchy.safetensors'));
@@ -217,6 +230,15 @@ describe('scores of any network', () => {
       expect(await csv(good.replace('0.5,1,1,3', '0.5,1,1,2'))).to.deep.equal([
         '/s.csv: exit2_cost: image 1: 2; valid: 3, as of image 0: the same in every row',
       ]);
+      const withOriginal = (cost: (row: number) => string): string =>
+        good
+          .trim()
+          .split('\n')
+          .map((line, i) => `${line},${i === 0 ? 'original_cost' : cost(i)}`)
+          .join('\n');
+      expect(await csv(withOriginal(() => '2'))).to.deep.equal([]);
+      expect(await csv(withOriginal(() => '0'))).to.deep.equal(['/s.csv: original_cost: 0; valid: above 0']);
+      expect((await csv(withOriginal(String)))[0]).to.match(/original_cost: image 1: 2; valid: 1, as of image 0/);
       expect(await csv(good.replaceAll(',3\n', ',1\n'))).to.deep.equal([
         '/s.csv: costs: 1, 1; valid: above 0, each exit dearer than the one before',
       ]);
