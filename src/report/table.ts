@@ -153,7 +153,8 @@ export function renderTiming(record: TimingRecord): string {
     visible(`Timed evaluation of ${record.experiment}, preset ${record.preset}: ${record.network}`),
     renderColumns(table.columns, table.rows),
     't0, t       mean milliseconds of a batch, original and gated network in turn; p90 the 90th percentile; speed-up 1 - t/t0',
-    '            with its 95 % interval; FLOPs reduction of the timed images; efficiency (1 - t/t0) / (1 - F/F0)',
+    '            of all test images (t/t0 of those timed, moved to the FLOPs of all), with its 95 % interval;',
+    '            efficiency (1 - t/t0) / (1 - F/F0)',
     'File        of dgate export; Memory is what running it adds to a process that has ONNX Runtime and the images',
     record.repeats === 1
       ? 'Repeats     1 process: the intervals lack the variation between processes (--repeats 3)'

@@ -12,10 +12,10 @@ export interface PairTimes {
 }
 
 export interface Estimate {
-  /** The paper's Speed-up, 1 - t/t0 with the totals over the pairs. */
+  /** The paper's Speed-up, 1 - t/t0, on all images. */
   readonly speedUp: number;
   readonly speedUpInterval: Interval;
-  /** 1 - F/F0 on the timed images. */
+  /** 1 - F/F0 on all images. */
   readonly flopsReduction: number;
   /** (1 - t/t0) / (1 - F/F0); null if no FLOPs are saved. */
   readonly efficiency: number | null;
@@ -30,72 +30,68 @@ const BLOCKS = 500;
  * Speed-up and efficiency with 95 % intervals by a paired block bootstrap: whole turns are drawn with replacement, because
  * neighbouring times are correlated.
  *
+ * The FLOPs of all images are known, those that were timed are a sample. So the gated network's time is moved along its regression
+ * on the FLOPs from the timed images' mean to that of all (a regression estimator; Cochran, Sampling Techniques, chapter 7). Which
+ * images were timed would otherwise be most of the variation.
+ *
+ * @param share FLOPs of the gated network / the original's, over all images
  * @throws RangeError without pairs
  */
-export function estimate(pairs: readonly PairTimes[], seed: number): Estimate {
+export function estimate(pairs: readonly PairTimes[], share: number, seed: number): Estimate {
   if (pairs.length === 0) throw new RangeError('no pairs');
-  const blocks = blocksOf(pairs);
-  const whole = ratios(blocks, (turn) => turn);
+  const blocks = blocksOf(pairs, ofAll(pairs, share));
   const random = new Random(seed, 'timing');
-  const resampled = Array.from({ length: RESAMPLES }, () => ratios(blocks, () => random.below(blocks.count)));
-  const efficiencies = resampled.map(({ efficiency }) => efficiency).filter((value) => value !== null);
-  const speedUps = resampled.map(({ speedUp }) => speedUp);
+  const speedUps = Array.from({ length: RESAMPLES }, () => {
+    let [t0, t] = [0, 0];
+    for (let i = 0; i < blocks.length; i++) {
+      const block = blocks[random.below(blocks.length)]!;
+      t0 += block.t0;
+      t += block.t;
+    }
+    return 1 - t / t0;
+  });
+  return estimateOf(speedUpOf(pairs, share), percentileInterval(speedUps, 0.95), share);
+}
+
+/** @param share as for `estimate` */
+export function estimateOf(speedUp: number, speedUpInterval: Interval, share: number): Estimate {
+  const flopsReduction = 1 - share;
+  const { low, high } = speedUpInterval;
+  const saves = flopsReduction > 0;
   return {
-    ...whole,
-    speedUpInterval: percentileInterval(speedUps, 0.95),
-    // Meaningless if some resamples save no FLOPs.
-    efficiencyInterval: efficiencies.length === RESAMPLES ? percentileInterval(efficiencies, 0.95) : null,
+    speedUp,
+    speedUpInterval,
+    flopsReduction,
+    efficiency: saves ? speedUp / flopsReduction : null,
+    efficiencyInterval: saves ? { low: low / flopsReduction, high: high / flopsReduction } : null,
   };
 }
 
-interface Blocks {
-  readonly count: number;
-  readonly originalMs: Float64Array;
-  readonly gatedMs: Float64Array;
-  readonly flopsShare: Float64Array;
-  readonly pairs: Float64Array;
-}
-
-function blocksOf(pairs: readonly PairTimes[]): Blocks {
-  const turns = pairs.at(-1)!.turn - pairs[0]!.turn + 1;
-  const count = Math.min(BLOCKS, turns);
-  const sums = (): Float64Array => new Float64Array(count);
-  const blocks: Blocks = { count, originalMs: sums(), gatedMs: sums(), flopsShare: sums(), pairs: sums() };
-  for (const pair of pairs) {
-    const block = Math.floor(((pair.turn - pairs[0]!.turn) * count) / turns);
-    blocks.originalMs[block]! += pair.originalMs;
-    blocks.gatedMs[block]! += pair.gatedMs;
-    blocks.flopsShare[block]! += pair.flopsShare;
-    blocks.pairs[block]!++;
+function blocksOf(pairs: readonly PairTimes[], gatedMs: readonly number[]) {
+  const first = pairs[0]!.turn;
+  const turns = pairs.at(-1)!.turn - first + 1;
+  const blocks = Array.from({ length: Math.min(BLOCKS, turns) }, () => ({ t0: 0, t: 0 }));
+  for (const [i, { turn, originalMs }] of pairs.entries()) {
+    const block = blocks[Math.floor(((turn - first) * blocks.length) / turns)]!;
+    block.t0 += originalMs;
+    block.t += gatedMs[i]!;
   }
   return blocks;
 }
 
-/** Speed-up, FLOPs reduction and efficiency over all pairs. */
-export function totalsOf(pairs: readonly PairTimes[]) {
+/** The speed-up over all pairs. @param share as for `estimate` */
+export function speedUpOf(pairs: readonly PairTimes[], share: number): number {
+  return 1 - mean(ofAll(pairs, share)) / mean(pairs.map(({ originalMs }) => originalMs));
+}
+
+/** The gated network's times, moved along their regression on the FLOPs to this share. */
+function ofAll(pairs: readonly PairTimes[], share: number): number[] {
+  const [t, f] = [mean(pairs.map(({ gatedMs }) => gatedMs)), mean(pairs.map(({ flopsShare }) => flopsShare))];
   const sum = (of: (pair: PairTimes) => number): number => pairs.reduce((total, pair) => total + of(pair), 0);
-  const [originalMs, gatedMs] = [sum((pair) => pair.originalMs), sum((pair) => pair.gatedMs)];
-  return ratiosOf(originalMs, gatedMs, sum((pair) => pair.flopsShare) / pairs.length);
-}
-
-/** The same over as many blocks, drawn by `draw`. */
-function ratios(blocks: Blocks, draw: (turn: number) => number) {
-  let [originalMs, gatedMs, flopsShare, pairs] = [0, 0, 0, 0];
-  for (let turn = 0; turn < blocks.count; turn++) {
-    const block = draw(turn);
-    originalMs += blocks.originalMs[block]!;
-    gatedMs += blocks.gatedMs[block]!;
-    flopsShare += blocks.flopsShare[block]!;
-    pairs += blocks.pairs[block]!;
-  }
-  return ratiosOf(originalMs, gatedMs, flopsShare / pairs);
-}
-
-/** @param flopsShare mean over the pairs */
-function ratiosOf(originalMs: number, gatedMs: number, flopsShare: number) {
-  const speedUp = 1 - gatedMs / originalMs;
-  const flopsReduction = 1 - flopsShare;
-  return { speedUp, flopsReduction, efficiency: flopsReduction > 0 ? speedUp / flopsReduction : null };
+  const spread = sum(({ flopsShare }) => (flopsShare - f) ** 2);
+  const together = sum(({ flopsShare, gatedMs }) => (flopsShare - f) * (gatedMs - t));
+  const slope = spread > 1e-12 * pairs.length ? together / spread : 0;
+  return pairs.map(({ gatedMs, flopsShare }) => gatedMs + slope * (share - flopsShare));
 }
 
 /** Summary of times, in milliseconds. */
@@ -154,15 +150,15 @@ export function widthWarnings({ speedUpInterval: { low, high } }: Estimate): str
 }
 
 /** Reasons not to trust the times of one process, one line each. @param pairs in the order of measurement */
-export function noiseWarnings(pairs: readonly PairTimes[], seed: number): string[] {
+export function noiseWarnings(pairs: readonly PairTimes[], share: number, seed: number): string[] {
   const { p90, median: usual } = summarise(pairs.map(({ originalMs }) => originalMs));
   const noisy =
     `the machine is noisy: the original network does the same work every time, yet its 90th percentile ` +
     `(${p90.toPrecision(3)} ms) is ${(p90 / usual).toFixed(2)} times its median (${usual.toPrecision(3)} ms)`;
-  return [...(p90 / usual <= noiseBounds.spread ? [] : [noisy]), ...halvesWarnings(pairs, seed)];
+  return [...(p90 / usual <= noiseBounds.spread ? [] : [noisy]), ...halvesWarnings(pairs, share, seed)];
 }
 
-function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {
+function halvesWarnings(pairs: readonly PairTimes[], share: number, seed: number): string[] {
   const half = pairs.length >> 1;
   if (half < 2) return [];
   const halves = [pairs.slice(0, half), pairs.slice(half)] as const;
@@ -174,7 +170,7 @@ function halvesWarnings(pairs: readonly PairTimes[], seed: number): string[] {
         `the run and ${late.toPrecision(3)} ms in the second`,
     );
   }
-  const [a, b] = halves.map((part) => estimate(part, seed)) as [Estimate, Estimate];
+  const [a, b] = halves.map((part) => estimate(part, share, seed)) as [Estimate, Estimate];
   const overlap = a.speedUpInterval.high >= b.speedUpInterval.low && b.speedUpInterval.high >= a.speedUpInterval.low;
   if (!overlap && !(Math.abs(a.speedUp - b.speedUp) <= noiseBounds.halves)) {
     warnings.push(

@@ -5,11 +5,12 @@ import { promisify } from 'node:util';
 import { type Interval, mean, studentQuantile, variance } from '../statistics/intervals.js';
 import {
   type Estimate,
+  estimateOf,
   type PairTimes,
   type Surroundings,
+  speedUpOf,
   summarisePairs,
   type TimeSummary,
-  totalsOf,
   widthWarnings,
 } from './estimate.js';
 import type { RuleName } from './pairs.js';
@@ -106,32 +107,26 @@ export interface RepeatedRow {
  *
  * @param runs one for each process; a single one keeps its interval, without variation between processes
  */
-export function poolEstimates(runs: readonly { readonly estimate: Estimate; readonly pairs: readonly PairTimes[] }[]) {
+export function poolEstimates(
+  runs: readonly { readonly estimate: Estimate; readonly pairs: readonly PairTimes[] }[],
+): Estimate {
   const estimates = runs.map(({ estimate }) => estimate);
-  const { speedUp, speedUpInterval, flopsReduction, efficiency, efficiencyInterval } = estimates[0]!;
-  if (runs.length === 1) return { speedUp, speedUpInterval, flopsReduction, efficiency, efficiencyInterval };
-  const totals = totalsOf(runs.flatMap(({ pairs }) => pairs));
-  const known = estimates.flatMap((one) =>
-    one.efficiency === null || one.efficiencyInterval === null
-      ? []
-      : [[one.efficiency, one.efficiencyInterval] as const],
-  );
-  return {
-    ...totals,
-    speedUpInterval: pooledInterval(
-      totals.speedUp,
-      estimates.map((one) => [one.speedUp, one.speedUpInterval]),
+  const share = 1 - estimates[0]!.flopsReduction;
+  const [speedUp, interval] = [
+    speedUpOf(
+      runs.flatMap(({ pairs }) => pairs),
+      share,
     ),
-    efficiencyInterval:
-      totals.efficiency === null || known.length < runs.length ? null : pooledInterval(totals.efficiency, known),
-  };
+    estimates[0]!.speedUpInterval,
+  ];
+  return estimateOf(speedUp, runs.length === 1 ? interval : pooledInterval(speedUp, estimates), share);
 }
 
-function pooledInterval(middle: number, found: readonly (readonly [value: number, interval: Interval])[]): Interval {
-  const values = found.map(([value]) => value);
-  const between = studentQuantile(found.length - 1, 0.95) * Math.sqrt(variance(values) / found.length);
-  const below = mean(found.map(([value, { low }]) => value - low));
-  const above = mean(found.map(([value, { high }]) => high - value));
+function pooledInterval(middle: number, estimates: readonly Estimate[]): Interval {
+  const values = estimates.map(({ speedUp }) => speedUp);
+  const between = studentQuantile(values.length - 1, 0.95) * Math.sqrt(variance(values) / values.length);
+  const below = mean(estimates.map(({ speedUp, speedUpInterval: { low } }) => speedUp - low));
+  const above = mean(estimates.map(({ speedUp, speedUpInterval: { high } }) => high - speedUp));
   return { low: middle - Math.hypot(between, below), high: middle + Math.hypot(between, above) };
 }
 

@@ -10,9 +10,13 @@ const normal = (random: Random): number =>
 /** A process: its estimate, and one pair that stands for its totals. */
 function process(speedUp: number, half = 0): { estimate: Estimate; pairs: PairTimes[] } {
   const interval = { low: speedUp - half, high: speedUp + half };
-  const known = { speedUp, speedUpInterval: interval, efficiency: speedUp / 0.5, efficiencyInterval: interval };
+  const known = { speedUp, speedUpInterval: interval, efficiency: speedUp / 0.5 };
   return {
-    estimate: { ...known, flopsReduction: 0.5 },
+    estimate: {
+      ...known,
+      flopsReduction: 0.5,
+      efficiencyInterval: { low: interval.low / 0.5, high: interval.high / 0.5 },
+    },
     pairs: [{ originalMs: 1, gatedMs: 1 - speedUp, flopsShare: 0.5, turn: 0 }],
   };
 }
@@ -50,9 +54,10 @@ describe('several processes that time a row', () => {
     });
   }
 
-  it('have no efficiency interval where one has none', () => {
-    const none = { ...process(0.5), estimate: { ...process(0.5).estimate, efficiencyInterval: null } };
-    expect(poolEstimates([process(0.5), none]).efficiencyInterval).to.equal(null);
+  it('have no efficiency where no FLOPs are saved', () => {
+    const none = { ...process(0.5), estimate: { ...process(0.5).estimate, flopsReduction: 0 } };
+    const { efficiency, efficiencyInterval } = poolEstimates([none, none]);
+    expect([efficiency, efficiencyInterval]).to.deep.equal([null, null]);
   });
 
   it('pool measured pairs: totals of all, each process with its own turns', () => {
@@ -63,7 +68,7 @@ describe('several processes that time a row', () => {
         flopsShare: 0.5,
         turn,
       }));
-      return { pairs, estimate: estimate(pairs, 0) };
+      return { pairs, estimate: estimate(pairs, 0.5, 0) };
     };
     const { speedUp, flopsReduction, efficiency } = poolEstimates([run(0.5), run(0.6)]);
     expect([speedUp, flopsReduction, efficiency].map((value) => +value!.toFixed(9))).to.deep.equal([0.45, 0.5, 0.9]);

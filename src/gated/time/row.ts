@@ -95,11 +95,14 @@ export function timedNetworks({ networks: { original, gated }, options }: Bench)
   };
 }
 
+/** FLOPs of a row / the original's, over all test images. */
+const shareOf = ({ flops }: OpenGated, { evaluation }: Row): number => evaluation.flops / flops.flops;
+
 /** How long a row is timed. Each turn also takes a rest and an untimed run on two images (at batch 1: one). */
 function ruleFor({ options, opened }: Bench, { batch, row, warm }: RowPlan, available: number): Rule {
   if (options.rules === 'mlperf') return mlperf(batch);
   if (options.images !== undefined) return exactly(available);
-  const share = row.evaluation.flops / opened.flops.flops;
+  const share = shareOf(opened, row);
   const originalMs = warm.medianMs[0]!;
   const beforeTurn = (originalMs * (1 + share) * Math.min(2, batch)) / batch + 5;
   const beforePair = beforeTurn / batchesPerTurn(originalMs, available);
@@ -155,7 +158,7 @@ export async function timeRow(bench: Bench, plan: RowPlan): Promise<TimedRow> {
     date: new Date().toISOString(),
     rule: rule.description,
     batchesPerTurn: perTurn,
-    ...verdict(pairs, compared, opened),
+    ...verdict(pairs, compared, shareOf(opened, row), opened.experiment.seed),
   };
   return { timing, pairs };
 }
@@ -180,12 +183,12 @@ function rowTiming(opened: OpenGated, row: Row, batch: number, pairs: readonly R
 }
 
 /** Speed-up, efficiency, agreement with the evaluation, and warnings. */
-function verdict(pairs: readonly RawPair[], compared: Verification, { experiment }: OpenGated) {
-  const found = estimate(pairs, experiment.seed);
+function verdict(pairs: readonly RawPair[], compared: Verification, share: number, seed: number) {
+  const found = estimate(pairs, share, seed);
   const agreement = agreementOf(compared);
   const { differing, images } = agreement;
   const wrong = `class or exit of ${differing} of ${images} images differs from the cached evaluation`;
-  const warnings = [...(differing > 0 ? [wrong] : []), ...noiseWarnings(pairs, experiment.seed)];
+  const warnings = [...(differing > 0 ? [wrong] : []), ...noiseWarnings(pairs, share, seed)];
   return { ...found, speedUps: [found.speedUp], agreement, warnings };
 }
 
