@@ -105,7 +105,8 @@ async function besideReferences(
   const own = { folder: experiment, basis: new Map(), seeds, rows: [rows], table: rows };
   return Promise.all(
     folders.sort().map(async (folder) => {
-      const { results } = compareRuns(await openRun(join(resultsRoot, folder), resultsRoot), own);
+      const { results: all } = compareRuns(await openRun(join(resultsRoot, folder), resultsRoot), own);
+      const results = all.filter(({ quantity }) => !/^(speed|efficiency)_/.test(quantity)); // times always differ
       const differing = new Set(results.map(({ row }) => row)).size;
       const points = results.map(({ quantity, difference }) => {
         return quantity === 'accuracy_fraction' ? 100 * Math.abs(difference ?? 0) : 0;

@@ -242,6 +242,6 @@ function speedEvidence(
   const { warnings = '', repeats = '1', engine = '' } = timed;
   const single = Number(repeats) > 1 ? '' : '; one process: the interval lacks the variation between processes';
   const note = `timed with ${engine}, not on a Titan Xp${single}`;
-  const impossible = `the timing warns: ${warnings.split(/[:;]/)[0]}`;
+  const impossible = `the timing warns: ${warnings.replace(/^repeat \d+: /, '').split(/[:;]/)[0]}`;
   return { ...found, note, ...(warnings !== '' && { impossible }) };
 }

@@ -229,6 +229,7 @@ export function timingCsv({ batches, engine, date }: TimingRecord): string {
   const { columns, rows } = tabulate(lines, [
     ['batch_images', ({ size }) => size.batch],
     ['model', ({ row }) => row.model],
+    ['repeats', ({ row }) => row.speedUps.length],
     ['pairs', ({ row }) => row.pairs],
     ...times.map((name): LineColumn => [`original_${name}_ms`, ({ row }) => row.originalMs[name]]),
     ...times.map((name): LineColumn => [`gated_${name}_ms`, ({ row }) => row.gatedMs[name]]),

@@ -28,6 +28,7 @@ export function runFacts(outcome: RunOutcome): Fact[] {
     ...thresholdFacts(outcome),
     ['Test', `${counted(splits.test)} images${unlabelled}`],
     ...leftOutFacts(outcome),
+    ...sharedFacts(outcome),
     ['Seed', `${experiment.seed}${isScores(experiment.network) ? '' : `; engine ${engine.entry.id}`}`],
     ...(speed === undefined ? [] : [['Speed', speed] satisfies Fact]),
   ];
@@ -135,6 +136,13 @@ function leftOutFacts({ leftOut }: RunOutcome): Fact[] {
   const counts = Object.entries(leftOut).map(([split, files]) => `${counted(files.length)} ${split} images`);
   if (counts.length === 0) return [];
   return [['Left out', `${counts.join(', ')} that cannot be decoded, named in record.json`]];
+}
+
+/** Images that are not new. */
+function sharedFacts({ shared }: RunOutcome): Fact[] {
+  const counts = Object.entries(shared).map(([what, positions]) => `${counted(positions.length)} ${what}`);
+  if (counts.length === 0) return [];
+  return [['Not new', `${counts.join('; ')}: rows and promises are not of new images alone; positions in record.json`]];
 }
 
 /** How the table's thresholds were chosen, and what its intervals cover. */

@@ -85,6 +85,7 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
     }),
     images: outcome.imageHashes,
     leftOut: outcome.leftOut,
+    shared: outcome.shared,
     versions: { dgate: version(), node: process.versions.node, ...outcome.extractedOn?.versions } as Readonly<
       Record<string, string>
     >,

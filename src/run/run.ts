@@ -12,6 +12,7 @@ import { type Images, mapSplits } from './images.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { type ChosenGate, type SplitFeatures, scoresEntry, setsIn } from './score.js';
 import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
+import { sharedImages } from './shared-images.js';
 import { type AnalysisContext, openStages, type RunOutcome, type Splits, type Stages, scoredParts } from './stages.js';
 import { calibrationTable, comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
@@ -90,6 +91,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     published: found.published,
     splits: describeSplits(experiment, images),
     leftOut: await leftOutOf(features),
+    shared: await sharedImages(context, features),
     flops: plan.flops,
     exitCosts: plan.costs,
     exitMs: stages.exitMs,

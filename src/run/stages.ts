@@ -26,6 +26,7 @@ import {
   trainingSets,
 } from './score.js';
 import { type Part, partsOf, type Row, withoutLabels } from './search.js';
+import type { SharedImages } from './shared-images.js';
 import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
@@ -232,6 +233,8 @@ export interface RunOutcome
   readonly splits: Splits;
   /** Images that could not be decoded, by split: the file and the reason. */
   readonly leftOut: Readonly<Record<string, readonly string[]>>;
+  /** Images that stand in two splits, or twice among the test images. */
+  readonly shared: SharedImages;
   readonly flops: NetworkFlops;
   /** Milliseconds of an image by its exit; absent without a recorded timing of this system. */
   readonly exitMs?: readonly number[] | undefined;

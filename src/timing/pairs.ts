@@ -23,6 +23,7 @@ interface WarmUpBounds {
   /** Times are stable if the medians of two consecutive windows differ by at most this share. */
   readonly tolerance: number;
   readonly maxRuns: number;
+  /** For slow works as long as three of the smallest windows of each take, but at most six times this. */
   readonly maxMs: number;
 }
 
@@ -47,8 +48,8 @@ export async function warmUp(
   works: readonly (() => Promise<unknown>)[],
   bounds: WarmUpBounds = warmUpBounds,
 ): Promise<WarmUp> {
-  const { tolerance, maxRuns, maxMs } = bounds;
-  let { window } = bounds;
+  const { tolerance, maxRuns } = bounds;
+  let { window, maxMs } = bounds;
   const times: number[][] = works.map(() => []);
   const start = clock();
   const latest = (list: readonly number[], before = 0): number =>
@@ -62,7 +63,9 @@ export async function warmUp(
       const list = times[index]!;
       while (list.length < windows * window && !(list.length > 0 && isOver())) {
         list.push((await timed(clock, work)).ms);
-        if (index === 0 && list.length === 2) window = windowOf(list[1]!, works.length, bounds);
+        if (index > 0 || list.length !== 2) continue;
+        window = windowOf(list[1]!, works.length, bounds);
+        maxMs = Math.max(maxMs, Math.min(6 * maxMs, 3 * bounds.leastWindow * works.length * list[1]!));
       }
     }
     stable = windows > 1 && !isOver() && times.every(settled);

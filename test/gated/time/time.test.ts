@@ -354,6 +354,9 @@ describe('timed evaluation on an engine and a clock of the test', () => {
     it('has a line for each batch size and row in timing.csv, and the table on the console', () => {
       const lines = parse(timingCsv(outcome.record), { columns: true }) as Record<string, string>[];
       expect(lines.map((line) => line['batch_images'])).to.deep.equal(['1', '1', '1', '8', '8', '8']);
+      // What claims about speed are judged by (src/paper/claims.ts).
+      expect(lines[0]).to.include.keys('model', 'speed_up_low_fraction', 'warnings', 'engine');
+      expect(lines.map((line) => line['repeats'])).to.deep.equal(new Array(6).fill('1'));
       const [first] = outcome.record.batches[0]!.rows;
       expect(Number(lines[0]!['speed_up_fraction'])).to.equal(first!.speedUp);
       expect(Number(lines[0]!['original_p90_ms'])).to.equal(ORIGINAL_MS);

@@ -1,0 +1,73 @@
+import { silent } from '../progress.js';
+import { codeOf } from '../store/code.js';
+import { sha256 } from '../store/files.js';
+import { makeAll } from '../store/store.js';
+import type { RunContext } from './context.js';
+import type { FeatureSet } from './features.js';
+import { mapSplits } from './images.js';
+import type { SplitFeatures } from './score.js';
+
+const FILE = 'shared.json';
+
+/** An output with fewer different values (a softmax that is sure, two classes) may be the same for different images. */
+const LEAST_VALUES = 8;
+
+/** Positions among the features of a split, by what they share: `test images among the training images`. */
+export type SharedImages = Readonly<Record<string, readonly number[]>>;
+
+/**
+ * Images that stand in a later split again, or twice among the test images: what they report is not about new images. They are told
+ * by equal features at the first gate, or equal logits where both splits have no gate. Looked for once; cached. Nothing is
+ * found where features are no longer there.
+ */
+export async function sharedImages({ store }: RunContext, features: SplitFeatures): Promise<SharedImages> {
+  const sets: [label: string, set: FeatureSet][] = [];
+  await mapSplits(features, (set, label) => void sets.push([label, set]));
+  const entry = store.entry('shared', {
+    sets: sets.map(([, { entry }]) => entry.key),
+    code: codeOf('run/shared-images'),
+  });
+  const isThere = await Promise.all(sets.map(([, set]) => set.entry.isComplete()));
+  if (!(await entry.isComplete()) && isThere.includes(false)) return {};
+  const make = async (): Promise<void> => {
+    await entry.write(FILE, [Buffer.from(JSON.stringify(await findShared(sets)))]);
+    await entry.finish({});
+  };
+  await makeAll(silent, [{ entry, label: 'images that two splits share', make }]);
+  return JSON.parse((await entry.read(FILE)).toString('utf8')) as SharedImages;
+}
+
+async function findShared(sets: readonly (readonly [label: string, set: FeatureSet])[]): Promise<SharedImages> {
+  const found: [what: string, position: number][] = [];
+  const earlier: [label: string, keys: ReadonlySet<string>][] = [];
+  for (const [label, set] of sets) {
+    const keys = new Set<string>();
+    for await (const [position, key] of keysOf(set)) {
+      for (const [other, known] of earlier) {
+        if (known.has(key)) found.push([`${label} images among the ${other} images`, position]);
+      }
+      if (label === 'test' && keys.has(key)) found.push(['test images that stand there twice', position]);
+      keys.add(key);
+    }
+    earlier.push([label, keys]);
+  }
+  const kinds = [...new Set(found.map(([what]) => what))];
+  return Object.fromEntries(
+    kinds.map((kind) => [kind, found.flatMap(([what, position]) => (what === kind ? [position] : []))]),
+  );
+}
+
+/** A key for each image that can be told from others. */
+async function* keysOf(set: FeatureSet): AsyncGenerator<[position: number, key: string]> {
+  let first = 0;
+  for await (const shard of set.shards()) {
+    const values = set.widths.length > 0 ? shard.features(0) : shard.logits;
+    const width = values.length / shard.count;
+    for (let i = 0; i < shard.count; i++) {
+      const row = values.subarray(i * width, (i + 1) * width);
+      if (new Set(row).size >= LEAST_VALUES)
+        yield [first + i, sha256(Buffer.from(row.buffer, row.byteOffset, row.byteLength))];
+    }
+    first += shard.count;
+  }
+}

@@ -1,0 +1,62 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import type { ImageSource } from '../../src/data/dataset.js';
+import { runFacts } from '../../src/run/facts.js';
+import { runExperiment } from '../../src/run/run.js';
+import { generatedDataset } from './generatedDataset.js';
+import { makeWorkplace, run, tinyExperiment, type Workplace } from './workplace.js';
+
+/** Test images 5 and 290 are training images 3 and 2,100; test image 299 is test image 0. */
+async function withCopies(workplace: Workplace): Promise<Workplace> {
+  const plain = generatedDataset();
+  const train = await plain.load('', 'train');
+  const copied = (test: ImageSource): ImageSource => ({
+    ...test,
+    sha256: `${test.sha256} with copies`,
+    batch: async (positions, into) => {
+      const pixels = await test.batch(positions, into);
+      const size = pixels.length / positions.length;
+      for (const [i, position] of Array.from(positions).entries()) {
+        const from = { 5: [train, 3], 290: [train, 2100], 299: [test, 0] }[position] as
+          | [ImageSource, number]
+          | undefined;
+        if (from) pixels.set((await from[0].batch([from[1]])).subarray(0, size), i * size);
+      }
+      return pixels;
+    },
+  });
+  const load: typeof plain.load = async (root, split) => {
+    const images = await plain.load(root, split);
+    return split === 'test' ? copied(images) : images;
+  };
+  return { ...workplace, context: { ...workplace.context, datasets: [{ ...plain, load }] } };
+}
+
+describe('images that stand in two splits', () => {
+  let workplace: Workplace;
+  before(async () => {
+    workplace = await makeWorkplace();
+  });
+  after(() => workplace.remove());
+
+  it('are found, said under the table and named in record.json, from the cache too', async () => {
+    const mixed = await withCopies(workplace);
+    const shared = { 'test images among the training images': [5, 290], 'test images that stand there twice': [299] };
+    const { outcome, folder } = await run(mixed);
+    expect(outcome.shared).to.deep.equal(shared);
+    expect(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')).shared).to.deep.equal(shared);
+    expect(runFacts(outcome)).to.deep.include([
+      'Not new',
+      '2 test images among the training images; 1 test images that stand there twice: rows and promises are not of new ' +
+        'images alone; positions in record.json',
+    ]);
+    expect((await run(mixed)).outcome.shared).to.deep.equal(shared);
+  });
+
+  it('are none where all images differ', async () => {
+    const outcome = await runExperiment(workplace.context, tinyExperiment(workplace));
+    expect(outcome.shared).to.deep.equal({});
+    expect(runFacts(outcome).map(([name]) => name)).not.to.include('Not new');
+  });
+});
