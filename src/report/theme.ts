@@ -1,7 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { inflateSync } from 'node:zlib';
-import type { Glyph } from 'fontkitten';
 import type { Config } from 'vega-lite';
 
 /** Colours of Okabe and Ito (2008) for colour-blind readers, without yellow, which is too light on white. */
@@ -83,38 +81,6 @@ export interface Font {
   path(text: string, size: number, x: number, y: number): string;
 }
 
-/**
- * Converts a WOFF 1.0 font (https://www.w3.org/TR/WOFF/, sections 3 to 5) to an uncompressed one (sfnt). Given the WOFF file, fontkitten
- * decompresses the table of outlines once per glyph.
- */
-function inflateWoff(woff: Buffer): Buffer<ArrayBuffer> {
-  const count = woff.readUInt16BE(12);
-  const tables = Array.from({ length: count }, (_, i) => {
-    const entry = woff.subarray(44 + 20 * i, 64 + 20 * i);
-    const [offset, stored, length] = [entry.readUInt32BE(4), entry.readUInt32BE(8), entry.readUInt32BE(12)];
-    const bytes = woff.subarray(offset, offset + stored);
-    return {
-      tag: entry.subarray(0, 4),
-      checksum: entry.subarray(16),
-      data: stored < length ? inflateSync(bytes) : bytes,
-    };
-  });
-  const head = Buffer.alloc(12 + 16 * count);
-  woff.copy(head, 0, 4, 8);
-  head.writeUInt16BE(count, 4); // fontkitten does not read the three binary-search fields that follow
-  const pieces: Buffer[] = [head];
-  let at = head.length;
-  for (const [i, { tag, checksum, data }] of tables.entries()) {
-    const entry = Buffer.concat([tag, checksum, Buffer.alloc(8)]);
-    entry.writeUInt32BE(at, 8);
-    entry.writeUInt32BE(data.length, 12);
-    entry.copy(head, 12 + 16 * i);
-    pieces.push(data, Buffer.alloc(-data.length & 3));
-    at += (data.length + 3) & ~3;
-  }
-  return Buffer.concat(pieces);
-}
-
 let loaded: Promise<Font> | undefined;
 
 /** The font, read on first use. */
@@ -125,25 +91,19 @@ export const loadFont = (): Promise<Font> => {
 
 async function read(): Promise<Font> {
   const { create } = await import('fontkitten');
-  const file = createRequire(import.meta.url).resolve(
-    '@fontsource/dejavu-sans/files/dejavu-sans-latin-400-normal.woff',
-  );
-  const parsed = create(inflateWoff(await readFile(file)));
-  if ('fonts' in parsed) throw new Error(`${file}: a font collection; valid: a single font`);
-  const known = new Map<string, Glyph>();
-  const glyphs = (text: string): Glyph[] =>
-    Array.from(text, (character) => {
-      const glyph = known.get(character) ?? parsed.glyphsForString(character)[0]!;
-      known.set(character, glyph);
-      return glyph;
-    });
+  // Of a .woff file, fontkitten decompresses a whole table for every letter.
+  const name = '@fontsource/dejavu-sans/files/dejavu-sans-latin-400-normal.woff2';
+  const file = createRequire(import.meta.url).resolve(name);
+  const font = create(await readFile(file));
+  if ('fonts' in font) throw new Error(`${file}: a font collection; valid: a single font`);
   return {
     width: (text, size) =>
-      (glyphs(text).reduce((sum, { advanceWidth }) => sum + advanceWidth, 0) * size) / parsed.unitsPerEm,
+      (font.glyphsForString(text).reduce((sum, { advanceWidth }) => sum + advanceWidth, 0) * size) / font.unitsPerEm,
     path(text, size, x, y) {
-      const scale = size / parsed.unitsPerEm;
+      const scale = size / font.unitsPerEm;
       let at = x;
-      return glyphs(text)
+      return font
+        .glyphsForString(text)
         .map((glyph) => {
           const outline = glyph.path.scale(scale, -scale).translate(at, y).toSVG();
           at += glyph.advanceWidth * scale;
