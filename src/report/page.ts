@@ -54,18 +54,19 @@ function pageStyle(): string {
 
 /** A run as one self-contained HTML page. */
 export function renderPage(page: Page): string {
-  const sections = [
-    resultsSection(page),
-    explorerSection(page),
-    claimsSection(page.claims),
-    figuresSection(page),
-    sheetsSection(page),
-    tablesSection(page.tables),
-    methodSection(page),
-  ].filter((section) => section !== undefined);
-  const links = sections.map(({ id, title }) => html`<a href="#${id}">${title}</a>`);
+  const parts: readonly (readonly [id: string, title: string, content: readonly Html[]])[] = [
+    ['results', 'Results', page.results ? [resultsTable(page.results)] : []],
+    ['thresholds', 'Move the thresholds', page.explorer ? [explorerPlace(page.explorer.data)] : []],
+    ['claims', 'Verdicts on the paper’s claims', page.claims.length > 0 ? [claimsTable(page.claims)] : []],
+    ['figures', 'Figures', page.figures.map(figureOf)],
+    ['images', 'Images', page.sheets.map(pictureOf)],
+    ['tables', 'Tables', page.tables.map(findingOf)],
+    ['method', 'How it was made', [methodOf(page)]],
+  ];
+  const sections = parts.filter(([, , content]) => content.length > 0);
+  const links = sections.map(([id, title]) => html`<a href="#${id}">${title}</a>`);
   const body = sections.map(
-    ({ id, title, content }) => html`<section><h2 id="${id}">${title}</h2>
+    ([id, title, content]) => html`<section><h2 id="${id}">${title}</h2>
 ${content}</section>
 `,
   );
@@ -90,11 +91,18 @@ ${body}${scripts(page)}</body>
 `.html;
 }
 
-interface Section {
-  readonly id: string;
-  readonly title: string;
-  readonly content: Html;
-}
+const headings = (names: readonly string[]): Html[] => names.map((name) => html`<th>${name}</th>`);
+
+/** A table that scrolls where the page is narrow. */
+const wideTable = (
+  kind: string,
+  head: readonly Html[],
+  rows: readonly Html[],
+): Html => html`<div class="wide"><table class="${kind}">
+<thead><tr>${head}</tr></thead>
+<tbody>
+${rows}</tbody></table></div>
+`;
 
 /** Verdicts in print without colour. */
 const signs: Readonly<Record<Verdict, string>> = {
@@ -104,8 +112,7 @@ const signs: Readonly<Record<Verdict, string>> = {
   'cannot be checked here': '–',
 };
 
-function claimsSection(claims: readonly Claim[]): Section | undefined {
-  if (claims.length === 0) return undefined;
+function claimsTable(claims: readonly Claim[]): Html {
   const rows = claims.map(
     ({ verdict, source, statement, printed, measured, why, trace }) => html`<tr>
 <td><span class="badge ${verdict.replaceAll(' ', '-')}">${signs[verdict]} ${verdict}</span></td>
@@ -116,50 +123,27 @@ function claimsSection(claims: readonly Claim[]): Section | undefined {
 </tr>
 `,
   );
-  return {
-    id: 'claims',
-    title: 'Verdicts on the paper’s claims',
-    content: html`<div class="wide"><table class="claims text">
-<thead><tr><th>Verdict</th><th>Claim</th><th>Paper</th><th>Measured here</th><th>Traced to</th></tr></thead>
-<tbody>
-${rows}</tbody></table></div>
-`,
-  };
+  return wideTable('claims text', headings(['Verdict', 'Claim', 'Paper', 'Measured here', 'Traced to']), rows);
 }
 
-function resultsSection({ results }: Page): Section | undefined {
-  if (results === undefined) return undefined;
-  const rows = results.lines.map(({ kind, cells }) => {
+function resultsTable({ head, lines }: NonNullable<Page['results']>): Html {
+  const rows = lines.map(({ kind, cells }) => {
     return html`<tr class="${kind}">${cells.map((cell) => html`<td>${cell.trim()}</td>`)}</tr>
 `;
   });
-  return {
-    id: 'results',
-    title: 'Results',
-    content: html`<div class="wide"><table class="results">
-<thead><tr>${results.head.map((name) => html`<th>${name}</th>`)}</tr></thead>
-<tbody>
-${rows}</tbody></table></div>
-<p class="dim">All digits: <code>table.csv</code>.</p>
-`,
-  };
+  return html`${wideTable('results', headings(head), rows)}<p class="dim">All digits: <code>table.csv</code>.</p>
+`;
 }
 
-function explorerSection({ explorer }: Page): Section | undefined {
-  if (explorer === undefined) return undefined;
-  const { count, step } = explorer.data;
+function explorerPlace({ count, step }: ExplorerData): Html {
   const which = step === 1 ? `the ${counted(count)} images` : `${counted(count)} of the images (one in ${step})`;
-  return {
-    id: 'thresholds',
-    title: 'Move the thresholds',
-    content: html`<noscript><p class="dim">Needs scripts, which this browser does not run.</p></noscript>
+  return html`<noscript><p class="dim">Needs scripts, which this browser does not run.</p></noscript>
 <div id="explore" hidden>
 <p>These are ${which} that the table reports on. Thresholds picked here are chosen on them, so
 the accuracy shown is too good: to report numbers, choose on other images (<code>thresholds.margins</code>).</p>
 <div class="explorer"></div>
 </div>
-`,
-  };
+`;
 }
 
 /** Data and script. `<` is escaped in the JSON: it could end the element. */
@@ -171,31 +155,21 @@ function scripts({ explorer }: Page): Html {
 `);
 }
 
-function figuresSection({ figures }: Page): Section | undefined {
-  if (figures.length === 0) return undefined;
-  const shown = figures.map(
-    ({ figure, svg }) => html`<figure>
+const figureOf = ({ figure, svg }: Page['figures'][number]): Html => html`<figure>
 ${markup(svg)}
 <figcaption>${figure.caption} <code>${figure.name}.svg</code></figcaption>
 </figure>
-`,
-  );
-  return { id: 'figures', title: 'Figures', content: html`${shown}` };
-}
+`;
 
-function sheetsSection({ sheets }: Page): Section | undefined {
-  if (sheets.length === 0) return undefined;
-  const shown = sheets.map(({ sheet, png }) => {
-    const { width, height } = pngSize(png);
-    const data = Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64');
-    return html`<figure>
+function pictureOf({ sheet, png }: Page['sheets'][number]): Html {
+  const { width, height } = pngSize(png);
+  const data = Buffer.from(png.buffer, png.byteOffset, png.byteLength).toString('base64');
+  return html`<figure>
 <h3>${sheet.title}</h3>
 <img src="data:image/png;base64,${data}" width="${width / SHEET_DENSITY}" height="${height / SHEET_DENSITY}" alt="${sheet.title}">
 <figcaption>${sheet.caption} <code>${sheet.name}.png</code></figcaption>
 </figure>
 `;
-  });
-  return { id: 'images', title: 'Images', content: html`${shown}` };
 }
 
 /** Size in pixels, from a PNG's first chunk. */
@@ -204,45 +178,38 @@ function pngSize(png: Uint8Array): { width: number; height: number } {
   return { width: view.getUint32(16), height: view.getUint32(20) };
 }
 
-function tablesSection(tables: readonly FindingTable[]): Section | undefined {
-  if (tables.length === 0) return undefined;
-  const shown = tables.map((table) => {
-    const { head, lines } = findingCells(table, MOST_ROWS);
-    const left = table.rows.length - lines.length;
-    const all = left === 0 ? 'All digits' : `${counted(left)} more rows, and all digits`;
-    const words = table.columns.map((_, i) => table.rows.every((row) => typeof row[i] === 'string'));
-    const kind = (i: number): string => (words[i] ? 'word' : 'number');
-    return html`<h3>${table.title}</h3>
-<div class="wide"><table class="${head.length > MANY_COLUMNS ? 'many' : 'few'}">
-<thead><tr>${head.map((name, i) => html`<th class="${kind(i)}">${name}</th>`)}</tr></thead>
-<tbody>
-${lines.map((cells) => html`<tr>${cells.map((cell, i) => html`<td class="${kind(i)}">${cell}</td>`)}</tr>\n`)}</tbody></table></div>
-<p class="dim">${table.legend === undefined ? '' : `${table.legend}. `}${all}: <code>${table.name}.csv</code>.</p>
+function findingOf(finding: FindingTable): Html {
+  const { head, lines } = findingCells(finding, MOST_ROWS);
+  const left = finding.rows.length - lines.length;
+  const all = left === 0 ? 'All digits' : `${counted(left)} more rows, and all digits`;
+  const words = finding.columns.map((_, i) => finding.rows.every((row) => typeof row[i] === 'string'));
+  const kind = (i: number): string => (words[i] ? 'word' : 'number');
+  const rows = lines.map(
+    (cells) => html`<tr>${cells.map((cell, i) => html`<td class="${kind(i)}">${cell}</td>`)}</tr>\n`,
+  );
+  const names = head.map((name, i) => html`<th class="${kind(i)}">${name}</th>`);
+  const legend = finding.legend === undefined ? '' : `${finding.legend}. `;
+  return html`<h3>${finding.title}</h3>
+${wideTable(head.length > MANY_COLUMNS ? 'many' : 'few', names, rows)}<p class="dim">${legend}${all}: <code>${finding.name}.csv</code>.</p>
 `;
-  });
-  return { id: 'tables', title: 'Tables', content: html`${shown}` };
 }
 
-function methodSection({ facts, stages, definition }: Page): Section {
+function methodOf({ facts, stages, definition }: Page): Html {
   const seconds = (value: number | null): string => (value === null ? '' : value.toFixed(2));
   const rows = stages.map(({ name, now, computed }) => {
     return html`<tr><td>${name}</td><td>${seconds(now)}</td><td>${seconds(computed)}</td></tr>
 `;
   });
-  return {
-    id: 'method',
-    title: 'How it was made',
-    content: html`<dl class="facts">
+  return html`<dl class="facts">
 ${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>\n`)}</dl>
 <h3>Seconds of each stage</h3>
 <table>
-<thead><tr><th>Stage</th><th>This run</th><th>When computed</th></tr></thead>
+<thead><tr>${headings(['Stage', 'This run', 'When computed'])}</tr></thead>
 <tbody>
 ${rows}</tbody></table>
 <h3>Definition</h3>
 <pre><code>${definition}</code></pre>
-`,
-  };
+`;
 }
 
 /** Escaped markup. */
