@@ -13,11 +13,8 @@ const scores = decodeScores();
 const images = Int32Array.from({ length: count }, (_, i) => i);
 /** Every distinct threshold of each gate, closed first. */
 const levels = scores.confidences.map((confidences) => achievableLevels(confidences, images));
-const original = evaluate(
-  scores,
-  scores.confidences.map(() => CLOSED),
-  costs,
-);
+const closed = scores.confidences.map(() => CLOSED);
+const original = evaluate(scores, closed, costs);
 const percent = (share: number, digits = 2): string => `${(100 * share).toFixed(digits)} %`;
 const saved = (flops: number): number => 1 - flops / data.originalFlops;
 
@@ -26,10 +23,10 @@ function decodeScores(): Scores {
   const classes = (text: string): Int32Array => Int32Array.from(new Uint16Array(bytes(text)));
   const confidences = (text: string) => {
     const raw = bytes(text);
-    return raw.byteLength === 4 * data.count ? new Float32Array(raw) : new Float64Array(raw);
+    return raw.byteLength === 4 * count ? new Float32Array(raw) : new Float64Array(raw);
   };
   return {
-    count: data.count,
+    count,
     classes: data.classes.map(classes),
     confidences: data.confidences.map(confidences),
     original: classes(data.original),
@@ -100,9 +97,8 @@ function setThresholds(thresholds: Thresholds): void {
 
 const start = element('select', { id: 'explorer-row' });
 for (const [i, { name }] of data.rows.entries()) start.append(element('option', { value: String(i) }, name));
-start.addEventListener('change', () => {
-  setThresholds(data.rows[Number(start.value)]!.thresholds.map((t) => t ?? CLOSED));
-});
+const startThresholds = (): Thresholds => data.rows[Number(start.value)]?.thresholds.map((t) => t ?? CLOSED) ?? closed;
+start.addEventListener('change', () => setThresholds(startThresholds()));
 
 const lost = element('input', { type: 'number', id: 'explorer-lost', step: '0.1', value: '0.5' });
 const find = element('button', { type: 'button' }, 'Find the cheapest');
@@ -125,11 +121,10 @@ const result = element('output', { id: 'explorer-result' });
 const confusion = element('div', { id: 'explorer-confusion' });
 const sides = element('div', { id: 'explorer-sides' });
 let movePoint: MovePoint | undefined;
-let cachedFrontier: ReturnType<typeof paretoFrontier> | undefined;
-
-function frontier(): ReturnType<typeof paretoFrontier> {
-  cachedFrontier ??= paretoFrontier(scores, costs, images, defaultLevels(gates.length));
-  return cachedFrontier;
+let searched: ReturnType<typeof paretoFrontier> | undefined;
+function frontier() {
+  searched ??= paretoFrontier(scores, costs, images, defaultLevels(gates.length));
+  return searched;
 }
 
 let isDrawPending = false;
@@ -166,6 +161,7 @@ function summary({ correct, accuracy, flops, exits }: Evaluation): string {
 }
 
 const section = document.getElementById('explore')!;
+const chart = element('div', { id: 'explorer-chart' });
 section
   .querySelector('.explorer')!
   .append(
@@ -176,17 +172,16 @@ section
     element('p', {}, element('label', { htmlFor: lost.id }, 'At most '), lost, ' points lost: ', find, ' ', copy),
     element('p', {}, message),
     element('p', { className: 'result' }, result),
+    element('div', { className: 'pictures' }, chart, confusion),
+    element('h3', {}, 'On either side of each threshold'),
+    sides,
   );
-const pictures = element('div', { className: 'pictures' });
-section.querySelector('.explorer')!.append(pictures, element('h3', {}, 'On either side of each threshold'), sides);
-pictures.append(element('div', { id: 'explorer-chart' }), confusion);
 section.hidden = false;
 if (data.thumbnails !== undefined) section.style.setProperty('--sheet', `url(${data.thumbnails.url})`);
-const first = data.rows[0];
-setThresholds(first?.thresholds.map((t) => t ?? CLOSED) ?? gates.map(() => CLOSED));
+setThresholds(startThresholds());
 // The frontier takes up to a second: show the page first.
 setTimeout(() => {
   const curve = frontier().points.map(({ flops, accuracy }): [number, number] => [saved(flops), accuracy]);
-  movePoint = openChart(document.getElementById('explorer-chart')!, curve, original.accuracy);
+  movePoint = openChart(chart, curve, original.accuracy);
   draw();
 });

@@ -102,7 +102,14 @@ function thumbnail(
   return element('span', { className: 'shown' }, picture, isRight ? '✓' : '✗');
 }
 
-const SVG = 'http://www.w3.org/2000/svg';
+/** An element of SVG with these attributes. */
+function drawn(name: string, attributes: Readonly<Record<string, string | number>>, text = ''): Element {
+  const made = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  made.textContent = text;
+  return made;
+}
+
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [430, 260, 62, 40];
 
 /** Moves the point of a chart. @param saved share of FLOPs @param accuracy 0 to 1 */
@@ -120,17 +127,9 @@ export function openChart(place: HTMLElement, curve: readonly [number, number][]
   const px = (x: number): number => LEFT + ((x - left) / (1 - left)) * (WIDTH - LEFT - 12);
   const py = (y: number): number =>
     10 + ((high - Math.min(Math.max(y, low), high)) / (high - low)) * (HEIGHT - BOTTOM - 10);
-  const svg = document.createElementNS(SVG, 'svg');
-  const add = (name: string, attributes: Readonly<Record<string, string | number>>, text = ''): Element => {
-    const made = document.createElementNS(SVG, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
-    made.textContent = text;
-    svg.append(made);
-    return made;
-  };
-  svg.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
-  svg.setAttribute('role', 'img');
-  svg.setAttribute('aria-label', 'Accuracy against FLOPs saved');
+  const name = 'Accuracy against FLOPs saved';
+  const svg = drawn('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': name });
+  const add = (...of: Parameters<typeof drawn>): void => svg.append(drawn(...of));
   for (let saved = 0; saved <= 1; saved += 0.25) {
     add('line', { class: 'grid', x1: px(saved), x2: px(saved), y1: 10, y2: HEIGHT - BOTTOM });
     add('text', { x: px(saved), y: HEIGHT - 22, 'text-anchor': 'middle' }, `${100 * saved}`);
@@ -146,11 +145,10 @@ export function openChart(place: HTMLElement, curve: readonly [number, number][]
   const path = shown.map(([x, y], i) => `${i === 0 ? 'M' : 'L'}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join('');
   add('path', { class: 'frontier', d: path });
   add('path', { class: 'original', d: `M${px(0) - 5} ${py(original)}h10m-5 -5v10` });
-  const point = add('circle', { class: 'here', r: 6 });
-  const caption = document.createElement('p');
-  caption.className = 'dim';
-  caption.textContent = 'Line: the best thresholds on these images. Cross: the original. Circle: the thresholds above.';
-  place.replaceChildren(svg, caption);
+  const point = drawn('circle', { class: 'here', r: 6 });
+  svg.append(point);
+  const legend = 'Line: the best thresholds on these images. Cross: the original. Circle: the thresholds above.';
+  place.replaceChildren(svg, element('p', { className: 'dim' }, legend));
   return (saved, accuracy) => {
     point.setAttribute('cx', px(saved).toFixed(1));
     point.setAttribute('cy', py(accuracy).toFixed(1));
