@@ -4,17 +4,7 @@ import { counted } from '../json.js';
 import type { Figure, FindingTable } from '../report/findings.js';
 import { type Row, reportOn } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
-import {
-  axis,
-  defineAnalysis,
-  ends,
-  exitColumns,
-  orderProblems,
-  percentEnds,
-  reductions,
-  searchOf,
-  tableOf,
-} from './analysis.js';
+import { axis, defineAnalysis, ends, exitColumns, percentEnds, reductions, searchOf, tableOf } from './analysis.js';
 
 /** The most accurate thresholds that save at least the requested share of FLOPs on the selection images. */
 interface Point extends Pick<Row, 'evaluation' | 'intervals'> {
@@ -30,7 +20,6 @@ const options = z.strictObject({
 /** Accuracy against FLOPs: the most accurate thresholds for each share of FLOPs saved, by the joint search. */
 export const accuracyFlops = defineAnalysis({
   options,
-  problems: ({ reductions }) => orderProblems(reductions),
   async compute(run, { reductions }) {
     const choose = searchOf(run);
     const tried = new Set<string>(); // several shares may lead to the same thresholds

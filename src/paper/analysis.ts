@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { type Column, tabulate } from '../csv.js';
-import type { ImageSource } from '../data/dataset.js';
 import { Problems } from '../errors.js';
 import type { AnalysisKind, OptionProblem } from '../experiment/checks.js';
 import { list, real, text, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
+import { counted } from '../json.js';
 import { Random } from '../random.js';
-import type { FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import { type FindingCell, type Findings, type FindingTable, type ImageSheet, picturesOf } from '../report/findings.js';
 import type { ScoredRun } from '../run/stages.js';
 import type { Interval } from '../statistics/intervals.js';
 import { type Evaluation, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
@@ -29,12 +29,10 @@ export function defineAnalysis<Options extends AnalysisKind['options']>(analysis
 
 // Options.
 
-export const classNames = list(text('a class of the dataset', /^[^\n]+$/), "a list of classes: ['cat', 'truck']").min(
-  1,
-  {
-    error: 'at least one class',
-  },
-);
+const className = text('a class of the dataset', /^[^\n]+$/);
+export const classNames = list(className, "a list of classes: ['cat', 'truck']").min(1, {
+  error: 'at least one class',
+});
 /** Classes by their superordinate category: `{ animal: ['cat', 'dog'], vehicle: ['truck'] }`. */
 export const groups = z.record(z.string(), classNames, {
   error: "an object of lists: { animal: ['cat'], vehicle: ['truck'] }",
@@ -52,14 +50,9 @@ export function pairProblems(pair: readonly number[], { gates }: Pick<Experiment
 }
 
 const sharesText = 'at least two shares of FLOPs, ascending: [0.1, 0.2]';
-export const reductions = list(real(0.001, 0.99, 'a share of FLOPs from 0.001 to 0.99'), sharesText).min(2, {
-  error: sharesText,
-});
-
-export function orderProblems(reductions: readonly number[]): OptionProblem[] {
-  const ascending = reductions.every((value, i, all) => i === 0 || value > all[i - 1]!);
-  return ascending ? [] : [{ path: ['reductions'], message: sharesText, input: reductions }];
-}
+export const reductions = list(real(0.001, 0.99, 'a share of FLOPs from 0.001 to 0.99'), sharesText)
+  .min(2, { error: sharesText })
+  .refine((shares) => shares.every((share, i) => i === 0 || share > shares[i - 1]!), { error: sharesText });
 
 // Classes in groups.
 
@@ -97,6 +90,14 @@ export function classIndices(classes: readonly string[], names: readonly string[
   problems.throwIfAny();
   return names.map((name) => classes.indexOf(name));
 }
+
+/** Why claims about a dataset cannot be checked: fewer classes are easier to tell apart. @param present classes with test images */
+export function missingClasses(present: number, classes: number): string | undefined {
+  return present === classes ? undefined : `the test images are of ${ofClasses(present, classes)}`;
+}
+
+export const ofClasses = (present: number, classes: number): string =>
+  `${counted(present)} of the ${counted(classes)} classes`;
 
 function addUnknown(problems: Problems, names: readonly string[], classes: readonly string[], where: string): void {
   const shown = classes.length > 20 ? [...classes.slice(0, 20), '...'] : classes;
@@ -164,29 +165,20 @@ export const axis = (field: string, title: string) =>
   ({ field, type: 'quantitative', title, scale: { zero: false } }) as const;
 
 type SheetRow = ImageSheet['rows'][number];
-type SheetImage = SheetRow['images'][number];
 
+/** A row of a sheet: a random choice of test images in random order, determined by the experiment's seed and `stream`. */
 export async function sheetRow(
-  source: ImageSource,
-  row: {
-    readonly label: string;
-    /** Positions of the images. */
-    readonly images: readonly number[];
-    readonly caption: (image: number) => string;
-    readonly tone: SheetImage['tone'];
-  },
+  { testImages, experiment }: ScoredRun,
+  candidates: readonly number[],
+  most: number,
+  stream: string,
+  {
+    label,
+    tone,
+    caption,
+  }: Pick<SheetRow, 'label'> & Pick<SheetRow['images'][number], 'tone'> & { caption(image: number): string },
 ): Promise<SheetRow> {
-  const { channels, height, width } = source;
-  const size = channels * height * width;
-  const all = await source.batch(row.images);
-  const images = row.images.map((image, i): SheetImage => {
-    const pixels = all.slice(i * size, (i + 1) * size);
-    return { pixels, channels, height, width, caption: row.caption(image), tone: row.tone };
-  });
-  return { label: row.label, images };
-}
-
-/** A random choice of candidates in random order, determined by seed and stream. */
-export function drawn(candidates: readonly number[], count: number, seed: number, stream: string): number[] {
-  return new Random(seed, stream).shuffle([...candidates]).slice(0, count);
+  const chosen = new Random(experiment.seed, stream).shuffle([...candidates]).slice(0, most);
+  const pictures = await picturesOf(testImages, chosen);
+  return { label, images: pictures.map((picture, i) => ({ ...picture, caption: caption(chosen[i]!), tone })) };
 }

@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
-import { type Column, listAt } from '../csv.js';
+import type { Column } from '../csv.js';
 import type { ImageSource } from '../data/dataset.js';
 import { choice, real, whole } from '../experiment/rules.js';
 import { counted, listed, percent } from '../json.js';
@@ -11,12 +11,12 @@ import { exitOf, type Scores } from '../thresholds/evaluate.js';
 import {
   axis,
   defineAnalysis,
-  drawn,
   ends,
   type Grouping,
   groupClasses,
   groups,
   isRightAt,
+  ofClasses,
   sheetRow,
   tableOf,
 } from './analysis.js';
@@ -54,53 +54,43 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Fin
 }
 
 /** Exits and answers of the images of one class. */
-export interface ClassCounts {
-  readonly label: number;
-  readonly images: number;
-  /** Per gate, images that it classifies right with at least the distance, at whichever exit they leave (Figure 7). */
-  readonly able: readonly number[];
-  /** Per exit, the original classifier last: images that leave there right, with the distance as all gates' threshold. */
-  readonly taken: readonly number[];
-  /** Images that leave wrong, at any exit. */
-  readonly wrong: number;
-  /** The exit where most leave right, from 0; the earliest of equal ones; one past the last if none does. */
-  readonly exit: number;
-  /** Share of the images that leave right before the last gate. */
-  readonly earlyShare: number;
-}
+export type ClassCounts = ReturnType<typeof countByClass>[number];
 
 const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+const zeros = (count: number): number[] => new Array<number>(count).fill(0);
 
 /** Number of early exits: all gates except the last one; a single gate is early. */
 const earlyExits = (gates: number): number => Math.max(1, gates - 1);
 
 /** Counts of all classes, in the order of the labels. @param distance threshold of all gates */
-export function countByClass(scores: Scores, classes: number, distance: number): ClassCounts[] {
+export function countByClass(scores: Scores, classes: number, distance: number) {
   const gates = scores.classes.length;
-  const thresholds = new Array<number>(gates).fill(distance);
-  const rows = (columns: number): number[][] =>
-    Array.from({ length: classes }, () => new Array<number>(columns).fill(0));
-  const [images, able, taken] = [new Array<number>(classes).fill(0), rows(gates), rows(gates + 1)];
+  const thresholds = scores.classes.map(() => distance);
+  const counts = Array.from({ length: classes }, () => ({ images: 0, able: zeros(gates), taken: zeros(gates + 1) }));
   for (let image = 0; image < scores.count; image++) {
-    const label = scores.labels[image]!;
-    images[label]!++;
+    const own = counts[scores.labels[image]!]!;
+    own.images++;
     for (let gate = 0; gate < gates; gate++) {
-      if (isRightAt(scores, gate, image) && scores.confidences[gate]![image]! >= distance) able[label]![gate]!++;
+      if (isRightAt(scores, gate, image) && scores.confidences[gate]![image]! >= distance) own.able[gate]!++;
     }
     const exit = exitOf(scores, thresholds, image);
-    if (isRightAt(scores, exit, image)) taken[label]![exit]!++;
+    if (isRightAt(scores, exit, image)) own.taken[exit]!++;
   }
-  return images.map((count, label): ClassCounts => {
-    const left = taken[label]!;
-    const [right, early] = [sumOf(left), sumOf(left.slice(0, earlyExits(gates)))];
+  return counts.map(({ images, able, taken }, label) => {
+    const right = sumOf(taken);
     return {
       label,
-      images: count,
-      able: able[label]!,
-      taken: left,
-      wrong: count - right,
-      exit: right === 0 ? left.length : left.indexOf(Math.max(...left)),
-      earlyShare: count === 0 ? 0 : early / count,
+      images,
+      /** Per gate, images that it classifies right with at least the distance, at whichever exit they leave (Figure 7). */
+      able,
+      /** Per exit, the original classifier last: images that leave there right, with the distance as all gates' threshold. */
+      taken,
+      /** Images that leave wrong, at any exit. */
+      wrong: images - right,
+      /** The exit where most leave right, from 0; the earliest of equal ones; one past the last if none does. */
+      exit: right === 0 ? taken.length : taken.indexOf(Math.max(...taken)),
+      /** Share of the images that leave right before the last gate. */
+      earlyShare: images === 0 ? 0 : sumOf(taken.slice(0, earlyExits(gates))) / images,
     };
   });
 }
@@ -179,21 +169,17 @@ export function extremesTable(present: readonly ClassCounts[], test: Named): Fin
 }
 
 function groupTable(counts: readonly ClassCounts[], { names, of }: Grouping): FindingTable {
-  const exits =
-    counts[0]?.taken.map((_, exit, all) => (exit === all.length - 1 ? 'original' : `gate${exit + 1}`)) ?? [];
-  const rows = names.map((name, group) => {
+  const rows = names.map((category, group) => {
     const members = counts.filter(({ label }) => of[label] === group);
-    const images = sumOf(members.map((member) => member.images));
-    const shares = exits.map((_, exit) => sumOf(members.map(({ taken }) => taken[exit]!)) / images);
-    return [name, images, ...shares.map((share) => (images === 0 ? null : share))];
+    return { category, images: sumOf(members.map(({ images }) => images)), members };
   });
-  return {
-    name: 'categories',
-    title: 'Images of each superordinate category that leave right, by exit',
-    columns: ['category', 'images', ...exits.map((exit) => `leave_right_at_${exit}_fraction`)],
-    rows,
-    consoleRows: names.length,
-  };
+  const shares = counts[0]!.taken.map((_, exit, all): Column<(typeof rows)[number], FindingCell> => {
+    const of = ({ images, members }: (typeof rows)[number]) => sumOf(members.map(({ taken }) => taken[exit]!)) / images;
+    const name = exit === all.length - 1 ? 'original' : `gate${exit + 1}`;
+    return [`leave_right_at_${name}_fraction`, (row) => (row.images === 0 ? null : of(row))];
+  });
+  const title = 'Images of each superordinate category that leave right, by exit';
+  return tableOf({ name: 'categories', title, consoleRows: names.length }, rows, ['category', 'images', ...shares]);
 }
 
 function countsFigure(
@@ -229,46 +215,38 @@ function countsFigure(
     title: 'Images that each gate classifies right with certainty, by class (Figure 7)',
     caption:
       `Images classified right with a distance of at least ${distance}, at whichever exit they leave; ` +
-      `${counted(count)} test images${ofClasses(present, classes)}, seed ${experiment.seed}`,
+      `${counted(count)} test images${someOf(present, classes)}, seed ${experiment.seed}`,
     spec,
   };
 }
 
 /** The number of classes of the images, if some classes have none. */
-function ofClasses(present: readonly ClassCounts[], classes: readonly string[]): string {
-  if (present.length === classes.length) return '';
-  return ` of ${counted(present.length)} of the ${counted(classes.length)} classes`;
-}
+const someOf = ({ length }: readonly ClassCounts[], classes: readonly string[]): string =>
+  length === classes.length ? '' : ` of ${ofClasses(length, classes.length)}`;
 
 /** Images that leave right, of the classes that leave earliest or latest; undefined if there are none. */
 async function sheetOf(
   present: readonly ClassCounts[],
-  { testImages: test, scores, experiment }: ScoredRun,
+  run: ScoredRun,
   { distance, classes, images: perRow }: Options,
   show: 'early' | 'late',
 ): Promise<ImageSheet | undefined> {
+  const { testImages: test, scores, experiment } = run;
   const gates = scores.test.classes.length;
-  const thresholds = new Array<number>(gates).fill(distance);
+  const thresholds = scores.test.classes.map(() => distance);
   const exits = [...test.labels.keys()].map((image) => exitOf(scores.test, thresholds, image));
-  const ofClass = new Map<number, number[]>();
-  for (const [image, label] of test.labels.entries()) {
-    const exit = exits[image]!;
-    if (exit < earlyExits(gates) !== (show === 'early') || !isRightAt(scores.test, exit, image)) continue;
-    listAt(ofClass, label).push(image);
-  }
+  const isShown = (exit: number): boolean => exit < earlyExits(gates) === (show === 'early');
   const ordered = show === 'early' ? byEarlyShare(present) : byEarlyShare(present).reverse();
-  const chosen = ordered.filter(({ label }) => ofClass.has(label));
+  const chosen = ordered.filter(({ taken }) => taken.some((images, exit) => images > 0 && isShown(exit)));
   const rows = [];
   for (const { label, earlyShare } of chosen.slice(0, classes)) {
     const name = test.classes[label]!;
-    rows.push(
-      await sheetRow(test, {
-        label: `${name} (${percent(earlyShare, 0)} early)`,
-        images: drawn(ofClass.get(label)!, perRow, experiment.seed, `${name} ${show}`),
-        caption: (image) => exitName(exits[image]!, gates),
-        tone: 'plain',
-      }),
-    );
+    const candidates = [...test.labels.keys()].filter((image) => {
+      return test.labels[image] === label && isShown(exits[image]!) && isRightAt(scores.test, exits[image]!, image);
+    });
+    const caption = (image: number): string => exitName(exits[image]!, gates);
+    const about = { label: `${name} (${percent(earlyShare, 0)} early)`, tone: 'plain', caption } as const;
+    rows.push(await sheetRow(run, candidates, perRow, `${name} ${show}`, about));
   }
   if (rows.length === 0) return undefined;
   const early = Array.from({ length: earlyExits(gates) }, (_, i) => String(i + 1));
@@ -277,7 +255,7 @@ async function sheetOf(
     title: show === 'early' ? 'Classes that leave early (Figure 6)' : 'Classes that need the last gate (Figure 8)',
     caption:
       `Images classified right that ${show === 'early' ? 'leave' : 'do not leave'} at gate ${listed(early)}, all thresholds ${distance}; ` +
-      `a random choice (seed ${experiment.seed}) of ${counted(test.count)} test images${ofClasses(present, test.classes)}; ` +
+      `a random choice (seed ${experiment.seed}) of ${counted(test.count)} test images${someOf(present, test.classes)}; ` +
       'captions: the exit of each image',
     rows,
   };

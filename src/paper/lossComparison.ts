@@ -10,17 +10,7 @@ import type { Figure, Findings, FindingTable } from '../report/findings.js';
 import { scoreImages } from '../run/score.js';
 import type { ScoredRun } from '../run/stages.js';
 import { mean } from '../statistics/intervals.js';
-import {
-  axis,
-  defineAnalysis,
-  ends,
-  orderProblems,
-  pairProblems,
-  percentEnds,
-  reductions,
-  tableOf,
-  twoGates,
-} from './analysis.js';
+import { axis, defineAnalysis, ends, pairProblems, percentEnds, reductions, tableOf, twoGates } from './analysis.js';
 import {
   accuracyOf,
   chooseForBudgets,
@@ -34,6 +24,7 @@ import {
   type Variant,
   variantName,
 } from './lossCurves.js';
+import { axisOf } from './thresholdPlane.js';
 
 /** The variants compared in Figure 4: the paper's, and confidences of the literature. */
 const variants: readonly Variant[] = [
@@ -66,12 +57,12 @@ type Options = z.output<typeof options>;
 /** Figure 4: accuracy against FLOPs with hinge and with cross-entropy, for each confidence of the literature. */
 export const lossComparison = defineAnalysis({
   options,
-  problems({ kind, gates, reductions }, experiment) {
+  problems({ kind, gates }, experiment) {
     const { network, thresholds } = experiment;
     if (isCascade(network)) return [{ path: [], message: 'one that trains no gates', input: kind }];
     const message = "with thresholds.validation { kind: 'held-out' } only";
     const misfits = thresholds.validation.kind === 'held-out' ? [] : [{ path: ['kind'], message, input: kind }];
-    return [...pairProblems(gates, experiment), ...orderProblems(reductions), ...misfits];
+    return [...pairProblems(gates, experiment), ...misfits];
   },
   compute: findingsOf,
 });
@@ -82,26 +73,24 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Fin
   const costs = run.plan.costsOf(gates);
   const regularisation = await chooseRegularisation(run, options, gates);
   const most = reductions.at(-1)!;
-  const drawn = [...new Set([...steps(DRAWN_STEP, most + DRAWN_STEP), ...reductions])].sort((a, b) => a - b);
+  const drawn = [...new Set([...axisOf(DRAWN_STEP, most + DRAWN_STEP, DRAWN_STEP), ...reductions])].sort(
+    (a, b) => a - b,
+  );
   const total = run.original.flops;
   // The last compared share must lie between two choices. With the last budget all images leave at gate 1.
-  const budgets = [0, ...steps(BUDGET_STEP, Math.min(1, most + 0.1)), 1 - costs[0]! / total];
+  const budgets = [0, ...axisOf(BUDGET_STEP, Math.min(1, most + 0.1), BUDGET_STEP), 1 - costs[0]! / total];
   const compared: Compared[] = [];
-  for (const variant of variants) {
-    const { l2 } = regularisation.find((row) => row.chosen && variantName(row) === variantName(variant))!;
-    const seeds = Array.from({ length: options.seeds }, (_, i) => run.experiment.seed + i);
-    const scored: ScoredGates[] = [];
-    for (const seed of seeds) {
-      const { trained, context } = await trainVariant(run, variant, l2, seed, gates);
-      const { heldOut, test } = await run.score(trained, variant.confidence, context);
+  for (const { loss, confidence, l2 } of regularisation.filter(({ chosen }) => chosen)) {
+    const [scored, tested]: [ScoredGates[], TestedChoice[][]] = [[], []];
+    for (let { seed } = run.experiment; seed < run.experiment.seed + options.seeds; seed++) {
+      const { trained, context } = await trainVariant(run, { loss, confidence, l2 }, seed, gates);
+      const { heldOut, test } = await run.score(trained, confidence, context);
       scored.push({ held: heldOut!, test });
-    }
-    const tested = scored.map(({ held, test }) => {
-      const choices = chooseForBudgets(held, costs, total, budgets);
+      const choices = chooseForBudgets(heldOut!, costs, total, budgets);
       const distinct = choices.filter((choice, i) => String(choice.thresholds) !== String(choices[i - 1]?.thresholds));
-      return distinct.map((choice) => testChoice(test, costs, total, choice));
-    });
-    compared.push({ ...variant, l2, seeds, tested, scored, curve: curveOf(tested, drawn) });
+      tested.push(distinct.map((choice) => testChoice(test, costs, total, { ...choice, seed })));
+    }
+    compared.push({ loss, confidence, l2, tested, scored, curve: curveOf(tested, drawn) });
   }
   const comparisons = compareLosses(compared, { costs, total, budgets, reductions }, run.experiment.seed);
   const points = pointsOf(compared);
@@ -115,10 +104,6 @@ async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Fin
   };
 }
 
-/** step, 2 step ... up to `most`. */
-const steps = (step: number, most: number): number[] =>
-  Array.from({ length: Math.floor(most / step + 1e-9) }, (_, i) => Number(((i + 1) * step).toPrecision(10)));
-
 /**
  * Chooses lambda for each variant with the first seed: the highest accuracy on the validation images, averaged over the compared
  * shares of FLOPs, each with its best thresholds there. Among equal ones the largest.
@@ -128,11 +113,12 @@ async function chooseRegularisation(run: ScoredRun, { l2, reductions }: Options,
   const rows = [];
   for (const variant of variants) {
     const tried = [];
-    for (const value of [...l2].sort((a, b) => b - a)) {
-      const { trained, context } = await trainVariant(run, variant, value, run.experiment.seed, gates);
+    for (const lambda of [...l2].sort((a, b) => b - a)) {
+      const own = { ...variant, l2: lambda };
+      const { trained, context } = await trainVariant(run, own, run.experiment.seed, gates);
       const scores = () => scoreImages(context, [run.features.heldOut!], trained, variant.confidence, 'held-out');
       const choices = chooseForBudgets(await run.timed('score', scores), costs, run.original.flops, reductions);
-      tried.push({ ...variant, l2: value, accuracy: mean(choices.map(({ accuracy }) => accuracy)) });
+      tried.push({ ...own, accuracy: mean(choices.map(({ accuracy }) => accuracy)) });
     }
     const best = tried.reduce((a, b) => (b.accuracy > a.accuracy ? b : a));
     rows.push(...tried.map((row) => ({ ...row, chosen: row === best })));
@@ -143,21 +129,24 @@ async function chooseRegularisation(run: ScoredRun, { l2, reductions }: Options,
 /** Trains the gates of a variant. These are dozens of small steps: progress shows long tasks only, with their variant. */
 async function trainVariant(
   { experiment, ...run }: ScoredRun,
-  ...[variant, l2, seed, gates]: [Variant, number, number, readonly number[]]
+  { loss, confidence, l2 }: Variant & { readonly l2: number },
+  seed: number,
+  gates: readonly number[],
 ) {
   const { progress } = run.context;
-  const what = `${variantName(variant)}, lambda ${l2}, seed ${seed}`;
+  const what = `${variantName({ loss, confidence })}, lambda ${l2}, seed ${seed}`;
   const begin: typeof progress.begin = (label, total, unit) => progress.begin(`${what}: ${label}`, total, unit);
   const context = { ...run.context, progress: { ...progress, note: () => {}, begin } };
-  const own: Experiment = { ...experiment, seed, gates: { ...experiment.gates, loss: variant.loss, l2 } };
+  const own: Experiment = { ...experiment, seed, gates: { ...experiment.gates, loss, l2 } };
   return { trained: await run.train(own, gates, context), context };
 }
 
+type TestedChoice = Tested & ReturnType<typeof chooseForBudgets>[number] & { readonly seed: number };
+
 interface Compared extends Variant {
   readonly l2: number;
-  readonly seeds: readonly number[];
   /** Per seed, its choices of thresholds on the test images. */
-  readonly tested: readonly (readonly Tested[])[];
+  readonly tested: readonly (readonly TestedChoice[])[];
   readonly scored: readonly ScoredGates[];
   readonly curve: ReturnType<typeof curveOf>;
 }
@@ -230,8 +219,8 @@ function regularisationTable(rows: Awaited<ReturnType<typeof chooseRegularisatio
 
 function thresholdTable(compared: readonly Compared[], total: number): FindingTable {
   const title = 'Thresholds chosen on the validation images for each budget, evaluated on the test images';
-  const rows = compared.flatMap(({ loss, confidence, l2, seeds, tested }) =>
-    tested.flatMap((choices, i) => choices.map((choice) => ({ loss, confidence, l2, seed: seeds[i]!, ...choice }))),
+  const rows = compared.flatMap(({ loss, confidence, l2, tested }) =>
+    tested.flat().map((choice) => ({ loss, confidence, l2, ...choice })),
   );
   // JSON has no Infinity, the threshold of a closed gate.
   const finite = (threshold = Number.NaN): number | string => (Number.isFinite(threshold) ? threshold : 'Infinity');

@@ -1,7 +1,7 @@
 import type { ConfidenceKind } from '../gates/confidence.js';
 import type { Loss } from '../gates/loss.js';
 import { Random } from '../random.js';
-import { type Interval, mean, meanInterval, percentileInterval } from '../statistics/intervals.js';
+import { mean, meanInterval, percentileInterval } from '../statistics/intervals.js';
 import { type ExitCosts, exitOf, type Scores, type Thresholds } from '../thresholds/evaluate.js';
 import { choosePoint, gridFrontier, paretoFrontier } from '../thresholds/frontier.js';
 import { achievableLevels, levelOf, makeGrid, quantileLevels, savingOf } from '../thresholds/grid.js';
@@ -22,40 +22,37 @@ export interface ScoredGates {
   readonly test: Scores;
 }
 
-/** Thresholds chosen on validation images for a budget of FLOPs. */
-interface Choice {
-  /** Least share of the original's FLOPs to save, on the validation images. */
-  readonly budget: number;
-  readonly thresholds: Thresholds;
-  /** On the validation images. */
-  readonly accuracy: number;
-}
-
 const everyImage = ({ count }: Scores): Int32Array => Int32Array.from({ length: count }, (_, i) => i);
 
 /**
- * For each budget the most accurate thresholds on the validation images that keep it.
+ * For each budget the most accurate thresholds on the validation images that keep it, and that accuracy.
  *
  * @param total FLOPs of the original network
  * @param budgets shares of FLOPs to save; impossible ones are omitted
  */
-export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, budgets: readonly number[]): Choice[] {
+export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, budgets: readonly number[]) {
   const { points, count } = paretoFrontier(held, costs, everyImage(held));
-  return budgets.flatMap((budget): Choice[] => {
+  return budgets.flatMap((budget) => {
     const point = choosePoint(points, count, { kind: 'flops', budget: (1 - budget) * total }, costs);
     return point === undefined ? [] : [{ budget, thresholds: point.thresholds, accuracy: point.accuracy }];
   });
 }
 
-/** A choice evaluated on the test images. */
-export interface Tested extends Choice {
+/** What thresholds do on the test images. */
+export interface Tested {
   /** 1 - FLOPs / the original's, averaged over the test images. */
   readonly reduction: number;
   /** Whether each image is classified right, [images] of 0 and 1. */
   readonly right: Uint8Array;
 }
 
-export function testChoice(scores: Scores, costs: ExitCosts, total: number, choice: Choice): Tested {
+/** A choice evaluated on the test images. @param total FLOPs of the original network */
+export function testChoice<Choice extends { readonly thresholds: Thresholds }>(
+  scores: Scores,
+  costs: ExitCosts,
+  total: number,
+  choice: Choice,
+): Choice & Tested {
   const right = new Uint8Array(scores.count);
   let flops = 0;
   for (let image = 0; image < scores.count; image++) {
@@ -147,14 +144,10 @@ export function compareCurves(
     const value = difference - (mean(first.a.right) - mean(first.b.right));
     const grown = around(value, (row) => deviations[row + column]! - deviations[row + first.column]!);
     const growth = { value, interval: percentileInterval(grown, 0.95) };
-    const winner = winnerOf(interval, least, most);
+    const isWorse = interval.high < 0 && most < 0;
+    const winner = interval.low > 0 && least > 0 ? 'hinge' : isWorse ? 'cross-entropy' : 'neither shown';
     return { reduction: a.reduction, difference, interval, growth, least, most, winner };
   });
-}
-
-function winnerOf({ low, high }: Interval, least: number, most: number) {
-  if (low > 0 && least > 0) return 'hinge';
-  return high < 0 && most < 0 ? 'cross-entropy' : 'neither shown';
 }
 
 // Resampling.
@@ -187,18 +180,18 @@ export interface Resampled {
  */
 export function resampleDifferences(curves: Resampled, seed: number): Float64Array[] {
   const { variants, pairs, reductions } = curves;
-  const gates = variants.map((seeds) => seeds.map((scored) => new GridChoices(scored, curves)));
+  const choices = variants.map((seeds) => seeds.map((scored) => gridChoices(scored, curves)));
   const { held, test } = variants[0]![0]!;
   const [choosing, testing] = [new Random(seed, 'choosing'), new Random(seed, 'bootstrap')];
   const all = everyImage(held);
   const columns = pairs.length * reductions.length;
   const differencesOf = (images: Int32Array): Sparse[] => {
-    const right = gates.map((seeds) => {
-      const tested = seeds.map((of) => of.choose(images));
+    const drawn = choices.map((seeds) => {
+      const tested = seeds.map((choose) => choose(images));
       return curveOf(tested, reductions);
     });
     return pairs.flatMap(([a, b]) =>
-      reductions.map((_, at) => sparseDifference(right[a]![at]!.right, right[b]![at]!.right)),
+      reductions.map((_, at) => sparseDifference(drawn[a]![at]!.right, drawn[b]![at]!.right)),
     );
   };
   const centre = differencesOf(all).map(({ values }) => values.reduce((sum, value) => sum + value, 0) / test.count);
@@ -237,58 +230,43 @@ function sparseDifference(a: Float32Array, b: Float32Array) {
   return { positions: positions.slice(0, count), values: values.slice(0, count) };
 }
 
-/** Chooses thresholds from a grid for all budgets, on any sample of the choosing images. */
-class GridChoices {
-  readonly #levels: readonly Float64Array[];
-  readonly #grid: ReturnType<typeof makeGrid>;
+/**
+ * Prepares choices of thresholds from a grid for all budgets.
+ *
+ * @returns chooses on any sample of the choosing images: positions, with repetitions
+ */
+function gridChoices({ held, test }: ScoredGates, { costs, total, budgets }: Resampled) {
+  const levels = held.confidences.map((of) => quantileLevels(achievableLevels(of, everyImage(held)), LEVELS));
+  const grid = makeGrid(test, everyImage(test), levels);
   /** FLOPs saved on all test images by each combination of levels. */
-  readonly #saved: Float64Array;
-  /** By combination. */
-  readonly #tested = new Map<number, Tested>();
-
-  constructor(
-    readonly scored: ScoredGates,
-    readonly curves: Resampled,
-  ) {
-    const { held, test } = scored;
-    this.#levels = held.confidences.map((of) => quantileLevels(achievableLevels(of, everyImage(held)), LEVELS));
-    this.#grid = makeGrid(test, everyImage(test), this.#levels);
-    this.#saved = this.#grid.sum((gate) => savingOf(curves.costs, gate));
-  }
-
-  /** @param images positions, with repetitions */
-  choose(images: Int32Array): Tested[] {
-    const { costs, total, budgets } = this.curves;
-    const { points, count } = gridFrontier(this.scored.held, costs, images, this.#levels);
+  const saved = grid.sum((gate) => savingOf(costs, gate));
+  const known = new Map<number, Tested>();
+  const testAt = (combination: number): Tested => {
+    const reduction = 1 - (costs.at(-1)! - saved[combination]! / test.count) / total;
+    const answers = () => testChoice(test, costs, total, { thresholds: grid.thresholds(combination) }).right;
+    const tested = known.get(combination) ?? withAnswers(reduction, answers);
+    known.set(combination, tested);
+    return tested;
+  };
+  return (images: Int32Array): Tested[] => {
+    const { points, count } = gridFrontier(held, costs, images, levels);
     const combinations = budgets.map((share) => {
       const point = choosePoint(points, count, { kind: 'flops', budget: (1 - share) * total }, costs);
       const { thresholds } = point ?? points.at(-1)!; // the cheapest if none keeps the budget
-      return this.#levels.reduce((sum, levels, gate) => sum * levels.length + levelOf(levels, thresholds[gate]!), 0);
+      return levels.reduce((sum, own, gate) => sum * own.length + levelOf(own, thresholds[gate]!), 0);
     });
-    const tested = [...new Set(combinations)].map((combination) => this.#test(combination));
+    const tested = [...new Set(combinations)].map(testAt);
     const last = tested.reduce((a, b) => (b.reduction > a.reduction ? b : a));
     // Constant beyond the last choice, so that all resamples reach all shares.
     return [...tested, withAnswers(Number.POSITIVE_INFINITY, () => last.right)];
-  }
-
-  #test(combination: number): Tested {
-    const known = this.#tested.get(combination);
-    if (known !== undefined) return known;
-    const { costs, total } = this.curves;
-    const { test } = this.scored;
-    const choice = { budget: 0, thresholds: this.#grid.thresholds(combination), accuracy: 0 };
-    const reduction = 1 - (costs.at(-1)! - this.#saved[combination]! / test.count) / total;
-    const tested = withAnswers(reduction, () => testChoice(test, costs, total, choice).right);
-    this.#tested.set(combination, tested);
-    return tested;
-  }
+  };
 }
 
 /** A choice whose answers are computed on first use: few choices are neighbours of a compared share. */
 function withAnswers(reduction: number, answers: () => Uint8Array): Tested {
   let known: Uint8Array | undefined;
   return {
-    ...{ budget: 0, thresholds: [], accuracy: 0, reduction },
+    reduction,
     get right() {
       known ??= answers();
       return known;

@@ -8,7 +8,6 @@ import {
   classIndices,
   classNames,
   defineAnalysis,
-  drawn,
   ends,
   type Grouping,
   gateNumber,
@@ -131,28 +130,29 @@ function confusionTable(confusion: Confusion, classes: readonly string[], where:
 }
 
 async function sheetOf(
-  { testImages: test, experiment }: ScoredRun,
+  run: ScoredRun,
   options: Options,
   shown: readonly number[],
   predicted: Int32Array,
   where: string,
 ): Promise<ImageSheet> {
+  const { classes, labels } = run.testImages;
+  const caption = (image: number): string => classes[predicted[image]!]!;
   const rows = [];
   for (const label of shown) {
-    const name = test.classes[label]!;
-    const members = [...test.labels.keys()].filter((image) => test.labels[image] === label);
-    const draw = (right: boolean): number[] => {
-      const candidates = members.filter((image) => (predicted[image] === label) === right);
-      return drawn(candidates, options.images, experiment.seed, `${name} ${right ? 'right' : 'wrong'}`);
-    };
-    const caption = (image: number): string => test.classes[predicted[image]!]!;
-    rows.push(await sheetRow(test, { label: `${name}, classified`, images: draw(true), caption, tone: 'right' }));
-    rows.push(await sheetRow(test, { label: `${name}, misclassified`, images: draw(false), caption, tone: 'wrong' }));
+    for (const tone of ['right', 'wrong'] as const) {
+      const candidates = [...labels.keys()].filter(
+        (image) => labels[image] === label && (predicted[image] === label) === (tone === 'right'),
+      );
+      const about = `${classes[label]}, ${tone === 'right' ? 'classified' : 'misclassified'}`;
+      const stream = `${classes[label]} ${tone}`;
+      rows.push(await sheetRow(run, candidates, options.images, stream, { label: about, tone, caption }));
+    }
   }
   return {
     name: 'examples',
     title: `Right and wrong on shallow features: ${listed(options.classes)}`,
-    caption: `${where}; a random choice (seed ${experiment.seed}), captions: the predicted class of each image`,
+    caption: `${where}; a random choice (seed ${run.experiment.seed}), captions: the predicted class of each image`,
     rows: rows.filter((row) => row.images.length > 0),
   };
 }

@@ -5,7 +5,7 @@ import { type ImageSource, selectImages, stratifiedSubset } from '../data/datase
 import { choice, list, whole } from '../experiment/rules.js';
 import { counted, points } from '../json.js';
 import type { Figure, FindingTable } from '../report/findings.js';
-import { originalAccuracy, type Part, type Row, reportOn, withoutLabels } from '../run/search.js';
+import { originalAccuracy, type Row, reportOn, withoutLabels } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import { certify } from '../thresholds/guarantee.js';
@@ -93,9 +93,8 @@ async function kindsOf(run: ScoredRun, asked: Options): Promise<Kind[]> {
 /** A row's thresholds; each part reports the same images as before, now of this kind. */
 function asChosen({ plan, parts }: ScoredRun, row: Row, kind: Kind): Shifted {
   const at = new Map([...kind.positions].map((position, i) => [position, i]));
-  const shifted = parts.map(({ evaluation }) => {
-    const there = evaluation.images.filter((image) => at.has(image));
-    return { scores: kind.scores, images: there.map((image) => at.get(image)!) };
+  const shifted = parts.map(({ evaluation: { images } }) => {
+    return images.filter((image) => at.has(image)).map((image) => at.get(image)!);
   });
   return shiftedRow(row, nameOf(row), kind, shifted, row.thresholds, plan.costs);
 }
@@ -110,22 +109,22 @@ function chosenAnew({ rows, plan, experiment }: ScoredRun, kind: Kind, number: n
   const images = Int32Array.from({ length: scores.count }, (_, i) => i).filter((i) => !choosing.has(i));
   const { thresholds } = certify(scores, plan.costs, [...choosing], row.guarantee!, experiment.seed);
   const name = `${nameOf(row)}, anew on ${counted(number)} images`;
-  return [shiftedRow(row, name, kind, [{ scores, images }], [thresholds], plan.costs)];
+  return [shiftedRow(row, name, kind, [images], [thresholds], plan.costs)];
 }
 
 function shiftedRow(
   { guarantee }: Row,
   thresholds: string,
   kind: Kind,
-  reported: readonly Part['evaluation'][],
+  reported: readonly Int32Array[],
   chosen: Row['thresholds'],
   costs: ScoredRun['plan']['costs'],
 ): Shifted {
   const reportedAs = (scores: Scores) => {
-    const parts = reported.map(({ images }) => ({ selection: { scores, images }, evaluation: { scores, images } }));
+    const parts = reported.map((images) => ({ selection: { scores, images }, evaluation: { scores, images } }));
     return reportOn(parts, chosen, costs);
   };
-  const original = originalAccuracy(kind.scores, Int32Array.from(reported.flatMap(({ images }) => [...images])));
+  const original = originalAccuracy(kind.scores, Int32Array.from(reported.flatMap((images) => [...images])));
   const asked = guarantee?.of === 'agreement' ? withoutLabels(kind.scores) : kind.scores;
   const { low, high } = reportedAs(asked).intervals.accuracyDrop;
   const outcome = (drop: number) => (low > drop ? 'broken' : high <= drop ? 'kept' : 'undecided');

@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 import type { ImageSource } from '../data/dataset.js';
 import { projectRoot } from '../project.js';
 import type { Confidences, ExitCosts, Scores } from '../thresholds/evaluate.js';
-import { sharpImage } from './figures.js';
+import { tileOf } from './figures.js';
+import { picturesOf } from './findings.js';
 
 /** What the page's script reads: scores of the reported images, and thresholds to start from. */
 export interface ExplorerData {
@@ -90,23 +91,17 @@ function everyOf({ count, height, width }: ImageSource): number {
 
 /** Draws some images, evenly spaced, as one WebP picture. */
 export async function drawThumbnails(images: ImageSource): Promise<Uint8Array> {
-  const { height, width } = images;
-  const channels = images.channels === 1 ? 1 : 3;
   const every = everyOf(images) * stepOf(images.count);
-  const chosen = Int32Array.from({ length: Math.ceil(images.count / every) }, (_, i) => i * every);
-  const all = await images.batch(chosen);
-  const size = channels * height * width;
-  const { default: sharp } = await import('sharp');
+  const chosen = Array.from({ length: Math.ceil(images.count / every) }, (_, i) => i * every);
+  const kernel = images.height < THUMBNAIL ? 'nearest' : 'lanczos3';
   const tiles = await Promise.all(
-    Array.from(chosen, async (_, i) => {
-      const pixels = all.subarray(i * size, (i + 1) * size);
-      const { data: input, info } = await (await sharpImage({ pixels, channels, height, width }))
-        .resize(THUMBNAIL, THUMBNAIL, { kernel: height < THUMBNAIL ? 'nearest' : 'lanczos3' })
-        .raw()
-        .toBuffer({ resolveWithObject: true });
-      return { input, raw: info, left: (i % COLUMNS) * THUMBNAIL, top: Math.floor(i / COLUMNS) * THUMBNAIL };
-    }),
+    (await picturesOf(images, chosen)).map(async (picture, i) => ({
+      ...(await tileOf(picture, { width: THUMBNAIL, height: THUMBNAIL, kernel })),
+      left: (i % COLUMNS) * THUMBNAIL,
+      top: Math.floor(i / COLUMNS) * THUMBNAIL,
+    })),
   );
+  const { default: sharp } = await import('sharp');
   const sheet = { width: COLUMNS * THUMBNAIL, height: Math.ceil(chosen.length / COLUMNS) * THUMBNAIL };
   return sharp({ create: { ...sheet, channels: 3, background: 'white' } })
     .composite(tiles)

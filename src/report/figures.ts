@@ -1,5 +1,6 @@
+import type { ResizeOptions } from 'sharp';
 import { markupText, visibleLines } from '../escape.js';
-import type { Figure, ImageSheet } from './findings.js';
+import type { Figure, ImageSheet, Picture } from './findings.js';
 import { colours, type Font, loadFont, theme, wrapText } from './theme.js';
 
 /** A bold letter is at most so much wider than a plain one. */
@@ -16,18 +17,25 @@ const TITLE_WIDTH = 560;
 export async function renderSvg(figure: Figure, warn: (message: string) => void = () => {}): Promise<string> {
   // Loaded on use: both are large.
   const [{ compile }, vega, font] = await Promise.all([import('vega-lite'), import('vega'), loadFont()]);
-  textMetrics(vega).width = (item, text) => textWidth(font, item, text);
+  // Vega's types omit it.
+  const { textMetrics } = vega as object as { textMetrics: { width(item: TextItem, text?: unknown): number } };
+  textMetrics.width = (item, text) => textWidth(font, item, text);
   const logger = vega.logger(vega.Warn, undefined, (_method, _level, messages) => {
     warn(`figure ${figure.name}: ${Array.from(messages).join(' ')}`);
   });
   const title = { text: wrapText(font, figure.title, 15 * BOLD, TITLE_WIDTH) };
   const { spec } = compile({ title, ...figure.spec }, { config: theme, logger });
-  const asked: string[] = [];
-  const view = new vega.View(vega.parse(spec), { renderer: 'none', logger, loader: closedLoader(asked) });
+  let asked: string | undefined;
+  const refuse = (address: string): Promise<never> => {
+    asked ??= address;
+    return Promise.reject(new Error('external data are not loaded'));
+  };
+  const loader = { load: refuse, sanitize: refuse, http: refuse, file: refuse };
+  const view = new vega.View(vega.parse(spec), { renderer: 'none', logger, loader });
   try {
     const svg = await view.toSVG();
-    if (asked.length > 0)
-      throw new Error(`figure ${figure.name} refers to ${asked[0]}; valid: data inside the specification`);
+    if (asked !== undefined)
+      throw new Error(`figure ${figure.name} refers to ${asked}; valid: data inside the specification`);
     return named(visibleLines(svg), figure);
   } finally {
     view.finalize();
@@ -40,11 +48,6 @@ function textWidth(font: Font, item: TextItem, text?: unknown): number {
   const weight = item.fontWeight === 'bold' || Number(item.fontWeight) >= 600 ? BOLD : 1;
   const width = weight * font.width(line, item.fontSize ?? 11);
   return item.limit !== undefined && item.limit > 0 ? Math.min(width, item.limit) : width;
-}
-
-/** Vega's text measurement, which its types omit. */
-function textMetrics(vega: object): { width: (item: TextItem, text?: unknown) => number } {
-  return (vega as { textMetrics: ReturnType<typeof textMetrics> }).textMetrics;
 }
 
 interface TextItem {
@@ -67,15 +70,6 @@ function named(svg: string, { name, title }: Figure): string {
     .replace(/<svg [^>]*>/, (open) => {
       return `${open.replace('<svg ', '<svg role="img" ')}<title>${markupText(title)}</title>`;
     });
-}
-
-/** A loader that fetches nothing and records the requested addresses. */
-function closedLoader(asked: string[]) {
-  const refuse = (uri: string): Promise<never> => {
-    asked.push(uri);
-    return Promise.reject(new Error('external data are not loaded'));
-  };
-  return { load: refuse, sanitize: refuse, http: refuse, file: refuse };
 }
 
 type SheetImage = ImageSheet['rows'][number]['images'][number];
@@ -176,16 +170,11 @@ async function scaled(image: SheetImage) {
   const isSmall = longest <= IMAGE;
   const factor = isSmall ? Math.floor(IMAGE / longest) : IMAGE / longest;
   const [width, height] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * factor)));
-  const source = await sharpImage(image);
-  const { data: input, info } = await source
-    .resize(width, height, { fit: 'fill', kernel: isSmall ? 'nearest' : 'lanczos3' })
-    .raw() // no compression: `composite` decodes it at once
-    .toBuffer({ resolveWithObject: true });
-  return { input, raw: info };
+  return tileOf(image, { width, height, fit: 'fill', kernel: isSmall ? 'nearest' : 'lanczos3' });
 }
 
-/** Opens an image in sharp. @param image pixels [channels, height, width], grey or RGB */
-export async function sharpImage(image: Pick<SheetImage, 'pixels' | 'channels' | 'height' | 'width'>) {
+/** A resized image for `composite`. @param image pixels [channels, height, width], grey or RGB */
+export async function tileOf(image: Picture, size: ResizeOptions) {
   const { default: sharp } = await import('sharp');
   const { pixels, height, width } = image;
   const channels = image.channels === 1 ? 1 : 3;
@@ -194,5 +183,9 @@ export async function sharpImage(image: Pick<SheetImage, 'pixels' | 'channels' |
   for (let p = 0; p < plane; p++) {
     for (let c = 0; c < channels; c++) interleaved[p * channels + c] = pixels[c * plane + p]!;
   }
-  return sharp(interleaved, { raw: { width, height, channels } });
+  const { data: input, info } = await sharp(interleaved, { raw: { width, height, channels } })
+    .resize(size)
+    .raw() // no compression: `composite` decodes it at once
+    .toBuffer({ resolveWithObject: true });
+  return { input, raw: info };
 }

@@ -1,6 +1,6 @@
 import Table from 'cli-table3';
 import type { TopLevelSpec } from 'vega-lite';
-import type { ImageShape } from '../data/dataset.js';
+import type { ImageShape, ImageSource } from '../data/dataset.js';
 import { visible, visibleLines } from '../escape.js';
 import { columnsLeft } from '../progress.js';
 
@@ -39,6 +39,19 @@ export interface Figure {
   readonly spec: TopLevelSpec;
 }
 
+export interface Picture extends ImageShape {
+  /** [channels, height, width], bytes 0-255, RGB or grey */
+  readonly pixels: Uint8Array;
+}
+
+/** Images of a source. @param positions of the images */
+export async function picturesOf(source: ImageSource, positions: readonly number[]): Promise<Picture[]> {
+  const { channels, height, width } = source;
+  const size = channels * height * width;
+  const all = await source.batch(positions);
+  return positions.map((_, i) => ({ channels, height, width, pixels: all.subarray(i * size, (i + 1) * size) }));
+}
+
 /** Written to `<name>.png`: rows of images with captions. */
 export interface ImageSheet {
   readonly name: string;
@@ -46,9 +59,7 @@ export interface ImageSheet {
   readonly caption: string;
   readonly rows: readonly {
     readonly label: string;
-    readonly images: readonly (ImageShape & {
-      /** [channels, height, width], bytes 0-255, RGB or grey */
-      readonly pixels: Uint8Array;
+    readonly images: readonly (Picture & {
       readonly caption: string;
       /** Colour and sign of the caption. */
       readonly tone: 'right' | 'wrong' | 'plain';
@@ -113,9 +124,9 @@ export function renderColumns(
   const names = head.map(visibleLines);
   const cells = rows.map((row) => row.map(visible));
   const widths = names.map((name, i) =>
-    cells.reduce(
-      (most, row) => Math.max(most, [...(row[i] ?? '')].length),
-      Math.max(...name.split('\n').map((line) => [...line].length)),
+    [...name.split('\n'), ...cells.map((row) => row[i] ?? '')].reduce(
+      (most, line) => Math.max(most, [...line].length),
+      0,
     ),
   );
   const width = (i: number): number => widths[i]!;

@@ -16,9 +16,7 @@ import { variance } from '../../src/statistics/intervals.js';
 import { evaluate, type Scores } from '../../src/thresholds/evaluate.js';
 import { randomCosts, randomScores } from '../thresholds/scores.js';
 
-const tested = (reduction: number, right: number[]): Tested => {
-  return { budget: 0, thresholds: [], accuracy: 0, reduction, right: Uint8Array.from(right) };
-};
+const tested = (reduction: number, right: number[]): Tested => ({ reduction, right: Uint8Array.from(right) });
 
 describe('curves of accuracy against FLOPs (Figure 4)', () => {
   it('choose the most accurate thresholds that keep a budget, over all pairs', () => {
