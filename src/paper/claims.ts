@@ -20,7 +20,6 @@ import {
   printedClaims,
   type Records,
   readPublished,
-  ruleOf,
   ruleText,
   savedPart,
   verdictOn,
@@ -50,16 +49,15 @@ type Judged = Parameters<Judge>[1];
 
 function judged({ claim, evidence }: Found, run: Judged): Claim {
   const { parts, some, variant, detail, file, row, note } = evidence;
-  const another = evidence.ownNetwork === true && run.network !== claim.network;
+  const isElsewhere = run.network !== claim.network;
   const unmeasured =
     parts.length === 0 ? evidence.impossible === undefined : parts.some((part) => Number.isNaN(part.value));
   const impossible =
     obstacle(claim.network, run) ??
-    (another ? 'another network' : evidence.impossible) ??
+    (evidence.ownNetwork && isElsewhere ? 'another network' : evidence.impossible) ??
     (unmeasured ? `not in ${file}: run the experiment again` : undefined);
   const verdict: Verdict = impossible === undefined ? verdictOnParts(parts, some) : 'cannot be checked here';
   const isOpen = verdict === 'undecided' || (verdict === 'does not hold' && parts.length > 1);
-  const isElsewhere = run.network !== claim.network;
   const why = [
     impossible,
     isOpen ? deciding(parts, verdict, some) : undefined,
@@ -133,43 +131,41 @@ function tableEvidence(
   const records = files('table') ?? [];
   const original = published.at(-1);
   if (original === undefined || texts.length === 0) return [];
-  const source = `Table ${/\d+$/.exec(name)?.[0] ?? name}`;
-  const { network } = texts[0]!;
+  const about = { source: `Table ${/\d+$/.exec(name)?.[0] ?? name}`, network: texts[0]!.network };
   const rows = published.slice(0, -1).flatMap((printed, i): Found[] => {
     const drop = Number((original.accuracy - printed.accuracy).toFixed(6));
+    const reduction = printed.flopsReduction ?? 0;
     const id = `${name}-row${i + 1}`;
-    const asPrinted = `${percent(printed.flopsReduction ?? 0, 2)} fewer FLOPs at ${points(drop)}`;
-    const restated = texts.filter(({ tableRow }) => tableRow === i + 1);
+    const asPrinted = `${percent(reduction, 2)} fewer FLOPs at ${points(drop)}`;
+    const saving = (row: Row) => inTable(row, [savingPart(row, reduction, PRINTED), lossPart(row, drop)]);
     const searched = searchMethods.flatMap((search): Found[] => {
       const row = records.find((record) => {
         const isOfMargin = Math.abs(numberIn(record, 'margin_fraction') - drop) <= SAME_MARGIN;
         return isOfMargin && record['search'] === search;
       });
       if (row === undefined) return [];
-      const chosen = `${search} search: thresholds chosen to lose at most ${points(drop)} save as`;
-      const loss = lossPart(row, drop);
-      const about = { source, network, id: `${id}-${search}` };
-      const saving = { ...about, statement: `${chosen} many FLOPs`, printed: asPrinted };
-      const found: Found[] = [
-        { claim: saving, evidence: inTable(row, [savingPart(row, printed.flopsReduction ?? 0, PRINTED), loss]) },
-      ];
-      if (printed.speedUp !== null) {
-        const speed = `${percent(printed.speedUp, 2)} speed-up (${printed.speedMs} ms)`;
-        found.push({
-          claim: { ...about, id: `${about.id}-speed`, statement: `${chosen} much time`, printed: speed },
-          evidence: speedEvidence(name, files, row, { bound: printed.speedUp, margin: PRINTED }, loss),
-        });
-      }
+      const found = (suffix: string, what: string, printed: string, evidence: Evidence): Found => {
+        const statement = `${search} search: thresholds chosen to lose at most ${points(drop)} save as ${what}`;
+        return { claim: { ...about, id: `${id}-${search}${suffix}`, statement, printed }, evidence };
+      };
+      const speed = printed.speedUp === null ? '' : `${percent(printed.speedUp, 2)} speed-up (${printed.speedMs} ms)`;
+      const rule = { bound: printed.speedUp ?? 0, margin: PRINTED };
+      const restated = texts.filter(({ tableRow }) => tableRow === i + 1);
       return [
-        ...found,
+        found('', 'many FLOPs', asPrinted, saving(row)),
+        ...(speed ? [found('-speed', 'much time', speed, speedEvidence(name, files, row, rule, drop))] : []),
         ...restated.map((text) => ({
           claim: { ...text, id: `${text.id}-${search}`, statement: `${search} search: ${text.statement}` },
-          evidence: textEvidence(name, text, files, row, loss),
+          evidence: textEvidence(name, text, files, row, drop),
         })),
       ];
     });
-    const fixed = { source, network, id: `${id}-fixed`, printed: asPrinted };
-    return [...searched, ...fixedRow(records, printed, drop, fixed)];
+    const fixed = records.find((one) => one['published_model'] === printed.model && one['search'] === '');
+    if (fixed === undefined) return searched;
+    const statement = `the published thresholds ${printed.model}, unchanged, lose no more and save as many FLOPs`;
+    const note = 'thresholds are distances, whose scale depends on the features and lambda of the gates';
+    const claim = { ...about, id: `${id}-fixed`, statement, printed: asPrinted };
+    return [...searched, { claim, evidence: { ...saving(fixed), note } }];
   });
   return [...rows, ...originalRow(records, texts)];
 }
@@ -190,37 +186,23 @@ const lossPart = (row: Row, bound: number): ClaimPart =>
 const savingPart = (row: Row, bound: number, margin: number): ClaimPart =>
   savedPart(rowMeasure(row, 'flops_reduction'), { relation: 'at least', bound, margin });
 
-/** The published thresholds, unchanged. */
-function fixedRow(
-  records: Records,
-  printed: PublishedRow,
-  drop: number,
-  about: Omit<Found['claim'], 'statement'>,
-): Found[] {
-  const row = records.find((record) => record['published_model'] === printed.model && record['search'] === '');
-  if (row === undefined) return [];
-  const statement = `the published thresholds ${printed.model}, unchanged, lose no more and save as many FLOPs`;
-  const note = 'thresholds are distances, whose scale depends on the features and lambda of the gates';
-  const parts = [savingPart(row, printed.flopsReduction ?? 0, PRINTED), lossPart(row, drop)];
-  return [{ claim: { ...about, statement }, evidence: { ...inTable(row, parts), note } }];
-}
-
 /** The claim about the original network. */
 function originalRow(records: Records, texts: readonly PrintedClaim[]): Found[] {
   const row = records.find((record) => record['model'] === 'Original');
   return texts.flatMap((text) => {
     if (row === undefined || !text.id.endsWith('-original')) return [];
-    const accuracy = partOf('right', 'percent')(measuredIn(row, 'accuracy'), ruleOf(text));
+    const accuracy = partOf('right', 'percent')(measuredIn(row, 'accuracy'), text);
     const note = `${(numberIn(row, 'flops_per_image') / 1e9).toPrecision(3)} GFLOPs; the paper's weights are not public`;
     return [{ claim: text, evidence: { ...inTable(row, [accuracy]), note, ownNetwork: true } }];
   });
 }
 
-function textEvidence(name: string, text: PrintedClaim, files: Files, row: Row, loss: ClaimPart): Evidence {
-  const { quantity, value, margin } = text;
-  if (quantity === 'speed_up_fraction') return speedEvidence(name, files, row, { bound: value, margin }, loss);
-  if (quantity === 'flops_reduction_fraction') return inTable(row, [savingPart(row, value, margin), loss]);
-  const rule = { relation: 'at least', bound: value, margin } as const;
+function textEvidence(name: string, text: PrintedClaim, files: Files, row: Row, drop: number): Evidence {
+  const { quantity, bound, margin } = text;
+  const loss = lossPart(row, drop);
+  if (quantity === 'speed_up_fraction') return speedEvidence(name, files, row, text, drop);
+  if (quantity === 'flops_reduction_fraction') return inTable(row, [savingPart(row, bound, margin), loss]);
+  const rule = { relation: 'at least', bound, margin } as const;
   return inTable(row, [dividedPart(rowMeasure(row, 'flops_reduction'), rule), loss]);
 }
 
@@ -230,11 +212,11 @@ function speedEvidence(
   files: Files,
   row: Row,
   rule: Pick<ClaimPart, 'bound' | 'margin'>,
-  loss: ClaimPart,
+  drop: number,
 ): Evidence {
   const timed = files('timing')?.find((one) => one['batch_images'] === '1' && one['model'] === row['model']);
-  const speed = partOf('speed-up', 'percent')(measuredIn(timed, 'speed_up'), { relation: 'at least', ...rule });
-  const found = { ...inTable(row, [speed, loss]), file: 'timing.csv' };
+  const speed = partOf('speed-up', 'percent')(measuredIn(timed, 'speed_up'), { ...rule, relation: 'at least' });
+  const found = { ...inTable(row, [speed, lossPart(row, drop)]), file: 'timing.csv' };
   if (timed === undefined) {
     const impossible = `the run is not timed; to time it: dgate time ${name}`;
     return { ...found, measured: 'not timed', file: 'table.csv', impossible };
@@ -242,6 +224,6 @@ function speedEvidence(
   const { warnings = '', repeats = '1', engine = '' } = timed;
   const single = Number(repeats) > 1 ? '' : '; one process: the interval lacks the variation between processes';
   const note = `timed with ${engine}, not on a Titan Xp${single}`;
-  const impossible = `the timing warns: ${warnings.replace(/^repeat \d+: /, '').split(/[:;]/)[0]}`;
-  return { ...found, note, ...(warnings !== '' && { impossible }) };
+  const why = `the timing warns: ${warnings.replace(/^repeat \d+: /, '').split(/[:;]/)[0]}`;
+  return { ...found, note, impossible: warnings === '' ? undefined : why };
 }

@@ -1,5 +1,6 @@
-import { counted, listed, percent } from '../json.js';
+import { listed, percent } from '../json.js';
 import { type Interval, normalQuantile, wilson } from '../statistics/intervals.js';
+import { missingClasses } from './analysis.js';
 import {
   type ClaimPart,
   dividedPart,
@@ -11,7 +12,6 @@ import {
   type PrintedClaim,
   partOf,
   type Records,
-  ruleOf,
   savedPart,
 } from './published.js';
 
@@ -31,7 +31,7 @@ const errors = from('errors', (claim, records) => {
   const all = records.find((record) => record['true_class'] === 'all');
   const bound = Math.max(numberIn(all, 'chance_uniform_fraction'), numberIn(all, 'chance_by_predictions_fraction'));
   const share = measuredIn(all, 'within_category', 'wilson95');
-  const part = partOf('of the errors within the category', 'percent')(share, { ...ruleOf(claim), bound });
+  const part = partOf('of the errors within the category', 'percent')(share, { ...claim, bound });
   const note =
     'a tendency; the bound is the larger of the shares by chance (other classes alike, or as often as given)';
   return [{ parts: [part], row: 'all', note }];
@@ -48,7 +48,7 @@ const confidenceNames: Readonly<Record<string, string>> = {
 function gapParts(claim: PrintedClaim, records: Records): ClaimPart[] {
   return records.map((record) => {
     const what = `at ${percent(numberIn(record, 'flops_reduction_fraction'), 0)} fewer FLOPs`;
-    return partOf(what, 'points')(measuredIn(record, 'difference', 'simultaneous95'), ruleOf(claim));
+    return partOf(what, 'points')(measuredIn(record, 'difference', 'simultaneous95'), claim);
   });
 }
 
@@ -72,7 +72,7 @@ const gap = against((claim, records) => ({
 const widening = against((claim, records) => {
   const wider = partOf('wider there than at the smallest share', 'points');
   return {
-    parts: [...gapParts(claim, records).slice(-1), wider(measuredIn(records.at(-1), 'growth'), ruleOf(claim))],
+    parts: [...gapParts(claim, records).slice(-1), wider(measuredIn(records.at(-1), 'growth'), claim)],
     rule: 'a gap above 0 at the largest share, and wider there than at the smallest',
     note: 'growth is tested, exponential growth is not',
   };
@@ -82,7 +82,7 @@ const widening = against((claim, records) => {
 const point = (t: string, stem: string, part: typeof lostPart): Reader =>
   from('points', (claim, records) => {
     const record = records.find((one) => one['t1'] === t && one['t2'] === t);
-    return [{ parts: [part(measuredIn(record, stem), ruleOf(claim))], row: `t1 = ${t}, t2 = ${t}` }];
+    return [{ parts: [part(measuredIn(record, stem), claim)], row: `t1 = ${t}, t2 = ${t}` }];
   });
 
 const monotone = from('steps', (claim, [record]) => {
@@ -91,16 +91,10 @@ const monotone = from('steps', (claim, [record]) => {
   const none = { relation: 'at most', bound: 0, margin: 0 } as const;
   const parts = [
     partOf('of the steps to a higher threshold with fewer FLOPs', 'percent')(exact, none),
-    partOf('largest fall of accuracy in a step', 'points')(measuredIn(record, 'largest_fall'), ruleOf(claim)),
+    partOf('largest fall of accuracy in a step', 'points')(measuredIn(record, 'largest_fall'), claim),
   ];
   return [{ parts, row: 'all steps' }];
 });
-
-function withoutImages(records: Records): string | undefined {
-  const present = records.filter((record) => numberIn(record, 'images') > 0).length;
-  if (present === records.length) return undefined;
-  return `the test images are of ${counted(present)} of the ${counted(records.length)} classes`;
-}
 
 /** A claim that holds if it holds for one class, by simultaneous intervals of all classes (Bonferroni). */
 const someClass = (
@@ -108,8 +102,8 @@ const someClass = (
   read: (claim: PrintedClaim, record: Row, interval: (count: number) => Interval) => ClaimPart,
 ): Reader =>
   from('classes', (claim, all) => {
-    const impossible = withoutImages(all);
     const records = all.filter((record) => numberIn(record, 'images') > 0);
+    const impossible = missingClasses(records.length, all.length);
     const z = normalQuantile(1 - 0.025 / records.length);
     const parts = records.map((record) => {
       return read(claim, record, (count) => wilson(count, numberIn(record, 'images'), z));
@@ -118,24 +112,20 @@ const someClass = (
     const best = parts.reduce((a, b) => (sign * b.value > sign * a.value ? b : a));
     const found = records.filter((_, i) => {
       const { low, high } = parts[i]!.interval;
-      return sign > 0 ? low >= claim.value : high <= claim.value;
+      return sign > 0 ? low >= claim.bound : high <= claim.bound;
     });
     const names = found.length > 0 && found.length <= 5 ? ` (${listed(found.map((record) => record['class']!))})` : '';
     const clearest = `${percent(best.value)} ${best.what}`;
     const measured = `so in ${found.length} of ${records.length} classes${names}; clearest: ${clearest}`;
-    return [{ parts, some: true, rule, measured, row: 'all classes', ...(impossible !== undefined && { impossible }) }];
+    return [{ parts, some: true, rule, measured, row: 'all classes', impossible }];
   });
 
-/** Columns of images that leave right at a gate before the last one; a single gate is early. */
-function earlyColumns(record: Row): string[] {
-  const gates = Object.keys(record).filter((column) => /^leave_right_at_gate\d+_images$/.test(column));
-  return gates.slice(0, Math.max(1, gates.length - 1));
-}
-
 const early = someClass('more than half leave right at an early gate, in some class', (claim, record, interval) => {
-  const count = earlyColumns(record).reduce((sum, column) => sum + numberIn(record, column), 0);
+  const gates = Object.keys(record).filter((column) => /^leave_right_at_gate\d+_images$/.test(column));
+  const before = gates.slice(0, Math.max(1, gates.length - 1)); // a single gate is early
+  const count = before.reduce((sum, column) => sum + numberIn(record, column), 0);
   const value = count / numberIn(record, 'images');
-  return partOf(`of ${record['class']}`, 'percent')({ value, interval: interval(count) }, ruleOf(claim));
+  return partOf(`of ${record['class']}`, 'percent')({ value, interval: interval(count) }, claim);
 });
 
 const late = someClass('gate 1 takes at most 10 % and the last gate more, in some class', (claim, record, interval) => {
@@ -144,8 +134,8 @@ const late = someClass('gate 1 takes at most 10 % and the last gate more, in som
   const [one, other] = [interval(first), interval(last)];
   const value = first / numberIn(record, 'images');
   // If the last gate does not take more, the class decides nothing.
-  const decided = other.low > one.high || one.low > claim.value ? one : { low: Number.NaN, high: Number.NaN };
-  return partOf(`of ${record['class']}`, 'percent')({ value, interval: decided }, ruleOf(claim));
+  const decided = other.low > one.high || one.low > claim.bound ? one : { low: Number.NaN, high: Number.NaN };
+  return partOf(`of ${record['class']}`, 'percent')({ value, interval: decided }, claim);
 });
 
 const fineGrained = from('classes', () => {
@@ -159,12 +149,11 @@ const atMargin =
   (claim, files) => {
     const record = files('table')?.find((row) => Math.abs(numberIn(row, 'margin_fraction') - margin) < 1e-9);
     if (record === undefined) return [];
-    const why = files('comparison')?.find((row) => (row['not_comparable'] ?? '') !== '')?.['not_comparable'];
+    const impossible = files('comparison')?.find((row) => (row['not_comparable'] ?? '') !== '')?.['not_comparable'];
     const noLoss = { relation: 'at most', bound: margin, margin: 0.0009 } as const;
-    const saved = savedPart(measuredIn(record, 'flops_reduction'), ruleOf(claim));
+    const saved = savedPart(measuredIn(record, 'flops_reduction'), claim);
     const lost = lostPart(measuredIn(record, 'accuracy_drop'), noLoss);
-    const row = `margin_fraction = ${margin}`;
-    return [{ parts: [saved, lost], file: 'table.csv', row, ...(why !== undefined && { impossible: why }) }];
+    return [{ parts: [saved, lost], file: 'table.csv', row: `margin_fraction = ${margin}`, impossible }];
   };
 
 /** How each claim of `claims.csv` that is not of a table is read from a run's CSV files. */

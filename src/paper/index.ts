@@ -82,9 +82,7 @@ export async function runsOnRecord(resultsRoot: string, presets: readonly Preset
   for (const experiment of [...experiments].sort().flatMap((name) => [name, `${REFERENCE}${name}`])) {
     const folders = await namesIn(join(resultsRoot, experiment));
     for (const folder of folders.sort()) {
-      const preset = presets.find(
-        (name) => folder.startsWith(`${name}-`) && /^[0-9a-f]{8}$/.test(folder.slice(name.length + 1)),
-      );
+      const preset = presets.find((name) => new RegExp(`^${name}-[0-9a-f]{8}$`).test(folder));
       if (preset === undefined) continue;
       found.push({ experiment: experiment.replace(REFERENCE, ''), preset, folder: `${experiment}/${folder}` });
     }

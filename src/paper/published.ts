@@ -21,9 +21,9 @@ const folder = new URL('results/published/', projectRoot);
 export async function readPublished(name: string): Promise<PublishedRow[]> {
   const text = await readTextIfThere(fileURLToPath(new URL(`${name}.csv`, folder)));
   if (text === undefined) {
-    const files = (await namesIn(fileURLToPath(folder))).filter((file) => file !== 'claims.csv');
-    const names = files.map((file) => file.replace(/\.csv$/, '')).sort();
-    throw new InputError(`published: "${name}"; valid: ${names.join(', ')}`);
+    const names = (await namesIn(fileURLToPath(folder))).map((file) => file.replace(/\.csv$/, '')).sort();
+    const tables = names.filter((table) => table !== 'claims').join(', ');
+    throw new InputError(`published: "${name}"; valid: ${tables}`);
   }
   return parsePublished(text, `results/published/${name}.csv`);
 }
@@ -58,8 +58,17 @@ export function parsePublished(text: string, where: string): PublishedRow[] {
 /** How a measured quantity compares with the printed value. */
 export const relations = ['at least', 'at most', 'about'] as const;
 
+/** What a measured quantity is compared with. */
+interface Rule {
+  readonly relation: (typeof relations)[number];
+  /** In the unit of the quantity; NaN where a claim has none. */
+  readonly bound: number;
+  /** Half of the last printed digit, or what counts as equal: chosen before a run. */
+  readonly margin: number;
+}
+
 /** A claim of the paper: a row of `results/published/claims.csv`. */
-export interface PrintedClaim {
+export interface PrintedClaim extends Rule {
   readonly id: string;
   readonly source: string;
   /** The paper's network. */
@@ -67,11 +76,6 @@ export interface PrintedClaim {
   readonly statement: string;
   readonly printed: string;
   readonly quantity: string;
-  /** The bound of the measured quantity, in its unit; NaN without one. */
-  readonly value: number;
-  readonly relation: (typeof relations)[number];
-  /** Half of the last printed digit, or what counts as equal: chosen before a run. */
-  readonly margin: number;
   /** Row of the table that the claim restates, from 1; NaN if it restates none. */
   readonly tableRow: number;
 }
@@ -80,29 +84,19 @@ export interface PrintedClaim {
 export const printedClaims = once(async (): Promise<readonly PrintedClaim[]> => {
   const text = await readText(fileURLToPath(new URL('claims.csv', folder)));
   return parseCsv(text, 'results/published/claims.csv').map((record) => {
-    const { id = '', source = '', network = '', statement = '', printed = '', quantity = '' } = record;
-    const relation = record['relation'] as PrintedClaim['relation'];
-    const [value, margin, tableRow] = [
-      numberIn(record, 'value'),
-      numberIn(record, 'margin'),
-      numberIn(record, 'table_row'),
-    ];
-    return { id, source, network, statement, printed, quantity, value, relation, margin, tableRow };
+    const [bound, margin] = [numberIn(record, 'value'), numberIn(record, 'margin')];
+    return { ...(record as unknown as PrintedClaim), bound, margin, tableRow: numberIn(record, 'table_row') };
   });
 });
 
 /** One measured quantity of a claim: shares, or a factor. */
-export interface ClaimPart {
+export interface ClaimPart extends Rule {
   /** `FLOPs saved` */
   readonly what: string;
   readonly unit: 'percent' | 'points' | 'factor';
   readonly value: number;
   /** 95 %, or simultaneous with the other parts; the value twice if it is exact. */
   readonly interval: Interval;
-  readonly relation: PrintedClaim['relation'];
-  readonly bound: number;
-  /** Half of the last printed digit, or what counts as equal (`claims.csv`). */
-  readonly margin: number;
 }
 
 /** Rows of a CSV file of a run, by column. */
@@ -128,7 +122,7 @@ export interface Evidence {
   /** Whether the claim holds for the paper's own network only. */
   readonly ownNetwork?: boolean;
   /** Why the claim cannot be checked. */
-  readonly impossible?: string;
+  readonly impossible?: string | undefined;
 }
 
 const ROUNDING = 1e-12;
@@ -161,30 +155,26 @@ export function chanceOf(verdict: Verdict, parts: readonly ClaimPart[], some = f
   return 0.025 * (verdict === (some ? 'holds' : 'does not hold') ? parts.length : 1);
 }
 
-const shown: Readonly<Record<ClaimPart['unit'], (value: number) => string>> = {
-  percent: (share) => hundredths(share, 2),
-  points: (share) => hundredths(share, 2),
-  factor: (value) => unsignedZero(value.toFixed(2)),
-};
+const shown = (value: number, unit: ClaimPart['unit']): string =>
+  unit === 'factor' ? unsignedZero(value.toFixed(2)) : hundredths(value, 2);
 const units: Readonly<Record<ClaimPart['unit'], string>> = { percent: ' %', points: ' points', factor: ' x' };
 
 /** `55.61 % [54.86, 56.38] FLOPs saved` */
 export function measuredText({ what, unit, value, interval }: ClaimPart): string {
-  const [low, high] = [interval.low, interval.high].map((end) => shown[unit](end));
+  const [low, high] = [shown(interval.low, unit), shown(interval.high, unit)];
   const within = low === high ? '' : ` [${low}, ${high}]`;
-  return `${shown[unit](value)}${units[unit]}${within} ${what}`;
+  return `${shown(value, unit)}${units[unit]}${within} ${what}`;
 }
 
 /** `at least 55.77 % FLOPs saved`, with the margin if it is more than rounding to two decimals. */
 export function ruleText({ what, unit, relation, bound, margin }: ClaimPart): string {
-  const granted = margin > 5.1e-5 ? ` (margin ${shown[unit](margin)})` : '';
-  return `${relation} ${shown[unit](bound)}${units[unit]}${granted} ${what}`;
+  const granted = margin > 5.1e-5 ? ` (margin ${shown(margin, unit)})` : '';
+  return `${relation} ${shown(bound, unit)}${units[unit]}${granted} ${what}`;
 }
 
 // Reading CSV files.
 
 type Measured = Pick<ClaimPart, 'value' | 'interval'>;
-type Rule = Pick<ClaimPart, 'relation' | 'bound' | 'margin'>;
 
 /** A column as a number; a missing one is NaN, which decides nothing. */
 export const numberIn = (record: Readonly<Record<string, string>> | undefined, column: string): number => {
@@ -194,19 +184,16 @@ export const numberIn = (record: Readonly<Record<string, string>> | undefined, c
 
 /** A quantity with its interval from three columns. */
 export function measuredIn(record: Readonly<Record<string, string>> | undefined, stem: string, ends = stem): Measured {
-  const [value, low, high] = [`${stem}_fraction`, `${ends}_low_fraction`, `${ends}_high_fraction`].map((column) =>
-    numberIn(record, column),
-  ) as [number, number, number];
-  return { value, interval: { low, high } };
+  const [low, high] = [numberIn(record, `${ends}_low_fraction`), numberIn(record, `${ends}_high_fraction`)];
+  return { value: numberIn(record, `${stem}_fraction`), interval: { low, high } };
 }
-
-/** The rule of a claim as `claims.csv` has it. */
-export const ruleOf = ({ relation, value, margin }: PrintedClaim): Rule => ({ relation, bound: value, margin });
 
 /** The part of a claim about this quantity. */
 export const partOf =
   (what: string, unit: ClaimPart['unit']) =>
-  (measured: Measured, rule: Rule): ClaimPart => ({ what, unit, ...measured, ...rule });
+  (measured: Measured, { relation, bound, margin }: Rule): ClaimPart => {
+    return { what, unit, ...measured, relation, bound, margin };
+  };
 export const lostPart = partOf('lost', 'points');
 export const savedPart = partOf('FLOPs saved', 'percent');
 

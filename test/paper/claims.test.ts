@@ -14,11 +14,11 @@ describe("the paper's claims", () => {
   it('have a source, a statement and a network', async () => {
     const claims = await printedClaims();
     expect(new Set(claims.map(({ id }) => id)).size).to.equal(claims.length);
-    for (const { id, source, statement, printed, network, quantity, value } of claims) {
+    for (const { id, source, statement, printed, network, quantity, bound } of claims) {
       expect(id).to.match(/^[a-z0-9-]+$/);
       for (const text of [source, statement, printed]) expect(text, id).not.to.equal('');
       expect(networkByName(network).name).to.equal(network);
-      expect(quantity === '', id).to.equal(Number.isNaN(value));
+      expect(quantity === '', id).to.equal(Number.isNaN(bound));
     }
   });
 
@@ -27,12 +27,12 @@ describe("the paper's claims", () => {
       const rows = await readPublished(name);
       const restated = (await printedClaims()).filter(({ id, tableRow }) => id.startsWith(`${name}-`) && tableRow > 0);
       expect(restated).to.have.length(5);
-      for (const { id, quantity, value, tableRow } of restated) {
+      for (const { id, quantity, bound, tableRow } of restated) {
         const row = rows[tableRow - 1]!;
-        if (quantity === 'flops_reduction_fraction') expect(row.flopsReduction, id).to.be.closeTo(value, 0.003);
-        else if (quantity === 'flops_factor') expect(rows.at(-1)!.flops / row.flops, id).to.be.closeTo(value, 0.005);
+        if (quantity === 'flops_reduction_fraction') expect(row.flopsReduction, id).to.be.closeTo(bound, 0.003);
+        else if (quantity === 'flops_factor') expect(rows.at(-1)!.flops / row.flops, id).to.be.closeTo(bound, 0.005);
         // "A 2x speed-up" is printed of a row with 55.51 %, which is 2.25 x.
-        else if (id !== 'table2-factor-speed') expect(row.speedUp, id).to.be.closeTo(value, 0.006);
+        else if (id !== 'table2-factor-speed') expect(row.speedUp, id).to.be.closeTo(bound, 0.006);
       }
     }
   });
