@@ -7,9 +7,8 @@ const verdicts: readonly Verdict[] = ['holds', 'does not hold', 'undecided', 'ca
 
 /** The common verdict of all runs that could check the claim; undecided if they disagree. */
 function agreedVerdict(found: readonly Verdict[]): Verdict {
-  const checked = new Set(found.filter((verdict) => verdict !== 'cannot be checked here'));
-  if (checked.size === 0) return 'cannot be checked here';
-  return checked.size === 1 ? [...checked][0]! : 'undecided';
+  const [verdict = 'cannot be checked here', other] = new Set(found.filter((one) => one !== 'cannot be checked here'));
+  return other === undefined ? verdict : 'undecided';
 }
 
 function countVerdicts(claims: readonly Pick<Claim, 'verdict'>[]): ReadonlyMap<Verdict, number> {
@@ -61,21 +60,16 @@ export function renderSummary(results: readonly ExperimentSummary[], resultsRoot
     result.seconds.toFixed(1),
     result.state === 'done' ? result.folder : '',
   ]);
-  const all = results.flatMap(({ claims }) => claims);
-  const differing = all.filter(({ verdict }) => verdict === 'does not hold' || verdict === 'undecided');
+  const unmet = results.flatMap(({ claims }) => claims.filter(({ verdict }) => verdict !== 'holds'));
+  const differs = unmet.some(({ verdict }) => verdict !== 'cannot be checked here');
   return [
     `Summary: ${results.length - failed.length} of ${results.length} experiments done in ${seconds.toFixed(1)} s; ` +
       `folders below ${resultsRoot}`,
     renderColumns(['Experiment', 'State', ...verdicts.map(capitalised), 'Seconds', 'Folder'], rows, 'text'),
     ...(failed.length > 0 ? ['Failed'] : []),
     ...failed.map(({ experiment, problem }) => visible(`${experiment}: ${problem}`)),
-    ...(differing.length > 0
-      ? ['What differs from the paper']
-      : ['Nothing that could be checked differs from the paper']),
-    ...briefClaimLines(
-      all.filter(({ verdict }) => verdict !== 'holds'),
-      'the report.html of each run',
-    ),
+    differs ? 'What differs from the paper' : 'Nothing that could be checked differs from the paper',
+    ...briefClaimLines(unmet, 'the report.html of each run'),
   ].join('\n');
 }
 

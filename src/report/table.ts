@@ -34,11 +34,11 @@ export interface TableLine {
   readonly cells: readonly string[];
 }
 
-/** A column: its heading, the cell of a row, and the cell of the paper's row with its accuracy margin. */
+/** A column: its heading, the cell of a row, and the cell of the paper's row with its accuracy margin, if it has one. */
 type TableColumn = readonly [
   head: string,
   own: (row: TableRow) => string,
-  paper: (row: PublishedRow, margin: number | null) => string,
+  paper?: (row: PublishedRow, margin: number | null) => string,
 ];
 
 /** The table's headings and lines, for the console and for the page. @param wide adds changed answers and the worst class */
@@ -50,7 +50,7 @@ export function tableCells(rows: readonly TableRow[], wide = false): { head: str
     const { published } = row;
     if (published === undefined) return [own];
     const margin = original === undefined || published === original ? null : original.accuracy - published.accuracy;
-    return [own, { kind: 'paper', cells: columns.map(([, , cell]) => cell(published, margin)) }];
+    return [own, { kind: 'paper', cells: columns.map(([, , cell]) => cell?.(published, margin) ?? '') }];
   });
   return { head: columns.map(([head]) => head), lines };
 }
@@ -58,22 +58,20 @@ export function tableCells(rows: readonly TableRow[], wide = false): { head: str
 function columnsOf(rows: readonly TableRow[], wide: boolean): TableColumn[] {
   const when = (isShown: boolean, ...columns: readonly TableColumn[]) => (isShown ? columns : []);
   const gated = (cell: (row: TableRow) => string) => (row: TableRow) => (isOriginal(row) ? '' : cell(row));
-  const none = (): string => '';
   const labelled = rows.every((row) => row.accuracy !== null);
-  const searched = rows.some((row) => row.margin !== null || row.guarantee !== null || hasLimit(row));
+  const searched = rows.some(({ margin, guarantee, budget, latencyMs, allowedDisagreement }) => {
+    return (margin ?? guarantee ?? budget ?? latencyMs ?? allowedDisagreement ?? null) !== null;
+  });
   const isOneSearch = new Set(rows.flatMap((row) => row.search ?? [])).size < 2;
   const spread = rows.some((row) => row.spread !== null && row.accuracy !== null);
   const timed = rows.some((row) => row.speedMs !== null || row.published !== undefined);
+  const exits = (rows[0]?.exits ?? []).map((_, i, all) => (i === all.length - 1 ? 'last' : i + 1));
   return [
     ['Model', ({ model }) => model, ({ model }) => `  paper: ${model}`],
     ...when(searched, ['Margin', (row) => targetOf(row, isOneSearch), (_, margin) => percent(margin, 1)]),
-    ...when(!labelled, [
-      'Agreement',
-      gated((row) => percentWithin(1 - row.disagreement, row.intervals?.disagreement)),
-      none,
-    ]),
+    ...when(!labelled, ['Agreement', gated((row) => percentWithin(1 - row.disagreement, row.intervals?.disagreement))]),
     ...when(labelled, ['ACC.', (row) => percent(row.accuracy), (row) => percent(row.accuracy)]),
-    ...when(labelled && spread, ['of seeds', spreadText, none]),
+    ...when(labelled && spread, ['of seeds', spreadText]),
     ...when(labelled, [
       'Drop',
       gated((row) => percentWithin(row.accuracyDrop!, row.intervals?.accuracyDrop)),
@@ -91,11 +89,11 @@ function columnsOf(rows: readonly TableRow[], wide: boolean): TableColumn[] {
       ['Speed-up', (row) => percent(row.speedUp), (row) => percent(row.speedUp)],
       ['Efficiency', (row) => row.efficiency?.toFixed(2) ?? '', publishedEfficiency],
     ),
-    [exitsHead(rows[0]?.exits.length ?? 0), exitsText, none],
+    [`Exits ${exits.join(', ')} (%)`, exitsText],
     ...when(
       wide,
-      ['Other answers', gated((row) => percent(row.disagreement)), none],
-      ['Worst class, drop', gated((row) => percent(row.worstClassDrop)), none],
+      ['Other answers', gated((row) => percent(row.disagreement))],
+      ['Worst class, drop', gated((row) => percent(row.worstClassDrop))],
     ),
   ];
 }
@@ -104,21 +102,12 @@ function columnsOf(rows: readonly TableRow[], wide: boolean): TableColumn[] {
 const publishedEfficiency = ({ speedUp, flopsReduction }: PublishedRow): string =>
   speedUp === null || flopsReduction === null ? '' : (speedUp / flopsReduction).toFixed(2);
 
-/** `Exits 1, 2, last (%)` */
-function exitsHead(exits: number): string {
-  const names = Array.from({ length: exits }, (_, i) => (i === exits - 1 ? 'last' : String(i + 1)));
-  return `Exits ${names.join(', ')} (%)`;
-}
-
 const exitsText = ({ exits }: TableRow): string => exits.map((share) => (100 * share).toFixed(1).padStart(4)).join(' ');
 
 function spreadText({ spread }: TableRow): string {
   const { lowest, highest } = spread?.accuracy ?? {};
   return lowest === undefined ? '' : `${(100 * lowest).toFixed(2)}..${(100 * highest!).toFixed(2)}%`;
 }
-
-const hasLimit = ({ budget, latencyMs, allowedDisagreement }: TableRow): boolean =>
-  (budget ?? latencyMs ?? allowedDisagreement) !== undefined;
 
 /** The target of the thresholds: `1.7%`; with several searches `1.7% joint`; for a guarantee `<=0.5% at 95%`. */
 function targetOf(row: TableRow, isOneSearch: boolean): string {
