@@ -4,7 +4,7 @@ import type { Column } from '../csv.js';
 import type { ImageSource } from '../data/dataset.js';
 import { choice, real, whole } from '../experiment/rules.js';
 import { counted, listed, percent } from '../json.js';
-import type { Figure, FindingCell, Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import type { Figure, FindingCell, FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/stages.js';
 import { wilson } from '../statistics/intervals.js';
 import { exitOf, type Scores } from '../thresholds/evaluate.js';
@@ -37,21 +37,22 @@ const options = z.strictObject({
 type Options = z.output<typeof options>;
 
 /** Figures 6, 7 and 8: the classes that leave at each gate. */
-export const classDistribution = defineAnalysis({ options, compute: findingsOf });
-
-async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Findings>> {
-  const test = run.testImages;
-  const grouping = options.groups && groupClasses(test.classes, options.groups);
-  const counts = countByClass(run.scores.test, test.classes.length, options.distance);
-  const present = byExit(counts.filter(({ images }) => images > 0));
-  const sorted = [...present, ...counts.filter(({ images }) => images === 0)];
-  const tables = [classTable(sorted, test, grouping), extremesTable(present, test)];
-  if (grouping !== undefined) tables.push(groupTable(counts, grouping));
-  const { show } = options;
-  if (show === 'counts') return { tables, figures: [countsFigure(present, run, options)] };
-  const sheet = await sheetOf(present, run, options, show);
-  return { tables, sheets: sheet === undefined ? [] : [sheet] };
-}
+export const classDistribution = defineAnalysis({
+  options,
+  async compute(run, options) {
+    const test = run.testImages;
+    const grouping = options.groups && groupClasses(test.classes, options.groups);
+    const counts = countByClass(run.scores.test, test.classes.length, options.distance);
+    const present = byExit(counts.filter(({ images }) => images > 0));
+    const sorted = [...present, ...counts.filter(({ images }) => images === 0)];
+    const tables = [classTable(sorted, test, grouping), extremesTable(present, test)];
+    if (grouping !== undefined) tables.push(groupTable(counts, grouping));
+    const { show } = options;
+    if (show === 'counts') return { tables, figures: [countsFigure(present, run, options)] };
+    const sheet = await sheetOf(present, run, options, show);
+    return { tables, sheets: sheet === undefined ? [] : [sheet] };
+  },
+});
 
 /** Exits and answers of the images of one class. */
 export type ClassCounts = ReturnType<typeof countByClass>[number];

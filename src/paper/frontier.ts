@@ -66,9 +66,7 @@ export const frontier = defineAnalysis({
     const reference = referenceOf(plan, asked);
     const test = judged(run.scores.test, plan, asked);
     const own = ({ scores, images }: Part['selection']) => ({ scores: judged(scores, plan, asked), images });
-    const parts = run.parts.map(({ selection, evaluation }) => {
-      return { selection: own(selection), evaluation: own(evaluation) };
-    });
+    const parts = run.parts.map((part) => ({ selection: own(part.selection), evaluation: own(part.evaluation) }));
     const frontiers = parts.map(({ selection }) => frontierOfAll(plan, selection));
     const searched = asked.margins.map((margin) => {
       const chosen = parts.map(({ selection }, i) => cheapest(frontiers[i]!, selection, reference, margin));
@@ -80,12 +78,11 @@ export const frontier = defineAnalysis({
       reported(`at most ${asked.drop} at ${asked.confidence}`, run, parts, reference, promised),
       ...exitSystems(run, test, answersAt(test, reference)),
     ];
-    const title = 'The cheapest system for each accuracy, and each exit alone';
-    const agreeing = `The cheapest system for each agreement with exit ${reference + 1}, and each exit alone`;
-    const shown = asked.labels ? title : agreeing;
+    const reached = asked.labels ? 'accuracy' : `agreement with exit ${reference + 1}`;
+    const title = `The cheapest system for each ${reached}, and each exit alone`;
     const together = parts.length > 1 ? `; ${promisedTogether(parts.length, 'folds', asked.confidence)}` : '';
     const legend = `${LEGEND}${together}`;
-    return systemFindings({ name: 'frontier', title: shown, systems: all, isAgreement: !asked.labels, legend });
+    return systemFindings({ name: 'frontier', title, systems: all, isAgreement: !asked.labels, legend });
   },
 });
 
@@ -99,7 +96,7 @@ export function choosePromised(
   seed: number,
 ): ChosenSystem {
   const reference = referenceOf(plan, promised);
-  const choices = [[reference], ...choicesOf(plan.costs.length)];
+  const choices = [[reference], ...setsOf(plan.costs.length, MOST_EXITS)];
   const systems = choices.map((exits) => against(scores, exits, plan, reference));
   const { system, thresholds } = certifyAmong(systems, images, promised, seed);
   const exits = choices[system]!;
@@ -123,9 +120,6 @@ export function referenceOf(
 const LEGEND =
   '1 (0.80) > 3: an image leaves at exit 1 if its confidence is at least 0.80, otherwise at exit 3. margin 0.01: chosen to lose one point at most; at most: with a promise; |: thresholds of the first and second half';
 
-/** All choices of one to three exits, ascending. */
-const choicesOf = (count: number): number[][] => setsOf(count, MOST_EXITS);
-
 /** A system compared with the reference. If it ends elsewhere, its last exit takes all remaining images. */
 function against(scores: Scores, exits: readonly number[], plan: ExitPlan, reference: number): Choosable {
   const costs = costsOfExits(plan, exits);
@@ -147,7 +141,7 @@ type Candidate = ChosenSystem & { readonly point: FrontierPoint };
 
 /** The Pareto frontiers of all systems on some choosing images. */
 export function frontierOfAll(plan: ExitPlan, { scores, images }: Part['selection']): Candidate[] {
-  return choicesOf(plan.costs.length).flatMap((exits) => {
+  return setsOf(plan.costs.length, MOST_EXITS).flatMap((exits) => {
     const own = scoresOfExits(scores, exits);
     const costs = costsOfExits(plan, exits);
     const points =

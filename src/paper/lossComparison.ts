@@ -6,7 +6,7 @@ import { list, real, whole } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import type { Loss } from '../gates/loss.js';
 import { counted } from '../json.js';
-import type { Figure, Findings, FindingTable } from '../report/findings.js';
+import type { Figure, FindingTable } from '../report/findings.js';
 import { scoreImages } from '../run/score.js';
 import type { ScoredRun } from '../run/stages.js';
 import { mean } from '../statistics/intervals.js';
@@ -64,45 +64,45 @@ export const lossComparison = defineAnalysis({
     const misfits = thresholds.validation.kind === 'held-out' ? [] : [{ path: ['kind'], message, input: kind }];
     return [...pairProblems(gates, experiment), ...misfits];
   },
-  compute: findingsOf,
-});
-
-async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Findings>> {
-  const { reductions } = options;
-  const gates = options.gates.map((gate) => gate - 1);
-  const costs = run.plan.costsOf(gates);
-  const regularisation = await chooseRegularisation(run, options, gates);
-  const most = reductions.at(-1)!;
-  const drawn = [...new Set([...axisOf(DRAWN_STEP, most + DRAWN_STEP, DRAWN_STEP), ...reductions])].sort(
-    (a, b) => a - b,
-  );
-  const total = run.original.flops;
-  // The last compared share must lie between two choices. With the last budget all images leave at gate 1.
-  const budgets = [0, ...axisOf(BUDGET_STEP, Math.min(1, most + 0.1), BUDGET_STEP), 1 - costs[0]! / total];
-  const compared: Compared[] = [];
-  for (const { loss, confidence, l2 } of regularisation.filter(({ chosen }) => chosen)) {
-    const [scored, tested]: [ScoredGates[], TestedChoice[][]] = [[], []];
-    for (let { seed } = run.experiment; seed < run.experiment.seed + options.seeds; seed++) {
-      const { trained, context } = await trainVariant(run, { loss, confidence, l2 }, seed, gates);
-      const { heldOut, test } = await run.score(trained, confidence, context);
-      scored.push({ held: heldOut!, test });
-      const choices = chooseForBudgets(heldOut!, costs, total, budgets);
-      const distinct = choices.filter((choice, i) => String(choice.thresholds) !== String(choices[i - 1]?.thresholds));
-      tested.push(distinct.map((choice) => testChoice(test, costs, total, { ...choice, seed })));
+  async compute(run, options) {
+    const { reductions } = options;
+    const gates = options.gates.map((gate) => gate - 1);
+    const costs = run.plan.costsOf(gates);
+    const regularisation = await chooseRegularisation(run, options, gates);
+    const most = reductions.at(-1)!;
+    const drawn = [...new Set([...axisOf(DRAWN_STEP, most + DRAWN_STEP, DRAWN_STEP), ...reductions])].sort(
+      (a, b) => a - b,
+    );
+    const total = run.original.flops;
+    // The last compared share must lie between two choices. With the last budget all images leave at gate 1.
+    const budgets = [0, ...axisOf(BUDGET_STEP, Math.min(1, most + 0.1), BUDGET_STEP), 1 - costs[0]! / total];
+    const compared: Compared[] = [];
+    for (const { loss, confidence, l2 } of regularisation.filter(({ chosen }) => chosen)) {
+      const [scored, tested]: [ScoredGates[], TestedChoice[][]] = [[], []];
+      for (let { seed } = run.experiment; seed < run.experiment.seed + options.seeds; seed++) {
+        const { trained, context } = await trainVariant(run, { loss, confidence, l2 }, seed, gates);
+        const { heldOut, test } = await run.score(trained, confidence, context);
+        scored.push({ held: heldOut!, test });
+        const choices = chooseForBudgets(heldOut!, costs, total, budgets);
+        const distinct = choices.filter(
+          (choice, i) => String(choice.thresholds) !== String(choices[i - 1]?.thresholds),
+        );
+        tested.push(distinct.map((choice) => testChoice(test, costs, total, { ...choice, seed })));
+      }
+      compared.push({ loss, confidence, l2, tested, scored, curve: curveOf(tested, drawn) });
     }
-    compared.push({ loss, confidence, l2, tested, scored, curve: curveOf(tested, drawn) });
-  }
-  const comparisons = compareLosses(compared, { costs, total, budgets, reductions }, run.experiment.seed);
-  const points = pointsOf(compared);
-  const basis =
-    `thresholds chosen on ${counted(run.scores.heldOut?.count ?? 0)} held-out training images, reported on ` +
-    `${counted(run.scores.test.count)} test images, ${options.seeds} seeds`;
-  const chosen = [regularisationTable(regularisation), thresholdTable(compared, total)];
-  return {
-    tables: [differenceTable(comparisons), curveTable(points, total), ...chosen],
-    figures: [curveFigure(points, basis), differenceFigure(comparisons, basis)],
-  };
-}
+    const comparisons = compareLosses(compared, { costs, total, budgets, reductions }, run.experiment.seed);
+    const points = pointsOf(compared);
+    const basis =
+      `thresholds chosen on ${counted(run.scores.heldOut?.count ?? 0)} held-out training images, reported on ` +
+      `${counted(run.scores.test.count)} test images, ${options.seeds} seeds`;
+    const chosen = [regularisationTable(regularisation), thresholdTable(compared, total)];
+    return {
+      tables: [differenceTable(comparisons), curveTable(points, total), ...chosen],
+      figures: [curveFigure(points, basis), differenceFigure(comparisons, basis)],
+    };
+  },
+});
 
 /**
  * Chooses lambda for each variant with the first seed: the highest accuracy on the validation images, averaged over the compared

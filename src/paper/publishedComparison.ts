@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { text } from '../experiment/rules.js';
 import { listed, percent, points } from '../json.js';
-import type { FindingCell, Findings } from '../report/findings.js';
+import type { FindingCell } from '../report/findings.js';
 import { modelName, type PublishedRow } from '../report/rows.js';
 import { reportOn } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
@@ -27,56 +27,51 @@ export const publishedComparison = defineAnalysis({
     const message = 'with at least one margin in thresholds.margins';
     return thresholds.margins.length > 0 ? [] : [{ path: ['kind'], message, input: kind }];
   },
-  compute: findingsOf,
+  async compute(run, { published, dataset }) {
+    const { original, testImages, rows } = run;
+    const { dataset: own, name: network } = run.source.network;
+    const printed = await readPublished(published);
+    const base = printed.at(-1)!;
+    const incomparable =
+      own === dataset
+        ? missingClasses(new Set(testImages.labels).size, testImages.classes.length)
+        : `the printed numbers are of ${dataset}; this preset uses another dataset`;
+    const measured: Measured = (method, at, found) => {
+      const numbers =
+        found === undefined
+          ? [null, null, null, null]
+          : [found.accuracy, found.accuracy - original.accuracy, found.flops, 1 - found.flops / original.flops];
+      return [method, at, own, network, ...numbers, 'measured here', incomparable ?? null];
+    };
+    const cells = [
+      ...printed.map((row): FindingCell[] => {
+        const reduction = row.flopsReduction ?? Number((1 - row.flops / base.flops).toPrecision(6));
+        const numbers = [row.accuracy, changeOf(row, base), row.flops, reduction];
+        return [row.model, 'as printed', dataset, `resnet101-${dataset}`, ...numbers, 'published', null];
+      }),
+      ...(own === dataset ? atPublishedAccuracies(run, printed, measured) : []),
+      ...rows
+        .filter(({ kind }) => kind === 'margin')
+        .map((row) => measured(modelName(row.thresholds), changeLabel(row.margin!, printed), row.evaluation)),
+      measured('Original', 'all images to the last exit', original),
+    ];
+    const where = own === dataset ? `all of ${dataset}, ${incomparable}` : `${dataset}; measured here on ${own}`;
+    const table = {
+      name: 'comparison',
+      title:
+        incomparable === undefined
+          ? 'Methods on the same dataset: as published, and measured here'
+          : `Published numbers are of ${where}: not comparable`,
+      columns: [
+        ...['method', 'at', 'dataset', 'network', 'accuracy_fraction', 'accuracy_change_fraction'],
+        ...['flops_per_image', 'flops_reduction_fraction', 'published', 'not_comparable'],
+      ],
+      rows: cells,
+      consoleRows: cells.length,
+    };
+    return { tables: [table] };
+  },
 });
-
-async function findingsOf(
-  run: ScoredRun,
-  { published, dataset }: z.output<typeof options>,
-): Promise<Partial<Findings>> {
-  const { original, testImages, rows } = run;
-  const { dataset: own, name: network } = run.source.network;
-  const printed = await readPublished(published);
-  const base = printed.at(-1)!;
-  const incomparable =
-    own === dataset
-      ? missingClasses(new Set(testImages.labels).size, testImages.classes.length)
-      : `the printed numbers are of ${dataset}; this preset uses another dataset`;
-  const measured: Measured = (method, at, found) => {
-    const numbers =
-      found === undefined
-        ? [null, null, null, null]
-        : [found.accuracy, found.accuracy - original.accuracy, found.flops, 1 - found.flops / original.flops];
-    return [method, at, own, network, ...numbers, 'measured here', incomparable ?? null];
-  };
-  const cells = [
-    ...printed.map((row): FindingCell[] => {
-      const reduction = row.flopsReduction ?? Number((1 - row.flops / base.flops).toPrecision(6));
-      const numbers = [row.accuracy, changeOf(row, base), row.flops, reduction];
-      return [row.model, 'as printed', dataset, `resnet101-${dataset}`, ...numbers, 'published', null];
-    }),
-    ...(own === dataset ? atPublishedAccuracies(run, printed, measured) : []),
-    ...rows
-      .filter(({ kind }) => kind === 'margin')
-      .map((row) => measured(modelName(row.thresholds), changeLabel(row.margin!, printed), row.evaluation)),
-    measured('Original', 'all images to the last exit', original),
-  ];
-  const where = own === dataset ? `all of ${dataset}, ${incomparable}` : `${dataset}; measured here on ${own}`;
-  const table = {
-    name: 'comparison',
-    title:
-      incomparable === undefined
-        ? 'Methods on the same dataset: as published, and measured here'
-        : `Published numbers are of ${where}: not comparable`,
-    columns: [
-      ...['method', 'at', 'dataset', 'network', 'accuracy_fraction', 'accuracy_change_fraction'],
-      ...['flops_per_image', 'flops_reduction_fraction', 'published', 'not_comparable'],
-    ],
-    rows: cells,
-    consoleRows: cells.length,
-  };
-  return { tables: [table] };
-}
 
 /** The row of a method measured here; of one without result, no numbers. */
 type Measured = (method: string, at: string, found?: Pick<Evaluation, 'accuracy' | 'flops'>) => FindingCell[];

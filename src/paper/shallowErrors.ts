@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { whole } from '../experiment/rules.js';
 import { counted, listed } from '../json.js';
-import type { Findings, FindingTable, ImageSheet } from '../report/findings.js';
+import type { FindingTable, ImageSheet } from '../report/findings.js';
 import type { ScoredRun } from '../run/stages.js';
 import { wilson } from '../statistics/intervals.js';
 import {
@@ -74,22 +74,20 @@ export const shallowErrors = defineAnalysis({
     const count = gates.after.length;
     return gate <= count ? [] : [{ path: ['gate'], message: `a gate, 1 to ${count}`, input: gate }];
   },
-  compute: findingsOf,
+  async compute(run, options) {
+    const { classes, labels, count } = run.testImages;
+    const grouping = groupClasses(classes, options.groups);
+    const shown = classIndices(classes, options.classes, 'analysis.classes');
+    const predicted = run.scores.test.classes[options.gate - 1]!;
+    const confusion = confusionOf(labels, predicted, classes.length);
+    const stage = run.gates[options.gate - 1]!.stage;
+    const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
+    return {
+      tables: [errorTable(confusion, grouping, classes), confusionTable(confusion, classes, where)],
+      sheets: [await sheetOf(run, options, shown, predicted, where)],
+    };
+  },
 });
-
-async function findingsOf(run: ScoredRun, options: Options): Promise<Partial<Findings>> {
-  const { classes, labels, count } = run.testImages;
-  const grouping = groupClasses(classes, options.groups);
-  const shown = classIndices(classes, options.classes, 'analysis.classes');
-  const predicted = run.scores.test.classes[options.gate - 1]!;
-  const confusion = confusionOf(labels, predicted, classes.length);
-  const stage = run.gates[options.gate - 1]!.stage;
-  const where = `gate ${options.gate} (after stage ${stage}), ${counted(count)} test images`;
-  return {
-    tables: [errorTable(confusion, grouping, classes), confusionTable(confusion, classes, where)],
-    sheets: [await sheetOf(run, options, shown, predicted, where)],
-  };
-}
 
 function errorTable(confusion: Confusion, grouping: Grouping, classes: readonly string[]): FindingTable {
   const all = [...classes.keys()];
