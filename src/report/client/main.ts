@@ -45,13 +45,7 @@ function shortest(gate: number, level: number): number {
   return value;
 }
 
-interface Gate {
-  readonly slider: HTMLInputElement;
-  readonly number: HTMLInputElement;
-  readonly share: HTMLOutputElement;
-}
-
-const gates = scores.confidences.map((_, gate): Gate => {
+const gates = scores.confidences.map((_, gate) => {
   const name = data.exits[gate]!;
   const slider = element('input', { type: 'range', min: '0', step: '1', max: String(levels[gate]!.length - 1) });
   slider.setAttribute('aria-label', `${name}: images that may leave, from none to all`);
