@@ -4,7 +4,7 @@ import { closeSync, createWriteStream, mkdirSync, readdirSync, rmSync, statSync 
 import { basename, dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
-import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
+import { type Entry, fromFdPromise } from 'yauzl';
 import { InputError, messageOf, systemCode } from '../errors.js';
 import { Budget } from '../json.js';
 import { openInputSync } from '../store/input.js';
@@ -115,17 +115,7 @@ export function glibcMinorVersion(): number {
   return Number(glibc.split('.')[1]);
 }
 
-interface Wheel {
-  readonly path: string;
-  readonly zip: ZipFile;
-  readonly entries: ReadonlyMap<string, Entry>;
-}
-
-interface WheelRecords {
-  /** Base64url SHA-256 of each file. */
-  readonly hashes: ReadonlyMap<string, string>;
-  readonly metadata: string;
-}
+type Wheel = Awaited<ReturnType<typeof openWheel>>;
 
 /** Opens a wheel for `use`. @throws InputError if there is no such file, or it is not a zip file */
 export async function withWheel<T>(path: string, use: (wheel: Wheel) => Promise<T>): Promise<T> {
@@ -138,7 +128,7 @@ export async function withWheel<T>(path: string, use: (wheel: Wheel) => Promise<
   }
 }
 
-async function openWheel(fd: number, path: string): Promise<Wheel> {
+async function openWheel(fd: number, path: string) {
   const entries = new Map<string, Entry>();
   try {
     // Names stay bytes: yauzl would refuse unsafe ones without naming the file, and `extractEntry` gets the target path.
@@ -150,8 +140,8 @@ async function openWheel(fd: number, path: string): Promise<Wheel> {
   }
 }
 
-/** The records of a wheel; undefined if its name does not start with `distribution`. */
-export async function readRecords(wheel: Wheel, distribution: string): Promise<WheelRecords | undefined> {
+/** A wheel's metadata, and the base64url SHA-256 of each file; undefined if its name does not start with `distribution`. */
+export async function readRecords(wheel: Wheel, distribution: string) {
   const record = [...wheel.entries.keys()].find(
     (name) => name.startsWith(distribution) && /^[^/]*\.dist-info\/RECORD$/.test(name),
   );

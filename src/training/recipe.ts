@@ -1,11 +1,4 @@
-import {
-  holdOut,
-  type ImageShape,
-  type ImageSource,
-  type Indices,
-  selectImages,
-  stratifiedSubset,
-} from '../data/dataset.js';
+import { holdOut, type ImageShape, type ImageSource, selectImages, stratifiedSubset } from '../data/dataset.js';
 import { normalise, type Preprocessing } from '../data/preprocess.js';
 import { InputError } from '../errors.js';
 import { Random } from '../random.js';
@@ -47,32 +40,13 @@ export const recipes: Readonly<Record<RecipeName, Recipe>> = {
   smoke: { ...laptop, epochs: 2, batchSize: 64, learningRate: 0.1, trainImages: 640 },
 };
 
-export const recipeNames = Object.keys(recipes) as readonly RecipeName[];
-
-/** Options of the command line that change a recipe. */
-export type RecipeOverrides = { readonly [Key in keyof typeof limits]?: number | undefined };
-
-const limits = {
+/** Options of the command line that change a recipe, and their limits. */
+export const overrides = {
   epochs: { least: 1, most: 100_000, whole: true, option: '--epochs' },
   batchSize: { least: 2, most: 65_536, whole: true, option: '--batch-size' },
   learningRate: { least: Number.MIN_VALUE, most: Number.MAX_VALUE, whole: false, option: '--learning-rate' },
   trainImages: { least: 2, most: 1e9, whole: true, option: '--train-images' },
 } as const;
-
-/** The recipe of this name with changes. @throws InputError naming every invalid value */
-export function recipeWith(name: RecipeName, overrides: RecipeOverrides): Recipe {
-  const given = Object.entries(overrides).flatMap(([key, value]) =>
-    value === undefined ? [] : [[key, value] as const],
-  );
-  const problems = given.flatMap(([key, value]) => {
-    const { least, most, whole, option } = limits[key as keyof typeof limits];
-    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return [];
-    const valid = whole ? `a whole number from ${least} to ${most}` : 'a number above 0';
-    return [`${option} ${value}; valid: ${valid}`];
-  });
-  if (problems.length > 0) throw new InputError(problems);
-  return { ...recipes[name], ...Object.fromEntries(given) };
-}
 
 /** Learning rate of a step: linear up to the highest rate, then half a cosine down to 0. @param step from 0 over all epochs */
 export function learningRateAt(recipe: Recipe, step: number, totalSteps: number): number {
@@ -92,12 +66,7 @@ export function stepRandom(seed: number, epoch: number, step: number): Random {
   return new Random(seed, `images of epoch ${epoch}, step ${step}`);
 }
 
-/**
- * torchvision's `RandomCrop(size, padding)` and `RandomHorizontalFlip()` on bytes.
- *
- * @param images (n, channels, height, width) bytes
- * @returns new images of the same shape
- */
+/** torchvision's `RandomCrop(size, padding)` and `RandomHorizontalFlip()`. @param images (n, channels, height, width) bytes, unchanged */
 export function augment(
   images: Uint8Array,
   { channels, height, width }: ImageShape,
@@ -135,24 +104,15 @@ function copyRow(
   for (let x = first; x < last; x++) out[to + (mirrored ? width - 1 - x : x)] = source[from + x + shift]!;
 }
 
-/** The images of a training, in two disjoint sets. */
-export interface TrainingImages {
-  readonly learn: ImageSource;
-  readonly validation: ImageSource;
-  /** Positions of the validation images among the training images, ascending. */
-  readonly heldOut: Indices;
-  readonly preprocessing: Preprocessing;
-  /** Content id of all the training images. */
-  readonly dataSha256: string;
-}
+export type TrainingImages = ReturnType<typeof divideImages>;
 
-/** Divides the training images. @throws InputError if there are fewer than the recipe needs */
-export function divideImages(
-  train: ImageSource,
-  preprocessing: Preprocessing,
-  recipe: Recipe,
-  seed: number,
-): TrainingImages {
+/**
+ * Divides the training images into two disjoint sets, `learn` and `validation`.
+ *
+ * @returns also `heldOut`: ascending positions of the validation images; `dataSha256`: content id of all images
+ * @throws InputError if there are fewer than the recipe needs
+ */
+export function divideImages(train: ImageSource, preprocessing: Preprocessing, recipe: Recipe, seed: number) {
   const classes = train.classes.length;
   const { rest, held } = holdOut(train.labels, classes, Math.round(recipe.heldOutFraction * train.count), seed);
   const whole = selectImages(train, rest);

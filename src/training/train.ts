@@ -7,13 +7,13 @@ import { percent } from '../json.js';
 import { type Layer, type Network, networkTensors } from '../networks/network.js';
 import type { Progress } from '../progress.js';
 import { normals, Random } from '../random.js';
-import type { Tensor, TensorMap } from '../tensor.js';
+import type { Tensor } from '../tensor.js';
 import {
   epochBatches,
   learningRateAt,
+  overrides,
   type RecipeName,
-  type RecipeOverrides,
-  recipeWith,
+  recipes,
   stepsPerEpoch,
   type TrainingImages,
 } from './recipe.js';
@@ -21,7 +21,6 @@ import {
   type CurvePoint,
   describePosition,
   type Position,
-  type Recipe,
   type StepResult,
   type Trainer,
   type Training,
@@ -50,25 +49,19 @@ interface TrainOptions {
   save(state: TrainingState): Promise<void>;
 }
 
-/** A finished training. */
-export interface Trained {
-  readonly weights: TensorMap;
-  readonly curve: readonly CurvePoint[];
-}
-
 /**
  * Trains from a state to the end. The same state and engine give the same weights, however often the training is interrupted.
  *
  * @throws Diverged if the loss is not finite; the last saved state is still finite
  */
-export async function train(start: TrainingState, options: TrainOptions): Promise<Trained> {
+export async function train(start: TrainingState, options: TrainOptions) {
   const { engine, network, images, progress } = options;
-  const { training } = start;
-  const trainer = await engine.load(network, training.recipe, start.tensors);
-  const { epochs, batchSize } = training.recipe;
-  const total = epochs * stepsPerEpoch(images, training.recipe);
-  const before = globalStep(start.position, options, start);
-  const task = progress.begin('training', (total - before) * batchSize, 'images');
+  const { recipe } = start.training;
+  const trainer = await engine.load(network, recipe, start.tensors);
+  const { epochs, batchSize } = recipe;
+  const steps = stepsPerEpoch(images, recipe);
+  const before = stepsDone(start.position, steps);
+  const task = progress.begin('training', (epochs * steps - before) * batchSize, 'images');
   let position = start.position;
   try {
     while (position.epoch < epochs) {
@@ -76,7 +69,7 @@ export async function train(start: TrainingState, options: TrainOptions): Promis
         const detail =
           `epoch ${now.epoch + 1} of ${epochs}, loss ${result.loss.toFixed(3)}, ` +
           `accuracy ${percent(now.correct / (now.step * batchSize), 2)}`;
-        task.update((globalStep(now, options, start) - before) * batchSize, detail);
+        task.update((stepsDone(now, steps) - before) * batchSize, detail);
       });
     }
     return { weights: (await trainer.tensors()).weights, curve: position.curve };
@@ -96,11 +89,12 @@ async function trainEpoch(
   const { images, progress } = options;
   const { recipe, seed } = state.training;
   const steps = stepsPerEpoch(images, recipe);
-  const clock = startClock(state.position.seconds);
+  const began = performance.now() - 1000 * state.position.seconds;
+  const seconds = (): number => (performance.now() - began) / 1000;
   let position = state.position;
   let saved = { seconds: position.seconds, step: position.step };
   for await (const batch of epochBatches(images, recipe, seed, position.epoch, position.step)) {
-    const rate = learningRateAt(recipe, globalStep(position, options, state), recipe.epochs * steps);
+    const rate = learningRateAt(recipe, stepsDone(position, steps), recipe.epochs * steps);
     const result = await trainer.step(batch.images, batch.labels, rate);
     if (!Number.isFinite(result.loss)) throw diverged(position, `loss ${result.loss}`);
     position = {
@@ -108,7 +102,7 @@ async function trainEpoch(
       step: position.step + 1,
       lossSum: position.lossSum + result.loss,
       correct: position.correct + result.correct,
-      seconds: clock(),
+      seconds: seconds(),
     };
     report(position, result);
     const since = position.step - saved.step;
@@ -124,12 +118,12 @@ async function trainEpoch(
   const validationAccuracy = await validate(trainer, images);
   const point: CurvePoint = {
     epoch: position.epoch + 1,
-    step: globalStep(position, options, state),
-    learningRate: learningRateAt(recipe, globalStep(position, options, state) - 1, recipe.epochs * steps),
+    step: stepsDone(position, steps),
+    learningRate: learningRateAt(recipe, stepsDone(position, steps) - 1, recipe.epochs * steps),
     trainLoss: position.lossSum / steps,
     trainAccuracy: position.correct / (steps * recipe.batchSize),
     validationAccuracy,
-    seconds: clock(),
+    seconds: seconds(),
   };
   progress.note(
     `epoch ${point.epoch} of ${recipe.epochs}: loss ${point.trainLoss.toFixed(4)}, accuracy ` +
@@ -166,15 +160,7 @@ async function validate(trainer: Trainer, { validation, preprocessing }: Trainin
 }
 
 /** Steps since the beginning of the training. */
-function globalStep(position: Position, { images }: TrainOptions, { training }: TrainingState): number {
-  return position.epoch * stepsPerEpoch(images, training.recipe) + position.step;
-}
-
-/** A clock in seconds that starts at `already`. */
-function startClock(already: number): () => number {
-  const started = performance.now();
-  return () => already + (performance.now() - started) / 1000;
-}
+const stepsDone = ({ epoch, step }: Position, perEpoch: number): number => epoch * perEpoch + step;
 
 /**
  * Initial tensors. Convolutions: normal with variance 2 / fan-in (He et al. 2015); the classifier: uniform within
@@ -190,8 +176,10 @@ export function initialTensors(network: Network, seed: number, zeroInitResidual:
       const random = new Random(seed, `initial ${name}`);
       const data = new Float32Array(count);
       const normal = normals(random, Math.sqrt(2 / (count / shape[0]!)));
+      const limit = 1 / Math.sqrt(inputs);
       if (shape.length === 4) for (let i = 0; i < count; i++) data[i] = normal();
-      else if (name.startsWith(`${classifier}.`)) fillUniform(data, 1 / Math.sqrt(inputs), random);
+      else if (name.startsWith(`${classifier}.`))
+        for (let i = 0; i < count; i++) data[i] = limit * (2 * random.uniform() - 1);
       else if (name.endsWith('.weight')) data.fill(zeroed.has(name) ? 0 : 1);
       else if (name.endsWith('.running_var')) data.fill(1);
       return [name, { shape, data }];
@@ -210,29 +198,29 @@ function lastNormsOfResiduals(network: Network): Set<string> {
   );
 }
 
-function fillUniform(data: Float32Array, limit: number, random: Random): void {
-  for (let i = 0; i < data.length; i++) data[i] = limit * (2 * random.uniform() - 1);
-}
-
 /** Options of a command. The default of an absent one is its earlier value when resuming. */
-interface TrainingWish extends RecipeOverrides {
+type TrainingWish = { readonly [Key in keyof typeof overrides | 'seed']?: number | undefined } & {
   readonly preset?: RecipeName | undefined;
-  readonly seed?: number | undefined;
-}
+};
+
+const overriding = Object.keys(overrides) as (keyof typeof overrides)[];
 
 /** The settings of a new training. */
-export interface TrainingPlan {
-  readonly preset: RecipeName;
-  readonly recipe: Recipe;
-  readonly seed: number;
-}
+export type TrainingPlan = Pick<Training, 'preset' | 'recipe' | 'seed'>;
 
 /** The plan of a new training. @throws InputError naming every invalid value */
 export function planTraining(wish: TrainingWish): TrainingPlan {
-  const { preset = 'laptop', seed = 0, epochs, batchSize, learningRate, trainImages } = wish;
-  const overrides = { epochs, batchSize, learningRate, trainImages };
+  const { preset = 'laptop', seed = 0 } = wish;
   if (!Number.isSafeInteger(seed) || seed < 0) throw new InputError(`--seed ${seed}; valid: a whole number from 0`);
-  return { preset, recipe: recipeWith(preset, overrides), seed };
+  const given = overriding.flatMap((key) => (wish[key] === undefined ? [] : [[key, wish[key]] as const]));
+  const problems = given.flatMap(([key, value]) => {
+    const { least, most, whole, option } = overrides[key];
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) return [];
+    const valid = whole ? `a whole number from ${least} to ${most}` : 'a number above 0';
+    return [`${option} ${value}; valid: ${valid}`];
+  });
+  if (problems.length > 0) throw new InputError(problems);
+  return { preset, recipe: { ...recipes[preset], ...Object.fromEntries(given) }, seed };
 }
 
 /** Checks that a command may resume a training. @throws InputError naming every option that differs */
@@ -246,10 +234,7 @@ export function checkResumed(
     ['network', begun.network, wish.network],
     ['--preset', begun.preset, wish.preset],
     ['--seed', begun.seed, wish.seed],
-    ['--epochs', recipe.epochs, wish.epochs],
-    ['--batch-size', recipe.batchSize, wish.batchSize],
-    ['--learning-rate', recipe.learningRate, wish.learningRate],
-    ['--train-images', recipe.trainImages ?? 'all', wish.trainImages],
+    ...overriding.map((key) => [overrides[key].option, recipe[key] ?? 'all', wish[key]] as const),
     ['--engine', begun.engine, wish.engine === 'auto' ? undefined : wish.engine],
     ['the training images', begun.dataSha256, wish.dataSha256],
   ];

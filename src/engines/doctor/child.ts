@@ -12,7 +12,7 @@ const send = (report: Report): Promise<void> => new Promise((sent) => process.se
 let diagnosis: Diagnosis;
 try {
   const engine = await createEngine(id);
-  await send({ ready: engine.describe() });
+  await send('ready');
   diagnosis = { works: true, ...engine.describe(), ...(await measureEngine(engine)) };
 } catch (error) {
   const [reason, command] =
@@ -21,5 +21,5 @@ try {
       : [messageOf(error).split('\n')[0] ?? '', 'npm ci'];
   diagnosis = { works: false, id, reason, command };
 }
-await send({ diagnosis });
+await send(diagnosis);
 process.exit(0); // an engine may leave threads or devices behind

@@ -2,11 +2,11 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { networkByName } from '../../networks/catalogue.js';
-import { type LoweredNetwork, lowerNetwork } from '../../networks/lower.js';
-import { type Network, networkFlops, networkTensors } from '../../networks/network.js';
+import { lowerNetwork } from '../../networks/lower.js';
+import { networkFlops } from '../../networks/network.js';
 import { Random } from '../../random.js';
-import type { Tensor } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';
+import { initialTensors } from '../../training/train.js';
 import { type Engine, loaders } from '../engine.js';
 
 type Measurement = Awaited<ReturnType<typeof measureEngine>>;
@@ -23,7 +23,7 @@ export async function measureEngine(engine: Engine, network = networkByName(NETW
   const { channels, height, width } = network.input;
   const random = new Random(0, 'doctor');
   const images = Float32Array.from({ length: BATCH * channels * height * width }, () => 2 * random.uniform() - 1);
-  const loaded = await engine.loadFeatures(randomNetwork(network, random), []);
+  const loaded = await engine.loadFeatures(lowerNetwork(network, initialTensors(network, 0, false)), []);
   const run = async (batch: number): Promise<number> => {
     const start = performance.now();
     await loaded.run(images.subarray(0, batch * channels * height * width), batch);
@@ -45,26 +45,13 @@ export async function measureEngine(engine: Engine, network = networkByName(NETW
   }
 }
 
-/** Weights small enough that values stay finite through all layers. */
-function randomNetwork(network: Network, random: Random): LoweredNetwork {
-  const tensors = networkTensors(network).map(({ name, shape, count }): [string, Tensor] => {
-    const fanIn = count / shape[0]!;
-    const data = new Float32Array(count);
-    for (let i = 0; i < count; i++) {
-      data[i] = shape.length > 1 ? (2 * random.uniform() - 1) / Math.sqrt(fanIn) : random.uniform();
-    }
-    return [name, { shape, data }];
-  });
-  return lowerNetwork(network, new Map(tensors));
-}
-
 /** Whether an engine works on this machine. */
 export type Diagnosis =
   | ({ readonly works: true } & EngineDescription & Measurement)
   | { readonly works: false; readonly id: string; readonly reason: string; readonly command: string };
 
-/** What the child process sends. */
-export type Report = { readonly ready: EngineDescription } | { readonly diagnosis: Diagnosis };
+/** What the child process sends: `ready` once the engine is loaded. */
+export type Report = 'ready' | Diagnosis;
 
 /** Software graphics drivers compile their shaders for half a minute. */
 const TIMEOUT_SECONDS = 120;
@@ -73,31 +60,28 @@ const TIMEOUT_SECONDS = 120;
 export function diagnose(id: string, timeoutSeconds = TIMEOUT_SECONDS): Promise<Diagnosis> {
   // .ts under tsx, .js when built
   const script = new URL(`./child${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
-  const child = fork(fileURLToPath(script), [id], {
+  const child = fork(script, [id], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     execArgv: loaders(),
+    timeout: timeoutSeconds * 1000,
+    killSignal: 'SIGKILL',
   });
   return new Promise((resolve) => {
     let diagnosis: Diagnosis | undefined;
     let isReady = false;
-    let isLate = false;
     let errors = '';
-    const timer = setTimeout(() => {
-      isLate = true;
-      child.kill('SIGKILL');
-    }, timeoutSeconds * 1000);
     child.stderr?.on('data', (chunk: Buffer) => {
       errors = `${errors}${chunk.toString()}`.slice(-2000);
     });
     child.on('message', (report: Report) => {
-      if ('ready' in report) isReady = true;
-      else diagnosis = report.diagnosis;
+      if (report === 'ready') isReady = true;
+      else diagnosis = report;
     });
     child.on('error', (error) => {
       errors = error.message;
     });
     child.on('close', (status, signal) => {
-      clearTimeout(timer);
+      const isLate = child.killed;
       const when = isReady ? 'while running a network' : 'while loading';
       const how = isLate ? `no answer within ${timeoutSeconds} s` : `its process ended with ${signal ?? status}`;
       const said = isLate ? '' : (errors.trim().split('\n').at(-1)?.trim() ?? '');

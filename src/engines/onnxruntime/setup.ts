@@ -25,8 +25,7 @@ interface CudaSetupOptions {
  * Adds CUDA libraries to onnxruntime-node, from the Python wheel `onnxruntime-gpu` of the same version (1.30.0: for CUDA 13).
  * The installer of onnxruntime-node itself fetches those for CUDA 12.
  *
- * @returns the version of onnxruntime-node and the wheel; if it does not work, why, and the command that diagnoses or fixes it;
- *   whether libraries were put in place
+ * @returns the version; whether libraries were put in place; whether it works, otherwise why not and the command that may help
  * @throws InputError with one line: what is missing and how to get it
  */
 export function setupOrtCuda({ wheel, log }: CudaSetupOptions) {
@@ -55,18 +54,14 @@ function resultOf(version: string, folder: string, found: Diagnosis, changed: bo
 const STAMP = 'setup-ort-cuda.json';
 const stampSchema = z.object({ version: z.string(), source: z.string(), needs: z.array(z.string()) });
 
-interface CudaPlacing extends CudaSetupOptions {
-  readonly version: string;
-  readonly folder: string;
-}
-
 /**
  * Puts the libraries of a wheel in place, all at once. Without a wheel, libraries of an earlier set-up stay.
  *
  * @returns the packages that they need, and whether anything changed
  * @throws InputError if there is no such wheel, or another set-up is running
  */
-export async function placeCudaLibraries({ version, folder, wheel, log }: CudaPlacing) {
+export async function placeCudaLibraries(options: CudaSetupOptions & Record<'version' | 'folder', string>) {
+  const { version, folder, wheel, log } = options;
   const areThere = cudaLibraries.every((name) => existsSync(join(folder, name)));
   const stamp = areThere ? readStamp(folder) : undefined;
   if (wheel === undefined && stamp?.version === version) {

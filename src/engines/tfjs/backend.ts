@@ -1,9 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import util from 'node:util';
 import type * as tfjs from '@tensorflow/tfjs';
 import { messageOf } from '../../errors.js';
+import { installedVersion } from '../../store/code.js';
 import { computeInFloat32, EngineUnavailable, noGraphicsDriver } from '../engine.js';
 
 export const tfjsIds = ['tfjs-node', 'tfjs-webgpu', 'tfjs-wasm', 'tfjs-cpu'] as const;
@@ -23,13 +24,9 @@ export interface TensorFlowBackend {
   activate(): Promise<void>;
 }
 
-interface Loaded {
-  readonly tf: TensorFlow;
+interface Loaded extends Pick<TensorFlowBackend, 'tf' | 'device' | 'versions'> {
   /** The backend's name in TensorFlow.js. */
   readonly backend: string;
-  readonly versions: Readonly<Record<string, string>>;
-  /** Called once the backend runs. */
-  device(): string;
 }
 
 const require = createRequire(import.meta.url);
@@ -42,11 +39,8 @@ const loading = new Map<TfjsId, Promise<TensorFlowBackend>>();
  * @throws EngineUnavailable with one line: why the engine does not work on this machine, and how to fix it
  */
 export function loadTensorFlow(id: TfjsId): Promise<TensorFlowBackend> {
-  let promise = loading.get(id);
-  if (promise === undefined) {
-    promise = start(id);
-    loading.set(id, promise);
-  }
+  const promise = loading.get(id) ?? start(id);
+  loading.set(id, promise);
   return promise;
 }
 
@@ -60,29 +54,34 @@ async function start(id: TfjsId): Promise<TensorFlowBackend> {
     await tf.ready();
   };
   await activate();
-  return { tf, id, device: device(), versions, isNode: id === 'tfjs-node', activate };
+  return { tf, id, device, versions, isNode: id === 'tfjs-node', activate };
+}
+
+/** Loads a package. @param what it is, for the message @throws EngineUnavailable */
+async function loadPackage<T>(id: TfjsId, what: string, load: () => T | Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    throw new EngineUnavailable(id, `${what} does not load: ${messageOf(error).split('\n')[0]}`, 'npm ci');
+  }
 }
 
 /** Loads the whole package: tfjs-core alone registers no gradients and kernels. @param name of its backend's package */
-function loadCore(id: TfjsId, backend: string, name?: string): Omit<Loaded, 'device'> {
+async function loadCore(id: TfjsId, backend: string, name?: string): Promise<Loaded> {
   const tf = require('@tensorflow/tfjs') as TensorFlow;
-  try {
-    if (name !== undefined) require(name);
-  } catch (error) {
-    throw new EngineUnavailable(id, `${name} does not load: ${messageOf(error).split('\n')[0]}`, 'npm ci');
-  }
-  return { tf, backend, versions: { '@tensorflow/tfjs': tf.version.tfjs } };
+  if (name !== undefined) await loadPackage(id, name, () => require(name));
+  return { tf, backend, device: cpuName(), versions: { '@tensorflow/tfjs': tf.version.tfjs } };
 }
 
 const load: Readonly<Record<TfjsId, () => Promise<Loaded>>> = {
   'tfjs-node': async () => loadNodeBackend(),
   'tfjs-webgpu': async () => {
-    const { device, version } = await openWebGpu();
-    const core = loadCore('tfjs-webgpu', 'webgpu', '@tensorflow/tfjs-backend-webgpu');
-    return { ...core, versions: { ...core.versions, webgpu: version }, device };
+    const device = await openWebGpu();
+    const core = await loadCore('tfjs-webgpu', 'webgpu', '@tensorflow/tfjs-backend-webgpu');
+    return { ...core, versions: { ...core.versions, webgpu: installedVersion('webgpu')! }, device };
   },
-  'tfjs-wasm': async () => ({ ...loadCore('tfjs-wasm', 'wasm', '@tensorflow/tfjs-backend-wasm'), device: cpuName }),
-  'tfjs-cpu': async () => ({ ...loadCore('tfjs-cpu', 'cpu'), device: cpuName }),
+  'tfjs-wasm': () => loadCore('tfjs-wasm', 'wasm', '@tensorflow/tfjs-backend-wasm'),
+  'tfjs-cpu': () => loadCore('tfjs-cpu', 'cpu'),
 };
 
 function cpuName(): string {
@@ -98,12 +97,15 @@ interface NodeKernelBackend {
 /** The optional dependency, and the one that a user may have installed instead. */
 export const nodePackages = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
+export const installedNodePackages = () => nodePackages.filter((name) => installedVersion(name) !== null);
+
+export const installCommand = (name: string = nodePackages[0]): string => `npm install --ignore-scripts ${name}@4.22.0`;
+
 /** Loads tfjs-node-gpu or tfjs-node. @throws EngineUnavailable */
 function loadNodeBackend(): Loaded {
-  const installed = nodePackages.filter((name) => resolves(`${name}/package.json`));
+  const installed = installedNodePackages();
   if (installed.length === 0) {
-    const command = `npm install --ignore-scripts ${nodePackages[0]}@4.22.0`;
-    throw new EngineUnavailable('tfjs-node', `${nodePackages.join(' or ')} is not installed`, command);
+    throw new EngineUnavailable('tfjs-node', `${nodePackages.join(' or ')} is not installed`, installCommand());
   }
   // Hide messages about the processor and missing CUDA libraries.
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2';
@@ -119,27 +121,17 @@ function loadNodeBackend(): Loaded {
       restoreRemovedUtil();
       const tf = require(name) as TensorFlow;
       const backend = tf.backend() as unknown as NodeKernelBackend;
-      const { version } = require(`${name}/package.json`) as { version: string };
       return {
         tf,
         backend: 'tensorflow',
-        versions: { [name]: version, libtensorflow: backend.binding.TF_Version },
-        device: () => (backend.isUsingGpuDevice ? 'CUDA GPU' : cpuName()),
+        versions: { [name]: installedVersion(name)!, libtensorflow: backend.binding.TF_Version },
+        device: backend.isUsingGpuDevice ? 'CUDA GPU' : cpuName(),
       };
     } catch (error) {
       reasons.push(`${name} does not load: ${messageOf(error).trim().split('\n')[0]}`);
     }
   }
   throw new EngineUnavailable('tfjs-node', reasons.join('; '), 'dgate doctor --setup tfjs-node');
-}
-
-function resolves(path: string): boolean {
-  try {
-    require.resolve(path);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** The file that a package loads as its addon. */
@@ -167,12 +159,10 @@ const alive: unknown[] = [];
 
 /**
  * Sets `navigator.gpu` for TensorFlow.js' WebGPU backend, from the npm package `webgpu`. Requests an adapter first: without
- * one, TensorFlow.js would silently use another backend.
- *
- * @throws EngineUnavailable
+ * one, TensorFlow.js would silently use another backend. @returns the device in words
  */
-async function openWebGpu(): Promise<{ device: () => string; version: string }> {
-  const { create, globals } = await importWebGpu();
+async function openWebGpu(): Promise<string> {
+  const { create, globals } = await loadPackage('tfjs-webgpu', 'the npm package webgpu', () => import('webgpu'));
   Object.assign(globalThis, globals); // GPUBufferUsage, GPUMapMode, ...
   const gpu = create([]);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
@@ -183,19 +173,5 @@ async function openWebGpu(): Promise<{ device: () => string; version: string }> 
   if (scope.navigator === undefined) Object.defineProperty(scope, 'navigator', { value: {}, configurable: true });
   Object.defineProperty(scope.navigator, 'gpu', { value: gpu, configurable: true });
   const { vendor, architecture, description } = adapter.info;
-  return { device: () => [vendor, architecture, description].filter(Boolean).join(' '), version: webGpuVersion() };
-}
-
-async function importWebGpu(): Promise<typeof import('webgpu')> {
-  try {
-    return await import('webgpu');
-  } catch (error) {
-    const reason = `the npm package webgpu does not load: ${messageOf(error).split('\n')[0]}`;
-    throw new EngineUnavailable('tfjs-webgpu', reason, 'npm ci');
-  }
-}
-
-function webGpuVersion(): string {
-  const file = require.resolve('webgpu').replace(/index\.js$/, 'package.json');
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return [vendor, architecture, description].filter(Boolean).join(' ');
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { Rank, Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor2D, Tensor4D } from '@tensorflow/tfjs';
 import { InputError } from '../../errors.js';
 import { type ConfidenceKind, type Decisions, decide } from '../../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../../gates/contracts.js';
@@ -12,14 +12,10 @@ import { rowsOf } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
-import { DeviceNetwork, replace } from './network.js';
+import { DeviceNetwork, poolFeatures, replace } from './network.js';
 
 export class TensorFlowEngine implements Engine {
-  readonly #backend: TensorFlowBackend;
-
-  private constructor(backend: TensorFlowBackend) {
-    this.#backend = backend;
-  }
+  private constructor(private readonly backend: TensorFlowBackend) {}
 
   /** @throws EngineUnavailable */
   static async create(id: TfjsId): Promise<TensorFlowEngine> {
@@ -27,7 +23,7 @@ export class TensorFlowEngine implements Engine {
   }
 
   describe(): EngineDescription {
-    return describeBackend(this.#backend);
+    return describeBackend(this.backend);
   }
 
   async loadFeatures(
@@ -35,7 +31,7 @@ export class TensorFlowEngine implements Engine {
     places: readonly GatePlace[],
     wanted: NetworkOutputs = 'features and logits',
   ): Promise<FeatureNetwork> {
-    const { tf, id, activate } = this.#backend;
+    const { tf, id, activate } = this.backend;
     const lowered = described(loaded, id);
     await activate();
     const network = new DeviceNetwork(tf, lowered);
@@ -55,10 +51,10 @@ export class TensorFlowEngine implements Engine {
     gates: readonly PlacedGate[],
     confidence: ConfidenceKind,
   ): Promise<GatedNetwork> {
-    const { id, activate } = this.#backend;
+    const { id, activate } = this.backend;
     if ('members' in loaded) throw new InputError(`engine ${id}: runs no cascade; valid: ort-cpu`);
     await activate();
-    return deviceGated(this.#backend, described(loaded, id), gates, confidence);
+    return deviceGated(this.backend, described(loaded, id), gates, confidence);
   }
 }
 
@@ -68,7 +64,7 @@ export function describeBackend({ id, device, versions, isNode }: TensorFlowBack
 }
 
 /** Reads the values of a tensor and frees it. Only asynchronous reading works on every backend. */
-async function readOnce(tensor: Tensor): Promise<Float32Array> {
+export async function readOnce(tensor: Tensor): Promise<Float32Array> {
   try {
     return (await tensor.data()) as Float32Array;
   } finally {
@@ -217,23 +213,10 @@ function deviceExits(network: DeviceNetwork, gates: readonly PlacedGate[]): Devi
 }
 
 /** A gate's pooling and distances [batch, classes] on the device. */
-function deviceGate(
-  network: DeviceNetwork,
-  { place, gate }: PlacedGate,
-  { channels, height, width }: MapShape,
-): (end: Tensor4D) => Tensor2D {
+function deviceGate(network: DeviceNetwork, { place, gate }: PlacedGate, shape: MapShape): DeviceExit['distances'] {
   const { tf } = network;
-  const size = place.pooling.kind === 'grid' ? place.pooling.size : 1;
-  const cell: [number, number] = [height / size, width / size];
-  // Features are ordered channel, row, column; here channels are innermost: transpose the weights once, not each map.
-  const weights = network.keep<Rank.R2>(() => {
-    const byChannel = tf.tensor3d(gate.weights, [channels, size ** 2, gate.classes]);
-    return tf.reshape(tf.transpose(byChannel, [1, 0, 2]), [gate.features, gate.classes]);
-  });
+  const weights = network.keep(() => tf.tensor2d(gate.weights, [gate.features, gate.classes]));
   const bias = network.keep(() => tf.tensor1d(gate.bias));
-  return (end) => {
-    const cells = size === 1 ? tf.mean(end, [1, 2]) : tf.avgPool(end, cell, cell, 'valid');
-    // Not fused: on tfjs-node the fused product is slower.
-    return tf.sub(tf.matMul<Tensor2D>(tf.reshape(cells, [-1, gate.features]), weights), bias);
-  };
+  // Not fused: on tfjs-node the fused product is slower.
+  return (end) => tf.sub(tf.matMul(poolFeatures(tf, end, place.pooling, shape), weights), bias);
 }

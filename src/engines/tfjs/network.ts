@@ -204,7 +204,7 @@ export class DeviceNetwork {
 }
 
 /** A gate's features [batch, features], ordered channel, row, column as in the ONNX graph. */
-function poolFeatures(tf: TensorFlow, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
+export function poolFeatures(tf: TensorFlow, x: Tensor4D, pooling: Pooling, { height, width }: MapShape): Tensor2D {
   if (pooling.kind !== 'grid') return tf.mean(x, [1, 2]);
   const cell: [number, number] = [height / pooling.size, width / pooling.size];
   return tf.tidy(() => {

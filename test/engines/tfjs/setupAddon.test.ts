@@ -97,7 +97,6 @@ describe('tfjs-node set-up: compiling and trying the addon', () => {
     version: '4.22.0',
     folder: folder(),
     napi: 8,
-    addonFolder: join(folder(), 'lib/napi-v8'),
     addon: join(folder(), 'tfjs_binding.node'),
   });
   const { CXX } = process.env;

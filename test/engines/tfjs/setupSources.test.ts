@@ -44,6 +44,7 @@ describe("tfjs-node set-up: TensorFlow's libraries and headers", () => {
       deps: join(folder(), 'deps'),
       work: join(folder(), 'work'),
       folder: folder(),
+      cache: join(folder(), 'cache'),
       glibcMinor: 31,
       log: (line) => lines.push(line),
       ...options,
@@ -61,7 +62,9 @@ describe("tfjs-node set-up: TensorFlow's libraries and headers", () => {
     const wheel = writeWheel(folder(), CPU_WHEEL);
     expect(await place({ wheel })).to.deep.equal({ source: CPU_WHEEL, gpu: false });
     checkPlaced();
-    expect(lines).to.deep.equal([`extracting ${CPU_WHEEL}`]);
+    expect(lines).to.deep.equal([
+      `extracting ${CPU_WHEEL} to ${join(folder(), 'cache', CPU_WHEEL.replace('.whl', ''))}`,
+    ]);
   });
 
   it('are kept in the cache, and come from there the next time', async () => {

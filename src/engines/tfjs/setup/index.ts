@@ -20,23 +20,15 @@ import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { systemCode } from '../../../errors.js';
 import { fail, glibcMinorVersion, inWorkFolder, oneLine, settingUp } from '../../setup.js';
-import { nodePackages } from '../backend.js';
+import { installCommand, installedNodePackages, nodePackages } from '../backend.js';
 import { libraries, placeTensorFlow, type SetupOptions, type Source } from './tensorflow.js';
 
 type Log = SetupOptions['log'];
 
 const ADDON = 'tfjs_binding.node';
 
-/** An installed tfjs-node or tfjs-node-gpu. */
-export interface AddonPackage {
-  readonly name: string;
-  readonly version: string;
-  readonly folder: string;
-  /** Version of Node-API that the addon is built for. */
-  readonly napi: number;
-  readonly addonFolder: string;
-  readonly addon: string;
-}
+/** An installed tfjs-node or tfjs-node-gpu; `napi` is the version of Node-API that its addon is built for. */
+export type AddonPackage = ReturnType<typeof findPackage>;
 
 /** @returns the minor version of glibc 2. @throws InputError if no wheel of TensorFlow can run on this machine */
 function checkMachine(): number {
@@ -61,28 +53,19 @@ interface PackageJson {
 }
 
 /** The package that dgate would load. @throws InputError if none is installed */
-export function findPackage(): AddonPackage {
-  const require = createRequire(import.meta.url);
-  for (const name of nodePackages) {
-    let file: string;
-    try {
-      file = require.resolve(`${name}/package.json`);
-    } catch {
-      continue;
-    }
-    const { version, binary } = JSON.parse(readFileSync(file, 'utf8')) as PackageJson;
-    const folder = dirname(file);
-    if (!existsSync(join(folder, 'binding', 'tfjs_backend.cc'))) {
-      fail(`${folder} has no C++ sources of the addon; run: npm install --ignore-scripts ${name}@4.22.0`);
-    }
-    const supported = (binary?.napi_versions ?? [8]).filter((napi) => napi <= Number(process.versions['napi']));
-    if (supported.length === 0) fail(`${name} ${version} supports no Node-API version of Node ${process.version}`);
-    const napi = Math.max(...supported);
-    const path = binary?.module_path?.replace('{napi_build_version}', String(napi)) ?? `lib/napi-v${napi}`;
-    const addonFolder = join(folder, path);
-    return { name, version, folder, napi, addonFolder, addon: join(addonFolder, ADDON) };
+export function findPackage() {
+  const name = installedNodePackages()[0] ?? fail(`${nodePackages[0]} is not installed; run: ${installCommand()}`);
+  const file = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  const { version, binary } = JSON.parse(readFileSync(file, 'utf8')) as PackageJson;
+  const folder = dirname(file);
+  if (!existsSync(join(folder, 'binding', 'tfjs_backend.cc'))) {
+    fail(`${folder} has no C++ sources of the addon; run: ${installCommand(name)}`);
   }
-  return fail(`${nodePackages[0]} is not installed; run: npm install --ignore-scripts ${nodePackages[0]}@4.22.0`);
+  const supported = (binary?.napi_versions ?? [8]).filter((napi) => napi <= Number(process.versions['napi']));
+  if (supported.length === 0) fail(`${name} ${version} supports no Node-API version of Node ${process.version}`);
+  const napi = Math.max(...supported);
+  const path = binary?.module_path?.replace('{napi_build_version}', String(napi)) ?? `lib/napi-v${napi}`;
+  return { name, version, folder, napi, addon: join(folder, path, ADDON) };
 }
 
 type Smoke =
@@ -185,7 +168,7 @@ function swapIn(addon: AddonPackage, deps: string, built: string, work: string, 
   mkdirSync(old);
   if (existsSync(place)) renameSync(place, join(old, 'deps'));
   renameSync(deps, place);
-  mkdirSync(addon.addonFolder, { recursive: true });
+  mkdirSync(dirname(addon.addon), { recursive: true });
   if (existsSync(addon.addon)) renameSync(addon.addon, join(old, ADDON));
   renameSync(built, addon.addon);
   const smoke = smokeTest(addon);
@@ -247,12 +230,7 @@ function nodeHeaders(work: string, log: Log): string {
   return fetched;
 }
 
-/**
- * Checks that the libraries export all C functions of TensorFlow that an addon calls.
- *
- * @returns their number
- * @throws InputError naming the missing ones
- */
+/** Checks that the libraries export all C functions of TensorFlow that an addon calls. @returns their number @throws InputError */
 export function checkSymbols(addon: string, libraries: readonly string[]): number {
   const needed = functionsIn(nm('--undefined-only', addon));
   const exported = new Set(libraries.flatMap((library) => functionsIn(nm('--defined-only', library))));

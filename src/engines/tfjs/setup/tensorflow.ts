@@ -20,7 +20,7 @@ export interface SetupOptions {
   /** A Python folder with an installed TensorFlow; linked, not copied. */
   readonly sitePackages?: string | undefined;
   /** Folder for extracted libraries: `npm ci` removes those in node_modules. */
-  readonly cache?: string | undefined;
+  readonly cache: string;
   readonly log: (line: string) => void;
 }
 
@@ -59,11 +59,7 @@ function placeInstalled({ deps }: Placing, sitePackages: string): Source {
   if (!existsSync(join(from, libraries[0]))) {
     fail(`${from} has no ${libraries[0]}; give the folder that \`pip show tensorflow\` calls Location`);
   }
-  for (const library of libraries) linkFile(join(from, library), join(deps, 'lib', library));
-  cpSync(join(from, 'include'), join(deps, 'include'), {
-    recursive: true,
-    filter: (path) => statSync(path).isDirectory() || isWantedHeader(`tensorflow/${relative(from, path)}`),
-  });
+  place(from, from, deps);
   const nvidia = join(site, 'nvidia');
   return existsSync(nvidia) ? { source: from, gpu: true, nvidia } : { source: from, gpu: false };
 }
@@ -75,7 +71,7 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
   const cached = gpu || wheel ? undefined : cachedWheel(placing.cache, choice);
   if (cached !== undefined) {
     log(`taking TensorFlow from ${cached}`);
-    linkExtracted(cached, deps);
+    place(cached, join(cached, 'lib'), deps);
     return { source: basename(cached), gpu };
   }
   if (wheel === undefined) {
@@ -99,14 +95,8 @@ async function placeFromWheel(placing: Placing): Promise<Source> {
   return { source: name, gpu, nvidia: join('cuda', 'nvidia') }; // relative: it moves along with deps
 }
 
-interface WheelChoice {
-  readonly distribution: string;
-  readonly version: string;
-}
-
-/** The wheel for a machine. @throws InputError if no wheel supports its glibc */
-export function chooseWheel(machine: { gpu: boolean; arch: string; glibcMinor: number }): WheelChoice {
-  const { gpu, arch, glibcMinor } = machine;
+/** The wheel for a machine: its distribution and version. @throws InputError if no wheel supports its glibc */
+export function chooseWheel({ gpu, arch, glibcMinor }: { gpu: boolean; arch: string; glibcMinor: number }) {
   const version = tested.find((candidate) => glibcMinor >= candidate.glibcMinor)?.version;
   if (version === undefined) return fail(`glibc 2.${glibcMinor} is too old for TensorFlow; use a newer Linux`);
   // On arm64 the plain `tensorflow` wheel is the CPU build.
@@ -119,12 +109,8 @@ function checkDisk(folder: string, gpu: boolean): void {
   if (bavail * bsize < needed) fail(`${(needed / 1e9).toFixed(1)} GB of free disk are needed at ${folder}; free some`);
 }
 
-/** Extracts a wheel, into the cache where there is one. */
+/** Extracts a wheel into the cache, unless it is there. */
 async function extract({ cache, deps, log }: Placing, file: string, records: TensorFlowWheel): Promise<void> {
-  if (cache === undefined) {
-    log(`extracting ${basename(file)}`);
-    return extractWheel(file, records, deps);
-  }
   const kept = join(resolve(cache), basename(file, '.whl'));
   if (!existsSync(join(kept, COMPLETE))) {
     log(`extracting ${basename(file)} to ${kept}`);
@@ -138,17 +124,21 @@ async function extract({ cache, deps, log }: Placing, file: string, records: Ten
       rmSync(temporary, { recursive: true, force: true });
     }
   }
-  linkExtracted(kept, deps);
+  place(kept, join(kept, 'lib'), deps);
 }
 
-function linkExtracted(from: string, deps: string): void {
-  for (const library of libraries) linkFile(join(from, 'lib', library), join(deps, 'lib', library));
-  cpSync(join(from, 'include'), join(deps, 'include'), { recursive: true });
+/** Links TensorFlow's libraries and copies its headers. @param from the folder of `include` @param lib that of the libraries */
+function place(from: string, lib: string, deps: string): void {
+  for (const library of libraries) linkFile(join(lib, library), join(deps, 'lib', library));
+  cpSync(join(from, 'include'), join(deps, 'include'), {
+    recursive: true,
+    filter: (path) => statSync(path).isDirectory() || isWantedHeader(`tensorflow/${relative(from, path)}`),
+  });
 }
 
 /** The folder of a completely extracted wheel. */
-function cachedWheel(cache: string | undefined, { distribution, version }: WheelChoice): string | undefined {
-  if (cache === undefined || !existsSync(cache)) return undefined;
+function cachedWheel(cache: string, { distribution, version }: ReturnType<typeof chooseWheel>): string | undefined {
+  if (!existsSync(cache)) return undefined;
   const prefix = `${distribution.replace('-', '_')}-${version}-`;
   const name = readdirSync(cache).find((entry) => entry.startsWith(prefix) && existsSync(join(cache, entry, COMPLETE)));
   return name === undefined ? undefined : resolve(cache, name);
@@ -166,13 +156,6 @@ function linkFile(from: string, to: string): void {
 
 export const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'] as const;
 
-interface TensorFlowWheel {
-  /** Base64url SHA-256 of each file. */
-  readonly hashes: ReadonlyMap<string, string>;
-  /** The CUDA packages of its extra `and-cuda`. */
-  readonly cuda: readonly string[];
-}
-
 /** Whether the addon includes this header of the wheel. */
 export function isWantedHeader(name: string): boolean {
   return (
@@ -183,8 +166,10 @@ export function isWantedHeader(name: string): boolean {
   );
 }
 
-/** Reads a wheel's records. @throws InputError if it is not a Linux wheel of TensorFlow */
-export function readWheel(path: string): Promise<TensorFlowWheel> {
+type TensorFlowWheel = Awaited<ReturnType<typeof readWheel>>;
+
+/** The hashes of a wheel's files, and as `cuda` the packages of its extra `and-cuda`. @throws InputError if it is not of TensorFlow */
+export function readWheel(path: string) {
   return withWheel(path, async (wheel) => {
     const records = await readRecords(wheel, 'tensorflow');
     if (records === undefined || !wheel.entries.has(`tensorflow/${libraries[0]}`)) {
@@ -202,7 +187,7 @@ export function readWheel(path: string): Promise<TensorFlowWheel> {
 }
 
 /** Extracts the libraries to `lib` and the headers to `include`, and checks their hashes. */
-export function extractWheel(path: string, { hashes }: TensorFlowWheel, to: string): Promise<void> {
+export function extractWheel(path: string, { hashes }: Pick<TensorFlowWheel, 'hashes'>, to: string): Promise<void> {
   return withWheel(path, async (zip) => {
     for (const name of zip.entries.keys()) {
       const library = libraries.find((candidate) => name === `tensorflow/${candidate}`);

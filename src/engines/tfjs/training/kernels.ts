@@ -12,7 +12,7 @@ export interface Normalised {
 }
 
 /** Operations with faster gradients than TensorFlow.js derives. */
-export interface TrainingKernels {
+interface TrainingKernels {
   /** Normalises each channel over images, rows and columns. @param x [images, height, width, channels] */
   batchNorm(x: Tensor4D, gamma: Tensor1D, beta: Tensor1D): Normalised;
   relu(x: Tensor4D): Tensor4D;
