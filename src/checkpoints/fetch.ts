@@ -1,10 +1,10 @@
 import { rename, rm } from 'node:fs/promises';
-import { dirname, extname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { InputError } from '../errors.js';
 import { networkByName } from '../networks/catalogue.js';
 import { networkFlops } from '../networks/network.js';
-import { type Progress, silent } from '../progress.js';
+import type { Progress } from '../progress.js';
 import { asFileProblem, exists, hashFile, readSealed, writeFileAtomic, writeSealed } from '../store/files.js';
 import { readInput } from '../store/input.js';
 import { locked, lockedUnlessDone, sweep } from '../store/lock.js';
@@ -24,7 +24,7 @@ export interface DownloadOptions {
   readonly mostBytes?: number | undefined;
   /** Name in the progress line; the file's name if absent. */
   readonly label?: string;
-  readonly progress?: Progress;
+  readonly progress: Progress;
   /** Attempts per mirror without a new byte, 4 if absent. */
   readonly attempts?: number;
   /** Wait before the second attempt, doubled each time, 1000 if absent. */
@@ -46,29 +46,26 @@ export interface Downloaded {
 
 /**
  * Downloads a file, or keeps an intact one. Resumes an interrupted download (HTTP Range) if the server's ETag or date shows the
- * same file, retries stalls and errors with growing pauses, and renames the file into place after checking size and hash.
- *
- * Accepts a file without a known hash, and records its hash in `<to>.json` for the next time.
+ * same file, retries stalls and errors with growing pauses, and renames the file into place after checking size and hash. An
+ * unknown hash is recorded in `<to>.json` for the next time.
  *
  * @throws InputError if no mirror has it (a line each), or its content is not the expected one
  */
 export async function download(options: DownloadOptions): Promise<Downloaded> {
-  const { to, progress = silent } = options;
+  const { to } = options;
   return lockedUnlessDone(
     `${to}.lock`,
-    () => keepPresent(options, progress),
-    (holder) => progress.note(`${to}: waiting for ${holder}, which downloads it`),
-    async () => {
-      await sweep(dirname(to));
-      return fromMirrors(options, progress);
-    },
+    () => keepPresent(options),
+    (holder) => options.progress.note(`${to}: waiting for ${holder}, which downloads it`),
+    () => fromMirrors(options),
   );
 }
 
-async function fromMirrors(options: DownloadOptions, progress: Progress): Promise<Downloaded> {
+async function fromMirrors(options: DownloadOptions): Promise<Downloaded> {
+  await sweep(dirname(options.to));
   const failures: string[] = [];
   for (const url of options.urls) {
-    const outcome = await fromMirror(url, options, progress);
+    const outcome = await fromMirror(url, options);
     if (typeof outcome !== 'string') return outcome;
     failures.push(`${url}: ${outcome}`);
   }
@@ -101,7 +98,7 @@ export async function takeCheckpoint(
     const part = `${options.to}.part`;
     await rm(`${part}.json`, { force: true });
     await writeFileAtomic(part, bytes);
-    return finish(file, part, options, progress, `valid: the file that ${known.id} names`);
+    return finish(file, options, `valid: the file that ${known.id} names`);
   });
 }
 
@@ -129,8 +126,7 @@ export async function recordedHash(path: string): Promise<string | 'damaged' | u
 }
 
 /** The present file, if it is intact; a damaged one is reported and fetched again. */
-async function keepPresent(options: DownloadOptions, progress: Progress): Promise<Downloaded | undefined> {
-  const { to, sha256 } = options;
+async function keepPresent({ to, sha256, progress }: DownloadOptions): Promise<Downloaded | undefined> {
   if (!(await exists(to))) return undefined;
   const record = await recordedHash(to);
   const isDamaged = record === 'damaged';
@@ -156,29 +152,26 @@ async function keepPresent(options: DownloadOptions, progress: Progress): Promis
 }
 
 /** Downloads from one mirror, with retries. @returns the reason of a failure */
-async function fromMirror(url: string, options: DownloadOptions, progress: Progress): Promise<Downloaded | string> {
+async function fromMirror(url: string, options: DownloadOptions): Promise<Downloaded | string> {
   const part = `${options.to}.part`;
   const most = options.attempts ?? 4;
-  let reason = '';
   let before = await fileSize(part);
-  for (let failed = 0; failed < most; ) {
-    const outcome = await attempt(url, part, options, progress);
-    if (outcome.kind === 'whole') return finish(url, part, options, progress);
-    reason = outcome.reason;
-    if (outcome.kind === 'refused') return reason;
+  for (let failed = 0; ; ) {
+    const outcome = await attempt(url, part, options);
+    if (outcome.kind === 'whole') return finish(url, options);
+    const { kind, reason } = outcome;
     const size = await fileSize(part);
     failed = size > before ? 1 : failed + 1;
     before = Math.max(before, size);
-    if (failed >= most) break;
+    if (kind === 'refused' || failed >= most) return reason;
     const waitMs = (options.backoffMs ?? 1000) * 2 ** (failed - 1);
-    progress.warn(`${url}: ${reason}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
+    options.progress.warn(`${url}: ${reason}; trying again in ${(waitMs / 1000).toFixed(1)} s`);
     await delay(waitMs);
   }
-  return reason;
 }
 
-async function attempt(url: string, part: string, options: DownloadOptions, progress: Progress): Promise<Transfer> {
-  const label = options.label ?? options.to.replace(/^.*[/\\]/, '');
+async function attempt(url: string, part: string, options: DownloadOptions): Promise<Transfer> {
+  const { progress, label = basename(options.to) } = options;
   let task: ReturnType<Progress['begin']> | undefined;
   const outcome = await transfer(url, part, {
     stallMs: options.stallMs ?? 30_000,
@@ -197,11 +190,10 @@ async function attempt(url: string, part: string, options: DownloadOptions, prog
 /** Checks a complete part and renames it into place. @throws InputError if it is not the expected file */
 async function finish(
   from: string,
-  part: string,
   options: DownloadOptions,
-  progress: Progress,
   remedy = 'the download was removed: try again, or use another source',
 ): Promise<Downloaded> {
+  const part = `${options.to}.part`;
   const hash = await hashFile(part);
   const bytes = await fileSize(part);
   const expected = options.sha256?.toLowerCase();
@@ -223,6 +215,6 @@ async function finish(
     throw asFileProblem(error, options.to);
   }
   const checked = expected === undefined ? 'no known hash to check it with; recorded' : 'as expected';
-  progress.note(`${options.to}: ${bytes} bytes, sha256 ${hash} (${checked})`);
+  options.progress.note(`${options.to}: ${bytes} bytes, sha256 ${hash} (${checked})`);
   return { path: options.to, sha256: hash, bytes, verified: expected !== undefined, cached: false };
 }

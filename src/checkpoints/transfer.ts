@@ -59,11 +59,7 @@ export async function transfer(url: string, part: string, options: TransferOptio
   }
 }
 
-/** A part that can be resumed: its bytes, and the file's ETag or date for If-Range. */
-interface Part {
-  readonly have: number;
-  readonly validator: string;
-}
+type Part = Awaited<ReturnType<typeof resumable>>;
 
 interface Plan {
   /** Byte of the file at which the response's body begins. */
@@ -75,7 +71,7 @@ interface Plan {
 /** How to use the response. 200 to a Range request starts over: the file changed, or ranges are not supported. */
 function planOf(
   response: Response,
-  record: Part | undefined,
+  record: Part,
   { sizeBytes, mostBytes }: Pick<TransferOptions, 'sizeBytes' | 'mostBytes'>,
 ): Plan | Transfer {
   const { status, headers } = response;
@@ -103,8 +99,8 @@ function planOf(
   return { start: status === 206 ? record!.have : 0, total };
 }
 
-/** The bytes of an earlier attempt, if there is a record of their file. */
-async function resumable(url: string, part: string): Promise<Part | undefined> {
+/** How many bytes an earlier attempt left, and the file's ETag or date for If-Range, if there is a record of their file. */
+async function resumable(url: string, part: string) {
   const record = (await readJson(`${part}.json`).catch((error: unknown) => {
     if (systemCode(error) !== undefined) throw error; // a damaged record counts as missing
   })) as { url?: unknown; validator?: unknown } | undefined;

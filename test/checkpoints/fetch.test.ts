@@ -252,7 +252,8 @@ describe('download', () => {
 
   it('names the cause where nobody answers', async () => {
     await inFolder(async (folder) => {
-      const options = { urls: ['http://127.0.0.1:1/x'], to: join(folder, 'x'), attempts: 2, backoffMs: 1 };
+      const quick = { attempts: 2, backoffMs: 1, progress: silent };
+      const options = { urls: ['http://127.0.0.1:1/x'], to: join(folder, 'x'), ...quick };
       const error = await refusal(() => download(options), /127\.0\.0\.1:1\/x: .+/);
       expect(error.message).not.to.match(/fetch failed/);
     });

@@ -26,10 +26,7 @@ import { makeFrom } from './sources.js';
 
 /**
  * Installs a dataset in its folder (`<root>/cifar10/cifar-10-batches-bin`) in the official binary layout, from any source.
- * Keeps a valid one.
- *
- * Makes and verifies all files in a temporary folder, then renames it: the dataset is complete or absent. Needs about 0.5 GB
- * of temporary disk space.
+ * Keeps a valid one; makes another in a temporary folder (about 0.5 GB), which it verifies and renames.
  *
  * @throws InputError if the source cannot be reached, lacks files or has other data, or the disk fails
  */
@@ -105,11 +102,7 @@ async function flush(path: string): Promise<void> {
 
 type Inspection = Awaited<ReturnType<typeof inspectFolder>>;
 
-/**
- * Checks size and sha256 of every file and the number of images of each class.
- *
- * @throws InputError with one line per problem
- */
+/** Checks size and sha256 of every file and the number of images of each class. @throws InputError with a line per problem */
 export async function verifyRecords(root: string, layout: RecordLayout): Promise<DataReport> {
   const folder = folderOf(root, layout);
   const found = await inspectFolder(folder, layout);
