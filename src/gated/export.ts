@@ -58,12 +58,11 @@ const BATCH = 32;
 export async function exportGated(
   context: RunContext,
   experiment: Experiment,
-  { out, preset, distances, promise, ...choice }: RowChoice & ExportForm,
+  options: RowChoice & ExportForm,
 ): Promise<Exported> {
-  checkChoice(experiment, choice);
+  checkChoice(experiment, options);
   const opened = await openGated(context, experiment);
-  const form = { out, preset, distances, ...(promise && { promise }) };
-  return exportOpened(context, opened, chosenRow(opened.rows, choice), form);
+  return exportOpened(context, opened, chosenRow(opened.rows, options), options);
 }
 
 /** The same for an open network. @param index of the row, from 0 */
@@ -97,14 +96,14 @@ export async function exportOpened(context: RunContext, opened: OpenGated, index
   };
 }
 
-async function fileOf(opened: OpenGated, row: Row, { preset, distances, promise }: Omit<ExportForm, 'out'>) {
-  const about = describe(opened, row, preset, promise ?? row.guarantee);
+async function fileOf(opened: OpenGated, row: Row, form: Omit<ExportForm, 'out'>) {
+  const about = describe(opened, row, form);
   const bytes = gatedModel(await opened.lowered(), opened.gates, {
     confidence: opened.experiment.gates.confidence,
     preprocessing: opened.source.preprocessing,
     fitted: opened.fitted?.[0],
     metadata: gatedMetadata(about),
-    answer: decidedAnswer(distances === true ? opened.test.classes.length : undefined),
+    answer: decidedAnswer(form.distances === true ? opened.test.classes.length : undefined),
   });
   return { about, bytes };
 }
@@ -180,7 +179,11 @@ async function verify(
   }
 }
 
-function describe(opened: OpenGated, row: Row, preset: PresetName, promise: Promised | undefined): AboutGated {
+function describe(
+  opened: OpenGated,
+  row: Row,
+  { preset, promise = row.guarantee }: Omit<ExportForm, 'out'>,
+): AboutGated {
   const { experiment, gates, exits, test, parts, costs } = opened;
   const all = networksOf(opened.source);
   // Positions in the cascade of the networks in the file.

@@ -1,74 +1,35 @@
-import type { ImageSource } from '../data/dataset.js';
 import { normalise } from '../data/preprocess.js';
 import type { GatedNetwork } from '../engines/engine.js';
 import { InputError } from '../errors.js';
 import type { Experiment } from '../experiment/schema.js';
-import type { Fitted } from '../gates/confidence.js';
 import type { GatedBatch, PlacedGate } from '../gates/contracts.js';
 import { gateOfFeatures } from '../gates/gate.js';
-import type { NetworkFlops } from '../networks/network.js';
 import type { GatedSource, LoadedMember } from '../onnx/network.js';
 import type { Progress } from '../progress.js';
-import type { LazyEngine, RunContext } from '../run/context.js';
+import type { RunContext } from '../run/context.js';
 import { costsOfExits, type Exit, type Plan } from '../run/plan.js';
 import { withRepair } from '../run/run.js';
 import type { SplitFeatures } from '../run/score.js';
-import { originalAccuracy, type Part, type Row, searchAndEvaluate } from '../run/search.js';
+import { type Row, searchAndEvaluate } from '../run/search.js';
 import { type NetworkSource, networksOf } from '../run/source.js';
 import { openStages, scoredParts } from '../run/stages.js';
 import type { ChosenSystem, SystemRun } from '../run/systems.js';
-import {
-  answersAt,
-  type ExitCosts,
-  exitOf,
-  type Scores,
-  scoresOfExits,
-  type Thresholds,
-} from '../thresholds/evaluate.js';
+import { answersAt, exitOf, type Scores, scoresOfExits, type Thresholds } from '../thresholds/evaluate.js';
 
 /** A network with trained gates and the rows that a run reports; it is exported, timed and verified. */
-export interface OpenGated {
-  readonly experiment: Experiment;
-  readonly source: NetworkSource;
-  /** Loads the weights of all networks. @throws InputError if the networks of a cascade take different pixels */
-  readonly lowered: () => Promise<GatedSource>;
-  readonly plan: Plan;
-  /** One for each exit but the last; without weights at the end of a cascade's network. */
-  readonly gates: readonly PlacedGate[];
-  readonly exits: readonly Exit[];
-  readonly flops: NetworkFlops;
-  /** FLOPs of an image by its exit, the original classifier last. */
-  readonly costs: ExitCosts;
-  /** Test images in their reported order, and the scores of each. */
-  readonly test: ImageSource;
-  readonly scores: Scores;
-  readonly rows: readonly Row[];
-  /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
-  readonly parts: readonly Part[];
+export interface OpenGated extends Awaited<ReturnType<typeof openOnce>> {
   /** Fold of `parts[0]`, from 0; by default the first. */
   readonly fold?: number;
-  /** For each part what was fitted to each exit, if the experiment asks for it. */
-  readonly fitted?: readonly (readonly Fitted[])[];
-  /** Accuracy of the original network on the test images, 0 to 1. */
-  readonly originalAccuracy: number;
-  /** Answers (by position) and FLOPs that results are compared with; by default the original's. */
-  readonly reference: { readonly answers: Int32Array; readonly flops: number };
   /** Of another system than an experiment's rows: its name, its position behind them, and the network that it is compared with. */
   readonly beside?: { readonly name: string; readonly row: number; readonly original: OpenGated };
-  /** The engine that extracted the features. */
-  readonly engine: LazyEngine;
 }
 
-/**
- * Opens an experiment's gated network, and computes what is missing or damaged in the cache.
- *
- * @throws InputError if the experiment does not fit its network, checkpoint or data
- */
+/** Opens an experiment's gated network, and computes what is not cached. @throws InputError if something does not fit */
 export function openGated(context: RunContext, experiment: Experiment): Promise<OpenGated> {
   return withRepair(context, () => openOnce(context, experiment));
 }
 
-async function openOnce(context: RunContext, experiment: Experiment): Promise<OpenGated> {
+async function openOnce(context: RunContext, experiment: Experiment) {
   const stages = await openStages(context, experiment);
   const { plan, source, features } = stages;
   const cached = await stages.train();
@@ -81,18 +42,25 @@ async function openOnce(context: RunContext, experiment: Experiment): Promise<Op
     experiment,
     source,
     plan,
+    /** Loads the weights of all networks. @throws InputError if the networks of a cascade take different pixels */
     lowered: () => loadedFrom(source, plan, gates, [...plan.exits.keys()]),
+    /** One for each exit but the last; without weights at the end of a cascade's network. */
     gates,
     exits: plan.exits,
     flops: plan.flops,
+    /** FLOPs of an image by its exit, the original classifier last. */
     costs: plan.costs,
+    /** Test images in their reported order, and the scores of each. */
     test: stages.testImages,
     scores: scores.test,
     rows: searchAndEvaluate(experiment, parts, plan.costs, plan.flops.flops, stages.exitMs),
+    /** `row.thresholds[i]` were chosen for the reported images of `parts[i]`. */
     parts,
+    /** For each part what was fitted to each exit, if the experiment asks for it. */
     ...(fits && { fitted: parts.map((_, part) => fits.map((of) => of[part]!.fitted)) }),
-    originalAccuracy: originalAccuracy(scores.test),
+    /** Answers (by position) and FLOPs that results are compared with. */
     reference: { answers: parts[0]!.evaluation.scores.original, flops: plan.flops.flops },
+    /** The engine that extracted the features. */
     engine: stages.engine,
   };
 }
@@ -179,17 +147,7 @@ export function thresholdsByImage({ parts, fitted }: Pick<OpenGated, 'parts' | '
 /** Engines round differently: a confidence this close to its threshold may fall on either side. */
 const NEAR_THRESHOLD = 1e-4;
 
-export interface Verification {
-  images: number;
-  /** Class and exit are the same. */
-  same: number;
-  /** One of them differs, and a confidence lies within 1e-4 of its threshold. */
-  near: number;
-  /** Positions of the images that differ otherwise. A correct engine has none. */
-  different: number[];
-  /** Largest difference of confidences, over images that leave at the same gate. */
-  largestDifference: number;
-}
+export type Verification = ReturnType<typeof emptyVerification>;
 
 interface ImageRange {
   readonly batch: number;
@@ -245,8 +203,18 @@ export async function comparePixels(
   return found;
 }
 
-export function emptyVerification(): Verification {
-  return { images: 0, same: 0, near: 0, different: [], largestDifference: 0 };
+export function emptyVerification() {
+  return {
+    images: 0,
+    /** Class and exit are the same. */
+    same: 0,
+    /** One of them differs, and a confidence lies within 1e-4 of its threshold. */
+    near: 0,
+    /** Positions of the images that differ otherwise. A correct engine has none. */
+    different: [] as number[],
+    /** Largest difference of confidences, over images that leave at the same gate. */
+    largestDifference: 0,
+  };
 }
 
 /** Adds a batch to the totals. @param positions of its images in the test set */

@@ -3,7 +3,6 @@ import { FORMATS, imageFiles, otherFilesBelow } from '../data/image-folder/listi
 import { channelsIn } from '../data/preprocess.js';
 import { IsolatedRuntime, limitsFor, type OpenSession } from '../engines/onnxruntime/session.js';
 import { InputError, messageOf } from '../errors.js';
-import type { GatedBatch } from '../gates/contracts.js';
 import { floatThresholds, gatedGraphNames } from '../onnx/gated-exits.js';
 import { type AboutGated, readIfGated } from '../onnx/gated-file.js';
 import { type Progress, silent } from '../progress.js';
@@ -52,11 +51,7 @@ export interface Predictor {
 /** So many images need no progress. */
 const FEW = 20;
 
-/**
- * Opens a file of `dgate export`, or another ONNX classifier with what it leaves open, in an isolated process.
- *
- * @throws InputError if it cannot be read, or what it leaves open is missing
- */
+/** Opens a file of `dgate export`, or another ONNX classifier with what it leaves open, in an isolated process. @throws InputError */
 export async function openPredictor(model: string, raw: RawOptions = {}, progress = silent): Promise<Predictor> {
   const gated = readIfGated(await readInput(model), model);
   const [given] = Object.entries(raw).find(([, value]) => value !== undefined) ?? [];
@@ -141,17 +136,10 @@ async function predictOne(
   };
 }
 
-interface Decoded {
-  readonly path: string;
-  /** Bytes [3, height, width] as the network takes them. */
-  readonly pixels: Uint8Array;
-  /** The file's size. */
-  readonly width: number;
-  readonly height: number;
-}
+type Decoded = Awaited<ReturnType<typeof decode>>;
 
-/** @throws InputError if it cannot be read */
-async function decode(path: string, preprocessing: AboutGated['preprocessing']): Promise<Decoded> {
+/** @returns pixels [3, height, width] as the network takes them, and the file's size @throws InputError if it cannot be read */
+async function decode(path: string, preprocessing: AboutGated['preprocessing']) {
   const bytes = await readInput(path);
   const { height: side, resize, interpolation, squash, order } = preprocessing;
   try {
@@ -166,22 +154,15 @@ async function decode(path: string, preprocessing: AboutGated['preprocessing']):
 }
 
 /** A file of `dgate export` on ONNX Runtime's CPU. */
-export interface LoadedFile {
-  /** @param pixels bytes [count, 3, height, width], channels in the file's order @returns also the time of the graph alone */
-  run(pixels: Uint8Array, count: number, thresholds: readonly number[]): Promise<GatedBatch & { readonly ms: number }>;
-  close(): Promise<void>;
-}
+export type LoadedFile = Awaited<ReturnType<typeof loadGatedFile>>;
 
 /** Loads a file of `dgate export`. @param open isolated for files of unknown origin @throws InputError if it is refused */
-export async function loadGatedFile(
-  { about, model }: PredictingFile,
-  path: string,
-  open: OpenSession,
-): Promise<LoadedFile> {
+export async function loadGatedFile({ about, model }: PredictingFile, path: string, open: OpenSession) {
   const session = await open(model, { logSeverityLevel: 4 });
   const { images, thresholds: name, classes, exits, confidences } = gatedGraphNames;
   return {
-    async run(pixels, count, thresholds) {
+    /** @param pixels bytes [count, 3, height, width], channels in the file's order @returns also the time of the graph alone */
+    async run(pixels: Uint8Array, count: number, thresholds: readonly number[]) {
       const { height, width, order } = about.preprocessing;
       const feeds = {
         [images]: { type: 'uint8', data: pixels, dims: [count, channelsIn({ order }), height, width] },

@@ -29,10 +29,7 @@ export interface RawOptions extends ModelOptions {
 }
 
 /** A file that predicts: its graph takes bytes, as one of `dgate export`. */
-export interface PredictingFile {
-  readonly about: Pick<AboutGated, 'classes' | 'preprocessing' | 'gates' | 'thresholds'>;
-  readonly model: Uint8Array;
-}
+export type PredictingFile = Awaited<ReturnType<typeof rawFile>>;
 
 /**
  * Anybody's classifier as a file of `dgate export`: pixels are normalised inside, its own exits take the place of gates. Each exit's
@@ -40,7 +37,7 @@ export interface PredictingFile {
  *
  * @throws InputError if it cannot be read, or nothing says how it wants its pixels
  */
-export async function rawFile(path: string, options: RawOptions): Promise<PredictingFile> {
+export async function rawFile(path: string, options: RawOptions) {
   const { logits, inputSize } = options;
   const own = await openOwn(path, { logits, inputSize });
   const sides = inputSize && ([...inputSize] as [number, number]);

@@ -73,24 +73,16 @@ export class LazyEngine {
   }
 }
 
-export interface Stopwatch {
-  /** Seconds that each stage took so far. */
-  readonly seconds: Readonly<Record<string, number>>;
-  /** Does some work and adds its time to a stage. */
-  readonly timed: <T>(stage: string, work: () => T | Promise<T>) => Promise<T>;
-}
-
-export function stopwatch(): Stopwatch {
+/** Counts the `seconds` of each stage; `timed` does some work and adds its time to one. */
+export function stopwatch() {
   const seconds: Record<string, number> = {};
-  return {
-    seconds,
-    timed: async (stage, work) => {
-      const start = performance.now();
-      const result = await work();
-      seconds[stage] = (seconds[stage] ?? 0) + (performance.now() - start) / 1000;
-      return result;
-    },
+  const timed = async <T>(stage: string, work: () => T | Promise<T>): Promise<T> => {
+    const start = performance.now();
+    const result = await work();
+    seconds[stage] = (seconds[stage] ?? 0) + (performance.now() - start) / 1000;
+    return result;
   };
+  return { seconds, timed };
 }
 
 interface Verified {

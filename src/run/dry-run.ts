@@ -63,17 +63,13 @@ export async function plannedStages(context: RunContext, experiment: Experiment)
   for (const { split, entry } of scores ?? []) {
     stages.push(await stageOf(`scores of ${split === 'test' ? split : 'held-out'} images`, entry, past));
   }
-  return allLaterCached(stages) ? stages.map(notNeeded) : stages;
+  // Features are extracted only if something reads them (`canWait` in stages.ts).
+  if (!stages.every(({ stage, cached }) => cached || stage.startsWith('features'))) return stages;
+  const notNeeded = { why: 'not needed: gates and scores are cached', flops: 0, seconds: 0, bytes: 0 };
+  return stages.map((stage) => (stage.cached ? stage : { ...stage, ...notNeeded }));
 }
 
 const unknown = { key: null, cached: false, flops: null, seconds: null, bytes: null } as const;
-
-/** Features are extracted only if something reads them (`canWait` in stages.ts). */
-const isFeatures = ({ stage }: PlannedStage): boolean => stage.startsWith('features');
-const allLaterCached = (stages: readonly PlannedStage[]): boolean =>
-  stages.every((stage) => isFeatures(stage) || stage.cached);
-const notNeeded = (stage: PlannedStage): PlannedStage =>
-  stage.cached ? stage : { ...stage, why: 'not needed: gates and scores are cached', flops: 0, seconds: 0, bytes: 0 };
 
 /** Missing checkpoints and datasets, and what depends on them. @throws InputError if a network has no checkpoint at all */
 async function missingInputs(context: RunContext, experiment: Experiment, planned: Plan): Promise<PlannedStage[]> {
@@ -98,11 +94,7 @@ async function missingInputs(context: RunContext, experiment: Experiment, planne
   return [...missing, { stage: 'features', why, ...unknown, flops }, { stage: 'gates, scores', why, ...unknown }];
 }
 
-/**
- * FLOPs of all features, cached or not: training images up to the last gate (none in a cascade), test images to the end.
- *
- * @returns null where the number of images is not known without looking: ONNX files, files of scores
- */
+/** FLOPs of all features, cached or not: training images up to the last gate, test images to the end; null if their number is unknown. */
 export async function extractionFlops({ datasets }: RunContext, experiment: Experiment): Promise<number | null> {
   let sum = 0;
   for (const member of membersOf(experiment)) {
@@ -117,12 +109,9 @@ export async function extractionFlops({ datasets }: RunContext, experiment: Expe
 }
 
 async function manifestsOf(store: Store): Promise<Manifest[]> {
-  const found: Manifest[] = [];
-  for (const entry of await store.list()) {
-    const manifest = await entry.manifest().catch(() => undefined); // damaged ones are reported when they are used
-    if (manifest !== undefined) found.push(manifest);
-  }
-  return found;
+  // Damaged ones are reported when they are used.
+  const found = await eachInTurn(await store.list(), (entry) => entry.manifest().catch(() => undefined));
+  return found.filter((manifest) => manifest !== undefined);
 }
 
 async function stageOf(
@@ -149,13 +138,10 @@ function nearestOf(entry: Entry, past: readonly Manifest[]) {
     [...new Set([...now.keys(), ...then.keys()])]
       .filter((path) => now.get(path) !== then.get(path))
       .map((path) => ({ path, from: then.get(path), to: now.get(path) }));
-  let nearest: { manifest: Manifest; changes: ReturnType<typeof changesTo> } | undefined;
-  for (const manifest of past) {
-    if (manifest.stage !== entry.stage) continue;
-    const changes = changesTo(new Map(flatten(manifest.inputs)));
-    if (nearest === undefined || changes.length < nearest.changes.length) nearest = { manifest, changes };
-  }
-  return nearest;
+  return past
+    .filter(({ stage }) => stage === entry.stage)
+    .map((manifest) => ({ manifest, changes: changesTo(new Map(flatten(manifest.inputs))) }))
+    .sort((a, b) => a.changes.length - b.changes.length)[0];
 }
 
 /** How a changed hash is described; other values are shown. */

@@ -164,10 +164,7 @@ export function thresholdFacts({ rows, experiment, original, choosing, exitMs = 
   return facts.map((fact, i) => [i === 0 ? 'Thresholds' : '', fact]);
 }
 
-/**
- * Margins and guarantees hold for images like the choosing ones. A warning if the original's accuracies on choosing and reported
- * images differ (two-sided test of two shares at 5 %).
- */
+/** A warning if the original's accuracies on choosing and reported images differ (two-sided test of two shares at 5 %). */
 function unlikeFacts(
   choosing: { accuracy: number; count: number },
   reported: { accuracy: number; count: number },

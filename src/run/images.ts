@@ -71,30 +71,19 @@ async function openUnlabelled(
 
 const numbers = (count: number): string[] => Array.from({ length: count }, (_, i) => String(i));
 
-/** A network of an experiment with its images; a cascade has several. */
-export interface Member {
-  readonly source: NetworkSource;
-  readonly plan: Plan;
-  readonly images: Images;
-}
-
 /** The networks of an experiment in order, with their images; training images only for those with gates. */
-export function openMembers(
-  context: RunContext,
-  experiment: Experiment,
-  planned: Plan,
-  source: NetworkSource,
-): Promise<Member[]> {
+export function openMembers(context: RunContext, experiment: Experiment, planned: Plan, source: NetworkSource) {
   return eachInTurn(networksOf(source), async (each, i) => {
     const own = planned.members?.[i] ?? planned;
     const { train, ...others } = await openImages(context, experiment, each);
     const learnt = own.places.length > 0 && train !== undefined ? { train } : {};
-    return { source: each, plan: own, images: { ...learnt, ...others } };
+    const images: Images = { ...learnt, ...others };
+    return { source: each, plan: own, images };
   });
 }
 
 /** The images of all networks of a cascade: the last one's, and the training images of gates inside others. */
-export const imagesOfAll = (members: readonly Member[]): Images =>
+export const imagesOfAll = (members: readonly { readonly images: Images }[]): Images =>
   Object.assign({}, ...members.map(({ images }) => images)) as Images;
 
 export async function openImages(context: RunContext, experiment: Experiment, source: NetworkSource): Promise<Images> {
@@ -105,11 +94,8 @@ export async function openImages(context: RunContext, experiment: Experiment, so
   const reported =
     unlabelled === undefined ? openSplit(context, source, 'test') : openUnlabelled(context, source, unlabelled);
   const test = subset(await reported, testImages, seed, 'testImages');
-  if (validation.kind === 'cross-fit') {
-    const least = validation.folds;
-    if (testImages !== undefined && testImages < least) {
-      throw new InputError(`testImages: ${testImages}; valid: at least ${least}, one for each fold`);
-    }
+  if (validation.kind === 'cross-fit' && testImages !== undefined && testImages < validation.folds) {
+    throw new InputError(`testImages: ${testImages}; valid: at least ${validation.folds}, one for each fold`);
   }
   if (train === undefined) return { test };
   if (validation.kind === 'cross-fit') return { train: subset(train, trainImages, seed, 'trainImages'), test };
@@ -159,11 +145,9 @@ export async function mapSplits<T, U>(
   { train, heldOut, test }: BySplit<T>,
   map: (item: T, label: Split, key: keyof BySplit<T>) => U | Promise<U>,
 ): Promise<BySplit<U>> {
-  const mappedTrain = train === undefined ? undefined : await map(train, 'training', 'train');
-  const mappedHeldOut = heldOut === undefined ? undefined : await map(heldOut, 'held-out', 'heldOut');
   return {
-    ...(mappedTrain !== undefined && { train: mappedTrain }),
-    ...(mappedHeldOut !== undefined && { heldOut: mappedHeldOut }),
+    ...(train !== undefined && { train: await map(train, 'training', 'train') }),
+    ...(heldOut !== undefined && { heldOut: await map(heldOut, 'held-out', 'heldOut') }),
     test: await map(test, 'test', 'test'),
   };
 }
@@ -192,12 +176,10 @@ export async function evaluateOriginal(
 ): Promise<OriginalEvaluation> {
   const engine = new LazyEngine(options.engine);
   const lowered = await source.lowered();
-  const whole = await openSplit(context, source, options.split);
-  const limit = options.limit ?? whole.count;
-  if (!Number.isInteger(limit) || limit < 1) throw new InputError(`--limit ${limit}; valid: 1 to ${whole.count}`);
-  const count = Math.min(limit, whole.count);
-  const firstImages = Int32Array.from({ length: count }, (_, i) => i);
-  const images = count === whole.count ? whole : selectImages(whole, firstImages);
+  const images = await openSplit(context, source, options.split);
+  const limit = options.limit ?? images.count;
+  if (!Number.isInteger(limit) || limit < 1) throw new InputError(`--limit ${limit}; valid: 1 to ${images.count}`);
+  const count = Math.min(limit, images.count);
   const loaded = await (await engine.get()).loadFeatures(lowered, []);
   const label = `${source.network.name} on ${count.toLocaleString('en')} ${options.split} images`;
   const task = context.progress.begin(label, count, 'images');
@@ -205,8 +187,8 @@ export async function evaluateOriginal(
   let done = 0;
   let correct = 0;
   try {
-    const { device } = engine.entry;
-    for await (const { result, positions, count: size } of runBatches(loaded, images, source.preprocessing, device)) {
+    const batches = runBatches(loaded, images, source.preprocessing, engine.entry.device, [{ start: 0, end: count }]);
+    for await (const { result, positions, count: size } of batches) {
       const { classes } = decide(result.logits, images.classes.length, 'max');
       correct += classes.filter((predicted, i) => predicted === images.labels[positions[i]!]).length;
       done += size;

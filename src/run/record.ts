@@ -63,12 +63,7 @@ function claimsOf({ findings, judge, source, experiment, timing }: RunOutcome, p
   return judge(files, { preset, network: networkLabel(experiment.network), dataset: source.network.dataset });
 }
 
-/**
- * The content of `record.json`: document, resolved definition, versions, hashes, machine and durations.
- *
- * @param command repeats the run
- * @param files names of all files of the run
- */
+/** The content of `record.json`. @param command repeats the run @param files names of all files of the run */
 export function runRecord(outcome: RunOutcome, preset: PresetName, command: string, files: readonly string[]) {
   const { experiment, source } = outcome;
   return {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { csvOf } from '../csv.js';
+import { type Column, csvOf, tabulate } from '../csv.js';
 import { visible } from '../escape.js';
 import { isScores } from '../experiment/network.js';
 import type { PresetName } from '../experiment/rules.js';
@@ -14,19 +14,16 @@ import { renderCsv, renderFindingCsv } from '../report/rows.js';
 import { renderTable, tableCells } from '../report/table.js';
 import { readableJson, readSealed, writeFileAtomic, writeSealed } from '../store/files.js';
 import { sweep } from '../store/lock.js';
-import { exitOf } from '../thresholds/evaluate.js';
+import { answersAt, exitOf } from '../thresholds/evaluate.js';
 import { runFacts } from './facts.js';
-import { membersOf } from './plan.js';
+import { eachInTurn, membersOf } from './plan.js';
 import { type RunRecord, runDocument, runFolder, runRecord } from './record.js';
 import { tableRows } from './rows.js';
 import { scoresFiles } from './scores-file.js';
+import { networksOf } from './source.js';
 import type { RunOutcome } from './stages.js';
 
-/**
- * The report as text: title, tables, verdicts on the paper's claims, and what the numbers rest on.
- *
- * @param verdictLines renders the claims; by default a line for each
- */
+/** The report as text. @param verdictLines renders the verdicts on the paper's claims; by default a line for each */
 export function renderRun(outcome: RunOutcome, preset: PresetName, verdictLines = claimLines): string {
   const { experiment, findings, rows } = outcome;
   const { claims = [] } = runDocument(outcome, preset);
@@ -77,12 +74,7 @@ export interface WriteOptions {
   readonly warn?: (message: string) => void;
 }
 
-/**
- * Writes a run's folder: tables as CSV and text, figures, sheets, the page with all of them, and `record.json`. Writes files
- * atomically and removes those of an earlier run that this one does not write.
- *
- * @returns the folder
- */
+/** Writes a run's folder, each file atomically, and removes files that only an earlier run wrote. @returns the folder */
 export async function writeRun(
   outcome: RunOutcome,
   preset: PresetName,
@@ -107,18 +99,16 @@ export async function writeRun(
     await write('images.csv', imagesCsv(outcome));
     for (const [name, bytes] of scoresFiles(outcome)) await write(name, bytes());
   }
-  const figures = [];
-  for (const figure of findings.figures) {
+  const figures = await eachInTurn(findings.figures, async (figure) => {
     const svg = await renderSvg(figure, warn);
     await write(`${figure.name}.svg`, svg);
-    figures.push({ figure, svg });
-  }
-  const sheets = [];
-  for (const sheet of findings.sheets) {
+    return { figure, svg };
+  });
+  const sheets = await eachInTurn(findings.sheets, async (sheet) => {
     const png = await renderPng(sheet);
     await write(`${sheet.name}.png`, png);
-    sheets.push({ sheet, png });
-  }
+    return { sheet, png };
+  });
   const explorer = await explorerOf(outcome, record);
   const page = { ...pageOf(outcome, record, options.beside ?? []), figures, sheets, ...(explorer && { explorer }) };
   await write('report.html', renderPage(page));
@@ -134,46 +124,46 @@ const CSV_CELLS = 2 ** 17;
  * Each reported image: its position in its split, its label, class and confidence at each exit (the last has no confidence), then
  * for each row of the table its exit and whether it is right. Labels and verdicts of unlabelled images are empty.
  */
-function* imagesCsv({ experiment, reported, rows, exitCosts }: RunOutcome): Generator<string> {
-  const { images, scores, parts } = reported!;
-  const last = exitCosts.length;
+function* imagesCsv(outcome: RunOutcome): Generator<string> {
+  const { experiment, parts, rows, exitCosts, testImages } = outcome;
+  const scores = outcome.scores.test;
   const partOf = new Int32Array(scores.count);
   for (const [part, { evaluation }] of parts.entries()) for (const image of evaluation.images) partOf[image] = part;
-  const columns = [
-    ...['position', 'label'],
-    ...scores.classes.flatMap((_, i) => [`exit${i + 1}_class`, `exit${i + 1}_confidence`]),
-    `exit${last}_class`,
-    ...rows.flatMap((_, i) => [`row${i + 1}_exit`, `row${i + 1}_right`]),
+  const labelOf = (image: number) => (experiment.unlabelled === undefined ? scores.labels[image]! : null);
+  type ImageColumn = Column<number, unknown>;
+  const columns: ImageColumn[] = [
+    ['position', (image) => testImages.positions?.[image] ?? image],
+    ['label', labelOf],
+    ...scores.classes.flatMap((classes, i): ImageColumn[] => [
+      [`exit${i + 1}_class`, (image) => classes[image]],
+      [`exit${i + 1}_confidence`, (image) => scores.confidences[i]![image]],
+    ]),
+    [`exit${exitCosts.length}_class`, (image) => scores.original[image]],
+    ...rows.flatMap(({ thresholds }, i): ImageColumn[] => {
+      const exit = (image: number): number => exitOf(scores, thresholds[partOf[image]!]!, image);
+      const isRight = (image: number): boolean => answersAt(scores, exit(image))[image] === labelOf(image);
+      return [
+        [`row${i + 1}_exit`, (image) => exit(image) + 1],
+        [`row${i + 1}_right`, (image) => (labelOf(image) === null ? null : String(isRight(image)))],
+      ];
+    }),
   ];
-  const recordOf = (image: number): unknown[] => {
-    const answers = [...scores.classes, scores.original].map((of) => of[image]!);
-    const label = experiment.unlabelled === undefined ? scores.labels[image]! : null;
-    return [
-      images.positions?.[image] ?? image,
-      label,
-      ...scores.confidences.flatMap((of, i) => [answers[i], of[image]]),
-      answers.at(-1),
-      ...rows.flatMap(({ thresholds }) => {
-        const exit = exitOf(scores, thresholds[partOf[image]!]!, image);
-        return [exit + 1, label === null ? null : String(answers[exit] === label)];
-      }),
-    ];
-  };
-  yield csvOf([columns]);
+  yield csvOf([columns.map(([name]) => name)]);
   // In pieces: the text of a million images is longer than a string can be.
   const piece = Math.ceil(CSV_CELLS / columns.length);
   for (let start = 0; start < scores.count; start += piece) {
-    const { length } = scores.labels.subarray(start, start + piece);
-    yield csvOf(Array.from({ length }, (_, i) => recordOf(start + i)));
+    const length = Math.min(piece, scores.count - start);
+    const images = Array.from({ length }, (_, i) => start + i);
+    yield csvOf(tabulate(images, columns).rows);
   }
 }
 
 /** The page's control of thresholds; undefined without rows to start from. */
 async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page['explorer']> {
-  const { experiment, reported, rows, exitCosts, original, source } = outcome;
+  const { experiment, scores, testImages, thumbnails, rows, exitCosts, original, source } = outcome;
   // The page's script counts right answers.
-  if (reported === undefined || rows.length === 0 || experiment.unlabelled !== undefined) return undefined;
-  const sources = [...(source.earlier ?? []), source];
+  if (rows.length === 0 || experiment.unlabelled !== undefined) return undefined;
+  const sources = networksOf(source);
   const exits = isScores(experiment.network)
     ? exitCosts.map((_, i) => `exit ${i + 1}`)
     : membersOf(experiment).flatMap(({ gates }, i) => {
@@ -197,7 +187,7 @@ async function explorerOf(outcome: RunOutcome, record: RunRecord): Promise<Page[
     ),
     command: record.command,
   };
-  const data = await explorerData(reported.scores, reported.images, about, reported.thumbnails);
+  const data = await explorerData(scores.test, testImages, about, thumbnails);
   return data && { data, script: await explorerScript() };
 }
 

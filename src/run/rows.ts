@@ -9,8 +9,8 @@ import {
   type TableRow,
   withoutAccuracy,
 } from '../report/rows.js';
-import { endsOf, type Interval, type IntervalEnds, mean } from '../statistics/intervals.js';
-import { type Intervals, outcomeIntervals } from '../thresholds/evaluate.js';
+import { endsOf, type Interval, type IntervalEnds, mean, wilson } from '../statistics/intervals.js';
+import type { Intervals } from '../thresholds/evaluate.js';
 import { searchMethods } from '../thresholds/methods.js';
 import type { RowTiming, TimingRecord } from '../timing/record.js';
 import { membersOf } from './plan.js';
@@ -25,32 +25,20 @@ export type TableBasis = Pick<
 
 /** The rows of a run as the table has them, the original network last. */
 export function tableRows(outcome: TableBasis): TableRow[] {
-  const { original, exitCosts, experiment } = outcome;
-  const last: TableRow = {
-    model: 'Original',
-    margin: null,
-    search: null,
-    guarantee: null,
-    thresholds: [],
-    accuracy: original.accuracy,
-    accuracyDrop: 0,
-    flops: original.flops,
-    flopsReduction: 0,
-    ...originalSpeed(outcome.timing),
-    exits: exitCosts.map((_, exit) => (exit === exitCosts.length - 1 ? 1 : 0)),
-    intervals: originalIntervals(outcome),
-    seeds: [experiment.seed],
-    spread: null,
-    disagreement: 0,
-    worstClassDrop: 0,
-    ...publishedFor(outcome.published.at(-1)),
-  };
-  const gated = outcome.rows.map((row): TableRow => {
-    const printed = publishedRow(row, outcome);
-    return { ...tableRow(row, outcome), ...publishedFor(printed) };
-  });
-  const rows = [...gated, last];
-  return experiment.unlabelled === undefined ? rows : rows.map(withoutAccuracy);
+  const gated = outcome.rows.map((row) => tableRow(row, outcome, publishedRow(row, outcome)));
+  const original = tableRow(originalRow(outcome), outcome, outcome.published.at(-1));
+  const rows = [...gated, { ...original, model: 'Original', ...originalSpeed(outcome.timing) }];
+  return outcome.experiment.unlabelled === undefined ? rows : rows.map(withoutAccuracy);
+}
+
+/** The original network as a row: only its accuracy varies with the images. */
+function originalRow({ original: { accuracy, flops, count }, exitCosts }: TableBasis): Row {
+  const correct = Math.round(accuracy * count);
+  const exits = exitCosts.map((_, exit) => (exit === exitCosts.length - 1 ? count : 0));
+  const none = { low: 0, high: 0 };
+  const intervals = { accuracy: wilson(correct, count), accuracyDrop: none, flops: { low: flops, high: flops } };
+  const changes = { disagreement: 0, worstClassDrop: 0 };
+  return { kind: 'fixed', thresholds: [], evaluation: { accuracy, flops, exits, correct, count }, intervals, changes };
 }
 
 /**
@@ -72,9 +60,7 @@ function thresholdsOf(model: string): number[] {
   return (/\((.*)\)/.exec(model)?.[1] ?? '').split(',').map(Number);
 }
 
-const publishedFor = (row: PublishedRow | undefined) => (row === undefined ? {} : { published: row });
-
-function tableRow(row: Row, { experiment, original, timing }: TableBasis): TableRow {
+function tableRow(row: Row, { experiment, original, timing }: TableBasis, published?: PublishedRow): TableRow {
   const { accuracy, flops, exits, count } = row.evaluation;
   const thresholds = row.thresholds.map((part) => part.map((t) => (Number.isFinite(t) ? t : null)));
   return {
@@ -97,6 +83,7 @@ function tableRow(row: Row, { experiment, original, timing }: TableBasis): Table
     seeds: [experiment.seed],
     spread: null,
     ...row.changes,
+    ...(published && { published }),
   };
 }
 
@@ -124,17 +111,6 @@ function intervalsOf({ accuracy, accuracyDrop, flops }: Intervals, originalFlops
 
 function chosenAgainOf({ accuracyDrop, flops }: ChosenAgain, originalFlops: number): TableRow['chosenAgain'] {
   return { accuracyDrop: endsOf(accuracyDrop), flopsReduction: reductionEnds(flops, originalFlops) };
-}
-
-/** Only the original's accuracy varies with the images. */
-function originalIntervals({ original }: TableBasis): RowIntervals {
-  const right = Math.round(original.accuracy * original.count);
-  // One exit: images that both get wrong, and that both get right.
-  const counts = Int32Array.of(original.count - right, 0, 0, right);
-  const { accuracy } = outcomeIntervals(counts, [original.flops]);
-  const none: IntervalEnds = [0, 0];
-  const flops: IntervalEnds = [original.flops, original.flops];
-  return { accuracy: endsOf(accuracy), accuracyDrop: none, flops, flopsReduction: none };
 }
 
 /** FLOPs and accuracy of each search on choosing and reported images; empty unless the experiment asks for several. */
@@ -219,7 +195,7 @@ export function gateTable({ experiment, gates }: Pick<RunOutcome, 'experiment' |
 }
 
 /** The columns of a table row that a timing fills; null without one. */
-export type Speed = Pick<TableRow, 'speedMs' | 'speedUp' | 'efficiency'>;
+type Speed = Pick<TableRow, 'speedMs' | 'speedUp' | 'efficiency'>;
 
 const none: Speed = { speedMs: null, speedUp: null, efficiency: null };
 

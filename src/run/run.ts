@@ -11,7 +11,7 @@ import type { FeatureSet, Origin } from './features.js';
 import { type Images, mapSplits } from './images.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { type ChosenGate, type SplitFeatures, scoresEntry, setsIn } from './score.js';
-import { originalAccuracy, type Part, searchAndEvaluate, withChosenAgain } from './search.js';
+import { originalAccuracy, searchAndEvaluate, withChosenAgain } from './search.js';
 import { sharedImages } from './shared-images.js';
 import { type AnalysisContext, openStages, type RunOutcome, type Splits, type Stages, scoredParts } from './stages.js';
 import { calibrationTable, comparedSystems } from './systems.js';
@@ -47,7 +47,7 @@ function accuracyOf(of: Scores): { accuracy: number; count: number } {
 async function runOnce(context: AnalysisContext, experiment: Experiment): Promise<RunOutcome> {
   // The trained network, frozen; images that no two splits share; their features at each gate.
   const stages = await openStages(context, experiment);
-  const { plan, images, features, source, engine } = stages;
+  const { plan, images, features } = stages;
 
   // Trains each gate alone on all training images; then scores the other images at all gates.
   const gates = await stages.train();
@@ -82,27 +82,16 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
   ];
   const origins = await originsOf(stages, gates);
   return {
-    experiment,
-    rows,
+    ...found,
     findings: { ...findings, tables, figures: [...compared.figures, ...findings.figures] },
     judge: await context.analyses.judge(experiment.published ?? experiment.name),
-    original: found.original,
-    ...(found.choosing && { choosing: found.choosing }),
-    published: found.published,
     splits: describeSplits(experiment, images),
     leftOut: await leftOutOf(features),
     shared: await sharedImages(context, features),
     flops: plan.flops,
     exitCosts: plan.costs,
-    exitMs: stages.exitMs,
-    gates: found.gates,
-    source,
-    engine,
     extractedOn: origins.at(-1)?.engine,
-    imageHashes: stages.imageHashes,
-    seconds: stages.seconds,
-    reported: await reportedOf(context, images.test, scores.test, parts),
-    ...(scores.heldOut && { choosingScores: scores.heldOut }),
+    thumbnails: await thumbnailsOf(context, images.test, scores.test),
     computedSeconds: {
       extract: origins.reduce((sum, origin) => sum + (origin?.seconds ?? 0), 0),
       train: await secondsOf(gates),
@@ -118,18 +107,16 @@ function describedGate(plan: Stages['plan'], { network, index, width, l2, reache
   return { ...place, features: width, ...chosen, ...(plan.members && { network }) };
 }
 
-/** What a page shows of the images. Thumbnails are cached, so that a run with everything cached reads no image. */
-async function reportedOf({ store }: RunContext, images: ImageSource, scores: Scores, parts: readonly Part[]) {
-  if (!canBeShown(images, scores)) return { images, scores, parts };
+/** What a page shows of the images; cached, so that a run with everything cached reads no image. */
+async function thumbnailsOf({ store }: RunContext, images: ImageSource, scores: Scores) {
+  if (!canBeShown(images, scores)) return undefined;
   const entry = store.entry('thumbnails', { images: images.sha256, code: codeOf('report/explorer') });
-  let drawn: Uint8Array | undefined;
   const make = async (): Promise<void> => {
-    drawn = await drawThumbnails(images);
-    await entry.write(THUMBNAILS, [drawn]);
-    await entry.finish({});
+    await entry.write(THUMBNAILS, [await drawThumbnails(images)]);
+    await entry.finish();
   };
   await makeAll(silent, [{ entry, label: 'thumbnails', make }]);
-  return { images, scores, parts, thumbnails: drawn ?? (await entry.read(THUMBNAILS)) };
+  return entry.read(THUMBNAILS);
 }
 
 /** Images that could not be decoded, by split. */

@@ -32,16 +32,13 @@ type NamedFile = readonly [name: string, bytes: () => Iterable<Uint8Array>];
  * without labels, with confidences fitted to each part (calibration, predicted failure), or with costs that are not whole numbers.
  */
 export function scoresFiles(of: RunOutcome): NamedFile[] {
-  const { experiment, reported, choosingScores, exitCosts, original } = of;
-  if (isScores(experiment.network) || experiment.unlabelled !== undefined || reported === undefined) return [];
-  const isFitted = reported.parts.some(({ evaluation }) => evaluation.scores !== reported.scores);
+  const { experiment, parts, scores, exitCosts, original } = of;
+  if (isScores(experiment.network) || experiment.unlabelled !== undefined) return [];
+  const isFitted = parts.some(({ evaluation }) => evaluation.scores !== scores.test);
   if (isFitted || ![...exitCosts, original.flops].every(Number.isSafeInteger)) return [];
-  const file = (name: string, scores: Scores): NamedFile => [
-    name,
-    () => encodeScores(scores, exitCosts, original.flops),
-  ];
+  const file = (name: string, of: Scores): NamedFile => [name, () => encodeScores(of, exitCosts, original.flops)];
   return [
-    file('scores.safetensors', reported.scores),
-    ...(choosingScores === undefined ? [] : [file('scores-choosing.safetensors', choosingScores)]),
+    file('scores.safetensors', scores.test),
+    ...(scores.heldOut === undefined ? [] : [file('scores-choosing.safetensors', scores.heldOut)]),
   ];
 }

@@ -8,7 +8,7 @@ import type { PublishedRow } from '../report/rows.js';
 import type { Entry } from '../store/store.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { EngineDescription, TimingRecord } from '../timing/record.js';
-import { LazyEngine, type RunContext, type Stopwatch, stopwatch } from './context.js';
+import { LazyEngine, type RunContext, stopwatch } from './context.js';
 import { extract, extractionOf, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
@@ -27,48 +27,13 @@ import {
 } from './score.js';
 import { type Part, partsOf, type Row, withoutLabels } from './search.js';
 import type { SharedImages } from './shared-images.js';
-import type { NetworkSource } from './source.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
 /** Class and confidence of the images that no gate has learnt from. */
 export type SplitScores = Omit<BySplit<Scores>, 'train'>;
 
 /** The stages of a run, which analyses repeat with other gates, losses and confidences. Results are cached. */
-export interface Stages extends Stopwatch {
-  readonly context: RunContext;
-  readonly experiment: Experiment;
-  readonly plan: Plan;
-  readonly source: NetworkSource;
-  readonly images: Images;
-  /** Content ids of the images, by split, including those that cannot be decoded. */
-  readonly imageHashes: Readonly<Record<string, string>>;
-  readonly features: SplitFeatures;
-  /** The features of each network of a cascade; of one network, `features` alone. */
-  readonly sets: readonly SplitFeatures[];
-  /** The test images in the order of their features and scores. */
-  readonly testImages: ImageSource;
-  readonly engine: LazyEngine;
-  /** Milliseconds of an image by its exit; undefined without a recorded timing of this system. */
-  readonly exitMs: readonly number[] | undefined;
-  /** Trains each gate of the experiment alone, and chooses its lambda from a list. @param wanted positions from 0 */
-  readonly train: (
-    as?: Experiment,
-    wanted?: readonly number[],
-    context?: RunContext,
-  ) => Promise<ChosenGate<CachedGate>[]>;
-  /** Scores of images that no gate has learnt from. For images without labels, the original's answer is the label. */
-  readonly score: (
-    gates: readonly CachedGate[],
-    confidence: ConfidenceKind,
-    context?: RunContext,
-  ) => Promise<SplitScores>;
-  /** Scores of changed test images, such as corrupted ones. @param what the change in words */
-  readonly scoreChanged: (
-    change: (images: ImageSource) => ImageSource,
-    gates: readonly CachedGate[],
-    what: string,
-  ) => Promise<Scores>;
-}
+export type Stages = Awaited<ReturnType<typeof openStages>>;
 
 const scoresGiven = ({ test, heldOut }: NonNullable<Plan['given']>): SplitScores => ({
   test: test.scores,
@@ -76,7 +41,7 @@ const scoresGiven = ({ test, heldOut }: NonNullable<Plan['given']>): SplitScores
 });
 
 /** @throws InputError where a time budget has no timing to rest on */
-function assertTimed({ thresholds }: Experiment, exitMs: Stages['exitMs']): void {
+function assertTimed({ thresholds }: Experiment, exitMs: readonly number[] | undefined): void {
   if ((thresholds.latencyMs ?? []).length === 0 || exitMs !== undefined) return;
   // A definition of a user's is a file: its name alone cannot be run.
   const first = 'dgate time on this experiment with --set thresholds.latencyMs=[] --set thresholds.margins=[0]';
@@ -84,7 +49,7 @@ function assertTimed({ thresholds }: Experiment, exitMs: Stages['exitMs']): void
 }
 
 /** Opens the network, its images, and their features at each gate. */
-export async function openStages(context: RunContext, experiment: Experiment): Promise<Stages> {
+export async function openStages(context: RunContext, experiment: Experiment) {
   const planned = await plan(experiment);
   const { seconds, timed } = stopwatch();
   const engine = new LazyEngine(experiment.engine);
@@ -103,6 +68,9 @@ export async function openStages(context: RunContext, experiment: Experiment): P
   const isLazy = given !== undefined || (await canWait(context, experiment, images, lazy));
   const sets = isLazy ? lazy : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
+  type Gates = readonly CachedGate[];
+  const scoreSplit = (split: 'heldOut' | 'test', gates: Gates, confidence: ConfidenceKind, within: RunContext) =>
+    scoreImages(within, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
   // Drops undecodable images, so that positions agree in images, features and scores.
   const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
   return {
@@ -111,27 +79,32 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     plan: planned,
     source,
     images: usable,
+    /** Content ids of the images, by split, including those that cannot be decoded. */
     imageHashes: hashesOf(images),
     features,
+    /** The features of each network of a cascade; of one network, `features` alone. */
     sets,
+    /** The test images in the order of their features and scores. */
     testImages: usable.test,
     engine,
+    /** Milliseconds of an image by its exit; undefined without a recorded timing of this system. */
     exitMs,
-    train: (as = experiment, wanted, within = context) =>
+    /** Trains each gate of the experiment alone, and chooses its lambda from a list. @param wanted positions from 0 */
+    train: (as = experiment, wanted?: readonly number[], within = context): Promise<ChosenGate<CachedGate>[]> =>
       timed('train', async () => {
         const trained = await trainGates(within, as, trainingSets(sets, experiment), wanted);
-        return (await chooseLambdas(trained, (gates) =>
-          scoreSplit(within, sets, 'heldOut', gates, as.gates.confidence),
-        ))!;
+        return (await chooseLambdas(trained, (gates) => scoreSplit('heldOut', gates, as.gates.confidence, within)))!;
       }),
-    score: (gates, confidence, within = context) =>
+    /** Scores of images that no gate has learnt from. For images without labels, the original's answer is the label. */
+    score: (gates: Gates, confidence: ConfidenceKind, within = context): Promise<SplitScores> =>
       timed('score', async () => {
         if (given !== undefined) return scoresGiven(given);
-        const heldOut = features.heldOut && (await scoreSplit(within, sets, 'heldOut', gates, confidence));
-        const test = await scoreSplit(within, sets, 'test', gates, confidence);
+        const heldOut = features.heldOut && (await scoreSplit('heldOut', gates, confidence, within));
+        const test = await scoreSplit('test', gates, confidence, within);
         return { ...(heldOut && { heldOut }), test: experiment.unlabelled === undefined ? test : withoutLabels(test) };
       }),
-    scoreChanged: (change, gates, what) =>
+    /** Scores of changed test images, such as corrupted ones. @param what the change in words */
+    scoreChanged: (change: (images: ImageSource) => ImageSource, gates: Gates, what: string) =>
       timed('score', async () => {
         const label = `${what} test` as const;
         const changed = await eachInTurn(opened, async ({ source, plan, images }, i) => {
@@ -147,15 +120,6 @@ export async function openStages(context: RunContext, experiment: Experiment): P
     timed,
   };
 }
-
-const scoreSplit = (
-  context: RunContext,
-  sets: readonly SplitFeatures[],
-  split: 'heldOut' | 'test',
-  gates: readonly CachedGate[],
-  confidence: ConfidenceKind,
-): Promise<Scores> =>
-  scoreImages(context, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
 
 /** Stands for the features of images whose scores are given. */
 const givenFeatures = ({ store }: RunContext, { sha256, count, classes }: ImageSource): FeatureSet =>
@@ -218,11 +182,7 @@ async function allComplete(results: readonly { readonly entry: Entry }[]): Promi
 }
 
 /** The results of a run; `report.ts` turns them into tables and files. */
-export interface RunOutcome
-  extends Pick<
-    ScoredRun,
-    'experiment' | 'rows' | 'original' | 'gates' | 'source' | 'engine' | 'imageHashes' | 'seconds'
-  > {
+export interface RunOutcome extends ScoredRun {
   readonly findings: Findings;
   /** Judges the paper's claims. */
   readonly judge: Judge;
@@ -236,22 +196,13 @@ export interface RunOutcome
   /** Images that stand in two splits, or twice among the test images. */
   readonly shared: SharedImages;
   readonly flops: NetworkFlops;
-  /** Milliseconds of an image by its exit; absent without a recorded timing of this system. */
-  readonly exitMs?: readonly number[] | undefined;
   readonly exitCosts: ExitCosts;
   /** The engine that extracted the features of the test images, in this run or before. */
   readonly extractedOn: EngineDescription | undefined;
   /** Seconds that extraction and training took when their results were computed, in this run or before. */
   readonly computedSeconds: { readonly extract: number; readonly train: number };
-  readonly reported?: {
-    readonly images: ImageSource;
-    readonly scores: Scores;
-    readonly parts: readonly Part[];
-    /** For the page; absent if there can be none. */
-    readonly thumbnails?: Uint8Array;
-  };
-  /** Of the images that choose thresholds, where they are others. */
-  readonly choosingScores?: Scores;
+  /** Of the reported images, for the page; undefined if there can be none. */
+  readonly thumbnails: Uint8Array | undefined;
   /** The source of the table's speeds. */
   readonly timing?: TimingRecord;
 }

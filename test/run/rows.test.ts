@@ -126,6 +126,7 @@ describe('the parts of a test set', () => {
       original: { accuracy: 0.1, flops: 29, count: 400 },
       exitCosts: costs,
       published: [],
+      exitMs: undefined,
     };
     const facts = thresholdFacts(basis).map(([, fact]) => fact);
     expect(facts.join('\n')).to.match(/<= 1 points: with 95 % confidence, each fold's thresholds lose at most that/);
@@ -176,6 +177,7 @@ describe('the parts of a test set', () => {
       original: { accuracy: 0.8967, flops: 29, count: 10_000 },
       exitCosts: costs,
       published: [],
+      exitMs: undefined,
     };
     const said = (accuracy: number): string =>
       thresholdFacts({ ...basis, choosing: { accuracy, count: 5000 } })

@@ -78,10 +78,11 @@ describe('the systems beside the rows of a run', () => {
       { path: 'thresholds.margins', value: [] },
       { path: 'thresholds.latencyMs', value: [1, 3, 5] },
     ];
-    const { rows, findings, reported, ...outcome } = await runExperiment(timed, tinyExperiment(place, ...settings));
+    const outcome = await runExperiment(timed, tinyExperiment(place, ...settings));
+    const { rows, findings, parts } = outcome;
     expect(rows.map(({ kind }) => kind)).to.deep.equal(['latency', 'latency', 'latency', 'fixed']);
     const msOf = (row: Row, part: 'selection' | 'evaluation') =>
-      reported!.parts.map((of, i) => {
+      parts.map((of, i) => {
         const { scores, images } = of[part];
         return evaluate(scores, row.thresholds[i]!, exitMs, images).flops;
       });
@@ -96,7 +97,7 @@ describe('the systems beside the rows of a run', () => {
     const column = table.rows.map((row) => row[table.columns.indexOf('by_exit_times_ms')]);
     expect(column.filter((ms) => ms !== null)).to.have.length(4);
     expect(column.every((ms) => ms === null || ((ms as number) >= 1 && (ms as number) <= 5))).to.equal(true);
-    const text = renderRun({ ...outcome, rows, findings, reported: reported! }, 'laptop');
+    const text = renderRun(outcome, 'laptop');
     expect(text)
       .to.match(/<=3 ms/)
       .and.to.match(/by the times of the exits that dgate time measured: 1.00, 2.00, 5.00/);
