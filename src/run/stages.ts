@@ -49,17 +49,17 @@ function assertTimed({ thresholds }: Experiment, exitMs: readonly number[] | und
 }
 
 /** Opens the network, its images, and their features at each gate. */
-export async function openStages(context: RunContext, experiment: Experiment) {
+async function openFeatures(context: RunContext, experiment: Experiment) {
   const planned = await plan(experiment);
   const { seconds, timed } = stopwatch();
   const engine = new LazyEngine(experiment.engine);
   const source = await openSource(context, experiment, planned);
   const exitMs = await context.exitTimes?.({ experiment, source, engine, imageHashes: {} });
   assertTimed(experiment, exitMs);
-  const opened = await timed('data', () => openMembers(context, experiment, planned, source));
-  const images = imagesOfAll(opened);
+  const members = await timed('data', () => openMembers(context, experiment, planned, source));
+  const images = imagesOfAll(members);
   const setsOf = (make: typeof extract | typeof extractLater) =>
-    eachInTurn(opened, ({ source: own, images: its, plan: { places, target } }) =>
+    eachInTurn(members, ({ source: own, images: its, plan: { places, target } }) =>
       mapSplits(its, (of, label) => make(context, extractionOf(context, own, of, places, engine, label, target))),
     );
   const { given } = planned;
@@ -68,9 +68,6 @@ export async function openStages(context: RunContext, experiment: Experiment) {
   const isLazy = given !== undefined || (await canWait(context, experiment, images, lazy));
   const sets = isLazy ? lazy : await timed('extract', () => setsOf(extract));
   const features = sets.at(-1)!;
-  type Gates = readonly CachedGate[];
-  const scoreSplit = (split: 'heldOut' | 'test', gates: Gates, confidence: ConfidenceKind, within: RunContext) =>
-    scoreImages(within, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
   // Drops undecodable images, so that positions agree in images, features and scores.
   const usable = await mapSplits(images, (of, _label, key) => sets.findLast((set) => set[key])![key]!.imagesOf(of));
   return {
@@ -78,6 +75,8 @@ export async function openStages(context: RunContext, experiment: Experiment) {
     experiment,
     plan: planned,
     source,
+    /** Each network with its images. */
+    members,
     images: usable,
     /** Content ids of the images, by split, including those that cannot be decoded. */
     imageHashes: hashesOf(images),
@@ -89,6 +88,21 @@ export async function openStages(context: RunContext, experiment: Experiment) {
     engine,
     /** Milliseconds of an image by its exit; undefined without a recorded timing of this system. */
     exitMs,
+    seconds,
+    timed,
+  };
+}
+
+type Gates = readonly CachedGate[];
+
+/** Opens the features of an experiment, and gives the work on them. */
+export async function openStages(context: RunContext, experiment: Experiment) {
+  const opened = await openFeatures(context, experiment);
+  const { plan, members, features, sets, engine, timed } = opened;
+  const scoreSplit = (split: 'heldOut' | 'test', gates: Gates, confidence: ConfidenceKind, within: RunContext) =>
+    scoreImages(within, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
+  return {
+    ...opened,
     /** Trains each gate of the experiment alone, and chooses its lambda from a list. @param wanted positions from 0 */
     train: (as = experiment, wanted?: readonly number[], within = context): Promise<ChosenGate<CachedGate>[]> =>
       timed('train', async () => {
@@ -98,7 +112,7 @@ export async function openStages(context: RunContext, experiment: Experiment) {
     /** Scores of images that no gate has learnt from. For images without labels, the original's answer is the label. */
     score: (gates: Gates, confidence: ConfidenceKind, within = context): Promise<SplitScores> =>
       timed('score', async () => {
-        if (given !== undefined) return scoresGiven(given);
+        if (plan.given !== undefined) return scoresGiven(plan.given);
         const heldOut = features.heldOut && (await scoreSplit('heldOut', gates, confidence, within));
         const test = await scoreSplit('test', gates, confidence, within);
         return { ...(heldOut && { heldOut }), test: experiment.unlabelled === undefined ? test : withoutLabels(test) };
@@ -107,7 +121,7 @@ export async function openStages(context: RunContext, experiment: Experiment) {
     scoreChanged: (change: (images: ImageSource) => ImageSource, gates: Gates, what: string) =>
       timed('score', async () => {
         const label = `${what} test` as const;
-        const changed = await eachInTurn(opened, async ({ source, plan, images }, i) => {
+        const changed = await eachInTurn(members, async ({ source, plan, images }, i) => {
           const usableTest = await sets[i]!.test.imagesOf(images.test);
           return extractLater(context, extractionOf(context, source, change(usableTest), plan.places, engine, label));
         });
@@ -116,8 +130,6 @@ export async function openStages(context: RunContext, experiment: Experiment) {
         if (gates.length > 0) for (const { entry } of changed) await entry.remove();
         return scores;
       }),
-    seconds,
-    timed,
   };
 }
 
