@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
-import { tsx } from './cli.js';
+import { startsWith } from './cli.js';
 
 describe('dgate completion', () => {
   if (process.platform === 'win32') return; // bash and zsh, with a program of a shell script
@@ -13,8 +13,9 @@ describe('dgate completion', () => {
   before(() => {
     folder = mkdtempSync(join(tmpdir(), 'dgate-completion-'));
     const file = join(folder, 'dgate');
-    const program = fileURLToPath(new URL('../../bin/dgate.ts', import.meta.url));
-    writeFileSync(file, `#!/bin/sh\nexec '${process.execPath}' --import '${tsx}' '${program}' "$@"\n`);
+    const { loads, place } = startsWith({});
+    const words = [process.execPath, ...loads, fileURLToPath(place('bin/dgate'))].map((word) => `'${word}'`);
+    writeFileSync(file, `#!/bin/sh\nexec ${words.join(' ')} "$@"\n`);
     chmodSync(file, 0o755);
   });
   after(() => rmSync(folder, { recursive: true }));

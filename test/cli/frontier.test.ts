@@ -26,7 +26,7 @@ describe('dgate frontier', () => {
       trainImages: 50,
       testImages: 120,
     };
-    definition = join(place.folder, 'mine.ts');
+    definition = join(place.folder, 'mine.mjs');
     await writeFile(definition, `export default ${JSON.stringify(experiment)};\n`);
   });
   after(() => place.remove());

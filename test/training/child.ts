@@ -1,8 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { startCli } from '../cli/cli.js';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 /** One network for every test of the command: 1, 2 and 4 channels, so that plain JavaScript trains it. */
 export const smallest = 'resnet20-blocks1.1.1-width0.0625-cifar10';
 
@@ -21,21 +20,15 @@ export function startTraining(folder: string, args: string, batchMs = 0): DgateP
 }
 
 export function startDgate(folder: string, args: string, batchMs = 0): DgateProcess {
-  const modules = ['node_modules/tsx/dist/loader.mjs', 'test/training/smallDatasets.ts'];
-  const imports = modules.flatMap((module) => ['--import', `file://${root}${module}`]);
-  const words = [...args.split(' '), '--cache', 'cache', '--results', 'results'];
-  const { DGATE_CACHE: _, ...env } = process.env;
-  const child = spawn(process.execPath, [...imports, `${root}bin/dgate.ts`, ...words], {
-    cwd: folder,
-    env: { ...env, TEST_BATCH_MS: String(batchMs) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const images = new URL('smallDatasets.ts', import.meta.url).href;
+  const options = { cwd: folder, env: { TEST_BATCH_MS: String(batchMs) }, generated: images };
+  const { process: child } = startCli([...args.split(' '), '--cache', 'cache', '--results', 'results'], options);
   const ended = once(child, 'close').then(([status, signal]) => (signal ?? status) as number | string);
   const running: DgateProcess = { child, stdout: '', stderr: '', ended };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+  child.stdout!.on('data', (text: string) => {
     running.stdout += text;
   });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr!.on('data', (text: string) => {
     running.stderr += text;
   });
   return running;
