@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { here, makePlace, type Place, runCli, tsx } from './cli.js';
+import { WarmCli } from './warm.js';
 
 const commands = [
   'run',
@@ -31,13 +32,17 @@ const commands = [
 ];
 
 describe('dgate', () => {
+  const noEngine = { imports: [here('refuseEngines.mjs')] };
   let place: Place;
+  let warm: WarmCli;
   before(async () => {
     place = await makePlace();
+    warm = new WarmCli(noEngine);
   });
-  after(() => place.remove());
-
-  const noEngine = { imports: [here('refuseEngines.mjs')] };
+  after(async () => {
+    warm.close();
+    await place.remove();
+  });
 
   it('--help lists every command and shows examples, and loads no engine', async () => {
     const { status, stdout, stderr } = await runCli(['--help'], noEngine);
@@ -63,7 +68,7 @@ describe('dgate', () => {
 
   for (const command of commands) {
     it(`${command} --help shows examples`, async () => {
-      const { status, stdout, stderr } = await runCli([...command.split(' '), '--help'], noEngine);
+      const { status, stdout, stderr } = await warm.run([...command.split(' '), '--help']);
       expect(stdout.split('\n').filter((line) => line.length > 80)).to.deep.equal([]);
       expect([status, stderr]).to.deep.equal([0, '']);
       const [, examples = ''] = stdout.split('Examples:\n');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { tinyNetwork, writeTinyCheckpoint } from '../run/workplace.js';
 import { makePlace, type Place, runCli } from './cli.js';
+import { WarmCli } from './warm.js';
 
 /** Every input of every command; `@` is where a pipe, a socket, a device or a folder is put. */
 const inputs: readonly (readonly [line: string, only?: readonly string[]])[] = [
@@ -32,7 +33,9 @@ describe('what is no file, in the place of any input of any command, is one line
   if (process.platform === 'win32') return;
   let place: Place;
   let socket: Server;
+  let warm: WarmCli;
   before(async () => {
+    warm = new WarmCli();
     place = await makePlace();
     const at = (name: string): string => join(place.folder, name);
     execFileSync('mkfifo', [at('pipe')]);
@@ -48,15 +51,18 @@ describe('what is no file, in the place of any input of any command, is one line
     );
   });
   after(async () => {
+    warm.close();
     socket.close();
     await rm(place.folder, { recursive: true, force: true });
   });
 
-  for (const [line, kinds = ['pipe', 'socket', 'device', 'folder']] of inputs) {
+  for (const [at, [line, kinds = ['pipe', 'socket', 'device', 'folder']]] of inputs.entries()) {
     it(line, async () => {
       for (const kind of kinds) {
         const args = line.split(' ').map((word) => word.replace('@', kind));
-        const { status, stdout, stderr } = await runCli([...args, ...place.options], { cwd: place.folder });
+        const all = [...args, ...place.options];
+        const where = { cwd: place.folder };
+        const { status, stdout, stderr } = await (at === 0 ? runCli(all, where) : warm.run(all, where));
         expect([status, stdout], `${kind}: ${stderr}`).to.deep.equal([2, '']);
         expect(stderr, kind).to.match(/^dgate: (?!failed)[^\n]+\n$/);
       }
