@@ -82,26 +82,13 @@ export function augment(
     for (let row = 0; row < channels * height; row++) {
       const y = (row % height) + down;
       if (y < 0 || y >= height) continue; // stays black
-      const from = image + (row - (row % height) + y) * width;
-      copyRow(images, from, out, image + row * width, width, right, mirrored);
+      const from = image + (row - (row % height) + y) * width + right;
+      const to = image + row * width;
+      const last = Math.min(width, width - right);
+      for (let x = Math.max(0, -right); x < last; x++) out[to + (mirrored ? width - 1 - x : x)] = images[from + x]!;
     }
   }
   return out;
-}
-
-/** out[x] = row[x + shift] where x + shift is in the row, then mirrored. */
-function copyRow(
-  source: Uint8Array,
-  from: number,
-  out: Uint8Array,
-  to: number,
-  width: number,
-  shift: number,
-  mirrored: boolean,
-): void {
-  const first = Math.max(0, -shift);
-  const last = Math.min(width, width - shift);
-  for (let x = first; x < last; x++) out[to + (mirrored ? width - 1 - x : x)] = source[from + x + shift]!;
 }
 
 export type TrainingImages = ReturnType<typeof divideImages>;

@@ -12,7 +12,7 @@ import { rowsOf } from '../../tensor.js';
 import type { EngineDescription } from '../../timing/record.js';
 import type { Engine, FeatureBatch, FeatureNetwork, GatedNetwork } from '../engine.js';
 import { loadTensorFlow, type TensorFlowBackend, type TfjsId } from './backend.js';
-import { DeviceNetwork, poolFeatures, replace } from './network.js';
+import { type DeviceNetwork, deviceNetwork, poolFeatures, replace } from './network.js';
 
 export class TensorFlowEngine implements Engine {
   private constructor(private readonly backend: TensorFlowBackend) {}
@@ -34,7 +34,7 @@ export class TensorFlowEngine implements Engine {
     const { tf, id, activate } = this.backend;
     const lowered = described(loaded, id);
     await activate();
-    const network = new DeviceNetwork(tf, lowered);
+    const network = deviceNetwork(tf, lowered);
     return {
       run: async (images, count): Promise<FeatureBatch> => {
         await activate();
@@ -85,7 +85,7 @@ function deviceGated(
 ): GatedNetwork {
   checkGates(lowered, gates);
   const { name, classifier } = lowered.network;
-  const network = new DeviceNetwork(tf, lowered);
+  const network = deviceNetwork(tf, lowered);
   const exits = deviceExits(network, gates);
   let last: Promise<unknown> = Promise.resolve();
   const alone = <T>(work: () => Promise<T>): Promise<T> => {

@@ -112,94 +112,78 @@ export function replace(x: Tensor4D, step: (x: Tensor4D) => Tensor4D): Tensor4D 
   return y;
 }
 
+export type DeviceNetwork = ReturnType<typeof deviceNetwork>;
+
 /** A network with its weights on the device, in TensorFlow's layout. */
-export class DeviceNetwork {
-  readonly #tensors = new Map<string, Tensor>();
-  readonly #mode: LayerMode;
-  readonly #weight: Tensor2D;
-  readonly #bias: Tensor1D;
-  readonly #kept: Tensor[] = [];
-
-  constructor(
-    readonly tf: TensorFlow,
-    readonly lowered: LoweredNetwork,
-  ) {
-    const { stem, stages, head, weight, bias } = lowered;
-    this.#upload([...stem, ...stages.flatMap(({ layers, transition }) => [...layers, ...transition]), ...head]);
-    this.#weight = this.keep(() => tf.tensor2d(weight.data, weight.shape as [number, number])); // [classes, features]
-    this.#bias = this.keep(() => tf.tensor1d(bias.data));
-    this.#mode = {
-      tensor: (name) => this.#tensors.get(name)!,
-      relu: (x) => tf.relu(x),
-      batchNorm: ({ name }) => {
-        throw new Error(`${name}: not lowered`);
-      },
-      releasesMaps: true,
-    };
-  }
-
-  #upload(layers: readonly Lowered[]): void {
-    const { tf } = this;
-    const add = (name: string, make: () => Tensor): void => void this.#tensors.set(name, this.keep(make));
-    for (const layer of layers) {
-      if (layer.op === 'conv') {
-        const shape = layer.weight.shape as [number, number, number, number];
-        // [out, in, height, width] to [height, width, in, out]
-        add(`${layer.name}.weight`, () => tf.transpose(tf.tensor4d(layer.weight.data, shape), [2, 3, 1, 0]));
-        add(`${layer.name}.bias`, () => tf.tensor1d(layer.bias.data));
-      } else if (layer.op === 'scale') {
-        const { data } = layer.scale;
-        add(`${layer.name}.scale`, () => tf.tensor1d(data));
-        add(`${layer.name}.shift`, () => tf.tensor1d(layer.shift.data));
-        add(`${layer.name}.mean`, () => tf.zeros([data.length]));
-        add(`${layer.name}.variance`, () => tf.ones([data.length]));
-      }
-      if ('body' in layer) this.#upload(layer.body);
-      if ('shortcut' in layer) this.#upload(layer.shortcut);
-    }
-  }
-
+export function deviceNetwork(tf: TensorFlow, lowered: LoweredNetwork) {
+  const { stem, stages, head, network } = lowered;
+  const kept: Tensor[] = [];
   /** Makes a tensor that lives until the network is closed. */
-  keep<R extends Rank>(make: () => Tensor<R>): Tensor<R> {
-    const tensor = this.tf.keep(this.tf.tidy(make));
-    this.#kept.push(tensor);
+  const keep = <R extends Rank>(make: () => Tensor<R>): Tensor<R> => {
+    const tensor = tf.keep(tf.tidy(make));
+    kept.push(tensor);
     return tensor;
-  }
-
-  dispose(): void {
-    this.tf.dispose(this.#kept);
-  }
-
-  images(images: Float32Array, count: number): Tensor4D {
-    return imageMap(this.tf, images, count, this.lowered.network.input);
-  }
-
+  };
+  const all = [...stem, ...stages.flatMap(({ layers, transition }) => [...layers, ...transition]), ...head];
+  const tensors = new Map([...layerTensors(tf, all)].map(([name, make]) => [name, keep(make)]));
+  const weight = keep(() => tf.tensor2d(lowered.weight.data, lowered.weight.shape as [number, number])); // [classes, features]
+  const bias = keep(() => tf.tensor1d(lowered.bias.data));
+  const mode: LayerMode = {
+    tensor: (name) => tensors.get(name)!,
+    relu: (x) => tf.relu(x),
+    batchNorm: ({ name }) => {
+      throw new Error(`${name}: not lowered`);
+    },
+    releasesMaps: true,
+  };
   /** Applies layers to a map, which is not freed. */
-  apply(layers: readonly Lowered[], x: Tensor4D): Tensor4D {
-    return applyLayers(this.tf, layers, this.#mode, x);
-  }
-
+  const apply = (layers: readonly Lowered[], x: Tensor4D): Tensor4D => applyLayers(tf, layers, mode, x);
   /** Logits [batch, classes] of the last stage's map, which is not freed. */
-  classify(x: Tensor4D): Tensor2D {
-    const features = this.tf.mean<Tensor2D>(this.apply(this.lowered.head, x), [1, 2]);
-    return this.tf.add(this.tf.matMul(features, this.#weight, false, true), this.#bias);
-  }
+  const classify = (x: Tensor4D): Tensor2D =>
+    tf.add(tf.matMul(tf.mean<Tensor2D>(apply(head, x), [1, 2]), weight, false, true), bias);
+  return {
+    tf,
+    lowered,
+    keep,
+    apply,
+    classify,
+    images: (images: Float32Array, count: number): Tensor4D => imageMap(tf, images, count, network.input),
+    dispose: (): void => tf.dispose(kept),
+    /** The features of gates, [batch, features] each, then, unless only features are wanted, the logits. */
+    outputs(images: Tensor4D, places: readonly GatePlace[], wanted: NetworkOutputs): Tensor2D[] {
+      const shapes = stageShapes(network);
+      const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : stages.length;
+      const found: Tensor2D[] = [];
+      let value = replace(images, (x) => apply(stem, x));
+      stages.slice(0, last).forEach(({ layers, transition }, index) => {
+        const end = replace(value, (x) => apply(layers, x));
+        for (const { stage, pooling } of places) {
+          if (stage === index + 1) found.push(poolFeatures(tf, end, pooling, shapes[index]!));
+        }
+        value = replace(end, (x) => apply(transition, x));
+      });
+      return wanted === 'features' ? found : [...found, classify(value)];
+    },
+  };
+}
 
-  /** The features of gates, [batch, features] each, then, unless only features are wanted, the logits. */
-  outputs(images: Tensor4D, places: readonly GatePlace[], wanted: NetworkOutputs): Tensor2D[] {
-    const { stem, stages, network } = this.lowered;
-    const shapes = stageShapes(network);
-    const last = wanted === 'features' ? Math.max(...places.map(({ stage }) => stage)) : stages.length;
-    const found: Tensor2D[] = [];
-    let value = replace(images, (x) => this.apply(stem, x));
-    stages.slice(0, last).forEach(({ layers, transition }, index) => {
-      const end = replace(value, (x) => this.apply(layers, x));
-      for (const { stage, pooling } of places) {
-        if (stage === index + 1) found.push(poolFeatures(this.tf, end, pooling, shapes[index]!));
-      }
-      value = replace(end, (x) => this.apply(transition, x));
-    });
-    return wanted === 'features' ? found : [...found, this.classify(value)];
+/** What makes each tensor of the layers, by name. */
+function* layerTensors(tf: TensorFlow, layers: readonly Lowered[]): Generator<[name: string, make: () => Tensor]> {
+  for (const layer of layers) {
+    if (layer.op === 'conv') {
+      const shape = layer.weight.shape as [number, number, number, number];
+      // [out, in, height, width] to [height, width, in, out]
+      yield [`${layer.name}.weight`, () => tf.transpose(tf.tensor4d(layer.weight.data, shape), [2, 3, 1, 0])];
+      yield [`${layer.name}.bias`, () => tf.tensor1d(layer.bias.data)];
+    } else if (layer.op === 'scale') {
+      const { data } = layer.scale;
+      yield [`${layer.name}.scale`, () => tf.tensor1d(data)];
+      yield [`${layer.name}.shift`, () => tf.tensor1d(layer.shift.data)];
+      yield [`${layer.name}.mean`, () => tf.zeros([data.length])];
+      yield [`${layer.name}.variance`, () => tf.ones([data.length])];
+    }
+    if ('body' in layer) yield* layerTensors(tf, layer.body);
+    if ('shortcut' in layer) yield* layerTensors(tf, layer.shortcut);
   }
 }
 
