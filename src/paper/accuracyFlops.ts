@@ -2,14 +2,12 @@ import type { TopLevelSpec } from 'vega-lite';
 import { z } from 'zod';
 import { counted } from '../json.js';
 import type { Figure, FindingTable } from '../report/findings.js';
-import { type Row, reportOn } from '../run/search.js';
+import { reportOn } from '../run/search.js';
 import type { ScoredRun } from '../run/stages.js';
 import { axis, defineAnalysis, ends, exitColumns, percentEnds, reductions, searchOf, tableOf } from './analysis.js';
 
 /** The most accurate thresholds that save at least the requested share of FLOPs on the selection images. */
-interface Point extends Pick<Row, 'evaluation' | 'intervals'> {
-  readonly asked_fraction: number;
-}
+type Point = ReturnType<typeof reportOn> & { readonly asked_fraction: number };
 
 const options = z.strictObject({
   kind: z.literal('accuracy-flops'),

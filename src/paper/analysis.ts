@@ -115,11 +115,7 @@ export const scoresOf = (scores: Scores, gates: readonly number[]): Scores =>
 export const isRightAt = ({ classes, original, labels }: Scores, exit: number, image: number): boolean =>
   (classes[exit] ?? original)[image] === labels[image];
 
-/**
- * Prepares a joint search of all gates on the selection images of each part.
- *
- * @returns finds thresholds for each part; undefined if some part has none that meet the objective
- */
+/** Prepares a joint search on each part's selection images; it finds nothing if some part has no thresholds for the objective. */
 export function searchOf({ parts, plan: { costs } }: ScoredRun): (objective: Objective) => Thresholds[] | undefined {
   const selections = parts.map(({ selection: { scores, images } }) => {
     return { scores, images, frontier: paretoFrontier(scores, costs, images) };

@@ -27,10 +27,8 @@ import {
 } from './published.js';
 
 /**
- * Prepares the verdicts on an experiment's claims: those of `claims.csv` and of its published table whose ids begin with its name.
- * The judge reads only the CSV files of the run.
- *
- * @param name of the experiment, or of the published table that it reproduces
+ * Prepares the verdicts on the claims of `claims.csv` and of a published table whose ids begin with a name: that of the experiment,
+ * or of the published table that it reproduces. The judge reads only the CSV files of the run.
  */
 export async function openJudge(name: string): Promise<Judge> {
   const claims = (await printedClaims()).filter(({ id }) => id.startsWith(`${name}-`));
@@ -117,10 +115,7 @@ type Row = Records[number];
 
 /**
  * All claims of a published table. For each of its rows: what thresholds for its accuracy save and how much faster they are, for
- * each search of the run; its printed thresholds; the claims of the text. For the last row: the original network.
- *
- * @param name `table1`
- * @param texts claims of `claims.csv` about the table
+ * each search of the run; its printed thresholds; the claims of the text (`texts`). For the last row: the original network.
  */
 function tableEvidence(
   name: string,

@@ -25,10 +25,8 @@ export interface ScoredGates {
 const everyImage = ({ count }: Scores): Int32Array => Int32Array.from({ length: count }, (_, i) => i);
 
 /**
- * For each budget the most accurate thresholds on the validation images that keep it, and that accuracy.
- *
- * @param total FLOPs of the original network
- * @param budgets shares of FLOPs to save; impossible ones are omitted
+ * For each budget, a share of the original's `total` FLOPs to save, the most accurate thresholds on the validation images that
+ * keep it, and that accuracy; impossible budgets are omitted.
  */
 export function chooseForBudgets(held: Scores, costs: ExitCosts, total: number, budgets: readonly number[]) {
   const { points, count } = paretoFrontier(held, costs, everyImage(held));
@@ -230,11 +228,7 @@ function sparseDifference(a: Float32Array, b: Float32Array) {
   return { positions: positions.slice(0, count), values: values.slice(0, count) };
 }
 
-/**
- * Prepares choices of thresholds from a grid for all budgets.
- *
- * @returns chooses on any sample of the choosing images: positions, with repetitions
- */
+/** Prepares choices of thresholds for all budgets on any sample of the choosing images: positions, with repetitions. */
 function gridChoices({ held, test }: ScoredGates, { costs, total, budgets }: Resampled) {
   const levels = held.confidences.map((of) => quantileLevels(achievableLevels(of, everyImage(held)), LEVELS));
   const grid = makeGrid(test, everyImage(test), levels);

@@ -18,10 +18,7 @@ const options = z.strictObject({
 });
 type Options = z.output<typeof options>;
 
-/**
- * Where gates should sit, and how many: the thresholds with the fewest FLOPs at each margin for all sets of up to four gates,
- * without the cost of gates outside the set.
- */
+/** Where gates should sit: the fewest FLOPs at each margin for all sets of up to four gates, without the cost of other gates. */
 export const places = defineAnalysis({
   options,
   async compute(run, asked) {

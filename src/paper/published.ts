@@ -12,12 +12,7 @@ import { readText } from '../store/input.js';
 
 const folder = new URL('results/published/', projectRoot);
 
-/**
- * The published rows of a table, in its order, the original network last.
- *
- * @param name a file of `results/published` without its extension: `table1`
- * @throws InputError for an unknown table
- */
+/** The rows of a table of `results/published`: `table1`, the original network last. @throws InputError for an unknown table */
 export async function readPublished(name: string): Promise<PublishedRow[]> {
   const text = await readTextIfThere(fileURLToPath(new URL(`${name}.csv`, folder)));
   if (text === undefined) {

@@ -27,11 +27,9 @@ export function confusionOf(labels: Int32Array, predicted: Int32Array, classes: 
 }
 
 /**
- * Errors of some classes, those that stay within the group of the true class (`inGroup`), and their share with Wilson's 95 %
- * interval. `uniformChance`: the expected share if errors were uniform over the other classes; `marginalChance`: if they were
- * distributed like the gate's predictions.
- *
- * @param classes positions of the true classes to include
+ * Errors of some true classes (positions), those that stay within the class's group (`inGroup`), and their share with Wilson's
+ * 95 % interval. `uniformChance`: the expected share if errors were uniform over the other classes; `marginalChance`: if they
+ * were distributed like the gate's predictions.
  */
 export function groupErrors(confusion: Confusion, { of }: Grouping, classes: readonly number[]) {
   const given = confusion.map((_, column) => confusion.reduce((sum, row) => sum + row[column]!, 0));

@@ -61,11 +61,10 @@ export const shift = defineAnalysis({
     return [{ path: ['kind'], message: 'with margins, a guarantee or fixed thresholds', input: kind }];
   },
   async compute(run, asked) {
-    const found: Shifted[] = [];
-    for (const kind of await kindsOf(run, asked)) {
-      found.push(...run.rows.map((row) => asChosen(run, row, kind)));
-      for (const number of asked.anew) found.push(...chosenAnew(run, kind, number));
-    }
+    const found = (await kindsOf(run, asked)).flatMap((kind) => [
+      ...run.rows.map((row) => asChosen(run, row, kind)),
+      ...asked.anew.flatMap((number) => chosenAnew(run, kind, number)),
+    ]);
     return { tables: [tableOn(found, run)], figures: [figureOf(found, run)] };
   },
 });
@@ -144,24 +143,21 @@ function tableOn(found: readonly Shifted[], run: ScoredRun): FindingTable {
   const name = nameOf(drawnRow(run));
   const first = found.filter(({ thresholds }) => thresholds === name);
   const title = 'On corrupted images, thresholds chosen on clean ones: nothing is promised here';
-  return tableOf(
-    { name: 'shift', title, consoleRows: first.length },
-    [...new Set([...first, ...found])],
-    [
-      'thresholds',
-      ['corruption', ({ kind }) => kind.corruption],
-      ['severity', ({ kind }) => kind.severity],
-      ['images', ({ evaluation }) => evaluation.count],
-      ['original_accuracy_fraction', ({ original }) => original],
-      ['accuracy_fraction', ({ evaluation }) => evaluation.accuracy],
-      ['accuracy_drop_fraction', ({ original, evaluation }) => original - evaluation.accuracy],
-      ...ends('accuracy_drop', ({ intervals }: Shifted) => intervals.accuracyDrop),
-      ['flops_per_image', ({ evaluation }) => evaluation.flops],
-      ['flops_reduction_fraction', ({ evaluation }) => 1 - evaluation.flops / run.original.flops],
-      'promise',
-      ...exitColumns(found[0]!.evaluation.exits.length),
-    ],
-  );
+  const rows = [...new Set([...first, ...found])];
+  return tableOf({ name: 'shift', title, consoleRows: first.length }, rows, [
+    'thresholds',
+    ['corruption', ({ kind }) => kind.corruption],
+    ['severity', ({ kind }) => kind.severity],
+    ['images', ({ evaluation }) => evaluation.count],
+    ['original_accuracy_fraction', ({ original }) => original],
+    ['accuracy_fraction', ({ evaluation }) => evaluation.accuracy],
+    ['accuracy_drop_fraction', ({ original, evaluation }) => original - evaluation.accuracy],
+    ...ends('accuracy_drop', ({ intervals }: Shifted) => intervals.accuracyDrop),
+    ['flops_per_image', ({ evaluation }) => evaluation.flops],
+    ['flops_reduction_fraction', ({ evaluation }) => 1 - evaluation.flops / run.original.flops],
+    'promise',
+    ...exitColumns(found[0]!.evaluation.exits.length),
+  ]);
 }
 
 /** The row that is drawn and printed first: the one with a guarantee, or the first. */

@@ -75,11 +75,7 @@ export function planeOf(scores: Scores, costs: ExitCosts, axis: readonly number[
   );
 }
 
-/**
- * Average FLOPs, the share saved and the accuracy drop, paired by image, with 95 % intervals over the images.
- *
- * @param total FLOPs of the original network
- */
+/** Average FLOPs, the share saved of the original's `total` and the accuracy drop, paired by image, with 95 % intervals. */
 export function measureThresholds(scores: Scores, thresholds: Thresholds, costs: ExitCosts, total: number) {
   const last = thresholds.length;
   const exits = Array.from({ length: scores.count }, (_, image) => exitOf(scores, thresholds, image));

@@ -44,11 +44,7 @@ const MOST_PIXELS = 4e6;
 const THUMBNAIL = 32;
 const COLUMNS = 32;
 
-/**
- * The data of the page's script; undefined without exits, or with more than 65,536 classes.
- *
- * @param sheet from {@link drawThumbnails}
- */
+/** The data of the page's script; undefined without exits, or with more than 65,536 classes. @param sheet of thumbnails */
 export async function explorerData(
   scores: Scores,
   images: ImageSource,

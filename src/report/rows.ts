@@ -223,11 +223,7 @@ export function renderCsv(rows: readonly TableRow[]): string {
   return csvOf([columns, ...records]);
 }
 
-/**
- * A table of an analysis as CSV: full precision; a value that was not measured is empty.
- *
- * @throws Error if a row has too many or too few cells
- */
+/** A table of an analysis as CSV: full precision, empty where not measured. @throws Error if a row has too many or too few cells */
 export function renderFindingCsv({ name, columns, rows }: FindingTable): string {
   const odd = rows.findIndex((row) => row.length !== columns.length);
   if (odd >= 0) throw new Error(`${name}.csv: row ${odd + 1} has ${rows[odd]?.length} cells, not ${columns.length}`);

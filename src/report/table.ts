@@ -58,6 +58,8 @@ export function tableCells(rows: readonly TableRow[], wide = false): { head: str
 function columnsOf(rows: readonly TableRow[], wide: boolean): TableColumn[] {
   const when = (isShown: boolean, ...columns: readonly TableColumn[]) => (isShown ? columns : []);
   const gated = (cell: (row: TableRow) => string) => (row: TableRow) => (isOriginal(row) ? '' : cell(row));
+  const within = (of: 'accuracyDrop' | 'flopsReduction') =>
+    gated((row) => percentWithin(row[of]!, row.intervals?.[of]));
   const labelled = rows.every((row) => row.accuracy !== null);
   const searched = rows.some(({ margin, guarantee, budget, latencyMs, allowedDisagreement }) => {
     return (margin ?? guarantee ?? budget ?? latencyMs ?? allowedDisagreement ?? null) !== null;
@@ -72,17 +74,9 @@ function columnsOf(rows: readonly TableRow[], wide: boolean): TableColumn[] {
     ...when(!labelled, ['Agreement', gated((row) => percentWithin(1 - row.disagreement, row.intervals?.disagreement))]),
     ...when(labelled, ['ACC.', (row) => percent(row.accuracy), (row) => percent(row.accuracy)]),
     ...when(labelled && spread, ['of seeds', spreadText]),
-    ...when(labelled, [
-      'Drop',
-      gated((row) => percentWithin(row.accuracyDrop!, row.intervals?.accuracyDrop)),
-      (_, margin) => percent(margin),
-    ]),
+    ...when(labelled, ['Drop', within('accuracyDrop'), (_, margin) => percent(margin)]),
     ['FLOPs (G)', (row) => gigaFlops(row.flops), (row) => gigaFlops(row.flops)],
-    [
-      'FLOPs Reduction',
-      gated((row) => percentWithin(row.flopsReduction, row.intervals?.flopsReduction)),
-      (row) => percent(row.flopsReduction),
-    ],
+    ['FLOPs Reduction', within('flopsReduction'), (row) => percent(row.flopsReduction)],
     ...when(
       timed,
       ['Speed (ms)', (row) => milliseconds(row.speedMs), (row) => milliseconds(row.speedMs)],

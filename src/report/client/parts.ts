@@ -115,11 +115,7 @@ const [WIDTH, HEIGHT, LEFT, BOTTOM] = [430, 260, 62, 40];
 /** Moves the point of a chart. @param saved share of FLOPs @param accuracy 0 to 1 */
 export type MovePoint = (saved: number, accuracy: number) => void;
 
-/**
- * Draws accuracy against saved FLOPs, down to 10 points below the original.
- *
- * @param curve shares of FLOPs saved and accuracies, the most accurate first
- */
+/** Draws accuracies against shares of FLOPs saved, the most accurate first, down to 10 points below the original. */
 export function openChart(place: HTMLElement, curve: readonly [number, number][], original: number): MovePoint {
   const shown = curve.filter(([, y]) => y >= original - 0.1);
   const left = Math.min(0, shown[0]?.[0] ?? 0);
