@@ -12,7 +12,7 @@ import { LazyEngine, type RunContext, stopwatch } from './context.js';
 import { extract, extractionOf, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
-import { eachInTurn, openSource, type Plan, plan } from './plan.js';
+import { eachInTurn, openSource, plan } from './plan.js';
 import {
   type ChosenGate,
   chooseLambdas,
@@ -34,11 +34,6 @@ export type SplitScores = Omit<BySplit<Scores>, 'train'>;
 
 /** The stages of a run, which analyses repeat with other gates, losses and confidences. Results are cached. */
 export type Stages = Awaited<ReturnType<typeof openStages>>;
-
-const scoresGiven = ({ test, heldOut }: NonNullable<Plan['given']>): SplitScores => ({
-  test: test.scores,
-  ...(heldOut && { heldOut: heldOut.scores }),
-});
 
 /** @throws InputError where a time budget has no timing to rest on */
 function assertTimed({ thresholds }: Experiment, exitMs: readonly number[] | undefined): void {
@@ -98,7 +93,8 @@ type Gates = readonly CachedGate[];
 /** Opens the features of an experiment, and gives the work on them. */
 export async function openStages(context: RunContext, experiment: Experiment) {
   const opened = await openFeatures(context, experiment);
-  const { plan, members, features, sets, engine, timed } = opened;
+  const { members, features, sets, engine, timed } = opened;
+  const { given } = opened.plan;
   const scoreSplit = (split: 'heldOut' | 'test', gates: Gates, confidence: ConfidenceKind, within: RunContext) =>
     scoreImages(within, setsIn(sets, split), gates, confidence, split === 'test' ? split : 'held-out');
   return {
@@ -112,7 +108,8 @@ export async function openStages(context: RunContext, experiment: Experiment) {
     /** Scores of images that no gate has learnt from. For images without labels, the original's answer is the label. */
     score: (gates: Gates, confidence: ConfidenceKind, within = context): Promise<SplitScores> =>
       timed('score', async () => {
-        if (plan.given !== undefined) return scoresGiven(plan.given);
+        if (given !== undefined)
+          return { ...(given.heldOut && { heldOut: given.heldOut.scores }), test: given.test.scores };
         const heldOut = features.heldOut && (await scoreSplit('heldOut', gates, confidence, within));
         const test = await scoreSplit('test', gates, confidence, within);
         return { ...(heldOut && { heldOut }), test: experiment.unlabelled === undefined ? test : withoutLabels(test) };

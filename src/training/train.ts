@@ -92,11 +92,11 @@ async function trainEpoch(
   const began = performance.now() - 1000 * state.position.seconds;
   const seconds = (): number => (performance.now() - began) / 1000;
   let position = state.position;
-  let saved = { seconds: position.seconds, step: position.step };
+  let saved = position;
   for await (const batch of epochBatches(images, recipe, seed, position.epoch, position.step)) {
     const rate = learningRateAt(recipe, stepsDone(position, steps), recipe.epochs * steps);
     const result = await trainer.step(batch.images, batch.labels, rate);
-    if (!Number.isFinite(result.loss)) throw diverged(position, `loss ${result.loss}`);
+    if (!Number.isFinite(result.loss)) throw new Diverged(`${describePosition(position)}: loss ${result.loss}`);
     position = {
       ...position,
       step: position.step + 1,
@@ -111,7 +111,7 @@ async function trainEpoch(
       : position.seconds - saved.seconds >= CHECKPOINT_SECONDS;
     if (due && position.step < steps) {
       await save(trainer, { ...state, position }, options);
-      saved = { seconds: position.seconds, step: position.step };
+      saved = position;
     }
     await nextTurn(); // lets signals and the progress display run
   }
@@ -139,12 +139,8 @@ async function trainEpoch(
 async function save(trainer: Trainer, state: TrainingState, options: TrainOptions): Promise<void> {
   const tensors = await trainer.tensors();
   const bad = [...tensors.weights].find(([, { data }]) => !data.every(Number.isFinite));
-  if (bad !== undefined) throw diverged(state.position, `${bad[0]} is not finite`);
+  if (bad !== undefined) throw new Diverged(`${describePosition(state.position)}: ${bad[0]} is not finite`);
   await options.save({ ...state, tensors });
-}
-
-function diverged({ epoch, step }: Position, what: string): Diverged {
-  return new Diverged(`${describePosition({ epoch, step })}: ${what}`);
 }
 
 /** Accuracy on the held-out images. */

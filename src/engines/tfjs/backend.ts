@@ -12,21 +12,15 @@ export type TfjsId = (typeof tfjsIds)[number];
 
 export type TensorFlow = typeof tfjs;
 
-/** TensorFlow.js with one of its backends ready. */
-export interface TensorFlowBackend {
-  readonly tf: TensorFlow;
-  readonly id: TfjsId;
-  readonly device: string;
-  readonly versions: Readonly<Record<string, string>>;
-  /** TensorFlow's own kernels, through tfjs-node-gpu or tfjs-node. */
-  readonly isNode: boolean;
-  /** Makes this backend the current one of the process. */
-  activate(): Promise<void>;
-}
+/** TensorFlow.js with one of its backends ready; `isNode`: TensorFlow's own kernels, through tfjs-node-gpu or tfjs-node. */
+export type TensorFlowBackend = Awaited<ReturnType<typeof start>>;
 
-interface Loaded extends Pick<TensorFlowBackend, 'tf' | 'device' | 'versions'> {
+interface Loaded {
+  readonly tf: TensorFlow;
   /** The backend's name in TensorFlow.js. */
   readonly backend: string;
+  readonly device: string;
+  readonly versions: Readonly<Record<string, string>>;
 }
 
 const require = createRequire(import.meta.url);
@@ -44,9 +38,10 @@ export function loadTensorFlow(id: TfjsId): Promise<TensorFlowBackend> {
   return promise;
 }
 
-async function start(id: TfjsId): Promise<TensorFlowBackend> {
+async function start(id: TfjsId) {
   const { tf, backend, versions, device } = await load[id]();
   tf.enableProdMode(); // no advice on the console to install other backends
+  /** Makes this backend the current one of the process. */
   const activate = async (): Promise<void> => {
     if (tf.getBackend() !== backend && !(await tf.setBackend(backend))) {
       throw new EngineUnavailable(id, `TensorFlow.js could not start its backend ${backend}`, 'dgate doctor');
