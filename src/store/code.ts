@@ -22,10 +22,8 @@ const registry = 'engines/registry';
 const identities = new Map<string, string>();
 
 /**
- * The identity of the code that computes a result: a hash of all modules reachable from `entries` and of the versions of the
- * packages that they import. The same for sources and compiled code.
- *
- * @param entries modules by their paths below `src`: `run/score`
+ * The identity of the code that computes a result: a hash of all modules reachable from `entries` (`run/score`) and of the
+ * versions of the packages that they import. The same for sources and compiled code.
  */
 export function codeOf(...entries: readonly string[]): string {
   const label = entries.join(' ');

@@ -146,9 +146,7 @@ export class Entry {
 
   /**
    * Takes the lock of the entry or of one of its files, and removes leftovers of killed processes.
-   *
-   * @returns undefined if another process holds it
-   * @throws InputError if the cache cannot be written
+   * @returns undefined if another process holds it @throws InputError if the cache cannot be written
    */
   async tryLock(name = 'entry'): Promise<Lock | undefined> {
     const lock = await Lock.tryTake(this.lockPath(name));
@@ -162,7 +160,7 @@ export class Entry {
 
   /** Whether a living process is working on it. */
   async isBusy(): Promise<boolean> {
-    for (const name of await this.#everything()) {
+    for (const name of await namesIn(this.directory)) {
       if (name.endsWith('.lock') && (await isHeld(join(this.directory, name)))) return true;
     }
     return false;
@@ -189,7 +187,7 @@ export class Entry {
 
   /** Bytes on disk, and the time of the last use or write in ms since 1970. */
   async usage(): Promise<{ readonly bytes: number; readonly lastUsedMs: number }> {
-    const names = await this.#everything();
+    const names = await namesIn(this.directory);
     const found = await Promise.all(names.map((name) => this.#statOf(name)));
     const bytes = found.reduce((sum, file) => sum + (file?.size ?? 0), 0);
     const manifest = found[names.indexOf(MANIFEST)];
@@ -203,7 +201,7 @@ export class Entry {
     const manifest = await this.manifest();
     if (manifest === undefined) return [];
     const named = new Set(Object.entries(manifest.files).map(([name, file]) => diskName(name, file.sha256)));
-    const others = (await this.#everything()).filter((name) => name !== MANIFEST && !named.has(name));
+    const others = (await namesIn(this.directory)).filter((name) => name !== MANIFEST && !named.has(name));
     return others.filter((name) => !/\.(lock|tmp)$/.test(name)).map((name) => join(this.directory, name));
   }
 
@@ -219,7 +217,7 @@ export class Entry {
   /** Names on disk by name; the first of several with one name (after a lost lock). */
   async #onDisk(): Promise<Map<string, string>> {
     const found = new Map<string, string>();
-    for (const file of (await this.#everything()).sort()) {
+    for (const file of (await namesIn(this.directory)).sort()) {
       const [, stem, extension] = /^(.+)-[0-9a-f]{16}((?:\.[a-z]+)?)$/.exec(file) ?? [];
       if (stem !== undefined && !found.has(`${stem}${extension}`)) found.set(`${stem}${extension}`, file);
     }
@@ -229,10 +227,6 @@ export class Entry {
   #statOf(name: string): Promise<Stats | undefined> {
     const path = join(this.directory, name);
     return ifThere(path, stat(path));
-  }
-
-  #everything(): Promise<string[]> {
-    return namesIn(this.directory);
   }
 }
 

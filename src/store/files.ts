@@ -151,11 +151,8 @@ export function flatten(value: unknown, path = ''): [path: string, value: number
 const RESERVE_BYTES = 64 * 2 ** 20;
 
 /**
- * Checks the disk space before hours of work.
- *
- * @param path a file or folder to be made
- * @param freeBytes free bytes on a folder's file system
- * @throws InputError with both numbers if there is too little
+ * Checks the disk space before hours of work. @param path a file or folder to be made
+ * @throws InputError with both numbers of bytes if there is too little
  */
 export async function assertSpace(
   path: string,

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats, statSync } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, stat } from 'node:fs/promises';
 import { isAbsolute, join, normalize, relative, sep } from 'node:path';
 import { asSystemProblem, InputError, systemCode } from '../errors.js';
@@ -51,9 +51,7 @@ export async function openBelow(folder: string, name: string, owner: string): Pr
   const leadsOut = new InputError(`${name}: leads out of its folder; ${valid}`);
   if (/^\.\.(?:\/|$)/.test(normalize(name))) throw leadsOut;
   const inside = relative(await realpath(folder), await realpath(join(folder, name)));
-  if (inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) {
-    throw leadsOut;
-  }
+  if (inside === '..' || inside.startsWith(`..${sep}`) || isAbsolute(inside)) throw leadsOut;
   return openInput(join(await realpath(folder), inside));
 }
 
@@ -69,11 +67,7 @@ export async function readPart({ handle }: InputFile, offset: number, length: nu
   return data.subarray(0, done);
 }
 
-/**
- * Reads a whole file.
- *
- * @throws InputError if it is not a regular file or too large; the system's error if it cannot be opened
- */
+/** Reads a whole file. @throws InputError if it is not regular or too large; the system's error if it cannot be opened */
 export async function readRegular(path: string, most = MOST_BYTES): Promise<Buffer> {
   const file = await openInput(path);
   try {
@@ -95,14 +89,7 @@ export function readRegularSync(path: string, most = MOST_BYTES): Buffer {
   try {
     const { size } = fstatSync(file);
     assertSize(path, size, most);
-    const data = Buffer.allocUnsafeSlow(size);
-    let done = 0;
-    while (done < size) {
-      const bytesRead = readSync(file, data, done, size - done, done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-    }
-    return data.subarray(0, done);
+    return size === 0 ? Buffer.alloc(0) : readFileSync(file); // no more than the size, except of files without one
   } finally {
     closeSync(file);
   }
@@ -132,9 +119,7 @@ export async function readInput(path: string, most = MOST_BYTES): Promise<Buffer
 
 /** The problem of a user's file, in one line. */
 export function asInputProblem(error: unknown, path: string): unknown {
-  if (systemCode(error) === 'ENOENT') {
-    return new InputError(`${path}: no such file`, { cause: error });
-  }
+  if (systemCode(error) === 'ENOENT') return new InputError(`${path}: no such file`, { cause: error });
   return asSystemProblem(error, path) ?? error;
 }
 

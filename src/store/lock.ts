@@ -23,27 +23,20 @@ const POLL_MS = [50, 100, 200, 400, 1000] as const;
  * A lock only saves work (docs/decisions/03): two processes that both believe to hold it do some work twice, without harm.
  */
 export class Lock {
-  readonly #text: string;
-  readonly #keep: () => void;
   readonly #heart: NodeJS.Timeout;
   #released = false;
 
   private constructor(
     readonly path: string,
-    text: string,
-    keep: () => void,
+    private readonly text: string,
+    private readonly keep: () => void,
   ) {
-    this.#text = text;
-    this.#keep = keep;
     this.#heart = setInterval(() => void beat(path), BEAT_MS).unref();
   }
 
   /**
-   * Takes the lock if it is free or its holder is dead.
-   *
-   * @param silentMs silence after which a living holder counts as dead
-   * @returns undefined if another process holds it
-   * @throws InputError if the folder cannot be written
+   * Takes the lock if it is free or its holder is dead: ended, or silent for `silentMs`.
+   * @returns undefined if another process holds it @throws InputError if the folder cannot be written
    */
   static async tryTake(path: string, silentMs = SILENT_MS): Promise<Lock | undefined> {
     const text = seal({ ...thisProcess(), since: new Date().toISOString() });
@@ -75,8 +68,8 @@ export class Lock {
     this.#released = true;
     clearInterval(this.#heart);
     // Only our own lock: another process may have taken it over, believing this one dead.
-    if ((await textOf(this.path)) === this.#text) await rm(this.path, { force: true }).catch(() => {});
-    this.#keep();
+    if ((await textOf(this.path)) === this.text) await rm(this.path, { force: true }).catch(() => {});
+    this.keep();
   }
 }
 
@@ -95,12 +88,7 @@ export async function locked<T>(path: string, onWait: (holder: string) => void, 
   }
 }
 
-/**
- * Runs work under a lock unless its result exists; looks for it before taking the lock, and again after a wait.
- *
- * @param find the result, if there is one
- * @param onWait called once with the current holder
- */
+/** Runs work under a lock unless `find` has its result: before the lock is taken, or after a wait (`onWait`: the holder). */
 export async function lockedUnlessDone<T>(
   path: string,
   find: () => Promise<T | undefined>,

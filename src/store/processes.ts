@@ -88,10 +88,8 @@ function tell(told: CleanupNotice): void {
 }
 
 /**
- * Removes a file or folder when the process ends, even if it is killed. Call it before the file is made.
- *
- * @param text the file's content; a file with another content, of another process, stays
- * @returns a function that cancels the removal
+ * Removes a file or folder when the process ends, even if it is killed, unless it no longer holds `text` (another process has
+ * written it). Call it before the file is made. @returns a function that cancels the removal
  */
 export function removeOnExit(path: string, text?: string): () => void {
   const id = ++last;

@@ -89,13 +89,8 @@ export async function ensureFolder(path: string): Promise<void> {
   }
 }
 
-/** Limits of the cache; each alone allows to remove a result. */
-export interface PruneLimits {
-  /** Removes results unused for this long. */
-  readonly olderThanMs?: number;
-  /** Removes the least recently used results down to this many bytes. */
-  readonly keepBytes?: number;
-}
+/** Limits of the cache: removes results unused for so long, and the least recently used ones down to so many bytes. */
+export type PruneLimits = Readonly<Partial<Record<'olderThanMs' | 'keepBytes', number | undefined>>>;
 
 export type Pruned = Awaited<ReturnType<typeof prune>>;
 
