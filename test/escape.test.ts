@@ -59,11 +59,11 @@ describe('text of others', () => {
         jobName: name === 'jobName' ? value : 'job',
         resources: {
           sbatch: name === 'sbatch' ? [value] : [],
-          ...(/^(partition|account|time|gpus|memory)$/.test(name) && { [name]: value }),
+          ...(/^(partition|account|time|gpus|mem)$/.test(name) && { [name]: value }),
         },
       }).split('\n');
     const plain = option('none', 'x').length;
-    const names = ['workingFolder', 'folder', 'jobName', 'partition', 'account', 'time', 'gpus', 'memory', 'sbatch'];
+    const names = ['workingFolder', 'folder', 'jobName', 'partition', 'account', 'time', 'gpus', 'mem', 'sbatch'];
     for (const name of names) {
       expect(() => option(name, '-x\ntouch pwned'), name).to.throw(InputError, /^--\S+ .*\\ntouch pwned.*; valid: /);
     }
@@ -77,7 +77,7 @@ describe('text of others', () => {
           return;
         }
         expect(lines).to.have.length(
-          plain + Number(name === 'sbatch') + Number(/^(partition|account|time|gpus|memory)$/.test(name)),
+          plain + Number(name === 'sbatch') + Number(/^(partition|account|time|gpus|mem)$/.test(name)),
         );
         for (const line of lines.slice(1, -2)) expect(line).to.match(/^#SBATCH --?\S/);
         for (const line of lines) expect(line).to.match(oneLine);
@@ -126,7 +126,7 @@ describe('text of others', () => {
         } as const;
         const svg = await renderSvg({ name: 'f', title: `t ${text}`, caption: '', spec });
         const moved = [{ item: text, quantity: text, from: text, tolerance: 0, isRegression: true }];
-        const junit = renderJunit([{ experiment: text, measures: [], moved, seconds: 1 }]);
+        const junit = renderJunit([{ experiment: text, path: '', isNew: false, measures: [], moved, seconds: 1 }]);
         // librsvg parses strictly; the report is given to it as an element that it does not draw.
         await sharp(Buffer.from(svg)).metadata();
         const report = junit.replace(/^<\?xml.*\n/, '');

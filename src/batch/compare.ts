@@ -25,9 +25,7 @@ export interface ComparedRun {
 export type RecordedRun = Partial<RunRecord> & { readonly runs?: readonly string[] };
 
 /**
- * Reads a run by its folder or by its name in the folder of results: `table1/laptop-1a2b3c4d`, or `table1` if that has one
- * run.
- *
+ * Reads a run by its folder or its name in the folder of results: `table1/laptop-1a2b3c4d`, or `table1` if that has one run.
  * @throws InputError if there is none, or several
  */
 export async function openRun(nameOrPath: string, resultsRoot: string): Promise<ComparedRun> {

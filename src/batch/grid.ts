@@ -8,8 +8,7 @@ import { areasOf, type RowIntervals, type RowSpread, renderCsv, type Spread, typ
 import { renderTable, tableCells } from '../report/table.js';
 import type { RunContext } from '../run/context.js';
 import { promisedTogether } from '../run/facts.js';
-import type { RunDocument, RunRecord } from '../run/record.js';
-import { openBasis, runFolder, runIdentity } from '../run/record.js';
+import { openBasis, type RunDocument, type RunRecord, runFolder, runIdentity } from '../run/record.js';
 import { mean, variance } from '../statistics/intervals.js';
 import {
   canonicalJson,
@@ -29,12 +28,7 @@ export function perSeed(experiment: Experiment): Experiment[] {
 
 const measures = ['accuracy', 'accuracyDrop', 'flops', 'flopsReduction'] as const;
 
-/**
- * Merges the rows of several seeds: means, the spread over the seeds, and intervals from the lowest lower end to the
- * highest upper end.
- *
- * @param tables the rows of each seed, in the same order
- */
+/** Merges the rows of several seeds, each in the same order: means, spreads, and intervals that cover those of all seeds. */
 export function mergeRows(tables: readonly (readonly TableRow[])[]): TableRow[] {
   const [first = []] = tables;
   if (tables.some((rows) => rows.length !== first.length)) throw new Error('seeds with different rows');
@@ -44,30 +38,25 @@ export function mergeRows(tables: readonly (readonly TableRow[])[]): TableRow[] 
 
 function mergeRow(rows: readonly TableRow[]): TableRow {
   const { chosenAgain: _, ...first } = rows[0]!; // belongs to one seed
-  const meanOf = (of: (row: TableRow) => number): number => mean(rows.map(of));
-  /** Null without labels. */
-  const known = (key: 'accuracy' | 'accuracyDrop' | 'worstClassDrop') =>
-    first[key] === null ? null : meanOf((row) => row[key]!);
+  // Accuracies are null without labels.
+  const means = [...measures, 'disagreement' as const, 'worstClassDrop' as const].map((key) => {
+    return [key, first[key] === null ? null : mean(rows.map((row) => row[key]!))] as const;
+  });
   const thresholds = rows.flatMap((row) => row.thresholds);
   const isSameModel = rows.every(({ model }) => model === first.model);
   const parts = rows.flatMap(({ guarantee }) => guarantee?.parts ?? []);
   return {
     ...first,
+    ...Object.fromEntries(means),
     model: isSameModel ? first.model : rangeName(first.model.split('(')[0]!, thresholds),
     thresholds,
     guarantee: first.guarantee && { ...first.guarantee, parts },
-    accuracy: known('accuracy'),
-    accuracyDrop: known('accuracyDrop'),
-    flops: meanOf((row) => row.flops),
-    flopsReduction: meanOf((row) => row.flopsReduction),
     speedMs: null, // times belong to the gates of one seed
     speedUp: null,
     efficiency: null,
-    exits: first.exits.map((_, exit) => meanOf((row) => row.exits[exit]!)),
+    exits: first.exits.map((_, exit) => mean(rows.map((row) => row.exits[exit]!))),
     intervals: hull(rows),
     seeds: rows.flatMap(({ seeds }) => seeds),
-    disagreement: meanOf((row) => row.disagreement),
-    worstClassDrop: known('worstClassDrop'),
     spread: Object.fromEntries(measures.map((key) => [key, spreadOf(rows.map((row) => row[key]))])) as {
       [K in keyof RowSpread]: Spread;
     },
@@ -231,7 +220,7 @@ export async function writeGrid(grid: Grid, folder: string, resultsRoot: string)
 }
 
 /** A run whose files are all written. */
-interface FinishedRun {
+export interface FinishedRun {
   readonly folder: string;
   readonly document: RunDocument;
 }

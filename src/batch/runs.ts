@@ -26,12 +26,7 @@ export interface ListedRun {
   readonly rows: readonly TableRow[];
 }
 
-/**
- * Every run below a folder of results, newest first.
- *
- * @param margin largest accuracy margin of `best`, a fraction
- * @param warn receives a line for each changed record
- */
+/** Every run below a folder, newest first. @param margin the largest of `best`, a fraction @param warn gets changed records */
 export async function listRuns(root: string, margin: number, warn: (message: string) => void): Promise<ListedRun[]> {
   const found: ListedRun[] = [];
   for (const experiment of await subfolders(root)) {
@@ -88,12 +83,7 @@ export const runOrders = {
   seconds: (a: ListedRun, b: ListedRun) => (a.seconds ?? Infinity) - (b.seconds ?? Infinity),
 } as const;
 
-/**
- * Runs with all these values.
- *
- * @param filters `path=value`: `experiment=table1`, `gates.loss=hinge`
- * @throws InputError if a filter has another form, or no run has its path
- */
+/** Runs with all these values, `path=value`. @throws InputError if a filter has another form, or no run has its path */
 export function filterRuns(runs: readonly ListedRun[], filters: readonly string[]): ListedRun[] {
   const paths = new Set(runs.flatMap((run) => [...run.values.keys()]));
   const wanted = filters.map((filter) => {

@@ -16,9 +16,7 @@ export function probeGates(features: FeatureSet): Pick<CachedGate, 'network' | '
   return features.widths.map((_, index) => ({ network: 0, index, load: () => nearestMean(features, index) }));
 }
 
-/**
- * d_c = ((x - m).(m_c - m) - |m_c - m|^2 / 2) / A, m_c the mean of class c, m that of all, A the average |m_c - m|^2
- */
+/** d_c = ((x - m).(m_c - m) - |m_c - m|^2 / 2) / A, m_c the mean of class c, m that of all, A the average |m_c - m|^2 */
 async function nearestMean(set: FeatureSet, index: number): Promise<Gate> {
   const { classes } = set;
   const width = set.widths[index]!;

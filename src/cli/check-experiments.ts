@@ -12,39 +12,42 @@ import {
 import { InputError } from '../errors.js';
 import { markupText, visible } from '../escape.js';
 import { experimentNames } from '../experiment/load.js';
-import type { Experiment } from '../experiment/schema.js';
 import { counted } from '../json.js';
 import { renderColumns } from '../report/findings.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
-import { type CheckOptions, optionOverrides } from './command.js';
 import { openContext } from './context.js';
+import { type CheckOptions, optionOverrides } from './options.js';
 import { print, printJson } from './output.js';
-import { resolveAll, settingsIn } from './run-experiments.js';
+import { resolveAll } from './run-experiments.js';
 
 /** `dgate check`: all definitions and baselines are read before the first one runs. */
 export async function checkExperiments(options: CheckOptions): Promise<void> {
   const folder = resolve(options.baseline ?? join(options.results ?? 'results', 'baseline'));
   const names = options.experiment?.length ? options.experiment : await namesWithBaseline(folder);
-  const { preset, set, json } = options;
-  const settings = settingsIn(set, optionOverrides(options));
-  const experiments = await resolveAll(names, preset, settings);
-  const baselines = await readAll(experiments, folder, options.update);
+  const resolved = await resolveAll(names, options, optionOverrides(options));
+  const baselines = await readAll(resolved, folder, options.update);
   const context = await openContext(options);
 
   const checked: Checked[] = [];
-  for (const [i, { experiment, path, baseline }] of baselines.entries()) {
+  for (const { name, experiment, path, baseline } of baselines) {
     const began = performance.now();
     // An update chooses and stores new thresholds.
     const measures = await measure(context, experiment, options.update ? undefined : givenThresholds(baseline ?? []));
-    const moved = baseline === undefined ? [] : whatMoved(baseline, measures);
+    const isNew = baseline === undefined;
+    const moved = isNew ? [] : whatMoved(baseline, measures);
     const seconds = (performance.now() - began) / 1000;
-    const result: Checked = { experiment: experiment.name, measures, moved, seconds };
+    const result: Checked = { experiment: experiment.name, path, isNew, measures, moved, seconds };
     checked.push(result);
     if (options.update) await writeFileAtomic(path, renderBaseline(measures));
-    if (!json) print(describe(result, { path, isNew: baseline === undefined, ...options }, names[i]!));
+    if (!options.json) print(describe(result, options, name));
   }
   if (options.junit !== undefined) await writeFileAtomic(resolve(options.junit), renderJunit(checked));
-  if (json) printJson(checked.map(documentOf));
+  const documents = checked.map((result) => {
+    const { experiment, moved } = result;
+    const state = isRegression(result) ? 'moved' : 'same';
+    return { experiment, state, compared: comparedNumbers(result).length, moved };
+  });
+  if (options.json) printJson(documents);
   if (!options.update && checked.some(isRegression)) process.exitCode = 1;
 }
 
@@ -59,18 +62,11 @@ async function namesWithBaseline(folder: string): Promise<string[]> {
   return names.sort();
 }
 
-interface WithBaseline {
-  readonly experiment: Experiment;
-  readonly path: string;
-  /** Undefined before the first update. */
-  readonly baseline: Measure[] | undefined;
-}
-
-/** @throws InputError with all missing or damaged baselines */
-async function readAll(experiments: readonly Experiment[], folder: string, update: boolean): Promise<WithBaseline[]> {
-  const found: WithBaseline[] = [];
+/** Experiments with their baselines, undefined before the first update. @throws InputError with all missing or damaged ones */
+async function readAll(resolved: Awaited<ReturnType<typeof resolveAll>>, folder: string, update: boolean) {
+  const found = [];
   const problems: string[] = [];
-  for (const several of experiments) {
+  for (const { name, experiment: several } of resolved) {
     const experiment = perSeed(several)[0]!;
     const path = join(folder, `${experiment.name}.csv`);
     try {
@@ -78,10 +74,10 @@ async function readAll(experiments: readonly Experiment[], folder: string, updat
       if (baseline === undefined && !update) {
         problems.push(`${path}: no such file; valid: dgate check ... --update makes it`);
       }
-      found.push({ experiment, path, baseline });
+      found.push({ name, experiment, path, baseline });
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      if (update) found.push({ experiment, path, baseline: undefined });
+      if (update) found.push({ name, experiment, path, baseline: undefined });
       else problems.push(...error.problems);
     }
   }
@@ -91,13 +87,8 @@ async function readAll(experiments: readonly Experiment[], folder: string, updat
 
 const isRegression = ({ moved }: Checked): boolean => moved.some((one) => one.isRegression);
 
-interface Described extends Pick<CheckOptions, 'update' | 'preset'> {
-  readonly path: string;
-  readonly isNew: boolean;
-}
-
-function describe(result: Checked, { path, isNew, update, preset }: Described, name: string): string {
-  const { experiment, seconds, moved } = result;
+function describe(result: Checked, { update, preset }: CheckOptions, name: string): string {
+  const { experiment, path, isNew, seconds, moved } = result;
   const count = comparedNumbers(result).length;
   const about = visible(`${experiment} [preset ${preset}]`);
   const time = `${seconds.toFixed(1)} s`;
@@ -138,14 +129,11 @@ function short(value: number | string | undefined): string {
 const comparedNumbers = ({ measures }: Checked): Measure[] =>
   measures.filter(({ tolerance }) => typeof tolerance === 'number');
 
-function documentOf(result: Checked) {
-  const { experiment, moved } = result;
-  const state = isRegression(result) ? 'moved' : 'same';
-  return { experiment, state, compared: comparedNumbers(result).length, moved };
-}
-
 interface Checked {
   readonly experiment: string;
+  /** The baseline's. */
+  readonly path: string;
+  readonly isNew: boolean;
   readonly measures: readonly Measure[];
   readonly moved: readonly Moved[];
   readonly seconds: number;

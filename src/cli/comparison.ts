@@ -182,10 +182,8 @@ function latexTable(head: readonly string[], rows: readonly (readonly string[])[
 }
 
 /**
- * Runs the definitions of an earlier run again, seed after seed, with its checkpoints and engines, and compares: A is the
- * run on record, B the new results. The cache is used; the folder of results stays unchanged.
- *
- * @throws InputError if this version does not accept a recorded definition
+ * Runs the definitions of an earlier run again, seed after seed, and compares: A is the run on record, B the new results. The
+ * folder of results stays unchanged. @throws InputError if this version does not accept a recorded definition
  */
 export async function rerun(nameOrPath: string, options: GlobalOptions): Promise<Comparison> {
   const context = await openContext(options);

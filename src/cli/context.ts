@@ -31,9 +31,6 @@ export async function openContext(options: GlobalOptions): Promise<AnalysisConte
 /**
  * A warning if compiled code runs and its sources have changed since `npm run build`. Contents are compared: git and npm
  * write files in any order. Undefined if the sources themselves run, or a package has none.
- *
- * @param root the project's folder
- * @param running a module of the running code
  */
 export async function staleBuild(
   root = fileURLToPath(projectRoot),

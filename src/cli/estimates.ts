@@ -67,11 +67,8 @@ function costOf(stages: readonly PlannedStage[]) {
 }
 
 /**
- * The stages of a run; the time of extractions that resemble no cached result comes from a measurement of the engine. A
- * shared stage counts for its first run.
- *
- * @param seen keys of the stages of earlier runs
- * @param worthMeasuring FLOPs below which the engine is not measured
+ * The stages of a run, a shared one in its first run only (`seen`: keys of earlier stages). The time of extractions from
+ * `worthMeasuring` FLOPs that resemble no cached result comes from a measurement of the engine.
  */
 async function estimatedStages(
   context: RunContext,

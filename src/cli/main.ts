@@ -1,7 +1,7 @@
 import { Console } from 'node:console';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
-import yargs, { type Argv } from 'yargs';
+import yargs from 'yargs';
 import { InputError } from '../errors.js';
 import { versionAndCommit } from '../project.js';
 import { asFileProblem } from '../store/files.js';
@@ -13,7 +13,7 @@ import {
   removeTemporaryFiles,
   supervisorId,
 } from '../store/processes.js';
-import { type Command, defineCommand, flag, type GlobalOptions, textOption } from './command.js';
+import { type Command, defineCommand, option } from './command.js';
 import { cacheCommand } from './commands/cache.js';
 import { checkCommand } from './commands/check.js';
 import { compareCommand, rerunCommand, tableCommand } from './commands/compare.js';
@@ -30,11 +30,7 @@ import { timeCommand } from './commands/time.js';
 import { trainCommand } from './commands/train.js';
 import { print, reportFailure, say, setWide } from './output.js';
 
-/**
- * Runs the command line.
- *
- * @returns the exit status: 0 done; 1 a regression was found or something failed; 2 bad usage or bad input
- */
+/** Runs the command line. @returns exit status: 0 done; 1 a regression was found or something failed; 2 bad usage or input */
 export async function main(args: readonly string[]): Promise<number> {
   process.once('exit', removeTemporaryFiles);
   if (supervisorId === undefined) {
@@ -59,7 +55,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 function parser(given: readonly string[]) {
   const args = withoutDashes(given);
-  const base = yargs(args)
+  return yargs(args)
     .scriptName('dgate')
     .usage('$0 <command>\n\nPuts decision gates on trained networks and measures what leaving early costs and saves.')
     .version(versionAndCommit())
@@ -72,26 +68,26 @@ function parser(given: readonly string[]) {
     .demandCommand(1, 'no command')
     .recommendCommands()
     .wrap(Math.min(80, process.stdout.columns ?? 80))
-    .option('cache', {
-      ...textOption('folder of data, models and everything computed (or DGATE_CACHE)'),
-      global: true,
-      defaultDescription: '.cache',
+    .options({
+      cache: option.text('folder of data, models and everything computed (or DGATE_CACHE)', {
+        defaultDescription: '.cache',
+      }),
+      wide: option.flag('all columns of tables, however narrow the terminal'),
+      results: option.text('folder of tables', { defaultDescription: 'results' }),
     })
-    .option('wide', { ...flag('all columns of tables, however narrow the terminal'), global: true })
     .middleware(({ wide }) => {
       setWide(wide);
       globalThis.console = new Console(process.stderr); // of definitions and libraries: stdout is for results
     })
-    .option('results', { ...textOption('folder of tables'), global: true, defaultDescription: 'results' })
     .example('$0 run resnet56', 'the whole pipeline on a pretrained ResNet-56')
     .example('$0 flops resnet101-cifar10', 'what a network costs, stage by stage')
     .example('$0 data fetch cifar10', 'get CIFAR-10')
+    .command(commands)
     .fail((message, error) => {
       // Problems that yargs finds come as a message, sometimes with an error of class YError.
       if (error !== undefined && error.name !== 'YError') throw error;
       throw new InputError(`${message.trim().replaceAll(/\s+/g, ' ')} (dgate --help)`);
     });
-  return commands.reduce<Argv<GlobalOptions>>((all, add) => add(all), base);
 }
 
 /** The scripts ask the program as it was typed (`$1`), which yargs answers; otherwise they complete file names. */
@@ -115,21 +111,21 @@ compdef _dgate dgate
 const completionCommand = defineCommand({
   command: 'completion [shell]',
   describe: 'print the completion script of a shell',
-  builder: (yargs) =>
-    yargs
-      .positional('shell', {
-        choices: ['bash', 'zsh'] as const,
-        default: basename(process.env['SHELL'] ?? '') === 'zsh' ? ('zsh' as const) : ('bash' as const),
-        defaultDescription: "the user's own",
-        describe: 'name of the shell',
-      })
-      .example('$0 completion bash >> ~/.bashrc', 'takes effect in new shells')
-      .example('$0 completion zsh >> ~/.zshrc', 'the same, after compinit'),
+  options: {
+    shell: option.choice(['bash', 'zsh'], 'name of the shell', {
+      default: basename(process.env['SHELL'] ?? '') === 'zsh' ? 'zsh' : 'bash',
+      defaultDescription: "the user's own",
+    }),
+  },
+  examples: {
+    '$0 completion bash >> ~/.bashrc': 'takes effect in new shells',
+    '$0 completion zsh >> ~/.zshrc': 'the same, after compinit',
+  },
   run: ({ shell }) => print(completionScripts[shell]),
 });
 
 /** These modules hold names and options; a command imports its work when it runs, so `dgate --help` is quick. */
-const commands: readonly Command[] = [
+const commands: Command[] = [
   runCommand,
   timeCommand,
   exportCommand,

@@ -1,14 +1,7 @@
 import { asFloat16, asInt8 } from '../checkpoints/dtypes.js';
 import { takeCheckpoint } from '../checkpoints/fetch.js';
 import { checkpointOfHash, findCheckpoint } from '../checkpoints/known.js';
-import {
-  fittingNetworks,
-  readCheckpoint,
-  type Storable,
-  type WeightsChoice,
-  weightsOf,
-  writeSafetensors,
-} from '../checkpoints/load.js';
+import { fittingNetworks, readCheckpoint, type Storable, weightsOf, writeSafetensors } from '../checkpoints/load.js';
 import { geometryOf, type Preprocessing, usualGeometry } from '../data/preprocess.js';
 import { datasetNamed } from '../data/registry.js';
 import { InputError } from '../errors.js';
@@ -26,8 +19,17 @@ import { obtainCheckpoint, openNetwork, parseHeldOut, parsePreprocessing } from 
 import { type CostedExit, inspectExits, inspectFile } from '../run/user-network.js';
 import { readText } from '../store/input.js';
 import { elementCount } from '../tensor.js';
-import { assertOut, assertWhole, type GlobalOptions, normalisationFrom, sizeFrom } from './command.js';
+import type { Given, GlobalOptions } from './command.js';
 import { openContext } from './context.js';
+import {
+  assertOut,
+  assertPixels,
+  type evalOptions,
+  type importOptions,
+  type inspectOptions,
+  normalisationFrom,
+  sizeFrom,
+} from './options.js';
 import { print, printEither } from './output.js';
 
 /** `dgate model fetch` */
@@ -43,12 +45,7 @@ export async function fetchModel(
   print(`${path}\n${known.network}, licence ${known.licence}, ${known.reference}`);
 }
 
-type ImportOptions = GlobalOptions &
-  WeightsChoice &
-  Readonly<Record<'file' | 'network' | 'out', string>> &
-  Readonly<Record<'mean' | 'std' | 'heldOut', string | undefined>> &
-  Readonly<Record<'resize' | 'crop', number | undefined>> &
-  Readonly<Record<'half' | 'int8', boolean>> & { readonly interpolation: 'bilinear' | 'bicubic' | undefined };
+type ImportOptions = Given<typeof importOptions>;
 
 /** `dgate model import` */
 export async function importModel(options: ImportOptions): Promise<void> {
@@ -99,18 +96,11 @@ function checkGiven(options: ImportOptions, network: Network): void {
       `--${size[0]} ${size[1]}: images of ${network.dataset} are used as they are; valid: for networks of imagenet`,
     );
   }
-  for (const name of ['resize', 'crop'] as const) {
-    assertWhole(name, options[name], 'a whole number of pixels from 1 to 4096', 4096);
-  }
+  for (const name of ['resize', 'crop'] as const) assertPixels(name, options[name]);
   normalisationFrom(options);
 }
 
-/**
- * The preprocessing of the options, completed from that of the file. If only sizes are known, mean and standard deviation
- * are the dataset's.
- *
- * @throws InputError if the values do not fit together
- */
+/** The file's preprocessing with the options; the dataset's if only sizes are known. @throws InputError on misfits */
 function withGiven(options: ImportOptions, network: Network, known: Preprocessing | undefined) {
   const { mean, std } = options;
   const sizes = givenSizes(options);
@@ -153,12 +143,8 @@ export async function describeModel(options: { readonly file: string; readonly j
   printEither(options.json, document, text);
 }
 
-type EvalOptions = Parameters<typeof evaluateOriginal>[2] &
-  GlobalOptions &
-  WeightsChoice & { readonly network: string; readonly checkpoint: string | undefined; readonly json: boolean };
-
 /** `dgate model eval` */
-export async function evaluateModel(options: EvalOptions): Promise<void> {
+export async function evaluateModel(options: Given<typeof evalOptions>): Promise<void> {
   const network = networkByName(options.network);
   const context = await openContext(options);
   const source = await openNetwork(network, options.checkpoint, context.modelsRoot, context.progress, options);
@@ -167,10 +153,8 @@ export async function evaluateModel(options: EvalOptions): Promise<void> {
   printEither(options.json, result, `${network.name}: ${what}, ${result.seconds.toFixed(1)} s on ${result.engine}`);
 }
 
-type InspectOptions = Readonly<Record<'logits' | 'inputSize', string | undefined>>;
-
 /** `dgate model inspect` */
-export async function inspectModel(file: string, { logits, inputSize }: InspectOptions, json: boolean): Promise<void> {
+export async function inspectModel({ file, logits, inputSize, json }: Given<typeof inspectOptions>): Promise<void> {
   const options = { logits, inputSize: inputSize === undefined ? undefined : sizeFrom(inputSize) };
   const about = aboutOf((await readUserFile(file)).model, file);
   if (about !== undefined) return printEither(json, about, () => renderExport(file, about));

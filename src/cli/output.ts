@@ -10,11 +10,7 @@ export const setWide = (wide: boolean): void => {
   isWide = wide;
 };
 
-/**
- * Results, on stdout, with a last line break.
- *
- * @param of the text, or what renders it: its tables then leave out columns that do not fit the terminal
- */
+/** Results, on stdout, with a last line break. A function renders its tables for the columns of the terminal. */
 export function print(of: string | (() => string)): void {
   const room = process.stdout.isTTY && !isWide ? process.stdout.columns : Number.POSITIVE_INFINITY;
   const text = typeof of === 'string' ? of : withinColumns(room, of);
@@ -42,10 +38,7 @@ export function say(text: string): void {
 
 /**
  * Reports an error on stderr: one line per problem for bad input and errors of the operating system; the stack for
- * anything else, which is a defect.
- *
- * @param where a prefix of each line: `table1: `
- * @returns the exit status: 2 bad input, 1 anything else
+ * anything else, which is a defect. `where` (`table1: `) begins each line. @returns the exit status: 2 bad input, 1 else
  */
 export function reportFailure(error: unknown, where = ''): 1 | 2 {
   const known = asSystemProblem(error);

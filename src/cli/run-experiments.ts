@@ -1,12 +1,11 @@
 import { join, relative, resolve } from 'node:path';
 import { compareRuns, openRun } from '../batch/compare.js';
-import { mergeDocuments, perSeed, renderSeeds, writeSeeds } from '../batch/grid.js';
+import { combined, type FinishedRun, perSeed, renderSeeds, writeSeeds } from '../batch/grid.js';
 import { engineNamed } from '../engines/registry.js';
 import { InputError, messageOf } from '../errors.js';
 import { shellWord } from '../escape.js';
 import { experimentNames, loadDefinition } from '../experiment/load.js';
 import { type Override, parseSetting, resolveExperiment } from '../experiment/resolve.js';
-import type { PresetName } from '../experiment/rules.js';
 import type { Experiment } from '../experiment/schema.js';
 import { withLastTiming } from '../gated/time/files.js';
 import {
@@ -27,19 +26,19 @@ import type { AnalysisContext } from '../run/stages.js';
 import { namesIn, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
 import { machineNote } from '../timing/record.js';
-import type { RunOptions } from './command.js';
 import { openContext } from './context.js';
 import { sayTime } from './estimates.js';
+import type { RunOptions } from './options.js';
 import { print, printJson, reportFailure, versioned } from './output.js';
 
 /** `dgate run`: all definitions are checked before the first one runs; a failing experiment does not stop the others. */
 export async function runExperiments(options: RunOptions, overrides: readonly Override[]): Promise<void> {
-  const experiments = await resolveAll(options.experiment, options.preset, settingsIn(options.set, overrides));
-  const names = await namesOf(options.experiment);
+  const resolved = await resolveAll(options.experiment, options, overrides);
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
+  const several = resolved.map(({ name, experiment }) => ({ experiment, command: commandLine([name], options) }));
+  const experiments = several.map(({ experiment }) => experiment);
   await sayTime(context, experiments);
-  const several = experiments.map((experiment, i) => ({ experiment, command: commandLine([names[i]!], options) }));
   if (several.length > 1) return runSeveral(context, several, options);
   const { document } = await runOne(context, several[0]!, options);
   if (options.json) printJson(document);
@@ -50,15 +49,11 @@ interface Named {
   readonly command: string;
 }
 
-interface Finished {
-  readonly document: RunDocument;
-  readonly folder: string;
+interface Finished extends FinishedRun {
   readonly versions: Readonly<Record<string, string>>;
 }
 
 interface OneRun extends Pick<RunOptions, 'preset' | 'json' | 'logImages'> {
-  /** Prints nothing. */
-  readonly quiet?: boolean;
   readonly isOneOfSeveral?: boolean;
 }
 
@@ -67,9 +62,8 @@ async function runOne(context: AnalysisContext, { experiment, command }: Named, 
   const runs: Finished[] = [];
   for (const one of perSeed(experiment)) runs.push(await runSeed(context, { experiment: one, command }, options));
   if (runs.length === 1) return runs[0]!;
-  const document = mergeDocuments(runs.map((run) => run.document));
   const { title } = experiment;
-  const folders = runs.map((run) => run.folder);
+  const { document, folders } = combined({}, runs);
   const folder = await writeSeeds(document, title, folders, context.resultsRoot);
   if (!options.json) print(() => renderSeeds(document, title));
   context.progress.note(`written to ${folder}: table.csv, table.txt, record.json`);
@@ -80,18 +74,19 @@ async function runOne(context: AnalysisContext, { experiment, command }: Named, 
 export async function runSeed(
   context: AnalysisContext,
   { experiment, command }: Named,
-  { preset, json, logImages, quiet = json, isOneOfSeveral = false }: OneRun,
+  { preset, json, logImages, isOneOfSeveral = false }: OneRun,
 ): Promise<Finished> {
   const { progress, resultsRoot } = context;
   const outcome = await withLastTiming(context, await runExperiment(context, experiment), preset);
   const warn = (message: string): void => progress.warn(message);
-  const beside = await besideReferences(context, runDocument(outcome, preset));
+  const document = runDocument(outcome, preset);
+  const beside = await besideReferences(context, document);
   const folder = await writeRun(outcome, preset, resultsRoot, { command, warn, logImages, beside });
   // The summary of several experiments ends with their verdicts.
-  if (!quiet) print(() => renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
+  if (!json) print(() => renderRun(outcome, preset, isOneOfSeveral ? () => [] : briefClaimLines));
   progress.note(`written to ${folder}: ${runFiles(outcome, logImages).join(', ')}`);
   for (const line of beside) progress.note(line);
-  return { document: runDocument(outcome, preset), folder, versions: outcome.extractedOn?.versions ?? {} };
+  return { document, folder, versions: outcome.extractedOn?.versions ?? {} };
 }
 
 /** Compares a run with the committed runs of its preset: a line for each. */
@@ -200,20 +195,15 @@ export async function namesOf(experiment: readonly string[]): Promise<readonly s
   return [...new Set(experiment.flatMap((name) => (name === 'all' ? all : name)))];
 }
 
-/** The overrides of `--set`, then those of other options. */
-export const settingsIn = (set: readonly string[], overrides: readonly Override[]): Override[] => [
-  ...set.map(parseSetting),
-  ...overrides,
-];
-
-/** @throws InputError with the problems of all definitions at once */
+/** Experiments with `--set`, then other overrides, by their names on the command line. @throws InputError with all problems at once */
 export async function resolveAll(
   named: readonly string[],
-  preset: PresetName,
-  settings: readonly Override[],
-): Promise<Experiment[]> {
+  { preset, set }: Pick<RunOptions, 'preset' | 'set'>,
+  overrides: readonly Override[],
+): Promise<{ readonly name: string; readonly experiment: Experiment }[]> {
+  const settings = [...set.map(parseSetting), ...overrides];
   const problems: string[] = [];
-  const experiments: Experiment[] = [];
+  const experiments = [];
   for (const name of await namesOf(named)) {
     let resolved: Experiment | undefined;
     try {
@@ -222,7 +212,7 @@ export async function resolveAll(
       engineNamed(resolved.engine);
       const experiment = await withFoundPlaces(resolved);
       await plan(experiment);
-      experiments.push(experiment);
+      experiments.push({ name, experiment });
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       // Problems of a resolved definition, and those of a file of scores, may lack its name.

@@ -11,45 +11,35 @@ import {
   renderGrid,
   writeGrid,
 } from '../batch/grid.js';
+import { listAt } from '../csv.js';
 import { InputError, messageOf } from '../errors.js';
 import { type Override, parseSetting } from '../experiment/resolve.js';
 import type { Progress } from '../progress.js';
 import type { AnalysisContext } from '../run/stages.js';
 import { writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
-import type { RunOptions } from './command.js';
 import { openContext } from './context.js';
 import { dryRun } from './estimates.js';
+import type { RunOptions } from './options.js';
 import { print, printJson, reportFailure, versioned } from './output.js';
-import { commandLine, namesOf, resolveAll, runSeed } from './run-experiments.js';
+import { commandLine, resolveAll, runSeed } from './run-experiments.js';
 
-/** The combinations of one experiment. */
-export interface PlannedGrid {
-  /** The name on the command line. */
-  readonly name: string;
-  readonly cells: readonly PlannedCombination[];
-}
-
-/** All experiments in all combinations, checked. @throws InputError with all problems at once */
-export async function planGrids(options: RunOptions, overrides: readonly Override[]): Promise<PlannedGrid[]> {
-  const names = await namesOf(options.experiment);
-  const cells: PlannedCombination[][] = names.map(() => []);
+/** Combinations of each experiment by its name on the command line, checked. @throws InputError with all problems at once */
+export async function planGrids(options: RunOptions, overrides: readonly Override[]) {
+  const { preset, experiment: names } = options;
+  const grids = new Map<string, PlannedCombination[]>();
   for (const { settings, varied } of combinations(options.set)) {
-    const experiments = await resolveAll(options.experiment, options.preset, [...settings, ...overrides]);
-    for (const [i, experiment] of experiments.entries()) cells[i]!.push({ experiment, settings: varied });
+    const resolved = await resolveAll(names, { preset, set: [] }, [...settings, ...overrides]);
+    for (const { name, experiment } of resolved) listAt(grids, name).push({ experiment, settings: varied });
   }
-  return names.map((name, i) => ({ name, cells: cells[i]! }));
+  return [...grids].map(([name, cells]) => ({ name, cells }));
 }
 
 /** `dgate run --dry-run` */
 export async function planOnly(options: RunOptions, overrides: readonly Override[]): Promise<void> {
   const context = await openContext(options);
-  const grids = await planGrids(options, overrides);
-  await dryRun(
-    context,
-    grids.flatMap(({ cells }) => cells),
-    options.json,
-  );
+  const planned = (await planGrids(options, overrides)).flatMap(({ cells }) => cells);
+  await dryRun(context, planned, options.json);
 }
 
 /**
@@ -61,7 +51,7 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
   const context = await openContext(options);
   await ensureFolder(context.resultsRoot);
   const grids: Grid[] = [];
-  for (const grid of planned) grids.push(await runGrid(context, grid, options));
+  for (const { name, cells } of planned) grids.push(await runGrid(context, name, cells, options));
   if (options.json) {
     const documents = grids.map(({ command: _, ...grid }) => grid);
     printJson(documents.length === 1 ? documents[0] : documents.map(versioned));
@@ -69,7 +59,12 @@ export async function runGrids(options: RunOptions, overrides: readonly Override
   if (grids.some((grid) => grid.combinations.some(({ state }) => state === 'failed'))) process.exitCode = 1;
 }
 
-async function runGrid(context: AnalysisContext, { name, cells }: PlannedGrid, options: RunOptions): Promise<Grid> {
+async function runGrid(
+  context: AnalysisContext,
+  name: string,
+  cells: readonly PlannedCombination[],
+  options: RunOptions,
+): Promise<Grid> {
   const { preset } = options;
   const { name: experiment, title } = cells[0]!.experiment;
   const folder = gridFolder({ experiment, preset }, cells, context.resultsRoot);
@@ -77,7 +72,7 @@ async function runGrid(context: AnalysisContext, { name, cells }: PlannedGrid, o
   for (const [i, cell] of cells.entries()) {
     context.progress.note(`combination ${i + 1} of ${cells.length}: ${labelOf(cell.settings)}`);
     const command = commandLine([name], { ...options, set: settingsOf(options.set, cell) });
-    results.push(await runCombination(context, cell, { command, log: join(folder, `failed-${i + 1}.log`), options }));
+    results.push(await runCombination(context, cell, command, join(folder, `failed-${i + 1}.log`), options));
   }
   const grid: Grid = { experiment, title, preset, command: commandLine([name], options), combinations: results };
   await writeGrid(grid, folder, context.resultsRoot);
@@ -94,18 +89,13 @@ export function settingsOf(set: readonly string[], { settings }: PlannedCombinat
   });
 }
 
-interface CombinationOptions {
-  readonly command: string;
-  /** The file for its log if it fails. */
-  readonly log: string;
-  readonly options: RunOptions;
-}
-
-/** Runs all seeds of a combination; finished ones are read from their folders. */
+/** Runs all seeds of a combination; finished ones are read from their folders. @param log its file if it fails */
 async function runCombination(
   context: AnalysisContext,
   { experiment, settings }: PlannedCombination,
-  { command, log, options }: CombinationOptions,
+  command: string,
+  log: string,
+  options: RunOptions,
 ): Promise<CombinationResult> {
   const lines: string[] = [command];
   const logged: AnalysisContext = { ...context, progress: recorded(context.progress, lines) };
@@ -116,7 +106,7 @@ async function runCombination(
       if (before !== undefined) {
         logged.progress.note(`seed ${one.seed}: finished before, not run again: ${before.folder}`);
       }
-      runs.push(before ?? (await runSeed(logged, { experiment: one, command }, { ...options, quiet: true })));
+      runs.push(before ?? (await runSeed(logged, { experiment: one, command }, { ...options, json: true })));
     }
     return combined(settings, runs);
   } catch (error) {
@@ -151,10 +141,8 @@ function recorded(progress: Progress, lines: string[]): Progress {
 }
 
 /**
- * The path and values of one `--set`: `gates.loss=hinge,cross-entropy` has two. Commas inside brackets, braces and quotes do not separate values:
- * `thresholds.margins=[0.01,0.02]` is one list and `title="a, b"` one text.
- *
- * @throws InputError
+ * The path and values of one `--set`: `gates.loss=hinge,cross-entropy` has two. Commas inside brackets, braces and quotes do
+ * not separate values: `thresholds.margins=[0.01,0.02]` is one list and `title="a, b"` one text. @throws InputError
  */
 export function parseAxis(setting: string): { readonly path: string; readonly values: readonly unknown[] } {
   const [, path, text] = /^([A-Za-z][\w.]*)=(.*)$/s.exec(setting) ?? [];
@@ -183,12 +171,7 @@ function splitAtCommas(text: string): string[] {
 /** Whether a command line requests several combinations. @throws InputError */
 export const isGrid = (set: readonly string[]): boolean => set.some((setting) => parseAxis(setting).values.length > 1);
 
-/**
- * All combinations of the values: `settings` in the order of the command line, and as `varied` the path and value of the axes
- * with several values.
- *
- * @throws InputError if an axis with several values is given twice
- */
+/** All combinations of the values; `varied` has the axes with several. @throws InputError if such an axis is given twice */
 export function combinations(set: readonly string[]) {
   const axes = set.map(parseAxis);
   const paths = axes.map(({ path }) => path);

@@ -42,8 +42,9 @@ import { renderColumns } from '../report/findings.js';
 import type { AnalysisContext } from '../run/stages.js';
 import { exists, writeFileAtomic } from '../store/files.js';
 import { ensureFolder } from '../store/store.js';
-import { assertWhole, cacheFolder, optionOverrides, resultsFolder, type SubmitOptions } from './command.js';
+import { cacheFolder, resultsFolder } from './command.js';
 import { duration, openContext } from './context.js';
+import { assertWhole, optionOverrides, type SubmitOptions } from './options.js';
 import { print, printEither, printJson, reportFailure } from './output.js';
 import { commandLine, runSeed } from './run-experiments.js';
 import { planGrids, settingsOf } from './run-grid.js';
@@ -79,12 +80,10 @@ async function planOf(options: NewOptions): Promise<SubmissionPlan> {
 }
 
 function resourcesOf(options: SubmitOptions): Resources {
-  const { partition, account, time, gpus, cpus, mem: memory, atOnce, sbatch } = options;
-  for (const [name, value] of Object.entries({ 'at-once': atOnce, cpus })) {
-    assertWhole(name, value, 'a whole number from 1');
-  }
-  const given = Object.entries({ partition, account, time, gpus, cpus, memory, atOnce });
-  return { ...Object.fromEntries(given.filter(([, value]) => value !== undefined)), sbatch };
+  const { partition, account, time, gpus, cpus, mem, atOnce, sbatch } = options;
+  assertWhole('at-once', atOnce, 'a whole number from 1');
+  assertWhole('cpus', cpus, 'a whole number from 1');
+  return { partition, account, time, gpus, cpus, mem, atOnce, sbatch };
 }
 
 function scriptFor(plan: SubmissionPlan, stage: StageName, folder: string, resources: Resources) {
@@ -144,12 +143,12 @@ function sayJobs({ id, folder }: Submission, jobs: readonly SubmittedJob[], { js
 /** The requested submission, or the newest. @throws InputError */
 async function openSubmission(options: SubmitOptions): Promise<Submission> {
   const cache = cacheFolder(options);
-  const { submission: id } = options;
   const all = await Submission.list(cache);
-  const folder = id === undefined ? all[0] : all.find((path) => path.endsWith(`/${id}`));
-  if (folder !== undefined && (await exists(join(folder, 'submission.json')))) return Submission.open(folder);
-  const valid = all.map((path) => path.slice(path.lastIndexOf('/') + 1)).join(', ') || 'none yet';
-  throw new InputError(`${cache}: no submission${id === undefined ? '' : ` ${id}`}; there are: ${valid}`);
+  const { submission: id = all[0] ?? '' } = options;
+  const folder = join(cache, 'submissions', id);
+  if (all.includes(id) && (await exists(join(folder, 'submission.json')))) return Submission.open(folder);
+  const wanted = options.submission === undefined ? '' : ` ${id}`;
+  throw new InputError(`${cache}: no submission${wanted}; there are: ${all.join(', ') || 'none yet'}`);
 }
 
 async function showStatus(options: SubmitOptions): Promise<void> {

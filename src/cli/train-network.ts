@@ -24,13 +24,12 @@ import {
   describePosition,
   type Position,
   readState,
-  type TrainingEngine,
   type TrainingState,
   writeState,
 } from '../training/state.js';
 import { checkResumed, Diverged, initialTensors, planTraining, type TrainingPlan, train } from '../training/train.js';
-import { assertWhole, type TrainCommandOptions } from './command.js';
 import { openContext } from './context.js';
+import { assertWhole, type TrainCommandOptions } from './options.js';
 import { printEither, say } from './output.js';
 
 /** `dgate train` */
@@ -60,7 +59,6 @@ async function trainLocked(
   plan: TrainingPlan,
   files: TrainingFiles,
 ): Promise<void> {
-  const { checkpointEvery } = options;
   const kind = await kindOf(files, options.resume);
   const begun = kind === 'resumed' ? await readState(files.state) : undefined;
   const context = await openContext(options);
@@ -83,9 +81,9 @@ async function trainLocked(
     tensors: { weights: initialTensors(network, seed, recipe.zeroInitResidual), momenta: new Map() },
   };
   await sweep(dirname(files.state));
-  const isResumed = begun !== undefined;
-  const outcome = await trainSaving(context, { network, engine, images, start, isResumed, files, checkpointEvery });
-  if (outcome !== undefined) await finishTraining(context, network, outcome, files, options.json);
+  const work = { network, engine, images, checkpointEvery: options.checkpointEvery };
+  const outcome = await trainSaving(context, start, begun !== undefined, files, work);
+  if (outcome !== undefined) await finishTraining(context, outcome, files, options.json);
 }
 
 /** The kind of training, by the existing files. @throws InputError if they do not fit the options */
@@ -120,25 +118,20 @@ async function openImages(
   return images;
 }
 
-interface OpenTraining {
-  readonly network: Network;
-  readonly engine: TrainingEngine;
-  readonly images: TrainingImages;
-  readonly start: TrainingState;
-  readonly isResumed: boolean;
-  readonly files: TrainingFiles;
-  readonly checkpointEvery?: number | undefined;
-}
-
 /** Trains and saves states; undefined if it diverged, which is reported. */
-async function trainSaving({ progress }: RunContext, training: OpenTraining) {
-  const { network, engine, images, start, files, checkpointEvery } = training;
+async function trainSaving(
+  { progress }: RunContext,
+  start: TrainingState,
+  isResumed: boolean,
+  files: TrainingFiles,
+  work: Omit<Parameters<typeof train>[1], 'progress' | 'save'>,
+) {
   let saved = start.position;
   const keep = (position: Position): void => {
     saved = position;
     sayWhenInterrupted(
       `interrupted; saved: ${describePosition(saved)}; resume with: ` +
-        `dgate train ${network.name} --out ${files.checkpoint} --resume`,
+        `dgate train ${work.network.name} --out ${files.checkpoint} --resume`,
     );
   };
   const save = async (state: TrainingState): Promise<void> => {
@@ -146,15 +139,14 @@ async function trainSaving({ progress }: RunContext, training: OpenTraining) {
     keep(state.position);
     if (state.position.curve.length > 0) await writeFileAtomic(files.curve, curveCsv(state.position.curve));
   };
-  if (training.isResumed) {
+  if (isResumed) {
     progress.note(`resuming at ${describePosition(saved)}`);
     keep(saved);
   } else {
     await save(start);
   }
   try {
-    const { weights, curve } = await train(start, { network, engine, images, progress, checkpointEvery, save });
-    return { engine, images, training: start.training, weights, curve };
+    return { ...work, training: start.training, ...(await train(start, { ...work, progress, save })) };
   } catch (error) {
     if (!(error instanceof Diverged)) throw error;
     say(
@@ -195,8 +187,7 @@ function sourceOf(network: Network, preprocessing: Preprocessing, tensors: () =>
 /** Tests a trained network once and writes its checkpoint. */
 async function finishTraining(
   context: RunContext,
-  network: Network,
-  { engine, images, training, weights, curve }: NonNullable<Awaited<ReturnType<typeof trainSaving>>>,
+  { network, engine, images, training, weights, curve }: NonNullable<Awaited<ReturnType<typeof trainSaving>>>,
   files: TrainingFiles,
   json: boolean,
 ): Promise<void> {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { mergeDocuments, mergeRows, perSeed, renderSeeds, writeSeeds } from '../../src/batch/grid.js';
-import { seedsFrom } from '../../src/cli/command.js';
+import { seedsFrom } from '../../src/cli/options.js';
 import { InputError } from '../../src/errors.js';
 import type { RunDocument } from '../../src/run/record.js';
 import { original, row } from '../report/rows.js';

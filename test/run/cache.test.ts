@@ -2,7 +2,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parseSafetensors, writeSafetensors } from '../../src/checkpoints/load.js';
-import { optionOverrides } from '../../src/cli/command.js';
+import { optionOverrides } from '../../src/cli/options.js';
 import type { Override } from '../../src/experiment/resolve.js';
 import { unseal } from '../../src/json.js';
 import { networkByName } from '../../src/networks/catalogue.js';

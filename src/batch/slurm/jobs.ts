@@ -53,10 +53,8 @@ export interface SubmissionPlan {
 }
 
 /**
- * Plans the tasks of these runs. Work that several runs share (a network's data, an extraction, a gate) is one task; so is
- * each table of several runs.
- *
- * @param shards number of tasks per extraction
+ * Plans the tasks of these runs, `shards` for each extraction. Work that several runs share (a network's data, an extraction,
+ * a gate) is one task; so is each table of several runs.
  */
 export function planTasks(
   preset: PresetName,
@@ -131,19 +129,12 @@ function gateKey(experiment: Experiment): unknown {
   return { ...(extractionKey(experiment) as object), gates, seed: experiment.seed };
 }
 
-/** Requested resources as Slurm takes them; the cluster's defaults apply to absent ones. */
-export interface Resources {
-  readonly partition?: string;
-  readonly account?: string;
-  /** `2:00:00` */
-  readonly time?: string;
-  /** `1`, `a100:1`: for stages that run the network or train. */
-  readonly gpus?: string;
-  readonly cpus?: number;
-  /** `16G` */
-  readonly memory?: string;
+/** Requested resources, the options of `dgate submit`; the cluster's defaults apply to absent ones. */
+export interface Resources
+  extends Partial<Record<'partition' | 'account' | 'time' | 'gpus' | 'mem', string | undefined>> {
+  readonly cpus?: number | undefined;
   /** Most tasks of an array that run at a time. */
-  readonly atOnce?: number;
+  readonly atOnce?: number | undefined;
   /** Further arguments of `sbatch`, unchanged. */
   readonly sbatch: readonly string[];
 }
@@ -165,7 +156,7 @@ const onDevice: readonly StageName[] = ['extract', 'gate', 'run'];
 /** The batch script of one stage: an array with one process per task. */
 export function stageScript(options: ScriptOptions): string {
   const { stage, tasks, folder, workingFolder, resources, program, jobName } = options;
-  const { partition, account, time, gpus, cpus, memory, sbatch } = resources;
+  const { partition, account, time, gpus, cpus, mem, sbatch } = resources;
   const directives: Readonly<Record<string, string | number | undefined>> = {
     'job-name': jobName,
     array: arraySpec(`0-${tasks - 1}`, resources),
@@ -177,7 +168,7 @@ export function stageScript(options: ScriptOptions): string {
     time,
     gpus: onDevice.includes(stage) ? gpus : undefined,
     'cpus-per-task': cpus,
-    mem: memory,
+    mem,
   };
   const lines = Object.entries(directives).flatMap(([name, value]) =>
     value === undefined ? [] : [directive(name, `${value}`)],

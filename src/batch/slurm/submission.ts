@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { LazyEngine, type RunContext } from '../../run/context.js';
@@ -78,24 +78,16 @@ export class Submission {
     return new Submission(folder, {
       ...file,
       runs: file.runs.map((run) => ({ ...run, experiment: withInfinity(run.experiment) })),
-      tables: file.tables.map((table) => ({
-        ...table,
-        cells: table.cells.map((cell) => ({ ...cell, experiment: withInfinity(cell.experiment) })),
-      })),
     });
   }
 
-  /** Folders of all submissions of a cache, the newest first. */
+  /** Ids of all submissions of a cache, the newest first. */
   static async list(cache: string): Promise<string[]> {
-    const names = await namesIn(join(cache, 'submissions'));
-    return names
-      .sort()
-      .reverse()
-      .map((name) => join(cache, 'submissions', name));
+    return (await namesIn(join(cache, 'submissions'))).sort().reverse();
   }
 
   get id(): string {
-    return this.folder.slice(this.folder.lastIndexOf('/') + 1);
+    return basename(this.folder);
   }
 
   /** The tasks of a stage in the order of its array. */

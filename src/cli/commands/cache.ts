@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { Pruned, PruneLimits, Store } from '../../store/store.js';
-import { cacheFolder, defineCommand, defineGroup, flag, type GlobalOptions, textOption } from '../command.js';
+import { cacheFolder, defineCommand, defineGroup, type GlobalOptions, option } from '../command.js';
 import { print, printEither, printJson } from '../output.js';
 
 const listCommand = defineCommand({
   command: 'list',
   describe: 'every cached result, what it was made from and its size',
-  builder: (yargs) =>
-    yargs.option('json', flag('as JSON')).example('$0 cache list --json', 'also what each result was made from'),
+  options: { json: option.flag('as JSON') },
+  examples: { '$0 cache list --json': 'also what each result was made from' },
   run: async (options) => {
     const { store } = await openCache(options);
     const rows = await rowsOf(store);
@@ -24,8 +24,8 @@ const listCommand = defineCommand({
 const verifyCommand = defineCommand({
   command: 'verify',
   describe: 'read every file of results, data and checkpoints and check its hash; exit status 1 if one is damaged',
-  builder: (yargs) =>
-    yargs.option('json', flag('as JSON')).example('$0 cache verify', 'afterwards a run recomputes damaged results'),
+  options: { json: option.flag('as JSON') },
+  examples: { '$0 cache verify': 'afterwards a run recomputes damaged results' },
   run: async (options) => {
     const { verifyAll } = await import('../../run/context.js');
     const { consoleProgress } = await import('../context.js');
@@ -40,14 +40,16 @@ const verifyCommand = defineCommand({
 const pruneCommand = defineCommand({
   command: 'prune',
   describe: 'remove results unused for a time, or beyond a size; never data, checkpoints, or what is in use',
-  builder: (yargs) =>
-    yargs
-      .option('older-than', textOption('remove results unused for this long: 30d, 12h'))
-      .option('keep-bytes', textOption('remove the least recently used results until the rest takes at most this: 5GB'))
-      .option('dry-run', flag('only print what would be removed'))
-      .option('json', flag('as JSON'))
-      .example('$0 cache prune --older-than 30d --dry-run', 'results unused for a month')
-      .example('$0 cache prune --keep-bytes 5GB', 'keep the most recently used 5 GB'),
+  options: {
+    'older-than': option.text('remove results unused for this long: 30d, 12h'),
+    'keep-bytes': option.text('remove the least recently used results until the rest takes at most this: 5GB'),
+    'dry-run': option.flag('only print what would be removed'),
+    json: option.flag('as JSON'),
+  },
+  examples: {
+    '$0 cache prune --older-than 30d --dry-run': 'results unused for a month',
+    '$0 cache prune --keep-bytes 5GB': 'keep the most recently used 5 GB',
+  },
   run: async ({ olderThan, keepBytes, dryRun, json, ...options }) => {
     const limits = limitsOf(olderThan, keepBytes);
     const { prune } = await import('../../store/store.js');
@@ -57,15 +59,15 @@ const pruneCommand = defineCommand({
   },
 });
 
-export const cacheCommand = defineGroup({
-  command: 'cache',
-  describe: 'list, verify and prune cached results',
-  commands: { list: listCommand, verify: verifyCommand, prune: pruneCommand },
-  examples: [
-    ['$0 cache list', 'all cached results'],
-    ['$0 cache verify', 'check that no file was changed'],
-  ],
-});
+export const cacheCommand = defineGroup(
+  'cache',
+  'list, verify and prune cached results',
+  [listCommand, verifyCommand, pruneCommand],
+  {
+    '$0 cache list': 'all cached results',
+    '$0 cache verify': 'check that no file was changed',
+  },
+);
 
 /** The cache. @throws InputError if it does not exist */
 async function openCache(options: GlobalOptions): Promise<{ readonly cache: string; readonly store: Store }> {
@@ -111,30 +113,24 @@ function renderPruned({ removed, temporary, kept }: Pruned, dryRun: boolean): st
   ].join('\n');
 }
 
-/** Milliseconds. */
-const units = { m: 60e3, h: 3600e3, d: 24 * 3600e3, w: 7 * 24 * 3600e3 } as const;
+/** In milliseconds. */
+const ages = { m: 60e3, h: 3600e3, d: 24 * 3600e3, w: 7 * 24 * 3600e3 };
+const sizes = { '': 1, B: 1, kB: 1e3, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
 function limitsOf(olderThan: string | undefined, keepBytes: string | undefined): PruneLimits {
   if (olderThan === undefined && keepBytes === undefined) {
     throw new InputError('cache prune: no limit; valid: --older-than 30d, --keep-bytes 5GB, or both');
   }
   return {
-    ...(olderThan !== undefined && { olderThanMs: parseAge(olderThan) }),
-    ...(keepBytes !== undefined && { keepBytes: parseBytes(keepBytes) }),
+    olderThanMs: amountFrom('older-than', olderThan, ages, 'a number with m, h, d or w: 30d, 12h'),
+    keepBytes: amountFrom('keep-bytes', keepBytes, sizes, 'bytes, or a number with kB, MB, GB or TB'),
   };
 }
 
-/** `30d` in milliseconds. @throws InputError */
-function parseAge(text: string): number {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([mhdw])$/.exec(text) ?? [];
-  if (number === undefined) throw new InputError(`--older-than ${text}; valid: a number with m, h, d or w: 30d, 12h`);
-  return Number(number) * units[unit as keyof typeof units];
-}
-
-/** `5GB` in bytes, decimal units. @throws InputError */
-function parseBytes(text: string): number {
-  const [, number, unit = 'B'] = /^(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB)?$/.exec(text) ?? [];
-  if (number === undefined)
-    throw new InputError(`--keep-bytes ${text}; valid: bytes, or a number with kB, MB, GB or TB`);
-  return Math.floor(Number(number) * 1000 ** ['B', 'KB', 'MB', 'GB', 'TB'].indexOf(unit.toUpperCase()));
+/** `30d`, `5GB`: a number times its unit. @throws InputError */
+function amountFrom(name: string, text: string | undefined, units: Readonly<Record<string, number>>, valid: string) {
+  if (text === undefined) return undefined;
+  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([A-Za-z]{0,2})$/.exec(text) ?? [];
+  if (number === '' || units[unit] === undefined) throw new InputError(`--${name} ${text}; valid: ${valid}`);
+  return Math.floor(Number(number) * units[unit]);
 }

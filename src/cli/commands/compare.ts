@@ -1,25 +1,21 @@
 import { basename } from 'node:path';
 import { InputError } from '../../errors.js';
-import { argument, argumentList, defineCommand, jsonOption, resultsFolder } from '../command.js';
+import { defineCommand, option, resultsFolder } from '../command.js';
+import { jsonOption } from '../options.js';
 import { print, printJson, versioned } from '../output.js';
 
 export const compareCommand = defineCommand({
   command: 'compare <run...>',
   describe: 'differences between runs: definition and results, with intervals over several seeds',
-  builder: (yargs) =>
-    yargs
-      .positional(
-        'run',
-        argumentList('folders of runs, or their names below --results; each is compared with the first'),
-      )
-      .option('format', {
-        choices: ['table', 'csv', 'markdown', 'latex'] as const,
-        default: 'table' as const,
-        describe: 'how to print it',
-      })
-      .option('json', jsonOption)
-      .example('$0 compare table1 table2 cascade', 'the only run of each, rows by margin and search')
-      .example('$0 compare table1/laptop-1a2b3c4d table1/laptop-5e6f7a8b --format latex', 'for a paper'),
+  options: {
+    run: option.argumentList('folders of runs, or their names below --results; each is compared with the first'),
+    format: option.choice(['table', 'csv', 'markdown', 'latex'], 'how to print it', { default: 'table' }),
+    json: jsonOption,
+  },
+  examples: {
+    '$0 compare table1 table2 cascade': 'the only run of each, rows by margin and search',
+    '$0 compare table1/laptop-1a2b3c4d table1/laptop-5e6f7a8b --format latex': 'for a paper',
+  },
   run: async ({ run, results, format, json }) => {
     const { compareRuns, openRun } = await import('../../batch/compare.js');
     const { comparisonCsv, comparisonText } = await import('../comparison.js');
@@ -35,11 +31,8 @@ export const compareCommand = defineCommand({
 export const rerunCommand = defineCommand({
   command: 'rerun <run>',
   describe: 'run the definition of an earlier run again and compare the results, without writing any',
-  builder: (yargs) =>
-    yargs
-      .positional('run', argument('folder of a run, or its name below --results (dgate runs)'))
-      .option('json', jsonOption)
-      .example('$0 rerun table1/laptop-1a2b3c4d', 'prints "identical", or what moved and by how much'),
+  options: { run: option.argument('folder of a run, or its name below --results (dgate runs)'), json: jsonOption },
+  examples: { '$0 rerun table1/laptop-1a2b3c4d': 'prints "identical", or what moved and by how much' },
   run: async (options) => {
     const { comparisonText, rerun } = await import('../comparison.js');
     const comparison = await rerun(options.run, options);
@@ -56,16 +49,14 @@ export const rerunCommand = defineCommand({
 export const tableCommand = defineCommand({
   command: 'table <run>',
   describe: "a run's own table for a paper or a page, captioned, with intervals",
-  builder: (yargs) =>
-    yargs
-      .positional('run', argument('folder of a run, or its name below --results (dgate runs)'))
-      .option('format', {
-        choices: ['latex', 'markdown', 'html'] as const,
-        default: 'latex' as const,
-        describe: 'how to print it',
-      })
-      .example('$0 table table1 > table1.tex', 'the only run of table1, as \\begin{table}')
-      .example('$0 table table1/laptop-1a2b3c4d --format markdown', 'for a page'),
+  options: {
+    run: option.argument('folder of a run, or its name below --results (dgate runs)'),
+    format: option.choice(['latex', 'markdown', 'html'], 'how to print it', { default: 'latex' }),
+  },
+  examples: {
+    '$0 table table1 > table1.tex': 'the only run of table1, as \\begin{table}',
+    '$0 table table1/laptop-1a2b3c4d --format markdown': 'for a page',
+  },
   run: async ({ run, results, format }) => {
     const { openRun } = await import('../../batch/compare.js');
     const { captioned } = await import('../comparison.js');

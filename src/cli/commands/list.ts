@@ -1,5 +1,5 @@
 import { counted, percent } from '../../json.js';
-import { argument, defineCommand, flag } from '../command.js';
+import { defineCommand, option } from '../command.js';
 import { print, printJson } from '../output.js';
 
 const kinds = ['experiments', 'networks', 'datasets', 'checkpoints', 'engines'] as const;
@@ -40,11 +40,8 @@ const readers: Readonly<Record<(typeof kinds)[number], () => Promise<readonly Li
 export const listCommand = defineCommand({
   command: 'list [kind]',
   describe: 'list experiments, networks, datasets, checkpoints and engines',
-  builder: (yargs) =>
-    yargs
-      .positional('kind', { choices: kinds, describe: 'one kind only' })
-      .option('json', flag('as JSON'))
-      .example('$0 list networks', 'names that an experiment can use'),
+  options: { kind: option.choice(kinds, 'one kind only'), json: option.flag('as JSON') },
+  examples: { '$0 list networks': 'names that an experiment can use' },
   run: async ({ kind, json }) => {
     const lists = await Promise.all(
       (kind === undefined ? kinds : [kind]).map(async (name) => {
@@ -64,12 +61,11 @@ export const listCommand = defineCommand({
 export const flopsCommand = defineCommand({
   command: 'flops <network>',
   describe: 'count what a network costs, stage by stage',
-  builder: (yargs) =>
-    yargs
-      .positional('network', argument('a name (dgate list networks)'))
-      .option('json', flag('exact integers as JSON'))
-      .example('$0 flops resnet101-cifar10', '5,019,967,488 FLOPs')
-      .example('$0 flops densenet201-growth12-cifar10', 'a narrower variant'),
+  options: { network: option.argument('a name (dgate list networks)'), json: option.flag('exact integers as JSON') },
+  examples: {
+    '$0 flops resnet101-cifar10': '5,019,967,488 FLOPs',
+    '$0 flops densenet201-growth12-cifar10': 'a narrower variant',
+  },
   run: async ({ network, json }) => {
     const { networkByName } = await import('../../networks/catalogue.js');
     const { networkFlops } = await import('../../networks/network.js');

@@ -3,50 +3,52 @@ import { visible } from '../../escape.js';
 import type { Predictions } from '../../gated/predict.js';
 import type { RawOptions } from '../../gated/raw.js';
 import { counted, decimalNumber } from '../../json.js';
+import { defineCommand, type Given, option } from '../command.js';
 import {
-  argumentList,
-  assertWhole,
-  defineCommand,
+  assertPixels,
+  graphOptions,
   jsonOption,
   normalisationFrom,
+  numbersFrom,
   pixelOptions,
   sizeFrom,
-  textOption,
-} from '../command.js';
+} from '../options.js';
 import { printEither } from '../output.js';
+
+/** What a file of `dgate export` says itself. */
+const rawOptions = {
+  preprocess: option.text('how the network wants its pixels: torchvision-v2, timm, keras-tf, bytes, ...'),
+  ...pixelOptions,
+  ...graphOptions,
+  classes: option.text('names of the classes: a dataset (dgate list datasets), or a file with one a line'),
+};
 
 export const predictCommand = defineCommand({
   command: 'predict <image...>',
   describe: 'class, exit and confidence of images, from a file of dgate export or another ONNX classifier',
-  builder: (yargs) =>
-    yargs
-      .positional('image', argumentList('image files, or folders: all images below'))
-      .option('model', {
-        ...textOption('a file of dgate export needs no more; of others the options say the rest'),
-        demandOption: true,
-      })
-      .option('thresholds', {
-        ...textOption('one per gate, separated by commas; inf closes a gate'),
-        defaultDescription: "the file's own",
-      })
-      .option('preprocess', textOption('how the network wants its pixels: torchvision-v2, timm, keras-tf, bytes, ...'))
-      .options(pixelOptions)
-      .option('logits', textOption('output with one value per class'))
-      .option('input-size', textOption('height x width of the images, where the file leaves them open: 224x224'))
-      .option('classes', textOption('names of the classes: a dataset (dgate list datasets), or a file with one a line'))
-      .option('json', jsonOption)
-      .example('$0 predict --model r.onnx cat.png dog.jpg', 'a table; images of other sizes are resized and cropped')
-      .example('$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json', 'other thresholds, as JSON')
-      .example(
-        '$0 predict --model resnet50.onnx --preprocess torchvision-v2 --classes imagenet photos',
-        "anybody's network; its own exits, if it has some, are taken",
-      ),
+  options: {
+    image: option.argumentList('image files, or folders: all images below'),
+    model: option.text('a file of dgate export needs no more; of others the options say the rest', {
+      demandOption: true,
+    }),
+    thresholds: option.text('one per gate, separated by commas; inf closes a gate', {
+      defaultDescription: "the file's own",
+    }),
+    ...rawOptions,
+    json: jsonOption,
+  },
+  examples: {
+    '$0 predict --model r.onnx cat.png dog.jpg': 'a table; images of other sizes are resized and cropped',
+    '$0 predict --model r.onnx cat.png --thresholds 2,2,inf --json': 'other thresholds, as JSON',
+    '$0 predict --model resnet50.onnx --preprocess torchvision-v2 --classes imagenet photos':
+      "anybody's network; its own exits, if it has some, are taken",
+  },
   run: async ({ model, image, thresholds, json, ...options }) => {
     const { predict } = await import('../../gated/predict.js');
     const { renderColumns } = await import('../../report/findings.js');
     const given = thresholds === undefined ? undefined : parseThresholds(thresholds);
     const { consoleProgress } = await import('../context.js');
-    const predictions = await predict(model, image, given, await rawOptions(options), consoleProgress());
+    const predictions = await predict(model, image, given, await rawFrom(options), consoleProgress());
     printEither(json, predictions, () => {
       const { head, rows, note } = predictionCells(predictions);
       return `${renderColumns(head, rows)}\n${note}`;
@@ -55,29 +57,19 @@ export const predictCommand = defineCommand({
 });
 
 /** @throws InputError */
-export function parseThresholds(text: string): number[] {
-  const numbers = text.split(',').map((part) => {
-    const trimmed = part.trim();
-    return /^inf(inity)?$/i.test(trimmed) ? Number.POSITIVE_INFINITY : (decimalNumber(trimmed) ?? Number.NaN);
-  });
-  if (numbers.some((number) => Number.isNaN(number))) {
-    throw new InputError(`--thresholds ${text}; valid: numbers or inf, one per gate, separated by commas`);
-  }
-  return numbers;
-}
-
-type RawTexts = Readonly<
-  Record<'preprocess' | 'mean' | 'std' | 'logits' | 'inputSize' | 'classes', string | undefined>
-> & { readonly resize: number | undefined; readonly interpolation: 'bilinear' | 'bicubic' | undefined };
+export const parseThresholds = (text: string): number[] =>
+  numbersFrom('thresholds', text, 'numbers or inf, one per gate', (part) =>
+    /^inf(inity)?$/i.test(part) ? Number.POSITIVE_INFINITY : decimalNumber(part),
+  );
 
 /** What the options say of a file that dgate export has not written. @throws InputError */
-async function rawOptions(options: RawTexts): Promise<RawOptions> {
+async function rawFrom(options: Given<typeof rawOptions>): Promise<RawOptions> {
   const { preprocess, resize, interpolation, logits, inputSize, classes } = options;
   const numbers = normalisationFrom(options);
   if (preprocess !== undefined && numbers !== undefined) {
     throw new InputError('--preprocess and --mean, --std; valid: the name, or the numbers');
   }
-  assertWhole('resize', resize, 'a whole number of pixels from 1 to 4096', 4096);
+  assertPixels('resize', resize);
   const size = inputSize === undefined ? undefined : sizeFrom(inputSize);
   const names = classes === undefined ? undefined : await classNames(classes);
   return { preprocess: preprocess ?? numbers, resize, interpolation, logits, inputSize: size, classes: names };

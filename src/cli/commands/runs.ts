@@ -1,27 +1,26 @@
 import { InputError } from '../../errors.js';
-import { decimalOption, defineCommand, flag, jsonOption, listOption, resultsFolder, textOption } from '../command.js';
+import { defineCommand, option, resultsFolder } from '../command.js';
+import { jsonOption } from '../options.js';
 import { print, printJson, say } from '../output.js';
-
-const orders = ['date', 'name', 'accuracy', 'flops', 'seconds'] as const;
 
 export const runsCommand = defineCommand({
   command: 'runs',
   describe: 'every run in the folder of results, newest first, with its best row at a margin',
-  builder: (yargs) =>
-    yargs
-      .option('margin', { ...decimalOption('largest accuracy margin of the row shown, as a fraction'), default: 0.01 })
-      .option('sort', { choices: orders, default: 'date' as (typeof orders)[number], describe: 'order of the runs' })
-      .option('filter', listOption('only runs with this value: path=value, as gates.loss=hinge or experiment=table1'))
-      .option('pareto', flag('instead: the rows of all runs that no other row beats in accuracy and FLOPs'))
-      .option('svg', textOption('with --pareto: also draw them to this file'))
-      .option('csv', flag('CSV on stdout, nothing else'))
-      .option('json', jsonOption)
-      .example('$0 runs', 'what was run here, and what came out')
-      .example(
-        '$0 runs --filter preset=laptop --sort flops --margin 0.005',
-        'the cheapest first, each with half a point lost at most',
-      )
-      .example('$0 runs --pareto --svg pareto.svg', 'the best of all rows, as a list and a picture'),
+  options: {
+    margin: option.decimal('largest accuracy margin of the row shown, as a fraction', { default: 0.01 }),
+    sort: option.choice(['date', 'name', 'accuracy', 'flops', 'seconds'], 'order of the runs', { default: 'date' }),
+    filter: option.list('only runs with this value: path=value, as gates.loss=hinge or experiment=table1'),
+    pareto: option.flag('instead: the rows of all runs that no other row beats in accuracy and FLOPs'),
+    svg: option.text('with --pareto: also draw them to this file'),
+    csv: option.flag('CSV on stdout, nothing else'),
+    json: jsonOption,
+  },
+  examples: {
+    '$0 runs': 'what was run here, and what came out',
+    '$0 runs --filter preset=laptop --sort flops --margin 0.005':
+      'the cheapest first, each with half a point lost at most',
+    '$0 runs --pareto --svg pareto.svg': 'the best of all rows, as a list and a picture',
+  },
   run: async ({ results, margin, sort, filter, pareto, svg, csv, json }) => {
     if (!(margin >= 0 && margin < 1)) {
       throw new InputError(`--margin ${margin}: not a fraction; valid: 0 to below 1, as 0.01 for one point`);

@@ -2,51 +2,41 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { InputError } from '../../errors.js';
 import { CHANNEL, SUPERVISOR, supervisorId } from '../../store/processes.js';
-import { type RuleName, ruleNames } from '../../timing/pairs.js';
+import { ruleNames } from '../../timing/pairs.js';
 import type { TimingRecord } from '../../timing/record.js';
-import {
-  argumentList,
-  assertWhole,
-  defineCommand,
-  flag,
-  numberOption,
-  optionOverrides,
-  runOptions,
-  textOption,
-} from '../command.js';
+import { defineCommand, option } from '../command.js';
+import { assertWhole, optionOverrides, runOptions } from '../options.js';
 import { print, printJson } from '../output.js';
 
 export const timeCommand = defineCommand({
   command: 'time <experiment...>',
   describe: 'time the systems of a table against the original, pair by pair, and measure their memory',
-  builder: (yargs) =>
-    yargs
-      .positional('experiment', argumentList('names (dgate list experiments), files (./mine.ts), or all'))
-      .option('batch', { ...textOption('batch sizes, comma-separated'), default: '1,32' })
-      .option('images', {
-        ...numberOption('time the first test images, each once for each row'),
-        defaultDescription: 'about 15 s a row',
-      })
-      .option('repeats', {
-        ...numberOption('processes that time every row, one after the other; intervals contain their variation'),
-        defaultDescription: '3; 1 with --rules mlperf',
-      })
-      .option('repeat', { type: 'string', hidden: true }) // for the processes that this command starts
-      .option('rules', {
-        choices: ruleNames,
-        default: 'default' as RuleName,
-        describe: "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes per network and row",
-      })
-      .option('rows-only', flag('time only the rows, not static rows and other systems compared with them'))
-      .option('verify', flag('first run all test images and compare class and exit with the cached evaluation'))
-      .options({
-        ...runOptions,
-        engine: textOption('what executes the networks (dgate list engines)'),
-        seeds: textOption('several seeds, one after the other: 0..4, or 0,2,5'),
-      })
-      .example('$0 time table1', 'latency (batch 1) and throughput (batch 32) of every row')
-      .example('$0 time table1 --engine tfjs-node --batch 1,32,256', 'on a GPU')
-      .example('$0 time table1 --rules mlperf --batch 1', "MLPerf's single-stream rules"),
+  options: {
+    experiment: option.argumentList('names (dgate list experiments), files (./mine.ts), or all'),
+    batch: option.text('batch sizes, comma-separated', { default: '1,32' }),
+    images: option.whole('time the first test images, each once for each row', {
+      defaultDescription: 'about 15 s a row',
+    }),
+    repeats: option.whole('processes that time every row, one after the other; intervals contain their variation', {
+      defaultDescription: '3; 1 with --rules mlperf',
+    }),
+    repeat: { type: 'string', hidden: true }, // for the processes that this command starts
+    rules: option.choice(
+      ruleNames,
+      "mlperf: MLPerf's single-stream and offline runs, at least 10 minutes per network and row",
+      { default: 'default' },
+    ),
+    'rows-only': option.flag('time only the rows, not static rows and other systems compared with them'),
+    verify: option.flag('first run all test images and compare class and exit with the cached evaluation'),
+    ...runOptions,
+    engine: option.text('what executes the networks (dgate list engines)'),
+    seeds: option.text('several seeds, one after the other: 0..4, or 0,2,5'),
+  },
+  examples: {
+    '$0 time table1': 'latency (batch 1) and throughput (batch 32) of every row',
+    '$0 time table1 --engine tfjs-node --batch 1,32,256': 'on a GPU',
+    '$0 time table1 --rules mlperf --batch 1': "MLPerf's single-stream rules",
+  },
   run: async (options) => {
     const batches = parseBatches(options.batch);
     const { images } = options;
@@ -64,14 +54,14 @@ export const timeCommand = defineCommand({
     const { runExperiment } = await import('../../run/run.js');
     const { ensureFolder } = await import('../../store/store.js');
     const { openContext } = await import('../context.js');
-    const { commandLine, namesOf, resolveAll, settingsIn } = await import('../run-experiments.js');
-    const settings = settingsIn(options.set, optionOverrides(options));
-    const experiments = await resolveAll(options.experiment, options.preset, settings);
-    const names = await namesOf(options.experiment);
+    const { commandLine, resolveAll } = await import('../run-experiments.js');
+    const resolved = await resolveAll(options.experiment, options, optionOverrides(options));
     const context = await openContext(options);
     await ensureFolder(context.resultsRoot);
     const records: TimingRecord[] = [];
-    const seeds = experiments.flatMap((experiment, i) => perSeed(experiment).map((one) => ({ experiment: one, i })));
+    const seeds = resolved.flatMap(({ name, experiment }) =>
+      perSeed(experiment).map((one) => ({ name, experiment: one })),
+    );
     const started = startedRepeat(options.repeat);
     if (started !== undefined) {
       const quiet = { ...context, progress: { ...context.progress, note() {} } };
@@ -79,7 +69,7 @@ export const timeCommand = defineCommand({
       await timeRepeat(context, outcome, { ...options, ...started, batches, repeats });
       return;
     }
-    for (const [run, { experiment, i }] of seeds.entries()) {
+    for (const [run, { name, experiment }] of seeds.entries()) {
       const timing = { ...options, repeat: 1, batches, repeats };
       const repeatAnew = (repeat: number) => runAgain(['--repeat', `${run},${repeat}`]);
       const found = await runExperiment(context, experiment);
@@ -87,9 +77,8 @@ export const timeCommand = defineCommand({
       const record = outcome.timing!;
       records.push(record);
       // The table of the same run now has its Speed columns.
-      const named = names[i]!;
       const folder = await writeRun(outcome, options.preset, context.resultsRoot, {
-        command: commandLine([named], options),
+        command: commandLine([name], options),
         logImages: 'as before',
       });
       if (options.json) for (const warning of timingWarnings(record)) context.progress.warn(warning);
@@ -126,12 +115,7 @@ export function parseBatches(text: string): number[] {
   return sizes;
 }
 
-/**
- * Runs this command in a new process with more arguments and without standard output. It ends when this process does
- * and reports to the same supervisor.
- *
- * @throws Error if it fails; it has reported why
- */
+/** Runs this command anew with more arguments, without its output. @throws Error if it fails; it has reported why */
 async function runAgain(more: readonly string[]): Promise<void> {
   const channel = supervisorId === undefined ? 'ignore' : CHANNEL;
   const work = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1), ...more], {

@@ -46,8 +46,8 @@ describe('submissions to a Slurm cluster', () => {
 
   /** Where the tasks stand once none waits or runs. @param meanwhile done each time before they are looked at */
   const ended = async (cache: string, meanwhile = (): unknown => undefined): Promise<TaskStatus[]> => {
-    const [folder] = await Submission.list(join(place.folder, cache));
-    const submission = await Submission.open(folder!);
+    const [id] = await Submission.list(join(place.folder, cache));
+    const submission = await Submission.open(join(place.folder, cache, 'submissions', id!));
     for (;;) {
       meanwhile();
       const tasks = await statusOf(submission);

@@ -88,7 +88,7 @@ describe('the script of a stage', () => {
       gpus: 'a100:1',
       time: '2:00:00',
       cpus: 8,
-      memory: '16G',
+      mem: '16G',
       sbatch: ['--qos=x'],
     });
     for (const line of ['partition=gpu', 'gpus=a100:1', 'time=2:00:00', 'cpus-per-task=8', 'mem=16G', 'qos=x']) {
