@@ -84,13 +84,17 @@ export function speedUpOf(pairs: readonly PairTimes[], share: number): number {
   return 1 - mean(ofAll(pairs, share)) / mean(pairs.map(({ originalMs }) => originalMs));
 }
 
+/** Fewest pairs whose regression is known well enough to move times along it; those of fewer are proportional to the FLOPs. */
+const LEAST_FOR_REGRESSION = 15;
+
 /** The gated network's times, moved along their regression on the FLOPs to this share. */
 function ofAll(pairs: readonly PairTimes[], share: number): number[] {
   const [t, f] = [mean(pairs.map(({ gatedMs }) => gatedMs)), mean(pairs.map(({ flopsShare }) => flopsShare))];
   const sum = (of: (pair: PairTimes) => number): number => pairs.reduce((total, pair) => total + of(pair), 0);
   const spread = sum(({ flopsShare }) => (flopsShare - f) ** 2);
   const together = sum(({ flopsShare, gatedMs }) => (flopsShare - f) * (gatedMs - t));
-  const slope = spread > 1e-12 * pairs.length ? together / spread : 0;
+  const known = spread > 1e-12 * pairs.length ? together / spread : 0;
+  const slope = pairs.length < LEAST_FOR_REGRESSION ? t / f : known;
   return pairs.map(({ gatedMs, flopsShare }) => gatedMs + slope * (share - flopsShare));
 }
 

@@ -124,6 +124,13 @@ describe('speed-up and efficiency of pairs', () => {
     expect(width(found)).to.be.below(1e-9);
   });
 
+  it('are in proportion to the FLOPs for a few pairs, whose regression noise would decide: the interval is wide', () => {
+    // t = 5.5 at F/F0 = 0.5 on average, so 8.8 at 0.8; the regression would give 305.
+    const found = estimated([pair(10, 5, 0.4995), pair(10, 6, 0.5005)], 0, 0.8);
+    expect(found.speedUp).to.be.closeTo(0.12, 1e-12);
+    expect(width(found)).to.be.closeTo(0.1, 0.002);
+  });
+
   it('cover the truth of all images about 95 times in a hundred, in less than half the width', () => {
     const random = new Random(6);
     let covered = 0;
