@@ -64,6 +64,7 @@ function parser(given: readonly string[]) {
     .updateStrings(wordings as unknown as Record<string, string>) // its type lacks plurals
     .exitProcess(false) // pending writes are awaited, and their failures reported
     .strict()
+    .parserConfiguration({ 'boolean-negation': false }) // --no-cache would give false for a text
     .check((options) => assertGiven(options, args), true)
     .demandCommand(1, 'no command')
     .recommendCommands()

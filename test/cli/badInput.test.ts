@@ -64,6 +64,7 @@ describe('bad input', () => {
     ['an unknown command', 'rnu', /^unknown command; did you mean run\?/],
     ['a command like no other', 'frobnicate', /^unknown option or argument: frobnicate/],
     ['an unknown option', 'run resnet56 --sett x=1', /^unknown option or argument: sett/],
+    ['a text that is denied', 'list --no-cache', /^unknown options or arguments: no-cache/],
     ['an argument too many', 'flops resnet20-cifar10 more', /^unknown option or argument: more/],
     ['no experiment', 'run', /^something is missing after the command: 0 given, 1 needed/],
     ['an option without its value', 'run resnet56 --train-images', /train-images: its value is missing/],
