@@ -86,8 +86,9 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     findings: { ...findings, tables, figures: [...compared.figures, ...findings.figures] },
     judge: await context.analyses.judge(experiment.published ?? experiment.name),
     splits: describeSplits(experiment, images),
-    leftOut: await leftOutOf(features),
-    shared: await sharedImages(context, features),
+    leftOut: await leftOutOf(Object.assign({}, ...stages.sets) as SplitFeatures),
+    // In a cascade the network with gates has the training images.
+    shared: await sharedImages(context, stages.sets.find(({ train }) => train !== undefined) ?? features),
     flops: plan.flops,
     exitCosts: plan.costs,
     extractedOn: origins.at(-1)?.engine,

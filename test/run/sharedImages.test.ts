@@ -2,10 +2,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { ImageSource } from '../../src/data/dataset.js';
+import { resolveExperiment } from '../../src/experiment/resolve.js';
 import { runFacts } from '../../src/run/facts.js';
 import { runExperiment } from '../../src/run/run.js';
 import { generatedDataset } from './generatedDataset.js';
-import { makeWorkplace, run, tinyExperiment, type Workplace } from './workplace.js';
+import { makeWorkplace, run, tinyExperiment, tinyNetwork, type Workplace, writeTinyCheckpoint } from './workplace.js';
 
 /** Test images 5 and 290 are training images 3 and 2,100; test image 299 is test image 0. */
 async function withCopies(workplace: Workplace): Promise<Workplace> {
@@ -52,6 +53,16 @@ describe('images that stand in two splits', () => {
         'images alone; positions in record.json',
     ]);
     expect((await run(mixed)).outcome.shared).to.deep.equal(shared);
+  });
+
+  it('are found in a cascade by the features of the network with gates', async () => {
+    const { context, checkpoint } = await withCopies(workplace);
+    const last = { network: 'resnet20-width0.5-cifar10', checkpoint: join(workplace.folder, 'last.safetensors') };
+    await writeTinyCheckpoint(last.checkpoint, last);
+    const networks = [{ network: tinyNetwork, checkpoint, gates: { after: [1], pooling: '4x4', epochs: 1 } }, last];
+    const definition = { name: 'c', title: 'c', network: { kind: 'cascade', networks }, thresholds: { margins: [0] } };
+    const { shared } = await runExperiment(context, resolveExperiment(definition, 'c', 'laptop'));
+    expect(shared['test images among the training images']).to.deep.equal([5, 290]);
   });
 
   it('are none where all images differ', async () => {
