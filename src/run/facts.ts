@@ -140,7 +140,7 @@ function leftOutFacts({ leftOut }: RunOutcome): Fact[] {
 
 /** Images that are not new. */
 function sharedFacts({ shared }: RunOutcome): Fact[] {
-  const counts = Object.entries(shared).map(([what, positions]) => `${counted(positions.length)} ${what}`);
+  const counts = Object.entries(shared ?? {}).map(([what, positions]) => `${counted(positions.length)} ${what}`);
   if (counts.length === 0) return [];
   return [['Not new', `${counts.join('; ')}: rows and promises are not of new images alone; positions in record.json`]];
 }

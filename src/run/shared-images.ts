@@ -17,10 +17,13 @@ export type SharedImages = Readonly<Record<string, readonly number[]>>;
 
 /**
  * Images that stand in a later split again, or twice among the test images: what they report is not about new images. They are told
- * by equal features at the first gate, or equal logits where both splits have no gate. Looked for once; cached. Nothing is
- * found where features are no longer there.
+ * by equal features at the first gate, or equal logits where both splits have no gate. Looked for once; cached. Undefined where
+ * features are no longer there.
  */
-export async function sharedImages({ store }: RunContext, features: SplitFeatures): Promise<SharedImages> {
+export async function sharedImages(
+  { store, progress }: RunContext,
+  features: SplitFeatures,
+): Promise<SharedImages | undefined> {
   const sets: [label: string, set: FeatureSet][] = [];
   await mapSplits(features, (set, label) => void sets.push([label, set]));
   const entry = store.entry('shared', {
@@ -28,16 +31,24 @@ export async function sharedImages({ store }: RunContext, features: SplitFeature
     code: codeOf('run/shared-images'),
   });
   const isThere = await Promise.all(sets.map(([, set]) => set.entry.isComplete()));
-  if (!(await entry.isComplete()) && isThere.includes(false)) return {};
+  if (!(await entry.isComplete()) && isThere.includes(false)) return undefined;
   const make = async (): Promise<void> => {
-    await entry.write(FILE, [Buffer.from(JSON.stringify(await findShared(sets)))]);
+    const total = sets.reduce((sum, [, { count }]) => sum + count, 0);
+    // Only many images take long enough to be told.
+    const task = (total > 200_000 ? progress : silent).begin('images that two splits share', total, 'images');
+    await entry.write(FILE, [Buffer.from(JSON.stringify(await findShared(sets, (done) => task.update(done))))]);
+    task.end();
     await entry.finish({});
   };
   await makeAll(silent, [{ entry, label: 'images that two splits share', make }]);
   return JSON.parse((await entry.read(FILE)).toString('utf8')) as SharedImages;
 }
 
-async function findShared(sets: readonly (readonly [label: string, set: FeatureSet])[]): Promise<SharedImages> {
+async function findShared(
+  sets: readonly (readonly [label: string, set: FeatureSet])[],
+  onDone: (images: number) => void,
+): Promise<SharedImages> {
+  let before = 0;
   const found: [what: string, position: number][] = [];
   const earlier: [label: string, keys: ReadonlySet<string>][] = [];
   for (const [label, set] of sets) {
@@ -48,7 +59,9 @@ async function findShared(sets: readonly (readonly [label: string, set: FeatureS
       }
       if (label === 'test' && keys.has(key)) found.push(['test images that stand there twice', position]);
       keys.add(key);
+      if (position % 1000 === 0) onDone(before + position);
     }
+    before += set.count;
     earlier.push([label, keys]);
   }
   const kinds = [...new Set(found.map(([what]) => what))];

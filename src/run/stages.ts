@@ -202,8 +202,8 @@ export interface RunOutcome extends ScoredRun {
   readonly splits: Splits;
   /** Images that could not be decoded, by split: the file and the reason. */
   readonly leftOut: Readonly<Record<string, readonly string[]>>;
-  /** Images that stand in two splits, or twice among the test images. */
-  readonly shared: SharedImages;
+  /** Images that stand in two splits, or twice among the test images; undefined if it was not looked for. */
+  readonly shared: SharedImages | undefined;
   readonly flops: NetworkFlops;
   readonly exitCosts: ExitCosts;
   /** The engine that extracted the features of the test images, in this run or before. */
