@@ -62,7 +62,7 @@ describe('images that stand in two splits', () => {
     const networks = [{ network: tinyNetwork, checkpoint, gates: { after: [1], pooling: '4x4', epochs: 1 } }, last];
     const definition = { name: 'c', title: 'c', network: { kind: 'cascade', networks }, thresholds: { margins: [0] } };
     const { shared } = await runExperiment(context, resolveExperiment(definition, 'c', 'laptop'));
-    expect(shared['test images among the training images']).to.deep.equal([5, 290]);
+    expect(shared?.['test images among the training images']).to.deep.equal([5, 290]);
   });
 
   it('are none where all images differ', async () => {
