@@ -77,7 +77,7 @@ describe('an interrupted extraction', () => {
     const { folder } = await fresh(small);
     await run(workplaceAt(folder, small));
     const manifests = (await filesBelow(folder)).filter((name) => name.endsWith('manifest.json'));
-    expect(manifests).to.have.length(6);
+    expect(manifests).to.have.length(7);
     for (const name of manifests) await writeFile(join(folder, name), '{"key":');
     const again = workplaceAt(folder, small);
     await run(again);
@@ -85,7 +85,7 @@ describe('an interrupted extraction', () => {
       const said = `${join(folder, name)}: is not what was written there; removed, it is made again`;
       expect(again.warnings).to.contain(said);
     }
-    expect(again.warnings).to.have.length(6);
+    expect(again.warnings).to.have.length(7);
     expect(again.notes.filter((note) => note.includes('extracting'))).to.deep.equal([]);
     expect(again.notes.filter((note) => note.includes('; training on'))).to.have.length(2);
   });
