@@ -91,7 +91,7 @@ export const loadFont = (): Promise<Font> => {
 
 async function read(): Promise<Font> {
   const { create } = await import('fontkitten');
-  // Of a .woff file, fontkitten decompresses a whole table for every letter.
+  // Not the .woff file: fontkitten would decompress a whole table for every letter.
   const name = '@fontsource/dejavu-sans/files/dejavu-sans-latin-400-normal.woff2';
   const file = createRequire(import.meta.url).resolve(name);
   const font = create(await readFile(file));
