@@ -28,7 +28,7 @@ export function runFacts(outcome: RunOutcome): Fact[] {
     ...thresholdFacts(outcome),
     ['Test', `${counted(splits.test)} images${unlabelled}`],
     ...leftOutFacts(outcome),
-    ...sharedFacts(outcome),
+    ...duplicateFacts(outcome),
     ['Seed', `${experiment.seed}${isScores(experiment.network) ? '' : `; engine ${engine.entry.id}`}`],
     ...(speed === undefined ? [] : [['Speed', speed] satisfies Fact]),
   ];
@@ -138,11 +138,13 @@ function leftOutFacts({ leftOut }: RunOutcome): Fact[] {
   return [['Left out', `${counts.join(', ')} that cannot be decoded, named in record.json`]];
 }
 
-/** Images that are not new. */
-function sharedFacts({ shared }: RunOutcome): Fact[] {
-  const counts = Object.entries(shared ?? {}).map(([what, positions]) => `${counted(positions.length)} ${what}`);
+/** Images that the results are not new for. */
+function duplicateFacts({ duplicates }: RunOutcome): Fact[] {
+  const counts = Object.entries(duplicates ?? {}).map(([what, positions]) => `${counted(positions.length)} ${what}`);
   if (counts.length === 0) return [];
-  return [['Not new', `${counts.join('; ')}: rows and promises are not of new images alone; positions in record.json`]];
+  return [
+    ['Duplicates', `${counts.join('; ')}: rows and promises are not of new images alone; positions in record.json`],
+  ];
 }
 
 /** How the table's thresholds were chosen, and what its intervals cover. */

@@ -80,7 +80,7 @@ export function runRecord(outcome: RunOutcome, preset: PresetName, command: stri
     }),
     images: outcome.imageHashes,
     leftOut: outcome.leftOut,
-    shared: outcome.shared ?? null,
+    duplicates: outcome.duplicates ?? null,
     versions: { dgate: version(), node: process.versions.node, ...outcome.extractedOn?.versions } as Readonly<
       Record<string, string>
     >,

@@ -7,12 +7,12 @@ import { codeOf } from '../store/code.js';
 import { CorruptEntryError, type Entry, makeAll } from '../store/store.js';
 import type { Scores } from '../thresholds/evaluate.js';
 import type { RunContext } from './context.js';
+import { findDuplicates } from './duplicates.js';
 import type { FeatureSet, Origin } from './features.js';
 import { type Images, mapSplits } from './images.js';
 import { areaTable, gateTable, searchTables } from './rows.js';
 import { type ChosenGate, type SplitFeatures, scoresEntry, setsIn } from './score.js';
 import { originalAccuracy, searchAndEvaluate, withChosenAgain } from './search.js';
-import { sharedImages } from './shared-images.js';
 import { type AnalysisContext, openStages, type RunOutcome, type Splits, type Stages, scoredParts } from './stages.js';
 import { calibrationTable, comparedSystems } from './systems.js';
 import type { CachedGate } from './train.js';
@@ -88,7 +88,7 @@ async function runOnce(context: AnalysisContext, experiment: Experiment): Promis
     splits: describeSplits(experiment, images),
     leftOut: await leftOutOf(Object.assign({}, ...stages.sets) as SplitFeatures),
     // In a cascade the network with gates has the training images.
-    shared: await sharedImages(context, stages.sets.find(({ train }) => train !== undefined) ?? features),
+    duplicates: await findDuplicates(context, stages.sets.find(({ train }) => train !== undefined) ?? features),
     flops: plan.flops,
     exitCosts: plan.costs,
     extractedOn: origins.at(-1)?.engine,

@@ -9,6 +9,7 @@ import type { Entry } from '../store/store.js';
 import type { ExitCosts, Scores } from '../thresholds/evaluate.js';
 import type { EngineDescription, TimingRecord } from '../timing/record.js';
 import { LazyEngine, type RunContext, stopwatch } from './context.js';
+import type { Duplicates } from './duplicates.js';
 import { extract, extractionOf, extractLater } from './extract.js';
 import { FeatureSet } from './features.js';
 import { type BySplit, everySplit, hashesOf, type Images, imagesOfAll, mapSplits, openMembers } from './images.js';
@@ -26,7 +27,6 @@ import {
   trainingSets,
 } from './score.js';
 import { type Part, partsOf, type Row, withoutLabels } from './search.js';
-import type { SharedImages } from './shared-images.js';
 import { type CachedGate, gateEntries, type TrainedPlace, trainGates } from './train.js';
 
 /** Class and confidence of the images that no gate has learnt from. */
@@ -202,8 +202,8 @@ export interface RunOutcome extends ScoredRun {
   readonly splits: Splits;
   /** Images that could not be decoded, by split: the file and the reason. */
   readonly leftOut: Readonly<Record<string, readonly string[]>>;
-  /** Images that stand in two splits, or twice among the test images; undefined if it was not looked for. */
-  readonly shared: SharedImages | undefined;
+  /** Images that occur in two splits, or twice among the test images; undefined if not searched for. */
+  readonly duplicates: Duplicates | undefined;
   readonly flops: NetworkFlops;
   readonly exitCosts: ExitCosts;
   /** The engine that extracted the features of the test images, in this run or before. */

@@ -171,7 +171,7 @@ describe('dgate run on generated images', () => {
     const list = await runCli(['cache', 'list', '--json', ...place.options]);
     const entries = JSON.parse(list.stdout) as { stage: string; complete: boolean; bytes: number; inputs: object }[];
     expect(new Set(entries.map((entry) => entry.stage))).to.deep.equal(
-      new Set(['features', 'gates', 'scores', 'shared', 'thumbnails']),
+      new Set(['duplicates', 'features', 'gates', 'scores', 'thumbnails']),
     );
     for (const entry of entries.filter(({ complete }) => complete)) expect(entry.bytes).to.be.above(0);
     const sound = await runCli(['cache', 'verify', ...place.options]);

@@ -7,47 +7,47 @@ import type { FeatureSet } from './features.js';
 import { mapSplits } from './images.js';
 import type { SplitFeatures } from './score.js';
 
-const FILE = 'shared.json';
+const FILE = 'duplicates.json';
 
 /** An output with fewer different values (a softmax that is sure, two classes) may be the same for different images. */
 const LEAST_VALUES = 8;
 
-/** Positions among the features of a split, by what they share: `test images among the training images`. */
-export type SharedImages = Readonly<Record<string, readonly number[]>>;
+/** Positions of duplicates among the features of a split: `test images among the training images`. */
+export type Duplicates = Readonly<Record<string, readonly number[]>>;
 
 /**
- * Images that stand in a later split again, or twice among the test images: what they report is not about new images. They are told
- * by equal features at the first gate, or equal logits where both splits have no gate. Looked for once; cached. Undefined where
- * features are no longer there.
+ * Images of an earlier split in a later one, and images that occur twice among the test images: results on them are not of new
+ * images. They are found by equal features at the first gate, or equal logits where both splits have no gate. Computed once, then
+ * cached. Undefined where features are no longer there.
  */
-export async function sharedImages(
+export async function findDuplicates(
   { store, progress }: RunContext,
   features: SplitFeatures,
-): Promise<SharedImages | undefined> {
+): Promise<Duplicates | undefined> {
   const sets: [label: string, set: FeatureSet][] = [];
   await mapSplits(features, (set, label) => void sets.push([label, set]));
-  const entry = store.entry('shared', {
+  const entry = store.entry('duplicates', {
     sets: sets.map(([, { entry }]) => entry.key),
-    code: codeOf('run/shared-images'),
+    code: codeOf('run/duplicates'),
   });
   const isThere = await Promise.all(sets.map(([, set]) => set.entry.isComplete()));
   if (!(await entry.isComplete()) && isThere.includes(false)) return undefined;
   const make = async (): Promise<void> => {
     const total = sets.reduce((sum, [, { count }]) => sum + count, 0);
-    // Only many images take long enough to be told.
-    const task = (total > 200_000 ? progress : silent).begin('images that two splits share', total, 'images');
-    await entry.write(FILE, [Buffer.from(JSON.stringify(await findShared(sets, (done) => task.update(done))))]);
+    // Only many images take long enough for a progress line.
+    const task = (total > 200_000 ? progress : silent).begin('duplicate images', total, 'images');
+    await entry.write(FILE, [Buffer.from(JSON.stringify(await compareSplits(sets, (done) => task.update(done))))]);
     task.end();
     await entry.finish({});
   };
-  await makeAll(silent, [{ entry, label: 'images that two splits share', make }]);
-  return JSON.parse((await entry.read(FILE)).toString('utf8')) as SharedImages;
+  await makeAll(silent, [{ entry, label: 'duplicate images', make }]);
+  return JSON.parse((await entry.read(FILE)).toString('utf8')) as Duplicates;
 }
 
-async function findShared(
+async function compareSplits(
   sets: readonly (readonly [label: string, set: FeatureSet])[],
   onDone: (images: number) => void,
-): Promise<SharedImages> {
+): Promise<Duplicates> {
   let before = 0;
   const found: [what: string, position: number][] = [];
   const earlier: [label: string, keys: ReadonlySet<string>][] = [];
@@ -57,7 +57,7 @@ async function findShared(
       for (const [other, known] of earlier) {
         if (known.has(key)) found.push([`${label} images among the ${other} images`, position]);
       }
-      if (label === 'test' && keys.has(key)) found.push(['test images that stand there twice', position]);
+      if (label === 'test' && keys.has(key)) found.push(['test images that occur twice', position]);
       keys.add(key);
       if (position % 1000 === 0) onDone(before + position);
     }
@@ -70,7 +70,7 @@ async function findShared(
   );
 }
 
-/** A key for each image that can be told from others. */
+/** A key for each image; none for an output that other images may have, too. */
 async function* keysOf(set: FeatureSet): AsyncGenerator<[position: number, key: string]> {
   let first = 0;
   for await (const shard of set.shards()) {

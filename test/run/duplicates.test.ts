@@ -34,7 +34,7 @@ async function withCopies(workplace: Workplace): Promise<Workplace> {
   return { ...workplace, context: { ...workplace.context, datasets: [{ ...plain, load }] } };
 }
 
-describe('images that stand in two splits', () => {
+describe('images that occur in two splits', () => {
   let workplace: Workplace;
   before(async () => {
     workplace = await makeWorkplace();
@@ -43,16 +43,16 @@ describe('images that stand in two splits', () => {
 
   it('are found, said under the table and named in record.json, from the cache too', async () => {
     const mixed = await withCopies(workplace);
-    const shared = { 'test images among the training images': [5, 290], 'test images that stand there twice': [299] };
+    const duplicates = { 'test images among the training images': [5, 290], 'test images that occur twice': [299] };
     const { outcome, folder } = await run(mixed);
-    expect(outcome.shared).to.deep.equal(shared);
-    expect(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')).shared).to.deep.equal(shared);
+    expect(outcome.duplicates).to.deep.equal(duplicates);
+    expect(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')).duplicates).to.deep.equal(duplicates);
     expect(runFacts(outcome)).to.deep.include([
-      'Not new',
-      '2 test images among the training images; 1 test images that stand there twice: rows and promises are not of new ' +
+      'Duplicates',
+      '2 test images among the training images; 1 test images that occur twice: rows and promises are not of new ' +
         'images alone; positions in record.json',
     ]);
-    expect((await run(mixed)).outcome.shared).to.deep.equal(shared);
+    expect((await run(mixed)).outcome.duplicates).to.deep.equal(duplicates);
   });
 
   it('are found in a cascade by the features of the network with gates', async () => {
@@ -61,13 +61,13 @@ describe('images that stand in two splits', () => {
     await writeTinyCheckpoint(last.checkpoint, last);
     const networks = [{ network: tinyNetwork, checkpoint, gates: { after: [1], pooling: '4x4', epochs: 1 } }, last];
     const definition = { name: 'c', title: 'c', network: { kind: 'cascade', networks }, thresholds: { margins: [0] } };
-    const { shared } = await runExperiment(context, resolveExperiment(definition, 'c', 'laptop'));
-    expect(shared?.['test images among the training images']).to.deep.equal([5, 290]);
+    const { duplicates } = await runExperiment(context, resolveExperiment(definition, 'c', 'laptop'));
+    expect(duplicates?.['test images among the training images']).to.deep.equal([5, 290]);
   });
 
   it('are none where all images differ', async () => {
     const outcome = await runExperiment(workplace.context, tinyExperiment(workplace));
-    expect(outcome.shared).to.deep.equal({});
-    expect(runFacts(outcome).map(([name]) => name)).not.to.include('Not new');
+    expect(outcome.duplicates).to.deep.equal({});
+    expect(runFacts(outcome).map(([name]) => name)).not.to.include('Duplicates');
   });
 });
