@@ -216,10 +216,12 @@ function withOpenSize(info: ValueInfoMessage, { channels, height, width }: UserM
 /** Deterministic pseudo-random bytes, or numbers in the range of normalised images. */
 export function noise(count: number, bytes: boolean, seed = 12345): Float32Array {
   let state = seed;
-  return Float32Array.from({ length: count }, () => {
+  const numbers = new Float32Array(count); // filled in a loop: Float32Array.from takes ten times as long
+  for (let i = 0; i < count; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return bytes ? state >>> 24 : (state / 2 ** 32) * 4 - 2;
-  });
+    numbers[i] = bytes ? state >>> 24 : (state / 2 ** 32) * 4 - 2;
+  }
+  return numbers;
 }
 
 function mixingOf(alone: readonly RunValue[], together: RunValue): number {
