@@ -1,5 +1,6 @@
 /**
- * Figures 6 to 8 of the paper on CIFAR-10's ten classes, with the paper's network: which classes each gate takes, leave early or need the last gate.
+ * Figures 6 to 8 of the paper on CIFAR-10's ten classes, with the paper's network: which classes each gate takes, which leave early,
+ * and which need the last gate.
  *
  * Command   npx dgate run classes --preset paper --set analysis.show=counts,early,late     (Figures 7, 6 and 8)
  * Expected  results/reference/classes: with what `table1 --preset paper` left in the cache seconds. Read: docs/figures.md.

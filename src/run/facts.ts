@@ -140,10 +140,10 @@ function leftOutFacts({ leftOut }: RunOutcome): Fact[] {
 
 /** Images that the results are not new for. */
 function duplicateFacts({ duplicates }: RunOutcome): Fact[] {
-  const counts = Object.entries(duplicates ?? {}).map(([what, positions]) => `${counted(positions.length)} ${what}`);
+  const counts = Object.entries(duplicates ?? {}).map(([what, positions]) => `${what}: ${counted(positions.length)}`);
   if (counts.length === 0) return [];
   return [
-    ['Duplicates', `${counts.join('; ')}: rows and promises are not of new images alone; positions in record.json`],
+    ['Duplicates', `${counts.join('; ')} (positions: record.json); rows and promises are not of new images alone`],
   ];
 }
 

@@ -49,8 +49,8 @@ describe('images that occur in two splits', () => {
     expect(JSON.parse(await readFile(join(folder, 'record.json'), 'utf8')).duplicates).to.deep.equal(duplicates);
     expect(runFacts(outcome)).to.deep.include([
       'Duplicates',
-      '2 test images among the training images; 1 test images that occur twice: rows and promises are not of new ' +
-        'images alone; positions in record.json',
+      'test images among the training images: 2; test images that occur twice: 1 (positions: record.json); rows and ' +
+        'promises are not of new images alone',
     ]);
     expect((await run(mixed)).outcome.duplicates).to.deep.equal(duplicates);
   });
